@@ -66,7 +66,8 @@ _IBAN: Final = re.compile(r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9
 def has_card_number(text: str) -> bool:
     """Return whether `text` has a number that looks like the number of a payment card."""
     # Nearly all texts have few digits, and an import has millions of texts.
-    if text.isascii() and sum(map(text.count, "0123456789")) < SHORTEST:
+    few = len(text) < SHORTEST or sum(map(text.count, "0123456789")) < SHORTEST
+    if few and text.isascii():
         return False
     plain = _plain(text)
     plain = _IBAN.sub(lambda found: _BREAK if _is_iban(found[0]) else found[0], plain)
