@@ -379,7 +379,7 @@ class RecordingSection(Section):
     )
     lookback: Number = Field(default=5, ge=0, le=60, description="a number of seconds from 0 to 60")
     erase_back: Number = Field(
-        default=2, ge=0, le=60, description='a number of seconds, not more than "lookback"'
+        default=0.5, ge=0, le=60, description='a number of seconds, not more than "lookback"'
     )
     """A recorder with a shorter `lookback` erases only as far back as that."""
     quarantine: Number = Field(

@@ -94,8 +94,8 @@ class Recorder:
             wall: The wall clock, in Unix seconds.
             tick_s: The time between two ticks, in seconds. `recording.spool.intervals.tick_for`
                 computes it from the lookback.
-            erase_back_s: A payment pause also erases the media of this many seconds before the
-                pause, or of the lookback if the lookback is shorter. 0 erases nothing.
+            erase_back_s: A payment pause also erases the media of this many seconds before its
+                trigger began, or of the lookback if the lookback is shorter. 0 erases nothing.
             quarantine_s: The time in seconds for which a stream is not stored after a payment or
                 transfer, if it is not known which of its audio is later than this.
             on_change: The function that receives the new status after each change.
@@ -291,19 +291,33 @@ class Recorder:
         self._execute(self._policy.restored(causes, at))
 
     def pause(
-        self, holder: str, trigger: Trigger, actor: str, *, arrived_mono: float | None = None
+        self,
+        holder: str,
+        trigger: Trigger,
+        actor: str,
+        *,
+        arrived_mono: float | None = None,
+        begun_mono: float | None = None,
     ) -> None:
         """Shut the gate now, because the pause holder `holder` pauses the recording.
 
-        `actor` is the person or system that pauses. `arrived_mono` is the time in monotonic seconds
-        at which the trigger, such as an INFO request, arrived; None means now.
+        Args:
+            holder: The pause holder.
+            trigger: The kind of the trigger.
+            actor: The person or system that pauses.
+            arrived_mono: The time in monotonic seconds at which the trigger, such as an INFO
+                request, arrived; None means now.
+            begun_mono: The time in monotonic seconds at which the trigger began, such as the
+                arrival of a dialled code's first digit; None means `arrived_mono`. What is erased
+                before a pause counts from here.
         """
         self._pause_count[holder] = self._pause_count.get(holder, 0) + 1
         at = self._at(arrived_mono)
         self._stop_at(at)
         erase_to = None
         if self._erase_back_us and self.writer is not None:
-            erase_to = max(at - self._erase_back_us, self.writer.erasable_from_us)
+            begun = at if begun_mono is None else min(at, self._at(begun_mono))
+            erase_to = max(begun - self._erase_back_us, self.writer.erasable_from_us)
         known = holder in self._policy.pause_holders
         self._execute(self._policy.pause(holder, trigger, actor, at, erase_to=erase_to))
         if not known and holder in self._policy.pause_holders:

@@ -8,6 +8,7 @@ has, and forgets the digits when it has recognised a code.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -52,14 +53,18 @@ class CodeListener:
     """Recognises the dialled codes in the DTMF digits of one leg.
 
     Each time a code was dialled, the listener calls `on_code` with the action (pause or resume) and
-    with the arrival time of the code's final digit, in monotonic seconds.
+    with the arrival times of the code's final and first digit, in monotonic seconds.
     """
 
-    def __init__(self, book: PaymentCodes, on_code: Callable[[PauseAction, float], None]) -> None:
+    def __init__(
+        self, book: PaymentCodes, on_code: Callable[[PauseAction, float, float], None]
+    ) -> None:
         self._book = book
         self._on_code = on_code
         self._presses = KeyPresses()
         self._tail = ""
+        self._arrivals: deque[float] = deque(maxlen=max(1, len(book.pause), len(book.resume)))
+        """The arrival of each digit in `_tail`, in monotonic seconds."""
 
     def packet(self, data: bytes, arrived_mono: float) -> None:
         """Read a telephone-event packet; ignore a packet that cannot be parsed."""
@@ -80,11 +85,12 @@ class CodeListener:
         """Add one DTMF digit; call `on_code` if the most recent digits are one of the codes."""
         longest = max(len(self._book.pause), len(self._book.resume))
         self._tail = (self._tail + key)[-longest:]
+        self._arrivals.append(arrived_mono)
         for code, text in (
             (PauseAction.PAUSE, self._book.pause),
             (PauseAction.RESUME, self._book.resume),
         ):
             if self._tail.endswith(text):
                 self._tail = ""
-                self._on_code(code, arrived_mono)
+                self._on_code(code, arrived_mono, self._arrivals[-len(text)])
                 return

@@ -68,13 +68,19 @@ class NoRecorder:
         return RecordingStatus(self.state, 0, self.pause_holders, storage_works=True)
 
     def pause(
-        self, holder: str, trigger: Trigger, actor: str, *, arrived_mono: float | None = None
+        self,
+        holder: str,
+        trigger: Trigger,
+        actor: str,
+        *,
+        arrived_mono: float | None = None,
+        begun_mono: float | None = None,
     ) -> None:
         """Remember a pause of `holder`. If this holder already has a pause, change nothing.
 
-        The argument `arrived_mono` is not used.
+        The arguments `arrived_mono` and `begun_mono` are not used.
         """
-        del arrived_mono
+        del arrived_mono, begun_mono
         self._pauses.setdefault(holder, EarlyPause(holder, trigger, actor))
         self._on_change()
 

@@ -111,16 +111,22 @@ class Pauses:
         return self._codes.packet if self._codes is not None else None
 
     def pause(
-        self, holder: str, trigger: Trigger, actor: str, arrived_mono: float | None = None
+        self,
+        holder: str,
+        trigger: Trigger,
+        actor: str,
+        arrived_mono: float | None = None,
+        begun_mono: float | None = None,
     ) -> Coroutine[None, None, bool]:
         """Shut the gate now, and return a coroutine that waits until the disk has stored the pause.
 
         The gate is shut when this method is called, not when the coroutine runs. The coroutine
         returns whether the disk has stored the pause within 250 ms. The gate stays shut even if the
         coroutine returns False. `arrived_mono` is the time at which the request arrived, in
-        monotonic seconds; None means now.
+        monotonic seconds; None means now. `begun_mono` is the arrival of the first digit, if the
+        request is a dialled code.
         """
-        self._recording.shut(holder, trigger, actor, arrived_mono)
+        self._recording.shut(holder, trigger, actor, arrived_mono, begun_mono)
         self._log.info("payment.hold", trigger=trigger)
         return self._confirm(_PauseRequest(RequestState.CONFIRMING, self._log))
 
@@ -154,11 +160,15 @@ class Pauses:
         done = self._carry_out(wanted, Trigger.PHONE, now.arrived)
         self._spawn(self._answer_when_done(request_id, done))
 
-    def _on_code(self, code: PauseAction, arrived_mono: float) -> None:
-        self._spawn(self._carry_out(code, Trigger.DTMF, arrived_mono))
+    def _on_code(self, code: PauseAction, arrived_mono: float, begun_mono: float) -> None:
+        self._spawn(self._carry_out(code, Trigger.DTMF, arrived_mono, begun_mono))
 
     def _carry_out(
-        self, wanted: PauseAction, trigger: Trigger, arrived_mono: float
+        self,
+        wanted: PauseAction,
+        trigger: Trigger,
+        arrived_mono: float,
+        begun_mono: float | None = None,
     ) -> Coroutine[None, None, bool]:
         """Shut the gate now if `wanted` is a pause; return a coroutine that waits for the disk.
 
@@ -170,7 +180,7 @@ class Pauses:
         if wanted is PauseAction.PAUSE:
             # This pause supersedes an earlier resume if the work for that resume has not begun.
             self._latest_resume = None
-            return self.pause(actor, trigger, actor, arrived_mono)
+            return self.pause(actor, trigger, actor, arrived_mono, begun_mono)
         self._latest_resume = request = _PauseRequest(RequestState.WAITING, self._log)
         return self._resume_if_latest(actor, request)
 

@@ -175,14 +175,21 @@ class CallRecording:
         self._legs.negotiated(event)
 
     def shut(
-        self, holder: str, trigger: Trigger, actor: str, arrived_mono: float | None = None
+        self,
+        holder: str,
+        trigger: Trigger,
+        actor: str,
+        arrived_mono: float | None = None,
+        begun_mono: float | None = None,
     ) -> None:
         """Shut the gate for the pause holder `holder`, without waiting for the disk.
 
         `arrived_mono` is the time at which the request arrived, in monotonic seconds; None means
-        now.
+        now. `begun_mono` is the time at which the person began to make the request, such as the
+        arrival of a dialled code's first digit; None means that this took no time.
         """
-        self._recorder.pause(holder, trigger, actor, arrived_mono=arrived_mono)
+        times = {"arrived_mono": arrived_mono, "begun_mono": begun_mono}
+        self._recorder.pause(holder, trigger, actor, **times)
 
     async def make_durable(self) -> bool:
         """Wait at most 250 ms for the disk to store all audio and events recorded until now.

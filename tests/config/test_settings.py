@@ -90,7 +90,7 @@ def test_a_minimal_file_has_the_documented_defaults(write):
     assert settings.sip.recall_timeout == 30
     assert str(settings.media.ports) == "20000-21999"
     assert settings.recording.lookback == 5
-    assert settings.recording.erase_back == 2
+    assert settings.recording.erase_back == 0.5
     assert settings.recording.digits_near_pause == 0
     assert settings.recipients == Path("/var/lib/galwad/keys/recipients.json")
     assert settings.desk.origin == "http://127.0.0.1:8443"
@@ -169,7 +169,7 @@ def test_a_message_about_two_settings_begins_with_their_table(faults):
 
 def test_a_lookback_that_is_shorter_than_the_default_erase_back_is_not_a_fault(write):
     """The recorder erases as far back as it can."""
-    assert load(write(LEAST + "lookback = 1\n")).recording.lookback == 1
+    assert load(write(LEAST + "lookback = 0.2\n")).recording.lookback == 0.2
 
 
 def test_two_routes_with_the_same_called_number_are_a_fault(faults):

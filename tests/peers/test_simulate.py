@@ -92,7 +92,7 @@ def test_simulate_proves_a_call_with_dtmf_a_pause_and_its_recording(service, sim
     assert steps["adds up"]["verdict"] == "ok"
 
 
-def test_simulate_allows_for_the_seconds_that_a_pause_erases_by_default(start, tmp_path):
+def test_simulate_allows_for_the_half_second_that_a_pause_erases_by_default(start, tmp_path):
     service = start("switch", "desk", "finaliser", users=True, erase_back="")
     steps = Simulate(service, tmp_path / "client")(
         *("--answer", "201", "--talk", "4", "--pause", "1"),
@@ -101,7 +101,7 @@ def test_simulate_allows_for_the_seconds_that_a_pause_erases_by_default(start, t
     )
     assert fine(steps)
     assert alike(steps, "recorded: talk, caller") > 0.95
-    assert 1.9 < steps["erased gap"]["figures"]["seconds"] <= 2.0
+    assert 0.4 < steps["erased gap"]["figures"]["seconds"] <= 0.5
     assert steps["payment gap"]["figures"]["seconds"] > 0.9
     assert steps["adds up"]["verdict"] == "ok"
 

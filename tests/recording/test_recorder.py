@@ -578,3 +578,15 @@ def test_lost_media_in_a_pause_changes_nothing(spools, call):
     call.recorder.media_lost(0, 10, 1.0, 5.0)
     call.recorder.close()
     assert len(events(list(spools.read(call.path)), "gap-start")) == 1
+
+
+def test_what_a_pause_erases_counts_from_the_first_digit_of_its_code(spools):
+    call = Call(spools.writer, erase_back_s=0.5)
+    call.recorder.answered("sian", "201")
+    call.talk(4)
+    phone = "phone:201"
+    call.recorder.pause(phone, Trigger.DTMF, phone, arrived_mono=3.8, begun_mono=3.0)
+    call.recorder.close()
+    records = list(spools.read(call.path))
+    assert seconds_kept(records) == steps(0, 2.5)
+    assert events(records, "gap-start") == [(2_500_000, "gap-start"), (3_800_000, "gap-start")]

@@ -18,7 +18,7 @@ def heard():
 @pytest.fixture
 def listener(heard):
     book = PaymentCodes(pause="*71", resume="*72")
-    return CodeListener(book, lambda code, at: heard.append((code, at)))
+    return CodeListener(book, lambda code, at, begun: heard.append((code, at, begun)))
 
 
 def dial(listener, keys, first=0):
@@ -50,12 +50,19 @@ def info(body, content_type="application/dtmf-relay"):
 def test_each_payment_code_pauses_or_resumes_among_other_digits(listener, heard):
     dial(listener, "12*71")
     dial(listener, "*72", first=5)
-    assert [code for code, _ in heard] == [PauseAction.PAUSE, PauseAction.RESUME]
+    assert [code for code, _, _ in heard] == [PauseAction.PAUSE, PauseAction.RESUME]
 
 
-def test_a_code_counts_from_the_start_of_its_last_key(listener, heard):
-    dial(listener, "*71")
-    assert heard == [(PauseAction.PAUSE, 2.0)]
+def test_a_code_counts_from_the_start_of_its_last_key_and_begins_with_its_first(listener, heard):
+    dial(listener, "12*71*72")
+    assert heard == [(PauseAction.PAUSE, 4.0, 2.0), (PauseAction.RESUME, 7.0, 5.0)]
+
+
+def test_a_code_begins_with_its_own_first_key_if_the_other_code_is_longer():
+    heard: list[tuple[PauseAction, float, float]] = []
+    book = PaymentCodes(pause="*7", resume="*8888")
+    dial(CodeListener(book, lambda *code: heard.append(code)), "888*7*8888")
+    assert heard == [(PauseAction.PAUSE, 4.0, 3.0), (PauseAction.RESUME, 9.0, 5.0)]
 
 
 @pytest.mark.parametrize("keys", ["*7", "71", "*17", "7*1"])
@@ -67,7 +74,7 @@ def test_other_digits_are_not_a_code(listener, heard, keys):
 def test_keys_sent_by_info_make_a_code(listener, heard):
     for key in "*71":
         listener.info(info(b"Signal= %b\r\nDuration=160\r\n" % key.encode()), 1.0)
-    assert heard == [(PauseAction.PAUSE, 1.0)]
+    assert heard == [(PauseAction.PAUSE, 1.0, 1.0)]
     listener.info(info(b"*", "application/dtmf"), 2.0)
     listener.info(info(b"72", "text/plain"), 2.0)
     assert len(heard) == 1
@@ -75,7 +82,7 @@ def test_keys_sent_by_info_make_a_code(listener, heard):
 
 @given(st.binary(max_size=64))
 def test_no_packet_makes_the_code_listener_fail(data):
-    CodeListener(PaymentCodes("*71", "*72"), lambda _code, _at: None).packet(data, 0.0)
+    CodeListener(PaymentCodes("*71", "*72"), lambda _code, _at, _begun: None).packet(data, 0.0)
 
 
 @pytest.mark.parametrize(

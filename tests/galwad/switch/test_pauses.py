@@ -20,7 +20,7 @@ class FakeRecording:
         self.done = []
         self.disk = asyncio.get_running_loop().create_future()
 
-    def shut(self, holder, trigger, _actor, _arrived=None):
+    def shut(self, holder, trigger, _actor, _arrived=None, _begun=None):
         self.done.append(("shut", holder, trigger))
 
     async def resume(self, holder, _actor):
