@@ -369,6 +369,7 @@ def test_no_setting_resumes_a_recording_by_itself():
         "pause_reminder",  # when the advisor is warned
         "pause_alarm",  # when the supervisors are warned
         "payment_page_origins",  # whose pages can pause, and end their own pause
+        "digits_near_pause",  # how many digits near a pause are silenced
         "class",  # of a destination, which can be a payment line
     }
 
