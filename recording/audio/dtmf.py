@@ -30,8 +30,10 @@ _FRAME: Final = 240
 """The length of a frame in samples at 8 kHz: 30 ms."""
 _HOP: Final = 40
 """The distance of two frames in samples at 8 kHz: 5 ms."""
-_GROUP: Final = 32
-"""The number of frames that are multiplied together."""
+_STEPS: Final = _FRAME // _HOP
+"""The number of steps in a frame. A step has `_HOP` samples."""
+_GROUP: Final = 64
+"""The number of rows that are multiplied together."""
 _SIGMA: Final = 48.0
 """The standard deviation in samples of the frames' Gaussian window.
 
@@ -124,14 +126,15 @@ class DtmfDetector:
         return self.read(_keys_of(self.cut(samples)))
 
     def cut(self, samples: Samples) -> _Floats:
-        """Return the frames that are complete with these samples, as a view of shape (n, 240).
+        """Return the steps of the frames that are complete with these samples.
 
-        The keys of these frames must then be given to `read`.
+        A step has 40 samples, and a frame begins with each step but the last five. The array has
+        the shape (n, 40). The keys of the frames must then be given to `read`.
         """
         rest = np.concatenate([self._rest, self._narrow(samples)])
-        count = max(0, (len(rest) - _FRAME) // _HOP + 1)
-        self._rest = rest[count * _HOP :].copy()
-        return np.ndarray((count, _FRAME), np.float32, rest, strides=(_HOP * 4, 4))
+        steps = len(rest) // _HOP
+        self._rest = rest[max(0, steps - _STEPS + 1) * _HOP :].copy()
+        return rest[: steps * _HOP].reshape(steps, _HOP)
 
     def read(self, keys: NDArray[np.int8]) -> list[KeyPress]:
         """Process the keys of the frames that `cut` returned; return the presses that have ended.
@@ -203,7 +206,9 @@ def feed_both(
     one, other = detectors
     left, right = one.cut(block[:, 0]), other.cut(block[:, 1])
     keys = _keys_of(np.concatenate([left, right]))
-    return one.read(keys[: len(left)]), other.read(keys[len(left) :])
+    # The frames that begin in one channel and end in the other are left out.
+    ours = max(0, len(left) - _STEPS + 1)
+    return one.read(keys[:ours]), other.read(keys[len(left) :])
 
 
 def _waves(frequencies: tuple[float, ...], window: _Floats) -> _Floats:
@@ -214,22 +219,43 @@ def _waves(frequencies: tuple[float, ...], window: _Floats) -> _Floats:
     return waves.astype(np.float32)
 
 
-def _product(frames: _Floats, factor: _Floats) -> _Floats:
-    """Return `frames @ factor`, calculated in this thread only.
+def _product(rows: _Floats, factor: _Floats, group: int) -> _Floats:
+    """Return `rows @ factor`, calculated in this thread only: `group` rows at a time.
 
     For a larger product, OpenBLAS would wake a thread on each processor. These threads would
     disturb the sealing of other calls, and cost more than they save.
     """
-    groups = -(-len(frames) // _GROUP)
-    padded = np.zeros((groups * _GROUP, _FRAME), dtype=np.float32)
-    padded[: len(frames)] = frames
-    product: _Floats = padded.reshape(groups, _GROUP, _FRAME) @ factor
-    return product.reshape(groups * _GROUP, *product.shape[2:])[: len(frames)]
+    groups = -(-len(rows) // group)
+    padded = np.zeros((groups * group, rows.shape[1]), dtype=np.float32)
+    padded[: len(rows)] = rows
+    product: _Floats = padded.reshape(groups, group, rows.shape[1]) @ factor
+    return product.reshape(groups * group, -1)[: len(rows)]
 
 
-def _power(frames: _Floats, waves: _Floats) -> _Floats:
-    """Return the power of each frame at each frequency, so that a pure tone has its energy."""
-    parts = _product(frames, waves)
+def _by_steps(columns: _Floats) -> _Floats:
+    """Return the columns for frames, of shape (240, n), as columns for steps: (40, 6 * n)."""
+    steps = columns.reshape(_STEPS, _HOP, -1)
+    return np.ascontiguousarray(steps.transpose(1, 0, 2).reshape(_HOP, -1))
+
+
+def _of_frames(steps: _Floats, columns: _Floats) -> _Floats:
+    """Return the product of each frame with columns from `_by_steps`.
+
+    Frames overlap, so it takes less time to multiply each step once and to add the results.
+    """
+    count = len(steps) - _STEPS + 1
+    parts = _product(steps, columns, _GROUP).reshape(len(steps), _STEPS, -1)
+    total: _Floats = parts[:count, 0].copy()
+    for step in range(1, _STEPS):
+        total += parts[step : count + step, step]
+    return total
+
+
+def _power(parts: _Floats) -> _Floats:
+    """Return the power of each frame at each frequency, so that a pure tone has its energy.
+
+    `parts` are the products with the columns from `_waves`.
+    """
     half = parts.shape[1] // 2
     power: _Floats = parts[:, :half] ** 2 + parts[:, half:] ** 2
     return power * np.float32(_TO_ENERGY)
@@ -241,7 +267,8 @@ _WINDOW: Final[_Floats] = np.exp(
 _SQUARES: Final[_Floats] = _WINDOW**2
 _TO_ENERGY: Final = 2 * float(_SQUARES.sum()) / float(_WINDOW.sum()) ** 2
 _ENERGY_OF_QUIETEST: Final = _QUIETEST**2 / 2 * float(_SQUARES.sum())
-_NOMINAL: Final = _waves((*_LOW, *_HIGH), _WINDOW)
+_SQUARES_BY_STEPS: Final = _by_steps(_SQUARES[:, None])
+_NOMINAL: Final = _by_steps(_waves((*_LOW, *_HIGH), _WINDOW))
 _BESIDE: Final = _waves(
     (
         *(f - _BESIDE_HZ for f in (*_LOW, *_HIGH)),
@@ -252,31 +279,35 @@ _BESIDE: Final = _waves(
 _FREQUENCIES: Final = np.array((*_LOW, *_HIGH), dtype=np.float32)
 
 
-def _keys_of(frames: _Floats) -> NDArray[np.int8]:
-    """Return the key of each frame's tone; -1 for a frame without a tone."""
-    keys = np.full(len(frames), -1, dtype=np.int8)
-    energy = _product(frames * frames, _SQUARES)
-    loud = np.flatnonzero(energy >= 2 * _ENERGY_OF_QUIETEST)
-    if not len(loud):
+def _keys_of(steps: _Floats) -> NDArray[np.int8]:
+    """Return the key of each frame's tone; -1 for a frame without a tone.
+
+    A frame begins with each of the `steps` but the last five.
+    """
+    count = max(0, len(steps) - _STEPS + 1)
+    keys = np.full(count, -1, dtype=np.int8)
+    if not count:
         return keys
-    if len(loud) < len(frames):
-        frames, energy = frames[loud], energy[loud]
-    power = _power(frames, _NOMINAL)
+    energy = _of_frames(steps * steps, _SQUARES_BY_STEPS)[:, 0]
+    if energy.max() < 2 * _ENERGY_OF_QUIETEST:
+        return keys
+    power = _power(_of_frames(steps, _NOMINAL))
     row, column = power[:, :4].argmax(axis=1), power[:, 4:].argmax(axis=1)
-    each = np.arange(len(frames))
+    each = np.arange(count)
     both = power[each, row] + power[each, 4 + column]
-    perhaps = np.flatnonzero(both >= _PERHAPS * energy)
+    perhaps = np.flatnonzero((both >= _PERHAPS * energy) & (energy >= 2 * _ENERGY_OF_QUIETEST))
     if not len(perhaps):
         return keys
     row, column, energy = row[perhaps], column[perhaps], energy[perhaps]
-    beside = np.maximum(_power(frames[perhaps], _BESIDE), 1e-9)
+    frames = steps[perhaps[:, None] + np.arange(_STEPS)].reshape(-1, _FRAME)
+    beside = np.maximum(_power(_product(frames, _BESIDE, _GROUP // 2)), 1e-9)
     low, low_right = _exact(beside, row)
     high, high_right = _exact(beside, 4 + column)
     good = low_right & high_right
     good &= (low >= _ENERGY_OF_QUIETEST) & (high >= _ENERGY_OF_QUIETEST)
     good &= (high >= _TWIST[0] * low) & (high <= _TWIST[1] * low)
     good &= low + high >= _PURE * energy
-    keys[loud[perhaps[good]]] = _KEY_TABLE[row[good], column[good]]
+    keys[perhaps[good]] = _KEY_TABLE[row[good], column[good]]
     return keys
 
 
