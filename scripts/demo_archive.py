@@ -58,7 +58,8 @@ class Inspection:
             t.append(self._gaps(sound, row))
         with self._report.step("`galwad recordings show` draws it"):
             shown = await self._site.run("recordings", "show", self._call_id)
-            expect("payment" in shown and "transfer" in shown, "both gaps to be drawn", shown)
+            drawn = all(reason in shown for reason in ("erased", "payment", "transfer"))
+            expect(drawn, "the three gaps to be drawn", shown)
         self._report.raw(shown)
 
     async def _listed(self) -> dict[str, Any]:
@@ -74,7 +75,8 @@ class Inspection:
                 rows = [row for row in page["rows"] if row["call_id"] == self._call_id]
             row = rows[0]
             reasons = [gap["reason"] for gap in row["gaps"]]
-            expect(reasons == ["payment", "transfer"], "one payment gap, one transfer", reasons)
+            expected = ["erased", "payment", "transfer"]
+            expect(reasons == expected, "a pause with what it erased, and a transfer", reasons)
             expect(not row["unexplained_s"], "every second explained", row["unexplained_s"])
             expect(not row["interrupted"], "a recording that was not interrupted")
             told.append(f"{row['talk_s']:.1f} s of talk, gaps: {', '.join(reasons)}")

@@ -17,6 +17,8 @@ from telephony.phone import CallState
 CARD = "4929123456789012"
 """Sixteen digits that are no bank's card number: they fail the Luhn check."""
 _PERSON = "Gwen Protheroe"
+_ERASED_S = 2.5
+"""The silence before the pause, which erases the two seconds before it (`erase_back`)."""
 
 
 class DemoCall:
@@ -106,6 +108,7 @@ class DemoCall:
     async def _pause(self) -> None:
         with self._report.step("Before the card, the advisor pauses the recording") as told:
             await self._advisor.say("advisor-2")
+            await asyncio.sleep(_ERASED_S)
             answer = await self._page.ask("PUT", f"calls/{self.call_id}/payment", {})
             expect(answer["state"] == "paused", "the recording to be paused", answer)
             expect(answer["durable"], "the pause to be on disk before it is confirmed", answer)

@@ -32,7 +32,7 @@ def test_the_demo_sees_every_step_of_its_call(tmp_path):
     done = run("--once", "--dir", str(tmp_path / "demo"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(" ✓ ") == STEPS
-    assert re.search(r"━+▒+━+→+", done.stdout)
+    assert re.search(r"━+◌+▒+━+→+", done.stdout)
     kinds = {file.suffix for file in (tmp_path / "demo" / "state" / "archive").rglob("2*.*")}
     assert kinds == {".header", ".payload", ".manifest"}
     assert not list((tmp_path / "demo" / "state" / "spool").glob("*.spool"))
