@@ -325,6 +325,10 @@ class RtpStream:
             return
         quiet = packet.at_us - self.heard_us >= QUIET_US
         self.heard_us = max(self.heard_us, packet.at_us)
+        if quiet:
+            # The packets that wait from before the silence are checked without this packet, because
+            # the sender's clock may have drifted during the silence.
+            self.drain(packet.at_us)
         if self._clock is None:
             return
         if self.state is StreamState.LAGGING and not self._clock.fits(packet):

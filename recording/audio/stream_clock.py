@@ -7,8 +7,9 @@ The first packets of a stream set the time base. Of these packets, the one that 
 least gets the position that belongs to its arrival time.
 
 The *delay* of a packet is the time from the packet's computed position to the packet's arrival. If
-the delays show that the sender's clock is faster or slower than our clock, the time base is moved
-in steps of half a millisecond.
+the delays show that the sender's clock is faster or slower than our clock, the time base is moved:
+in steps of half a millisecond in speech, and at once in a silence. `recording.audio.delay_envelope`
+estimates the drift of the sender's clock, also across silences.
 
 After a gap, or when a packet arrives much too early or too late, the sender's timestamps may have
 jumped. The next few packets then confirm the time base or set a new one.
@@ -22,22 +23,23 @@ from typing import NamedTuple
 
 from recording.audio.codecs import NARROW, PayloadCodec
 from recording.audio.comfort_noise import announced_noise, is_silence
+from recording.audio.delay_envelope import MOST_DRIFT, Delay, DelayEnvelope
 from recording.audio.packet_duration import USUAL_US
 
 _US = 1_000_000
 _MODULUS = 1 << 32
 _SECOND_US = 1_000_000
 _FEWEST_A_SECOND = 8
-_PROOF_S = 5
-_LONGEST_SECOND_US = 5_000_000
-"""The time in µs after which the time base is checked again, even if few delays are stored.
+_PROOF = 5
+_LONGEST_SECOND_S = 2
+"""The time in seconds after which the stored delays are evaluated, even if there are few of them.
 
-Usually a check uses the delays of all packets that a sender sends in one second. A sender that is
-mostly silent needs more than one second to send this number of packets.
+Usually this is done when there are as many delays as a sender sends packets in one second. A sender
+that is mostly silent needs more than one second to send this number of packets.
 """
+_SILENCE_S = 0.1
+"""The length in seconds of a silence in which a correction of the time base cannot be heard."""
 _MOST_STEPS = 4
-_PPM = 300
-"""The largest error that is assumed for a sender's clock, in parts per million."""
 QUIET_US = 2_000_000
 """The length in µs of a silence after which the next packets must confirm the time base.
 
@@ -59,7 +61,12 @@ LAGS_US = 60_000
 These packets show whether the network is slow for a while or the sender's clock has changed.
 """
 _SAME_US = 20_000
-"""A packet confirms the time base if it arrives at most this time, in µs, early or late."""
+"""A packet confirms the time base if it arrives at most this time, in µs, early or late.
+
+If the delays differ by more than this, the packet may be later.
+"""
+_MOST_JITTER = 1.5
+"""The largest delay that confirms the time base, as a multiple of the average jitter."""
 _FEW = 3
 _APART_US = 500_000
 
@@ -137,20 +144,16 @@ class StreamClock:
         self._rate = rate
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
-        self.judged_us = packet.at_us
-        """The arrival time (µs) of the newest packet that was used to check the time base."""
-        self._proven_us = packet.at_us
-        """The most recent time (µs) at which the time base was set, confirmed or corrected.
-
-        While packets arrive regularly, the time base is confirmed or corrected about every five
-        seconds.
-        """
         self._moves: dict[int, int] = {}
         """The planned moves of the time base.
 
         The dict maps a packet's extended sequence number to a distance in samples. When the packet
         is written, the distance is added to the position of the time base.
         """
+        self._errors: list[int] = []
+        """The delays, in samples, that are not added to the envelope yet."""
+        self._envelope = DelayEnvelope(rate)
+        """The delays that the packets would have if the time base had not been moved."""
         self._rebase(packet, position)
 
     @classmethod
@@ -180,28 +183,60 @@ class StreamClock:
     def _agrees_with(self, packets: list[Packet]) -> bool:
         """Return True if enough of these packets arrived when this clock expects them.
 
-        Enough means `_FEW` packets, or all packets if there are fewer. If the result is True, also
-        correct the time base and delete the stored delays. The correction is at most the error that
-        a sender's clock can have made since `_proven_us` (see `_PPM`).
+        Enough means `_FEW` packets, or all packets if there are fewer. The clock expects a packet
+        within the bounds that are known for the sender's drift (see `DelayEnvelope.bounds`). If the
+        result is True, also correct the time base. The correction is as large as the smallest delay
+        shows, but not outside these bounds.
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
-        same = _SAME_US * self._rate // _US
-        errors = [self.arrival_position(packet) - self.position(packet) for packet in packets]
-        fits = sum(-same <= error <= same for error in errors)
-        if fits < min(_FEW, len(errors)) or min(errors) < -same:
+        self._add_to_envelope()
+        at = min(self.arrival_position(packet) for packet in packets)
+        delays = [self.arrival_position(packet) - self.position(packet) for packet in packets]
+        most = min(delays) + LAGS_US * self._rate // _US
+        smallest = Delay.of(at, [delay for delay in delays if delay <= most])
+        least, envelope = smallest.least, self._envelope
+        low, high = self._expected_delays(at)
+        same = _SAME_US * self._rate / _US
+        wide = max(same, _MOST_JITTER * max(smallest.jitter, envelope.jitter))
+        fits = sum(low - same <= delay <= high + wide for delay in delays)
+        if fits < min(_FEW, smallest.packets) or least < low - same:
             return False
-        now_us = min(packet.at_us for packet in packets)
-        parted = max(0, now_us - self._proven_us) * _PPM * self._rate // _US // _US
-        move = max(-parted, min(parted, *errors))
-        self.judged_us = max(packet.at_us for packet in packets)
-        if self._is_much(move):
-            self._base += move
-            self._proven_us = self.judged_us
-        self._errors.clear()
-        self._minima.clear()
-        self._correction = self.stretch = 0
+        if least - envelope.largest_excess(smallest) > high + same:
+            return False
+        move = max(low, min(high, least - envelope.probable_excess(smallest)))
+        self._correction = self.stretch = self._evaluated = 0
+        self._correct(round(min(least, move)))
         return True
+
+    def _expected_delays(self, at: int) -> tuple[float, float]:
+        """Return the lowest and the highest delay of a packet without jitter at the time `at`.
+
+        The time and the delays are in samples.
+        """
+        if self._envelope:
+            low, high = self._envelope.bounds(at)
+            return low - self._moved, high - self._moved
+        parted = max(0, at - self._delays_from) * MOST_DRIFT
+        return -parted, parted
+
+    def _correct(self, by: int) -> None:
+        """Move the time base at once, unless the distance `by` (in samples) is very short."""
+        if self._is_much(by):
+            self._move(by)
+
+    def _move(self, by: int) -> None:
+        """Move the time base by `by` samples. The stored delays are changed accordingly."""
+        self._base += by
+        self._moved += by
+        self._errors = [error - by for error in self._errors]
+
+    def _add_to_envelope(self) -> None:
+        """Add the smallest of the stored delays to the envelope, and delete the stored delays."""
+        if self._errors:
+            delay = Delay.of(self._delays_from, self._errors)
+            self._envelope.add(delay._replace(least=delay.least + self._moved))
+            self._errors = []
 
     def has_rate(self, timestamp_rate: _TimestampRate) -> bool:
         """Return whether this clock uses this rate to convert timestamps into positions."""
@@ -216,13 +251,18 @@ class StreamClock:
 
     def _rebase(self, packet: Packet, position: int) -> None:
         self._base = position
+        self._moved = 0
+        """The samples by which the time base was moved since it was set."""
         self._enough = _packets_a_second(packet)
-        self.judged_us = self._proven_us = packet.at_us
         self._timestamp, self._sequence = packet.timestamp, packet.sequence
         self._clock_rate = packet.codec.clock
         self._timestamp_rate = _TimestampRate(self._clock_rate or NARROW, _US)
-        self._errors: list[int] = []
-        self._minima: list[int] = []
+        self._errors = []
+        self._delays_from = self.arrival_position(packet)
+        """The time of the first delay in `_errors`, in samples."""
+        self._envelope = DelayEnvelope(self._rate)
+        self._evaluated = 0
+        """The number of times that delays were evaluated since the most recent long silence."""
         self._correction = self._steps = 0
         self.stretch = 0
 
@@ -270,8 +310,7 @@ class StreamClock:
         least = list(accumulate(reversed(errors), min))[::-1]
         if least[0] * _US <= LAGS_US * self._rate:
             return True
-        self._errors.clear()
-        self._minima.clear()
+        self._errors = []
         moved = self._correction = self.stretch = 0
         for packet, later in zip(ordered, least, strict=True):
             if ordered[-1].at_us - packet.at_us < LATE_US:
@@ -344,7 +383,7 @@ class StreamClock:
         self._errors += [late * rate // _US for late in taken]
         return len(taken)
 
-    def next_position(self, packet: Packet) -> int:
+    def next_position(self, packet: Packet, end: int | None = None) -> int:
         """Return the position of the stream's next packet.
 
         The position is computed from the timestamp, even if the packet is very late. The packet's
@@ -352,9 +391,15 @@ class StreamClock:
 
         If `contradicts` is true for the packet, the clock must first be checked with `anchored`. If
         `is_lagging` is true, the clock must first be checked with `accept_late`.
+
+        `end` is the position at which the stream's written audio ends; None if it is unknown. If
+        there is a silence between this position and the packet, the time base is corrected at once.
         """
-        if self._moves:
-            self._base += self._moves.pop(packet.sequence, 0)
+        if packet.sequence in self._moves:
+            move = self._moves.pop(packet.sequence)
+            self._base += move
+            self._moved += move
+            self._envelope.shift(move)
         position, arrival = self.position(packet), self.arrival_position(packet)
         error = arrival - position
         if packet.codec.clock != self._clock_rate:
@@ -368,34 +413,41 @@ class StreamClock:
             # be wrong. Therefore this packet's timestamp becomes the timestamp of the time base.
             self._base, self._timestamp = position, packet.timestamp
             self._sequence = packet.sequence
+        if self._errors and arrival - self._delays_from > _LONGEST_SECOND_S * self._rate:
+            self._evaluate(arrival)
         if error * _US <= LAGS_US * self._rate:
+            if not self._errors:
+                self._delays_from = arrival
             self._errors.append(error)
         self._enough = _packets_a_second(packet)
-        since_us = packet.at_us - self.judged_us
-        if len(self._errors) >= self._enough or (self._errors and since_us >= _LONGEST_SECOND_US):
-            self.judged_us = packet.at_us
-            self._steps = max(1, min(_MOST_STEPS, since_us // _SECOND_US))
-            self._note_minimum(min(self._errors))
+        if len(self._errors) >= self._enough:
+            self._evaluate(arrival)
         if self._is_correcting:
-            position += self._correction_step()
+            silent = end is not None and position - end > _SILENCE_S * self._rate
+            position += self._correct_in_silence() if silent else self._correction_step()
         return position
 
-    def _note_minimum(self, least: int) -> None:
-        """Store `least`, the smallest delay (in samples) among the packets of one second.
+    def _evaluate(self, arrival: int) -> None:
+        """Add the stored delays to the envelope, and plan a correction if the time base is wrong.
 
-        When five such delays are stored, the smallest of them counts as the error of the time base.
-        One delay is not enough, because jitter can look like an error for a short time.
-        `_correction_step` then corrects the time base in small steps.
+        `arrival` is the time of the newest packet, in samples. One delay is not enough for a
+        correction, because jitter can look like an error for a short time. Therefore nothing is
+        corrected until delays were evaluated five times, or the sender's drift is known.
         """
-        self._errors.clear()
-        if not self._correction:
-            self._minima.append(least)
-            if len(self._minima) >= _PROOF_S:
-                proven = min(self._minima)
-                self._minima.clear()
-                self._proven_us = self.judged_us
-                if self._is_much(proven):
-                    self._correction = proven
+        self._steps = max(1, min(_MOST_STEPS, (arrival - self._delays_from) // self._rate))
+        self._add_to_envelope()
+        self._delays_from = arrival
+        self._evaluated += 1
+        if self._evaluated >= _PROOF or self._envelope.is_learnt:
+            correction = round(self._expected_delays(arrival)[1])
+            if self._correction or self._is_much(correction):
+                self._correction = correction
+
+    def _correct_in_silence(self) -> int:
+        """Make the whole planned correction; return the number of samples."""
+        move, self._correction = self._correction, 0
+        self._move(move)
+        return move
 
     def _is_much(self, samples: int) -> bool:
         """Return whether an error of the time base is so large that it must be corrected.
@@ -415,7 +467,7 @@ class StreamClock:
         self._steps -= 1
         move = max(-self._step, min(self._step, self._correction))
         self._correction -= move
-        self._base += move
+        self._move(move)
         self.stretch = move
         return move
 

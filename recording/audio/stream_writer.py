@@ -58,7 +58,7 @@ class StreamWriter:
                 position = clock.approximate_position(packet)
                 self._track.begin_noise(position, noise, packet.codec.clock)
             return False
-        position = clock.next_position(packet)
+        position = clock.next_position(packet, self.end)
         if self._fits_run(packet, position, clock):
             self.run.add(packet.rtp_payload)
             return True
