@@ -183,6 +183,10 @@ class Contacts:
                 .values(person_id=person_id, confirmation=confirmation)
             )
 
+    async def forget_confirmation(self, call_id: str) -> None:
+        """Remove the answer that `save_confirmation` saved, because the caller has changed."""
+        await self.save_confirmation(call_id, "", "")
+
     async def save(self, call_id: str, note: Note, now: float) -> int:
         """Save a contact note, queue it for the CRM, and return its version number.
 

@@ -35,7 +35,10 @@ class LinkMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=F
 
 
 class CallerFacts(msgspec.Struct, frozen=True):
-    """The facts about the caller in the caller's INVITE, before the caller is looked up.
+    """The facts about the caller in a SIP message, before the caller is looked up.
+
+    Normally, the message is the caller's INVITE. If a trusted trunk names another caller during the
+    call, it is the message with this name.
 
     `from_user` and `from_host` are the user part and the host of the From URI. `asserted` are the
     user parts in P-Asserted-Identity, in the same sequence as in the INVITE. `privacy` are the
@@ -69,6 +72,7 @@ class CallStatus(msgspec.Struct, frozen=True):
     are the phones that ring now. `advisor` is the phone that answered. If a PBX has answered
     without naming a user, `group` lists the advisors who may have the call. `holders` are the pause
     holders. `durable` is False if the disk did not confirm the most recent pause or resume in time.
+    `callers` is the number of callers that the call has had until now. `caller` is the last one.
     """
 
     call_id: str
@@ -86,6 +90,7 @@ class CallStatus(msgspec.Struct, frozen=True):
     recording_since: float = 0.0
     holders: tuple[str, ...] = ()
     durable: bool = True
+    callers: int = 1
 
 
 class Hello(LinkMessage, frozen=True):

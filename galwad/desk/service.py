@@ -287,6 +287,8 @@ class Desk:
     def _call_changed(self, before: DeskCall | None, after: DeskCall | None) -> None:
         self.metrics.live_calls.set(len(self.calls))
         self.hub.call(before, after)
+        if before is not None and after is not None and before.state.callers < after.state.callers:
+            self.spawn(self.contacts.forget_confirmation(after.call_id))
         if after is not None and not after.wrapup and after.advisor is not None:
             known = before.advisor if before is not None else None
             if known != after.advisor:
@@ -358,7 +360,7 @@ class Desk:
     async def _look_up(self, call: DeskCall) -> None:
         started = time.monotonic()
         outcome = await self.lookup.look_up(call.pop.caller)
-        self.calls.lookup_done(call.call_id, outcome)
+        self.calls.lookup_done(call, outcome)
         taken = time.monotonic() - started
         self.metrics.lookups.labels(outcome.status.value).observe(taken)
         log.info(

@@ -420,6 +420,7 @@ def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) 
         advisor=personal.advisor,
         extension=personal.extension,
         salt=personal.salt.hex(),
+        later_callers=personal.later_callers,
         gaps=tuple(manifest.gaps),
         payload_size=manifest.payload.size,
         payload_sha256=manifest.payload.sha256,

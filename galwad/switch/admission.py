@@ -14,16 +14,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from callerid.number import presented_caller
 from config.settings import Settings
 from galwad.messages import CallerFacts
+from galwad.switch.callers import caller_fields, caller_of
 from galwad.switch.phones import Phones
 from recording.spool import Clock
-from telephony.b2bua.headers import wants_privacy
-from telephony.errors import ParseError
 from telephony.sip.events import Address
 from telephony.sip.message.messages import Request
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.ua.auth import AuthOutcome, DigestServer, DigestVerification
 from telephony.sip.ua.server_request import ServerRequest
 from telephony.sip.ua.uas import InviteServer
@@ -63,19 +60,7 @@ class Admission:
         `line` is the label that the settings give to the call's route. Advisors see this label. The
         fields are personal data. They are encrypted in the spool, like the audio.
         """
-        caller = presented_caller(
-            self.caller.from_user,
-            self.caller.from_host,
-            self.caller.asserted,
-            self.caller.privacy,
-            trusted=self.caller.trusted,
-        )
-        return {
-            "number": str(caller.number) if caller.number else None,
-            "withheld": caller.withheld,
-            "line": line,
-            "called": self.called,
-        }
+        return {**caller_fields(self.caller), "line": line, "called": self.called}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +104,7 @@ class AdmissionControl:
         trunk = self._settings.find_trunk(*invite.source[:3])
         if trunk is not None:
             return Admission(
-                caller=_caller(request, trusted=trunk.trusted),
+                caller=caller_of(request, trusted=trunk.trusted),
                 called=request.uri.dialled,
                 trusted=trunk.trusted,
                 phone=False,
@@ -172,33 +157,3 @@ class AdmissionControl:
         self, source: Address, outcome: AuthOutcome, now: float
     ) -> tuple[tuple[str, str], ...]:
         return tuple(self._digest.challenges(now, outcome, host=source.host))
-
-
-def _caller(request: Request, *, trusted: bool) -> CallerFacts:
-    privacy = {
-        token.strip().lower()
-        for value in request.headers.get_all("Privacy")
-        for token in value.replace(",", ";").split(";")
-    }
-    # Not only Privacy but also Remote-Party-ID can request privacy.
-    if wants_privacy(request.headers):
-        privacy.add("id")
-    uri = request.from_.uri
-    return CallerFacts(
-        from_user=uri.dialled,
-        from_host=uri.host,
-        asserted=_asserted(request),
-        privacy=tuple(sorted(privacy - {""})),
-        trusted=trusted,
-    )
-
-
-def _asserted(request: Request) -> tuple[str, ...]:
-    """Return the user parts in P-Asserted-Identity (RFC 3325); () if a value cannot be parsed."""
-    try:
-        values = request.headers.get_list("P-Asserted-Identity")
-        users = [NameAddr.parse(value).uri.dialled for value in values]
-    except ParseError:
-        log.info("caller.identity_unreadable")
-        return ()
-    return tuple(user for user in users if user)

@@ -20,6 +20,7 @@ from config.sections import Route
 from galwad.messages import CallEnded, CallStatus, Party
 from galwad.switch.admission import Admission
 from galwad.switch.advisor_side import AdvisorSide, is_handover
+from galwad.switch.callers import caller_fields, new_caller
 from galwad.switch.checkpoint import AnsweredState, CallPhase, Checkpoint, EarlyPause, RingingCall
 from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.codes import PaymentCodes
@@ -59,6 +60,9 @@ class SwitchCall:
         self.call_id = legs.call_id
         self._context = context
         self.admission = admission
+        self.caller = admission.caller
+        """The present caller: the caller of the INVITE, or the caller that a trunk named later."""
+        self._callers = 1
         self._route = route
         self.legs = legs
         self.log = log.bind(call_id=self.call_id)
@@ -121,6 +125,7 @@ class SwitchCall:
         call = cls(context, admission, route, legs, now)
         if ringing_call is not None:
             call._take_pauses(ringing_call.checkpoint.early_pauses)
+            call._take_caller(ringing_call.checkpoint)
         return call
 
     @classmethod
@@ -158,8 +163,16 @@ class SwitchCall:
         for hold in pauses:
             self.recording.shut(hold.holder, hold.trigger, hold.actor)
 
+    def _take_caller(self, checkpoint: Checkpoint) -> None:
+        """Continue after a restart with the caller that a trunk has named, if it has named one."""
+        caller = checkpoint.caller
+        if caller is not None:
+            self.caller, self._callers = caller, checkpoint.callers
+            self.recording.caller_changed(caller_fields(caller), known=True)
+
     def _restore(self, checkpoint: Checkpoint, answered: AnsweredState, now: Now) -> None:
         self.log.info("call.resumed")
+        self._take_caller(checkpoint)
         self._started, self._since = checkpoint.started, answered.since
         self._answered_at = answered.answered_at
         self._enter(answered.phase)
@@ -200,6 +213,8 @@ class SwitchCall:
             )
         return Checkpoint(
             admission=self.admission,
+            caller=self.caller if self.caller != self.admission.caller else None,
+            callers=self._callers,
             started=self._started,
             early_pauses=self.recording.early_pauses,
             answered=answered,
@@ -266,7 +281,7 @@ class SwitchCall:
             since=self._since,
             line=self._route.line,
             called=self.admission.called,
-            caller=self.admission.caller,
+            caller=self.caller,
             state=self._phase.value,
             ringing=self.advisor_side.ringing,
             advisor=self.advisor_side.advisor,
@@ -275,6 +290,7 @@ class SwitchCall:
             recording_since=self.recording.since,
             holders=self.recording.holders,
             durable=self.recording.durable,
+            callers=self._callers,
         )
 
     def publish(self) -> None:
@@ -348,6 +364,8 @@ class SwitchCall:
                     self.pauses.info(request, now)
             case sip.RecordRequested(request_id, _, value):
                 self.pauses.record_key(request_id, value, now)
+            case sip.IdentityChanged(_, sip.Side.CALLER):
+                self._caller_named(event)
             case sip.IdentityChanged():
                 self._identified(event, now)
             case sip.CallHeld(_, side) | sip.CallResumed(_, side):
@@ -437,6 +455,22 @@ class SwitchCall:
             self.recording.identified(destination, self.advisor_side.actor, now)
         self.advisor_side.renamed(somebody_else=handover)
         self.publish()
+
+    def _caller_named(self, event: sip.IdentityChanged) -> None:
+        """Handle a name for the caller in a message during the call.
+
+        Only a trusted trunk can name a new caller. The desk then looks the new caller up, and the
+        recording contains both callers, each with the time from which they spoke.
+        """
+        if self.admission.phone or not self.admission.trusted:
+            return
+        caller = new_caller(self.caller, event)
+        if caller is not None:
+            self.log.info("caller.changed")
+            self.caller = caller
+            self._callers += 1
+            self.recording.caller_changed(caller_fields(caller))
+            self.publish()
 
     def _held(self, side: sip.Side, *, held: bool) -> None:
         self._enter(CallPhase.HELD if held else CallPhase.ANSWERED)

@@ -17,7 +17,7 @@ from enum import StrEnum
 
 import msgspec
 
-from galwad.messages import Party
+from galwad.messages import CallerFacts, Party
 from galwad.switch.admission import Admission
 from recording.policy import DestinationClass, ShutCauses, Trigger
 from telephony.b2bua import TargetCheckpoint
@@ -81,6 +81,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     admission: Admission
     started: float
+    caller: CallerFacts | None = None
+    """The present caller, if a trunk has named another caller since the INVITE; otherwise None."""
+    callers: int = 1
+    """The number of callers that the call has had."""
     early_pauses: tuple[EarlyPause, ...] = msgspec.field(name="holds", default=())
     answered: AnsweredState | None = msgspec.field(name="talk", default=None)
     legs: msgspec.Raw

@@ -52,6 +52,8 @@ class CallRecording:
         self._legs = RecordedLegs(relay, self._early)
         self._started = Clock(0.0, 0.0)
         self.durable = True
+        self._later_caller: Mapping[str, Field] | None = None
+        """The fields of the event about the newest caller; None if there is only one caller."""
 
     @property
     def lives(self) -> int:
@@ -150,6 +152,8 @@ class CallRecording:
         self._started = started
         self._recorder = recorder = self._spools.recorder(started, self._changed)
         recorder.event("call", facts)
+        if self._later_caller is not None:
+            recorder.event("caller", self._later_caller)
         return recorder
 
     def _start(self, recorder: Recorder) -> None:
@@ -236,6 +240,15 @@ class CallRecording:
         """
         self._recorder.identity_changed(actor, arrived_mono=now.arrived)
         self._recorder.identity_classed(destination, arrived_mono=now.arrived)
+
+    def caller_changed(self, fields: Mapping[str, Field], *, known: bool = False) -> None:
+        """Write the caller that a trunk has named during the call to the spool.
+
+        `fields` are the fields `number` and `withheld`. Without a spool, they are written when the
+        next spool begins. If `known` is true, an earlier spool of the call contains them already.
+        """
+        self._later_caller = {**fields, "known": known}
+        self._recorder.event("caller", self._later_caller)
 
     def tick(self) -> None:
         """Write the audio that waits in memory to the spool file, without waiting for the disk."""

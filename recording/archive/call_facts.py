@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from recording.archive.accounting import Interval, balance
 from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Segment
+from recording.archive.summary import MOST_LATER_CALLERS, LaterCaller
 from recording.audio.codecs import PayloadCodec
 from recording.policy import DestinationClass, GapReason, Trigger
 from recording.spool import EventRecord, Field, LossReason, LostRecord
@@ -34,10 +35,12 @@ class PersonalFacts:
     The manifest contains a commitment to each of these facts except `salt`.
 
     Attributes:
-        number: The caller's number without an extension; None if it is unknown or withheld.
+        number: The first caller's number without an extension; None if it is unknown or withheld.
         line: The name of the line on which the call came in.
         advisor: The advisor who answered first.
         extension: The extension of this advisor's phone.
+        later_callers: The callers that a trunk named during the call, the earliest first. Their
+            numbers have no extension.
         salt: The salt of the commitments; b"" if there is none.
     """
 
@@ -45,6 +48,7 @@ class PersonalFacts:
     line: str = ""
     advisor: str = ""
     extension: str = ""
+    later_callers: tuple[LaterCaller, ...] = ()
     salt: bytes = field(default=b"", repr=False)
 
 
@@ -98,6 +102,8 @@ class CallFacts:
         match event.kind:
             case "call":
                 self._called(fields)
+            case "caller":
+                self._caller_changed(at_us, fields)
             case "answered" | "advisor":
                 self._answered()
                 who = _text(fields, "advisor") or _text(fields, "user")
@@ -255,12 +261,23 @@ class CallFacts:
     def _called(self, fields: Mapping[str, Field]) -> None:
         number = "" if fields.get("withheld") else _text(fields, "number")
         known = self.personal
-        # The index has numbers without their extension, and the commitments are about the index.
         self.personal = replace(
             known,
-            number=number.partition(_EXTENSION)[0] or known.number,
+            number=_without_extension(number) or known.number,
             line=_text(fields, "line") or known.line,
         )
+
+    def _caller_changed(self, at_us: int, fields: Mapping[str, Field]) -> None:
+        """Store a later caller, unless an earlier spool of the call has named this caller."""
+        callers = self.personal.later_callers
+        if callers and (fields.get("known") is True or at_us <= callers[-1].from_us):
+            return
+        if len(callers) >= MOST_LATER_CALLERS:
+            return
+        withheld = fields.get("withheld") is True
+        number = None if withheld else _without_extension(_text(fields, "number")) or None
+        later = LaterCaller(at_us, number, withheld)
+        self.personal = replace(self.personal, later_callers=(*callers, later))
 
     def _advised(self, advisor: str, extension: str) -> None:
         """Store the advisor who answered first. Later advisors are ignored."""
@@ -304,6 +321,11 @@ def _without(span: Interval, holes: Iterable[Interval]) -> list[Interval]:
     if at < span.to_us:
         parts.append(Interval(at, span.to_us))
     return parts
+
+
+def _without_extension(number: str) -> str:
+    """Return a number as the index has it, because the commitments are about the index."""
+    return number.partition(_EXTENSION)[0]
 
 
 def _text(fields: Mapping[str, Field], name: str) -> str:

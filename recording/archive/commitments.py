@@ -1,9 +1,10 @@
 """Commitments to personal facts, and the encrypted copy of these facts for the recipients.
 
-The caller's number, the line, the advisor and the extension are stored in clear only in the index.
-The signed manifest has a commitment to each of these facts: an HMAC-SHA-256 whose key is the
-recording's salt. The salt is stored in the recording's row. So the manifest does not show a fact to
-a person who lacks the row, and a row whose fact or salt was changed contradicts the manifest.
+The caller's number, the line, the advisor, the extension and the later callers are stored in clear
+only in the index. The signed manifest has a commitment to each of these facts: an HMAC-SHA-256
+whose key is the recording's salt. A recording without later callers has no commitment to them. The
+salt is stored in the recording's row. So the manifest does not show a fact to a person who lacks
+the row, and a row whose fact or salt was changed contradicts the manifest.
 
 A commitment covers the call id, the name of the fact and its value, as canonical JSON. So no two
 facts of any recordings have the same encoding, and a commitment cannot be used for another fact or
@@ -23,26 +24,29 @@ import hashlib
 import hmac
 import io
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import msgspec
 
 from recording.age.file import AnyIdentity, encrypt_part, open_parts
 from recording.archive.manifest import Commitments, Manifest
-from recording.archive.summary import RecordingSummary
+from recording.archive.summary import LaterCaller, RecordingSummary
 from recording.errors import ManifestError
 from recording.keys.signed_document import canonical_json
 
 FACTS: Final = Commitments.__struct_fields__
-"""The names of the facts: number, line, advisor and extension."""
+"""The names of the facts: number, line, advisor, extension and later_callers."""
+Fact: TypeAlias = str | tuple[LaterCaller, ...] | None
+"""The value of a fact. Only a number can be None; only the later callers are a tuple."""
 _PADDED: Final = 512
 """Encrypted facts have a multiple of this many bytes, so that their length discloses nothing."""
 
 
-class IndexFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class IndexFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The personal facts of a recording, and their salt in hexadecimal.
 
-    `number` is None if it is unknown or withheld.
+    `number` is None if it is unknown or withheld. An encoding without later callers does not have
+    the field `later_callers`.
     """
 
     number: str | None
@@ -50,11 +54,12 @@ class IndexFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     advisor: str
     extension: str
     salt: str
+    later_callers: tuple[LaterCaller, ...] = ()
 
     @classmethod
     def of(cls, row: RecordingSummary) -> Self:
         """Return the facts in a recording's row."""
-        return cls(row.number, row.line, row.advisor, row.extension, row.salt)
+        return cls(*(row.number, row.line, row.advisor, row.extension, row.salt, row.later_callers))
 
     def match(self, manifest: Manifest) -> bool:
         """Return whether the manifest has commitments, and they are those to these facts."""
@@ -100,32 +105,42 @@ def open_facts(manifest: Manifest, header: bytes, identities: Iterable[AnyIdenti
     return facts
 
 
-def encoded(call_id: str, name: str, value: str | None) -> bytes:
+def encoded(call_id: str, name: str, value: Fact) -> bytes:
     """Return the bytes that a commitment covers: a JSON object with three members.
 
     The members are `call_id`, `name` and `value`, sorted and without spaces. `value` is None for a
-    number that is unknown or withheld.
+    number that is unknown or withheld. Later callers are an array of objects with the members
+    `from_us`, `number` and `withheld`.
     """
     return canonical_json({"call_id": call_id, "name": name, "value": value})
 
 
-def commitment(salt: bytes, call_id: str, name: str, value: str | None) -> str:
+def commitment(salt: bytes, call_id: str, name: str, value: Fact) -> str:
     """Return the commitment to one fact of a recording, in hexadecimal."""
     return hmac.new(salt, encoded(call_id, name, value), hashlib.sha256).hexdigest()
 
 
-def commit(salt: bytes, call_id: str, facts: Mapping[str, str | None]) -> Commitments:
+def commit(salt: bytes, call_id: str, facts: Mapping[str, Fact]) -> Commitments:
     """Return the commitments to the personal facts of a recording.
 
     `facts` has a value for each name in `FACTS`.
     """
-    return Commitments(*(commitment(salt, call_id, name, facts[name]) for name in FACTS))
+    made = {name: _committed(salt, call_id, name, facts[name]) for name in FACTS}
+    return msgspec.convert(made, Commitments)
 
 
 def changed_facts(
-    commitments: Commitments, salt: bytes, call_id: str, facts: Mapping[str, str | None]
+    commitments: Commitments, salt: bytes, call_id: str, facts: Mapping[str, Fact]
 ) -> Iterator[str]:
-    """Yield the name of each fact that does not match its commitment."""
+    """Yield the name of each fact that does not match its commitment.
+
+    Without a commitment to later callers, there must not be any.
+    """
     for name in FACTS:
-        if commitment(salt, call_id, name, facts[name]) != getattr(commitments, name):
+        if _committed(salt, call_id, name, facts[name]) != getattr(commitments, name):
             yield name
+
+
+def _committed(salt: bytes, call_id: str, name: str, value: Fact) -> str | None:
+    """Return the commitment to one fact; None if the fact is that there are no later callers."""
+    return None if value == () else commitment(salt, call_id, name, value)

@@ -95,7 +95,8 @@ def _wrong_facts(row: RecordingSummary, committed: Commitments) -> list[str]:
     facts = {name: getattr(row, name) for name in FACTS}
     changed = list(changed_facts(committed, salt, row.call_id, facts))
     # One wrong fact leaves the others right, so a wrong salt is the likely cause if all are wrong.
-    return ["salt"] if len(changed) == len(FACTS) else changed
+    all_wrong = {name for name in FACTS if getattr(committed, name) is not None} <= {*changed}
+    return ["salt"] if all_wrong else [name.replace("_", " ") for name in changed]
 
 
 def _clear_facts(row: RecordingSummary, manifest: Manifest) -> Iterator[str]:

@@ -124,7 +124,7 @@ class RawFacts(ObjectFacts, frozen=True):
     packets: int
 
 
-class Commitments(msgspec.Struct, frozen=True):
+class Commitments(msgspec.Struct, frozen=True, omit_defaults=True):
     """The commitments to the facts about people in the call, which only the index has.
 
     Each commitment is an HMAC-SHA-256 in hexadecimal. Its key is the salt in the recording's row in
@@ -136,12 +136,15 @@ class Commitments(msgspec.Struct, frozen=True):
         line: The commitment to the name of the line.
         advisor: The commitment to the advisor who answered first.
         extension: The commitment to the extension of this advisor's phone.
+        later_callers: The commitment to the callers whom a trunk named during the call. It is None,
+            and not in the manifest, if there were none.
     """
 
     number: str
     line: str
     advisor: str
     extension: str
+    later_callers: str | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

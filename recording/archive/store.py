@@ -25,7 +25,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age.file import make_header
 from recording.archive.call_facts import CallFacts, PersonalFacts
-from recording.archive.commitments import FACTS, IndexFacts, changed_facts, commit, seal_facts
+from recording.archive.commitments import (
+    FACTS,
+    Fact,
+    IndexFacts,
+    changed_facts,
+    commit,
+    seal_facts,
+)
 from recording.archive.live_sealing import LiveSealing
 from recording.archive.manifest import (
     FORMAT,
@@ -305,7 +312,7 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | Non
     return facts.personal
 
 
-def _facts_by_name(personal: PersonalFacts) -> dict[str, str | None]:
+def _facts_by_name(personal: PersonalFacts) -> dict[str, Fact]:
     return {name: getattr(personal, name) for name in FACTS}
 
 
@@ -321,7 +328,10 @@ def _sealed_facts(personal: PersonalFacts, file_key: bytes) -> str | None:
     if not personal.salt:
         return None
     known = personal
-    facts = IndexFacts(known.number, known.line, known.advisor, known.extension, known.salt.hex())
+    facts = IndexFacts(
+        *(known.number, known.line, known.advisor, known.extension, known.salt.hex()),
+        later_callers=known.later_callers,
+    )
     return seal_facts(facts, file_key)
 
 

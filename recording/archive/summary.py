@@ -11,6 +11,23 @@ import msgspec
 
 from recording.archive.manifest import Gap
 
+MOST_LATER_CALLERS = 100
+"""The largest number of later callers of a recording. Callers after these are not stored."""
+
+
+class LaterCaller(msgspec.Struct, frozen=True):
+    """A caller who took over the caller's side during the call.
+
+    Attributes:
+        from_us: The time from which this caller spoke, in microseconds since the recording's start.
+        number: The caller's number; None if it is unknown or withheld.
+        withheld: True if the caller withholds the number.
+    """
+
+    from_us: int
+    number: str | None
+    withheld: bool = False
+
 
 class RecordingSummary(msgspec.Struct, frozen=True):
     """The summary of one recording.
@@ -44,11 +61,15 @@ class RecordingSummary(msgspec.Struct, frozen=True):
     It is "" if the manifest has no commitments, or if the summary has no personal facts.
     `recording.archive.commitments` describes the commitments.
     """
+    later_callers: tuple[LaterCaller, ...] = ()
+    """The callers after the first caller, whose number is `number`; the earliest first."""
 
     @property
     def has_personal_facts(self) -> bool:
-        """True if the caller's number, the called line, the advisor or the extension is known.
+        """True if any caller's number, the called line, the advisor or the extension is known.
 
         It is False in a summary that was made only from a manifest.
         """
-        return bool(self.number or self.line or self.advisor or self.extension)
+        return bool(
+            self.number or self.line or self.advisor or self.extension or self.later_callers
+        )

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.manifest import Gap
-from recording.archive.summary import RecordingSummary
+from recording.archive.summary import LaterCaller, RecordingSummary
 from recording.errors import CatalogueError, reason_of
 from recording.index.search import (
     RARE_BELOW,
@@ -25,7 +25,14 @@ from recording.index.search import (
     length_count_statement,
     search_statement,
 )
-from recording.index.tables import gap_reasons, gaps, metadata, recordings, references
+from recording.index.tables import (
+    gap_reasons,
+    gaps,
+    later_callers,
+    metadata,
+    recordings,
+    references,
+)
 
 __all__ = ["Catalogue", "Cursor", "Filters", "Page", "metadata"]
 
@@ -77,11 +84,12 @@ class Catalogue:
                         .where(recordings.c.call_id == recording.call_id)
                         .values(**fields)
                     )
-                    for table in (gaps, gap_reasons):
+                    for table in (gaps, gap_reasons, later_callers):
                         await connection.execute(
                             delete(table).where(table.c.call_id == recording.call_id)
                         )
                 await _add_gaps(connection, recording)
+                await _add_later_callers(connection, recording)
         except SQLAlchemyError as error:
             raise _failed(error) from None
         return known is None
@@ -120,7 +128,9 @@ class Catalogue:
         page begins with the newest recording.
         """
         rare = await self._is_of_rare_length(filters)
-        rows = await self._read(search_statement(filters, after, rare=rare).limit(limit + 1))
+        later = await self._is_later_caller(filters.number)
+        statement = search_statement(filters, after, rare=rare, later=later)
+        rows = await self._read(statement.limit(limit + 1))
         return _page(rows, limit)
 
     async def line_named(self, text: str) -> str:
@@ -199,6 +209,17 @@ class Catalogue:
             raise _failed(error) from None
         return int(count or 0) < RARE_BELOW
 
+    async def _is_later_caller(self, number: str | None) -> bool:
+        """Return whether this number belongs to a caller who took over a call from another."""
+        if number is None:
+            return False
+        statement = select(later_callers.c.call_id).where(later_callers.c.number == number)
+        try:
+            async with self._engine.connect() as connection:
+                return await connection.scalar(statement.limit(1)) is not None
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+
     async def _read(self, statement: Select[Any]) -> list[RecordingSummary]:
         try:
             async with self._engine.connect() as connection:
@@ -212,9 +233,13 @@ class Catalogue:
                 for gap in found:
                     fields = {name: getattr(gap, name) for name in _GAP_FIELDS}
                     by_call.setdefault(gap.call_id, []).append(fields)
+                callers = await _later_callers(connection, [row.call_id for row in rows])
         except SQLAlchemyError as error:
             raise _failed(error) from None
-        return [_summary(row, by_call.get(row.call_id, [])) for row in rows]
+        return [
+            _summary(row, by_call.get(row.call_id, []), callers.get(row.call_id, []))
+            for row in rows
+        ]
 
 
 def _page(rows: list[RecordingSummary], limit: int) -> Page:
@@ -246,15 +271,43 @@ async def _add_gaps(connection: AsyncConnection, recording: RecordingSummary) ->
         )
 
 
-def _summary(row: Row[Any], gaps: list[dict[str, object]]) -> RecordingSummary:
-    """Return a row with its gaps. SQLite lets a column have values of another type.
+async def _add_later_callers(connection: AsyncConnection, recording: RecordingSummary) -> None:
+    rows = [
+        {"call_id": recording.call_id, "position": position, **msgspec.structs.asdict(caller)}
+        for position, caller in enumerate(recording.later_callers)
+    ]
+    if rows:
+        await connection.execute(insert(later_callers), rows)
+
+
+async def _later_callers(
+    connection: AsyncConnection, call_ids: list[str]
+) -> dict[str, list[dict[str, object]]]:
+    """Return the fields of the later callers of these calls, by call id. Most calls have none."""
+    found: dict[str, list[dict[str, object]]] = {}
+    statement = (
+        select(later_callers)
+        .where(later_callers.c.call_id.in_(call_ids))
+        .order_by(later_callers.c.call_id, later_callers.c.position)
+    )
+    for row in await connection.execute(statement):
+        fields = {name: getattr(row, name) for name in _CALLER_FIELDS}
+        found.setdefault(row.call_id, []).append(fields)
+    return found
+
+
+def _summary(
+    row: Row[Any], gaps: list[dict[str, object]], callers: list[dict[str, object]]
+) -> RecordingSummary:
+    """Return a row with its gaps and later callers.
 
     Raises:
-        CatalogueError: A value has the wrong type, so the row was changed by another program.
+        CatalogueError: A value has the wrong type, because SQLite lets a column have values of
+            another type. So the row was changed by another program.
     """
     fields = {name: getattr(row, name) for name in _FIELDS}
     try:
-        return msgspec.convert({**fields, "gaps": gaps}, RecordingSummary)
+        return msgspec.convert({**fields, "gaps": gaps, "later_callers": callers}, RecordingSummary)
     except msgspec.ValidationError as error:
         raise CatalogueError(
             f"the index cannot be used: the row of {row.call_id} was changed: {error}"
@@ -266,4 +319,7 @@ def _failed(error: SQLAlchemyError) -> CatalogueError:
 
 
 _GAP_FIELDS = Gap.__struct_fields__
-_FIELDS = tuple(name for name in RecordingSummary.__struct_fields__ if name != "gaps")
+_CALLER_FIELDS = LaterCaller.__struct_fields__
+_FIELDS = tuple(
+    name for name in RecordingSummary.__struct_fields__ if name not in {"gaps", "later_callers"}
+)

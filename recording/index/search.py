@@ -23,7 +23,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from recording.index.tables import gap_reasons, recordings, references
+from recording.index.tables import gap_reasons, later_callers, recordings, references
 
 RARE_BELOW: Final = 2000
 """If fewer recordings than this match the filter for the talk time, the talk time is *rare*.
@@ -38,7 +38,7 @@ class Filters:
     """The filters of a search. A recording must match every filter that is not None.
 
     Attributes:
-        number: The caller's phone number.
+        number: The phone number of the caller, or of one of the callers.
         advisor: The advisor who answered.
         extension: The extension of the advisor's phone.
         line: The name of the telephone line.
@@ -91,7 +91,7 @@ class Cursor:
 
 
 def search_statement(
-    filters: Filters, after: Cursor | None = None, *, rare: bool = False
+    filters: Filters, after: Cursor | None = None, *, rare: bool = False, later: bool = False
 ) -> Select[Any]:
     """Return the SQL statement that selects the matching recordings, the latest recording first.
 
@@ -101,6 +101,8 @@ def search_statement(
         rare: True if fewer than `RARE_BELOW` recordings match the filter for the talk time. The
             statement then finds all recordings with this talk time, and sorts them. If False, the
             statement reads the recordings from the latest on, until the page is full.
+        later: True if the number in `filters` also belongs to a caller whom a trunk has named
+            during a call. The statement then finds these recordings too, and sorts them.
     """
     one = filters.number, filters.advisor, filters.extension, filters.reference
     narrow = rare or any(one)
@@ -130,7 +132,7 @@ def search_statement(
             )
         )
     conditions: tuple[tuple[Callable[[Any], ColumnElement[bool]], Any], ...] = (
-        (recordings.c.number.__eq__, filters.number),
+        (_has_caller if later else recordings.c.number.__eq__, filters.number),
         (recordings.c.advisor.__eq__, filters.advisor),
         (recordings.c.extension.__eq__, filters.extension),
         (_has_reference, filters.reference),
@@ -168,6 +170,12 @@ def _has_gap(reason: str) -> ColumnElement[bool]:
         gap_reasons.c.started == recordings.c.started,
         gap_reasons.c.call_id == recordings.c.call_id,
     )
+
+
+def _has_caller(number: str) -> ColumnElement[bool]:
+    first = select(recordings.c.call_id).where(recordings.c.number == number).correlate(None)
+    others = select(later_callers.c.call_id).where(later_callers.c.number == number)
+    return recordings.c.call_id.in_(union_all(first, others))
 
 
 def _has_reference(reference: str) -> ColumnElement[bool]:

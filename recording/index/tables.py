@@ -63,6 +63,18 @@ gaps = Table(
     Column("to_us", BigInteger, nullable=False),
 )
 
+# The callers whom a trunk has named during a call, after the call's first caller.
+later_callers = Table(
+    "later_callers",
+    metadata,
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("from_us", BigInteger, nullable=False),
+    Column("number", String(64)),
+    Column("withheld", Boolean, nullable=False),
+    Index("later_callers_by_number", "number", "call_id"),
+)
+
 # Searches by gap reason use this table. It has one row for each gap reason of each call, in the
 # order of a search result. It repeats `talk_us` and `line`, because these searches often filter by
 # them too. So a search reads from `recordings` only the rows of its result.

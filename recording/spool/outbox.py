@@ -19,10 +19,10 @@ _MAX_WAITING = 10_000
 10,000 events are enough for all pauses in one day without a working disk. If there are more events,
 the oldest event whose kind is not in `_NEVER_DROPPED` is dropped. Packets never wait in the outbox.
 """
-_NEVER_DROPPED = frozenset({"call", "answered"})
+_NEVER_DROPPED = frozenset({"call", "caller", "answered"})
 """The kinds of events that stay if there are too many waiting events.
 
-A recording gets its caller, its advisor and its beginning from these events.
+A recording gets its callers, its advisor and its beginning from these events.
 """
 
 

@@ -26,6 +26,8 @@ class Preamble:
         match kind:
             case "call":
                 self._facts[kind, None] = fact
+            case "caller":
+                self._facts[kind, at_us] = fact
             case "answered":
                 self._facts.setdefault((kind, None), fact)
             case "media":

@@ -36,7 +36,10 @@ from recording.spool.open_frame import OpenFrame, UnpublishedFrame, earlier_pack
 from recording.spool.records import Clock, Field, SpoolHeader
 
 WRITTEN_TWICE = frozenset(
-    {"call", "answered", "media", "segment", "gap-start", "gap-end", "goes-on", "advisor", "ended"}
+    {
+        *("call", "caller", "answered", "media", "segment", "gap-start", "gap-end"),
+        *("goes-on", "advisor", "ended"),
+    }
 )
 """The kinds of events that are written twice, in two equal frames.
 

@@ -252,7 +252,7 @@ class CallCore:
         found = identity_of(message)
         if found is None or not leg.set_identity(found[1], identity_key(*found)):
             return False
-        self.emit(IdentityChanged(leg.id, leg.side, found[0], found[1]))
+        self.emit(IdentityChanged(leg.id, leg.side, *found, message))
         return found[1] != "Contact"
 
     def set_ringing(self, leg: Leg) -> None:

@@ -192,6 +192,8 @@ class IdentityChanged:
     identity: NameAddr
     source: str
     """The name of the header field that contains the new identity."""
+    message: Request | Response
+    """The message with this header field, which may also ask for privacy (RFC 3323)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class Archive:
                 "sha256": hashlib.sha256(self.header).hexdigest(),
             },
             "sealed": "2026-11-25T09:35:01Z",
-            "index": msgspec.to_builtins(commit(SALT, CALL, FACTS)),
+            "index": msgspec.to_builtins(commit(SALT, CALL, {**FACTS, "later_callers": ()})),
         }
         return sign_manifest(msgspec.convert({**facts, **changes}, Manifest), self.node)
 

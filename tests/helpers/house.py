@@ -88,10 +88,10 @@ class House:
         self.do(self.desk.users.add(user, None if machine else "correct horse battery"))
         return self.do(self.desk.sessions.open(name, "machine" if machine else "cli"))
 
-    def record(self, *call_ids: str) -> None:
+    def record(self, *call_ids: str, later_caller: str = "") -> None:
         """Calls of two seconds, until each is in archive and index and its spool is gone."""
         for call_id in call_ids:
-            spool = self.site.call(call_id)
+            spool = self.site.call(call_id, later_caller=later_caller)
             self._loop.call_soon_threadsafe(self._look)
             self.do(self.site.gone(spool))
 

@@ -168,6 +168,7 @@ def a_pop(call_id: str) -> dict:
             "confirmed": False,
             "outcome": None,
             "details": {},
+            "position": 1,
         },
         "contact_saved": False,
         "contact": None,

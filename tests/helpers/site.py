@@ -19,6 +19,7 @@ from recording.keys.keyring import OfficerKeys, RecipientSet, load_or_create_boo
 from recording.spool import Clock, SpoolWriter
 
 NUMBER = "+442079460123"
+LATER_US = 500_000
 
 
 @dataclass
@@ -104,11 +105,13 @@ class Site:
             clock,
         )
 
-    def call(self, call_id: str, seconds: int = 2) -> Path:
+    def call(self, call_id: str, seconds: int = 2, later_caller: str = "") -> Path:
         writer = self.writer(call_id)
         writer.event("call", {"number": NUMBER, "withheld": False, "line": "main"}, 0)
         writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
         writer.event("segment", {"class": "centre", "to": ""}, 0)
+        if later_caller:
+            writer.event("caller", {"number": later_caller, "withheld": False}, LATER_US)
         for index in range(seconds * 50):
             for track in (0, 1):
                 head = struct.pack("!BBHII", 0x80, 8, index, index * 160, track)

@@ -34,7 +34,10 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
     plain = not (out.encoding or "").lower().startswith("utf")
     width = min(out.width, _MAX_WIDTH) - 2
     out.print(f"{row['call_id']}   {row['line']}", style="bold")
-    out.print(f"{local_time(row['started'])}   {_who(row)}\n")
+    out.print(f"{local_time(row['started'])}   {_who(row)}")
+    for caller in row.get("later_callers", ()):
+        out.print(f"from {clock(caller['from_us'] / _US)} on   caller {_number(caller)}")
+    out.print()
     out.print(timeline.draw(spans, width, plain=plain))
     out.print(timeline.scale(spans, width), style="dim")
     out.print()
@@ -54,6 +57,10 @@ def _who(row: dict[str, Any]) -> str:
         return "caller, line and advisor unknown: its row was made from the manifest"
     at = f" at {row['extension']}" if row["extension"] else ""
     return f"caller {row['number'] or 'no number'}   advisor {row['advisor'] or 'unknown'}{at}"
+
+
+def _number(caller: dict[str, Any]) -> str:
+    return "withheld" if caller["withheld"] else caller["number"] or "no number"
 
 
 def _segments(manifest: str | None) -> list[int]:

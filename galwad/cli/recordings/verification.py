@@ -34,7 +34,7 @@ from recording.archive.index_row import (
 )
 from recording.archive.manifest import Gap
 from recording.archive.stability import check_when_stable
-from recording.archive.summary import RecordingSummary
+from recording.archive.summary import LaterCaller, RecordingSummary
 from recording.archive.verify import (
     RecordingVerdict,
     recordings_below,
@@ -251,4 +251,6 @@ def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:
         raw_size=row["raw_size"],
         gaps=tuple(Gap(**gap) for gap in row["gaps"]),
         salt=detail.get("salt", ""),
+        # An older server has no later callers.
+        later_callers=tuple(LaterCaller(**caller) for caller in row.get("later_callers", ())),
     )

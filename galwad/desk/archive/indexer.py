@@ -151,12 +151,20 @@ def _is_of(row: RecordingSummary, sealed: Sealed) -> bool:
 def index_row(sealed: Sealed) -> RecordingSummary:
     """Return the index row for a recording that the finaliser has reported.
 
-    If the recording has a salt, its manifest has a commitment to the number exactly as it was
-    reported. The number is then in the form that the index needs, and must not be changed.
+    If the recording has a salt, its manifest has commitments to the numbers exactly as they were
+    reported. They are then in the form that the index needs, and must not be changed.
     """
     fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
-    number = sealed.number if sealed.salt else indexed_number(sealed.number)
-    return RecordingSummary(**fields | {"number": number})
+    if sealed.salt:
+        return RecordingSummary(**fields)
+    own = {
+        "number": indexed_number(sealed.number),
+        "later_callers": tuple(
+            msgspec.structs.replace(caller, number=indexed_number(caller.number))
+            for caller in sealed.later_callers
+        ),
+    }
+    return RecordingSummary(**fields | own)
 
 
 def indexed_number(text: str | None) -> str | None:

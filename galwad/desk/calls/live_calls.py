@@ -154,11 +154,16 @@ class DeskCall:
                 confirmed=pop.confirmed,
                 outcome=pop.confirmation.value if pop.confirmation else None,
                 details=pop.details if has else {},
+                position=state.callers,
             ),
             contact_saved=self.note is not None,
             contact=_note_view(self.note) if has else None,
             recording_link=self.recording_link,
         )
+
+
+def _has_new_caller(before: CallStatus, after: CallStatus) -> bool:
+    return before.callers != after.callers or before.caller != after.caller
 
 
 def _is_phone_of(party: Party, user: User) -> bool:
@@ -214,7 +219,9 @@ class LiveCalls:
     def changed(self, state: CallStatus) -> DeskCall | None:
         """Store `state`, the switch's report about the state of a call.
 
-        Return the call if its caller must now be looked up, otherwise None. Ignore `state` if the
+        Return the call if its caller must now be looked up, otherwise None. A call whose caller
+        has changed gets a new screen-pop, and everything that was confirmed about the earlier
+        caller disappears. Ignore `state` if the
         stored state of this call has a higher version, or if the stored call is in wrap-up. There
         is one exception: if `restored` is true in the stored call, `state` is always stored.
         """
@@ -229,6 +236,9 @@ class LiveCalls:
         elif state.version < before.state.version or before.wrapup:
             return None
         restored, pop, transferred_by = before.restored, before.pop, None
+        new_caller = not restored and _has_new_caller(before.state, state)
+        if new_caller:
+            pop = ScreenPop(state.call_id, presented_by(state.caller))
         if (
             before.advisor_name is not None
             and state.advisor
@@ -247,7 +257,7 @@ class LiveCalls:
         call = self._put(
             replace(before, state=state, pop=pop, transferred_by=transferred_by, restored=False)
         )
-        return call if restored else None
+        return call if restored or new_caller else None
 
     def snapshot(self, states: Iterable[CallStatus], now: float) -> list[DeskCall]:
         """Store the states of all live calls, which the switch sends when the desk connects to it.
@@ -311,10 +321,14 @@ class LiveCalls:
         pop = ScreenPop(contact.call_id).with_result(LookupResult(LookupStatus.UNAVAILABLE))
         self._put(DeskCall(state, pop, wrapup=True, restored=True))
 
-    def lookup_done(self, call_id: str, result: LookupResult) -> None:
-        """Put the result of the caller's lookup into the screen-pop of the call."""
-        call = self._calls.get(call_id)
-        if call is not None:
+    def lookup_done(self, looked_up: DeskCall, result: LookupResult) -> None:
+        """Put the result of the caller's lookup into the screen-pop of the call.
+
+        `looked_up` is the call at the start of the lookup. If its caller has changed since then,
+        the result is dropped.
+        """
+        call = self._calls.get(looked_up.call_id)
+        if call is not None and not _has_new_caller(looked_up.state, call.state):
             self._put(replace(call, pop=call.pop.with_result(result)))
 
     def choose(self, call: DeskCall, person_id: str) -> DeskCall:

@@ -46,7 +46,8 @@ class Caller(BaseModel):
     """The caller in a screen-pop.
 
     `details` has values only for a user who is responsible for the call, and only after the advisor
-    has confirmed who the caller is.
+    has confirmed who the caller is. `position` is 1 for the call's first caller. It increases when
+    a trunk names another caller, because a person outside the centre has handed the call over.
     """
 
     status: LookupStatus
@@ -56,6 +57,7 @@ class Caller(BaseModel):
     confirmed: bool
     outcome: ConfirmationOutcome | None = None
     details: dict[str, str] = Field(default_factory=dict)
+    position: int = 1
 
 
 class ContactView(BaseModel):

@@ -64,6 +64,18 @@ class Gap(BaseModel):
     to_us: int
 
 
+class LaterCaller(BaseModel):
+    """A caller whom a trunk has named during the call, because the call was handed over.
+
+    `from_us` is the time of the change, in microseconds since the recording's start. `number` is
+    None if the number is unknown or withheld.
+    """
+
+    from_us: int
+    number: str | None
+    withheld: bool = False
+
+
 class RecordingRow(BaseModel):
     """One recording, with the facts from its row in the index."""
 
@@ -86,6 +98,8 @@ class RecordingRow(BaseModel):
     payload_sha256: str
     manifest_sha256: str
     gaps: list[Gap]
+    later_callers: list[LaterCaller] = []
+    """The callers after the first caller, whose number is `number`; the earliest first."""
     custody: Literal["", "held", "disposed"] = ""
     captured_card: Literal["", "open", "closed"] = ""
     """The state of the incidents in which a card number was keyed outside a pause.

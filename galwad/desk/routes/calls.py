@@ -10,6 +10,7 @@ import time
 from fastapi import APIRouter
 
 from callerid.contacts import Note
+from callerid.errors import ChoiceError
 from callerid.screenpop import PopConfirmation
 from galwad.desk.models.calls import Choice, Confirmation, Contact, ContactSaved, Pop
 from galwad.desk.routes.access import Person, TheDesk, live_call, own_call
@@ -59,6 +60,9 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
     # Check again whether this advisor has the call, because the call may have been transferred
     # while the audit entry was written.
     current = desk.claim(own_call(desk, session, call_id), session.user)
+    if current.state.callers != before.state.callers:
+        await desk.contacts.forget_confirmation(call_id)
+        raise ChoiceError("the caller has changed: ask who is calling")
     return desk.calls.confirm(current, confirmation, body.person_id).view(session.user)
 
 

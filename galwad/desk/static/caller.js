@@ -12,6 +12,7 @@ export class CallerPanel {
     this.callId = callId;
     this.replace = replace; // takes the pop that the desk answers
     this.number = el("p", { class: "number" });
+    this.changed = el("p", { class: "warning changed", t: "caller.changed", hidden: true });
     this.status = el("p", { class: "lookup" });
     this.people = el("div", { class: "people" });
     this.question = el("p", { class: "question", id: `question-${callId}` });
@@ -27,6 +28,7 @@ export class CallerPanel {
     this.box = el(
       "section",
       { class: "caller", "data-t-label": "caller.label" },
+      this.changed,
       this.number,
       this.status,
       this.people,
@@ -45,6 +47,7 @@ export class CallerPanel {
   update(pop) {
     const caller = pop.caller;
     this.box.dataset.status = caller.status;
+    reveal(this.changed, caller.position > 1 && !caller.confirmed);
     show(this.number, caller.number_display ?? "");
     reveal(this.number, Boolean(caller.number_display));
     const named = caller.status === "found" || caller.status === "several";
@@ -60,7 +63,7 @@ export class CallerPanel {
   listPeople(caller) {
     const confirmed = caller.confirmed && caller.chosen;
     const people = caller.candidates.filter((one) => !confirmed || one.person_id === caller.chosen);
-    const key = JSON.stringify([people, caller.status, Boolean(confirmed)]);
+    const key = JSON.stringify([people, caller.status, Boolean(confirmed), caller.position]);
     if (key !== this.peopleKey) {
       this.peopleKey = key;
       const choose = caller.status === "several" && !confirmed;

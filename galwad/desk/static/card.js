@@ -51,7 +51,9 @@ export class CallCard {
   /** Speak what a sighted advisor would notice by themselves. */
   tell(before, pop) {
     if (!before && pop.state === "ringing") this.announce("say.ringing", { line: pop.line }, { urgent: true });
-    if (before?.caller.status === pop.caller.status) return;
+    const changed = Boolean(before) && before.caller.position < pop.caller.position;
+    if (changed) this.announce("caller.changed", {}, { urgent: true });
+    if (!changed && before?.caller.status === pop.caller.status) return;
     if (pop.caller.status === "found") this.announce("say.found", { name: pop.caller.candidates[0]?.name ?? "" });
     else if (before) this.announce(`caller.${pop.caller.status}`, { count: pop.caller.candidates.length });
   }

@@ -39,7 +39,7 @@ PATIENCE_S = 30.0
 LEFT = Path(__file__).with_name("databases")
 REVISIONS = sorted(each.revision for each in scripts().walk_revisions())
 SEVENTH: list[str] = []  # only a payment page's token
-FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH = (
+FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH = (
     ["20261101-080100-aaaaaaaa", "20261101-080200-bbbbbbbb", "20261101-080300-cccccccc"],
     ["20261102-080100-dddddddd"],
     ["20261103-080100-eeeeeeee", "20261103-080200-ffffffff"],
@@ -48,11 +48,12 @@ FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH = (
     ["20261106-080100-iiiiiiii"],
     ["20261108-080100-jjjjjjjj"],
     ["20261109-080100-kkkkkkkk"],
+    ["20261110-080100-llllllll"],
 )
 RECORDINGS: dict[str, list[str]] = dict(
     zip(
         REVISIONS,
-        (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH),
+        (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH, TENTH),
         strict=True,
     )
 )
@@ -170,6 +171,8 @@ async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, t
         assert set(await search(client, extension=extension)) == at_phone
         cards = {call_id for call_id, row in rows.items() if row["captured_card"] == "open"}
         assert cards == known & {*NINTH}
+        later = {call_id for call_id, row in rows.items() if row["later_callers"]}
+        assert later == known & {*TENTH}
         incidents = (await client.get("/captured-cards")).json()["rows"]
         assert {incident["call_id"] for incident in incidents} == cards
         await custody_works(client, rows)

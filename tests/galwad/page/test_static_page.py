@@ -114,6 +114,21 @@ def test_details_are_shown_only_after_the_confirmation(desk, page):
     expect(page.get_by_role("button", name="Checks passed")).to_be_hidden()
 
 
+def test_a_new_caller_hides_the_details_and_shows_a_warning(desk, page):
+    answered(desk, **found(desk, SIAN))
+    page.get_by_role("button", name="Caller gave their details first").click()
+    expect(page.locator(".details")).to_contain_text("LL00 0XX")
+    expect(page.locator(".caller .changed")).to_be_hidden()
+    looking = {"status": "looking_up", "chosen": None, "confirmed": False, "position": 2}
+    desk.put(caller={**looking, "candidates": [], "details": {}})
+    expect(page.locator(".details")).to_be_hidden()
+    expect(page.locator(".caller .changed")).to_contain_text("A new caller")
+    expect(page.locator("#urgent p").last).to_contain_text("A new caller")
+    desk.put(**found(desk, OWEN))
+    page.get_by_role("button", name="Checks passed").click()
+    expect(page.locator(".caller .changed")).to_be_hidden()
+
+
 def test_a_rejected_identity_is_noted_without_showing_details(desk, page):
     answered(desk, **found(desk, SIAN))
     page.get_by_role("button", name="Not who we thought").click()

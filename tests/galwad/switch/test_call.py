@@ -1,6 +1,47 @@
 """The phases of a live call, on a switch without sockets."""
 
+from dataclasses import replace
+
+import pytest
 import structlog
+from msgspec import structs
+
+from callerid.number import WITHHELD
+from galwad.desk.calls.live_calls import presented_by
+from galwad.switch.admission import Admission
+from recording.archive.call_facts import CallFacts
+from recording.archive.summary import LaterCaller
+from recording.spool import EventRecord
+
+CITIZEN = "P-Asserted-Identity", "<sip:01632960002@192.0.2.1>"
+
+
+def number(state):
+    """Return the number that the desk shows for the caller of this state; None if there is none."""
+    shown = presented_by(state.caller).number
+    return shown and str(shown)
+
+
+def facts_of(call):
+    """Return the facts about the call in the events that its recorder has written until now."""
+    events = []
+    recorder = call.recording._recorder
+    put = recorder.storage.outbox.put
+
+    def note(kind, fields, at_us):
+        events.append((kind, fields, at_us))
+        put(kind, fields, at_us)
+
+    recorder.storage.outbox.put = note
+    return events
+
+
+def later_callers(events):
+    """Return the later callers in the facts of these events."""
+    facts = CallFacts(0)
+    for kind, fields, at_us in events:
+        facts.event(at_us, EventRecord(at_us, kind, fields))
+    return facts.personal.later_callers
 
 
 async def test_each_change_of_a_calls_phase_is_logged_once(centre, register):
@@ -16,3 +57,80 @@ async def test_each_change_of_a_calls_phase_is_logged_once(centre, register):
     assert centre.links.shown[call.call_id].state == "ended"
     phases = [(log["before"], log["phase"]) for log in logs if log["event"] == "call.phase"]
     assert phases == [("ringing", "answered"), ("answered", "held"), ("held", "ended")]
+
+
+async def test_a_new_caller_of_a_trusted_trunk_reaches_the_desk_and_the_recording(centre, register):
+    trunk = centre.phone("192.0.2.1", "01632960912")
+    centre.phone("192.0.2.201", "201", register)
+    trunk.call("01970000000")
+    (call,) = centre.calls.values()
+    events = facts_of(call)
+    before = centre.links.shown[call.call_id]
+    assert (number(before), before.callers) == ("+441632960912", 1)
+    trunk.ask("UPDATE", CITIZEN)
+    after = centre.links.shown[call.call_id]
+    assert (number(after), after.callers) == ("+441632960002", 2)
+    trunk.ask("INVITE", CITIZEN)  # the same name again
+    assert centre.links.shown[call.call_id].callers == 2
+    trunk.ask("UPDATE", ("P-Asserted-Identity", "<sip:01632960003@t>"), ("Privacy", "id"))
+    withheld = centre.links.shown[call.call_id]
+    assert (presented_by(withheld.caller), withheld.callers) == (WITHHELD, 3)
+    first, second = later_callers(events)
+    assert (first.number, second) == ("+441632960002", LaterCaller(second.from_us, None, True))
+    assert first.from_us < second.from_us
+    assert call.recording.state == "recording"
+
+
+async def test_a_caller_that_a_trunk_names_while_the_call_rings_is_in_the_recording(
+    centre, register
+):
+    trunk = centre.phone("192.0.2.1", "01632960912")
+    sian = centre.phone("192.0.2.201", "201", register)
+    sian.final = None
+    trunk.call("01970000000")
+    (call,) = centre.calls.values()
+    (early,) = trunk.endpoint._agent.dialogs
+    trunk.ask("UPDATE", CITIZEN, dialog=early)
+    assert number(centre.links.shown[call.call_id]) == "+441632960002"
+    sian.answer()
+    assert call.recording._later_caller == {
+        "number": "+441632960002",
+        "withheld": False,
+        "known": False,
+    }
+
+
+async def test_a_new_caller_is_still_the_caller_after_a_restart(centre, register):
+    trunk = centre.phone("192.0.2.1", "01632960912")
+    centre.phone("192.0.2.201", "201", register)
+    trunk.call("01970000000")
+    trunk.ask("UPDATE", CITIZEN)
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert (number(call.state()), call.state().callers) == ("+441632960002", 2)
+    assert call.admission.facts("")["number"] == "+441632960912"
+    assert call.recording._later_caller["known"] is True
+
+
+@pytest.mark.parametrize("kind", ["phone", "untrusted"])
+async def test_a_phone_or_an_untrusted_trunk_cannot_name_a_new_caller(
+    centre, register, monkeypatch, kind
+):
+    user = "202" if kind == "phone" else "01632960912"
+    peer = centre.phone("192.0.2.202", user, register if kind == "phone" else None)
+    centre.phone("192.0.2.201", "201", register)
+    if kind == "untrusted":
+        control = centre.dispatcher._admission_control
+        admit = control.invite
+        monkeypatch.setattr(control, "invite", lambda *args: untrusted(admit(*args)))
+    peer.call("01970000000")
+    (call,) = centre.calls.values()
+    before = call.state()
+    peer.ask("UPDATE", CITIZEN)
+    assert call.state() == before
+
+
+def untrusted(admission: Admission) -> Admission:
+    """Return this admission as it would be for an untrusted trunk."""
+    caller = structs.replace(admission.caller, trusted=False)
+    return replace(admission, caller=caller, trusted=False)

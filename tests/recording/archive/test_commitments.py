@@ -26,6 +26,7 @@ from recording.archive.commitments import (
     seal_facts,
 )
 from recording.archive.manifest import Manifest, read_manifest
+from recording.archive.summary import LaterCaller
 from recording.errors import AgeError, ManifestError, NoMatchError
 from recording.spool import SpoolReader
 
@@ -33,6 +34,9 @@ CALL_ID = "20260301-090000-abcdefgh"
 NUMBER = "+442079460123"
 SALT = bytes(range(32))
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
+CALLERS = st.lists(
+    st.builds(LaterCaller, st.integers(0, 2**53), st.none() | TEXTS, st.booleans()), max_size=3
+).map(tuple)
 VALUES = (
     st.none() | TEXTS | st.sampled_from(["", "null", '"', "\\", '","name":"', "\0", "é", "e\u0301"])
 )
@@ -46,7 +50,12 @@ FORGED = st.tuples(
 )
 """The plaintext of forged facts, or None, and otherwise the text in the manifest."""
 HEADER = make_header(FILE_KEY, [ME.recipient])
-FACT = st.tuples(TEXTS, st.sampled_from(FACTS), VALUES)
+NAMES = tuple(name for name in FACTS if name != "later_callers")
+FACT = st.one_of(
+    st.tuples(TEXTS, st.sampled_from(NAMES), VALUES),
+    st.tuples(TEXTS, st.just("later_callers"), CALLERS),
+)
+NOTHING = {"number": None, "line": "", "advisor": "", "extension": "", "later_callers": ()}
 
 
 @given(FACT, FACT)
@@ -57,7 +66,8 @@ def test_two_different_facts_never_have_the_same_encoding(one, other):
 @given(FACT)
 def test_an_encoding_can_be_read_back_as_the_fact(fact):
     call_id, name, value = fact
-    assert json.loads(encoded(*fact)) == {"call_id": call_id, "name": name, "value": value}
+    plain = json.loads(msgspec.json.encode(value))
+    assert json.loads(encoded(*fact)) == {"call_id": call_id, "name": name, "value": plain}
 
 
 @given(st.binary(min_size=32, max_size=32), FACT, FACT)
@@ -65,8 +75,9 @@ def test_a_commitment_matches_only_its_own_fact(salt, one, other):
     assert (commitment(salt, *one) == commitment(salt, *other)) == (one == other)
 
 
-@given(st.fixed_dictionaries(dict.fromkeys(FACTS, VALUES)), st.sampled_from(FACTS), VALUES)
-def test_the_changed_fact_is_named(facts, name, value):
+@given(st.fixed_dictionaries({**dict.fromkeys(NAMES, VALUES), "later_callers": CALLERS}), FACT)
+def test_the_changed_fact_is_named(facts, fact):
+    _, name, value = fact
     committed = commit(SALT, CALL_ID, facts)
     assert list(changed_facts(committed, SALT, CALL_ID, facts)) == []
     found = list(changed_facts(committed, SALT, CALL_ID, {**facts, name: value}))
@@ -74,7 +85,7 @@ def test_the_changed_fact_is_named(facts, name, value):
 
 
 def test_facts_with_another_salt_or_call_id_all_differ():
-    facts = {"number": None, "line": "", "advisor": "", "extension": ""}
+    facts = {**NOTHING, "later_callers": (LaterCaller(7, NUMBER),)}
     committed = commit(SALT, CALL_ID, facts)
     assert len(set(msgspec.structs.astuple(committed))) == len(FACTS)
     assert list(changed_facts(committed, bytes(32), CALL_ID, facts)) == list(FACTS)
@@ -105,15 +116,52 @@ def test_a_sealed_manifest_commits_to_the_facts_and_contains_none_of_them(office
     assert len(salt) == 32
     assert sealed.personal.number == number
     facts = {"number": number, "line": "Council Tax", "advisor": "sian", "extension": "2017"}
-    assert sealed.manifest.index == commit(salt, sealed.manifest.call_id, facts)
+    committed = commit(salt, sealed.manifest.call_id, {**facts, "later_callers": ()})
+    assert sealed.manifest.index == committed
     data = (office.folder / f"{sealed.manifest.call_id}.manifest").read_bytes()
     assert read_manifest(data).index == sealed.manifest.index
-    facts = {**facts, "salt": salt.hex()}
+    sealed_facts = {**facts, "salt": salt.hex(), "later_callers": ()}
     header = (office.folder / f"{sealed.manifest.call_id}.header").read_bytes()
     opened = open_facts(sealed.manifest, header, [office.officer.identity])
-    assert msgspec.structs.asdict(opened) == facts
+    assert msgspec.structs.asdict(opened) == sealed_facts
     for secret in (NUMBER, NUMBER[1:], "Council Tax", "sian", "2017", salt.hex()):
         assert secret.encode() not in data
+
+
+def test_later_callers_are_committed_and_in_the_copy_for_the_recipients(office):
+    call = office.call()
+    call.event("call", 0, number=NUMBER, withheld=False, line="main")
+    call.answer()
+    call.event("caller", 100_000, number="+441632960001;ext=5", withheld=False)
+    call.event("caller", 200_000, number=None, withheld=True)
+    sealed = office.seal(call.end(1_000_000))
+    callers = (LaterCaller(100_000, "+441632960001"), LaterCaller(200_000, None, withheld=True))
+    assert sealed.personal.later_callers == callers
+    facts = {**NOTHING, "number": NUMBER, "line": "main", "later_callers": callers}
+    facts |= {name: getattr(sealed.personal, name) for name in ("advisor", "extension")}
+    assert sealed.manifest.index == commit(sealed.personal.salt, CALL_ID, facts)
+    data = (office.folder / f"{CALL_ID}.manifest").read_bytes()
+    assert json.loads(data)["manifest"]["index"]["later_callers"]
+    assert b"1632960001" not in data
+    header = (office.folder / f"{CALL_ID}.header").read_bytes()
+    opened = open_facts(sealed.manifest, header, [office.officer.identity])
+    assert opened.later_callers == callers
+
+
+def test_a_recording_without_later_callers_has_the_manifest_and_facts_of_before(office):
+    call = office.call()
+    call.event("call", 0, number=NUMBER, withheld=False, line="main")
+    call.answer()
+    sealed = office.seal(call.end(1_000_000))
+    data = (office.folder / f"{CALL_ID}.manifest").read_bytes()
+    assert set(json.loads(data)["manifest"]["index"]) == {*NAMES}
+    facts = IndexFacts(NUMBER, "main", "sian", "2017", SALT.hex())
+    assert set(msgspec.to_builtins(facts)) == {*NAMES, "salt"}
+    added = {name: getattr(sealed.personal, name) for name in FACTS}
+    added["later_callers"] = (LaterCaller(1, NUMBER),)
+    assert list(changed_facts(sealed.manifest.index, sealed.personal.salt, CALL_ID, added)) == [
+        "later_callers"
+    ]
 
 
 def manifest_with(facts, sealed_facts):
@@ -122,7 +170,9 @@ def manifest_with(facts, sealed_facts):
     return cast("Manifest", named)
 
 
-@given(st.fixed_dictionaries(dict.fromkeys(FACTS, TEXTS)), st.booleans())
+@given(
+    st.fixed_dictionaries({**dict.fromkeys(NAMES, TEXTS), "later_callers": CALLERS}), st.booleans()
+)
 def test_a_recipient_reads_the_facts_and_their_length_is_hidden(facts, withheld):
     facts = {**facts, "number": None if withheld else facts["number"]}
     sealed = seal_facts(IndexFacts(**facts, salt=SALT.hex()), FILE_KEY)
@@ -135,7 +185,7 @@ def test_a_recipient_reads_the_facts_and_their_length_is_hidden(facts, withheld)
 
 @given(FORGED)
 def test_facts_that_are_malformed_or_do_not_match_are_refused(forged):
-    facts = {"number": None, "line": "", "advisor": "", "extension": ""}
+    facts = NOTHING
     plain, text = forged
     sealed = text if plain is None else base64.b64encode(encrypt_part(plain, FILE_KEY)).decode()
     with pytest.raises((ManifestError, AgeError)):
@@ -150,7 +200,7 @@ def test_the_advisor_who_claims_a_call_of_a_group_is_the_committed_one(office):
     call.event("segment", 0, **{"class": "centre", "to": ""})
     call.event("advisor", 500_000, user="huw", extension="202")
     sealed = office.seal(call.end(1_000_000))
-    facts = {"number": NUMBER, "line": "main", "advisor": "huw", "extension": "202"}
+    facts = {**NOTHING, "number": NUMBER, "line": "main", "advisor": "huw", "extension": "202"}
     assert list(changed_facts(sealed.manifest.index, sealed.personal.salt, CALL_ID, facts)) == []
 
 

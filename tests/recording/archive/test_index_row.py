@@ -18,7 +18,7 @@ from recording.archive.index_row import (
     compare_row,
 )
 from recording.archive.manifest import Gap, read_manifest
-from recording.archive.summary import RecordingSummary
+from recording.archive.summary import LaterCaller, RecordingSummary
 from recording.archive.verify import verify_indexed
 from recording.keys.keyring import public_text
 from recording.keys.signed_document import canonical_json
@@ -32,6 +32,7 @@ def recording(office):
     call = office.call()
     call.event("call", 0, number="+442079460123", withheld=False, line="main")
     call.answer()
+    call.event("caller", US // 2, number="+442079460999", withheld=False)
     call.talk(0, US)
     call.event("gap-start", US, reason="payment", trigger="page", actor="user:sian")
     call.event("gap-end", 2 * US)
@@ -83,6 +84,10 @@ def test_a_row_as_it_was_sealed_has_no_problem(recording):
         ("line", "Main", "its line"),
         ("advisor", "sian ", "its advisor"),
         ("extension", "", "its extension"),
+        ("later_callers", (), "its later callers"),
+        ("later_callers", (LaterCaller(US, "+442079460999"),), "its later callers"),
+        ("later_callers", (LaterCaller(US // 2, "+442079460998"),), "its later callers"),
+        ("later_callers", (LaterCaller(US // 2, "+442079460999", True),), "its later callers"),
         ("unexplained_us", 1, "its unexplained time"),
         ("raw_size", 1, "its undecoded packets"),
         ("gaps", (), "its gaps"),
@@ -115,7 +120,9 @@ def test_every_field_of_a_row_is_compared(recording):
 
 def test_a_row_without_facts_and_salt_is_left_to_the_audit(recording):
     row, data = recording
-    erased = msgspec.structs.replace(row, number=None, line="", advisor="", extension="", salt="")
+    erased = msgspec.structs.replace(
+        row, number=None, line="", advisor="", extension="", salt="", later_callers=()
+    )
     assert compare_row(erased, read_manifest(data)) == RowComparison((), True, salt_missing=True)
     assert verify_indexed(erased, data).whole
 

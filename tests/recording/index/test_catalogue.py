@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from recording.archive.manifest import Gap
-from recording.archive.summary import RecordingSummary
+from recording.archive.summary import LaterCaller, RecordingSummary
 from recording.errors import CatalogueError
 from recording.index.catalogue import Catalogue, Cursor, Filters
 from recording.index.search import search_statement
@@ -38,6 +38,25 @@ def row(letter="a", **fields):
     return RecordingSummary(**{**values, **fields})
 
 
+async def test_a_search_by_number_finds_calls_of_first_and_of_later_callers(catalogue):
+    for letter, started, own, other in (
+        ("a", 1.0, "+441632960001", ()),
+        ("b", 2.0, "+441632960912", ("+441632960001",)),
+        ("c", 3.0, "+441632960912", ("+441632960002", "+441632960001")),
+        ("d", 4.0, "+441632960912", ()),
+    ):
+        callers = tuple(LaterCaller(at, number) for at, number in enumerate(other))
+        fields = {"started": started, "number": own, "later_callers": callers}
+        await catalogue.add(row(letter, **fields))
+        await catalogue.add(row(letter, **fields))
+    assert await found(catalogue, number="+441632960001") == ["c", "b", "a"]
+    assert await found(catalogue, number="+441632960002") == ["c"]
+    assert await found(catalogue, number="+441632960912") == ["d", "c", "b"]
+    first = await catalogue.search(Filters(number="+441632960001"), 2)
+    rest = await catalogue.search(Filters(number="+441632960001"), 2, first.after)
+    assert [len(page.rows) for page in (first, rest)] == [2, 1]
+
+
 PAYMENT = Gap(1_000_000, 2_000_000, "payment", "page", "user:sian")
 FAULT = Gap(3_000_000, 4_000_000, "fault", "storage", "system")
 
@@ -53,7 +72,8 @@ async def found(catalogue, **filters):
 
 
 async def test_a_row_is_read_back_unchanged(catalogue):
-    recording = row(gaps=(PAYMENT, FAULT))
+    later = LaterCaller(2_000_000, "+441632960002"), LaterCaller(5_000_000, None, True)
+    recording = row(gaps=(PAYMENT, FAULT), later_callers=later)
     assert await catalogue.add(recording)
     assert await catalogue.get(recording.call_id) == recording
     assert await catalogue.get("20261125-101500-zzzzzzzz") is None

@@ -16,11 +16,12 @@ import pytest
 from galwad.finaliser.sealer import sealed_message
 from galwad.messages import Sealed
 from helpers.house import House
-from helpers.site import NUMBER, Site
+from helpers.site import LATER_US, NUMBER, Site
 from recording.archive.call_facts import CallFacts
 from recording.archive.commitments import open_facts
 from recording.archive.manifest import read_manifest
 from recording.archive.store import sealed_recording
+from recording.archive.summary import LaterCaller
 from recording.audit.index_comparison import FACTS_ERASED
 from recording.keys.keyring import OfficerKeys, RecipientSet
 
@@ -44,7 +45,10 @@ def house(tmp_path, run, monkeypatch):
 def forget(house, *call_ids):
     """Delete the rows of these calls, as if the database were restored from an older backup."""
     with contextlib.closing(sqlite3.connect(house.site.settings.database)) as connection:
-        for table in ("recording_gap_reasons", "gaps", "recording_disposals", "recordings"):
+        for table in (
+            *("recording_gap_reasons", "gaps", "later_callers"),
+            *("recording_disposals", "recordings"),
+        ):
             for call_id in call_ids:
                 connection.execute(f"DELETE FROM {table} WHERE call_id = ?", (call_id,))
         connection.commit()
@@ -234,6 +238,32 @@ def test_reindex_with_an_identity_restores_the_facts_about_people(run, house, id
     assert (done.status, done.out) == (0, "".join(f"{call_id}  whole\n" for call_id in CALLS))
     found = run("recordings", "list", "--number", NUMBER, "--json").json()["rows"]
     assert len(found) == len(CALLS)
+
+
+def test_later_callers_come_back_with_the_other_facts(run, house, identity):
+    """The desk refuses later callers that are not those that were sealed."""
+    call_id, other = "20260301-091500-abcdefgh", "+441970000912"
+    house.record(call_id, later_caller=other)
+    right = house.do(house.desk.catalogue.get(call_id))
+    assert right.later_callers == (LaterCaller(LATER_US, other),)
+    rewrite(house, "number = '+441970000000'", call_id, "later_callers")
+    assert "do not agree on its later callers" in run("recordings", "verify", call_id).out
+    forget(house, call_id)
+    run("recordings", "reindex", call_id, *WHY)
+    row = house.do(house.desk.catalogue.get(call_id))
+    assert (row.has_personal_facts, row.later_callers) == (False, ())
+    manifest = read_manifest(house.path(call_id, "manifest").read_bytes())
+    header = house.path(call_id, "header").read_bytes()
+    facts = open_facts(manifest, header, [house.site.officer.identity])
+    url = f"{house.url}/api/v1/recordings/{call_id}/facts"
+    headers = {"Authorization": f"Bearer {os.environ['GALWAD_TOKEN']}"}
+    changed = [{"from_us": LATER_US, "number": NUMBER, "withheld": False}]
+    for callers in ([], changed, changed * 2):
+        body = {"reference": "R", **msgspec.to_builtins(facts), "later_callers": callers}
+        assert httpx.put(url, json=body, headers=headers).status_code == 409
+    assert run("recordings", "reindex", call_id, *WHY, "--identity", identity).status == 0
+    assert house.do(house.desk.catalogue.get(call_id)) == right
+    assert run("recordings", "verify", call_id).out == f"{call_id}  whole\n"
 
 
 def test_rows_that_were_made_without_their_facts_get_them_later(run, house, identity):

@@ -14,10 +14,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, update
 
+from callerid.contacts import contacts
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.tables import sessions
 from galwad.desk.routes.stream import events
-from galwad.messages import ClaimCall, Party
+from galwad.messages import CallerFacts, ClaimCall, Party
 from helpers.directory import import_people
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -342,3 +343,77 @@ async def test_a_call_state_sent_before_the_claim_does_not_undo_it(running):
     running.switch.change(CALL, state="held")
     pop = await sian.event("call", lambda pop: pop["state"] == "held")
     assert (pop["advisor"], pop["mine"]) == ("sian", True)
+
+
+async def test_a_new_caller_is_looked_up_and_what_was_confirmed_before_disappears(running):
+    import_people(running.options.directory_file, PEOPLE)
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL)
+    first = await sian.filled(CALL)
+    running.switch.answer(CALL, "201")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    url = f"/api/v1/calls/{CALL}"
+    answer = {"outcome": "confirmed", "person_id": first["caller"]["chosen"]}
+    confirmed = await sian.http.post(f"{url}/confirm", json=answer)
+    assert confirmed.json()["caller"]["details"]
+    facts = CallerFacts("", "", ("+441632960002",), trusted=True)
+    running.switch.change(CALL, caller=facts, callers=2)
+    changed = await sian.event("call", lambda pop: pop["caller"]["position"] == 2)
+    assert changed["caller"]["status"] == "looking_up"
+    assert (changed["caller"]["details"], changed["caller"]["confirmed"]) == ({}, False)
+    assert changed["caller"]["number_display"] == "01632 960002"
+    found = (await sian.filled(CALL))["caller"]
+    assert [one["name"] for one in found["candidates"]] == ["Household One", "Household Two"]
+    assert (await sian.http.get(url)).json()["caller"]["details"] == {}
+    late = await sian.http.post(f"{url}/confirm", json=answer)
+    assert late.status_code == 409
+    await asyncio.gather(*running.desk._tasks)
+    assert await confirmation_of(running) == ""
+
+
+async def confirmation_of(running):
+    """Return the confirmed person of the call in the database; "" if there is none."""
+    async with running.desk.engine.connect() as connection:
+        return await connection.scalar(
+            select(contacts.c.person_id).where(contacts.c.call_id == CALL)
+        )
+
+
+async def test_a_lookup_of_an_earlier_caller_that_ends_late_is_dropped(running):
+    import_people(running.options.directory_file, PEOPLE)
+    running.switch.ring(CALL)
+    sian = await running.page("sian")
+    await sian.first(lambda pop: pop["caller"]["status"] == "found")
+    earlier = running.desk.calls.get(CALL)
+    running.switch.change(CALL, caller=CallerFacts("anonymous", "anonymous.invalid"), callers=2)
+    await sian.event("call", lambda pop: pop["caller"]["status"] == "withheld")
+    running.desk.calls.lookup_done(earlier, earlier.pop.result)
+    caller = (await sian.http.get(f"/api/v1/calls/{CALL}")).json()["caller"]
+    assert (caller["status"], caller["candidates"]) == ("withheld", [])
+
+
+async def test_a_confirmation_during_which_the_caller_changes_is_refused(running, monkeypatch):
+    import_people(running.options.directory_file, PEOPLE)
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL)
+    first = await sian.filled(CALL)
+    running.switch.answer(CALL, "201")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    save = running.desk.contacts.save_confirmation
+
+    async def slow(*args):
+        # The new caller has the same number, so the same person is found again.
+        if args[1]:
+            running.switch.change(CALL, callers=2)
+            await sian.event("call", lambda pop: pop["caller"]["position"] == 2)
+            await sian.filled(CALL)
+        await save(*args)
+
+    monkeypatch.setattr(running.desk.contacts, "save_confirmation", slow)
+    answer = {"outcome": "confirmed", "person_id": first["caller"]["chosen"]}
+    reply = await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json=answer)
+    assert reply.status_code == 409
+    assert (await sian.http.get(f"/api/v1/calls/{CALL}")).json()["caller"]["details"] == {}
+    assert await confirmation_of(running) == ""

@@ -36,6 +36,7 @@ NOT_TEXTS = {
     ("RestoreFacts", "line"): "accepted only if it matches the signed manifest",
     ("RestoreFacts", "advisor"): "accepted only if it matches the signed manifest",
     ("RestoreFacts", "extension"): "accepted only if it matches the signed manifest",
+    ("SealedCaller", "number"): "accepted only if it matches the signed manifest",
     ("RestoreFacts", "salt"): "64 hexadecimal digits that match the signed manifest",
     ("RecordingQuery", "after"): "the desk itself has made it; it is parsed, and never stored",
 }
