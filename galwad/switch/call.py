@@ -68,6 +68,8 @@ class SwitchCall:
         self.log = log.bind(call_id=self.call_id)
         self._started = self._since = now.wall
         self._phase = CallPhase.RINGING
+        self._holding: frozenset[sip.Side] = frozenset()
+        """The sides whose phones have put the other party on hold."""
         self.advisor_side = AdvisorSide(context.router, route)
         self._answered_at = 0.0
         """The monotonic time of the answer in seconds.
@@ -190,7 +192,7 @@ class SwitchCall:
         self._take_pauses(checkpoint.early_pauses)
         if advisor is not None:
             self._listen_for_codes(advisor)
-        self.publish()
+        self._update_hold()
         self.settle(now)
 
     def _checkpoint(self) -> Checkpoint:
@@ -368,8 +370,8 @@ class SwitchCall:
                 self._caller_named(event)
             case sip.IdentityChanged():
                 self._identified(event, now)
-            case sip.CallHeld(_, side) | sip.CallResumed(_, side):
-                self._held(side, held=isinstance(event, sip.CallHeld))
+            case sip.CallHeld() | sip.CallResumed():
+                self._update_hold()
             case sip.CallEnded(cause):
                 self._ended(cause, now)
             case sip.LegRinging() | sip.LegEnded() | sip.TransferProgress():
@@ -419,7 +421,7 @@ class SwitchCall:
         """
         self.recording.follow(leg_id, self.advisor_side.replaced(target))
         self._listen_for_codes(leg_id)
-        self.publish()
+        self._update_hold()
 
     def targets(self, now: float) -> tuple[Target, ...]:
         """Return the targets that the call's route would ring at the time `now`."""
@@ -472,9 +474,19 @@ class SwitchCall:
             self.recording.caller_changed(caller_fields(caller))
             self.publish()
 
-    def _held(self, side: sip.Side, *, held: bool) -> None:
-        self._enter(CallPhase.HELD if held else CallPhase.ANSWERED)
-        self.recording.event("hold" if held else "resume", {"track": TRACKS[side]})
+    def _update_hold(self) -> None:
+        """Compare the sides that are on hold with those before, and publish a change.
+
+        The call is held while at least one side holds. If the party that held is replaced by
+        another party, its hold ends.
+        """
+        before, self._holding = self._holding, self.legs.holding
+        for side in before ^ self._holding:
+            kind = "hold" if side in self._holding else "resume"
+            self.recording.event(kind, {"track": TRACKS[side]})
+        phase = CallPhase.HELD if self._holding else CallPhase.ANSWERED
+        if phase is not self._phase:
+            self._enter(phase)
         self.publish()
 
     def _ended(self, cause: str, now: Now) -> None:

@@ -177,6 +177,13 @@ class BackToBackCall:
         return None if callee is None or self.ended else (self._core.caller.id, callee.id)
 
     @property
+    def holding(self) -> frozenset[Side]:
+        """The sides of the two joined legs whose peer has put the other party on hold."""
+        callee = self._core.callee
+        legs = () if callee is None or self.ended else (self._core.caller, callee)
+        return frozenset(leg.side for leg in legs if leg.media.holds_other)
+
+    @property
     def answered(self) -> bool:
         """True once the caller's INVITE was answered with a 2xx."""
         return bool(self._core.legs) and self._core.caller.dialog is not None

@@ -136,6 +136,7 @@ class Exchange:
         elif offer is None:
             self._offerless(leg, transaction, timer, now)
         elif leg.media.has_agreed and same_media(offer, leg.media.remote_description):
+            self._note_hold(leg)
             self._accept(leg, transaction, leg.media.current(), timer, now)
         else:
             self._changed(leg, transaction, offer, timer, now)
@@ -291,12 +292,17 @@ class Exchange:
         self._accept(source, forwarded.transaction, ours, forwarded.timer, now)
 
     def _media_changed(self, leg: Leg) -> None:
-        """Update the media relay after an offer of `leg` has got its SDP answer.
-
-        If the offer started or ended a hold, emit `CallHeld` or `CallResumed`.
-        """
+        """Update the media relay after an offer of `leg` has got its SDP answer."""
         self._core.reconnect()
         self._core.emit_media(leg)
+        self._note_hold(leg)
+
+    def _note_hold(self, leg: Leg) -> None:
+        """Emit `CallHeld` or `CallResumed` if the newest offer of `leg` started or ended a hold.
+
+        An offer can end a hold although it is equal to the newest description: the peer's answer to
+        an offer of the other side said so before.
+        """
         holding = leg.media.peer_not_receiving
         if holding != leg.media.holds_other:
             leg.media.holds_other = holding

@@ -45,6 +45,14 @@ def sdp(host, direction="sendrecv"):
     ).encode()
 
 
+def replaces(dialog, user):
+    """Return a Refer-To that names a dialog of the phone that sends it."""
+    call_id, ours, theirs = dialog.id
+    call_id = call_id.replace("@", "%40")
+    tags = f"%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}"
+    return "Refer-To", f"<sip:{user}@192.0.2.9?Replaces={call_id}{tags}>"
+
+
 class FakeRelay:
     """Ports and taps as dicts."""
 
@@ -187,13 +195,14 @@ class Phone:
         self.centre.run()
         return self.dialogs[-1] if self.dialogs else None
 
-    def ask(self, method, *headers, dialog=None):
+    def ask(self, method, *headers, dialog=None, direction="sendonly"):
+        """Send a request; an INVITE offers this direction."""
         dialog = dialog or self.dialogs[-1]
         offer = method == "INVITE"
         dialog.request(
             method,
             headers=(*headers, *(SDP if offer else ())),
-            body=sdp(self.address.host, "sendonly") if offer else b"",
+            body=sdp(self.address.host, direction) if offer else b"",
             now=time.monotonic(),
         )
         self.centre.run()

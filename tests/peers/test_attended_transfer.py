@@ -33,10 +33,13 @@ def colleague(service, talker, ended):
     return colleague
 
 
-async def recording_states(service):
+async def states(service):
+    """Return the state of each live call, and the state of its recording."""
+
     def ask():
         with service.sign_in("ceri") as page:
-            return [pop["recording"] for pop in page.get("/api/v1/calls").json()]
+            calls = page.get("/api/v1/calls").json()
+            return [(pop["state"], pop["recording"]) for pop in calls]
 
     return await asyncio.to_thread(ask)
 
@@ -56,6 +59,7 @@ async def test_an_attended_transfer_joins_the_caller_with_the_consulted_party(  
         call_id = await asyncio.to_thread(service.call_id)
         await asyncio.to_thread(calling.talker.say, before, target)
         await first.hold()
+        assert await states(service) == [("held", "recording")]
         second = await advisor.call(extension)
         await second.wait_for(CallState.ANSWERED)
         there = await asyncio.to_thread(lambda: other.media_target)
@@ -68,7 +72,7 @@ async def test_an_attended_transfer_joins_the_caller_with_the_consulted_party(  
         await asyncio.to_thread(other.talker.say, reply, there)
         await asyncio.to_thread(other.talker.wait_heard, heard[0] + 70)
         await asyncio.to_thread(calling.talker.wait_heard, heard[1] + 70)
-        assert await recording_states(service) == ["ceased" if ceases else "recording"]
+        assert await states(service) == [("answered", "ceased" if ceases else "recording")]
         await asyncio.to_thread(calling.hang_up)
         await asyncio.to_thread(other.wait)
     later = [(0, after), (1, reply)]
@@ -125,7 +129,7 @@ async def test_an_invite_with_replaces_puts_a_colleague_in_the_advisors_place(
         heard = len(calling.talker.heard)
         await asyncio.to_thread(calling.talker.say, after, target)
         await asyncio.to_thread(calling.talker.wait_heard, heard + 60)
-        assert await recording_states(service) == ["recording"]
+        assert await states(service) == [("answered", "recording")]
         refused = await colleague.call(LINE, headers=[("Replaces", "x;to-tag=1;from-tag=2")])
         await refused.wait_for(CallState.ENDED)
         assert refused.status == 481

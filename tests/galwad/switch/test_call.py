@@ -9,6 +9,7 @@ from msgspec import structs
 from callerid.number import WITHHELD
 from galwad.desk.calls.live_calls import presented_by
 from galwad.switch.admission import Admission
+from helpers.switch import replaces
 from recording.archive.call_facts import CallFacts
 from recording.archive.summary import LaterCaller
 from recording.spool import EventRecord
@@ -134,3 +135,60 @@ def untrusted(admission: Admission) -> Admission:
     """Return this admission as it would be for an untrusted trunk."""
     caller = structs.replace(admission.caller, trusted=False)
     return replace(admission, caller=caller, trusted=False)
+
+
+def hold(phone, dialog=None):
+    """Let a phone put the other party on hold."""
+    phone.ask("INVITE", dialog=dialog)
+
+
+def resume(phone, dialog=None):
+    """Let a phone end its hold."""
+    phone.ask("INVITE", dialog=dialog, direction="sendrecv")
+
+
+async def test_a_call_that_both_sides_hold_is_held_until_both_have_resumed(centre, register):
+    trunk = centre.phone("192.0.2.1", "01632960001")
+    sian = centre.phone("192.0.2.201", "201", register)
+    trunk.call("01970000000")
+    (call,) = centre.calls.values()
+    shown = []
+    for change, phone in ((hold, trunk), (hold, sian), (resume, trunk), (resume, sian)):
+        change(phone)
+        shown.append(centre.links.shown[call.call_id].state)
+    assert shown == ["held", "held", "held", "answered"]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_hold_ends_when_the_advisor_who_held_has_transferred_the_call(
+    centre, register, restart
+):
+    trunk = centre.phone("192.0.2.1", "01632960001")
+    sian = centre.phone("192.0.2.201", "201", register)
+    centre.phone("192.0.2.202", "202", register)
+    trunk.call("01970000000")
+    (call,) = centre.calls.values()
+    (first,) = sian.dialogs
+    hold(sian)
+    second = sian.call("202")
+    if restart:
+        centre.revive()
+        call = centre.calls[call.call_id]
+    assert call.state().state == "held"
+    sian.ask("REFER", replaces(second, "202"), dialog=first)
+    assert list(centre.calls) == [call.call_id]
+    assert centre.links.shown[call.call_id].state == "answered"
+    hold(trunk)
+    assert centre.links.shown[call.call_id].state == "held"
+
+
+async def test_a_hold_by_the_caller_continues_after_a_transfer(centre, register):
+    trunk = centre.phone("192.0.2.1", "01632960001")
+    sian = centre.phone("192.0.2.201", "201", register)
+    centre.phone("192.0.2.202", "202", register)
+    trunk.call("01970000000")
+    (call,) = centre.calls.values()
+    hold(trunk)
+    sian.ask("REFER", ("Refer-To", "<sip:202@192.0.2.9>"))
+    assert centre.links.shown[call.call_id].advisor.extension == "202"
+    assert centre.links.shown[call.call_id].state == "held"

@@ -11,15 +11,8 @@ import pytest
 
 from galwad.switch.call import call_of_leg
 from helpers.recording.states import state_of
+from helpers.switch import replaces
 from recording.policy import RecordingState, Trigger
-
-
-def replaces(dialog, user):
-    """Return a Refer-To that names a dialog of the phone that sends it."""
-    call_id, ours, theirs = dialog.id
-    call_id = call_id.replace("@", "%40")
-    tags = f"%3Bto-tag%3D{theirs}%3Bfrom-tag%3D{ours}"
-    return "Refer-To", f"<sip:{user}@192.0.2.9?Replaces={call_id}{tags}>"
 
 
 @pytest.fixture
