@@ -11,7 +11,7 @@ centre.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 import structlog
@@ -24,8 +24,9 @@ from galwad.switch.callers import caller_fields, new_caller
 from galwad.switch.checkpoint import AnsweredState, CallPhase, Checkpoint, EarlyPause, RingingCall
 from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.codes import PaymentCodes
+from galwad.switch.consultation import ConsultationRecordings
 from galwad.switch.context import CallContext, call_settings
-from galwad.switch.pauses import Pauses
+from galwad.switch.pauses import PausableRecording, Pauses
 from galwad.switch.recorded_legs import TRACKS
 from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
@@ -87,17 +88,48 @@ class SwitchCall:
             admission.facts(route.line) if admission.recorded else None,
             self.publish,
         )
-        codes = context.settings.recording
-        self.pauses = Pauses(
-            self.recording,
+        self.pauses = self._pauses_for(self.recording, lambda: self.advisor_side.actor)
+        held = ConsultationRecordings(self.recording, self._held_by_the_caller)
+        self._callers_pauses = self._pauses_for(held, lambda: f"phone:{self._callers_extension}")
+        """The pauses that the caller requests, if the caller is one of our phones."""
+        self.transfers = CallTransfers(self, context.router, context.find)
+        legs.follow_redirects(context.router.divert)
+
+    def _pauses_for(self, recording: PausableRecording, actor: Callable[[], str]) -> Pauses:
+        codes = self._context.settings.recording
+        return Pauses(
+            recording,
             PaymentCodes(codes.payment_code_on or "", codes.payment_code_off or ""),
-            actor=lambda: self.advisor_side.actor,
-            alarm=lambda kind: context.links.alarm(kind, self.call_id),
+            actor=actor,
+            alarm=lambda kind: self._context.links.alarm(kind, self.call_id),
             answer_key=self._answer_key,
             log=self.log,
         )
-        self.transfers = CallTransfers(self, context.router, context.find)
-        legs.follow_redirects(context.router.divert)
+
+    @property
+    def _callers_extension(self) -> str:
+        """The extension of the phone that made this call; "" if a trunk brought the call."""
+        return self.admission.caller.from_user if self.admission.phone else ""
+
+    def concerns(self, *, extension: str = "", user: str = "") -> bool:
+        """Return whether the phone `extension`, or the phone of `user`, takes part in this call.
+
+        The phone may be at the advisor's end, or may have made the call, such as a consultation.
+        """
+        if self.advisor_side.concern(extension=extension, user=user):
+            return True
+        phone = self._callers_extension
+        return bool(phone) and (
+            phone == extension or bool(user and user == self._context.router.user_of(phone))
+        )
+
+    def _held_by_the_caller(self) -> Iterator[CallRecording]:
+        """Yield the recordings of the calls that the caller's phone holds as their advisor."""
+        for other in self._context.live_calls():
+            advisor = other.advisor_side.advisor
+            holds = sip.Side.CALLEE in other.legs.holding
+            if advisor is not None and holds and advisor.extension == self._callers_extension:
+                yield other.recording
 
     @classmethod
     def incoming(
@@ -364,8 +396,12 @@ class SwitchCall:
             case sip.InfoReceived(_, side, request):
                 if side is sip.Side.CALLEE:
                     self.pauses.info(request, now)
-            case sip.RecordRequested(request_id, _, value):
-                self.pauses.record_key(request_id, value, now)
+                elif self.admission.phone:
+                    self._callers_pauses.info(request, now)
+            case sip.RecordRequested(request_id, _, side, value):
+                caller = side is sip.Side.CALLER
+                pauses = self._callers_pauses if caller else self.pauses
+                pauses.record_key(request_id, value, now)
             case sip.IdentityChanged(_, sip.Side.CALLER):
                 self._caller_named(event)
             case sip.IdentityChanged():
@@ -406,9 +442,12 @@ class SwitchCall:
     def _listen_for_codes(self, leg_id: str) -> None:
         """Watch the advisor's leg `leg_id` for the dialled codes that pause and resume recording.
 
-        The caller's leg is not watched.
+        The caller's leg is watched only if the caller is one of our phones, which an advisor uses
+        to consult a colleague.
         """
         self._context.relay.watch_events(leg_id, self.pauses.watcher)
+        if self.admission.phone:
+            self._context.relay.watch_events(self._caller_leg, self._callers_pauses.watcher)
 
     def _answer_key(self, request_id: int, status: int, reason: str | None, now: Now) -> None:
         self.legs.answer_record(request_id, status, now.mono, reason)
@@ -430,7 +469,7 @@ class SwitchCall:
     def caller_target(self) -> Target:
         """Return the caller as a target, so that another call can be connected to the caller."""
         dialog, admission = self.legs.legs[self._caller_leg].dialog, self.admission
-        extension = admission.caller.from_user if admission.phone else ""
+        extension = self._callers_extension
         return Target(
             uri=dialog.remote_target if dialog else Uri.parse("sip:anonymous.invalid"),
             destination=dialog.peer if dialog else Address("", 0),

@@ -70,12 +70,14 @@ class DeskCommands:
         return [
             call
             for call in self._calls.values()
-            if call.advisor_side.concern(extension=command.extension, user=command.user)
+            if call.concerns(extension=command.extension, user=command.user)
         ]
 
 
 def _reply(ref: int, calls: list[SwitchCall], *, durable: bool) -> PauseReply:
-    states = [call.recording.state for call in calls] or [RecordingState.NOT_STARTED]
+    # A consultation is usually not recorded. If another call is, the reply says how that one is.
+    recorded = [call for call in calls if call.admission.recorded] or calls
+    states = [call.recording.state for call in recorded] or [RecordingState.NOT_STARTED]
     return PauseReply(
         ref=ref,
         calls=tuple(call.call_id for call in calls),

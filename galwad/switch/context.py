@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from config.settings import Settings
@@ -33,6 +33,8 @@ class CallContext:
     """A function that sends the SIP messages that wait in the endpoint."""
     find: Callable[[str], TransferableCall | None]
     """A function that returns the live call with a given call id, or None."""
+    live_calls: Callable[[], Iterable[TransferableCall]]
+    """A function that returns all live calls."""
     forget: Callable[[str], None]
     """A function that removes the call with a given call id from the live calls.
 

@@ -115,6 +115,7 @@ class Switch:
             settings=settings,
             flush=self._transport.flush,
             find=self.calls.get,
+            live_calls=self.calls.values,
             forget=self._forget,
         )
         self._router = context.router

@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from enum import Enum
+from typing import Protocol
 
 import structlog
 
 from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.codes import CodeListener, PauseAction, PaymentCodes, record_key
-from galwad.switch.recording import CallRecording
 from recording.policy import Trigger
 from telephony.aio.relay import Watcher
 from telephony.sip.message.messages import Request
@@ -32,6 +32,26 @@ A phone sends this SIP request when its record key (the key to stop and start re
 The arguments are the request id, the SIP status, the reason phrase (None for the default) and
 `now`.
 """
+
+
+class PausableRecording(Protocol):
+    """The methods of a recording that pause and resume it. `CallRecording` has these methods."""
+
+    def shut(
+        self,
+        holder: str,
+        trigger: Trigger,
+        actor: str,
+        arrived_mono: float | None = None,
+        begun_mono: float | None = None,
+    ) -> None:
+        """Shut the gate for the pause holder `holder`, without waiting for the disk."""
+
+    async def make_durable(self) -> bool:
+        """Return whether the disk has confirmed within 250 ms everything up to now."""
+
+    async def resume(self, holder: str, actor: str) -> bool:
+        """Remove the pause holder `holder`. Return whether the disk confirmed this within 5 s."""
 
 
 class RequestState(Enum):
@@ -80,7 +100,7 @@ class Pauses:
 
     def __init__(
         self,
-        recording: CallRecording,
+        recording: PausableRecording,
         book: PaymentCodes,
         *,
         actor: Callable[[], str],

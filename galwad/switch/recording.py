@@ -89,6 +89,13 @@ class CallRecording:
         return self._recorder.pause_holders
 
     @property
+    def pauses(self) -> tuple[EarlyPause, ...]:
+        """The pauses in force, whether the call has a recorder or not; the oldest pause first."""
+        causes = self._recorder.shut_causes.pauses
+        recorded = (EarlyPause(holder, cause.trigger, cause.actor) for holder, cause in causes)
+        return (*self._early.pauses, *recorded)
+
+    @property
     def early_pauses(self) -> tuple[EarlyPause, ...]:
         """The pauses of a call that has no recorder yet.
 

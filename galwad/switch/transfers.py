@@ -17,7 +17,7 @@ from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.clocks import Now
 from galwad.switch.recording import CallRecording
 from galwad.switch.routing import Router
-from recording.policy import DestinationClass, Trigger
+from recording.policy import DestinationClass
 from telephony.b2bua import BackToBackCall, JoinPlan, Leg, Target, plan_join
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
@@ -211,11 +211,11 @@ class CallTransfers:
         """Shut this call's gate if necessary: a party of the call `giver` moves to this call.
 
         The gate shuts in two cases: the destination class of this party requires it, or `giver` has
-        pause holders.
+        pause holders. A pause keeps its holder, its trigger and the person who paused.
         """
         self._shut_for(*self._class_of_far_end(giver, plan.moved_leg.side), now)
-        for holder in giver.recording.holders:
-            self._call.recording.shut(holder, Trigger.PHONE, self._call.advisor_side.actor)
+        for pause in giver.recording.pauses:
+            self._call.recording.shut(pause.holder, pause.trigger, pause.actor, now.arrived)
 
     def _class_of_far_end(
         self, giver: TransferableCall, side: sip.Side

@@ -171,14 +171,16 @@ class InfoReceived:
 
 @dataclass(frozen=True, slots=True)
 class RecordRequested:
-    """The callee has pressed the record key of the phone, so the phone has sent an INFO.
+    """A party has pressed the record key of the phone, so the phone has sent an INFO.
 
-    The INFO has a `Record` header field and is never passed on to the caller. The phone gets no
-    response until the call's owner (the application) calls `answer_record`.
+    The party is the callee, or a caller at one of our own phones. The INFO has a `Record` header
+    field and is never passed on to the other party. The phone gets no response until the call's
+    owner (the application) calls `answer_record`.
     """
 
     request_id: int
     leg_id: str
+    side: Side
     value: str
     """The value of the `Record` header field. Several values are joined by commas."""
 

@@ -6,8 +6,8 @@ the request before it has its response. A BYE does not wait. The bodies of INFO,
 may contain DTMF digits, so they are passed on without being read.
 
 An INFO with a `Record` header field means that the record key of a phone was pressed. This INFO is
-not passed on. If it comes from the callee, the event `RecordRequested` reports it, and the receiver
-of the event decides about the response.
+not passed on. If it comes from the callee, or from a caller at one of our own phones, the event
+`RecordRequested` reports it, and the receiver of the event decides about the response.
 
 A PRACK is handled here only if it contains an offer. Such a PRACK gets 488: no callee has answered
 the call yet, so no SDP answer is possible. Before the call is answered, an UPDATE with an offer
@@ -184,17 +184,17 @@ class InDialogRequests:
     def _record_key(
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
     ) -> None:
-        if leg is self._core.caller:
-            # The caller cannot control the recording. The caller always gets 200, which does not
-            # reveal whether the call is recorded.
+        if leg is self._core.caller and not self._core.settings.caller_is_phone:
+            # A caller outside the centre cannot control the recording. Such a caller always gets
+            # 200, which does not reveal whether the call is recorded.
             answer(transaction, 200, now)
-        elif leg is not self._core.callee:
+        elif self._core.other(leg) is None:
             answer(transaction, 480, now)
         else:
             self._serial += 1
             self._keys[self._serial] = transaction
             value = ", ".join(request.headers.get_all("Record"))
-            self._core.emit(RecordRequested(self._serial, leg.id, value))
+            self._core.emit(RecordRequested(self._serial, leg.id, leg.side, value))
 
     def answer_record(self, request_id: int, status: int, reason: str | None, now: float) -> None:
         """Respond to the INFO `request_id`, which a phone sent when its record key was pressed.

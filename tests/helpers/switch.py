@@ -195,14 +195,14 @@ class Phone:
         self.centre.run()
         return self.dialogs[-1] if self.dialogs else None
 
-    def ask(self, method, *headers, dialog=None, direction="sendonly"):
+    def ask(self, method, *headers, dialog=None, direction="sendonly", body=b""):
         """Send a request; an INVITE offers this direction."""
         dialog = dialog or self.dialogs[-1]
         offer = method == "INVITE"
         dialog.request(
             method,
             headers=(*headers, *(SDP if offer else ())),
-            body=sdp(self.address.host, direction) if offer else b"",
+            body=sdp(self.address.host, direction) if offer else body,
             now=time.monotonic(),
         )
         self.centre.run()
@@ -273,6 +273,7 @@ class Centre:
             settings=settings,
             flush=self.flush,
             find=self.calls.get,
+            live_calls=self.calls.values,
             forget=self._forget,
         )
         load = OverloadControl(settings.sip, lambda: 100)

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, register
-from helpers.peers.sound import speech
+from helpers.peers.sound import find, speech
 from telephony.phone import CallState, VoIPCall
 
 pytestmark = pytest.mark.peer
@@ -136,3 +137,40 @@ async def test_an_invite_with_replaces_puts_a_colleague_in_the_advisors_place(
         await taken.hangup()
         await asyncio.to_thread(calling.wait)
     await asyncio.to_thread(judge, service, call_id, [(0, before), (0, after)], [], [])
+
+
+async def test_a_code_that_the_advisor_dials_in_the_consultation_pauses_the_held_call(
+    service, phone, caller, ended
+):
+    calls, rung = asyncio.Queue[VoIPCall](), asyncio.Queue[VoIPCall]()
+    before, secret = speech(1.5, 221), speech(1.5, 222)
+    timely = asyncio.timeout(40)
+    async with timely, phone(calls) as advisor, phone(rung, "302", "secret-302"):
+        calling = await asyncio.to_thread(caller)
+        first = await calls.get()
+        await first.answer()
+        target = await asyncio.to_thread(lambda: calling.media_target)
+        call_id = await asyncio.to_thread(service.call_id)
+        await asyncio.to_thread(calling.talker.say, before, target)
+        await first.hold()
+        second = await advisor.call("302")
+        colleague = await rung.get()
+        await colleague.answer()
+        await second.wait_for(CallState.ANSWERED)
+        await second.send_dtmf("*71")
+        await asyncio.to_thread(service.log.wait, "payment.hold")
+        assert await states(service) == [("held", "paused"), ("answered", "paused")]
+        assert await first.attended_transfer(second) == 200
+        await first.wait_for(CallState.ENDED)
+        assert await states(service) == [("answered", "paused")]
+        heard = len(calling.talker.heard)
+        await asyncio.to_thread(calling.talker.wait_heard, heard + 20)
+        await asyncio.to_thread(calling.talker.say, secret, target)
+        await colleague.hangup()
+        await asyncio.to_thread(calling.wait)
+    recording = await asyncio.to_thread(Recording, service, call_id)
+    assert find(recording.caller, before)[1] > 0.95
+    assert find(recording.caller, secret)[1] < 0.3
+    gaps = [(gap["reason"], gap["trigger"], gap["actor"]) for gap in recording.gaps()]
+    assert gaps == [("payment", "dtmf", "phone:201")]
+    assert recording.adds_up()

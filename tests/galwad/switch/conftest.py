@@ -65,6 +65,8 @@ class = "payment"
 target = "sip:pay@pbx.invalid"
 [recording]
 officer_key = "{OFFICER}"
+payment_code_on = "*71"
+payment_code_off = "*72"
 """)
     return load(path)
 

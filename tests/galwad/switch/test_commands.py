@@ -3,6 +3,7 @@
 import asyncio
 from functools import partial
 
+import msgspec
 import pytest
 
 from galwad.messages import ClaimCall, Party, Pause, PauseReply, PhoneCredentials, Resume
@@ -108,3 +109,20 @@ async def test_a_pause_that_the_disk_does_not_confirm_shuts_the_gate(commands, t
     reply = await commands.pause(Pause(1, "payment", "api", "pay", call_id=talk.call_id))
     assert (reply.state, reply.durable) == ("paused", False)
     assert talk.recording.state is RecordingState.PAUSED
+
+
+@pytest.mark.parametrize("by", ["extension", "user"])
+async def test_a_pause_for_a_phone_reaches_the_consultation_that_it_has_made(
+    commands, talk, centre, by, register
+):
+    sian = next(node for node in centre.nodes.values() if getattr(node, "user", "") == "201")
+    centre.phone("192.0.2.202", "202", register)
+    sian.call("202")
+    value = {"extension": "201", "user": "sian"}[by]
+    request = msgspec.structs.replace(Pause(1, "payment", "api", "pay"), **{by: value})
+    paused = await commands.pause(request)
+    assert len(paused.calls) == 2
+    assert (paused.state, paused.durable) == ("paused", True)
+    ending = msgspec.structs.replace(Resume(2, "payment", "api", "pay"), **{by: value})
+    resumed = await commands.resume(ending)
+    assert resumed.state == "recording"

@@ -187,3 +187,85 @@ async def test_the_recorded_call_continues_whichever_dialog_carries_the_refer(
     assert call_of_leg(centre.calls, moved) is talk
     assert call_of_leg(centre.calls, caller) is talk
     assert call_of_leg(centre.calls, "another/a") is None
+
+
+def press(phone, *keys, dialog=None):
+    """Press keys of a phone that sends each key in an INFO."""
+    for key in keys:
+        body = f"Signal={key}\r\nDuration=160\r\n".encode()
+        kind = ("Content-Type", "application/dtmf-relay")
+        phone.ask("INFO", kind, dialog=dialog, body=body)
+
+
+async def settled():
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_code_in_the_consultation_pauses_it_and_the_call_that_the_advisor_holds(
+    centre, talk, register
+):
+    centre.phone("192.0.2.202", "202", register)
+    first = centre.sian.dialogs[0]
+    centre.sian.ask("INVITE", dialog=first)  # a hold
+    second = centre.sian.call("202")
+    consultation = next(call for call in centre.calls.values() if call is not talk)
+    press(centre.sian, "*", "7", "1", dialog=second)
+    await settled()
+    assert consultation.recording.holders == ("phone:201",)
+    assert talk.recording.holders == ("phone:201",)
+    assert state_of(talk.recording) is RecordingState.PAUSED
+    centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
+    assert state_of(talk.recording) is RecordingState.PAUSED
+    (cause,) = talk.recording.shut_causes.pauses
+    assert cause[1].trigger is Trigger.DTMF
+    assert cause[1].actor == "phone:201"
+
+
+async def test_the_resume_code_in_the_consultation_resumes_the_held_call(centre, talk, register):
+    centre.phone("192.0.2.202", "202", register)
+    centre.sian.ask("INVITE")
+    second = centre.sian.call("202")
+    press(centre.sian, "*", "7", "1", dialog=second)
+    await settled()
+    press(centre.sian, "*", "7", "2", dialog=second)
+    consultation = next(call for call in centre.calls.values() if call is not talk)
+    await asyncio.gather(*consultation._callers_pauses._tasks)
+    assert consultation.recording.holders == talk.recording.holders == ()
+    assert state_of(talk.recording) is RecordingState.RECORDING
+
+
+async def test_a_code_in_a_consultation_does_not_pause_a_call_that_is_not_held(
+    centre, talk, consultation
+):
+    press(centre.sian, "*", "7", "1")
+    await settled()
+    assert consultation.recording.holders == ("phone:201",)
+    assert talk.recording.holders == ()
+
+
+async def test_a_code_of_a_caller_outside_the_centre_changes_nothing(centre, talk):
+    press(centre.trunk, "*", "7", "1")
+    await settled()
+    assert talk.recording.holders == ()
+
+
+async def test_the_record_key_works_in_a_consultation_for_the_phone_that_made_it(
+    centre, talk, consultation
+):
+    centre.sian.ask("INFO", ("Record", "off"))
+    await settled()
+    assert consultation.recording.holders == ("phone:201",)
+    centre.trunk.ask("INFO", ("Record", "off"))
+    await settled()
+    assert talk.recording.holders == ()
+
+
+async def test_a_pause_that_a_join_carries_over_names_the_person_who_paused(
+    centre, talk, consultation
+):
+    consultation.recording.shut("user:ceri", Trigger.PAGE, "user:ceri")
+    first, second = centre.sian.dialogs
+    centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
+    (pause,) = talk.recording.pauses
+    assert (pause.holder, pause.trigger, pause.actor) == ("user:ceri", Trigger.PAGE, "user:ceri")
