@@ -110,6 +110,9 @@ class SipSection(Section):
     ring_timeout: Number = Field(
         default=180, gt=0, le=3600, description="a number of seconds, more than 0 and up to 3600"
     )
+    transfer_timeout: Number = Field(
+        default=60, gt=0, le=600, description="a number of seconds, more than 0 and up to 600"
+    )
     recall_timeout: Number = Field(
         default=30, gt=0, le=600, description="a number of seconds, more than 0 and up to 600"
     )
@@ -396,6 +399,9 @@ class RecordingSection(Section):
     )
     unattended_recovery: Flag = Field(default=False, description="true or false")
     include_phones: Flag = Field(default=False, description="true or false")
+    point_of_transfer: Literal["answer", "request"] = Field(
+        default="answer", description='"answer" or "request"'
+    )
 
     @model_validator(mode="after")
     def _check_pauses(self) -> Self:

@@ -92,7 +92,12 @@ class SwitchCall:
         held = ConsultationRecordings(self.recording, self._held_by_the_caller)
         self._callers_pauses = self._pauses_for(held, lambda: f"phone:{self._callers_extension}")
         """The pauses that the caller requests, if the caller is one of our phones."""
-        self.transfers = CallTransfers(self, context.router, context.find)
+        self.transfers = CallTransfers(
+            self,
+            context.router,
+            context.find,
+            ceases_at_request=context.settings.recording.point_of_transfer == "request",
+        )
         legs.follow_redirects(context.router.divert)
 
     def _pauses_for(self, recording: PausableRecording, actor: Callable[[], str]) -> Pauses:
@@ -410,7 +415,9 @@ class SwitchCall:
                 self._update_hold()
             case sip.CallEnded(cause):
                 self._ended(cause, now)
-            case sip.LegRinging() | sip.LegEnded() | sip.TransferProgress():
+            case sip.LegEnded():
+                self.transfers.leg_ended(now)
+            case sip.LegRinging() | sip.TransferProgress():
                 self.log.debug("call.leg", what=type(event).__name__)
 
     def _negotiated(self, event: sip.MediaNegotiated) -> None:

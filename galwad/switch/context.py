@@ -53,6 +53,7 @@ def call_settings(settings: Settings, admission: Admission) -> CallSettings:
         session_expires=sip.session_expires,
         min_se=sip.min_se,
         recall_timeout=sip.recall_timeout,
+        transfer_timeout=sip.transfer_timeout,
         trust_caller=admission.trusted,
         caller_is_phone=admission.phone,
         caller_srtp=Srtp(admission.srtp),

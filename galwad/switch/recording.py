@@ -243,10 +243,17 @@ class CallRecording:
         """Shut the gate if a PBX names a new party (RFC 3325) and the party is outside the centre.
 
         The new party is at the advisor's end. `destination` is the destination class of this party.
-        The gate is shut from `now.arrived`, which is when the new name arrived.
+        If the party is within the centre, a new segment begins without a gap, and a payment pause
+        continues without a break. All this counts from `now.arrived`, which is when the new name
+        arrived.
         """
-        self._recorder.identity_changed(actor, arrived_mono=now.arrived)
-        self._recorder.identity_classed(destination, arrived_mono=now.arrived)
+        inside, arrived = destination is DestinationClass.CENTRE, now.arrived
+        if inside and self._recorder.shut_causes.identity is None:
+            self._recorder.referred(destination, actor, arrived_mono=arrived)
+            return
+        if not inside:
+            self._recorder.identity_changed(actor, arrived_mono=arrived)
+        self._recorder.identity_classed(destination, arrived_mono=arrived)
 
     def caller_changed(self, fields: Mapping[str, Field], *, known: bool = False) -> None:
         """Write the caller that a trunk has named during the call to the spool.

@@ -1,8 +1,9 @@
 """Transfers of a call: their effect on the recording, and the party that has the call afterwards.
 
 This module handles each transfer, blind or attended, before `telephony.b2bua` rings or joins any
-leg. If the class of the transfer's destination requires it, the gate shuts before anything else
-happens.
+leg. If the class of the destination requires it, the gate shuts before the caller can hear the new
+party. While a new party only rings and the advisor still talks with the caller, the two of them are
+recorded, unless the settings or a payment destination require an earlier end.
 """
 
 from __future__ import annotations
@@ -68,11 +69,24 @@ class CallTransfers:
         call: TransferableCall,
         router: Router,
         find: Callable[[str], TransferableCall | None],
+        *,
+        ceases_at_request: bool = False,
     ) -> None:
-        """Start without a transfer. `find` returns the live call with a given call id, or None."""
+        """Start without a transfer.
+
+        `find` returns the live call with a given call id, or None. `ceases_at_request` decides when
+        a transfer to a party outside the centre shuts the gate: at the request, or when the party
+        answers or the advisor has hung up.
+        """
         self._call = call
         self._router = router
         self._find = find
+        self._ceases_at_request = ceases_at_request
+        self._ringing: tuple[DestinationClass, str] | None = None
+        """The class and label of a target that rings, whose transfer the recording has not seen.
+
+        Meanwhile, the advisor still talks with the caller. None if there is no such target.
+        """
         self.referred_to = DestinationClass.UNKNOWN
         """The destination class of the most recent transfer's target; UNKNOWN if there was none."""
         self.outside = False
@@ -113,7 +127,7 @@ class CallTransfers:
         if referral is None:
             self._refuse(event, now)
             return
-        self._shut_for(referral.destination, referral.label, now)
+        self._expect(referral.destination, referral.label, now)
         self._ring(event, referral.targets, now)
 
     def _send_after(
@@ -129,7 +143,7 @@ class CallTransfers:
         if consultation is None or not targets:
             self._refuse(event, now)
             return
-        self._shut_for(*self._class_of_far_end(consultation, sip.Side.CALLEE), now)
+        self._expect(*self._class_of_far_end(consultation, sip.Side.CALLEE), now)
         if self._ring(event, targets, now):
             consultation.hangup('SIP;cause=200;text="Transferred"', now)
 
@@ -245,16 +259,45 @@ class CallTransfers:
             else (there.identity_class, "")
         )
 
+    def _expect(self, destination: DestinationClass, label: str, now: Now) -> None:
+        """Prepare for a transfer whose target rings first, while the advisor is still in the call.
+
+        The gate shuts now if the settings require it, or if the target takes payments. Otherwise it
+        shuts when the target answers or the advisor has hung up.
+        """
+        at_once = self._ceases_at_request or destination is DestinationClass.PAYMENT
+        if at_once or self.outside:
+            self._shut_for(destination, label, now)
+            return
+        self._call.log.info("transfer.accepted", destination=destination)
+        self.referred_to, self._ringing = destination, (destination, label)
+
+    def leg_ended(self, now: Now) -> None:
+        """Shut the gate if the advisor has hung up while the target of the transfer still rings.
+
+        The gate shuts from `now.arrived`, the time at which the advisor hung up.
+        """
+        if self._call.legs.joined is None:
+            self._reached(now)
+
+    def _reached(self, now: Now) -> None:
+        """Apply the transfer whose target rings to the recording: this is the point of transfer."""
+        ringing, self._ringing = self._ringing, None
+        if ringing is not None:
+            actor = self._call.advisor_side.actor
+            self._call.recording.referred(ringing[0], actor, ringing[1], now)
+
     def _shut_for(self, destination: DestinationClass, label: str, now: Now) -> None:
         call = self._call
         call.log.info("transfer.accepted", destination=destination)
-        self.referred_to = destination
+        self.referred_to, self._ringing = destination, None
         if not self.outside:
             call.recording.referred(destination, call.advisor_side.actor, label, now)
 
     def completed(self, leg_id: str, target: Target, now: Now) -> None:
         """Update the call and its recording after a transfer to `target`."""
         self._call.log.info("transfer.completed")
+        self._reached(now)
         inside = self.referred_to is DestinationClass.CENTRE
         if inside and self.outside:
             self._call.recording.returned(now)
@@ -290,5 +333,6 @@ class CallTransfers:
         If the caller talked with a party outside the centre even before this transfer, change
         nothing.
         """
+        self._ringing = None
         if not self.outside:
             self._call.recording.transfer_failed(now)

@@ -88,6 +88,8 @@ def test_a_minimal_file_has_the_documented_defaults(write):
     settings = load(write(LEAST))
     assert settings.sip.ring_timeout == 180
     assert settings.sip.recall_timeout == 30
+    assert settings.sip.transfer_timeout == 60
+    assert settings.recording.point_of_transfer == "answer"
     assert str(settings.media.ports) == "20000-21999"
     assert settings.recording.lookback == 5
     assert settings.recording.erase_back == 0.5
@@ -321,7 +323,9 @@ def test_a_trunk_or_phone_can_be_restricted_to_one_transport(write):
 
 
 @pytest.mark.parametrize("value", ['"5"', "true", "nan", "inf", "[5]"])
-@pytest.mark.parametrize("key", ["recall_timeout", "ring_timeout", "max_calls", "source_rate"])
+@pytest.mark.parametrize(
+    "key", ["recall_timeout", "transfer_timeout", "ring_timeout", "max_calls", "source_rate"]
+)
 def test_a_value_of_the_wrong_type_for_a_number_is_a_fault(faults, key, value):
     text = LEAST.replace("[recording]", f"{key} = {value}\n[recording]")
     ((line, named, _),) = faults(text)

@@ -53,6 +53,20 @@ def replaces(dialog, user):
     return "Refer-To", f"<sip:{user}@192.0.2.9?Replaces={call_id}{tags}>"
 
 
+def record_events(call):
+    """Return a list that receives each event that the call's recorder writes from now on."""
+    events = []
+    outbox = call.recording._recorder.storage.outbox
+    put = outbox.put
+
+    def note(kind, fields, at_us):
+        events.append((kind, fields, at_us))
+        put(kind, fields, at_us)
+
+    outbox.put = note
+    return events
+
+
 class FakeRelay:
     """Ports and taps as dicts."""
 

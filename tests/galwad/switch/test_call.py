@@ -9,7 +9,7 @@ from msgspec import structs
 from callerid.number import WITHHELD
 from galwad.desk.calls.live_calls import presented_by
 from galwad.switch.admission import Admission
-from helpers.switch import replaces
+from helpers.switch import record_events, replaces
 from recording.archive.call_facts import CallFacts
 from recording.archive.summary import LaterCaller
 from recording.spool import EventRecord
@@ -21,20 +21,6 @@ def number(state):
     """Return the number that the desk shows for the caller of this state; None if there is none."""
     shown = presented_by(state.caller).number
     return shown and str(shown)
-
-
-def facts_of(call):
-    """Return the facts about the call in the events that its recorder has written until now."""
-    events = []
-    recorder = call.recording._recorder
-    put = recorder.storage.outbox.put
-
-    def note(kind, fields, at_us):
-        events.append((kind, fields, at_us))
-        put(kind, fields, at_us)
-
-    recorder.storage.outbox.put = note
-    return events
 
 
 def later_callers(events):
@@ -65,7 +51,7 @@ async def test_a_new_caller_of_a_trusted_trunk_reaches_the_desk_and_the_recordin
     centre.phone("192.0.2.201", "201", register)
     trunk.call("01970000000")
     (call,) = centre.calls.values()
-    events = facts_of(call)
+    events = record_events(call)
     before = centre.links.shown[call.call_id]
     assert (number(before), before.callers) == ("+441632960912", 1)
     trunk.ask("UPDATE", CITIZEN)

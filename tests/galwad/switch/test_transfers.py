@@ -1,6 +1,6 @@
 """Transfers: what is recorded of them, and how a consultation joins a call.
 
-Covers `galwad/switch/call.py` and `galwad/switch/context.py`.
+Covers `galwad/switch/call.py`, `galwad/switch/consultation.py` and `galwad/switch/context.py`.
 """
 
 import asyncio
@@ -10,9 +10,12 @@ from dataclasses import replace
 import pytest
 
 from galwad.switch.call import call_of_leg
+from galwad.switch.clocks import read_clocks
 from helpers.recording.states import state_of
-from helpers.switch import replaces
+from helpers.switch import Centre, record_events, replaces
+from recording.archive.call_facts import CallFacts
 from recording.policy import RecordingState, Trigger
+from recording.spool import EventRecord
 
 
 @pytest.fixture
@@ -137,7 +140,7 @@ async def test_a_consultation_is_not_joined_while_another_transfer_rings(
     assert consultation.legs.joined is not None
     assert centre.ceri.invites[0].answered
     assert len(centre.ceri.invites) == 1
-    assert state_of(talk.recording) is RecordingState.CEASED
+    assert state_of(talk.recording) is RecordingState.RECORDING
 
 
 async def test_joining_a_consultation_with_a_new_outside_identity_ceases_the_recording(
@@ -269,3 +272,140 @@ async def test_a_pause_that_a_join_carries_over_names_the_person_who_paused(
     centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
     (pause,) = talk.recording.pauses
     assert (pause.holder, pause.trigger, pause.actor) == ("user:ceri", Trigger.PAGE, "user:ceri")
+
+
+@pytest.fixture
+def department(centre):
+    """A department whose phone rings until the test lets it answer or refuse."""
+    phone = centre.phone("192.0.2.30", "3001")
+    phone.final = None
+    return phone
+
+
+DEPARTMENT = "Refer-To", "<sip:3001@192.0.2.9>"
+
+
+@pytest.fixture
+def events(talk):
+    """The events that the recorder of the call writes from now on."""
+    return record_events(talk)
+
+
+def facts_of(events):
+    """Return the segments and gaps in these events, as far as the call has come."""
+    facts = CallFacts(0)
+    facts.event(0, EventRecord(0, "segment", {"class": "centre", "to": ""}))
+    for kind, fields, at_us in events:
+        facts.event(at_us, EventRecord(at_us, kind, fields))
+    facts.reached(facts.last_us + 1)
+    facts.finish()
+    return facts
+
+
+async def test_caller_and_advisor_are_recorded_while_the_target_of_a_transfer_rings(
+    centre, talk, department
+):
+    centre.sian.ask("REFER", DEPARTMENT)
+    assert department.invites
+    assert state_of(talk.recording) is RecordingState.RECORDING
+    department.answer()
+    assert state_of(talk.recording) is RecordingState.CEASED
+    assert talk.transfers.outside
+
+
+async def test_a_recording_ceases_when_the_advisor_hangs_up_while_the_target_rings(
+    centre, talk, department
+):
+    centre.sian.ask("REFER", DEPARTMENT)
+    centre.sian.ask("BYE")
+    assert state_of(talk.recording) is RecordingState.CEASED
+    centre.sian.final = None  # she is rung again after the restart
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert state_of(call.recording) is RecordingState.CEASED
+    centre.sian.answer()
+    assert state_of(call.recording) is RecordingState.RECORDING
+
+
+async def test_a_transfer_that_nobody_answers_leaves_no_gap(centre, talk, department, events):
+    centre.sian.ask("REFER", DEPARTMENT)
+    department.invites[0].respond(486, now=time.monotonic())
+    centre.run()
+    assert state_of(talk.recording) is RecordingState.RECORDING
+    facts = facts_of(events)
+    assert facts.gaps == []
+    assert [segment.destination for segment in facts.segments] == ["centre"]
+
+
+async def test_a_payment_target_shuts_the_gate_before_it_rings(centre, talk, register):
+    payment = centre.phone("192.0.2.203", "299", register)
+    payment.final = None
+    centre.sian.ask("REFER", ("Refer-To", "<sip:299@192.0.2.9>"))
+    assert state_of(talk.recording) is RecordingState.PAUSED
+
+
+async def test_with_the_setting_request_a_recording_ceases_when_the_transfer_is_requested(
+    settings, phones, register
+):
+    recording = settings.recording.model_copy(update={"point_of_transfer": "request"})
+    centre = Centre(settings.model_copy(update={"recording": recording}), phones)
+    sian = centre.phone("192.0.2.201", "201", register)
+    centre.phone("192.0.2.30", "3001").final = None
+    centre.phone("192.0.2.1", "01632960001").call("01970000000")
+    (call,) = centre.calls.values()
+    sian.ask("REFER", DEPARTMENT)
+    assert state_of(call.recording) is RecordingState.CEASED
+    centre.end()
+
+
+async def test_a_transfer_rings_as_long_as_the_settings_say(settings, phones, register):
+    sip = settings.sip.model_copy(update={"transfer_timeout": 7})
+    centre = Centre(settings.model_copy(update={"sip": sip}), phones)
+    sian = centre.phone("192.0.2.201", "201", register)
+    centre.phone("192.0.2.30", "3001").final = None
+    centre.phone("192.0.2.1", "01632960001").call("01970000000")
+    (call,) = centre.calls.values()
+    sian.ask("REFER", DEPARTMENT)
+    due = call.legs._transfers.next_timer()
+    assert due is not None
+    assert 6 < due - time.monotonic() <= 7
+    call.legs.handle_timer(due)
+    call.settle(read_clocks())
+    assert call.legs.joined is not None
+    assert not call.legs.transferring
+    centre.end()
+
+
+@pytest.fixture
+async def pbx_talk(centre):
+    """A call that a PBX has answered and whose advisor is 201 by name of the PBX."""
+    pbx = centre.phone("192.0.2.20", "600")
+    centre.trunk = centre.phone("192.0.2.1", "01632960001")
+    centre.trunk.call("01970000200")
+    (call,) = centre.calls.values()
+    pbx.ask("UPDATE", ("P-Asserted-Identity", "<sip:201@192.0.2.20>"))
+    return call, pbx
+
+
+async def test_a_pause_is_one_gap_across_a_transfer_within_the_centre(pbx_talk):
+    call, pbx = pbx_talk
+    events = record_events(call)
+    call.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    pbx.ask("UPDATE", ("P-Asserted-Identity", "<sip:202@192.0.2.20>"))
+    assert call.state().advisor.extension == "202"
+    gaps = [gap for gap in facts_of(events).gaps if gap.reason != "erased"]  # before the pause
+    assert [(gap.reason, gap.trigger) for gap in gaps] == [("payment", "page")]
+
+
+async def test_a_transfer_within_the_centre_begins_a_segment_and_leaves_no_gap(pbx_talk):
+    call, pbx = pbx_talk
+    events = record_events(call)
+    pbx.ask("UPDATE", ("P-Asserted-Identity", "<sip:202@192.0.2.20>"))
+    kinds = [kind for kind, _, _ in events]
+    assert kinds.count("segment") == 1
+    assert "gap-start" not in kinds
+    pbx.ask("UPDATE", ("P-Asserted-Identity", "<sip:3001@192.0.2.20>"))
+    assert state_of(call.recording) is RecordingState.CEASED
+    pbx.ask("UPDATE", ("P-Asserted-Identity", "<sip:201@192.0.2.20>"))
+    assert state_of(call.recording) is RecordingState.RECORDING
+    assert [gap.trigger for gap in facts_of(events).gaps] == ["identity"]
