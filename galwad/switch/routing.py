@@ -108,7 +108,8 @@ class Router:
         if phone:
             return TransferTarget(DestinationClass.CENTRE, phone, user)
         targets = self._routed(user, now)
-        return TransferTarget(DestinationClass.UNKNOWN, targets, "") if targets else None
+        kind, label = self._class_of_route(user)
+        return TransferTarget(kind, targets, label) if targets else None
 
     def divert(self, contact: NameAddr, now: float) -> tuple[Target, ...]:
         """Return the targets to ring when a phone redirects an unanswered call with a 3xx response.
@@ -123,7 +124,8 @@ class Router:
     def classify(self, identity: Uri) -> DestinationClass:
         """Return the destination class of the party that a PBX has connected with the caller.
 
-        `identity` is the URI by which the PBX identifies this party.
+        `identity` is the URI by which the PBX identifies this party. If it is the number of a
+        route, the class is that of the phones or the target that this route rings.
         """
         user = identity.dialled
         destination: Destination | None = self._settings.find_destination(
@@ -131,20 +133,61 @@ class Router:
         )
         if destination is not None:
             return DestinationClass(destination.class_)
-        return DestinationClass.CENTRE if self._phones.known(user) else DestinationClass.UNKNOWN
+        return self._class_of(user)[0]
 
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
         """Return the class of a number that a phone dialled, and the pattern that matches it.
 
         The pattern is returned as it is written in the settings. If no pattern matches, the number
-        itself is returned for an extension of one of our phones, and "" for any other number.
+        itself is returned for an extension of one of our phones, and "" for any other number. A
+        number that only a route matches has the class of what this route rings.
         """
         destination = self._dialled(dialled)
         if destination is not None:
             return DestinationClass(destination.class_), destination.match.text
-        if self._phones.known(dialled):
-            return DestinationClass.CENTRE, dialled
-        return DestinationClass.UNKNOWN, ""
+        return self._class_of(dialled)
+
+    def _class_of(self, user: str) -> tuple[DestinationClass, str]:
+        """Return the class and the label of a number that no destination matches."""
+        if self._phones.known(user):
+            return DestinationClass.CENTRE, user
+        return self._class_of_route(user)
+
+    def _class_of_route(self, user: str) -> tuple[DestinationClass, str]:
+        """Return the class of what the route of this number rings, and the route's pattern.
+
+        Without a route, or if the route rings parties of several classes, the class is unknown and
+        the pattern is "". A route whose PBX rings advisors of the centre has the class `CENTRE`.
+        """
+        route = self.route(user)
+        if route is None:
+            return DestinationClass.UNKNOWN, ""
+        classes = self._classes(route, user)
+        kind = classes.pop() if len(classes) == 1 else DestinationClass.UNKNOWN
+        return kind, "" if kind is DestinationClass.UNKNOWN else route.called.text
+
+    def _classes(self, route: Route, user: str) -> set[DestinationClass]:
+        """Return the classes of the parties that a route rings.
+
+        Phones without an account do not count, because they cannot be rung.
+        """
+        found = set()
+        for extension in route.ring or ():
+            destination = self._dialled(extension)
+            if destination is not None:
+                found.add(DestinationClass(destination.class_))
+            elif self._phones.known(extension):
+                found.add(DestinationClass.CENTRE)
+        if route.target is None:
+            return found
+        uri = self._uris[route.target]
+        dialled = uri.dialled or user
+        destination = self._settings.find_destination(
+            f"sip:{dialled}@{uri.host}", *spellings(dialled)
+        )
+        if destination is not None:
+            return {DestinationClass(destination.class_)}
+        return {DestinationClass.CENTRE if route.advisors else DestinationClass.UNKNOWN}
 
     def _dialled(self, number: str) -> Destination | None:
         uri = f"sip:{number}@galwad.invalid"

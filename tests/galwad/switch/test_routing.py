@@ -2,7 +2,8 @@
 
 import pytest
 
-from config.values import Listener, Peer
+from config.sections import Route
+from config.values import Listener, Pattern, Peer
 from galwad.switch.routing import Router, check_uris
 from recording.policy import DestinationClass
 from telephony.sip.events import Address
@@ -214,3 +215,44 @@ def test_a_phone_can_redirect_an_unanswered_call_only_to_colleagues(router, regi
     assert divert("<sip:201@203.0.113.9>") == ["201"]
     for other in ("301", "299", "0123456789", "premium"):
         assert divert(f"<sip:{other}@203.0.113.9>") == []
+
+
+def routes(settings, **route):
+    """Return a router whose only route, of the number 01632960100, has these fields."""
+    one = Route(called=Pattern.parse("01632960100"), **route)
+    return settings.model_copy(update={"routes": (one,)})
+
+
+@pytest.mark.parametrize(
+    ("route", "kind"),
+    [
+        ({"ring": ("201",)}, DestinationClass.CENTRE),
+        ({"ring": ("201", "202")}, DestinationClass.CENTRE),
+        ({"ring": ("201", "209")}, DestinationClass.CENTRE),
+        ({"ring": ("209",)}, DestinationClass.UNKNOWN),
+        ({"ring": ("201", "301")}, DestinationClass.UNKNOWN),
+        ({"ring": ("301",)}, DestinationClass.DEPARTMENT),
+        ({"target": "sip:301@192.0.2.20"}, DestinationClass.DEPARTMENT),
+        ({"target": "sip:299@192.0.2.20"}, DestinationClass.PAYMENT),
+        ({"target": "sip:600@192.0.2.20"}, DestinationClass.UNKNOWN),
+        ({"target": "sip:600@192.0.2.20", "advisors": ("sian",)}, DestinationClass.CENTRE),
+        ({"target": "sip:192.0.2.20", "advisors": ("sian",)}, DestinationClass.CENTRE),
+        ({"target": "sip:192.0.2.20"}, DestinationClass.UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize("number", ["01632960100", "+441632960100"])
+def test_the_number_of_a_route_has_the_class_of_what_the_route_rings(
+    settings, phones, route, kind, number
+):
+    router = Router(routes(settings, **route), phones)
+    assert router.classify(Uri.parse(f"sip:{number}@pbx")) is kind
+    label = "" if kind is DestinationClass.UNKNOWN else "01632960100"
+    assert router.place(number) == (kind, label)
+
+
+def test_a_transfer_to_the_number_of_a_line_of_the_centre_is_within_the_centre(
+    settings, phones, register
+):
+    register("201", "sip:201@10.0.0.1", 0.0)
+    router = Router(routes(settings, ring=("201",)), phones)
+    assert refer(router, "<sip:01632960100@galwad>").destination is DestinationClass.CENTRE
