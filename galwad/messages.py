@@ -73,6 +73,7 @@ class CallStatus(msgspec.Struct, frozen=True):
     without naming a user, `group` lists the advisors who may have the call. `holders` are the pause
     holders. `durable` is False if the disk did not confirm the most recent pause or resume in time.
     `callers` is the number of callers that the call has had until now. `caller` is the last one.
+    `recorded` is False for a call that is not to be recorded, such as a consultation.
     """
 
     call_id: str
@@ -91,6 +92,7 @@ class CallStatus(msgspec.Struct, frozen=True):
     holders: tuple[str, ...] = ()
     durable: bool = True
     callers: int = 1
+    recorded: bool = True
 
 
 class Hello(LinkMessage, frozen=True):

@@ -110,6 +110,10 @@ class AdvisorSide:
         self.advisor = self._party(target)
         return self.advisor
 
+    def joined_with(self, party: Party) -> None:
+        """Make `party` the call's advisor, because a PBX has joined its call with this call."""
+        self.group, self.identity, self.advisor = (), party.extension, party
+
     def resumed(self, answered: AnsweredState) -> Party:
         """Restore the state `answered` after a restart; return the party at the advisor's end.
 

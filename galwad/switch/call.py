@@ -27,6 +27,7 @@ from galwad.switch.codes import PaymentCodes
 from galwad.switch.consultation import ConsultationRecordings
 from galwad.switch.context import CallContext, call_settings
 from galwad.switch.pauses import PausableRecording, Pauses
+from galwad.switch.pbx_joins import PbxJoins
 from galwad.switch.recorded_legs import TRACKS
 from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
@@ -56,8 +57,13 @@ class SwitchCall:
         route: Route,
         legs: BackToBackCall,
         now: Now,
+        *,
+        consults: str = "",
     ) -> None:
-        """Connect the parts of the call. To create a call, call `incoming` or `resumed` instead."""
+        """Connect the parts of the call. To create a call, call `incoming` or `resumed` instead.
+
+        `consults` is the id of the call whose advisor makes this call; "" if there is none.
+        """
         self.call_id = legs.call_id
         self._context = context
         self.admission = admission
@@ -79,7 +85,7 @@ class SwitchCall:
         """
         self._version = 0
         self._in_settle = self._unsent = False
-        self._faulty = False
+        self._faulty = self._hidden = False
         self._timer: asyncio.TimerHandle | None = None
         self.recording = CallRecording(
             context.spools,
@@ -90,7 +96,9 @@ class SwitchCall:
         )
         self.pauses = self._pauses_for(self.recording, lambda: self.advisor_side.actor)
         held = ConsultationRecordings(self.recording, self._held_by_the_caller)
-        self._callers_pauses = self._pauses_for(held, lambda: f"phone:{self._callers_extension}")
+        self._callers_pauses = self._pauses_for(
+            held, lambda: f"phone:{self.admission.caller.from_user}"
+        )
         """The pauses that the caller requests, if the caller is one of our phones."""
         self.transfers = CallTransfers(
             self,
@@ -98,6 +106,7 @@ class SwitchCall:
             context.find,
             ceases_at_request=context.settings.recording.point_of_transfer == "request",
         )
+        self.joins = PbxJoins(self, context.router, context.live_calls, consults)
         legs.follow_redirects(context.router.divert)
 
     def _pauses_for(self, recording: PausableRecording, actor: Callable[[], str]) -> Pauses:
@@ -116,6 +125,11 @@ class SwitchCall:
         """The extension of the phone that made this call; "" if a trunk brought the call."""
         return self.admission.caller.from_user if self.admission.phone else ""
 
+    @property
+    def _is_made_by_an_advisor(self) -> bool:
+        """True if one of our phones has made this call, or an advisor at a PBX to consult."""
+        return self.admission.phone or bool(self.joins.consults)
+
     def concerns(self, *, extension: str = "", user: str = "") -> bool:
         """Return whether the phone `extension`, or the phone of `user`, takes part in this call.
 
@@ -129,11 +143,18 @@ class SwitchCall:
         )
 
     def _held_by_the_caller(self) -> Iterator[CallRecording]:
-        """Yield the recordings of the calls that the caller's phone holds as their advisor."""
+        """Yield the recordings of the calls that the caller's phone holds as their advisor.
+
+        A PBX does not report that its phone holds, so the call of the consulting advisor counts.
+        """
+        first = self.joins.first_call
+        if first is not None and not self.joins.kept_by:
+            yield first.recording
         for other in self._context.live_calls():
             advisor = other.advisor_side.advisor
             holds = sip.Side.CALLEE in other.legs.holding
-            if advisor is not None and holds and advisor.extension == self._callers_extension:
+            phone = self._callers_extension
+            if phone and advisor is not None and holds and advisor.extension == phone:
                 yield other.recording
 
     @classmethod
@@ -146,13 +167,17 @@ class SwitchCall:
         now: Now,
         *,
         ringing_call: RingingCall | None = None,
+        consults: str = "",
     ) -> SwitchCall:
         """Create a call for the new INVITE `invite`; `route` is the route of the called number.
 
         If the INVITE was refused, the returned call has already ended. `ringing_call` is given if
         this call was already ringing before a restart of the switch. The new call then has the call
-        id and the payment pauses that the call had before the restart.
+        id and the payment pauses that the call had before the restart. `consults` is the id of the
+        call whose advisor makes this call; "" if it is not a consultation.
         """
+        if ringing_call is not None:
+            consults = ringing_call.checkpoint.consults
         legs = BackToBackCall.incoming(
             context.endpoint,
             context.relay,
@@ -161,7 +186,7 @@ class SwitchCall:
             call_id=ringing_call.call_id if ringing_call is not None else new_call_id(now.wall),
             now=now.mono,
         )
-        call = cls(context, admission, route, legs, now)
+        call = cls(context, admission, route, legs, now, consults=consults)
         if ringing_call is not None:
             call._take_pauses(ringing_call.checkpoint.early_pauses)
             call._take_caller(ringing_call.checkpoint)
@@ -189,7 +214,8 @@ class SwitchCall:
         legs = BackToBackCall.restored(
             context.endpoint, context.relay, checkpoint.legs_values(), settings, now=now.mono
         )
-        call = cls(context, checkpoint.admission, route, legs, now)
+        call = cls(context, checkpoint.admission, route, legs, now, consults=checkpoint.consults)
+        call.joins.kept_by = checkpoint.kept_by
         try:
             call._restore(checkpoint, answered, now)
         except BaseException:
@@ -254,6 +280,8 @@ class SwitchCall:
             admission=self.admission,
             caller=self.caller if self.caller != self.admission.caller else None,
             callers=self._callers,
+            consults=self.joins.consults,
+            kept_by=self.joins.kept_by,
             started=self._started,
             early_pauses=self.recording.early_pauses,
             answered=answered,
@@ -330,6 +358,7 @@ class SwitchCall:
             holders=self.recording.holders,
             durable=self.recording.durable,
             callers=self._callers,
+            recorded=self.admission.recorded,
         )
 
     def publish(self) -> None:
@@ -347,9 +376,22 @@ class SwitchCall:
             self._save_checkpoint()
             self._send_state()
 
+    @property
+    def hidden(self) -> bool:
+        """True if the desk does not show this call, because another call goes on for it."""
+        return bool(self.joins.kept_by) or self._hidden
+
+    def hide(self) -> None:
+        """Report to the desk that this call is no longer a call of its own."""
+        self._hidden = True
+        self._context.links.call_ended(CallEnded(self.call_id, read_clocks().wall, answered=False))
+        self.publish()
+
     def _send_state(self) -> None:
         if self._unsent:
             self._unsent = False
+            if self.hidden:
+                return
             self._context.links.call_changed(self.state())
 
     def settle(self, now: Now) -> None:
@@ -401,14 +443,14 @@ class SwitchCall:
             case sip.InfoReceived(_, side, request):
                 if side is sip.Side.CALLEE:
                     self.pauses.info(request, now)
-                elif self.admission.phone:
+                elif self._is_made_by_an_advisor:
                     self._callers_pauses.info(request, now)
             case sip.RecordRequested(request_id, _, side, value):
                 caller = side is sip.Side.CALLER
                 pauses = self._callers_pauses if caller else self.pauses
                 pauses.record_key(request_id, value, now)
             case sip.IdentityChanged(_, sip.Side.CALLER):
-                self._caller_named(event)
+                self._caller_named(event, now)
             case sip.IdentityChanged():
                 self._identified(event, now)
             case sip.CallHeld() | sip.CallResumed():
@@ -445,15 +487,15 @@ class SwitchCall:
         self.recording.answered(self._caller_leg, leg_id, self.advisor_side.answered(target), now)
         self._listen_for_codes(leg_id)
         self.publish()
+        self.joins.answered(now)
 
     def _listen_for_codes(self, leg_id: str) -> None:
         """Watch the advisor's leg `leg_id` for the dialled codes that pause and resume recording.
 
-        The caller's leg is watched only if the caller is one of our phones, which an advisor uses
-        to consult a colleague.
+        The caller's leg is watched only if an advisor has made this call to consult a colleague.
         """
         self._context.relay.watch_events(leg_id, self.pauses.watcher)
-        if self.admission.phone:
+        if self._is_made_by_an_advisor:
             self._context.relay.watch_events(self._caller_leg, self._callers_pauses.watcher)
 
     def _answer_key(self, request_id: int, status: int, reason: str | None, now: Now) -> None:
@@ -496,15 +538,18 @@ class SwitchCall:
         before = self.advisor_side.identity
         if not self.advisor_side.identified(event) or self._phase is CallPhase.RINGING:
             return
+        contact = event.source.lower() == "contact"
+        if not contact and self.joins.advisor_named(event.identity.uri.dialled, now):
+            return
         destination = self._context.router.classify(event.identity.uri)
-        handover = event.source.lower() != "contact" and is_handover(before, destination)
+        handover = not contact and is_handover(before, destination)
         if handover:
             self.transfers.identity_class = destination
             self.recording.identified(destination, self.advisor_side.actor, now)
         self.advisor_side.renamed(somebody_else=handover)
         self.publish()
 
-    def _caller_named(self, event: sip.IdentityChanged) -> None:
+    def _caller_named(self, event: sip.IdentityChanged, now: Now) -> None:
         """Handle a name for the caller in a message during the call.
 
         Only a trusted trunk can name a new caller. The desk then looks the new caller up, and the
@@ -513,7 +558,7 @@ class SwitchCall:
         if self.admission.phone or not self.admission.trusted:
             return
         caller = new_caller(self.caller, event)
-        if caller is not None:
+        if caller is not None and not self.joins.caller_named(caller, now):
             self.log.info("caller.changed")
             self.caller = caller
             self._callers += 1
@@ -541,6 +586,7 @@ class SwitchCall:
         self._enter(CallPhase.ENDED)
         self.advisor_side.rings_at(())
         lasted = round((now.mono - self._answered_at) * 1e6) if self._answered_at else None
+        self.joins.ended()
         recorded = self.recording.end(cause, now)
         self._send_state()
         self._context.checkpoints.remove(self.call_id)

@@ -71,14 +71,28 @@ def new_caller(before: CallerFacts, event: IdentityChanged) -> CallerFacts | Non
     return named if _is_other(before, named) else None
 
 
+def spelled(name: str) -> str:
+    """Return the one form in which names of parties are compared: a number in E.164 if possible."""
+    return _number(name) or name
+
+
+def numbers_of(caller: CallerFacts) -> set[str]:
+    """Return every name of a caller, as `spelled` writes it."""
+    return {spelled(text) for text in (caller.from_user, *caller.asserted) if text}
+
+
+def is_same_caller(caller: CallerFacts, named: CallerFacts) -> bool:
+    """Return whether the name `named`, which a trunk gives, is a name of `caller`."""
+    return bool(numbers_of(caller) & {spelled(text) for text in named.asserted})
+
+
 def _is_other(before: CallerFacts, named: CallerFacts) -> bool:
     """Return whether `named` means another caller than `before`.
 
     If the number is the same, the only difference that counts is a caller who now withholds the
     number. A name that is not a number counts only if the trunk has asserted a name before.
     """
-    known = {_number(text) or text for text in (before.from_user, *before.asserted)}
-    if any((_number(text) or text) in known for text in named.asserted):
+    if is_same_caller(before, named):
         return _presented(named).withheld and not _presented(before).withheld
     return bool(before.asserted) or any(_number(text) for text in named.asserted)
 

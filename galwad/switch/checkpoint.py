@@ -85,6 +85,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The present caller, if a trunk has named another caller since the INVITE; otherwise None."""
     callers: int = 1
     """The number of callers that the call has had."""
+    consults: str = ""
+    """The id of the call whose advisor has made this call; "" if it is not a consultation."""
+    kept_by: str = ""
+    """The id of the call that goes on for this call too, because a PBX has joined them; or ""."""
     early_pauses: tuple[EarlyPause, ...] = msgspec.field(name="holds", default=())
     answered: AnsweredState | None = msgspec.field(name="talk", default=None)
     legs: msgspec.Raw

@@ -61,7 +61,7 @@ class DeskCommands:
 
     def live_calls(self) -> Iterable[CallStatus]:
         """Return the state of every live call."""
-        return [call.state() for call in self._calls.values()]
+        return [call.state() for call in self._calls.values() if not call.hidden]
 
     def _meant(self, command: Pause | Resume) -> list[SwitchCall]:
         if command.call_id:

@@ -9,6 +9,7 @@ from config.settings import Settings
 from galwad.switch.admission import Admission
 from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.link_server import LinkServer
+from galwad.switch.pbx_joins import JoinableCall
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolFactory
 from galwad.switch.transfers import TransferableCall
@@ -33,7 +34,7 @@ class CallContext:
     """A function that sends the SIP messages that wait in the endpoint."""
     find: Callable[[str], TransferableCall | None]
     """A function that returns the live call with a given call id, or None."""
-    live_calls: Callable[[], Iterable[TransferableCall]]
+    live_calls: Callable[[], Iterable[JoinableCall]]
     """A function that returns all live calls."""
     forget: Callable[[str], None]
     """A function that removes the call with a given call id from the live calls.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -18,6 +19,7 @@ from galwad.switch.clocks import Now
 from galwad.switch.context import CallContext
 from galwad.switch.locations import HELD_DOWN_S
 from galwad.switch.overload import RETRY_AFTER_S, OverloadControl
+from galwad.switch.pbx_joins import consulted_call
 from telephony.b2bua import Leg, decline, find_call, leg_to_replace
 from telephony.sip import events as sip
 from telephony.sip.message.messages import Response
@@ -97,8 +99,15 @@ class EventDispatcher:
             log.info("call.no_route")
             invite.respond(404, now=now.mono)
             return
+        first = consulted_call(self._calls.values(), admission, invite.source, self._context.router)
+        if first is not None:
+            log.info("call.consultation", call_id=first.call_id)
+            admission = replace(admission, recorded=False)
         call = SwitchCall.incoming(
-            self._context, invite, admission, route, now, ringing_call=ringing_call
+            self._context,
+            *(invite, admission, route, now),
+            ringing_call=ringing_call,
+            consults=first.call_id if first is not None else "",
         )
         self._calls[call.call_id] = call
         call.start(self._context.router.targets(route, admission.called, now.mono), now)

@@ -52,6 +52,8 @@ class CallRecording:
         self._legs = RecordedLegs(relay, self._early)
         self._started = Clock(0.0, 0.0)
         self.durable = True
+        self._keeper: CallRecording | None = None
+        """The recording of the call with which a PBX has joined this call; otherwise None."""
         self._later_caller: Mapping[str, Field] | None = None
         """The fields of the event about the newest caller; None if there is only one caller."""
 
@@ -207,7 +209,7 @@ class CallRecording:
 
         Return whether the disk has confirmed the storage in this time.
         """
-        return self._note(durable=await self._recorder.make_durable())
+        return self.note(durable=await self._recorder.make_durable())
 
     async def resume(self, holder: str, actor: str) -> bool:
         """Remove the pause holder `holder`. Return whether the disk confirmed this within 5 s.
@@ -215,7 +217,7 @@ class CallRecording:
         After the confirmation, the gate opens unless another cause keeps the gate shut. Without the
         confirmation, a storage fault keeps the gate shut.
         """
-        return self._note(durable=await self._recorder.resume(holder, actor))
+        return self.note(durable=await self._recorder.resume(holder, actor))
 
     def referred(self, destination: DestinationClass, actor: str, label: str, now: Now) -> None:
         """Shut the gate if the advisor transfers the call to a party outside the centre.
@@ -278,11 +280,28 @@ class CallRecording:
         `cause` says why the call ended, and `now.arrived` is the time of its end. A call has no
         spool if it is not to be recorded, or if no spool could be created on any disk.
         """
+        if self._keeper is not None:
+            self.part()
         self._recorder.ended(cause, arrived_mono=now.arrived)
         self._recorder.close()
         return self._recorder.writer is not None
 
-    def _note(self, *, durable: bool) -> bool:
+    def join(self, keeper: CallRecording) -> None:
+        """Let this unrecorded call control the recording `keeper` from now on.
+
+        The legs of this call are not recorded. Its pauses and transfers apply to `keeper`.
+        """
+        self._early.clear()
+        self._recorder, self._keeper = keeper._recorder, keeper
+
+    def part(self) -> None:
+        """End the effect of `join`."""
+        self._recorder, self._keeper = self._early, None
+
+    def note(self, *, durable: bool) -> bool:
+        """Store whether the disk has confirmed the newest pause or resume; return `durable`."""
+        if self._keeper is not None:
+            return self._keeper.note(durable=durable)
         self.durable = durable
         self._on_change()
         return durable

@@ -50,6 +50,8 @@ def revive(
         if call is not None and not call.legs.ended:
             calls[call_id] = call
         context.flush()
+    for call in calls.values():
+        call.joins.resumed()
     if not left:
         return None
     going_on = sum(call_id in calls for call_id, _ in left)

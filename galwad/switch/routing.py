@@ -241,6 +241,16 @@ class Router:
         )
         return (target,)
 
+    def is_line(self, number: str) -> bool:
+        """Return whether a route of the settings has exactly this number."""
+        lines = (route.called.text for route in self._settings.routes)
+        return not set(spellings(number)).isdisjoint(lines)
+
+    def same_trunk(self, one: Address, other: Address) -> bool:
+        """Return whether both addresses belong to the same trusted trunk, such as one PBX."""
+        trunks = [self._settings.find_trunk(*address[:3]) for address in (one, other)]
+        return trunks[0] is not None and trunks[0].trusted and trunks[0] is trunks[1]
+
     def _is_trusted(self, address: Address) -> bool:
         """Return whether the address belongs to a trusted trunk.
 

@@ -25,6 +25,13 @@ from telephony.sdp import Srtp
 from telephony.sip.ua.uas import InviteServer
 
 
+class FarEnd(Protocol):
+    """The parts of a call that decide which class the party at one end has."""
+
+    admission: Admission
+    transfers: CallTransfers
+
+
 class TransferableCall(Protocol):
     """The parts of a live call that `CallTransfers` uses.
 
@@ -143,7 +150,7 @@ class CallTransfers:
         if consultation is None or not targets:
             self._refuse(event, now)
             return
-        self._expect(*self._class_of_far_end(consultation, sip.Side.CALLEE), now)
+        self._expect(*self.class_of_far_end(consultation, sip.Side.CALLEE), now)
         if self._ring(event, targets, now):
             consultation.hangup('SIP;cause=200;text="Transferred"', now)
 
@@ -227,13 +234,11 @@ class CallTransfers:
         The gate shuts in two cases: the destination class of this party requires it, or `giver` has
         pause holders. A pause keeps its holder, its trigger and the person who paused.
         """
-        self._shut_for(*self._class_of_far_end(giver, plan.moved_leg.side), now)
+        self._shut_for(*self.class_of_far_end(giver, plan.moved_leg.side), now)
         for pause in giver.recording.pauses:
             self._call.recording.shut(pause.holder, pause.trigger, pause.actor, now.arrived)
 
-    def _class_of_far_end(
-        self, giver: TransferableCall, side: sip.Side
-    ) -> tuple[DestinationClass, str]:
+    def class_of_far_end(self, giver: FarEnd, side: sip.Side) -> tuple[DestinationClass, str]:
         """Return the destination class and the name of one party of the call `giver`.
 
         `side` says which party: the caller, or the party at the advisor's end. A caller at one of

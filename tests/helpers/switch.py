@@ -154,13 +154,14 @@ class FakeLinks:
 class FakeAdmissionControl:
     """Lets everybody in; whoever has an extension is a phone of ours."""
 
-    def __init__(self, phones):
-        self.phones = phones
+    def __init__(self, phones, settings):
+        self.phones, self.settings = phones, settings
 
     def invite(self, invite, _now):
         request = invite.request
         user = request.from_.uri.user or ""
-        phone = self.phones.known(user)
+        trunk = self.settings.find_trunk(*invite.source[:3])
+        phone = trunk is None and self.phones.known(user)
         return Admission(
             caller=CallerFacts(user, invite.source.host, trusted=True),
             called=request.uri.user or "",
@@ -291,7 +292,7 @@ class Centre:
             forget=self._forget,
         )
         load = OverloadControl(settings.sip, lambda: 100)
-        admission_control = cast("AdmissionControl", FakeAdmissionControl(self.phones))
+        admission_control = cast("AdmissionControl", FakeAdmissionControl(self.phones, settings))
         self.dispatcher = EventDispatcher(
             self.context, admission_control, self.calls, load, lambda: False
         )

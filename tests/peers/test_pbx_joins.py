@@ -6,7 +6,10 @@ import re
 
 import pytest
 
+from helpers.peers.programs import Callee, register
+from helpers.peers.service import CALLER
 from helpers.peers.sound import speech
+from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer
 
@@ -144,3 +147,123 @@ def test_an_invite_that_replaces_an_unknown_dialog_is_refused(stage):
     stranger.wait()
     caller.hang_up()
     callee.wait()
+
+
+class Consultation:
+    """A citizen talks with 201 at the PBX, who consults a party through Galwad's trunk."""
+
+    def __init__(self, stage, number):
+        self.desk = Desk(stage, "uas")
+        self.service = stage.service
+        self.mouth = stage.talker("127.0.0.3")
+        self.second = stage.caller(
+            number,
+            scenario="uac_handing_over",
+            host="127.0.0.3",
+            caller="201",
+            media=self.mouth.port,
+        )
+        self.target = self.second.media_target
+
+    def complete(self, citizen=CALLER):
+        """Complete the transfer at the PBX: it names the citizen on the second call."""
+        header = f"P-Asserted-Identity: <sip:{citizen}@127.0.0.3>\r\nPrivacy: none"
+        self.second.poke(self.second.sip_call_id, header)
+        self.second.logged("handed over")
+
+    def shown(self):
+        """Return the live calls as an administrator sees them."""
+        with self.service.sign_in("ceri") as page:
+            return page.get("/api/v1/calls").json()
+
+    def payment(self, method):
+        with self.service.sign_in() as page:
+            url = f"/api/v1/calls/{self.desk.call_id}/payment"
+            return page.request(method, url).json()["state"]
+
+    def end(self):
+        """End both calls, as the PBX does when the citizen hangs up."""
+        self.desk.caller.hang_up()
+        self.desk.pbx.wait()
+        self.second.poke(self.second.sip_call_id)
+        self.second.wait()
+
+
+@pytest.fixture
+def colleague(ended, talker):
+    """SIPp as the phone 301, registered with Galwad."""
+
+    def colleague(service):
+        mouth = talker("127.0.0.1")
+        phone = ended(Callee(service.folder, "uas", "127.0.0.1", media=mouth.port))
+        phone.talker = mouth
+        register(service, "301", phone.port)
+        return phone
+
+    return colleague
+
+
+def test_two_calls_that_the_pbx_joins_are_one_recording_without_the_consultation(
+    stage, judge, colleague
+):
+    service = stage.open_all(trunk_peers=INSIDE)
+    stage.listen()
+    other = colleague(service)
+    call = Consultation(stage, "01970000300")
+    before = call.desk.say(call.desk.mouths[0], 601, call.desk.target)
+    secret = call.desk.say(call.mouth, 602, call.target)
+    assert call.payment("PUT") == "paused"
+    call.complete()
+    (shown,) = wait_until(lambda: len(call.shown()) == 1 and call.shown(), what="one call")
+    assert (shown["call_id"], shown["extension"]) == (call.desk.call_id, "301")
+    assert (shown["state"], shown["recording"]) == ("answered", "paused")
+    assert shown["caller"]["number_display"] == "01632 960123"
+    card = call.desk.say(call.desk.mouths[0], 603, call.desk.target)
+    with service.sign_in("ceri") as page:
+        url = f"/api/v1/calls/{call.desk.call_id}/payment"
+        (holder,) = shown["holders"]
+        assert page.request("DELETE", url, json={"holder": holder}).json()["state"] == "recording"
+    after = call.desk.say(call.desk.mouths[0], 604, call.desk.target)
+    # The words of 301 arrive from the PBX.
+    reply = call.desk.say(call.desk.mouths[1], 605, call.desk.pbx.media_target)
+    call.end()
+    other.wait()
+    kept, lost = [(0, before), (0, after), (1, reply)], [(0, card), (0, secret), (1, secret)]
+    judge(service, call.desk.call_id, kept, lost, ["payment"])
+    assert len(service.log.events("recording.sealed")) == 1
+    assert service.log.events("call.consultation")
+
+
+def test_a_join_with_a_department_by_the_pbx_ceases_the_recording(stage, judge):
+    service = stage.open_all(trunk_peers=INSIDE, more=FAR.replace("__CLASS__", "department"))
+    stage.listen()
+    ear = stage.talker("127.0.0.4")
+    department = stage.callee(host="127.0.0.4", port=service.department_port, media=ear.port)
+    call = Consultation(stage, "01970000500")
+    before = call.desk.say(call.desk.mouths[0], 611, call.desk.target)
+    secret = call.desk.say(call.mouth, 612, call.target)
+    call.complete()
+    assert call.desk.state() == "ceased"
+    after = call.desk.say(call.desk.mouths[0], 613, call.desk.target)
+    call.end()
+    department.wait()
+    judge(service, call.desk.call_id, [(0, before)], [(0, secret), (0, after)], ["transfer"])
+    assert len(service.log.events("recording.sealed")) == 1
+
+
+def test_a_consultation_at_the_pbx_that_returns_leaves_the_recording_as_it_was(
+    stage, judge, colleague
+):
+    service = stage.open_all(trunk_peers=INSIDE)
+    other = colleague(service)
+    call = Consultation(stage, "01970000300")
+    before = call.desk.say(call.desk.mouths[0], 621, call.desk.target)
+    secret = call.desk.say(call.mouth, 622, call.target)
+    other.go_on()  # the colleague hangs up
+    call.second.wait()
+    other.wait()
+    after = call.desk.say(call.desk.mouths[0], 623, call.desk.target)
+    call.desk.caller.hang_up()
+    call.desk.pbx.wait()
+    judge(service, call.desk.call_id, [(0, before), (0, after)], [(0, secret)], [])
+    assert len(service.log.events("recording.sealed")) == 1

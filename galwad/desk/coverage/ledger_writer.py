@@ -96,7 +96,7 @@ class LedgerWriter:
         This method is called for every state of a call that the switch reports, but it enters each
         call only once.
         """
-        recorded = state.recording not in {"not_started", "ended"}
+        recorded = state.recorded and state.recording not in {"not_started", "ended"}
         if state.state in {"answered", "held"} and recorded and state.call_id not in self._entered:
             self._entered.add(state.call_id)
             self._enter(Answered(state.call_id, state.recording_since or state.since))

@@ -1,0 +1,258 @@
+"""Two calls through Galwad that a PBX joins by itself, so that they are one conversation.
+
+An advisor at a PBX phone talks with a citizen: the first call. The advisor consults a colleague
+through Galwad: the second call, which the PBX makes as a trunk. Then the advisor completes the
+transfer at the PBX. Galwad sees no REFER and no Replaces. The PBX only names new parties: on the
+first call the colleague, on the second call the citizen. It can send one of these names or both, in
+any sequence.
+
+The second call is recognised as a consultation when it begins: it comes from the trunk to which the
+first call went, and its caller is the first call's advisor. A consultation is never recorded. When
+the PBX names on one of the two calls the other party of the other call, the first call goes on for
+both: it keeps its recording, its pauses and its caller, and its new advisor is the colleague. The
+second call is no longer shown, and its phone controls the recording of the first call.
+
+Without this link there is doubt, because two people can have one number. A name then shuts the gate
+of the second call, and of each first call that could be meant if the second call leads outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+import structlog
+
+from galwad.messages import CallerFacts
+from galwad.switch.admission import Admission
+from galwad.switch.advisor_side import AdvisorSide
+from galwad.switch.callers import is_same_caller, numbers_of, spelled
+from galwad.switch.clocks import Now
+from galwad.switch.recording import CallRecording
+from galwad.switch.routing import Router
+from galwad.switch.transfers import CallTransfers
+from recording.policy import DestinationClass
+from telephony.b2bua import BackToBackCall
+from telephony.b2bua.events import Side
+from telephony.sip.events import Address
+
+
+class JoinableCall(Protocol):
+    """The parts of a live call that `PbxJoins` uses."""
+
+    call_id: str
+    admission: Admission
+    caller: CallerFacts
+    legs: BackToBackCall
+    log: structlog.stdlib.BoundLogger
+    advisor_side: AdvisorSide
+    recording: CallRecording
+    transfers: CallTransfers
+
+    @property
+    def joins(self) -> PbxJoins:
+        """The joins of this call."""
+
+    def publish(self) -> None:
+        """Send the call's present state to the desk."""
+
+    def hide(self) -> None:
+        """Report to the desk that this call is no longer a call of its own."""
+
+
+class PbxJoins:
+    """Recognises that a PBX has joined this call with another live call, and carries this out."""
+
+    def __init__(
+        self,
+        call: JoinableCall,
+        router: Router,
+        live_calls: Callable[[], Iterable[JoinableCall]],
+        consults: str = "",
+    ) -> None:
+        """Start without a join.
+
+        `consults` is the call id of the call whose advisor has made this call; "" if this call is
+        not a consultation.
+        """
+        self._call = call
+        self._router = router
+        self._live_calls = live_calls
+        self.consults = consults
+        self.kept_by = ""
+        """The id of the call that goes on for this call too; "" if the PBX has not joined them."""
+
+    @property
+    def first_call(self) -> JoinableCall | None:
+        """The live call whose advisor has made this call; None if there is no such call."""
+        return self._find(self.consults)
+
+    def _find(self, call_id: str) -> JoinableCall | None:
+        return next((call for call in self._live_calls() if call.call_id == call_id), None)
+
+    def advisor_named(self, name: str, now: Now) -> bool:
+        """Handle a name that the PBX gives to the party at this call's advisor's end.
+
+        Return True if the name is that of the colleague in a consultation of this call. The two
+        calls are then joined, and nothing else is to be done about the name. Otherwise, a
+        consultation that was joined with this call is separated from it.
+        """
+        for other in self._others_from(self._call):
+            if spelled(name) not in _far_names(other):
+                if other.joins.kept_by == self._call.call_id:
+                    other.joins.part()
+            elif other.joins.consults == self._call.call_id:
+                self._join(self._call, other, now)
+                return True
+            elif not other.joins.consults:
+                self._doubt(other, now)
+        return False
+
+    def caller_named(self, caller: CallerFacts, now: Now) -> bool:
+        """Handle another caller that the PBX names for this call.
+
+        Return True if this call is a consultation, which is then joined with the advisor's call.
+        """
+        first = self.first_call
+        if first is not None and self._call.legs.answered:
+            self._join(first, self._call, now)
+            return True
+        if first is not None:
+            return False
+        meant = [
+            other
+            for other in self._live_calls()
+            if other is not self._call
+            and self._call in self._others_from(other)
+            and is_same_caller(other.caller, caller)
+        ]
+        if meant and not self.consults:
+            self._doubt(self._call, now)
+            destination, _ = self._call.transfers.class_of_far_end(self._call, Side.CALLEE)
+            for other in meant:
+                if destination is not DestinationClass.CENTRE:
+                    other.recording.identified(destination, other.advisor_side.actor, now)
+                    other.publish()
+        return False
+
+    def answered(self, now: Now) -> None:
+        """Join this consultation at its answer, if the PBX has completed the transfer before."""
+        first = self.first_call
+        if first is None:
+            return
+        renamed = self._call.caller != self._call.admission.caller
+        if renamed or spelled(first.advisor_side.identity) in _far_names(self._call):
+            self._join(first, self._call, now)
+
+    def resumed(self) -> None:
+        """Join this call again after a restart of the switch, if it was joined before."""
+        keeper = self._find(self.kept_by)
+        if keeper is not None:
+            self._call.recording.join(keeper.recording)
+
+    def ended(self) -> None:
+        """Separate the calls that this call has kept, because this call has ended."""
+        for other in self._live_calls():
+            if other.joins.kept_by == self._call.call_id:
+                other.joins.part()
+
+    def part(self) -> None:
+        """End the join: this call's phone no longer controls the recording of the other call."""
+        self._call.log.info("call.parted_by_pbx")
+        self.kept_by = ""
+        self._call.recording.part()
+        self._call.publish()
+
+    def _others_from(self, first: JoinableCall) -> Iterator[JoinableCall]:
+        """Yield the live calls that came from the trunk to which the call `first` went."""
+        there = _address(first, Side.CALLEE)
+        for other in self._live_calls():
+            here = _address(other, Side.CALLER)
+            if other is first or other.admission.phone or there is None or here is None:
+                continue
+            if self._router.same_trunk(there, here):
+                yield other
+
+    def _doubt(self, other: JoinableCall, now: Now) -> None:
+        """Shut the gate of the call `other`, which is perhaps one with another call.
+
+        If it is, the other call records the conversation.
+        """
+        other.log.info("call.join_in_doubt")
+        other.recording.identified(DestinationClass.UNKNOWN, other.advisor_side.actor, now)
+        other.publish()
+
+    def _join(self, keeper: JoinableCall, other: JoinableCall, now: Now) -> None:
+        """Let the call `keeper` go on for the consultation `other` too."""
+        if other.joins.kept_by or not other.legs.answered:
+            return
+        keeper.log.info("call.joined_by_pbx")
+        for pause in other.recording.pauses:
+            keeper.recording.shut(pause.holder, pause.trigger, pause.actor, now.arrived)
+        destination, _ = keeper.transfers.class_of_far_end(other, Side.CALLEE)
+        keeper.transfers.identity_class = destination
+        keeper.recording.identified(destination, keeper.advisor_side.actor, now)
+        if other.advisor_side.advisor is not None:
+            keeper.advisor_side.joined_with(other.advisor_side.advisor)
+        other.joins.kept_by = keeper.call_id
+        other.recording.join(keeper.recording)
+        other.hide()
+        keeper.publish()
+
+
+def consulted_call(
+    calls: Iterable[JoinableCall], admission: Admission, source: Address, router: Router
+) -> JoinableCall | None:
+    """Return the live call whose advisor makes a new call; None if there is no such call.
+
+    `admission` has the facts about the new call, and `source` is the address that sent its INVITE.
+    The new call must come from the trusted trunk to which the live call went, and the trunk must
+    name the live call's advisor as its caller.
+    """
+    if admission.phone or not admission.trusted:
+        return None
+    names = numbers_of(admission.caller)
+    for call in calls:
+        there = _address(call, Side.CALLEE)
+        named = _personal_name(call, router) in names
+        if named and there is not None and router.same_trunk(there, source):
+            return call
+    return None
+
+
+def _personal_name(call: JoinableCall, router: Router) -> str | None:
+    """Return the name of a call's advisor; None if the name may belong to more than one phone.
+
+    A PBX can use its main number for all its phones. So the name must be an extension, or belong to
+    a user. It must not be the name that we have dialled, and not the number of one of our lines.
+    """
+    side = call.advisor_side
+    if side.advisor is None or side.target is None:
+        return None
+    name = side.advisor.extension
+    if not name or name == side.target.name or router.is_line(name):
+        return None
+    personal = side.advisor.user or not spelled(name).startswith("+")
+    return spelled(name) if personal else None
+
+
+def _far_names(call: JoinableCall) -> set[str]:
+    """Return the names of the party at the advisor's end of a call, as `spelled` writes them.
+
+    A name of the call's own caller is left out, because it does not tell the two parties apart.
+    """
+    side = call.advisor_side
+    extension = side.advisor.extension if side.advisor is not None else ""
+    names = {spelled(name) for name in (call.admission.called, extension, side.identity) if name}
+    return names - numbers_of(call.admission.caller)
+
+
+def _address(call: JoinableCall, side: Side) -> Address | None:
+    """Return the address of the peer on one side of an answered call, if it is not our phone."""
+    joined = call.legs.joined
+    if joined is None:
+        return None
+    leg = call.legs.legs[joined[0 if side is Side.CALLER else 1]]
+    if leg.dialog is None or (leg.target is not None and leg.target.is_phone):
+        return None
+    return leg.dialog.peer
