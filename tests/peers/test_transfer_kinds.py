@@ -1,0 +1,119 @@
+"""Each kind of transfer that a PBX makes by itself: it only names the new party.
+
+docs/transfers.md describes these kinds.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from helpers.peers.evidence import Recording
+from helpers.peers.sound import find, speech
+from helpers.peers.waiting import wait_until
+
+pytestmark = pytest.mark.peer
+
+PARK, CONFERENCE, QUEUE, DEPARTMENT = "700", "800", "850", "500"
+KINDS = {
+    "blind or attended, within the centre": [("301", True)],
+    "blind or attended, to a department": [(DEPARTMENT, False)],
+    "return from a department": [(DEPARTMENT, False), ("201", True)],
+    "on to another department": [(DEPARTMENT, False), ("501", False), ("301", True)],
+    "pick-up": [("302", True)],
+    "park and retrieve": [(PARK, False), ("301", True)],
+    "conference": [(CONFERENCE, False), ("201", True)],
+    "queue": [(QUEUE, False), ("301", True)],
+    "swaps back and forth": [("301", True), ("201", True), ("301", True), ("201", True)],
+    "a line of the centre": [("01970000300", True)],
+}
+
+
+class PbxCall:
+    """A call that 201 at the PBX has answered; the PBX names further parties."""
+
+    def __init__(self, stage):
+        self.stage, self.service = stage, stage.service
+        self.mouth, ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.3")
+        self.pbx = stage.callee("uas_pbx", media=ear.port)
+        self.caller = stage.caller(media=self.mouth.port)
+        self.target = self.caller.media_target
+        self.pbx.logged("acked")
+        self.call_id = self.service.call_id()
+        self.names = 0
+
+    def name(self, party):
+        """Let the PBX name a party, and wait until the switch has accepted the name."""
+        self.names += 1
+        self.pbx.poke(self.pbx.sip_call_id, f"P-Asserted-Identity: <sip:{party}@127.0.0.3>")
+        self.pbx.logged(f"(?s)(?:named.*){{{self.names}}}")
+
+    def shown(self):
+        """Return the party and the recording state that an administrator sees."""
+        with self.service.sign_in("ceri") as page:
+            pop = page.get(f"/api/v1/calls/{self.call_id}").json()
+        return pop["extension"], pop["recording"]
+
+    def say(self, seed):
+        """Let the caller speak for a second."""
+        said = speech(1, seed)
+        self.mouth.say(said, self.target)
+        return said
+
+    def end(self):
+        """Hang up, and return the recording."""
+        self.caller.hang_up()
+        self.pbx.wait()
+        return Recording(self.service, self.call_id)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_transfer_at_the_pbx_is_recorded_only_within_the_centre(stage, kind):
+    stage.open_all()
+    stage.listen()
+    call = PbxCall(stage)
+    words = [(call.say(701), True)]
+    for seed, (party, inside) in enumerate(KINDS[kind], 702):
+        call.name(party)
+        assert call.shown() == (party, "recording" if inside else "ceased")
+        words.append((call.say(seed), inside))
+    recording = call.end()
+    for said, inside in words:
+        correlation = find(recording.caller, said)[1]
+        assert correlation > 0.95 if inside else correlation < 0.3
+    changes = [inside for _, inside in words]
+    outside = sum(not now and before for before, now in pairwise(changes))
+    assert [gap["reason"] for gap in recording.gaps()] == ["transfer"] * outside
+    assert len(recording.manifest["segments"]) == sum(changes)
+    assert recording.adds_up()
+
+
+def test_a_transfer_at_the_pbx_and_the_return_survive_kills_of_the_switch(stage):
+    service = stage.open_all()
+    call = PbxCall(stage)
+    before = call.say(711)
+    call.name(DEPARTMENT)
+    restart(service)
+    assert call.shown() == (DEPARTMENT, "ceased")
+    secret = call.say(712)
+    call.name("301")
+    restart(service)
+    assert call.shown() == ("301", "recording")
+    after = call.say(713)
+    recording = call.end()
+    assert find(recording.caller, secret)[1] < 0.3
+    assert all(find(recording.caller, said)[1] > 0.95 for said in (before, after))
+    assert {gap["reason"] for gap in recording.gaps()} <= {"transfer", "fault"}
+    assert recording.gaps("transfer")
+    assert recording.adds_up()
+
+
+def restart(service):
+    """Kill the switch and start it again, and wait until the call continues."""
+    before = len(service.log.events("call.resumed"))
+    service.kill("switch")
+    service.start("switch")
+    service.log.wait("call.resumed", before + 1)
+    with service.sign_in("ceri") as page:
+        wait_until(lambda: page.get("/api/v1/calls").json(), what="the call on the page")
