@@ -48,7 +48,7 @@ from recording.audio.raw_packets import RawPayload
 from recording.errors import ArchiveError, ManifestError, RecordingError, SpoolKeyError
 from recording.files.atomic import PendingFile, committed, make_folder, write_atomic
 from recording.keys.keyring import RecipientSet, public_text
-from recording.spool import EventRecord
+from recording.spool import EventRecord, SpoolHeader
 
 _CALL_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-\d{6}-[a-z2-7]{8}")
 _BLOCK: Final = 1 << 20
@@ -163,7 +163,7 @@ class Archive:
                 but a spool from which this recording was made is not in `spools`.
             OSError: A read or write on the disk failed.
         """
-        lives = {int(path.name.split(".")[1]) for path in spools}
+        lives = {_life_of(path) for path in spools}
         done = self.find(call_id)
         if done is not None:
             sealed = {life.life for life in done.lives}
@@ -293,20 +293,34 @@ def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | N
         following.discard()
 
 
+def _life_of(spool: Path) -> int:
+    return int(spool.name.split(".")[1])
+
+
 def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | None:
     """Read the personal facts from the spools of a call that is already sealed.
 
-    The facts are read again, because the index may not have them yet. Returns None if there is a
+    The facts are read again, because the index may not have them yet. Their times are computed as
+    in `recording.archive.sealing`, because the manifest has a commitment to them. Returns None if there is a
     spool that none of the keys opens.
     """
     facts = CallFacts(0)
+    first: SpoolHeader | None = None
+    answer_us = 0
     try:
-        for path in spools:
+        for path in sorted(spools, key=_life_of):
             with keys.open(path) as reader:
                 facts.begin_spool(reader.index_salt)
+                first = first or reader.header
+                shift_us = reader.header.us_after(first)
                 for record in reader:
-                    if isinstance(record, EventRecord):
-                        facts.event(0, record)
+                    if not isinstance(record, EventRecord):
+                        continue
+                    at_us = record.at_us + shift_us
+                    if record.kind == "answered" and not facts.answered:
+                        since_us = record.fields.get("since_us")
+                        answer_us = at_us - (since_us if isinstance(since_us, int) else 0)
+                    facts.event(max(0, at_us - answer_us), record)
     except SpoolKeyError:
         return None
     return facts.personal

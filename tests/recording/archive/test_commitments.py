@@ -134,7 +134,8 @@ def test_later_callers_are_committed_and_in_the_copy_for_the_recipients(office):
     call.answer()
     call.event("caller", 100_000, number="+441632960001;ext=5", withheld=False)
     call.event("caller", 200_000, number=None, withheld=True)
-    sealed = office.seal(call.end(1_000_000))
+    path = call.end(1_000_000)
+    sealed = office.seal(path)
     callers = (LaterCaller(100_000, "+441632960001"), LaterCaller(200_000, None, withheld=True))
     assert sealed.personal.later_callers == callers
     facts = {**NOTHING, "number": NUMBER, "line": "main", "later_callers": callers}
@@ -146,6 +147,7 @@ def test_later_callers_are_committed_and_in_the_copy_for_the_recipients(office):
     header = (office.folder / f"{CALL_ID}.header").read_bytes()
     opened = open_facts(sealed.manifest, header, [office.officer.identity])
     assert opened.later_callers == callers
+    assert office.seal(path).personal == sealed.personal
 
 
 def test_a_recording_without_later_callers_has_the_manifest_and_facts_of_before(office):

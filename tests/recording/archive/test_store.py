@@ -14,6 +14,7 @@ import pytest
 
 from helpers.recording.codecs import decoder_of
 from helpers.recording.packets import rtp
+from recording.archive.summary import LaterCaller
 from recording.audio.codecs import STATIC
 from recording.errors import ArchiveError, SpoolKeyError, SpoolWriteError
 
@@ -374,6 +375,25 @@ def test_sealing_a_spool_of_another_boot_fails_and_leaves_no_file(office):
         office.seal(path)
     assert path.exists()
     assert list(office.folder.iterdir()) == []
+
+
+def test_later_callers_have_the_same_times_when_a_sealed_call_is_sealed_again(office):
+    call = office.call()
+    call.answer(500_000)
+    call.talk(500_000, 2 * US)
+    call.event("caller", 2 * US, number="+441632960001", withheld=False, known=False)
+    call.event("caller", 3 * US, number=None, withheld=True, known=False)
+    first = call.end(4 * US)
+    call = office.call(life=2, mono=5.0, wall=WALL + 5)
+    call.event("answered", 0, advisor="sian", extension="201", since_us=4_500_000)
+    call.event("caller", 0, number=None, withheld=True, known=True)
+    paths = (call.end(US), first)
+    sealed = office.seal(*paths)
+    assert sealed.personal.later_callers == (
+        LaterCaller(1_500_000, "+441632960001"),
+        LaterCaller(2_500_000, None, True),
+    )
+    assert office.seal(*paths).personal == sealed.personal
 
 
 def test_sealing_again_changes_nothing(office):
