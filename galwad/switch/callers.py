@@ -86,15 +86,22 @@ def is_same_caller(caller: CallerFacts, named: CallerFacts) -> bool:
     return bool(numbers_of(caller) & {spelled(text) for text in named.asserted})
 
 
+def is_withheld(caller: CallerFacts) -> bool:
+    """Return whether the caller withholds the number."""
+    return _presented(caller).withheld
+
+
 def _is_other(before: CallerFacts, named: CallerFacts) -> bool:
     """Return whether `named` means another caller than `before`.
 
     If the number is the same, the only difference that counts is a caller who now withholds the
-    number. A name that is not a number counts only if the trunk has asserted a name before.
+    number. A name that is not a number counts only if the caller now withholds the number, or if
+    the trunk has asserted a name before.
     """
+    hides = is_withheld(named) and not is_withheld(before)
     if is_same_caller(before, named):
-        return _presented(named).withheld and not _presented(before).withheld
-    return bool(before.asserted) or any(_number(text) for text in named.asserted)
+        return hides
+    return hides or bool(before.asserted) or any(_number(text) for text in named.asserted)
 
 
 def _is_anonymous(uri: Uri) -> bool:

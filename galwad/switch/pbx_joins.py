@@ -13,7 +13,9 @@ both: it keeps its recording, its pauses and its caller, and its new advisor is 
 second call is no longer shown, and its phone controls the recording of the first call.
 
 Without this link there is doubt, because two people can have one number. A name then shuts the gate
-of the second call, and of each first call that could be meant if the second call leads outside.
+of the second call, and of each first call that could be meant if the second call leads outside. A
+consultation that gets the name of some other caller is not joined. If it leads outside, the name
+may be the citizen's in another form, so the gate of the first call shuts too.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import structlog
 from galwad.messages import CallerFacts
 from galwad.switch.admission import Admission
 from galwad.switch.advisor_side import AdvisorSide
-from galwad.switch.callers import is_same_caller, numbers_of, spelled
+from galwad.switch.callers import is_same_caller, is_withheld, numbers_of, spelled
 from galwad.switch.clocks import Now
 from galwad.switch.recording import CallRecording
 from galwad.switch.routing import Router
@@ -102,8 +104,7 @@ class PbxJoins:
                 if other.joins.kept_by == self._call.call_id:
                     other.joins.part()
             elif other.joins.consults == self._call.call_id:
-                self._join(self._call, other, now)
-                return True
+                return self._join(self._call, other, now)
             elif not other.joins.consults:
                 self._doubt(other, now)
         return False
@@ -111,13 +112,14 @@ class PbxJoins:
     def caller_named(self, caller: CallerFacts, now: Now) -> bool:
         """Handle another caller that the PBX names for this call.
 
-        Return True if this call is a consultation, which is then joined with the advisor's call.
+        Return True if this call is a consultation and is now joined with the advisor's call. The
+        name must then be that of the caller who talked with this advisor.
         """
         first = self.first_call
-        if first is not None and self._call.legs.answered:
-            self._join(first, self._call, now)
-            return True
+        if first is not None and _are_one(first.caller, caller):
+            return self._join(first, self._call, now)
         if first is not None:
+            self._shut_if_outside([first], caller, now)
             return False
         meant = [
             other
@@ -126,21 +128,32 @@ class PbxJoins:
             and self._call in self._others_from(other)
             and is_same_caller(other.caller, caller)
         ]
-        if meant and not self.consults:
+        if meant:
             self._doubt(self._call, now)
-            destination, _ = self._call.transfers.class_of_far_end(self._call, Side.CALLEE)
-            for other in meant:
-                if destination is not DestinationClass.CENTRE:
-                    other.recording.identified(destination, other.advisor_side.actor, now)
-                    other.publish()
+            self._shut_if_outside(meant, caller, now)
         return False
+
+    def _shut_if_outside(
+        self, meant: Iterable[JoinableCall], caller: CallerFacts, now: Now
+    ) -> None:
+        """Shut the gates of calls whose caller perhaps talks with this call's advisor's end now.
+
+        Nothing happens if that party, or the party with the new name `caller`, is in the centre.
+        """
+        named = [self._router.place(name)[0] for name in caller.asserted]
+        destination, _ = self._call.transfers.class_of_far_end(self._call, Side.CALLEE)
+        if DestinationClass.CENTRE in {destination, *named}:
+            return
+        for other in meant:
+            other.recording.identified(destination, other.advisor_side.actor, now)
+            other.publish()
 
     def answered(self, now: Now) -> None:
         """Join this consultation at its answer, if the PBX has completed the transfer before."""
         first = self.first_call
         if first is None:
             return
-        renamed = self._call.caller != self._call.admission.caller
+        renamed = _are_one(first.caller, self._call.caller)
         if renamed or spelled(first.advisor_side.identity) in _far_names(self._call):
             self._join(first, self._call, now)
 
@@ -182,10 +195,15 @@ class PbxJoins:
         other.recording.identified(DestinationClass.UNKNOWN, other.advisor_side.actor, now)
         other.publish()
 
-    def _join(self, keeper: JoinableCall, other: JoinableCall, now: Now) -> None:
-        """Let the call `keeper` go on for the consultation `other` too."""
-        if other.joins.kept_by or not other.legs.answered:
-            return
+    def _join(self, keeper: JoinableCall, other: JoinableCall, now: Now) -> bool:
+        """Let the call `keeper` go on for the consultation `other` too; return whether it does.
+
+        If `other` still rings, it is joined at its answer (see `answered`).
+        """
+        if other.joins.kept_by:
+            return True
+        if not other.legs.answered:
+            return False
         keeper.log.info("call.joined_by_pbx")
         for pause in other.recording.pauses:
             keeper.recording.shut(pause.holder, pause.trigger, pause.actor, now.arrived)
@@ -198,6 +216,12 @@ class PbxJoins:
         other.recording.join(keeper.recording)
         other.hide()
         keeper.publish()
+        return True
+
+
+def _are_one(caller: CallerFacts, named: CallerFacts) -> bool:
+    """Return whether the PBX means this caller: by a number, or because both have withheld it."""
+    return is_same_caller(caller, named) or (is_withheld(caller) and is_withheld(named))
 
 
 def consulted_call(

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from callerid.number import WITHHELD
 from config.sections import Route, Trunk
 from config.values import Pattern, Peer
 from galwad.desk.calls.live_calls import presented_by
@@ -34,10 +35,10 @@ def settings(settings):
 class Pbx:
     """A PBX at which 201 talks with a citizen and consults another party through Galwad."""
 
-    def __init__(self, centre, register):
+    def __init__(self, centre, register, citizen=CITIZEN):
         self.centre = centre
         self.phone = centre.phone("192.0.2.20", "201")
-        self.trunk = centre.phone("192.0.2.1", CITIZEN)
+        self.trunk = centre.phone("192.0.2.1", citizen)
         self.colleague = centre.phone("192.0.2.202", "202", register)
         self.department = centre.phone("192.0.2.30", "3001")
         self.trunk.call("01970000200")
@@ -277,3 +278,43 @@ async def test_a_consulted_party_that_has_the_advisors_name_is_not_joined_at_its
     pbx.centre.run()
     assert len(pbx.shown()) == 2
     assert state_of(pbx.first.recording) is RecordingState.RECORDING
+
+
+async def test_a_citizen_who_withholds_the_number_is_recognised_after_a_consultation(
+    centre, register
+):
+    pbx = Pbx(centre, register, citizen="anonymous")
+    pbx.consult()
+    pbx.name_on_second("anonymous", ("Privacy", "id"))
+    (state,) = pbx.shown().values()
+    assert (state.advisor.extension, presented_by(state.caller)) == ("202", WITHHELD)
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "goes_on"),
+    [
+        ("202", "01632960444", True),
+        ("3001", "01632960444", False),
+        ("3001", "202", True),  # another advisor has taken over the consultation
+    ],
+)
+async def test_a_consultation_whose_caller_gets_another_name_is_not_joined(
+    pbx, number, name, goes_on
+):
+    pbx.consult(number)
+    pbx.name_on_second(name)
+    assert len(pbx.shown()) == 2
+    assert pbx.shown()[pbx.first.call_id].advisor.extension == "201"
+    expected = RecordingState.RECORDING if goes_on else RecordingState.CEASED
+    assert state_of(pbx.first.recording) is expected
+
+
+async def test_a_colleague_whom_the_pbx_names_while_they_ring_takes_over_at_the_answer(pbx, centre):
+    pbx.colleague.final = None
+    pbx.phone.call("202")
+    events = record_events(pbx.first)
+    pbx.name_on_first("202")
+    assert pbx.first.state().advisor.extension == "202"
+    assert [kind for kind, _, _ in events].count("segment") == 1
+    pbx.colleague.answer()
+    assert list(pbx.shown()) == [pbx.first.call_id]
