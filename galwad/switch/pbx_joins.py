@@ -247,17 +247,16 @@ def consulted_call(
 def _personal_name(call: JoinableCall, router: Router) -> str | None:
     """Return the name of a call's advisor; None if the name may belong to more than one phone.
 
-    A PBX can use its main number for all its phones. So the name must be an extension, or belong to
-    a user. It must not be the name that we have dialled, and not the number of one of our lines.
+    A PBX can use its main number for all its phones. So the name must belong to a user, or it must
+    be an extension that is neither the name that we have dialled nor the number of a line.
     """
     side = call.advisor_side
     if side.advisor is None or side.target is None:
         return None
     name = side.advisor.extension
-    if not name or name == side.target.name or router.is_line(name):
-        return None
-    personal = side.advisor.user or not spelled(name).startswith("+")
-    return spelled(name) if personal else None
+    number = spelled(name)
+    shared = name == side.target.name or number.startswith("+") or router.is_line(name)
+    return number if name and (router.user_of(name) or not shared) else None
 
 
 def _far_names(call: JoinableCall) -> set[str]:

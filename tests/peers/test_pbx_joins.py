@@ -234,7 +234,9 @@ def test_two_calls_that_the_pbx_joins_are_one_recording_without_the_consultation
     assert service.log.events("call.consultation")
 
 
-def test_a_join_with_a_department_by_the_pbx_ceases_the_recording(stage, judge):
+def test_a_join_with_a_department_by_the_pbx_ceases_the_recording_even_after_a_restart(
+    stage, judge
+):
     service = stage.open_all(trunk_peers=INSIDE, more=FAR.replace("__CLASS__", "department"))
     stage.listen()
     ear = stage.talker("127.0.0.4")
@@ -244,10 +246,16 @@ def test_a_join_with_a_department_by_the_pbx_ceases_the_recording(stage, judge):
     secret = call.desk.say(call.mouth, 612, call.target)
     call.complete()
     assert call.desk.state() == "ceased"
+    service.kill("switch")
+    service.start("switch")
+    service.log.wait("call.resumed", 2)
+    (shown,) = wait_until(lambda: len(call.shown()) == 1 and call.shown(), what="one call")
+    assert (shown["call_id"], shown["recording"]) == (call.desk.call_id, "ceased")
     after = call.desk.say(call.desk.mouths[0], 613, call.desk.target)
     call.end()
     department.wait()
-    judge(service, call.desk.call_id, [(0, before)], [(0, secret), (0, after)], ["transfer"])
+    reasons = ["transfer"] * 2  # one before and one after the restart
+    judge(service, call.desk.call_id, [(0, before)], [(0, secret), (0, after)], reasons)
     assert len(service.log.events("recording.sealed")) == 1
 
 

@@ -27,6 +27,7 @@ def settings(settings):
     routes = (
         Route(called=Pattern.parse("202"), ring=("202",)),
         Route(called=Pattern.parse("3001"), target="sip:192.0.2.30"),
+        Route(called=Pattern.parse("201"), target="sip:201@192.0.2.20"),
         *settings.routes,
     )
     return settings.model_copy(update={"trunks": (*settings.trunks, pbx), "routes": routes})
@@ -318,3 +319,14 @@ async def test_a_colleague_whom_the_pbx_names_while_they_ring_takes_over_at_the_
     assert [kind for kind, _, _ in events].count("segment") == 1
     pbx.colleague.answer()
     assert list(pbx.shown()) == [pbx.first.call_id]
+
+
+async def test_an_advisor_whose_extension_was_dialled_directly_consults_too(centre, register):
+    pbx = centre.phone("192.0.2.20", "201")
+    centre.phone("192.0.2.202", "202", register)
+    centre.phone("192.0.2.1", CITIZEN).call("201")  # a route of its own leads to this extension
+    (first,) = centre.calls.values()
+    assert first.state().advisor.extension == "201"
+    pbx.call("202")
+    second = next(call for call in centre.calls.values() if call is not first)
+    assert second.joins.consults == first.call_id

@@ -150,6 +150,8 @@ async def test_a_call_that_is_not_meant_to_be_recorded_is_not_reported(running, 
     running.switch.answer(FIRST, "201", "sian")
     running.switch.ring(SECOND)
     running.switch.change(SECOND, state="answered", recording="not_started")
+    # A consultation that is paused has this state although it is not to be recorded.
+    running.switch.change(SECOND, recording="paused", recorded=False)
     await has_entered(running, FIRST)
     running.switch.calls.clear()
     await running.switch.stop()
