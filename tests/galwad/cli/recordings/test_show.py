@@ -52,3 +52,19 @@ def test_show_as_json_prints_the_row_from_the_server(run, server, archive):
 def test_an_unknown_recording_shows_the_servers_error_and_hint(run, server):
     done = run("recordings", "show", "20261125-093000-zzzzzzzz")
     assert (done.status, done.err) == (1, "error: no recording has this id\nhint: look again\n")
+
+
+def test_show_names_each_later_caller_with_the_time_of_the_change(
+    run, server, archive, monkeypatch
+):
+    callers = [
+        {"from_us": 65 * US, "number": "+441632960002", "withheld": False},
+        {"from_us": 125 * US, "number": None, "withheld": True},
+        {"from_us": 185 * US, "number": None, "withheld": False},
+    ]
+    row = {**archive.row, "later_callers": callers}
+    monkeypatch.setattr(type(archive), "row", row)
+    done = run("recordings", "show", CALL)
+    assert "from 1:05 on   caller +441632960002\n" in done.out
+    assert "from 2:05 on   caller withheld\n" in done.out
+    assert "from 3:05 on   caller no number\n" in done.out
