@@ -85,7 +85,7 @@ class SwitchCall:
         """
         self._version = 0
         self._in_settle = self._unsent = False
-        self._faulty = self._hidden = False
+        self._faulty = False
         self._timer: asyncio.TimerHandle | None = None
         self.recording = CallRecording(
             context.spools,
@@ -379,11 +379,10 @@ class SwitchCall:
     @property
     def hidden(self) -> bool:
         """True if the desk does not show this call, because another call goes on for it."""
-        return bool(self.joins.kept_by) or self._hidden
+        return bool(self.joins.kept_by)
 
     def hide(self) -> None:
         """Report to the desk that this call is no longer a call of its own."""
-        self._hidden = True
         self._context.links.call_ended(CallEnded(self.call_id, read_clocks().wall, answered=False))
         self.publish()
 
@@ -558,7 +557,9 @@ class SwitchCall:
         if self.admission.phone or not self.admission.trusted:
             return
         caller = new_caller(self.caller, event)
-        if caller is not None and not self.joins.caller_named(caller, now):
+        if caller is None:
+            self.joins.caller_is_back(event.source)
+        elif not self.joins.caller_named(caller, now):
             self.log.info("caller.changed")
             self.caller = caller
             self._callers += 1

@@ -25,7 +25,7 @@ from typing import Protocol
 
 import structlog
 
-from galwad.messages import CallerFacts
+from galwad.messages import CallerFacts, Party
 from galwad.switch.admission import Admission
 from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.callers import is_same_caller, is_withheld, numbers_of, spelled
@@ -99,15 +99,21 @@ class PbxJoins:
         calls are then joined, and nothing else is to be done about the name. Otherwise, a
         consultation that was joined with this call is separated from it.
         """
+        kept_calls = self.kept()
         for other in self._others_from(self._call):
             if spelled(name) not in _far_names(other):
-                if other.joins.kept_by == self._call.call_id:
-                    other.joins.part()
-            elif other.joins.consults == self._call.call_id:
+                continue
+            if other.joins.consults == self._call.call_id:
                 return self._join(self._call, other, now)
-            elif not other.joins.consults:
+            if not other.joins.consults:
                 self._doubt(other, now)
+        for other in kept_calls:
+            other.joins.part()
         return False
+
+    def kept(self) -> list[JoinableCall]:
+        """Return the live calls for which this call goes on."""
+        return [call for call in self._live_calls() if call.joins.kept_by == self._call.call_id]
 
     def caller_named(self, caller: CallerFacts, now: Now) -> bool:
         """Handle another caller that the PBX names for this call.
@@ -164,10 +170,29 @@ class PbxJoins:
             self._call.recording.join(keeper.recording)
 
     def ended(self) -> None:
-        """Separate the calls that this call has kept, because this call has ended."""
-        for other in self._live_calls():
-            if other.joins.kept_by == self._call.call_id:
-                other.joins.part()
+        """End the effect on the calls that this call has kept, because this call has ended.
+
+        They stay hidden. The PBX ends them too.
+        """
+        for other in self.kept():
+            other.recording.part()
+
+    def caller_is_back(self, source: str) -> None:
+        """Separate this consultation, because the PBX names its own caller for it again.
+
+        `source` is the header field with the name. The caller is the advisor of the call with which
+        this call was joined. That call is shown with this advisor again. If its recording has
+        ceased, it stays so until the PBX names a party on that call.
+        """
+        keeper = self._find(self.kept_by)
+        if keeper is None or source.lower() == "contact":
+            return
+        self.part()
+        caller = self._call.admission.caller
+        names = (caller.from_user, *caller.asserted)
+        name = next((name for name in names if self._router.user_of(name)), caller.from_user)
+        keeper.advisor_side.joined_with(Party(name, self._router.user_of(name)))
+        keeper.publish()
 
     def part(self) -> None:
         """End the join: this call's phone no longer controls the recording of the other call."""
@@ -204,6 +229,8 @@ class PbxJoins:
             return True
         if not other.legs.answered:
             return False
+        for earlier in keeper.joins.kept():
+            earlier.joins.part()
         keeper.log.info("call.joined_by_pbx")
         for pause in other.recording.pauses:
             keeper.recording.shut(pause.holder, pause.trigger, pause.actor, now.arrived)

@@ -330,3 +330,30 @@ async def test_an_advisor_whose_extension_was_dialled_directly_consults_too(cent
     pbx.call("202")
     second = next(call for call in centre.calls.values() if call is not first)
     assert second.joins.consults == first.call_id
+
+
+async def test_a_consultation_whose_caller_is_the_advisor_again_is_separated(pbx):
+    second = pbx.consult()
+    for _ in range(2):  # the advisor swaps back and forth
+        pbx.name_on_second(CITIZEN)
+        assert pbx.first.state().advisor.extension == "202"
+        assert second.hidden
+        pbx.name_on_second("201")
+        assert pbx.first.state().advisor.extension == "201"
+        assert not second.hidden
+    pbx.colleague.ask("INFO", ("Record", "off"))
+    assert pbx.first.recording.holders == ()
+    assert state_of(pbx.first.recording) is RecordingState.RECORDING
+
+
+async def test_a_second_consultation_that_is_joined_separates_the_first(pbx, centre):
+    second = pbx.consult()
+    pbx.name_on_first("202")
+    pbx.name_on_first("201")
+    third = pbx.phone.call("3001")
+    assert third
+    pbx.name_on_first("3001")
+    kept = [call.joins.kept_by for call in centre.calls.values() if call is not pbx.first]
+    assert sorted(kept) == ["", pbx.first.call_id]
+    assert second.joins.kept_by == ""
+    assert state_of(pbx.first.recording) is RecordingState.CEASED
