@@ -35,6 +35,7 @@ from galwad.messages import (
 from recording.archive.call_facts import PersonalFacts
 from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
 from recording.archive.headers import HeaderStore
+from recording.archive.party_network import party_networks
 from recording.archive.reindex import disposed_at, verify_unindexed
 from recording.archive.sealing import SpoolKeys
 from recording.archive.store import Archive, SealedRecording, SealingNode
@@ -422,6 +423,7 @@ def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) 
         salt=personal.salt.hex(),
         later_callers=personal.later_callers,
         gaps=tuple(manifest.gaps),
+        network=party_networks(manifest.tracks),
         payload_size=manifest.payload.size,
         payload_sha256=manifest.payload.sha256,
         manifest_sha256=recording.manifest_sha256,

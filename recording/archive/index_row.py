@@ -14,6 +14,7 @@ from typing import Final
 
 from recording.archive.commitments import FACTS, changed_facts
 from recording.archive.manifest import Commitments, Manifest, ObjectFacts, read_manifest
+from recording.archive.party_network import party_networks
 from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
 
@@ -110,6 +111,7 @@ def _clear_facts(row: RecordingSummary, manifest: Manifest) -> Iterator[str]:
         ("unexplained time", row.unexplained_us, manifest.unexplained_us),
         ("undecoded packets", row.raw_size, raw_size),
         ("gaps", sorted(row.gaps, key=repr), sorted(manifest.gaps, key=repr)),
+        ("network", row.network, party_networks(manifest.tracks)),
     )
     yield from _folder_problems(row)
     for name, indexed, sealed in pairs:

@@ -43,6 +43,26 @@ class Gap(Interval, frozen=True):
     actor: str
 
 
+class NetworkFacts(msgspec.Struct, frozen=True):
+    """The effects of the network on the packets of one channel.
+
+    Attributes:
+        loss_bursts: The number of bursts of lost packets. A burst has one or more lost packets with
+            consecutive sequence numbers.
+        longest_loss: The number of packets in the longest burst.
+        jitter_us: The average interarrival jitter (RFC 3550, appendix A.8), in microseconds.
+        jitter_most_us: The largest interarrival jitter, in microseconds.
+        mos: The mean opinion score, from 1 to 4.5, that `recording.archive.speech_quality`
+            estimates; None if no packet arrived or the codec has no estimate.
+    """
+
+    loss_bursts: int
+    longest_loss: int
+    jitter_us: int
+    jitter_most_us: int
+    mos: float | None
+
+
 class TrackFacts(msgspec.Struct, frozen=True):
     """The facts about one channel of a recording: its name and the counts of its RTP packets.
 
@@ -58,6 +78,8 @@ class TrackFacts(msgspec.Struct, frozen=True):
             place.
         withheld: The number of packets of which only the RTP header was stored. These are packets
             of DTMF digits, and packets with a payload type that was not negotiated.
+        network: The jitter and the bursts of lost packets. It is None in manifests of older
+            software.
     """
 
     channel: str
@@ -69,6 +91,7 @@ class TrackFacts(msgspec.Struct, frozen=True):
     malformed: int
     undecoded: int
     withheld: int = 0
+    network: NetworkFacts | None = None
 
 
 class FaultFacts(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ import numpy as np
 from recording.archive.accounting import Interval
 from recording.archive.call_facts import CallFacts, payloads_of
 from recording.archive.manifest import FaultFacts, SpoolFacts, TrackFacts
+from recording.archive.network_quality import network_facts
 from recording.audio.captured_card import CardFilter
 from recording.audio.codecs import NARROW, WIDE
 from recording.audio.flac_payload import FlacPayload
@@ -430,6 +431,7 @@ def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
             count.malformed,
             count.undecoded,
             count.withheld,
+            network_facts(count),
         )
 
 

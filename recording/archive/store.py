@@ -301,8 +301,8 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | Non
     """Read the personal facts from the spools of a call that is already sealed.
 
     The facts are read again, because the index may not have them yet. Their times are computed as
-    in `recording.archive.sealing`, because the manifest has a commitment to them. Returns None if there is a
-    spool that none of the keys opens.
+    in `recording.archive.sealing`, because the manifest has a commitment to them. Returns None if
+    there is a spool that none of the keys opens.
     """
     facts = CallFacts(0)
     first: SpoolHeader | None = None

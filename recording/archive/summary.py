@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from recording.archive.manifest import Gap
+from recording.archive.party_network import PartyNetwork
 
 MOST_LATER_CALLERS = 100
 """The largest number of later callers of a recording. Callers after these are not stored."""
@@ -63,6 +64,8 @@ class RecordingSummary(msgspec.Struct, frozen=True):
     """
     later_callers: tuple[LaterCaller, ...] = ()
     """The callers after the first caller, whose number is `number`; the earliest first."""
+    network: tuple[PartyNetwork, ...] = ()
+    """The network's effects on each party; empty if the manifest is of older software."""
 
     @property
     def has_personal_facts(self) -> bool:

@@ -13,9 +13,11 @@ packets and writes their audio to the track.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import Enum
 
 from recording.audio.codecs import NARROW, PayloadCodec
+from recording.audio.network_counts import Jitter, LossBursts, NetworkCount
 from recording.audio.packet_duration import USUAL_US
 from recording.audio.packet_queue import HOLD_US, PacketQueue, Strays
 from recording.audio.sequence_numbers import SequenceExtender
@@ -97,6 +99,10 @@ class RtpStream:
         self._length = 0
         self._due_us = 0
         self._step_us = 0
+        self._jitter = Jitter(track.counted.network)
+        self._bursts = LossBursts()
+        self._late_us = 0
+        """The delay in µs of the packet before the expected one."""
 
     def _set_state(self, state: StreamState) -> None:
         """Change the state. Only this method changes the state.
@@ -144,8 +150,10 @@ class RtpStream:
         """
         if head != self._expected or len(data) != self._length or not self._run.room:
             return False
-        if self._clock is None or not self._clock.note(at_us - self._due_us):
+        late_us = at_us - self._due_us
+        if self._clock is None or not self._clock.note(late_us):
             return False
+        self._measure_expected([late_us], at_us, head[3])
         flags, kind, sequence, timestamp, ssrc = self._numbering.last = head
         samples = self._length - RTP_HEADER
         self.heard_us = at_us
@@ -173,9 +181,12 @@ class RtpStream:
             return 0
         due_us, step_us = self._due_us, self._step_us
         arrivals = burst.at_us[start : start + count]
-        count = self._clock.note_all([at - due_us - i * step_us for i, at in enumerate(arrivals)])
+        late_us = [at - due_us - i * step_us for i, at in enumerate(arrivals)]
+        count = self._clock.note_all(late_us)
         if not count:
             return 0
+        last = start + count - 1
+        self._measure_expected(late_us[:count], burst.at_us[last], burst.head(last)[3])
         flags, kind, sequence, timestamp, ssrc = head
         samples = count * (self._length - RTP_HEADER)
         counted = self._track.counted
@@ -191,6 +202,20 @@ class RtpStream:
 
     def _expect(self, flags: int, kind: int, sequence: int, timestamp: int, ssrc: int) -> None:
         self._expected = flags, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
+
+    def _measure_expected(self, late_us: list[int], at_us: int, timestamp: int) -> None:
+        """Add expected packets with the delays `late_us`, in µs, to the jitter.
+
+        `at_us` and `timestamp` are those of the final packet.
+        """
+        lead_us = self._step_us - USUAL_US
+        self._jitter.consecutive([self._late_us, *late_us], at_us - lead_us, timestamp)
+        self._late_us = late_us[-1]
+
+    def _measure(self, packet: Packet) -> None:
+        """Add a packet that may be in any order to the jitter, if it has audio."""
+        if self._clock is not None and not packet.has_no_audio:
+            self._jitter.packet(packet.at_us - packet.lead_us, *self._clock.timing(packet))
 
     def expect_nothing(self) -> None:
         """Make `take_expected` refuse the next packet, so that the method `packet` handles it."""
@@ -229,16 +254,19 @@ class RtpStream:
             self._late_packet(packet)
         elif number == self._next and not self._waiting and self._clock and self._is_confirmed:
             count.received += 1
+            self._measure(packet)
             if self._write_packet(packet) and head[0] == _PLAIN:
                 self._length = RTP_HEADER + len(rtp_payload)
                 samples = len(rtp_payload)
                 self._step_us = samples * 1_000_000 // NARROW
                 self._due_us = self._clock.due_us(packet, self._run.end)
+                self._late_us = at_us - self._due_us + self._step_us
                 self._expect(head[0], head[1] & 0x7F, head[2] + 1, head[3] + samples, head[4])
         elif number in self._waiting:
             count.duplicate += 1
         else:
             count.received += 1
+            self._measure(packet)
             self._enqueue(packet)
 
     def _is_stray(self, packet: Packet) -> bool:
@@ -272,26 +300,41 @@ class RtpStream:
         if self._strays.is_a_beginning(now_us):
             strays, others = self._strays.take_alike()
             self._track.counted.late += others
-            self._track.counted.lost += self._lost_before(strays[0])
+            self._lose(self._lost_before(strays[0]))
             self._restart()
             for each in strays:
                 head = HEADER.unpack_from(each.data)
                 self.packet(each.at_us, head, each.codec, each.rtp_payload, each.data)
 
-    def _lost_before(self, packet: Packet) -> int:
-        """Return how many packets were lost before `packet`.
+    def _lost_before(self, packet: Packet) -> range:
+        """Return the numbers of the packets that were lost before `packet`.
 
         The sequence number of `packet` is far from the expected one. If the packets between these
         two sequence numbers were lost, their audio must fit into the silence before `packet`. If it
-        does not fit, return 0: the sender has begun to number its packets from a new value. Also
-        return 0 if the sequence number is lower than expected, or if `packet` contradicts the
-        stream's clock (see `StreamClock.contradicts`).
+        does not fit, return no numbers: the sender has begun to number its packets from a new
+        value. Also return none if the sequence number is lower than expected, or if `packet`
+        contradicts the stream's clock (see `StreamClock.contradicts`).
         """
         if self._next is None or self._clock is None or self._clock.contradicts(packet):
-            return 0
+            return range(0)
         missing = packet.sequence - self._next
         silence_us = packet.at_us - self.heard_us
-        return missing if 0 < missing * packet.length_us <= 1.1 * silence_us else 0
+        fits = 0 < missing * packet.length_us <= 1.1 * silence_us
+        return range(self._next, packet.sequence) if fits else range(0)
+
+    def _lose(self, numbers: Collection[int]) -> None:
+        """Count packets as lost. `numbers` are their numbers, lowest first."""
+        self._track.counted.lost += len(numbers)
+        self._bursts.add(numbers, self._track.counted.network)
+
+    def give_up_missing(self) -> None:
+        """Count all missing packets as lost, because the stream no longer waits for them."""
+        self._lose(sorted(self.missing))
+        self.missing.clear()
+
+    def count_missing(self, count: NetworkCount) -> None:
+        """Add the packets that are missing at present to the bursts of lost packets in `count`."""
+        self._bursts.copy().add(sorted(self.missing), count)
 
     def _drop_strays(self) -> None:
         """Remove all strays: packets whose sequence numbers were far from the expected number.
@@ -428,8 +471,7 @@ class RtpStream:
         """
         self.end()
         self._expected = None
-        self._track.counted.lost += len(self.missing)
-        self.missing.clear()
+        self.give_up_missing()
         self._next = None
         self._set_state(StreamState.NEW)
 
@@ -441,6 +483,7 @@ class RtpStream:
             return
         del self.missing[packet.sequence]
         count.received += 1
+        self._measure(packet)
         self._note(packet)
         if self._clock is not None and not packet.has_no_audio:
             self._audio.write_late(packet, self._clock)
@@ -455,8 +498,9 @@ class RtpStream:
         if packet.sequence > self._next:
             self.missing.update(dict.fromkeys(range(self._next, packet.sequence)))
             while len(self.missing) > _MOST_MISSING:
-                del self.missing[next(iter(self.missing))]
-                self._track.counted.lost += 1
+                oldest = next(iter(self.missing))
+                del self.missing[oldest]
+                self._lose((oldest,))
         self._next = packet.sequence + 1
         self._note(packet)
         return self._clock is not None and self._audio.write(packet, self._clock)

@@ -321,6 +321,15 @@ class StreamClock:
                 moved = later
         return True
 
+    def timing(self, packet: Packet) -> tuple[int, int, int]:
+        """Return a timestamp of the packet, and the rate at which the stream's timestamps grow.
+
+        They grow by the second number in as many microseconds as the third number says. If the
+        sender never changes its timestamps, the first number is the sequence number.
+        """
+        ticks, in_us, by_number = self._timestamp_rate
+        return (packet.sequence if by_number else packet.timestamp), ticks, in_us
+
     def due_us(self, packet: Packet, position: int) -> int:
         """Return the time in µs at which the packet would arrive without delay.
 

@@ -7,6 +7,7 @@ encoder; the sample can then no longer change.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -59,6 +60,9 @@ class Track:
     def count(self) -> TrackCount:
         """Return the packet counts. Packets that are missing at present are counted as lost."""
         missing = sum(len(stream.missing) for stream in self._streams.values())
+        network = replace(self.counted.network)
+        for stream in self._streams.values():
+            stream.count_missing(network)
         return TrackCount(
             self.counted.received,
             self.counted.lost + missing,
@@ -68,6 +72,7 @@ class Track:
             self.counted.undecoded,
             self.counted.withheld,
             self.counted.codecs,
+            network,
         )
 
     def set_payload_types(self, payloads: Mapping[int, PayloadCodec]) -> None:
@@ -111,7 +116,7 @@ class Track:
             longest_ago = min(self._streams, key=lambda each: self._streams[each].heard_us)
             left = self._streams.pop(longest_ago)
             left.end()
-            self.counted.lost += len(left.missing)
+            left.give_up_missing()
         self._streams[ssrc] = RtpStream(self)
         return self._streams[ssrc]
 

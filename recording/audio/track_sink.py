@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from recording.audio.codecs import Samples
+from recording.audio.network_counts import NetworkCount
 from recording.audio.stream_clock import Packet
 
 HEADER: Final = struct.Struct("!BBHII")
@@ -38,6 +39,7 @@ class TrackCount:
     """
     codecs: Counter[str] = field(default_factory=Counter)
     """The number of packets of each codec. A codec is named, for example, `PCMA/8000`."""
+    network: NetworkCount = field(default_factory=NetworkCount)
 
 
 class TrackSink(Protocol):

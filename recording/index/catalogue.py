@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from recording.archive.manifest import Gap
 from recording.archive.summary import LaterCaller, RecordingSummary
 from recording.errors import CatalogueError, reason_of
+from recording.index.networks import networks_of, replace_networks
 from recording.index.search import (
     RARE_BELOW,
     Cursor,
@@ -90,6 +91,7 @@ class Catalogue:
                         )
                 await _add_gaps(connection, recording)
                 await _add_later_callers(connection, recording)
+                await replace_networks(connection, recording)
         except SQLAlchemyError as error:
             raise _failed(error) from None
         return known is None
@@ -233,11 +235,18 @@ class Catalogue:
                 for gap in found:
                     fields = {name: getattr(gap, name) for name in _GAP_FIELDS}
                     by_call.setdefault(gap.call_id, []).append(fields)
-                callers = await _later_callers(connection, [row.call_id for row in rows])
+                call_ids = [row.call_id for row in rows]
+                callers = await _later_callers(connection, call_ids)
+                parties = await networks_of(connection, call_ids)
         except SQLAlchemyError as error:
             raise _failed(error) from None
         return [
-            _summary(row, by_call.get(row.call_id, []), callers.get(row.call_id, []))
+            _summary(
+                row,
+                gaps=by_call.get(row.call_id, []),
+                later_callers=callers.get(row.call_id, []),
+                network=parties.get(row.call_id, []),
+            )
             for row in rows
         ]
 
@@ -296,10 +305,8 @@ async def _later_callers(
     return found
 
 
-def _summary(
-    row: Row[Any], gaps: list[dict[str, object]], callers: list[dict[str, object]]
-) -> RecordingSummary:
-    """Return a row with its gaps and later callers.
+def _summary(row: Row[Any], **others: list[dict[str, object]]) -> RecordingSummary:
+    """Return a row with what other tables have of it: gaps, later callers and network.
 
     Raises:
         CatalogueError: A value has the wrong type, because SQLite lets a column have values of
@@ -307,7 +314,7 @@ def _summary(
     """
     fields = {name: getattr(row, name) for name in _FIELDS}
     try:
-        return msgspec.convert({**fields, "gaps": gaps, "later_callers": callers}, RecordingSummary)
+        return msgspec.convert({**fields, **others}, RecordingSummary)
     except msgspec.ValidationError as error:
         raise CatalogueError(
             f"the index cannot be used: the row of {row.call_id} was changed: {error}"
@@ -320,6 +327,7 @@ def _failed(error: SQLAlchemyError) -> CatalogueError:
 
 _GAP_FIELDS = Gap.__struct_fields__
 _CALLER_FIELDS = LaterCaller.__struct_fields__
+_TABLES_OF_THEIR_OWN = {"gaps", "later_callers", "network"}
 _FIELDS = tuple(
-    name for name in RecordingSummary.__struct_fields__ if name not in {"gaps", "later_callers"}
+    name for name in RecordingSummary.__struct_fields__ if name not in _TABLES_OF_THEIR_OWN
 )

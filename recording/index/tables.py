@@ -90,6 +90,22 @@ gap_reasons = Table(
     sqlite_with_rowid=False,
 )
 
+networks = Table(
+    "recording_networks",
+    metadata,
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("channel", String(20), primary_key=True),
+    Column("received", BigInteger, nullable=False),
+    Column("lost", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False),
+    Column("duplicate", BigInteger, nullable=False),
+    Column("loss_bursts", BigInteger, nullable=False),
+    Column("longest_loss", BigInteger, nullable=False),
+    Column("jitter_us", BigInteger, nullable=False),
+    Column("jitter_most_us", BigInteger, nullable=False),
+    Column("mos", Float),
+)
+
 references = Table(
     "recording_references",
     metadata,

@@ -61,6 +61,8 @@ class Archive:
         self.index: dict = {"findings": [], "not_committed": 0, "more_findings": 0}
         self.chain: list[ChainEntry] = []
         self.raw = b""
+        self.network: list[dict] = []
+        """The network of each party, as the API returns it."""
         """Another payload under the same header."""
 
     def signed(self, digest: str, **changes) -> bytes:
@@ -113,6 +115,7 @@ class Archive:
             "interrupted": False,
             "unexplained_s": 0,
             "raw_size": len(self.raw),
+            "network": self.network,
             "payload_size": len(self.payload),
             "payload_sha256": self.digest,
             "manifest_sha256": hashlib.sha256(self.manifest).hexdigest(),

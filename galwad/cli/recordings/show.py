@@ -47,6 +47,8 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
     out.print(
         f"\n{kept} recorded of {clock(row['talk_s'])} talk, {size(row['payload_size'])} sealed"
     )
+    for party in row.get("network", ()):
+        out.print(_network(party))
     _warn(row, detail["manifest"])
     _captured_cards(detail)
     _custody(detail)
@@ -61,6 +63,19 @@ def _who(row: dict[str, Any]) -> str:
 
 def _number(caller: dict[str, Any]) -> str:
     return "withheld" if caller["withheld"] else caller["number"] or "no number"
+
+
+def _network(party: dict[str, Any]) -> str:
+    """Return one line about the network of a party, such as "caller: MOS 4.4, ..."."""
+    mos = "no estimate" if party["mos"] is None else f"MOS {party['mos']:.1f} (estimate)"
+    sent = party["received"] + party["lost"]
+    share = f"{100 * party['lost'] / sent:.1f} %" if sent else "0 %"
+    lost = f"{party['lost']} of {sent} packets lost by the network ({share}"
+    lost += f", at most {party['longest_loss']} together)" if party["lost"] else ")"
+    jitter = f"jitter {party['jitter_us'] / 1000:.1f} ms, at most"
+    jitter += f" {party['jitter_most_us'] / 1000:.1f} ms"
+    others = [f"{party[name]} {name}" for name in ("late", "duplicate") if party[name]]
+    return f"{party['channel']}: " + ", ".join([mos, lost, jitter, *others])
 
 
 def _segments(manifest: str | None) -> list[int]:

@@ -76,6 +76,27 @@ class LaterCaller(BaseModel):
     withheld: bool = False
 
 
+class RecordingNetwork(BaseModel):
+    """The packets of one party, and the effects of the network on them.
+
+    `channel` is "caller" or "advisor". The jitter is in microseconds (RFC 3550), `jitter_us` is its
+    average and `jitter_most_us` its maximum. `loss_bursts` and `longest_loss` describe the bursts
+    of lost packets: their number, and the packets in the longest one. `mos` is an estimate from 1
+    to 4.5 (ITU-T G.107); None if there is no estimate for the codec.
+    """
+
+    channel: str
+    received: int
+    lost: int
+    late: int
+    duplicate: int
+    loss_bursts: int
+    longest_loss: int
+    jitter_us: int
+    jitter_most_us: int
+    mos: float | None
+
+
 class RecordingRow(BaseModel):
     """One recording, with the facts from its row in the index."""
 
@@ -100,6 +121,8 @@ class RecordingRow(BaseModel):
     gaps: list[Gap]
     later_callers: list[LaterCaller] = []
     """The callers after the first caller, whose number is `number`; the earliest first."""
+    network: list[RecordingNetwork] = []
+    """The network's effects on each party; empty if the recording was sealed by older software."""
     custody: Literal["", "held", "disposed"] = ""
     captured_card: Literal["", "open", "closed"] = ""
     """The state of the incidents in which a card number was keyed outside a pause.

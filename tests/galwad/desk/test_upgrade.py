@@ -39,7 +39,7 @@ PATIENCE_S = 30.0
 LEFT = Path(__file__).with_name("databases")
 REVISIONS = sorted(each.revision for each in scripts().walk_revisions())
 SEVENTH: list[str] = []  # only a payment page's token
-FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH = (
+FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
     ["20261101-080100-aaaaaaaa", "20261101-080200-bbbbbbbb", "20261101-080300-cccccccc"],
     ["20261102-080100-dddddddd"],
     ["20261103-080100-eeeeeeee", "20261103-080200-ffffffff"],
@@ -49,11 +49,12 @@ FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH = (
     ["20261108-080100-jjjjjjjj"],
     ["20261109-080100-kkkkkkkk"],
     ["20261110-080100-llllllll"],
+    ["20261111-080100-mmmmmmmm"],
 )
 RECORDINGS: dict[str, list[str]] = dict(
     zip(
         REVISIONS,
-        (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH, TENTH),
+        (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH),
         strict=True,
     )
 )
@@ -166,6 +167,13 @@ async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, t
         assert [gap["reason"] for gap in rows[FIRST[2]]["gaps"]] == ["fault"]
         raw = {call_id for call_id, row in rows.items() if row["raw_size"] == 1234}
         assert raw == known & {*FOURTH}
+        measured = {call_id: row["network"] for call_id, row in rows.items() if row["network"]}
+        assert set(measured) == known & {*ELEVENTH}
+        for parties in measured.values():
+            assert [(each["channel"], each["mos"]) for each in parties] == [
+                ("caller", 3.87),
+                ("advisor", 4.41),
+            ]
         at_phone = {*FIFTH, *SIXTH} & known or {*known}
         extension = "301" if FIFTH[0] in known else "201"
         assert set(await search(client, extension=extension)) == at_phone

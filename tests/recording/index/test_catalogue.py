@@ -1,6 +1,6 @@
 """The index of recordings: rows, search filters and pages, each within a database index.
 
-Covers `recording/index/search.py`, `recording/index/tables.py` and
+Covers `recording/index/search.py`, `recording/index/networks.py`, `recording/index/tables.py` and
 `recording/archive/summary.py`.
 """
 
@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from recording.archive.manifest import Gap
+from recording.archive.party_network import PartyNetwork
 from recording.archive.summary import LaterCaller, RecordingSummary
 from recording.errors import CatalogueError
 from recording.index.catalogue import Catalogue, Cursor, Filters
@@ -83,6 +84,25 @@ async def test_writing_a_row_again_replaces_it(catalogue):
     await catalogue.add(row(gaps=(PAYMENT, FAULT)))
     again = row(gaps=(FAULT,), interrupted=True)
     assert not await catalogue.add(again)
+    assert await catalogue.get(again.call_id) == again
+
+
+CALLER = PartyNetwork("caller", 2900, 100, 3, 2, 60, 7, 4200, 31_000, 3.87)
+ADVISOR = PartyNetwork("advisor", 3000, 0, 0, 0, 0, 0, 900, 2100, None)
+
+
+async def test_the_networks_of_both_parties_are_read_back_with_each_row(catalogue):
+    measured, old = row(network=(CALLER, ADVISOR), gaps=(FAULT,)), row("b")
+    await catalogue.add(measured)
+    await catalogue.add(old)
+    assert await catalogue.get(measured.call_id) == measured
+    assert (await catalogue.search(Filters())).rows == (old, measured)
+
+
+async def test_the_networks_of_a_row_that_is_written_again_are_replaced(catalogue):
+    await catalogue.add(row(network=(CALLER, ADVISOR)))
+    again = row(network=(msgspec.structs.replace(CALLER, lost=5),))
+    await catalogue.add(again)
     assert await catalogue.get(again.call_id) == again
 
 

@@ -45,6 +45,20 @@ def test_show_draws_a_recording_with_a_missing_or_malformed_manifest(
     assert "1:20 - 2:05" in done.out
 
 
+def test_show_prints_the_network_of_each_party(run, server, archive):
+    counts = {"late": 3, "duplicate": 0, "loss_bursts": 60, "longest_loss": 7}
+    caller = {"channel": "caller", "received": 2900, "lost": 100, "mos": 3.87, **counts}
+    jitter = {"jitter_us": 4200, "jitter_most_us": 31_000}
+    advisor = {**caller, "channel": "advisor", "received": 0, "lost": 0, "late": 0, "mos": None}
+    archive.network = [{**caller, **jitter}, {**advisor, **jitter}]
+    lines = " ".join(run("recordings", "show", CALL).out.split())
+    assert (
+        "caller: MOS 3.9 (estimate), 100 of 3000 packets lost by the network (3.3 %, at most 7 "
+        "together), jitter 4.2 ms, at most 31.0 ms, 3 late" in lines
+    )
+    assert "advisor: no estimate, 0 of 0 packets lost by the network (0 %), jitter" in lines
+
+
 def test_show_as_json_prints_the_row_from_the_server(run, server, archive):
     assert run("recordings", "show", CALL, "--json").json()["recording"] == archive.row
 

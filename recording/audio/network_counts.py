@@ -1,0 +1,126 @@
+"""Counts the effects of the network on a track: interarrival jitter and bursts of lost packets.
+
+The jitter is the estimate of RFC 3550, section 6.4.1 and appendix A.8: a running average, with a
+gain of 1/16, of the difference between the transit times of consecutive packets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_GAIN: Final = 1 / 16
+_KEPT: Final = 1 - _GAIN
+_MOST_US: Final = 1_000_000
+"""The difference in µs above which the timestamps have jumped, or the network has stalled.
+
+Such a difference is not jitter. RFC 3550 does not have this limit.
+"""
+_LONGEST: Final = 512
+"""The maximum number of packets that are processed at once."""
+_DECAY: Final = _KEPT ** np.arange(1, _LONGEST + 1)
+_WEIGHTS: Final = _GAIN / _DECAY
+_HALF_MODULUS: Final = 1 << 31
+
+
+@dataclass(slots=True)
+class NetworkCount:
+    """The jitter and the lost packets of a track. All streams of the track are counted together."""
+
+    jitter_total_us: float = 0.0
+    """The sum of the jitter estimates after each packet, in µs."""
+    jitter_packets: int = 0
+    """The number of jitter estimates in `jitter_total_us`."""
+    jitter_most_us: float = 0.0
+    """The largest jitter estimate, in µs."""
+    loss_bursts: int = 0
+    """The number of bursts of lost packets. One lost packet between others is a burst too."""
+    longest_loss: int = 0
+    """The number of packets in the longest burst of lost packets."""
+
+    @property
+    def jitter_us(self) -> float:
+        """The average of the jitter estimates, in µs; 0 if there are none."""
+        return self.jitter_total_us / self.jitter_packets if self.jitter_packets else 0.0
+
+
+class Jitter:
+    """The interarrival jitter of one stream, added to the count of its track."""
+
+    def __init__(self, count: NetworkCount) -> None:
+        self._count = count
+        self._estimate_us = 0.0
+        self._at_us: int | None = None
+        self._timestamp = 0
+
+    def packet(self, at_us: int, timestamp: int, ticks: int, in_us: int) -> None:
+        """Process a packet that arrived at `at_us` µs.
+
+        The stream's timestamps grow by `ticks` in each `in_us` microseconds.
+        """
+        if self._at_us is not None:
+            grown = (timestamp - self._timestamp + _HALF_MODULUS) % (1 << 32) - _HALF_MODULUS
+            apart_us = abs(at_us - self._at_us - grown * in_us / ticks)
+            if apart_us <= _MOST_US:
+                self._estimate_us += (apart_us - self._estimate_us) * _GAIN
+                self._add(self._estimate_us, self._estimate_us, 1)
+        self._at_us, self._timestamp = at_us, timestamp
+
+    def consecutive(self, late_us: list[int], at_us: int, timestamp: int) -> None:
+        """Process consecutive packets, whose delays in µs are `late_us`.
+
+        The first delay belongs to the packet that was processed last. `at_us` and `timestamp` are
+        those of the final packet. The result is the same as if `packet` were called for each.
+        """
+        delays = np.array(late_us, dtype=np.float64)
+        for start in range(0, len(delays) - 1, _LONGEST):
+            self._process(np.abs(np.diff(delays[start : start + _LONGEST + 1])))
+        self._at_us, self._timestamp = at_us, timestamp
+
+    def _process(self, apart_us: NDArray[np.float64]) -> None:
+        """Update the estimate with the differences between consecutive transit times."""
+        apart_us = apart_us[apart_us <= _MOST_US]
+        count = len(apart_us)
+        if count:
+            sums = np.cumsum(apart_us * _WEIGHTS[:count])
+            estimates = (sums + self._estimate_us) * _DECAY[:count]
+            self._estimate_us = float(estimates[-1])
+            self._add(float(estimates.sum()), float(estimates.max()), count)
+
+    def _add(self, total_us: float, most_us: float, packets: int) -> None:
+        count = self._count
+        count.jitter_total_us += total_us
+        count.jitter_packets += packets
+        count.jitter_most_us = max(count.jitter_most_us, most_us)
+
+
+class LossBursts:
+    """Divides the lost packets of one stream into bursts.
+
+    A burst is a group of lost packets whose sequence numbers follow each other.
+    """
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._length = 0
+
+    def add(self, numbers: Iterable[int], count: NetworkCount) -> None:
+        """Add lost packets to `count`. `numbers` are their sequence numbers, lowest first."""
+        for number in numbers:
+            if self._last is not None and number == self._last + 1:
+                self._length += 1
+            else:
+                self._length = 1
+                count.loss_bursts += 1
+            self._last = number
+            count.longest_loss = max(count.longest_loss, self._length)
+
+    def copy(self) -> LossBursts:
+        """Return a copy, to which packets can be added without a change of this object."""
+        other = LossBursts()
+        other._last, other._length = self._last, self._length
+        return other
