@@ -1,7 +1,7 @@
 """The quality of the network for each party of a call: the facts for the index.
 
-With these facts, a hole in the audio that the network made is told apart from a hole that Galwad
-made: Galwad's own holes are gaps in the manifest.
+These facts show which holes in the audio the network made. The holes that Galwad made are gaps in
+the manifest.
 """
 
 from __future__ import annotations

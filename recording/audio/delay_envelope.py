@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import pairwise
+from math import inf
 from typing import Final, NamedTuple
 
 MOST_DRIFT: Final = 500e-6
@@ -53,13 +54,13 @@ class Delay(NamedTuple):
     packets: int
 
     @classmethod
-    def of(cls, at: int, delays: list[int]) -> Delay:
+    def of(cls, at: int, delays: list[int], moved: int = 0) -> Delay:
         """Return the smallest of `delays`, which were measured from the time `at` on.
 
-        `delays` must not be empty.
+        `delays` must not be empty. `moved` is added to the smallest delay.
         """
         least = min(delays)
-        return cls(at, least, 2 * (sum(delays) / len(delays) - least), len(delays))
+        return cls(at, least + moved, 2 * (sum(delays) / len(delays) - least), len(delays))
 
 
 class DelayEnvelope:
@@ -98,12 +99,14 @@ class DelayEnvelope:
 
         `at` is the time of the packet. At least one delay must have been added.
         """
-        low, high = self.drift - self.unsure, self.drift + self.unsure
-        hull = self._hull
-        return (
-            min(least + low * (at - then) for then, least in hull),
-            min(least + high * (at - then) for then, least in hull),
-        )
+        slow, fast = self.drift - self.unsure, self.drift + self.unsure
+        low = high = inf
+        for then, least in self._hull:
+            after = at - then
+            lowest, highest = least + slow * after, least + fast * after
+            low = lowest if lowest < low else low  # noqa: FURB136 - once a second of each stream
+            high = highest if highest < high else high  # noqa: FURB136
+        return low, high
 
     def probable_excess(self, delay: Delay) -> float:
         """Return by how much the smallest of so few delays probably exceeds the line."""
@@ -124,8 +127,10 @@ class DelayEnvelope:
         sender is now faster or slower by a constant time. The line is then moved to the new delays
         with its slope unchanged.
         """
+        is_high = False
         if self._hull:
             low, high = self.bounds(delay.at)
+            is_high = delay.least > high + self._level
             if delay.least < low - self._level:
                 self._shift_line(delay.least - (low + high) / 2)
         gain = min(1.0, delay.packets / _FULL) * _GAIN if self._hull else 1.0
@@ -134,7 +139,8 @@ class DelayEnvelope:
         self._recent.append(delay)
         self._append(delay)
         self._fit()
-        self._follow_higher_level(delay.at)
+        if is_high:
+            self._follow_higher_level(delay.at)
 
     def shift(self, by: int) -> None:
         """Add `by` to all delays, because the sender's clock stopped for this time."""

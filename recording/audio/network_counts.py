@@ -49,53 +49,69 @@ class NetworkCount:
 
 
 class Jitter:
-    """The interarrival jitter of one stream, added to the count of its track."""
+    """The interarrival jitter of one stream, added to the count of its track.
+
+    Packets wait until there are many, because they are then processed faster. Call `flush` before
+    the count is read.
+    """
 
     def __init__(self, count: NetworkCount) -> None:
         self._count = count
         self._estimate_us = 0.0
         self._at_us: int | None = None
         self._timestamp = 0
+        self._late_us: list[float] = [0]
+        """The delays of the waiting packets, after the delay of the packet before them.
+
+        Only the differences between these delays have a meaning.
+        """
 
     def packet(self, at_us: int, timestamp: int, ticks: int, in_us: int) -> None:
-        """Process a packet that arrived at `at_us` µs.
+        """Take a packet that arrived at `at_us` µs.
 
         The stream's timestamps grow by `ticks` in each `in_us` microseconds.
         """
         if self._at_us is not None:
             grown = (timestamp - self._timestamp + _HALF_MODULUS) % (1 << 32) - _HALF_MODULUS
-            apart_us = abs(at_us - self._at_us - grown * in_us / ticks)
-            if apart_us <= _MOST_US:
-                self._estimate_us += (apart_us - self._estimate_us) * _GAIN
-                self._add(self._estimate_us, self._estimate_us, 1)
+            later_us = at_us - self._at_us - grown * in_us / ticks
+            self._wait([self._late_us[-1] + later_us])
         self._at_us, self._timestamp = at_us, timestamp
 
-    def consecutive(self, late_us: list[int], at_us: int, timestamp: int) -> None:
-        """Process consecutive packets, whose delays in µs are `late_us`.
+    def consecutive(self, before_us: int, late_us: list[int], at_us: int, timestamp: int) -> None:
+        """Take consecutive packets, whose delays in µs are `late_us`.
 
-        The first delay belongs to the packet that was processed last. `at_us` and `timestamp` are
-        those of the final packet. The result is the same as if `packet` were called for each.
+        `before_us` is the delay of the packet before them, which was taken last. `at_us` and
+        `timestamp` are those of the final packet. The result is the same as if `packet` were called
+        for each.
         """
-        delays = np.array(late_us, dtype=np.float64)
+        apart_us = self._late_us[-1] - before_us
+        self._wait([late + apart_us for late in late_us] if apart_us else late_us)
+        self._at_us, self._timestamp = at_us, timestamp
+
+    def _wait(self, late_us: Iterable[float]) -> None:
+        self._late_us += late_us
+        if len(self._late_us) > _LONGEST:
+            self.flush()
+
+    def flush(self) -> None:
+        """Process the waiting packets, and add them to the track's count."""
+        delays = np.array(self._late_us, dtype=np.float64)
         for start in range(0, len(delays) - 1, _LONGEST):
             self._process(np.abs(np.diff(delays[start : start + _LONGEST + 1])))
-        self._at_us, self._timestamp = at_us, timestamp
+        self._late_us = [0]
 
     def _process(self, apart_us: NDArray[np.float64]) -> None:
         """Update the estimate with the differences between consecutive transit times."""
         apart_us = apart_us[apart_us <= _MOST_US]
-        count = len(apart_us)
-        if count:
-            sums = np.cumsum(apart_us * _WEIGHTS[:count])
-            estimates = (sums + self._estimate_us) * _DECAY[:count]
+        packets = len(apart_us)
+        if packets:
+            sums = np.cumsum(apart_us * _WEIGHTS[:packets])
+            estimates = (sums + self._estimate_us) * _DECAY[:packets]
             self._estimate_us = float(estimates[-1])
-            self._add(float(estimates.sum()), float(estimates.max()), count)
-
-    def _add(self, total_us: float, most_us: float, packets: int) -> None:
-        count = self._count
-        count.jitter_total_us += total_us
-        count.jitter_packets += packets
-        count.jitter_most_us = max(count.jitter_most_us, most_us)
+            count = self._count
+            count.jitter_total_us += float(estimates.sum())
+            count.jitter_packets += packets
+            count.jitter_most_us = max(count.jitter_most_us, float(estimates.max()))
 
 
 class LossBursts:

@@ -185,8 +185,8 @@ class RtpStream:
         count = self._clock.note_all(late_us)
         if not count:
             return 0
-        last = start + count - 1
-        self._measure_expected(late_us[:count], burst.at_us[last], burst.head(last)[3])
+        newest = burst.head(start + count - 1)
+        self._measure_expected(late_us[:count], arrivals[count - 1], newest[3])
         flags, kind, sequence, timestamp, ssrc = head
         samples = count * (self._length - RTP_HEADER)
         counted = self._track.counted
@@ -194,7 +194,7 @@ class RtpStream:
         counted.codecs[self._run.codec] += count
         self._run.add(burst.rtp_payload(start, start + count), count)
         self.heard_us = arrivals[count - 1]
-        self._numbering.last = burst.head(start + count - 1)
+        self._numbering.last = newest
         self._next = (self._next or 0) + count
         self._expect(flags, kind, sequence + count, timestamp + samples, ssrc)
         self._due_us += count * step_us
@@ -209,7 +209,7 @@ class RtpStream:
         `at_us` and `timestamp` are those of the final packet.
         """
         lead_us = self._step_us - USUAL_US
-        self._jitter.consecutive([self._late_us, *late_us], at_us - lead_us, timestamp)
+        self._jitter.consecutive(self._late_us, late_us, at_us - lead_us, timestamp)
         self._late_us = late_us[-1]
 
     def _measure(self, packet: Packet) -> None:
@@ -329,8 +329,13 @@ class RtpStream:
 
     def give_up_missing(self) -> None:
         """Count all missing packets as lost, because the stream no longer waits for them."""
+        self._jitter.flush()
         self._lose(sorted(self.missing))
         self.missing.clear()
+
+    def finish_jitter(self) -> None:
+        """Add the jitter of all packets to the track's count."""
+        self._jitter.flush()
 
     def count_missing(self, count: NetworkCount) -> None:
         """Add the packets that are missing at present to the bursts of lost packets in `count`."""

@@ -234,8 +234,7 @@ class StreamClock:
     def _add_to_envelope(self) -> None:
         """Add the smallest of the stored delays to the envelope, and delete the stored delays."""
         if self._errors:
-            delay = Delay.of(self._delays_from, self._errors)
-            self._envelope.add(delay._replace(least=delay.least + self._moved))
+            self._envelope.add(Delay.of(self._delays_from, self._errors, self._moved))
             self._errors = []
 
     def has_rate(self, timestamp_rate: _TimestampRate) -> bool:

@@ -60,6 +60,8 @@ class Track:
     def count(self) -> TrackCount:
         """Return the packet counts. Packets that are missing at present are counted as lost."""
         missing = sum(len(stream.missing) for stream in self._streams.values())
+        for stream in self._streams.values():
+            stream.finish_jitter()
         network = replace(self.counted.network)
         for stream in self._streams.values():
             stream.count_missing(network)

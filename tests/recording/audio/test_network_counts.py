@@ -30,7 +30,8 @@ def one_by_one(late_us):
     count = NetworkCount()
     jitter = Jitter(count)
     for index, late in enumerate(late_us):
-        jitter.packet(index * STEP_US + late, 2**32 - 320 + index * TICKS, *RATE)
+        jitter.packet(index * STEP_US + late, (index * TICKS - 320) % 2**32, *RATE)
+    jitter.flush()
     return count
 
 
@@ -49,7 +50,7 @@ def test_the_jitter_is_that_of_the_rfc(late):
 @given(late_us, st.integers(1, 30))
 @SOME
 def test_consecutive_packets_processed_together_give_the_same_jitter(late, at):
-    late = late * 30  # longer than the number of packets that are processed at once
+    late = late * 30  # more than are processed at once
     count = NetworkCount()
     jitter = Jitter(count)
     jitter.packet(late[0], 0, *RATE)
@@ -57,7 +58,9 @@ def test_consecutive_packets_processed_together_give_the_same_jitter(late, at):
     while place < len(late) - 1:
         part = late[place : place + at + 1]
         place += len(part) - 1
-        jitter.consecutive(part, place * STEP_US + late[place], place * TICKS)
+        arrival = place * STEP_US + late[place]
+        jitter.consecutive(part[0], part[1:], arrival, place * TICKS)
+    jitter.flush()
     expected = one_by_one(late)
     assert count.jitter_packets == expected.jitter_packets
     assert count.jitter_us == pytest.approx(expected.jitter_us)
@@ -70,6 +73,7 @@ def test_a_jump_of_the_timestamps_is_not_jitter():
     jitter.packet(0, 0, *RATE)
     jitter.packet(STEP_US, 1 << 20, *RATE)
     jitter.packet(2 * STEP_US, (1 << 20) + TICKS, *RATE)
+    jitter.flush()
     assert (count.jitter_packets, count.jitter_most_us) == (1, 0)
 
 
