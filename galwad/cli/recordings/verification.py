@@ -33,6 +33,7 @@ from recording.archive.index_row import (
     disagreement,
 )
 from recording.archive.manifest import Gap
+from recording.archive.party_network import PartyNetwork
 from recording.archive.stability import check_when_stable
 from recording.archive.summary import LaterCaller, RecordingSummary
 from recording.archive.verify import (
@@ -251,6 +252,7 @@ def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:
         raw_size=row["raw_size"],
         gaps=tuple(Gap(**gap) for gap in row["gaps"]),
         salt=detail.get("salt", ""),
-        # An older server has no later callers.
+        # An older server has no later callers and no network.
         later_callers=tuple(LaterCaller(**caller) for caller in row.get("later_callers", ())),
+        network=tuple(PartyNetwork(**party) for party in row.get("network", ())),
     )
