@@ -9,6 +9,7 @@ import pytest
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, register
 from helpers.peers.sound import find, speech
+from helpers.peers.waiting import wait_until
 from telephony.phone import CallState, VoIPCall
 
 pytestmark = pytest.mark.peer
@@ -34,15 +35,18 @@ def colleague(service, talker, ended):
     return colleague
 
 
-async def states(service):
-    """Return the state of each live call, and the state of its recording."""
+async def shows(service, *wanted):
+    """Wait until the page shows these calls: the state of each, and the state of its recording."""
 
-    def ask():
+    def wait():
         with service.sign_in("ceri") as page:
-            calls = page.get("/api/v1/calls").json()
-            return [(pop["state"], pop["recording"]) for pop in calls]
+            wait_until(lambda: shown(page) == list(wanted), what=str(wanted))
 
-    return await asyncio.to_thread(ask)
+    def shown(page):
+        calls = page.get("/api/v1/calls").json()
+        return [(pop["state"], pop["recording"]) for pop in calls]
+
+    await asyncio.to_thread(wait)
 
 
 @pytest.mark.parametrize("extension", ["500", "301"])
@@ -60,7 +64,7 @@ async def test_an_attended_transfer_joins_the_caller_with_the_consulted_party(  
         call_id = await asyncio.to_thread(service.call_id)
         await asyncio.to_thread(calling.talker.say, before, target)
         await first.hold()
-        assert await states(service) == [("held", "recording")]
+        await shows(service, ("held", "recording"))
         second = await advisor.call(extension)
         await second.wait_for(CallState.ANSWERED)
         there = await asyncio.to_thread(lambda: other.media_target)
@@ -73,7 +77,7 @@ async def test_an_attended_transfer_joins_the_caller_with_the_consulted_party(  
         await asyncio.to_thread(other.talker.say, reply, there)
         await asyncio.to_thread(other.talker.wait_heard, heard[0] + 70)
         await asyncio.to_thread(calling.talker.wait_heard, heard[1] + 70)
-        assert await states(service) == [("answered", "ceased" if ceases else "recording")]
+        await shows(service, ("answered", "ceased" if ceases else "recording"))
         await asyncio.to_thread(calling.hang_up)
         await asyncio.to_thread(other.wait)
     later = [(0, after), (1, reply)]
@@ -130,7 +134,7 @@ async def test_an_invite_with_replaces_puts_a_colleague_in_the_advisors_place(
         heard = len(calling.talker.heard)
         await asyncio.to_thread(calling.talker.say, after, target)
         await asyncio.to_thread(calling.talker.wait_heard, heard + 60)
-        assert await states(service) == [("answered", "recording")]
+        await shows(service, ("answered", "recording"))
         refused = await colleague.call(LINE, headers=[("Replaces", "x;to-tag=1;from-tag=2")])
         await refused.wait_for(CallState.ENDED)
         assert refused.status == 481
@@ -159,10 +163,10 @@ async def test_a_code_that_the_advisor_dials_in_the_consultation_pauses_the_held
         await second.wait_for(CallState.ANSWERED)
         await second.send_dtmf("*71")
         await asyncio.to_thread(service.log.wait, "payment.hold")
-        assert await states(service) == [("held", "paused"), ("answered", "paused")]
+        await shows(service, ("held", "paused"), ("answered", "paused"))
         assert await first.attended_transfer(second) == 200
         await first.wait_for(CallState.ENDED)
-        assert await states(service) == [("answered", "paused")]
+        await shows(service, ("answered", "paused"))
         heard = len(calling.talker.heard)
         await asyncio.to_thread(calling.talker.wait_heard, heard + 20)
         await asyncio.to_thread(calling.talker.say, secret, target)

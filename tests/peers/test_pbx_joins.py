@@ -245,7 +245,7 @@ def test_a_join_with_a_department_by_the_pbx_ceases_the_recording_even_after_a_r
     before = call.desk.say(call.desk.mouths[0], 611, call.desk.target)
     secret = call.desk.say(call.mouth, 612, call.target)
     call.complete()
-    assert call.desk.state() == "ceased"
+    wait_until(lambda: call.desk.state() == "ceased", what="the end of the recording")
     service.kill("switch")
     service.start("switch")
     service.log.wait("call.resumed", 2)

@@ -35,8 +35,8 @@ class PbxCall:
 
     def __init__(self, stage):
         self.stage, self.service = stage, stage.service
-        self.mouth, ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.3")
-        self.pbx = stage.callee("uas_pbx", media=ear.port)
+        self.mouth, self.ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.3")
+        self.pbx = stage.callee("uas_pbx", media=self.ear.port)
         self.caller = stage.caller(media=self.mouth.port)
         self.target = self.caller.media_target
         self.pbx.logged("acked")
@@ -49,16 +49,20 @@ class PbxCall:
         self.pbx.poke(self.pbx.sip_call_id, f"P-Asserted-Identity: <sip:{party}@127.0.0.3>")
         self.pbx.logged(f"(?s)(?:named.*){{{self.names}}}")
 
-    def shown(self):
-        """Return the party and the recording state that an administrator sees."""
+    def shows(self, *wanted):
+        """Wait until an administrator sees this party and this recording state."""
         with self.service.sign_in("ceri") as page:
-            pop = page.get(f"/api/v1/calls/{self.call_id}").json()
+            wait_until(lambda: self.shown(page) == wanted, what=str(wanted))
+
+    def shown(self, page):
+        pop = page.get(f"/api/v1/calls/{self.call_id}").json()
         return pop["extension"], pop["recording"]
 
     def say(self, seed):
-        """Let the caller speak for a second."""
-        said = speech(1, seed)
+        """Let the caller speak for a second, and wait until the PBX has heard it."""
+        said, heard = speech(1, seed), len(self.ear.heard)
         self.mouth.say(said, self.target)
+        self.ear.wait_heard(heard + 50)
         return said
 
     def end(self):
@@ -76,7 +80,7 @@ def test_each_kind_of_transfer_at_the_pbx_is_recorded_only_within_the_centre(sta
     words = [(call.say(701), True)]
     for seed, (party, inside) in enumerate(KINDS[kind], 702):
         call.name(party)
-        assert call.shown() == (party, "recording" if inside else "ceased")
+        call.shows(party, "recording" if inside else "ceased")
         words.append((call.say(seed), inside))
     recording = call.end()
     for said, inside in words:
@@ -95,11 +99,11 @@ def test_a_transfer_at_the_pbx_and_the_return_survive_kills_of_the_switch(stage)
     before = call.say(711)
     call.name(DEPARTMENT)
     restart(service)
-    assert call.shown() == (DEPARTMENT, "ceased")
+    call.shows(DEPARTMENT, "ceased")
     secret = call.say(712)
     call.name("301")
     restart(service)
-    assert call.shown() == ("301", "recording")
+    call.shows("301", "recording")
     after = call.say(713)
     recording = call.end()
     assert find(recording.caller, secret)[1] < 0.3
