@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from helpers.examples import examples
 from helpers.recording.office import Office
+from recording.archive.party_network import party_networks
 from recording.archive.summary import RecordingSummary
 from recording.errors import SpoolWriteError
 from recording.index.coverage import compare
@@ -147,6 +148,7 @@ def row_of(recording) -> RecordingSummary:
         manifest.unexplained_us,
         gaps=gaps,
         salt=personal.salt.hex(),
+        network=party_networks(manifest.tracks),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from recording.archive.accounting import Interval
 from recording.archive.commitments import commit
 from recording.archive.manifest import Segment, sign_manifest
+from recording.archive.party_network import party_networks
 from recording.archive.summary import RecordingSummary
 from recording.index.coverage import compare, uncovered_call
 from recording.index.ledger import AnsweredCall
@@ -40,6 +41,7 @@ def indexed(office, manifest):
         manifest.unexplained_us,
         gaps=gaps,
         salt=SALT.hex(),
+        network=party_networks(manifest.tracks),
     )
     return row, data
 
