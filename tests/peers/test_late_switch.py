@@ -75,6 +75,13 @@ def stored_frames(samples):
 
 
 @pytest.fixture
+def service(start):
+    """All three processes. A REFER to a party outside the centre is the point of transfer."""
+    names = ("switch", "desk", "finaliser")
+    return start(*names, users=True, point_of_transfer="request")
+
+
+@pytest.fixture
 def switch(service):
     """The switch's process; it runs again at the end of the test."""
     process = service.processes["switch"].process

@@ -103,6 +103,7 @@ recipients = "{recipients}"
 payment_code_on = "*71"
 payment_code_off = "*72"
 {erase_back}
+point_of_transfer = "{point_of_transfer}"
 
 [desk]
 listen = "127.0.0.1:{desk_port}"
@@ -221,6 +222,7 @@ class Service:
         options_every=0,
         trunk_peers='"127.0.0.2"',
         erase_back="erase_back = 0",
+        point_of_transfer="answer",
         more="",
     ):
         """`erase_back` is 0, so that tests can compare what was said until the pause.
@@ -266,6 +268,7 @@ class Service:
                 options_every=options_every,
                 trunk_peers=trunk_peers,
                 erase_back=erase_back,
+                point_of_transfer=point_of_transfer,
                 officer_key=keys.officer_key,
                 recipients=keys.recipients,
                 **{f"ha1_{extension}": ha1(extension) for extension in PHONES},
