@@ -327,6 +327,33 @@ async def test_a_recording_ceases_when_the_advisor_hangs_up_while_the_target_rin
     assert state_of(call.recording) is RecordingState.RECORDING
 
 
+@pytest.mark.parametrize("ceases", ["answer", "BYE"])
+async def test_media_from_before_the_point_of_transfer_is_stored_when_it_is_read_later(
+    centre, talk, department, ceases
+):
+    centre.sian.ask("REFER", DEPARTMENT)
+    gate = talk.recording._recorder.gate
+    centre.relay.arrive(talk.legs.joined, [bytes([0x80]) + bytes(171)] * 50)
+    if ceases == "answer":
+        department.answer()
+    else:
+        centre.sian.ask("BYE")
+    assert state_of(talk.recording) is RecordingState.CEASED
+    assert gate.stored == 100
+
+
+async def test_media_after_the_point_of_transfer_is_dropped_when_that_is_read_later(
+    centre, talk, department
+):
+    centre.sian.ask("REFER", DEPARTMENT)
+    gate = talk.recording._recorder.gate
+    answered_at = time.monotonic()
+    centre.relay.arrive(talk.legs.joined, [bytes([0x80]) + bytes(171)] * 50)
+    talk.transfers._reached(read_clocks(answered_at))
+    assert state_of(talk.recording) is RecordingState.CEASED
+    assert gate.stored == 0
+
+
 async def test_a_transfer_that_nobody_answers_leaves_no_gap(centre, talk, department, events):
     centre.sian.ask("REFER", DEPARTMENT)
     department.invites[0].respond(486, now=time.monotonic())
