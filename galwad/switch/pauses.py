@@ -2,7 +2,7 @@
 
 A pause is requested by the page, the API, or the advisor's phone. On the phone, the advisor dials a
 code or presses the record key (the key of the phone that starts and stops recording). The caller's
-phone cannot pause or resume.
+phone cannot pause or resume, except that of an advisor who consults a colleague.
 
 The gate shuts as soon as a request to pause arrives, before anything else is done. Two kinds of
 work must wait for the disk: confirming a pause, and resuming. Coroutines do this work, so that the
