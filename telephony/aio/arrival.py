@@ -64,13 +64,18 @@ class Datagram(NamedTuple):
     """
 
 
+def wall_clock() -> float:
+    """Return the time in Unix seconds by the clock with which the kernel notes arrivals."""
+    return time.clock_gettime(time.CLOCK_REALTIME)
+
+
 class ArrivalClock:
     """Converts wall-clock times of the kernel to monotonic times."""
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float] = wall_clock,
     ) -> None:
         """Read both clocks once.
 

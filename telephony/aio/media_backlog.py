@@ -22,6 +22,8 @@ MOST_AT_ONCE: Final = 256
 
 Handling them takes about 3 ms. The event loop can do other work before the next call.
 """
+LATE_S: Final = 0.010
+"""A packet is late if it has waited for longer than this time, in seconds."""
 _COUNT_MASK: Final = 0xFFFFFFFF
 
 
@@ -91,11 +93,16 @@ class MediaBacklog:
         if queue is not None:
             self._drop_first(queue)
 
-    def work(self, numbers: Iterable[int]) -> None:
+    def work(self, numbers: Iterable[int], now: float) -> None:
         """Handle the packets that wait, at most `MOST_AT_ONCE`, in the order of their arrival.
 
-        `numbers` are the descriptors of the sockets at which packets wait. Sockets with a packet in
-        `_Queue.first` are included anyway.
+        A packet that arrives after `now` waits for the next call, because a SIP message that is not
+        read yet may have arrived before it, such as the answer of its sender.
+
+        Args:
+            numbers: The descriptors of the sockets at which packets wait. Sockets with a packet in
+                `_Queue.first` are included anyway.
+            now: The present time in monotonic seconds.
         """
         for number in numbers:
             queue = self._queues.get(number)
@@ -103,9 +110,13 @@ class MediaBacklog:
                 self._read(number, queue)
         for _ in range(MOST_AT_ONCE):
             earliest = self._earliest()
-            if earliest is None:
+            if earliest is None or self._heap[0][0] > now:
                 return
             self._handle_first(earliest)
+
+    def is_late(self, now: float) -> bool:
+        """Return whether a packet has waited for longer than `LATE_S` at the time `now`."""
+        return self._earliest() is not None and now - self._heap[0][0] > LATE_S
 
     def drain(self, sockets: Iterable[socket.socket], now: float) -> None:
         """Handle all packets of these sockets that arrived until `now`, in order of arrival.

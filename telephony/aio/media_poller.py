@@ -11,17 +11,19 @@ A packet that is read in a regular poll has arrived since the previous poll, so 
 is its arrival. Any other packet may have waited in its socket, for example while the process was
 stopped. For these packets, the kernel is asked for the arrival (`arrival.py`). They are handled in
 the order of their arrival, whatever their socket (`media_backlog.py`).
+
+The poller reads only after the event loop has read all SIP messages that have arrived. A phone
+sends its answer before its first packet, so the answer is then handled first.
 """
 
 import asyncio
 import contextlib
 import select
 import socket
-import time
 from collections.abc import Callable
 
-from telephony.aio.arrival import ArrivalClock, stamp_arrivals
-from telephony.aio.media_backlog import MediaBacklog, Reader
+from telephony.aio.arrival import ArrivalClock, stamp_arrivals, wall_clock
+from telephony.aio.media_backlog import LATE_S, MediaBacklog, Reader
 
 _BATCH = 64
 """The largest number of sockets that are read in one poll.
@@ -34,8 +36,9 @@ _POLL_S = 0.002
 
 The poller begins to poll if two wake-ups of the event loop are less than `_POLL_S` apart.
 """
-_TIMELY_S = 0.010
-"""A poll is regular if the previous one was less than this time ago, in seconds."""
+
+HELD_S = 5.0
+"""The longest time in seconds for which packets are held. Nobody wants to hear older ones."""
 
 
 class MediaPoller:
@@ -44,7 +47,7 @@ class MediaPoller:
     def __init__(
         self,
         clock: Callable[[], float],
-        wall: Callable[[], float] = time.time,
+        wall: Callable[[], float] = wall_clock,
         on_idle: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare the poller.
@@ -63,9 +66,12 @@ class MediaPoller:
         self._served_all = False
         """True if the previous poll read from every socket that had a packet."""
         self._timer: asyncio.TimerHandle | None = None
+        self._is_woken = False
 
-    def watch(self, sock: socket.socket, reader: Reader) -> None:
+    def watch(self, sock: socket.socket, reader: Reader, *, hold: bool = False) -> None:
         """Read the packets of the socket from now on, and give them to `reader`.
+
+        If `hold` is true, the packets stay in the socket until `release`.
 
         Raises:
             OSError: The system cannot watch one more socket, or cannot note arrivals.
@@ -74,9 +80,16 @@ class MediaPoller:
         if self._poll is None:
             self._poll = select.epoll()
             self._wake_up(self._poll)
-        self._poll.register(sock, select.EPOLLIN)
+        self._poll.register(sock, 0 if hold else select.EPOLLIN)
         self._readers[sock.fileno()] = reader
         self._backlog.add(sock)
+
+    def release(self, sock: socket.socket) -> None:
+        """Read the packets that were held, except those that waited for longer than `HELD_S`."""
+        if self._poll is not None:
+            self._backlog.discard((sock,), self._clock.now() - HELD_S)
+            self._poll.modify(sock, select.EPOLLIN)
+            self._serve_backlog()
 
     def set_reader(self, sock: socket.socket, reader: Reader) -> None:
         """Use `reader` from now on to handle the packets of a watched socket."""
@@ -93,10 +106,20 @@ class MediaPoller:
     def drain(self, *sockets: socket.socket) -> None:
         """Handle all packets that have already arrived at these sockets, in order of arrival."""
         self._backlog.drain(sockets, self._clock.now())
+        self._serve_backlog()
 
     def discard(self, *sockets: socket.socket) -> None:
         """Drop all packets that have already arrived at these sockets."""
         self._backlog.discard(sockets, self._clock.now())
+        self._serve_backlog()
+
+    def _serve_backlog(self) -> None:
+        """Let the event loop handle a packet that was read and not handled.
+
+        The packet is not in its socket any more, so it does not wake up the event loop.
+        """
+        if self._backlog and self._poll is not None:
+            self._ready()
 
     def close(self) -> None:
         """Stop reading, and remove the poller from the event loop.
@@ -116,9 +139,19 @@ class MediaPoller:
     def _ready(self) -> None:
         """Read the sockets at which packets have arrived. The event loop calls this at a wake-up.
 
+        The sockets are read after the other sockets that the event loop has found ready.
+        """
+        if not self._is_woken:
+            self._is_woken = True
+            asyncio.get_running_loop().call_soon(self._serve_woken)
+
+    def _serve_woken(self) -> None:
+        """Read the sockets at which packets have arrived.
+
         If the previous call of `_serve` was less than `_POLL_S` seconds ago, or if packets still
         wait, stop waiting for wake-ups and start to poll.
         """
+        self._is_woken = False
         if self._poll is None:
             return
         before, now = self._served_at, self._clock.now()
@@ -128,22 +161,30 @@ class MediaPoller:
             if now - before < _POLL_S or self._backlog:
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._poll.fileno())
-                pause = 0.0 if self._backlog else _POLL_S
+                pause = 0.0 if self._backlog.is_late(now) else _POLL_S
                 self._timer = loop.call_later(pause, self._poll_again)
 
     def _poll_again(self) -> None:
+        """Call `_poll_now` after the event loop has looked for SIP messages once more.
+
+        uvloop runs a callback of `call_soon` before it looks, and the next one afterwards.
+        """
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._poll_now)
+
+    def _poll_now(self) -> None:
         """Read the packets that have arrived since the previous poll.
 
         If none have arrived, stop polling and wait for a wake-up of the event loop.
         """
         if self._poll is None:
             return
-        count = 1
+        count, now = 1, self._clock.now()
         try:
-            count = self._serve(self._poll, self._clock.now())
+            count = self._serve(self._poll, now)
         finally:  # even if the reader of one socket raises an error, other sockets need a poll
             if count or self._backlog:
-                pause = 0.0 if count == _BATCH or self._backlog else _POLL_S
+                pause = 0.0 if count == _BATCH or self._backlog.is_late(now) else _POLL_S
                 self._timer = asyncio.get_running_loop().call_later(pause, self._poll_again)
             else:
                 self._on_idle()
@@ -157,10 +198,10 @@ class MediaPoller:
         backlog.
         """
         found = poll.poll(0, _BATCH)
-        regular = now - self._served_at < _TIMELY_S and self._served_all and not self._backlog
+        regular = now - self._served_at < LATE_S and self._served_all and not self._backlog
         served, readers = self._served, self._readers
         if not self._backlog:
-            self._backlog.since = self._served_at - _TIMELY_S
+            self._backlog.since = self._served_at - LATE_S
         self._served_at = now
         self._served = {number for number, _ in found}
         self._served_all = len(found) < _BATCH
@@ -174,5 +215,5 @@ class MediaPoller:
             else:
                 waited.append(number)
         if waited or self._backlog:
-            self._backlog.work(waited)
+            self._backlog.work(waited, now)
         return len(found)

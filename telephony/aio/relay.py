@@ -118,17 +118,21 @@ class Relay:
         leg.rebuild_readers = self._rebuild_readers
         leg.waiting_since = self._clock()
         self._legs[leg_id] = leg
-        self._poller.watch(leg.pair.rtp, reader_of(leg))
+        self._poller.watch(leg.pair.rtp, reader_of(leg), hold=True)
         self._poller.watch(leg.pair.rtcp, control_reader_of(leg))
         return LocalMedia(pool.advertise, pair.port)
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
         """Apply the peer's SDP to a leg: the peer's address, SRTP keys and media directions.
 
+        Packets that arrive before the first SDP wait for it, because a phone can send its first
+        packet before its answer arrives.
+
         If the address or port has changed, a leg with the source rule LATCH forgets the sender that
         it has accepted, and accepts the sender of the next valid packet.
         """
         leg = self._legs[leg_id]
+        is_first = leg.remote is None
         moved = leg.remote is None or (leg.remote.host, leg.remote.rtp_port) != (
             remote.host,
             remote.rtp_port,
@@ -140,6 +144,8 @@ class Relay:
         leg.waiting_since = self._clock()
         leg.silence_reported = False
         self._rebuild_readers(leg, leg.peer)
+        if is_first:
+            self._poller.release(leg.pair.rtp)
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay media between the legs `a` and `b`. Earlier joins of `a` or `b` end.
@@ -242,7 +248,7 @@ class Relay:
         Call this method before a recording stops, resumes or ends. Without it, a delayed event loop
         might handle the end of a call before the final packets of the call.
         """
-        legs = filter(None, map(self._legs.get, leg_ids))
+        legs = [leg for leg in map(self._legs.get, leg_ids) if leg and leg.remote]
         self._poller.drain(*(sock for leg in legs for sock in _rtp_sockets(leg)))
 
     def counters(self, leg_id: str) -> Counters:

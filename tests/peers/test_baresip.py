@@ -111,6 +111,7 @@ def test_an_advisor_who_hung_up_is_rung_again_when_the_department_is_busy(
     service, advisor, answered, department
 ):
     other = department("uas_refusing", status=486)
+    talk(answered, seed=33)
     advisor.command("transfer", f"sip:500@{service.sip[0]}:{service.sip[1]}")
     service.log.wait("transfer.accepted")
     advisor.command("hangup")

@@ -130,6 +130,7 @@ def browser_page(chromium):
 
 def opened(council, page):
     """The payment page, open and pausing."""
+    council.call.caller.say(speech(1, 6), council.call.from_caller)  # the stream is then known
     page.goto(f"{council.address}#token={council.token()}")
     expect(page.locator("#state")).to_have_text(PAUSED)
     expect(page.get_by_label("Card number")).to_be_enabled()

@@ -89,6 +89,7 @@ def test_a_pause_survives_a_restart_until_its_holder_releases_it(service, place_
         "durable": True,
         "calls": [call.call_id],
     }
+    call.caller.say(speech(3.5, 80), call.from_caller)  # the quarantine after a restart in a pause
     call.caller.say(after, call.from_caller)
     call.hang_up()
     recording = Recording(service, call.call_id)

@@ -20,6 +20,11 @@ _SYLLABLE: Final = 1200
 _PIECE: Final = RATE // 2
 _LATEST: Final = 2 * RATE
 """The longest delay, in samples, with which the sent noise may arrive at the other phone."""
+_MISSING: Final = RATE // 10
+"""The longest part of the beginning, in samples, that may be missing in the received sound.
+
+A party can answer, and its first packets can arrive before the other phone has read the answer.
+"""
 _PEAK: Final = 20_000
 _PASSES: Final = (300, 3200)
 """The lowest and the highest frequency of the noise, in Hz; every telephone line transmits this
@@ -56,12 +61,15 @@ def from_pcm(pcm: bytes) -> Samples:
 def similarity_at(heard: Samples, said: Samples) -> float:
     """Return how similar the received sound `heard` is to the sound `said`, 0 to 1.
 
-    `said` is expected to begin in `heard` at most `_LATEST` samples after the start of `heard`.
+    `said` is expected to begin in `heard` at most `_LATEST` samples after the start of `heard`, or
+    at most `_MISSING` samples before it.
     `said` is divided into pieces of half a second. Each piece is searched for separately in
     `heard`, because a telephone line may stretch and shift the sound a little.
     """
     pieces = _pieces(said)
-    found = [_best(heard[at : at + len(piece) + _LATEST], piece) for at, piece in pieces]
+    there = np.concatenate([np.zeros(_MISSING, dtype=np.int16), heard])
+    longest = _MISSING + _LATEST
+    found = [_best(there[at : at + len(piece) + longest], piece) for at, piece in pieces]
     return float(np.mean(found)) if found else 0.0
 
 

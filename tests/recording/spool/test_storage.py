@@ -439,7 +439,8 @@ def test_any_sequence_of_events_stores_nothing_from_a_shut_gate_and_explains_eve
             }
     assert stored <= live.kept
     # Half of the first packet after a pause or transfer can be from before its end.
-    assert all(index - 1 not in live.kept for index in live.kept - stored)
+    ends = sum(what in {"release", "back"} for what, _ in steps)
+    assert len(live.kept - stored) <= ends
     manifest = live.office.seal(*paths).manifest
     assert balanced(manifest)
     assert manifest.talk_us == live.at_us

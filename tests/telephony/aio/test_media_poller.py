@@ -172,6 +172,41 @@ async def test_drain_handles_the_packets_of_several_sockets_in_order_of_arrival(
     assert taken == [b"0", b"1", b"2", b"4", b"5"]
 
 
+async def test_a_packet_that_a_drain_has_read_but_not_handled_is_handled_soon(
+    poller, sock, send, until
+):
+    """It arrived after the drain had begun."""
+
+    class Sending(Recording):
+        def handle(self, data, source, arrived):
+            super().handle(data, source, arrived)
+            if data == b"0":
+                time.sleep(0.001)
+                send(b"1")
+
+    reader = Sending(sock)
+    poller.watch(sock, reader)
+    send(b"0")
+    send(b"00")
+    poller.drain(sock)
+    assert reader.taken == [b"0", b"00"]
+    await until(lambda: reader.taken == [b"0", b"00", b"1"])
+
+
+async def test_held_packets_are_handled_once_they_are_released(poller, sock, send, until):
+    reader = Recording(sock)
+    poller.watch(sock, reader, hold=True)
+    at = time.monotonic()
+    send(b"held")
+    await asyncio.sleep(LATE_S)
+    assert reader.taken == []
+    poller.release(sock)
+    await until(lambda: reader.taken == [b"held"])
+    assert 0 <= reader.arrivals[0] - at < LATE_S / 2
+    send(b"later")
+    await until(lambda: reader.taken == [b"held", b"later"])
+
+
 async def test_a_drain_from_within_a_reader_handles_each_packet_once(poller, sock, send):
     class Draining(Recording):
         def handle(self, data, source, arrived):
