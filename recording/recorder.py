@@ -110,7 +110,7 @@ class Recorder:
         self.catch_up: Callable[[], None] = lambda: None
         """The function that gives the recorder the packets that are still in the sockets.
 
-        The recorder calls it before it shuts the gate, and after it has opened the gate. The
+        The recorder calls it before it shuts the gate, and after it has opened the gate again. The
         packets are stored or dropped by their time of arrival.
         """
         self._started = started
@@ -129,6 +129,7 @@ class Recorder:
         self._executing = False
         self._opens_at: int | None = None
         self._lost_until_us = 0
+        self._has_opened = False
         self._segment_fields = _CENTRE
         self._pause_count: dict[str, int] = {}
         self._clock_due_us = 0
@@ -517,8 +518,11 @@ class Recorder:
         if self._policy.gate_open and self._opens_at is not None:
             self.gate.open(self._opens_at)
             self._opens_at = None
-            # This may read a packet with a DTMF code that starts a new pause.
-            self.catch_up()
+            if self._has_opened:
+                # This may read a packet with a DTMF code that starts a new pause.
+                self.catch_up()
+            # At the answer, the codecs may not be in the spool yet, so the packets must wait.
+            self._has_opened = True
         elif self._policy.gate_open:
             self.gate.reopen()
         self._notifier.notify(self._now)

@@ -169,7 +169,6 @@ class CallRecording:
         """Start the recorder, and let it read the packets that wait in the sockets of the legs."""
         recorder.catch_up = self._legs.catch_up
         recorder.start()
-        recorder.catch_up()
 
     def follow(self, advisor_leg: str, party: Party) -> None:
         """From now on, record the audio of `advisor_leg` on the advisor's track.

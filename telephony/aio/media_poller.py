@@ -38,7 +38,7 @@ The poller begins to poll if two wake-ups of the event loop are less than `_POLL
 """
 
 HELD_S = 5.0
-"""The longest time in seconds for which packets are held. Nobody wants to hear older ones."""
+"""The longest time in seconds for which packets are held. Older sound is useless to a listener."""
 
 
 class MediaPoller:

@@ -521,6 +521,7 @@ def test_the_recording_begins_at_the_answer_even_if_it_is_read_late(spools, call
     queue.arrive(1, 3)
     call.now = 3.0
     call.recorder.answered("sian", "201", arrived_mono=1.5)
+    queue.read()
     call.recorder.close()
     assert seconds_kept(list(spools.read(call.path))) == steps(1.5, 3)
 

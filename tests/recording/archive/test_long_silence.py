@@ -23,7 +23,7 @@ def sealed_in_little_memory(office, *paths):
     tracemalloc.start()
     try:
         sealed = office.seal(*paths)
-        assert tracemalloc.get_traced_memory()[1] < OF_ALL / 10
+        assert tracemalloc.get_traced_memory()[1] < OF_ALL / 8
     finally:
         tracemalloc.stop()
     return sealed
