@@ -67,6 +67,8 @@ class MediaPoller:
         """True if the previous poll read from every socket that had a packet."""
         self._timer: asyncio.TimerHandle | None = None
         self._is_woken = False
+        self._is_polling = False
+        """True while the poller polls. No wake-up is needed then, and none is possible."""
 
     def watch(self, sock: socket.socket, reader: Reader, *, hold: bool = False) -> None:
         """Read the packets of the socket from now on, and give them to `reader`.
@@ -118,7 +120,7 @@ class MediaPoller:
 
         The packet is not in its socket any more, so it does not wake up the event loop.
         """
-        if self._backlog and self._poll is not None:
+        if self._backlog and self._poll is not None and not self._is_polling:
             self._ready()
 
     def close(self) -> None:
@@ -128,6 +130,7 @@ class MediaPoller:
         """
         if self._timer is not None:
             self._timer.cancel()
+        self._is_polling = False
         if self._poll is not None:
             asyncio.get_running_loop().remove_reader(self._poll.fileno())
             self._poll.close()
@@ -152,7 +155,7 @@ class MediaPoller:
         wait, stop waiting for wake-ups and start to poll.
         """
         self._is_woken = False
-        if self._poll is None:
+        if self._poll is None or self._is_polling:
             return
         before, now = self._served_at, self._clock.now()
         try:
@@ -162,7 +165,10 @@ class MediaPoller:
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._poll.fileno())
                 pause = 0.0 if self._backlog.is_late(now) else _POLL_S
+                self._is_polling = True
                 self._timer = loop.call_later(pause, self._poll_again)
+            else:
+                self._on_idle()
 
     def _poll_again(self) -> None:
         """Call `_poll_now` after the event loop has looked for SIP messages once more.
@@ -187,6 +193,7 @@ class MediaPoller:
                 pause = 0.0 if count == _BATCH or self._backlog.is_late(now) else _POLL_S
                 self._timer = asyncio.get_running_loop().call_later(pause, self._poll_again)
             else:
+                self._is_polling = False
                 self._on_idle()
                 self._wake_up(self._poll)
 
