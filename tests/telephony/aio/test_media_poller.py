@@ -193,35 +193,26 @@ async def test_a_packet_that_a_drain_has_read_but_not_handled_is_handled_soon(
     await until(lambda: reader.taken == [b"0", b"00", b"1"])
 
 
-async def test_a_drain_while_the_poller_polls_starts_no_further_polling(
-    poller, sock, send, until, monkeypatch
-):
+async def test_a_drain_while_the_poller_polls_starts_no_further_polling(bound, send, monkeypatch):
     """A second timer would poll every 2 ms as well, for as long as packets arrive."""
-
-    class Sending(Recording):
-        def handle(self, data, source, arrived):
-            super().handle(data, source, arrived)
-            if data == b"drain":
-                time.sleep(0.001)
-                send(b"after")
-
-    reader = Sending(sock)
-    poller.watch(sock, reader)
-    for _ in range(3):  # wake-ups in quick succession make it poll
-        send()
-        await asyncio.sleep(0.0005)
+    now = time.monotonic()
+    poller = MediaPoller(lambda: now)
+    busy, other = bound(), bound()
+    for sock in (busy, other):
+        poller.watch(sock, Recording(sock))
+    for _ in range(MOST_AT_ONCE + 10):
+        send(to=busy)
     timers = []
     loop = asyncio.get_running_loop()
     later = loop.call_later
     monkeypatch.setattr(loop, "call_later", lambda *call: timers.append(call) or later(*call))
-    for number in range(5):
-        send(b"drain")
-        send(b"x")
-        poller.drain(sock)
-        await asyncio.sleep(0)  # a second timer would start in one of these rounds
-        await asyncio.sleep(0)
-        assert len([call for call in timers if call[1] == poller._poll_again]) <= number + 1
-    await until(lambda: reader.taken.count(b"after") == 5)
+    poller._ready()
+    await asyncio.sleep(0)
+    assert len(timers) == 1  # ten packets are left, so it polls
+    poller.drain(other)
+    await asyncio.sleep(0)
+    assert len(timers) == 1
+    poller.close()
 
 
 async def test_held_packets_are_handled_once_they_are_released(poller, sock, send, until):
