@@ -202,7 +202,7 @@ async def test_a_drain_while_the_poller_polls_starts_no_further_polling(bound, s
         poller.watch(sock, Recording(sock))
     for _ in range(MOST_AT_ONCE + 10):
         send(to=busy)
-    timers = []
+    timers: list[tuple[object, ...]] = []
     loop = asyncio.get_running_loop()
     later = loop.call_later
     monkeypatch.setattr(loop, "call_later", lambda *call: timers.append(call) or later(*call))
