@@ -202,10 +202,15 @@ async def test_a_drain_while_the_poller_polls_starts_no_further_polling(bound, s
         poller.watch(sock, Recording(sock))
     for _ in range(MOST_AT_ONCE + 10):
         send(to=busy)
-    timers: list[tuple[object, ...]] = []
+    timers = []
     loop = asyncio.get_running_loop()
     later = loop.call_later
-    monkeypatch.setattr(loop, "call_later", lambda *call: timers.append(call) or later(*call))
+
+    def call_later(*call):
+        timers.append(call)
+        return later(*call)
+
+    monkeypatch.setattr(loop, "call_later", call_later)
     poller._ready()
     await asyncio.sleep(0)
     assert len(timers) == 1  # ten packets are left, so it polls
