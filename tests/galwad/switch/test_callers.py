@@ -1,4 +1,4 @@
-"""Who is calling, when a trusted trunk names another caller during the call."""
+"""The caller of a call changes when a trusted trunk names another one during the call."""
 
 import pytest
 from hypothesis import given, settings
