@@ -168,7 +168,7 @@ class DtmfDetector:
         return max(0, frame * _HOP + _FRAME // 2 - _EDGE) * self._scale
 
     def _presses(self, keys: NDArray[np.int8]) -> Iterator[KeyPress]:
-        if self._key < 0 and keys.max() < 0:
+        if self._key < 0 and np.max(keys) < 0:
             return
         for number, key in enumerate(keys.tolist(), self._next):
             if key == self._key and key >= 0:
@@ -289,7 +289,7 @@ def _keys_of(steps: _Floats) -> NDArray[np.int8]:
     if not count:
         return keys
     energy = _of_frames(steps * steps, _SQUARES_BY_STEPS)[:, 0]
-    if energy.max() < 2 * _ENERGY_OF_QUIETEST:
+    if np.max(energy) < 2 * _ENERGY_OF_QUIETEST:
         return keys
     power = _power(_of_frames(steps, _NOMINAL))
     row, column = power[:, :4].argmax(axis=1), power[:, 4:].argmax(axis=1)
