@@ -69,6 +69,8 @@ _MOST_JITTER = 1.5
 """The largest delay that confirms the time base, as a multiple of the average jitter."""
 _FEW = 3
 _APART_US = 500_000
+_LONGEST_STALL_US = 10_000_000
+"""The longest time in µs for which a network delivers no packets and then delivers all at once."""
 
 
 class _TimestampRate(NamedTuple):
@@ -199,6 +201,9 @@ class StreamClock:
         low, high = self._expected_delays(at)
         same = _SAME_US * self._rate / _US
         wide = max(same, _MOST_JITTER * max(smallest.jitter, envelope.jitter))
+        if least > high + same and self._is_after_stall(packets):
+            self._correction = self.stretch = self._evaluated = 0
+            return True
         fits = sum(low - same <= delay <= high + wide for delay in delays)
         if fits < min(_FEW, smallest.packets) or least < low - same:
             return False
@@ -208,6 +213,20 @@ class StreamClock:
         self._correction = self.stretch = self._evaluated = 0
         self._correct(round(min(least, move)))
         return True
+
+    def _is_after_stall(self, packets: list[Packet]) -> bool:
+        """Return whether the network held back these packets and then delivered them at once.
+
+        This is so if the packets arrived in less than half of the time in which they were sent. The
+        delays are then still becoming smaller, so they show nothing about the sender's clock.
+        """
+        first, last = min(packets), max(packets)
+        if not _FEW <= len(packets) <= last.sequence - first.sequence + 1 < 2 * len(packets):
+            return False
+        sent = self.position(last) - self.position(first)
+        took = self.arrival_position(last) - self.arrival_position(first)
+        delay = self.arrival_position(first) - self.position(first)
+        return 2 * took < sent and delay * _US <= _LONGEST_STALL_US * self._rate
 
     def _expected_delays(self, at: int) -> tuple[float, float]:
         """Return the lowest and the highest delay of a packet without jitter at the time `at`.

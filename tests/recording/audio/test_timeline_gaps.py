@@ -241,6 +241,20 @@ def test_a_network_that_stalls_and_catches_up_does_not_move_the_audio():
     assert np.array_equal(samples[:, 0], sender.words[0][1])
 
 
+def test_a_call_that_ends_while_the_network_catches_up_keeps_its_last_words_in_place():
+    """Nothing arrives for 0.9 seconds, then packets arrive quickly until the call ends."""
+    sender = Sender(0, 5)
+    sender.speak(Spurt(130, 0, gap=False, clock=0))
+    sender.packets = [
+        (2_900_000 + (at - 2_000_000) // 10 if at >= 2_000_000 else at, track, data)
+        for at, track, data in sender.packets
+    ]
+    _, samples = record([sender], 2_960_000)
+    words = sender.words[0][1]
+    assert np.array_equal(samples[: len(words), 0], words)
+    assert not samples[len(words) :, 0].any()
+
+
 def test_one_wild_timestamp_does_not_move_other_packets():
     sender = Sender(0, 4)
     sender.speak(Spurt(300, 0, gap=False, clock=0))
