@@ -121,10 +121,12 @@ def test_speech_after_a_pause_is_stored_when_the_rtp_timestamps_stood_still(serv
     starts = []
     for index, (left, right) in enumerate(words):
         if index:
+            fell_silent = time.monotonic()
             pause(service, call)
             time.sleep(0.7)  # the length of the pause
             resume(service, call)
-            call.caller.say(speech(2, 80), call.from_caller)
+            stood_still = time.monotonic() - fell_silent
+            call.caller.say(speech(stood_still + 1, 80), call.from_caller)
         chorus = Chorus().say("advisor", call.advisor, right, call.from_advisor)
         starts.append((call.caller.say(left, call.from_caller), chorus))
         chorus.wait()

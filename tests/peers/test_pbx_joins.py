@@ -73,8 +73,8 @@ class Desk:
         """Let caller and new party speak, and wait until each has heard the other."""
         heard = len(self.mouths[0].heard), len(mouth.heard)
         said = self.say(self.mouths[0], 403, self.target), self.say(mouth, 404, there)
-        self.mouths[0].wait_heard(heard[0] + 40)
-        mouth.wait_heard(heard[1] + 40)
+        self.mouths[0].wait_heard(heard[0] + 50)
+        mouth.wait_heard(heard[1] + 50)
         return [(0, said[0]), (1, said[1])]
 
 

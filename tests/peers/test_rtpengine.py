@@ -44,8 +44,8 @@ def test_both_parties_hear_each_other_through_rtpengine_and_are_recorded(stage, 
     chorus = Chorus()
     chorus.say("caller", mouths[0], said[0], ("127.0.0.2", target))
     chorus.say("callee", mouths[1], said[1], callee.media_target).wait()
-    for mouth in mouths:
-        mouth.wait_heard(70)
+    mouths[0].wait_heard(mouths[1].sent)
+    mouths[1].wait_heard(mouths[0].sent)
     caller.hang_up()
     callee.wait()
     assert stage.alike(mouths[1].audio(), said[0]) > 0.95

@@ -69,8 +69,8 @@ def test_wideband_audio_is_passed_through_unchanged_and_recorded_at_16_khz(
         payloads = encoded(said, facts["encoder"])
         who.say_payloads(payloads, sip.media_target, facts["pt"], facts["ticks"])
         spoken.append(payloads)
-    advisor.wait_heard(90)
-    caller.wait_heard(90)
+    advisor.wait_heard(caller.sent)
+    caller.wait_heard(advisor.sent)
     for heard, payloads in ((advisor.heard, spoken[0]), (caller.heard, spoken[1])):
         passed = [payload for _, kind, _, payload in heard if kind == facts["pt"]]
         assert passed[: len(payloads)] == payloads[: len(passed)]

@@ -184,9 +184,7 @@ class Talker:
         is on time again: otherwise nothing shows when they were sent.
         """
         data = ulaw(samples)
-        start = time.monotonic()
-        if self._fell_silent and not self.holds_its_clock:
-            self._timestamp += max(0, int((start - self._fell_silent) / FRAME_S)) * FRAME
+        start = self._end_silence()
         for index in range(len(samples) // FRAME):
             _until(start + index * FRAME_S)
             if before_frame is not None:
@@ -196,7 +194,17 @@ class Talker:
         while time.monotonic() > start + index * FRAME_S:
             self._send(_SILENCE, to)
             index += 1
-        self._fell_silent = time.monotonic()
+        self._fell_silent = start + index * FRAME_S
+        return start
+
+    def _end_silence(self):
+        """Return when the next packet is due, and advance the timestamps by the silence before it.
+
+        The packet is not due before the end of the packet that was sent last.
+        """
+        start = max(time.monotonic(), self._fell_silent)
+        if self._fell_silent and not self.holds_its_clock:
+            self._timestamp += round((start - self._fell_silent) * RATE)
         return start
 
     def _send(self, frame, to, payload_type=0, ticks=FRAME):
@@ -218,17 +226,20 @@ class Talker:
 
     def dial(self, digits, to, payload_type=101):
         """Press keys in real time: RFC 4733 events of 100 ms, each ended three times."""
+        start = self._end_silence()
         for digit in digits:
             event, begun = "0123456789*#".index(digit), self._timestamp
             for index in range(8):
+                _until(start + index * FRAME_S)
                 end = 0x80 if index >= 5 else 0
                 duration = min(index + 1, 5) * FRAME
                 body = struct.pack("!BBH", event, end | 10, duration)
                 data = self.packet(body, payload_type, int(index == 0), begun)
                 self._socket.sendto(data, to)
-                time.sleep(FRAME_S)
             self._timestamp += 8 * FRAME
-        self._fell_silent = time.monotonic()
+            start += 8 * FRAME_S
+        _until(start)
+        self._fell_silent = start
 
     def throw(self, data, to):
         """Send octets that are no RTP."""

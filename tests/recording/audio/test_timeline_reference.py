@@ -117,6 +117,13 @@ unheard = st.fixed_dictionaries(
 
 
 @given(seed=seeds, one=kinds, other=kinds, network=networks, unheard=unheard)
+@example(
+    919,
+    KINDS[16],
+    KINDS[5],
+    {"jitter_us": 616, "loss": 0.0, "doubled": 0.0, "ppm": -46},
+    {"change": "timestamp", "clock": 0.0, "seconds": 27.058},
+)  # its clock is corrected in the middle of a piece
 @SOME
 def test_speech_after_a_hold_is_in_step_even_if_the_stream_changed_meanwhile(
     seed, one, other, network, unheard
@@ -132,7 +139,8 @@ def test_speech_after_a_hold_is_in_step_even_if_the_stream_changed_meanwhile(
     for party in parties:
         party.speak(3)
     length_us = round(max(party.at for party in parties)) + US
-    assert_in_step(compare(parties, length_us, [hold, resume]))
+    # After five seconds of speech, half a millisecond of a piece may be corrected, up to twice.
+    assert_in_step(compare(parties, length_us, [hold, resume], put_right=2))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
