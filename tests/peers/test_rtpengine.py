@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from helpers.peers.sound import Chorus, speech
+from helpers.peers.sound import FRAME, Chorus, speech
 
 pytestmark = pytest.mark.peer
 
 PLAIN = "replace-origin ICE=remove rtcp-mux-demux RTP/AVP"
 ICE = "replace-origin ICE=force rtcp-mux-offer RTP/AVP"
 SECURE = "replace-origin ICE=remove rtcp-mux-demux RTP/SAVP DTLS=off"
+SILENCE = np.zeros(25 * FRAME, np.int16)
+"""After a stall, rtpengine forwards some packets only when the next packet arrives."""
 
 
 def carrier(stage, flags):
@@ -42,10 +45,11 @@ def test_both_parties_hear_each_other_through_rtpengine_and_are_recorded(stage, 
     assert target in engine.ports
     said = speech(1.5, 71), speech(1.5, 72)
     chorus = Chorus()
-    chorus.say("caller", mouths[0], said[0], ("127.0.0.2", target))
-    chorus.say("callee", mouths[1], said[1], callee.media_target).wait()
-    mouths[0].wait_heard(mouths[1].sent)
-    mouths[1].wait_heard(mouths[0].sent)
+    passages = [np.concatenate([words, SILENCE]) for words in said]
+    chorus.say("caller", mouths[0], passages[0], ("127.0.0.2", target))
+    chorus.say("callee", mouths[1], passages[1], callee.media_target).wait()
+    mouths[0].wait_heard(len(said[1]) // FRAME)
+    mouths[1].wait_heard(len(said[0]) // FRAME)
     caller.hang_up()
     callee.wait()
     assert stage.alike(mouths[1].audio(), said[0]) > 0.95

@@ -23,7 +23,7 @@ class Rtpengine(Daemon):
             folder,
             [
                 *(program("rtpengine", "rtpengine-daemon"), "--foreground", "--log-stderr"),
-                *("--config-file=none", "--table=-1", f"--interface={host}", "--num-threads=1"),
+                *("--config-file=none", "--table=-1", f"--interface={host}", "--num-threads=4"),
                 f"--listen-ng={self.address}",
                 f"--port-min={self._media.first}",
                 f"--port-max={self._media.last}",
