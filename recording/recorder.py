@@ -37,6 +37,7 @@ from recording.policy import (
 from recording.spool.gate import FAILURES, RecordingGate, Tap
 from recording.spool.intervals import TICK_S
 from recording.spool.records import Clock, Field
+from recording.spool.send_times import Octets
 from recording.spool.storage import SpoolStorage
 from recording.spool.sync import SpoolSync
 from recording.spool.writer import SpoolWriter
@@ -267,6 +268,10 @@ class Recorder:
         self._lost_until_us = max(self._lost_until_us, until)
         if until - since >= SHORTEST_LOSS_US:
             self._execute(self._policy.media_lost(since, until))
+
+    def media_reported(self, track: int, data: Octets, arrival_mono: float) -> None:
+        """Note an RTCP datagram from a party. The arguments are those of `tap`."""
+        self.gate.note_report(track, data, arrival_mono)
 
     @property
     def shut_causes(self) -> ShutCauses:

@@ -136,6 +136,11 @@ class NoRecorder:
     def media_lost(self, track: int, count: int, since_mono: float, until_mono: float) -> None:
         """Do nothing when the kernel has dropped packets, because no audio is stored."""
 
+    def media_reported(
+        self, track: int, data: bytes | bytearray | memoryview, arrival_mono: float
+    ) -> None:
+        """Do nothing with RTCP from a party, because no audio is stored."""
+
     def ended(self, cause: str, *, arrived_mono: float | None = None) -> None:
         """Do nothing at the end of the call, because there is no recording that ends."""
 

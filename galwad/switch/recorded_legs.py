@@ -65,7 +65,8 @@ class RecordedLegs:
     def _attach(self, leg_id: str) -> None:
         self._record_media(leg_id)
         recorder = self._recorder
-        self._relay.set_tap(leg_id, self._tracks[leg_id], recorder.tap, recorder.media_lost)
+        listeners = recorder.tap, recorder.media_lost, recorder.media_reported
+        self._relay.set_tap(leg_id, self._tracks[leg_id], *listeners)
 
     def _record_media(self, leg_id: str) -> None:
         event = self._negotiated.get(leg_id)

@@ -122,6 +122,14 @@ class RecordingGate:
         except FAILURES as error:
             self.on_failure(error)
 
+    def note_report(self, track: int, data: Octets, arrival_mono: float) -> None:
+        """Note an RTCP datagram, which can show when the audio of a stream was sent.
+
+        The arguments are those of `store`.
+        """
+        at_us = int((arrival_mono - self.started) * 1_000_000 + 0.5)
+        self.send_times.note_report(track, data, at_us)
+
     def _may_store(self, track: int, data: Octets, at_us: int, *, withheld: bool) -> bool:
         """Return whether a packet may be stored that `store` cannot decide about at once.
 

@@ -15,6 +15,11 @@ If a party's SSRC changes or its timestamps jump, the delay of the new stream is
 first packet of the new stream was sent after the last one of the old stream. So its delay is at
 most that of the old one plus the time between the two arrivals.
 
+Many senders also send reports (RTCP) that show which timestamp belongs to which time of their own
+clock. If two reports of a stream with a certain anchor have agreed about the difference between
+this clock and ours, a later report gives the anchor of a stream whose anchor is not certain. The
+network's delay of the report does not matter.
+
 The sender's clock can be faster than ours. If no packet has proven the anchor for a while, because
 all were late, the largest possible difference of the clocks is allowed for.
 """
@@ -24,6 +29,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from recording.spool.sender_report import SenderReport
 
 USUAL_RATE = 8000
 """The RTP clock rate, in Hz, of a payload type whose rate is not known."""
@@ -57,6 +64,16 @@ _PROOF_US = 40_000
 """A packet proves the anchor if it is at most this late, in µs."""
 _PPM = 500
 """The largest error that is assumed for a sender's clock, in parts per million."""
+_REPORT_US = 60_000
+"""The largest error of the times in a sender report, in µs.
+
+Some senders report the timestamp of their latest packet, which began before the report's time.
+"""
+_FLOWING_US = 200_000
+"""A report is used only if a packet of its stream arrived in this time, in µs, before the report.
+
+If a sender is silent, the timestamp in its report can be as old as the latest packet.
+"""
 _WINDOW_US = 5_000_000
 _FEWEST = 3
 _MOST_STREAMS = 8
@@ -106,6 +123,20 @@ class _Stream:
             self.uncertain_us = max(0, self.uncertain_us + late_us)
 
 
+@dataclass(frozen=True, slots=True)
+class _SenderClock:
+    """The clock in the sender reports of a track.
+
+    `ahead_us` is the difference between our time and the time of this clock, in µs. It includes the
+    smallest delay of the network. `noted_us` is the arrival of the report that showed it. `is_sure`
+    is True if the report before it showed the same.
+    """
+
+    ahead_us: int
+    noted_us: int
+    is_sure: bool
+
+
 class SendTimes:
     """The streams of a call's recorded legs.
 
@@ -119,6 +150,7 @@ class SendTimes:
         self._attached_us: dict[int, int] = {}
         self._latest: dict[int, tuple[int, int | None]] = {}
         """For each track, the latest packet: its arrival, and the largest possible delay of it."""
+        self._clocks: dict[int, _SenderClock] = {}
 
     def set_rates(self, track: int, rates: Mapping[int, int]) -> None:
         """Set the RTP clock rate in Hz of each payload type of a track.
@@ -135,6 +167,7 @@ class SendTimes:
         """Forget the streams of a track, because another leg is recorded on it from now on."""
         self._attached_us[track] = at_us
         self._latest.pop(track, None)
+        self._clocks.pop(track, None)
         for key in [key for key in self._streams if key[0] == track]:
             del self._streams[key]
 
@@ -168,6 +201,49 @@ class SendTimes:
         """Note a packet that arrived while media may not be stored."""
         self._find(track, data, at_us)
 
+    def note_report(self, track: int, data: Octets, at_us: int) -> None:
+        """Note an RTCP datagram that arrived at `at_us`. Only a sender report changes anything."""
+        report = SenderReport.parse(data)
+        stream = self._streams.get((track, report.ssrc)) if report is not None else None
+        if report is None or stream is None or at_us - stream.heard_us > _FLOWING_US:
+            return
+        if stream.is_doubted or stream.uncertain_us != 0:
+            self._anchor_by_report(track, stream, report, at_us)
+            return
+        due_us = stream.due_us(report.timestamp)
+        if -_EARLY_US <= at_us - due_us <= MOST_LATE_US:
+            ahead_us, before, is_sure = due_us - report.sent_us, self._clocks.get(track), False
+            if before is not None:
+                error_us = _REPORT_US + _drift_us(at_us - before.noted_us)
+                is_sure = abs(ahead_us - before.ahead_us) <= error_us
+            self._clocks[track] = _SenderClock(ahead_us, at_us, is_sure)
+
+    def _anchor_by_report(
+        self, track: int, stream: _Stream, report: SenderReport, at_us: int
+    ) -> None:
+        """Set the anchor of a stream by a sender report, unless the packets contradict the report.
+
+        Packets contradict it if the latest one would then have arrived before it was sent. A stream
+        that continued without interruption also has limits for its anchor (see `uncertain_us`).
+        """
+        clock = self._clocks.get(track)
+        if clock is None or not clock.is_sure:
+            return
+        error_us = _REPORT_US + _drift_us(at_us - clock.noted_us)
+        due_us = report.sent_us + clock.ahead_us
+        later_us = due_us - stream.due_us(report.timestamp)
+        late_us = stream.late_us - later_us
+        if not -_EARLY_US <= late_us <= MOST_LATE_US:
+            return
+        if not stream.is_doubted and stream.uncertain_us is not None:
+            earliest_us = -stream.uncertain_us - error_us
+            if not earliest_us <= later_us <= error_us:
+                return
+        stream.timestamp, stream.at_us, stream.proven_us = report.timestamp, due_us, at_us
+        stream.uncertain_us, stream.late_us = error_us, late_us
+        stream.is_doubted, stream.noted, stream.window_ends_us = False, 0, 0
+        stream.least_late_us = MOST_LATE_US
+
     def is_after(
         self,
         track: int,
@@ -186,7 +262,7 @@ class SendTimes:
             return at_us >= sure_us
         stream, timestamp = found
         if stream.uncertain_us is not None:
-            drift_us = (at_us - stream.proven_us) * _PPM // _US
+            drift_us = _drift_us(at_us - stream.proven_us)
             begun_us = stream.due_us(timestamp) - stream.packet_us
             if begun_us - drift_us - stream.uncertain_us >= end_us:
                 return True
@@ -246,3 +322,8 @@ class SendTimes:
         if len(self._streams) >= _MOST_STREAMS:
             del self._streams[min(self._streams, key=lambda key: self._streams[key].heard_us)]
         self._streams[track, ssrc] = stream
+
+
+def _drift_us(passed_us: int) -> int:
+    """Return the largest difference, in µs, that two clocks can gain in a time in µs."""
+    return passed_us * _PPM // _US

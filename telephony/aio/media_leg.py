@@ -32,6 +32,11 @@ LossListener = Callable[[int, int, float, float], None]
 `count` packets from the peer arrived between the two times, which are in monotonic seconds. The
 kernel dropped them because the socket's receive buffer was full.
 """
+ReportListener = Callable[[int, Octets, float], None]
+"""A function `on_report(track, data, arrival_mono)` that receives each RTCP datagram of the peer.
+
+The arguments are those of `Tap`. With SRTP, `data` is decrypted.
+"""
 Watcher = Callable[[bytes, float], None]
 """A function `watch(data, arrival_mono)` that receives each telephone-event packet.
 
@@ -160,6 +165,7 @@ class MediaLeg:
     tap: Tap | None = None
     track: int = 0
     on_lost: LossListener | None = None
+    on_report: ReportListener | None = None
     watcher: Watcher | None = None
     latched: tuple[str, int] | None = None
     protection: Protection | None = None

@@ -455,6 +455,8 @@ def forward_control(leg: MediaLeg, data: Octets, source: tuple[str, int], now: f
             leg.refuse_forged(source[0], source[1], now)
             return
     leg.counters.rtcp += 1
+    if leg.on_report is not None:
+        leg.on_report(leg.track, data, now)
     peer = leg.peer
     if peer is not None:
         peer.send_control(data)

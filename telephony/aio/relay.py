@@ -21,6 +21,7 @@ from telephony.aio.media_leg import (
     Counters,
     LossListener,
     MediaLeg,
+    ReportListener,
     SourceRule,
     Tap,
     Watcher,
@@ -38,7 +39,7 @@ from telephony.aio.ringback import Ringback
 from telephony.errors import NoPortsError, ProtocolError
 from telephony.sdp import LocalMedia, RemoteMedia
 
-__all__ = ["Counters", "LossListener", "Relay", "SourceRule", "Tap", "Watcher"]
+__all__ = ["Counters", "LossListener", "Relay", "ReportListener", "SourceRule", "Tap", "Watcher"]
 
 
 class Relay:
@@ -195,19 +196,25 @@ class Relay:
         return min(pool.free for pool in self._pools.values())
 
     def set_tap(
-        self, leg_id: str, track: int, tap: Tap | None, on_lost: LossListener | None = None
+        self,
+        leg_id: str,
+        track: int,
+        tap: Tap | None,
+        on_lost: LossListener | None = None,
+        on_report: ReportListener | None = None,
     ) -> None:
         """Pass packets from the leg's peer to `tap`; None removes the tap.
 
         `track` is the track number that `tap` receives with each packet. `on_lost` is called for
-        packets that the kernel dropped.
+        packets that the kernel dropped, and `on_report` for RTCP from the leg's peer.
 
         This method and `set_source_rule`, `watch_events` and `stop_ringback` do nothing for an
         unknown leg, because the code that calls them may not know yet that the leg is closed.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
-            leg.tap, leg.track, leg.on_lost = tap, track, on_lost
+            leg.tap, leg.track = tap, track
+            leg.on_lost, leg.on_report = on_lost, on_report
             self._rebuild_readers(leg)
 
     def set_source_rule(self, leg_id: str, rule: SourceRule) -> None:

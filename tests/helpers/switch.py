@@ -113,7 +113,7 @@ class FakeRelay:
         now = time.monotonic()
         self.overdue = {leg_id: [(data, now) for data in packets] for leg_id in leg_ids}
 
-    def set_tap(self, leg_id, track, tap, _on_lost=None):
+    def set_tap(self, leg_id, track, tap, _on_lost=None, _on_report=None):
         if leg_id in self.open_legs:
             self.taps[leg_id] = None if tap is None else (track, tap)
 

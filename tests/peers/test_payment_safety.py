@@ -87,6 +87,29 @@ def test_speech_and_digits_of_a_pause_are_stored_nowhere(service, place_call):
     assert sum(kind == 101 for _, kind, _, _ in call.advisor.heard) == 8 * len(CARD)
 
 
+def test_speech_after_a_pause_is_stored_at_once_if_a_sender_report_shows_the_new_stream(
+    service, place_call
+):
+    """In the pause, the caller's phone begins a new stream after a silence."""
+    call = place_call("uas_plain")
+    before, secret, after = (speech(seconds, seed) for seconds, seed in ((1, 86), (1, 87), (2, 88)))
+    for _ in range(2):
+        call.caller.say(before, call.from_caller)
+        call.caller.report(call.from_caller)
+    pause(service, call)
+    time.sleep(0.5)
+    call.caller.begin_stream()
+    call.caller.say(secret, call.from_caller)
+    call.caller.report(call.from_caller)
+    call.advisor.wait_heard(call.caller.sent)
+    resume(service, call)
+    call.caller.say(after, call.from_caller)
+    call.hang_up()
+    recording = Recording(service, call.call_id)
+    assert find(recording.caller, after[RATE // 5 :])[1] > 0.95
+    assert find(recording.caller, secret)[1] < 0.3
+
+
 def test_speech_of_a_pause_is_not_stored_when_a_stopped_switch_reads_it_after_the_resume(
     service, place_call
 ):

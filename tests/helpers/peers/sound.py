@@ -68,6 +68,8 @@ def save(path, samples):
         file.writeframes(samples.tobytes())
 
 
+_NTP_S = 3_900_000_000
+"""The time of a talker's clock in seconds since 1900, when the monotonic clock is at 0."""
 SURE = 0.95
 PIECE, SLACK = 2000, 160
 """Samples: what is compared by itself, and how far it may lie from where it belongs."""
@@ -240,6 +242,21 @@ class Talker:
             start += 8 * FRAME_S
         _until(start)
         self._fell_silent = start
+
+    def begin_stream(self):
+        """Use a new SSRC, and timestamps that continue nothing."""
+        self._ssrc, self._timestamp = random.getrandbits(32), random.getrandbits(31)
+        self._fell_silent = 0.0
+
+    def report(self, to):
+        """Send an RTCP sender report to the port after the one for RTP (RFC 3550 section 6.4.1)."""
+        now = time.monotonic()
+        timestamp = self._timestamp + round((now - self._fell_silent) * RATE)
+        ntp = int((now + _NTP_S) * (1 << 32))
+        counts = self.sent, self.sent * FRAME
+        fields = self._ssrc, ntp, timestamp & 0xFFFFFFFF, *counts
+        report = struct.pack("!BBHIQIII", 0x80, 200, 6, *fields)
+        self._socket.sendto(self.sealed(report), (to[0], to[1] + 1))
 
     def throw(self, data, to):
         """Send octets that are no RTP."""

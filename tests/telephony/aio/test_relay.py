@@ -225,13 +225,23 @@ async def test_malformed_packets_are_counted_and_not_forwarded(pair, rtp, junk):
     assert a.counters.malformed >= 1
 
 
-async def test_rtcp_is_forwarded_between_the_rtcp_ports_and_not_recorded(pair, relay):
+async def test_rtcp_is_forwarded_between_the_rtcp_ports_and_only_reported_to_the_recorder(
+    pair, relay
+):
     a, b = pair
-    kept = []
-    relay.set_tap("a", 0, lambda *what: kept.append(copied(what)))
+    kept, reports = [], []
+    relay.set_tap(
+        "a",
+        1,
+        lambda *what: kept.append(copied(what)),
+        on_report=lambda track, data, _at: reports.append((track, bytes(data))),
+    )
     a.send_control(RECEIVER_REPORT)
+    b.send_control(RECEIVER_REPORT)
     assert await b.heard(b.rtcp) == RECEIVER_REPORT
+    assert await a.heard(a.rtcp) == RECEIVER_REPORT
     assert kept == []
+    assert reports == [(1, RECEIVER_REPORT)]
 
 
 async def test_rtcp_received_on_the_rtp_port_is_forwarded_to_the_rtcp_port(pair, relay):

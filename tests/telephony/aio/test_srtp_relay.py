@@ -228,10 +228,13 @@ async def test_a_leg_that_returns_to_srtp_still_refuses_replayed_packets(pair, s
     assert await b.heard() == rtp(0, 3)
 
 
-async def test_rtcp_is_decrypted_and_encrypted_at_the_srtp_leg(pair, secure):
+async def test_rtcp_is_decrypted_and_encrypted_at_the_srtp_leg(pair, secure, relay):
     a, b = pair
+    reports = []
+    relay.set_tap("a", 0, None, on_report=lambda _track, data, _at: reports.append(bytes(data)))
     a.send_control(secure.end.protect_control(REPORT))
     assert await b.heard(b.rtcp) == REPORT
+    assert reports == [REPORT]
     b.send_control(REPORT)
     assert secure.end.unprotect_control(await a.heard(a.rtcp)) == REPORT
 
