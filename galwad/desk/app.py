@@ -36,6 +36,7 @@ from galwad.desk.routes import (
     calls,
     coverage,
     custody,
+    gaps,
     headers,
     payment_pages,
     payments,
@@ -95,7 +96,7 @@ def create_app(desk: Desk) -> ASGIApp:
     )
     app.state.desk = desk
     error_answers.install(app)
-    archive = recordings, headers, custody, reindex, coverage, audit
+    archive = recordings, gaps, headers, custody, reindex, coverage, audit
     for module in (accounts, stream, calls, payments, payment_pages, *archive, system):
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)

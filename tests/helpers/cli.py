@@ -58,6 +58,7 @@ class Archive:
         self.listed = 1
         self.gaps = [gap("payment", "page", 80, 125), gap("transfer", "refer", 280, 300)]
         self.coverage: dict = {}
+        self.explanation: dict = {}
         self.index: dict = {"findings": [], "not_committed": 0, "more_findings": 0}
         self.chain: list[ChainEntry] = []
         self.raw = b""
@@ -170,14 +171,21 @@ class Handler(BaseHTTPRequestHandler):
             self.send_sealed(archive.raw if body.get("raw") else archive.payload)
         elif path.startswith("/audit"):
             self.send_audit(path)
-        elif path.startswith("/index?"):
-            self.send_json(200, self.archive.index)
-        elif path.startswith("/coverage?"):
-            self.send_json(200, self.archive.coverage)
-        elif path == "/calls":
-            self.send_json(200, [])
+        elif (report := path.partition("?")[0]) in self.reports:
+            self.send_json(200, self.reports[report])
         else:
             self.send_json(404, {"error": "no recording has this id", "hint": "look again"})
+
+    @property
+    def reports(self) -> dict[str, object]:
+        """The responses that a test has set, by path."""
+        archive = self.archive
+        return {
+            "/index": archive.index,
+            "/coverage": archive.coverage,
+            "/calls": [],
+            f"/recordings/{CALL}/gaps": archive.explanation,
+        }
 
     def send_audit(self, path: str) -> None:
         """The chain, or its head and an earlier hash."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json as jsonlib
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+import typer
+
+from galwad.cli.recordings import explanation
 from galwad.cli.recordings.rows import spans_of_row
 from galwad.cli.support import timeline
 from galwad.cli.support.call_ids import checked_id
 from galwad.cli.support.client import ask
-from galwad.cli.support.console import clock, console, local_time, print_json, size
+from galwad.cli.support.console import CliError, clock, console, local_time, print_json, size
 from galwad.cli.support.lazy import new_command
-from galwad.cli.support.options import CallId, Json, Server
+from galwad.cli.support.options import CallId, Json, Language, Server, texts_in
 
 app = new_command()
 
@@ -22,8 +25,31 @@ _NO_MANIFEST = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 @app.command(epilog="Example: galwad recordings show 20261125-093000-abcdefgh")
-def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
-    """Show the timeline of a recording: recorded parts and gaps, with their times and reasons."""
+def show(
+    call_id: CallId,
+    *,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Explain each gap in a sentence: who or what caused it, and when."
+        ),
+    ] = False,
+    language: Language = "",
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Show the timeline of a recording: recorded parts and gaps, with their times and reasons.
+
+    With --explain, each gap is a sentence instead, in Welsh or English: when recording stopped and
+    started again, the cause, the person or system, and the number of the audit entry that proves
+    it. The audit has entries about pauses on the page and through the API. Any other cause is in
+    the signed manifest, and the audit has its digest. If an entry is missing, the sentence says so.
+    """
+    if explain:
+        _explain(call_id, language, server, json=json)
+        return
+    if language:
+        raise CliError("--language needs --explain", "add --explain", status=2)
     detail = ask(server, "GET", f"/recordings/{checked_id(call_id)}")
     if json:
         print_json(detail)
@@ -52,6 +78,17 @@ def show(call_id: CallId, *, server: Server = "", json: Json = False) -> None:
     _warn(row, detail["manifest"])
     _captured_cards(detail)
     _custody(detail)
+
+
+def _explain(call_id: str, language: str, server: str, *, json: bool) -> None:
+    """Print each gap of a recording as a sentence, or all of them as JSON."""
+    texts = texts_in(language)
+    found = ask(server, "GET", f"/recordings/{checked_id(call_id)}/gaps")
+    if json:
+        print_json(explanation.with_sentences(found, texts))
+        return
+    for line in explanation.lines(found, texts):
+        console().print(line)
 
 
 def _who(row: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import typer
 from config.errors import SettingsError
 from config.settings import DEFAULT_PATH, Settings, load
 from galwad.cli.support.console import CliError
+from galwad.texts import LANGUAGES, Texts, preferred_language
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Config: TypeAlias = Annotated[
@@ -17,6 +18,11 @@ Config: TypeAlias = Annotated[
 ]
 Server: TypeAlias = Annotated[
     str, typer.Option("--server", help="The server's address, such as https://galwad.example.")
+]
+
+Language: TypeAlias = Annotated[
+    str,
+    typer.Option(help="The language of the sentences: cy or en. By default, that of $LANG."),
 ]
 
 CallId: TypeAlias = Annotated[
@@ -31,10 +37,12 @@ __all__ = [
     "CallId",
     "Config",
     "Json",
+    "Language",
     "Reference",
     "Server",
     "load_settings",
     "required",
+    "texts_in",
 ]
 
 
@@ -67,3 +75,18 @@ def required(option: str, text: str, example: str) -> str:
             f"{option} is empty", f'write a value, such as {option} "{example}"', status=2
         )
     return text.strip()
+
+
+def texts_in(language: str) -> Texts:
+    """Return the texts in the language that the user gave, or in that of $LANG if it is empty.
+
+    Raises:
+        CliError: There are no texts in this language.
+    """
+    if language and language not in LANGUAGES:
+        raise CliError(
+            f'there are no texts in the language "{language}"',
+            "write --language cy or --language en",
+            status=2,
+        )
+    return Texts(language or preferred_language())

@@ -25,6 +25,7 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | POST recordings/search | `RecordingQuery` | `RecordingPage` | supervisor, admin |
 | GET recordings | | `RecordingPage`, the newest | supervisor, admin |
 | GET recordings/{id} | | `RecordingDetail` | supervisor, admin |
+| GET recordings/{id}/gaps | | `GapExplanation` | supervisor, admin |
 | POST recordings/{id}/fetch | `Fetch` | encrypted bytes: header, then payload | supervisor, admin |
 | PUT, DELETE recordings/{id}/hold | `RetainReason` | 204, audited | admin |
 | POST recordings/{id}/purge | `Purge` | `Purged`, audited | admin with the right `purge` |

@@ -192,6 +192,40 @@ class RecordingDetail(BaseModel):
     captured_cards: list[CapturedCardIncident] = []
 
 
+class ExplainedGap(Gap):
+    """A gap with the times of its edges and the numbers of the audit entries that belong to it.
+
+    `began` and `ended` are the edges in Unix seconds. `then` says what follows the gap: the call is
+    recorded, another gap, or the call's end. `proof` says where the audit chain proves the gap's
+    cause: "entry" is an entry about the gap itself, and "manifest" the entry with the digest of
+    the signed manifest, which names the cause. It is "missing" if there should be such an entry and
+    there is none. `stopped_by` is the number of this entry, and `resumed_by` the number of the
+    entry about the resume; None if there is none.
+    """
+
+    began: float
+    ended: float
+    then: Literal["recorded", "gap", "end"]
+    proof: Literal["entry", "manifest", "missing"]
+    stopped_by: int | None
+    resumed_by: int | None
+
+
+class GapExplanation(BaseModel):
+    """The gaps of a recording, each with its audit entries.
+
+    `started` is in Unix seconds. `signed` is false if the manifest is missing, or is not the one
+    that was indexed: the gaps are then those of the index, which has no signature.
+    """
+
+    call_id: str
+    started: float
+    talk_us: int
+    unexplained_us: int
+    signed: bool
+    gaps: list[ExplainedGap]
+
+
 class Fetch(RequestBody):
     """A request to fetch a recording. `purpose` and `reference` give the reason.
 

@@ -1,0 +1,127 @@
+"""The gaps of a recording over the HTTP API: each with its cause and its audit entries.
+
+Real pauses are made on the page and by a payment system; the manifest has them at their real times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from recording.archive.manifest import FORMAT, Gap, Manifest, sign_manifest
+
+CALL = "20261125-101500-abcdefgh"
+URL = f"/api/v1/recordings/{CALL}/gaps"
+US = 1_000_000
+
+
+async def entries(running, kind):
+    return [each for each in await running.desk.audit.entries() if each.kind == kind]
+
+
+async def index(running, sealed, started_us, gaps, talk_us=600 * US):
+    """Store and index a recording with these gaps."""
+    lists = ("tracks", "segments", "unexplained", "faults", "lives", "clock", "recipients")
+    facts = {
+        **{key: [] for key in lists},
+        **dict.fromkeys(("node", "software", "started", "sealed"), ""),
+        **dict.fromkeys(("interrupted", "damaged"), False),
+        "format": FORMAT,
+        "call_id": CALL,
+        "started_us": started_us,
+        "talk_us": talk_us,
+        "rate": 8000,
+        "recipients_serial": 1,
+        "payload": {"size": sealed.payload_size, "sha256": sealed.payload_sha256},
+        "gaps": [msgspec.to_builtins(gap) for gap in gaps],
+    }
+    data = sign_manifest(msgspec.convert(facts, Manifest), Ed25519PrivateKey.generate())
+    (running.archive / sealed.folder / f"{CALL}.manifest").write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    row = msgspec.structs.replace(
+        sealed,
+        started=started_us / US,
+        talk_us=talk_us,
+        gaps=tuple(gaps),
+        manifest_sha256=digest,
+    )
+    await running.seal(row)
+
+
+async def test_a_pause_and_a_resume_on_the_page_are_named_by_their_audit_entries(running, sealed):
+    sian = await running.answered(CALL)
+    pause = f"/api/v1/calls/{CALL}/payment"
+    assert (await sian.http.put(pause)).status_code == 200
+    assert (await sian.http.delete(pause)).status_code == 200
+    (hold,), (release,) = (
+        await entries(running, "payment.hold"),
+        await entries(running, "payment.release"),
+    )
+    started = hold.at_us - 80 * US
+    gaps = [
+        Gap(80 * US, release.at_us - started + 1, "payment", "page", "user:sian"),
+        Gap(500 * US, 600 * US, "transfer", "refer", "phone:201"),
+    ]
+    await index(running, sealed, started, gaps)
+    mair = await running.page("mair")
+    found = (await mair.http.get(URL)).json()
+    assert (found["signed"], found["talk_us"], found["unexplained_us"]) == (True, 600 * US, 0)
+    pause, transfer = found["gaps"]
+    assert (pause["proof"], pause["stopped_by"], pause["resumed_by"], pause["then"]) == (
+        "entry",
+        hold.seq,
+        release.seq,
+        "recorded",
+    )
+    assert round(pause["began"] * US) == hold.at_us
+    (indexed,) = await entries(running, "recording.indexed")
+    assert (transfer["proof"], transfer["stopped_by"], transfer["then"]) == (
+        "manifest",
+        indexed.seq,
+        "end",
+    )
+    (shown,) = await entries(running, "recording.explained")
+    assert (shown.facts["call_id"], shown.personal) == (CALL, {"actor": "user:mair"})
+
+
+async def test_a_payment_system_that_pauses_all_calls_of_an_advisor_is_found(running, sealed):
+    await running.answered(CALL)
+    pay = await running.machine("pay", "payments")
+    assert (await pay.put("/api/v1/payments", json={"advisor": "sian"})).status_code == 200
+    (hold,) = await entries(running, "payment.hold")
+    assert hold.facts["call_id"] == ""
+    gaps = [Gap(80 * US, 125 * US, "payment", "api", "token:pay")]
+    await index(running, sealed, hold.at_us - 80 * US, gaps)
+    mair = await running.page("mair")
+    (only,) = (await mair.http.get(URL)).json()["gaps"]
+    assert (only["proof"], only["stopped_by"], only["resumed_by"]) == ("entry", hold.seq, None)
+
+
+async def test_a_pause_on_the_page_that_the_audit_does_not_have_is_missing(running, sealed):
+    gaps = [Gap(80 * US, 125 * US, "payment", "page", "user:sian")]
+    await index(running, sealed, 1_800_000_000 * US, gaps)
+    mair = await running.page("mair")
+    (only,) = (await mair.http.get(URL)).json()["gaps"]
+    assert (only["proof"], only["stopped_by"]) == ("missing", None)
+
+
+async def test_without_its_manifest_the_gaps_are_those_of_the_index_and_not_signed(running, sealed):
+    gaps = [Gap(80 * US, 125 * US, "transfer", "refer", "phone:201")]
+    await index(running, sealed, 1_800_000_000 * US, gaps)
+    path = running.archive / sealed.folder / f"{CALL}.manifest"
+    path.write_bytes(path.read_bytes().replace(b"refer", b"erase"))
+    mair = await running.page("mair")
+    found = (await mair.http.get(URL)).json()
+    assert (found["signed"], found["gaps"][0]["trigger"]) == (False, "refer")
+    path.unlink()
+    assert (await mair.http.get(URL)).json()["signed"] is False
+
+
+async def test_the_explanation_is_for_supervisors_and_of_recordings_that_exist(running, sealed):
+    await index(running, sealed, 1_800_000_000 * US, [])
+    sian, mair = await running.page("sian"), await running.page("mair")
+    assert (await sian.http.get(URL)).status_code == 403
+    other = "/api/v1/recordings/20261125-101500-zzzzzzzz/gaps"
+    assert (await mair.http.get(other)).status_code == 404
