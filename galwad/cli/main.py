@@ -42,6 +42,7 @@ class CommandGroups(LazyGroup):
         "login",
         "recordings",
         "calls",
+        "promise-check",
         "audit",
         "keys",
         "users",

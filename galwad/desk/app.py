@@ -40,6 +40,7 @@ from galwad.desk.routes import (
     headers,
     payment_pages,
     payments,
+    promises,
     recordings,
     reindex,
     stream,
@@ -96,7 +97,7 @@ def create_app(desk: Desk) -> ASGIApp:
     )
     app.state.desk = desk
     error_answers.install(app)
-    archive = recordings, gaps, headers, custody, reindex, coverage, audit
+    archive = recordings, gaps, headers, custody, reindex, coverage, promises, audit
     for module in (accounts, stream, calls, payments, payment_pages, *archive, system):
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)

@@ -42,6 +42,7 @@ from galwad.desk.coverage.checker import CoverageChecker, CoverageResult
 from galwad.desk.coverage.index_checker import IndexChecker
 from galwad.desk.coverage.ledger_writer import LedgerWriter
 from galwad.desk.coverage.nightly import COVERAGE_CHECKED, NightlyCheck
+from galwad.desk.coverage.promises import PromiseChecker
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.metrics import Metrics
 from galwad.messages import Alarm, CallChanged, CallEnded, CallsSnapshot, Figures, Party, Sealed
@@ -164,6 +165,17 @@ class Desk:
             ledger, self.catalogue, self.custodian, self.archive, comparison
         )
         self.index_checker = IndexChecker(self.catalogue, self.archive, comparison)
+        self.promises = PromiseChecker(
+            self.coverage,
+            self.catalogue,
+            self.captured_cards,
+            self.archive,
+            self.audit,
+            node=options.node,
+            reminder_s=options.pause_reminder,
+            alarm_s=options.pause_alarm,
+            officer_key=options.officer_key,
+        )
         self.nightly = NightlyCheck(
             options.nightly,
             self.coverage,

@@ -59,6 +59,7 @@ class Archive:
         self.gaps = [gap("payment", "page", 80, 125), gap("transfer", "refer", 280, 300)]
         self.coverage: dict = {}
         self.explanation: dict = {}
+        self.promises: dict = {}
         self.index: dict = {"findings": [], "not_committed": 0, "more_findings": 0}
         self.chain: list[ChainEntry] = []
         self.raw = b""
@@ -183,6 +184,7 @@ class Handler(BaseHTTPRequestHandler):
         return {
             "/index": archive.index,
             "/coverage": archive.coverage,
+            "/promises": archive.promises,
             "/calls": [],
             f"/recordings/{CALL}/gaps": archive.explanation,
         }

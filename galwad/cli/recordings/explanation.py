@@ -56,7 +56,9 @@ def sentence(gap: dict[str, Any], texts: Texts) -> str:
     parts = [texts.text(key, cause=_cause(gap, texts), **values)]
     if gap["reason"] == "fault":
         parts.append(texts.text("explain.fault"))
-    parts.append(texts.text(f"explain.then.{gap['then']}", time=_time(gap["ended"])))
+    # The pause that erased this stretch always follows it.
+    if gap["reason"] != "erased" or gap["then"] != "gap":
+        parts.append(texts.text(f"explain.then.{gap['then']}", time=_time(gap["ended"])))
     parts.append(_proof(gap, texts))
     return " ".join(parts)
 

@@ -15,6 +15,7 @@ class LazyGroup(TyperGroup):
 
     The module of a command has the same name as the command. If the name is a keyword of Python,
     the module's name has an underscore at the end: the module of the command `import` is `import_`.
+    The name of a module has an underscore in the place of each hyphen.
     Each module has a Typer app named `app`. Each subclass sets `package` and `names`.
     """
 
@@ -35,7 +36,7 @@ class LazyGroup(TyperGroup):
         del ctx
         if cmd_name not in self.names:
             return None
-        module = cmd_name + ("_" if keyword.iskeyword(cmd_name) else "")
+        module = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
         command = typer.main.get_command(importlib.import_module(f"{self.package}.{module}").app)
         command.name = cmd_name
         return command

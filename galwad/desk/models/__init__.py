@@ -19,6 +19,7 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
 | GET coverage | `when` | `Coverage` | supervisor, admin |
+| GET promises | `when` | `PromiseReport` | supervisor, admin |
 | GET audit | `after`, `limit` | `AuditPage` | admin |
 | POST audit/search | `AuditQuery` | `AuditPage`, the newest first | admin |
 | GET audit/head | `seq` | `AuditHead` | the right `anchors`, supervisor, admin |

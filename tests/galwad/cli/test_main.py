@@ -56,6 +56,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "keys show",
         "keys sign",
         "login",
+        "promise-check",
         "recordings fetch",
         "recordings hold",
         "recordings list",

@@ -148,6 +148,15 @@ def test_a_sentence_says_what_followed_who_acted_and_where_the_proof_is(more, wo
     assert words in said(gap(80, 125, **more))
 
 
+def test_an_erased_stretch_says_nothing_about_the_pause_that_always_follows_it():
+    erased = gap(79, 80, "erased", then="gap")
+    assert said(erased) == (
+        "At 09:31:19 (1:19 into the call) 1 s that had been recorded was erased because the "
+        "recording was paused on the page (sian). A pause can reach back, so that nothing of a "
+        "payment is kept. Audit entry 10."
+    )
+
+
 def test_a_call_without_gaps_was_recorded_completely_only_if_nothing_speaks_against_it():
     assert lines(explanation(), Texts("en"))[1:] == [
         "The whole call was recorded: there are no gaps."

@@ -1,0 +1,1 @@
+"""The texts and the printable page of `galwad promise-check`."""

@@ -1,0 +1,425 @@
+"""Checks the promises of the privacy notice that concern recording, with the evidence of a period.
+
+There are four promises. Calls are recorded in their entirety; nothing is recorded while payment
+details are taken; nothing is recorded after a transfer out of the centre; and the record of what
+was said is there and unchanged. Each is judged from data that exists for another purpose: the
+coverage check, the signed manifests, the files in the archive, the incidents of captured cards and
+the audit chain. The desk cannot decrypt a recording, so no sound is checked here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from operator import attrgetter
+from typing import Final
+
+from galwad.desk.archive.files import ArchiveFolder
+from galwad.desk.coverage.checker import CoverageChecker, CoverageResult
+from recording.archive.accounting import Interval
+from recording.archive.index_row import day_folder
+from recording.archive.manifest import Gap, Manifest, read_manifest
+from recording.archive.stability import check_when_stable
+from recording.archive.summary import RecordingSummary
+from recording.archive.verify import RecordingVerdict, verify_recording
+from recording.audit.chain import ChainChecker, ChainEntry
+from recording.audit.gap_entries import PAUSED, SPACING_US, WallClock
+from recording.audit.log import AuditFilter, AuditLog
+from recording.errors import ManifestError
+from recording.index.captured_cards import CapturedCard, CapturedCards
+from recording.index.catalogue import Catalogue, Cursor, Filters
+from recording.policy import DestinationClass, GapReason, Trigger
+
+_PAGE: Final = 500
+_US: Final = 1_000_000
+_LONGEST_CALL_S: Final = 86_400.0
+"""The seconds after the period in which a call of the period may still be paused."""
+_PAUSES: Final = (
+    Trigger.PAGE,
+    Trigger.API,
+    Trigger.PHONE,
+    Trigger.DTMF,
+    Trigger.REFER,
+    Trigger.IDENTITY,
+)
+_TRANSFERS: Final = (Trigger.REFER, Trigger.IDENTITY)
+
+
+class Verdict(StrEnum):
+    """The result of checking one promise."""
+
+    KEPT = "kept"
+    BROKEN = "broken"
+    NO_EVIDENCE = "no-evidence"
+    """There was no call, pause or transfer from which the promise can be judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseFinding:
+    """One fact that breaks a promise.
+
+    Attributes:
+        kind: The kind of the fact, such as "unexplained".
+        call_id: The call id; "" if the fact does not concern a single call.
+        us: A length in µs or, of the kind "pause_ignored", a time in µs since 1970; otherwise 0.
+        text: A description in one line, in English; "" if the kind says everything.
+    """
+
+    kind: str
+    call_id: str = ""
+    us: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseResult:
+    """The result of checking one promise.
+
+    Attributes:
+        name: The promise: recorded, payments, transfers or intact.
+        verdict: The verdict.
+        evidence: Numbers by name. If the name ends with `_us`, the number is a length in µs,
+            otherwise a count.
+        findings: The facts that break the promise. The list is empty if it is not broken.
+    """
+
+    name: str
+    verdict: Verdict
+    evidence: dict[str, int]
+    findings: list[PromiseFinding]
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    """A recording of the period: its row, its verified manifest, and the verdict on its files."""
+
+    row: RecordingSummary
+    manifest: Manifest | None
+    verdict: RecordingVerdict
+    incidents: Sequence[CapturedCard]
+    pauses: Sequence[ChainEntry]
+    """The audit entries about pauses of this call."""
+
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        """The gaps in the manifest; without a manifest, those in the index."""
+        return self.row.gaps if self.manifest is None else self.manifest.gaps
+
+    @property
+    def talk_us(self) -> int:
+        """The talk time in µs."""
+        return self.row.talk_us if self.manifest is None else self.manifest.talk_us
+
+    def gaps_of(self, reason: GapReason) -> list[Gap]:
+        """Return the gaps with this reason."""
+        return [gap for gap in self.gaps if gap.reason == reason]
+
+    def recorded_in(self, gaps: Iterable[Interval]) -> int:
+        """Return how much of `gaps`, in µs, segments cover too."""
+        segments = () if self.manifest is None else self.manifest.segments
+        return sum(_overlap(segment, gap) for gap in gaps for segment in segments)
+
+
+@dataclass(slots=True)
+class _Line:
+    """A promise that is being checked: its evidence and the facts that break it so far."""
+
+    evidence: dict[str, int]
+    findings: list[PromiseFinding] = field(default_factory=list)
+
+    def add(self, name: str, number: int) -> None:
+        """Add a number to the evidence of this name."""
+        self.evidence[name] = self.evidence.get(name, 0) + number
+
+    def breaks(self, name: str, number: int, finding: PromiseFinding) -> None:
+        """Add a number to the evidence of this name, and a fact that breaks the promise."""
+        self.add(name, number)
+        self.findings.append(finding)
+
+    def result(self, name: str, *, has_evidence: object) -> PromiseResult:
+        """Return the result. `has_evidence` is false if the promise cannot be judged."""
+        kept = Verdict.KEPT if has_evidence else Verdict.NO_EVIDENCE
+        verdict = Verdict.BROKEN if self.findings else kept
+        return PromiseResult(name, verdict, self.evidence, self.findings)
+
+
+class PromiseChecker:
+    """Checks the promises of the privacy notice for the calls of a period.
+
+    `node` is the name of the node whose audit chain it is. `reminder_s` and `alarm_s` are the
+    lengths of pause, in seconds, after which the advisor and the supervisors are warned.
+    `officer_key` is the public key of the officer whose rewraps are accepted; "" if there is none.
+    """
+
+    def __init__(
+        self,
+        coverage: CoverageChecker,
+        catalogue: Catalogue,
+        captured_cards: CapturedCards,
+        archive: ArchiveFolder,
+        audit: AuditLog,
+        *,
+        node: str,
+        reminder_s: float,
+        alarm_s: float,
+        officer_key: str = "",
+    ) -> None:
+        self._coverage = coverage
+        self._catalogue = catalogue
+        self._captured_cards = captured_cards
+        self._archive = archive
+        self._audit = audit
+        self._node = node
+        self._reminder_us = round(reminder_s * _US)
+        self._alarm_us = round(alarm_s * _US)
+        self._officer_keys = (officer_key,) if officer_key else ()
+        self._reading = asyncio.Lock()
+        """The lock that a task holds while it reads the files of recordings, which takes long."""
+
+    async def check(
+        self, since: float, until: float, calls_in_progress: Collection[str] | None
+    ) -> list[PromiseResult]:
+        """Check the promises for the calls that were answered from `since` to `until`.
+
+        Both times are in Unix seconds. `calls_in_progress` has the ids of the calls that have not
+        ended, or is None if the switch is not connected.
+
+        Raises:
+            AuditError, CatalogueError: The database cannot be read.
+            OSError: The archive cannot be read.
+        """
+        async with self._reading:
+            coverage = await self._coverage.check(since, until, calls_in_progress)
+            pauses = await self._pauses(since, until + _LONGEST_CALL_S)
+            recordings = [each async for each in self._recordings(since, until, pauses)]
+            chain = await self._chain(since, until)
+        return [
+            _recorded(coverage, recordings),
+            self._payments(recordings),
+            _transfers(recordings),
+            _intact(coverage, recordings, chain),
+        ]
+
+    async def _pauses(self, since: float, until: float) -> dict[str, list[ChainEntry]]:
+        """Return the audit entries about pauses that name a call, by call id."""
+        found: dict[str, list[ChainEntry]] = {}
+        before: int | None = None
+        while True:
+            sought = AuditFilter(PAUSED, since=since, until=until)
+            page = await self._audit.search(sought, before, _PAGE)
+            for entry in page:
+                found.setdefault(str(entry.facts.get("call_id", "")), []).append(entry)
+            if len(page) < _PAGE:
+                return found
+            before = page[-1].seq
+
+    async def _recordings(
+        self, since: float, until: float, pauses: dict[str, list[ChainEntry]]
+    ) -> AsyncIterator[_Recording]:
+        after: Cursor | None = None
+        while True:
+            page = await self._catalogue.search(Filters(since=since, until=until), _PAGE, after)
+            incidents = await self._captured_cards.of([row.call_id for row in page.rows])
+            for row in page.rows:
+                manifest, verdict = await asyncio.to_thread(self._verified, row)
+                known = incidents.get(row.call_id, []), pauses.get(row.call_id, [])
+                yield _Recording(row, manifest, verdict, *known)
+            if page.after is None:
+                return
+            after = page.after
+
+    def _verified(self, row: RecordingSummary) -> tuple[Manifest | None, RecordingVerdict]:
+        """Return a recording's manifest, None if it is not valid, and the verdict on its files."""
+        # The row's folder may have been changed; the files of a call are in its day's folder.
+        folder = self._archive.folder / day_folder(row.call_id)
+        verdict = check_when_stable(
+            partial(verify_recording, folder, row.call_id, officer_keys=self._officer_keys),
+            attrgetter("problems"),
+            folder,
+            row.call_id,
+        )
+        try:
+            manifest = read_manifest(self._archive.content(row, "manifest") or b"")
+        except ManifestError:
+            manifest = None
+        return manifest, verdict
+
+    async def _chain(self, since: float, until: float) -> tuple[int, list[PromiseFinding]]:
+        """Verify the whole audit chain.
+
+        Return the number of entries in the period, and a finding for each problem between its first
+        and its last entry. The entry after the last one counts too, because it shows whether
+        entries before it are missing.
+        """
+        checker = ChainChecker(self._node)
+        inside: list[int] = []
+        while entries := await self._audit.chain_entries(checker.last, _PAGE):
+            for entry in entries:
+                checker.check(entry)
+                if since * _US <= entry.at_us < until * _US:
+                    inside.append(entry.seq)
+        first, last = (min(inside), max(inside) + 1) if inside else (1, 0)
+        problems = [
+            PromiseFinding("audit", text=f"entry {each.seq}: {each.problem}")
+            for each in checker.result().findings
+            if first <= each.seq <= last
+        ]
+        return len(inside), problems
+
+    def _payments(self, recordings: Iterable[_Recording]) -> PromiseResult:
+        names = ("pauses", "paused_us", "longest_pause_us", "pauses_over_reminder")
+        more = ("pauses_over_alarm", "pauses_to_the_end", "pause_requests", "pauses_ignored")
+        last = ("recorded_in_pause_us", "captured_cards", "captured_cards_open")
+        line = _Line(dict.fromkeys((*names, *more, *last), 0))
+        for each in recordings:
+            pauses = each.gaps_of(GapReason.PAYMENT)
+            for gap in pauses:
+                self._add_pause(line, gap, each.talk_us)
+            over = each.recorded_in(pauses)
+            if over:
+                finding = PromiseFinding("recorded_in_pause", each.row.call_id, over)
+                line.breaks("recorded_in_pause_us", over, finding)
+            line.add("pause_requests", len(each.pauses))
+            for at_us in _ignored(each):
+                finding = PromiseFinding("pause_ignored", each.row.call_id, at_us)
+                line.breaks("pauses_ignored", 1, finding)
+            _add_captured_cards(line, each)
+        has_evidence = line.evidence["pauses"] or line.evidence["pause_requests"]
+        return line.result("payments", has_evidence=has_evidence)
+
+    def _add_pause(self, line: _Line, gap: Gap, talk_us: int) -> None:
+        evidence, length = line.evidence, gap.length_us
+        line.add("pauses", 1)
+        line.add(f"pauses_{gap.trigger if gap.trigger in _PAUSES else 'other'}", 1)
+        line.add("paused_us", length)
+        evidence["longest_pause_us"] = max(evidence["longest_pause_us"], length)
+        # A call that is at a payment line stays there, and nobody can have forgotten to resume it.
+        if gap.trigger in _TRANSFERS:
+            return
+        line.add("pauses_over_reminder", length >= self._reminder_us)
+        line.add("pauses_over_alarm", length >= self._alarm_us)
+        line.add("pauses_to_the_end", gap.to_us >= talk_us)
+
+
+def _recorded(coverage: CoverageResult, recordings: Collection[_Recording]) -> PromiseResult:
+    line = _Line(
+        {
+            "calls": coverage.calls,
+            "in_progress": coverage.in_progress,
+            "recordings": len(recordings),
+            "talk_us": coverage.talk_us,
+            "recorded_us": coverage.recorded_us,
+            "gap_us": coverage.gap_us,
+            "unexplained_us": coverage.unexplained_us,
+            **dict.fromkeys(("missing", "faults", "fault_us"), 0),
+        }
+    )
+    known = {each.row.call_id for each in recordings}
+    for call in coverage.faulty_calls:
+        if call.unexplained_us and call.call_id in known:
+            finding = PromiseFinding("unexplained", call.call_id, call.unexplained_us)
+            line.findings.append(finding)
+        elif call.call_id not in known and (call.talk_us or not call.index_changed):
+            text = "; ".join(call.problems)
+            line.breaks("missing", 1, PromiseFinding("missing", call.call_id, call.talk_us, text))
+    for each in recordings:
+        for gap in each.gaps_of(GapReason.FAULT):
+            line.add("fault_us", gap.length_us)
+            finding = PromiseFinding("fault", each.row.call_id, gap.length_us, gap.trigger)
+            line.breaks("faults", 1, finding)
+    return line.result("recorded", has_evidence=coverage.calls)
+
+
+def _transfers(recordings: Iterable[_Recording]) -> PromiseResult:
+    line = _Line(dict.fromkeys(("transfers", "transferred_us", "recorded_after_us"), 0))
+    for each in recordings:
+        gaps = each.gaps_of(GapReason.TRANSFER)
+        for gap in gaps:
+            line.add("transfers", 1)
+            line.add(f"transfers_{gap.trigger if gap.trigger in _TRANSFERS else 'other'}", 1)
+            line.add("transferred_us", gap.length_us)
+        segments = () if each.manifest is None else each.manifest.segments
+        outside = [s for s in segments if s.destination != DestinationClass.CENTRE]
+        after = each.recorded_in(gaps) + sum(segment.length_us for segment in outside)
+        if after:
+            finding = PromiseFinding("recorded_after", each.row.call_id, after)
+            line.breaks("recorded_after_us", after, finding)
+    return line.result("transfers", has_evidence=line.evidence["transfers"])
+
+
+def _intact(
+    coverage: CoverageResult,
+    recordings: Collection[_Recording],
+    chain: tuple[int, Sequence[PromiseFinding]],
+) -> PromiseResult:
+    """Judge whether the recordings of the period are there and unchanged.
+
+    `chain` has the number of the period's audit entries, and the problems in them.
+    """
+    entries, problems = chain
+    known = {each.row.call_id for each in recordings}
+    line = _Line(
+        {
+            "verified": len(recordings),
+            "disposed": sum(each.verdict.disposal is not None for each in recordings),
+            **dict.fromkeys(("changed_recordings", "changed_rows", "orphans"), 0),
+            "not_committed": coverage.not_committed,
+            "audit_entries": entries,
+            "audit_problems": len(problems),
+        }
+    )
+    for each in recordings:
+        if each.verdict.problems:
+            text = "; ".join(each.verdict.problems)
+            finding = PromiseFinding("changed", each.row.call_id, text=text)
+            line.breaks("changed_recordings", 1, finding)
+    for call in coverage.faulty_calls:
+        # The problems of a call without a recording are those of the first promise.
+        if call.index_changed or (call.problems and call.call_id in known):
+            text = "; ".join(call.problems)
+            finding = PromiseFinding("changed_row", call.call_id, text=text)
+            line.breaks("changed_rows", 1, finding)
+    for orphan in coverage.orphans:
+        if orphan.call_id in known:
+            finding = PromiseFinding("orphan", orphan.call_id, text=orphan.text)
+            line.breaks("orphans", 1, finding)
+    line.findings += problems
+    return line.result("intact", has_evidence=recordings)
+
+
+def _add_captured_cards(line: _Line, each: _Recording) -> None:
+    """Add the card numbers that were keyed outside a pause, in the manifest or in the index."""
+    starts = {gap.from_us: gap.length_us for gap in each.gaps_of(GapReason.CAPTURED_CARD)}
+    starts |= {incident.from_us: incident.to_us - incident.from_us for incident in each.incidents}
+    for length in starts.values():
+        finding = PromiseFinding("captured_card", each.row.call_id, length)
+        line.breaks("captured_cards", 1, finding)
+    is_open = sum(incident.state == "open" for incident in each.incidents)
+    line.add("captured_cards_open", is_open)
+
+
+def _ignored(each: _Recording) -> list[int]:
+    """Return the times, in µs since 1970, of pauses in the audit that are in no gap.
+
+    A request within `SPACING_US` of the call's start or end, or of a gap, counts as carried out,
+    because the audit entry may be that much later or earlier.
+    """
+    if each.manifest is None:
+        return []
+    wall = WallClock(each.manifest.started_us, each.manifest.clock)
+    first, last = wall.at(0) + SPACING_US, wall.at(each.talk_us) - SPACING_US
+    gaps = [gap for gap in each.gaps if gap.reason != GapReason.CAPTURED_CARD]
+    shut = [(wall.at(g.from_us) - SPACING_US, wall.at(g.to_us) + SPACING_US) for g in gaps]
+    return [
+        entry.at_us
+        for entry in each.pauses
+        if first <= entry.at_us <= last
+        and not any(start <= entry.at_us <= end for start, end in shut)
+    ]
+
+
+def _overlap(one: Interval, other: Interval) -> int:
+    return max(0, min(one.to_us, other.to_us) - max(one.from_us, other.from_us))
