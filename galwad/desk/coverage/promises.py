@@ -11,22 +11,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from operator import attrgetter
-from typing import Final
+from typing import Final, Self
 
+from galwad.call_id import is_call_id
 from galwad.desk.archive.files import ArchiveFolder
 from galwad.desk.coverage.checker import CoverageChecker, CoverageResult
+from galwad.desk.coverage.index_checker import ids_between
 from recording.archive.accounting import Interval
-from recording.archive.index_row import day_folder
+from recording.archive.index_row import day_folder, disagreement
 from recording.archive.manifest import Gap, Manifest, read_manifest
 from recording.archive.stability import check_when_stable
 from recording.archive.summary import RecordingSummary
 from recording.archive.verify import RecordingVerdict, verify_recording
-from recording.audit.chain import ChainChecker, ChainEntry
+from recording.audit.chain import ChainChecker
 from recording.audit.gap_entries import PAUSED, SPACING_US, WallClock
+from recording.audit.index_comparison import CallIds
 from recording.audit.log import AuditFilter, AuditLog
 from recording.errors import ManifestError
 from recording.index.captured_cards import CapturedCard, CapturedCards
@@ -46,6 +50,13 @@ _PAUSES: Final = (
     Trigger.IDENTITY,
 )
 _TRANSFERS: Final = (Trigger.REFER, Trigger.IDENTITY)
+_FAULTS: Final = ("recordings", "missing", "faults", "fault_us")
+_PAYMENTS: Final = (
+    *("pauses", "paused_us", "longest_pause_us", "pauses_over_reminder", "pauses_over_alarm"),
+    *("pauses_to_the_end", "pause_requests", "pauses_ignored", "recorded_in_pause_us"),
+    *("captured_cards", "captured_cards_open"),
+)
+_CHANGES: Final = ("verified", "disposed", "changed_recordings", "changed_rows", "orphans")
 
 
 class Verdict(StrEnum):
@@ -100,8 +111,8 @@ class _Recording:
     manifest: Manifest | None
     verdict: RecordingVerdict
     incidents: Sequence[CapturedCard]
-    pauses: Sequence[ChainEntry]
-    """The audit entries about pauses of this call."""
+    pauses_us: Sequence[int]
+    """The times of this call's pauses in the audit, in µs since 1970."""
 
     @property
     def gaps(self) -> Sequence[Gap]:
@@ -144,6 +155,27 @@ class _Line:
         kept = Verdict.KEPT if has_evidence else Verdict.NO_EVIDENCE
         verdict = Verdict.BROKEN if self.findings else kept
         return PromiseResult(name, verdict, self.evidence, self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The four promises that are being checked."""
+
+    recorded: _Line
+    payments: _Line
+    transfers: _Line
+    intact: _Line
+
+    @classmethod
+    def of(cls, coverage: CoverageResult) -> Self:
+        """Return the promises with the sums of the coverage check, and zeros for all the rest."""
+        sums = ("calls", "in_progress", "talk_us", "recorded_us", "gap_us", "unexplained_us")
+        return cls(
+            _Line({name: getattr(coverage, name) for name in sums} | dict.fromkeys(_FAULTS, 0)),
+            _Line(dict.fromkeys(_PAYMENTS, 0)),
+            _Line(dict.fromkeys(("transfers", "transferred_us", "recorded_after_us"), 0)),
+            _Line(dict.fromkeys(_CHANGES, 0) | {"not_committed": coverage.not_committed}),
+        )
 
 
 class PromiseChecker:
@@ -194,30 +226,56 @@ class PromiseChecker:
         async with self._reading:
             coverage = await self._coverage.check(since, until, calls_in_progress)
             pauses = await self._pauses(since, until + _LONGEST_CALL_S)
-            recordings = [each async for each in self._recordings(since, until, pauses)]
-            chain = await self._chain(since, until)
+            lines = _Lines.of(coverage)
+            known = set()
+            # The recordings of a year do not fit into the memory, so each is counted and forgotten.
+            async for each in self._recordings(since, until, pauses):
+                known.add(each.row.call_id)
+                self._count(lines, each)
+            entries, problems = await self._chain(since, until)
+        _add_coverage(lines, coverage, known, ids_between(since, until))
+        lines.intact.evidence |= {"audit_entries": entries, "audit_problems": len(problems)}
+        lines.intact.findings += problems
+        has_pauses = lines.payments.evidence["pauses"] or lines.payments.evidence["pause_requests"]
         return [
-            _recorded(coverage, recordings),
-            self._payments(recordings),
-            _transfers(recordings),
-            _intact(coverage, recordings, chain),
+            lines.recorded.result("recorded", has_evidence=coverage.calls),
+            lines.payments.result("payments", has_evidence=has_pauses),
+            lines.transfers.result("transfers", has_evidence=lines.transfers.evidence["transfers"]),
+            lines.intact.result("intact", has_evidence=known),
         ]
 
-    async def _pauses(self, since: float, until: float) -> dict[str, list[ChainEntry]]:
-        """Return the audit entries about pauses that name a call, by call id."""
-        found: dict[str, list[ChainEntry]] = {}
+    def _count(self, lines: _Lines, each: _Recording) -> None:
+        """Add one recording to the evidence of each promise."""
+        lines.recorded.add("recordings", 1)
+        for gap in each.gaps_of(GapReason.FAULT):
+            lines.recorded.add("fault_us", gap.length_us)
+            finding = PromiseFinding("fault", each.row.call_id, gap.length_us, gap.trigger)
+            lines.recorded.breaks("faults", 1, finding)
+        self._add_pauses(lines.payments, each)
+        _add_captured_cards(lines.payments, each)
+        _add_transfers(lines.transfers, each)
+        lines.intact.add("verified", 1)
+        lines.intact.add("disposed", each.verdict.disposal is not None)
+        if each.verdict.problems:
+            text = "; ".join(each.verdict.problems)
+            finding = PromiseFinding("changed", each.row.call_id, text=text)
+            lines.intact.breaks("changed_recordings", 1, finding)
+
+    async def _pauses(self, since: float, until: float) -> dict[str, list[int]]:
+        """Return the times in µs since 1970 of the pauses in the audit, by the call's id."""
+        found: dict[str, list[int]] = {}
         before: int | None = None
         while True:
             sought = AuditFilter(PAUSED, since=since, until=until)
             page = await self._audit.search(sought, before, _PAGE)
             for entry in page:
-                found.setdefault(str(entry.facts.get("call_id", "")), []).append(entry)
+                found.setdefault(str(entry.facts.get("call_id", "")), []).append(entry.at_us)
             if len(page) < _PAGE:
                 return found
             before = page[-1].seq
 
     async def _recordings(
-        self, since: float, until: float, pauses: dict[str, list[ChainEntry]]
+        self, since: float, until: float, pauses: dict[str, list[int]]
     ) -> AsyncIterator[_Recording]:
         after: Cursor | None = None
         while True:
@@ -233,7 +291,9 @@ class PromiseChecker:
 
     def _verified(self, row: RecordingSummary) -> tuple[Manifest | None, RecordingVerdict]:
         """Return a recording's manifest, None if it is not valid, and the verdict on its files."""
-        # The row's folder may have been changed; the files of a call are in its day's folder.
+        # Another program may have written anything into the row.
+        if not is_call_id(row.call_id):
+            return None, RecordingVerdict(row.call_id, (disagreement("call id"),))
         folder = self._archive.folder / day_folder(row.call_id)
         verdict = check_when_stable(
             partial(verify_recording, folder, row.call_id, officer_keys=self._officer_keys),
@@ -269,26 +329,18 @@ class PromiseChecker:
         ]
         return len(inside), problems
 
-    def _payments(self, recordings: Iterable[_Recording]) -> PromiseResult:
-        names = ("pauses", "paused_us", "longest_pause_us", "pauses_over_reminder")
-        more = ("pauses_over_alarm", "pauses_to_the_end", "pause_requests", "pauses_ignored")
-        last = ("recorded_in_pause_us", "captured_cards", "captured_cards_open")
-        line = _Line(dict.fromkeys((*names, *more, *last), 0))
-        for each in recordings:
-            pauses = each.gaps_of(GapReason.PAYMENT)
-            for gap in pauses:
-                self._add_pause(line, gap, each.talk_us)
-            over = each.recorded_in(pauses)
-            if over:
-                finding = PromiseFinding("recorded_in_pause", each.row.call_id, over)
-                line.breaks("recorded_in_pause_us", over, finding)
-            line.add("pause_requests", len(each.pauses))
-            for at_us in _ignored(each):
-                finding = PromiseFinding("pause_ignored", each.row.call_id, at_us)
-                line.breaks("pauses_ignored", 1, finding)
-            _add_captured_cards(line, each)
-        has_evidence = line.evidence["pauses"] or line.evidence["pause_requests"]
-        return line.result("payments", has_evidence=has_evidence)
+    def _add_pauses(self, line: _Line, each: _Recording) -> None:
+        pauses = each.gaps_of(GapReason.PAYMENT)
+        for gap in pauses:
+            self._add_pause(line, gap, each.talk_us)
+        over = each.recorded_in(pauses)
+        if over:
+            finding = PromiseFinding("recorded_in_pause", each.row.call_id, over)
+            line.breaks("recorded_in_pause_us", over, finding)
+        line.add("pause_requests", len(each.pauses_us))
+        for at_us in _ignored(each):
+            finding = PromiseFinding("pause_ignored", each.row.call_id, at_us)
+            line.breaks("pauses_ignored", 1, finding)
 
     def _add_pause(self, line: _Line, gap: Gap, talk_us: int) -> None:
         evidence, length = line.evidence, gap.length_us
@@ -296,7 +348,7 @@ class PromiseChecker:
         line.add(f"pauses_{gap.trigger if gap.trigger in _PAUSES else 'other'}", 1)
         line.add("paused_us", length)
         evidence["longest_pause_us"] = max(evidence["longest_pause_us"], length)
-        # A call that is at a payment line stays there, and nobody can have forgotten to resume it.
+        # A call at a payment line is paused until it returns: no person can forget to resume it.
         if gap.trigger in _TRANSFERS:
             return
         line.add("pauses_over_reminder", length >= self._reminder_us)
@@ -304,90 +356,45 @@ class PromiseChecker:
         line.add("pauses_to_the_end", gap.to_us >= talk_us)
 
 
-def _recorded(coverage: CoverageResult, recordings: Collection[_Recording]) -> PromiseResult:
-    line = _Line(
-        {
-            "calls": coverage.calls,
-            "in_progress": coverage.in_progress,
-            "recordings": len(recordings),
-            "talk_us": coverage.talk_us,
-            "recorded_us": coverage.recorded_us,
-            "gap_us": coverage.gap_us,
-            "unexplained_us": coverage.unexplained_us,
-            **dict.fromkeys(("missing", "faults", "fault_us"), 0),
-        }
-    )
-    known = {each.row.call_id for each in recordings}
+def _add_coverage(
+    lines: _Lines, coverage: CoverageResult, known: AbstractSet[str], ids: CallIds
+) -> None:
+    """Add the findings of the coverage check.
+
+    `known` has the call ids of the recordings in the index, and `ids` the range of the call ids of
+    the period.
+    """
     for call in coverage.faulty_calls:
+        text = "; ".join(call.problems)
         if call.unexplained_us and call.call_id in known:
             finding = PromiseFinding("unexplained", call.call_id, call.unexplained_us)
-            line.findings.append(finding)
+            lines.recorded.findings.append(finding)
         elif call.call_id not in known and (call.talk_us or not call.index_changed):
-            text = "; ".join(call.problems)
-            line.breaks("missing", 1, PromiseFinding("missing", call.call_id, call.talk_us, text))
-    for each in recordings:
-        for gap in each.gaps_of(GapReason.FAULT):
-            line.add("fault_us", gap.length_us)
-            finding = PromiseFinding("fault", each.row.call_id, gap.length_us, gap.trigger)
-            line.breaks("faults", 1, finding)
-    return line.result("recorded", has_evidence=coverage.calls)
-
-
-def _transfers(recordings: Iterable[_Recording]) -> PromiseResult:
-    line = _Line(dict.fromkeys(("transfers", "transferred_us", "recorded_after_us"), 0))
-    for each in recordings:
-        gaps = each.gaps_of(GapReason.TRANSFER)
-        for gap in gaps:
-            line.add("transfers", 1)
-            line.add(f"transfers_{gap.trigger if gap.trigger in _TRANSFERS else 'other'}", 1)
-            line.add("transferred_us", gap.length_us)
-        segments = () if each.manifest is None else each.manifest.segments
-        outside = [s for s in segments if s.destination != DestinationClass.CENTRE]
-        after = each.recorded_in(gaps) + sum(segment.length_us for segment in outside)
-        if after:
-            finding = PromiseFinding("recorded_after", each.row.call_id, after)
-            line.breaks("recorded_after_us", after, finding)
-    return line.result("transfers", has_evidence=line.evidence["transfers"])
-
-
-def _intact(
-    coverage: CoverageResult,
-    recordings: Collection[_Recording],
-    chain: tuple[int, Sequence[PromiseFinding]],
-) -> PromiseResult:
-    """Judge whether the recordings of the period are there and unchanged.
-
-    `chain` has the number of the period's audit entries, and the problems in them.
-    """
-    entries, problems = chain
-    known = {each.row.call_id for each in recordings}
-    line = _Line(
-        {
-            "verified": len(recordings),
-            "disposed": sum(each.verdict.disposal is not None for each in recordings),
-            **dict.fromkeys(("changed_recordings", "changed_rows", "orphans"), 0),
-            "not_committed": coverage.not_committed,
-            "audit_entries": entries,
-            "audit_problems": len(problems),
-        }
-    )
-    for each in recordings:
-        if each.verdict.problems:
-            text = "; ".join(each.verdict.problems)
-            finding = PromiseFinding("changed", each.row.call_id, text=text)
-            line.breaks("changed_recordings", 1, finding)
-    for call in coverage.faulty_calls:
+            finding = PromiseFinding("missing", call.call_id, call.talk_us, text)
+            lines.recorded.breaks("missing", 1, finding)
         # The problems of a call without a recording are those of the first promise.
         if call.index_changed or (call.problems and call.call_id in known):
-            text = "; ".join(call.problems)
             finding = PromiseFinding("changed_row", call.call_id, text=text)
-            line.breaks("changed_rows", 1, finding)
+            lines.intact.breaks("changed_rows", 1, finding)
     for orphan in coverage.orphans:
-        if orphan.call_id in known:
+        # A call whose spool is not sealed is missing, which breaks the first promise.
+        if orphan.kind != "spool not sealed" and ids.first <= orphan.call_id < ids.last:
             finding = PromiseFinding("orphan", orphan.call_id, text=orphan.text)
-            line.breaks("orphans", 1, finding)
-    line.findings += problems
-    return line.result("intact", has_evidence=recordings)
+            lines.intact.breaks("orphans", 1, finding)
+
+
+def _add_transfers(line: _Line, each: _Recording) -> None:
+    gaps = each.gaps_of(GapReason.TRANSFER)
+    for gap in gaps:
+        line.add("transfers", 1)
+        line.add(f"transfers_{gap.trigger if gap.trigger in _TRANSFERS else 'other'}", 1)
+        line.add("transferred_us", gap.length_us)
+    segments = () if each.manifest is None else each.manifest.segments
+    outside = [s for s in segments if s.destination != DestinationClass.CENTRE]
+    after = each.recorded_in(gaps) + sum(segment.length_us for segment in outside)
+    if after:
+        finding = PromiseFinding("recorded_after", each.row.call_id, after)
+        line.breaks("recorded_after_us", after, finding)
 
 
 def _add_captured_cards(line: _Line, each: _Recording) -> None:
@@ -414,10 +421,9 @@ def _ignored(each: _Recording) -> list[int]:
     gaps = [gap for gap in each.gaps if gap.reason != GapReason.CAPTURED_CARD]
     shut = [(wall.at(g.from_us) - SPACING_US, wall.at(g.to_us) + SPACING_US) for g in gaps]
     return [
-        entry.at_us
-        for entry in each.pauses
-        if first <= entry.at_us <= last
-        and not any(start <= entry.at_us <= end for start, end in shut)
+        at_us
+        for at_us in each.pauses_us
+        if first <= at_us <= last and not any(start <= at_us <= end for start, end in shut)
     ]
 
 

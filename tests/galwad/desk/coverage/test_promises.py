@@ -330,6 +330,39 @@ async def test_a_changed_number_in_the_index_breaks_the_promise_of_the_record_on
     assert "number" in finding["text"]
 
 
+async def test_a_row_with_a_path_as_its_call_id_is_named_and_no_file_is_read_for_it(day):
+    call_id = await day.call()
+    await day.sql(
+        "UPDATE recordings SET call_id = '../../../etc/shadow' WHERE call_id = ?", call_id
+    )
+    status, broken, promises = await day.check()
+    assert status == 1
+    assert "intact" in broken
+    named = [each for each in promises["intact"]["findings"] if "shadow" in each["call_id"]]
+    assert any("its call id" in each["text"] for each in named)
+
+
+async def test_a_deleted_ledger_entry_breaks_the_promise_of_the_record_only(day):
+    call_id = await day.call()
+    await day.sql("DELETE FROM answered_calls")
+    status, broken, promises = await day.check()
+    assert (status, broken) == (1, ["intact"])
+    (finding,) = promises["intact"]["findings"]
+    assert (finding["kind"], finding["call_id"]) == ("changed_row", call_id)
+
+
+async def test_a_deleted_row_breaks_the_first_promise_and_that_of_the_record(day):
+    """The ledger has the call, and the archive has files that no row names."""
+    await day.call()
+    await day.sql("DELETE FROM recordings")
+    # A younger file or audit entry may be of a recording that is not indexed yet.
+    day.running.desk.coverage._clock = lambda: time.time() + 3600
+    status, broken, promises = await day.check()
+    assert (status, broken) == (1, ["recorded", "intact"])
+    assert {each["kind"] for each in promises["intact"]["findings"]} == {"changed_row", "orphan"}
+    assert promises["recorded"]["evidence"]["missing"] == 1
+
+
 @pytest.mark.parametrize(
     "sabotage",
     [
