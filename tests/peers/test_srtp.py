@@ -268,6 +268,10 @@ def test_an_srtp_call_of_baresip_continues_with_new_keys_after_a_crash(start, ma
     service.processes.pop("switch").end(signal.SIGKILL)
     service.start("switch")
     call_id = service.log.wait("call.resumed")["call_id"]
+    with service.sign_in() as page:  # media is relayed earlier than it is recorded again
+        wait_until(
+            lambda: [p["recording"] for p in page.get("/api/v1/calls").json()] == ["recording"]
+        )
     heard = len(mouth.heard)
     after = wait_until(lambda: whole(mouth.heard[heard:]), what="speech")
     said = speech(1, 78)
