@@ -34,7 +34,7 @@ from recording.policy import (
     ShutCauses,
     Trigger,
 )
-from recording.spool.gate import FAILURES, RecordingGate, Tap
+from recording.spool.gate import FAILURES, RecordingGate, SavedLateness, Tap
 from recording.spool.intervals import TICK_S
 from recording.spool.records import Clock, Field
 from recording.spool.send_times import Octets
@@ -282,14 +282,29 @@ class Recorder:
         """
         return self._policy.shut_causes
 
-    def restored(self, causes: ShutCauses, advisor: str, extension: str, since_us: int = 0) -> None:
+    @property
+    def lateness(self) -> SavedLateness:
+        """The state of the gate by which the next process recognises late packets of a pause."""
+        return self.gate.saved()
+
+    def restored(
+        self,
+        causes: ShutCauses,
+        advisor: str,
+        extension: str,
+        since_us: int = 0,
+        lateness: SavedLateness | None = None,
+    ) -> None:
         """Continue the recording of an answered call after a restart of the process.
 
         `causes` are the causes that the earlier process saved; if there are any, the gate stays
         shut. `advisor` and `extension` are as in `answered`. `since_us` is the time from the call's
-        answer until now, in microseconds.
+        answer until now, in microseconds. `lateness` is the state of the earlier process's gate;
+        None if it is not known.
         """
         at = self._now()
+        if lateness is not None:
+            self.gate.restore(lateness, at)
         who: dict[str, Field] = {"advisor": advisor, "extension": extension}
         self._put_event("answered", {**who, "since_us": since_us}, at)
         for holder, cause in causes.pauses:

@@ -250,6 +250,7 @@ class SwitchCall:
             *(caller, advisor, party, answered.shut_causes),
             lives=answered.lives,
             answered=answered.answered_at,
+            lateness=answered.lateness,
             now=now,
         )
         self._take_pauses(checkpoint.early_pauses)
@@ -275,6 +276,7 @@ class SwitchCall:
                 shut_causes=self.recording.shut_causes,
                 lives=self.recording.lives,
                 answered_at=self._answered_at,
+                lateness=self.recording.lateness,
             )
         return Checkpoint(
             admission=self.admission,
@@ -293,7 +295,7 @@ class SwitchCall:
         self.log.debug("call.phase", before=self._phase.value, phase=phase.value)
         self._phase = phase
 
-    def _save_checkpoint(self) -> None:
+    def save_checkpoint(self) -> None:
         """Save the checkpoint, so that the next switch process can continue the call.
 
         The checkpoint of a new state must be saved before the desk receives this state. If the call
@@ -373,7 +375,7 @@ class SwitchCall:
         self._faulty = self.recording.faulty
         self._unsent = True
         if not self._in_settle:
-            self._save_checkpoint()
+            self.save_checkpoint()
             self._send_state()
 
     @property
@@ -412,7 +414,7 @@ class SwitchCall:
         if due is not None:
             delay = max(0.0, due - now.mono)
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
-        self._save_checkpoint()
+        self.save_checkpoint()
         self._send_state()
         self._context.flush()
 

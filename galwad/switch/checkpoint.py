@@ -20,6 +20,7 @@ import msgspec
 from galwad.messages import CallerFacts, Party
 from galwad.switch.admission import Admission
 from recording.policy import DestinationClass, ShutCauses, Trigger
+from recording.spool.gate import SavedLateness
 from telephony.b2bua import TargetCheckpoint
 
 
@@ -74,6 +75,11 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     """
     answered_at: float = msgspec.field(name="answered", default=0.0)
     """The time of the answer in seconds, on the monotonic clock of this boot; 0 if not known."""
+    lateness: SavedLateness | None = None
+    """The state by which late packets of a pause are recognised; None if there is none.
+
+    It is that of the latest change of the call. A pause is such a change.
+    """
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):

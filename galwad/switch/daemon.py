@@ -174,6 +174,7 @@ class Switch:
         # next process can continue the calls.
         for call in self.calls.values():
             call.recording.tick()
+            call.save_checkpoint()
         self._transport.close()
         self._phones.save(read_clocks().mono)
         self._links.outbox.close()

@@ -33,6 +33,7 @@ class NoRecorder:
 
     shut_causes: Final = ShutCauses()
     writer: Final = None
+    lateness: Final = None
     tap: Final = None
     storage: Final = NoStorage()
 

@@ -18,6 +18,7 @@ from galwad.switch.spools import CallSpools, SpoolFactory
 from recording.policy import DestinationClass, RecordingState, ShutCauses, Trigger
 from recording.recorder import Recorder, RecordingStatus
 from recording.spool import Clock, Field
+from recording.spool.gate import SavedLateness
 from telephony.aio.relay import Relay
 from telephony.b2bua.events import MediaNegotiated
 
@@ -115,6 +116,14 @@ class CallRecording:
         """
         return self._recorder.shut_causes
 
+    @property
+    def lateness(self) -> SavedLateness | None:
+        """The state by which late packets of a pause are recognised; None without a recorder.
+
+        It is saved in the checkpoint, like `shut_causes`.
+        """
+        return self._recorder.lateness
+
     def answered(self, caller_leg: str, advisor_leg: str, party: Party, now: Now) -> None:
         """Open the first spool, and record the audio of the two legs from the answer on.
 
@@ -140,6 +149,7 @@ class CallRecording:
         *,
         lives: int,
         answered: float,
+        lateness: SavedLateness | None,
         now: Now,
     ) -> None:
         """Continue a call that was answered before a restart, in a new spool.
@@ -147,6 +157,7 @@ class CallRecording:
         `standing` are the causes that kept the gate shut before the restart. `lives` is the life
         number of the call's most recent spool, and the new spool gets a higher number. `answered`
         is the time of the answer on the monotonic clock, in seconds; 0 if this time is not known.
+        `lateness` is the state that was saved before the restart; None if there is none.
         """
         self._spools.lives = lives
         if self._facts is None:
@@ -154,7 +165,7 @@ class CallRecording:
         recorder = self._begin(self._facts, now)
         self._legs.connect(recorder, caller_leg, advisor_leg)
         since_us = round((now.mono - answered) * 1e6) if answered else 0
-        recorder.restored(standing, party.user, party.extension, since_us)
+        recorder.restored(standing, party.user, party.extension, since_us, lateness)
         self._start(recorder)
 
     def _begin(self, facts: Mapping[str, Field], started: Clock) -> Recorder:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from recording.errors import RecordingError
-from recording.spool.send_times import MOST_LATE_US, Octets, SendTimes
+from recording.spool.send_times import MOST_LATE_US, Octets, SavedSendTimes, SendTimes
 from recording.spool.writer import SpoolWriter
 
 FAILURES = (RecordingError, OSError)
@@ -23,6 +23,20 @@ _NEVER_US = 1 << 62
 _SEQUENCE_LOW_BYTE = 3
 _SAMPLE = 7
 """One of eight packets of each stream is noted in `SendTimes`: by its RTP sequence number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedLateness:
+    """The state by which the next process recognises late packets of a payment or transfer.
+
+    Times are µs on the monotonic clock, so they are valid until the machine is rebooted.
+    """
+
+    sent_after_us: int
+    """The end of the latest payment or transfer."""
+    checked_until_us: int
+    """Packets that arrive before this time may be late packets from before `sent_after_us`."""
+    send_times: SavedSendTimes
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +71,8 @@ class RecordingGate:
     """Packets that arrived at or after this time are dropped; 0 while the gate is shut."""
     _open_from_us: int = 0
     """The time at which the gate opened most recently. Packets from before it are dropped."""
+    _sent_after_us: int = 0
+    """The end of the latest payment or transfer. Packets that were sent before it are dropped."""
     _is_confidential: bool = False
     """True if there was a payment or a transfer since the gate was open."""
 
@@ -84,9 +100,11 @@ class RecordingGate:
 
     def open(self, from_us: int) -> None:
         """Store packets that arrive at or after `from_us` (µs since the spool's start)."""
-        self._open_from_us = self._checked_until_us = from_us
+        self._open_from_us = from_us
+        self._checked_until_us = max(self._checked_until_us, from_us)
         if self._is_confidential:
-            self._checked_until_us += max(MOST_LATE_US, self.quarantine_us)
+            self._sent_after_us = from_us
+            self._checked_until_us = from_us + max(MOST_LATE_US, self.quarantine_us)
         self._is_confidential = False
         self._until_us = _NEVER_US
 
@@ -94,6 +112,29 @@ class RecordingGate:
         """Undo `stop_at`, because the gate need not be shut after all."""
         if self._until_us:
             self._until_us = _NEVER_US
+
+    def saved(self) -> SavedLateness:
+        """Return the state with which the next process recognises late packets."""
+        start_us = self._start_us
+        return SavedLateness(
+            sent_after_us=self._sent_after_us + start_us,
+            checked_until_us=self._checked_until_us + start_us,
+            send_times=self.send_times.saved(start_us),
+        )
+
+    def restore(self, saved: SavedLateness, at_us: int) -> None:
+        """Continue at the time `at_us` (µs since the spool's start) with an earlier state.
+
+        Call this before the gate opens for the first time.
+        """
+        start_us = self._start_us
+        self._sent_after_us = saved.sent_after_us - start_us
+        self._checked_until_us = saved.checked_until_us - start_us
+        self.send_times.restore(saved.send_times, start_us, at_us)
+
+    @property
+    def _start_us(self) -> int:
+        return round(self.started * 1_000_000)
 
     def store(self, track: int, data: Octets, arrival_mono: float, withheld: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
         """Store a packet, or drop it if it may not be stored.
@@ -144,5 +185,5 @@ class RecordingGate:
             return False
         if withheld:
             return True
-        end_us = self._open_from_us
+        end_us = self._sent_after_us
         return self.send_times.is_after(track, data, at_us, end_us, end_us + self.quarantine_us)

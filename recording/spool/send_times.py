@@ -22,6 +22,9 @@ network's delay of the report does not matter.
 
 The sender's clock can be faster than ours. If no packet has proven the anchor for a while, because
 all were late, the largest possible difference of the clocks is allowed for.
+
+If the process ends during a call, the next process continues with the anchors that were saved.
+They remain valid, because they are saved when media may no longer be stored, or later.
 """
 
 from __future__ import annotations
@@ -79,6 +82,39 @@ _FEWEST = 3
 _MOST_STREAMS = 8
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedStream:
+    """The anchor of one stream, for the next process. The fields are those of `_Stream`.
+
+    Times are µs on the monotonic clock, so they are valid until the machine is rebooted.
+    """
+
+    track: int
+    ssrc: int
+    rate: int
+    timestamp: int
+    at_us: int
+    heard_us: int
+    proven_us: int
+    uncertain_us: int | None
+    is_doubted: bool
+    packet_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedSendTimes:
+    """The state of a `SendTimes`, for the next process. Times are as in `SavedStream`."""
+
+    streams: tuple[SavedStream, ...]
+    latest: tuple[tuple[int, int, int | None], ...]
+    """For each track: the track, the arrival of its latest packet, and the packet's largest delay.
+
+    The largest delay is None if no limit is known.
+    """
+    attached: tuple[tuple[int, int], ...]
+    """Each track to which another leg was attached, and the time of the latest such change."""
+
+
 @dataclass(slots=True)
 class _Stream:
     """The anchor of one stream.
@@ -102,8 +138,8 @@ class _Stream:
     window_ends_us: int = 0
     is_doubted: bool = False
     """True if the timestamps may have been interrupted since the anchor was fitted."""
-    late_us: int = 0
-    """The delay of the latest packet in µs."""
+    late_us: int | None = 0
+    """The delay of the latest packet in µs; None if it is not known, after a restart."""
     sequence: int = -1
     last_timestamp: int = 0
     packet_us: int = _USUAL_PACKET_US
@@ -155,12 +191,13 @@ class SendTimes:
     def set_rates(self, track: int, rates: Mapping[int, int]) -> None:
         """Set the RTP clock rate in Hz of each payload type of a track.
 
-        The anchors of the track's streams are then doubted. Many phones interrupt their timestamps
-        when the media of a call is negotiated again.
+        If the track had rates before, the anchors of its streams are then doubted. Many phones
+        interrupt their timestamps when the media of a call is negotiated again.
         """
+        is_known = track in self._rates
         self._rates[track] = rates
         for key, stream in self._streams.items():
-            if key[0] == track:
+            if is_known and key[0] == track:
                 stream.is_doubted = True
 
     def attach(self, track: int, at_us: int) -> None:
@@ -170,6 +207,58 @@ class SendTimes:
         self._clocks.pop(track, None)
         for key in [key for key in self._streams if key[0] == track]:
             del self._streams[key]
+
+    def saved(self, start_us: int) -> SavedSendTimes:
+        """Return the present state. `start_us` is the spool's start on the monotonic clock."""
+        return SavedSendTimes(
+            streams=tuple(
+                SavedStream(
+                    track=track,
+                    ssrc=ssrc,
+                    rate=stream.rate,
+                    timestamp=stream.timestamp,
+                    at_us=stream.at_us + start_us,
+                    heard_us=stream.heard_us + start_us,
+                    proven_us=stream.proven_us + start_us,
+                    uncertain_us=stream.uncertain_us,
+                    is_doubted=stream.is_doubted,
+                    packet_us=stream.packet_us,
+                )
+                for (track, ssrc), stream in self._streams.items()
+            ),
+            latest=tuple(
+                (track, at_us + start_us, delay_us)
+                for track, (at_us, delay_us) in self._latest.items()
+            ),
+            attached=tuple((track, at + start_us) for track, at in self._attached_us.items()),
+        )
+
+    def restore(self, saved: SavedSendTimes, start_us: int, at_us: int) -> None:
+        """Continue at the time `at_us` with the state of an earlier process.
+
+        `start_us` is this spool's start on the monotonic clock. The present streams are forgotten.
+
+        The delay of a stream can have grown step by step while no process ran. So the first packet
+        of the stream is not doubted, however late it is.
+        """
+        self._streams = {
+            (each.track, each.ssrc): _Stream(
+                rate=each.rate,
+                timestamp=each.timestamp,
+                at_us=each.at_us - start_us,
+                heard_us=each.heard_us - start_us,
+                proven_us=each.proven_us - start_us,
+                uncertain_us=each.uncertain_us,
+                window_ends_us=at_us + _WINDOW_US,
+                is_doubted=each.is_doubted,
+                late_us=None,
+                packet_us=each.packet_us,
+            )
+            for each in saved.streams
+            if each.rate > 0
+        }
+        self._latest = {track: (at - start_us, delay) for track, at, delay in saved.latest}
+        self._attached_us = {track: at - start_us for track, at in saved.attached}
 
     def note_stored(self, track: int, data: Octets, at_us: int) -> None:
         """Fit the anchor of a packet's stream to the packet, which was stored.
@@ -297,7 +386,7 @@ class SendTimes:
             late_us = 0
         if late_us <= _PROOF_US:
             stream.proven_us = at_us
-        if late_us - stream.late_us >= _STEP_US:
+        if stream.late_us is not None and late_us - stream.late_us >= _STEP_US:
             stream.is_doubted = True
         stream.late_us = late_us
         if sequence == (stream.sequence + 1) & 0xFFFF:

@@ -115,14 +115,11 @@ class Stadium:
 
 @pytest.fixture
 def stadium(start, ended):
-    # After a restart in a pause, the clocks of the streams are not known. The quarantine would then
-    # hide what the restart itself loses.
-    no_quarantine = "erase_back = 0\nquarantine = 0"
     service = start(
         *("switch", "desk", "finaliser"),
         users=True,
         max_calls=CALLS + 10,
-        erase_back=no_quarantine,
+        erase_back="erase_back = 0",
     )
     stadium = Stadium(service, ended)
     ended(stadium.crowd)

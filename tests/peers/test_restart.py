@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import threading
 
 import pytest
 
@@ -89,7 +90,6 @@ def test_a_pause_survives_a_restart_until_its_holder_releases_it(service, place_
         "durable": True,
         "calls": [call.call_id],
     }
-    call.caller.say(speech(3.5, 80), call.from_caller)  # the quarantine after a restart in a pause
     call.caller.say(after, call.from_caller)
     call.hang_up()
     recording = Recording(service, call.call_id)
@@ -100,6 +100,31 @@ def test_a_pause_survives_a_restart_until_its_holder_releases_it(service, place_
     assert find(recording.caller, secret)[1] < 0.3
     assert find(recording.caller, more)[1] < 0.3
     assert find(recording.caller, after)[1] > 0.95
+
+
+def test_packets_of_a_pause_that_arrive_after_it_are_not_stored_after_a_restart_in_it(
+    service, place_call
+):
+    """The network becomes 1.5 s slower in the pause, so half of the secret arrives after it."""
+    call = place_call()
+    before, secret, after = speech(2, 86), speech(3, 87), speech(1.5, 88)
+    call.caller.say(before, call.from_caller)
+    call.advisor.wait_heard(call.caller.sent)
+    payment(service, call.call_id, "PUT")
+    restart(service)
+    wait_shown(service, call.call_id, "paused")
+    spoken = threading.Timer(3.05, payment, (service, call.call_id, "DELETE"))
+    spoken.start()
+    call.caller.say(secret, call.from_caller, late_s=1.5)
+    spoken.join()
+    call.caller.say(after, call.from_caller)
+    call.hang_up()
+    recording = Recording(service, call.call_id)
+    assert find(recording.caller, before)[1] > 0.95
+    for part in (secret, secret[: len(secret) // 2], secret[len(secret) // 2 :]):
+        assert find(recording.caller, part)[1] < 0.3
+    assert find(recording.caller, after)[1] > 0.95
+    assert recording.adds_up()
 
 
 def test_a_ringing_call_and_its_early_pause_survive_a_restart(service, talker, ended):

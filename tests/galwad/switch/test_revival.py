@@ -5,6 +5,7 @@ Covers `galwad/switch/call.py` and `galwad/switch/clocks.py`.
 
 import json
 import re
+import struct
 import time
 from pathlib import Path
 
@@ -40,6 +41,32 @@ async def test_a_pause_survives_two_restarts_and_its_holder_can_end_it(centre, t
         await call.pauses.resume(each, "user:sian")
         states.append(call.recording.state)
     assert states == [RecordingState.PAUSED, RecordingState.RECORDING]
+
+
+def packet(number):
+    """Return the packet that a phone sends `number` times 20 ms after its first packet."""
+    fields = 0x80, 0, number & 0xFFFF, number * 160 & 0xFFFFFFFF, 7
+    return struct.pack("!BBHII", *fields) + bytes(160)
+
+
+async def test_packets_after_a_pause_are_stored_and_late_ones_not_after_a_restart(centre, talk):
+    """The clock of the caller's stream is known from before the pause."""
+    began = time.monotonic()
+    for number in range(100):
+        talk.recording._recorder.tap(0, packet(number), began + number * 0.02, False)
+    talk.recording.shut("page:sian", Trigger.PAGE, "user:sian")
+    centre.revive()
+    (call,) = centre.calls.values()
+    await call.pauses.resume("page:sian", "user:sian")
+    recorder = call.recording._recorder
+    assert recorder.gate.stored == 0
+    since = time.monotonic()
+    now = round((since - began) / 0.02)
+    late, punctual = now - 10, now + 10
+    recorder.tap(0, packet(late), since + 1.0, False)
+    assert recorder.gate.stored == 0
+    recorder.tap(0, packet(punctual), since + 0.2, False)
+    assert recorder.gate.stored == 1
 
 
 async def test_pause_holders_of_a_call_without_a_recording_survive_a_restart(
@@ -227,7 +254,7 @@ async def test_an_answered_call_in_a_file_of_an_earlier_release_is_continued(cen
     saved = json.loads((centre.settings.node.runtime / "calls" / f"{call_id}.call").read_bytes())
     before = json.loads(text)
     assert saved.keys() == before.keys() | {"caller", "callers", "consults", "kept_by"}
-    assert saved["talk"].keys() == before["talk"].keys()
+    assert saved["talk"].keys() == before["talk"].keys() | {"lateness"}
     assert saved["legs"].keys() == before["legs"].keys()
     assert saved["talk"]["target"] == before["talk"]["target"]
     assert saved["talk"]["standing"] == before["talk"]["standing"]

@@ -178,9 +178,10 @@ class Talker:
         """Return a packet as it is sent; a talker with SRTP overrides this."""
         return data
 
-    def say(self, samples, to, before_frame=None):
+    def say(self, samples, to, before_frame=None, late_s=0.0):
         """Send sound in real time, and return when (monotonic) the first packet left.
 
+        With `late_s`, each packet leaves so many seconds late, as if the network delayed it.
         The timestamps continue in the silence after earlier words, as a phone's do, unless
         it `holds_its_clock`. If the machine sent the last words late, silence follows until it
         is on time again: otherwise nothing shows when they were sent.
@@ -188,16 +189,16 @@ class Talker:
         data = ulaw(samples)
         start = self._end_silence()
         for index in range(len(samples) // FRAME):
-            _until(start + index * FRAME_S)
+            _until(start + late_s + index * FRAME_S)
             if before_frame is not None:
                 before_frame(index)
             self._send(data[index * FRAME : (index + 1) * FRAME], to)
         index = len(samples) // FRAME
-        while time.monotonic() > start + index * FRAME_S:
+        while time.monotonic() > start + late_s + index * FRAME_S:
             self._send(_SILENCE, to)
             index += 1
         self._fell_silent = start + index * FRAME_S
-        return start
+        return start + late_s
 
     def _end_silence(self):
         """Return when the next packet is due, and advance the timestamps by the silence before it.

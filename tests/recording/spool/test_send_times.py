@@ -10,12 +10,14 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.examples import examples
-from recording.spool.gate import RecordingGate
+from recording.spool.gate import RecordingGate, SavedLateness
+from recording.spool.send_times import SavedSendTimes, SavedStream
 
 PACKET_S = 0.020
 QUARANTINE_S = 3.0
@@ -44,27 +46,56 @@ class Talker:
         return self.sent
 
 
-def play(gate, packets, pauses):
+def play(gate, packets, pauses, restarts=()):
     """Give the gate all packets and pauses in order of time.
 
-    `pauses` has (start, end) of each pause in seconds. Return the sending times of the packets that
-    the gate has stored.
+    `pauses` has (start, end) of each pause in seconds, and `restarts` (end, start) of the processes
+    before and after each restart. A process saves its state at each pause and each end of a pause.
+    Return the sending times of the packets that the gate has stored.
     """
     events = [(start, 0, 0.0, b"pause") for start, _ in pauses]
     events += [(end, 0, 0.0, b"end") for _, end in pauses]
     events += [(arrived, 1, sent, data) for arrived, sent, data in packets]
+    events += [(end, 0, start, b"restart") for end, start in restarts]
     kept = []
+    starts = 0.0
+    saved = None
     for at, order, sent, data in sorted(events, key=lambda event: event[:2]):
-        if not order and data == b"pause":
+        now_us = round((at - gate.started) * 1e6)
+        if not order and data == b"restart":
+            starts, is_open = sent, gate.is_open
+            gate = restarted(gate, saved, starts)
+            if is_open:
+                gate.open(0)
+            else:
+                gate.shut(confidential=True)
+        elif not order and data == b"pause":
             gate.shut(confidential=True)
+            saved = gate.saved()
         elif not order:
-            gate.open(round(at * 1e6))
-        else:
+            gate.open(now_us)
+            saved = gate.saved()
+        elif at >= starts:
             before = gate.stored
             gate.store(0, data, at, False)
             if gate.stored > before:
                 kept.append(sent)
     return kept
+
+
+def restarted(gate, saved, at):
+    """Return the gate of the next process, which reads `saved` from a checkpoint at the time `at`.
+
+    The codecs of the call are set again when its media is restored. Times in the spool are not
+    compared here.
+    """
+    again = RecordingGate(at, gate.on_failure, gate.quarantine_us, gate.writer)
+    if saved is not None:
+        read = msgspec.json.decode(msgspec.json.encode(saved), type=SavedLateness)
+        assert read == saved
+        again.restore(read, 0)
+    again.send_times.set_rates(0, {PCMA: 8000})
+    return again
 
 
 @pytest.fixture
@@ -191,6 +222,7 @@ def test_a_leg_that_is_connected_after_the_pause_is_stored_at_once(opened_gate):
 def test_a_stream_is_doubted_once_its_media_was_negotiated_again(opened_gate):
     """Its timestamps stand still in small steps, which alone would not be suspicious."""
     gate = opened_gate()
+    gate.send_times.set_rates(0, {PCMA: 8000})
     packets = Talker(lambda sent: 0.030 + min(8.0, max(0, sent - 11) / 2)).packets(0, 60)
     kept = play(gate, [each for each in packets if each[0] < 10], [])
     gate.shut(confidential=True)
@@ -254,6 +286,109 @@ def test_no_packet_of_a_thousand_pauses_with_random_delays_is_stored(opened_gate
         kept = play(gate, packets, [(start, end)])
         assert not [sent for sent in kept if start <= sent + base_s <= end]
         assert min(sent for sent in kept if sent + base_s > end) + base_s - end < 0.1 + jitter_s
+
+
+@pytest.mark.parametrize("rise_s", [0.0, 1.0, 2.5, 6.0])
+@pytest.mark.parametrize("rises_at", [11.0, 14.5, 18.0])
+def test_a_restart_in_a_pause_stores_no_late_packet_and_costs_one_packet(
+    opened_gate, rise_s, rises_at
+):
+    """The network becomes slower step by step, before, during or after the restart."""
+
+    def delay(sent):
+        return 0.030 + min(rise_s, max(0, sent - rises_at))
+
+    packets = Talker(delay).packets(0, 40)
+    kept = play(opened_gate(), packets, [(10.0, 20.0)], [(14.0, 15.5)])
+    assert not [sent for sent in kept if 9.99 < sent - PACKET_S + 0.030 < 20.0 - 1e-6]
+    assert cost_s(kept, 20.0) < 0.060  # a packet, and the allowance for the clocks
+
+
+def test_without_a_saved_state_a_restart_in_a_pause_costs_the_quarantine(opened_gate):
+    gate = opened_gate()
+    before = Talker(lambda _: 0.030).packets(0, 12)
+    play(gate, before, [(10.0, 99.0)])
+    again = restarted(gate, None, 12.0)
+    again.shut(confidential=True)
+    again.open(8_000_000)
+    kept = play(again, Talker(lambda _: 0.030).packets(20, 40), [])
+    assert cost_s(kept, 20.0) == pytest.approx(QUARANTINE_S, abs=2 * PACKET_S)
+
+
+def test_late_packets_of_a_pause_are_not_stored_after_a_restart_that_follows_it(opened_gate):
+    packets = Talker(lambda sent: 0.030 + min(4.0, max(0, sent - 12))).packets(0, 60)
+    kept = play(opened_gate(), packets, [(10.0, 20.0)], [(20.5, 22.0)])
+    assert not [sent for sent in kept if 9.99 < sent - PACKET_S + 0.030 < 20.0 - 1e-6]
+    assert cost_s(kept, 20.0) < 0.060
+
+
+def test_late_packets_of_a_pause_are_not_stored_after_a_fault_that_follows_it(opened_gate):
+    gate = opened_gate()
+    packets = Talker(lambda sent: 0.030 + min(4.0, max(0, sent - 12))).packets(0, 60)
+    kept = play(gate, [each for each in packets if each[0] < 20.5], [(10.0, 20.0)])
+    gate.shut()
+    gate.open(21_000_000)
+    kept += play(gate, [each for each in packets if each[0] >= 21], [])
+    assert not [sent for sent in kept if 9.99 < sent - PACKET_S + 0.030 < 20.0 - 1e-6]
+
+
+def test_a_new_leg_is_quarantined_if_it_was_connected_before_the_end_of_the_pause(opened_gate):
+    """The switch has restarted after the end of the pause."""
+    gate = opened_gate()
+    gate.shut(confidential=True)
+    gate.send_times.attach(0, 19_000_000)
+    gate.open(20_000_000)
+    again = restarted(gate, gate.saved(), 21.0)
+    again.open(0)
+    kept = play(again, Talker(lambda _: 1.5, ssrc=9).packets(19.1, 40), [])
+    assert min(kept) == pytest.approx(20.0 + QUARANTINE_S - 1.5, abs=2 * PACKET_S)
+
+
+def test_no_packet_of_a_thousand_pauses_with_restarts_and_random_delays_is_stored(opened_gate):
+    chance = random.Random(20261128)
+    for _ in range(examples(1000)):
+        base_s, jitter_s = chance.uniform(0.005, 0.300), chance.uniform(0.0, 0.060)
+        rise_s, ppm = chance.uniform(0.0, QUARANTINE_S - 0.1), chance.uniform(-300, 300)
+        start = chance.uniform(8.0, 9.0)
+        end = start + chance.uniform(1.0, 12.0)
+        risen_at = chance.uniform(start, end)
+        killed = chance.uniform(start, end)
+        starts = killed + chance.uniform(0.1, 3.0)
+        end = max(end, starts)
+
+        def delay(sent, base_s=base_s, jitter_s=jitter_s, rise_s=rise_s, risen_at=risen_at):
+            return base_s + chance.random() * jitter_s + (rise_s if sent > risen_at else 0.0)
+
+        packets = Talker(delay, ppm=ppm).packets(0, end + 12)
+        kept = play(opened_gate(), packets, [(start, end)], [(killed, starts)])
+        assert not [sent for sent in kept if start <= sent + base_s <= end]
+        assert min(sent for sent in kept if sent + base_s > end) + base_s - end < 0.1 + jitter_s
+
+
+_COUNTS = st.integers(-(1 << 62), 1 << 62)
+_STREAMS = st.builds(
+    SavedStream,
+    **dict.fromkeys(["rate", "at_us", "heard_us", "proven_us", "timestamp", "packet_us"], _COUNTS),
+    track=st.integers(0, 1),
+    ssrc=st.just(0),
+    uncertain_us=st.none() | _COUNTS,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    streams=st.lists(_STREAMS, max_size=10),
+    latest=st.lists(st.tuples(st.integers(0, 1), _COUNTS, st.none() | _COUNTS), max_size=3),
+    datagrams=st.lists(st.binary(max_size=40), max_size=30),
+)
+def test_arbitrary_saved_values_raise_nothing(opened_gate, streams, latest, datagrams):
+    gate = opened_gate()
+    times = SavedSendTimes(streams=tuple(streams), latest=tuple(latest), attached=())
+    gate.restore(SavedLateness(sent_after_us=0, checked_until_us=0, send_times=times), 0)
+    gate.shut(confidential=True)
+    gate.open(0)
+    for number, data in enumerate(datagrams):
+        gate.store(number % 2, data.ljust(12, b"\0"), number * 0.1, False)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
