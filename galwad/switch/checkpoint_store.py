@@ -2,6 +2,7 @@
 
 Each call has one small file in the runtime folder (in memory, not on disk) that contains a
 `Checkpoint`. The file is replaced whenever the checkpoint changes, and removed when the call ends.
+What a reboot must not destroy is in `lasting_dialogs.py`.
 
 If the folder is full, a changed checkpoint cannot be saved. The call's file is then out of date:
 for example, it may say that the gate is open although the gate is now shut. Therefore the first
@@ -21,6 +22,7 @@ import msgspec
 import structlog
 
 from galwad.switch.checkpoint import Checkpoint, values_in
+from galwad.switch.lasting_dialogs import LastingDialogs
 from recording.files.atomic import replace_unsynced
 
 _SPOILT = b"!"
@@ -39,8 +41,14 @@ class UnreadableCheckpoint:
 class CheckpointStore:
     """The checkpoint files of the live calls."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lasting: LastingDialogs | None = None) -> None:
+        """Create the folder if it does not exist.
+
+        `lasting` also receives each checkpoint, and the end of each call; None if nothing of a call
+        is stored on the disk.
+        """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.lasting = lasting
         self._folder = folder
         self._last: dict[str, bytes] = {}
 
@@ -53,6 +61,8 @@ class CheckpointStore:
         data = msgspec.json.encode(checkpoint)
         if self._last.get(call_id) == data:
             return
+        if self.lasting is not None:
+            self.lasting.keep(call_id, checkpoint)
         path = self._folder / f"{call_id}.call"
         try:
             replace_unsynced(path, data)
@@ -67,6 +77,8 @@ class CheckpointStore:
     def remove(self, call_id: str) -> None:
         """Remove the checkpoint file of a call that has ended."""
         self._last.pop(call_id, None)
+        if self.lasting is not None:
+            self.lasting.remove(call_id)
         (self._folder / f"{call_id}.call").unlink(missing_ok=True)
 
     def left_behind(self) -> Iterator[tuple[str, Checkpoint | UnreadableCheckpoint]]:

@@ -35,6 +35,7 @@ from galwad.switch.commands import DeskCommands
 from galwad.switch.context import CallContext
 from galwad.switch.dispatcher import EventDispatcher
 from galwad.switch.guard import FloodGuard
+from galwad.switch.lasting_dialogs import LastingDialogs
 from galwad.switch.link_server import LinkServer
 from galwad.switch.listening import Listening, limits_of, supported_by
 from galwad.switch.overload import OverloadControl
@@ -79,7 +80,8 @@ class Switch:
         self._idle.set()
         self._phones = Phones(settings.node.state / "switch", settings.phones, settings.sip.realm)
         self._spools = SpoolFactory(settings)
-        self._checkpoints = CheckpointStore(settings.node.runtime / "calls")
+        self._lasting = LastingDialogs(settings.node.state / "switch" / "dialogs.jsonl")
+        self._checkpoints = CheckpointStore(settings.node.runtime / "calls", self._lasting)
         outbox = settings.node.state / "switch" / "ended.jsonl"
         self._links = LinkServer(DeskCommands(self.calls, self._phones), outbox)
         self._relay = Relay(
@@ -156,6 +158,7 @@ class Switch:
                 self._sweep(),
                 self._watch_loop(),
                 self._links.outbox.run(),
+                self._lasting.run(),
                 supervise.watchdog(),
             )
         ]
@@ -178,6 +181,7 @@ class Switch:
         self._transport.close()
         self._phones.save(read_clocks().mono)
         self._links.outbox.close()
+        self._lasting.close()
         self._spools.sync.stop()
         return 0
 

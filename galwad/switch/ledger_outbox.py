@@ -9,7 +9,6 @@ very few calls wait longer than `PATIENCE_S`.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ import msgspec
 import structlog
 
 from galwad.messages import CallEnded
+from galwad.switch.appended_file import append, lines_of, read_file
 from recording.files.atomic import write_atomic
 
 MAX_WAITING: Final = 20_000
@@ -52,7 +52,7 @@ class LedgerOutbox:
         self._waiting: dict[str, CallEnded] = {}
         self._unwritten: dict[str, CallEnded] = {}
         self._news = asyncio.Event()
-        data = _read(path)
+        data = read_file(path)
         self._written = len(data)
         """The size of the file in bytes."""
         for call in _calls_in(data):
@@ -100,12 +100,12 @@ class LedgerOutbox:
         fresh = tuple(self._unwritten.values())
         try:
             if not self._waiting or self._written > _MAX_FILE_BYTES:
-                whole = _lines(self._waiting.values())
+                whole = lines_of(self._waiting.values())
                 if self._written or whole:
                     await asyncio.to_thread(write_atomic, self._path, whole)
                 self._written = len(whole)
             elif fresh:
-                self._written += await asyncio.to_thread(_append, self._path, _lines(fresh))
+                self._written += await asyncio.to_thread(append, self._path, lines_of(fresh))
         except OSError as error:
             self._refused(error)
             return False
@@ -122,7 +122,7 @@ class LedgerOutbox:
         """
         try:
             if self._unwritten:
-                _append(self._path, _lines(self._unwritten.values()), sync=False)
+                append(self._path, lines_of(self._unwritten.values()), sync=False)
         except OSError as error:
             self._refused(error)
 
@@ -142,15 +142,6 @@ class LedgerOutbox:
                 self._on_dropped()
 
 
-def _lines(calls: Collection[CallEnded]) -> bytes:
-    """Return one line of JSON for each call, with a line feed before each line.
-
-    Because of the line feed, a line is readable even if a crash interrupted the writing of the line
-    before it.
-    """
-    return b"".join(b"\n" + msgspec.json.encode(call) for call in calls)
-
-
 def _calls_in(data: bytes) -> list[CallEnded]:
     found = []
     for line in data.split(b"\n"):
@@ -160,38 +151,3 @@ def _calls_in(data: bytes) -> list[CallEnded]:
             if line:
                 log.warning("outbox.line_unreadable")
     return found
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        log.error("outbox.not_read", reason=error.strerror)  # noqa: TRY400 - no traceback needed
-        return b""
-
-
-def _append(path: Path, lines: bytes, *, sync: bool = True) -> int:
-    """Append the lines to the file, and return the number of bytes written.
-
-    If an error occurs, the file is cut back to its previous length.
-
-    Raises:
-        OSError: The lines cannot be written.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-    try:
-        before = os.fstat(descriptor).st_size
-        view = memoryview(lines)
-        try:
-            while view:
-                view = view[os.write(descriptor, view) :]
-            if sync:
-                os.fsync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, before)
-            raise
-    finally:
-        os.close(descriptor)
-    return len(lines)

@@ -1,8 +1,9 @@
 """Continuation of the calls of a switch process that died.
 
 A call that was answered continues, and a call that was ringing rings again. A call that cannot be
-continued is hung up on both sides. All this happens before the first datagram is read, because a
-received request may belong to a dialog of such a call.
+continued is hung up on both sides. After a reboot of the machine, this happens to every call. All
+this happens before the first datagram is read, because a received request may belong to a dialog of
+such a call.
 """
 
 from __future__ import annotations
@@ -19,9 +20,19 @@ from galwad.switch.checkpoint_store import UnreadableCheckpoint
 from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.context import CallContext
 from galwad.switch.dispatcher import EventDispatcher
-from telephony.b2bua import bye_from_checkpoint, cancel_branches, replay_invite
+from telephony.b2bua import bye_from_checkpoint, bye_in_dialogs, cancel_branches, replay_invite
 from telephony.errors import TelephonyError
 
+MOST_AGE_S = 86_400.0
+"""The time in seconds since its answer after which a lost call gets no BYE.
+
+By then its parties have certainly hung up.
+"""
+SKIPPED_CSEQS = 100
+"""The number of CSeq numbers that a BYE leaves out in a dialog of a lost call.
+
+The requests of the last second before the reboot may not be on the disk.
+"""
 log = structlog.get_logger()
 
 
@@ -52,10 +63,39 @@ def revive(
         context.flush()
     for call in calls.values():
         call.joins.resumed()
-    if not left:
+    lost = _end_lost_calls(context, calls, read_clocks())
+    if not left and not lost:
         return None
     going_on = sum(call_id in calls for call_id, _ in left)
-    return Revived(going_on, len(left) - going_on)
+    return Revived(going_on, len(left) - going_on + lost)
+
+
+def _end_lost_calls(context: CallContext, calls: Mapping[str, SwitchCall], now: Now) -> int:
+    """Send a BYE to the parties of each call whose checkpoint is lost, usually by a reboot.
+
+    Return the number of these calls. The parties of a call that was answered too long ago get no
+    BYE. The end of each call is reported to the desk.
+    """
+    lasting = context.checkpoints.lasting
+    lost = lasting.lost(calls) if lasting is not None else ()
+    for call in lost:
+        sent = 0
+        if now.wall - call.answered_at <= MOST_AGE_S:
+            sent = bye_in_dialogs(context.endpoint, call.dialogs, now.mono, skipped=SKIPPED_CSEQS)
+        log.warning("call.cut_off_by_reboot", call_id=call.call_id, byes=sent)
+        context.checkpoints.remove(call.call_id)
+        context.links.call_ended(
+            CallEnded(
+                call.call_id,
+                now.wall,
+                call.recorded,
+                None,
+                call.answered_at,
+                for_ledger=call.recorded,
+            )
+        )
+    context.flush()
+    return len(lost)
 
 
 def _try(
@@ -93,7 +133,8 @@ def _tell_its_end(
 
     If the call was recorded, its spool is on the disk, and a recording will follow.
     """
-    since = now.wall - (now.mono - answered.answered_at) if answered.answered_at else answered.since
+    is_of_this_boot = 0 < answered.answered_at <= now.mono
+    since = now.wall - (now.mono - answered.answered_at) if is_of_this_boot else answered.since
     recorded = checkpoint.admission.recorded
     context.links.call_ended(
         CallEnded(call_id, now.wall, recorded, None, since, for_ledger=recorded)
@@ -121,6 +162,10 @@ def _take_up(
         return None
     if route is None:
         log.warning("call.route_gone", call_id=call_id)
+        return None
+    if checkpoint.answered.answered_at > now.mono:
+        # The runtime folder is on a disk, and its times are those of another boot.
+        log.warning("call.of_another_boot", call_id=call_id)
         return None
     return SwitchCall.resumed(context, checkpoint, checkpoint.answered, route, now)
 

@@ -10,7 +10,7 @@ an endpoint event belongs to.
 
 from telephony.b2bua.attempt import decline
 from telephony.b2bua.call import BackToBackCall, find_call
-from telephony.b2bua.checkpoint import TargetCheckpoint, bye_from_checkpoint
+from telephony.b2bua.checkpoint import TargetCheckpoint, bye_from_checkpoint, bye_in_dialogs
 from telephony.b2bua.core import EndCause
 from telephony.b2bua.join import JoinPlan, plan_join
 from telephony.b2bua.leg import Leg, LegState
@@ -31,6 +31,7 @@ __all__ = [
     "Target",
     "TargetCheckpoint",
     "bye_from_checkpoint",
+    "bye_in_dialogs",
     "cancel_branches",
     "decline",
     "find_call",

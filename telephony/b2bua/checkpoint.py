@@ -17,8 +17,8 @@ wrapped to 0 (RFC 3711 section 3.3.1). Instead, it offers new keys to the legs w
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 import msgspec
 
@@ -259,12 +259,34 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
     Returns:
         The number of legs on which a BYE was sent.
     """
-    sent = 0
     legs = data.get("legs") if data.get("version") == VERSION else None
-    for leg in legs if isinstance(legs, list) else ():
+    dialogs = (
+        leg.get("dialog") if isinstance(leg, dict) else None
+        for leg in (legs if isinstance(legs, list) else ())
+    )
+    return bye_in_dialogs(endpoint, dialogs, now)
+
+
+def bye_in_dialogs(
+    endpoint: Endpoint, dialogs: Iterable[object], now: float, *, skipped: int = 0
+) -> int:
+    """Send a BYE in each dialog, using only the checkpoints of the dialogs (`Dialog.checkpoint`).
+
+    If a dialog cannot be restored, no BYE is sent in this dialog. `skipped` is the number of CSeq
+    numbers to leave out, because requests may have been sent since the checkpoint was made. The
+    peer refuses a request whose CSeq is not higher than that of the request before it (RFC 3261
+    section 12.2.2).
+
+    Returns:
+        The number of dialogs in which a BYE was sent.
+    """
+    sent = 0
+    for dialog in dialogs:
         try:
-            endpoint.restore_dialog(leg["dialog"]).request("BYE", headers=_REASON, now=now)
-        except (TelephonyError, KeyError, TypeError):
+            values = dict(cast("dict[str, Any]", dialog))
+            values["local_cseq"] += skipped
+            endpoint.restore_dialog(values).request("BYE", headers=_REASON, now=now)
+        except (TelephonyError, LookupError, TypeError, ValueError):
             continue
         sent += 1
     return sent

@@ -12,6 +12,7 @@ from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.clocks import read_clocks
 from galwad.switch.context import CallContext
 from galwad.switch.dispatcher import EventDispatcher
+from galwad.switch.lasting_dialogs import LastingDialogs
 from galwad.switch.link_server import LinkServer
 from galwad.switch.overload import OverloadControl
 from galwad.switch.revival import revive
@@ -278,13 +279,14 @@ class Centre:
         self.calls: dict[str, SwitchCall] = {}
         self.endpoint = Endpoint(rng=random.Random(len(self.nodes)))
         self.endpoint.listen(SWITCH)
+        self.lasting = LastingDialogs(settings.node.state / "switch" / "dialogs.jsonl")
         self.context = CallContext(
             endpoint=self.endpoint,
             relay=cast("Relay", self.relay),
             links=cast("LinkServer", self.links),
             router=Router(settings, self.phones),
             spools=SpoolFactory(settings),
-            checkpoints=CheckpointStore(settings.node.runtime / "calls"),
+            checkpoints=CheckpointStore(settings.node.runtime / "calls", self.lasting),
             settings=settings,
             flush=self.flush,
             find=self.calls.get,

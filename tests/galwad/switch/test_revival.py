@@ -5,6 +5,7 @@ Covers `galwad/switch/call.py` and `galwad/switch/clocks.py`.
 
 import json
 import re
+import shutil
 import struct
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from galwad.switch.call import SwitchCall
+from galwad.switch.revival import MOST_AGE_S
 from recording.policy import RecordingState, Trigger
 
 
@@ -161,6 +163,80 @@ async def test_only_calls_that_should_be_recorded_reach_the_ledger(centre, regis
     assert set(centre.links.lasted) == {talk.call_id, refused.call_id, consultation.call_id}
     assert set(centre.links.for_ledger) == {talk.call_id, refused.call_id}
     assert centre.links.for_ledger[refused.call_id].answered is False
+
+
+async def reboot(centre):
+    """Write what the thread writes in time, and lose the runtime folder."""
+    await centre.lasting._write()
+    shutil.rmtree(centre.settings.node.runtime)
+    return centre.revive()
+
+
+async def test_both_sides_of_a_call_get_one_bye_after_a_reboot(centre, talk):
+    began = time.time()
+    assert str(await reboot(centre)) == "0 calls continue, 1 were cut off"
+    for phone in (centre.trunk, centre.sian):
+        (bye,) = phone.requests
+        assert bye.method == "BYE"
+        assert bye.headers.get("Reason") == 'SIP;cause=500;text="Restarted"'
+    assert centre.calls == {}
+    told = centre.links.for_ledger[talk.call_id]
+    assert (told.answered, told.talk_us) == (True, None)
+    assert began - 5 < told.since <= told.ended
+    assert await reboot(centre) is None
+    assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], ["BYE"])
+
+
+async def test_the_bye_after_a_reboot_follows_requests_that_are_not_on_the_disk(centre, talk):
+    await centre.lasting._write()
+    centre.sian.ask("INVITE", direction="sendonly")
+    (cseq,) = [request.cseq.number for request in centre.trunk.requests]
+    shutil.rmtree(centre.settings.node.runtime)
+    centre.revive()
+    assert centre.trunk.methods[-1] == "BYE"
+    assert centre.trunk.requests[-1].cseq.number > cseq
+
+
+async def test_a_call_that_was_answered_long_before_the_reboot_gets_no_bye(
+    centre, talk, monkeypatch
+):
+    day_later = time.time() + MOST_AGE_S + 60
+    monkeypatch.setattr(time, "time", lambda: day_later)
+    assert (await reboot(centre)).cut_off == 1
+    assert (centre.trunk.methods, centre.sian.methods) == ([], [])
+    assert centre.links.ended == [talk.call_id]
+    assert await reboot(centre) is None
+
+
+async def test_a_dialog_that_cannot_be_read_does_not_prevent_the_bye_to_the_other_side(
+    centre, talk
+):
+    await centre.lasting._write()
+    shutil.rmtree(centre.settings.node.runtime)
+    path = centre.settings.node.state / "switch" / "dialogs.jsonl"
+    call = json.loads(path.read_bytes())
+    call["dialogs"][0]["remote"] = 7
+    path.write_text(json.dumps(call))
+    centre.revive()
+    assert (centre.trunk.methods, centre.sian.methods) == ([], ["BYE"])
+
+
+async def test_an_answered_call_is_only_continued_if_its_checkpoint_is_left(centre, talk):
+    await centre.lasting._write()
+    assert str(centre.revive()) == "1 calls continue, 0 were cut off"
+    assert (centre.trunk.methods, centre.sian.methods) == ([], [])
+
+
+async def test_a_call_whose_checkpoint_is_of_another_boot_is_ended_on_both_sides(
+    centre, talk, monkeypatch
+):
+    """The runtime folder is on a disk, and the clock that counts from the boot is younger."""
+    answered = talk._answered_at
+    began = time.time()
+    monkeypatch.setattr(time, "monotonic", lambda: answered - 1.0)
+    assert str(centre.revive()) == "0 calls continue, 1 were cut off"
+    assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], ["BYE"])
+    assert abs(centre.links.for_ledger[talk.call_id].since - began) < 60
 
 
 async def test_both_sides_of_a_call_that_cannot_be_continued_get_a_bye(centre, talk):
