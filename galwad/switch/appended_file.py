@@ -2,18 +2,64 @@
 
 A line feed precedes each line. So a line is readable even if a crash interrupted the writing of the
 line before it.
+
+Files are written in daemon threads. If the disk hangs, the process can therefore still end and hand
+over its calls.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import errno
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import structlog
 
+T = TypeVar("T")
+_CLOSE_S = 1.0
+"""The time in seconds for which the end of the process waits for the disk."""
 log = structlog.get_logger()
+
+
+async def write_later(job: Callable[[], T]) -> T:
+    """Run `job` in a daemon thread, and return its result or raise its error."""
+    return await asyncio.wrap_future(_start(job))
+
+
+def write_at_end(job: Callable[[], object]) -> None:
+    """Run `job`, which writes to the disk, at the end of the process. Raise its error.
+
+    Raises:
+        TimeoutError: The disk hangs. `job` is not finished after one second.
+    """
+    try:
+        _start(job).result(_CLOSE_S)
+    except TimeoutError:
+        raise TimeoutError(errno.ETIMEDOUT, "the disk does not answer") from None
+
+
+def _start(job: Callable[[], T]) -> Future[T]:
+    future: Future[T] = Future()
+
+    def work() -> None:
+        # The awaiting task may have been cancelled, and its event loop closed.
+        with contextlib.suppress(InvalidStateError, RuntimeError):
+            try:
+                result = job()
+            except Exception as error:  # noqa: BLE001 - raised again where the result is awaited
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+    threading.Thread(target=work, name="state-file", daemon=True).start()
+    return future
 
 
 def lines_of(values: Iterable[msgspec.Struct]) -> bytes:

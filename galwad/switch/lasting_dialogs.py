@@ -14,13 +14,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Container, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import structlog
 
-from galwad.switch.appended_file import append, lines_of, read_file
+from galwad.switch.appended_file import append, lines_of, read_file, write_at_end, write_later
 from galwad.switch.checkpoint import Checkpoint
 from recording.files.atomic import write_atomic
 
@@ -123,10 +124,10 @@ class LastingDialogs:
             if is_large or not self._calls:
                 lines = lines_of(self._calls.values())
                 if self._size or lines:
-                    await asyncio.to_thread(write_atomic, self._path, lines, _MODE)
+                    await write_later(partial(write_atomic, self._path, lines, _MODE))
                 self._size = self._whole_size = len(lines)
             elif lines:
-                self._size += await asyncio.to_thread(append, self._path, lines, mode=_MODE)
+                self._size += await write_later(partial(append, self._path, lines, mode=_MODE))
         except OSError as error:
             self._changed = changed | self._changed
             self._refused(error)
@@ -142,9 +143,10 @@ class LastingDialogs:
         try:
             if not self._calls:
                 if self._size:
-                    os.truncate(self._path, 0)
+                    write_at_end(partial(os.truncate, self._path, 0))
             elif self._changed:
-                append(self._path, self._lines_of(self._changed), mode=_MODE, sync=False)
+                lines = self._lines_of(self._changed)
+                write_at_end(partial(append, self._path, lines, mode=_MODE, sync=False))
         except OSError as error:
             self._refused(error)
 

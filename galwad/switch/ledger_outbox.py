@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ import msgspec
 import structlog
 
 from galwad.messages import CallEnded
-from galwad.switch.appended_file import append, lines_of, read_file
+from galwad.switch.appended_file import append, lines_of, read_file, write_at_end, write_later
 from recording.files.atomic import write_atomic
 
 MAX_WAITING: Final = 20_000
@@ -102,10 +103,10 @@ class LedgerOutbox:
             if not self._waiting or self._written > _MAX_FILE_BYTES:
                 whole = lines_of(self._waiting.values())
                 if self._written or whole:
-                    await asyncio.to_thread(write_atomic, self._path, whole)
+                    await write_later(partial(write_atomic, self._path, whole))
                 self._written = len(whole)
             elif fresh:
-                self._written += await asyncio.to_thread(append, self._path, lines_of(fresh))
+                self._written += await write_later(partial(append, self._path, lines_of(fresh)))
         except OSError as error:
             self._refused(error)
             return False
@@ -122,7 +123,8 @@ class LedgerOutbox:
         """
         try:
             if self._unwritten:
-                append(self._path, lines_of(self._unwritten.values()), sync=False)
+                lines = lines_of(self._unwritten.values())
+                write_at_end(partial(append, self._path, lines, sync=False))
         except OSError as error:
             self._refused(error)
 

@@ -1,7 +1,4 @@
-"""The dialogs of answered calls are on the disk until the calls end, and damage costs one call.
-
-Covers `galwad/switch/appended_file.py`.
-"""
+"""The dialogs of answered calls are on the disk until the calls end, and damage costs one call."""
 
 from __future__ import annotations
 
