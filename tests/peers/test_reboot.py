@@ -9,16 +9,18 @@ Covers `galwad/switch/lasting_dialogs.py`, `galwad/switch/revival.py` and `galwa
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
+import subprocess
 
 import pytest
 
 from helpers.peers.call import Call
 from helpers.peers.evidence import RATE, Recording
 from helpers.peers.programs import Callee, Sipp
-from helpers.peers.service import CALLER
+from helpers.peers.service import CALLER, GALWAD, PASSWORD
 from helpers.peers.sound import FRAME, find, speech
 from helpers.peers.waiting import wait_until
 from recording.keys.keyring import load_boot_key
@@ -55,11 +57,16 @@ def readable(service, call_id):
         return sum(isinstance(record, PacketRecord) for record in spool)
 
 
-def row(service, call_id):
-    """Return the row of the recording as the page and `galwad recordings list` receive it."""
+def printed(service, *arguments):
+    """Return the output of a galwad command of the administrator."""
     with service.sign_in("ceri") as client:
-        rows = client.get("/api/v1/recordings").json()["rows"]
-    return next(each for each in rows if each["call_id"] == call_id)
+        body = {"user": "ceri", "password": PASSWORD, "client": "cli"}
+        token = client.post("/api/v1/login", json=body).json()["token"]
+        env = {**os.environ, "GALWAD_SERVER": service.url, "GALWAD_TOKEN": token}
+        done = subprocess.run(
+            [*GALWAD, *arguments], env=env, capture_output=True, text=True, check=True, timeout=60
+        )
+    return done.stdout
 
 
 @pytest.fixture
@@ -74,7 +81,9 @@ def interrupted(service, call, before):
     recording = Recording(service, call.call_id)
     assert recording.manifest["interrupted"]
     assert [life["interrupted"] for life in recording.manifest["lives"]] == [True]
-    assert row(service, call.call_id)["interrupted"]
+    assert "interrupted" in printed(service, "recordings", "list")
+    shown = printed(service, "recordings", "show", call.call_id)
+    assert "! interrupted: the recorder stopped during this call" in shown
     assert recording.adds_up()
     assert find(recording.caller, before)[1] > 0.95
     return recording
