@@ -27,7 +27,7 @@ from recording.files.atomic import write_atomic
 
 PATIENCE_S: Final = 1.0
 """The time in seconds for which changes are collected in memory before they are written."""
-_LARGE_BYTES: Final = 256 * 1024
+_LARGE_BYTES: Final = 64 * 1024
 """A file that is larger is written again without the calls that have ended.
 
 This is done once the file is also twice as large as it was after the last such writing.

@@ -78,6 +78,8 @@ def test_speech_and_digits_of_a_pause_are_stored_nowhere(service, place_call):
     (gap,) = recording.gaps()
     assert recording.silent_in(gap)
     assert recording.manifest["tracks"][0]["lost"] == 0
+    dialogs = service.state / "switch" / "dialogs.jsonl"
+    wait_until(lambda: not dialogs.read_bytes(), what="the end of the call in the file of dialogs")
     folders = service.state, service.runtime
     needles = said, CARD.encode(), CALLER.encode()
     (database,) = {

@@ -221,6 +221,12 @@ async def test_a_dialog_that_cannot_be_read_does_not_prevent_the_bye_to_the_othe
     assert (centre.trunk.methods, centre.sian.methods) == ([], ["BYE"])
 
 
+async def test_a_party_that_cannot_be_reached_does_not_prevent_the_bye_to_the_other(centre, talk):
+    del centre.nodes[centre.sian.address]
+    assert (await reboot(centre)).cut_off == 1
+    assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], [])
+
+
 async def test_an_answered_call_is_only_continued_if_its_checkpoint_is_left(centre, talk):
     await centre.lasting._write()
     assert str(centre.revive()) == "1 calls continue, 0 were cut off"
