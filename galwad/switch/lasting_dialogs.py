@@ -102,6 +102,10 @@ class LastingDialogs:
             self._changed[call_id] = None
             self._news.set()
 
+    def find(self, call_id: str) -> LastingCall | None:
+        """Return the stored call with this id; None if there is no such call."""
+        return self._calls.get(call_id)
+
     def lost(self, live: Container[str]) -> tuple[LastingCall, ...]:
         """Return the stored calls of an earlier process whose ids are not in `live`."""
         return tuple(call for call_id, call in self._calls.items() if call_id not in live)

@@ -20,6 +20,7 @@ from galwad.switch.checkpoint_store import UnreadableCheckpoint
 from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.context import CallContext
 from galwad.switch.dispatcher import EventDispatcher
+from galwad.switch.lasting_dialogs import LastingCall
 from telephony.b2bua import bye_from_checkpoint, bye_in_dialogs, cancel_branches, replay_invite
 from telephony.errors import TelephonyError
 
@@ -81,7 +82,7 @@ def _end_lost_calls(context: CallContext, calls: Mapping[str, SwitchCall], now: 
     for call in lost:
         sent = 0
         if now.wall - call.answered_at <= MOST_AGE_S:
-            sent = bye_in_dialogs(context.endpoint, call.dialogs, now.mono, skipped=SKIPPED_CSEQS)
+            sent = _end_dialogs(context, call, now)
         log.warning("call.cut_off_by_reboot", call_id=call.call_id, byes=sent)
         context.checkpoints.remove(call.call_id)
         context.links.call_ended(
@@ -96,6 +97,16 @@ def _end_lost_calls(context: CallContext, calls: Mapping[str, SwitchCall], now: 
         )
     context.flush()
     return len(lost)
+
+
+def _end_dialogs(context: CallContext, call: LastingCall, now: Now) -> int:
+    """Send a BYE in each dialog of a lost call, and return their number."""
+    try:
+        return bye_in_dialogs(context.endpoint, call.dialogs, now.mono, skipped=SKIPPED_CSEQS)
+    except Exception:
+        # As in `_try`: an error in one call must not end all the other calls.
+        log.exception("call.not_ended", call_id=call.call_id)
+        return 0
 
 
 def _try(
@@ -171,5 +182,10 @@ def _take_up(
 
 
 def _hang_up(context: CallContext, call_id: str, legs: Mapping[str, object], now: Now) -> None:
-    bye_from_checkpoint(context.endpoint, legs, now.mono)
+    """Send a BYE on each leg. If no leg of the checkpoint can be read, use the lasting dialogs."""
+    sent = bye_from_checkpoint(context.endpoint, legs, now.mono)
+    lasting = context.checkpoints.lasting
+    call = lasting.find(call_id) if lasting is not None else None
+    if not sent and call is not None:
+        _end_dialogs(context, call, now)
     context.checkpoints.remove(call_id)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from galwad.switch import revival
 from galwad.switch.call import SwitchCall
 from galwad.switch.revival import MOST_AGE_S
 from recording.policy import RecordingState, Trigger
@@ -225,6 +226,25 @@ async def test_a_party_that_cannot_be_reached_does_not_prevent_the_bye_to_the_ot
     del centre.nodes[centre.sian.address]
     assert (await reboot(centre)).cut_off == 1
     assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], [])
+
+
+async def test_both_sides_get_a_bye_if_nothing_of_a_checkpoint_can_be_read(centre, talk):
+    await centre.lasting._write()
+    path = centre.settings.node.runtime / "calls" / f"{talk.call_id}.call"
+    path.write_bytes(path.read_bytes()[:200])
+    assert str(centre.revive()) == "0 calls continue, 1 were cut off"
+    assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], ["BYE"])
+
+
+async def test_an_internal_error_in_a_bye_after_a_reboot_does_not_prevent_the_start(
+    centre, talk, monkeypatch
+):
+    def mistaken(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(revival, "bye_in_dialogs", mistaken)
+    assert (await reboot(centre)).cut_off == 1
+    assert centre.links.ended == [talk.call_id]
 
 
 async def test_an_answered_call_is_only_continued_if_its_checkpoint_is_left(centre, talk):

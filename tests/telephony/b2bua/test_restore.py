@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
-from telephony.b2bua import BackToBackCall, bye_from_checkpoint
+from telephony.b2bua import BackToBackCall, bye_from_checkpoint, bye_in_dialogs
 from telephony.b2bua.events import (
     CallEnded,
     CallHeld,
@@ -201,6 +201,22 @@ def test_a_damaged_checkpoint_is_refused_without_open_legs_or_dialogs(data):
     except (ProtocolError, NoPortsError):
         assert switch.plane.open_legs == {}
         assert switch.endpoint.counts().dialogs == 0
+
+
+@given(st.data())
+def test_a_damaged_dialog_raises_nothing_and_the_other_one_gets_its_bye(data):
+    world = World()
+    world.talk()
+    damaged, whole = (leg["dialog"] for leg in world.call.checkpoint()["legs"])
+    damaged = json.loads(json.dumps(damaged))
+    for _ in range(data.draw(st.integers(1, 3))):
+        _damage(damaged, data)
+    switch = type(world.switch)(world.net, 81)
+    junk = data.draw(st.none() | st.integers() | st.text(max_size=3) | st.just([]))
+    sent = bye_in_dialogs(switch.endpoint, [damaged, junk, whole], switch.now, skipped=100)
+    assert sent in {1, 2}
+    world.net.run(1)
+    assert world.b.methods == ["BYE"]
 
 
 def _damage(tree, data):
