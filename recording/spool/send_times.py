@@ -236,7 +236,8 @@ class SendTimes:
     def restore(self, saved: SavedSendTimes, start_us: int, at_us: int) -> None:
         """Continue at the time `at_us` with the state of an earlier process.
 
-        `start_us` is this spool's start on the monotonic clock. The present streams are forgotten.
+        `start_us` is this spool's start on the monotonic clock. The present streams are forgotten,
+        and so is what sender reports have shown.
 
         The delay of a stream can have grown step by step while no process ran. So the first packet
         of the stream is not doubted, however late it is.
@@ -257,6 +258,7 @@ class SendTimes:
             for each in saved.streams
             if each.rate > 0
         }
+        self._clocks.clear()
         self._latest = {track: (at - start_us, delay) for track, at, delay in saved.latest}
         self._attached_us = {track: at - start_us for track, at in saved.attached}
 
@@ -316,7 +318,7 @@ class SendTimes:
         that continued without interruption also has limits for its anchor (see `uncertain_us`).
         """
         clock = self._clocks.get(track)
-        if clock is None or not clock.is_sure:
+        if clock is None or not clock.is_sure or stream.late_us is None:
             return
         error_us = _REPORT_US + _drift_us(at_us - clock.noted_us)
         due_us = report.sent_us + clock.ahead_us
