@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
-import structlog
 import typer
 import uvloop
 
 from galwad.cli.simulate.actions import SimulatedCall
 from galwad.cli.simulate.api_client import ApiClient
+from galwad.cli.simulate.arguments import check_names, passwords_of
 from galwad.cli.simulate.flow import simulate
 from galwad.cli.simulate.judgement import judge_recording
 from galwad.cli.simulate.load import LoadTest
+from galwad.cli.simulate.phones import hush
 from galwad.cli.simulate.plan import (
+    DEFAULT_CALLER,
+    DEFAULT_REFERENCE,
     KEYS,
     PauseBy,
     PhoneTransport,
@@ -33,17 +34,8 @@ from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 from galwad.cli.support.sealed import read_identity
-from telephony.errors import ParseError
-from telephony.sip.message.uri import Uri, is_user
 
 app = new_command()
-
-_CALLER: Final = "07700900123"
-"""The phone number that the caller shows by default.
-
-Ofcom reserves the range of this number for drama, so no subscriber has the number.
-"""
-_REFERENCE: Final = "galwad simulate"
 
 
 @app.command(
@@ -68,7 +60,7 @@ def call(
     ] = "",
     caller: Annotated[
         str, typer.Option("--from", help="The number that the caller shows.")
-    ] = _CALLER,
+    ] = DEFAULT_CALLER,
     password_stdin: Annotated[
         bool,
         typer.Option(
@@ -110,7 +102,7 @@ def call(
     ] = None,
     reference: Annotated[
         str, typer.Option(help="The fetch's reference in the audit.")
-    ] = _REFERENCE,
+    ] = DEFAULT_REFERENCE,
     server: Server = "",
     json: Json = False,
 ) -> None:
@@ -124,7 +116,11 @@ def call(
     --identity. The exit status is 1 if a step failed, else 0.
     """
     accounts = [name for name in (as_, *(answer or ())) if name]
-    secrets = _passwords(accounts, from_stdin=password_stdin)
+    secrets = passwords_of(
+        [f"SIP password of {account}" for account in accounts],
+        "first --as, then each --answer",
+        from_stdin=password_stdin,
+    )
     known = [SipLogin(*pair) for pair in zip(accounts, secrets, strict=True)]
     plan = Plan(
         number=number,
@@ -145,58 +141,9 @@ def call(
         reference=reference,
         api=server,
     )
-    _dialable(plan)
+    check_names(plan)
     _coherent(plan)
     _tell(_run(plan), json=json)
-
-
-def _passwords(accounts: list[str], *, from_stdin: bool) -> list[str]:
-    if from_stdin:
-        given = sys.stdin.read().splitlines()
-        if len(given) != len(accounts):
-            raise CliError(
-                f"{len(given)} passwords for {len(accounts)} phones",
-                "write one line for each: first --as, then each --answer, in order",
-                status=2,
-            )
-        return given
-    if accounts and not sys.stdin.isatty():
-        raise CliError(
-            "a SIP password is missing, and there is no terminal to ask for it",
-            "use --password-stdin",
-            status=2,
-        )
-    asked = "SIP password of {}"
-    return [str(typer.prompt(asked.format(a), hide_input=True, err=True)) for a in accounts]
-
-
-def _dialable(plan: Plan) -> None:
-    """Check that the phone numbers and the names of the phones can be part of a SIP URI.
-
-    The check is made before any phone rings.
-
-    Raises:
-        CliError: A phone number or a name is not valid.
-    """
-    wanted = {"the number": plan.number, "--transfer": plan.transfer, "--attended": plan.attended}
-    accounts = [a.extension for a in (*plan.answering, *([plan.acts_as] if plan.acts_as else ()))]
-    for what, text in wanted.items():
-        if (text or what == "the number") and not _is_number(text):
-            hint = "write digits, such as 01970000000, or a SIP URI"
-            raise CliError(f'{what} "{text}" cannot be dialled', hint, status=2)
-    if not all(map(is_user, (plan.caller, *accounts))):
-        hint = "--from, --as and --answer take the part of a SIP address before the @"
-        raise CliError("the name of a phone is not valid", hint, status=2)
-
-
-def _is_number(text: str) -> bool:
-    if not text.lower().startswith(("sip:", "sips:", "tel:")):
-        return is_user(text)
-    try:
-        Uri.parse(text)
-    except ParseError:
-        return False
-    return True
 
 
 def _coherent(plan: Plan) -> None:
@@ -240,7 +187,7 @@ def _coherent(plan: Plan) -> None:
 
 def _run(plan: Plan) -> Report:
     api = _api_client(plan)
-    _hush()
+    hush()
     report = Report()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if plan.calls > 1:
@@ -281,14 +228,6 @@ def _afterwards(plan: Plan, report: Report, api: ApiClient, call: SimulatedCall 
         return
     report.ok("recording", f"{call.call_id}, sealed, fetched and opened", call_id=call.call_id)
     judge_recording(report, there, call.spoken)
-
-
-def _hush() -> None:
-    """Turn off the log of the simulated phones.
-
-    The report shows the result of each step instead.
-    """
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def _tell(report: Report, *, json: bool) -> None:

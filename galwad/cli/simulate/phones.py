@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Final, Self
+
+import structlog
 
 from galwad.cli.simulate.errors import registration_error, unreachable_error
 from galwad.cli.simulate.plan import Plan, SipLogin
@@ -63,6 +66,14 @@ class Answerer:
             call = await self.incoming.get()
             if call.state is CallState.RINGING:
                 return call
+
+
+def hush() -> None:
+    """Turn off the log of the simulated phones.
+
+    The command reports the result of each step instead.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def socket_error(plan: Plan, error: OSError) -> StepError:

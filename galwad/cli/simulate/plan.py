@@ -20,6 +20,12 @@ PORTS: Final = (30_000, 32_999)
 A call uses two ports for each of its two legs, so 500 calls need 2000 of these ports.
 """
 KEYS: Final = "0123456789*#"
+DEFAULT_CALLER: Final = "07700900123"
+"""The phone number that the caller shows by default.
+
+Ofcom reserves the range of this number for drama, so no subscriber has the number.
+"""
+DEFAULT_REFERENCE: Final = "galwad simulate"
 
 
 class PhoneTransport(StrEnum):

@@ -1,9 +1,10 @@
 """The parts of `galwad simulate`: plan, sound, flow, load, and the judgement of a recording.
 
-Covers `galwad/cli/simulate/actions.py`, `galwad/cli/simulate/call.py`,
-`galwad/cli/simulate/errors.py`, `galwad/cli/simulate/flow.py`, `galwad/cli/simulate/judgement.py`,
-`galwad/cli/simulate/load.py`, `galwad/cli/simulate/phones.py`, `galwad/cli/simulate/plan.py`,
-`galwad/cli/simulate/sound.py` and `galwad/cli/simulate/steps.py`.
+Covers `galwad/cli/simulate/actions.py`, `galwad/cli/simulate/arguments.py`,
+`galwad/cli/simulate/call.py`, `galwad/cli/simulate/errors.py`, `galwad/cli/simulate/flow.py`,
+`galwad/cli/simulate/judgement.py`, `galwad/cli/simulate/load.py`,
+`galwad/cli/simulate/phones.py`, `galwad/cli/simulate/plan.py`, `galwad/cli/simulate/sound.py` and
+`galwad/cli/simulate/steps.py`.
 """
 
 from __future__ import annotations
@@ -294,7 +295,10 @@ def test_an_invalid_address_raises_only_a_command_line_error(text):
         (("--calls", "9"), "only with --answer: --calls"),
         (("--dtmf", "1x"), '--dtmf "1x" has keys that phones do not have'),
         (("--sip", "127.0.0.1:none"), "cannot read --sip"),
-        (("--answer", "201"), "a SIP password is missing, and there is no terminal to ask for it"),
+        (
+            ("--answer", "201"),
+            "the SIP password of 201 is missing, and there is no terminal to ask",
+        ),
         (("--transfer", "sip:", "--from", "07700900123"), '--transfer "sip:" cannot be dialled'),
         (("--from", "a b<>"), "the name of a phone is not valid"),
     ],
