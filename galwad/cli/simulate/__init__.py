@@ -12,7 +12,7 @@ class SimulateGroup(LazyGroup):
     """The commands of `galwad simulate`."""
 
     package = __name__
-    names = ("call",)
+    names = ("call", "payments", "transfers")
 
 
 app = new_group(SimulateGroup)

@@ -133,13 +133,29 @@ class Plan:
         """
         return self._phone(account, (self.addresses.local_host, 0), callback)
 
-    def _phone(
-        self, account: SipLogin, local: tuple[str, int], callback: CallCallback | None = None
+    def outside_phone(
+        self, number: str, local: tuple[str, int], callback: CallCallback
     ) -> VoIPPhone:
-        addresses = self.addresses
-        transport: Literal["udp", "tcp", "tls"] = addresses.transport.value
+        """Make and return a phone outside the centre, which the server calls at `local`.
+
+        The phone does not register. It uses UDP. It is not started yet.
+        """
+        return self._phone(
+            SipLogin(number, ""), local, callback, register=False, transport=PhoneTransport.UDP
+        )
+
+    def _phone(
+        self,
+        account: SipLogin,
+        local: tuple[str, int],
+        callback: CallCallback | None = None,
+        *,
+        register: bool = True,
+        transport: PhoneTransport | None = None,
+    ) -> VoIPPhone:
+        addresses, way = self.addresses, transport or self.addresses.transport
         media: Literal["off", "optional", "required"] = self.media.value
-        secure = addresses.transport is PhoneTransport.TLS
+        secure = way is PhoneTransport.TLS
         return VoIPPhone(
             addresses.host,
             addresses.port,
@@ -148,10 +164,10 @@ class Plan:
             my_ip=local[0],
             sip_port=local[1],
             rtp_ports=PORTS,
-            register=callback is not None,
+            register=register and callback is not None,
             call_callback=callback,
             srtp=media,
-            transport=transport,
+            transport=way.value,
             tls=client_context(ca=addresses.ca) if secure else None,
             server_name=addresses.host_as_typed if secure else "",
         )

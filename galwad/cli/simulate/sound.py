@@ -76,13 +76,20 @@ def similarity_at(heard: Samples, said: Samples) -> float:
 def similarity_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
     """Search for pieces of `said` in `recorded`; return the mean and the maximum similarity.
 
-    Each piece is half a second long, and there are about as many as `pieces` says. The similarity
-    of a piece is that of the most similar place in `recorded`. Both results are from 0 to 1.
+    There are about as many pieces as `pieces` says. Both results are from 0 to 1.
+    """
+    found = similarities_anywhere(recorded, said, pieces)
+    return (float(np.mean(found)), max(found)) if found else (0.0, 0.0)
+
+
+def similarities_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> list[float]:
+    """Search for about `pieces` pieces of `said` in `recorded`; return the similarity of each.
+
+    Each piece is half a second long. The similarity of a piece (0 to 1) is that of the most similar
+    place in `recorded`.
     """
     every = _pieces(said)
-    some = every[:: max(1, len(every) // pieces)]
-    found = [_best(recorded, piece) for _, piece in some]
-    return (float(np.mean(found)), max(found)) if found else (0.0, 0.0)
+    return [_best(recorded, piece) for _, piece in every[:: max(1, len(every) // pieces)]]
 
 
 def _pieces(said: Samples) -> list[tuple[int, Samples]]:

@@ -1,0 +1,224 @@
+"""The parts that `galwad simulate payments` and `galwad simulate transfers` have in common.
+
+They are the options, the order of the work, and the report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+import uvloop
+from rich.text import Text
+
+from config.settings import Settings
+from galwad.cli.simulate.api_client import ApiClient
+from galwad.cli.simulate.arguments import check_names, passwords_of
+from galwad.cli.simulate.matrix.requests import MatrixApi, PageLogin
+from galwad.cli.simulate.matrix.rows import Row
+from galwad.cli.simulate.matrix.run import MatrixRun
+from galwad.cli.simulate.matrix.site import OutsideNumber, Site, outside_number
+from galwad.cli.simulate.matrix.verdict import Outcome, Verdict
+from galwad.cli.simulate.phones import hush
+from galwad.cli.simulate.plan import (
+    DEFAULT_REFERENCE,
+    PhoneTransport,
+    Plan,
+    SipLogin,
+    SrtpPolicy,
+    locate,
+)
+from galwad.cli.simulate.steps import StepError
+from galwad.cli.support.client import base_url, client_settings
+from galwad.cli.support.console import CliError, console, one_line, print_json
+from galwad.cli.support.sealed import read_identity
+
+Number: TypeAlias = Annotated[str, typer.Argument(help="The line to call, as a trunk would.")]
+Sip: TypeAlias = Annotated[str, typer.Option(help="The server's SIP address: HOST[:PORT].")]
+Answering: TypeAlias = Annotated[
+    list[str],
+    typer.Option(help="The advisor's extension, which the line rings. Twice: a colleague's too."),
+]
+Outside: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(help="A number in [[destinations]] whose target is on this machine."),
+]
+Identity: TypeAlias = Annotated[
+    Path, typer.Option(help="Your identity, which opens the recordings (`galwad login`).")
+]
+Caller: TypeAlias = Annotated[str, typer.Option("--from", help="The number that the caller shows.")]
+Bind: TypeAlias = Annotated[
+    str,
+    typer.Option(help="The caller's own address, ADDRESS[:PORT], if the server must know it."),
+]
+Transport: TypeAlias = Annotated[
+    PhoneTransport, typer.Option(help="The transport between the phones and the server.")
+]
+TlsCa: TypeAlias = Annotated[
+    Path | None, typer.Option(help="For tls: a PEM file of the authorities to trust.")
+]
+Srtp: TypeAlias = Annotated[SrtpPolicy, typer.Option(help="The protection of the media.")]
+PasswordStdin: TypeAlias = Annotated[
+    bool,
+    typer.Option("--password-stdin", help="Read the passwords from standard input, a line each."),
+]
+Only: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Run only the row with this name. Repeat for more rows.")
+]
+Parallel: TypeAlias = Annotated[
+    int, typer.Option(min=1, max=20, help="The number of calls at a time.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixOptions:
+    """The options of the command line, before they are checked."""
+
+    number: str
+    sip: str
+    answer: Sequence[str]
+    identity: Path
+    settings: Settings
+    caller: str
+    outside: Sequence[str] = ()
+    advisor: str = ""
+    bind: str = ""
+    transport: PhoneTransport = PhoneTransport.UDP
+    tls_ca: Path | None = None
+    srtp: SrtpPolicy = SrtpPolicy.OPTIONAL
+    password_stdin: bool = False
+    only: Sequence[str] = field(default=())
+    parallel: int = 4
+    server: str = ""
+    json: bool = False
+
+
+def run_matrix(rows: Sequence[Row], options: MatrixOptions) -> None:
+    """Run the rows and print their verdicts.
+
+    Raises:
+        CliError: An option is wrong, a phone cannot be used, or a row has failed.
+    """
+    chosen = choose(rows, options.only)
+    if len(options.answer) > 2:
+        raise CliError(
+            "--answer is given more than twice", "give the advisor and one colleague", status=2
+        )
+    plan, login = _plan(options)
+    check_names(plan)
+    settings = client_settings()
+    base_url(options.server or settings.server)
+    outside = _outside(options)
+    identities = read_identity(options.identity).identities
+    token = os.environ.get("GALWAD_PAUSE_TOKEN", "")
+    hush()
+    tell = _ignore if options.json else _printer(chosen)
+    with (
+        MatrixApi(options.server, options.settings.desk.origin, token, login) as api,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        archive = ApiClient(options.server, identities=identities)
+
+        async def work() -> list[Verdict]:
+            async with Site(plan, options.settings, api, outside) as site:
+                return await MatrixRun(site, archive, tell, options.parallel).run(chosen)
+
+        try:
+            verdicts = runner.run(work())
+        except StepError as error:
+            raise CliError(error.text, error.hint) from None
+    report(verdicts, json=options.json)
+
+
+def choose(rows: Sequence[Row], only: Sequence[str]) -> list[Row]:
+    """Return the rows whose names are in `only`, or all rows if `only` is empty.
+
+    Raises:
+        CliError: There is no row with such a name.
+    """
+    known = {row.name for row in rows}
+    for name in only:
+        if name not in known:
+            raise CliError(
+                f'there is no row "{name}"',
+                "the rows are: " + "; ".join(row.name for row in rows),
+                status=2,
+            )
+    return [row for row in rows if not only or row.name in only]
+
+
+def report(verdicts: Sequence[Verdict], *, json: bool) -> None:
+    """Print the summary, or all verdicts as JSON.
+
+    Raises:
+        CliError: A row has failed.
+    """
+    counts = {outcome: sum(v.outcome is outcome for v in verdicts) for outcome in Outcome}
+    failed = [verdict for verdict in verdicts if verdict.outcome is Outcome.FAILED]
+    if json:
+        summary = {outcome.value.lower(): count for outcome, count in counts.items()}
+        rows = [verdict.as_json() for verdict in verdicts]
+        print_json({"ok": not failed, "summary": summary, "rows": rows})
+    else:
+        total = "1 row" if len(verdicts) == 1 else f"{len(verdicts)} rows"
+        print(f"{total}: " + ", ".join(f"{n} {kind.value.lower()}" for kind, n in counts.items()))
+    if failed:
+        names = "; ".join(f'"{verdict.row}"' for verdict in failed)
+        raise CliError(
+            f"{len(failed)} of {len(verdicts)} failed: {names}",
+            "keep the recordings and the journals; `galwad recordings show ID` shows the gaps",
+        )
+
+
+_STYLES = {Outcome.OK: "green", Outcome.FAILED: "bold red", Outcome.NOT_CONFIGURED: "dim"}
+
+
+def _printer(rows: Sequence[Row]) -> Callable[[Verdict], None]:
+    """Return a function that prints a verdict on one line, in two columns."""
+    width = max(len(row.name) for row in rows)
+
+    def tell(verdict: Verdict) -> None:
+        out = console()
+        out.print(f"{verdict.row:<{width}}  ", end="")
+        out.print(Text(one_line(str(verdict)), _STYLES[verdict.outcome]))
+
+    return tell
+
+
+def _ignore(verdict: Verdict) -> None:
+    del verdict
+
+
+def _plan(options: MatrixOptions) -> tuple[Plan, PageLogin | None]:
+    questions = [f"SIP password of {extension}" for extension in options.answer]
+    if options.advisor:
+        questions.append(f"page password of {options.advisor}")
+    secrets = passwords_of(
+        questions, "each --answer, then --advisor", from_stdin=options.password_stdin
+    )
+    login = PageLogin(options.advisor, secrets.pop()) if options.advisor else None
+    accounts = (SipLogin(*pair) for pair in zip(options.answer, secrets, strict=True))
+    plan = Plan(
+        number=options.number,
+        addresses=locate(options.sip, options.transport, options.bind, options.tls_ca),
+        caller=options.caller,
+        acts_as=None,
+        answering=tuple(accounts),
+        media=options.srtp,
+        identity=options.identity,
+        reference=DEFAULT_REFERENCE,
+        api=options.server,
+    )
+    return plan, login
+
+
+def _outside(options: MatrixOptions) -> list[OutsideNumber]:
+    try:
+        return [outside_number(options.settings, number) for number in options.outside]
+    except StepError as error:
+        raise CliError(error.text, error.hint, status=2) from None

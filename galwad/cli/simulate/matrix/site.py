@@ -1,0 +1,213 @@
+"""The installation that a matrix tests, and the simulated phones that it is tested with.
+
+The server's settings file says what is configured, and so which rows can be run and what each of
+them must do. The file may be a copy, because the command can run on another machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Self
+
+from config.sections import Destination, DestinationClassName
+from config.settings import Settings
+from galwad.cli.simulate.matrix.requests import MatrixApi
+from galwad.cli.simulate.phones import Answerer, socket_error
+from galwad.cli.simulate.plan import Plan
+from galwad.cli.simulate.steps import StepError
+from telephony.errors import ParseError
+from telephony.phone import CallState, VoIPCall, VoIPPhone
+from telephony.sip.message.uri import Uri
+
+
+class Need(Enum):
+    """A thing that a row needs, apart from the caller and the advisor's phone."""
+
+    CODES = "dialled codes"
+    MACHINE = "a payment system"
+    PAGE = "the advisor's page"
+    COLLEAGUE = "a colleague's phone"
+    OUTSIDE = "a party outside the centre"
+    PAYMENT_LINE = "a payment line"
+
+
+_TO_CONFIGURE: Final = {
+    Need.CODES: "set [recording] payment_code_on and payment_code_off",
+    Need.MACHINE: "put the token of a machine with the right `payments` into $GALWAD_PAUSE_TOKEN",
+    Need.PAGE: "give the user at the phone of --answer with --advisor NAME",
+    Need.COLLEAGUE: "give a second phone with --answer EXTENSION",
+    Need.OUTSIDE: "add a number of the class department or external to [[destinations]], with a "
+    "`target` on this machine, and give it with --outside NUMBER",
+    Need.PAYMENT_LINE: "add a number of the class payment to [[destinations]], with a `target` on "
+    "this machine, and give it with --outside NUMBER",
+}
+_OUTSIDE_CLASSES: Final[tuple[DestinationClassName, ...]] = ("department", "external")
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideNumber:
+    """A number outside the centre, whose calls arrive at this machine."""
+
+    number: str
+    kind: DestinationClassName
+    host: str
+    port: int
+
+
+class OutsidePhone:
+    """A simulated phone outside the centre: the server calls it without a registration."""
+
+    def __init__(self, plan: Plan, where: OutsideNumber) -> None:
+        self.extension = where.number
+        self.incoming: asyncio.Queue[VoIPCall] = asyncio.Queue()
+        self._plan = plan
+        self._phone = plan.outside_phone(where.number, (where.host, where.port), self.incoming.put)
+
+    async def __aenter__(self) -> Self:
+        """Open the phone's port.
+
+        Raises:
+            StepError: The address is not one of this machine, or the port is in use.
+        """
+        try:
+            await self._phone.start()
+        except OSError as error:
+            reason = (error.strerror or type(error).__name__).lower()
+            raise StepError(
+                f"cannot answer as {self.extension} at {self._phone.address.host}:"
+                f"{self._phone.address.port}: {reason}",
+                "the `target` of this destination must be a free port of this machine",
+            ) from None
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._phone.stop()
+
+
+RingingPhone = Answerer | OutsidePhone
+
+
+def outside_number(settings: Settings, number: str) -> OutsideNumber:
+    """Return the destination that the settings have for a number of --outside.
+
+    Raises:
+        StepError: There is no such destination, it is within the centre, or its target is not an
+            address for UDP.
+    """
+    found: Destination | None = settings.find_destination(f"sip:{number}@galwad.invalid", number)
+    if found is None or found.class_ == "centre" or found.target is None:
+        raise StepError(
+            f"--outside {number} is not a number outside the centre with a `target`",
+            "add it to [[destinations]]; its `target` must be on this machine",
+        )
+    try:
+        uri = Uri.parse(found.target)
+    except ParseError as error:
+        raise StepError(f"the target of {number} cannot be read: {error}") from None
+    if str(uri.parameter("transport") or "udp").lower() != "udp":
+        raise StepError(
+            f"the target of --outside {number} is not reached by UDP", "leave out its transport"
+        )
+    return OutsideNumber(number, found.class_, uri.host, uri.port or 5060)
+
+
+class Site:
+    """The settings, the users of the API and the phones of one run.
+
+    Only one row at a time lets a phone ring (`ringing`), so that each call that rings is that of
+    the row that waits for it.
+    """
+
+    def __init__(
+        self, plan: Plan, settings: Settings, api: MatrixApi, outside: Iterable[OutsideNumber]
+    ) -> None:
+        self.plan = plan
+        self.settings = settings
+        self.api = api
+        self.ringing = asyncio.Lock()
+        self.caller: VoIPPhone = plan.calling_phone()
+        self.advisor = Answerer(plan, plan.answering[0])
+        self.colleague = Answerer(plan, plan.answering[1]) if len(plan.answering) > 1 else None
+        self._outside = {where.kind: OutsidePhone(plan, where) for where in outside}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Open and register the phones.
+
+        Raises:
+            StepError: A phone cannot register, or an address is not one of this machine.
+        """
+        phones: list[RingingPhone] = [self.advisor, *self._outside.values()]
+        phones += [self.colleague] if self.colleague else []
+        try:
+            for phone in phones:
+                await self._stack.enter_async_context(phone)
+            try:
+                await self._stack.enter_async_context(self.caller)
+            except OSError as error:
+                raise socket_error(self.plan, error) from None
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def ceases_at_request(self) -> bool:
+        """True if a transfer outside ceases the recording when it is requested."""
+        return self.settings.recording.point_of_transfer == "request"
+
+    @property
+    def outside(self) -> OutsidePhone | None:
+        """The phone outside the centre, which is not a payment line; None if there is none."""
+        found = (self._outside.get(kind) for kind in _OUTSIDE_CLASSES)
+        return next((phone for phone in found if phone is not None), None)
+
+    @property
+    def payment_line(self) -> OutsidePhone | None:
+        """The phone of a payment line; None if there is none."""
+        return self._outside.get("payment")
+
+    def missing(self, need: Need) -> str:
+        """Return what must be configured for `need`; "" if it is there."""
+        there = {
+            Need.CODES: self.settings.recording.payment_code_on is not None,
+            Need.MACHINE: bool(self.api.machine_token),
+            Need.PAGE: self.api.page_login is not None,
+            Need.COLLEAGUE: self.colleague is not None,
+            Need.OUTSIDE: self.outside is not None,
+            Need.PAYMENT_LINE: self.payment_line is not None,
+        }
+        return "" if there[need] else _TO_CONFIGURE[need]
+
+    async def next_ringing(self, phone: RingingPhone, *callers: str) -> VoIPCall:
+        """Wait for a call of one of `callers` that rings at `phone`, and return it.
+
+        Other calls at this phone are left alone: a real phone of the same extension rings too.
+
+        Raises:
+            StepError: No such call rings in time.
+        """
+        try:
+            async with asyncio.timeout(self.plan.timeout):
+                while True:
+                    call = await phone.incoming.get()
+                    if call.state is CallState.RINGING and _is_from(call, callers):
+                        return call
+        except TimeoutError:
+            raise StepError(
+                f"{phone.extension} did not ring within {self.plan.timeout:g} s",
+                "see the log of galwad-switch",
+            ) from None
+
+
+def _is_from(call: VoIPCall, callers: Iterable[str]) -> bool:
+    """Return whether one of `callers` placed the call, with or without its national prefix."""
+    user = call.remote.uri.user or ""
+    return any(user == caller or user.endswith(caller.lstrip("0")) for caller in callers)

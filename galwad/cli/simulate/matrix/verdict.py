@@ -1,0 +1,189 @@
+"""The verdict on a row: the recording is compared with what was said and what must have happened.
+
+Every fault is named, because the first one alone may be only a consequence of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from galwad.cli.simulate.api_client import OpenedRecording
+from galwad.cli.simulate.matrix.rows import ExpectedGap
+from galwad.cli.simulate.matrix.voices import CALLER, Fate, Part, Phase
+from galwad.cli.simulate.sound import RATE, similarities_anywhere
+
+_THERE: Final = 0.8
+"""Speech is in the recording if its similarity to the recording (0 to 1) is at least this.
+
+A busy machine sends some packets late, so that a part of the speech is shifted by some packets.
+"""
+_EACH_THERE: Final = 0.45
+"""The least similarity of each half second of speech that is in the recording."""
+_ABSENT: Final = 0.3
+"""Speech is not in the recording if the similarity of each half second is at most this."""
+_US: Final = 1_000_000
+_EDGE_S: Final = 0.3
+"""The end of a phase that a pause may erase in addition to `erase_back`.
+
+It was still on its way when the pause began.
+"""
+_CLOCK_S: Final = 0.25
+"""The inaccuracy of the length of phases: a busy machine notices their end late."""
+_LEAST: Final = RATE // 2
+
+
+class Outcome(StrEnum):
+    """The possible verdicts on a row."""
+
+    OK = "ok"
+    FAILED = "FAILED"
+    NOT_CONFIGURED = "not configured"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict on one row.
+
+    `reasons` are the faults of a row that failed, or what must be configured; empty if it is ok.
+    `call_id` is "" if there was no call.
+    """
+
+    row: str
+    outcome: Outcome
+    reasons: tuple[str, ...] = ()
+    call_id: str = ""
+
+    def __str__(self) -> str:
+        reasons = "; ".join(self.reasons)
+        return f"{self.outcome}: {reasons}" if reasons else str(self.outcome)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the verdict as a mapping for JSON output, without the empty fields."""
+        shown = {
+            "row": self.row,
+            "verdict": self.outcome.value.lower(),
+            "reasons": list(self.reasons),
+            "call_id": self.call_id,
+        }
+        return {key: value for key, value in shown.items() if value}
+
+
+def faults_of(
+    there: OpenedRecording,
+    phases: Sequence[Phase],
+    gaps: Sequence[ExpectedGap],
+    *,
+    segments: int | None,
+    erase_back_s: float,
+) -> tuple[str, ...]:
+    """Return the faults of a recording, as sentences without a full stop.
+
+    `phases` are what was said in the call, `gaps` the gaps that the recording must have, and
+    `segments` the number of its segments (None: any). `erase_back_s` is what a pause erases.
+    """
+    manifest = there.manifest
+    return (
+        *_wrong_gaps(manifest, gaps),
+        *_wrong_segments(manifest, segments),
+        *_sums(there),
+        *_lengths(manifest, phases),
+        *_loud(there),
+        *_speech(there, phases, erase_back_s),
+    )
+
+
+def _wrong_gaps(manifest: dict[str, Any], gaps: Sequence[ExpectedGap]) -> Iterable[str]:
+    found = [
+        ExpectedGap(gap["reason"], gap["trigger"], gap["actor"])
+        for gap in manifest["gaps"]
+        if gap["reason"] != "erased"
+    ]
+    if found != list(gaps):
+        yield f"gaps: {_list(found)}; expected: {_list(gaps)}"
+    causes = {(gap.trigger, gap.actor) for gap in gaps}
+    for gap in manifest["gaps"]:
+        if gap["reason"] == "erased" and (gap["trigger"], gap["actor"]) not in causes:
+            yield f"{gap['trigger']} ({gap['actor']}) has erased a stretch"
+
+
+def _list(gaps: Iterable[ExpectedGap]) -> str:
+    return ", ".join(map(str, gaps)) or "none"
+
+
+def _wrong_segments(manifest: dict[str, Any], segments: int | None) -> Iterable[str]:
+    found = len(manifest["segments"])
+    if segments is not None and found != segments:
+        yield f"segments: {found}; expected: {segments}"
+
+
+def _sums(there: OpenedRecording) -> Iterable[str]:
+    manifest, at = there.manifest, 0
+    for part in sorted(manifest["segments"] + manifest["gaps"], key=lambda part: part["from_us"]):
+        if part["from_us"] != at:
+            yield f"segments and gaps do not meet at {at / _US:.3f} s"
+        at = part["to_us"]
+    if at != manifest["talk_us"] or manifest["unexplained"]:
+        yield "segments and gaps do not add up to the talk time"
+    if abs(manifest["talk_us"] / _US - len(there.caller) / RATE) > 0.05:
+        yield "the sound is not as long as the talk time"
+
+
+def _lengths(manifest: dict[str, Any], phases: Sequence[Phase]) -> Iterable[str]:
+    """Compare the total length of gaps and segments with what happened."""
+    for fate, parts, name in (
+        (Fate.IN_GAP, manifest["gaps"], "gaps"),
+        (Fate.STORED, [*manifest["segments"], *_erased(manifest)], "segments"),
+    ):
+        least = sum(phase.seconds for phase in phases if phase.fate is fate) - _CLOCK_S
+        found = sum(part["to_us"] - part["from_us"] for part in parts) / _US
+        if found < least:
+            yield f"the {name} are {found:.1f} s long; expected: at least {least:.1f} s"
+
+
+def _erased(manifest: dict[str, Any]) -> list[Any]:
+    return [gap for gap in manifest["gaps"] if gap["reason"] == "erased"]
+
+
+def _loud(there: OpenedRecording) -> Iterable[str]:
+    for gap in there.manifest["gaps"]:
+        first, last = -(-gap["from_us"] * RATE // _US), gap["to_us"] * RATE // _US
+        for channel, name in ((there.caller, "caller"), (there.advisor, "advisor")):
+            loud = int((channel[first:last] != 0).sum())
+            if loud:
+                yield f"{loud} samples of the {name} in the gap {gap['reason']} are not silent"
+
+
+def _speech(there: OpenedRecording, phases: Sequence[Phase], erase_back_s: float) -> Iterable[str]:
+    for number, phase in enumerate(phases):
+        later = phases[number + 1].fate if number + 1 < len(phases) else Fate.STORED
+        cut = erase_back_s + _EDGE_S if later is Fate.IN_GAP else 0
+        for part in phase.parts:
+            if phase.fate is Fate.STORED:
+                yield from _stored(there, phase, part, cut)
+            else:
+                yield from _absent(there, phase, part)
+
+
+def _stored(there: OpenedRecording, phase: Phase, part: Part, cut_s: float) -> Iterable[str]:
+    said = part.said[: max(0, len(part.said) - round(cut_s * RATE))]
+    if len(said) < _LEAST:
+        yield f"{phase.name}: {part.who} has said too little"
+        return
+    channel = there.caller if part.channel == CALLER else there.advisor
+    found = similarities_anywhere(channel, said)
+    alike = sum(found) / len(found)
+    if alike < _THERE or min(found) < _EACH_THERE:
+        yield f"{phase.name}: only {alike:.0%} of what {part.who} said is recorded"
+
+
+def _absent(there: OpenedRecording, phase: Phase, part: Part) -> Iterable[str]:
+    if len(part.said) < _LEAST:
+        yield f"{phase.name}: {part.who} has said too little"
+        return
+    channels = (there.caller, there.advisor)
+    most = max(max(similarities_anywhere(channel, part.said)) for channel in channels)
+    if most > _ABSENT:
+        yield f"{phase.name}: what {part.who} said is in the recording ({most:.0%})"

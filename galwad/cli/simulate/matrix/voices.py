@@ -1,0 +1,96 @@
+"""The voices of a row's call: each party speaks from the answer to the end, without a break.
+
+A voice is noise that is different in each call. Because all of it is known, any part that was sent
+can be searched for in the recording.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+import numpy as np
+
+from galwad.cli.simulate.sound import RATE, Samples, speech, to_pcm
+from telephony.phone import CallState, VoIPCall
+
+CALLER: Final = 0
+ADVISOR: Final = 1
+"""The channels of a recording: the caller's, and that of the party at the advisor's end."""
+_BLOCK_S: Final = 2.0
+_CHUNK: Final = RATE // 10
+
+
+class Fate(Enum):
+    """The possible outcomes for the speech of a phase: what the recording must show."""
+
+    STORED = "stored"
+    """The recording contains it."""
+    IN_GAP = "in a gap"
+    """No channel of the recording contains it, and the recording has a gap at this time."""
+    APART = "apart"
+    """No channel of the recording contains it, because it belongs to a consultation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The speech of one party in one phase of the call."""
+
+    who: str
+    channel: int
+    said: Samples = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of the call in which nothing but speech happened.
+
+    `name` names the stretch in a verdict, such as "the pause". `seconds` is its length.
+    """
+
+    name: str
+    fate: Fate
+    seconds: float
+    parts: tuple[Part, ...]
+
+
+class Voice:
+    """Speaks on one leg of an answered call until the leg ends or `stop` is called."""
+
+    def __init__(self, who: str, channel: int, call: VoIPCall) -> None:
+        """Begin to speak; this requires a running event loop.
+
+        `who` names the party in a verdict. `channel` is the party's channel in the recording.
+        """
+        self.who = who
+        self.channel = channel
+        self.call = call
+        self._blocks: list[Samples] = []
+        self._written = 0
+        self._mouth = asyncio.create_task(self._speak())
+
+    async def _speak(self) -> None:
+        while self.call.state is CallState.ANSWERED:
+            block = speech(_BLOCK_S, secrets.randbits(60))
+            self._blocks.append(block)
+            for start in range(0, len(block), _CHUNK):
+                self._written += len(block[start : start + _CHUNK])
+                await self.call.write_audio(to_pcm(block[start : start + _CHUNK]))
+
+    @property
+    def position(self) -> int:
+        """The number of samples that have been sent so far."""
+        return self._written - self.call.media.stream.sender.queued
+
+    def part(self, start: int, end: int) -> Part:
+        """Return the speech between two positions."""
+        said = np.concatenate([*self._blocks, np.zeros(0, np.int16)])[start:end]
+        return Part(self.who, self.channel, said)
+
+    async def stop(self) -> None:
+        """Stop speaking; the leg then sends silence."""
+        self._mouth.cancel()
+        await asyncio.gather(self._mouth, return_exceptions=True)

@@ -1,0 +1,119 @@
+"""The numbers outside the centre, and the description of what a row lacks."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.settings import Settings, load
+from galwad.cli.simulate.matrix.requests import MatrixApi, PageLogin
+from galwad.cli.simulate.matrix.site import Need, OutsideNumber, Site, outside_number
+from galwad.cli.simulate.plan import Addresses, PhoneTransport, Plan, SipLogin
+from galwad.cli.simulate.steps import StepError
+from recording.keys.keyring import OfficerKeys
+
+OFFICER_KEY = OfficerKeys.generate().public_key
+WHERE = Addresses("127.0.0.1", 5060, PhoneTransport.UDP, "sip.example", "127.0.0.1", "127.0.0.2")
+DESTINATIONS = """
+[[destinations]]
+match = "500"
+class = "department"
+target = "sip:500@127.0.0.4:5070"
+[[destinations]]
+match = "550"
+class = "payment"
+target = "sip:550@127.0.0.5"
+[[destinations]]
+match = "560"
+class = "external"
+target = "sip:560@127.0.0.6;transport=tcp"
+[[destinations]]
+match = "570"
+class = "centre"
+target = "sip:570@127.0.0.7"
+[[destinations]]
+match = "580"
+class = "department"
+"""
+
+
+@pytest.fixture
+def settings(settings_file):
+    with settings_file.open("a", encoding="utf-8") as file:
+        file.write(DESTINATIONS)
+    return load(settings_file)
+
+
+def test_an_outside_number_has_the_class_and_the_address_of_its_destination(settings):
+    assert outside_number(settings, "500") == OutsideNumber("500", "department", "127.0.0.4", 5070)
+    assert outside_number(settings, "550") == OutsideNumber("550", "payment", "127.0.0.5", 5060)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        ("999", "--outside 999 is not a number outside the centre with a `target`"),
+        ("570", "--outside 570 is not a number outside the centre with a `target`"),
+        ("580", "--outside 580 is not a number outside the centre with a `target`"),
+        ("560", "the target of --outside 560 is not reached by UDP"),
+    ],
+)
+def test_a_number_that_this_command_cannot_answer_is_one_error_with_a_hint(settings, number, error):
+    with pytest.raises(StepError) as raised:
+        outside_number(settings, number)
+    assert raised.value.text == error
+    assert raised.value.hint
+
+
+@given(st.text(max_size=20))
+def test_any_text_as_an_outside_number_raises_only_a_step_error(text):
+    settings = Settings.model_validate(
+        {
+            "sip": {"listen": ["udp:127.0.0.1:0"]},
+            "recording": {"officer_key": OFFICER_KEY},
+            "destinations": [{"match": "5*", "class": "external", "target": "sip:127.0.0.4"}],
+        }
+    )
+    with contextlib.suppress(StepError):
+        assert outside_number(settings, text).host == "127.0.0.4"
+
+
+def site(settings, *numbers, answering=1, **api):
+    accounts = tuple(SipLogin(str(201 + n), "x") for n in range(answering))
+    plan = Plan("01970000100", WHERE, "07700900123", None, accounts)
+    outside = [outside_number(settings, number) for number in numbers]
+    return Site(plan, settings, MatrixApi("http://127.0.0.1:9", "http://desk", **api), outside)
+
+
+async def test_each_need_that_is_not_met_says_what_to_configure(settings):
+    bare = site(settings)
+    texts = [bare.missing(need) for need in Need]
+    assert all(texts)
+    assert len(set(texts)) == len(Need)
+
+
+async def test_a_need_that_is_met_lacks_nothing(settings):
+    recording = settings.recording.model_copy(update={"payment_code_on": "*71"})
+    settings = settings.model_copy(update={"recording": recording})
+    full = site(
+        *(settings, "500", "550"),
+        answering=2,
+        machine_token="x",
+        page=PageLogin("sian", "x"),
+    )
+    assert [full.missing(need) for need in Need] == [""] * len(Need)
+    assert full.outside is not None
+    assert full.payment_line is not None
+    assert (full.outside.extension, full.payment_line.extension) == ("500", "550")
+
+
+async def test_an_outside_phone_whose_address_is_not_here_is_one_error(settings):
+    numbers = settings.destinations[0].model_copy(update={"target": "sip:500@192.0.2.1:5070"})
+    settings = settings.model_copy(update={"destinations": (numbers,)})
+    phone = site(settings, "500").outside
+    with pytest.raises(StepError, match=r"cannot answer as 500 at 192\.0\.2\.1:5070"):
+        async with phone:
+            pass

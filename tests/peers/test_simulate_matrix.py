@@ -1,0 +1,314 @@
+"""`galwad simulate payments` and `simulate transfers` against the real service.
+
+Covers `galwad/cli/simulate/payments.py`, `galwad/cli/simulate/transfers.py` and the modules of
+`galwad/cli/simulate/matrix/`: `galwad/cli/simulate/matrix/command.py`,
+`galwad/cli/simulate/matrix/live_row.py`, `galwad/cli/simulate/matrix/payment_rows.py`,
+`galwad/cli/simulate/matrix/requests.py`, `galwad/cli/simulate/matrix/rows.py`,
+`galwad/cli/simulate/matrix/run.py`, `galwad/cli/simulate/matrix/site.py`,
+`galwad/cli/simulate/matrix/transfer_rows.py`, `galwad/cli/simulate/matrix/transfer_steps.py`,
+`galwad/cli/simulate/matrix/triggers.py` and `galwad/cli/simulate/matrix/voices.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from galwad.cli.simulate.matrix.payment_rows import PAYMENTS
+from galwad.cli.simulate.matrix.transfer_rows import TRANSFERS
+from helpers.peers.evidence import Recording
+from helpers.peers.proxy import LyingProxy
+from helpers.peers.service import CALLER, GALWAD, PASSWORD
+from telephony.phone import VoIPCall
+
+pytestmark = pytest.mark.peer
+
+LINE = "01970000100"
+PAYMENT_LINE = """
+[[destinations]]
+match = "550"
+class = "payment"
+target = "sip:550@127.0.0.5:{department_port}"
+"""
+
+
+class Matrix:
+    """Runs the commands as the officer, from the trunk's address."""
+
+    def __init__(self, service, folder):
+        self.service = service
+        self._sip = f"127.0.0.1:{service.sip[1]}"
+        self.environment = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
+        self.error = ""
+        """The error of the last run, with its hint."""
+        login = ("login", "--server", service.url, "--user", "ceri", "--password-stdin")
+        self._run(*login, stdin=PASSWORD + "\n")
+        machine = ("users", "add", "pay", "--role", "machine", "--right", "payments", "--json")
+        self.token = json.loads(service.galwad(*machine))["token"]
+
+    def payments(self, *arguments, config=None, status=0):
+        """Run `simulate payments` with all that the rows need; return the verdicts by row."""
+        return self._matrix(
+            *("payments", "--answer", "201", "--advisor", "sian", "--outside", "550", *arguments),
+            config=config,
+            passwords=[self.service.sip_password, PASSWORD],
+            status=status,
+            GALWAD_PAUSE_TOKEN=self.token,
+        )
+
+    def transfers(self, *arguments, config=None, status=0):
+        """Run `simulate transfers` with all that the rows need; return the verdicts by row."""
+        return self._matrix(
+            *("transfers", "--answer", "201", "--answer", "301", "--outside", "500", *arguments),
+            config=config,
+            passwords=[self.service.sip_password, "secret-301"],
+            status=status,
+        )
+
+    def bare(self, command, *rows, more=(), config=None, status=0):
+        """Run rows with only one phone and no further login."""
+        only = [word for row in rows for word in ("--only", row)]
+        return self._matrix(
+            *(command, "--answer", "201", *only, *more),
+            config=config,
+            passwords=[self.service.sip_password],
+            status=status,
+        )
+
+    def settings(self, setting, value):
+        """Write a copy of the settings with another value of one setting; None removes it."""
+        line = "" if value is None else f'{setting} = "{value}"'
+        copy = self.service.folder / "copy.toml"
+        source = copy if copy.exists() else self.service.config
+        text = source.read_text(encoding="utf-8")
+        changed, count = re.subn(f"(?m)^{setting} = .*$", line, text)
+        assert count == 1
+        copy.write_text(changed, encoding="utf-8")
+        return copy
+
+    def command(self, command, *arguments, config=None):
+        """Return the words of a command."""
+        return (
+            *("simulate", command, LINE, "--sip", self._sip, "--bind", "127.0.0.2", "--json"),
+            *("--from", CALLER, "--password-stdin", "--identity", self.service.keys.identity),
+            *("--config", config or self.service.config, *arguments),
+        )
+
+    def _matrix(self, command, *arguments, config, passwords, status, **variables):
+        done = self._run(
+            *self.command(command, *arguments, config=config),
+            stdin="".join(f"{password}\n" for password in passwords),
+            status=status,
+            **variables,
+        )
+        self.error = done.stderr
+        return {row["row"]: row for row in json.loads(done.stdout)["rows"]}
+
+    def _run(self, *arguments, stdin="", status=0, **variables):
+        done = subprocess.run(
+            [*GALWAD, *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env=self.environment | variables,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        assert CALLER not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+
+@pytest.fixture
+def service(start):
+    """A service with a payment line on this machine, whose pauses erase half a second."""
+    return start("switch", "desk", "finaliser", users=True, erase_back="", more=PAYMENT_LINE)
+
+
+@pytest.fixture
+def matrix(service, tmp_path):
+    """The commands, as the officer."""
+    return Matrix(service, tmp_path / "client")
+
+
+def outcomes(rows):
+    """Return the verdict of each row."""
+    return {name: row["verdict"] for name, row in rows.items()}
+
+
+def test_all_rows_of_the_payments_matrix_are_ok(matrix):
+    rows = matrix.payments("--parallel", "10")
+    assert list(rows) == [row.name for row in PAYMENTS]
+    assert set(outcomes(rows).values()) == {"ok"}
+
+
+def test_all_rows_of_the_transfers_matrix_are_ok(matrix):
+    rows = matrix.transfers("--parallel", "6")
+    assert list(rows) == [row.name for row in TRANSFERS]
+    assert set(outcomes(rows).values()) == {"ok"}
+
+
+# --- what cannot be run -----------------------------------------------------------------------
+
+
+def test_rows_whose_trigger_is_not_configured_say_what_to_configure(matrix):
+    matrix.settings("payment_code_on", None)
+    without_codes = matrix.settings("payment_code_off", None)
+    lacking = {
+        "dialled code": "payment_code_on",
+        "page": "--advisor",
+        "payment page": "$GALWAD_PAUSE_TOKEN",
+        "transfer to a payment line": "class payment",
+    }
+    rows = matrix.bare("payments", *lacking, config=without_codes)
+    rows |= matrix.bare("transfers", "blind, outside", "attended, to a colleague")
+    assert set(outcomes(rows).values()) == {"not configured"}
+    lacking |= {"blind, outside": "class department", "attended, to a colleague": "--answer"}
+    assert all(lacking[name] in row["reasons"][0] for name, row in rows.items())
+    assert matrix.service.log.events("call.started") == []
+
+
+# --- what goes wrong --------------------------------------------------------------------------
+
+
+def failed(matrix, rows, *wanted):
+    """Check that exactly one row has failed, with reasons that contain these texts."""
+    ((name, row),) = rows.items()
+    assert row["verdict"] == "failed"
+    reasons = "; ".join(row["reasons"])
+    assert all(text in reasons for text in wanted), reasons
+    assert matrix.error.startswith(f'error: 1 of 1 failed: "{name}"\nhint: ')
+
+
+def test_a_code_that_the_switch_does_not_know_is_a_failure(matrix):
+    other = matrix.settings("payment_code_on", "*81")
+    rows = matrix.bare("payments", "dialled code", config=other, status=1)
+    failed(matrix, rows, "the page shows the recording as recording, not paused")
+
+
+def test_another_point_of_transfer_than_in_the_settings_is_a_failure(matrix):
+    other = matrix.settings("point_of_transfer", "request")
+    rows = matrix.transfers("--only", "blind, outside", config=other, status=1)
+    failed(matrix, rows, "while the other party rings: what the caller said is in the recording")
+
+
+def test_the_transfers_matrix_follows_the_point_of_transfer_in_the_settings(start, tmp_path):
+    service = start(
+        *("switch", "desk", "finaliser"), users=True, erase_back="", point_of_transfer="request"
+    )
+    matrix = Matrix(service, tmp_path / "client")
+    assert set(outcomes(matrix.transfers("--parallel", "6")).values()) == {"ok"}
+    other = matrix.settings("point_of_transfer", "answer")
+    rows = matrix.transfers("--only", "blind, outside", config=other, status=1)
+    failed(matrix, rows, "while the other party rings: only", "of what the caller said is recorded")
+
+
+def test_a_pause_that_never_reaches_the_switch_is_a_failure_although_the_api_shows_it(matrix):
+    pausing = {"PUT": True, "DELETE": False}
+    paused: list[bool] = []
+
+    def reply(method, path):
+        if not path.endswith("/payment"):
+            return None
+        paused[:] = [pausing[method]]
+        return {"state": "paused" if paused[0] else "recording", "durable": True, "calls": []}
+
+    def alter(_method, path, document):
+        if path.endswith("/calls") and True in paused:
+            document = [pop | {"recording": "paused"} for pop in document]
+        return document
+
+    with LyingProxy(matrix.service.url, alter, reply) as proxy:
+        row = "API, as a person"
+        rows = matrix.bare("payments", row, more=("--server", proxy.url), status=1)
+    failed(
+        matrix,
+        rows,
+        "gaps: none; expected: payment by api (user:ceri)",
+        "in the pause: what the caller said is in the recording",
+        "in the pause: what the advisor said is in the recording",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"actor": "user:sian"}, "expected: payment by api (user:ceri)"),
+        ({"to_us": 1}, "segments and gaps do not meet"),
+    ],
+)
+def test_a_manifest_whose_gap_was_changed_is_a_failure(matrix, change, reason):
+    def alter(_method, path, document):
+        if "/recordings/" in path and "manifest" in document:  # which is sealed
+            manifest = json.loads(document["manifest"])
+            for gap in manifest["manifest"]["gaps"]:
+                if gap["reason"] == "payment":
+                    gap.update(change)
+            document["manifest"] = json.dumps(manifest)
+        return document
+
+    with LyingProxy(matrix.service.url, alter) as proxy:
+        row = "API, as a person"
+        rows = matrix.bare("payments", row, more=("--server", proxy.url), status=1)
+    failed(matrix, rows, reason)
+
+
+# --- what it leaves alone, and what it leaves behind ------------------------------------------
+
+
+async def test_a_call_of_a_real_phone_at_the_same_extension_is_not_touched(
+    service, matrix, phone, caller
+):
+    calls, run = asyncio.Queue[VoIPCall](), asyncio.to_thread
+    async with phone(calls):
+        calling = await run(caller)
+        live = await calls.get()
+        await live.answer()
+        await run(service.log.wait, "call.answered")
+        call_id = await run(service.call_id)
+        row = "payment system, by extension"
+        rows = await run(lambda: matrix.payments("--only", row, status=1))
+        failed(matrix, rows, "201 has another call, which this row would pause too")
+        rows = await run(lambda: matrix.payments("--only", "record key"))
+        assert outcomes(rows) == {"record key": "ok"}
+        with service.sign_in() as page:
+            (pop,) = page.get("/api/v1/calls").json()
+        assert (pop["call_id"], pop["recording"], pop["holders"]) == (call_id, "recording", [])
+        await run(calling.hang_up)
+    assert (await run(Recording, service, call_id)).gaps() == []
+
+
+def test_an_interrupt_ends_the_calls_and_the_command(service, matrix):
+    command = matrix.command("payments", "--answer", "201", "--parallel", "3")
+    started = subprocess.Popen(
+        [*GALWAD, *map(str, command)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=matrix.environment,
+    )
+    assert started.stdin is not None
+    started.stdin.write(service.sip_password + "\n")
+    started.stdin.close()
+    started.stdin = None  # which is closed already
+    service.log.wait("call.answered", 2)
+    started.send_signal(signal.SIGINT)
+    _, error = started.communicate(timeout=30)
+    assert (started.returncode, error.splitlines()[0]) == (130, "error: interrupted")
+    begun = len(service.log.events("call.started"))
+    service.log.wait("call.ended", begun)
+    service.wait_media_ports(0)
+
+
+def test_the_advisor_need_not_write_a_note_about_a_simulated_call(service, matrix):
+    assert outcomes(matrix.bare("payments", "record key")) == {"record key": "ok"}
+    with service.sign_in() as page:
+        assert page.get("/api/v1/calls").json() == []
