@@ -59,7 +59,7 @@ _PAYMENTS: Final = (
 _CHANGES: Final = ("verified", "disposed", "changed_recordings", "changed_rows", "orphans")
 
 
-class Verdict(StrEnum):
+class PromiseVerdict(StrEnum):
     """The result of checking one promise."""
 
     KEPT = "kept"
@@ -98,7 +98,7 @@ class PromiseResult:
     """
 
     name: str
-    verdict: Verdict
+    verdict: PromiseVerdict
     evidence: dict[str, int]
     findings: list[PromiseFinding]
 
@@ -152,8 +152,8 @@ class _Line:
 
     def result(self, name: str, *, has_evidence: object) -> PromiseResult:
         """Return the result. `has_evidence` is false if the promise cannot be judged."""
-        kept = Verdict.KEPT if has_evidence else Verdict.NO_EVIDENCE
-        verdict = Verdict.BROKEN if self.findings else kept
+        kept = PromiseVerdict.KEPT if has_evidence else PromiseVerdict.NO_EVIDENCE
+        verdict = PromiseVerdict.BROKEN if self.findings else kept
         return PromiseResult(name, verdict, self.evidence, self.findings)
 
 

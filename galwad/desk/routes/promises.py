@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from galwad.desk.coverage.checker import MAX_FINDINGS
-from galwad.desk.coverage.promises import PromiseResult, Verdict
+from galwad.desk.coverage.promises import PromiseResult, PromiseVerdict
 from galwad.desk.models.promises import BrokenBy, Promise, PromiseReport
 from galwad.desk.routes.access import Supervisor, TheDesk
 from galwad.desk.routes.recordings import span_of
@@ -43,7 +43,7 @@ async def promises(
         first_day=days[0],
         last_day=days[1],
         checked=time.time(),
-        kept=all(each.verdict != Verdict.BROKEN for each in results),
+        kept=all(each.verdict != PromiseVerdict.BROKEN for each in results),
         promises=[_promise(each) for each in results],
     )
 

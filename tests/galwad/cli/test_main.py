@@ -68,6 +68,8 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "recordings verify",
         "serve",
         "simulate call",
+        "simulate payments",
+        "simulate transfers",
         "users add",
         "users disable",
         "users list",
