@@ -36,6 +36,7 @@ from recording.policy import (
 )
 from recording.spool.gate import FAILURES, RecordingGate, SavedLateness, Tap
 from recording.spool.intervals import TICK_S
+from recording.spool.packet_counts import ENDED, FAULT, PacketCounts, WrittenCounts, no_packets
 from recording.spool.records import Clock, Field
 from recording.spool.send_times import Octets
 from recording.spool.storage import SpoolStorage
@@ -114,6 +115,8 @@ class Recorder:
         The recorder calls it before it shuts the gate, and after it has opened the gate again. The
         packets are stored or dropped by their time of arrival.
         """
+        self.packets = PacketCounts(self.gate.drops)
+        """The counts for the event `packets`. The code that connects a relay sets `arrivals`."""
         self._started = started
         self._clock = clock
         self._wall = wall
@@ -469,6 +472,7 @@ class Recorder:
         at = self._at(arrived_mono)
         self._stop_at(at)
         self._execute(self._policy.ended(at))
+        self._record_packets(ENDED)
         counts: dict[str, Field] = {"kept": self.gate.stored, "dropped": self.gate.dropped}
         self._put_event("counters", counts, at)
         self._put_event("ended", {"cause": cause}, at)
@@ -560,12 +564,38 @@ class Recorder:
                 except FAILURES as error:
                     self._disk_failed(error)
             case NewSegment(at):
+                self._record_packets(FAULT)
                 self._put_event("segment", self._segment_fields, at)
+                self.packets.enter("")
             case GapStarted(reason, trigger, actor, at):
+                self._record_packets(reason.value)
+                self.packets.enter(reason.value)
                 fields = {"reason": reason.value, "trigger": trigger.value, "actor": actor}
                 self._put_event("gap-start", fields, at)
             case GapEnded(at):
+                self._record_packets(FAULT)
                 self._put_event("gap-end", {}, at)
+                self.packets.leave()
+
+    def _record_packets(self, reason: str) -> None:
+        """Write the counts of the packets since the previous counts.
+
+        This is done before a segment or gap ends, so the counts belong to it. They are written even
+        if no packet arrived: otherwise a reader would not know that no event is missing. `reason`
+        is the reason for which the gate has dropped packets if no gap has begun yet.
+        """
+        writer = self.writer
+        if writer is not None and self._policy.storage_works:
+            try:
+                writer.flush_frame()
+            except FAILURES as error:
+                self._disk_failed(error)
+        written, pending = WrittenCounts(), no_packets()
+        if writer is not None:
+            written, pending = writer.counts, writer.pending
+        tracks = self.packets.take(written, pending, reason)
+        if not self.packets.is_between or any(any(track.values()) for track in tracks):
+            self._put_event("packets", {"tracks": tracks}, self._now())
 
     def _put_event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
         """Write an event to the spool. During a storage fault, the event waits in memory."""

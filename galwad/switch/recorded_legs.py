@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from galwad.switch.no_recorder import NoRecorder
 from recording.recorder import Recorder
+from recording.spool.packet_counts import Arrivals
+from telephony.aio.media_leg import Counters
 from telephony.aio.relay import Relay
 from telephony.b2bua.events import MediaNegotiated, Side
 
@@ -23,6 +25,10 @@ class RecordedLegs:
         self._recorder: Recorder | NoRecorder = recorder
         self._negotiated: dict[str, MediaNegotiated] = {}
         self._tracks: dict[str, int] = {}
+        self._counting: dict[int, tuple[Counters, Arrivals]] = {}
+        """For each track, the counters of the present leg, and the counts when it was attached."""
+        self._earlier: dict[int, Arrivals] = {}
+        """For each track, the sums of the counts of its earlier legs."""
 
     def connect(self, recorder: Recorder, caller_leg: str, advisor_leg: str | None) -> None:
         """Record the audio of the legs `caller_leg` and `advisor_leg` with `recorder` from now on.
@@ -30,6 +36,7 @@ class RecordedLegs:
         `advisor_leg` is None if the caller talks with no party at present.
         """
         self._recorder = recorder
+        recorder.packets.arrivals = self.arrivals
         self._tracks = {caller_leg: TRACKS[Side.CALLER]}
         self._attach(caller_leg)
         if advisor_leg is not None:
@@ -44,6 +51,8 @@ class RecordedLegs:
             if track == TRACKS[Side.CALLEE]:
                 del self._tracks[leg_id]
                 self._relay.set_tap(leg_id, track, None)
+                self._earlier[track] = self.arrivals(track)
+                self._counting.pop(track, None)
         self._recorder.attached(TRACKS[Side.CALLEE])
         self._tracks[advisor_leg] = TRACKS[Side.CALLEE]
         self._attach(advisor_leg)
@@ -62,11 +71,25 @@ class RecordedLegs:
         """Make the relay handle all packets of these legs that have already arrived."""
         self._relay.drain(*self._tracks)
 
+    def arrivals(self, track: int) -> Arrivals:
+        """Return the counts of a track's packets, as the relay has counted them on all its legs.
+
+        Packets that arrived before a leg was attached are not counted.
+        """
+        earlier = self._earlier.get(track, Arrivals())
+        if track not in self._counting:
+            return earlier
+        counters, base = self._counting[track]
+        return earlier.plus(_arrivals(counters) - base)
+
     def _attach(self, leg_id: str) -> None:
         self._record_media(leg_id)
         recorder = self._recorder
+        track = self._tracks[leg_id]
         listeners = recorder.tap, recorder.media_lost, recorder.media_reported
-        self._relay.set_tap(leg_id, self._tracks[leg_id], *listeners)
+        counters = self._relay.set_tap(leg_id, track, *listeners)
+        if counters is not None:
+            self._counting[track] = counters, _arrivals(counters)
 
     def _record_media(self, leg_id: str) -> None:
         event = self._negotiated.get(leg_id)
@@ -76,3 +99,7 @@ class RecordedLegs:
                 for number, name, rate, channels, fmtp in event.payloads
             }
             self._recorder.media(self._tracks[leg_id], payloads)
+
+
+def _arrivals(counters: Counters) -> Arrivals:
+    return Arrivals(counters.received, counters.refused, counters.unwanted)

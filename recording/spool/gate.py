@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from recording.errors import RecordingError
+from recording.spool.packet_counts import DropCounts
 from recording.spool.send_times import MOST_LATE_US, Octets, SavedSendTimes, SendTimes
 from recording.spool.writer import SpoolWriter
 
@@ -64,6 +65,8 @@ class RecordingGate:
     stored: int = 0
     """The number of packets of both tracks that were stored since the recorder was created."""
     dropped: int = 0
+    drops: DropCounts = field(default_factory=DropCounts)
+    """The dropped packets of each track, and why they were dropped."""
     send_times: SendTimes = field(default_factory=SendTimes)
     _checked_until_us: int = 0
     """Packets that arrived before this time are checked before they are stored."""
@@ -152,6 +155,7 @@ class RecordingGate:
             return
         if writer is None:
             self.dropped += 1
+            self.drops.failed[track] += 1
             return
         if withheld:
             data = data[:_HEADER_BYTES]
@@ -161,6 +165,7 @@ class RecordingGate:
         try:
             writer.packet(track, at_us, data)
         except FAILURES as error:
+            self.drops.failed[track] += 1
             self.on_failure(error)
 
     def note_report(self, track: int, data: Octets, arrival_mono: float) -> None:
@@ -174,16 +179,25 @@ class RecordingGate:
     def _may_store(self, track: int, data: Octets, at_us: int, *, withheld: bool) -> bool:
         """Return whether a packet may be stored that `store` cannot decide about at once.
 
+        If it may not, it is counted in `drops`.
+
         A telephone event has the timestamp of its beginning, which does not show when it was sent.
         It is withheld, and nothing of it but its header is stored anyway.
         """
+        drops = self.drops
         if at_us >= self._until_us:
             if not withheld:
                 self.send_times.note_dropped(track, data, at_us)
+            drops.shut[track] += 1
             return False
         if at_us < self._open_from_us:
+            drops.early[track] += 1
             return False
         if withheld:
             return True
         end_us = self._sent_after_us
-        return self.send_times.is_after(track, data, at_us, end_us, end_us + self.quarantine_us)
+        if self.send_times.is_after(track, data, at_us, end_us, end_us + self.quarantine_us):
+            return True
+        drops.late[track] += 1
+        drops.late_us[track] = max(drops.late_us[track], at_us - end_us)
+        return False

@@ -9,6 +9,7 @@ nothing of an erased or paused call stays in memory.
 from dataclasses import dataclass, field
 
 from recording.spool.format import MAX_MEDIA, PACKET
+from recording.spool.packet_counts import no_packets
 
 _MAX_SPAN_US = 0xFFFFFFFF
 _HEAD_BYTES = PACKET.size
@@ -33,6 +34,8 @@ class UnpublishedFrame:
     span: tuple[int, int]
     offset: int
     size: int
+    packets: tuple[int, ...]
+    """The number of the frame's packets on each track."""
     published: int = 0
     """The number of times that the frame's key was written into the spool file.
 
@@ -56,6 +59,8 @@ class OpenFrame:
     """The arrival time of the latest packet that was added, in µs since the spool's start."""
     size: int = 0
     """The length of the plaintext in bytes; 0 if the frame has no packets."""
+    packets: list[int] = field(default_factory=no_packets)
+    """The number of the frame's packets on each track."""
     _buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_FIRST_BYTES)))
     """The plaintext, and free space behind it. The free space contains only zeros.
 
@@ -88,6 +93,7 @@ class OpenFrame:
             buffer = self._grow(end)
         _pack_head(buffer, size, at_us - self.first_us, track, length)
         buffer[start:end] = data
+        self.packets[track] += 1
 
     @property
     def plaintext(self) -> memoryview:
@@ -103,6 +109,7 @@ class OpenFrame:
         """Remove all packets from the frame, and overwrite them."""
         self._buffer[: self.size] = bytes(self.size)
         self.size = 0
+        self.packets = no_packets()
 
     def forget_from(self, at_us: int) -> None:
         """Remove the packets that arrived at `at_us` (µs since the spool's start) or later.
@@ -115,6 +122,7 @@ class OpenFrame:
             if kept.size:
                 self.first_us, self.last_us = kept.span
             self.size, self._buffer = kept.size, kept._buffer  # noqa: SLF001 - the same class
+            self.packets = kept.packets
 
     def _grow(self, needed: int) -> memoryview:
         """Replace the buffer by one with at least `needed` bytes, and overwrite the old one."""

@@ -90,6 +90,8 @@ class SpoolOutbox:
         except FAILURES:
             new.discard()
             raise
+        if old is not None:
+            new.counts = old.counts
         self.writer = new
 
     def erase_back_to(self, at_us: int) -> None:

@@ -33,12 +33,13 @@ from recording.spool.format import (
 )
 from recording.spool.keys import KeySlots, key_check, keys_path, wrap_spool_key
 from recording.spool.open_frame import OpenFrame, UnpublishedFrame, earlier_packets
+from recording.spool.packet_counts import WrittenCounts, add_to
 from recording.spool.records import Clock, Field, SpoolHeader
 
 WRITTEN_TWICE = frozenset(
     {
         *("call", "caller", "answered", "media", "segment", "gap-start", "gap-end"),
-        *("goes-on", "advisor", "ended"),
+        *("goes-on", "advisor", "packets", "ended"),
     }
 )
 """The kinds of events that are written twice, in two equal frames.
@@ -129,6 +130,11 @@ class SpoolWriter:
         self.path = file.path
         self.header = header
         self.closed = False
+        self.counts = WrittenCounts()
+        """The counts of the packets that were given to this writer, except those in memory.
+
+        If the call continues from another spool, the packets of that spool are counted too.
+        """
         self._file = file
         self._slots = slots
         self._cipher = seal
@@ -185,6 +191,11 @@ class SpoolWriter:
         return self._open.last_us
 
     @property
+    def pending(self) -> list[int]:
+        """The number of packets in memory on each track. They are not written yet."""
+        return self._open.packets
+
+    @property
     def erasable_from_us(self) -> int:
         """The offset (µs) from which on `erase_back_to` can still erase every packet."""
         return self._released_to_us + 1
@@ -203,7 +214,9 @@ class SpoolWriter:
             SpoolWriteError: The write failed, or a key in the runtime folder could not be
                 overwritten.
         """
+        add_to(self.counts.erased, self._open.packets)
         self._open.forget_from(at_us)
+        add_to(self.counts.erased, self._open.packets, -1)
         erased = [f for f in self._unpublished if not f.published and f.span[1] >= at_us]
         if not erased:
             return
@@ -224,9 +237,16 @@ class SpoolWriter:
         """
         saved = {f.index: self._packets_before(f, at_us) for f in erased if f.span[0] < at_us}
         lost_from = min((kept.first_us for kept in saved.values() if kept.size), default=None)
+        for frame in erased:
+            add_to(self.counts.written, frame.packets, -1)
+            add_to(self.counts.erased, frame.packets)
+        for kept in saved.values():
+            add_to(self.counts.erased, kept.packets, -1)
         try:
             blocks, sealed, replaced = self._reseal(saved)
         except OSError as error:
+            for kept in saved.values():
+                add_to(self.counts.failed, kept.packets)
             raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
         finally:
             for kept in saved.values():
@@ -382,6 +402,7 @@ class SpoolWriter:
             try:
                 block, frame = self._seal_media(self._open, self._file.size)
             except OSError as error:
+                add_to(self.counts.failed, self._open.packets)
                 raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
             finally:
                 self._open.clear()
@@ -414,7 +435,8 @@ class SpoolWriter:
         with content.plaintext as plaintext:
             span = content.span
             block = self._cipher.frame(FrameKind.MEDIA, self._index, span, plaintext, key)
-        return block, UnpublishedFrame(self._index, key, span, offset, len(block))
+        packets = tuple(content.packets)
+        return block, UnpublishedFrame(self._index, key, span, offset, len(block), packets)
 
     def _reseal(
         self, saved: dict[int, OpenFrame]
@@ -506,9 +528,12 @@ class SpoolWriter:
         except SpoolWriteError as error:
             for frame in media:
                 self._forget(frame)
+                add_to(self.counts.failed, frame.packets)
             error.lost_from_us = lost_from
             raise
         self._written = self._index
+        for frame in media:
+            add_to(self.counts.written, frame.packets)
         self._unpublished += media
         for frame in published or ():
             frame.published += 1

@@ -155,10 +155,11 @@ class _Path:
         kind = self.kinds[second]
         if kind == _AUDIO_OR_EVENT:  # a payload type that meant events and now means audio
             kind = _EVENT if len(data) == _EVENT_BYTES else _AUDIO
-        if kind and not _handle_non_audio(self.leg, kind, data, arrived):
-            return
         counters = self.counters
-        counters.received += 1
+        if not kind:
+            counters.received += 1
+        elif not _handle_non_audio(self.leg, kind, data, arrived):
+            return
         counters.last = arrived
         if self.sender is None:
             counters.withheld += 1
@@ -359,6 +360,9 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, now: float) -> boo
 
     Return True if the caller of this function must now forward the packet as RTP. Return False for
     RTCP, which this function has forwarded.
+
+    A packet is counted as received directly before the tap gets it. So whenever the recorder
+    compares the counts, it has decided about each packet that is counted.
     """
     counters = leg.counters
     if kind == _CONTROL:
@@ -366,11 +370,13 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, now: float) -> boo
         return False
     if kind == _UNKNOWN:
         counters.unknown += 1
+        counters.received += 1
         _tap_header(leg, data, now)
         return True
     counters.events += 1
     if leg.watcher:
         leg.watcher(bytes(data), now)
+    counters.received += 1
     _tap_header(leg, data, now)
     return True
 

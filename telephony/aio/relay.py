@@ -202,8 +202,11 @@ class Relay:
         tap: Tap | None,
         on_lost: LossListener | None = None,
         on_report: ReportListener | None = None,
-    ) -> None:
+    ) -> Counters | None:
         """Pass packets from the leg's peer to `tap`; None removes the tap.
+
+        Return the leg's live counters, which can still be read after the leg is closed. Return None
+        for an unknown leg.
 
         `track` is the track number that `tap` receives with each packet. `on_lost` is called for
         packets that the kernel dropped, and `on_report` for RTCP from the leg's peer.
@@ -216,6 +219,7 @@ class Relay:
             leg.tap, leg.track = tap, track
             leg.on_lost, leg.on_report = on_lost, on_report
             self._rebuild_readers(leg)
+        return None if leg is None else leg.counters
 
     def set_source_rule(self, leg_id: str, rule: SourceRule) -> None:
         """Use `rule` from now on to decide which senders are accepted as the leg's peer.

@@ -172,6 +172,31 @@ async def test_the_event_header_that_a_tap_gets_has_no_csrcs_or_extensions(pair,
     assert [data for _, data, _, _ in kept] == [plain[:12]]
 
 
+async def test_at_each_packet_of_a_tap_and_each_event_the_counters_show_the_packets_tapped(
+    pair, relay, rtp
+):
+    a, b = pair
+    counts = []
+    tapped: list[None] = []
+
+    def tap(*_):
+        tapped.append(None)
+        counts.append((counters.received, len(tapped)))
+
+    counters = relay.set_tap("a", 0, tap)
+    relay.watch_events("a", lambda *_: counts.append((counters.received, len(tapped))))
+    for sequence, payload_type in enumerate((0, 101, 99, 101, 0)):
+        a.send(rtp(payload_type, sequence))
+        await b.heard()
+    assert len(counts) == 7
+    assert all(received == given for received, given in counts)
+    assert counters is a.counters
+
+
+async def test_a_tap_of_an_unknown_leg_has_no_counters(relay):
+    assert relay.set_tap("closed meanwhile", 0, None) is None
+
+
 async def test_a_removed_tap_gets_no_packets(pair, relay, rtp):
     a, b = pair
     kept = []

@@ -1,0 +1,177 @@
+"""The counts of a call's packets: received, stored, and not stored for a reason.
+
+The counts come from three places, which count independently: the relay counts the packets that it
+received, the gate counts those that it dropped, and the spool's writer counts those that it wrote.
+The event `packets` has all of them, so a reader of the spool can compare them.
+
+A list with a count for each track has two entries: the caller's and the advisor's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from recording.spool.records import Field
+
+TRACKS = 2
+UNANSWERED = "unanswered"
+"""The reason why packets from before the answer are dropped."""
+ENDED = "ended"
+"""The reason why packets from after the end of the call are dropped."""
+LATE = "late"
+"""The reason why packets are dropped whose audio may be from a payment or transfer that is over."""
+FAULT = "fault"
+"""The reason why packets are dropped that the disk did not accept. It is also a gap's reason."""
+ERASED = "erased"
+"""The reason why packets are gone that were stored, and then erased by a late trigger."""
+
+
+def no_packets() -> list[int]:
+    """Return a list with the count 0 for each track."""
+    return [0] * TRACKS
+
+
+class Arrivals(NamedTuple):
+    """The packets of one party since the relay first gave packets of this party to the recorder.
+
+    Attributes:
+        received: The valid RTP packets that the relay gave to the recorder.
+        refused: The packets from a wrong sender or with failed SRTP authentication.
+        unwanted: The RTP packets that arrived while the peer was not allowed to send.
+    """
+
+    received: int = 0
+    refused: int = 0
+    unwanted: int = 0
+
+    def __sub__(self, other: Arrivals) -> Arrivals:
+        return Arrivals(*(now - then for now, then in zip(self, other, strict=True)))
+
+    def plus(self, other: Arrivals) -> Arrivals:
+        """Return the sums of the counts of both."""
+        return Arrivals(*(one + two for one, two in zip(self, other, strict=True)))
+
+
+@dataclass(slots=True, eq=False)
+class DropCounts:
+    """The packets that the gate dropped, for each track.
+
+    Attributes:
+        shut: The packets that arrived while the gate was shut.
+        early: The packets that arrived before the gate was opened, and were read after this.
+        late: The packets whose audio may be from a payment or transfer that is over.
+        failed: The packets that arrived while the gate was open, but could not be given to a spool.
+        late_us: The time from the most recent opening of the gate to the latest of the `late`
+            packets, in µs.
+    """
+
+    shut: list[int] = field(default_factory=no_packets)
+    early: list[int] = field(default_factory=no_packets)
+    late: list[int] = field(default_factory=no_packets)
+    failed: list[int] = field(default_factory=no_packets)
+    late_us: list[int] = field(default_factory=no_packets)
+
+
+@dataclass(slots=True, eq=False)
+class WrittenCounts:
+    """The packets that were given to the writers of a call's spools, for each track.
+
+    Attributes:
+        written: The packets in frames that were written and not erased.
+        erased: The packets that were erased.
+        failed: The packets that are lost, because their frame could not be written.
+    """
+
+    written: list[int] = field(default_factory=no_packets)
+    erased: list[int] = field(default_factory=no_packets)
+    failed: list[int] = field(default_factory=no_packets)
+
+
+def add_to(counts: list[int], more: Iterable[int], sign: int = 1) -> None:
+    """Add the counts `more` to `counts`; subtract them if `sign` is -1."""
+    for track, count in enumerate(more):
+        counts[track] += sign * count
+
+
+class PacketCounts:
+    """Makes the fields of the event `packets`: the counts since the previous such event.
+
+    Attributes:
+        arrivals: The function that returns the counts of a track's arrivals, as the relay counts
+            them; None if there is no relay.
+        reason: The reason of the present gap, in which the gate is shut; "" in a segment.
+        is_between: True if there is neither a gap nor a segment at present.
+    """
+
+    def __init__(self, drops: DropCounts) -> None:
+        self.arrivals: Callable[[int], Arrivals] | None = None
+        self.reason = UNANSWERED
+        self.is_between = True
+        self._drops = drops
+        self._gap_reason = UNANSWERED
+        """The reason of the present or most recent gap."""
+        self._arrived = [Arrivals() for _ in range(TRACKS)]
+        self._before: list[dict[str, int]] = [{} for _ in range(TRACKS)]
+
+    def enter(self, reason: str) -> None:
+        """Note that a gap begins with this reason, or a segment if `reason` is ""."""
+        self.reason = reason
+        self.is_between = False
+        self._gap_reason = reason or self._gap_reason
+
+    def leave(self) -> None:
+        """Note that a gap ends. Another gap or a segment begins at once, or the call ends."""
+        self.reason = ""
+        self.is_between = True
+
+    def take(
+        self, written: WrittenCounts, pending: list[int], reason: str
+    ) -> list[dict[str, Field]]:
+        """Return the counts of each track since the previous call.
+
+        Args:
+            written: The counts of the writers of the call's spools.
+            pending: The packets that a writer has not written yet.
+            reason: The reason of the gap that begins now. The gate was shut for it a moment before,
+                if there is no gap at present.
+        """
+        return [self._track(each, written, pending, reason) for each in range(TRACKS)]
+
+    def _track(
+        self, track: int, written: WrittenCounts, pending: list[int], reason: str
+    ) -> dict[str, Field]:
+        drops = self._drops
+        now = {
+            "stored": written.written[track] + pending[track],
+            "erased": written.erased[track],
+            "failed": written.failed[track] + drops.failed[track],
+            "shut": drops.shut[track],
+            "early": drops.early[track],
+            "late": drops.late[track],
+        }
+        before, self._before[track] = self._before[track], now
+        new = {name: count - before.get(name, 0) for name, count in now.items()}
+        if new["stored"] < 0:
+            # Packets were lost that the previous event counts as stored. They count only there.
+            new["failed"] += new["stored"]
+            new["stored"] = 0
+        dropped: dict[str, int] = {}
+        for why, count in (
+            (self.reason or reason, new["shut"]),
+            (self._gap_reason, new["early"]),
+            (LATE, new["late"]),
+            (FAULT, new["failed"]),
+            (ERASED, new["erased"]),
+        ):
+            if count:
+                dropped[why] = dropped.get(why, 0) + count
+        fields: dict[str, Field] = {"stored": new["stored"]}
+        fields["dropped"] = dropped
+        fields["late_us"], drops.late_us[track] = drops.late_us[track], 0
+        if self.arrivals is not None:
+            arrived = self.arrivals(track)
+            fields |= (arrived - self._arrived[track])._asdict()
+            self._arrived[track] = arrived
+        return fields
