@@ -11,7 +11,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from recording.archive.sealing import CHANNELS, SealedAudio, SealingPass, SpoolKeys
+from recording.archive.packet_ledger import CHANNELS
+from recording.archive.sealing import SealedAudio, SealingPass, SpoolKeys
 from recording.audio.codecs import NARROW, WIDE
 from recording.audio.flac_payload import FlacPayload
 from recording.audio.raw_packets import RawPayload

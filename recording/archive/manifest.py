@@ -78,6 +78,8 @@ class TrackFacts(msgspec.Struct, frozen=True):
             place.
         withheld: The number of packets of which only the RTP header was stored. These are packets
             of DTMF digits, and packets with a payload type that was not negotiated.
+        unplaced: The number of `late` packets that are not in `received`, because their sequence
+            numbers fit nowhere into the stream.
         network: The jitter and the bursts of lost packets. It is None in manifests of older
             software.
     """
@@ -92,6 +94,59 @@ class TrackFacts(msgspec.Struct, frozen=True):
     undecoded: int
     withheld: int = 0
     network: NetworkFacts | None = None
+    unplaced: int = 0
+
+
+class PartyPackets(msgspec.Struct, frozen=True):
+    """The packets of one party in one stretch of the call.
+
+    The switch has counted `received`, `refused`, `unwanted`, `stored`, `dropped` and `late_us`. The
+    finaliser has counted the others when it read the spools.
+
+    Attributes:
+        channel: "caller" or "advisor".
+        received: The packets that the switch received from the party; None if the count is unknown.
+        refused: The packets from a wrong sender or with failed SRTP authentication.
+        unwanted: The packets that arrived while the party was not allowed to send.
+        stored: The packets that the switch stored; None if the count is unknown.
+        dropped: A dict with the number of received packets that were not stored, by reason: that of
+            a gap, or unanswered, ended or late.
+        late_us: The time in microseconds from the beginning of the segment to the last packet that
+            was dropped as late.
+        read: The packets that the finaliser read.
+        unreadable: The stored packets in the parts of a spool that cannot be read.
+        heard: The packets whose audio is on the track.
+        lost_by_network: The packets that are missing in the RTP sequence numbers.
+        lost_by_kernel: The packets for which the kernel had no space when the switch was late.
+    """
+
+    channel: str
+    received: int | None
+    refused: int
+    unwanted: int
+    stored: int | None
+    dropped: dict[str, int]
+    late_us: int
+    read: int
+    unreadable: int
+    heard: int
+    lost_by_network: int
+    lost_by_kernel: int
+
+
+class PacketStretch(Interval, frozen=True):
+    """A segment or a gap of the call, with the packets that the switch handled in it.
+
+    Attributes:
+        gap: The reason of the gap; "" for a segment.
+        complete: False if the counts of the switch do not cover the whole stretch, because its
+            process stopped or a part of a spool is missing.
+        parties: The packets of the caller and of the advisor.
+    """
+
+    gap: str
+    complete: bool
+    parties: list[PartyPackets]
 
 
 class FaultFacts(msgspec.Struct, frozen=True):
@@ -227,6 +282,9 @@ class Manifest(msgspec.Struct, frozen=True):
     the facts, and no person can read them after the header was destroyed. None in manifests of
     older software.
     """
+
+    packets: list[PacketStretch] | None = None
+    """The packets of each party in each segment and gap. None in manifests of older software."""
 
     @property
     def unexplained_us(self) -> int:

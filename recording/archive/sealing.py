@@ -19,18 +19,20 @@ import numpy as np
 
 from recording.archive.accounting import Interval
 from recording.archive.call_facts import CallFacts, payloads_of
-from recording.archive.manifest import FaultFacts, SpoolFacts, TrackFacts
+from recording.archive.manifest import FaultFacts, PacketStretch, SpoolFacts, TrackFacts
 from recording.archive.network_quality import network_facts
+from recording.archive.packet_ledger import CHANNELS, EVENTS, PacketLedger
 from recording.audio.captured_card import CardFilter
 from recording.audio.codecs import NARROW, WIDE
 from recording.audio.flac_payload import FlacPayload
 from recording.audio.raw_packets import RawPayload, UndecodedPacket
-from recording.audio.timeline import Timeline, TrackCount, WidebandError
+from recording.audio.timeline import TRACKS, Timeline, TrackCount, WidebandError
 from recording.errors import SpoolError, SpoolHeaderError
 from recording.policy import GapReason
 from recording.spool import (
     EventRecord,
     Field,
+    LossReason,
     LostRecord,
     PacketRecord,
     SpoolHeader,
@@ -47,7 +49,6 @@ _MINUTE_US = 60_000_000
 _US = 1_000_000
 _PAYMENTS = {GapReason.PAYMENT.value, GapReason.ERASED.value}
 """The reasons of the gaps in which a payment was made, or may have begun."""
-CHANNELS = ("caller", "advisor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class SealedAudio:
         rate: The sample rate, in Hz.
         tracks: The facts about each audio channel.
         lives: The facts about each spool.
+        packets: The packets of each party in each segment and gap.
     """
 
     file_key: bytes = field(repr=False)
@@ -130,6 +132,7 @@ class SealedAudio:
     rate: int
     tracks: list[TrackFacts]
     lives: list[SpoolFacts]
+    packets: list[PacketStretch]
 
 
 class SealingPass:
@@ -146,6 +149,7 @@ class SealingPass:
         self._undecoded: deque[UndecodedPacket] = deque()
         """The undecodable packets that wait until the audio of the same time is released."""
         self.facts = CallFacts(started_wall_us)
+        self.packets = PacketLedger()
         self.lives: list[SpoolFacts] = []
         self._first_us = started_wall_us
         self._first: SpoolHeader | None = None
@@ -200,6 +204,8 @@ class SealingPass:
             if record.from_us is not None:
                 self._end_interruption(record.from_us + shift - self._answer_us)
             self.facts.lost(record, shift - self._answer_us)
+            if record.why is not LossReason.ERASED:
+                self.packets.lost()
             self.timeline.mark_break()
 
     def end(self, spool: SpoolReader) -> None:
@@ -238,8 +244,11 @@ class SealingPass:
             Interval(start * _US // rate, end * _US // rate) for start, end in self.cards.captured
         )
         tracks = list(_track_facts(self.timeline.counts))
+        packets = self.packets.finish(
+            talk_us, self.timeline.progress, interrupted=self.facts.ended_us is None
+        )
         return SealedAudio(
-            flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives
+            flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives, packets
         )
 
     def _released_packets(self) -> Iterator[UndecodedPacket]:
@@ -274,11 +283,14 @@ class SealingPass:
             was_in_gap = self.facts.in_gap
             self.facts.interrupted(max(0, at_us), moved=self._same_process, complete=self._complete)
             self._interruption_open = False
+            if not self._complete:
+                self.packets.interrupted()
             if self._same_process and self.facts.in_gap and not was_in_gap:
                 self.timeline.begin_gap(since)
 
     def _packet(self, record: PacketRecord, at_us: int) -> Iterator[None]:
         self._end_interruption(at_us)
+        self.packets.read_one(record.track)
         self.timeline.packet(record.track, at_us, record.data)
         self.facts.reached(at_us)
         yield from self._advance(at_us)
@@ -302,6 +314,7 @@ class SealingPass:
         start.
         """
         self._end_interruption(int(record.at_us[0]) + shift_us)
+        self.packets.read(np.bincount(record.track, minlength=TRACKS)[:TRACKS].tolist())
         for now_us in self.timeline.burst(record, shift_us, self._advanced_us, _STEP_US):
             self._advanced_us = now_us
             self.timeline.advance(now_us)
@@ -333,11 +346,20 @@ class SealingPass:
             self._complete = self._goes_on_from_the_last(event.fields)
         elif event.kind in {"hold", "resume"}:
             self.timeline.mark_break(at_us)
+        elif event.kind == "lost":
+            self._lost_by_kernel(at_us, event.fields)
         if self.facts.in_gap and (event.kind == "gap-start" or not was_in_gap):
             self.timeline.end_gap(at_us)
             self.timeline.begin_gap(at_us)
         elif was_in_gap and not self.facts.in_gap:
             self.timeline.end_gap(at_us)
+        if event.kind in EVENTS:
+            self.packets.event(at_us, event.kind, event.fields, self.timeline.progress)
+
+    def _lost_by_kernel(self, at_us: int, fields: Mapping[str, Field]) -> None:
+        track = fields.get("track")
+        if isinstance(track, int):
+            self.timeline.mark_lost(track, at_us)
 
     def _goes_on_from_the_last(self, fields: Mapping[str, Field]) -> bool:
         """Return True if the previous spool was read up to its final frame.
@@ -432,6 +454,7 @@ def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
             count.undecoded,
             count.withheld,
             network_facts(count),
+            count.unplaced,
         )
 
 

@@ -255,6 +255,7 @@ class Archive:
             raw=raw,
             index=_commitments(call_id, facts.personal),
             sealed_facts=_sealed_facts(facts.personal, sound.file_key),
+            packets=sound.packets,
             sealed=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
 

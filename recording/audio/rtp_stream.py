@@ -300,6 +300,7 @@ class RtpStream:
         if self._strays.is_a_beginning(now_us):
             strays, others = self._strays.take_alike()
             self._track.counted.late += others
+            self._track.counted.unplaced += others
             self._lose(self._lost_before(strays[0]))
             self._restart()
             for each in strays:
@@ -353,6 +354,7 @@ class RtpStream:
                 self._late_packet(each)
             else:
                 self._track.counted.late += 1
+                self._track.counted.unplaced += 1
 
     def _enqueue(self, packet: Packet) -> None:
         """Add a packet to the waiting packets. Write all packets that have waited long enough."""

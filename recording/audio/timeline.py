@@ -17,6 +17,7 @@ import numpy as np
 from recording.audio.codecs import PayloadCodec, Samples
 from recording.audio.raw_packets import UndecodedPacket
 from recording.audio.track import Track, TrackCount, WidebandError
+from recording.audio.track_sink import Progress
 from recording.spool.burst import BurstRecord, TrackBurst
 
 __all__ = ["Timeline", "TrackCount", "WidebandError"]
@@ -56,6 +57,11 @@ class Timeline:
     def counts(self) -> list[TrackCount]:
         """The packet counts of each track, up to the most recently received packet."""
         return [track.count() for track in self._tracks]
+
+    @property
+    def progress(self) -> list[Progress]:
+        """The packets of each track that are heard and lost, up to the most recent packet."""
+        return [track.progress() for track in self._tracks]
 
     def set_payload_types(self, track: int, payloads: Mapping[int, PayloadCodec]) -> None:
         """Set the codec of each dynamic payload type of a track, for all later packets."""
@@ -128,6 +134,14 @@ class Timeline:
         position = self._sample(self._now_us if at_us is None else at_us)
         for track in self._tracks:
             track.mark_break(position)
+
+    def mark_lost(self, track: int, at_us: int) -> None:
+        """Interrupt the streams of a track, because the kernel has dropped packets until `at_us`.
+
+        So these packets are not counted as lost by the network.
+        """
+        if 0 <= track < TRACKS:
+            self._tracks[track].mark_break(self._sample(at_us))
 
     def undecoded(self) -> list[UndecodedPacket]:
         """Return the undecodable packets that were not returned before.

@@ -15,7 +15,7 @@ from recording.audio.codecs import NARROW, STATIC, PayloadCodec, Samples
 from recording.audio.comfort_noise import Noise
 from recording.audio.rtp_stream import RtpStream
 from recording.audio.stream_clock import Packet
-from recording.audio.track_sink import HEADER, TrackCount, WidebandError
+from recording.audio.track_sink import HEADER, Progress, TrackCount, WidebandError
 from recording.spool.burst import TrackBurst
 
 __all__ = ["Track", "TrackCount", "WidebandError"]
@@ -69,6 +69,7 @@ class Track:
             self.counted.received,
             self.counted.lost + missing,
             self.counted.late,
+            self.counted.unplaced,
             self.counted.duplicate,
             self.counted.malformed,
             self.counted.undecoded,
@@ -76,6 +77,14 @@ class Track:
             self.counted.codecs,
             network,
         )
+
+    def progress(self) -> Progress:
+        """Return how many packets are heard and lost until now.
+
+        A lost packet may still arrive, and is then not counted as lost any more.
+        """
+        missing = sum(len(stream.missing) for stream in self._streams.values())
+        return Progress(self.counted.heard, self.counted.lost + missing)
 
     def set_payload_types(self, payloads: Mapping[int, PayloadCodec]) -> None:
         """Replace the codecs of all dynamic payload types by those in `payloads`."""

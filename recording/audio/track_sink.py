@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from recording.audio.codecs import Samples
 from recording.audio.network_counts import NetworkCount
@@ -29,6 +29,11 @@ class TrackCount:
     received: int = 0
     lost: int = 0
     late: int = 0
+    unplaced: int = 0
+    """The number of `late` packets that are not in `received`.
+
+    Their sequence numbers fit nowhere into the stream, so they were not written.
+    """
     duplicate: int = 0
     malformed: int = 0
     undecoded: int = 0
@@ -40,6 +45,18 @@ class TrackCount:
     codecs: Counter[str] = field(default_factory=Counter)
     """The number of packets of each codec. A codec is named, for example, `PCMA/8000`."""
     network: NetworkCount = field(default_factory=NetworkCount)
+
+    @property
+    def heard(self) -> int:
+        """The number of packets whose audio is on the track, or waits to be written to it."""
+        return self.received - self.undecoded - (self.late - self.unplaced)
+
+
+class Progress(NamedTuple):
+    """Two counts of a track up to a certain time: the packets that are heard, and the lost ones."""
+
+    heard: int
+    lost: int
 
 
 class TrackSink(Protocol):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from galwad.cli.recordings import explanation
+from galwad.cli.recordings.packets import packet_lines
 from galwad.cli.recordings.rows import spans_of_row
 from galwad.cli.support import timeline
 from galwad.cli.support.call_ids import checked_id
@@ -75,6 +76,8 @@ def show(
     )
     for party in row.get("network", ()):
         out.print(_network(party))
+    for line, style in packet_lines(detail["manifest"]):
+        out.print(line, style=style, markup=False, highlight=False)
     _warn(row, detail["manifest"])
     _captured_cards(detail)
     _custody(detail)

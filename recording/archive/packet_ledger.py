@@ -1,0 +1,225 @@
+"""The packet ledger of a call: the packets of each party in each segment and gap.
+
+The ledger has the counts of the switch, from the events `packets` in the spools, and counts what is
+read from the spools. `recording.archive.packet_sums` compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from recording.archive.manifest import PacketStretch, PartyPackets
+from recording.audio.track_sink import Progress
+from recording.spool import Field
+from recording.spool.packet_counts import TRACKS, no_packets
+
+CHANNELS = ("caller", "advisor")
+EVENTS = frozenset({"packets", "lost", "segment", "gap-start", "gap-end"})
+"""The kinds of events that the ledger needs."""
+
+
+@dataclass(slots=True)
+class _Claims:
+    """The counts of the switch for one party in one stretch; None if there are none."""
+
+    received: int | None = None
+    refused: int = 0
+    unwanted: int = 0
+    stored: int | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
+    late_us: int = 0
+
+    def add(self, fields: Mapping[str, Field]) -> None:
+        """Add the counts of one event. A count that is missing or malformed is not added."""
+        received, stored = _count(fields, "received"), _count(fields, "stored")
+        if received is not None:
+            self.received = (self.received or 0) + received
+        if stored is not None:
+            self.stored = (self.stored or 0) + stored
+        self.refused += _count(fields, "refused") or 0
+        self.unwanted += _count(fields, "unwanted") or 0
+        self.late_us = max(self.late_us, _count(fields, "late_us") or 0)
+        dropped = fields.get("dropped")
+        if isinstance(dropped, Mapping):
+            for reason in dropped:
+                count = _count(dropped, reason)
+                if count:
+                    self.dropped[str(reason)] = self.dropped.get(str(reason), 0) + count
+
+
+@dataclass(slots=True)
+class _Stretch:
+    from_us: int
+    gap: str | None
+    """The reason of the gap; "" for a segment, and None before the first segment or gap."""
+    to_us: int | None = None
+    claims: list[_Claims] = field(default_factory=lambda: [_Claims() for _ in range(TRACKS)])
+    read: list[int] = field(default_factory=no_packets)
+    kernel: list[int] = field(default_factory=no_packets)
+    progress: list[Progress] = field(default_factory=list)
+    """The packets of each track that are heard and lost at the end of the stretch."""
+    has_loss: bool = False
+    """True if a part of a spool could not be read here."""
+    is_interrupted: bool = False
+    """True if the switch's process stopped here, or a spool's end is missing."""
+    is_dirty: bool = False
+    """True if something was read after the most recent counts of the switch."""
+
+    @property
+    def is_empty(self) -> bool:
+        """True if there is nothing to report about the stretch."""
+        if any(self.read) or self.gap is None:
+            return not any(self.read)
+        return self.to_us == self.from_us and not any(
+            claims.received or claims.stored or claims.dropped or claims.refused or kernel
+            for claims, kernel in zip(self.claims, self.kernel, strict=True)
+        )
+
+
+class PacketLedger:
+    """Collects the packet ledger of one call while its spools are read.
+
+    A packet counts in the stretch in which the switch handled it. So a packet that arrived after a
+    trigger, and was read from its socket before the trigger took effect, counts as dropped in the
+    segment before the trigger. Times are µs since the recording's start.
+    """
+
+    def __init__(self) -> None:
+        self._stretches = [_Stretch(0, None)]
+
+    @property
+    def _now(self) -> _Stretch:
+        return self._stretches[-1]
+
+    def read(self, counts: Sequence[int]) -> None:
+        """Count packets that were read from a spool; `counts` are those of each track."""
+        stretch = self._now
+        stretch.is_dirty = True
+        for track, count in enumerate(counts):
+            stretch.read[track] += count
+
+    def read_one(self, track: int) -> None:
+        """Count a packet that was read from a spool."""
+        if track < TRACKS:
+            self._now.is_dirty = True
+            self._now.read[track] += 1
+
+    def lost(self) -> None:
+        """Note that a part of a spool cannot be read."""
+        self._now.has_loss = self._now.is_dirty = True
+
+    def interrupted(self) -> None:
+        """Note that the process of the switch stopped, or that the end of a spool is missing."""
+        self._now.is_interrupted = True
+
+    def event(
+        self, at_us: int, kind: str, fields: Mapping[str, Field], progress: Sequence[Progress]
+    ) -> None:
+        """Process an event. `progress` has the packets of each track until this event."""
+        stretch = self._now
+        match kind:
+            case "packets":
+                stretch.is_dirty = False
+                counts = _mappings(fields.get("tracks"))
+                for claims, counted in zip(stretch.claims, counts, strict=False):
+                    claims.add(counted)
+            case "lost":
+                track = _count(fields, "track")
+                if track is not None and track < TRACKS:
+                    stretch.kernel[track] += _count(fields, "count") or 0
+            case "segment":
+                self._begin(at_us, "", progress)
+            case "gap-start":
+                reason = fields.get("reason")
+                gap = reason if isinstance(reason, str) and reason else "fault"
+                # A spool on another disk begins with a copy of the event.
+                if (stretch.gap, stretch.from_us) != (gap, at_us):
+                    self._begin(at_us, gap, progress)
+            case "gap-end":
+                stretch.to_us = at_us
+
+    def _begin(self, at_us: int, gap: str, progress: Sequence[Progress]) -> None:
+        self._end(at_us, progress)
+        self._stretches.append(_Stretch(at_us, gap))
+
+    def _end(self, at_us: int, progress: Sequence[Progress]) -> None:
+        stretch = self._now
+        to_us = at_us if stretch.to_us is None else stretch.to_us
+        stretch.to_us = max(to_us, stretch.from_us)
+        stretch.progress = list(progress)
+
+    def finish(
+        self, end_us: int, progress: Sequence[Progress], *, interrupted: bool
+    ) -> list[PacketStretch]:
+        """Return the ledger at the end of the call.
+
+        `interrupted` is True if the end of the call is not in the spools.
+        """
+        self._end(end_us, progress)
+        if interrupted:
+            self.interrupted()
+        self._settle()
+        before = [Progress(0, 0)] * TRACKS
+        found = []
+        for stretch in self._stretches:
+            if not stretch.is_empty:
+                found.append(_facts(stretch, before))
+                before = stretch.progress
+        return found
+
+    def _settle(self) -> None:
+        """Lower counts that were too high, because packets arrived later or were not decoded."""
+        later = self._now.progress
+        for stretch in reversed(self._stretches):
+            pairs = zip(stretch.progress, later, strict=True)
+            stretch.progress = [
+                Progress(min(now.heard, then.heard), min(now.lost, then.lost))
+                for now, then in pairs
+            ]
+            later = stretch.progress
+
+
+def _facts(stretch: _Stretch, before: Sequence[Progress]) -> PacketStretch:
+    is_complete = not (stretch.is_interrupted or stretch.is_dirty or stretch.gap is None)
+    parties = []
+    for track, channel in enumerate(CHANNELS):
+        claims, read = stretch.claims[track], stretch.read[track]
+        now = stretch.progress[track]
+        stored = claims.stored
+        if stored is None and is_complete and not read:
+            stored = 0
+        missing = 0 if stored is None or not stretch.has_loss else stored - read
+        is_complete = is_complete and missing >= 0
+        parties.append(
+            PartyPackets(
+                channel,
+                claims.received,
+                claims.refused,
+                claims.unwanted,
+                stored,
+                dict(sorted(claims.dropped.items())),
+                claims.late_us,
+                read,
+                max(0, missing),
+                now.heard - before[track].heard,
+                now.lost - before[track].lost,
+                stretch.kernel[track],
+            )
+        )
+    return PacketStretch(
+        stretch.from_us, stretch.to_us or stretch.from_us, stretch.gap or "", is_complete, parties
+    )
+
+
+def _mappings(value: Field) -> list[Mapping[str, Field]]:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        return []
+    return [each if isinstance(each, Mapping) else {} for each in value]
+
+
+def _count(fields: Mapping[str, Field], name: str) -> int | None:
+    """Return a count of an event's fields; None if it is missing or malformed."""
+    value = fields.get(name)
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return int(value) if is_count and isinstance(value, int) else None
