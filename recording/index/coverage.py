@@ -3,7 +3,8 @@
 The module compares three sources: the call's length as the switch measured it, the row in the
 index, and the signed manifest. The result contains all contradictions between these sources, so it
 names each changed value of the row. The result also contains the intervals of talk time that are in
-no segment and in no gap, in microseconds since the recording's start. The module has no I/O.
+no segment and in no gap, in microseconds since the recording's start. It names the packet counts of
+the manifest that contradict each other (`recording.archive.packet_sums`). The module has no I/O.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 from recording.archive.accounting import Interval, balance
 from recording.archive.index_row import NO_MANIFEST, compare_file, compare_row
 from recording.archive.manifest import Gap, Manifest, read_manifest
+from recording.archive.packet_sums import SilentTrack, packet_problems, silent_parties
 from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
 from recording.index.ledger import AnsweredCall
@@ -46,6 +48,10 @@ class CallCoverage:
     unexplained: tuple[Interval, ...] = ()
     problems: tuple[str, ...] = ()
     """The contradictions between switch, index and manifest, as texts that also say what to do."""
+    packets_differ: bool = False
+    """True if one of the problems is that packet counts of the manifest contradict each other."""
+    silent: tuple[SilentTrack, ...] = ()
+    """The parties of which nothing is heard in a segment, although packets were sent."""
     is_committed: bool = True
     """False if the manifest has no commitments to the number, line and advisor in the row."""
     salt_missing: bool = False
@@ -115,6 +121,8 @@ def compare(
     segments = [] if read is None else read.segments
     compared = compare_file(row, None)[0] if read is None else compare_row(row, read)
     problems += (each for each in compared.problems if each != NO_MANIFEST)
+    packets = [] if read is None else packet_problems(read)
+    problems += packets
     talk_us = row.talk_us if read is None else read.talk_us
     switch_us = None if call is None else call.talk_us
     if switch_us is not None and switch_us < talk_us - SLACK_US:
@@ -134,10 +142,12 @@ def compare(
         tuple(sorted(gaps)),
         unexplained,
         tuple(problems),
-        compared.is_committed,
-        compared.salt_missing,
-        read is not None and bool(compared.problems),
-        row.started,
+        packets_differ=bool(packets),
+        silent=() if read is None else tuple(silent_parties(read)),
+        is_committed=compared.is_committed,
+        salt_missing=compared.salt_missing,
+        index_changed=read is not None and bool(compared.problems),
+        indexed_start=row.started,
     )
 
 

@@ -6,19 +6,16 @@ where. The switch is stopped by SIGSTOP, as a busy or suspended machine would st
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
-import socket
 import threading
 import time
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers.peers.evidence import Recording
+from helpers.peers.receive_buffers import shrink_receive_buffers
 from helpers.peers.sound import FRAME, FRAME_S, RATE, from_ulaw
 from helpers.peers.waiting import wait_until
 
@@ -87,25 +84,6 @@ def switch(service):
     process = service.processes["switch"].process
     yield process
     process.send_signal(signal.SIGCONT)
-
-
-_PIDFD_GETFD = 438
-
-
-def shrink_receive_buffers(process, size):
-    """Give each UDP socket of a process a receive buffer of `size` bytes."""
-    pidfd = os.pidfd_open(process.pid)
-    try:
-        for path in Path(f"/proc/{process.pid}/fd").iterdir():
-            if not str(path.readlink()).startswith("socket:"):
-                continue
-            number = ctypes.CDLL(None).syscall(_PIDFD_GETFD, pidfd, int(path.name), 0)
-            assert number >= 0
-            with socket.socket(fileno=number) as sock:
-                if sock.type == socket.SOCK_DGRAM:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
-    finally:
-        os.close(pidfd)
 
 
 @pytest.fixture

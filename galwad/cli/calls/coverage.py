@@ -43,11 +43,13 @@ def coverage(
     """Check each second of each answered call: recorded, or not recorded for a known reason.
 
     Shows a timeline of each call that has unexplained seconds, and names each row of the index or
-    the ledger that contradicts its signed manifest or the audit. Prints each orphan in the whole
+    the ledger that contradicts its signed manifest or the audit. Names each party of a call whose
+    packets do not add up: those received, stored, dropped for a reason, and lost. Lists each party
+    of which nothing is heard in a segment although it sent packets. Prints each orphan in the whole
     archive: a file, row or spool whose counterpart is missing, such as a recording without its
-    database row. Nothing is deleted. The exit status is 1 if a call has unexplained seconds, a row
-    was changed, or there is an orphan, else 0. The server makes the same check every night, and
-    raises an alarm for each new finding.
+    database row. Nothing is deleted. The exit status is 1 if a call has unexplained seconds or
+    packets that do not add up, a row was changed, or there is an orphan, else 0. The server makes
+    the same check every night, and raises an alarm for each new finding.
     """
     found = _fetch(date, server)
     if json:
@@ -90,6 +92,10 @@ def _show(found: dict[str, Any]) -> None:
         out.print(f"and {found['more_orphans']} more", style="bold")
     if found["orphans"]:
         out.print()
+    for party in found.get("silent", ()):
+        out.print(one_line(_silent(party)))
+    if found.get("more_silent"):
+        out.print(f"and {found['more_silent']} more calls with a silent party")
     out.print(_sentence(found))
     if found.get("not_committed"):
         out.print(not_committed_note(found["not_committed"]))
@@ -126,6 +132,13 @@ def _spans(call: dict[str, Any]) -> list[TimelineSpan]:
     return timeline.spans_of([*unexplained, *gaps], call["talk_us"])
 
 
+def _silent(party: dict[str, Any]) -> str:
+    """Return a text such as "ID   the caller is silent from 0:00 to 0:12: 600 packets received"."""
+    start, end = (clock(party[name] / _US) for name in ("from_us", "to_us"))
+    who = f"the {party['channel']} is silent from {start} to {end}"
+    return f"{party['call_id']}   {who}: {party['text']}"
+
+
 def _length(part: dict[str, Any]) -> str:
     return f"{(part['to_us'] - part['from_us']) / _US:.1f} s"
 
@@ -139,7 +152,9 @@ def _sentence(found: dict[str, Any]) -> str:
     talk, kept, gaps = (clock(found[key] / _US) for key in ("talk_us", "recorded_us", "gap_us"))
     unexplained = found["unexplained_us"] / _US
     text += f": {talk} of talk, {kept} recorded, {gaps} in gaps"
-    return f"{text}, {unexplained:.1f} s unexplained"
+    text += f", {unexplained:.1f} s unexplained"
+    silent = len(found.get("silent", ())) + found.get("more_silent", 0)
+    return f"{text}, {silent} silent part{'y' if silent == 1 else 'ies'}" if silent else text
 
 
 def _failure(found: dict[str, Any]) -> CliError | None:

@@ -34,6 +34,10 @@ _CALLS: Final = {
         "has a row that was changed",
         "`galwad calls coverage` names the value; keep the database and the journal, and report it",
     ),
+    "recording.miscounted": (
+        "has packet counts that do not add up",
+        "`galwad calls coverage` names the numbers; keep the journal, and report it",
+    ),
     "recording.unexplained": (
         "has unexplained seconds",
         "`galwad calls coverage` draws them; keep the journal, and report it",

@@ -53,6 +53,8 @@ class CoverageResult:
     `faulty_calls` has the calls that did not pass the check, sorted by their start. `orphans` has
     the files, index rows and spools that lack a counterpart. Calls that passed the check are only
     counted, because a list of them could be very long: a busy centre has 250,000 calls a year.
+    `silent_calls` has the calls with a party of which nothing is heard in a segment, although
+    packets were sent. Such a call can have passed the check.
     `not_committed` is the number of recordings whose manifest has no commitments to the number,
     line and advisor in the index.
     """
@@ -65,6 +67,7 @@ class CoverageResult:
     unexplained_us: int = 0
     not_committed: int = 0
     faulty_calls: list[CallCoverage] = field(default_factory=list)
+    silent_calls: list[CallCoverage] = field(default_factory=list)
     orphans: list[Orphan] = field(default_factory=list)
 
     def add(self, call: CallCoverage) -> None:
@@ -75,6 +78,8 @@ class CoverageResult:
         self.gap_us += call.gap_us
         self.unexplained_us += call.unexplained_us
         self.not_committed += not call.is_committed
+        if call.silent:
+            self.silent_calls.append(call)
         if not call.is_clean:
             self.faulty_calls.append(call)
 
@@ -159,7 +164,8 @@ class CoverageChecker:
             add([found] if found is not None else [])
             result.in_progress += found is None
         result.add_index_findings(await self._index_findings(since, until, removed))
-        result.faulty_calls.sort(key=lambda each: (each.started, each.call_id))
+        for calls_found in (result.faulty_calls, result.silent_calls):
+            calls_found.sort(key=lambda each: (each.started, each.call_id))
         result.orphans += await self._orphans()
         return result
 
@@ -279,4 +285,6 @@ def _start_of(call_id: str) -> float:
 def _alarm_of(call: CallCoverage) -> str:
     if call.index_changed and not call.unexplained:
         return "index.changed"
+    if call.packets_differ and not call.unexplained:
+        return "recording.miscounted"
     return "recording.missing" if not call.recorded_us else "recording.unexplained"

@@ -111,6 +111,7 @@ class NightlyCheck:
             "amiss": len(result.faulty_calls),
             "unexplained_us": result.unexplained_us,
             "orphans": len(result.orphans),
+            "silent": len(result.silent_calls),
         }
         await self._audit.append(COVERAGE_CHECKED, facts)
         log.info("coverage.checked", **facts)

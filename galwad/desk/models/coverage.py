@@ -31,6 +31,21 @@ class FaultyCall(BaseModel):
     problems: list[str]
 
 
+class SilentParty(BaseModel):
+    """A party of a call of which nothing is heard in a segment, although it sent packets.
+
+    `from_us` and `to_us` are the start and end of the segment, in microseconds since the start of
+    the recording. `text` says how many packets were received, refused or lost.
+    """
+
+    call_id: str
+    started: float
+    channel: str
+    from_us: int
+    to_us: int
+    text: str
+
+
 class OrphanFile(BaseModel):
     """A file, index row or spool that lacks its counterpart: for example, a row without files.
 
@@ -53,6 +68,8 @@ class Coverage(BaseModel):
     the calls that did not pass the check. `orphans` lists files, index rows and spools that lack a
     counterpart. `more_orphans` is the number of orphans that are not in the list. `not_committed`
     is the number of recordings whose manifest has no commitments to the number, line and advisor.
+    `silent` lists the parties of which nothing is heard in a segment, although packets were sent;
+    `more_silent` is the number of calls with such parties that are not in the list.
     """
 
     calls: int
@@ -65,6 +82,8 @@ class Coverage(BaseModel):
     orphans: list[OrphanFile]
     more_orphans: int = 0
     not_committed: int = 0
+    silent: list[SilentParty] = []
+    more_silent: int = 0
 
 
 class ChangedRow(BaseModel):

@@ -21,6 +21,7 @@ from galwad.desk.models.coverage import (
     FaultyCall,
     IndexCheck,
     OrphanFile,
+    SilentParty,
 )
 from galwad.desk.routes.access import Supervisor, TheDesk
 from galwad.desk.routes.recordings import span_of
@@ -67,6 +68,19 @@ async def coverage(
         ],
         more_orphans=max(0, len(result.orphans) - MAX_FINDINGS),
         not_committed=result.not_committed,
+        silent=[
+            SilentParty(
+                call_id=call.call_id,
+                started=call.started,
+                channel=party.channel,
+                from_us=party.from_us,
+                to_us=party.to_us,
+                text=party.text,
+            )
+            for call in result.silent_calls[:MAX_FINDINGS]
+            for party in call.silent
+        ],
+        more_silent=max(0, len(result.silent_calls) - MAX_FINDINGS),
     )
 
 

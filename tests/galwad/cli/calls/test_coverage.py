@@ -92,6 +92,28 @@ def test_time_covered_by_both_a_segment_and_a_gap_is_drawn_as_unexplained(run, a
 
 
 @pytest.mark.usefixtures("server")
+def test_silent_parties_are_listed_and_counted_with_status_0(run, archive):
+    silent = {
+        "call_id": CALL,
+        "started": 1_795_599_000.0,
+        "channel": "caller",
+        "from_us": 0,
+        "to_us": 12 * US,
+        "text": "600 packets received",
+    }
+    archive.coverage = {**CLEAN, "silent": [silent]}
+    done = run("calls", "coverage")
+    lines = done.out.splitlines()
+    assert done.status == 0
+    assert lines[0] == f"{CALL}   the caller is silent from 0:00 to 0:12: 600 packets received"
+    assert lines[-1].endswith("0.0 s unexplained, 1 silent party")
+    archive.coverage = {**CLEAN, "silent": [silent], "more_silent": 4}
+    lines = run("calls", "coverage").out.splitlines()
+    assert lines[1] == "and 4 more calls with a silent party"
+    assert lines[-1].endswith("0.0 s unexplained, 5 silent parties")
+
+
+@pytest.mark.usefixtures("server")
 def test_orphans_beyond_the_listed_ones_are_counted(run, archive):
     archive.coverage = {**AMISS, "more_orphans": 500}
     done = run("calls", "coverage")

@@ -20,7 +20,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from galwad.desk.coverage.nightly import next_time
 from galwad.link import Link
 from galwad.messages import CallEnded, Hello, LedgerHas, Sealed, WaitingSpool, WaitingSpools
-from recording.archive.manifest import Manifest, ObjectFacts, Segment, sign_manifest
+from recording.archive.manifest import (
+    Manifest,
+    ObjectFacts,
+    PacketStretch,
+    PartyPackets,
+    Segment,
+    sign_manifest,
+)
 from recording.audit.log import verify
 
 FIRST, SECOND = "20261125-101500-abcdefgh", "20261125-102500-bcdefghi"
@@ -66,7 +73,16 @@ async def talk(running, call_id, talk_us):
     await until(over)
 
 
-def record(running, call_id, talk_us, to_us):
+def packets(received, *, stored=500, heard=500):
+    """Return the packets of a segment of a minute; the advisor's counts add up."""
+    caller, advisor = (
+        PartyPackets(channel, count, 0, 0, stored, {}, 0, stored, 0, heard, 0, 0)
+        for channel, count in (("caller", received), ("advisor", stored))
+    )
+    return [PacketStretch(0, 60 * US, "", True, [caller, advisor])]
+
+
+def record(running, call_id, talk_us, to_us, stretches=None):
     """A recording of `talk_us` whose one segment ends at `to_us`, as the finaliser reports it."""
     folder = running.archive / "2026" / "11" / "25"
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +108,7 @@ def record(running, call_id, talk_us, to_us):
         1,
         ObjectFacts(3, hashlib.sha256(b"abc").hexdigest()),
         "2027-01-15T08:10:00Z",
+        packets=stretches,
     )
     data = sign_manifest(manifest, Ed25519PrivateKey.generate())
     (folder / f"{call_id}.manifest").write_bytes(data)
@@ -120,6 +137,35 @@ async def test_a_completely_recorded_call_has_no_unexplained_time(running, mair)
     found = (await mair.http.get(EVER)).json()
     assert (found["calls"], found["talk_us"], found["recorded_us"]) == (1, 60 * US, 60 * US)
     assert (found["unexplained_us"], found["amiss"], found["orphans"]) == (0, [], [])
+
+
+async def test_packets_that_do_not_add_up_are_a_problem_and_alarm_once(running, mair):
+    await talk(running, FIRST, 60 * US)
+    await running.seal(record(running, FIRST, 60 * US, 60 * US, packets(501)))
+    found = (await mair.http.get(EVER)).json()
+    (call,) = found["amiss"]
+    assert len(call["problems"]) == 1
+    assert call["problems"][0].startswith(
+        "caller, segment 0.0 s to 60.0 s: 501 packets received, but 500 stored or dropped: "
+    )
+    assert (found["unexplained_us"], found["silent"]) == (0, [])
+    checker = running.desk.coverage
+    result = await checker.check(0, 1e12, None)
+    assert await checker.new_findings(result) == [("recording.miscounted", FIRST)]
+    assert await checker.new_findings(result) == []
+
+
+async def test_a_silent_party_is_listed_but_is_no_fault(running, mair):
+    await talk(running, FIRST, 60 * US)
+    await running.seal(record(running, FIRST, 60 * US, 60 * US, packets(500, heard=0)))
+    found = (await mair.http.get(EVER)).json()
+    assert found["amiss"] == []
+    assert [(each["call_id"], each["channel"]) for each in found["silent"]] == [
+        (FIRST, "caller"),
+        (FIRST, "advisor"),
+    ]
+    assert found["silent"][0]["text"] == "500 packets received"
+    assert (found["silent"][0]["from_us"], found["silent"][0]["to_us"]) == (0, 60 * US)
 
 
 async def test_an_answered_call_without_a_recording_is_reported(running, mair):
