@@ -20,7 +20,7 @@ from recording.spool import EventRecord, Field, LossReason, LostRecord
 _MOST_NOTES = 100
 _EXTENSION = ";ext="
 """The text in front of the extension in a phone number, as in `+441970625000;ext=12` (RFC 3966)."""
-_SPACING_US = 60_000
+SPACING_US = 60_000
 """The shortest time in microseconds between two separate losses of frames.
 
 If two unreadable frames are less than this time apart, they belong to the same loss. In a
@@ -131,8 +131,10 @@ class CallFacts:
         if at_us > self.last_us:  # noqa: PLR1730 - once a packet, and max() takes twice the time
             self.last_us = at_us
 
-    def lost(self, record: LostRecord, shift_us: int) -> None:
+    def lost(self, record: LostRecord, shift_us: int) -> Interval | None:
         """Store a loss: one or more frames that cannot be read.
+
+        Return the time of the loss, or None if it is not stored or its end is not known.
 
         `shift_us` is added to the times in `record` to get offsets. Erased frames are not stored as
         a loss, because the spool's events already describe a gap for them. If a frame without a key
@@ -142,7 +144,7 @@ class CallFacts:
         if record.to_us is not None:
             self.reached(record.to_us + shift_us)
         if record.why is LossReason.ERASED:
-            return
+            return None
         start = read_until
         # The loss begins at the later of `read_until` and `from_us`. If `from_us` is unknown, the
         # loss begins at `read_until`. `from_us` is later if the spool has begun with copies of
@@ -152,10 +154,11 @@ class CallFacts:
         end = None if record.to_us is None else record.to_us + shift_us
         if self._lost and record.why is LossReason.UNRELEASED:
             since, until, why = self._lost[-1]
-            if why is record.why and until == read_until and start - until < _SPACING_US:
+            if why is record.why and until == read_until and start - until < SPACING_US:
                 start = since
                 self._lost.pop()
         self._lost.append((start, end, record.why))
+        return None if end is None else Interval(start, end)
 
     def interrupted(self, resumed_us: int, *, moved: bool, complete: bool) -> None:
         """Handle a spool without an END frame. The next spool continues the call.
@@ -232,7 +235,7 @@ class CallFacts:
         only lacks frames that the disk did not accept.
         """
         has_gap = any(
-            gap.from_us - _SPACING_US < lost.from_us and lost.to_us <= gap.to_us for gap in refused
+            gap.from_us - SPACING_US < lost.from_us and lost.to_us <= gap.to_us for gap in refused
         )
         if has_gap and why is LossReason.DAMAGED:
             return

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from recording.archive.accounting import Interval
-from recording.archive.call_facts import CallFacts, payloads_of
+from recording.archive.call_facts import SPACING_US, CallFacts, payloads_of
 from recording.archive.manifest import FaultFacts, PacketStretch, SpoolFacts, TrackFacts
 from recording.archive.network_quality import network_facts
 from recording.archive.packet_ledger import CHANNELS, EVENTS, PacketLedger
@@ -28,7 +28,7 @@ from recording.audio.flac_payload import FlacPayload
 from recording.audio.raw_packets import RawPayload, UndecodedPacket
 from recording.audio.timeline import TRACKS, Timeline, TrackCount, WidebandError
 from recording.errors import SpoolError, SpoolHeaderError
-from recording.policy import GapReason
+from recording.policy import GapReason, Trigger
 from recording.spool import (
     EventRecord,
     Field,
@@ -166,6 +166,8 @@ class SealingPass:
         self._answer_us = 0
         self._advanced_us = 0
         self._interruption_open = False
+        self._losses: list[tuple[Interval, LossReason]] = []
+        """The newest losses. Their time is not silent yet."""
 
     def begin(self, spool: SpoolReader) -> None:
         """Begin the call's next spool.
@@ -203,7 +205,9 @@ class SealingPass:
         elif isinstance(record, LostRecord):
             if record.from_us is not None:
                 self._end_interruption(record.from_us + shift - self._answer_us)
-            self.facts.lost(record, shift - self._answer_us)
+            loss = self.facts.lost(record, shift - self._answer_us)
+            if loss is not None:
+                self._losses.append((loss, record.why))
             if record.why is not LossReason.ERASED:
                 self.packets.lost()
             self.timeline.mark_break()
@@ -234,6 +238,7 @@ class SealingPass:
         Raises `ArchiveError`, `OSError`.
         """
         talk_us = self.facts.finish()
+        self._silence_losses()
         self.timeline.finish(talk_us)
         self.write(flac, raw)
         self.cards.finish()
@@ -285,11 +290,13 @@ class SealingPass:
             self._interruption_open = False
             if not self._complete:
                 self.packets.interrupted()
-            if self._same_process and self.facts.in_gap and not was_in_gap:
+            if self.facts.in_gap and not was_in_gap:
                 self.timeline.begin_gap(since)
 
     def _packet(self, record: PacketRecord, at_us: int) -> Iterator[None]:
         self._end_interruption(at_us)
+        if self._losses:
+            self._silence_losses()
         self.packets.read_one(record.track)
         self.timeline.packet(record.track, at_us, record.data)
         self.facts.reached(at_us)
@@ -314,6 +321,7 @@ class SealingPass:
         start.
         """
         self._end_interruption(int(record.at_us[0]) + shift_us)
+        self._silence_losses()
         self.packets.read(np.bincount(record.track, minlength=TRACKS)[:TRACKS].tolist())
         for now_us in self.timeline.burst(record, shift_us, self._advanced_us, _STEP_US):
             self._advanced_us = now_us
@@ -348,6 +356,9 @@ class SealingPass:
             self.timeline.mark_break(at_us)
         elif event.kind == "lost":
             self._lost_by_kernel(at_us, event.fields)
+        if event.kind in {"segment", "gap-start", "gap-end"}:
+            by_storage = event.fields.get("trigger") == Trigger.STORAGE.value
+            self._silence_losses(at_us if by_storage else None)
         if self.facts.in_gap and (event.kind == "gap-start" or not was_in_gap):
             self.timeline.end_gap(at_us)
             self.timeline.begin_gap(at_us)
@@ -360,6 +371,22 @@ class SealingPass:
         track = fields.get("track")
         if isinstance(track, int):
             self.timeline.mark_lost(track, at_us)
+
+    def _silence_losses(self, refused_from_us: int | None = None) -> None:
+        """Make the time of each new loss silent, because it becomes a gap.
+
+        If `refused_from_us` is not None, a gap begins there, because the disk refused writes. Then
+        the spool lacks only the refused frames, and the loss is not a gap of its own.
+        """
+        for loss, why in self._losses:
+            is_refused = (
+                why is LossReason.DAMAGED
+                and refused_from_us is not None
+                and refused_from_us - SPACING_US < loss.from_us
+            )
+            if not is_refused:
+                self.timeline.silence(loss.from_us, loss.to_us)
+        self._losses.clear()
 
     def _goes_on_from_the_last(self, fields: Mapping[str, Field]) -> bool:
         """Return True if the previous spool was read up to its final frame.

@@ -124,6 +124,16 @@ class Timeline:
             self._gaps.append((start, self._sample(at_us)))
         self.mark_break(at_us)
 
+    def silence(self, from_us: int, to_us: int) -> None:
+        """Make the audio silent from `from_us` to `to_us`, as in a gap that has ended.
+
+        The sound of a packet that arrived at an edge of this time can reach into it. If it was
+        yielded by `blocks` already, it does not change.
+        """
+        span = self._sample(from_us), self._sample(to_us)
+        is_open = bool(self._gaps) and self._gaps[-1][1] is None
+        self._gaps.insert(len(self._gaps) - is_open, span)
+
     def mark_break(self, at_us: int | None = None) -> None:
         """Prepare all streams for an interruption at the time `at_us`.
 

@@ -331,6 +331,16 @@ def test_packets_that_the_kernel_lost_are_not_counted_as_lost_by_the_network(tmp
         assert total(manifest, channel, "lost_by_network") == 5
 
 
+def test_the_sound_before_a_disk_that_refuses_writes_is_heard_up_to_the_gap(tmp_path_factory):
+    steps = [("talk", (70, None)), ("disk", True), ("talk", (100, None)), ("disk", False)]
+    call, manifest = sealed(tmp_path_factory, steps)
+    (gap,) = manifest.gaps
+    assert (gap.reason, gap.trigger) == ("fault", "storage")
+    samples, rate = call.office.audio()
+    assert samples[: gap.from_us * rate // US].all()
+    assert loud_gaps(call, manifest) == []
+
+
 def test_a_few_packets_that_are_not_heard_make_no_party_silent(tmp_path_factory):
     _, manifest = sealed(tmp_path_factory, [("talk", (100, "undecodable"))])
     assert silent_parties(manifest) == []
