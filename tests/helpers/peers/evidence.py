@@ -11,6 +11,8 @@ import time
 import soundfile
 
 from helpers.peers.waiting import PATIENCE_S
+from recording.archive.manifest import read_manifest
+from recording.archive.packet_sums import packet_problems
 
 RATE = 8000
 
@@ -57,8 +59,9 @@ class Recording:
                 time.sleep(0.02)
 
     def _manifest(self):
-        document = json.loads((self.folder / f"{self.call_id}.manifest").read_bytes())
-        return document["manifest"]
+        data = (self.folder / f"{self.call_id}.manifest").read_bytes()
+        assert packet_problems(read_manifest(data)) == []
+        return json.loads(data)["manifest"]
 
     @property
     def caller(self):
