@@ -127,7 +127,7 @@ def _local(epoch: float) -> datetime:
 
 _ORDER: Final = (
     *("calls", "in_progress", "recordings", "talk_us", "recorded_us", "gap_us"),
-    *("unexplained_us", "missing", "faults", "fault_us"),
+    *("unexplained_us", "missing", "faults", "fault_us", "miscounted"),
     *("pauses", "pauses_page", "pauses_api", "pauses_phone", "pauses_dtmf", "pauses_refer"),
     *("pauses_identity", "pauses_other", "paused_us", "longest_pause_us"),
     *("pauses_over_reminder", "pauses_over_alarm", "pauses_to_the_end", "pause_requests"),

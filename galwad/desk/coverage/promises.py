@@ -50,7 +50,7 @@ _PAUSES: Final = (
     Trigger.IDENTITY,
 )
 _TRANSFERS: Final = (Trigger.REFER, Trigger.IDENTITY)
-_FAULTS: Final = ("recordings", "missing", "faults", "fault_us")
+_FAULTS: Final = ("recordings", "missing", "faults", "fault_us", "miscounted")
 _PAYMENTS: Final = (
     *("pauses", "paused_us", "longest_pause_us", "pauses_over_reminder", "pauses_over_alarm"),
     *("pauses_to_the_end", "pause_requests", "pauses_ignored", "recorded_in_pause_us"),
@@ -372,8 +372,12 @@ def _add_coverage(
         elif call.call_id not in known and (call.talk_us or not call.index_changed):
             finding = PromiseFinding("missing", call.call_id, call.talk_us, text)
             lines.recorded.breaks("missing", 1, finding)
+        if call.packets_differ:
+            finding = PromiseFinding("miscounted", call.call_id, text=text)
+            lines.recorded.breaks("miscounted", 1, finding)
         # The problems of a call without a recording are those of the first promise.
-        if call.index_changed or (call.problems and call.call_id in known):
+        has_problems = call.problems and call.call_id in known and not call.packets_differ
+        if call.index_changed or has_problems:
             finding = PromiseFinding("changed_row", call.call_id, text=text)
             lines.intact.breaks("changed_rows", 1, finding)
     for orphan in coverage.orphans:

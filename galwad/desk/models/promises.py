@@ -18,6 +18,7 @@ class BrokenBy(BaseModel):
     kind: Literal[
         "unexplained",
         "missing",
+        "miscounted",
         "fault",
         "recorded_in_pause",
         "pause_ignored",

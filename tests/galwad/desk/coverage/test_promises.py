@@ -27,7 +27,15 @@ from recording.age.file import Identity
 from recording.archive import stability
 from recording.archive.accounting import balance
 from recording.archive.commitments import commit
-from recording.archive.manifest import FORMAT, Gap, Manifest, Segment, sign_manifest
+from recording.archive.manifest import (
+    FORMAT,
+    Gap,
+    Manifest,
+    PacketStretch,
+    PartyPackets,
+    Segment,
+    sign_manifest,
+)
 
 US = 1_000_000
 TALK_US = 600 * US
@@ -51,7 +59,7 @@ class Day:
     capsys: pytest.CaptureFixture[str]
     calls: int = 0
 
-    async def call(self, *gaps, segments=None, talk_us=TALK_US, ledger=True):
+    async def call(self, *gaps, segments=None, talk_us=TALK_US, ledger=True, packets=None):
         """An answered call of twenty minutes ago, archived as the finaliser archives it."""
         started_us = round((time.time() - 1200) * US)
         call_id = self.next_id()
@@ -85,6 +93,7 @@ class Day:
             "header": {"size": len(header), "sha256": hashlib.sha256(header).hexdigest()},
             "sealed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "index": msgspec.to_builtins(commit(SALT, call_id, FACTS)),
+            "packets": packets,
         }
         manifest = sign_manifest(msgspec.convert(facts, Manifest), Ed25519PrivateKey.generate())
         place = running.archive / folder
@@ -233,6 +242,20 @@ async def test_a_fault_breaks_the_first_promise_only(day):
     assert (status, broken) == (1, ["recorded"])
     evidence = promises["recorded"]["evidence"]
     assert (evidence["faults"], evidence["fault_us"], evidence["unexplained_us"]) == (1, 45 * US, 0)
+
+
+async def test_packets_that_do_not_add_up_break_the_first_promise_only(day):
+    parties = [
+        PartyPackets(channel, count, 0, 0, 500, {}, 0, 500, 0, 500, 0, 0)
+        for channel, count in (("caller", 501), ("advisor", 500))
+    ]
+    stretch = PacketStretch(0, TALK_US, "", True, parties)
+    await day.call(packets=[msgspec.to_builtins(stretch)])
+    status, broken, promises = await day.check()
+    assert (status, broken) == (1, ["recorded"])
+    (finding,) = promises["recorded"]["findings"]
+    assert finding["kind"] == "miscounted"
+    assert "501 packets received, but 500 stored or dropped" in finding["text"]
 
 
 async def test_a_card_number_outside_a_pause_breaks_the_promise_of_payments_only(day):
