@@ -16,7 +16,7 @@ class CountingRelay:
     def __init__(self):
         self.counters = {leg_id: Counters() for leg_id in ("caller", "sian", "ceri")}
 
-    def set_tap(self, leg_id, _track, _tap, _on_lost=None):
+    def set_tap(self, leg_id, _track, _tap, _on_lost=None, _on_report=None):
         return self.counters.get(leg_id)
 
 

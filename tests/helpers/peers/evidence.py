@@ -60,7 +60,8 @@ class Recording:
 
     def _manifest(self):
         data = (self.folder / f"{self.call_id}.manifest").read_bytes()
-        assert packet_problems(read_manifest(data)) == []
+        problems = packet_problems(read_manifest(data))
+        assert problems == [], problems
         return json.loads(data)["manifest"]
 
     @property
