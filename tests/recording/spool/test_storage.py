@@ -5,6 +5,7 @@ Covers `recording/spool/outbox.py`, `recording/spool/preamble.py`, `recording/sp
 """
 
 import asyncio
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from helpers.examples import examples
 from helpers.recording.office import Office
 from helpers.recording.states import state_of
 from recording.archive.accounting import Interval, balance
+from recording.archive.packet_sums import packet_problems
 from recording.errors import ArchiveError, SpoolSyncError
 from recording.policy import DestinationClass, RecordingState, Trigger
 from recording.recorder import Recorder
@@ -329,6 +331,28 @@ def test_a_sync_failure_before_the_disk_goes_away_does_not_stop_the_move(live, o
     live.talk(AWAY_S + 3)
     assert state_of(live.recorder) is RecordingState.RECORDING
     assert balanced(office.seal(*live.end()).manifest)
+
+
+def test_packets_in_a_frame_that_the_failed_disk_refused_are_counted_as_unreadable(
+    live, office, monkeypatch
+):
+    """The sync fails first, so the gap begins before the disk refuses the open frame."""
+
+    def refuse(_fd, _data):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    live.talk(live.tick_at - live.now + 0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr("recording.spool.file.write_all", refuse)
+        live.recorder.sync_failed(SpoolSyncError("syncfs: Read-only file system"))
+        live.talk(1)
+    live.away()
+    live.talk(AWAY_S + 3)
+    manifest = office.seal(*live.end()).manifest
+    assert balanced(manifest)
+    assert packet_problems(manifest) == []
+    first = next(stretch for stretch in manifest.packets if not stretch.gap)
+    assert all(party.unreadable > 0 for party in first.parties)
 
 
 def test_a_full_disk_starts_no_new_spool(spools, small_disk):
