@@ -632,11 +632,23 @@ class Recorder:
         self.gate.shut()
         if not self._policy.storage_works:
             return
-        at = self._now()
-        lost_from = error.lost_from_us if isinstance(error, SpoolWriteError) else None
+        at, lost_from = self._now(), self._lost_from(error)
         outputs = self._policy.storage_failed(at if lost_from is None else lost_from)
         self.storage.outbox.put("fault", {"why": str(error)}, at)
         self._execute(outputs)
+
+    def _lost_from(self, error: RecordingError | OSError) -> int | None:
+        """Return the arrival of the first packet that is lost by a failed write; None if none is.
+
+        After another error, such as that of a sync, first write the packets in memory. The disk may
+        refuse them too.
+        """
+        if not isinstance(error, SpoolWriteError) and self.writer is not None:
+            try:
+                self.writer.flush_frame()
+            except FAILURES as refused:
+                error = refused
+        return error.lost_from_us if isinstance(error, SpoolWriteError) else None
 
 
 def _segment(destination: DestinationClass, to: str) -> dict[str, Field]:

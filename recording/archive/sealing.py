@@ -180,9 +180,6 @@ class SealingPass:
         self._interruption_open = bool(self.lives) and self.lives[-1].interrupted
         self._same_process = last is not None and header.continues(last)
         self._complete = False
-        if self._same_process and self._interruption_open:
-            # The failed disk may have refused the final frame of the previous spool.
-            self.packets.lost()
         self.facts.begin_spool(spool.index_salt)
         if last is None and header.life > 1:
             self.facts.beginning_missing = True

@@ -333,15 +333,15 @@ def test_a_sync_failure_before_the_disk_goes_away_does_not_stop_the_move(live, o
     assert balanced(office.seal(*live.end()).manifest)
 
 
-def test_packets_in_a_frame_that_the_failed_disk_refused_are_counted_as_unreadable(
+def test_the_gap_of_a_failed_sync_begins_with_the_packets_that_the_disk_refuses(
     live, office, monkeypatch
 ):
-    """The sync fails first, so the gap begins before the disk refuses the open frame."""
-
     def refuse(_fd, _data):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    live.talk(live.tick_at - live.now + 0.3)
+    live.talk(live.tick_at - live.now)
+    written = live.at_us
+    live.talk(0.3)
     with monkeypatch.context() as patch:
         patch.setattr("recording.spool.file.write_all", refuse)
         live.recorder.sync_failed(SpoolSyncError("syncfs: Read-only file system"))
@@ -351,8 +351,9 @@ def test_packets_in_a_frame_that_the_failed_disk_refused_are_counted_as_unreadab
     manifest = office.seal(*live.end()).manifest
     assert balanced(manifest)
     assert packet_problems(manifest) == []
+    assert manifest.gaps[0].from_us == written
     first = next(stretch for stretch in manifest.packets if not stretch.gap)
-    assert all(party.unreadable > 0 for party in first.parties)
+    assert [party.dropped for party in first.parties] == [{"fault": 15}, {"fault": 15}]
 
 
 def test_a_full_disk_starts_no_new_spool(spools, small_disk):
