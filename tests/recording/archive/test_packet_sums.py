@@ -50,7 +50,7 @@ class RefusingDisk(Disk):
 
 @dataclass
 class Party:
-    """What one party sends: its next packet's number, and the packets that the network delays."""
+    """One party: the number of its next packet, and its packets that the network delays."""
 
     number: int = 0
     delayed: list[bytes] = field(default_factory=list)
