@@ -108,14 +108,14 @@ def test_openssl_computes_the_same_commitment(tmp_path):
 def test_a_sealed_manifest_commits_to_the_facts_and_contains_none_of_them(office, withheld):
     call = office.call()
     call.event("call", 0, number=f"{NUMBER};ext=12", withheld=withheld, line="Council Tax")
-    call.event("answered", 0, advisor="sian", extension="2017")
+    call.event("answered", 0, advisor="sian", extension="2017004219")
     call.event("segment", 0, **{"class": "centre", "to": ""})
     sealed = office.seal(call.end(1_000_000))
     number = None if withheld else NUMBER
     salt = sealed.personal.salt
     assert len(salt) == 32
     assert sealed.personal.number == number
-    facts = {"number": number, "line": "Council Tax", "advisor": "sian", "extension": "2017"}
+    facts = {"number": number, "line": "Council Tax", "advisor": "sian", "extension": "2017004219"}
     committed = commit(salt, sealed.manifest.call_id, {**facts, "later_callers": ()})
     assert sealed.manifest.index == committed
     data = (office.folder / f"{sealed.manifest.call_id}.manifest").read_bytes()
@@ -124,7 +124,7 @@ def test_a_sealed_manifest_commits_to_the_facts_and_contains_none_of_them(office
     header = (office.folder / f"{sealed.manifest.call_id}.header").read_bytes()
     opened = open_facts(sealed.manifest, header, [office.officer.identity])
     assert msgspec.structs.asdict(opened) == sealed_facts
-    for secret in (NUMBER, NUMBER[1:], "Council Tax", "sian", "2017", salt.hex()):
+    for secret in (NUMBER, NUMBER[1:], "Council Tax", "sian", "2017004219", salt.hex()):
         assert secret.encode() not in data
 
 
