@@ -640,10 +640,10 @@ class Recorder:
     def _lost_from(self, error: RecordingError | OSError) -> int | None:
         """Return the arrival of the first packet that is lost by a failed write; None if none is.
 
-        After another error, such as that of a sync, first write the packets in memory. The disk may
-        refuse them too.
+        After a failed sync, first write the packets in memory: the disk may refuse them too. If the
+        disk has disappeared, they are not written to it, because they move to the next spool.
         """
-        if not isinstance(error, SpoolWriteError) and self.writer is not None:
+        if isinstance(error, SpoolSyncError) and self.writer is not None:
             try:
                 self.writer.flush_frame()
             except FAILURES as refused:
