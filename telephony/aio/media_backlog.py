@@ -79,6 +79,8 @@ class MediaBacklog:
         self._heap: list[tuple[float, int, int]] = []
         self._serials = itertools.count(1)
         self._waiting = 0
+        self._unchecked: set[int] = set()
+        """The sockets whose last packet was handled. `dropped_at` was not asked since."""
 
     def __bool__(self) -> bool:
         return self._waiting > 0
@@ -99,6 +101,9 @@ class MediaBacklog:
         A packet that arrives after `now` waits for the next call, because a SIP message that is not
         read yet may have arrived before it, such as the answer of its sender.
 
+        When no packet waits any more, ask the kernel whether it dropped packets after the last one
+        of each queue. Before that, a packet of another socket may have arrived before the loss.
+
         Args:
             numbers: The descriptors of the sockets at which packets wait. Sockets with a packet in
                 `_Queue.first` are included anyway.
@@ -110,7 +115,10 @@ class MediaBacklog:
                 self._read(number, queue)
         for _ in range(MOST_AT_ONCE):
             earliest = self._earliest()
-            if earliest is None or self._heap[0][0] > now:
+            if earliest is None:
+                self._check_lost(tuple(self._unchecked))
+                return
+            if self._heap[0][0] > now:
                 return
             self._handle_first(earliest)
 
@@ -137,10 +145,7 @@ class MediaBacklog:
             if not waiting or min(waiting)[0] > now:
                 break
             self._handle_first(min(waiting)[1])
-        for number in numbers:
-            queue = self._queues.get(number)
-            if queue is not None:
-                self._check_lost(number, queue)
+        self._check_lost(numbers)
 
     def discard(self, sockets: Iterable[socket.socket], now: float) -> None:
         """Drop all packets of these sockets that arrived until `now`."""
@@ -202,21 +207,24 @@ class MediaBacklog:
                 reader.handle(first.data, first.source, first.arrived)
             finally:
                 first.data[:] = bytes(len(first.data))
-        self._check_lost(number, queue)
+        self._unchecked.add(number)
 
-    def _check_lost(self, number: int, queue: _Queue) -> None:
-        """Ask the kernel whether it has dropped packets after the last one of an empty queue.
+    def _check_lost(self, numbers: Iterable[int]) -> None:
+        """Ask the kernel whether it has dropped packets after the last ones of these sockets.
 
-        If the queue is not empty any more, a later packet will show what was dropped before it.
+        If a queue is not empty any more, a later packet will show what was dropped before it.
         """
-        if queue.first is not None:
-            return
-        dropped = dropped_at(queue.sock)
-        if dropped == queue.dropped:
-            return
-        self._read(number, queue)
-        if queue.first is None:
-            self._report_lost(number, queue, dropped, self._clock.now())
+        for number in numbers:
+            self._unchecked.discard(number)
+            queue = self._queues.get(number)
+            if queue is None or queue.first is not None:
+                continue
+            dropped = dropped_at(queue.sock)
+            if dropped == queue.dropped:
+                continue
+            self._read(number, queue)
+            if queue.first is None:
+                self._report_lost(number, queue, dropped, self._clock.now())
 
     def _report_lost(self, number: int, queue: _Queue, dropped: int, until: float) -> None:
         count = (dropped - queue.dropped) & _COUNT_MASK

@@ -287,6 +287,30 @@ async def test_a_loss_in_the_middle_of_a_queue_ends_with_the_packet_after_it(pol
     assert count == 100 - (len(reader.taken) - 1)
 
 
+async def test_a_loss_is_reported_after_the_packets_of_other_sockets_that_arrived_before(
+    poller, bound, send, until
+):
+    handled: list[bytes] = []
+
+    class Losing(Recording):
+        def lost(self, count, since, until):
+            self.taken.append(b"lost")
+
+    small, other = bound(), bound()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    poller.watch(small, Losing(small, handled))
+    poller.watch(other, Losing(other, handled))
+    for _ in range(100):
+        send(b"x", small)
+    for _ in range(3):
+        send(b"y", other)
+    time.sleep(LATE_S)  # noqa: ASYNC251 - the event loop stands still
+    await until(lambda: b"lost" in handled)
+    kept = handled.count(b"x")
+    assert 0 < kept < 100
+    assert handled == [b"x"] * kept + [b"y"] * 3 + [b"lost"]
+
+
 async def test_a_set_wall_clock_does_not_move_an_arrival(sock, send, until):
     step = 0.0
     poller = MediaPoller(time.monotonic, lambda: time.time() + step)
