@@ -8,12 +8,11 @@ Covers `galwad/cli/simulate/flow.py`, `galwad/cli/simulate/actions.py`,
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 
 import pytest
 
-from helpers.peers.service import CALLER, GALWAD, PASSWORD
+from helpers.peers.client import OfficerClient
+from helpers.peers.service import CALLER
 
 pytestmark = pytest.mark.peer
 
@@ -21,44 +20,24 @@ LINE = "01970000100"
 
 
 class Simulate:
-    """Runs the command as the officer, from the trunk's address."""
+    """Runs `galwad simulate call` as the officer, from the trunk's address."""
 
     def __init__(self, service, folder):
+        self.client = OfficerClient(service, folder)
         self._sip = f"127.0.0.1:{service.sip[1]}"
-        self._environment = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
-        self.error = ""
-        """The error of the last run, with its hint."""
-        login = ("login", "--server", service.url, "--user", "ceri", "--password-stdin")
-        self._run(*login, stdin=PASSWORD + "\n")
 
     def __call__(
         self, *arguments, passwords=(), number=LINE, bind="127.0.0.2", status=0, **variables
     ):
         """Run it and return its steps by name."""
-        done = self._run(
+        output = self.client.run(
             *("simulate", "call", number, "--sip", self._sip, "--bind", bind, "--json"),
             *("--from", CALLER, "--password-stdin", *arguments),
-            stdin="".join(f"{password}\n" for password in passwords),
+            lines=passwords,
             status=status,
             **variables,
         )
-        self.error = done.stderr
-        return {step["step"]: step for step in json.loads(done.stdout)["steps"]}
-
-    def _run(self, *arguments, stdin="", status=0, **variables):
-        done = subprocess.run(
-            [*GALWAD, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env=self._environment | variables,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        assert CALLER not in done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done
+        return {step["step"]: step for step in json.loads(output)["steps"]}
 
 
 @pytest.fixture
@@ -137,7 +116,7 @@ def test_simulate_names_each_fault_with_a_hint(service, simulate):
         steps = simulate(*options, passwords=passwords, status=1, **where)
         assert (steps[step]["verdict"], steps[step]["text"][: len(text)]) == ("fail", text)
         assert steps[step]["hint"]
-        error, hint = simulate.error.splitlines()
+        error, hint = simulate.client.error.splitlines()
         assert error.startswith(f"error: {step}: {text}")
         assert hint.startswith("hint: ")
 

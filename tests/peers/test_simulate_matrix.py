@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import subprocess
@@ -22,6 +21,7 @@ import pytest
 
 from galwad.cli.simulate.matrix.payment_rows import PAYMENTS
 from galwad.cli.simulate.matrix.transfer_rows import TRANSFERS
+from helpers.peers.client import OfficerClient
 from helpers.peers.evidence import Recording
 from helpers.peers.proxy import LyingProxy
 from helpers.peers.service import CALLER, GALWAD, PASSWORD
@@ -44,11 +44,7 @@ class Matrix:
     def __init__(self, service, folder):
         self.service = service
         self._sip = f"127.0.0.1:{service.sip[1]}"
-        self.environment = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
-        self.error = ""
-        """The error of the last run, with its hint."""
-        login = ("login", "--server", service.url, "--user", "ceri", "--password-stdin")
-        self._run(*login, stdin=PASSWORD + "\n")
+        self.client = OfficerClient(service, folder)
         machine = ("users", "add", "pay", "--role", "machine", "--right", "payments", "--json")
         self.token = json.loads(service.galwad(*machine))["token"]
 
@@ -101,29 +97,9 @@ class Matrix:
         )
 
     def _matrix(self, command, *arguments, config, passwords, status, **variables):
-        done = self._run(
-            *self.command(command, *arguments, config=config),
-            stdin="".join(f"{password}\n" for password in passwords),
-            status=status,
-            **variables,
-        )
-        self.error = done.stderr
-        return {row["row"]: row for row in json.loads(done.stdout)["rows"]}
-
-    def _run(self, *arguments, stdin="", status=0, **variables):
-        done = subprocess.run(
-            [*GALWAD, *map(str, arguments)],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            env=self.environment | variables,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        assert CALLER not in done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done
+        words = self.command(command, *arguments, config=config)
+        output = self.client.run(*words, lines=passwords, status=status, **variables)
+        return {row["row"]: row for row in json.loads(output)["rows"]}
 
 
 @pytest.fixture
@@ -184,7 +160,7 @@ def failed(matrix, rows, *wanted):
     assert row["verdict"] == "failed"
     reasons = "; ".join(row["reasons"])
     assert all(text in reasons for text in wanted), reasons
-    assert matrix.error.startswith(f'error: 1 of 1 failed: "{name}"\nhint: ')
+    assert matrix.client.error.startswith(f'error: 1 of 1 failed: "{name}"\nhint: ')
 
 
 def test_a_code_that_the_switch_does_not_know_is_a_failure(matrix):
@@ -293,7 +269,7 @@ def test_an_interrupt_ends_the_calls_and_the_command(service, matrix):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=matrix.environment,
+        env=matrix.client.environment,
     )
     assert started.stdin is not None
     started.stdin.write(service.sip_password + "\n")

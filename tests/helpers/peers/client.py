@@ -1,0 +1,44 @@
+"""The `galwad` command as the officer runs it on another machine, signed in to the desk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from helpers.peers.service import CALLER, GALWAD, PASSWORD
+
+
+class OfficerClient:
+    """Runs commands as ceri, with a configuration folder of its own.
+
+    No output of a command may contain the caller's number or a traceback.
+    """
+
+    def __init__(self, service, folder):
+        """Sign in; `folder` becomes the configuration folder."""
+        self.environment = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
+        self.error = ""
+        """What the last command wrote to standard error."""
+        login = ("login", "--server", service.url, "--user", "ceri", "--password-stdin")
+        self.run(*login, lines=[PASSWORD])
+
+    def run(self, *arguments, lines=(), status=0, **variables):
+        """Run a command with these lines as its input, and return its standard output.
+
+        `status` is the exit status that the command must have; `variables` are further
+        environment variables.
+        """
+        done = subprocess.run(
+            [*GALWAD, *map(str, arguments)],
+            input="".join(f"{line}\n" for line in lines),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env=self.environment | variables,
+        )
+        self.error = done.stderr
+        assert done.returncode == status, done.stdout + done.stderr
+        assert CALLER not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout
