@@ -224,12 +224,15 @@ class Recorder:
         """Return True if the gate is shut, or has stored no packet since the previous tick."""
         return not self._policy.gate_open or self.gate.stored == self._stored_before
 
-    def event(self, kind: str, fields: Mapping[str, Field]) -> None:
+    def event(
+        self, kind: str, fields: Mapping[str, Field], *, arrived_mono: float | None = None
+    ) -> None:
         """Write an event of this kind, with these fields, to the spool.
 
-        During a storage fault, the event waits in memory.
+        During a storage fault, the event waits in memory. `arrived_mono` is the time of the event
+        in monotonic seconds; None means now.
         """
-        self._put_event(kind, fields, self._now())
+        self._put_event(kind, fields, self._at(arrived_mono))
 
     def answered(self, advisor: str, extension: str, *, arrived_mono: float | None = None) -> None:
         """Write the event "answered" to the spool, and open the gate unless a cause keeps it shut.

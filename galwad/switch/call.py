@@ -189,7 +189,7 @@ class SwitchCall:
         call = cls(context, admission, route, legs, now, consults=consults)
         if ringing_call is not None:
             call._take_pauses(ringing_call.checkpoint.early_pauses)
-            call._take_caller(ringing_call.checkpoint)
+            call._take_caller(ringing_call.checkpoint, now)
         return call
 
     @classmethod
@@ -228,16 +228,16 @@ class SwitchCall:
         for hold in pauses:
             self.recording.shut(hold.holder, hold.trigger, hold.actor)
 
-    def _take_caller(self, checkpoint: Checkpoint) -> None:
+    def _take_caller(self, checkpoint: Checkpoint, now: Now) -> None:
         """Continue after a restart with the caller that a trunk has named, if it has named one."""
         caller = checkpoint.caller
         if caller is not None:
             self.caller, self._callers = caller, checkpoint.callers
-            self.recording.caller_changed(caller_fields(caller), known=True)
+            self.recording.caller_changed(caller_fields(caller), now, known=True)
 
     def _restore(self, checkpoint: Checkpoint, answered: AnsweredState, now: Now) -> None:
         self.log.info("call.resumed")
-        self._take_caller(checkpoint)
+        self._take_caller(checkpoint, now)
         self._started, self._since = checkpoint.started, answered.since
         self._answered_at = answered.answered_at
         self._enter(answered.phase)
@@ -565,7 +565,7 @@ class SwitchCall:
             self.log.info("caller.changed")
             self.caller = caller
             self._callers += 1
-            self.recording.caller_changed(caller_fields(caller))
+            self.recording.caller_changed(caller_fields(caller), now)
             self.publish()
 
     def _update_hold(self) -> None:

@@ -122,7 +122,9 @@ class NoRecorder:
     ) -> None:
         """Do nothing when the class of a new party becomes known, because no audio is stored."""
 
-    def event(self, kind: str, fields: Mapping[str, Field]) -> None:
+    def event(
+        self, kind: str, fields: Mapping[str, Field], *, arrived_mono: float | None = None
+    ) -> None:
         """Do nothing with an event, because there is no spool for it."""
 
     def tick(self) -> None:

@@ -267,14 +267,15 @@ class CallRecording:
             self._recorder.identity_changed(actor, arrived_mono=arrived)
         self._recorder.identity_classed(destination, arrived_mono=arrived)
 
-    def caller_changed(self, fields: Mapping[str, Field], *, known: bool = False) -> None:
+    def caller_changed(self, fields: Mapping[str, Field], now: Now, *, known: bool = False) -> None:
         """Write the caller that a trunk has named during the call to the spool.
 
-        `fields` are the fields `number` and `withheld`. Without a spool, they are written when the
-        next spool begins. If `known` is true, an earlier spool of the call contains them already.
+        `fields` are the fields `number` and `withheld`. `now.arrived` is the time at which the
+        trunk named the caller. Without a spool, the fields are written when the next spool begins.
+        If `known` is true, an earlier spool of the call contains them already.
         """
         self._later_caller = {**fields, "known": known}
-        self._recorder.event("caller", self._later_caller)
+        self._recorder.event("caller", self._later_caller, arrived_mono=now.arrived)
 
     def tick(self) -> None:
         """Write the audio that waits in memory to the spool file, without waiting for the disk."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
+
 import pytest
 
 from helpers.peers.evidence import Recording
 from helpers.peers.service import CALLER
-from helpers.peers.sound import find, speech
+from helpers.peers.sound import RATE, find, speech
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer
@@ -80,6 +84,31 @@ def test_an_announced_caller_is_looked_up_and_the_recording_has_both_callers(sta
             (later,) = row["later_callers"]
             assert (row["number"], later["number"]) == (f"+44{CALLER[1:]}", CITIZEN)
             assert 1 < later["from_us"] / 1e6 < row["talk_s"] - 1
+
+
+def test_a_caller_announced_to_a_late_switch_is_recorded_from_the_time_of_the_announcement(stage):
+    service = stage.open_all()
+    call = Reception(stage)
+    with service.sign_in() as page:
+        call.confirm(page)
+        said = speech(1, 504)
+        began = call.mouth.say(said, call.target)
+        switch = service.processes["switch"].process
+        switch.send_signal(signal.SIGSTOP)
+        announcing = threading.Thread(target=call.hand_over, args=("none",))
+        announced = time.monotonic()
+        announcing.start()
+        time.sleep(1)
+        switch.send_signal(signal.SIGCONT)
+        announcing.join()
+        call.caller(page, "found")
+        call.sipp.hang_up()
+    recording = Recording(service, call.call_id)
+    expected = find(recording.caller, said)[0] / RATE + announced - began
+    with service.sign_in("ceri") as admin:
+        search = {"number": CITIZEN}
+        (row,) = admin.post("/api/v1/recordings/search", json=search).json()["rows"]
+    assert abs(row["later_callers"][0]["from_us"] / 1e6 - expected) < 0.2
 
 
 def test_an_announced_caller_who_asks_for_privacy_is_neither_shown_nor_looked_up(stage):
