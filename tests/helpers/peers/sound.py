@@ -7,8 +7,10 @@ can be compared with it sample by sample and has only one place where it can beg
 from __future__ import annotations
 
 import random
+import shutil
 import socket
 import struct
+import subprocess
 import threading
 import time
 import wave
@@ -33,6 +35,19 @@ def speech(seconds, seed):
     envelope = np.interp(np.arange(count), np.arange(len(syllables)) * 1200, syllables)
     sound *= envelope
     return (sound / np.abs(sound).max() * 20000).astype(np.int16)
+
+
+def spoken(text, voice="en-gb"):
+    """Return this text as espeak-ng speaks it, as int16 at 8 kHz."""
+    for program in ("espeak-ng", "sox"):
+        assert shutil.which(program), f"{program} is missing: apt-get install {program}"
+    speaking = ["espeak-ng", "-v", voice, "-s", "150", "--stdout", text]
+    sound = subprocess.run(speaking, capture_output=True, check=True, timeout=30).stdout
+    raw = ["-t", "raw", "-e", "signed", "-b", "16", "-c", "1", "-r", str(RATE), "-"]
+    convert = ["sox", "-D", "-t", "wav", "--ignore-length", "-", *raw]
+    data = subprocess.run(convert, input=sound, capture_output=True, check=True, timeout=30).stdout
+    samples = np.frombuffer(data, np.int16)
+    return samples[: len(samples) // FRAME * FRAME]
 
 
 def tone(seconds, *pitches):
