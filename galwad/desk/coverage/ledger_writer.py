@@ -56,6 +56,7 @@ class LedgerWriter:
         """
         self._entries: deque[LedgerEntry] = deque()
         self._added = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     async def run(self) -> None:
         """Write the queued entries, several at a time, until cancelled.
@@ -76,14 +77,15 @@ class LedgerWriter:
 
         If the database reports an error, the entries stay in the queue, and the result is False.
         """
-        batch = tuple(self._entries)
-        try:
-            await self._audit.append_after(partial(_write, batch), CALL_ENDED)
-        except AuditError as error:
-            log.error("ledger.not_written", why=str(error))  # noqa: TRY400 - it says what
-            return False
-        for _ in batch:
-            self._entries.popleft()
+        async with self._writing:
+            batch = tuple(self._entries)
+            try:
+                await self._audit.append_after(partial(_write, batch), CALL_ENDED)
+            except AuditError as error:
+                log.error("ledger.not_written", why=str(error))  # noqa: TRY400 - it says what
+                return False
+            for _ in batch:
+                self._entries.popleft()
         ended = {entry.call.call_id for entry in batch if isinstance(entry, Ended)}
         if entered := ended & self._unacknowledged:
             self._unacknowledged -= entered

@@ -236,6 +236,18 @@ async def test_a_ledger_entry_that_the_database_refused_is_entered_later(running
     await has_entered(running, FIRST)
 
 
+async def test_two_writes_of_the_ledger_at_the_same_time_write_each_entry_once(running):
+    ledger = running.desk.ledger
+    for number in range(3):
+        ledger.ended(CallEnded(f"{FIRST}{number}", ANSWERED, True, 5 * US, for_ledger=True))
+    assert all(await asyncio.gather(ledger.flush(), ledger.flush()))
+    async with running.desk.engine.connect() as connection:
+        audited = "SELECT count(*) FROM audit_entries WHERE kind = 'call.ended'"
+        entered = "SELECT count(*) FROM answered_calls"
+        assert (await connection.exec_driver_sql(entered)).scalar() == 3
+        assert (await connection.exec_driver_sql(audited)).scalar() == 3
+
+
 async def test_the_switch_gets_a_confirmation_only_after_the_ledger_entry_is_stored(
     running, mair, monkeypatch
 ):
