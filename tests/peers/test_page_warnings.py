@@ -61,18 +61,18 @@ def test_a_forgotten_pause_warns_the_advisor_then_the_supervisor_and_nothing_res
     call = place_call("uas_plain")
     word = sian.locator(".recording .word")
     expect(word).to_have_text("REC")
+    pressed = time.monotonic()
     sian.keyboard.press("F8")
     expect(word).to_have_text("PAUSED")
-    paused = time.monotonic()
-    expect(sian.locator(".recording .warning:visible")).to_contain_text("Paused for 0:0")
-    reminded = time.monotonic() - paused
+    expect(sian.locator(".recording .warning:visible")).to_contain_text("Paused for 0:")
+    reminded = time.monotonic() - pressed
     expect(sian.locator(".alarm")).to_contain_text("paused for a long time (Main number)")
     assert ceri.locator(".alarm").count() == 0
     expect(ceri.locator(".alarm")).to_contain_text("paused for very long (Main number)")
-    alarmed = time.monotonic() - paused
+    alarmed = time.monotonic() - pressed
     expect(ceri.get_by_text("Forgotten?")).to_be_visible()
-    assert REMINDER_S - 1 < reminded < alarmed
-    assert alarmed > ALARM_S - 1
+    assert REMINDER_S <= reminded < alarmed
+    assert alarmed >= ALARM_S
     assert sian.evaluate("window.tones") == 2
     assert ceri.evaluate("window.tones") == 2
     with service.sign_in("ceri") as admin:
