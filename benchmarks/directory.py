@@ -44,6 +44,7 @@ from telephony.sip.events import Address
 
 BETWEEN_S, BETWEEN_SIGN_INS_S = 0.05, 2.0
 SAMPLED_EVERY_S = 0.05
+PATIENCE_S = 20.0
 TURN_S = 2.0
 """The seconds for which the import works or is stopped, in turn."""
 IMPORTS, WITHOUT = ("first", "again"), "without"
@@ -213,6 +214,16 @@ async def talking(at: Site) -> AsyncIterator[Call]:
         await stage.hang_up(call)
 
 
+async def id_of_the_call(client: httpx.AsyncClient) -> str:
+    """Wait until the desk shows the call, and return its id."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            pops = (await client.get("/api/v1/calls")).raise_for_status().json()
+            if pops:
+                return str(pops[0]["call_id"])
+            await asyncio.sleep(0.05)
+
+
 async def measure(at: Site, file: Path) -> dict[str, object]:
     """Send requests during two imports; return all figures."""
     token = await asyncio.to_thread(at.sign_in)
@@ -223,8 +234,8 @@ async def measure(at: Site, file: Path) -> dict[str, object]:
         httpx.AsyncClient(base_url=at.url, headers=headers, timeout=60) as client,
         talking(at) as call,
     ):
-        [pop] = (await client.get("/api/v1/calls")).raise_for_status().json()
-        requests, stop = Requests(client, pop["call_id"], directory), asyncio.Event()
+        call_id = await id_of_the_call(client)
+        requests, stop = Requests(client, call_id, directory), asyncio.Event()
         sending = asyncio.create_task(requests.run(stop))
         imports = {name: await import_people(at, file, requests, name) for name in IMPORTS}
         stop.set()
