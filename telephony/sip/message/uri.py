@@ -20,9 +20,13 @@ from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.grammar import Parameters, replace_parameter
 
 MAX_URI: Final = 4096
-"""The longest URI that we parse, in characters."""
+"""The longest URI that we parse, in characters, as it was received and as we would write it."""
 
 SIP_SCHEMES: Final = frozenset({"sip", "sips"})
+
+_MAX_GROWTH: Final = 12
+"""The greatest length of one character after escaping: four octets, each as %XX."""
+
 
 _UNRESERVED: Final = r"A-Za-z0-9\-_.!~*'()"
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*")
@@ -78,15 +82,20 @@ class Uri:
         """Parse a URI without angle brackets.
 
         Raises:
-            SipParseError: The text is not a URI, or it is too long.
+            SipParseError: The text is not a URI, or it is too long. A URI is also too long if the
+                escapes that its sender left out make it too long, because then a checkpoint of
+                the call would contain a URI that cannot be parsed again.
         """
         text = text.strip(" \t")
         if len(text) > MAX_URI:
             raise SipParseError("a URI is too long", status=414)
         try:
-            return _parse(text)
+            uri = _parse(text)
         except ProtocolError as error:
             raise SipParseError(str(error)) from None
+        if len(text) * _MAX_GROWTH > MAX_URI and len(str(uri)) > MAX_URI:
+            raise SipParseError("a URI is too long after escaping", status=414)
+        return uri
 
     def __str__(self) -> str:
         if self.scheme not in SIP_SCHEMES:

@@ -49,6 +49,29 @@ def test_any_text_is_parsed_as_a_uri_or_raises_sip_parse_error(text):
     assert Uri.parse(str(uri)) == uri
 
 
+WIDE = st.sampled_from("aé€😀#% &;=?")
+TEMPLATES = st.sampled_from(
+    ["sip:{}@h", "sip:u:{}@h", "sip:h;a={}", "sip:h?a={}", "sip:h;{}", "tel:+44;ext={}", "sip:h?{}"]
+)
+
+
+@given(TEMPLATES, st.text(WIDE, min_size=1, max_size=4), st.integers(1, 2000))
+def test_a_long_uri_is_refused_or_can_be_parsed_again_after_writing(template, piece, times):
+    try:
+        uri = Uri.parse(template.format(piece * times))
+    except SipParseError:
+        return
+    assert Uri.parse(str(uri)) == uri
+
+
+def test_a_uri_that_is_too_long_only_after_escaping_is_refused_with_414():
+    fitting = "sip:" + "é" * 681 + "@h"
+    assert Uri.parse(str(Uri.parse(fitting))) == Uri.parse(fitting)
+    with pytest.raises(SipParseError) as raised:
+        Uri.parse("sip:" + "é" * 682 + "@h")
+    assert raised.value.status == 414
+
+
 @pytest.mark.parametrize(
     ("text", "uri"),
     [
