@@ -3,6 +3,7 @@
 TelephonyError
 ├── ParseError                 the peer sent something that cannot be read
 │   ├── SipParseError          a SIP message, header field or URI cannot be read
+│   │   └── UnsupportedBodyError   a body is required, and we do not understand it
 │   ├── SdpParseError          a session description cannot be read
 │   └── RtpParseError          an RTP or RTCP packet cannot be read
 ├── SrtpError                  a packet is not authentic, is a replay, or cannot be protected
@@ -34,6 +35,16 @@ class ParseError(TelephonyError):
 
 class SipParseError(ParseError):
     """A SIP message, header field or URI cannot be read."""
+
+
+class UnsupportedBodyError(SipParseError):
+    """A body is required, and we do not understand it (RFC 3261 section 8.2.3). The status is 415.
+
+    A body is required unless its Content-Disposition says `handling=optional`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, status=415)
 
 
 class SdpParseError(ParseError):

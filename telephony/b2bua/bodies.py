@@ -1,21 +1,35 @@
-"""Find the session description (SDP) in the body of a SIP message.
+"""Find the session description (SDP) in the body of a SIP message (RFC 3261 8.2.3, RFC 5621).
 
-The SDP is the whole body, or one part of a multipart body.
+The SDP is the whole body, or one part of a multipart body. A body that we do not understand is
+ignored if its Content-Disposition says `handling=optional`, and refused otherwise.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
-from telephony.errors import SipParseError
+from telephony.errors import SipParseError, UnsupportedBodyError
 from telephony.sdp import SessionDescription
 from telephony.sip.events import Address
+from telephony.sip.message.grammar import find_parameter, parse_parameters
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.message.multipart import parts_of
+from telephony.sip.message.multipart import BodyPart, parse_multipart
 from telephony.sip.transport.address import is_ipv6
 
 _CONNECTION = re.compile(rb"^c=IN IP([46])[ \t]", re.MULTILINE)
 _SDP_RANGES = frozenset({"application/sdp", "application/*", "*/*"})
+_SDP: Final = "application/sdp"
+_MAX_DEPTH: Final = 4
+"""How deep multipart bodies may be nested. A deeper part counts as not understood."""
+
+ACCEPT: Final = (
+    ("Accept", "application/sdp, multipart/mixed, multipart/alternative, multipart/related"),
+)
+"""The header field that lists the bodies that we understand."""
+
+NOT_UNDERSTOOD: Final = (*ACCEPT, ("Accept-Encoding", "identity"))
+"""The header fields of a response 415 (RFC 3261 8.2.3)."""
 
 
 def require_sdp_accepted(request: Request) -> None:
@@ -45,22 +59,113 @@ def wants_ipv6(request: Request, source: Address) -> bool:
 def description(message: Request | Response) -> SessionDescription | None:
     """Return the session description in a message's body.
 
-    None means that the message has no body, or that its body is multipart without SDP.
+    None means that the message has no body, or that its body has no SDP and can be ignored. The
+    body of a response can always be ignored. The body of a request can be ignored if it is
+    optional.
+
+    - In multipart/mixed, the first SDP is used. RFC 3261 20.11 makes every part required that does
+      not say `handling=optional`, but some peers add a location or ISUP without a
+      Content-Disposition. So next to SDP, we refuse a part only if it says `handling=required`.
+    - In multipart/alternative, the last part that we understand is used.
+    - In multipart/related, the root part is used: the part that the parameter `start` names, or
+      else the first part.
+
+    SDP with the disposition `early-session` (RFC 3959) does not describe the media of the call, so
+    it is not used.
 
     Raises:
-        SipParseError: Status 415; the body is not SDP, or it has a content encoding (RFC 3261
-            8.2.3).
+        SipParseError: A request has a required part that is not SDP, or that has a content
+            encoding (status 415). Or a multipart body is malformed.
         SdpParseError: The SDP cannot be read.
     """
     if not message.body:
         return None
-    if (message.headers.get("Content-Encoding") or "identity").strip().lower() != "identity":
-        raise SipParseError("the body has a Content-Encoding", status=415)
-    kind = message.content_type
-    if kind == "application/sdp":
-        return SessionDescription.parse(message.body)
-    if kind == "multipart/mixed":
-        parts = (part.body for part in parts_of(message) if part.type == "application/sdp")
-        found = next(parts, None)
-        return SessionDescription.parse(found) if found is not None else None
-    raise SipParseError("the body is not a session description", status=415)
+    content_type = message.headers.get("Content-Type") or ""
+    try:
+        sdp = _find_sdp(BodyPart(content_type, message.body, message.headers))
+    except UnsupportedBodyError:
+        if isinstance(message, Response):
+            return None
+        raise
+    return SessionDescription.parse(sdp) if sdp is not None else None
+
+
+def _find_sdp(part: BodyPart, depth: int = 0) -> bytes | None:
+    """Return the SDP in a part of a body; None if the part has no SDP and is optional.
+
+    `depth` is the number of multipart bodies that contain the part.
+
+    Raises:
+        UnsupportedBodyError: The part has no SDP and is required.
+        SipParseError: The part is a malformed multipart body.
+    """
+    try:
+        return _require_sdp(part, depth)
+    except UnsupportedBodyError:
+        if _handling(part) == "optional":
+            return None
+        raise
+
+
+def _require_sdp(part: BodyPart, depth: int) -> bytes | None:
+    encoding = (part.headers.get("Content-Encoding") or "identity").strip().lower()
+    if encoding != "identity":
+        raise UnsupportedBodyError("the body has a Content-Encoding")
+    if part.type == _SDP and _disposition(part) != "early-session":
+        return part.body
+    if not part.type.startswith("multipart/") or depth == _MAX_DEPTH:
+        raise UnsupportedBodyError("the body is not a session description")
+    parts = parse_multipart(part.content_type, part.body)
+    if part.type == "multipart/alternative":
+        return _sdp_of_alternative(parts, depth + 1)
+    if part.type == "multipart/related":
+        return _require_sdp(_root(part, parts), depth + 1)
+    # A multipart type that we do not know has the meaning of multipart/mixed (RFC 2046 5.1.3).
+    return _sdp_of_mixed(parts, depth + 1)
+
+
+def _sdp_of_mixed(parts: list[BodyPart], depth: int) -> bytes | None:
+    found, refused = None, None
+    for part in parts:
+        try:
+            sdp = _find_sdp(part, depth)
+        except UnsupportedBodyError as error:
+            if _handling(part) == "required":
+                raise
+            refused = error
+        else:
+            found = sdp if found is None else found
+    if found is None and refused is not None:
+        raise refused
+    return found
+
+
+def _sdp_of_alternative(parts: list[BodyPart], depth: int) -> bytes | None:
+    for part in reversed(parts):
+        try:
+            return _require_sdp(part, depth)
+        except UnsupportedBodyError:
+            continue  # RFC 2046 5.1.4: the next part is a simpler form of the same contents.
+    raise UnsupportedBodyError("no alternative part of the body is a session description")
+
+
+def _root(related: BodyPart, parts: list[BodyPart]) -> BodyPart:
+    """Return the root part of a multipart/related body (RFC 2387 section 3.2)."""
+    start = _parameter(related.content_type, "start")
+    named = (part for part in parts if start and part.headers.get("Content-ID") == start)
+    return next(named, parts[0])
+
+
+def _disposition(part: BodyPart) -> str:
+    value = part.headers.get("Content-Disposition") or ""
+    return value.partition(";")[0].strip().lower()
+
+
+def _handling(part: BodyPart) -> str:
+    """Return the handling that a part's Content-Disposition says; "" if it says none."""
+    return _parameter(part.headers.get("Content-Disposition") or "", "handling").lower()
+
+
+def _parameter(value: str, name: str) -> str:
+    _, semicolon, tail = value.partition(";")
+    return find_parameter(parse_parameters(semicolon + tail), name) or ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from telephony.b2bua.alignment import Alignment
-from telephony.b2bua.bodies import description
+from telephony.b2bua.bodies import NOT_UNDERSTOOD, description
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
 from telephony.b2bua.events import CallHeld, CallResumed
 from telephony.b2bua.headers import passed_fields
@@ -123,7 +123,8 @@ class Exchange:
             offer = description(request)
             timer = agree_to_request(request, self._core.settings, now)
         except ParseError as error:
-            answer(transaction, error.status, now)
+            headers = NOT_UNDERSTOOD if error.status == 415 else ()
+            answer(transaction, error.status, now, headers=headers)
             return
         except IntervalTooSmallError:
             least = (("Min-SE", str(self._core.settings.min_se)),)

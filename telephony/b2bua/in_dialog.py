@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from telephony.b2bua.bodies import ACCEPT
 from telephony.b2bua.core import CallCore, EndCause, answer
 from telephony.b2bua.events import InfoReceived, RecordRequested
 from telephony.b2bua.exchange import Exchange
@@ -45,7 +46,6 @@ then our own, for example 408 after a timeout. A status without an entry is sent
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
 failed.
 """
-_ACCEPT: Final = (("Accept", "application/sdp, multipart/mixed"),)
 
 
 class InDialogRequests:
@@ -76,7 +76,7 @@ class InDialogRequests:
         elif not leg.alive:
             answer(transaction, 481, now)
         elif method == "OPTIONS":
-            answer(transaction, 200, now, headers=_ACCEPT)
+            answer(transaction, 200, now, headers=ACCEPT)
         elif method == "PRACK":
             # this PRACK contains an offer, but no callee has answered the call yet
             answer(transaction, 488, now)

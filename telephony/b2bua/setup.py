@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from telephony.b2bua.attempt import Attempt, Failure, InviteTemplate, early_description
-from telephony.b2bua.bodies import description, require_sdp_accepted
+from telephony.b2bua.bodies import NOT_UNDERSTOOD, description, require_sdp_accepted
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
 from telephony.b2bua.events import CallAnswered
 from telephony.b2bua.headers import passed_fields, without_tag
@@ -152,8 +152,7 @@ class Setup:
         if status == 422:
             headers = (*headers, ("Min-SE", str(self._core.settings.min_se)))
         if status == 415:
-            headers = (*headers, ("Accept", "application/sdp, multipart/mixed"))
-            headers = (*headers, ("Accept-Encoding", "identity"))
+            headers = (*headers, *NOT_UNDERSTOOD)
         answer(self._invite, status, now, reason=reason, headers=headers)
         self._core.end(cause, now, status=status)
 
