@@ -18,7 +18,7 @@ from telephony.errors import SdpParseError
 _CRYPTO = re.compile(r"([0-9]{1,9})[ \t]+([A-Za-z0-9_]+)[ \t]+(\S+)((?:[ \t]+\S+)*)[ \t]*")
 _LIFETIME = re.compile(r"2\^[0-9]{1,2}|[0-9]{1,15}")
 _MKI = re.compile(r"([0-9]{1,38}):([0-9]{1,3})")
-_HARMLESS = re.compile(r"WSH=[0-9]{1,9}|-.*")
+_HARMLESS = re.compile(r"WSH=[0-9]{1,9}|-.*", re.IGNORECASE)
 _MOST_PACKETS = 2**48
 """The largest number of packets that one master key may protect (RFC 3711 section 9.2)."""
 
@@ -49,6 +49,9 @@ class Suite(StrEnum):
     def key_bytes(self) -> int:
         """The number of octets in the master key and the master salt together."""
         return {Suite.AEAD_AES_256_GCM: 44, Suite.AEAD_AES_128_GCM: 28}.get(self, 30)
+
+
+_SUITES = {suite.value: suite for suite in Suite}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,9 @@ class Crypto:
         """Read the value of an a=crypto line.
 
         The lifetime of the key is checked but has no other effect, because the side that has set
-        the lifetime changes the key before the lifetime ends.
+        the lifetime changes the key before the lifetime ends. Upper and lower case make no
+        difference in the names, because the strings of an ABNF grammar have no case (RFC 4568
+        section 9.2, RFC 5234 section 2.3).
 
         Raises:
             SdpParseError: `value` is not the value of an a=crypto line, or we cannot use the line.
@@ -101,11 +106,12 @@ class Crypto:
         if found is None:
             raise SdpParseError("an a=crypto is not 'tag suite inline:key'", status=488)
         tag, name, keys, parameters = found.groups()
-        if name not in set(Suite):
+        suite = _SUITES.get(name.upper())
+        if suite is None:
             raise SdpParseError("an SRTP suite that is not supported", status=488)
         if not all(_HARMLESS.fullmatch(each) for each in parameters.split()):
             raise SdpParseError("an SRTP session parameter that is not supported", status=488)
-        return cls(int(tag), _key(Suite(name), keys))
+        return cls(int(tag), _key(suite, keys))
 
     def __str__(self) -> str:
         return f"{self.tag} {self.key.suite} inline:{base64.b64encode(self.key.material).decode()}"

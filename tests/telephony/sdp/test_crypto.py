@@ -31,6 +31,15 @@ def test_a_crypto_attribute_of_every_suite_round_trips(suite, length):
     assert str(crypto) == text
 
 
+@pytest.mark.parametrize(("suite", "length"), KEYS.items())
+@given(data=st.data())
+def test_the_names_in_a_crypto_attribute_have_no_case(suite, length, data):
+    flags = data.draw(st.lists(st.booleans(), min_size=len(suite), max_size=len(suite)))
+    name = "".join(c.lower() if low else c for c, low in zip(suite, flags, strict=True))
+    crypto = Crypto.parse(f"7 {name} Inline:{encoded(length)} wsh=64")
+    assert str(crypto) == f"7 {suite} inline:{encoded(length)}"
+
+
 @pytest.mark.parametrize(
     "more", ["", "|2^20", "|2^48", "|1048576", "|1:4", "|2^20|1:4", "|2^20|1:4 WSH=64", " -x=1"]
 )
