@@ -23,6 +23,9 @@ _UNSPECIFIED = {"0.0.0.0", "::"}  # noqa: S104  (compared with, never bound)
 _PLAIN_PROFILES = {"RTP/AVP", "RTP/AVPF"}
 _SECURE_PROFILES = {"RTP/SAVP", "RTP/SAVPF"}
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+_RTPMAP = re.compile(r"\s*([^\s/]+)\s*/\s*([0-9]{1,10})\s*(?:/\s*([0-9]{1,10})\s*)?", re.ASCII)
+_MAX_CLOCK = 1_000_000
+_MAX_CHANNELS = 255
 
 
 class SdpLine(NamedTuple):
@@ -45,16 +48,27 @@ def _number(text: str, limit: int, what: str) -> int:
     return int(text)
 
 
-def _address(value: str) -> str:
-    """Return the address in the value of a c= line.
+def _is_internet(words: list[str]) -> bool:
+    return words[0].upper() == "IN" and words[1].upper() in {"IP4", "IP6"}
 
-    Raises:
-        SdpParseError: The value is not `IN IP4|IP6 address`.
+
+def _is_connection(data: str) -> bool:
+    """Return whether `data` is the value of a c= line: a network type, an address type, an address.
+
+    The address of another network than the Internet may have several words.
     """
-    words = value.split()
-    if len(words) != 3 or words[0].upper() != "IN" or words[1].upper() not in {"IP4", "IP6"}:
-        raise SdpParseError("connection data is not 'IN IP4|IP6 address'")
-    return words[2]
+    words = data.split()
+    return len(words) == 3 or (len(words) > 3 and not _is_internet(words))
+
+
+def _address(data: str | None) -> str | None:
+    """Return the address in the value of a c= line; None if it is not an address of the Internet.
+
+    For example, a c= line may have an address of ATM (RFC 3108) or of the telephone network (RFC
+    7195).
+    """
+    words = (data or "").split()
+    return words[2] if len(words) == 3 and _is_internet(words) else None
 
 
 def _attribute(lines: Iterable[SdpLine], name: str) -> Iterator[str]:
@@ -74,10 +88,8 @@ def _direction(lines: Iterable[SdpLine]) -> Direction | None:
 
 
 def _connection(lines: Iterable[SdpLine]) -> str | None:
-    for line in lines:
-        if line.type == "c":
-            return _address(line.value)
-    return None
+    """Return the value of the first c= line; None if there is none."""
+    return next((line.value for line in lines if line.type == "c"), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +117,22 @@ class MediaDescription:
 
         `value` is the value of its m= line, and `lines` are its other lines.
 
+        The formats may be missing in a section that we decline anyway, which has the port 0 or is
+        not audio. Some peers write `m=video 0 RTP/AVP`.
+
         Raises:
             SdpParseError: The value is not `kind port[/count] protocol format…`.
         """
         words = value.split()
-        if len(words) < 4:
-            raise SdpParseError("an m= line has fewer than four fields")
-        port, slash, count = words[1].partition("/")
+        if len(words) < 3:
+            raise SdpParseError("an m= line has fewer than three fields")
+        text, slash, count = words[1].partition("/")
+        port = _number(text, 65_535, "the port of an m= line")
+        if len(words) < 4 and port and words[0].lower() == "audio":
+            raise SdpParseError("an m= line of live audio has no format")
         return cls(
             kind=words[0],
-            port=_number(port, 65_535, "the port of an m= line"),
+            port=port,
             protocol=words[2],
             formats=tuple(words[3:]),
             lines=tuple(lines),
@@ -123,7 +141,7 @@ class MediaDescription:
 
     def __str__(self) -> str:
         port = f"{self.port}/{self.port_count}" if self.port_count != 1 else f"{self.port}"
-        head = f"m={self.kind} {port} {self.protocol} {' '.join(self.formats)}"
+        head = " ".join([f"m={self.kind}", port, self.protocol, *self.formats])
         return "\r\n".join([head, *map(str, self.lines)])
 
     def attribute(self, name: str) -> str | None:
@@ -141,12 +159,15 @@ class MediaDescription:
     def is_rtp_audio(self) -> bool:
         """True if the section is live audio over RTP or SRTP; live means that its port is not 0.
 
-        False for audio over DTLS.
+        False for audio over DTLS, and for audio with a c= line of another network than the
+        Internet.
         """
+        own = _connection(self.lines)
         return (
             self.kind.lower() == "audio"
             and self.port > 0
             and self.protocol.upper() in _PLAIN_PROFILES | _SECURE_PROFILES
+            and (own is None or _address(own) is not None)
         )
 
     @property
@@ -158,10 +179,9 @@ class MediaDescription:
         """Return the codecs of the section by payload type, the preferred codec first.
 
         The result does not contain formats that are not payload types. It also does not contain
-        dynamic payload types without a=rtpmap.
-
-        Raises:
-            SdpParseError: The a=rtpmap of a format in the m= line cannot be read.
+        dynamic payload types without an a=rtpmap that can be read: some phones offer `a=rtpmap:98
+        iLBC` without a clock. A static payload type needs no a=rtpmap, so it remains if its
+        a=rtpmap has no clock and names the same codec.
         """
         if self._table is None:
             object.__setattr__(self, "_table", self._read_codecs())
@@ -175,7 +195,8 @@ class MediaDescription:
             if not _NUMBER.fullmatch(text) or int(text) > 127:
                 continue
             number = int(text)
-            codec = _codec(maps[number]) if number in maps else STATIC_PAYLOADS.get(number)
+            static = STATIC_PAYLOADS.get(number)
+            codec = _codec(maps[number], static) if number in maps else static
             fmtp = parameters.get(number, "")
             if codec is not None:
                 table[number] = replace(codec, fmtp=fmtp) if fmtp else codec
@@ -187,15 +208,19 @@ def _split_payload(value: str) -> tuple[int, str]:
     return (int(number) if _NUMBER.fullmatch(number) else -1), rest.strip()
 
 
-def _codec(text: str) -> Codec:
-    parts = [part.strip() for part in text.split("/")]
-    if len(parts) not in {2, 3} or not parts[0] or len(parts[0].split()) != 1:
-        raise SdpParseError("an a=rtpmap is not 'name/clock[/channels]'")
-    clock = _number(parts[1], 1_000_000, "the clock of an a=rtpmap")
-    channels = _number(parts[2], 255, "the channels of an a=rtpmap") if len(parts) == 3 else 1
-    if not clock or not channels:
-        raise SdpParseError("an a=rtpmap has no clock or no channels")
-    return Codec(parts[0], clock, channels)
+def _codec(text: str, static: Codec | None) -> Codec | None:
+    """Return the codec in the value of an a=rtpmap; None if it cannot be read.
+
+    `static` is the codec that its payload type has without an a=rtpmap.
+    """
+    if static is not None and text.strip().lower() == static.name.lower():
+        return static
+    found = _RTPMAP.fullmatch(text)
+    if found is None:
+        return None
+    clock, channels = int(found[2]), int(found[3] or 1)
+    fits = 0 < clock <= _MAX_CLOCK and 0 < channels <= _MAX_CHANNELS
+    return Codec(found[1], clock, channels) if fits else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,19 +263,18 @@ class SessionDescription:
     def check(self) -> None:
         """Check the lines that other methods read, so that these methods raise no error later.
 
+        Only audio sections are checked, because we decline all other sections.
+
         Raises:
-            SdpParseError: The o= line, a c= line, or an a=rtpmap line of an audio section cannot be
-                read.
+            SdpParseError: The o= line or the c= line of an audio section cannot be read.
         """
         origins = [line for line in self.lines if line.type == "o"]
         if len(origins) != 1 or len(origins[0].value.split()) != 6:
             raise SdpParseError("there is not exactly one o= line with six fields")
-        _connection(self.lines)
         for index, media in enumerate(self.media):
-            self.host(index)
-            # We need the codecs only of audio sections, because we refuse all other sections.
-            if media.kind.lower() == "audio":
-                media.codecs()
+            data = self._connection_data(index)
+            if media.kind.lower() == "audio" and data is not None and not _is_connection(data):
+                raise SdpParseError("connection data is not 'nettype addrtype address'")
 
     def __str__(self) -> str:
         if not self._text:
@@ -281,11 +305,15 @@ class SessionDescription:
         return next((line.value for line in self.lines if line.type == "o"), "")
 
     def host(self, index: int) -> str | None:
-        """Return the connection address of section `index`; None if there is no address.
+        """Return the connection address of section `index`; None if it has no Internet address.
 
         The address comes from the section's own c= line. If the section has no c= line, the address
         comes from the c= line of the session.
         """
+        return _address(self._connection_data(index))
+
+    def _connection_data(self, index: int) -> str | None:
+        """Return the value of the c= line for section `index`; None if there is none."""
         own = _connection(self.media[index].lines)
         return own if own is not None else _connection(self.lines)
 

@@ -92,9 +92,10 @@ def _passes(line: SdpLine) -> bool:
 def refuse_section(section: MediaDescription) -> MediaDescription:
     """Return `section` as a refused section: with port 0 and without attributes.
 
-    The formats of `section` remain, because an m= line needs at least one format.
+    The formats of `section` remain, because an m= line needs at least one format (RFC 8866 section
+    9). If it has none, the result has the format 0.
     """
-    return replace(section, port=0, port_count=1, lines=())
+    return replace(section, port=0, port_count=1, formats=section.formats or ("0",), lines=())
 
 
 def session_lines(

@@ -119,6 +119,28 @@ def test_hold_by_unspecified_address_is_forwarded_as_a_direction(sdp, local, ori
     assert written.host(0) == "203.0.113.9"
 
 
+def test_the_answer_to_a_declined_section_without_formats_has_a_format(sdp, local, origin):
+    offered = parse(sdp(extra=["m=video 0 RTP/AVP"]))
+    answer = own_answer(offered, local, origin)
+    assert str(answer.media[1]) == "m=video 0 RTP/AVP 0"
+
+
+def test_a_type_whose_rtpmap_has_no_clock_is_left_out_of_the_forwarded_offer(sdp, local, origin):
+    lines = ["a=rtpmap:98 iLBC", "a=fmtp:98 mode=30"]
+    forwarded = forwarded_offer(parse(sdp(*lines, m="audio 4 RTP/AVP 98 0")), local, origin)
+    assert forwarded.media[0].formats == ("0",)
+    assert "iLBC" not in str(forwarded)
+    assert "mode=30" not in str(forwarded)
+
+
+@pytest.mark.parametrize("data", ["ATM NSAP 47.0091", "PSTN E164 +441632960123"])
+def test_audio_of_another_network_is_declined_and_later_audio_is_carried(sdp, local, origin, data):
+    lines = [f"c={data}"]
+    offered = parse(sdp(*lines, extra=["m=audio 4002 RTP/AVP 8"]))
+    answer = own_answer(offered, local, origin)
+    assert [section.port for section in answer.media] == [0, local.port]
+
+
 def test_the_first_offer_to_a_leg_has_one_media_section(offer, local, origin):
     assert len(forwarded_offer(offer, local, origin).media) == 1
 

@@ -13,7 +13,8 @@ WORDS = st.sampled_from(
         "c=IN IP4", "m=audio 9 RTP/AVP 0 8 101", "m=audio 0 RTP/SAVP 0", "m=video 5/2 udp x",
         "m=audio 99999 RTP/AVP 0", "a=rtpmap:101 telephone-event/8000", "a=rtpmap:0 x/y/z",
         "a=rtpmap:٣ L16/8000/2", "a=fmtp:101", "a=rtcp:٣", "a=sendonly", "a=", "=", "x=y", "", "\0",
-        "a=rtpmap:101 L16/0", "m=audio ² RTP/AVP ²",
+        "a=rtpmap:101 L16/0", "m=audio ² RTP/AVP ²", "m=video 0 RTP/AVP", "c=ATM NSAP 47",
+        "a=rtpmap:101 iLBC", "m=video 4 RTP/AVP",
     ]
 )  # fmt: skip
 
@@ -77,12 +78,13 @@ def test_a_media_level_connection_overrides_the_session_level_connection(sdp):
         "v=0\r\no=- 1 1 IN IP4\r\n",
         "v=0\r\no=- 1 1 IN IP4 h\r\nm=audio\r\n",
         "v=0\r\no=- 1 1 IN IP4 h\r\nm=audio 70000 RTP/AVP 0\r\n",
-        "v=0\r\no=- 1 1 IN IP4 h\r\nc=IN ATM x\r\n",
+        "v=0\r\no=- 1 1 IN IP4 h\r\nc=IN IP4\r\nm=audio 1 RTP/AVP 0\r\n",
+        "v=0\r\no=- 1 1 IN IP4 h\r\nm=audio 1 RTP/AVP\r\n",
+        "v=0\r\no=- 1 1 IN IP4 h\r\nm=video 0\r\n",
         "v=0\r\no=- 1 1 IN IP4 h\r\na=x\ry\r\n",
         "v=0\r\no=- 1 1 IN IP4 h\r\na=\0\r\n",
         "v=0\r\no=- 1 1 IN IP4 h\r\n" + "a=x\r\n" * 3000,
         "v=0\r\no=- 1 1 IN IP4 h\r\n" + "m=audio 1 RTP/AVP 0\r\n" * 40,
-        "v=0\r\no=- 1 1 IN IP4 h\r\nm=audio 1 RTP/AVP 96\r\na=rtpmap:96 opus\r\n",
         "v=0" + " " * 70_000,
     ],
 )
@@ -117,8 +119,43 @@ def test_writing_a_line_that_contains_a_line_break_raises_protocol_error(sdp):
         str(forged)
 
 
-def test_an_unreadable_rtpmap_is_ignored_in_video_and_refused_in_audio(sdp):
-    found = SessionDescription.parse(sdp("m=video 2 RTP/AVP 31", "a=rtpmap:31 LPC"))
-    assert [media.kind for media in found.media] == ["audio", "video"]
+def test_a_payload_type_whose_rtpmap_has_no_clock_is_not_offered_further(sdp):
+    lines = ["a=rtpmap:98 iLBC", "a=fmtp:98 mode=30", "a=rtpmap:8 PCMA", "a=rtpmap:0 other"]
+    found = SessionDescription.parse(sdp(*lines, m="audio 4000 RTP/AVP 98 8 0 9"))
+    assert found.media[0].codecs() == {8: Codec("PCMA", 8000), 9: Codec("G722", 8000)}
+
+
+@pytest.mark.parametrize("line", ["m=video 0 RTP/AVP", "m=video 5004 RTP/AVP", "m=audio 0 RTP/AVP"])
+def test_an_m_line_without_formats_is_kept_if_its_section_is_declined_anyway(sdp, line):
+    text = sdp(extra=[line])
+    session = SessionDescription.parse(text)
+    assert str(session) == text
+    assert session.audio_index() == 0
+    assert session.media[1].codecs() == {}
+
+
+FOREIGN = ["ATM NSAP 47.0091.8100", "PSTN E164 +441632960123", "IN ATM x", "ATM NSAP a b"]
+
+
+@pytest.mark.parametrize("data", FOREIGN)
+@pytest.mark.parametrize("m", ["m=video 5004 RTP/AVP 31", "m=audio 5004 RTP/AVP 0"])
+def test_a_section_with_the_address_of_another_network_is_not_used(sdp, data, m):
+    own = SessionDescription.parse(sdp(extra=[m, f"c={data}"]))
+    assert (own.audio_index(), own.host(0), own.host(1)) == (0, "192.0.2.5", None)
+    assert own.direction(1) is Direction.SENDRECV
+    text = sdp("c=IN IP4 192.0.2.5").replace("c=IN IP4 192.0.2.5", f"c={data}", 1)
+    of_session = SessionDescription.parse(text)
+    assert (of_session.audio_index(), of_session.host(0)) == (0, "192.0.2.5")
+
+
+def test_unreadable_connection_data_is_ignored_in_video_and_refused_in_audio(sdp):
+    assert SessionDescription.parse(sdp(extra=["m=video 2 RTP/AVP 31", "c=IN"])).host(1) is None
     with pytest.raises(SdpParseError):
-        SessionDescription.parse(sdp("a=rtpmap:31 LPC", m="audio 1 RTP/AVP 31"))
+        SessionDescription.parse(sdp("c=IN"))
+
+
+def test_media_with_the_session_address_of_another_network_is_refused_with_488(sdp):
+    session = SessionDescription.parse(sdp().replace("c=IN IP4 192.0.2.5", "c=ATM NSAP 47.0091"))
+    with pytest.raises(SdpParseError) as raised:
+        remote_media(session)
+    assert raised.value.status == 488
