@@ -1,9 +1,10 @@
 """SIP requests and responses (RFC 3261 sections 7 and 8.2.6): parsing, and writing as bytes.
 
-Parsing accepts folded lines, compact header field names, an LF without CR, and a missing
-Content-Length. Writing raises ProtocolError if the start line or a header field contains a CR, LF
-or NUL. `parse_message` checks only the values that transactions need (Via, From, To, Call-ID,
-CSeq). The other values are parsed only when a property of the message is read.
+Parsing accepts folded lines, compact header field names, an LF without CR, a missing
+Content-Length, and a Content-Type that is repeated unchanged. Writing raises ProtocolError if the
+start line or a header field contains a CR, LF or NUL. `parse_message` checks only the values that
+transactions need (Via, From, To, Call-ID, CSeq). The other values are parsed only when a property
+of the message is read.
 """
 
 from __future__ import annotations
@@ -222,6 +223,7 @@ def parse_message(data: bytes) -> Request | Response:
         raise SipParseError("no empty line ends the headers")
     first, *lines = unfold(data[: end.start()])
     message = _start(first, Headers.parse(lines))
+    _merge_content_types(message.headers)
     _check_headers(message)
     message.body = _body(message.headers, data[end.end() :])
     message.headers.remove("Content-Length")
@@ -299,6 +301,13 @@ def _start(line: str, headers: Headers) -> Request | Response:
 def _require_version(version: str) -> None:
     if version[4:] != "2.0":
         raise SipParseError("a SIP version other than 2.0", status=505)
+
+
+def _merge_content_types(headers: Headers) -> None:
+    """Remove the copies of a Content-Type that is repeated unchanged, as some peers do."""
+    values = headers.get_all("Content-Type")
+    if len(values) > 1 and len(set(values)) == 1:
+        headers.set("Content-Type", values[0])
 
 
 def _check_headers(message: Request | Response) -> None:

@@ -104,6 +104,20 @@ def test_unknown_headers_keep_their_order_and_case_and_the_body_is_unchanged(pai
     assert again.body == body
 
 
+@pytest.mark.parametrize("first", ["INVITE sip:201@192.0.2.10 SIP/2.0", "SIP/2.0 200 OK"])
+def test_a_content_type_that_is_repeated_unchanged_is_read_and_written_once(first):
+    again = b"c: Application/SDP ; charset=x\r\nContent-Type:  Application/SDP ; charset=x\r\n"
+    data = changed(b"c: Application/SDP ; charset=x\r\n", again)
+    message = parse_message(data.replace(b"INVITE sip:201@192.0.2.10 SIP/2.0", first.encode()))
+    assert message.content_type == "application/sdp"
+    assert message.headers.get_all("Content-Type") == ["Application/SDP ; charset=x"]
+
+
+def test_two_different_content_types_are_refused():
+    with pytest.raises(SipParseError):
+        parse_message(changed(b"c: Application", b"Content-Type: text/plain\r\nc: Application"))
+
+
 def test_bare_line_feeds_and_leading_empty_lines_are_tolerated():
     message = parse_message(
         b"\r\n\r\n" + INVITE.replace(b"\r\n", b"\n").replace(b"gth: 5", b"gth: 4")

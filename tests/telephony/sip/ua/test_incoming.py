@@ -68,7 +68,7 @@ def test_an_extension_method_must_equal_the_method_in_the_cseq(endpoint):
     assert isinstance(endpoint.next_event(), StandaloneRequest)
 
 
-@pytest.mark.parametrize("name", [b"Max-Forwards: 70", b"c: text/plain", b"CSeq: 1 OPTIONS"])
+@pytest.mark.parametrize("name", [b"Max-Forwards: 70", b"c: text/Plain", b"CSeq: 1 OPTIONS"])
 def test_a_repeated_single_value_header_is_refused_with_400(endpoint, name):
     lines = name + b"\r\n" + name.lower()
     (answer,) = send(endpoint, changed(b"Contact: <sip:a@192.0.2.200>", lines))
