@@ -8,19 +8,20 @@ from __future__ import annotations
 from telephony.errors import SipParseError
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.message.uri import Uri
+from telephony.sip.message.uri import SIP_SCHEMES, Uri
 
 
 def target_of(message: Request | Response) -> Uri | None:
-    """Return the URI of the first Contact in the message.
+    """Return the first sip or sips URI among the Contacts of the message.
 
-    Return None if the message has no Contact, or if any Contact in it cannot be parsed.
+    A request cannot be sent to a URI of another scheme, such as tel or mailto. Return None if the
+    message has no Contact with a sip or sips URI, or if any Contact in it cannot be parsed.
     """
     try:
         contacts = message.contacts
     except SipParseError:
         return None
-    return contacts[0].uri if contacts else None
+    return next((each.uri for each in contacts if each.uri.scheme in SIP_SCHEMES), None)
 
 
 def wants_sips(request: Request) -> bool:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from telephony.errors import ParseError, ProtocolError, SipParseError
 from telephony.sip.dialog.addresses import DialogId
 from telephony.sip.dialog.dialog import Dialog, DialogState
+from telephony.sip.dialog.route_set import target_of
 from telephony.sip.message.framing import StreamUnit
 from telephony.sip.message.grammar import KNOWN_METHODS
 from telephony.sip.message.messages import Request, Response, parse_message
@@ -37,6 +38,8 @@ from telephony.sip.ua.user_agent import UserAgent
 
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
 _SCHEMES = {"sip", "sips", "tel"}
+_SETS_TARGET = {"INVITE", "UPDATE"}
+"""The methods of requests whose Contact becomes the remote target of the dialog."""
 _ONLY_OUTSIDE = {"REGISTER", "PUBLISH"}
 """The methods of requests that never belong to a dialog. In these requests, a To tag is ignored."""
 
@@ -288,14 +291,19 @@ class Incoming:
 
 
 def _has_sound_contacts(request: Request) -> bool:
-    """Return whether all Contacts of the request can be parsed.
+    """Return whether all Contacts of the request can be parsed, and requests can be sent to one.
 
-    For a REGISTER, always return True, because the registrar checks the Contacts.
+    For a REGISTER, always return True, because the registrar checks the Contacts. For an INVITE or
+    UPDATE, one of the Contacts must be a sip or sips URI, because it becomes the remote target. A
+    request without a Contact is accepted.
     """
+    if request.method == "REGISTER":
+        return True
     try:
-        return request.method == "REGISTER" or request.contacts is not None
+        contacts = request.contacts
     except SipParseError:
         return False
+    return not contacts or request.method not in _SETS_TARGET or target_of(request) is not None
 
 
 def unsupported(request: Request, supported: tuple[str, ...]) -> list[str]:

@@ -80,6 +80,12 @@ def events(endpoint):
         (message("OPTIONS", version="3.0"), 505, None),
         (message("OPTIONS", cseq="1 INVITE"), 400, None),
         (message("INVITE", "Contact: <<<"), 400, None),
+        (message("INVITE").replace(b"Contact: <sip:alice", b"Contact: <mailto:alice"), 400, None),
+        (
+            message("INVITE").replace(b"<sip:alice@10.0.0.1:5070>", b"<tel:+441632960123>"),
+            400,
+            None,
+        ),
         (message("INVITE").replace(b"sip:", b"urn:service:", 1), 416, None),
     ],
 )
@@ -88,6 +94,24 @@ def test_a_request_that_cannot_be_served_is_refused_by_the_core(endpoint, data, 
     assert answer.status == status
     assert header is None or answer.headers.get(header)
     assert not [e for e in events(endpoint) if isinstance(e, StandaloneRequest | IncomingInvite)]
+
+
+@pytest.mark.parametrize("scheme", ["sip", "sips"])
+def test_the_first_contact_that_a_request_can_be_sent_to_becomes_the_remote_target(
+    endpoint, scheme
+):
+    contacts = f"<tel:+441632960123>, <mailto:a@h.example>, <{scheme}:a@10.0.0.1>, <sip:b@10.0.0.2>"
+    data = message("INVITE").replace(b"<sip:alice@10.0.0.1:5070>", contacts.encode())
+    answers(endpoint, data)
+    (invited,) = [event for event in events(endpoint) if isinstance(event, IncomingInvite)]
+    dialog = invited.invite.respond(200, now=0.0)
+    assert dialog is not None
+    assert str(dialog.remote_target) == f"{scheme}:a@10.0.0.1"
+
+
+def test_an_options_request_with_a_contact_of_another_scheme_is_accepted(endpoint):
+    answers(endpoint, message().replace(b"<sip:alice@10.0.0.1:5070>", b"<tel:+441632960123>"))
+    assert isinstance(events(endpoint)[0], StandaloneRequest)
 
 
 def test_unsupported_names_only_the_unknown_option_tags(endpoint):

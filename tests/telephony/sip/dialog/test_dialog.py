@@ -374,3 +374,12 @@ def test_a_481_before_the_ack_does_not_end_the_callees_dialog(network, alice, bo
     alice.last(InviteAnswered).dialog.ack(client, now=network.now)
     network.flush()
     assert bob.last(AckReceived).dialog is dialog
+
+
+def test_a_2xx_whose_contacts_have_no_sip_uri_keeps_the_target_of_the_invite(network, alice, bob):
+    alice.call(bob)
+    contact = ("Contact", "<tel:+441632960123>")
+    bob.last(IncomingInvite).invite.respond(200, headers=(contact,), now=network.now)
+    network.flush()
+    answered = alice.last(InviteAnswered)
+    assert answered.dialog.remote_target == answered.client.request.uri
