@@ -253,6 +253,8 @@ class SwitchCall:
             lateness=answered.lateness,
             now=now,
         )
+        if answered.recording is not None:
+            self.recording.continue_state(answered.recording, answered.recording_since)
         self._take_pauses(checkpoint.early_pauses)
         if advisor is not None:
             self._listen_for_codes(advisor)
@@ -276,6 +278,8 @@ class SwitchCall:
                 shut_causes=self.recording.shut_causes,
                 lives=self.recording.lives,
                 answered_at=self._answered_at,
+                recording=self.recording.state,
+                recording_since=self.recording.since,
                 lateness=self.recording.lateness,
             )
         return Checkpoint(

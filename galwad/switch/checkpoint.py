@@ -19,7 +19,7 @@ import msgspec
 
 from galwad.messages import CallerFacts, Party
 from galwad.switch.admission import Admission
-from recording.policy import DestinationClass, ShutCauses, Trigger
+from recording.policy import DestinationClass, RecordingState, ShutCauses, Trigger
 from recording.spool.gate import SavedLateness
 from telephony.b2bua import TargetCheckpoint
 
@@ -75,6 +75,10 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     """
     answered_at: float = msgspec.field(name="answered", default=0.0)
     """The time of the answer in seconds, on the monotonic clock of this boot; 0 if not known."""
+    recording: RecordingState | None = None
+    """The state of the recording; None if an older release has written the file."""
+    recording_since: float = 0.0
+    """The Unix time in seconds at which `recording` began."""
     lateness: SavedLateness | None = None
     """The state by which late packets of a pause are recognised; None if there is none.
 

@@ -55,6 +55,9 @@ class CallRecording:
         self.durable = True
         self._keeper: CallRecording | None = None
         """The recording of the call with which a PBX has joined this call; otherwise None."""
+        self._earlier: tuple[RecordingState, float] | None = None
+        """The state that an earlier process began and this one continues, and its start in Unix
+        seconds; None if there is no such state."""
         self._later_caller: Mapping[str, Field] | None = None
         """The fields of the event about the newest caller; None if there is only one caller."""
 
@@ -84,6 +87,8 @@ class CallRecording:
     @property
     def since(self) -> float:
         """The Unix time in seconds at which the present `state` began; 0 before the answer."""
+        if self._earlier is not None:
+            return self._earlier[1]
         return self._started.wall + self._recorder.status().since_us / 1e6
 
     @property
@@ -167,6 +172,17 @@ class CallRecording:
         since_us = round((now.mono - answered) * 1e6) if answered else 0
         recorder.restored(standing, party.user, party.extension, since_us, lateness)
         self._start(recorder)
+
+    def continue_state(self, state: RecordingState, since: float) -> None:
+        """Continue the state that the recording had before a restart of the process.
+
+        `since` is the Unix time in seconds at which `state` began. It remains the start of the
+        state until the recording has another state. If the recording already has another state, do
+        nothing.
+        """
+        if self._recorder.state is state:
+            self._earlier = state, since
+            self._on_change()
 
     def _begin(self, facts: Mapping[str, Field], started: Clock) -> Recorder:
         self._started = started
@@ -317,5 +333,7 @@ class CallRecording:
         self._on_change()
         return durable
 
-    def _changed(self, _snapshot: RecordingStatus) -> None:
+    def _changed(self, status: RecordingStatus) -> None:
+        if self._earlier is not None and self._earlier[0] is not status.state:
+            self._earlier = None
         self._on_change()

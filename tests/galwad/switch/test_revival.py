@@ -3,6 +3,7 @@
 Covers `galwad/switch/call.py` and `galwad/switch/clocks.py`.
 """
 
+import asyncio
 import json
 import re
 import shutil
@@ -44,6 +45,18 @@ async def test_a_pause_survives_two_restarts_and_its_holder_can_end_it(centre, t
         await call.pauses.resume(each, "user:sian")
         states.append(call.recording.state)
     assert states == [RecordingState.PAUSED, RecordingState.RECORDING]
+
+
+async def test_the_time_of_a_pause_continues_after_restarts_and_ends_with_the_pause(centre, talk):
+    talk.recording.shut("page:sian", Trigger.PAGE, "user:sian")
+    began = talk.recording.since
+    await asyncio.sleep(0.02)
+    for _ in range(2):
+        centre.revive()
+        (call,) = centre.calls.values()
+        assert call.recording.since == began
+    await call.pauses.resume("page:sian", "user:sian")
+    assert call.recording.since >= began + 0.02
 
 
 def packet(number):
@@ -356,7 +369,8 @@ async def test_an_answered_call_in_a_file_of_an_earlier_release_is_continued(cen
     saved = json.loads((centre.settings.node.runtime / "calls" / f"{call_id}.call").read_bytes())
     before = json.loads(text)
     assert saved.keys() == before.keys() | {"caller", "callers", "consults", "kept_by"}
-    assert saved["talk"].keys() == before["talk"].keys() | {"lateness"}
+    added = {"lateness", "recording", "recording_since"}
+    assert saved["talk"].keys() == before["talk"].keys() | added
     assert saved["legs"].keys() == before["legs"].keys()
     assert saved["talk"]["target"] == before["talk"]["target"]
     assert saved["talk"]["standing"] == before["talk"]["standing"]
