@@ -21,7 +21,7 @@ _CONNECTION = re.compile(rb"^c=IN IP([46])[ \t]", re.MULTILINE)
 _SDP_RANGES = frozenset({"application/sdp", "application/*", "*/*"})
 _SDP: Final = "application/sdp"
 _MAX_DEPTH: Final = 4
-"""How deep multipart bodies may be nested. A deeper part counts as not understood."""
+"""The greatest number of multipart bodies around a part. A deeper part is not understood."""
 
 ACCEPT: Final = (
     ("Accept", "application/sdp, multipart/mixed, multipart/alternative, multipart/related"),
