@@ -1,10 +1,11 @@
-"""Commands of the system that only root may give: mounts, loop devices, owners."""
+"""Commands that only root may give: mounts, loop devices, owners, and our own code as root."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 
 
 def as_root(*command):
@@ -14,3 +15,15 @@ def as_root(*command):
     done = subprocess.run([*root, *command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}: {done.stderr} (mounting a disk needs root)"
     return done.stdout.strip()
+
+
+def python_as_root(*arguments):
+    """Run Python as root, by `sudo` if we are somebody else; return the finished process."""
+    root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    command = [*root, sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def galwad_as_root(*arguments):
+    """Run `galwad` as root, and return the finished process."""
+    return python_as_root("-m", "galwad", *arguments)

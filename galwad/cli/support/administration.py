@@ -42,33 +42,11 @@ def _create_state_folder(state: Path) -> None:
         state.chmod(0o755)
 
 
-def chown_to_service(settings: Settings) -> None:
-    """Give the files that root created in the desk's folder to the owner of that folder.
-
-    If the process is not root, do nothing. The commands run as root, because the service's user
-    cannot reach the private folders of other services. SQLite itself gives its journal files to the
-    owner of the database.
-    """
-    folder = settings.database.parent
-    if os.geteuid() != 0 or not folder.exists():
-        return
-    owner = folder.stat()
-    for path in folder.iterdir():
-        if path.stat(follow_symlinks=False).st_uid == 0:
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-
-
 @contextmanager
 def on_the_server(settings: Settings) -> Iterator[None]:
-    """Turn an error about the database or its data into a `CliError`.
-
-    At the end of the `with` block, with or without an error, call `chown_to_service`.
-    """
+    """Turn an error about the database or its data into a `CliError`."""
     try:
-        try:
-            yield
-        finally:
-            chown_to_service(settings)
+        yield
     except UserError as error:
         raise CliError(str(error), "`galwad users list` shows the users") from None
     except CallerIdError as error:

@@ -1,7 +1,9 @@
 """The changes that commands on the server make directly in the desk's database.
 
 Each method opens the database, upgrades the schema, makes the change, adds an audit entry, and
-closes the database. The command then calls `poke` to notify a running desk.
+closes the database. The command then calls `poke` to notify a running desk. Commands run as root,
+because the folders of the services are in a folder of root; here they take the rights of the user
+that owns the database's folder (see `recording.files.foreign`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import asyncio
 import contextlib
 import getpass
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -26,6 +28,7 @@ from galwad.link import Link
 from galwad.messages import Hello, UsersChanged
 from recording.audit.chain import Head
 from recording.audit.log import AuditLog, Facts
+from recording.files.foreign import Owner, acting_as, give_to
 
 
 class Administration:
@@ -41,12 +44,13 @@ class Administration:
 
     @contextlib.asynccontextmanager
     async def _opened(self) -> AsyncIterator[tuple[AsyncEngine, AuditLog]]:
-        await asyncio.to_thread(upgrade, self._database)
-        engine = open_engine(self._database)
-        try:
-            yield engine, AuditLog(engine, self._node, self._database.with_name("audit.key"))
-        finally:
-            await engine.dispose()
+        with _rights_in(self._database.parent):
+            await asyncio.to_thread(upgrade, self._database)
+            engine = open_engine(self._database)
+            try:
+                yield engine, AuditLog(engine, self._node, self._database.with_name("audit.key"))
+            finally:
+                await engine.dispose()
 
     async def add_user(
         self, user: User, password: str | None, sip_password: str | None = None
@@ -122,12 +126,17 @@ class Administration:
                 column.
             DirectoryError: Another import is running, or the directory cannot be written.
         """
-        upgrade(self._database)
-        with new_directory(directory) as new:
-            result = new.fill(file, absent, on_progress)
-            counts = {"added": result.added, "replaced": result.replaced, "removed": result.removed}
-            asyncio.run(self.note("directory.imported", counts))
-            new.put_in_force()
+        with _rights_in(self._database.parent):
+            upgrade(self._database)
+            with new_directory(directory) as new:
+                result = new.fill(file, absent, on_progress)
+                counts = {
+                    "added": result.added,
+                    "replaced": result.replaced,
+                    "removed": result.removed,
+                }
+                asyncio.run(self.note("directory.imported", counts))
+                new.put_in_force()
         return result
 
 
@@ -142,6 +151,21 @@ async def poke(desk_socket: Path) -> bool:
     link.send(UsersChanged())
     await link.close()
     return True
+
+
+@contextlib.contextmanager
+def _rights_in(folder: Path) -> Iterator[None]:
+    """Run the `with` block with the rights of the owner of the desk's folder, if we are root.
+
+    First, the owner gets the files in the folder that an earlier release made as root.
+    """
+    if not folder.exists():
+        yield
+        return
+    owner = Owner.of(folder)
+    give_to(owner, folder)
+    with acting_as(owner):
+        yield
 
 
 def _actor() -> str:

@@ -16,6 +16,7 @@ import sys
 import pytest
 
 from config.settings import load
+from helpers.root import as_root, galwad_as_root
 
 
 def test_a_new_users_password_and_sip_secret_are_shown_and_not_stored(run, settings_file):
@@ -53,6 +54,25 @@ def test_files_that_root_makes_in_the_desks_folder_belong_to_the_desks_user(run,
     made = list(desk.iterdir())
     assert {path.stat().st_uid for path in made} == {service}
     assert "galwad.db" in {path.name for path in made}
+
+
+@pytest.mark.parametrize("name", ["audit.key.next", "galwad.db"])
+def test_a_link_of_the_service_leads_root_to_no_file_of_its_own(settings_file, name):
+    desk = settings_file.parent / "state" / "desk"
+    desk.mkdir()
+    for target in ("present", "missing"):
+        secret = settings_file.parent / f"{name}-{target}"
+        if target == "present":
+            secret.write_text("only root's")
+            secret.chmod(0o600)
+        (desk / name).symlink_to(secret)
+        as_root("chown", "-h", "65534", str(desk), str(desk / name))
+        done = galwad_as_root("users", "add", "sian", "--generate", "--config", settings_file)
+        assert done.returncode == 1, done.stdout
+        assert "Traceback" not in done.stderr
+        assert not secret.exists() if target == "missing" else secret.read_text() == "only root's"
+        as_root("rm", "-r", str(desk))
+        desk.mkdir()
 
 
 def test_a_failed_audit_entry_is_reported_although_the_user_was_added(run, settings_file):
