@@ -23,6 +23,7 @@ from recording.archive.store import folder_of
 from recording.archive.verify import recordings_below
 from recording.errors import ManifestError
 from recording.files.atomic import make_folder, read_small, write_atomic, write_unsynced
+from recording.files.foreign import read_foreign
 from recording.spool.sync import syncfs
 
 _BESIDE: Final = ("manifest", "disposal")
@@ -62,6 +63,9 @@ def back_up(archive: Path, target: Path) -> CopyCounts:
     Args:
         archive: The archive's folder. The node may be in operation during the backup.
         target: An empty folder.
+
+    Raises:
+        ForeignFileError: The owner of the archive has put a link in place of a file.
     """
     done = CopyCounts()
     for folder, call_id in recordings_below(archive):
@@ -74,7 +78,7 @@ def back_up(archive: Path, target: Path) -> CopyCounts:
         done.headers += "header" in objects
         done.disposals += "disposal" in objects
     for public in archive.glob("*.pub"):
-        write_unsynced(target / public.name, public.read_bytes())
+        write_unsynced(target / public.name, read_foreign(public))
     sync_all(target)
     return done
 
@@ -246,7 +250,7 @@ def repeat_disposals(archive: Path, found: Mapping[str, tuple[Certificate, bytes
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_foreign(path)
     except FileNotFoundError:
         return None
 

@@ -284,6 +284,27 @@ def load_or_create_node_key(path: Path) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
 
 
+def load_or_create_backup_key(path: Path) -> Ed25519PrivateKey:
+    """Return the key that signs this node's backups.
+
+    If the file does not exist, a new key is made and written. Raises `KeyFileError`.
+    """
+    return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
+
+
+def load_backup_key(path: Path) -> Ed25519PrivateKey | None:
+    """Return the key that signs this node's backups; None if the file does not exist.
+
+    Raises `KeyFileError`.
+    """
+    try:
+        return Ed25519PrivateKey.from_private_bytes(_of_length(path.read_bytes(), path))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise KeyFileError(f"{path}: {error.strerror}") from None
+
+
 def _load_or_create(path: Path, mode: int) -> bytes:
     try:
         path.parent.mkdir(mode=0o770, parents=True, exist_ok=True)

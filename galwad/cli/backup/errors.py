@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from galwad.cli.support.console import CliError
-from galwad.desk.maintenance.backup import BackupError
+from galwad.desk.maintenance.backup_proof import BackupError
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.desk.maintenance import backup as node_backup
+from galwad.desk.maintenance.backup_proof import backup_key_file
+from recording.keys.keyring import load_or_create_backup_key, public_text
 
 app = new_command()
 
@@ -27,6 +29,10 @@ def make(
 ) -> None:
     """Back up database, headers, manifests, certificates, signed recipient set and node key.
 
+    The backup is signed with a key of root, which is beside the settings file and not in the
+    backup. The command prints the public half of this key. Keep it away from the backups: to
+    restore this server on another machine, you need it.
+
     The service continues to run. Payloads are not in the backup: copy them with rsync, as the
     operations guide says. The backup contains callers' numbers and the node's signing key, so
     encrypt the folder. Keep the backup for weeks, not for years: with a header from the backup, a
@@ -38,8 +44,10 @@ def make(
         backup_errors(folder, "the backup is not complete: remove the folder"),
     ):
         made = node_backup.make(settings, config, folder)
+        key = public_text(load_or_create_backup_key(backup_key_file(config)).public_key())
     if json:
-        print_json({"folder": str(folder), **msgspec.to_builtins(made)})
+        print_json({"folder": str(folder), **msgspec.to_builtins(made), "backup_key": key})
         return
     print(f"{folder}: {made.recordings} recordings, {made.headers} headers, made {made.made}")
     print(f"audit: entry {made.audit.seq}, {made.audit.hash}")
+    print(f"backup key: {key}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,9 @@ from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.cli.support.public_keys import public_key
 from galwad.desk.maintenance import backup as node_backup
+from galwad.desk.maintenance.backup_proof import RestoreTrust, backup_key_file
+from recording.errors import KeyFileError
+from recording.keys.keyring import load_backup_key, public_text
 
 app = new_command()
 
@@ -34,10 +38,25 @@ def restore(
         list[str] | None,
         typer.Option(help="An earlier public key of the node, or a file with it."),
     ] = None,
+    backup_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The public key that `backup make` printed, or a file with it. The key of this "
+            "machine, which is beside the settings file, counts too."
+        ),
+    ] = None,
+    unsigned: Annotated[
+        bool,
+        typer.Option("--unsigned", help="Accept a backup of an earlier release: it is not signed."),
+    ] = False,
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
     """Restore a server that lost its database, and repeat the disposals made since the backup.
+
+    The command verifies the signature of the backup and the digest of each of its files before it
+    writes anything. It prints the administrators that the backup has: compare them with those that
+    you know.
 
     Before you run this command, stop all processes of Galwad. Copy the payloads back to the
     archive, from your copy of the archive. Your copy also has the certificates of the disposals
@@ -50,14 +69,14 @@ def restore(
     missing = [place for place in certificates or () if not place.exists()]
     if missing:
         raise CliError(f"{missing[0]} does not exist", "give a file or a folder", status=2)
-    keys = [public_key(text, "--node-key") for text in node_key or ()]
+    trust = _trust(config, backup_key or (), node_key or (), accepts_unsigned=unsigned)
     with (
         on_the_server(settings),
         backup_errors(
             settings.node.state, "the restore is not complete: correct that, then run it again"
         ),
     ):
-        done = node_backup.restore(settings, folder, certificates or (), keys)
+        done = node_backup.restore(settings, folder, certificates or (), trust)
     if json:
         facts = msgspec.to_builtins(done.description)
         audit = msgspec.to_builtins(done.audit)
@@ -67,6 +86,7 @@ def restore(
         print(f"restored the backup of {done.description.made}: {done.headers} headers put back")
         print(f"disposed of: {done.disposals}, of which destroyed again: {len(done.destroyed)}")
         print(f"audit: entry {done.audit.seq}, {done.audit.hash}")
+        print(f"administrators: {one_line(', '.join(done.administrators)) or 'none'}")
         print(f"to verify the audit: galwad audit verify --restored {done.audit.hash}")
         if done.missing:
             print(f"MISSING: {done.missing} of the {done.description.headers} headers")
@@ -83,10 +103,25 @@ def restore(
         )
 
 
+def _trust(
+    config: Path, backup_keys: Sequence[str], node_keys: Sequence[str], *, accepts_unsigned: bool
+) -> RestoreTrust:
+    given = [public_key(text, "--backup-key") for text in backup_keys]
+    try:
+        own = load_backup_key(backup_key_file(config))
+    except KeyFileError as error:
+        raise CliError(str(error), error.hint) from None
+    if own is not None:
+        given.append(public_text(own.public_key()))
+    nodes = frozenset(public_key(text, "--node-key") for text in node_keys)
+    return RestoreTrust(frozenset(given), nodes, accepts_unsigned)
+
+
 def _counts(done: node_backup.Restored) -> dict[str, object]:
     return {
         "headers": done.headers,
         "disposals": done.disposals,
         "destroyed": list(done.destroyed),
         "missing": done.missing,
+        "administrators": list(done.administrators),
     }

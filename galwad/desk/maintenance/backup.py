@@ -4,28 +4,27 @@ A backup is a folder. It never contains the recording officer's keys. The file `
 written after all other files, so a folder without `backup.json` is not a finished backup. A backup
 does not contain the encrypted audio (payloads). Payloads never change after they are written, so
 the operator copies them with another tool. A backup can be restored only on a node that has no
-database. If a recording was disposed of after the backup was made, the backup still has the
-recording's header. In this case, the restore destroys the header again.
+database, and only after `backup_proof` has verified its signature and the digests of all its files.
+If a recording was disposed of after the backup was made, the backup still has the recording's
+header. In this case, the restore destroys the header again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import shutil
 import sqlite3
 import time
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -36,7 +35,20 @@ from config.settings import Settings
 from galwad.desk.auth.tables import sessions
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.maintenance.administration import Administration
-from galwad.desk.maintenance.file_owner import chown_to_service
+from galwad.desk.maintenance.backup_proof import (
+    DATABASE,
+    DIRECTORY,
+    FORMAT,
+    BackupError,
+    Description,
+    LastEntry,
+    RestoreTrust,
+    administrators,
+    backup_key_file,
+    checked,
+    sign,
+)
+from galwad.desk.maintenance.file_owner import give_to_service, service_owner
 from galwad.single_instance import FolderLockedError, lock_folder
 from galwad.supervise import START_ORDER
 from recording.archive import backup as archive_backup
@@ -44,53 +56,23 @@ from recording.archive.disposal import Certificate
 from recording.audit.chain import RESTORED, ChainEntry
 from recording.audit.log import AuditLog, Facts
 from recording.files.atomic import sync_folder, write_atomic
+from recording.files.checksums import digest_of
+from recording.files.foreign import (
+    acting_as,
+    check_path,
+    make_foreign_folder,
+    owner_rights,
+    read_foreign,
+)
 from recording.index.custody import Custodian
 from recording.index.tables import recordings
-from recording.keys.keyring import load_or_create_node_key, public_text
+from recording.keys.keyring import (
+    load_or_create_backup_key,
+    load_or_create_node_key,
+    public_text,
+)
 
-FORMAT: Final = "galwad-backup-1"
-_INDEX: Final = "backup.json"
-_DIRECTORY: Final = "directory.db"
 _REPLAYED: Final = "disposal.replayed"
-
-
-class BackupError(Exception):
-    """A backup cannot be made or restored; `hint` says what the operator must do."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
-
-
-class LastEntry(msgspec.Struct, frozen=True):
-    """The number and hash of the newest entry of an audit chain, when a backup or restore was made.
-
-    A person who stores the number and the hash outside the server can later prove that the audit
-    chain was not changed.
-    """
-
-    seq: int
-    hash: str
-
-
-class Description(msgspec.Struct, frozen=True):
-    """The description of a backup's contents, stored in the backup as `backup.json`.
-
-    `settings` has only the names of the settings, because their values may be secret.
-    """
-
-    format: str
-    made: str
-    node: str
-    software: str
-    settings: list[str]
-    audit: LastEntry
-    database_sha256: str
-    recordings: int
-    headers: int
-    disposals: int
-    directory_sha256: str = ""
-    """The digest of the file with the directory of people; empty if the backup has no such file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +93,19 @@ class Restored:
     problems: tuple[str, ...]
     audit: LastEntry
     """The number and hash of the audit entry about this restore."""
+    administrators: tuple[str, ...]
+    """The administrators in the backup who are not disabled."""
 
 
 def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
-    """Back up the node into a new folder. The node's processes may be running.
+    """Back up the node into a new folder, and sign the backup. The node's processes may be running.
 
     Raises:
         BackupError: The database is missing or damaged. Or the folder cannot be used: it is not
             empty, is inside the archive or a spool folder, belongs to another user, or is in use by
             another backup.
+        KeyFileError: The key that signs backups cannot be read or made.
+        ForeignFileError: A service has put a link in place of a file.
     """
     _check_empty(folder)
     for place in (settings.archive, *settings.spool_folders):
@@ -149,14 +135,18 @@ def _check_empty(folder: Path) -> None:
 
 
 def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
+    for path in (settings.database, settings.directory_file):
+        check_path(path)
     asyncio.run(_administration(settings).note("backup.made", {"software": version("galwad")}))
-    database = folder / "galwad.db"
+    database = folder / DATABASE
     _copy_database(settings.database, database)
-    directory = _copy_directory(settings.directory_file, folder / _DIRECTORY)
-    copied = archive_backup.back_up(settings.archive, _ensure_folder(folder / "archive"))
+    directory = _copy_directory(settings.directory_file, folder / DIRECTORY)
+    kept = folder / "archive"
+    kept.mkdir(mode=0o750)
+    copied = archive_backup.back_up(settings.archive, kept)
     for source, name, mode in _other_files(settings):
-        if source.exists():
-            write_atomic(folder / name, source.read_bytes(), mode)
+        with suppress(FileNotFoundError):
+            write_atomic(folder / name, read_foreign(source), mode)
     description = Description(
         format=FORMAT,
         made=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -164,21 +154,25 @@ def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
         software=version("galwad"),
         settings=sorted(_names(tomllib.loads(settings_file.read_text(encoding="utf-8-sig")))),
         audit=_head(database, settings.node.name),
-        database_sha256=_digest(database),
+        database_sha256=digest_of(database),
         recordings=copied.recordings,
         headers=copied.headers,
         disposals=copied.disposals,
         directory_sha256=directory,
     )
+    signed = sign(folder, description, load_or_create_backup_key(backup_key_file(settings_file)))
     archive_backup.sync_all(folder)
-    write_atomic(folder / _INDEX, msgspec.json.format(msgspec.json.encode(description)) + b"\n")
-    return description
+    return signed
 
 
 def restore(
-    settings: Settings, folder: Path, certificates: Sequence[Path], node_keys: Collection[str]
+    settings: Settings, folder: Path, certificates: Sequence[Path], trust: RestoreTrust
 ) -> Restored:
     """Restore a backup, and destroy again recordings that were disposed of after the backup.
+
+    The whole backup is verified before anything is written. If this process is root, it writes with
+    the rights of the services' user, so that a link in a folder of a service cannot lead it to
+    another file.
 
     Args:
         settings: The settings of the node. The node must have the same name as the node in the
@@ -186,46 +180,55 @@ def restore(
         folder: The backup's folder, made by `make`.
         certificates: More certificates of disposal, such as the officer's copies. Each path is a
             file or a folder of files.
-        node_keys: Earlier public keys of the node. Certificates that were signed with these keys
-            are also accepted.
+        trust: The keys that may have signed the backup and the certificates.
 
     Raises:
-        BackupError: The backup is damaged, or is from another node or a later version. Or the node
-            is running, or already has a database.
+        BackupError: The backup is not trusted or damaged, or is from another node or a later
+            version. Or the node is running, or already has a database.
+        ForeignFileError: A service has put a link in place of a file or folder.
     """
-    description = _readable(folder, settings)
+    description = checked(folder, settings, trust)
     with _all_processes_stopped(settings):
-        return _restore(settings, folder, description, certificates, node_keys)
+        done = _interrupted_restore(settings, description) if settings.database.exists() else None
+        if done is None and settings.database.exists():
+            raise BackupError(
+                f"{settings.database} exists already",
+                "if its data is lost, move the desk's folder away first",
+            )
+        kept = [path for place in certificates for path in _certificates_in(place)]
+        owner = service_owner(settings)
+        for each in (settings.archive, settings.database.parent, _node_key_file(settings).parent):
+            make_foreign_folder(each)
+        give_to_service(settings, owner)
+        _restore_recipients(folder / "recipients.json", settings.recipients)
+        with acting_as(owner) if owner is not None else nullcontext():
+            return _restore(settings, folder, description, kept, trust=trust, done=done)
 
 
 def _restore(
     settings: Settings,
     folder: Path,
     description: Description,
-    certificates: Sequence[Path],
-    node_keys: Collection[str],
+    kept: Sequence[Path],
+    *,
+    trust: RestoreTrust,
+    done: LastEntry | None,
 ) -> Restored:
-    done = _interrupted_restore(settings, description) if settings.database.exists() else None
-    if done is None and settings.database.exists():
-        raise BackupError(
-            f"{settings.database} exists already",
-            "if its data is lost, move the desk's folder away first",
-        )
-    kept = [path for place in certificates for path in _certificates_in(place)]
-    keys = {_node_key(settings, folder), *node_keys}
-    archive = _ensure_folder(settings.archive)
+    """Restore the files in the folders of the services.
+
+    `kept` are the paths of more certificates. `done` is the audit entry of this restore, if an
+    earlier run was interrupted after the database was restored.
+    """
+    keys = {_node_key(settings, folder), *trust.node_keys}
+    archive = settings.archive
     found = archive_backup.certificates([folder / "archive", archive, *kept], keys)
     copied = archive_backup.restore(folder / "archive", archive, found.proven.keys())
     destroyed = archive_backup.repeat_disposals(archive, found.proven)
-    if not settings.recipients.exists() and (folder / "recipients.json").exists():
-        _ensure_folder(settings.recipients.parent)
-        write_atomic(settings.recipients, (folder / "recipients.json").read_bytes(), 0o644)
     if description.directory_sha256:
-        _restore_directory(folder / _DIRECTORY, settings.directory_file)
+        _restore_file(folder / DIRECTORY, settings.directory_file)
     if done is not None:
         asyncio.run(_record_disposals(settings.database, settings, found.proven))
     head = done or _restore_database(settings, folder, description, found.proven)
-    chown_to_service(settings)
     return Restored(
         description,
         copied.headers,
@@ -234,7 +237,16 @@ def _restore(
         max(0, description.headers - archive_backup.headers_in(folder / "archive")),
         tuple(found.problems),
         head,
+        tuple(administrators(folder / DATABASE)),
     )
+
+
+def _restore_recipients(source: Path, target: Path) -> None:
+    """Copy the signed set of recipients if it is missing, with the rights of its folder's owner."""
+    if source.exists() and not target.exists():
+        make_foreign_folder(target.parent)
+        with owner_rights(target.parent):
+            write_atomic(target, source.read_bytes(), 0o644)
 
 
 def _other_files(settings: Settings) -> Iterator[tuple[Path, str, int]]:
@@ -244,7 +256,11 @@ def _other_files(settings: Settings) -> Iterator[tuple[Path, str, int]]:
     file gets in the backup.
     """
     yield settings.recipients, "recipients.json", 0o644
-    yield settings.node.state / "finaliser" / "manifest.key", "manifest.key", 0o600
+    yield _node_key_file(settings), "manifest.key", 0o600
+
+
+def _node_key_file(settings: Settings) -> Path:
+    return settings.node.state / "finaliser" / "manifest.key"
 
 
 def _copy_database(source: Path, target: Path) -> None:
@@ -299,7 +315,7 @@ def _copy_directory(source: Path, target: Path) -> str:
         ) from None
     if verdict != "ok":
         raise BackupError(f"the directory is damaged: {verdict}", "import the people again")
-    return _digest(target)
+    return digest_of(target)
 
 
 def _head(database: Path, node: str) -> LastEntry:
@@ -320,30 +336,6 @@ def _names(table: Mapping[str, Any], before: str = "") -> set[str]:
         for each in value if isinstance(value, list) else [value]:
             found |= _names(each, f"{before}{key}.") if isinstance(each, dict) else {before + key}
     return found
-
-
-def _readable(folder: Path, settings: Settings) -> Description:
-    hint = "choose a folder that `galwad backup make` made"
-    try:
-        description = msgspec.json.decode((folder / _INDEX).read_bytes(), type=Description)
-    except FileNotFoundError:
-        raise BackupError(f"{folder} is not a finished backup", hint) from None
-    except msgspec.DecodeError:
-        raise BackupError(f"{folder / _INDEX} is damaged", "use an older backup") from None
-    if description.format != FORMAT:
-        raise BackupError("the backup is from a later version", "install that version first")
-    if description.node != settings.node.name:
-        raise BackupError(
-            f"the backup is from the node {description.node}", "use another, or set [node] name"
-        )
-    if _digest(folder / "galwad.db") != description.database_sha256:
-        raise BackupError(
-            "the backup's database was changed or is not complete", "use an older backup"
-        )
-    directory, digest = folder / _DIRECTORY, description.directory_sha256
-    if digest and (not directory.exists() or _digest(directory) != digest):
-        raise BackupError("the backup's directory was changed or is missing", "use an older backup")
-    return description
 
 
 @contextmanager
@@ -371,7 +363,7 @@ def _node_key(settings: Settings, folder: Path) -> str:
         BackupError: The private keys of the node and of the backup differ, or the backup's private
             key is damaged.
     """
-    path, kept = settings.node.state / "finaliser" / "manifest.key", folder / "manifest.key"
+    path, kept = _node_key_file(settings), folder / "manifest.key"
     if path.exists():
         if kept.exists() and path.read_bytes() != kept.read_bytes():
             hint = "move the node's key away, but keep it: its public half verifies what it signed"
@@ -383,7 +375,6 @@ def _node_key(settings: Settings, folder: Path) -> str:
             raise BackupError(
                 "the backup's signing key is damaged", "use an older backup"
             ) from None
-        _ensure_folder(path.parent)
         write_atomic(path, kept.read_bytes(), 0o600)
     return public_text(load_or_create_node_key(path).public_key())
 
@@ -419,12 +410,11 @@ def _restore_database(
     Return the number and hash of the audit entry about the restore. `proven` has the valid
     certificates of disposal, by call id.
     """
-    _ensure_folder(settings.database.parent)
     part = settings.database.with_name(".galwad.db.restoring")
     for ending in ("", "-wal", "-shm"):  # Remove the files of an interrupted restore.
         part.with_name(part.name + ending).unlink(missing_ok=True)
     part.touch(mode=0o600)
-    shutil.copyfile(folder / "galwad.db", part)
+    shutil.copyfile(folder / DATABASE, part)
     upgrade(part)
     restored: Facts = {
         "made": description.made,
@@ -443,9 +433,8 @@ def _restore_database(
     return head
 
 
-def _restore_directory(source: Path, target: Path) -> None:
-    """Copy the directory of people from the backup, under a temporary name until it is complete."""
-    _ensure_folder(target.parent)
+def _restore_file(source: Path, target: Path) -> None:
+    """Copy a file from the backup, under a temporary name until it is complete."""
     part = target.with_name(f".{target.name}.restoring")
     part.unlink(missing_ok=True)
     part.touch(mode=0o600)
@@ -512,18 +501,3 @@ def _certificates_in(place: Path) -> list[Path]:
             "give the files that `galwad recordings purge -o` made, or their folder",
         )
     return found
-
-
-def _ensure_folder(folder: Path) -> Path:
-    """Create the folder if it is missing, and return `folder`.
-
-    `folder` may be a symbolic link that systemd has made. In that case, the folder to which the
-    link points is created.
-    """
-    folder.resolve().mkdir(mode=0o750, parents=True, exist_ok=True)
-    return folder
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,30 +1,33 @@
-"""Changes the owner of a restored node's files to the user that runs the services."""
+"""Finds the user that runs the services, and makes this user the owner of a node's files."""
 
 from __future__ import annotations
 
-import os
-
 from config.settings import Settings
+from recording.files.foreign import Owner, give_to
 
 
-def chown_to_service(settings: Settings) -> None:
-    """Change the owner of the restored node's files to the user that runs the services.
+def service_owner(settings: Settings) -> Owner | None:
+    """Return the user that runs the services; None if all folders of the node belong to root.
 
-    If the process does not run as root, do nothing. The owners of the node's folders are examined
-    one after another. The first of these owners that is not root becomes the new owner. The archive
-    folder is examined last: rsync may have copied the archive from another host, together with the
-    owner on that host.
+    The owners of the node's folders are examined one after another. The first of them that is not
+    root is returned. The archive folder is examined last: rsync may have copied the archive from
+    another host, together with the owner on that host.
     """
-    if os.geteuid() != 0:
-        return
-    state, archive = settings.node.state, settings.archive
+    state = settings.node.state
     ours = (state / "finaliser", settings.database.parent)
-    places = (*ours, *settings.spool_folders, state / "switch", archive)
-    owners = [place.stat() for place in places if place.exists()]
-    owner = next((each for each in owners if each.st_uid != 0), None)
+    places = (*ours, *settings.spool_folders, state / "switch", settings.archive)
+    owners = [Owner.of(place) for place in places if place.exists()]
+    return next((each for each in owners if each.uid != 0), None)
+
+
+def give_to_service(settings: Settings, owner: Owner | None) -> None:
+    """Make `owner` the owner of the folders that a restore writes; None changes nothing."""
     if owner is None:
         return
-    for folder in (*ours, archive):
-        for path in (folder.resolve(), *folder.rglob("*")):
-            if path.lstat().st_uid != owner.st_uid:
-                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    for folder in (
+        settings.node.state / "finaliser",
+        settings.database.parent,
+        settings.archive,
+    ):
+        if folder.exists():
+            give_to(owner, folder)

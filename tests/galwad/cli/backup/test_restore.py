@@ -1,30 +1,36 @@
 """`galwad backup`: a lost server is restored, with the changes since the last backup.
 
 Covers `galwad/cli/backup/make.py`, `galwad/cli/backup/errors.py`,
-`galwad/desk/maintenance/backup.py` and `galwad/desk/maintenance/file_owner.py`.
+`galwad/desk/maintenance/backup.py`, `galwad/desk/maintenance/backup_proof.py` and
+`galwad/desk/maintenance/file_owner.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import shutil
 import sqlite3
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
+from galwad.desk.maintenance.backup_proof import INDEX, UNSIGNED, Description, sign
 from galwad.single_instance import lock_folder
 from helpers.file_sizes import run_with_small_files
 from helpers.house import House
-from helpers.root import as_root
+from helpers.root import as_root, galwad_as_root
 from helpers.site import Site
 from recording.age.file import Identity, open_header
 from recording.audit.chain import RESTORED
-from recording.keys.keyring import RecipientSet
+from recording.keys.keyring import RecipientSet, load_or_create_backup_key, public_text
+from recording.keys.signed_document import canonical_json
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(4)]
 WHY = ("--reason", "retention", "--reference", "R-1", "--yes")
@@ -281,7 +287,7 @@ def test_a_backup_lists_the_names_of_settings_without_their_values(run, site, si
         house.record(CALLS[0])
         run("backup", "make", backup, "--config", site.config)
         head = house.do(house.desk.audit.last("backup.made"))
-    described = json.loads((backup / "backup.json").read_text())
+    described = json.loads((backup / "backup.json").read_text())["backup"]
     assert described["settings"] == [
         "node.runtime",
         "node.state",
@@ -297,6 +303,7 @@ def test_a_backup_lists_the_names_of_settings_without_their_values(run, site, si
     modes = {path.name: path.stat().st_mode & 0o777 for path in backup.iterdir()}
     assert (modes["manifest.key"], modes["galwad.db"]) == (0o600, 0o600)
     assert sorted(modes) == [
+        "SHA256SUMS",
         "archive",
         "backup.json",
         "galwad.db",
@@ -337,6 +344,7 @@ def backup(run, site, tmp_path):
     """A backup of a node with one recording, whose server is lost."""
     with House(site) as house:
         house.record(CALLS[0])
+        house.token("mair", "admin")
         assert run("backup", "make", tmp_path / "backup", "--config", site.config).status == 0
     lose(site, tmp_path)
     return tmp_path / "backup"
@@ -350,22 +358,199 @@ def refused(run, site, backup, text, *options):
 
 
 def test_a_foreign_damaged_or_unfinished_backup_is_refused(run, site, backup):
-    described = backup / "backup.json"
-    right = described.read_text()
-    described.write_text(right.replace('"node": "galwad"', '"node": "another"'))
-    refused(run, site, backup, "error: the backup is from the node another\n")
+    described = backup / INDEX
+    right = described.read_bytes()
+    described.write_bytes(right.replace(b'"node":"galwad"', b'"node":"another"'))
+    refused(run, site, backup, "its signature is wrong")
     described.write_text("{")
-    refused(run, site, backup, "is damaged")
+    refused(run, site, backup, "the backup is malformed")
     described.unlink()
     refused(run, site, backup, "is not a finished backup")
-    described.write_text(right)
-    key = (backup / "manifest.key").read_bytes()
-    (backup / "manifest.key").write_bytes(key[:31])
-    refused(run, site, backup, "the backup's signing key is damaged")
-    (backup / "manifest.key").write_bytes(key)
+    refused(run, site, backup / "none", "is not a finished backup")
+    described.write_bytes(right)
     with (backup / "galwad.db").open("ab") as file:
         file.write(b"x")
     refused(run, site, backup, "the backup's database was changed or is not complete")
+
+
+def test_a_signed_backup_of_another_node_or_with_a_damaged_key_is_refused(run, site, backup):
+    key = load_or_create_backup_key(site.config.with_name("backup.key"))
+    description = msgspec.convert(json.loads((backup / INDEX).read_text())["backup"], Description)
+    for name in (INDEX, "SHA256SUMS"):
+        (backup / name).unlink()
+    sign(backup, msgspec.structs.replace(description, node="another"), key)
+    refused(run, site, backup, "error: the backup is from the node another\n")
+    (backup / "manifest.key").write_bytes((backup / "manifest.key").read_bytes()[:31])
+    for name in (INDEX, "SHA256SUMS"):
+        (backup / name).unlink()
+    sign(backup, description, key)
+    refused(run, site, backup, "the backup's signing key is damaged")
+
+
+def plant_admin(backup):
+    """Add an administrator to the backup's database, and correct all digests and names."""
+    with contextlib.closing(sqlite3.connect(backup / "galwad.db")) as connection, connection:
+        connection.execute(
+            "INSERT INTO users VALUES ('eve', 'admin', 'en', NULL, '!', '', '', 'purge', 0, 0)"
+        )
+    line = json.loads((backup / INDEX).read_text())
+    digest = hashlib.sha256((backup / "galwad.db").read_bytes()).hexdigest()
+    (backup / INDEX).unlink()
+    (backup / "SHA256SUMS").unlink()
+    description = msgspec.convert({**line["backup"], "database_sha256": digest}, Description)
+    sign(backup, description, Ed25519PrivateKey.generate())
+    return line
+
+
+def test_an_administrator_planted_in_a_stored_backup_is_not_restored(run, site, backup):
+    before = plant_admin(backup)
+    refused(run, site, backup, "is signed by another server's key")
+    made = json.loads((backup / INDEX).read_text())
+    forged = {**made, "key": before["key"]}
+    (backup / INDEX).write_bytes(canonical_json(forged) + b"\n")
+    refused(run, site, backup, "its signature is wrong")
+    (backup / INDEX).write_bytes(canonical_json(made["backup"] | {"format": UNSIGNED}))
+    refused(run, site, backup, "error: the backup has no signature")
+    assert not site.settings.archive.joinpath("2026/03/01", f"{CALLS[0]}.manifest").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda folder: next(folder.rglob("*.header")).write_bytes(b"x"), "header was changed"),
+        (lambda folder: next(folder.rglob("*.manifest")).unlink(), "manifest is missing"),
+        (lambda folder: (folder / "archive" / "x.pub").touch(), "x.pub is not in the list"),
+        (lambda folder: (folder / "recipients.json").unlink(), "recipients.json is missing"),
+        (lambda folder: folder.chmod(0o777), "another user can change"),
+        (
+            lambda folder: (folder / "archive" / "more").symlink_to("/etc"),
+            "more is not a plain file or folder",
+        ),
+    ],
+)
+def test_a_backup_with_a_changed_file_is_refused_before_anything_is_written(
+    run, site, backup, change, text
+):
+    before = sorted(site.root.rglob("*"))
+    change(backup)
+    refused(run, site, backup, text)
+    assert sorted(site.root.rglob("*")) == before
+
+
+def test_another_machine_restores_a_backup_with_the_public_key_that_make_printed(
+    run, site, backup, tmp_path
+):
+    made = run("backup", "make", tmp_path / "next", "--config", site.config)
+    assert made.status == 1  # the server has lost its database
+    key_file = site.config.with_name("backup.key")
+    public = public_text(load_or_create_backup_key(key_file).public_key())
+    key_file.unlink()
+    refused(run, site, backup, "hint: add --backup-key with the public key")
+    wrong = public_text(Ed25519PrivateKey.generate().public_key())
+    refused(run, site, backup, "is signed by another", "--backup-key", wrong)
+    command = ("backup", "restore", backup, "--config", site.config, "--backup-key", public)
+    done = run(*command)
+    assert done.status == 0, done.err
+    assert "administrators: mair\n" in done.out
+    assert not key_file.exists()
+
+
+def test_a_backup_of_an_earlier_release_is_restored_only_with_unsigned(run, site, backup):
+    described = json.loads((backup / INDEX).read_text())["backup"]
+    del described["checksums_sha256"]
+    (backup / INDEX).write_text(json.dumps({**described, "format": UNSIGNED}))
+    (backup / "SHA256SUMS").unlink()
+    refused(run, site, backup, "error: the backup has no signature")
+    done = run("backup", "restore", backup, "--config", site.config, "--unsigned")
+    assert done.status == 0, done.err
+
+
+def test_make_prints_the_public_half_of_the_key_that_signs(run, site, signed_in, tmp_path):
+    with House(site) as house:
+        signed_in(house)
+        done = run("backup", "make", tmp_path / "one", "--config", site.config)
+        again = run("backup", "make", tmp_path / "two", "--config", site.config, "--json")
+    key = json.loads((tmp_path / "one" / INDEX).read_text())["key"]
+    assert f"backup key: {key}\n" in done.out
+    assert again.json()["backup_key"] == key
+    assert site.config.with_name("backup.key").stat().st_mode & 0o777 == 0o600
+    content = site.config.with_name("backup.key").read_bytes()
+    for path in (tmp_path / "one").rglob("*"):
+        assert not path.is_file() or content not in path.read_bytes()
+
+
+SECRET = b"root:$6$only-root-may-read-this"
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A file that only root may read, in a folder that only root may write to."""
+    path = tmp_path / "root" / "shadow"
+    path.parent.mkdir()
+    path.write_bytes(SECRET)
+    path.chmod(0o600)
+    as_root("chown", "0", str(path), str(path.parent))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["header", "manifest", "key", "recipients", "database", "folder"])
+def test_a_link_of_the_service_brings_no_file_of_root_into_a_backup(site, tmp_path, secret, kind):
+    with House(site) as house:
+        house.record(CALLS[0])
+    state = site.root / "state"
+    recording = state / "archive" / "2026" / "03" / "01" / CALLS[0]
+    planted = {
+        "header": recording.with_name(f"{CALLS[0]}.header"),
+        "manifest": recording.with_name(f"{CALLS[0]}.manifest"),
+        "key": state / "finaliser" / "manifest.key",
+        "recipients": site.recipients,
+        "database": site.settings.database,
+        "folder": state / "archive" / "2026",
+    }[kind]
+    planted.rename(planted.with_name("away"))
+    target = secret
+    if kind == "folder":
+        target = secret.parent
+        (target / "03" / "01").mkdir(parents=True)
+        (target / "03" / "01" / f"{CALLS[0]}.header").write_bytes(SECRET)
+    planted.symlink_to(target)
+    as_root("chown", "-hR", "65534:65534", *(str(each) for each in state.iterdir()))
+    done = galwad_as_root("backup", "make", tmp_path / "backup", "--config", site.config)
+    as_root("chmod", "-R", "a+rX", str(tmp_path))
+    leaked = [
+        p for p in (tmp_path / "backup").rglob("*") if p.is_file() and SECRET in p.read_bytes()
+    ]
+    assert leaked == []
+    assert secret.read_bytes() == SECRET
+    if kind != "folder":  # which has then no recording at all
+        assert done.returncode == 1, done.stdout
+        assert "link that another user made" in done.stderr
+        assert not (tmp_path / "backup" / INDEX).exists()
+
+
+@pytest.mark.parametrize(
+    "place", ["archive/2026", "desk/.directory.db.restoring", "desk", "finaliser"]
+)
+def test_a_link_of_the_service_leads_a_restore_to_no_folder_of_root(
+    site, backup, secret, tmp_path, place
+):
+    state = site.root / "state"
+    for name in ("archive", "desk", "finaliser"):
+        (state / name).mkdir(exist_ok=True)
+    link = state / place
+    if link.is_dir():
+        shutil.rmtree(link)
+    link.symlink_to(secret.parent)
+    owned = [state / name for name in ("archive", "desk", "finaliser", "spool")]
+    as_root("chown", "-hR", "65534:65534", *map(str, owned))
+    done = galwad_as_root("backup", "restore", backup, "--config", site.config)
+    as_root("chmod", "-R", "a+rX", str(tmp_path))
+    assert [path.name for path in secret.parent.rglob("*")] == ["shadow"]
+    assert secret.parent.stat().st_uid == secret.stat().st_uid == 0
+    assert secret.read_bytes() == SECRET
+    if place != "desk/.directory.db.restoring":  # which a restore without a directory never uses
+        assert done.returncode == 1, done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def test_backup_and_restore_never_overwrite_existing_files(run, site, backup, tmp_path):
@@ -503,17 +688,15 @@ def test_an_interrupted_restore_succeeds_when_run_again(run, site, backup, monke
     assert (verified.status, verified.out) == (0, f"{CALLS[0]}  whole\n")
 
 
-def test_a_restore_interrupted_before_the_change_of_owner_is_completed(
-    run, site, backup, monkeypatch
-):
-    """The database has its name, but the hash was not printed, and root owns all files."""
+def test_a_restore_interrupted_before_the_report_is_completed(run, site, backup, monkeypatch):
+    """The database has its name, but the hash was not printed."""
 
     def killed(*_):
         raise KeyboardInterrupt
 
     command = ("backup", "restore", backup, "--config", site.config)
     with monkeypatch.context() as patch:
-        patch.setattr("galwad.desk.maintenance.backup.chown_to_service", killed)
+        patch.setattr("galwad.desk.maintenance.backup.administrators", killed)
         assert run(*command).status == 130
     told = run(*command, "--json").json()["audit"]
     with contextlib.closing(sqlite3.connect(site.settings.database)) as connection:

@@ -1,0 +1,114 @@
+"""A list of the SHA-256 digests of all files in a folder, which `sha256sum -c` can check too.
+
+`write_checksums` makes the list. `check_checksums` compares a folder with it, and also checks that
+no other user can change the folder between this check and the use of the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from recording.files.atomic import write_atomic
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class ChecksumError(Exception):
+    """A folder is not as its list of checksums says, or another user can change it."""
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checksums(folder: Path, name: str) -> str:
+    """Write the digests of all files in `folder` to its file `name`; return the list's digest."""
+    lines = [
+        f"{digest_of(folder / each)}  {each}\n" for each in sorted(_files(folder)) if each != name
+    ]
+    write_atomic(folder / name, "".join(lines).encode())
+    return digest_of(folder / name)
+
+
+def check_checksums(
+    folder: Path,
+    name: str,
+    digest: str,
+    *,
+    ignored: Collection[str],
+    may_lack: Callable[[str], bool],
+) -> None:
+    """Check that `folder` has exactly the files of its list `name`, with the same content.
+
+    Args:
+        folder: The folder.
+        name: The name of the list.
+        digest: The digest of the list, from a trusted source.
+        ignored: The names of files that the list does not contain.
+        may_lack: Returns whether the folder may lack this file of the list.
+
+    Raises:
+        ChecksumError: A file was changed, is missing or is not in the list.
+        OSError: A file cannot be read.
+    """
+    if digest_of(folder / name) != digest:
+        raise ChecksumError(f"{folder / name} was changed")
+    wanted = dict(_rows(folder / name))
+    found = set(_files(folder)) - {name, *ignored}
+    unknown, lacking = sorted(found - wanted.keys()), sorted(wanted.keys() - found)
+    if unknown:
+        raise ChecksumError(f"{folder / unknown[0]} is not in the list of the backup's files")
+    lacking = [each for each in lacking if not may_lack(each)]
+    if lacking:
+        raise ChecksumError(f"{folder / lacking[0]} is missing")
+    for each in sorted(found):
+        if digest_of(folder / each) != wanted[each]:
+            raise ChecksumError(f"{folder / each} was changed")
+
+
+def check_private(folder: Path) -> None:
+    """Check that only we and root can change `folder`, its contents and the folders above it.
+
+    Raises:
+        ChecksumError: Another user can change something, or there is a link in the folder.
+        OSError: A folder cannot be read.
+    """
+    top = folder.resolve()
+    for each in (top, *top.parents):
+        _check_private(each, each.stat(), shared=each != top)
+    for parent, folders, names, here in os.fwalk(top, onerror=_raise):
+        for name in (*folders, *names):
+            found = os.stat(name, dir_fd=here, follow_symlinks=False)
+            _check_private(Path(parent, name), found, shared=False)
+
+
+def _check_private(path: Path, found: os.stat_result, *, shared: bool) -> None:
+    if stat.S_ISLNK(found.st_mode) or not (
+        stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+    ):
+        raise ChecksumError(f"{path} is not a plain file or folder")
+    is_sticky = shared and bool(found.st_mode & stat.S_ISVTX)
+    if found.st_uid not in {0, os.geteuid()} or (found.st_mode & _OTHERS_WRITE and not is_sticky):
+        raise ChecksumError(f"another user can change {path}")
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for parent, _, names in os.walk(folder, onerror=_raise):
+        for name in names:
+            yield str(Path(parent, name).relative_to(folder))
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str]]:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        digest, _, name = line.partition("  ")
+        yield name, digest
+
+
+def _raise(error: OSError) -> None:
+    raise error
