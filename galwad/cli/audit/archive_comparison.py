@@ -112,11 +112,14 @@ class ChainFacts:
         return text, moment > self.end_s - YOUNG_S
 
 
-def compare_with_archive(facts: ChainFacts, folder: Path, since: str) -> Differences:
+def compare_with_archive(
+    facts: ChainFacts, folder: Path, since: str, *, with_payloads: bool = False
+) -> Differences:
     """Compare every copy of a recording below `folder` with the facts of the chain.
 
     `since` names a period, such as "last week" or "2026-11". Only calls that began on or after the
-    first day of this period are compared. If `since` is empty, all calls are compared.
+    first day of this period are compared. If `since` is empty, all calls are compared. If
+    `with_payloads` is true, each payload is read, and compared with the digest in its manifest.
     """
     if not folder.is_dir():
         raise CliError(f"{folder} is not a folder", "give the archive's folder, or that of a copy")
@@ -136,7 +139,7 @@ def compare_with_archive(facts: ChainFacts, folder: Path, since: str) -> Differe
             places = " and ".join(map(str, folders))
             differences.problems.append(f"{call_id}: it exists more than once: in {places}")
         for place in folders:
-            compare = partial(_differences, facts, call_id, place)
+            compare = partial(_differences, facts, call_id, place, with_payloads=with_payloads)
             for text, late in check_when_stable(compare, _is_wrong, place, call_id):
                 (differences.late if late else differences.problems).append(f"{call_id}: {text}")
     return differences
@@ -146,7 +149,9 @@ def _is_wrong(found: Iterable[tuple[str, bool]]) -> bool:
     return not all(late for _, late in found)
 
 
-def _differences(facts: ChainFacts, call_id: str, folder: Path) -> list[tuple[str, bool]]:
+def _differences(
+    facts: ChainFacts, call_id: str, folder: Path, *, with_payloads: bool
+) -> list[tuple[str, bool]]:
     """Return the problems of one copy of a recording, compared with the chain.
 
     Each problem is a pair. The first value is the text of the problem. The second value is True if
@@ -157,6 +162,8 @@ def _differences(facts: ChainFacts, call_id: str, folder: Path) -> list[tuple[st
         return [("its manifest, header or certificate of disposal is not a file", False)]
     manifest, header, disposal = paths
     found = [*_manifest(facts, call_id, manifest), *_header(facts, call_id, header)]
+    if with_payloads and not found:
+        found = list(_payload(manifest))
     return found or list(_disposal(facts, call_id, disposal))
 
 
@@ -170,6 +177,21 @@ def _manifest(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str
             yield "its manifest is not the one that was indexed", False
     except OSError:
         yield "its manifest is missing", False
+
+
+def _payload(manifest: Path) -> Iterator[tuple[str, bool]]:
+    """Yield a problem if the payload is not the one in the manifest, which was indexed."""
+    try:
+        stated = verify_manifest(manifest).payload.sha256
+        with manifest.with_suffix(".payload").open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != stated:
+                yield "its payload was changed", False
+    except FileNotFoundError:
+        yield "its payload is missing", False
+    except ManifestError:
+        yield "its manifest cannot be read", False
+    except OSError:
+        yield "its payload cannot be read", False
 
 
 def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:

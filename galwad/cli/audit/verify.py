@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +34,12 @@ def verify(
     recordings: Annotated[
         Path | None, typer.Option(help="An archive, or a copy, to compare with the chain.")
     ] = None,
+    payloads: Annotated[
+        bool,
+        typer.Option(
+            "--payloads", help="With --recordings: also read and hash every payload; this is slow."
+        ),
+    ] = False,
     since: Annotated[
         str, typer.Option(help="With --recordings or the server: only calls from this day on.")
     ] = "",
@@ -51,13 +57,16 @@ def verify(
     If the server's chain is verified, the server also compares the rows of its index and its ledger
     of calls with the chain and the signed manifests. A row that was changed, deleted or exchanged
     is a problem. With --recordings, also check that each indexed recording still exists, and that
-    its manifest has not changed since it was indexed. Each problem is printed with its entry or its
+    its manifest has not changed since it was indexed. Payloads, which have the sound, are compared
+    with their manifests only with --payloads. Each problem is printed with its entry or its
     recording.
 
     After a restore, the entries made after the backup are missing, and the chain continues with a
     new key, which the earlier key did not sign. Therefore a restore is reported as a problem. If
     you know of the restore, give its hash with --restored: then it is not reported.
     """
+    if payloads and recordings is None:
+        raise CliError("--payloads needs an archive", "add --recordings FOLDER", status=2)
     # Read the anchors before the chain. If they were read after it, a new anchor could name an
     # entry that was added to the chain after the chain was read.
     kept = anchor_files.read_anchors(anchors) if anchors is not None else None
@@ -76,7 +85,7 @@ def verify(
         problems += anchor_files.unanchored(reader.node, kept)
     notes = [str(each) for each in known]
     if recordings is not None:
-        differences = compare_with_archive(facts, recordings, since)
+        differences = compare_with_archive(facts, recordings, since, with_payloads=payloads)
         problems += differences.problems
         notes += [f"{text}; its entry may come after the chain's end" for text in differences.late]
     if file is None:
@@ -84,14 +93,11 @@ def verify(
         index = fetch_index_check(server, since=0.0 if span is None else span.since)
         problems += index.problems
         notes += index.notes
-    head = None if result.head is None else {"seq": result.head.seq, "hash": result.head.hash}
+    unread = recordings is not None and not payloads
     if json:
-        print_json({"entries": result.entries, "head": head, "problems": problems, "notes": notes})
+        _print_json(result, problems, notes, payloads_read=payloads)
     else:
-        for line in (*notes, *problems):
-            print(one_line(line))
-        if result.head is not None:
-            print(f"{result.entries} entries, the last {result.head.hash}")
+        _print(result, [*notes, *problems], unread=unread)
     if not result.entries:
         raise CliError("there is no entry to verify", "export the chain with `galwad audit export`")
     if problems:
@@ -99,6 +105,34 @@ def verify(
             f"problems found: {len(problems)}; the audit, the archive or the index has changed",
             "keep both as they are, and the anchors; compare them with the copies",
         )
+
+
+def _print_json(
+    result: ChainVerification,
+    problems: Sequence[str],
+    notes: Sequence[str],
+    *,
+    payloads_read: bool,
+) -> None:
+    head = None if result.head is None else {"seq": result.head.seq, "hash": result.head.hash}
+    print_json(
+        {
+            "entries": result.entries,
+            "head": head,
+            "problems": problems,
+            "notes": notes,
+            "payloads_read": payloads_read,
+        }
+    )
+
+
+def _print(result: ChainVerification, lines: Iterable[str], *, unread: bool) -> None:
+    for line in lines:
+        print(one_line(line))
+    if unread:
+        print("no payload was read: add --payloads to compare them with their manifests")
+    if result.head is not None:
+        print(f"{result.entries} entries, the last {result.head.hash}")
 
 
 def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Restore]:

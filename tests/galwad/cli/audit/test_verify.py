@@ -148,7 +148,9 @@ def test_a_recording_that_differs_from_the_chain_is_reported(run, archive, tmp_p
         facts = {"call_id": call_id, "manifest_sha256": digest}
         export = write(tmp_path / "chain.jsonl", chain("recording.indexed", facts=facts, at=at))
         done = run("audit", "verify", export, "--recordings", tmp_path, *more)
-        return done.status, done.out.splitlines()[:-1]
+        *lines, unread, _ = done.out.splitlines()
+        assert unread.startswith("no payload was read: add --payloads")
+        return done.status, lines
 
     assert said(CALL, digest) == (0, [])
     assert said(CALL, "0" * 64) == (1, [f"{CALL}: its manifest is not the one that was indexed"])
@@ -171,6 +173,33 @@ def test_a_recording_that_differs_from_the_chain_is_reported(run, archive, tmp_p
         assert note == f"{on_its_way}; its entry may come after the chain's end"
         assert lost == f"{gone}: it was indexed, but is missing"
         assert said(gone, digest, "--since", "2026-11-25", at=at)[0] == 0
+
+
+def test_payloads_are_compared_with_their_manifests_only_on_request(run, archive, tmp_path):
+    folder = tmp_path / "2026" / "11" / "25"
+    folder.mkdir(parents=True)
+    (folder / f"{CALL}.manifest").write_bytes(archive.manifest)
+    facts = {"call_id": CALL, "manifest_sha256": archive.row["manifest_sha256"]}
+    export = write(tmp_path / "chain.jsonl", chain("recording.indexed", facts=facts))
+    command = ("audit", "verify", export, "--recordings", tmp_path)
+    payload = folder / f"{CALL}.payload"
+    missing = run(*command, "--payloads")
+    assert (missing.status, missing.out.splitlines()[0]) == (1, f"{CALL}: its payload is missing")
+    payload.write_bytes(archive.payload)
+    whole = run(*command, "--payloads")
+    assert whole.status == 0, whole.err
+    assert "no payload was read" not in whole.out
+    payload.write_bytes(archive.payload[:-1] + b"x")
+    changed = run(*command, "--payloads")
+    assert (changed.status, changed.out.splitlines()[0]) == (1, f"{CALL}: its payload was changed")
+    assert run(*command).status == 0
+    assert [
+        run(*command, *more, "--json").json()["payloads_read"] for more in ((), ["--payloads"])
+    ] == [
+        False,
+        True,
+    ]
+    assert run("audit", "verify", export, "--payloads").status == 2
 
 
 @pytest.mark.parametrize(
@@ -225,7 +254,7 @@ def test_a_duplicate_recording_is_reported_in_any_order_of_the_copies(run, archi
     export = write(tmp_path / "chain.jsonl", chain("recording.indexed", facts=facts))
     done = run("audit", "verify", export, "--recordings", tmp_path / "a")
     assert done.status == 1
-    assert done.out.splitlines()[:-1] == [
+    assert done.out.splitlines()[:-2] == [
         f"{CALL}: it exists more than once: in {copies[0]} and {copies[1]}",
         f"{CALL}: its manifest is not the one that was indexed",
     ]
