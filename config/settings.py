@@ -123,6 +123,11 @@ class Settings(Section):
         return self.database.with_name("directory.db")
 
     @property
+    def newest_recipients(self) -> Path:
+        """The path of the copy of the newest set of recipients that was in force here."""
+        return self.node.state / "keys" / "newest-recipients.json"
+
+    @property
     def recipients(self) -> Path:
         """The path of the signed file that lists the recipients, who can open recordings."""
         return self.recording.recipients or self.node.state / "keys" / "recipients.json"

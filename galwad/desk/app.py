@@ -47,6 +47,7 @@ from galwad.desk.routes import (
     system,
 )
 from galwad.desk.service import Desk, DeskOptions
+from recording.keys.recipients_file import RecipientsFile
 
 log = structlog.get_logger()
 
@@ -63,7 +64,9 @@ def options_of(settings: Settings) -> DeskOptions:
         archive=settings.archive,
         switch_socket=settings.switch_socket,
         desk_socket=settings.desk_socket,
-        recipients=settings.recipients,
+        recipients=RecipientsFile(
+            settings.recipients, settings.newest_recipients, settings.recording.officer_key
+        ),
         officer_key=settings.recording.officer_key,
         node=settings.node.name,
         host=desk.listen.host,

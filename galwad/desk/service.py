@@ -52,6 +52,7 @@ from recording.index.captured_cards import CapturedCards
 from recording.index.catalogue import Catalogue
 from recording.index.custody import Custodian
 from recording.index.ledger import Ledger
+from recording.keys.recipients_file import RecipientsFile
 
 _TIMEOUT_S = 2.0
 log = structlog.get_logger()
@@ -68,11 +69,8 @@ class DeskOptions:
     archive: Path
     switch_socket: Path
     desk_socket: Path
-    recipients: Path | None = None
-    """The file with the signed set of recipients.
-
-    The file has no secrets. The finaliser checks the file's signature.
-    """
+    recipients: RecipientsFile | None = None
+    """The file with the signed set of recipients, which has no secrets."""
     officer_key: str = ""
     node: str = "galwad"
     host: str = "127.0.0.1"
@@ -218,9 +216,7 @@ class Desk:
         self.heartbeats = Heartbeats(
             self.calls, self._warn, on_count=self.metrics.lost_payment_pages.set
         )
-        self._recipients = RecipientsWatch(
-            options.recipients, options.officer_key, self.audit, on_alarm=self._alarm
-        )
+        self._recipients = RecipientsWatch(options.recipients, self.audit, on_alarm=self._alarm)
         self._switch_lost = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []

@@ -47,7 +47,8 @@ from recording.errors import (
     SpoolError,
     SpoolKeyError,
 )
-from recording.keys.keyring import RecipientSet, load_boot_key, load_or_create_node_key, public_text
+from recording.keys.keyring import load_boot_key, load_or_create_node_key, public_text
+from recording.keys.recipients_file import RecipientsFile
 from recording.policy import GapReason
 from recording.spool import is_live, remove_spool
 from recording.spool.recovery import recovered_keys, shred_recovered
@@ -69,6 +70,8 @@ class Folders:
     """The first spool folder, and the spool folder on the spare disk."""
     archive: Path
     recipients: Path
+    newest_recipients: Path
+    """The copy of the newest set of recipients that was in force."""
     boot_keys: tuple[Path, ...]
     runtime_keys: Path
     checkpoints: Path
@@ -110,7 +113,10 @@ class Sealer:
         self._disposals = Disposer(folders.archive, ours)
         self._spools = Spools(*folders.spools)
         self._live_sealer = LiveSealer(self._spools, self._archive, self._keys)
-        self._headers = HeaderStore(folders.archive, folders.recipients, officer_key)
+        self._recipients = RecipientsFile(
+            folders.recipients, folders.newest_recipients, officer_key
+        )
+        self._headers = HeaderStore(folders.archive, self._recipients)
         folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
         public = folders.archive / f"{node}.pub"
         text = f"{self._public_key}\n"
@@ -236,7 +242,7 @@ class Sealer:
     def _seal(self, call_id: str, spools: list[Path]) -> Sealed | Alarm:
         following = self._live_sealer.take(call_id)
         try:
-            recipients = RecipientSet.load(self._folders.recipients, self._officer_key)
+            recipients = self._recipients.load().recipients
             keys = self._keys(spools)
             recording = self._archive.seal(call_id, spools, keys, recipients, following)
             return sealed_message(recording, tuple(sorted(keys.spool_keys)))

@@ -21,7 +21,8 @@ from config.settings import Settings
 from recording.age.file import Recipient, encrypt_small
 from recording.errors import KeyFileError, RecordingError, SpoolWriteError, has_failed
 from recording.files.disk import WatchedDisk
-from recording.keys.keyring import RecipientSet, load_or_create_boot_key
+from recording.keys.keyring import load_or_create_boot_key
+from recording.keys.recipients_file import RecipientsFile
 from recording.recorder import Recorder, RecordingStatus
 from recording.spool import Clock, SpoolSync, SpoolWriter
 from recording.spool.intervals import tick_for
@@ -57,7 +58,9 @@ class SpoolFactory:
         """
         self._boot_key = self._load_key(*settings.boot_keys[:2])
         self._recording = settings.recording
-        self._recipients_path = settings.recipients
+        self._recipients_file = RecipientsFile(
+            settings.recipients, settings.newest_recipients, settings.recording.officer_key
+        )
         self._verified: tuple[bytes, list[Recipient]] | None = None
         self.fault: str | None = None
         """The reason why there are no valid recipients for recordings.
@@ -107,14 +110,14 @@ class SpoolFactory:
         this method.
         """
         try:
-            data = self._recipients_path.read_bytes()
+            data = self._recipients_file.path.read_bytes()
         except OSError:
-            # The error is ignored here: `RecipientSet.load` reads the same file, and raises an
+            # The error is ignored here: `RecipientsFile.load` reads the same file, and raises an
             # error with the reason.
             data = b""
         if self._verified is None or self._verified[0] != data:
             self._verified = None
-            found = RecipientSet.load(self._recipients_path, self._recording.officer_key)
+            found = self._recipients_file.load().recipients
             self._verified = data, found.recipients
         return self._verified[1]
 

@@ -23,6 +23,7 @@ from recording.archive.store import folder_of
 from recording.errors import HeaderError, KeySetError, ManifestError, RewrapError
 from recording.files.atomic import sync_file, sync_folder, write_unsynced, zero_fill
 from recording.keys.keyring import RecipientSet
+from recording.keys.recipients_file import RecipientsFile
 
 _COMMIT_ORDER: Final = ("rewrap", "header")
 _AGAIN: Final = "rewrap the recording again"
@@ -37,13 +38,12 @@ class HeaderStore:
 
     Attributes:
         archive: The archive's folder.
-        recipients: The path of the file with the set of recipients in force.
-        officer_key: The public key (base64) of the officer, who signs this set and each rewrap.
+        recipients: The file with the set of recipients. The officer who signs this set also signs
+            each rewrap.
     """
 
     archive: Path
-    recipients: Path
-    officer_key: str
+    recipients: RecipientsFile
 
     def stage(self, call_id: str, payload_sha256: str, header: bytes, record: bytes) -> bytes:
         """Write a new header and its record to separate files. Do not replace the old files yet.
@@ -104,8 +104,8 @@ class HeaderStore:
     ) -> None:
         place.refuse_if_disposed()
         try:
-            recipients = RecipientSet.load(self.recipients, self.officer_key)
-            signed = REWRAP.read(record, (self.officer_key,))
+            recipients = self.recipients.load().recipients
+            signed = REWRAP.read(record, (self.recipients.officer_key,))
             check_stanzas(header, len(recipients.named))
             manifest = place.manifest()
         except (KeySetError, ManifestError, HeaderError) as error:

@@ -248,11 +248,16 @@ class RecipientSet:
 
         `officer_key` is the officer's public key in base64.
         """
+        return cls.load_with_content(path, officer_key)[0]
+
+    @classmethod
+    def load_with_content(cls, path: Path, officer_key: str) -> tuple[Self, bytes]:
+        """Read a set as `load` does; return it and the content of its file."""
         try:
             data = read_small(path)
         except OSError as error:
             raise KeySetError(f"{path}: {(error.strerror or '').lower()}", _SIGN_HINT) from None
-        return cls.parse(data, officer_key)
+        return cls.parse(data, officer_key), data
 
 
 def load_or_create_boot_key(path: Path) -> bytes:

@@ -13,7 +13,7 @@ from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.desk.archive.recipients_watch import RECIPIENTS_CHANGED, highest_serial
 from recording.audit.chain import ChainEntry
 from recording.errors import KeySetError, WrongOfficerError
-from recording.keys.keyring import RecipientSet
+from recording.keys.recipients_file import RecipientsFile
 
 _NODE_KEY_LENGTH: Final = 32
 
@@ -66,12 +66,20 @@ def _newest(settings: Settings) -> int:
 
 
 def _recipients(settings: Settings) -> CheckResult:
-    path = settings.recipients
     try:
-        found = RecipientSet.load(path, settings.recording.officer_key)
+        in_force = _file(settings).read()
     except KeySetError as error:
         verb = "show" if isinstance(error, WrongOfficerError) else "sign"
         return fault("recipients", str(error), f"{error.hint}: galwad keys {verb}")
+    found = in_force.recipients
+    if in_force.put_back is not None:
+        return warning(
+            "recipients",
+            f"set number {in_force.put_back.serial} is refused, because number {found.serial} is "
+            "newer and in force",
+            f"put number {found.serial} back; to go back to older recipients, sign them again: "
+            "galwad keys sign --recipients-of OLD --replaces NEWEST",
+        )
     pairs = zip(found.named, found.fingerprints, strict=True)
     newest = _newest(settings)
     if found.serial < newest:
@@ -88,3 +96,9 @@ def _recipients(settings: Settings) -> CheckResult:
             "sign a second recipient: galwad keys sign --recipient NAME=age1…",
         )
     return fine("recipients", f"set number {found.serial}, signed; {names} can open recordings")
+
+
+def _file(settings: Settings) -> RecipientsFile:
+    return RecipientsFile(
+        settings.recipients, settings.newest_recipients, settings.recording.officer_key
+    )

@@ -34,6 +34,12 @@ def sign(
         typer.Option(help="One more recipient who can open recordings: NAME=age1…."),
     ] = None,
     name: Annotated[str, typer.Option(help="The name beside your own recipient.")] = "officer",
+    recipients_of: Annotated[
+        Path | None,
+        typer.Option(
+            help="An earlier set whose recipients are signed again; yours is in it if it was there."
+        ),
+    ] = None,
     without_me: Annotated[
         bool, typer.Option("--without-me", help="Leave out the recipient of this folder.")
     ] = False,
@@ -55,10 +61,15 @@ def sign(
 
     Your own recipient is in the set, except with --without-me. Put the signed file on the server,
     at the path in the setting `recipients` (by default keys/recipients.json in the state folder).
+
+    The server refuses a set with a lower number than one that was in force. So to go back to the
+    recipients of an earlier set, sign them again: --recipients-of EARLIER --replaces NEWEST.
     """
     with key_errors():
         officer = load_officer(folder)
-        named = [] if without_me else [(name, officer.identity.recipient)]
+        mine = [] if without_me or recipients_of else [(name, officer.identity.recipient)]
+        earlier = RecipientSet.load(recipients_of, officer.public_key) if recipients_of else None
+        named = [*mine, *_of_set(earlier)]
         named += [_named(text) for text in recipient or ()]
         if replaces and serial:
             raise CliError(
@@ -72,6 +83,12 @@ def sign(
     with atomic_file(output, replace=force, mode=0o644) as file:
         file.write(content)
     _report(made, output, named, as_json=json)
+
+
+def _of_set(found: RecipientSet | None) -> list[tuple[str, Recipient]]:
+    if found is None:
+        return []
+    return [(each.name, key) for each, key in zip(found.named, found.recipients, strict=True)]
 
 
 def _named(text: str) -> tuple[str, Recipient]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -18,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from galwad.messages import Alarm
 from recording.audit.log import AuditFilter, AuditLog, Facts
 from recording.errors import AuditError, KeySetError
-from recording.keys.keyring import RecipientSet
+from recording.keys.recipients_file import RecipientsFile
 
 RECIPIENTS_CHANGED: Final = "recipients.changed"
 _INTERVAL_S: Final = 60.0
@@ -48,13 +47,11 @@ class RecipientsWatch:
 
     def __init__(
         self,
-        path: Path | None,
-        officer_key: str,
+        file: RecipientsFile | None,
         audit: AuditLog,
         on_alarm: Callable[[Alarm], None] = lambda _: None,
     ) -> None:
-        self._path = path
-        self._officer_key = officer_key
+        self._file = file
         self._audit = audit
         self._on_alarm = on_alarm
 
@@ -62,11 +59,12 @@ class RecipientsWatch:
         """Compare the present recipient set with the newest audit entry about a recipient set.
 
         If they differ, add an audit entry. A set that has become invalid also counts as different.
-        Raise an alarm if the new set has a lower serial number than a set in an earlier entry.
+        Raise an alarm if an older set was put back. Such a set is refused, except if the copy of
+        the newest set is lost too: then only the audit knows that it is older.
         """
-        if self._path is None:
+        if self._file is None:
             return
-        facts = await asyncio.to_thread(self._facts, self._path)
+        facts = await asyncio.to_thread(_facts, self._file)
         last = await self._audit.last(RECIPIENTS_CHANGED)
         if last is None or last.facts != facts:
             earlier = await self._audit.search(
@@ -74,9 +72,12 @@ class RecipientsWatch:
             )
             await self._audit.append(RECIPIENTS_CHANGED, facts)
             log.info(RECIPIENTS_CHANGED, state=facts["state"], serial=facts.get("serial"))
-            newest = highest_serial((link.facts for link in earlier), self._officer_key)
-            serial = highest_serial([facts], self._officer_key)
-            if 0 < serial < newest:
+            officer_key = self._file.officer_key
+            newest = highest_serial((link.facts for link in earlier), officer_key)
+            serial = highest_serial([facts], officer_key)
+            if "put_back" in facts:
+                self._on_alarm(Alarm("recipients.put_back", detail=str(facts["why"])))
+            elif 0 < serial < newest:
                 text = f"set number {serial} is in force, but number {newest} was in force before"
                 self._on_alarm(Alarm("recipients.put_back", detail=text))
 
@@ -89,14 +90,21 @@ class RecipientsWatch:
                 log.exception("recipients.not_noted")
             await asyncio.sleep(_INTERVAL_S)
 
-    def _facts(self, path: Path) -> Facts:
-        try:
-            found = RecipientSet.load(path, self._officer_key)
-        except KeySetError as error:
-            return {"state": "refused", "why": str(error), "officer_key": self._officer_key}
-        return {
-            "state": "in force",
-            "serial": found.serial,
-            "recipients": ",".join(found.fingerprints),
-            "officer_key": self._officer_key,
-        }
+
+def _facts(file: RecipientsFile) -> Facts:
+    try:
+        found = file.load()
+    except KeySetError as error:
+        return {"state": "refused", "why": str(error), "officer_key": file.officer_key}
+    in_force = found.recipients
+    facts: Facts = {
+        "state": "in force",
+        "serial": in_force.serial,
+        "recipients": ",".join(in_force.fingerprints),
+        "officer_key": file.officer_key,
+    }
+    if found.put_back is None:
+        return facts
+    older = found.put_back.serial
+    why = f"set number {older} is refused, because number {in_force.serial} is newer and in force"
+    return {**facts, "put_back": older, "why": why}

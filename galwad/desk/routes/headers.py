@@ -31,21 +31,22 @@ from galwad.messages import CommitHeader, StageHeader
 from recording.archive.manifest import read_manifest
 from recording.archive.rewrap import REWRAP
 from recording.archive.summary import RecordingSummary
-from recording.errors import ManifestError
+from recording.errors import KeySetError, ManifestError
 
 router = APIRouter()
 
 
 @router.get("/recipients")
 async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
-    """Return the signed set of recipients. The client must verify the signature."""
-    path = desk.options.recipients
-    if path is None or not path.exists():
+    """Return the signed set of recipients in force. The client must verify the signature."""
+    file = desk.options.recipients
+    if file is None or not file.path.exists():
         raise ApiError(409, "the server has no signed recipient set", "copy it there first")
     try:
-        return SignedSet(content=path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise ApiError(409, "cannot read the signed recipient set", "copy it there again") from None
+        found = await asyncio.to_thread(file.read)
+    except KeySetError as error:
+        raise ApiError(409, f"cannot use the recipient set: {error}", error.hint) from None
+    return SignedSet(content=found.content.decode())
 
 
 @router.post("/headers/search")

@@ -13,10 +13,12 @@ import os
 import re
 import socket
 
+from config.settings import load
 from galwad.desk.archive.recipients_watch import RecipientsWatch
 from galwad.desk.database import open_engine
 from recording.audit.log import AuditLog
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
+from recording.keys.recipients_file import RecipientsFile
 
 PEOPLE = """\
 reference,name,numbers,language,shared
@@ -94,7 +96,8 @@ def test_check_warns_of_an_older_recipient_set_that_was_put_back(run, settings_f
     async def watch():
         engine = open_engine(desk / "galwad.db")
         audit = AuditLog(engine, "test", desk / "audit.key")
-        await RecipientsWatch(file, officer.public_key, audit).check()
+        newest = load(settings_file).newest_recipients
+        await RecipientsWatch(RecipientsFile(file, newest, officer.public_key), audit).check()
         await engine.dispose()
 
     named = [(name, OfficerKeys.generate().identity.recipient) for name in ("one", "two")]
@@ -103,6 +106,9 @@ def test_check_warns_of_an_older_recipient_set_that_was_put_back(run, settings_f
         asyncio.run(watch())
         done = run("check", "--json", "--config", settings_file)
         assert ("recipients", grade) in findings(done)
+    assert "set number 1 is refused, because number 2 is newer and in force" in done.out
+    load(settings_file).newest_recipients.unlink()
+    done = run("check", "--json", "--config", settings_file)
     assert "set number 1 is in force, but number 2 is newer" in done.out
 
 

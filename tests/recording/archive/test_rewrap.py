@@ -33,6 +33,7 @@ from recording.archive.rewrap import (
 )
 from recording.errors import AgeError, HeaderError, HeaderMacError, RewrapError, SpoolKeyError
 from recording.keys.keyring import OfficerKeys, RecipientSet
+from recording.keys.recipients_file import RecipientsFile
 
 CALL_ID = "20260301-090000-abcdefgh"
 WALL = 1_772_355_600.25
@@ -55,7 +56,12 @@ class Room:
 
     @property
     def headers(self):
-        return HeaderStore(self.office.root / "archive", self.set_file, self.officer.public_key)
+        return HeaderStore(
+            self.office.root / "archive",
+            RecipientsFile(
+                self.set_file, self.office.root / "newest.json", self.officer.public_key
+            ),
+        )
 
     def read(self, kind):
         path = self.office.folder / f"{CALL_ID}.{kind}"

@@ -40,3 +40,18 @@ def test_an_invalid_recipient_is_refused(run, tmp_path):
     assert run(*words, "age1deputy").status == 2
     assert run(*words, "deputy=age1nonsense").status == 1
     assert not (tmp_path / "set.json").exists()
+
+
+def test_the_recipients_of_an_earlier_set_are_signed_again_with_a_higher_number(run, tmp_path):
+    folder, other = tmp_path / "keys", tmp_path / "deputy"
+    officer = run("keys", "init", folder, "--json").json()
+    deputy = f"deputy={run('keys', 'init', other, '--json').json()['recipient']}"
+    first, second, third = (tmp_path / f"{name}.json" for name in ("first", "second", "third"))
+    sign = ("keys", "sign", folder)
+    assert run(*sign, "--recipient", deputy, "--without-me", "-o", first).status == 0
+    assert run(*sign, "--replaces", first, "-o", second).status == 0
+    done = run(*sign, "--recipients-of", first, "--replaces", second, "-o", third)
+    assert done.status == 0, done.err
+    sets = [RecipientSet.load(path, officer["officer_key"]) for path in (first, second, third)]
+    assert [found.serial for found in sets] == [1, 2, 3]
+    assert sets[2].named == sets[0].named

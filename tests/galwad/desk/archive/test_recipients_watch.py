@@ -8,6 +8,7 @@ from galwad.desk.archive.recipients_watch import RECIPIENTS_CHANGED, RecipientsW
 from recording.age.file import Identity
 from recording.audit.log import AuditLog
 from recording.keys.keyring import OfficerKeys, RecipientSet
+from recording.keys.recipients_file import RecipientsFile
 
 
 class Room:
@@ -24,7 +25,12 @@ class Room:
         self.file.write_bytes(self.set.sign((by or self.officer).signing))
 
     async def check(self):
-        await RecipientsWatch(self.file, self.officer.public_key, self.audit).check()
+        await RecipientsWatch(self.recipients, self.audit).check()
+
+    @property
+    def recipients(self):
+        newest = self.file.with_name("newest.json")
+        return RecipientsFile(self.file, newest, self.officer.public_key)
 
     async def noted(self):
         return [
@@ -58,8 +64,7 @@ async def test_an_older_recipient_set_that_is_put_back_raises_an_alarm(room):
     alarms: list = []
 
     async def check():
-        key = room.officer.public_key
-        await RecipientsWatch(room.file, key, room.audit, alarms.append).check()
+        await RecipientsWatch(room.recipients, room.audit, alarms.append).check()
 
     room.sign(1, first)
     old = room.file.read_bytes()
@@ -71,7 +76,13 @@ async def test_an_older_recipient_set_that_is_put_back_raises_an_alarm(room):
     await check()
     (alarm,) = alarms
     assert alarm.kind == "recipients.put_back"
-    assert alarm.detail == "set number 1 is in force, but number 2 was in force before"
+    why = "set number 1 is refused, because number 2 is newer and in force"
+    assert alarm.detail == why
+    last = (await room.noted())[-1]
+    assert (last["state"], last["serial"], last["put_back"], last["why"]) == ("in force", 2, 1, why)
+    room.recipients.newest.unlink()  # only the audit knows now that there was a newer set
+    await check()
+    assert alarms.pop().detail == "set number 1 is in force, but number 2 was in force before"
     room.officer = OfficerKeys.generate()  # another officer's serials begin at 1 again
     room.sign(1, first)
     await check()
@@ -90,5 +101,5 @@ async def test_a_refused_or_missing_recipient_set_is_audited(room):
 
 
 async def test_without_a_recipients_file_nothing_is_audited(room):
-    await RecipientsWatch(None, "", room.audit).check()
+    await RecipientsWatch(None, room.audit).check()
     assert await room.noted() == []

@@ -1,0 +1,106 @@
+"""An older set of recipients that is put back is refused; the newest set stays in force."""
+
+import pytest
+
+from recording.age.file import Identity
+from recording.errors import KeySetError
+from recording.keys.keyring import OfficerKeys, RecipientSet
+from recording.keys.recipients_file import RecipientsFile
+
+FORMER, PRESENT = Identity.generate().recipient, Identity.generate().recipient
+
+
+class Room:
+    """An officer, and the file on the server."""
+
+    def __init__(self, folder):
+        self.officer = OfficerKeys.generate()
+        self.path, self.newest = folder / "recipients.json", folder / "keys" / "newest.json"
+        self.newest.parent.mkdir()
+
+    def put(self, serial, *keys, at="2026-11-25T09:00:00Z", by=None):
+        named = RecipientSet.of([("one", key) for key in keys], serial).named
+        content = RecipientSet(named, serial, at).sign((by or self.officer).signing)
+        self.path.write_bytes(content)
+        return content
+
+    @property
+    def file(self):
+        return RecipientsFile(self.path, self.newest, self.officer.public_key)
+
+    def in_force(self):
+        """Return the keys in force, as a process that has just started reads them."""
+        return self.file.load().recipients.recipients
+
+
+@pytest.fixture
+def room(tmp_path):
+    return Room(tmp_path)
+
+
+def test_a_set_with_a_lower_number_is_refused_and_the_newest_set_stays_in_force(room):
+    room.put(1, FORMER)
+    assert room.in_force() == [FORMER]
+    newest = room.put(2, PRESENT)
+    assert room.in_force() == [PRESENT]
+    room.put(1, FORMER)
+    assert room.in_force() == [PRESENT]
+    found = room.file.load()
+    assert found.content == newest
+    assert found.put_back is not None
+    assert found.put_back.serial == 1
+
+
+def test_the_officer_can_sign_the_step_back_with_a_higher_number(room):
+    for serial, key in ((1, FORMER), (2, PRESENT), (3, FORMER)):
+        room.put(serial, key)
+        assert room.in_force() == [key]
+
+
+def test_of_two_sets_with_one_number_the_later_one_counts(room):
+    room.put(1, PRESENT, at="2026-11-25T10:00:00Z")
+    assert room.in_force() == [PRESENT]
+    room.put(1, FORMER, at="2026-11-25T09:00:00Z")
+    assert room.in_force() == [PRESENT]
+    room.put(1, FORMER, at="2026-11-25T11:00:00Z")
+    assert room.in_force() == [FORMER]
+
+
+def test_a_new_officers_set_counts_whatever_its_number_is(room):
+    room.put(7, PRESENT)
+    room.in_force()
+    room.officer = OfficerKeys.generate()
+    room.put(1, FORMER)
+    assert room.in_force() == [FORMER]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff"])
+def test_a_damaged_copy_is_replaced_by_the_set_in_the_file(room, damage):
+    room.newest.write_bytes(damage)
+    content = room.put(1, PRESENT)
+    assert room.in_force() == [PRESENT]
+    assert room.newest.read_bytes() == content
+
+
+def test_a_set_is_used_although_its_copy_cannot_be_written(room):
+    room.newest.parent.rmdir()
+    room.newest.parent.write_text("not a folder")
+    room.put(1, PRESENT)
+    assert room.in_force() == [PRESENT]
+
+
+def test_an_unsigned_or_missing_set_is_refused_even_if_there_is_a_copy(room):
+    room.put(1, PRESENT)
+    room.in_force()
+    room.put(2, FORMER, by=OfficerKeys.generate())
+    with pytest.raises(KeySetError):
+        room.in_force()
+    room.path.unlink()
+    with pytest.raises(KeySetError):
+        room.in_force()
+
+
+def test_reading_without_loading_writes_nothing(room):
+    room.put(1, PRESENT)
+    assert room.file.read().is_new
+    assert not room.newest.exists()
