@@ -64,16 +64,21 @@ class Phones:
         """
 
     def set_accounts(self, accounts: Iterable[PhoneCredentials]) -> None:
-        """Replace the desk's accounts, and remove the bindings of extensions without an account.
+        """Replace the desk's accounts, and remove the bindings that belong to no present account.
+
+        These are the bindings of an extension whose account is gone, belongs to another user now,
+        or has a new SIP password.
 
         The accounts in the settings do not change. If the settings and the desk have an account for
         the same extension, the account in the settings is used.
         """
         accounts = tuple(accounts)
-        before = set(self._accounts)
+        before = self._accounts
         self._accounts = dict(self._configured)
         self._add(accounts)
-        for extension in before - set(self._accounts):
+        for extension, account in before.items():
+            if self._accounts.get(extension) == account:
+                continue
             self._registrar.remove(extension)
             self._changed = True
         self._unwritten[self._accounts_file] = msgspec.json.encode(accounts)

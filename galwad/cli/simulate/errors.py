@@ -14,7 +14,7 @@ _REACH: Final = (
 )
 _TLS: Final = ". For tls: the certificate must name the host of --sip"
 _FULL: Final = "its log says why: switch.overloaded has a reason, or it is being stopped"
-_ASK: Final = "`galwad users add` printed it once; [sip] realm must not have changed since"
+_ASK: Final = "`galwad users add` printed it once; `galwad users sip-password NAME` makes a new one"
 _TRUNK: Final = (
     "if the phones' address is also that of a trunk, give the trunk a port: "
     'peers = ["HOST:5070"], and --bind HOST:5070'

@@ -48,7 +48,8 @@ def on_the_server(settings: Settings) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise CliError(str(error), "`galwad users list` shows the users") from None
+        hint = error.hint or "`galwad users list` shows the users"
+        raise CliError(str(error), hint) from None
     except CallerIdError as error:
         raise CliError(str(error), "nothing was changed") from None
     except AuditError as error:

@@ -9,7 +9,17 @@ class UsersGroup(LazyGroup):
     """The commands of `galwad users`."""
 
     package = __name__
-    names = ("add", "list", "rights", "disable")
+    names = (
+        "add",
+        "list",
+        "rights",
+        "password",
+        "sip-password",
+        "move",
+        "disable",
+        "enable",
+        "remove",
+    )
 
 
 app = new_group(UsersGroup)

@@ -11,6 +11,7 @@ from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.cli.users.secrets import print_if_no_desk
 from galwad.desk.maintenance.administration import poke
 
 app = new_command()
@@ -23,12 +24,17 @@ def disable(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Disable a user, end the user's sessions, and stop the user's phone from registering."""
+    """Disable a user, end the user's sessions, and stop the user's phone from registering.
+
+    The name stays taken, and the extension is free for another user. `galwad users enable` lets the
+    user sign in again.
+    """
     settings = load_settings(config)
     with on_the_server(settings):
         asyncio.run(administration(settings).disable_user(name))
-        asyncio.run(poke(settings.desk_socket))
+        notified = asyncio.run(poke(settings.desk_socket))
     if json:
         print_json({"user": name, "disabled": True})
-    else:
-        print(f"{name} is disabled")
+        return
+    print(f"{name} is disabled")
+    print_if_no_desk(notified=notified)

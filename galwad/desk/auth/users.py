@@ -22,7 +22,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callerid.card_number import ADVICE, has_card_number
 from galwad.desk.auth.tables import sessions, users
@@ -52,7 +52,14 @@ PURGE = Right.PURGE.value
 
 
 class UserError(Exception):
-    """A user cannot be added or changed as requested. The error's text gives the reason."""
+    """A user cannot be added or changed as requested. The error's text gives the reason.
+
+    `hint` says what the administrator can do; if it is empty, the text says this already.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ class Users:
 
         `password` must be None for a user with the role `machine`. Every other user must have a
         password. `sip_password` is the password of the user's phone; None if the phone may not
-        register.
+        register. If a disabled user has the extension, the new user takes it over.
 
         Raises:
             UserError: A value is not valid, or another user already has this name or extension.
@@ -105,6 +112,8 @@ class Users:
             ha1 = digest_ha1(user.extension, realm, sip_password)
         try:
             async with self._writer.begin() as connection:
+                if user.extension is not None:
+                    await _free(connection, user.extension)
                 await connection.execute(
                     insert(users).values(
                         name=user.name,
@@ -125,16 +134,95 @@ class Users:
     async def disable(self, name: str) -> None:
         """Disable a user: end all sessions of this user, and refuse every new sign-in.
 
+        The user keeps the extension until another user gets it.
+
         Raises:
             UserError: There is no such user.
         """
         async with self._writer.begin() as connection:
-            done = await connection.execute(
-                update(users).where(users.c.name == name).values(disabled=True)
-            )
-            if not done.rowcount:
-                raise UserError(f'there is no user "{name}"')
+            await _change(connection, name, disabled=True)
             await connection.execute(delete(sessions).where(sessions.c.user == name))
+
+    async def enable(self, name: str) -> User:
+        """Let a disabled user sign in and register again, with the passwords as before.
+
+        Return the user, who has no extension any more if another user got it meanwhile. A machine
+        gets a new token with `Sessions.open`.
+
+        Raises:
+            UserError: There is no such user.
+        """
+        async with self._writer.begin() as connection:
+            await _change(connection, name, disabled=False)
+        return await self._one(name)
+
+    async def remove(self, name: str) -> None:
+        """Remove a user with all sessions. The extension and the name are free again.
+
+        Raises:
+            UserError: There is no such user.
+        """
+        async with self._writer.begin() as connection:
+            done = await connection.execute(delete(users).where(users.c.name == name))
+            if not done.rowcount:
+                raise _unknown(name)
+
+    async def set_password(self, name: str, password: str) -> None:
+        """Replace the password of a person, and end all sessions of this person.
+
+        Raises:
+            UserError: There is no such user, the user is a machine, or the password is too short.
+        """
+        _check(replace(await self._one(name), extension=None), password, None)
+        hashed = await self._hash(password)
+        async with self._writer.begin() as connection:
+            await _change(connection, name, password=hashed)
+            await connection.execute(delete(sessions).where(sessions.c.user == name))
+
+    async def set_sip_password(self, name: str, sip_password: str, realm: str = "galwad") -> str:
+        """Replace the SIP password of a user's phone, and return the phone's extension.
+
+        Raises:
+            UserError: There is no such user, or the user has no extension.
+        """
+        extension = (await self._one(name)).extension
+        if extension is None:
+            raise UserError(
+                f'the user "{name}" has no extension', f"`galwad users move {name} EXTENSION`"
+            )
+        md5, sha256 = digest_ha1(extension, realm, sip_password)
+        async with self._writer.begin() as connection:
+            await _change(connection, name, ha1_md5=md5, ha1_sha256=sha256)
+        return extension
+
+    async def move(
+        self, name: str, extension: str | None, sip_password: str, realm: str = "galwad"
+    ) -> None:
+        """Give a user another extension with a new SIP password, or none.
+
+        If a disabled user has the extension, this user takes it over.
+
+        Raises:
+            UserError: There is no such user, the extension is not valid, or another user has it.
+        """
+        _check_extension(extension)
+        await self._one(name)
+        ha1 = ("", "") if extension is None else digest_ha1(extension, realm, sip_password)
+        try:
+            async with self._writer.begin() as connection:
+                if extension is not None:
+                    await _free(connection, extension, name)
+                await _change(
+                    connection, name, extension=extension, ha1_md5=ha1[0], ha1_sha256=ha1[1]
+                )
+        except IntegrityError:
+            raise UserError(f'another user has the extension "{extension}"') from None
+
+    async def _one(self, name: str) -> User:
+        found = await self.get(name)
+        if found is None:
+            raise _unknown(name)
+        return found
 
     async def set_rights(self, name: str, rights: frozenset[str]) -> None:
         """Replace all rights of a user by `rights`.
@@ -142,9 +230,7 @@ class Users:
         Raises:
             UserError: There is no such user, or a user of this role cannot have one of the rights.
         """
-        user = await self.get(name)
-        if user is None:
-            raise UserError(f'there is no user "{name}"')
+        user = await self._one(name)
         _check_rights(replace(user, rights=rights))
         async with self._writer.begin() as connection:
             changed = update(users).where(users.c.name == name)
@@ -212,6 +298,24 @@ class Users:
             return False
 
 
+async def _change(connection: AsyncConnection, name: str, **values: object) -> None:
+    done = await connection.execute(update(users).where(users.c.name == name).values(**values))
+    if not done.rowcount:
+        raise _unknown(name)
+
+
+async def _free(connection: AsyncConnection, extension: str, but: str = "") -> None:
+    """Take the extension from a disabled user who has it, except from the user `but`."""
+    holder = (users.c.extension == extension) & users.c.disabled & (users.c.name != but)
+    await connection.execute(
+        update(users).where(holder).values(extension=None, ha1_md5="", ha1_sha256="")
+    )
+
+
+def _unknown(name: str) -> UserError:
+    return UserError(f'there is no user "{name}"')
+
+
 def digest_ha1(extension: str, realm: str, password: str) -> tuple[str, str]:
     """Return the HA1 digests of a SIP password (RFC 7616, section 3.4.2): MD5, then SHA-256."""
     text = f"{extension}:{realm}:{password}".encode()
@@ -239,18 +343,27 @@ def _check(user: User, password: str | None, sip_password: str | None) -> None:
         raise UserError(f'unknown role "{user.role}": choose {", ".join(get_args(Role))}')
     if user.language not in {"en", "cy"}:
         raise UserError(f'unknown language "{user.language}": choose en or cy')
-    if user.extension is not None and not _EXTENSION.fullmatch(user.extension):
-        raise UserError(
-            f'the extension "{user.extension}" is not valid: '
-            "use up to 32 letters, digits, dots, underscores and hyphens"
-        )
+    _check_extension(user.extension)
     if sip_password is not None and user.extension is None:
         raise UserError("a SIP password needs an extension: add one")
     _check_rights(user)
     if (password is None) != (user.role == "machine"):
-        raise UserError("a person needs a password, and a machine must not have one")
+        raise UserError(
+            "a person needs a password, and a machine must not have one",
+            "`galwad users disable` and then `enable` gives a machine a new token",
+        )
     if password is not None and len(password) < MIN_PASSWORD:
         raise UserError(f"the password is too short: use at least {MIN_PASSWORD} characters")
+
+
+def _check_extension(extension: str | None) -> None:
+    if has_card_number(extension or ""):
+        raise UserError(f"the extension seems to be a payment card number: {ADVICE}")
+    if extension is not None and not _EXTENSION.fullmatch(extension):
+        raise UserError(
+            f'the extension "{extension}" is not valid: '
+            "use up to 32 letters, digits, dots, underscores and hyphens"
+        )
 
 
 def _check_rights(user: User) -> None:

@@ -84,6 +84,63 @@ class Administration:
             await Users(engine).disable(name)
             await audit.append("user.disabled", {}, {"user": name, "actor": _actor()})
 
+    async def enable_user(self, name: str) -> tuple[User, str | None]:
+        """Let a disabled user sign in again; return the user, and the new token of a machine.
+
+        The token is None for a person.
+
+        Raises:
+            UserError: There is no such user.
+        """
+        async with self._opened() as (engine, audit):
+            user = await Users(engine).enable(name)
+            await audit.append("user.enabled", {}, {"user": name, "actor": _actor()})
+            if user.role == "machine":
+                return user, await Sessions(engine).open(name, "machine")
+            return user, None
+
+    async def remove_user(self, name: str) -> None:
+        """Remove a user with all sessions. The extension and the name are free again.
+
+        Raises:
+            UserError: There is no such user.
+        """
+        async with self._opened() as (engine, audit):
+            await Users(engine).remove(name)
+            await audit.append("user.removed", {}, {"user": name, "actor": _actor()})
+
+    async def set_password(self, name: str, password: str) -> None:
+        """Replace the password of a person, and end all sessions of this person.
+
+        Raises:
+            UserError: There is no such user, the user is a machine, or the password is too short.
+        """
+        async with self._opened() as (engine, audit):
+            await Users(engine).set_password(name, password)
+            await audit.append("user.password-set", {}, {"user": name, "actor": _actor()})
+
+    async def set_sip_password(self, name: str, sip_password: str) -> str:
+        """Replace the SIP password of a user's phone, and return the phone's extension.
+
+        Raises:
+            UserError: There is no such user, or the user has no extension.
+        """
+        async with self._opened() as (engine, audit):
+            extension = await Users(engine).set_sip_password(name, sip_password, self._realm)
+            await audit.append("user.sip-password-set", {}, {"user": name, "actor": _actor()})
+            return extension
+
+    async def move_user(self, name: str, extension: str | None, sip_password: str) -> None:
+        """Give a user another extension with a new SIP password; None takes the extension away.
+
+        Raises:
+            UserError: There is no such user, the extension is not valid, or another user has it.
+        """
+        async with self._opened() as (engine, audit):
+            await Users(engine).move(name, extension, sip_password, self._realm)
+            personal = {"user": name, "actor": _actor(), "extension": extension or ""}
+            await audit.append("user.moved", {}, personal)
+
     async def set_rights(self, name: str, rights: frozenset[str]) -> None:
         """Replace all rights of a user by `rights`.
 

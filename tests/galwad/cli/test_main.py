@@ -72,8 +72,13 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "simulate transfers",
         "users add",
         "users disable",
+        "users enable",
         "users list",
+        "users move",
+        "users password",
+        "users remove",
         "users rights",
+        "users sip-password",
     ]
 
 

@@ -67,6 +67,27 @@ def test_a_removed_account_loses_its_bindings_and_secret(phones, register):
     assert phones.ha1("203", "galwad", "MD5") is None
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        PhoneCredentials("203", "gwen", ha1_md5="4" * 32),
+        PhoneCredentials("203", "huw", ha1_md5="2" * 32),
+    ],
+)
+def test_a_new_sip_password_or_user_ends_the_bindings_of_only_this_extension(
+    phones, register, changed
+):
+    other = PhoneCredentials("204", "sian", ha1_md5="3" * 32)
+    before = PhoneCredentials("203", "gwen", ha1_md5="2" * 32)
+    phones.set_accounts([before, other])
+    for extension in ("201", "203", "204"):
+        register(extension, f"sip:{extension}@10.0.0.1", 0.0)
+    phones.set_accounts([before, other])
+    assert phones.registered(1.0) == 3
+    phones.set_accounts([changed, other])
+    assert [len(phones.bindings(each, 1.0)) for each in ("201", "203", "204")] == [1, 0, 1]
+
+
 def test_damaged_phone_files_leave_the_accounts_of_the_settings_intact(settings, phones):
     folder = settings.node.state / "switch"
     for name in ("phones.json", "bindings.json"):

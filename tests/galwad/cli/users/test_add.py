@@ -1,6 +1,8 @@
-"""`galwad users` on the server: add, list, rights and disable.
+"""`galwad users` on the server: each change of a user, from the first to the last.
 
-Covers `galwad/cli/users/list.py`, `galwad/cli/users/rights.py`, `galwad/cli/users/disable.py` and
+Covers `galwad/cli/users/list.py`, `galwad/cli/users/rights.py`, `galwad/cli/users/disable.py`,
+`galwad/cli/users/enable.py`, `galwad/cli/users/move.py`, `galwad/cli/users/password.py`,
+`galwad/cli/users/remove.py`, `galwad/cli/users/secrets.py`, `galwad/cli/users/sip_password.py` and
 `galwad/cli/support/administration.py`.
 """
 
@@ -97,12 +99,24 @@ def test_adding_a_machine_user_prints_a_token(run, settings_file):
 
 @pytest.mark.parametrize(
     "words",
-    [("add", "sian", "--generate"), ("rights", "gwen", "--right", "purge"), ("disable", "gwen")],
-    ids=["add", "rights", "disable"],
+    [
+        ("add", "sian", "--generate"),
+        ("rights", "gwen", "--right", "purge"),
+        ("password", "gwen", "--generate"),
+        ("move", "gwen", "202"),
+        ("sip-password", "gwen"),
+        ("disable", "gwen"),
+        ("enable", "gwen"),
+        ("remove", "gwen"),
+    ],
+    ids=lambda words: words[0],
 )
 def test_the_desk_is_notified_of_each_change_of_users(run, settings_file, words):
     config = ("--config", settings_file)
-    assert run("users", "add", "gwen", "--role", "admin", "--generate", *config).status == 0
+    made = run(
+        "users", "add", "gwen", "--role", "admin", "--extension", "201", "--generate", *config
+    )
+    assert made.status == 0
     with socket.socket(socket.AF_UNIX) as desk:
         desk.bind(str(load(settings_file).desk_socket))
         desk.listen()
@@ -140,3 +154,52 @@ def test_a_disabled_user_stays_in_the_list(run, settings_file):
     assert run("users", "disable", "sian", "--config", settings_file).status == 0
     assert run("users", "disable", "nobody", "--config", settings_file).status == 1
     assert "disabled" in run("users", "list", "--config", settings_file).out
+
+
+def test_the_life_of_a_user_from_the_command_line(run, settings_file, monkeypatch):
+    config = ("--config", settings_file)
+
+    def users(*words):
+        done = run("users", *words, *config)
+        assert done.status == 0, done.err
+        return done
+
+    users("add", "sian", "--extension", "201", "--generate")
+    made = users("password", "sian", "--generate", "--json").json()
+    assert len(made["password"]) >= 12
+    monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse battery\n"))
+    assert "correct horse" not in users("password", "sian", "--password-stdin").out
+    sip = users("sip-password", "sian", "--json").json()["sip"]
+    assert sip["extension"] == "201"
+    assert "SIP password  " in users("sip-password", "sian").out
+    moved = users("move", "sian", "202", "--json").json()
+    assert (moved["extension"], moved["sip"]["extension"]) == ("202", "202")
+    assert "no extension" in users("move", "sian", "--none").out
+    users("move", "sian", "202")
+    users("disable", "sian")
+    users("add", "huw", "--extension", "202", "--generate")
+    assert users("enable", "sian").out.startswith("sian is enabled, with no extension\n")
+    users("remove", "sian")
+    rows = users("list", "--json").json()
+    assert [(row["user"], row["extension"]) for row in rows] == [("huw", "202")]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "hint"),
+    [
+        (("move", "sian"), 2, "give an extension, or only --none"),
+        (("move", "sian", "202", "--none"), 2, "give an extension, or only --none"),
+        (("sip-password", "sian"), 1, "`galwad users move sian EXTENSION`"),
+        (("password", "pay", "--generate"), 1, "`galwad users disable` and then `enable`"),
+        (("remove", "nia"), 1, "`galwad users list` shows the users"),
+    ],
+)
+def test_an_impossible_change_of_a_user_is_refused_with_advice(
+    run, settings_file, words, status, hint
+):
+    config = ("--config", settings_file)
+    run("users", "add", "sian", "--generate", *config)
+    run("users", "add", "pay", "--role", "machine", *config)
+    done = run("users", *words, *config)
+    assert done.status == status
+    assert f"hint: {hint}" in done.err

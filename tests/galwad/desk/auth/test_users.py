@@ -143,3 +143,140 @@ async def test_a_user_added_on_the_server_reaches_the_switch_at_once(running):
 
 async def test_notifying_a_desk_that_does_not_run_returns_false(tmp_path):
     assert not await poke(tmp_path / "desk.sock")
+
+
+async def test_a_new_password_ends_all_sessions_of_the_user_and_the_old_password(
+    users, open_sessions
+):
+    sessions = open_sessions()
+    token = await sessions.open("sian", "page")
+    await users.set_password("sian", "another long password")
+    assert await sessions.find(token) is None
+    assert await users.check("sian", PASSWORD) is None
+    assert await users.check("sian", "another long password") is not None
+    with pytest.raises(UserError, match="too short"):
+        await users.set_password("sian", "short")
+    await users.add(User("pay", "machine"), None)
+    with pytest.raises(UserError) as refused:
+        await users.set_password("pay", PASSWORD)
+    assert "enable" in refused.value.hint
+
+
+async def test_a_new_sip_password_replaces_the_digests_of_the_extension(users):
+    (before,) = await users.accounts()
+    assert await users.set_sip_password("sian", "new secret") == "201"
+    (account,) = await users.accounts()
+    assert account.ha1_sha256 == hashlib.sha256(b"201:galwad:new secret").hexdigest()
+    assert account.ha1_md5 != before.ha1_md5
+    await users.add(User("huw", "advisor"), PASSWORD)
+    with pytest.raises(UserError) as refused:
+        await users.set_sip_password("huw", "secret")
+    assert refused.value.hint == "`galwad users move huw EXTENSION`"
+
+
+async def test_a_moved_user_has_the_new_extension_and_the_old_one_is_free(users):
+    await users.move("sian", "202", "s2")
+    (account,) = await users.accounts()
+    assert (account.extension, account.user) == ("202", "sian")
+    assert account.ha1_md5 == hashlib.md5(b"202:galwad:s2").hexdigest()
+    await users.add(User("huw", "advisor", extension="201"), PASSWORD, "s")
+    with pytest.raises(UserError, match='another user has the extension "201"'):
+        await users.move("sian", "201", "s")
+    with pytest.raises(UserError, match="not valid"):
+        await users.move("sian", "2 01", "s")
+    with pytest.raises(UserError, match="payment card"):
+        await users.move("sian", "4111-1111-1111-1111", "s")
+    await users.move("sian", None, "s")
+    assert [each.extension for each in await users.accounts()] == ["201"]
+    await users.move("sian", "202", "s")
+    await users.move("sian", "202", "s3")
+    assert len(await users.accounts()) == 2
+
+
+@pytest.mark.parametrize("how", ["add", "move"])
+async def test_a_disabled_users_extension_is_free_and_stays_with_its_new_user(users, how):
+    await users.disable("sian")
+    if how == "add":
+        await users.add(User("huw", "advisor", extension="201"), PASSWORD, "s")
+    else:
+        await users.add(User("huw", "advisor"), PASSWORD)
+        await users.move("huw", "201", "s")
+    enabled = await users.enable("sian")
+    assert (enabled.extension, enabled.disabled) == (None, False)
+    assert [(each.extension, each.user) for each in await users.accounts()] == [("201", "huw")]
+
+
+async def test_an_enabled_user_signs_in_and_registers_with_the_old_passwords(users):
+    before = await users.accounts()
+    await users.disable("sian")
+    assert (await users.enable("sian")).extension == "201"
+    assert await users.check("sian", PASSWORD) is not None
+    assert await users.accounts() == before
+
+
+async def test_a_removed_user_leaves_no_session_and_a_free_name(users, open_sessions):
+    sessions = open_sessions()
+    token = await sessions.open("sian", "page")
+    await users.remove("sian")
+    assert await sessions.find(token) is None
+    assert await users.check("sian", PASSWORD) is None
+    assert await users.accounts() == ()
+    await users.add(User("sian", "advisor", extension="201"), PASSWORD, "s")
+    assert await sessions.find(token) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda users: users.enable("nia"),
+        lambda users: users.disable("nia"),
+        lambda users: users.remove("nia"),
+        lambda users: users.set_password("nia", PASSWORD),
+        lambda users: users.set_sip_password("nia", "s"),
+        lambda users: users.move("nia", "209", "s"),
+        lambda users: users.set_rights("nia", frozenset()),
+    ],
+)
+async def test_a_change_of_an_unknown_user_is_refused(users, change):
+    with pytest.raises(UserError, match='there is no user "nia"'):
+        await change(users)
+
+
+async def test_each_change_reaches_the_switch_and_the_audit(running):
+    options = running.options
+    admin = Administration(options.database, options.node)
+    await admin.add_user(User("nia", "advisor", extension="203"), PASSWORD, "s")
+    await admin.move_user("nia", "204", "s")
+    assert await poke(options.desk_socket)
+    phones = (await running.switch.until(SetPhones, 2))[-1]
+    assert [account.extension for account in phones.accounts] == ["201", "202", "204"]
+    await admin.set_sip_password("nia", "s2")
+    await admin.set_password("nia", PASSWORD)
+    await admin.disable_user("nia")
+    user, token = await admin.enable_user("nia")
+    assert (user.extension, token) == ("204", None)
+    await admin.remove_user("nia")
+    assert await poke(options.desk_socket)
+    phones = (await running.switch.until(SetPhones, 3))[-1]
+    assert [account.extension for account in phones.accounts] == ["201", "202"]
+    entries = [e for e in await running.desk.audit.entries() if e.personal.get("user") == "nia"]
+    assert [entry.kind for entry in entries] == [
+        "user.added",
+        "user.moved",
+        "user.sip-password-set",
+        "user.password-set",
+        "user.disabled",
+        "user.enabled",
+        "user.removed",
+    ]
+    assert all(entry.personal["actor"].startswith("os:") for entry in entries)
+    assert "204" not in str([entry.facts for entry in entries])
+
+
+async def test_a_machine_that_is_enabled_again_gets_a_new_token(running):
+    admin = Administration(running.options.database, running.options.node)
+    old = await admin.add_user(User("pay", "machine", rights=frozenset({"payments"})), None)
+    await admin.disable_user("pay")
+    _, token = await admin.enable_user("pay")
+    assert await running.desk.sessions.find(old) is None
+    assert (await running.desk.sessions.find(token)).user.rights == {"payments"}
