@@ -48,6 +48,7 @@ from galwad.desk.routes import (
 )
 from galwad.desk.service import Desk, DeskOptions
 from recording.keys.recipients_file import RecipientsFile
+from telephony.aio.tls import CIPHERS
 
 log = structlog.get_logger()
 
@@ -206,6 +207,7 @@ class DeskServer:
             ws="none",
             ssl_certfile=options.tls_certificate,
             ssl_keyfile=options.tls_key,
+            ssl_ciphers=CIPHERS,
             timeout_graceful_shutdown=5,
         )
 

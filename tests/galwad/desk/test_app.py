@@ -71,6 +71,23 @@ async def test_over_tls_a_browser_signs_in_with_a_host_bound_cookie(running):
         assert (await client.get("/api/v1/me")).json()["user"] == "sian"
 
 
+async def test_a_tls_1_2_client_connects_with_aead_and_not_with_cbc(running):
+    certificate, key = self_signed(running.folder)
+    await running.stop()
+    running.options = replace(running.options, tls_certificate=certificate, tls_key=key)
+    await running.start()
+    client = ssl.create_default_context(cafile=str(certificate))
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    address = "127.0.0.1", int(running.url.rpartition(":")[2])
+    client.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    _, writer = await asyncio.open_connection(*address, ssl=client)
+    writer.close()
+    await writer.wait_closed()
+    client.set_ciphers("ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.open_connection(*address, ssl=client)
+
+
 @pytest.fixture
 def settings(tmp_path):
     port = free_port()

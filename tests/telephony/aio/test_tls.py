@@ -136,6 +136,43 @@ async def test_tls_1_1_and_plain_text_are_refused(agents, tls):
     await writer.wait_closed()
 
 
+@pytest.mark.parametrize(
+    ("suites", "accepted"),
+    [
+        ("ECDHE+AESGCM", True),
+        ("ECDHE+CHACHA20", True),
+        ("ECDHE+AES:!AESGCM:!AESCCM", False),
+        ("kRSA+AES", False),
+    ],
+)
+async def test_of_tls_1_2_only_suites_with_forward_secrecy_and_aead_are_accepted(
+    agents, tls, suites, accepted
+):
+    server = await agents(LOCAL, tls=tls("server", "127.0.0.1"))
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(suites)
+    if accepted:
+        _, writer = await asyncio.open_connection(*server.address[:2], ssl=context)
+        writer.close()
+        await writer.wait_closed()
+        return
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        await asyncio.open_connection(*server.address[:2], ssl=context)
+
+
+async def test_a_server_with_only_cbc_suites_is_refused(agents, tls, authority):
+    certificate, key = authority.issue("bob", "127.0.0.1")
+    weak = server_context(certificate, key)
+    weak.maximum_version = ssl.TLSVersion.TLSv1_2
+    weak.set_ciphers("ECDHE+AES:!AESGCM:!AESCCM")
+    bob = await agents(LOCAL, tls=Tls(weak))
+    alice = await agents(LOCAL, tls=tls("alice", "127.0.0.1"))
+    alice.options(bob.address)
+    assert (await alice.wait(StandaloneResponse)).status == 503
+
+
 async def test_a_renewed_certificate_is_used_for_the_next_connection(agents, tls, authority):
     bob_tls = tls("bob", "old.example.com")
     bob = await agents(LOCAL, tls=bob_tls)
