@@ -96,6 +96,11 @@ class RequestGuard:
                     headers.add_vary_header("Origin")
             await send(message)
 
+        if _has_two_lengths(scope):
+            closing = answer(400, "the request has two lengths", "send only one of the fields")
+            closing.headers["Connection"] = "close"
+            await closing(scope, receive, dressed)
+            return
         if guest and scope["method"] == "OPTIONS":
             await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, dressed)
             return
@@ -157,3 +162,12 @@ class RequestGuard:
         headers.setdefault("Cache-Control", "no-store" if path.startswith("/api/") else "no-cache")
         if self._secure:
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+
+
+def _has_two_lengths(scope: Scope) -> bool:
+    """Return whether a request has Content-Length and Transfer-Encoding (RFC 9112 section 6.3).
+
+    A proxy before us could have taken the other one, and a part of the body for the next request.
+    """
+    headers = Headers(scope=scope)
+    return "content-length" in headers and "transfer-encoding" in headers

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import datetime as dt
 import os
+import re
 import signal
 import socket
 import ssl
@@ -86,6 +87,26 @@ async def test_a_tls_1_2_client_connects_with_aead_and_not_with_cbc(running):
     client.set_ciphers("ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384")
     with pytest.raises((ssl.SSLError, ConnectionError)):
         await asyncio.open_connection(*address, ssl=client)
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /api/v1/health HTTP/1.1\r\nHost: a\r\n\r\n"])
+async def test_a_request_with_two_lengths_gets_400_and_what_follows_it_is_not_a_request(
+    running, before
+):
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+    length = str(5 + len(smuggled)).encode()
+    attack = (
+        before + b"POST /api/v1/login HTTP/1.1\r\nHost: a\r\nContent-Length: " + length
+        + b"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled
+    )  # fmt: skip
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(running.url.rpartition(":")[2]))
+    writer.write(attack)
+    async with asyncio.timeout(PATIENCE_S):
+        answers = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    statuses = re.findall(rb"HTTP/1.1 (\d+)", answers)
+    assert statuses == ([b"200", b"400"] if before else [b"400"])
 
 
 @pytest.fixture
