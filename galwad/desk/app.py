@@ -12,7 +12,6 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from importlib.resources import as_file, files
 from ipaddress import ip_address
 from pathlib import Path
@@ -51,6 +50,9 @@ from recording.keys.recipients_file import RecipientsFile
 from telephony.aio.tls import CIPHERS
 
 log = structlog.get_logger()
+
+API_VERSION = "1"
+"""The version of the API, as in its paths. It is public, but the version of Galwad is not."""
 
 
 class UnsafeListenerError(Exception):
@@ -91,7 +93,7 @@ def create_app(desk: Desk) -> ASGIApp:
     """Return the desk's ASGI application, wrapped in its `RequestGuard`."""
     app = FastAPI(
         title="Galwad",
-        version=version("galwad"),
+        version=API_VERSION,
         # FastAPI's documentation page is not offered, because it loads scripts from other hosts.
         docs_url=None,
         redoc_url=None,

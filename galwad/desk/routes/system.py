@@ -23,17 +23,20 @@ router = APIRouter()
 
 
 @router.get("/health")
-async def health(desk: TheDesk, response: Response) -> NodeHealth:
+async def health(
+    desk: TheDesk, response: Response, session: Annotated[Session | None, Depends(session_of)]
+) -> NodeHealth:
     """Return whether the database, the switch and the finaliser can be reached.
 
-    The HTTP status is 503 if the database fails, otherwise 200.
+    The HTTP status is 503 if the database fails, otherwise 200. Only a signed-in user learns the
+    version of the software, because it shows an attacker which faults it may have.
     """
     database = await _database(desk)
     fine = database and desk.switch.connected and desk.finaliser.connected and not desk.peers_down
     response.status_code = 200 if database else 503
     return NodeHealth(
         status="ok" if fine else "degraded",
-        version=version("galwad"),
+        version=version("galwad") if session is not None else None,
         database=database,
         switch=desk.switch.connected,
         finaliser=desk.finaliser.connected,

@@ -12,6 +12,7 @@ import socket
 import ssl
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from ipaddress import ip_address
 
 import httpx
@@ -107,6 +108,20 @@ async def test_a_request_with_two_lengths_gets_400_and_what_follows_it_is_not_a_
     await writer.wait_closed()
     statuses = re.findall(rb"HTTP/1.1 (\d+)", answers)
     assert statuses == ([b"200", b"400"] if before else [b"400"])
+
+
+async def test_only_a_signed_in_user_learns_the_version_of_the_software(running):
+    anybody = running.client()
+    pages = ("/", "/api/v1/health", "/api/v1/openapi.json", "/api/v1/metrics", "/nowhere",
+             "/static/app.js", "/api/v1/strings/en")  # fmt: skip
+    for path in pages:
+        reply = await anybody.get(path)
+        assert version("galwad") not in reply.text, path
+        assert version("galwad") not in str(reply.headers), path
+    assert (await anybody.get("/api/v1/health")).json()["version"] is None
+    await anybody.post("/api/v1/login", json={"user": "sian", "password": PASSWORD})
+    health = (await anybody.get("/api/v1/health")).json()
+    assert health["version"] == version("galwad")
 
 
 @pytest.fixture
