@@ -363,8 +363,8 @@ class Setup:
 
 
 def _hops(request: Request) -> int:
-    value = (request.headers.get("Max-Forwards") or "70").strip()
-    return min(int(value), 255) if value.isascii() and value.isdigit() and len(value) < 5 else 70
+    value = request.headers.get("Max-Forwards") or "70"
+    return min(int(value), 255) if len(value) < 5 else 255
 
 
 def _expires(request: Request, otherwise: float) -> float:

@@ -329,6 +329,9 @@ def _check_headers(message: Request | Response) -> None:
         # This error causes a 400, so it is raised only for methods that RFCs define. A request with
         # any other method must get a 501, which the module incoming.py sends.
         raise SipParseError("the CSeq names another method than the request line")
+    hops = message.headers.get("Max-Forwards")
+    if hops is not None and not (hops.isascii() and hops.isdecimal()):
+        raise SipParseError("not a Max-Forwards")
 
 
 def _body(headers: Headers, body: bytes) -> bytes:
