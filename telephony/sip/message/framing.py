@@ -3,7 +3,8 @@
 The stream may also contain pings and pongs (RFC 5626 sections 3.5.1 and 4.4.1). The result does not
 depend on the number of bytes in each read. The start line and header fields of a message may have
 at most `MAX_HEAD` bytes, and its body at most `MAX_BODY` bytes, so the buffer stays small. If a
-message is longer, or its start or end cannot be found, the rest of the stream cannot be divided.
+message is longer, its start or end cannot be found, or its head contains a CR or LF that is not
+part of a CRLF, the rest of the stream cannot be divided.
 The last unit is then of the kind "fault", and the owner of the connection must close the
 connection.
 """
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from telephony.sip.message.headers import has_bare_line_break
 from telephony.sip.message.messages import MAX_MESSAGE
 
 MAX_HEAD: Final = 16 * 1024
@@ -26,7 +28,7 @@ MAX_BODY: Final = MAX_MESSAGE - MAX_HEAD
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _LONGEST_END: Final = 4
 _LENGTH: Final = re.compile(
-    rb"^(?:content-length|l)[ \t]*:[ \t]*(?:\r?\n[ \t]+)*([^\r\n]*?)[ \t]*\r?$",
+    rb"^(?:content-length|l)[ \t]*:[ \t]*(?:\r\n[ \t]+)*([^\r\n]*?)[ \t]*\r$",
     re.IGNORECASE | re.MULTILINE,
 )
 _FIRST_LINE: Final = re.compile(
@@ -178,9 +180,11 @@ class Framer:
         `head` is the start line and the header fields. The length of the body is the
         Content-Length, which is mandatory in a stream (RFC 3261 section 18.3).
 
-        Return a fault if the Content-Length is missing, is not a number, occurs with two values, or
-        is more than `MAX_BODY`. Otherwise return None.
+        Return a fault if a line does not end with CRLF, or if the Content-Length is missing, is not
+        a number, occurs with two values, or is more than `MAX_BODY`. Otherwise return None.
         """
+        if has_bare_line_break(head):
+            return StreamUnit(UnitKind.FAULT, head, why="a bare CR or LF")
         lengths = set(_LENGTH.findall(head))
         if not lengths:
             return StreamUnit(UnitKind.FAULT, head, why="no Content-Length on a stream")

@@ -18,7 +18,17 @@ from telephony.sip.message.grammar import COMPACT_NAMES, is_token, refuse_line_b
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.via import Via
 
-__all__ = ["CSeq", "Headers", "Latin1Text", "NameAddr", "Via", "encode", "header_key", "unfold"]
+__all__ = [
+    "CSeq",
+    "Headers",
+    "Latin1Text",
+    "NameAddr",
+    "Via",
+    "encode",
+    "has_bare_line_break",
+    "header_key",
+    "unfold",
+]
 
 MAX_HEADERS: Final = 256
 MAX_LINE: Final = 16384
@@ -71,8 +81,16 @@ def header_key(name: str) -> str:
     return key
 
 
+def has_bare_line_break(head: bytes) -> bool:
+    """Return whether `head` has a CR or an LF that is not part of a CRLF (RFC 3261 section 7)."""
+    breaks = head.count(b"\r\n")
+    return head.count(b"\n") != breaks or head.count(b"\r") != breaks
+
+
 def unfold(head: bytes) -> list[str]:
     """Split the header fields of a message or body part into lines.
+
+    The lines of a body part may end with LF only. `parse_message` refuses a message like this.
 
     A continuation line is joined to the line before it (RFC 3261 section 7.3.1). In a quoted
     string, an escaped NUL is legal (RFC 3261 section 25.1), but programs written in C would treat

@@ -1,10 +1,12 @@
 """SIP requests and responses (RFC 3261 sections 7 and 8.2.6): parsing, and writing as bytes.
 
-Parsing accepts folded lines, compact header field names, an LF without CR, a missing
-Content-Length, and a Content-Type that is repeated unchanged. Writing raises ProtocolError if the
-start line or a header field contains a CR, LF or NUL. `parse_message` checks only the values that
-transactions need (Via, From, To, Call-ID, CSeq). The other values are parsed only when a property
-of the message is read.
+Parsing accepts folded lines, compact header field names, a missing Content-Length, and a
+Content-Type that is repeated unchanged. Each line up to the body must end with CRLF: if one program
+took a lone CR or LF for the end of a line, and another program took it for a part of the line, a
+sender could hide a header field from one of them. Writing raises ProtocolError if the start line or
+a header field contains a CR, LF or NUL. `parse_message` checks only the values that transactions
+need (Via, From, To, Call-ID, CSeq). The other values are parsed only when a property of the message
+is read.
 """
 
 from __future__ import annotations
@@ -18,7 +20,13 @@ from typing import Final, TypeVar
 from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.cseq import CSeq
 from telephony.sip.message.grammar import KNOWN_METHODS, REASONS, WHITESPACE, is_token, split_list
-from telephony.sip.message.headers import Headers, Latin1Text, encode, unfold
+from telephony.sip.message.headers import (
+    Headers,
+    Latin1Text,
+    encode,
+    has_bare_line_break,
+    unfold,
+)
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.message.via import Via
@@ -221,6 +229,8 @@ def parse_message(data: bytes) -> Request | Response:
     end = _EMPTY_LINE.search(data)
     if end is None:
         raise SipParseError("no empty line ends the headers")
+    if has_bare_line_break(data[: end.end()]):
+        raise SipParseError("a bare CR or LF in the headers")
     first, *lines = unfold(data[: end.start()])
     message = _start(first, Headers.parse(lines))
     _merge_content_types(message.headers)

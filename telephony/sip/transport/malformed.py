@@ -2,8 +2,9 @@
 
 The response contains copies of the header fields of the request that a response must have. No
 response is sent if the malformed message is an ACK or a response, or if its top Via cannot be
-parsed. If one of the other Via entries cannot be parsed, it is not copied. A Via with a SIP version
-other than 2.0 is copied, so that its sender gets the response 505.
+parsed. Only a CRLF ends a line here, so a header field with a bare CR or LF is not copied. If one
+of the other Via entries cannot be parsed, it is not copied. A Via with a SIP version other than 2.0
+is copied, so that its sender gets the response 505.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def answer_malformed(
 ) -> OutgoingMessage | None:
     """Return the response to a malformed request; None if there must be no response."""
     head = re.split(rb"\r?\n\r?\n", data[:_MAX_READ].lstrip(b"\r\n"), maxsplit=1)[0]
-    first, *lines = re.split(rb"\r?\n(?![ \t])", head)
+    first, *lines = re.split(rb"\r\n(?![ \t])", head)
     request_line = _REQUEST_LINE.match(first)
     if request_line is None or request_line[1].upper() == b"ACK":
         return None
@@ -108,7 +109,7 @@ def _fields(lines: list[bytes]) -> dict[str, list[str]]:
         raw_name, colon, raw_value = line.decode("utf-8", "surrogateescape").partition(":")
         name = raw_name.strip().lower()
         known = "Via" if name in {"via", "v"} else _COPIED.get(name)
-        value = re.sub(r"\r?\n[ \t]+", " ", raw_value).strip(" \t").replace("\\\0", "\ufffd")
+        value = re.sub(r"\r\n[ \t]+", " ", raw_value).strip(" \t").replace("\\\0", "\ufffd")
         is_safe = len(value) <= _MAX_LINE and not _UNSAFE.search(value)
         if known == "Via":
             found.setdefault(known, []).append(value if is_safe else "")

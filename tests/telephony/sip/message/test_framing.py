@@ -25,7 +25,7 @@ PIECES = [
     message(b"v=0\r\n\r\nINVITE sip:b SIP/2.0\r\n"),
     RESPONSE,
     message(b"x", length="CONTENT-LENGTH :\r\n 1\r\n"),
-    message(b"", length="Subject: x\nContent-length:0\n"),
+    message(b"", length="Subject: x\r\nContent-length:0\r\n"),
     b"\r\n\r\n",
     b"\r\n",
     b"\n",
@@ -40,6 +40,11 @@ FAULTS = [
     b"SIP/2.0 x\r\n",
     message(more=f"X: {'x' * MAX_HEAD}\r\n"),
     b"OPTIONS " + b"x" * (MAX_HEAD + 10),
+    message(more="Subject: x\nP-Asserted-Identity: <sip:1@x>\r\n"),
+    message(more="Subject: x\rP-Asserted-Identity: <sip:1@x>\r\n"),
+    message(length="Content-Length: 0\nl: 9\r\n"),
+    message().replace(b"\r\n", b"\n"),
+    message()[:-2] + b"\n",
 ]
 
 
@@ -88,6 +93,7 @@ def test_a_stream_that_arrives_byte_by_byte_is_framed():
         (FAULTS[6], 400, "garbage", False),
         (FAULTS[7], 400, "head too long", False),
         (FAULTS[8], 400, "head too long", False),
+        *((fault, 400, "a bare CR or LF", True) for fault in FAULTS[9:]),
     ],
 )
 def test_a_stream_that_cannot_be_framed_ends_with_a_fault_and_its_reason(

@@ -1,6 +1,7 @@
 """SIP messages: parsed, written and answered."""
 
 import contextlib
+import re
 
 import pytest
 from hypothesis import given
@@ -118,12 +119,56 @@ def test_two_different_content_types_are_refused():
         parse_message(changed(b"c: Application", b"Content-Type: text/plain\r\nc: Application"))
 
 
-def test_bare_line_feeds_and_leading_empty_lines_are_tolerated():
-    message = parse_message(
-        b"\r\n\r\n" + INVITE.replace(b"\r\n", b"\n").replace(b"gth: 5", b"gth: 4")
-    )
-    assert message.body == b"v=0\n"
-    assert len(message.contacts) == 2
+def test_leading_empty_lines_are_tolerated():
+    for before in (b"\r\n\r\n", b"\n", b"\r"):
+        assert len(request_of(before + INVITE).contacts) == 2
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r", b"\n\r", b"\r\r\n", b"\r\n\n"])
+@pytest.mark.parametrize("place", range(INVITE.partition(b"\r\n\r\n")[0].count(b"\r\n") + 1))
+def test_a_line_that_does_not_end_with_crlf_is_refused_with_400(line_end, place):
+    lines = INVITE.split(b"\r\n")
+    changed = b"\r\n".join(lines[: place + 1]) + line_end + b"\r\n".join(lines[place + 1 :])
+    with pytest.raises(SipParseError) as raised:
+        parse_message(changed)
+    assert raised.value.status == 400
+
+
+def test_a_message_whose_lines_all_end_with_lf_is_refused():
+    with pytest.raises(SipParseError, match="bare CR or LF"):
+        parse_message(INVITE.replace(b"\r\n", b"\n"))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"Subject: x",
+                b"P-Asserted-Identity: <sip:1@x>",
+                b"\r",
+                b"\n",
+                b"\r\n",
+                b"\r\n ",
+                b":",
+            ]
+        ),
+        max_size=8,
+    ).map(b"".join)
+)
+def test_every_header_field_that_is_read_is_a_line_between_two_crlfs(smuggled):
+    data = INVITE.replace(b"\r\nCSeq", b"\r\n" + smuggled + b"\r\nCSeq", 1)
+    try:
+        message = parse_message(data)
+    except SipParseError:
+        return
+    lines = re.sub(rb"\r\n[ \t]+", b" ", data).split(b"\r\n")
+    for name, value in message.headers.items():
+        assert any(
+            line.partition(b":")[0].strip() == name.encode()
+            and line.partition(b":")[2].strip() == value.encode()
+            for line in lines
+        )
+    assert not re.search(rb"(?<!\r)\n|\r(?!\n)", data.partition(b"\r\n\r\n")[0])
 
 
 def test_a_latin_1_line_is_written_unchanged_and_other_lines_as_utf_8():
