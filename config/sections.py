@@ -7,6 +7,7 @@ repeat a value, because settings contain secrets.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -34,6 +35,13 @@ SrtpRule: TypeAlias = Literal["off", "optional", "required"]
 DestinationClassName: TypeAlias = Literal["centre", "department", "external", "payment"]
 
 
+HeaderName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+RingTone: TypeAlias = Annotated[
+    str,
+    Field(pattern=r"^(urn:alert:[A-Za-z0-9:._-]{1,64}|[A-Za-z0-9][A-Za-z0-9 ._-]{0,63})$"),
+]
+_ANSWERING = re.compile("answer|intercom", re.IGNORECASE)
+_ALERTING = ("alert-info", "call-info", "answer-mode", "priv-answer-mode", "p-auto-answer")
 Origin: TypeAlias = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
 
 
@@ -200,6 +208,29 @@ class Trunk(Section):
         le=3600,
         description="a number of seconds up to 3600, or 0 to send no OPTIONS",
     )
+
+    headers: tuple[HeaderName, ...] = Field(
+        default=(), description='a list of names of header fields, such as ["X-Queue"]'
+    )
+    ring_tones: tuple[RingTone, ...] = Field(
+        default=(), description='a list of ring tones, such as ["Bellcore-dr2", "alert-internal"]'
+    )
+    auto_answer: Flag = Field(
+        default=False, description="true if it may make phones answer by themselves, else false"
+    )
+
+    @model_validator(mode="after")
+    def _check_grants(self) -> Self:
+        for name in ("headers", "ring_tones", "auto_answer"):
+            if getattr(self, name) and not self.trusted:
+                raise ValueError(f'needs "trusted = true" for "{name}"')
+        alerting = {name.lower() for name in self.headers} & set(_ALERTING)
+        if alerting:
+            raise ValueError('needs "ring_tones" or "auto_answer", not "headers", for such a field')
+        answering = any(_ANSWERING.search(tone) for tone in self.ring_tones)
+        if answering and not self.auto_answer:
+            raise ValueError('needs "auto_answer = true" for a ring tone that answers by itself')
+        return self
 
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:

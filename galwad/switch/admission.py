@@ -54,6 +54,11 @@ class Admission:
     srtp: str
     """The protection of the caller's media by SRTP: `off`, `optional` or `required`."""
 
+    trunk: str = ""
+    """The name of the trunk that sent the INVITE; "" if a phone sent it."""
+    user: str = ""
+    """The user of the phone that sent the INVITE; "" if a trunk sent it, or if there is no user."""
+
     def facts(self, line: str) -> Mapping[str, str | bool | None]:
         """Return the fields of the `call` event, which is written to the spool.
 
@@ -111,6 +116,7 @@ class AdmissionControl:
                 recorded=True,
                 source_rule=trunk.source or self._settings.media.source,
                 srtp=trunk.srtp or self._settings.media.srtp,
+                trunk=trunk.name,
             )
         verification = self._verify(request, invite.source, now)
         if verification.outcome is not AuthOutcome.ACCEPTED:
@@ -125,6 +131,7 @@ class AdmissionControl:
             recorded=self._settings.recording.include_phones,
             source_rule=self._settings.media.source,
             srtp=self._settings.srtp_rule_of(verification.user),
+            user=self._phones.user_of(verification.user),
         )
 
     def register(self, transaction: ServerRequest, now: Clock) -> None:

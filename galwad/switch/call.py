@@ -33,7 +33,7 @@ from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
 from galwad.switch.transfers import CallTransfers
 from telephony.aio.relay import SourceRule
-from telephony.b2bua import BackToBackCall, Target, TargetCheckpoint
+from telephony.b2bua import NO_GRANTS, BackToBackCall, Target, TargetCheckpoint
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.events import Address, SipEvent
@@ -530,6 +530,7 @@ class SwitchCall:
             name=extension,
             user=self._context.router.user_of(extension),
             trust=admission.trusted,
+            grants=self._context.router.grants_at(dialog.peer) if dialog else NO_GRANTS,
             is_phone=admission.phone,
             srtp=Srtp(admission.srtp),
         )

@@ -10,7 +10,7 @@ from galwad.switch.admission import Admission
 from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.link_server import LinkServer
 from galwad.switch.pbx_joins import JoinableCall
-from galwad.switch.routing import Router
+from galwad.switch.routing import Router, grants_of
 from galwad.switch.spools import SpoolFactory
 from galwad.switch.transfers import TransferableCall
 from telephony.aio.relay import Relay
@@ -49,6 +49,7 @@ def call_settings(settings: Settings, admission: Admission) -> CallSettings:
     `admission` has the facts about the caller and the rules for the caller's leg.
     """
     sip = settings.sip
+    trunk = next((each for each in settings.trunks if each.name == admission.trunk), None)
     return CallSettings(
         ring_timeout=sip.ring_timeout,
         session_expires=sip.session_expires,
@@ -57,5 +58,8 @@ def call_settings(settings: Settings, admission: Admission) -> CallSettings:
         transfer_timeout=sip.transfer_timeout,
         trust_caller=admission.trusted,
         caller_is_phone=admission.phone,
+        caller_grants=grants_of(trunk),
+        caller_extension=admission.caller.from_user if admission.phone else "",
+        caller_user=admission.user,
         caller_srtp=Srtp(admission.srtp),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from config.sections import Destination, Route, SrtpRule
+from config.sections import Destination, Route, SrtpRule, Trunk
 from config.settings import Settings
 from config.values import Pattern
 from galwad.switch.locations import DnsClient, Locations, speaks_of
@@ -18,7 +18,7 @@ from galwad.switch.numbers import spellings
 from galwad.switch.phones import Phones
 from recording.policy import DestinationClass
 from telephony.aio.resolver import Resolver
-from telephony.b2bua import Target
+from telephony.b2bua import NO_GRANTS, Grants, Target
 from telephony.errors import ParseError
 from telephony.sdp import Srtp
 from telephony.sip.events import Address
@@ -236,6 +236,7 @@ class Router:
             first,
             name=dialled.user or "",
             trust=all(self._is_trusted(address) for address in found),
+            grants=self.grants_at(*found),
             srtp=Srtp(srtp or self._settings.media.srtp),
             others=tuple(others),
         )
@@ -251,6 +252,14 @@ class Router:
         trunks = [self._settings.find_trunk(*address[:3]) for address in (one, other)]
         return trunks[0] is not None and trunks[0].trusted and trunks[0] is trunks[1]
 
+    def grants_at(self, *addresses: Address) -> Grants:
+        """Return what the settings allow the peer at these addresses to send to phones.
+
+        The result is nothing special if the addresses belong to trunks with different rules.
+        """
+        found = {grants_of(self._settings.find_trunk(*address[:3])) for address in addresses}
+        return found.pop() if len(found) == 1 else NO_GRANTS
+
     def _is_trusted(self, address: Address) -> bool:
         """Return whether the address belongs to a trusted trunk.
 
@@ -259,6 +268,17 @@ class Router:
         """
         trunk = self._settings.find_trunk(*address[:3])
         return trunk is not None and trunk.trusted
+
+
+def grants_of(trunk: Trunk | None) -> Grants:
+    """Return what the settings allow a trunk to send to phones besides the usual."""
+    if trunk is None or not trunk.trusted:
+        return NO_GRANTS
+    return Grants(
+        headers=frozenset(name.lower() for name in trunk.headers),
+        ring_tones=trunk.ring_tones,
+        auto_answer=trunk.auto_answer,
+    )
 
 
 def check_uris(settings: Settings) -> list[str]:

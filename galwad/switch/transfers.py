@@ -220,6 +220,7 @@ class CallTransfers:
             name=user,
             user=self._router.user_of(user),
             trust=admission.trusted,
+            grants=self._router.grants_at(invite.source),
             is_phone=admission.phone,
             srtp=Srtp(admission.srtp),
         )

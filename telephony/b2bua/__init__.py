@@ -18,11 +18,14 @@ from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
 from telephony.b2bua.replacement import leg_to_replace
 from telephony.b2bua.restore import cancel_branches, replay_invite
 from telephony.b2bua.settings import CallSettings, Target
+from telephony.b2bua.trust import NO_GRANTS, Grants
 
 __all__ = [
+    "NO_GRANTS",
     "BackToBackCall",
     "CallSettings",
     "EndCause",
+    "Grants",
     "JoinPlan",
     "Leg",
     "LegState",

@@ -14,7 +14,7 @@ from typing import Protocol
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause
 from telephony.b2bua.events import CallRedirected, Side
-from telephony.b2bua.headers import from_for, passed_fields
+from telephony.b2bua.headers import from_for, passed_fields, shown_address
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.redirection import Redirections
 from telephony.b2bua.session_timer import min_se, request_fields
@@ -46,6 +46,8 @@ class Failure:
 
     status: int
     response: Response | None = None
+    leg: Leg | None = None
+    """The leg on which the response came; None if no response came."""
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -196,7 +198,7 @@ class Attempt:
         leg.client_invite = core.endpoint.invite(
             target.uri,
             from_=from_for(plan.request, trust),
-            to=plan.to or NameAddr("", target.uri, ()),
+            to=shown_address(plan.to, trust) if plan.to else NameAddr("", target.uri, ()),
             destination=target.destination,
             headers=(
                 *passed_fields(plan.request.headers, trust),
@@ -297,7 +299,7 @@ class Attempt:
                 leg.client_invite = leg.client_invite.retry(headers=fields, now=now)
                 return
         if not self._try_next_address(leg, event, now) and not self._redirect(leg, event, now):
-            self._branch_failed(leg, Failure(event.status, event.response), now)
+            self._branch_failed(leg, Failure(event.status, event.response, leg), now)
 
     def _try_next_address(self, leg: Leg, event: InviteFailed, now: float) -> bool:
         """If the target sent a 503 or no response, send the INVITE to the target's next address.

@@ -27,6 +27,7 @@ from telephony.b2bua.events import Side
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.settings import Target
+from telephony.b2bua.trust import NO_GRANTS, Grants
 from telephony.errors import ProtocolError, TelephonyError
 from telephony.sdp import SessionDescription, Srtp
 from telephony.sip.dialog.dialog import DialogState
@@ -58,6 +59,8 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     is_phone: bool = msgspec.field(name="pinned")
     srtp: Srtp
     path: tuple[str, ...] = ()
+    grants: Grants | msgspec.UnsetType = msgspec.UNSET
+    """The grants of the target; unset if it has none."""
 
     @classmethod
     def of(cls, target: Target) -> TargetCheckpoint:
@@ -71,6 +74,7 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             is_phone=target.is_phone,
             srtp=target.srtp,
             path=tuple(map(str, target.path)),
+            grants=target.grants if target.grants != NO_GRANTS else msgspec.UNSET,
         )
 
     @classmethod
@@ -105,6 +109,7 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             is_phone=self.is_phone,
             srtp=self.srtp,
             path=tuple(map(NameAddr.parse, self.path)),
+            grants=NO_GRANTS if self.grants is msgspec.UNSET else self.grants,
         )
 
 

@@ -27,11 +27,14 @@ from telephony.b2bua.leg import Leg, LegOwner, LegState
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
 from telephony.b2bua.settings import CallSettings, Target
-from telephony.errors import NoPortsError, ProtocolError
+from telephony.b2bua.trust import PeerKind
+from telephony.errors import NoPortsError, ProtocolError, SipParseError
 from telephony.sdp import Origin, payload_map
 from telephony.sip.dialog.dialog import Dialog, DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.uri import Uri
 from telephony.sip.ua.server_request import ServerRequest
 from telephony.sip.ua.uas import InviteServer
 
@@ -105,12 +108,36 @@ class CallCore:
         self.events.append(event)
 
     def trust_between(self, sender: Leg, receiver: Leg) -> Trust:
-        """Return the rules that decide whether `receiver` may see the identity of `sender`."""
-        return Trust(self.is_trusted(sender), self.is_trusted(receiver), self.is_phone(receiver))
+        """Return the rules that decide what of the messages of `sender` reaches `receiver`."""
+        grants = sender.target.grants if sender.target else self.settings.caller_grants
+        account = self._account(sender, receiver) if self.is_phone(sender) else None
+        return Trust(self.kind_of(sender), self.kind_of(receiver), grants, account)
 
-    def is_trusted(self, leg: Leg) -> bool:
-        """Return whether the leg's peer is inside the trust domain (RFC 3325)."""
-        return leg.target.trust if leg.target else self.settings.trust_caller
+    def kind_of(self, leg: Leg) -> PeerKind:
+        """Return the kind of the leg's peer."""
+        if self.is_phone(leg):
+            return PeerKind.PHONE
+        trusted = leg.target.trust if leg.target else self.settings.trust_caller
+        return PeerKind.TRUSTED if trusted else PeerKind.OUTSIDE
+
+    def _account(self, phone: Leg, receiver: Leg) -> NameAddr | None:
+        """Return the address by which `receiver` sees the phone on a leg.
+
+        Its host is our own, as `receiver` reaches us. The name of the phone's user is only for
+        peers inside the trust domain. Return None if the phone's extension is not known.
+        """
+        target, settings = phone.target, self.settings
+        extension = target.name if target else settings.caller_extension
+        user = target.user if target else settings.caller_user
+        peer = receiver.address
+        if not extension or peer is None:
+            return None
+        try:
+            own = NameAddr.parse(self.endpoint.contact(extension, peer)).uri
+        except (ProtocolError, SipParseError):
+            return None
+        name = "" if self.kind_of(receiver) is PeerKind.OUTSIDE else user
+        return NameAddr(name, Uri(user=own.user, host=own.host))
 
     def is_phone(self, leg: Leg) -> bool:
         """Return whether the leg's peer is one of our own phones, which may be behind NAT."""
@@ -244,12 +271,13 @@ class CallCore:
     def learn_from(self, leg: Leg, message: Request | Response) -> bool:
         """Store the sender's identity and supported methods from a message.
 
-        If the identity has changed, emit `IdentityChanged`. Return True if the new identity is a
+        The identity of a phone is that of its account, whatever the phone writes. If the identity
+        of another peer has changed, emit `IdentityChanged`. Return True if the new identity is a
         name to send to the other party. Return False if the identity has not changed, and also if
         it comes from a Contact, because a Contact is an address and not a name.
         """
         leg.learn(message.headers.get("Allow"))
-        found = identity_of(message)
+        found = None if self.is_phone(leg) else identity_of(message)
         if found is None or not leg.set_identity(found[1], identity_key(*found)):
             return False
         self.emit(IdentityChanged(leg.id, leg.side, *found, message))

@@ -1,16 +1,19 @@
-"""The header fields and the identities that we copy from one leg of a call to the other leg.
+"""The header fields and the identities that we pass from one leg of a call to the other leg.
 
-There are three kinds of header fields. The first kind concerns only one leg and is never copied.
-The second kind identifies people. It is copied only if the rules for trust and privacy permit this
-(RFC 3323, RFC 3325). All other header fields are copied unchanged.
+Only the header fields that are listed here are passed on. Some are passed on between all peers,
+some only between peers inside the trust domain. Those that name people follow the rules for trust
+and privacy (RFC 3323, RFC 3325). What a phone writes about itself is replaced by what its account
+says. All other header fields are dropped, unless the settings allow a trusted peer to send them.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from telephony.b2bua.ring_tones import ALERTING, granted_alert
+from telephony.b2bua.trust import NO_GRANTS, Grants, PeerKind
 from telephony.errors import SipParseError
 from telephony.sip.message.headers import NameAddr, header_key
 from telephony.sip.message.messages import Headers, Request, Response
@@ -18,69 +21,29 @@ from telephony.sip.message.uri import Uri
 
 HeaderFields = tuple[tuple[str, str], ...]
 
-_REGENERATED = frozenset(
+PASSED: Final = frozenset(
+    ["accept-language", "expires", "mime-version", "reason", "retry-after", "warning"]
+)
+"""Header fields that are passed on between all peers. No phone acts on them."""
+
+PASSED_INSIDE: Final = frozenset(
     [
-        "via",
-        "route",
-        "record-route",
-        "path",
-        "service-route",
-        "contact",
-        "call-id",
-        "cseq",
-        "from",
-        "to",
-        "max-forwards",
-        "max-breadth",
-        "supported",
-        "require",
-        "proxy-require",
-        "unsupported",
-        "allow",
-        "allow-events",
-        "accept",
-        "accept-encoding",
-        "rseq",
-        "rack",
-        "session-expires",
-        "min-se",
-        "authorization",
-        "proxy-authorization",
-        "www-authenticate",
-        "proxy-authenticate",
-        "authentication-info",
-        "content-length",
-        "content-type",
-        "content-encoding",
-        "content-disposition",
-        "content-language",
-        "user-agent",
-        "server",
-        "replaces",
-        "join",
-        "target-dialog",
-        "refer-to",
-        "refer-sub",
-        "security-client",
-        "security-server",
-        "security-verify",
-        "p-charging-vector",
-        "p-charging-function-addresses",
-        "p-access-network-info",
-        "timestamp",
-        "session-id",
-        "sip-etag",
-        "sip-if-match",
-        "recv-info",
-        "record",
+        "date",
+        "in-reply-to",
+        "organization",
+        "p-early-media",
+        "priority",
+        "reply-to",
+        "subject",
+        "user-to-user",
     ]
 )
-"""Header fields that are not copied.
+"""Header fields that a trusted peer may send to a peer inside the trust domain.
 
-Some of them we write ourselves on each leg. The others have no meaning on another leg.
+A phone shows some of them to a person, or treats a call differently because of them.
 """
 
-_NAMING = frozenset(
+NAMING: Final = frozenset(
     [
         "p-asserted-identity",
         "p-preferred-identity",
@@ -98,17 +61,77 @@ _NAMING = frozenset(
 )
 """Header fields that identify people.
 
-These header fields are copied only if both peers are in the trust domain (RFC 3325).
+A trusted peer's are passed on only if both peers are in the trust domain (RFC 3325). Of a phone's,
+only Privacy is passed on.
 """
 
-_FREE_TEXT = frozenset(["call-info", "organization", "subject", "reply-to", "in-reply-to"])
+_IDENTITIES = frozenset({"p-asserted-identity", "p-preferred-identity", "remote-party-id"})
+"""The header fields in which a phone says who it is. Our own P-Asserted-Identity replaces them."""
+
+_FREE_TEXT = frozenset(["organization", "subject", "reply-to", "in-reply-to"])
 """Header fields with free text, which may contain the sender's name.
 
-These header fields are not copied if the sender asks for privacy and the receiver may not get the
-sender's identity (RFC 3323 4.1).
+These header fields are not passed on if the sender asks for privacy and the receiver may not get
+the sender's identity (RFC 3323 4.1).
 """
 
+_OURS = frozenset(
+    [
+        "accept",
+        "accept-encoding",
+        "allow",
+        "allow-events",
+        "authentication-info",
+        "authorization",
+        "call-id",
+        "contact",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-length",
+        "content-type",
+        "cseq",
+        "event",
+        "from",
+        "join",
+        "max-breadth",
+        "max-forwards",
+        "min-se",
+        "path",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-require",
+        "rack",
+        "record",
+        "record-route",
+        "recv-info",
+        "refer-sub",
+        "refer-to",
+        "replaces",
+        "require",
+        "route",
+        "rseq",
+        "server",
+        "service-route",
+        "session-expires",
+        "sip-etag",
+        "sip-if-match",
+        "subscription-state",
+        "supported",
+        "target-dialog",
+        "timestamp",
+        "to",
+        "unsupported",
+        "user-agent",
+        "via",
+        "www-authenticate",
+    ]
+)
+"""Header fields that belong to one leg, so that no setting can allow a peer to send them on."""
+
 _PRIVATE = frozenset({"id", "user", "header", "full"})
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+"""Characters that control a display, also the direction in which it shows text."""
 ANONYMOUS = NameAddr("Anonymous", Uri.parse("sip:anonymous@anonymous.invalid"), ())
 
 
@@ -123,47 +146,81 @@ def wants_privacy(headers: Headers) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """The rules for copying header fields from one peer (the sender) to another (the receiver).
+    """The rules for what passes from one peer (the sender) to another (the receiver).
 
-    An identity is copied only if both peers are in the trust domain (RFC 3325).
+    An identity is passed on only if both peers are in the trust domain (RFC 3325).
     """
 
-    sender: bool
-    """True if the sending peer is inside the trust domain."""
-    receiver: bool
-    """True if the receiving peer is inside the trust domain."""
-    shown: bool = False
-    """True if the receiving peer is a phone, which shows names to a person.
+    sender: PeerKind
+    receiver: PeerKind
+    grants: Grants = NO_GRANTS
+    """The grants of the sender."""
+    account: NameAddr | None = None
+    """The address by which others see the sender, if the sender is a phone; otherwise None."""
 
-    The identity of a sender who asks for privacy is never copied to a phone.
-    """
+    @property
+    def inside(self) -> bool:
+        """True if both peers are inside the trust domain."""
+        return PeerKind.OUTSIDE not in {self.sender, self.receiver}
 
     def passes(self, headers: Headers) -> bool:
-        """Return whether the receiver may get the identities in these header fields."""
-        return self.sender and self.receiver and not (self.shown and wants_privacy(headers))
+        """Return whether the receiver may get the identities in these header fields.
+
+        A phone shows names to a person, so the identity of a sender who asks for privacy is never
+        sent to a phone.
+        """
+        return self.inside and not (self.receiver is PeerKind.PHONE and wants_privacy(headers))
 
 
 def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
-    """Return the header fields that are copied to the other leg, in the same sequence."""
-    names_pass = trust.passes(headers)
-    withheld = wants_privacy(headers) and not names_pass
+    """Return the header fields that are passed on to the other leg, in the same sequence."""
     kept = []
     for name, value in headers.items():
-        known = header_key(name)
-        if known in _REGENERATED or (known in _NAMING and not names_pass):
-            continue
-        if withheld and known in _FREE_TEXT:
-            continue
-        kept.append((name, value))
-    return tuple(kept)
+        sent = _passed(header_key(name), value, headers, trust)
+        if sent is not None:
+            kept.append((name, sent))
+    return (*kept, *_account_fields(headers, trust))
+
+
+def _passed(known: str, value: str, headers: Headers, trust: Trust) -> str | None:
+    """Return the value of a header field that is passed on; None if it is dropped.
+
+    `known` is the lookup name of the field. `headers` are all fields of the message.
+    """
+    from_phone = trust.sender is PeerKind.PHONE
+    if known in NAMING:
+        passes = trust.passes(headers) and (not from_phone or known == "privacy")
+        return value if passes else None
+    if known in PASSED:
+        return value
+    if from_phone or not trust.inside or known in _OURS:
+        return None
+    if known in ALERTING:
+        return granted_alert(known, value, trust.grants)
+    if known in _FREE_TEXT and not trust.passes(headers):
+        return None
+    return value if known in PASSED_INSIDE or known in trust.grants.headers else None
+
+
+def _account_fields(headers: Headers, trust: Trust) -> HeaderFields:
+    """Return the identity of a phone's account, if the phone wrote an identity of its own."""
+    wrote = any(header_key(name) in _IDENTITIES for name, _ in headers.items())
+    if trust.account is None or not wrote or not trust.passes(headers):
+        return ()
+    hidden = wants_privacy(headers) and "Privacy" not in headers
+    return (
+        ("P-Asserted-Identity", str(trust.account)),
+        *((("Privacy", "id"),) if hidden else ()),
+    )
 
 
 def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the header fields in `headers` that state the sender's identity or ask for privacy.
 
-    The result is empty if the receiver may not get the identity.
+    The result is empty if the receiver may not get the identity, and if the sender is a phone,
+    because the name of a phone does not change.
     """
-    if not trust.passes(headers):
+    if trust.sender is PeerKind.PHONE or not trust.passes(headers):
         return ()
     known = ("p-asserted-identity", "remote-party-id", "privacy")
     return tuple((name, value) for name, value in headers.items() if header_key(name) in known)
@@ -173,25 +230,56 @@ def from_for(request: Request, trust: Trust) -> NameAddr:
     """Return the From header field that we send to the other leg, without a tag.
 
     If the sender asks for privacy and the receiver may not get the sender's identity, the From is
-    anonymous. In all other cases, it is the From of `request`.
+    anonymous. The From of a phone is the address of its account. In all other cases, it is the From
+    of `request`, without what an untrusted sender could deceive a person with.
     """
     if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS
-    return without_tag(request.from_)
+    if trust.sender is PeerKind.PHONE and trust.account is not None:
+        return trust.account
+    return shown_address(request.from_, trust)
+
+
+def shown_address(address: NameAddr, trust: Trust) -> NameAddr:
+    """Return an address that the sender wrote, as the receiver may see it, without a tag.
+
+    Of an untrusted sender's address, parameters are dropped, such as those that say that a number
+    was verified. A phone gets no display name from an untrusted sender.
+    """
+    if trust.sender is PeerKind.TRUSTED:
+        named = without_tag(address)
+    else:
+        named = replace(address, uri=_bare(address.uri), parameters=())
+    if trust.receiver is not PeerKind.PHONE:
+        return named
+    untrusted = trust.sender is PeerKind.OUTSIDE
+    return replace(
+        named, display_name="" if untrusted else _CONTROLS.sub("", named.display_name).strip()
+    )
+
+
+def _bare(uri: Uri) -> Uri:
+    """Return a URI with only its user part and host, and the parameters that belong to a number.
+
+    The user part can also have parameters, for example `;verstat=`.
+    """
+    kept = tuple(pair for pair in uri.parameters if pair[0].lower() in {"user", "phone-context"})
+    user = None if uri.user is None else uri.user.partition(";")[0] or None
+    return replace(uri, user=user, password=None, parameters=kept, headers=())
+
+
+def passed_reason(response: Response, trust: Trust) -> str | None:
+    """Return the reason phrase to send to the other leg; None for the usual phrase of the status.
+
+    A phone shows the phrase to a person, so an untrusted peer's is not passed on to a phone.
+    """
+    hidden = trust.sender is PeerKind.OUTSIDE and trust.receiver is PeerKind.PHONE
+    return None if hidden else response.reason
 
 
 def without_tag(address: NameAddr) -> NameAddr:
     """Return `address` without the tag of its dialog."""
     return address.with_tag(None)
-
-
-def body_fields(message: Request | Response) -> HeaderFields:
-    """Return the header fields that describe a message's body. They are copied with the body."""
-    if not message.body:
-        return ()
-    names = ("Content-Type", "Content-Encoding", "Content-Disposition", "Content-Language")
-    found = ((name, message.headers.get(name)) for name in names)
-    return tuple((name, value) for name, value in found if value is not None)
 
 
 IDENTITY_HEADERS: Final = ("P-Asserted-Identity", "Remote-Party-ID", "Contact")

@@ -1,9 +1,10 @@
 """Handle the requests within a dialog: pass a request on to the other leg or respond to it.
 
-`exchange.py` handles the offers in a confirmed dialog. INFO, MESSAGE and NOTIFY are passed on to
-the other leg in the sequence in which they arrive. In each direction, such a request waits until
-the request before it has its response. A BYE does not wait. The bodies of INFO, MESSAGE and NOTIFY
-may contain DTMF digits, so they are passed on without being read.
+`exchange.py` handles the offers in a confirmed dialog. The INFO, MESSAGE and NOTIFY requests that
+`passed_requests.py` permits are passed on to the other leg in the sequence in which they arrive. In
+each direction, such a request waits until the request before it has its response. A BYE does not
+wait. The bodies of these requests may contain DTMF digits, so they are passed on without being
+read. The body of a response is not passed on.
 
 An INFO with a `Record` header field means that the record key of a phone was pressed. This INFO is
 not passed on. If it comes from the callee, or from a caller at one of our own phones, the event
@@ -22,15 +23,15 @@ from telephony.b2bua.bodies import ACCEPT
 from telephony.b2bua.core import CallCore, EndCause, answer
 from telephony.b2bua.events import InfoReceived, RecordRequested
 from telephony.b2bua.exchange import Exchange
-from telephony.b2bua.headers import Trust, body_fields, identity_fields, passed_fields
+from telephony.b2bua.headers import Trust, identity_fields, passed_fields, passed_reason
 from telephony.b2bua.leg import Leg
+from telephony.b2bua.passed_requests import PASSED_METHODS, RefusedRequest, judge_request
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.request_queue import QueuedRequest
 from telephony.b2bua.transfer import ReferTransfers
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
-_PASSED_ON: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
 """Maps the status of the other leg's response to the status that the sender gets instead.
 
@@ -88,7 +89,7 @@ class InDialogRequests:
             self._session(leg, transaction, request, now)
         elif method == "REFER":
             self._transfers.on_refer(leg, transaction, request, now)
-        elif method in _PASSED_ON:
+        elif method in PASSED_METHODS:
             self._pass_on(leg, transaction, request, now)
         else:
             answer(transaction, 501, now)
@@ -158,25 +159,29 @@ class InDialogRequests:
             self._core.end(cause, now, headers)
 
     def _pass_on(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
-        if request.method == "INFO":
-            if "Record" in request.headers:
-                self._record_key(leg, transaction, request, now)
-                return
-            self._core.emit(InfoReceived(leg.id, leg.side, request))
+        if request.method == "INFO" and "Record" in request.headers:
+            self._record_key(leg, transaction, request, now)
+            return
         if request.method == "NOTIFY" and _is_refer(request):
             answer(transaction, 481, now)  # we never subscribed to the peer's REFER events
             return
         other = self._core.other(leg)
+        trust = self._core.trust_between(leg, other or leg)
+        judged = judge_request(request, trust)
+        if isinstance(judged, RefusedRequest):
+            answer(transaction, judged.status, now, headers=judged.headers)
+            return
+        if request.method == "INFO":
+            self._core.emit(InfoReceived(leg.id, leg.side, request))
         if other is None or not other.talking:
             answer(transaction, 480, now)
             return
 
         def then(response: Response | None, status: int, at: float) -> None:
-            trust = self._core.trust_between(other, leg)
-            _answer_back(transaction, response, status, trust, at)
+            back = self._core.trust_between(other, leg)
+            _answer_back(transaction, response, status, back, at)
 
-        headers = passed_fields(request.headers, self._core.trust_between(leg, other))
-        headers = (*headers, *body_fields(request))
+        headers = (*passed_fields(request.headers, trust), *judged.headers)
         queued = QueuedRequest(request.method, headers, request.body, then)
         if not other.requests.add(queued, now):
             answer(transaction, 503, now, headers=(("Retry-After", "5"),))
@@ -218,9 +223,8 @@ def _answer_back(
         transaction,
         status,
         now,
-        reason=response.reason,
-        headers=(*passed_fields(response.headers, trust), *body_fields(response)),
-        body=response.body,
+        reason=passed_reason(response, trust),
+        headers=passed_fields(response.headers, trust),
     )
 
 

@@ -18,6 +18,7 @@ from telephony.b2bua.session_timer import SessionTimer
 from telephony.b2bua.settings import Target
 from telephony.errors import ProtocolError
 from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.events import Address
 from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.uas import InviteServer
 
@@ -156,6 +157,15 @@ class Leg:
     def talking(self) -> bool:
         """True while the leg's dialog is confirmed and accepts requests."""
         return self.state is LegState.TALKING
+
+    @property
+    def address(self) -> Address | None:
+        """The address of the peer; None before its first message, if we have not rung the peer."""
+        if self.target is not None:
+            return self.target.destination
+        if self.dialog is not None:
+            return self.dialog.peer
+        return None if self.server_invite is None else self.server_invite.source
 
     def learn(self, allow: str | None) -> None:
         """Store the methods that an Allow header field of the peer lists.

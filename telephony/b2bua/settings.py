@@ -5,6 +5,7 @@ These are plain values. This module does not read them from a file or a database
 
 from dataclasses import dataclass
 
+from telephony.b2bua.trust import NO_GRANTS, Grants
 from telephony.sdp import DEFAULT_ALLOWED, Srtp
 from telephony.sip.events import Address
 from telephony.sip.message.headers import NameAddr
@@ -52,6 +53,12 @@ class CallSettings:
     Requests within the dialog of such a caller go to the address from which its INVITE came, and
     not to the address in its Contact.
     """
+    caller_grants: Grants = NO_GRANTS
+    """The grants of the trusted trunk that brought the call."""
+    caller_extension: str = ""
+    """The extension of the caller's phone, by which others see it; "" if the caller is no phone."""
+    caller_user: str = ""
+    """The user of the caller's phone, whose name is shown inside the trust domain; or ""."""
     caller_srtp: Srtp = Srtp.OFF
     """The protection of the media on the caller's leg: none, optional SRTP or only SRTP."""
     max_legs: int = 32
@@ -81,6 +88,8 @@ class Target:
     """True if the target is inside the trust domain (RFC 3325), so that it may receive asserted
     identities.
     """
+    grants: Grants = NO_GRANTS
+    """The grants of the target, if it is a trusted PBX or trunk."""
     is_phone: bool = False
     """True for a phone, which may be behind NAT.
 

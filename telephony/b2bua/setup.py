@@ -9,7 +9,7 @@ from telephony.b2bua.attempt import Attempt, Failure, InviteTemplate, early_desc
 from telephony.b2bua.bodies import NOT_UNDERSTOOD, description, require_sdp_accepted
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
 from telephony.b2bua.events import CallAnswered
-from telephony.b2bua.headers import passed_fields, without_tag
+from telephony.b2bua.headers import HeaderFields, Trust, passed_fields, passed_reason, without_tag
 from telephony.b2bua.join import replaced_dialog
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.redirection import FindTargets, Redirections
@@ -25,7 +25,7 @@ from telephony.errors import NoPortsError, ParseError
 from telephony.sdp import SessionDescription, cut_offer
 from telephony.sip.dialog.dialog import Dialog
 from telephony.sip.events import InviteAnswered, InviteProgress
-from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.messages import Request
 from telephony.sip.message.rack import requires_reliable
 from telephony.sip.ua.uas import InviteServer
 
@@ -187,8 +187,11 @@ class Setup:
             self._invite,
             response.status,
             now,
-            reason=response.reason,
-            headers=(*self._passing(leg, response), *(SDP_TYPE if body else ())),
+            reason=passed_reason(response, self._trust(leg)),
+            headers=(
+                *passed_fields(response.headers, self._trust(leg)),
+                *(SDP_TYPE if body else ()),
+            ),
             body=body,
             to_tag=tag,
             reliable=reliable,
@@ -232,8 +235,8 @@ class Setup:
     def _answer(self, offer: SessionDescription, theirs: SessionDescription) -> SessionDescription:
         return self._core.caller.media.answer(offer, theirs, self._core.settings.codecs)
 
-    def _passing(self, leg: Leg, response: Response) -> tuple[tuple[str, str], ...]:
-        return passed_fields(response.headers, self._core.trust_between(leg, self._core.caller))
+    def _trust(self, leg: Leg) -> Trust:
+        return self._core.trust_between(leg, self._core.caller)
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
         """Join the caller with the leg that answered.
@@ -301,9 +304,9 @@ class Setup:
             self._invite,
             event.response.status,
             now,
-            reason=event.response.reason,
+            reason=passed_reason(event.response, self._trust(leg)),
             headers=(
-                *self._passing(leg, event.response),
+                *passed_fields(event.response.headers, self._trust(leg)),
                 *answer_fields(timer),
                 *(SDP_TYPE if ours is not None else ()),
             ),
@@ -324,15 +327,17 @@ class Setup:
         status = _STATUS_FOR_CALLER.get(failure.status, failure.status)
         if 300 <= status < 400 or (status == 408 and failure.response is None):
             status = 480
-        same = failure.response is not None and status == failure.status
-        headers = self._failure_fields(failure) if same else ()
-        reason = failure.response.reason if failure.response is not None and same else None
+        response = failure.response
+        reason: str | None = None
+        headers: HeaderFields = ()
+        if response is not None and failure.leg is not None and status == failure.status:
+            reason = passed_reason(response, self._trust(failure.leg))
+            headers = tuple(
+                (name, value)
+                for name in ("Reason", "Warning", "Retry-After")
+                for value in response.headers.get_all(name)
+            )
         self.refuse(status, now, EndCause.FAILED, reason=reason, headers=headers)
-
-    def _failure_fields(self, failure: Failure) -> tuple[tuple[str, str], ...]:
-        wanted = ("Reason", "Warning", "Retry-After", "Error-Info")
-        headers = failure.response.headers if failure.response is not None else None
-        return tuple((n, v) for n in wanted for v in (headers.get_all(n) if headers else ()))
 
     # --- the caller's ACK -------------------------------------------------------------------
 

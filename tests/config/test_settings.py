@@ -136,6 +136,30 @@ def test_a_minimal_file_has_the_documented_defaults(write):
             8,
             '"tls"',
         ),
+        (
+            "[[trunks]]\nname='a'\npeers=['::1']\nauto_answer = true",
+            "trunks[1]",
+            5,
+            'needs "trusted = true" for "auto_answer"',
+        ),
+        (
+            "[[trunks]]\nname='a'\npeers=['::1']\ntrusted=true\nheaders=['alert-INFO']",
+            "trunks[1]",
+            5,
+            'needs "ring_tones" or "auto_answer", not "headers"',
+        ),
+        (
+            "[[trunks]]\nname='a'\npeers=['::1']\ntrusted=true\nring_tones=['Ring Answer']",
+            "trunks[1]",
+            5,
+            'needs "auto_answer = true" for a ring tone that answers',
+        ),
+        (
+            "[[trunks]]\nname='a'\npeers=['::1']\ntrusted=true\nring_tones=['http://a']",
+            "trunks[1].ring_tones[1]",
+            9,
+            "must be",
+        ),
         ("[desk]\ntls_key = 'key.pem'", "desk.tls_key", 6, "must be a full path"),
         (
             "[desk]\nsession_idle = 'long'",
@@ -375,6 +399,7 @@ def test_no_setting_resumes_a_recording_by_itself():
         "payment_page_origins",  # whose pages can pause, and end their own pause
         "digits_near_pause",  # how many digits near a pause are silenced
         "class",  # of a destination, which can be a payment line
+        "auto_answer",  # whether a PBX may make phones answer calls
     }
 
 

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from galwad.messages import PhoneCredentials
+from galwad.messages import CallerFacts, PhoneCredentials
 from galwad.switch.admission import Admission, AdmissionControl, Rejection
+from galwad.switch.context import call_settings
 from helpers.sip_messages import request_of, response_of
 from recording.spool import Clock
 from telephony.sip.endpoint import Endpoint
@@ -62,6 +63,23 @@ def test_a_call_from_a_trunks_address_is_admitted_without_a_password(admission_c
     assert isinstance(admission, Admission)
     assert (admission.called, admission.recorded, admission.trusted) == ("01970000000", True, True)
     assert admission.facts("Tax")["number"] == "+441632960001"
+
+
+def test_the_caller_of_a_trunk_may_send_what_the_settings_allow_the_trunk(
+    settings, phones, endpoint
+):
+    trunk = settings.trunks[0].model_copy(update={"ring_tones": ("Bellcore-dr2",)})
+    settings = settings.model_copy(update={"trunks": (trunk, *settings.trunks[1:])})
+    admission = decide(AdmissionControl(settings, phones, b"s" * 32), endpoint)
+    assert admission.trunk == "pstn"
+    assert call_settings(settings, admission).caller_grants.ring_tones == ("Bellcore-dr2",)
+
+
+def test_the_name_of_a_calling_phone_is_that_of_its_account(settings):
+    facts = CallerFacts("201", "anything.example")
+    admission = Admission(facts, "202", True, True, False, "latch", "off", user="sian")
+    legs = call_settings(settings, admission)
+    assert (legs.caller_extension, legs.caller_user) == ("201", "sian")
 
 
 def test_the_source_rule_of_a_trunk_applies_to_its_calls(admission_control, endpoint):

@@ -6,6 +6,7 @@ from config.sections import Route
 from config.values import Listener, Pattern, Peer
 from galwad.switch.routing import Router, check_uris
 from recording.policy import DestinationClass
+from telephony.b2bua import NO_GRANTS, Grants
 from telephony.sip.events import Address
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
@@ -63,6 +64,18 @@ def test_a_target_at_a_trusted_trunks_address_is_trusted_with_names(settings, ph
         (inside,) = targets(router, "412", 0.0)
         (other,) = targets(router, "01971", 0.0)
         assert (inside.trust, other.trust) == (trusted, False)
+
+
+def test_a_target_may_send_what_the_settings_allow_its_trusted_trunk(settings, phones):
+    allowed = {"headers": ("X-Queue",), "ring_tones": ("Bellcore-dr2",), "auto_answer": True}
+    peers = {"peers": (Peer.parse("192.0.2.21"),)}
+    for trusted in (True, False):
+        trunk = settings.trunks[0].model_copy(update=allowed | peers | {"trusted": trusted})
+        router = Router(settings.model_copy(update={"trunks": (trunk,)}), phones)
+        (inside,) = targets(router, "412", 0.0)
+        (other,) = targets(router, "01971", 0.0)
+        granted = Grants(frozenset({"x-queue"}), ("Bellcore-dr2",), auto_answer=True)
+        assert (inside.grants, other.grants) == (granted if trusted else NO_GRANTS, NO_GRANTS)
 
 
 def test_a_refer_to_contributes_its_user_part_and_never_its_address(router):

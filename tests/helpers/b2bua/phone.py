@@ -44,6 +44,7 @@ class Reply:
 
     provisional: tuple = (180,)
     final: int | None = 200
+    reason: str | None = None
     early: bool = False
     headers: tuple = ()
     body: bytes | None = None
@@ -111,6 +112,7 @@ class Phone(Node):
         self.dialog = (
             invite.respond(
                 reply.final,
+                reply.reason,
                 headers=(*reply.headers, *reply.final_headers, *(SDP if good and body else ())),
                 body=body if good else b"",
                 now=self.now,

@@ -1,11 +1,38 @@
-"""The header fields that cross from one leg to the other: identities, privacy and reasons."""
+"""The header fields that cross from one leg to the other: identities, privacy and reasons.
+
+Covers `telephony/b2bua/trust.py`.
+"""
+
+import itertools
+import re
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
-from telephony.b2bua.headers import Trust, passed_fields, wants_privacy
+from telephony.b2bua.headers import (
+    NAMING as NAMING_FIELDS,
+)
+from telephony.b2bua.headers import (
+    PASSED,
+    PASSED_INSIDE,
+    Trust,
+    passed_fields,
+    shown_address,
+    wants_privacy,
+)
+from telephony.b2bua.ring_tones import ALERTING
+from telephony.b2bua.trust import Grants, PeerKind
+from telephony.sip.message.grammar import KNOWN_METHODS
+from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.messages import Headers, parse_message
+from telephony.sip.message.uri import Uri
+
+OUTSIDE, TRUSTED, PHONE = PeerKind.OUTSIDE, PeerKind.TRUSTED, PeerKind.PHONE
+PAGE = Path(__file__).resolve().parents[3] / "docs/operations/trust.md"
 
 PASSPORT = (
     "eyJhbGciOiJFUzI1NiIsInR5cCI6InBhc3Nwb3J0IiwieDV1IjoiaHR0cHM6Ly9jZXJ0LmV4YW1wbGUub3JnLyJ9"
@@ -98,8 +125,159 @@ def test_remote_party_id_with_privacy_full_counts_as_a_privacy_request():
 
 
 def test_header_filtering_applies_to_compact_names():
-    headers = Headers([("x", "90"), ("b", "<sip:1@x>"), ("y", "sig"), ("X-Keep", "1"), ("s", "hi")])
-    assert passed_fields(headers, Trust(sender=False, receiver=False)) == (
-        ("X-Keep", "1"),
+    headers = Headers([("x", "90"), ("b", "<sip:1@x>"), ("y", "sig"), ("s", "hi")])
+    assert passed_fields(headers, Trust(TRUSTED, TRUSTED)) == (
+        ("b", "<sip:1@x>"),
+        ("y", "sig"),
         ("s", "hi"),
     )
+    assert passed_fields(headers, Trust(OUTSIDE, PHONE)) == ()
+
+
+@pytest.mark.parametrize(("sender", "receiver"), [*itertools.product(PeerKind, PeerKind)])
+def test_an_unknown_header_field_crosses_only_from_a_trusted_peer_that_may_send_it(
+    sender, receiver
+):
+    headers = Headers([("X-Queue", "tax"), ("x-other", "1"), ("Reason", "SIP;cause=200")])
+    grants = Grants(headers=frozenset({"x-queue"}))
+    kept = dict(passed_fields(headers, Trust(sender, receiver, grants)))
+    granted = sender is TRUSTED and receiver is not OUTSIDE
+    assert kept == {"Reason": "SIP;cause=200"} | ({"X-Queue": "tax"} if granted else {})
+
+
+NAMES = st.sampled_from(
+    [*PASSED, *PASSED_INSIDE, *NAMING_FIELDS, *ALERTING, "contact", "via", "replaces",
+     "event", "record", "refer-to", "x-auto-answer", "intercom", "error-info", "resource-priority",
+     *KNOWN_METHODS]
+) | st.from_regex(r"[A-Za-z][A-Za-z-]{0,15}", fullmatch=True)  # fmt: skip
+GRANTS = st.builds(
+    Grants,
+    st.frozensets(NAMES.map(str.lower)),
+    st.just(("Bellcore-dr2",)),
+    st.booleans(),
+)
+VALUES = st.sampled_from(
+    [
+        "1",
+        "auto",
+        "normal",
+        "<http://evil.example/x>;info=alert-autoanswer",
+        "<sip:a@b>;answer-after=0",
+    ]
+) | st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=20)
+FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=8).map(Headers)
+ALLOWED = PASSED | PASSED_INSIDE | NAMING_FIELDS | ALERTING
+
+
+@given(FIELDS, st.builds(Trust, st.sampled_from(PeerKind), st.sampled_from(PeerKind), GRANTS))
+def test_only_listed_and_granted_header_fields_cross_and_no_foreign_address_in_an_alert(
+    headers, trust
+):
+    kept = passed_fields(headers, trust)
+    for name, value in kept:
+        known = Headers([(name, "")]).rows[0][0]
+        assert known in ALLOWED | trust.grants.headers
+        assert known not in {"contact", "via", "replaces", "event", "record", "refer-to"}
+        if trust.sender is not TRUSTED or trust.receiver is OUTSIDE:
+            assert known in PASSED or (known in NAMING_FIELDS and trust.inside)
+        if known in ALERTING:
+            assert "evil" not in value
+            assert trust.grants.auto_answer or "answer" not in value.lower()
+
+
+@pytest.mark.parametrize("sender", [OUTSIDE, PHONE])
+def test_an_address_of_an_untrusted_sender_loses_what_could_deceive(sender):
+    uri = "sip:0163;verstat=Passed:pw@t.example;verstat=Passed;user=phone?Call-Info=x"
+    address = NameAddr("Police", Uri.parse(uri), (("tag", "1"), ("verified", "yes")))
+    assert str(shown_address(address, Trust(sender, OUTSIDE))) == (
+        '"Police" <sip:0163@t.example;user=phone>'
+    )
+
+
+def test_a_phone_gets_no_display_name_from_outside_and_no_controls_from_inside():
+    address = NameAddr("Po\x07lice\u202e", Uri.parse("sip:0163@t.example"))
+    assert shown_address(address, Trust(OUTSIDE, PHONE)).display_name == ""
+    assert shown_address(address, Trust(TRUSTED, PHONE)).display_name == "Police"
+
+
+def test_a_reason_phrase_from_outside_does_not_reach_a_phone():
+    world = World(caller_is_phone=True, trust_caller=True, caller_extension="301")
+    world.b.reply = Reply(final=486, reason="Dial 0900 123456")
+    world.a.call()
+    assert [(r.status, r.reason) for r in world.a.responses][-1] == (486, "Busy Here")
+    world.switch.plan.targets = [world.target(world.b, trust=True)]
+    world.a.call()
+    assert world.a.responses[-1].reason == "Dial 0900 123456"
+
+
+# --- what a phone says of itself ---------------------------------------------------------------
+
+FORGED = (
+    ("P-Asserted-Identity", '"Chief" <sip:07700900999@council.example>'),
+    ("P-Preferred-Identity", "<sip:07700900999@council.example>"),
+    ("Remote-Party-ID", '"Chief" <sip:07700900999@council.example>;party=calling'),
+    ("Diversion", "<sip:07700900999@council.example>;reason=unconditional"),
+    ("History-Info", "<sip:07700900999@council.example>;index=1"),
+    ("Referred-By", "<sip:07700900999@council.example>"),
+    ("Subject", "07700900999"),
+)
+
+
+def calling_phone(**facts):
+    """A call from phone 301 of the user sian, which writes other names everywhere."""
+    world = World(
+        caller_is_phone=True, trust_caller=True, caller_extension="301", caller_user="sian"
+    )
+    world.switch.plan.targets = [world.target(world.b, **facts)]
+    return world
+
+
+@pytest.mark.parametrize(
+    ("facts", "name"), [({}, ""), ({"trust": True}, "sian"), ({"is_phone": True}, "sian")]
+)
+def test_a_calling_phone_has_the_name_of_its_account_whatever_it_writes(facts, name):
+    world = calling_phone(**facts)
+    forged = NameAddr("Chief", Uri.parse("sip:07700900999@council.example;verstat=yes"))
+    world.talk(headers=FORGED, from_=forged)
+    request = world.b.invites[0].request
+    assert b"07700900999" not in bytes(request)
+    assert b"Chief" not in bytes(request)
+    own = NameAddr(name, Uri.parse("sip:301@192.0.2.1"))
+    assert str(request.from_).startswith(f"{own};tag=")
+    asserted = request.headers.get_all("P-Asserted-Identity")
+    assert asserted == ([str(own)] if facts else [])
+
+
+def test_a_phone_that_withholds_its_name_is_anonymous_outside_and_private_inside():
+    private = ("Remote-Party-ID", "<sip:07700900999@council.example>;privacy=full")
+    world = calling_phone()
+    world.talk(headers=(private,))
+    assert world.b.invites[0].request.from_.uri.host == "anonymous.invalid"
+    world = calling_phone(trust=True)
+    world.talk(headers=(private,))
+    assert world.b.invites[0].request.headers.get("Privacy") == "id"
+
+
+def test_an_answering_phone_has_the_name_of_its_account_in_every_message():
+    world = World(trust_caller=True)
+    facts = {"trust": True, "is_phone": True, "user": "gwen"}
+    world.switch.plan.targets = [world.target(world.b, **facts)]
+    world.b.reply = Reply(headers=FORGED)
+    world.talk()
+    world.b.ask("UPDATE", FORGED)
+    world.b.ask("INVITE", (*FORGED, ("Content-Type", "application/sdp")), world.b.sdp())
+    world.b.reinvite(direction="sendonly")
+    sent = b"".join(d for _, to, d in world.net.wire if to == world.a.address)
+    assert b"07700900999" not in sent
+    named = [r.headers.get("P-Asserted-Identity") for r in world.a.responses]
+    assert named == ['"gwen" <sip:20@192.0.2.1>'] * 2
+    assert [m for m in world.a.methods if m == "UPDATE"] == []
+
+
+# --- the page that lists all this --------------------------------------------------------------
+
+
+def test_the_page_about_trust_lists_exactly_the_header_fields_of_the_code():
+    rows = re.findall(r"(?m)^\| (.+?) \| (.+?) \|", PAGE.read_text(encoding="utf-8"))
+    named = {name.lower() for cell, _ in rows for name in re.findall(r"`([A-Z][A-Za-z-]+)`", cell)}
+    assert named == ALLOWED

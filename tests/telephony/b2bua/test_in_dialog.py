@@ -5,6 +5,7 @@ Covers `telephony/b2bua/event_leg.py`, `telephony/b2bua/offers.py` and
 """
 
 from helpers.b2bua.phone import Reply
+from helpers.b2bua.world import World
 from telephony.b2bua.events import (
     CallEnded,
     CallHeld,
@@ -250,16 +251,47 @@ def test_an_unanswered_re_invite_gets_504_and_the_call_continues(world):
     assert world.call.joined is not None
 
 
-def test_info_message_and_notify_are_passed_on_with_their_bodies(world):
+def test_info_message_and_notify_are_passed_on_with_their_bodies():
+    world = World(trust_caller=True)
+    world.switch.plan.targets = [world.target(world.b, trust=True, is_phone=True)]
     world.talk()
-    for method in ("INFO", "MESSAGE", "NOTIFY"):
-        headers = (*DTMF, ("Event", "talk"), ("Subscription-State", "active"))
+    text = (("Content-Type", "text/plain;charset=UTF-8;x=y"),)
+    state = (("Event", "dialog;id=7"), ("Subscription-State", "active"))
+    told = (("Content-Type", "application/dialog-info+xml"), *state)
+    for method, headers in (("INFO", DTMF), ("MESSAGE", text), ("NOTIFY", told)):
         world.a.ask(method, headers, b"Signal=5")
         assert world.b.requests[-1].method == method
         assert world.b.requests[-1].body == b"Signal=5"
-        assert world.b.requests[-1].content_type == "application/dtmf-relay"
+        assert world.b.requests[-1].content_type == dict(headers)["Content-Type"].partition(";")[0]
         assert world.a.statuses[-1] == 200
+    assert world.b.requests[1].headers.get("Content-Type") == "text/plain;charset=UTF-8"
+    for name, value in state:
+        assert world.b.requests[-1].headers.get(name) == value
     assert [event.side for event in world.switch.of(InfoReceived)] == ["caller"]
+
+
+def test_a_refused_request_gets_its_status_and_is_neither_passed_on_nor_reported(world):
+    world.talk()
+    world.a.ask("INFO", (("Content-Type", "text/html"),), b"<b>")
+    world.a.ask("MESSAGE", (("Content-Type", "text/plain"),), b"hello")
+    world.a.ask("NOTIFY", (("Event", "check-sync"), ("Subscription-State", "active")))
+    assert world.a.statuses[-3:] == [415, 403, 489]
+    assert world.b.methods == []
+    assert world.switch.of(InfoReceived) == []
+
+
+def test_the_body_of_a_response_is_not_passed_on(world):
+    world.talk()
+
+    def serve(_dialog, transaction, _request):
+        transaction.respond(
+            200, headers=(("Content-Type", "text/html"),), body=b"<b>", now=world.clock.now
+        )
+
+    world.b._serve = serve
+    world.a.ask("INFO", DTMF, b"1")
+    assert (world.a.statuses[-1], world.a.responses[-1].body) == (200, b"")
+    assert world.a.responses[-1].headers.get("Content-Type") is None
 
 
 def test_requests_are_passed_on_one_at_a_time_and_in_order(world):
@@ -481,7 +513,7 @@ def test_a_request_beyond_the_queue_limit_gets_503(world):
     world.talk()
     world.b.infos["INFO"] = None
     for _ in range(70):
-        world.a.ask("INFO", (("Content-Type", "text/plain"),), b"1")
+        world.a.ask("INFO", DTMF, b"1")
     assert world.a.statuses[-1] == 503
     world.a.hang_up()
     world.assert_clean()

@@ -330,10 +330,10 @@ ASSERTED = ("P-Asserted-Identity", "<sip:+441632960001@trunk.example>")
 
 def test_an_asserted_identity_goes_to_a_trusted_target_only():
     world = World(trust_caller=True)
-    world.talk(headers=(ASSERTED, ("X-Note", "kept")))
+    world.talk(headers=(ASSERTED, ("Reason", "SIP;cause=302")))
     request = world.b.invites[0].request
     assert request.headers.get("P-Asserted-Identity") is None
-    assert request.headers.get("X-Note") == "kept"
+    assert request.headers.get("Reason") == "SIP;cause=302"
     world.a.hang_up()
     world.switch.plan.targets = [world.target(world.b, trust=True)]
     world.talk(headers=(ASSERTED,))
