@@ -30,7 +30,7 @@ from config.fields import (
 from config.values import HostPort, Listener, Pattern, Peer, PortRange
 
 TransportName: TypeAlias = Literal["udp", "tcp", "tls"]
-SourceRule: TypeAlias = Literal["sdp-host", "symmetric", "latch"]
+SourceRule: TypeAlias = Literal["symmetric", "latch", "sdp-host"]
 SrtpRule: TypeAlias = Literal["off", "optional", "required"]
 DestinationClassName: TypeAlias = Literal["centre", "department", "external", "payment"]
 
@@ -188,7 +188,7 @@ class Trunk(Section):
     )
     source: SourceRule | None = Field(
         default=None,
-        description='"sdp-host", "symmetric" or "latch"; leave it out to use the one in [media]',
+        description='"symmetric", "latch" or "sdp-host"; leave it out to use the one in [media]',
     )
     srtp: SrtpRule | None = Field(
         default=None,
@@ -315,7 +315,7 @@ class Route(Section):
     )
     source: SourceRule | None = Field(
         default=None,
-        description='"sdp-host", "symmetric" or "latch"; leave it out to use the one in [media]',
+        description='"symmetric", "latch" or "sdp-host"; leave it out to use the one in [media]',
     )
     srtp: SrtpRule | None = Field(
         default=None,
@@ -394,7 +394,9 @@ class MediaSection(Section):
     ports: Annotated[PortRange, parse_with(PortRange)] = Field(
         default=PortRange(20000, 21999), description='a range such as "20000-21999"'
     )
-    source: SourceRule = Field(default="sdp-host", description='"sdp-host", "symmetric" or "latch"')
+    source: SourceRule = Field(
+        default="symmetric", description='"symmetric", "latch" or "sdp-host"'
+    )
     srtp: SrtpRule = Field(default="optional", description='"off", "optional" or "required"')
     silence_alarm: Number = Field(
         default=30, ge=1, le=3600, description="a number of seconds from 1 to 3600"

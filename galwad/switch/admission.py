@@ -47,9 +47,7 @@ class Admission:
     source_rule: str
     """The rule that says from which address the caller's media may come.
 
-    `sdp-host` accepts media from any port of the host in the caller's SDP. `symmetric` accepts
-    media only from the address and port to which we send. `latch` accepts media only from the
-    sender of the first valid packet.
+    The rules are those of `telephony.aio.relay.SourceRule`.
     """
     srtp: str
     """The protection of the caller's media by SRTP: `off`, `optional` or `required`."""

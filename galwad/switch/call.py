@@ -33,7 +33,7 @@ from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
 from galwad.switch.transfers import CallTransfers
 from telephony.aio.relay import SourceRule
-from telephony.b2bua import NO_GRANTS, BackToBackCall, Target, TargetCheckpoint
+from telephony.b2bua import NO_GRANTS, BackToBackCall, Leg, Target, TargetCheckpoint
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.events import Address, SipEvent
@@ -468,11 +468,18 @@ class SwitchCall:
                 self.log.debug("call.leg", what=type(event).__name__)
 
     def _negotiated(self, event: sip.MediaNegotiated) -> None:
-        caller = event.side is sip.Side.CALLER
-        rule = self.admission.source_rule if caller else self._route.source
-        if rule is not None:
-            self._context.relay.set_source_rule(event.leg_id, SourceRule(rule))
+        leg = self.legs.legs.get(event.leg_id)
+        if leg is not None:
+            self._set_sources(leg)
         self.recording.negotiated(event)
+
+    def _set_sources(self, leg: Leg) -> None:
+        """Set from where the leg's media is accepted."""
+        relay = self._context.relay
+        caller = leg.side is sip.Side.CALLER
+        rule = self.admission.source_rule if caller else self._route.source
+        rule = rule or self._context.settings.media.source
+        relay.set_source_rule(leg.id, SourceRule(rule), leg.signalling_host)
 
     def claim(self, advisor: Party) -> None:
         """Handle a claim: the message that `advisor` is the person who talks with the caller.

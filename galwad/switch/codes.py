@@ -4,12 +4,18 @@ The button is also called the record key. When it is pressed, the phone sends a 
 `Record` header field. The digits of a dialled code arrive as telephone events (RFC 4733) or in INFO
 requests (`application/dtmf-relay`). `CodeListener` stores only as many digits as the longer code
 has, and forgets the digits when it has recognised a code.
+
+Pausing is safe and resuming is not, because a card number may be spoken. So a code to pause counts
+from every sender whose media the leg accepts. A code to resume counts only if each of its digits is
+proven: it arrived in the stream of the advisor's accepted voice, as authentic SRTP, or in an INFO
+within the dialog.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -59,38 +65,62 @@ class CodeListener:
     def __init__(
         self, book: PaymentCodes, on_code: Callable[[PauseAction, float, float], None]
     ) -> None:
-        self._book = book
         self._on_code = on_code
-        self._presses = KeyPresses()
-        self._tail = ""
-        self._arrivals: deque[float] = deque(maxlen=max(1, len(book.pause), len(book.resume)))
-        """The arrival of each digit in `_tail`, in monotonic seconds."""
+        both = {PauseAction.PAUSE: book.pause, PauseAction.RESUME: book.resume}
+        self._proven = _Digits(both)
+        """The digits that are proven. Other senders cannot disturb a code in them."""
+        self._unproven = _Digits({PauseAction.PAUSE: book.pause})
+        """All digits, proven or not."""
 
-    def packet(self, data: bytes, arrived_mono: float) -> None:
-        """Read a telephone-event packet; ignore a packet that cannot be parsed."""
-        try:
-            key = self._presses.receive(data)
-        except ParseError:
-            return
-        if key is not None:
-            self.key(key, arrived_mono)
+    def packet(self, data: bytes, arrived_mono: float, proven: bool) -> None:  # noqa: FBT001 - the interface of `Watcher`
+        """Read a telephone-event packet; ignore a packet that cannot be parsed.
+
+        `proven` is true if the packet is certainly from the party whose voice the leg has accepted.
+        """
+        digits = (self._proven, self._unproven) if proven else (self._unproven,)
+        with contextlib.suppress(ParseError):
+            pressed = [(each, each.presses.receive(data)) for each in digits]
+            self._press([(each, key) for each, key in pressed if key is not None], arrived_mono)
 
     def info(self, request: Request, arrived_mono: float) -> None:
-        """Read an INFO request, which may contain a DTMF digit."""
+        """Read an INFO request, which may contain a DTMF digit.
+
+        The digit is proven, because the request has passed the checks of its dialog.
+        """
         key = key_of(request)
         if key is not None:
-            self.key(key, arrived_mono)
+            self._press([(self._proven, key), (self._unproven, key)], arrived_mono)
 
-    def key(self, key: str, arrived_mono: float) -> None:
-        """Add one DTMF digit; call `on_code` if the most recent digits are one of the codes."""
-        longest = max(len(self._book.pause), len(self._book.resume))
-        self._tail = (self._tail + key)[-longest:]
+    def _press(self, pressed: Iterable[tuple[_Digits, str]], arrived_mono: float) -> None:
+        """Add one digit; call `on_code` if the most recent digits are one of the codes."""
+        codes = [digits.add(key, arrived_mono) for digits, key in pressed]
+        found = next((code for code in codes if code is not None), None)
+        if found is not None:
+            self._proven.forget()
+            self._unproven.forget()
+            self._on_code(*found)
+
+
+class _Digits:
+    """The most recent digits of one leg or of one of its streams, and the codes to find in them."""
+
+    def __init__(self, codes: Mapping[PauseAction, str]) -> None:
+        self._codes = codes
+        self._longest = max(1, *map(len, codes.values()))
+        self.presses = KeyPresses()
+        self._tail = ""
+        self._arrivals: deque[float] = deque(maxlen=self._longest)
+        """The arrival of each digit in `_tail`, in monotonic seconds."""
+
+    def add(self, key: str, arrived_mono: float) -> tuple[PauseAction, float, float] | None:
+        """Add a digit; return the code that ends with it, and when its last and first arrived."""
+        self._tail = (self._tail + key)[-self._longest :]
         self._arrivals.append(arrived_mono)
-        for code, text in (
-            (PauseAction.PAUSE, self._book.pause),
-            (PauseAction.RESUME, self._book.resume),
-        ):
+        for code, text in self._codes.items():
             if self._tail.endswith(text):
-                self._tail = ""
-                self._on_code(code, arrived_mono, self._arrivals[-len(text)])
-                return
+                return code, arrived_mono, self._arrivals[-len(text)]
+        return None
+
+    def forget(self) -> None:
+        """Forget the digits, because a code was recognised."""
+        self._tail = ""

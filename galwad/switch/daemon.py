@@ -90,6 +90,7 @@ class Switch:
             silence_s=settings.media.silence_alarm,
             on_silence=self._on_silence,
             on_refused=self._on_refused,
+            on_contested=self._on_contested,
         )
         self._endpoint = Endpoint(supported=supported_by(settings.sip))
         self._guard = FloodGuard(
@@ -354,6 +355,11 @@ class Switch:
         self._refused += 1
         call = call_of_leg(self.calls, leg_id)
         self._links.alarm("media.refused", call.call_id if call is not None else None)
+
+    def _on_contested(self, leg_id: str, _host: str, _port: int) -> None:
+        """Raise an alarm: two senders claim to be the same party of a call."""
+        call = call_of_leg(self.calls, leg_id)
+        self._links.alarm("media.contested", call.call_id if call is not None else None)
 
 
 def _pools(media: MediaSection) -> list[PortPool]:

@@ -10,8 +10,15 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
+from telephony.aio.media_source import (
+    Fit,
+    HostPort,
+    Kept,
+    PeerSource,
+    SourceRule,
+    VoiceStream,
+)
 from telephony.aio.ports import PortPair
 from telephony.errors import SrtpError
 from telephony.rtp.packet import Octets
@@ -37,10 +44,12 @@ ReportListener = Callable[[int, Octets, float], None]
 
 The arguments are those of `Tap`. With SRTP, `data` is decrypted.
 """
-Watcher = Callable[[bytes, float], None]
-"""A function `watch(data, arrival_mono)` that receives each telephone-event packet.
+Watcher = Callable[[bytes, float, bool], None]
+"""A function `watch(data, arrival_mono, proven)` that receives each telephone-event packet.
 
-`arrival_mono` is in monotonic seconds.
+`arrival_mono` is in monotonic seconds. `proven` is true if the packet is certainly from the party
+whose voice the leg has accepted: it is authentic SRTP, or it has the sender and the SSRC of this
+voice and no other sender competes (see `VoiceStream`).
 """
 
 _BURST_S = 5.0
@@ -50,22 +59,6 @@ _FORGERIES = 25
 Fewer such packets are normal, because they were sent just before an SRTP key changed.
 """
 _NOWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
-
-
-class SourceRule(StrEnum):
-    """The rule that decides whether the sender of a packet is accepted as the leg's peer."""
-
-    SDP_HOST = "sdp-host"
-    """Accept packets from any port of the host that the peer's SDP names."""
-    SYMMETRIC = "symmetric"
-    """Accept packets only from the address and port to which we send media (RFC 4961)."""
-    LATCH = "latch"
-    """Accept packets only from the address from which the first valid packet arrived.
-
-    The relay sends media to this address, and not to the address in the SDP, because a peer behind
-    address translation can be reached only there. When new SDP gives another address, the leg
-    forgets the accepted address. It then accepts the sender of the next valid packet.
-    """
 
 
 @dataclass(slots=True)
@@ -133,8 +126,10 @@ class MediaLeg:
 
     leg_id: str
     pair: PortPair
-    rule: SourceRule
+    source: PeerSource
+    """The decision which sender is the peer."""
     on_refused: Callable[[str, str, int], None] | None = None
+    on_contested: Callable[[str, str, int], None] | None = None
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
     """A function that makes new readers for a leg (the functions that read the leg's sockets).
 
@@ -146,7 +141,7 @@ class MediaLeg:
 
     The relay changes `connected_to` whenever `address` changes.
     """
-    connected_to: tuple[str, int] | None = None
+    connected_to: HostPort | None = None
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
     payload_map: dict[int, int] = field(default_factory=dict)
@@ -167,7 +162,8 @@ class MediaLeg:
     on_lost: LossListener | None = None
     on_report: ReportListener | None = None
     watcher: Watcher | None = None
-    latched: tuple[str, int] | None = None
+    voice: VoiceStream = field(default_factory=VoiceStream)
+    """The stream in which the peer talks. It is followed only while the leg has a watcher."""
     protection: Protection | None = None
     """The SRTP state that encrypts media now; None while media is not encrypted."""
     srtp_state: Protection | None = None
@@ -192,36 +188,40 @@ class MediaLeg:
     """
     silence_reported: bool = False
     refused_at: float = float("-inf")
+    contested_at: float = float("-inf")
 
     @property
-    def address(self) -> tuple[str, int] | None:
-        """The address at which the peer sends and receives RTP; None while it is unknown."""
-        if self.rule is SourceRule.LATCH:
-            return self.latched
-        remote = self.remote
-        if remote is None or remote.host in _NOWHERE or not remote.rtp_port:
-            return None
-        return remote.host, remote.rtp_port
+    def address(self) -> HostPort | None:
+        """The address from which the peer's RTP should arrive; None while it is unknown."""
+        return self.source.expected
 
     @property
-    def destination(self) -> tuple[str, int] | None:
-        """The address to which RTP for the peer is sent; None while the peer accepts no media."""
-        if self.remote is None or not self.remote.receive:
-            return None
-        if self.rule is SourceRule.LATCH and self.latched:
-            return self.latched
-        return self.remote.host, self.remote.rtp_port
+    def destination(self) -> HostPort | None:
+        """The address to which RTP for the peer is sent; None while the peer accepts no media.
+
+        It is the address in the SDP, unless the relay has learned that the peer is at another host:
+        then the host in the SDP is behind address translation. With the rule LATCH, it is always
+        the accepted sender.
+        """
+        return self._reachable_at if self.remote is not None and self.remote.receive else None
 
     @property
-    def control_destination(self) -> tuple[str, int] | None:
+    def _reachable_at(self) -> HostPort | None:
+        learned, named = self.source.learned, self.source.sdp
+        if learned is None or named is None or self.source.rule is SourceRule.LATCH:
+            return learned or named
+        return named if named[0] == learned[0] else learned
+
+    @property
+    def control_destination(self) -> HostPort | None:
         """The address to which RTCP for the leg's peer is sent; None if the address is unknown.
 
         RTCP is sent even while the peer accepts no media, for example during a hold.
         """
         if self.remote is None or self.remote.host in _NOWHERE:
             return None
-        if self.remote.rtcp_mux and self.rule is SourceRule.LATCH and self.latched:
-            return self.latched
+        if self.remote.rtcp_mux:
+            return self._reachable_at
         return self.remote.rtcp_host or self.remote.host, self.remote.rtcp_port
 
     def secure(self, keys: KeyPair | None) -> None:
@@ -258,33 +258,58 @@ class MediaLeg:
                 self.protection.protect_control(bytes(data)) if self.protection else data, target
             )
 
-    def is_possible_source(self, host: str, port: int) -> bool:
-        """Return whether a packet from this address could be from the peer.
+    def accepts(self, sender: HostPort) -> bool:
+        """Return whether packets from this sender are accepted without a proof."""
+        return self.source.accepts(sender[:2])
 
-        This check is for packets whose SRTP authentication is not checked yet. Unlike
-        `accept_source`, this method never stores the address as the peer's address.
+    def could_accept(self, sender: HostPort, now: float) -> bool:
+        """Return whether a packet from this sender could be from the peer; change nothing."""
+        return self.source.could_accept(sender[:2], self.counters.last, now)
+
+    def accept_authentic(self, sender: HostPort) -> None:
+        """Accept the sender of an authentic SRTP packet as the peer."""
+        if self.source.accept_authentic(sender[:2]):
+            self._take_source()
+
+    def prove(self, sender: HostPort, packet: Octets, now: float) -> list[Kept]:
+        """Return the packets to handle now that an unproved sender has sent one more packet.
+
+        The packet is refused, or waits, or proves its sender (`PeerSource.prove`).
         """
-        if self.rule is SourceRule.LATCH:
-            return self.latched is None or (host, port) == self.latched
-        return self.accept_source(host, port)
+        source = self.source
+        accepted, contested = source.accepted, source.contested
+        kept = source.prove(sender[:2], packet, self.counters.last, now)
+        self.counters.refused += source.dropped
+        source.dropped = 0
+        if source.accepted != accepted:
+            self._take_source()
+        if (source.contested and not contested) or (accepted not in {None, source.accepted}):
+            self._report_contest(sender, now)
+        if kept is None:
+            self.refuse(sender[0], sender[1], now)
+        return kept or []
 
-    def accept_source(self, host: str, port: int) -> bool:
-        """Return whether a valid packet from this address is from the peer.
+    def _take_source(self) -> None:
+        """Read from and send to the sender that was accepted now."""
+        self.rebuild_readers(self)
+        self.rebuild_readers(self.peer)
 
-        With the rule `LATCH`, the address in the first call of this method becomes the address of
-        the peer. From then on, only this address is accepted.
-        """
-        if self.remote is None:
-            return False
-        if self.rule is SourceRule.SDP_HOST:
-            return host == self.remote.host
-        if self.rule is SourceRule.SYMMETRIC:
-            return (host, port) == (self.remote.host, self.remote.rtp_port)
-        if self.latched is None:
-            self.latched = (host, port)
-            self.rebuild_readers(self)
-            self.rebuild_readers(self.peer)
-        return (host, port) == self.latched
+    def _report_contest(self, sender: HostPort, now: float) -> None:
+        quiet = now - self.contested_at > _BURST_S
+        self.contested_at = now
+        if quiet and self.on_contested:
+            self.on_contested(self.leg_id, sender[0], sender[1])
+
+    def hear_voice(self, sender: HostPort, ssrc: bytes) -> None:
+        """Take a voice packet that is not in the stream of the peer's voice."""
+        named_by_sdp = self.source.fit(sender[:2]) is Fit.SDP
+        self.voice.hear_other(sender[:2], ssrc, named_by_sdp=named_by_sdp)
+
+    def is_proven(self, sender: HostPort, ssrc: bytes) -> bool:
+        """Return whether an accepted packet is certainly from the party whose voice is heard."""
+        if self.protection is not None:
+            return True
+        return self.voice.contains(sender[:2], ssrc) and not self.source.contested
 
     def refuse_forged(self, host: str, port: int, now: float) -> None:
         """Count a refused packet with failed SRTP authentication.

@@ -16,8 +16,9 @@ from functools import lru_cache
 
 from telephony.aio.arrival import DATAGRAM_BYTES
 from telephony.aio.media_backlog import Reader
-from telephony.aio.media_leg import Counters, MediaLeg, SourceRule, Tap
+from telephony.aio.media_leg import Counters, MediaLeg, Tap
 from telephony.aio.media_sender import PacketSender, sender_to
+from telephony.aio.media_source import HostPort, VoiceStream
 from telephony.errors import SrtpError
 from telephony.rtp.packet import HEADER_BYTES, Octets, is_rtcp, is_rtp
 from telephony.rtp.srtp import Protection
@@ -69,7 +70,15 @@ def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
 
 
 _Settings = tuple[
-    MediaLeg, socket.socket, PacketSender | None, bytes, bytes, Counters, Tap | None, int
+    MediaLeg,
+    socket.socket,
+    PacketSender | None,
+    bytes,
+    bytes,
+    Counters,
+    Tap | None,
+    int,
+    VoiceStream | None,
 ]
 
 
@@ -90,6 +99,7 @@ def _settings_of(leg: MediaLeg, sock: socket.socket) -> _Settings | None:
         leg.counters,
         leg.tap,
         leg.track,
+        leg.voice if leg.watcher is not None else None,
     )
 
 
@@ -138,6 +148,8 @@ class _Path:
     counters: Counters
     tap: Tap | None
     track: int
+    voice: VoiceStream | None
+    """The stream of the peer's voice; None if no code needs it, to save time."""
 
     def lost(self, count: int, since: float, until: float) -> None:
         """Count packets that the kernel dropped, and report them to `MediaLeg.on_lost`."""
@@ -146,7 +158,9 @@ class _Path:
         if self.tap is not None and self.leg.on_lost is not None:
             self.leg.on_lost(self.track, count, max(since, counters.last or 0.0), until)
 
-    def _forward(self, data: bytearray | memoryview, arrived: float) -> None:
+    def _forward(  # noqa: C901 - a call for each step would take longer than the step
+        self, data: bytearray | memoryview, source: HostPort, arrived: float
+    ) -> None:
         """Forward a valid RTP packet of the leg's peer, and store it.
 
         The payload type is changed in place, because a copy would leave audio in memory.
@@ -158,7 +172,9 @@ class _Path:
         counters = self.counters
         if not kind:
             counters.received += 1
-        elif not _handle_non_audio(self.leg, kind, data, arrived):
+            if self.voice is not None:
+                self._follow_voice(self.voice, data, source)
+        elif not _handle_non_audio(self.leg, kind, data, source, arrived):
             return
         counters.last = arrived
         if self.sender is None:
@@ -177,6 +193,16 @@ class _Path:
         if self.tap is not None and not kind:
             self.tap(self.track, data, arrived, False)
 
+    def _follow_voice(
+        self, voice: VoiceStream, data: bytearray | memoryview, source: HostPort
+    ) -> None:
+        """Note a packet of voice, so that it is known in which stream the peer talks."""
+        ssrc = bytes(data[8:12])
+        if ssrc == voice.ssrc and source[:2] == voice.sender:
+            voice.rivals = 0
+        else:
+            self.leg.hear_voice(source, ssrc)
+
 
 @dataclass(slots=True, eq=False)
 class _ConnectedPath(_Path):
@@ -191,7 +217,7 @@ class _ConnectedPath(_Path):
 
     def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
         if (len(data) >= _PLAIN_BYTES and data[0] == _PLAIN) or is_rtp(data):
-            self._forward(data, arrived)
+            self._forward(data, source, arrived)
         elif not _shared_port_control(self.leg, data, source, arrived):
             self.counters.malformed += 1
 
@@ -211,10 +237,11 @@ class _OpenPath(_Path):
         if not is_rtp(data):
             if not _shared_port_control(self.leg, data, source, arrived):
                 self.counters.malformed += 1
-        elif self.leg.accept_source(source[0], source[1]):
-            self._forward(data, arrived)
+        elif self.leg.accepts(source):
+            self._forward(data, source, arrived)
         else:
-            self.leg.refuse(source[0], source[1], arrived)
+            for kept, at in self.leg.prove(source, data, arrived):
+                self._forward(kept, source, at)
 
 
 @dataclass(slots=True, eq=False)
@@ -234,7 +261,7 @@ class _SecureConnectedPath(_ConnectedPath):
                 self.leg.refuse_forged(source[0], source[1], arrived)
                 return
             if plain[0] == _PLAIN or is_rtp(plain):
-                self._forward(plain, arrived)
+                self._forward(plain, source, arrived)
                 return
             self.counters.malformed += 1
         else:
@@ -253,12 +280,12 @@ class _SecureOpenPath(_OpenPath):
     protection: Protection
 
     def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
-        if not is_rtcp(data) and not self.leg.is_possible_source(source[0], source[1]):
+        if not is_rtcp(data) and not self.leg.could_accept(source, arrived):
             self.leg.refuse(source[0], source[1], arrived)
             return
         plain = _opened(self.leg, self.protection, data, source, arrived)
         if plain is not None:
-            self._forward(plain, arrived)
+            self._forward(plain, source, arrived)
 
 
 def _opened(
@@ -281,7 +308,7 @@ def _opened(
     except SrtpError:
         leg.refuse_forged(source[0], source[1], now)
         return None
-    leg.accept_source(source[0], source[1])  # only an authentic packet may set the peer's address
+    leg.accept_authentic(source)
     if is_rtp(plain):
         return plain
     leg.counters.malformed += 1
@@ -355,7 +382,7 @@ def _second_bytes(payload_map: Iterable[tuple[int, int]]) -> bytes:
     return bytes(table)
 
 
-def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, now: float) -> bool:
+def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, source: HostPort, now: float) -> bool:
     """Handle a packet that is RTCP, is a telephone event, or has an unknown payload type.
 
     Return True if the caller of this function must now forward the packet as RTP. Return False for
@@ -366,7 +393,7 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, now: float) -> boo
     """
     counters = leg.counters
     if kind == _CONTROL:
-        forward_control(leg, data, leg.connected_to or _NO_ADDRESS, now)
+        forward_control(leg, data, source, now)
         return False
     if kind == _UNKNOWN:
         counters.unknown += 1
@@ -375,7 +402,7 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, now: float) -> boo
         return True
     counters.events += 1
     if leg.watcher:
-        leg.watcher(bytes(data), now)
+        leg.watcher(bytes(data), now, leg.is_proven(source, bytes(data[8:12])))
     counters.received += 1
     _tap_header(leg, data, now)
     return True
@@ -407,7 +434,7 @@ class _DiscardingReader:
     def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
         leg = self.leg
         if leg.protection is not None:
-            if not leg.is_possible_source(source[0], source[1]):
+            if not leg.could_accept(source, arrived):
                 leg.refuse(source[0], source[1], arrived)
             elif _opened(leg, leg.protection, data, source, arrived) is not None:
                 # The packet is dropped. It was decrypted only so that libsrtp's packet counter
@@ -417,7 +444,7 @@ class _DiscardingReader:
             pass
         elif not is_rtp(data):
             leg.counters.malformed += 1
-        elif leg.remote is not None and not leg.accept_source(source[0], source[1]):
+        elif leg.remote is not None and not leg.could_accept(source, arrived):
             leg.refuse(source[0], source[1], arrived)
         else:
             leg.counters.unwanted += 1
@@ -443,8 +470,8 @@ def _shared_port_control(
 
 
 def _control_host(leg: MediaLeg) -> str | None:
-    if leg.latched and leg.rule is SourceRule.LATCH:
-        return leg.latched[0]
+    if leg.source.learned is not None:
+        return leg.source.learned[0]
     return leg.remote.host if leg.remote else None
 
 

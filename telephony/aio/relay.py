@@ -9,8 +9,8 @@ header of a telephone event, because the rest of the packet contains the DTMF di
 header, the recorder would count the packet as lost. SRTP protects the media only between a leg and
 its peer. Inside the relay, and for the tap, media is not encrypted.
 
-Media is sent to the address in the peer's SDP. The leg's `SourceRule` decides from which addresses
-media is accepted.
+The leg's `SourceRule` decides from which addresses media is accepted (`media_source`). Media is
+sent to the address in the peer's SDP, unless the peer is behind address translation.
 """
 
 import socket
@@ -22,7 +22,6 @@ from telephony.aio.media_leg import (
     LossListener,
     MediaLeg,
     ReportListener,
-    SourceRule,
     Tap,
     Watcher,
 )
@@ -34,6 +33,7 @@ from telephony.aio.media_path import (
     wipe_buffer,
 )
 from telephony.aio.media_poller import MediaPoller
+from telephony.aio.media_source import PeerSource, SourceRule, VoiceStream
 from telephony.aio.ports import PortPair, PortPool, connected_socket
 from telephony.aio.ringback import Ringback
 from telephony.errors import NoPortsError, ProtocolError
@@ -52,10 +52,11 @@ class Relay:
     def __init__(
         self,
         *pools: PortPool,
-        source: SourceRule = SourceRule.SDP_HOST,
+        source: SourceRule = SourceRule.SYMMETRIC,
         silence_s: float = 30.0,
         on_silence: Callable[[str, float], None] | None = None,
         on_refused: Callable[[str, str, int], None] | None = None,
+        on_contested: Callable[[str, str, int], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare the relay. No port is bound before a leg is opened.
@@ -71,6 +72,9 @@ class Relay:
                 when a packet is refused: its sender does not match the source rule, or it is not
                 authentic SRTP. The function is not called if the leg has refused another packet in
                 the previous five seconds.
+            on_contested: A function that is called with the leg id and a sender's host and port
+                when this sender competes with the accepted one: it fits as well, or it has taken
+                its place. The function is called at most once in a series, as `on_refused`.
             clock: A function that returns the time in monotonic seconds.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
@@ -78,6 +82,7 @@ class Relay:
         self._silence_s = silence_s
         self._on_silence = on_silence
         self._on_refused = on_refused
+        self._on_contested = on_contested
         self._clock = clock
         self._legs: dict[str, MediaLeg] = {}
         self._poller = MediaPoller(clock, on_idle=wipe_buffer)
@@ -115,7 +120,8 @@ class Relay:
         if leg_id in self._legs:
             pool.give_back(pair)
             raise ProtocolError("the leg already has media ports")
-        leg = MediaLeg(leg_id, pair, self._source, self._on_refused)
+        source = PeerSource(self._source)
+        leg = MediaLeg(leg_id, pair, source, self._on_refused, self._on_contested)
         leg.rebuild_readers = self._rebuild_readers
         leg.waiting_since = self._clock()
         self._legs[leg_id] = leg
@@ -129,8 +135,7 @@ class Relay:
         Packets that arrive before the first SDP wait for it, because a phone can send its first
         packet before its answer arrives.
 
-        If the address or port has changed, a leg with the source rule LATCH forgets the sender that
-        it has accepted, and accepts the sender of the next valid packet.
+        If the address or port has changed, the leg decides again which sender is its peer.
         """
         leg = self._legs[leg_id]
         is_first = leg.remote is None
@@ -140,9 +145,11 @@ class Relay:
         )
         leg.remote, leg.kinds = remote, kinds_of(remote, leg.events)
         leg.secure(remote.keys)
+        now = self._clock()
         if moved:
-            leg.latched = None
-        leg.waiting_since = self._clock()
+            leg.source.move(remote.host, remote.rtp_port, leg.counters.last, now)
+            leg.voice = VoiceStream()
+        leg.waiting_since = now
         leg.silence_reported = False
         self._rebuild_readers(leg, leg.peer)
         if is_first:
@@ -221,24 +228,26 @@ class Relay:
             self._rebuild_readers(leg)
         return None if leg is None else leg.counters
 
-    def set_source_rule(self, leg_id: str, rule: SourceRule) -> None:
+    def set_source_rule(self, leg_id: str, rule: SourceRule, signalling_host: str = "") -> None:
         """Use `rule` from now on to decide which senders are accepted as the leg's peer.
 
-        If `rule` is LATCH, the leg accepts the sender of the next valid packet.
+        `signalling_host` is the IP address from which the peer's signalling comes; "" if it is not
+        known. If both are as before, nothing changes.
         """
         leg = self._legs.get(leg_id)
-        if leg is not None:
-            leg.rule, leg.latched = rule, None
+        if leg is not None and leg.source.set_rule(rule, signalling_host):
             self._rebuild_readers(leg, leg.peer)
 
     def watch_events(self, leg_id: str, watcher: Watcher | None) -> None:
         """Call `watcher` for each telephone-event packet from the leg's peer.
 
-        `watcher` is called before the packet is forwarded. None removes the earlier watcher.
+        `watcher` is called before the packet is forwarded. None removes the earlier watcher. While
+        the leg has a watcher, the leg follows the stream of its peer's voice.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.watcher = watcher
+            self._rebuild_readers(leg)
 
     def start_ringback(self, leg_id: str) -> None:
         """Play the ringing tone to the leg's peer, if the peer uses G.711.

@@ -149,6 +149,15 @@ class Leg:
         logger.debug("leg.state %s %s", self.id, state.value)
 
     @property
+    def signalling_host(self) -> str:
+        """The host with which we exchange the SIP messages of this leg; "" if it is not known."""
+        if self.dialog is not None:
+            return self.dialog.peer.host
+        if self.server_invite is not None:
+            return self.server_invite.source.host
+        return "" if self.client_invite is None else self.client_invite.destination.host
+
+    @property
     def alive(self) -> bool:
         """True until the leg ends."""
         return self.state is not LegState.ENDED

@@ -118,7 +118,7 @@ class FakeRelay:
         if leg_id in self.open_legs:
             self.taps[leg_id] = None if tap is None else (track, tap)
 
-    def set_source_rule(self, leg_id, rule):
+    def set_source_rule(self, leg_id, rule, signalling_host):
         pass
 
     def watch_events(self, leg_id, watcher):

@@ -21,7 +21,7 @@ def listener(heard):
     return CodeListener(book, lambda code, at, begun: heard.append((code, at, begun)))
 
 
-def dial(listener, keys, first=0):
+def dial(listener, keys, first=0, *, proven=True, ssrc=7):
     for number, key in enumerate(keys, first):
         event = bytes(TelephoneEvent("0123456789*#".index(key), end=False, volume=10, duration=160))
         for sequence in range(3):
@@ -29,11 +29,11 @@ def dial(listener, keys, first=0):
                 payload_type=101,
                 sequence=number * 3 + sequence,
                 timestamp=number * 1600,
-                ssrc=7,
+                ssrc=ssrc,
                 payload=event,
                 marker=sequence == 0,
             )
-            listener.packet(bytes(packet), float(number))
+            listener.packet(bytes(packet), float(number), proven)
 
 
 def info(body, content_type="application/dtmf-relay"):
@@ -80,9 +80,23 @@ def test_keys_sent_by_info_make_a_code(listener, heard):
     assert len(heard) == 1
 
 
+def test_a_code_in_an_unproven_stream_pauses_and_never_resumes(listener, heard):
+    dial(listener, "*72", proven=False)
+    dial(listener, "*71", first=5, proven=False)
+    assert [code for code, _, _ in heard] == [PauseAction.PAUSE]
+
+
+def test_digits_of_an_unproven_stream_neither_complete_nor_disturb_a_code(listener, heard):
+    dial(listener, "*7")
+    dial(listener, "2", first=2, proven=False, ssrc=8)
+    assert heard == []
+    dial(listener, "2", first=3)
+    assert heard == [(PauseAction.RESUME, 3.0, 0.0)]
+
+
 @given(st.binary(max_size=64))
 def test_no_packet_makes_the_code_listener_fail(data):
-    CodeListener(PaymentCodes("*71", "*72"), lambda _code, _at, _begun: None).packet(data, 0.0)
+    CodeListener(PaymentCodes("*71", "*72"), lambda *_: None).packet(data, 0.0, True)
 
 
 @pytest.mark.parametrize(

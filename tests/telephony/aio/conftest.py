@@ -31,6 +31,7 @@ async def relay(pool, told):
         silence_s=30,
         on_silence=lambda *what: told.append(("silence", *what)),
         on_refused=lambda *what: told.append(("refused", *what)),
+        on_contested=lambda *what: told.append(("contested", *what)),
     )
     yield made
     made.close_all()

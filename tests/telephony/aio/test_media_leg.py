@@ -19,8 +19,9 @@ async def test_a_burst_of_packets_from_a_stranger_is_refused_and_reported_once(
     assert await b.heard() == rtp(0, 2)
 
 
-async def test_the_host_rule_accepts_media_from_any_port_of_the_sdp_host(pair, rtp):
+async def test_the_host_rule_accepts_media_from_any_port_of_the_sdp_host(pair, relay, rtp):
     a, b = pair
+    relay.set_source_rule("a", SourceRule.SDP_HOST)
     a.send(rtp(), a.rtcp)
     assert await b.heard() == rtp()
 
@@ -36,31 +37,77 @@ async def test_new_sdp_moves_sent_and_accepted_media_to_its_port(pair, rtp):
     assert await a.heard() == rtp(0, 3)
 
 
-async def test_the_symmetric_rule_accepts_media_only_from_the_sdp_port(pair, relay, rtp, until):
+async def test_the_symmetric_rule_refuses_other_ports_once_the_sdp_port_has_sent(pair, rtp, until):
     a, b = pair
-    relay.set_source_rule("a", SourceRule.SYMMETRIC)
-    a.send(rtp(), a.rtcp)
-    await until(lambda: a.counters.refused == 1)
+    a.send(rtp())
+    assert await b.heard() == rtp()
+    for sequence in range(20):
+        a.send(rtp(0, sequence), a.rtcp)
+    await until(lambda: a.counters.refused == 20)
     a.send(rtp(0, 2))
     assert await b.heard() == rtp(0, 2)
 
 
-async def test_the_latch_rule_keeps_the_first_sender_until_new_sdp(
-    pair, relay, rtp, stranger, until
+async def test_all_packets_of_a_phone_that_sends_from_another_port_are_forwarded(pair, rtp):
+    a, b = pair
+    sent = [rtp(0, sequence) for sequence in range(1, 8)]
+    for data in sent:
+        a.send(data, a.rtcp)
+    assert [await b.heard() for _ in sent] == sent
+    assert a.counters.refused == 0
+    b.send(rtp(0, 1))
+    assert await a.heard() == rtp(0, 1)
+
+
+async def test_a_phone_behind_address_translation_is_heard_and_gets_media_where_it_sends_from(
+    pair, relay, rtp, stranger
 ):
     a, b = pair
-    relay.set_source_rule("a", SourceRule.LATCH)
+    stranger.setblocking(False)
+    relay.set_source_rule("a", SourceRule.SYMMETRIC, stranger.getsockname()[0])
+    for sequence in range(1, 6):
+        a.send(rtp(0, sequence), stranger)
+        await asyncio.sleep(0)
+    assert [await b.heard() for _ in range(5)] == [rtp(0, n) for n in range(1, 6)]
+    b.send(rtp(0, 3))
+    assert await a.heard(stranger) == rtp(0, 3)
+
+
+async def test_the_latch_rule_prefers_the_sdp_to_a_stranger_that_came_first(
+    pair, told, rtp, stranger, until
+):
+    a, b = pair
+    a.relay.set_source_rule("a", SourceRule.LATCH)
     a.send(b"\x00\x01", stranger)
-    a.send(rtp(), stranger)
-    assert await b.heard() == rtp()
-    a.send(rtp(0, 2))
-    await until(lambda: a.counters.refused == 1)
+    for sequence in range(10):
+        a.send(rtp(0, sequence), stranger)
+    assert [await b.heard() for _ in range(10)] == [rtp(0, n) for n in range(10)]
     stranger.setblocking(False)
     b.send(rtp(0, 3))
     assert await a.heard(stranger) == rtp(0, 3)
-    a.configure(rtp_port=a.rtcp.getsockname()[1])
-    a.send(rtp(0, 4))
-    assert await b.heard() == rtp(0, 4)
+    a.send(rtp(0, 2))
+    assert await b.heard() == rtp(0, 2)
+    assert told == [("contested", "a", "127.0.0.1", a.rtp.getsockname()[1])]
+    a.send(rtp(0, 11), stranger)
+    await until(lambda: a.counters.refused == 1)
+    b.send(rtp(0, 4))
+    assert await a.heard() == rtp(0, 4)
+
+
+async def test_an_event_is_proven_only_in_the_stream_of_the_accepted_voice(pair, relay, rtp, until):
+    a, b = pair
+    seen: list[bool] = []
+    relay.set_source_rule("a", SourceRule.SDP_HOST)
+    relay.watch_events("a", lambda _data, _at, proven: seen.append(proven))
+    for sequence in range(30):
+        a.send(rtp(0, sequence))
+        await b.heard()
+    a.send(rtp(101, 31), a.rtcp)
+    other_ssrc = rtp(101, 32)[:8] + b"\x01\x02\x03\x04" + rtp(101, 32)[12:]
+    a.send(other_ssrc)
+    a.send(rtp(101, 33))
+    await until(lambda: len(seen) == 3)
+    assert seen == [False, False, True]
 
 
 async def test_rtcp_uses_the_separate_address_that_the_sdp_names_for_it(pair, stranger):

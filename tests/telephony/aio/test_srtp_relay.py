@@ -97,7 +97,7 @@ async def test_events_in_srtp_are_recognised_after_decryption(pair, secure, rela
     _, b = pair
     seen = []
     relay.join("a", "b", {0: 0, 101: 96}, {0: 0, 96: 101})
-    relay.watch_events("a", lambda data, _: seen.append(data))
+    relay.watch_events("a", lambda data, *_: seen.append(data))
     secure.send(rtp(101, 1))
     assert await b.heard() == rtp(96, 1)
     assert seen == [rtp(101, 1)]

@@ -1,0 +1,350 @@
+"""The decision which sender of RTP is the peer of a leg, and which stream is the peer's voice.
+
+`PeerSource` decides from which address media is accepted. `VoiceStream` knows the RTP stream in
+which the peer talks. Only a code that is dialled in this stream may resume a recording. Both get
+addresses, packets and times, and do no I/O.
+
+Without SRTP, an address proves little: an attacker who shares the peer's host or address
+translation, or who forges addresses, can send media too. Therefore an address that the peer's SDP
+names always wins, a sender that is not named must first send several packets in sequence, and two
+senders that compete are reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Final
+
+from telephony.rtp.packet import Octets
+
+HostPort = tuple[str, int]
+
+REAL_SILENCE_S: Final = 5.0
+"""The silence of the accepted sender, in seconds, after which another sender can take its place.
+
+A phone with silence suppression is silent for seconds while the other party talks. So another
+sender does not get its place earlier, and the accepted sender gets it back with its next packet.
+"""
+ESTABLISHED: Final = 25
+"""The number of voice packets, about half a second, that make a stream the voice of the peer."""
+_NOWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+_MOST_CANDIDATES: Final = 16
+_LARGEST_STEP: Final = 5
+"""Sequence numbers of a candidate's packets may grow by up to this: a few packets may be lost."""
+
+
+class SourceRule(StrEnum):
+    """The rule that decides whether the sender of a packet is accepted as the leg's peer."""
+
+    SYMMETRIC = "symmetric"
+    """Accept packets only from the address and port in the peer's SDP (RFC 4961).
+
+    If nothing arrives from there, accept the first proven sender at the host in the SDP, or at the
+    host from which the peer's signalling came. Such a peer sends from another port than its SDP
+    names, or is behind address translation.
+    """
+    LATCH = "latch"
+    """Accept packets as with SYMMETRIC, but also a proven sender at any other host.
+
+    A sender at the host of the SDP or of the signalling takes the place of one at another host. The
+    relay sends media to the accepted sender, and not to the address in the SDP.
+    """
+    SDP_HOST = "sdp-host"
+    """Accept packets from any port of the host that the peer's SDP names, from several at once."""
+
+
+class Fit(IntEnum):
+    """The degree to which a sender's address fits the peer's signalling; higher is better."""
+
+    NONE = 0
+    """The rule never accepts this sender."""
+    OTHER_HOST = 1
+    KNOWN_HOST = 2
+    """The sender is at the host in the peer's SDP, or at the host of the peer's signalling."""
+    SDP = 3
+    """The sender is the address and port in the peer's SDP."""
+
+
+_PROVING: Final = {Fit.OTHER_HOST: 10, Fit.KNOWN_HOST: 5}
+"""The number of packets in sequence that prove a sender which the SDP does not name.
+
+They are kept until then, so that none is lost: a fifth of a second of sound, or a tenth.
+"""
+
+Kept = tuple[bytearray, float]
+"""A packet that waits for the proof of its sender, and its arrival in monotonic seconds."""
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A sender that is not accepted yet: its newest packet, and the packets that wait."""
+
+    ssrc: bytes
+    sequence: int
+    count: int = 0
+    kept: list[Kept] = field(default_factory=list)
+
+    def is_followed_by(self, ssrc: bytes, sequence: int) -> bool:
+        """Return whether a packet continues the sequence of the candidate's packets."""
+        return ssrc == self.ssrc and 0 < (sequence - self.sequence) & 0xFFFF <= _LARGEST_STEP
+
+
+class PeerSource:
+    """Decides which sender is the peer of one leg, under one of the `SourceRule`s."""
+
+    def __init__(self, rule: SourceRule) -> None:
+        """Start without the peer's SDP."""
+        self.rule = rule
+        self.signalling_host = ""
+        """The host from which the peer's signalling came; "" if it is not known."""
+        self.accepted: HostPort | None = None
+        """The sender that is accepted now; None if none has been heard since the latest SDP."""
+        self.contested = False
+        """True if another sender has as good a claim as the accepted one. New SDP ends this."""
+        self.dropped = 0
+        """The number of packets that were dropped because their sender was not proved.
+
+        The leg takes this number and sets it to 0.
+        """
+        self.sdp: HostPort | None = None
+        """The address in the peer's SDP; None if there is none to which media can be sent."""
+        self._previous: HostPort | None = None
+        """The sender that was accepted before the latest SDP, until another is accepted.
+
+        A phone that moves its media sends from its old address until its SDP is answered.
+        """
+        self._previous_count = 0
+        self._previous_heard = float("-inf")
+        self._since = float("-inf")
+        """The time of the latest SDP with a new address, in monotonic seconds."""
+        self._earlier: set[HostPort] = set()
+        """The senders that lost their place because they were silent."""
+        self._candidates: dict[HostPort, _Candidate] = {}
+
+    @property
+    def expected(self) -> HostPort | None:
+        """The address from which the peer's packets should arrive; None if it is not known."""
+        return self.learned or self.sdp
+
+    @property
+    def learned(self) -> HostPort | None:
+        """The accepted sender, if it is not the address in the SDP; None otherwise."""
+        return self.accepted if self.accepted != self.sdp else None
+
+    def set_rule(self, rule: SourceRule, signalling_host: str) -> bool:
+        """Use `rule` from now on; return whether this changes anything.
+
+        If the rule has changed, the accepted sender is forgotten.
+        """
+        if (rule, signalling_host) == (self.rule, self.signalling_host):
+            return False
+        if rule is not self.rule:
+            self._forget()
+        self.rule, self.signalling_host = rule, signalling_host
+        return True
+
+    def move(self, host: str, port: int, last_heard: float | None, now: float) -> None:
+        """Take the address in new SDP of the peer, which differs from the one before.
+
+        The sender that was accepted before may go on until another is accepted. `last_heard` is
+        the arrival of the newest accepted packet; None if there was none.
+        """
+        before = self.sdp if self._is_sdp_heard(last_heard) else self.accepted
+        self.sdp = None if host in _NOWHERE or not port else (host, port)
+        self._forget()
+        learns = self.rule is not SourceRule.SDP_HOST
+        self._previous = before if learns and before is not None and self.fit(before) else None
+        self._since = now
+
+    def fit(self, sender: HostPort) -> Fit:
+        """Return how well the address of a sender fits the peer's SDP and signalling."""
+        if sender == self.sdp:
+            return Fit.SDP
+        host = sender[0]
+        if self.sdp is not None and host == self.sdp[0]:
+            return Fit.KNOWN_HOST
+        if self.rule is SourceRule.SDP_HOST:
+            return Fit.NONE
+        if self.signalling_host and host == self.signalling_host:
+            return Fit.KNOWN_HOST
+        return Fit.OTHER_HOST if self.rule is SourceRule.LATCH else Fit.NONE
+
+    def accepts(self, sender: HostPort) -> bool:
+        """Return whether packets from this sender are accepted without a proof."""
+        if self.rule is SourceRule.SDP_HOST:
+            return self.sdp is not None and sender[0] == self.sdp[0]
+        return sender == self.accepted
+
+    def could_accept(self, sender: HostPort, last_heard: float | None, now: float) -> bool:
+        """Return whether a packet from this sender could be from the peer.
+
+        This check changes nothing. A sender at a host that neither the SDP nor the signalling names
+        is refused while another sender is accepted and not silent.
+        """
+        fit = self.fit(sender)
+        if fit is not Fit.OTHER_HOST or self.accepted in {None, sender}:
+            return bool(fit)
+        return self._is_silent(last_heard, now)
+
+    def accept_authentic(self, sender: HostPort) -> bool:
+        """Accept the sender of an authentic SRTP packet; return whether the sender is a new one."""
+        if self.rule is SourceRule.SDP_HOST or sender == self.accepted:
+            return False
+        self._accept(sender)
+        return True
+
+    def prove(
+        self, sender: HostPort, packet: Octets, last_heard: float | None, now: float
+    ) -> list[Kept] | None:
+        """Return the packets to handle now that this sender has sent one more; None to refuse it.
+
+        An empty list means that the packet waits for the proof of its sender. Call this method only
+        for a sender for which `accepts` has returned False.
+
+        Args:
+            sender: The address from which the packet came.
+            packet: A valid RTP packet.
+            last_heard: The arrival of the newest accepted packet; None if there was none.
+            now: The arrival of `packet`, in monotonic seconds.
+        """
+        fit = self.fit(sender)
+        if fit is Fit.NONE:
+            return None
+        if self.sdp is not None and self._is_sdp_heard(last_heard):
+            self._accept(self.sdp)
+        if fit is Fit.SDP or sender in self._earlier:
+            self._accept(sender, contested=fit is not Fit.SDP)
+            return [(bytearray(packet), now)]
+        if sender == self._previous:
+            return self._go_on(sender, packet, now)
+        accepted = Fit.NONE if self.accepted is None else self.fit(self.accepted)
+        if fit <= accepted and not self._is_silent(last_heard, now):
+            if self._count(sender, packet) >= _PROVING[fit] and fit == accepted:
+                self.contested = True
+            return None
+        if self._count(sender, packet, now) < _PROVING[fit]:
+            return []
+        return self._take_over(sender, fit, accepted)
+
+    def _is_sdp_heard(self, last_heard: float | None) -> bool:
+        """Return whether the address in the SDP has sent packets, and is not yet accepted.
+
+        The kernel delivers its packets to a socket of their own, so `prove` does not see them.
+        """
+        if self.accepted is not None or self.sdp is None or last_heard is None:
+            return False
+        return last_heard > max(self._since, self._previous_heard)
+
+    def _is_silent(self, last_heard: float | None, now: float) -> bool:
+        """Return whether the accepted sender has been silent for long."""
+        return now - max(last_heard or self._since, self._since) >= REAL_SILENCE_S
+
+    def _go_on(self, sender: HostPort, packet: Octets, now: float) -> list[Kept]:
+        """Accept a packet of the sender that was accepted before the latest SDP."""
+        self._previous_heard = now
+        self._previous_count += 1
+        if self._previous_count >= ESTABLISHED:
+            self._accept(sender)
+        return [(bytearray(packet), now)]
+
+    def _count(self, sender: HostPort, packet: Octets, now: float | None = None) -> int:
+        """Return how many packets in sequence the sender has sent, with this one.
+
+        If `now` is given, keep a copy of the packet.
+        """
+        ssrc, sequence = bytes(packet[8:12]), int.from_bytes(packet[2:4])
+        candidate = self._candidates.get(sender)
+        if candidate is None or not candidate.is_followed_by(ssrc, sequence):
+            self._drop(sender)
+            if len(self._candidates) >= _MOST_CANDIDATES:
+                self._drop(min(self._candidates, key=self._progress))
+            candidate = self._candidates[sender] = _Candidate(ssrc, sequence)
+        candidate.sequence = sequence
+        candidate.count += 1
+        if now is not None:
+            candidate.kept.append((bytearray(packet), now))
+        return candidate.count
+
+    def _progress(self, sender: HostPort) -> tuple[Fit, int]:
+        """Return how near a candidate is to being accepted."""
+        return self.fit(sender), self._candidates[sender].count
+
+    def _take_over(self, sender: HostPort, fit: Fit, accepted: Fit) -> list[Kept]:
+        """Accept a proven sender; return its packets. `accepted` is the fit of the one before."""
+        kept = self._candidates.pop(sender).kept
+        has_rival = any(self.fit(other) >= fit for other in self._candidates)
+        before = self.accepted
+        self._accept(sender, contested=has_rival or fit <= accepted)
+        if before is not None and fit <= accepted:
+            self._earlier.add(before)
+        return kept
+
+    def _accept(self, sender: HostPort, *, contested: bool = False) -> None:
+        if self.accepted is None or self.fit(sender) > self.fit(self.accepted):
+            self._earlier.clear()
+        self._earlier.discard(sender)
+        self.accepted, self.contested = sender, contested
+        self._previous, self._previous_count = None, 0
+        self._drop_candidates()
+
+    def _forget(self) -> None:
+        self.accepted, self.contested = None, False
+        self._previous, self._previous_count = None, 0
+        self._earlier.clear()
+        self._drop_candidates()
+
+    def _drop_candidates(self) -> None:
+        for sender in list(self._candidates):
+            self._drop(sender)
+
+    def _drop(self, sender: HostPort) -> None:
+        candidate = self._candidates.pop(sender, None)
+        if candidate is not None:
+            self.dropped += len(candidate.kept)
+
+
+class VoiceStream:
+    """Knows the RTP stream in which the peer of one leg talks: its sender and its SSRC.
+
+    A code that resumes a recording counts only in this stream. A stream becomes the voice of the
+    peer after `ESTABLISHED` voice packets. An attacker who forges the peer's address does not know
+    the SSRC, and a stream of the attacker's own is not established while the peer's voice arrives.
+    """
+
+    def __init__(self) -> None:
+        """Start without a stream. For new SDP with another address, make a new object."""
+        self.sender: HostPort | None = None
+        self.ssrc = b""
+        self.rivals = 0
+        """The number of voice packets of other streams since the latest one of this stream.
+
+        For a packet of this stream, the leg only sets it to 0, because this must be fast.
+        """
+        self.contested = False
+        """True if another address that the SDP does not name has sent voice too."""
+        self._counts: dict[tuple[HostPort, bytes], int] = {}
+        self._foreign = 0
+
+    def hear_other(self, sender: HostPort, ssrc: bytes, *, named_by_sdp: bool) -> None:
+        """Take a voice packet that is not in the established stream.
+
+        `named_by_sdp` is true if the sender is the address in the peer's SDP. Its voice takes the
+        place of a voice from another address at once.
+        """
+        if not self.rivals or len(self._counts) > _MOST_CANDIDATES:
+            self._counts.clear()
+        self.rivals += 1
+        count = self._counts.get((sender, ssrc), 0) + 1
+        self._counts[sender, ssrc] = count
+        is_foreign = self.sender is not None and sender != self.sender
+        if is_foreign and not named_by_sdp:
+            self._foreign += 1
+            self.contested = self.contested or self._foreign >= ESTABLISHED
+        if count >= ESTABLISHED or (is_foreign and named_by_sdp):
+            self.contested = self.contested and not named_by_sdp
+            self.sender, self.ssrc, self.rivals = sender, ssrc, 0
+
+    def contains(self, sender: HostPort, ssrc: bytes) -> bool:
+        """Return whether a packet with this sender and SSRC is certainly of the peer's voice."""
+        return (sender, ssrc) == (self.sender, self.ssrc) and not self.contested
