@@ -132,6 +132,18 @@ class AdmissionControl:
             user=self._phones.user_of(verification.user),
         )
 
+    def prove(
+        self, extension: str, request: Request, source: Address, now: float
+    ) -> Rejection | None:
+        """Return None if the request has the credentials of this extension.
+
+        Otherwise return the `Rejection` with which a request within a call is refused.
+        """
+        verification = self._verify(request, source, now)
+        if verification.outcome is not AuthOutcome.ACCEPTED:
+            return Rejection(401, self._challenges(source, verification.outcome, now))
+        return None if verification.user == extension else Rejection(403)
+
     def register(self, transaction: ServerRequest, now: Clock) -> None:
         """Respond to a REGISTER. A phone may bind contacts only to its own extension."""
         request = transaction.request

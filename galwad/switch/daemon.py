@@ -27,12 +27,13 @@ from config.settings import Settings
 from config.values import host_of_family
 from galwad import supervise
 from galwad.messages import Figures
-from galwad.switch.admission import AdmissionControl
+from galwad.switch.admission import Admission, AdmissionControl
 from galwad.switch.call import SwitchCall, call_of_leg
 from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.clocks import read_clocks
 from galwad.switch.commands import DeskCommands
 from galwad.switch.context import CallContext
+from galwad.switch.dialog_sources import DialogSources
 from galwad.switch.dispatcher import EventDispatcher
 from galwad.switch.guard import FloodGuard
 from galwad.switch.lasting_dialogs import LastingDialogs
@@ -126,11 +127,16 @@ class Switch:
         self._trunk_accounts = TrunkAccounts(settings, self._endpoint, locate, alarm)
         self._peer_monitor = PeerMonitor(settings, self._endpoint, locate, alarm)
         self._phones.on_moved = self._on_moved
+        admission_control = AdmissionControl(
+            settings, self._phones, secrets.token_bytes(32), self._guard.count_outcome
+        )
+        sources = DialogSources(
+            settings, self._phones, admission_control, self._admission_of, self._links.alarm
+        )
+        self._endpoint.check_sources(sources.check)
         self._dispatcher = EventDispatcher(
             context,
-            AdmissionControl(
-                settings, self._phones, secrets.token_bytes(32), self._guard.count_outcome
-            ),
+            admission_control,
             self.calls,
             self._overload,
             self._stopping.is_set,
@@ -332,6 +338,10 @@ class Switch:
         """
         if not self.calls:
             gc.collect()
+
+    def _admission_of(self, call_id: str) -> Admission | None:
+        call = self.calls.get(call_id)
+        return None if call is None else call.admission
 
     def _on_moved(self, old: Address, new: Address) -> None:
         """Move a phone's calls to the phone's new connection, if the old connection is closed.

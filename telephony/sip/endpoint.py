@@ -22,7 +22,7 @@ from typing import Final
 
 from telephony.errors import ProtocolError
 from telephony.sip.dialog.addresses import DialogId
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog.dialog import CheckSource, Dialog
 from telephony.sip.message.framing import StreamUnit
 from telephony.sip.message.messages import Request
 from telephony.sip.message.name_addr import NameAddr
@@ -117,6 +117,14 @@ class Endpoint:
         challenge, the application receives the 401 or 407 (RFC 3261 section 22).
         """
         self._agent.credentials = credentials
+
+    def check_sources(self, check: CheckSource) -> None:
+        """Set the function that decides about requests within a dialog from unknown hosts.
+
+        Without this function, everybody who knows the identifiers of a dialog can send requests in
+        it.
+        """
+        self._agent.check_source = check
 
     def contact(self, user: str, destination: Address, local: Address | None = None) -> str:
         """Return our Contact, with the address at which `destination` can reach us.

@@ -13,7 +13,7 @@ from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.request.compose import WITH_CONTACT, Draft, HeaderList
 from telephony.sip.transaction.core import Core
-from telephony.sip.transport.address import Address
+from telephony.sip.transport.address import Address, literal
 from telephony.sip.transport.local_addresses import LocalAddress
 from telephony.sip.transport.outgoing import NextHop
 
@@ -43,6 +43,8 @@ class DialogAddresses:
             the address in the URI of the first route. If there is no route, the URI is
             `remote_target`.
         contact: The value of our Contact header field in this dialog.
+        path_hosts: The hosts in the Via header fields of the INVITE that the peer sent. The INVITE
+            has passed through them.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class DialogAddresses:
         self.peer = peer
         self.send_to: Address | None = None
         self.contact = contact
+        self.path_hosts: frozenset[str] = frozenset()
         self._core = core
         self._local_address = local_address
 
@@ -79,6 +82,29 @@ class DialogAddresses:
     def destination(self) -> Address:
         """The address to which our next request in the dialog is sent."""
         return self._next_hop().destination
+
+    def is_known_host(self, host: str) -> bool:
+        """Return whether the peer may send requests of this dialog from the IP address `host`.
+
+        It is the address of the peer, or one that the peer's Contact, the route set or the Via
+        header fields of the peer's INVITE name.
+        """
+        uris = (self.remote_target, *(route.uri for route in self.routes))
+        return (
+            host == self.peer.host
+            or (self.send_to is not None and host == self.send_to.host)
+            or host in self.path_hosts
+            or any(literal(uri.host) == host for uri in uris)
+        )
+
+    def follow(self, peer: Address) -> None:
+        """Use `peer` as the address of the peer, because the peer has proved that it moved there.
+
+        If all our requests go to an address that the application has set, they now go to `peer`.
+        """
+        self.peer = peer
+        if self.send_to is not None:
+            self.send_to = peer
 
     def _draft(self, method: str, number: int, headers: HeaderList, body: bytes) -> Draft:
         given = headers

@@ -6,7 +6,7 @@ Either we send the INVITE and receive the response, or we receive the INVITE and
 from __future__ import annotations
 
 from telephony.sip.dialog.dialog import Dialog, Dialogs
-from telephony.sip.dialog.route_set import recorded_routes, target_of, wants_sips
+from telephony.sip.dialog.route_set import path_hosts, recorded_routes, target_of, wants_sips
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.request.compose import Draft, own_contact
 from telephony.sip.transport.address import Address
@@ -52,7 +52,7 @@ def dialog_at_server(
     `request` is the INVITE, which came from `source` and arrived at `local`. `tag` is the To tag in
     our response. The dialog is added to `dialogs`, and `owner` becomes its attribute `owner`.
     """
-    return Dialog(
+    dialog = Dialog(
         dialogs,
         call_id=request.call_id,
         local=request.to.with_tag(tag),
@@ -67,3 +67,5 @@ def dialog_at_server(
         contact=own_contact(request.uri.user, local, secure=wants_sips(request)),
         owner=owner,
     )
+    dialog.path_hosts = path_hosts(request)
+    return dialog

@@ -71,6 +71,15 @@ class DialogRefusal(NamedTuple):
     headers: HeaderList = ()
 
 
+CheckSource = Callable[["Dialog", Request, Address, float], DialogRefusal | None]
+"""A function `check(dialog, request, source, now)` for a request from a host that is not known.
+
+`source` sent `request`, which has the identifiers of `dialog`. `Dialog.is_known_host` has returned
+False for its host. The function returns None if the request is accepted all the same, for example
+because it has valid credentials; otherwise it returns the response. `now` is in monotonic seconds.
+"""
+
+
 class SentInvite(Protocol):
     """The handle of an INVITE that we have sent, with only the method that a dialog calls.
 
@@ -368,6 +377,7 @@ class Dialog(DialogAddresses):
             "peer": list(self.peer),
             "send_to": list(self.send_to) if self.send_to else None,
             "contact": self.contact,
+            **({"path_hosts": sorted(self.path_hosts)} if self.path_hosts else {}),
         }
 
     def restore(self, send_to: Address | None) -> None:

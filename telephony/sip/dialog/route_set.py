@@ -9,6 +9,7 @@ from telephony.errors import SipParseError
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import SIP_SCHEMES, Uri
+from telephony.sip.transport.address import literal
 
 
 def target_of(message: Request | Response) -> Uri | None:
@@ -22,6 +23,19 @@ def target_of(message: Request | Response) -> Uri | None:
     except SipParseError:
         return None
     return next((each.uri for each in contacts if each.uri.scheme in SIP_SCHEMES), None)
+
+
+def path_hosts(request: Request) -> frozenset[str]:
+    """Return the IP addresses in the Via header fields of a request that we received.
+
+    They are the elements through which the request came, and their `received` parameters.
+    """
+    try:
+        vias = request.vias
+    except SipParseError:
+        return frozenset()
+    named = (host for via in vias for host in (via.host, via.received) if host)
+    return frozenset(found for host in named if (found := literal(host)) is not None)
 
 
 def wants_sips(request: Request) -> bool:

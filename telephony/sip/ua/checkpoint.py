@@ -65,6 +65,8 @@ def _restore(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
         contact=_text(data["contact"]),
     )
     by_connection = send_to is not None and cast("list[object]", send_to)[-1] != 0
+    hosts = cast("list[object]", data.get("path_hosts", []))
+    dialog.path_hosts = frozenset(_text(host) for host in hosts)
     dialog.restore(None if send_to is None or by_connection else _address(send_to))
     return dialog
 

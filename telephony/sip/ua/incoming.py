@@ -5,6 +5,8 @@ For a received request, the first of these rules that applies is used:
 - A retransmission is passed to the transaction of the original request.
 - A CANCEL or ACK is passed to the transaction of its INVITE.
 - A request that fails the checks of RFC 3261 section 8.2 gets an error response.
+- A request within a dialog from a host that is not the peer's gets the response that the
+  application chooses (`CheckSource`). Such an ACK with a body is dropped.
 - A request within a dialog is passed to the dialog.
 - Any other request is passed to the application.
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
 from telephony.sip.dialog.addresses import DialogId
-from telephony.sip.dialog.dialog import Dialog, DialogState
+from telephony.sip.dialog.dialog import Dialog, DialogRefusal, DialogState
 from telephony.sip.dialog.route_set import target_of
 from telephony.sip.message.framing import StreamUnit
 from telephony.sip.message.grammar import KNOWN_METHODS
@@ -134,6 +136,10 @@ class Incoming:
     def _ack(self, request: Request, key: ServerKey, source: Address, now: float) -> None:
         transaction = self._core.transactions.server_of(key)
         dialog_id = _dialog_id(request)
+        dialog = self._agent.dialogs.get(dialog_id)
+        if request.body and dialog is not None and self._refusal(dialog, request, source, now):
+            self._core.drop(source, "ACK from a foreign host")
+            return
         repeated = self._agent.awaiting_ack.get((dialog_id, request.cseq.number))
         if repeated is None and isinstance(transaction, InviteServerTransaction):
             repeated = self._despite_wrong_tag(transaction, request)
@@ -141,7 +147,7 @@ class Incoming:
             repeated.acknowledge(request, now)
         elif isinstance(transaction, InviteServerTransaction):
             transaction.acknowledge(now)
-        elif dialog_id not in self._agent.dialogs:
+        elif dialog is None:
             self._core.drop(source, "ACK without a matching dialog")
 
     def _despite_wrong_tag(
@@ -168,16 +174,43 @@ class Incoming:
         transaction = self._core.transactions.server_of(server_key(request, "INVITE"))
         invite = transaction.user if transaction is not None else None
         server = self._open(request, key, source, local, now=now)
-        if isinstance(invite, InviteServer):
+        if isinstance(invite, InviteServer) and self._may_cancel(invite, request, source, now):
             server.respond(200, to_tag=invite.own_tag, now=now)
             invite.on_cancel(request, now)
         else:
             server.respond(481, now=now)
 
+    def _may_cancel(
+        self, invite: InviteServer, request: Request, source: Address, now: float
+    ) -> bool:
+        """Return whether a CANCEL from `source` may cancel the INVITE.
+
+        A CANCEL comes from the same hop as its INVITE (RFC 3261 section 9.1).
+        """
+        if self._agent.check_source is None or source.host == invite.source.host:
+            return True
+        dialog = invite.dialog or next(iter(invite.dialogs.values()), None)
+        return dialog is not None and self._refusal(dialog, request, source, now) is None
+
+    def _refusal(
+        self, dialog: Dialog, request: Request, source: Address, now: float
+    ) -> DialogRefusal | None:
+        """Return the response to a request from a host that is not the peer's; None to accept it.
+
+        This must be decided before the dialog sees the request, because the request would change
+        the dialog's CSeq number and remote target.
+        """
+        check = self._agent.check_source
+        if check is None or dialog.is_known_host(source.host):
+            return None
+        return check(dialog, request, source, now)
+
     def _new(
         self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float
     ) -> None:
         refusal = self._inspect(request)
+        if refusal is None and self._is_foreign(request, key, source, local, now):
+            return
         if refusal is None and request.method == "PRACK":
             self._prack(request, key, source, local, now)
             return
@@ -199,6 +232,24 @@ class Incoming:
             self._core.emit(IncomingInvite(server))
         else:
             self._core.emit(StandaloneRequest(server, request, source))
+
+    def _is_foreign(
+        self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float
+    ) -> bool:
+        """Return whether a request within a dialog is not from the peer, and refuse it if so.
+
+        No state is stored about it, and the dialog does not change.
+        """
+        dialog = self._agent.dialogs.get(_dialog_id(request))
+        if dialog is None or request.method in _ONLY_OUTSIDE:
+            return False
+        refusal = self._refusal(dialog, request, source, now)
+        if refusal is None:
+            return False
+        self._core.drop(source, "request of a dialog from a foreign host")
+        server = self._open(request, key, source, local, now=now)
+        server.refuse_statelessly(refusal.status, headers=refusal.headers, now=now)
+        return True
 
     def _prack(
         self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float

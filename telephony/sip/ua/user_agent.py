@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from telephony.sip.dialog.dialog import Dialog, Dialogs
+from telephony.sip.dialog.dialog import CheckSource, Dialog, Dialogs
 from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.request.compose import Draft
 from telephony.sip.transaction.core import Core
@@ -24,6 +24,8 @@ class UserAgent:
         dialogs: The early and confirmed dialogs.
         credentials: The function that returns credentials for a challenge (401 or 407). If it is
             None, each challenge is reported to the application.
+        check_source: The function that decides about a request within a dialog from a host that is
+            not known. If it is None, such a request is accepted.
         awaiting_ack: For each 2xx that waits for its ACK, the object that repeats the 2xx.
         awaiting_prack: For each reliable provisional response that waits for its PRACK, the object
             that repeats the response.
@@ -39,5 +41,6 @@ class UserAgent:
         self.core = core
         self.dialogs = Dialogs(core, partial(open_request, self))
         self.credentials: Credentials | None = None
+        self.check_source: CheckSource | None = None
         self.awaiting_ack: dict[AckKey, Repeated2xx] = {}
         self.awaiting_prack: dict[PrackKey, ReliableSequence] = {}

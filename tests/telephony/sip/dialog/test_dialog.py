@@ -61,6 +61,18 @@ def test_a_confirmed_dialog_continues_after_a_restart_from_its_checkpoint(
     assert reborn.last(DialogEnded).reason == "bye sent"
 
 
+def test_a_dialog_knows_the_hosts_of_its_peer_after_a_restart_too(network, bob, call):
+    call.at_bob.path_hosts = frozenset({"192.0.2.77"})
+    reborn = network.party("bob", bob.address)
+    dialog = reborn.endpoint.restore_dialog(call.at_bob.checkpoint())
+    hosts = ["192.0.2.1", "192.0.2.77", "192.0.2.78"]
+    assert [dialog.is_known_host(host) for host in hosts] == [True, True, False]
+
+
+def test_the_via_hosts_of_an_invite_are_known_hosts_of_its_dialog(call):
+    assert call.at_bob.path_hosts == {"192.0.2.1"}
+
+
 @pytest.mark.parametrize("damage", [{}, {"version": 1}, {"routes": 3}, {"local": "nonsense <"}])
 def test_an_invalid_dialog_checkpoint_is_refused(network, alice, call, damage):
     saved = {**call.at_alice.checkpoint(), **damage} if damage else {}
