@@ -41,6 +41,11 @@ class NoMedia:
     def separate(self, leg_id: str) -> None:
         """Do nothing."""
 
+    def is_own_port(self, host: str, port: int) -> bool:
+        """Return False: it has no ports of its own."""
+        del host, port
+        return False
+
     def close(self, leg_id: str) -> None:
         """Do nothing."""
 

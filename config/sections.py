@@ -180,6 +180,9 @@ class Trunk(Section):
         min_length=1,
         description='a list of addresses and networks, such as ["192.0.2.1", "198.51.100.0/28"]',
     )
+    media_peers: tuple[Annotated[Peer, parse_with(Peer)], ...] = Field(
+        default=(), description='a list of addresses and networks, such as ["192.0.2.9"]'
+    )
     transport: TransportName | None = Field(
         default=None, description='"udp", "tcp" or "tls"; leave it out to allow all three'
     )
@@ -256,6 +259,10 @@ class Trunk(Section):
             return False
         known = port if transport.lower() == "udp" else None
         return any(peer.matches(host, known) for peer in self.peers)
+
+    def has_media_host(self, host: str) -> bool:
+        """Return whether `host` belongs to the trunk: to its `peers` or its `media_peers`."""
+        return any(peer.matches(host, None) for peer in (*self.peers, *self.media_peers))
 
 
 class Phone(Section):

@@ -36,7 +36,7 @@ from telephony.aio.relay import SourceRule
 from telephony.b2bua import NO_GRANTS, BackToBackCall, Leg, Target, TargetCheckpoint
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
-from telephony.sip.events import Address, SipEvent
+from telephony.sip.events import AckReceived, Address, SipEvent
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.uas import InviteServer
 
@@ -328,6 +328,8 @@ class SwitchCall:
 
     def on_sip(self, event: SipEvent, now: Now) -> None:
         """Pass a SIP event to the legs of this call, then handle the events of the legs."""
+        if isinstance(event, AckReceived) and isinstance(event.dialog.owner, Leg):
+            self._context.relay.confirm_peer(event.dialog.owner.id)
         self.legs.handle(event, now.mono)
         self.settle(now)
 
@@ -474,12 +476,31 @@ class SwitchCall:
         self.recording.negotiated(event)
 
     def _set_sources(self, leg: Leg) -> None:
-        """Set from where the leg's media is accepted."""
+        """Set from where the leg's media is accepted, and when its peer gets media."""
         relay = self._context.relay
         caller = leg.side is sip.Side.CALLER
         rule = self.admission.source_rule if caller else self._route.source
         rule = rule or self._context.settings.media.source
         relay.set_source_rule(leg.id, SourceRule(rule), leg.signalling_host)
+        if self._is_unproved(leg):
+            relay.await_peer(leg.id)
+
+    def _is_unproved(self, leg: Leg) -> bool:
+        """Return whether only a datagram, which can be forged, names the address of the media.
+
+        Until the ACK arrives, an INVITE over UDP without a password proves nothing. The hosts that
+        the settings give to its trunk get media at once, and so does the INVITE's own host.
+        """
+        invite, remote = leg.server_invite, leg.media.remote
+        is_phone = self.admission.phone if leg.target is None else leg.target.is_phone
+        if invite is None or remote is None or is_phone:
+            return False
+        if invite.source.reliable or remote.host == invite.source.host:
+            return False
+        trunk = self._context.settings.find_trunk(*invite.source[:3])
+        if trunk is not None and trunk.has_media_host(remote.host):
+            return False
+        return leg.dialog is None or leg.dialog.ack_due
 
     def claim(self, advisor: Party) -> None:
         """Handle a claim: the message that `advisor` is the person who talks with the caller.

@@ -172,6 +172,11 @@ class MediaLeg:
     Unlike `protection`, this field is not set to None when encryption is turned off, because the
     packet counters in the state must not be lost.
     """
+    unconfirmed: bool = False
+    """True while nothing is sent to the peer, because it has not proved its address.
+
+    A valid packet from the peer proves it.
+    """
     reopened: bool = False
     """True if the leg was opened by an earlier process, before a restart.
 
@@ -203,7 +208,13 @@ class MediaLeg:
         then the host in the SDP is behind address translation. With the rule LATCH, it is always
         the accepted sender.
         """
-        return self._reachable_at if self.remote is not None and self.remote.receive else None
+        if self.remote is None or not self.remote.receive or self._is_unproved:
+            return None
+        return self._reachable_at
+
+    @property
+    def _is_unproved(self) -> bool:
+        return self.unconfirmed and self.counters.first is None
 
     @property
     def _reachable_at(self) -> HostPort | None:
@@ -218,7 +229,7 @@ class MediaLeg:
 
         RTCP is sent even while the peer accepts no media, for example during a hold.
         """
-        if self.remote is None or self.remote.host in _NOWHERE:
+        if self.remote is None or self.remote.host in _NOWHERE or self._is_unproved:
             return None
         if self.remote.rtcp_mux:
             return self._reachable_at

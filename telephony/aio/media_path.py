@@ -130,6 +130,8 @@ class _FirstReader:
         if counters.last is not None:
             counters.first = counters.last
             self.leg.rebuild_readers(self.leg)
+            if self.leg.unconfirmed:  # from now on, the peer gets media
+                self.leg.rebuild_readers(self.leg.peer)
 
 
 @dataclass(slots=True, eq=False)

@@ -48,6 +48,7 @@ class PortPool:
         self.host = host
         self.advertise = advertise or host
         self._family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
+        self._range = range(first, last + 1)
         ports = list(range(first + first % 2, last, 2))
         random.SystemRandom().shuffle(ports)
         self._free = deque(ports)
@@ -62,6 +63,24 @@ class PortPool:
     def free(self) -> int:
         """The number of port pairs that this process does not use."""
         return len(self._free)
+
+    def owns(self, host: str, port: int) -> bool:
+        """Return whether `port` is in the range of this pool, and `host` is an address of it.
+
+        If the pool uses every address of this machine, `host` may be any of these.
+        """
+        if port not in self._range:
+            return False
+        if host in {self.host, self.advertise}:
+            return True
+        return ip_address(self.host).is_unspecified and self._is_local(host)
+
+    def _is_local(self, host: str) -> bool:
+        """Return whether an IP literal is an address of this machine."""
+        with contextlib.suppress(OSError), socket.socket(self._family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+            return True
+        return False
 
     def take(self) -> PortPair:
         """Take pairs from the queue until one can be bound, and return that bound pair.

@@ -183,6 +183,10 @@ class Relay:
             leg.peer, leg.payload_map = partner, dict(payload_map)
         self._rebuild_readers(one, other)
 
+    def is_own_port(self, host: str, port: int) -> bool:
+        """Return whether this is one of our own addresses with a port of our media range."""
+        return any(pool.owns(host, port) for pool in self._pools.values())
+
     def close(self, leg_id: str) -> None:
         """Remove the leg and free its ports. Does nothing if the leg is unknown."""
         leg = self._legs.pop(leg_id, None)
@@ -236,6 +240,25 @@ class Relay:
         """
         leg = self._legs.get(leg_id)
         if leg is not None and leg.source.set_rule(rule, signalling_host):
+            self._rebuild_readers(leg, leg.peer)
+
+    def await_peer(self, leg_id: str) -> None:
+        """Send nothing to the leg's peer until it has sent a valid packet.
+
+        Call this method if only a datagram, whose sender can be forged, has named the address of
+        the media. Otherwise we could be made to send a call's media to a third party. Call
+        `confirm_peer` if the signalling proves that the peer received our response.
+        """
+        self._set_unconfirmed(leg_id, unconfirmed=True)
+
+    def confirm_peer(self, leg_id: str) -> None:
+        """End the effect of `await_peer`."""
+        self._set_unconfirmed(leg_id, unconfirmed=False)
+
+    def _set_unconfirmed(self, leg_id: str, *, unconfirmed: bool) -> None:
+        leg = self._legs.get(leg_id)
+        if leg is not None and leg.unconfirmed != unconfirmed:
+            leg.unconfirmed = unconfirmed
             self._rebuild_readers(leg, leg.peer)
 
     def watch_events(self, leg_id: str, watcher: Watcher | None) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from itertools import count
 
 from telephony.b2bua.events import (
@@ -25,11 +27,12 @@ from telephony.b2bua.events import (
 from telephony.b2bua.headers import HeaderFields, Trust, identity_key, identity_of
 from telephony.b2bua.leg import Leg, LegOwner, LegState
 from telephony.b2bua.leg_media import LegMedia
+from telephony.b2bua.media_address import check_media_address
 from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
 from telephony.b2bua.settings import CallSettings, Target
 from telephony.b2bua.trust import PeerKind
-from telephony.errors import NoPortsError, ProtocolError, SipParseError
-from telephony.sdp import Origin, payload_map
+from telephony.errors import NoPortsError, ProtocolError, SdpParseError, SipParseError
+from telephony.sdp import Origin, RemoteMedia, payload_map
 from telephony.sip.dialog.dialog import Dialog, DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.message.messages import Request, Response
@@ -173,7 +176,30 @@ class CallCore:
 
     def _keep(self, leg: Leg) -> Leg:
         self.legs[leg.id] = leg
+        leg.media.check_remote = partial(self._check_remote, leg)
         return leg
+
+    def _check_remote(self, leg: Leg, remote: RemoteMedia) -> RemoteMedia:
+        """Check the addresses in the SDP of the leg's peer.
+
+        A trusted PBX may name our own media ports, if it connects two of its calls with us. If only
+        the separate RTCP address is not allowed, no RTCP is sent there.
+
+        Raises:
+            SdpParseError: Status 488; media must not be sent to the address.
+        """
+        own = leg.media.local
+        check_media_address(remote.host, leg.signalling_host, own.host)
+        is_pbx = self.kind_of(leg) is PeerKind.TRUSTED
+        if self.plane.is_own_port(remote.host, remote.rtp_port) and (
+            not is_pbx or remote.rtp_port == own.port
+        ):
+            raise SdpParseError("the peer's media address is one of our own media ports", 488)
+        try:
+            check_media_address(remote.rtcp_host or remote.host, leg.signalling_host, own.host)
+        except SdpParseError:
+            return replace(remote, rtcp_host="")
+        return remote
 
     def add_moved_leg(self, leg: Leg, target: Target) -> None:
         """Add a leg of another call to this call, and join it with the caller's leg.

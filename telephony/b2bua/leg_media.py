@@ -59,6 +59,11 @@ class LegMedia:
         """
         self._plane = plane
         self.leg_id = leg_id
+        self.check_remote: Callable[[RemoteMedia], RemoteMedia] = lambda remote: remote
+        """A function that checks the address in the peer's SDP; the call sets it.
+
+        It returns the media to use, or raises `SdpParseError`.
+        """
         self.origin = origin
         self.last_sent: SessionDescription | None = None
         """The newest session description that we sent to the peer, even if it was refused."""
@@ -237,7 +242,7 @@ class LegMedia:
     def _reachable(self, remote: RemoteMedia) -> RemoteMedia:
         if (":" in remote.host) != (":" in self.local.host):
             raise SdpParseError("the peer's media is not of our address family", status=488)
-        return remote
+        return self.check_remote(remote)
 
     def rows(self) -> tuple[tuple[int, str, int, int, str], ...]:
         """Return one row for each payload type that the peer may send, in numeric order.

@@ -43,6 +43,9 @@ class MediaPlane(Protocol):
         another leg before, that join ends.
         """
 
+    def is_own_port(self, host: str, port: int) -> bool:
+        """Return whether this is one of our own addresses with a port of our media range."""
+
     def close(self, leg_id: str) -> None:
         """Free the leg's ports."""
 

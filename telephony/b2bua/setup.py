@@ -229,6 +229,7 @@ class Setup:
             self._core.caller.media.agree(ours, offer)
         except ParseError:
             return b""
+        self._report_media(leg)
         self._core.connect(leg)
         return b"" if sent else bytes(ours)
 

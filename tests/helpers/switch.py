@@ -121,6 +121,15 @@ class FakeRelay:
     def set_source_rule(self, leg_id, rule, signalling_host):
         pass
 
+    def is_own_port(self, host, port):
+        return False
+
+    def await_peer(self, leg_id):
+        pass
+
+    def confirm_peer(self, leg_id):
+        pass
+
     def watch_events(self, leg_id, watcher):
         pass
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import time
@@ -94,3 +95,71 @@ def test_a_host_that_knows_the_ids_of_a_call_cannot_move_end_transfer_or_resume_
     assert find(call.advisor.audio(), secret)[1] > 0.95
     service.log.wait("alarm", kind="dialog.foreign_request")
     call.hang_up()
+
+
+INVITE = (
+    "INVITE sip:01970000200@127.0.0.1 SIP/2.0\r\n"
+    "Via: SIP/2.0/UDP {source}:{source_port};branch=z9hG4bK{branch}\r\n"
+    "From: <sip:01632960123@127.0.0.2>;tag=f{branch}\r\nTo: <sip:01970000200@127.0.0.1>\r\n"
+    "Call-ID: {branch}@forged\r\nCSeq: 1 INVITE\r\nContact: <sip:x@{source}:{source_port}>\r\n"
+    "Max-Forwards: 70\r\nContent-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n"
+)
+
+
+@contextlib.contextmanager
+def forged_call(service, host, port, source="127.0.0.2"):
+    """Send an INVITE from the trunk's address whose SDP names this address; never send an ACK.
+
+    Yield a function that returns the status of the final response.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind((source, 0))
+        sender.settimeout(10)
+        body = SDP.format(host=host, port=port)
+        head = INVITE.format(
+            source=source,
+            source_port=sender.getsockname()[1],
+            branch=time.monotonic_ns(),
+            length=len(body),
+        )
+        sender.sendto((head + body).encode(), service.sip)
+
+        def final():
+            while True:
+                status = int(sender.recv(4096)[8:11])
+                if status >= 200:
+                    return status
+
+        yield final
+
+
+def test_an_invite_with_a_victims_address_directs_no_media_to_the_victim(stage, talker):
+    service = stage.open("switch")
+    victim, advisor = talker("127.0.0.8"), talker("127.0.0.3")
+    callee = stage.callee("uas_plain", media=advisor.port)
+    with forged_call(service, victim.host, victim.port) as final:
+        assert final() == 200
+        target = callee.media_target
+        advisor.say(speech(1, 51), target)
+        assert victim.heard == []
+    with forged_call(service, "127.0.0.2", victim.port):
+        pass
+    callee.end()
+
+
+@pytest.mark.parametrize(
+    "host", ["224.0.0.1", "255.255.255.255", "240.0.0.1", "0.1.2.3", "switch.example"]
+)
+def test_an_invite_whose_sdp_names_no_usable_address_gets_488(stage, host):
+    service = stage.open("switch")
+    with forged_call(service, host, 4000) as final:
+        assert final() == 488
+
+
+def test_an_invite_whose_sdp_names_a_media_port_of_the_switch_gets_488_unless_from_a_trusted_pbx(
+    stage, talker
+):
+    untrusted = '[[trunks]]\nname = "other"\npeers = ["127.0.0.7"]\n'
+    service = stage.open("switch", more="\n" + untrusted)
+    with forged_call(service, "127.0.0.1", service.first_media_port, "127.0.0.7") as final:
+        assert final() == 488

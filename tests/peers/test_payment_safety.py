@@ -188,6 +188,7 @@ def test_codes_and_record_keys_of_the_caller_do_not_pause_the_recording(service,
 def test_an_advisors_dialled_code_pauses_and_resumes(service, place_call):
     call = place_call("uas_plain")
     call.caller.say(speech(1, 70), call.from_caller)
+    call.advisor.say(speech(1, 69), call.from_advisor)
     call.advisor.dial("*71", call.from_advisor)
     wait_recording(service, "paused")
     secret = speech(1, 71)

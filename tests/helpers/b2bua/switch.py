@@ -63,6 +63,9 @@ class FakePlane:
         if other is not None:
             self.joins.pop(other, None)
 
+    def is_own_port(self, host, port):
+        return host == SWITCH.host and port in self.open_legs.values()
+
     def close(self, leg_id):
         self._separate(leg_id)
         del self.open_legs[leg_id]

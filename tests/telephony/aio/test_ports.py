@@ -110,3 +110,24 @@ def test_an_old_pair_in_use_by_another_program_stays_in_the_pool(first, taken):
     taken.close()
     pool.give_back(pool.take_again(first))
     assert pool.free == pool.size
+
+
+@pytest.mark.parametrize(
+    ("bound", "host", "owned"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "198.51.100.9", True),
+        ("127.0.0.1", "127.0.0.2", False),
+        ("0.0.0.0", "127.0.0.2", True),
+        ("0.0.0.0", "192.0.2.1", False),
+    ],
+)
+def test_a_pool_owns_the_ports_of_its_range_at_its_own_addresses(first, bound, host, owned):
+    pool = PortPool(bound, first, first + 3, advertise="198.51.100.9")
+    assert [pool.owns(host, first + port) for port in (-1, 0, 1, 3, 4)] == [
+        False,
+        owned,
+        owned,
+        owned,
+        False,
+    ]

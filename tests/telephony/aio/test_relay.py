@@ -406,3 +406,28 @@ async def test_ringback_is_not_played_to_a_peer_without_g711(pair, relay, rtp):
     b.send(rtp())
     assert await a.heard() == rtp()
     relay.stop_ringback("a")
+
+
+async def test_an_unproved_peer_gets_media_only_after_its_own_packet(pair, relay, rtp, until):
+    a, b = pair
+    relay.await_peer("a")
+    for sequence in range(5):
+        b.send(rtp(0, sequence))
+    b.send_control(RECEIVER_REPORT)
+    await until(lambda: b.counters.withheld == 5 and b.counters.rtcp == 1)
+    a.send(rtp())
+    await until(lambda: a.counters.received == 1)
+    b.send(rtp(0, 9))
+    assert await a.heard() == rtp(0, 9)
+    with pytest.raises(BlockingIOError):
+        a.rtcp.recv(9000)
+
+
+async def test_a_confirmed_peer_gets_media_before_its_first_packet(pair, relay, rtp, until):
+    a, b = pair
+    relay.await_peer("a")
+    b.send(rtp(0, 1))
+    await until(lambda: b.counters.withheld == 1)
+    relay.confirm_peer("a")
+    b.send(rtp(0, 2))
+    assert await a.heard() == rtp(0, 2)
