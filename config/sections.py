@@ -221,10 +221,13 @@ class Trunk(Section):
     auto_answer: Flag = Field(
         default=False, description="true if it may make phones answer by themselves, else false"
     )
+    messages: Flag = Field(
+        default=False, description="true if it may show texts on phones, otherwise false"
+    )
 
     @model_validator(mode="after")
     def _check_grants(self) -> Self:
-        for name in ("headers", "ring_tones", "auto_answer"):
+        for name in ("headers", "ring_tones", "auto_answer", "messages"):
             if getattr(self, name) and not self.trusted:
                 raise ValueError(f'needs "trusted = true" for "{name}"')
         alerting = {name.lower() for name in self.headers} & set(_ALERTING)

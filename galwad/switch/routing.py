@@ -278,6 +278,7 @@ def grants_of(trunk: Trunk | None) -> Grants:
         headers=frozenset(name.lower() for name in trunk.headers),
         ring_tones=trunk.ring_tones,
         auto_answer=trunk.auto_answer,
+        messages=trunk.messages,
     )
 
 

@@ -1,7 +1,7 @@
 """The header fields and the identities that we pass from one leg of a call to the other leg.
 
 Only the header fields that are listed here are passed on. Some are passed on between all peers,
-some only between peers inside the trust domain. Those that name people follow the rules for trust
+some only between trusted peers. Those that name people follow the rules for trust
 and privacy (RFC 3323, RFC 3325). What a phone writes about itself is replaced by what its account
 says. All other header fields are dropped, unless the settings allow a trusted peer to send them.
 """
@@ -26,7 +26,7 @@ PASSED: Final = frozenset(
 )
 """Header fields that are passed on between all peers. No phone acts on them."""
 
-PASSED_INSIDE: Final = frozenset(
+PASSED_TRUSTED: Final = frozenset(
     [
         "date",
         "in-reply-to",
@@ -38,9 +38,10 @@ PASSED_INSIDE: Final = frozenset(
         "user-to-user",
     ]
 )
-"""Header fields that a trusted peer may send to a peer inside the trust domain.
+"""Header fields that are passed on between trusted peers, such as a trunk and a PBX.
 
-A phone shows some of them to a person, or treats a call differently because of them.
+A phone shows some of them to a person, or treats a call differently because of them. Strangers can
+be behind a trusted trunk, so a phone gets one of them only if the settings allow its name.
 """
 
 NAMING: Final = frozenset(
@@ -199,7 +200,8 @@ def _passed(known: str, value: str, headers: Headers, trust: Trust) -> str | Non
         return granted_alert(known, value, trust.grants)
     if known in _FREE_TEXT and not trust.passes(headers):
         return None
-    return value if known in PASSED_INSIDE or known in trust.grants.headers else None
+    usual = known in PASSED_TRUSTED and trust.receiver is PeerKind.TRUSTED
+    return value if usual or known in trust.grants.headers else None
 
 
 def _account_fields(headers: Headers, trust: Trust) -> HeaderFields:

@@ -2,7 +2,7 @@
 
 Only what is listed here is passed on. A NOTIFY can reboot a phone (`check-sync`) or make it answer
 (`talk`), and a MESSAGE shows a text to the advisor. So a peer outside the trust domain can send a
-phone neither of them.
+phone neither of them, and a trusted peer only if the settings allow it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def judge_request(request: Request, trust: Trust) -> PassedRequest | RefusedRequ
     if request.method == "NOTIFY":
         return _notify(request, trust, inside=inside)
     if request.method == "MESSAGE":
-        return _typed(request, MESSAGE_TYPES) if inside else RefusedRequest(403)
+        shown = trust.sender is PeerKind.TRUSTED and trust.receiver is PeerKind.PHONE
+        allowed = inside and (not shown or trust.grants.messages)
+        return _typed(request, MESSAGE_TYPES) if allowed else RefusedRequest(403)
     if "Info-Package" in request.headers:
         return RefusedRequest(469, (("Recv-Info", ""),))
     return _typed(request, INFO_TYPES | (INFO_TYPES_INSIDE if inside else frozenset()))

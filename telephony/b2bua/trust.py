@@ -38,5 +38,8 @@ class Grants:
     auto_answer: bool = False
     """True if the peer may make a phone answer by itself, or control a phone by a NOTIFY."""
 
+    messages: bool = False
+    """True if the peer may show texts on a phone by a MESSAGE within a call."""
+
 
 NO_GRANTS = Grants()

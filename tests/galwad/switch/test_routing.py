@@ -67,14 +67,19 @@ def test_a_target_at_a_trusted_trunks_address_is_trusted_with_names(settings, ph
 
 
 def test_a_target_may_send_what_the_settings_allow_its_trusted_trunk(settings, phones):
-    allowed = {"headers": ("X-Queue",), "ring_tones": ("Bellcore-dr2",), "auto_answer": True}
+    allowed = {
+        "headers": ("X-Queue",),
+        "ring_tones": ("Bellcore-dr2",),
+        "auto_answer": True,
+        "messages": True,
+    }
     peers = {"peers": (Peer.parse("192.0.2.21"),)}
     for trusted in (True, False):
         trunk = settings.trunks[0].model_copy(update=allowed | peers | {"trusted": trusted})
         router = Router(settings.model_copy(update={"trunks": (trunk,)}), phones)
         (inside,) = targets(router, "412", 0.0)
         (other,) = targets(router, "01971", 0.0)
-        granted = Grants(frozenset({"x-queue"}), ("Bellcore-dr2",), auto_answer=True)
+        granted = Grants(frozenset({"x-queue"}), ("Bellcore-dr2",), auto_answer=True, messages=True)
         assert (inside.grants, other.grants) == (granted if trusted else NO_GRANTS, NO_GRANTS)
 
 

@@ -18,7 +18,7 @@ from telephony.b2bua.headers import (
 )
 from telephony.b2bua.headers import (
     PASSED,
-    PASSED_INSIDE,
+    PASSED_TRUSTED,
     Trust,
     passed_fields,
     shown_address,
@@ -146,7 +146,7 @@ def test_an_unknown_header_field_crosses_only_from_a_trusted_peer_that_may_send_
 
 
 NAMES = st.sampled_from(
-    [*PASSED, *PASSED_INSIDE, *NAMING_FIELDS, *ALERTING, "contact", "via", "replaces",
+    [*PASSED, *PASSED_TRUSTED, *NAMING_FIELDS, *ALERTING, "contact", "via", "replaces",
      "event", "record", "refer-to", "x-auto-answer", "intercom", "error-info", "resource-priority",
      *KNOWN_METHODS]
 ) | st.from_regex(r"[A-Za-z][A-Za-z-]{0,15}", fullmatch=True)  # fmt: skip
@@ -154,6 +154,7 @@ GRANTS = st.builds(
     Grants,
     st.frozensets(NAMES.map(str.lower)),
     st.just(("Bellcore-dr2",)),
+    st.booleans(),
     st.booleans(),
 )
 VALUES = st.sampled_from(
@@ -166,7 +167,7 @@ VALUES = st.sampled_from(
     ]
 ) | st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=20)
 FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=8).map(Headers)
-ALLOWED = PASSED | PASSED_INSIDE | NAMING_FIELDS | ALERTING
+ALLOWED = PASSED | PASSED_TRUSTED | NAMING_FIELDS | ALERTING
 
 
 @given(FIELDS, st.builds(Trust, st.sampled_from(PeerKind), st.sampled_from(PeerKind), GRANTS))
@@ -183,6 +184,17 @@ def test_only_listed_and_granted_header_fields_cross_and_no_foreign_address_in_a
         if known in ALERTING:
             assert "evil" not in value
             assert trust.grants.auto_answer or "answer" not in value.lower()
+
+
+@pytest.mark.parametrize(("sender", "receiver"), [*itertools.product(PeerKind, PeerKind)])
+def test_a_text_crosses_between_trusted_peers_and_reaches_a_phone_only_if_granted(sender, receiver):
+    headers = Headers([("Subject", "Call 0900"), ("Priority", "emergency")])
+    usual = passed_fields(headers, Trust(sender, receiver))
+    assert bool(usual) is (sender is receiver is TRUSTED)
+    granted = Trust(sender, receiver, Grants(headers=frozenset({"subject"})))
+    named = {name for name, _ in passed_fields(headers, granted)}
+    assert ("Subject" in named) is (sender is TRUSTED and receiver is not OUTSIDE)
+    assert ("Priority" in named) is bool(usual)
 
 
 @pytest.mark.parametrize("sender", [OUTSIDE, PHONE])

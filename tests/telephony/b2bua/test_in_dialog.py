@@ -15,6 +15,7 @@ from telephony.b2bua.events import (
     MediaNegotiated,
     RecordRequested,
 )
+from telephony.b2bua.trust import Grants
 from telephony.sip.message.messages import parse_message
 from telephony.sip.message.uri import Uri
 
@@ -252,7 +253,7 @@ def test_an_unanswered_re_invite_gets_504_and_the_call_continues(world):
 
 
 def test_info_message_and_notify_are_passed_on_with_their_bodies():
-    world = World(trust_caller=True)
+    world = World(trust_caller=True, caller_grants=Grants(messages=True))
     world.switch.plan.targets = [world.target(world.b, trust=True, is_phone=True)]
     world.talk()
     text = (("Content-Type", "text/plain;charset=UTF-8;x=y"),)

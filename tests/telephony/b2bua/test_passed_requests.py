@@ -44,9 +44,13 @@ def test_pressed_keys_pass_between_all_peers_and_other_bodies_do_not(sender, rec
 @pytest.mark.parametrize(("sender", "receiver"), PAIRS)
 def test_a_message_passes_only_inside_and_only_as_plain_text(sender, receiver):
     inside = OUTSIDE not in {sender, receiver}
-    plain = status("MESSAGE", sender, receiver, Content_Type="text/plain")
-    html = status("MESSAGE", sender, receiver, Content_Type="text/html")
-    assert (plain, html) == ((200, 415) if inside else (403, 403))
+    shown = (sender, receiver) == (TRUSTED, PHONE)
+    for grants in (None, AUTO, Grants(messages=True)):
+        facts = ("MESSAGE", sender, receiver, grants)
+        plain = status(*facts, Content_Type="text/plain")
+        html = status(*facts, Content_Type="text/html")
+        may = inside and (not shown or (grants is not None and grants.messages))
+        assert (plain, html) == ((200, 415) if may else (403, 403))
 
 
 @pytest.mark.parametrize(("sender", "receiver"), PAIRS)
