@@ -1,13 +1,16 @@
 """Measures the effect of floods on calls in progress, new calls and the switch's memory.
 
-    python benchmarks/flood.py [--quick] [--calls 20] [--seconds 4] [--idle 200]
+    python benchmarks/flood.py [--quick] [--calls 20] [--seconds 4] [--idle 200] [--only known]
 
 A real switch runs on the loopback, with a trunk at 127.0.0.2 that calls, a PBX at 127.0.0.3 that
 answers, and RTP in both directions of each call. One flood after another runs at the same time, as
 fast as one process can send. Meanwhile a further call is placed and hung up five times a second.
 `lost` are RTP packets that were sent and did not reach the other party. `refused` are further calls
 that got 503, the right answer of an overloaded switch. `failed` are those that got no answer,
-another error or no end. The switch's own figures come from its socket.
+another error or no end. Ten times a second, the recording of a call is paused as the desk does it,
+and resumed; `pause_ms` is the time until the switch confirms the pause. The switch's own figures
+come from its socket. A phone is registered at 127.0.0.80, so floods from there come from a known
+address.
 
 The memory for each of `idle` silent calls is measured first. The last line is one JSON object.
 """
@@ -16,9 +19,12 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
 import platform
+import random
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -32,17 +38,30 @@ from pathlib import Path
 
 import uvloop
 from _common import CALLEE, SWITCH, free_port, resident_kb
-from _floods import FLOODS, Flood, running
+from _floods import FLOODS, KNOWN, Flood, running
 from _parties import SETTLE_S, Stage, talk
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from galwad.link import Link
-from galwad.messages import Figures, Hello
+from galwad.messages import (
+    CallChanged,
+    CallEnded,
+    CallsSnapshot,
+    Figures,
+    Hello,
+    Pause,
+    PauseReply,
+    Resume,
+)
 from telephony.sip.events import Address
+from telephony.sip.message.messages import Request, Response, parse_message
+from telephony.sip.ua.auth import DigestClient, ha1
 
 PROBE_EVERY_S = 0.2
+PAUSE_EVERY_S = 0.1
+PAUSE_PATIENCE_S = 10.0
 SETTINGS = """
 [node]
 state = "{folder}/state"
@@ -58,6 +77,9 @@ peers = ["127.0.0.2"]
 [[routes]]
 called = "*"
 target = "sip:600@127.0.0.3:{pbx}"
+[[phones]]
+extension = "301"
+ha1_md5 = "{ha1}"
 [media]
 listen = "127.0.0.1"
 ports = "{first}-{last}"
@@ -93,6 +115,11 @@ class Switch:
     figures: Figures | None = None
     worst_lag_ms: float = 0.0
     told: asyncio.Event = field(default_factory=asyncio.Event)
+    answered: set[str] = field(default_factory=set)
+    """The ids of the answered calls."""
+    _link: Link | None = None
+    _refs: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+    _replies: dict[int, asyncio.Future[PauseReply]] = field(default_factory=dict)
 
     def resident_kb(self) -> int:
         """Return its resident memory in kB."""
@@ -100,13 +127,52 @@ class Switch:
 
     async def watch(self, path: Path) -> None:
         """Connect as a desk, and keep the figures that the switch sends."""
-        link = Link(*await asyncio.open_unix_connection(str(path)))
+        self._link = link = Link(*await asyncio.open_unix_connection(str(path)))
         link.send(Hello("desk", "0"))
         while (message := await link.receive()) is not None:
-            if isinstance(message, Figures):
-                self.figures = message
-                self.told.set()
-                self.worst_lag_ms = max(self.worst_lag_ms, message.loop_lag_ms)
+            match message:
+                case Figures():
+                    self.figures = message
+                    self.told.set()
+                    self.worst_lag_ms = max(self.worst_lag_ms, message.loop_lag_ms)
+                case CallsSnapshot(calls=calls):
+                    self.answered = {each.call_id for each in calls if each.state == "answered"}
+                case CallChanged(call=call) if call.state == "answered":
+                    self.answered.add(call.call_id)
+                case CallEnded(call_id=call_id):
+                    self.answered.discard(call_id)
+                case PauseReply(ref=ref):
+                    reply = self._replies.pop(ref)
+                    if not reply.done():  # else the wait for it was cancelled, or too long
+                        reply.set_result(message)
+                case _:
+                    pass
+
+    async def pause(self, call_id: str, took: list[float]) -> None:
+        """Pause a call's recording and resume it; add to `took` the seconds until the confirmation.
+
+        A pause that is not confirmed in time counts as `PAUSE_PATIENCE_S`. If the flood ends before
+        the confirmation, the time until then counts.
+        """
+        begun, durable = time.perf_counter(), True
+        try:
+            durable = await self._command(
+                Pause(next(self._refs), "page", "page", "user:x", call_id=call_id)
+            )
+        finally:
+            took.append(time.perf_counter() - begun if durable else PAUSE_PATIENCE_S)
+        await self._command(Resume(next(self._refs), "page", "page", "user:x", call_id=call_id))
+
+    async def _command(self, command: Pause | Resume) -> bool:
+        assert self._link is not None
+        reply: asyncio.Future[PauseReply] = asyncio.get_running_loop().create_future()
+        self._replies[command.ref] = reply
+        self._link.send(command)
+        try:
+            async with asyncio.timeout(PAUSE_PATIENCE_S):
+                return (await reply).durable
+        except TimeoutError:
+            return False
 
 
 @contextlib.asynccontextmanager
@@ -127,6 +193,7 @@ async def switch(folder: Path, calls: int) -> AsyncIterator[Switch]:
             calls=calls,
             first=first,
             last=first + 8 * calls + 99,
+            ha1=ha1("301", "galwad", "secret"),
             officer=base64.b64encode(bytes(range(1, 33))).decode(),
             **ports,
         ),
@@ -166,6 +233,50 @@ async def measure_idle(stage: Stage, at: Switch, count: int) -> float:
     for call in held:
         await stage.hang_up(call)
     return (after - before) / max(answered, 1)
+
+
+def register(port: int) -> None:
+    """Register the phone at `KNOWN`.
+
+    Raises:
+        SystemExit: The switch does not accept the registration.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind((KNOWN, 0))
+        made.settimeout(5.0)
+        made.connect((SWITCH, port))
+        client, credentials = DigestClient("301", "secret"), ""
+        for number in (1, 2):
+            asked = (
+                f"REGISTER sip:galwad SIP/2.0\r\n"
+                f"Via: SIP/2.0/UDP {KNOWN}:5060;branch=z9hG4bK{number};rport\r\n"
+                f"From: <sip:301@galwad>;tag=1\r\nTo: <sip:301@galwad>\r\nCall-ID: r@{KNOWN}\r\n"
+                f"CSeq: {number} REGISTER\r\nContact: <sip:301@{KNOWN}:5060>\r\nExpires: 3600\r\n"
+                f"Max-Forwards: 70\r\n{credentials}Content-Length: 0\r\n\r\n"
+            ).encode()
+            made.send(asked)
+            request, response = parse_message(asked), parse_message(made.recv(4096))
+            if not isinstance(request, Request) or not isinstance(response, Response):
+                raise SystemExit("the switch did not respond to a REGISTER")
+            if response.status == 200:
+                return
+            header = client.answer(request, response, "cnonce")
+            credentials = f"{header[0]}: {header[1]}\r\n" if header else ""
+    raise SystemExit("the phone cannot register")
+
+
+async def keep_pausing(at: Switch, took: list[float]) -> None:
+    """Pause one answered call after another; add to `took` the seconds that each pause took."""
+    while True:
+        if at.answered:
+            await at.pause(random.choice(sorted(at.answered)), took)
+        await asyncio.sleep(PAUSE_EVERY_S)
+
+
+def percentile_ms(took: list[float], percent: int) -> float:
+    """Return the percentile of some times in seconds, in ms."""
+    ordered = sorted(took)
+    return round(ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000, 1)
 
 
 @dataclass
@@ -208,7 +319,9 @@ async def run(
     before = at.figures
     resident = peak = at.resident_kb()
     at.worst_lag_ms = 0.0
+    paused: list[float] = []
     talking = asyncio.create_task(talk(voices, silence))
+    pausing = asyncio.create_task(keep_pausing(at, paused))
     async with asyncio.TaskGroup() as group:
         with running(flood, at.ports) as sent:
             until = time.perf_counter() + seconds
@@ -217,6 +330,7 @@ async def run(
                 await asyncio.sleep(PROBE_EVERY_S)
                 peak = max(peak, at.resident_kb())
             thrown = sent.value
+            pausing.cancel()
     silence.set()
     await talking
     at.told.clear()
@@ -225,11 +339,13 @@ async def run(
         await stage.hang_up(call)
     spoken = sum(voice.sent for voice in voices)
     return {
-        "flood": flood.__name__.removeprefix("flood_"),
         "thrown_per_second": round(thrown / seconds),
         "talking": len(voices) // 2,
         "rtp_sent": spoken,
         "lost": spoken - sum(len(voice.heard) for voice in voices),
+        "pauses": len(paused),
+        "pause_ms_p50": percentile_ms(paused, 50),
+        "pause_ms_p99": percentile_ms(paused, 99),
         **probes.figures(),
         "resident_mb": round(resident / 1024, 1),
         "resident_mb_peak": round(peak / 1024, 1),
@@ -252,22 +368,26 @@ def _told(before: Figures | None, at: Switch) -> dict[str, object]:
     }
 
 
-async def measure(calls: int, seconds: float, idle: int) -> dict[str, object]:
+async def measure(calls: int, seconds: float, idle: int, only: str) -> dict[str, object]:
     """Measure the memory of idle calls, then every flood."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         async with switch(folder, max(calls + 30, idle + 10)) as at:
             stage = Stage(Address(SWITCH, at.ports["udp"]))
             await stage.open(at.ports["pbx"])
             memory = await measure_idle(stage, at, idle)
             print(f"{memory:.0f} kB resident for each of {idle} idle calls")
             rows = []
-            for flood in FLOODS:
-                row = await run(flood, stage, at, calls, seconds)
+            register(at.ports["udp"])
+            for name, flood in FLOODS.items():
+                if only not in name:
+                    continue
+                row = {"flood": name, **await run(flood, stage, at, calls, seconds)}
                 rows.append(row)
                 print(
-                    f"{row['flood']:12} {row['thrown_per_second']:8} a second"
+                    f"{row['flood']:14} {row['thrown_per_second']:8} a second"
                     f" {row['lost']:5} of {row['rtp_sent']} RTP lost"
+                    f" {row['pause_ms_p50']:6} ms pause, p99 {row['pause_ms_p99']:7} ms"
                     f" {row['refused']:3} refused, {row['failed']:3} failed"
                     f" of {row['further_calls']} calls"
                     f" {row['setup_ms_worst']:8} ms worst setup {row['lag_ms_worst']:6} ms lag"
@@ -290,11 +410,12 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=20, help="talking beside each flood")
     parser.add_argument("--seconds", type=float, default=None, help="of each flood")
     parser.add_argument("--idle", type=int, default=None, help="calls for the memory of one")
+    parser.add_argument("--only", default="", help="a part of the names of the floods to run")
     options = parser.parse_args()
     seconds = options.seconds or (2.0 if options.quick else 4.0)
     idle = options.idle or (50 if options.quick else 200)
     signal.alarm(600)
-    print(json.dumps(uvloop.run(measure(options.calls, seconds, idle))))
+    print(json.dumps(uvloop.run(measure(options.calls, seconds, idle, options.only))))
 
 
 if __name__ == "__main__":

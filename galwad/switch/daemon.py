@@ -272,7 +272,7 @@ class Switch:
                     sip_dropped=self._endpoint.dropped.total(),
                     faults=self._transport.faults,
                     calls_refused=self._overload.refused,
-                    sip_shed=self._guard.shed,
+                    sip_shed=self._guard.shed + self._transport.shed,
                     sources_banned=self._guard.banned(now),
                     peers=(
                         *self._trunk_accounts.peer_statuses(),

@@ -10,8 +10,12 @@ often, sends malformed messages or fails to authenticate. Each further ban lasts
 ban ends early if the source becomes known.
 
 A message with the Call-ID of a call in progress is accepted even above the rate limit. There are
-two exceptions: the source is already banned, or the message comes from a stranger and is longer
-than 16 KiB. The guard does no I/O and reads no clock.
+three exceptions: the source is already banned, the message comes from a stranger and is longer than
+16 KiB, or the source sends more than `CALL_RATE` messages a second for this call.
+
+Datagrams, messages on connections (TCP or TLS) and new connections have separate limits. So a
+sender that forges an address in datagrams cannot use up the limits for its connections. The guard
+does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from typing import Final, TypeVar
 import structlog
 
 from config.sections import SipSection
+from telephony.aio.source_filter import Verdict
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome
 
@@ -51,7 +56,20 @@ PROVED_S: Final = 3600.0
 This is the usual lifetime of a registration.
 """
 
+CALL_RATE: Final = 50.0
+"""The number of messages a second that a source may always send for one call in progress.
+
+A phone that sends a keyed digit in each INFO needs ten at most.
+"""
+
 _KNOWN_FACTOR: Final = 10
+_HANDSHAKE_COUNT: Final = 5.0
+"""A new TLS connection counts as this many new TCP connections.
+
+Its handshake takes more than a millisecond.
+"""
+_KNOWN_CONNECTIONS: Final = 500.0
+"""The number of new TCP connections a second from all known sources together."""
 _FAILURE: Final = 100
 _SHED: Final = 2
 _CHALLENGED: Final = 10
@@ -83,6 +101,7 @@ _CALL_ID: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s]+)", re.IGNORE
 log = structlog.get_logger()
 Network = IPv4Network | IPv6Network
 Networks = tuple[Network, ...]
+Key = TypeVar("Key")
 T = TypeVar("T")
 
 
@@ -121,13 +140,28 @@ class Bucket:
         return True
 
 
+class _Limits:
+    """The separate rate limiters of a source, or of all strangers together."""
+
+    __slots__ = ("connections", "datagrams", "stream")
+
+    def __init__(self, in_advance_s: float = 3.0) -> None:
+        self.datagrams = Bucket(in_advance_s)
+        self.stream = Bucket(in_advance_s)
+        self.connections = Bucket(in_advance_s)
+
+    def of_messages(self, source: Address) -> Bucket:
+        """Return the rate limiter for messages that arrive as this one from `source`."""
+        return self.stream if source.reliable else self.datagrams
+
+
 class _Source:
     """The state that the guard stores for one source."""
 
-    __slots__ = ("bucket", "failures", "since", "warned_at")
+    __slots__ = ("failures", "limits", "since", "warned_at")
 
     def __init__(self, now: float) -> None:
-        self.bucket = Bucket()
+        self.limits = _Limits()
         self.failures = 0.0
         self.since = now
         self.warned_at = float("-inf")
@@ -179,7 +213,9 @@ class FloodGuard:
         self._in_call = in_call
         self._trunks = tuple(trunks)
         self._set_filter = set_filter
-        self._strangers = Bucket(in_advance_s=1.0)
+        self._strangers = _Limits(in_advance_s=1.0)
+        self._known_connections = Bucket()
+        self._calls: OrderedDict[tuple[str, bytes], Bucket] = OrderedDict()
         self._sources: OrderedDict[str, _Source] = OrderedDict()
         self._bans: OrderedDict[str, _Ban] = OrderedDict()
         self._proved: OrderedDict[str, float] = OrderedDict()
@@ -188,29 +224,33 @@ class FloodGuard:
         self._dropped_strangers = 0
         self._thinned_until = float("-inf")
 
-    def accepts_message(self, data: bytes, source: Address, now: float) -> bool:
-        """Return whether a received message is to be parsed. If not, it must be dropped."""
+    def judge_message(self, data: bytes, source: Address, now: float) -> Verdict:
+        """Return what is to be done with a received message, before it is parsed.
+
+        Only a trunk or known source gets `Verdict.TOO_MANY`. If a stranger exceeds its limits on a
+        connection, the connection is closed.
+        """
         origin = origin_of(source.host)
         if self._barred(origin, now):
             self.shed += 1
-            return False
+            return Verdict.DROPPED
         kind = self.kind_of(source, now)
-        if kind is not SourceKind.STRANGER and source.reliable:
-            # On a stream connection (TCP or TLS), trunks and known sources have no rate limit. If
-            # we dropped one message of a stream, we could not parse the rest. And if this process
-            # is too slow, TCP slows the sender down.
-            return True
-        if kind is not SourceKind.STRANGER and self._of_a_call(data):
-            return True
+        if kind is not SourceKind.STRANGER and self._of_a_call(data, origin, now):
+            return Verdict.IN_CALL
         remembered = self._source(origin, now)
         if kind is SourceKind.STRANGER and len(data) > _MAX_STRANGER_BYTES:
             self._shed(remembered, source, kind, now)
-            return False
+            return Verdict.DROPPED
         count = max(1.0, len(data) / _USUAL_MESSAGE_BYTES)
-        if self._may(remembered, kind, now, count) or self._of_a_call(data):
-            return True
+        if self._may(remembered.limits.of_messages(source), kind, now, count) and (
+            kind is not SourceKind.STRANGER
+            or self._strangers.of_messages(source).take(self._sip.strangers_rate, now, count)
+        ):
+            return Verdict.ACCEPTED
+        if kind is SourceKind.STRANGER and self._of_a_call(data, origin, now):
+            return Verdict.IN_CALL
         self._shed(remembered, source, kind, now)
-        return False
+        return Verdict.DROPPED if kind is SourceKind.STRANGER else Verdict.TOO_MANY
 
     def accepts_connection(self, source: Address, now: float) -> bool:
         """Return whether to accept a new connection from this source."""
@@ -220,7 +260,15 @@ class FloodGuard:
             return False
         kind = self.kind_of(source, now)
         remembered = self._source(origin, now)
-        if kind is not SourceKind.STRANGER or self._may(remembered, kind, now):
+        count = _HANDSHAKE_COUNT if source.transport == "TLS" else 1.0
+        if self._may(remembered.limits.connections, kind, now, count) and (
+            kind is SourceKind.TRUNK
+            or (
+                self._known_connections.take(_KNOWN_CONNECTIONS, now, count)
+                if kind is SourceKind.KNOWN
+                else self._strangers.connections.take(self._sip.strangers_rate, now, count)
+            )
+        ):
             return True
         self._shed(remembered, source, kind, now)
         return False
@@ -298,19 +346,27 @@ class FloodGuard:
             return SourceKind.KNOWN
         return SourceKind.STRANGER
 
-    def _may(self, remembered: _Source, kind: SourceKind, now: float, count: float = 1.0) -> bool:
-        sip = self._sip
+    def _may(self, bucket: Bucket, kind: SourceKind, now: float, count: float) -> bool:
+        rate = self._sip.source_rate
         if kind is SourceKind.TRUNK:
-            return remembered.bucket.take(sip.trunk_rate, now, count)
-        if kind is SourceKind.KNOWN:
-            return remembered.bucket.take(sip.source_rate * _KNOWN_FACTOR, now, count)
-        return remembered.bucket.take(sip.source_rate, now, count) and self._strangers.take(
-            sip.strangers_rate, now, count
-        )
+            rate = self._sip.trunk_rate
+        elif kind is SourceKind.KNOWN:
+            rate = self._sip.source_rate * _KNOWN_FACTOR
+        return bucket.take(rate, now, count)
 
-    def _of_a_call(self, data: bytes) -> bool:
+    def _of_a_call(self, data: bytes, origin: str, now: float) -> bool:
+        """Return whether a message belongs to a call in progress, and the call may have it."""
         found = _CALL_ID.search(data, 0, _SCANNED_BYTES)
-        return found is not None and self._in_call(found[1].decode("utf-8", "surrogateescape"))
+        if found is None or not self._in_call(found[1].decode("utf-8", "surrogateescape")):
+            return False
+        key = origin, found[1]
+        bucket = self._calls.get(key)
+        if bucket is None:
+            bucket = self._calls[key] = Bucket()
+            _trim(self._calls)
+        else:
+            self._calls.move_to_end(key)
+        return bucket.take(CALL_RATE, now)
 
     def _barred(self, origin: str, now: float) -> bool:
         ban = self._bans.get(origin)
@@ -389,6 +445,6 @@ def origin_of(host: str) -> str:
     return str(ip_network((int(address) >> 64 << 64, 64)))
 
 
-def _trim(kept: OrderedDict[str, T]) -> None:
+def _trim(kept: OrderedDict[Key, T]) -> None:
     while len(kept) > MAX_SOURCES:
         kept.popitem(last=False)

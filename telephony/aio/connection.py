@@ -1,8 +1,9 @@
 """One SIP connection over TCP or TLS (RFC 3261 section 18, RFC 5626).
 
 A connection divides the received bytes into messages, and sends messages as bytes. It stores only a
-limited amount of received data and of data to send. A connection closes itself in three cases: the
-received bytes cannot be divided into messages, the peer does not read the sent data, or
+limited amount of received data and of data to send. It handles what it has read when it has its
+turn (`stream_turns.py`), and reads no more until then. A connection closes itself in three cases:
+the received bytes cannot be divided into messages, the peer does not read the sent data, or
 `check_timers` finds that a time limit has passed.
 """
 
@@ -15,18 +16,29 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from telephony.aio.arrival import StreamArrivals
+from telephony.aio.stream_turns import StreamTurns
 from telephony.sip.events import Address
 from telephony.sip.message.framing import Framer, StreamUnit, UnitKind
 
 CRLF = b"\r\n"
-_KEEPALIVE = (
+_BUFFER = bytearray(8192)
+"""The bytes of the latest read of any connection. They are copied before the next read.
+
+The buffer is small, so that a connection that waits for its turn stores little.
+"""
+_VIEW = memoryview(_BUFFER)
+_SOCKET_OPTIONS = (
+    (socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
 )
-"""The TCP options by which the kernel detects that a peer no longer responds.
+"""The options of each TCP socket.
+
+The receive buffer is small: behind the messages of a flood, a message of a call that arrives on the
+same connection waits for all that are in the buffer.
 
 The kernel ends the connection if the peer does not acknowledge data within 30 s. If the connection
 is idle for 60 s, the kernel sends probes. If the peer acknowledges no probe, the kernel ends the
@@ -118,11 +130,16 @@ class ConnectionOwner(Protocol):
         """Handle the end of `connection`. `reason` says why the connection ended."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A SIP connection, from the attempt to open it until it has ended."""
 
     def __init__(
-        self, owner: ConnectionOwner, peer: Address, local: Address, limits: ConnectionLimits
+        self,
+        owner: ConnectionOwner,
+        peer: Address,
+        local: Address,
+        limits: ConnectionLimits,
+        turns: StreamTurns,
     ) -> None:
         """Create a connection that is not established yet. asyncio establishes it later.
 
@@ -132,6 +149,7 @@ class Connection(asyncio.Protocol):
                 connection, and 0 if we open it.
             local: Our listening address to which the connection belongs.
             limits: The limits on bytes and times.
+            turns: The turns of all connections of the process.
         """
         self.peer = peer
         self.local = local
@@ -144,14 +162,23 @@ class Connection(asyncio.Protocol):
         """
         self._owner = owner
         self._limits = limits
+        self._turns = turns
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
         self._arrivals: StreamArrivals | None = None
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
         self._reason: EndReason | None = None
+        self._lost: EndReason | None = None
+        """The reason if the connection was lost while received messages wait for their turn."""
         self._ended = False
         self._opened_at = self._last_byte_at = self._pinged = asyncio.get_running_loop().time()
+        self._emptied_at = self._opened_at
+        """The time of the latest read after which no data waited in the kernel."""
+        self._is_behind = False
+        """True if data may have waited in the kernel since `_emptied_at`."""
+        self._arrived = self._opened_at
+        """The arrival of the received data that is not handled yet."""
         self._partial_since: float | None = None
         self._had_message = False
         self._ponged = False
@@ -163,7 +190,12 @@ class Connection(asyncio.Protocol):
 
         Also true while the connection is not established yet.
         """
-        return not self._ended and self._reason is None
+        return not self._ended and self._reason is None and self._lost is None
+
+    @property
+    def host(self) -> str:
+        """The IP address of the peer."""
+        return self.peer.host
 
     @property
     def established(self) -> bool:
@@ -195,7 +227,7 @@ class Connection(asyncio.Protocol):
         """Set the options of the TCP socket, and send the messages that wait to be sent."""
         self._transport = transport  # type: ignore[assignment]  # asyncio gives a stream transport
         sock = transport.get_extra_info("socket")
-        for option in _KEEPALIVE:
+        for option in _SOCKET_OPTIONS:
             sock.setsockopt(*option)
         self._arrivals = StreamArrivals(sock)
         self.names = _names(transport.get_extra_info("peercert"))
@@ -208,28 +240,60 @@ class Connection(asyncio.Protocol):
         for data in waiting:
             self._write(data)
 
-    def data_received(self, data: bytes) -> None:
-        """Divide the received bytes into messages, and handle each message."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return the buffer for the next read."""
+        del sizehint
+        return _VIEW
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Store the bytes that were read, and handle their messages when this connection may."""
         now = asyncio.get_running_loop().time()
-        arrived = now
-        if self._arrivals is not None:
-            idle_at = max(self._owner.idle_at, self._last_byte_at)
-            arrived = self._arrivals.latest(now, idle_at)
+        is_first = not self._turns.is_waiting(self)
+        arrived = self._arrival(now)
+        self._arrived = arrived if is_first else min(arrived, self._arrived)
         self._last_byte_at = now
-        for frame in self._framer.feed(data):
-            self._handle_frame(frame, arrived)
-            if self._ended:
-                return
+        self._is_behind = nbytes == len(_BUFFER)
+        if not self._is_behind:
+            self._emptied_at = now
+        self._framer.add(_VIEW[:nbytes])
+        self._turns.ready(self)
+
+    def handle_next(self) -> bool:
+        """Handle the next message, ping or fault. Return False if none was complete."""
+        unit = self._framer.next_unit() if self._reason is None else None
+        if unit is not None:
+            self._handle_frame(unit, self._arrived)
+            return True
         if not self._framer.has_partial_message:
             self._partial_since = None
         elif self._partial_since is None:
-            self._partial_since = now
+            self._partial_since = self._last_byte_at
+        if self._lost is not None:
+            self._reason = self._reason or self._lost
+            self._finish()
+        return False
+
+    def hold(self) -> None:
+        """Read no more data until `resume`, so that TCP slows the sender down."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._is_behind = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read data again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Handle the end of the connection, which asyncio reports."""
-        self._reason = self._reason or (
-            EndReason.DEAD if isinstance(exc, TimeoutError) else EndReason.PEER
-        )
+        """Handle the end of the connection, which asyncio reports.
+
+        Messages that arrived before the end are handled first.
+        """
+        lost = EndReason.DEAD if isinstance(exc, TimeoutError) else EndReason.PEER
+        if self._reason is None and self._turns.is_waiting(self):
+            self._lost = lost
+            return
+        self._reason = self._reason or lost
         self._finish()
 
     def check_timers(self, now: float) -> None:
@@ -238,6 +302,8 @@ class Connection(asyncio.Protocol):
         Call this method every few seconds, with the current monotonic time in seconds.
         """
         limits = self._limits
+        if self._turns.is_waiting(self):
+            return  # what it has sent is not handled yet
         begun = self._partial_since
         if self.accepted and not self._had_message:
             begun = self._opened_at
@@ -248,6 +314,18 @@ class Connection(asyncio.Protocol):
             self.abort(EndReason.DEAD)
         elif not self.accepted and now - max(self._last_byte_at, self._pinged) > limits.ping_s:
             self._ping(now)
+
+    def _arrival(self, now: float) -> float:
+        """Return the arrival of the data that was just read; never later than the true time.
+
+        If the connection was held, its data may have waited, although the event loop was idle.
+        """
+        if self._arrivals is None:
+            return now
+        idle_at = self._emptied_at
+        if not self._is_behind:
+            idle_at = max(self._owner.idle_at, self._last_byte_at)
+        return self._arrivals.latest(now, idle_at)
 
     def _ping(self, now: float) -> None:
         if self._transport is None:
@@ -261,6 +339,7 @@ class Connection(asyncio.Protocol):
         match frame.kind:
             case UnitKind.MESSAGE:
                 self._had_message = True
+                self._partial_since = None
                 self._owner.received(frame.data, self.peer, self.local, arrived)
             case UnitKind.PING:
                 self._write(CRLF)
@@ -299,6 +378,7 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         if not self._ended:
             self._ended = True
+            self._turns.forget(self)
             self._owner.on_ended(self, self._reason or EndReason.PEER)
 
 

@@ -22,6 +22,7 @@ from typing import Protocol
 
 from telephony.aio.connection import Connection, ConnectionLimits, EndReason
 from telephony.aio.source_filter import SourceFilter
+from telephony.aio.stream_turns import StreamTurns
 from telephony.aio.tls import Tls
 from telephony.aio.udp import bind
 from telephony.errors import ProtocolError
@@ -78,6 +79,8 @@ class Connections:
         """The number of ended connections for each reason."""
         self.refused = 0
         """The number of new connections that a limit or the source filter did not permit."""
+        self.turns = StreamTurns()
+        """The turns in which the connections handle what they have read."""
         self._owner = owner
         self._limits = limits
         self._filter = source_filter
@@ -166,6 +169,7 @@ class Connections:
         self._listening.clear()
         for connection in set(self._by_address.values()):
             connection.abort(EndReason.US)
+        self.turns.close()
 
     # The methods that the interface ConnectionOwner requires
 
@@ -221,7 +225,7 @@ class Connections:
         secure = address.transport == "TLS"
         if local not in self._listening or (secure and (tls is None or tls.client is None)):
             return None
-        connection = Connection(self, address, local, self._limits)
+        connection = Connection(self, address, local, self._limits, self.turns)
         self._by_address[address] = connection
         self._spawn(self._open(connection, tls if secure else None))
         return connection
@@ -262,7 +266,7 @@ class Connections:
 
         If this takes longer than `connect_s` seconds, close the socket.
         """
-        connection = Connection(self, peer, local, self._limits)
+        connection = Connection(self, peer, local, self._limits, self.turns)
         tls = self._tls.get(local)
         try:
             async with asyncio.timeout(self._limits.connect_s):

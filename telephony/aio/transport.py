@@ -8,6 +8,7 @@ share one timer of the event loop.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -16,9 +17,10 @@ from telephony.aio.addresses import reachable_host
 from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.aio.connections import Connections
 from telephony.aio.packet_filter import Network
-from telephony.aio.source_filter import AcceptAll, SourceFilter
+from telephony.aio.source_filter import AcceptAll, SourceFilter, Verdict
 from telephony.aio.tls import Tls
 from telephony.aio.udp import UdpSocket
+from telephony.aio.work_share import WorkShare
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, ConnectionOffered, OutgoingMessage, SipEvent
 from telephony.sip.message.framing import StreamUnit
@@ -32,6 +34,14 @@ _MOST_QUEUED = 10_000
 While the queue is full, a new datagram is dropped, because its sender will send it again. If a new
 message arrives on a connection, the message is dropped and the connection is closed. For the
 sender, this has the same meaning as a 503 response (RFC 3261 section 8.1.3.1).
+"""
+
+_DATAGRAM_SHARE = 0.3
+"""The part of the time that datagrams outside calls may take."""
+_MOST_DEBT_S = 0.1
+"""The largest debt of work, in seconds. Above it, datagrams outside calls are dropped.
+
+Their senders send them again, half a second later for the first time (RFC 3261 section 17.1).
 """
 
 
@@ -58,6 +68,9 @@ class SipTransport:
         """
         self.faults = 0
         """The number of exceptions raised by the endpoint or by `on_event`. Each is a bug."""
+        self.shed = 0
+        """The number of datagrams outside calls that were dropped because of too much work."""
+        self._datagram_share = WorkShare(_DATAGRAM_SHARE)
         self._on_event = on_event
         self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
@@ -144,13 +157,32 @@ class SipTransport:
         """Pass a received message to the endpoint, and then call `flush`.
 
         `arrived` is the arrival of the message in monotonic seconds.
-        A message that the source filter does not accept is dropped. From `queue_received` until
-        `release_received`, a message is only put into the queue.
+        The source filter decides whether it is handled, refused or dropped. From `queue_received`
+        until `release_received`, a message is only put into the queue.
         """
         now = self.now
-        if not self._filter.accepts_message(data, source, now):
+        verdict = self._filter.judge_message(data, source, now)
+        if verdict is Verdict.DROPPED:
             self.connections.disconnect(source)
-            return
+        elif verdict is Verdict.TOO_MANY:
+            self._refuse(data, source, local)
+        elif source.reliable or verdict is Verdict.IN_CALL:
+            self._handle(data, source, local, arrived)
+        elif self._datagram_share.debt_s > _MOST_DEBT_S:
+            self.shed += 1
+        else:
+            began = time.monotonic()
+            self._handle(data, source, local, arrived)
+            self._datagram_share.spend(time.monotonic() - began)
+
+    def _refuse(self, data: bytes, source: Address, local: Address) -> None:
+        """Refuse a message with 503, without parsing it, if it arrived on a connection."""
+        if source.reliable:
+            self.endpoint.refuse_busy(data, source, local)
+            self.flush()
+
+    def _handle(self, data: bytes, source: Address, local: Address, arrived: float) -> None:
+        now = self.now
         if self._queued is not None:
             if len(self._queued) < _MOST_QUEUED:
                 self._queued.append((data, source, local, arrived))

@@ -171,6 +171,14 @@ class Endpoint:
         """
         self._incoming.refuse(fault, source, local)
 
+    def refuse_busy(self, data: bytes, source: Address, local: Address) -> None:
+        """Respond with 503 to a request of a peer that sends too many; store nothing about it.
+
+        The request is not parsed. No response is sent if it has no valid top Via, or if `data` is
+        an ACK or a response.
+        """
+        self._incoming.refuse_busy(data, source, local)
+
     def handle_timer(self, now: float) -> None:
         """Run all timers that are due by `now`."""
         self._core.timers.run(now)

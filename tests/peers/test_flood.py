@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import queue
+import re
 import socket
+import threading
 
 import pytest
 
-from helpers.peers.programs import register
+from helpers.peers import benchmarks
+from helpers.peers.programs import Callee, register
 from helpers.peers.sound import Chorus, speech
+from helpers.sip_messages import response_of
 
 pytestmark = pytest.mark.peer
 
@@ -25,6 +30,69 @@ def invite(number, host):
         f"Call-ID: {number}@{host}\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\n"
         f"Contact: <sip:a@{host}>\r\nContent-Length: 0\r\n\r\n"
     ).encode()
+
+
+class TcpTrunk:
+    """A trunk at 127.0.0.2 with one TCP connection, on which it has a call and sends a flood."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._messages = queue.Queue[str]()
+        self.hurry = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        buffer = b""
+        with contextlib.suppress(OSError):
+            while data := self._connection.recv(65536):
+                buffer += data
+                while found := re.search(rb"(?s)\A.*?Content-Length: (\d+)\r\n\r\n", buffer):
+                    end = found.end() + int(found[1])
+                    self._messages.put(buffer[:end].decode())
+                    buffer = buffer[end:]
+
+    def wait_for(self, text):
+        """Return the next message with this text; the messages before it are dropped."""
+        while True:
+            message = self._messages.get(timeout=20)
+            if text in message:
+                return message
+
+    def send(self, method, called, *, to_tag="", cseq=1, body=""):
+        """Send a request of the call."""
+        tag = f";tag={to_tag}" if to_tag else ""
+        kind = "Content-Type: application/sdp\r\n" if body else ""
+        text = (
+            f"{method} sip:{called}@galwad SIP/2.0\r\n"
+            f"Via: SIP/2.0/TCP 127.0.0.2:5060;branch=z9hG4bK{method}{cseq}\r\n"
+            f"From: <sip:a@127.0.0.2>;tag=trunk\r\nTo: <sip:{called}@galwad>{tag}\r\n"
+            f"Call-ID: live@127.0.0.2\r\nCSeq: {cseq} {method}\r\nMax-Forwards: 70\r\n"
+            f"Contact: <sip:a@127.0.0.2:5060;transport=tcp>\r\n{kind}"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
+        )
+        with self._lock:
+            self._connection.sendall(text.encode())
+
+    def call(self, called, port):
+        """Place a call; return the To tag of its dialog."""
+        sdp = (
+            "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\nc=IN IP4 127.0.0.2\r\nt=0 0\r\n"
+            f"m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+        )
+        self.send("INVITE", called, body=sdp)
+        to_tag = response_of(self.wait_for("SIP/2.0 200 ").encode()).to.tag
+        self.send("ACK", called, to_tag=to_tag)
+        return to_tag
+
+    def flood(self, count):
+        """Send INVITEs for further calls to a number that does not exist."""
+        for number in range(count):
+            if self.hurry.is_set():
+                return
+            data = invite(number, "127.0.0.2").replace(b"/UDP", b"/TCP")
+            with self._lock:
+                self._connection.sendall(data)
 
 
 @pytest.fixture
@@ -125,3 +193,33 @@ def test_a_password_guesser_is_banned_unless_a_phone_registered_from_its_address
     assert switch.log.wait("source.banned", source=FLOODER)["reason"] == "credentials"
     register(switch, "302", 9)
     assert len(switch.log.events("source.banned")) == 1
+
+
+@pytest.mark.parametrize("name", ["known t", "trunk tcp"])
+def test_a_flood_over_connections_costs_calls_in_progress_no_packet(tmp_path, name):
+    arguments = {"--only": name, "--calls": 5, "--seconds": 2, "--idle": 1}
+    figures = benchmarks.run(tmp_path, "flood.py", *itertools.chain(*arguments.items()))
+    for flood in figures["floods"]:
+        assert flood["rtp_sent"] > 0
+        assert flood["pauses"] > 0
+        assert (flood["lost"], flood["failed"], flood["faults"]) == (0, 0, 0)
+
+
+def test_a_trunk_can_end_a_call_on_the_connection_that_it_floods(start, from_host, talker, ended):
+    service = start("switch", listen=("tcp:127.0.0.1",))
+    advisor, mouth = talker("127.0.0.3"), talker("127.0.0.2")
+    callee = ended(
+        Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, media=advisor.port)
+    )
+    made = from_host("127.0.0.2", socket.SOCK_STREAM)
+    made.connect(("127.0.0.1", service.ports["tcp:127.0.0.1"]))
+    trunk = TcpTrunk(made)
+    to_tag = trunk.call("01970000200", mouth.port)
+    flooding = threading.Thread(target=trunk.flood, args=(5000,))
+    flooding.start()
+    trunk.wait_for("SIP/2.0 503 ")
+    trunk.send("BYE", "01970000200", to_tag=to_tag, cseq=2)
+    assert trunk.wait_for("CSeq: 2 BYE").startswith("SIP/2.0 200 ")
+    trunk.hurry.set()
+    flooding.join()
+    callee.wait()

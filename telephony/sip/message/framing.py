@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +37,8 @@ _FIRST_LINE: Final = re.compile(
 _FIRST_BYTE: Final = frozenset(
     b"!%'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_`abcdefghijklmnopqrstuvwxyz~"
 )
+
+Octets = bytes | bytearray | memoryview
 
 
 class UnitKind(enum.Enum):
@@ -86,7 +87,10 @@ class Framer:
 
     @property
     def has_partial_message(self) -> bool:
-        """True if the start of a message has arrived, but its end has not."""
+        """True if the start of a message has arrived, but its end has not.
+
+        This is valid after `next_unit` has returned None.
+        """
         return bool(self._buffer)
 
     @property
@@ -98,38 +102,30 @@ class Framer:
         """Remember that we have sent a ping, so that the next CRLF between messages is a pong."""
         self._pongs_due += 1
 
-    def feed(self, data: bytes) -> list[StreamUnit]:
-        """Add the bytes of one read, and return the units that are now complete.
+    def add(self, data: Octets) -> None:
+        """Add the bytes of one read. After a fault, they are ignored."""
+        if not self._broken:
+            self._buffer += data
 
-        After a fault, the result is always empty.
-        """
+    def next_unit(self) -> StreamUnit | None:
+        """Remove and return the next unit that is complete; None if no unit is complete."""
         if self._broken:
-            return []
-        self._buffer += data
-        return list(self._frames())
+            return None
+        unit = self._between() if self._head is None else None
+        return unit or self._next()
 
-    def _frames(self) -> Iterator[StreamUnit]:
-        while not self._broken:
-            if self._head is None:
-                yield from self._between()
-            frame = self._next()
-            if frame is None:
-                return
-            yield frame
-
-    def _between(self) -> Iterator[StreamUnit]:
-        """Remove all CRLFs before the next message, and yield a unit for each ping and pong."""
-        buffer, at = self._buffer, 0
-        while at < len(buffer) and buffer[at] in b"\r\n":
+    def _between(self) -> StreamUnit | None:
+        """Remove the CRLFs before the next message, up to the first one that is a ping or pong."""
+        buffer, at, unit = self._buffer, 0, None
+        while unit is None and at < len(buffer) and buffer[at] in b"\r\n":
             if buffer[at] == ord("\n"):
-                frame = self._line_break()
-                if frame is not None:
-                    yield frame
+                unit = self._line_break()
             at += 1
         if at:
             del buffer[:at]
-        if buffer:
+        if unit is None and buffer:
             self._breaks = 0
+        return unit
 
     def _line_break(self) -> StreamUnit | None:
         if self._pongs_due:

@@ -1,10 +1,11 @@
-"""Responses to malformed requests whose top Via is readable (RFC 3261 sections 8.2, 16.3, 21.4.1).
+"""Responses to requests that are not parsed (RFC 3261 sections 8.2, 16.3, 21.4.1, 21.5.4).
 
-The response contains copies of the header fields of the request that a response must have. No
-response is sent if the malformed message is an ACK or a response, or if its top Via cannot be
-parsed. Only a CRLF ends a line here, so a header field with a bare CR or LF is not copied. If one
-of the other Via entries cannot be parsed, it is not copied. A Via with a SIP version other than 2.0
-is copied, so that its sender gets the response 505.
+Such a request is malformed, or it is one too many of its peer. Its top Via must be readable. The
+response contains copies of the header fields of the request that a response must have. No response
+is sent if the message is an ACK or a response, or if its top Via cannot be parsed. Only a CRLF ends
+a line here, so a header field with a bare CR or LF is not copied. If one of the other Via entries
+cannot be parsed, it is not copied. A Via with a SIP version other than 2.0 is copied, so that its
+sender gets the response 505.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from telephony.sip.message.via import Via
 from telephony.sip.transport.address import Address
 from telephony.sip.transport.outgoing import OutgoingMessage
 from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
+
+RETRY_AFTER_S = 5
+"""The time after which a peer that sends too many requests may try again, in seconds."""
 
 _MAX_READ = 16384
 """The maximum number of bytes of a message that are parsed. The rest of a longer message is
@@ -40,6 +44,18 @@ def answer_malformed(
     data: bytes, error: ParseError, source: Address, local: Address
 ) -> OutgoingMessage | None:
     """Return the response to a malformed request; None if there must be no response."""
+    status = error.status if 400 <= error.status < 700 else 400
+    return _answer(data, status, (), source, local)
+
+
+def answer_busy(data: bytes, source: Address, local: Address) -> OutgoingMessage | None:
+    """Return the 503 to a request of a peer that sends too many; None if there must be none."""
+    return _answer(data, 503, (f"Retry-After: {RETRY_AFTER_S}",), source, local)
+
+
+def _answer(
+    data: bytes, status: int, more: tuple[str, ...], source: Address, local: Address
+) -> OutgoingMessage | None:
     head = re.split(rb"\r?\n\r?\n", data[:_MAX_READ].lstrip(b"\r\n"), maxsplit=1)[0]
     first, *lines = re.split(rb"\r\n(?![ \t])", head)
     request_line = _REQUEST_LINE.match(first)
@@ -56,12 +72,11 @@ def answer_malformed(
         vias = [first_hop, *filter(_is_via, others)]
     except (ParseError, ProtocolError, ValueError):
         return None
-    status = error.status if 400 <= error.status < 700 else 400
     reason = REASONS.get(status, "Bad Request")
     answer = [f"SIP/2.0 {status} {reason}", *(f"Via: {value}" for value in vias)]
     answer += [f"{name}: {values[0]}" for name, values in fields.items()]
     answer = [_with_to_tag(line, data) for line in answer]
-    answer += ["Content-Length: 0", "", ""]
+    answer += [*more, "Content-Length: 0", "", ""]
     data = "\r\n".join(answer).encode("utf-8", "surrogateescape")
     return OutgoingMessage(data, destination, local, reply_fallback(via, source))
 

@@ -30,7 +30,7 @@ from telephony.sip.transaction.server import InviteServerTransaction
 from telephony.sip.transport.address import DEFAULT_PORTS, Address
 from telephony.sip.transport.events import ConnectionOffered
 from telephony.sip.transport.local_addresses import LocalAddress
-from telephony.sip.transport.malformed import answer_malformed
+from telephony.sip.transport.malformed import answer_busy, answer_malformed
 from telephony.sip.transport.outgoing import NextHop
 from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
 from telephony.sip.ua.repeated_2xx import Repeated2xx
@@ -74,6 +74,13 @@ class Incoming:
         if answer is not None:
             self._core.outbox.append(answer)
         self._core.drop(source, fault.why)
+
+    def refuse_busy(self, data: bytes, source: Address, local: Address) -> None:
+        """Respond with 503 to the request in `data`, which is not parsed."""
+        answer = answer_busy(data, source, local)
+        if answer is not None:
+            self._core.outbox.append(answer)
+        self._core.dropped["too many"] += 1
 
     def looped(self, request: Request) -> bool:
         """Return whether a Via header field of the request contains one of our addresses."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from config.sections import SipSection
 from galwad.switch import guard as subject
 from galwad.switch.guard import FloodGuard, SourceKind
+from telephony.aio.source_filter import Verdict
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome
 
@@ -57,8 +58,12 @@ def guard(make_guard):
     return make_guard()
 
 
+def accepts(guard, data, source, now):
+    return guard.judge_message(data, source, now) in {Verdict.ACCEPTED, Verdict.IN_CALL}
+
+
 def heard(guard, source, count, now=100.0, data=INVITE):
-    return sum(guard.accepts_message(data, source, now) for _ in range(count))
+    return sum(accepts(guard, data, source, now) for _ in range(count))
 
 
 def test_a_stranger_is_limited_to_its_rate_with_a_burst_of_three_seconds(guard):
@@ -104,9 +109,63 @@ def test_a_call_id_after_5000_bytes_of_header_is_ignored(guard):
     assert heard(guard, STRANGER, 1, data=padded) == 0
 
 
-def test_a_known_address_on_a_connection_is_not_rate_limited(guard):
+def test_a_known_address_is_refused_above_its_rate_on_a_connection(guard):
     guard.set_known_hosts([OFFICE.host])
-    assert heard(guard, OFFICE._replace(transport="TCP", flow=3), 1000) == 1000
+    flow = OFFICE._replace(transport="TCP", flow=3)
+    verdicts = [guard.judge_message(INVITE, flow, 100.0) for _ in range(1000)]
+    assert verdicts.count(Verdict.ACCEPTED) in {300, 301}
+    assert set(verdicts) == {Verdict.ACCEPTED, Verdict.TOO_MANY}
+    assert guard.judge_message(BYE, flow, 100.0) is Verdict.IN_CALL
+
+
+def test_a_trunk_is_refused_above_its_rate_on_a_connection_but_its_calls_go_on(guard):
+    flow = TRUNK._replace(transport="TCP", flow=3)
+    verdicts = [guard.judge_message(INVITE, flow, 100.0) for _ in range(1000)]
+    assert verdicts.count(Verdict.ACCEPTED) in {300, 301}
+    assert verdicts[-1] is Verdict.TOO_MANY
+    assert guard.judge_message(BYE, flow, 100.0) is Verdict.IN_CALL
+
+
+def test_a_stranger_above_its_rate_on_a_connection_is_dropped(guard):
+    flow = STRANGER._replace(transport="TCP", flow=3)
+    verdicts = [guard.judge_message(INVITE, flow, 100.0) for _ in range(40)]
+    assert verdicts == 31 * [Verdict.ACCEPTED] + 9 * [Verdict.DROPPED]
+
+
+def test_datagrams_do_not_use_up_the_rate_of_the_same_address_on_connections(guard):
+    guard.set_known_hosts([OFFICE.host])
+    for source in (OFFICE, TRUNK):
+        heard(guard, source, 1000)
+        flow = source._replace(transport="TCP", flow=3)
+        assert heard(guard, flow, 30) == 30
+        assert guard.accepts_connection(flow, 100.0)
+
+
+def test_messages_of_one_call_are_accepted_up_to_the_rate_of_a_call(guard):
+    guard.set_known_hosts([OFFICE.host, STRANGER.host])
+    heard(guard, OFFICE, 1000)
+    verdicts = [guard.judge_message(BYE, OFFICE, 100.0) for _ in range(1000)]
+    assert verdicts.count(Verdict.IN_CALL) in {150, 151}
+    assert verdicts[-1] is Verdict.TOO_MANY
+    later = [guard.judge_message(BYE, OFFICE, 100.1) for _ in range(100)]
+    assert later.count(Verdict.IN_CALL) in {5, 6}
+    assert heard(guard, TRUNK, 1, data=BYE) == 1
+
+
+@pytest.mark.parametrize(("transport", "accepted"), [("TCP", 301), ("TLS", 61)])
+def test_a_known_address_may_open_fewer_connections_with_tls(guard, transport, accepted):
+    guard.set_known_hosts([OFFICE.host])
+    flow = OFFICE._replace(transport=transport)
+    opened = sum(guard.accepts_connection(flow, 100.0) for _ in range(1000))
+    assert opened in {accepted - 1, accepted}
+
+
+def test_all_known_addresses_together_may_open_500_connections_a_second(guard):
+    hosts = [f"198.51.100.{number}" for number in range(250)]
+    guard.set_known_hosts(hosts)
+    sources = [Address(host, 40000, "TCP") for host in hosts for _ in range(20)]
+    assert sum(guard.accepts_connection(each, 100.0) for each in sources) in {1500, 1501}
+    assert guard.accepts_connection(TRUNK._replace(transport="TLS"), 100.0)
 
 
 def test_ten_wrong_passwords_ban_a_stranger_in_the_guard_and_the_kernel(guard, kernel):
@@ -137,10 +196,10 @@ def test_a_second_ban_lasts_twice_as_long_as_the_first(guard, kernel):
 def test_the_ban_of_a_stranger_ends_when_it_becomes_known(guard, kernel):
     for _ in range(10):
         guard.count_outcome(STRANGER, AuthOutcome.REFUSED, 100.0)
-    assert not guard.accepts_message(INVITE, STRANGER, 101.0)
+    assert not accepts(guard, INVITE, STRANGER, 101.0)
     guard.set_known_hosts([STRANGER.host])
     guard.sweep(101.0)
-    assert guard.accepts_message(INVITE, STRANGER, 101.0)
+    assert accepts(guard, INVITE, STRANGER, 101.0)
     assert guard.accepts_connection(STRANGER, 101.0)
     assert guard.banned(101.0) == 0
     assert kernel.dropped == ()
@@ -194,7 +253,7 @@ def test_many_sources_in_a_second_make_the_kernel_prefer_known_sources(guard, ke
     guard.count_outcome(Address("198.51.100.8", 5060), AuthOutcome.ACCEPTED, 100.0)
     crowd = [Address(f"203.0.{number >> 8}.{number & 255}", 5060) for number in range(1200)]
     for source in crowd:
-        guard.accepts_message(INVITE, source, 100.0)
+        accepts(guard, INVITE, source, 100.0)
     friends = ["192.0.2.0/28", OFFICE.host, "198.51.100.8"]
     assert kernel.friends == tuple(map(ip_network, friends))
     guard.sweep(109.0)
@@ -205,7 +264,7 @@ def test_many_sources_in_a_second_make_the_kernel_prefer_known_sources(guard, ke
 
 def test_many_sources_over_more_than_a_second_are_not_a_siege(guard, kernel):
     for number in range(3000):
-        guard.accepts_message(INVITE, Address(f"203.0.{number >> 8}.{number & 255}", 5060), 100.0)
+        accepts(guard, INVITE, Address(f"203.0.{number >> 8}.{number & 255}", 5060), 100.0)
         if number % 500 == 0:
             guard.sweep(100.0)
     assert kernel.friends is None
@@ -252,7 +311,7 @@ def test_the_guard_remembers_a_bounded_number_of_sources(make_guard, monkeypatch
     guard = make_guard(strangers_rate=10_000)
     for number in range(1000):
         source = Address(f"2001:db8:0:{number:x}::1", 5060)
-        guard.accepts_message(INVITE, source, 100.0)
+        accepts(guard, INVITE, source, 100.0)
         guard.count_outcome(
             source, AuthOutcome.ACCEPTED if number % 2 else AuthOutcome.REFUSED, 100.0
         )
@@ -269,4 +328,4 @@ def test_the_rate_holds_for_any_data_from_any_address(data, host):
         in_call=lambda _: False,
     )
     source = Address(str(host), 5060)
-    assert sum(guard.accepts_message(data, source, 1.0) for _ in range(10)) == 4
+    assert sum(accepts(guard, data, source, 1.0) for _ in range(10)) == 4

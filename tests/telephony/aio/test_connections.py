@@ -14,6 +14,7 @@ import pytest
 from helpers.loopback import free_port
 from helpers.sip_messages import request_of, response_of
 from telephony.aio.connection import ConnectionLimits, EndReason
+from telephony.aio.stream_turns import SHARE
 from telephony.sip.events import (
     AckReceived,
     Address,
@@ -350,6 +351,7 @@ async def test_a_connection_with_an_unfinished_message_is_closed_after_its_time(
     raw.writer.write(options() + b"OPTIONS sip:")
     assert await raw.answer()
     (connection,) = set(bob.transport.connections._by_address.values())
+    await until(lambda: not bob.transport.connections.turns.is_waiting(connection))
     connection.check_timers(bob.now + 31)
     assert await raw.rest() == b""
 
@@ -364,7 +366,7 @@ async def test_a_connection_that_we_opened_is_pinged_and_closed_without_a_pong(a
     await until(lambda: connection._ponged)
     connection.check_timers(alice.now + 111 + 111)
     assert connection.usable
-    connection._framer.feed = lambda data: []
+    connection._framer.next_unit = lambda: None
     connection.check_timers(alice.now + 1000)
     assert not connection.usable
 
@@ -394,3 +396,104 @@ async def test_tcp_keep_alive_and_user_timeout_are_set_on_each_connection(agents
         made = connection._transport.get_extra_info("socket")
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+
+
+def only_connection(agent):
+    (connection,) = set(agent.transport.connections._by_address.values())
+    return connection
+
+
+def let_rest(agent, seconds):
+    """Let no connection of an agent have a turn for some time."""
+    share = agent.transport.connections.turns._work_share
+    share.spend(seconds * SHARE)
+
+
+async def test_messages_that_wait_for_their_turn_are_all_answered_in_order(agents, connect):
+    bob = await agents(TCP)
+    bob.answer = True
+    raw = await connect(bob.address)
+    raw.writer.write(options())
+    assert await raw.answer()
+    connection = only_connection(bob)
+    await until(lambda: not bob.transport.connections.turns.is_waiting(connection))
+    let_rest(bob, 2.0)
+    numbers = range(2, 200)
+    for number in numbers:
+        raw.writer.write(options(number))
+    await until(lambda: connection._framer.buffered)
+    assert not connection._transport.is_reading()
+    assert [(await raw.answer()).cseq.number for _ in numbers] == list(numbers)
+    await until(connection._transport.is_reading)
+
+
+async def test_messages_that_wait_are_handled_although_the_connection_is_lost(agents, connect):
+    bob = await agents(TCP)
+    raw = await connect(bob.address)
+    raw.writer.write(options())
+    await bob.wait(StandaloneRequest)
+    connection = only_connection(bob)
+    await until(lambda: not bob.transport.connections.turns.is_waiting(connection))
+    let_rest(bob, 2.0)
+    raw.writer.write(options(2) + options(3))
+    await until(lambda: connection._framer.buffered)
+    assert bob.transport.connections.turns.is_waiting(connection)
+    connection._transport.abort()
+    assert [(await bob.wait(StandaloneRequest)).request.cseq.number for _ in "23"] == [2, 3]
+    await until(lambda: bob.transport.connections.endings[EndReason.PEER] == 1)
+    assert not bob.transport.connections._by_address
+
+
+async def test_a_message_that_waited_in_a_held_connection_has_the_time_of_its_arrival(
+    agents, connect
+):
+    bob, arrivals = await agents(TCP), []
+    bob.transport._on_event = lambda event: arrivals.append(bob.transport.arrived)
+    raw = await connect(bob.address)
+    raw.writer.write(options())
+    await until(lambda: arrivals)
+    connection = only_connection(bob)
+    connection.hold()
+    sent = bob.now
+    for number in (2, 3):
+        raw.writer.write(options(number))
+        for _ in range(3):
+            await asyncio.sleep(0.05)
+            bob.transport.check_idle()
+    connection.resume()
+    await until(lambda: len(arrivals) == 3)
+    assert arrivals[1] <= sent + 0.03
+
+
+async def test_a_connection_that_waits_for_its_turn_is_not_closed_as_silent(agents, connect):
+    bob = await agents(TCP)
+    raw = await connect(bob.address)
+    let_rest(bob, 2.0)
+    raw.writer.write(options() + options(2)[:20])
+    turns = bob.transport.connections.turns
+    await until(
+        lambda: bob.transport.connections._by_address and turns.is_waiting(only_connection(bob))
+    )
+    connection = only_connection(bob)
+    connection.check_timers(bob.now + 31)
+    assert connection.usable
+    await bob.wait(StandaloneRequest)
+    await until(lambda: not turns.is_waiting(connection))
+    connection.check_timers(bob.now + 31)
+    assert not connection.usable
+
+
+async def test_a_connection_on_which_messages_arrive_is_not_closed_for_a_partial_message(
+    agents, connect
+):
+    bob = await agents(TCP)
+    raw = await connect(bob.address)
+    raw.writer.write(options() + options(2)[:20])
+    await bob.wait(StandaloneRequest)
+    connection = only_connection(bob)
+    await until(lambda: connection._partial_since is not None)
+    connection._partial_since -= 60
+    raw.writer.write(options(2)[20:] + options(3)[:20])
+    await bob.wait(StandaloneRequest)
+    connection.check_timers(bob.now)
+    assert connection.usable

@@ -11,8 +11,9 @@ import socket
 
 import pytest
 
+from helpers.sip_messages import response_of
 from telephony.aio.connection import ConnectionLimits, EndReason
-from telephony.aio.source_filter import AcceptAll
+from telephony.aio.source_filter import AcceptAll, Verdict
 from telephony.aio.tls import Tls, server_context
 from telephony.sip.events import Address, PeerLost, StandaloneRequest
 
@@ -31,14 +32,14 @@ def options(transport="UDP", number=1):
 class FixedFilter(AcceptAll):
     """A filter with fixed answers; it records the sources that are reported as malformed."""
 
-    def __init__(self, *, messages=True, connections=True, privileged=False):
-        self.messages, self.connections, self.privileged = messages, connections, privileged
+    def __init__(self, *, verdict=Verdict.ACCEPTED, connections=True, privileged=False):
+        self.verdict, self.connections, self.privileged = verdict, connections, privileged
         self.bad = []
         self.asked = asyncio.Event()
 
-    def accepts_message(self, data, source, now):
+    def judge_message(self, data, source, now):
         self.asked.set()
-        return self.messages
+        return self.verdict
 
     def accepts_connection(self, source, now):
         self.asked.set()
@@ -82,7 +83,7 @@ async def ended(connection):
 
 
 async def test_a_refused_datagram_makes_no_event(agents, send):
-    source_filter = FixedFilter(messages=False)
+    source_filter = FixedFilter(verdict=Verdict.DROPPED)
     bob = await agents(source_filter=source_filter)
     send(bob, options())
     await asked(source_filter)
@@ -114,13 +115,53 @@ async def test_a_refused_connection_is_closed_at_once(agents):
 
 
 async def test_a_connection_whose_message_is_refused_is_closed(agents):
-    bob = await agents(TCP, source_filter=FixedFilter(messages=False))
+    bob = await agents(TCP, source_filter=FixedFilter(verdict=Verdict.DROPPED))
     reader, writer = await asyncio.open_connection(*bob.address[:2])
     writer.write(options("TCP"))
     assert await ended((reader, writer))
     assert bob.transport.connections.endings[EndReason.BARRED] == 1
     assert isinstance(await bob.wait(PeerLost), PeerLost)
     assert bob.queue.empty()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_request_too_many_gets_503_and_its_connection_stays_open(agents, number):
+    source_filter = FixedFilter(verdict=Verdict.TOO_MANY)
+    bob = await agents(TCP, source_filter=source_filter)
+    reader, writer = await asyncio.open_connection(*bob.address[:2])
+    acknowledgement = options("TCP").replace(b"OPTIONS", b"ACK")
+    writer.write((acknowledgement + options("TCP")) * number)
+    for _ in range(number):
+        answer = response_of(await reader.readuntil(b"\r\n\r\n"))
+        assert (answer.status, answer.headers.get("Retry-After")) == (503, "5")
+        assert answer.cseq.method == "OPTIONS"
+    source_filter.verdict = Verdict.ACCEPTED
+    writer.write(options("TCP", 2))
+    await bob.wait(StandaloneRequest)
+    assert bob.transport.endpoint.dropped["too many"] == 2 * number
+    writer.close()
+
+
+async def test_a_datagram_too_many_gets_no_response(agents, send):
+    source_filter = FixedFilter(verdict=Verdict.TOO_MANY)
+    bob = await agents(source_filter=source_filter)
+    send(bob, options())
+    await asked(source_filter)
+    assert bob.transport.endpoint.dropped == {}
+    assert bob.transport.endpoint.counts().server_transactions == 0
+
+
+async def test_datagrams_outside_calls_are_dropped_while_they_took_too_much_time(agents, send):
+    source_filter = FixedFilter()
+    bob = await agents(source_filter=source_filter)
+    bob.transport._datagram_share.spend(0.2)
+    send(bob, options())
+    await asked(source_filter)
+    assert (bob.transport.shed, bob.queue.empty()) == (1, True)
+    source_filter.verdict = Verdict.IN_CALL
+    send(bob, options())
+    await bob.wait(StandaloneRequest)
+    assert bob.transport.shed == 1
 
 
 async def test_a_stream_without_framing_is_reported_as_malformed(agents):

@@ -1,0 +1,49 @@
+"""Work that took more than its share of the time must rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from telephony.aio.work_share import WorkShare
+
+
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def share(clock):
+    return WorkShare(0.25, clock)
+
+
+def test_work_rests_until_it_took_its_share_of_the_time(share, clock):
+    clock.now += 1.0
+    share.spend(1.0)
+    assert (share.rest_s, share.debt_s) == (3.0, 0.75)
+    clock.now += 2.0
+    assert (share.rest_s, share.debt_s) == (1.0, 0.25)
+    clock.now += 2.0
+    assert (share.rest_s, share.debt_s) == (0.0, 0.0)
+
+
+def test_rest_is_not_saved_up_for_later_work(share, clock):
+    clock.now += 1000.0
+    share.spend(1.0)
+    assert share.rest_s == 3.0
+
+
+def test_the_rests_for_several_pieces_of_work_add_up(share):
+    share.spend(1.0)
+    share.spend(1.0)
+    assert share.rest_s == 8.0
