@@ -4,8 +4,10 @@ The module supports MD5 and SHA-256 with qop=auth. It does not support `auth-int
 userhash. The server (`DigestServer`) stores no passwords. A function supplies the HA1 of a user,
 which is a digest of user name, realm and password. For an unknown user, the server does the same
 calculations as for a known user, so that the time until the response does not show which users
-exist. A nonce consists of a time and an HMAC. A nonce is valid only for the host to which we sent
-it. The server stores a nonce when the nonce is used for the first time, not when it is made.
+exist. A nonce consists of a time, a number and an HMAC. A nonce is valid only for the host to which
+we sent it. The server stores nothing about a nonce when it makes it. When a nonce is used with the
+right password, the server stores its nonce count for this user. It stores a few nonces for each
+user, so a user who uses many affects no other user.
 """
 
 from __future__ import annotations
@@ -31,9 +33,12 @@ FindHa1 = Callable[[str, str, str], str | None]
 """A function that takes the user name, the realm and the algorithm (`MD5` or `SHA-256`). It returns
 the user's HA1 in hexadecimal, or None if the user is unknown."""
 
-MAX_NONCES: Final = 20_000
-"""The maximum number of used nonces that the server stores. While so many are stored, a nonce that
-is used for the first time is treated as stale."""
+MAX_NONCES: Final = 64
+"""The maximum number of used nonces that the server stores for one user.
+
+If a user uses more, the server forgets the oldest nonce. From then on, nonces that it made earlier
+are stale for this user.
+"""
 
 _HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _NONCE: Final = struct.Struct(">QQ")
@@ -99,6 +104,39 @@ class DigestVerification:
     user: str = ""
 
 
+class _UsedNonces:
+    """The nonces that one user has used, and the highest nonce count of each.
+
+    A nonce is represented by its stamp. A stamp that was made later is greater.
+    """
+
+    __slots__ = ("_counts", "_forgotten")
+
+    def __init__(self) -> None:
+        self._counts: dict[bytes, int] = {}
+        self._forgotten = b""
+        """The greatest stamp that was forgotten although it had not expired."""
+
+    def count(self, stamp: bytes, count: int, expired: bytes) -> bool:
+        """Store a use of a nonce, and return True. Return False if it may have been used before.
+
+        Args:
+            stamp: The stamp of the nonce, which must not have expired.
+            count: The nonce count of this use.
+            expired: A stamp that is greater than all stamps that have expired.
+        """
+        counts = self._counts
+        if count <= counts.get(stamp, 0) or (stamp not in counts and stamp <= self._forgotten):
+            return False
+        counts[stamp] = count
+        for other in [each for each in counts if each < expired]:
+            del counts[other]
+        if len(counts) > MAX_NONCES:
+            self._forgotten = min(counts)
+            del counts[self._forgotten]
+        return True
+
+
 class DigestServer:
     """The server side: it challenges requests, and verifies the credentials in requests."""
 
@@ -136,7 +174,9 @@ class DigestServer:
         self._lifetime = lifetime
         self._algorithms = tuple(algorithms)
         self._made = 0
-        self._used: dict[str, tuple[float, int]] = {}
+        self._used: dict[str, _UsedNonces] = {}
+        """The nonces that each user has used. Only users with the right password are in this dict.
+        """
 
     def challenge(
         self,
@@ -180,10 +220,11 @@ class DigestServer:
             return DigestVerification(AuthOutcome.REFUSED)
         # Credentials without qop (RFC 2069) contain no nonce count. Their count is always taken as
         # 1, so that each nonce is accepted only once.
-        nonce, count = given["nonce"], int(given.get("nc", "1"), 16)
-        if not self._is_fresh(nonce, now, host) or not self._count(nonce, count, now):
+        user, count = given["username"], int(given.get("nc", "1"), 16)
+        stamp = self._fresh_stamp(given["nonce"], now, host)
+        if stamp is None or not self._count(user, stamp, count, now):
             return DigestVerification(AuthOutcome.STALE)
-        return DigestVerification(AuthOutcome.ACCEPTED, given["username"])
+        return DigestVerification(AuthOutcome.ACCEPTED, user)
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
         """Return the values of the first Authorization header field that we can check.
@@ -224,46 +265,31 @@ class DigestServer:
 
     def _nonce(self, now: float, host: str) -> str:
         self._made += 1
-        stamp = _NONCE.pack(max(0, int(now * 1000)), self._made)
+        stamp = _stamp(now, self._made)
         return base64.urlsafe_b64encode(stamp + self._mac(stamp, host)).decode()
 
     def _mac(self, stamp: bytes, host: str) -> bytes:
         bound = stamp + f"{host}\0{self.realm}".encode("utf-8", "surrogatepass")
         return hmac.digest(self._secret, bound, "sha256")[:_MAC_LENGTH]
 
-    def _is_fresh(self, nonce: str, now: float, host: str) -> bool:
+    def _fresh_stamp(self, nonce: str, now: float, host: str) -> bytes | None:
+        """Return the stamp of a nonce; None if it has expired, or we did not make it for `host`."""
         try:
             raw = base64.b64decode(nonce.encode("ascii"), altchars=b"-_", validate=True)
         except ValueError:
-            return False
+            return None
         stamp, mac = raw[: _NONCE.size], raw[_NONCE.size :]
         if len(stamp) != _NONCE.size or not hmac.compare_digest(mac, self._mac(stamp, host)):
-            return False
+            return None
         made_ms = int.from_bytes(stamp[:8], "big")
-        return -1.0 <= now - made_ms / 1000 <= self._lifetime
+        return stamp if -1.0 <= now - made_ms / 1000 <= self._lifetime else None
 
-    def _count(self, nonce: str, count: int, now: float) -> bool:
-        """Store the nonce count `count` of a use of `nonce`, and return True.
-
-        Store nothing and return False in two cases: `count` is not higher than at the previous use
-        of `nonce`, or this is the first use of `nonce` and `MAX_NONCES` other nonces are stored.
-        """
-        _, last = self._used.get(nonce, (now, 0))
-        if count <= last:
-            return False
-        if len(self._used) >= MAX_NONCES:
-            self._forget(now)
-        if nonce not in self._used and len(self._used) >= MAX_NONCES:
-            return False
-        first_used = self._used.get(nonce, (now, 0))[0]
-        self._used[nonce] = (first_used, count)
-        return True
-
-    def _forget(self, now: float) -> None:
-        # A nonce is made before its first use. So if the first use is longer ago than the lifetime,
-        # the nonce has expired and need not be stored.
-        limit = now - self._lifetime - 1.0
-        self._used = {nonce: use for nonce, use in self._used.items() if use[0] >= limit}
+    def _count(self, user: str, stamp: bytes, count: int, now: float) -> bool:
+        """Store a use of a nonce by `user`. Return False if it may have been used before."""
+        used = self._used.get(user)
+        if used is None:
+            used = self._used[user] = _UsedNonces()
+        return used.count(stamp, count, _stamp(now - self._lifetime - 1.0, 0))
 
 
 class DigestClient:
@@ -340,6 +366,11 @@ def _with_user(given: dict[str, str]) -> dict[str, str]:
         return given | {"username": percent_unquote(found[1], errors="strict")}
     except UnicodeDecodeError:
         raise SipParseError("a user name that cannot be read") from None
+
+
+def _stamp(now: float, number: int) -> bytes:
+    """Return the stamp of the nonce with this number, made at the time `now` in seconds."""
+    return _NONCE.pack(max(0, int(now * 1000)), number)
 
 
 def _parse_supported(value: str) -> dict[str, str] | None:

@@ -11,11 +11,13 @@ from telephony.sip.message.headers import Headers
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.auth import (
+    MAX_NONCES,
     AuthOutcome,
     DigestClient,
     DigestServer,
     DigestVerification,
     _response,
+    _UsedNonces,
     ha1,
     parse_digest,
 )
@@ -220,12 +222,51 @@ def test_the_client_skips_challenges_that_it_cannot_answer():
     assert "nc" not in parse_digest(credentials)
 
 
-def test_used_nonces_are_forgotten_after_they_expire(server, monkeypatch):
-    monkeypatch.setattr("telephony.sip.ua.auth.MAX_NONCES", 2)
-    for now in (1000.0, 1000.0):
+def test_a_user_of_many_nonces_makes_no_other_users_password_stale():
+    def find(user, realm, algorithm):
+        return ha1(user, realm, "s3cret", algorithm)
+
+    server = DigestServer(REALM, bytes(32), find)
+    for _ in range(20_500):
+        request = answered(server, user="202")
+        assert server.verify(request, 1000.0).outcome is AuthOutcome.ACCEPTED
+    assert server.verify(answered(server), 1000.0) == ACCEPTED
+
+
+def test_the_server_stores_a_few_used_nonces_of_a_user_and_refuses_to_replay_the_others(server):
+    requests = [answered(server) for _ in range(MAX_NONCES + 10)]
+    for request in requests:
+        assert server.verify(request, 1000.0) == ACCEPTED
+    assert len(server._used["201"]._counts) == MAX_NONCES
+    for request in requests:
+        assert server.verify(request, 1000.0).outcome is AuthOutcome.STALE
+
+
+def test_a_nonce_from_before_the_forgotten_ones_is_stale_and_a_new_one_is_accepted(server):
+    early = answered(server)
+    for _ in range(MAX_NONCES + 1):
+        server.verify(answered(server), 1000.0)
+    assert server.verify(early, 1000.0).outcome is AuthOutcome.STALE
+    assert server.verify(answered(server), 1000.0) == ACCEPTED
+
+
+def test_used_nonces_are_forgotten_after_they_expire(server):
+    for now in (1000.0, 1000.0, 1001.0):
         assert server.verify(answered(server, now=now), now) == ACCEPTED
-    assert server.verify(answered(server, now=1001.0), 1001.0).outcome is AuthOutcome.STALE
     assert server.verify(answered(server, now=1400.0), 1400.0) == ACCEPTED
+    assert len(server._used["201"]._counts) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 15), st.integers(1, 4)), max_size=60))
+def test_no_nonce_and_count_is_ever_accepted_twice(uses):
+    used = _UsedNonces()
+    accepted: list[tuple[int, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("telephony.sip.ua.auth.MAX_NONCES", 3)
+        for number, count in uses:
+            if used.count(bytes([number]), count, b""):
+                assert all(count > earlier for seen, earlier in accepted if seen == number)
+                accepted.append((number, count))
 
 
 def test_a_server_with_a_short_secret_or_an_unknown_algorithm_raises_protocol_error(users):
