@@ -82,13 +82,13 @@ class AdmissionControl:
         settings: Settings,
         phones: Phones,
         secret: bytes,
-        count_outcome: Callable[[Address, AuthOutcome, float], None] = lambda *_: None,
+        count_outcome: Callable[[Address, DigestVerification, float], None] = lambda *_: None,
     ) -> None:
         """Prepare the digest authentication.
 
         `secret` is the key that signs the nonces: a random key, which is new in each process.
         `count_outcome` is called after each check of a request's credentials, with the request's
-        source, the outcome and the monotonic time in seconds.
+        source, the result and the monotonic time in seconds.
         """
         self._settings = settings
         self._count_outcome = count_outcome
@@ -167,7 +167,7 @@ class AdmissionControl:
 
     def _verify(self, request: Request, source: Address, now: float) -> DigestVerification:
         verification = self._digest.verify(request, now, host=source.host)
-        self._count_outcome(source, verification.outcome, now)
+        self._count_outcome(source, verification, now)
         return verification
 
     def _challenges(

@@ -245,8 +245,8 @@ class Switch:
         registered = self._phones.hosts(now)
         self._guard.set_known_hosts(registered | self._router.hosts() | self._endpoint.peers())
 
-    def _set_filter(self, barred: Sequence[Network], friends: Sequence[Network] | None) -> None:
-        self._transport.drop_from(barred, friends)
+    def _set_filter(self, flooding: Sequence[Network], friends: Sequence[Network] | None) -> None:
+        self._transport.drop_from(flooding, friends)
 
     async def _watch_loop(self) -> None:
         """Measure the event loop's delay ten times a second, and send `Figures` every 5 s.

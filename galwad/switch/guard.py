@@ -9,9 +9,18 @@ Every other source is a stranger. A stranger is banned for a while if it exceeds
 often, sends malformed messages or fails to authenticate. Each further ban lasts twice as long. A
 ban ends early if the source becomes known.
 
+A datagram may have a forged source address. So a failure counts only if its sender has proved that
+it receives what we send to the source: it has a connection, or it has sent a nonce that we made for
+this source. Without such a proof, a source is only limited, and thinned if it sends very much: the
+kernel then drops most of its datagrams.
+
+A flow is an address and port, or a connection. A few messages of each flow are accepted even if its
+source is banned or above its limit. So a phone with the right password is heard beside an attacker
+at the same source. Then its flow is proved, and has a limit of its own.
+
 A message with the Call-ID of a call in progress is accepted even above the rate limit. There are
-three exceptions: the source is already banned, the message comes from a stranger and is longer than
-16 KiB, or the source sends more than `CALL_RATE` messages a second for this call.
+three exceptions: the source is banned, the message comes from a stranger and is longer than 16 KiB,
+or the source sends more than `CALL_RATE` messages a second for this call.
 
 Datagrams, messages on connections (TCP or TLS) and new connections have separate limits. So a
 sender that forges an address in datagrams cannot use up the limits for its connections. The guard
@@ -34,14 +43,13 @@ import structlog
 from config.sections import SipSection
 from telephony.aio.source_filter import Verdict
 from telephony.sip.events import Address
-from telephony.sip.ua.auth import AuthOutcome
+from telephony.sip.ua.auth import AuthOutcome, DigestVerification
 
 MAX_SOURCES: Final = 4096
 """The maximum number of entries in each of the guard's tables.
 
-There are three tables: sources, bans, and sources that have sent a correct password. When a table
-is full, its oldest entry is removed. In the table of sources, the oldest entry is the source that
-has been quiet for the longest time.
+When a table is full, its oldest entry is removed. In the table of sources, the oldest entry is the
+source that has been quiet for the longest time.
 """
 LONGEST_BAN_S: Final = 86_400.0
 WINDOW_S: Final = 300.0
@@ -79,12 +87,29 @@ A message above the rate limit counts as `_SHED` hundredths of a failure. Both n
 because a site whose phones all start together sends many such messages.
 """
 _THINNING_STARTS_AT: Final = 1000
+_THINNING_KNOWN_STARTS_AT: Final = 10_000
 _THINNING_S: Final = 10.0
 """The duration of thinning, in seconds.
 
-During thinning, the kernel drops most messages from strangers (unknown sources). Thinning starts
-when the guard has dropped `_THINNING_STARTS_AT` messages from strangers within one second.
+While a source is thinned, the kernel drops most of its datagrams. Thinning starts when the guard
+has dropped `_THINNING_STARTS_AT` datagrams of a stranger, or `_THINNING_KNOWN_STARTS_AT` of another
+source, within one second. If so many datagrams come from all those strangers together that send few
+each, all strangers are thinned.
 """
+_FEW: Final = 250
+"""The number of dropped datagrams in a second up to which a stranger sends few."""
+_FLOW_RATE: Final = 0.5
+_FLOW_IN_ADVANCE_S: Final = 8.0
+"""A flow may send five messages at once, and then one every two seconds, whatever its source does.
+
+A phone needs two for a registration.
+"""
+_NEW_FLOWS_RATE: Final = 10.0
+"""The number of such messages a second from all flows of one source together."""
+_ALL_NEW_FLOWS_RATE: Final = 50.0
+"""The number of such messages a second from all flows together."""
+_BANNED_CONNECTIONS: Final = 5.0
+"""The number of new TCP connections a second from a banned source."""
 _USUAL_MESSAGE_BYTES: Final = 2048
 """The length in bytes up to which a message counts as one message for the rate limit.
 
@@ -158,10 +183,21 @@ class _Limits:
 class _Source:
     """The state that the guard stores for one source."""
 
-    __slots__ = ("failures", "limits", "since", "warned_at")
+    __slots__ = (
+        "dropped",
+        "dropped_since",
+        "failures",
+        "limits",
+        "new_flows",
+        "since",
+        "warned_at",
+    )
 
     def __init__(self, now: float) -> None:
         self.limits = _Limits()
+        self.new_flows = _Limits()
+        self.dropped = 0
+        self.dropped_since = now
         self.failures = 0.0
         self.since = now
         self.warned_at = float("-inf")
@@ -169,7 +205,6 @@ class _Source:
 
 @dataclass(slots=True)
 class _Ban:
-    network: Network
     until: float
     seconds: float
 
@@ -197,11 +232,10 @@ class FloodGuard:
                 this transport.
             in_call: A function that returns whether a Call-ID belongs to one of our calls.
             trunks: The networks of the trunks.
-            set_filter: A function that sets the kernel's filter. It is called when the bans change,
-                and when thinning begins or ends. (During thinning, the kernel drops most of the
-                messages from strangers.) The first argument has the banned networks, with the
-                newest ban first. The second argument is None while there is no thinning. During
-                thinning, it has the networks whose messages the kernel must not drop.
+            set_filter: A function that sets the kernel's filter. It is called when thinning begins
+                or ends. The first argument has the sources that are thinned, the latest one first.
+                The second argument is None if strangers are not thinned. Otherwise, it has the
+                networks whose datagrams the kernel must not drop.
         """
         self.shed = 0
         """The number of messages that were dropped without being parsed.
@@ -215,6 +249,10 @@ class FloodGuard:
         self._set_filter = set_filter
         self._strangers = _Limits(in_advance_s=1.0)
         self._known_connections = Bucket()
+        self._new_flows = _Limits()
+        self._flows: OrderedDict[Address, Bucket] = OrderedDict()
+        self._proved_flows: OrderedDict[Address, Bucket] = OrderedDict()
+        self._thinned: OrderedDict[str, float] = OrderedDict()
         self._calls: OrderedDict[tuple[str, bytes], Bucket] = OrderedDict()
         self._sources: OrderedDict[str, _Source] = OrderedDict()
         self._bans: OrderedDict[str, _Ban] = OrderedDict()
@@ -231,36 +269,52 @@ class FloodGuard:
         connection, the connection is closed.
         """
         origin = origin_of(source.host)
-        if self._barred(origin, now):
-            self.shed += 1
-            return Verdict.DROPPED
         kind = self.kind_of(source, now)
-        if kind is not SourceKind.STRANGER and self._of_a_call(data, origin, now):
-            return Verdict.IN_CALL
         remembered = self._source(origin, now)
-        if kind is SourceKind.STRANGER and len(data) > _MAX_STRANGER_BYTES:
-            self._shed(remembered, source, kind, now)
+        if kind is SourceKind.STRANGER:
+            return self._judge_stranger(data, source, remembered, now)
+        if self._of_a_call(data, origin, now):
+            return Verdict.IN_CALL
+        count = _count_of(data)
+        bucket = remembered.limits.of_messages(source)
+        if self._may(bucket, kind, now, count) or self._may_as_flow(remembered, source, now, count):
+            return Verdict.ACCEPTED
+        self._shed(remembered, source, kind, now)
+        return Verdict.TOO_MANY
+
+    def _judge_stranger(
+        self, data: bytes, source: Address, remembered: _Source, now: float
+    ) -> Verdict:
+        kind, origin, count = SourceKind.STRANGER, origin_of(source.host), _count_of(data)
+        is_short = len(data) <= _MAX_STRANGER_BYTES
+        if self._barred(origin, now):
+            if is_short and self._may_as_flow(remembered, source, now, count):
+                return Verdict.ACCEPTED
+            self._count_drop(remembered, source, kind, now)
             return Verdict.DROPPED
-        count = max(1.0, len(data) / _USUAL_MESSAGE_BYTES)
-        if self._may(remembered.limits.of_messages(source), kind, now, count) and (
-            kind is not SourceKind.STRANGER
-            or self._strangers.of_messages(source).take(self._sip.strangers_rate, now, count)
+        if (
+            is_short
+            and self._may(remembered.limits.of_messages(source), kind, now, count)
+            and self._strangers.of_messages(source).take(self._sip.strangers_rate, now, count)
         ):
             return Verdict.ACCEPTED
-        if kind is SourceKind.STRANGER and self._of_a_call(data, origin, now):
+        if is_short and self._of_a_call(data, origin, now):
             return Verdict.IN_CALL
+        if is_short and self._may_as_flow(remembered, source, now, count):
+            return Verdict.ACCEPTED
         self._shed(remembered, source, kind, now)
-        return Verdict.DROPPED if kind is SourceKind.STRANGER else Verdict.TOO_MANY
+        return Verdict.DROPPED
 
     def accepts_connection(self, source: Address, now: float) -> bool:
         """Return whether to accept a new connection from this source."""
         origin = origin_of(source.host)
-        if self._barred(origin, now):
-            self.shed += 1
-            return False
         kind = self.kind_of(source, now)
         remembered = self._source(origin, now)
         count = _HANDSHAKE_COUNT if source.transport == "TLS" else 1.0
+        if self._barred(origin, now):
+            accepted = remembered.limits.connections.take(_BANNED_CONNECTIONS, now, count)
+            self.shed += not accepted
+            return accepted
         if self._may(remembered.limits.connections, kind, now, count) and (
             kind is SourceKind.TRUNK
             or (
@@ -283,42 +337,43 @@ class FloodGuard:
     def on_malformed(self, source: Address, now: float) -> None:
         """Count a failure of `source`, because its data was not a complete SIP message.
 
-        Too many failures lead to a ban.
+        Too many failures lead to a ban. A datagram is not counted, because anyone can forge it.
         """
-        self._failed(source, _FAILURE, "malformed", now)
+        if source.reliable:
+            self._failed(source, _FAILURE, "malformed", now)
 
-    def count_outcome(self, source: Address, outcome: AuthOutcome, now: float) -> None:
+    def count_outcome(self, source: Address, verification: DigestVerification, now: float) -> None:
         """Count the result of the check of the credentials in a request from `source`.
 
-        Correct credentials make the source known and clear its failures. Wrong credentials count as
-        a failure, and missing credentials as a small part of a failure.
+        Correct credentials make the source known, prove its flow, and clear the source's failures.
+        Wrong credentials count as a failure, and missing credentials as a small part of a failure,
+        but only if the sender has proved its address.
         """
-        match outcome:
+        match verification.outcome:
             case AuthOutcome.ACCEPTED:
                 origin = origin_of(source.host)
-                self._proved.pop(origin, None)
-                self._proved[origin] = now + PROVED_S
-                _trim(self._proved)
+                _remember(self._proved, origin, now + PROVED_S)
+                if source not in self._proved_flows:
+                    _remember(self._proved_flows, source, Bucket())
                 self._source(origin, now).failures = 0.0
-            case AuthOutcome.REFUSED:
+            case AuthOutcome.REFUSED if source.reliable or verification.returned:
                 self._failed(source, _FAILURE, "credentials", now)
-            case AuthOutcome.MISSING:
+            case AuthOutcome.MISSING if source.reliable:
                 self._failed(source, _CHALLENGED, "no credentials", now)
-            case AuthOutcome.STALE:
-                pass  # not a failure, because the password was right and only the nonce was too old
+            case _:
+                pass  # STALE is not a failure: the password was right, only the nonce was too old
 
     def set_known_hosts(self, hosts: Iterable[str]) -> None:
         """Replace the set of known hosts: the hosts of calls and phones, and those in the settings.
 
         Call this method once a second. If a host in `hosts` is banned, its ban ends immediately.
-        The next `sweep` also removes this host from the kernel's filter.
         """
         self._known = frozenset(origin_of(host) for host in hosts)
         for origin in self._known & self._bans.keys():
             del self._bans[origin]
 
     def sweep(self, now: float) -> None:
-        """Update the kernel's filter, and forget the bans that ended long ago.
+        """Update the kernel's filter, and forget what ended long ago.
 
         Call this method once a second. A ban that ended recently must be remembered, because the
         next ban of the same source lasts twice as long.
@@ -326,6 +381,8 @@ class FloodGuard:
         for origin, ban in list(self._bans.items()):
             if now > ban.until + max(ban.seconds, WINDOW_S):
                 del self._bans[origin]
+        for origin in [each for each, until in self._thinned.items() if until < now - _THINNING_S]:
+            del self._thinned[origin]
         self._dropped_strangers = 0
         self._publish(now)
 
@@ -354,6 +411,23 @@ class FloodGuard:
             rate = self._sip.source_rate * _KNOWN_FACTOR
         return bucket.take(rate, now, count)
 
+    def _may_as_flow(self, remembered: _Source, source: Address, now: float, count: float) -> bool:
+        """Return whether to accept a message although its source is banned or above its limit."""
+        proved = self._proved_flows.get(source)
+        if proved is not None:
+            self._proved_flows.move_to_end(source)
+            if proved.take(self._sip.source_rate, now, count):
+                return True
+        flow = self._flows.get(source)
+        if flow is None:
+            flow = self._flows[source] = Bucket(_FLOW_IN_ADVANCE_S)
+            trim(self._flows)
+        return (
+            flow.take(_FLOW_RATE, now, count)
+            and remembered.new_flows.of_messages(source).take(_NEW_FLOWS_RATE, now, count)
+            and self._new_flows.of_messages(source).take(_ALL_NEW_FLOWS_RATE, now, count)
+        )
+
     def _of_a_call(self, data: bytes, origin: str, now: float) -> bool:
         """Return whether a message belongs to a call in progress, and the call may have it."""
         found = _CALL_ID.search(data, 0, _SCANNED_BYTES)
@@ -363,7 +437,7 @@ class FloodGuard:
         bucket = self._calls.get(key)
         if bucket is None:
             bucket = self._calls[key] = Bucket()
-            _trim(self._calls)
+            trim(self._calls)
         else:
             self._calls.move_to_end(key)
         return bucket.take(CALL_RATE, now)
@@ -376,21 +450,39 @@ class FloodGuard:
         found = self._sources.get(origin)
         if found is None:
             found = self._sources[origin] = _Source(now)
-            _trim(self._sources)
+            trim(self._sources)
         else:
             self._sources.move_to_end(origin)
         return found
 
     def _shed(self, remembered: _Source, source: Address, kind: SourceKind, now: float) -> None:
-        self.shed += 1
+        self._count_drop(remembered, source, kind, now)
         if kind is SourceKind.STRANGER:
-            self._dropped_strangers += 1
-            if self._dropped_strangers == _THINNING_STARTS_AT:
-                self._start_thinning(now)
-            self._failed(source, _SHED, "too many", now)
+            if source.reliable:
+                self._failed(source, _SHED, "too many", now)
         elif now - remembered.warned_at > WINDOW_S:
             remembered.warned_at = now
             log.warning("source.too_many", source=source.host, standing=kind.value)
+
+    def _count_drop(
+        self, remembered: _Source, source: Address, kind: SourceKind, now: float
+    ) -> None:
+        """Count a dropped message, and start thinning if too many datagrams were dropped."""
+        self.shed += 1
+        if source.reliable:
+            return
+        if now - remembered.dropped_since > 1.0:
+            remembered.dropped, remembered.dropped_since = 0, now
+        remembered.dropped += 1
+        is_stranger = kind is SourceKind.STRANGER
+        if remembered.dropped == (
+            _THINNING_STARTS_AT if is_stranger else _THINNING_KNOWN_STARTS_AT
+        ):
+            self._thin(origin_of(source.host), now)
+        if is_stranger and remembered.dropped <= _FEW:
+            self._dropped_strangers += 1
+            if self._dropped_strangers == _THINNING_STARTS_AT:
+                self._thin_strangers(now)
 
     def _failed(self, source: Address, counts: int, reason: str, now: float) -> None:
         limit = self._sip.ban_after * _FAILURE
@@ -402,30 +494,33 @@ class FloodGuard:
         remembered.failures = max(0.0, remembered.failures - forgiven) + counts
         remembered.since = now
         if remembered.failures >= limit:
-            del self._sources[origin]
+            remembered.failures = 0.0
             self._ban(origin, reason, now)
 
     def _ban(self, origin: str, reason: str, now: float) -> None:
         before = self._bans.pop(origin, None)
         seconds = self._sip.ban_time if before is None else min(2 * before.seconds, LONGEST_BAN_S)
-        self._bans[origin] = _Ban(ip_network(origin), now + seconds, seconds)
-        _trim(self._bans)
+        self._bans[origin] = _Ban(now + seconds, seconds)
+        trim(self._bans)
         log.warning("source.banned", source=origin, seconds=round(seconds), reason=reason)
-        self._publish(now)
 
     def _publish(self, now: float) -> None:
-        newest = reversed(self._bans.values())
-        barred = tuple(ban.network for ban in newest if ban.until > now)
-        current = barred, self._unthinned(now) if self._thinned_until > now else None
+        latest = reversed(self._thinned.items())
+        thinned = tuple(ip_network(origin) for origin, until in latest if until > now)
+        current = thinned, self._unthinned(now) if self._thinned_until > now else None
         if current != self._published:
             self._published = current
             self._set_filter(*current)
 
-    def _start_thinning(self, now: float) -> None:
-        """Make the kernel drop most of the messages from strangers for `_THINNING_S` seconds.
+    def _thin(self, origin: str, now: float) -> None:
+        """Make the kernel drop most of the datagrams of a source for `_THINNING_S` seconds."""
+        if self._thinned.get(origin, float("-inf")) < now - _THINNING_S:
+            log.warning("source.thinned", source=origin)
+        _remember(self._thinned, origin, now + _THINNING_S)
+        self._publish(now)
 
-        The kernel drops these messages because they are too many for this process.
-        """
+    def _thin_strangers(self, now: float) -> None:
+        """Make the kernel drop most of the datagrams of strangers for `_THINNING_S` seconds."""
         if now - self._thinned_until > _THINNING_S:
             log.warning("strangers.thinned")
         self._thinned_until = now + _THINNING_S
@@ -445,6 +540,22 @@ def origin_of(host: str) -> str:
     return str(ip_network((int(address) >> 64 << 64, 64)))
 
 
-def _trim(kept: OrderedDict[Key, T]) -> None:
-    while len(kept) > MAX_SOURCES:
+def _count_of(data: bytes) -> float:
+    """Return the number of messages for which a message counts."""
+    return max(1.0, len(data) / _USUAL_MESSAGE_BYTES)
+
+
+def trim(kept: OrderedDict[Key, T], most: int = 0) -> None:
+    """Remove the oldest entries of a table, until it has at most `most` entries.
+
+    The default of `most` is `MAX_SOURCES`.
+    """
+    while len(kept) > (most or MAX_SOURCES):
         kept.popitem(last=False)
+
+
+def _remember(kept: OrderedDict[Key, T], key: Key, value: T) -> None:
+    """Store an entry as the newest of a table."""
+    kept[key] = value
+    kept.move_to_end(key)
+    trim(kept)

@@ -1,4 +1,4 @@
-"""A kernel filter that drops datagrams from chosen sources (SO_ATTACH_FILTER).
+"""A kernel filter that drops most datagrams from chosen sources (SO_ATTACH_FILTER).
 
 If the kernel drops the datagrams of a flood, this process spends no time on them. A dropped
 datagram uses no space in the socket's queue, so requests from other sources still fit in the queue.
@@ -12,31 +12,37 @@ import contextlib
 import ctypes
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-MOST_BLOCKED: Final = 256
-"""The largest number of blocked networks in one filter program.
+MOST_FLOODING: Final = 256
+"""The largest number of flooding networks in one filter program.
 
-Further blocked networks are left out, because the kernel limits the memory of a program.
+Further flooding networks are left out, because the kernel limits the memory of a program.
 """
 MOST_KNOWN: Final = 500
 """The largest number of known networks in one filter program.
 
 If there are more known networks, the program cannot contain them. It then accepts every datagram
-whose source is not in a blocked network.
+whose source is not in a flooding network.
 """
 ONE_IN: Final = 64
 """One in this many datagrams from unknown sources is accepted. The choice is random.
 
-A source is unknown if it is neither in a blocked network nor in a known network.
+A source is unknown if it is neither in a flooding network nor in a known network.
+"""
+ONE_IN_FLOOD: Final = 16
+"""One in this many datagrams from flooding networks is accepted. The choice is random.
+
+Others may have forged the network's addresses, so the network must not be cut off.
 """
 
 _SO_ATTACH_FILTER: Final = 26
 _SO_DETACH_FILTER: Final = 27
 _LOAD_WORD: Final = 0x20
 _AND: Final = 0x54
+_JUMP: Final = 0x05
 _JUMP_IF_EQUAL: Final = 0x15
 _RETURN: Final = 0x06
 _NETWORK_HEADER: Final = 0xFFF00000
@@ -56,41 +62,54 @@ Instruction = tuple[int, int, int, int]
 
 
 def program(
-    blocked: Iterable[Network], known: Sequence[Network] | None = None, *, version: int
+    flooding: Iterable[Network], known: Sequence[Network] | None = None, *, version: int
 ) -> list[Instruction]:
     """Return the BPF program that drops datagrams by their source address.
 
     Args:
-        blocked: The networks whose datagrams are dropped.
+        flooding: The networks of whose datagrams only one in `ONE_IN_FLOOD` is accepted.
         known: The networks whose datagrams are accepted. Of the datagrams from sources in neither
             list, only one in `ONE_IN` is accepted. If `known` is None or has more than `MOST_KNOWN`
-            networks, all datagrams from sources that are not in `blocked` are accepted.
+            networks, all datagrams from sources that are not in `flooding` are accepted.
         version: The IP version of the socket, 4 or 6. Networks of the other version are left out.
 
     Returns:
         The instructions; empty if there is nothing to drop.
     """
-    written: list[Instruction] = []
-    for network in [each for each in blocked if each.version == version][:MOST_BLOCKED]:
-        written += _verdict(network, 0)
+    thinned = [each for each in flooding if each.version == version][:MOST_FLOODING]
     accepted = [each for each in known or () if each.version == version]
+    written: list[Instruction] = []
     if known is not None and len(accepted) <= MOST_KNOWN:
         for network in accepted:
-            written += _verdict(network, _WHOLE)
-        written += [
-            (_LOAD_WORD, 0, 0, _RANDOM),
-            (_AND, 0, 0, ONE_IN - 1),
-            (_JUMP_IF_EQUAL, 1, 0, 0),
-            (_RETURN, 0, 0, 0),
-        ]
-    return [*written, (_RETURN, 0, 0, _WHOLE)] if written else []
+            written += [*_unless_from(network), (_RETURN, 0, 0, _WHOLE)]
+        written += _accept_one_in(ONE_IN)
+    written.append((_RETURN, 0, 0, _WHOLE))
+    checks = [_unless_from(network) for network in thinned]
+    before: list[Instruction] = []
+    for check in checks:  # from each check of a flooding network, jump to the end of the program
+        before += [*check, (_JUMP, 0, 0, 0)]
+    end = len(before) + len(written)
+    before = [
+        (code, yes, no, end - at - 1) if code == _JUMP else (code, yes, no, constant)
+        for at, (code, yes, no, constant) in enumerate(before)
+    ]
+    if thinned:
+        written += [*_accept_one_in(ONE_IN_FLOOD), (_RETURN, 0, 0, _WHOLE)]
+    return [*before, *written] if len(before) + len(written) > 1 else []
 
 
-def _verdict(network: Network, verdict: int) -> Iterator[Instruction]:
-    """Yield the instructions that return `verdict` for a packet from this network.
+def _accept_one_in(count: int) -> list[Instruction]:
+    """Return the instructions that drop a datagram, or continue for one in `count`."""
+    return [
+        (_LOAD_WORD, 0, 0, _RANDOM),
+        (_AND, 0, 0, count - 1),
+        (_JUMP_IF_EQUAL, 1, 0, 0),
+        (_RETURN, 0, 0, 0),
+    ]
 
-    For any other packet, the program continues after these instructions.
-    """
+
+def _unless_from(network: Network) -> list[Instruction]:
+    """Return the instructions that skip the next one, unless a packet is from this network."""
     words = struct.iter_unpack("!I", network.network_address.packed)
     masks = struct.iter_unpack("!I", network.netmask.packed)
     checks: list[Instruction] = []
@@ -101,28 +120,29 @@ def _verdict(network: Network, verdict: int) -> Iterator[Instruction]:
             if mask != _ALL:
                 checks.append((_AND, 0, 0, mask))
             checks.append((_JUMP_IF_EQUAL, 0, 0, word))
-    for index, (code, _, _, constant) in enumerate(checks):
-        behind = len(checks) - index if code == _JUMP_IF_EQUAL else 0
-        yield code, 0, behind, constant
-    yield _RETURN, 0, 0, verdict
+    return [
+        (code, 0, len(checks) - index if code == _JUMP_IF_EQUAL else 0, constant)
+        for index, (code, _, _, constant) in enumerate(checks)
+    ]
 
 
 def attach_filter(
-    sock: socket.socket, blocked: Iterable[Network], known: Sequence[Network] | None = None
+    sock: socket.socket, flooding: Iterable[Network], known: Sequence[Network] | None = None
 ) -> None:
     """Make the kernel drop datagrams to a UDP socket, depending on their source address.
 
-    Datagrams from the networks in `blocked` are dropped, and those from the networks in `known` are
-    accepted. See `program` for all other networks. If there is nothing to drop, an attached filter
-    is removed.
+    Most datagrams from the networks in `flooding` are dropped, and those from the networks in
+    `known` are accepted. See `program` for all other networks. If there is nothing to drop, an
+    attached filter is removed.
 
     Raises:
         OSError: This kernel does not accept the filter, so the datagrams still arrive.
     """
-    code = program(blocked, known, version=6 if sock.family == socket.AF_INET6 else 4)
+    code = program(flooding, known, version=6 if sock.family == socket.AF_INET6 else 4)
+    # The kernel has no memory for two large programs, so the attached one is removed first.
+    with contextlib.suppress(FileNotFoundError):  # there was no attached filter
+        sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
     if not code:
-        with contextlib.suppress(FileNotFoundError):  # there was no attached filter
-            sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
         return
     packed = b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
     buffer = ctypes.create_string_buffer(packed)

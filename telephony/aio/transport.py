@@ -227,14 +227,14 @@ class SipTransport:
             self.endpoint.connection_lost(destination, self.now)
             self.flush()
 
-    def drop_from(self, blocked: Sequence[Network], known: Sequence[Network] | None) -> None:
+    def drop_from(self, flooding: Sequence[Network], known: Sequence[Network] | None) -> None:
         """Make the kernel drop datagrams to the UDP sockets, depending on their source address.
 
-        `packet_filter.program` explains `blocked` and `known`. A kernel without such filters drops
+        `packet_filter.program` explains `flooding` and `known`. A kernel without such filters drops
         nothing.
         """
         for sock in self._sockets.values():
-            sock.drop_from(blocked, known)
+            sock.drop_from(flooding, known)
 
     def is_open(self, address: Address) -> bool:
         """Return whether a message can still be sent to the address.

@@ -72,15 +72,15 @@ class UdpSocket(asyncio.DatagramProtocol):
         except ValueError as error:  # uvloop raises ValueError for a wrong address family
             raise OSError(str(error)) from None
 
-    def drop_from(self, blocked: Sequence[Network], known: Sequence[Network] | None) -> None:
+    def drop_from(self, flooding: Sequence[Network], known: Sequence[Network] | None) -> None:
         """Make the kernel drop datagrams to this socket, depending on their source address.
 
-        `packet_filter.program` explains `blocked` and `known`. A kernel without such filters drops
+        `packet_filter.program` explains `flooding` and `known`. A kernel without such filters drops
         nothing.
         """
         if self._socket is not None and self._transport and not self._transport.is_closing():
             with contextlib.suppress(OSError):
-                packet_filter.attach_filter(self._socket, blocked, known)
+                packet_filter.attach_filter(self._socket, flooding, known)
 
     def close(self) -> None:
         """Close the socket."""

@@ -98,10 +98,13 @@ class DigestVerification:
     Attributes:
         outcome: The decision about the credentials.
         user: The user name if the credentials are accepted, otherwise "".
+        returned: True if the nonce is fresh and we made it for the host of the request. So the
+            sender receives what we send to this host: its address is not forged.
     """
 
     outcome: AuthOutcome
     user: str = ""
+    returned: bool = False
 
 
 class _UsedNonces:
@@ -216,15 +219,16 @@ class DigestServer:
         given = self._credentials(request)
         if given is None:
             return DigestVerification(AuthOutcome.MISSING)
+        stamp = self._fresh_stamp(given["nonce"], now, host)
+        returned = stamp is not None
         if not self._is_right(request, given):
-            return DigestVerification(AuthOutcome.REFUSED)
+            return DigestVerification(AuthOutcome.REFUSED, returned=returned)
         # Credentials without qop (RFC 2069) contain no nonce count. Their count is always taken as
         # 1, so that each nonce is accepted only once.
         user, count = given["username"], int(given.get("nc", "1"), 16)
-        stamp = self._fresh_stamp(given["nonce"], now, host)
         if stamp is None or not self._count(user, stamp, count, now):
-            return DigestVerification(AuthOutcome.STALE)
-        return DigestVerification(AuthOutcome.ACCEPTED, user)
+            return DigestVerification(AuthOutcome.STALE, returned=returned)
+        return DigestVerification(AuthOutcome.ACCEPTED, user, returned=True)
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
         """Return the values of the first Authorization header field that we can check.

@@ -224,7 +224,7 @@ def test_challenges_look_the_same_for_known_and_unknown_extensions(guesser, meth
     answers = {user: guesser.guess(method, user, "wrong") for user in ("204", "201", "999")}
     assert len({shape(answer, user) for user, answer in answers.items()}) == 1
     assert answers["999"].startswith(b"SIP/2.0 401 ")
-    assert {outcome for _, outcome, _ in guesser.verdicts} == {
+    assert {verdict.outcome for _, verdict, _ in guesser.verdicts} == {
         AuthOutcome.MISSING,
         AuthOutcome.REFUSED,
     }
@@ -265,7 +265,7 @@ def test_digest_credentials_are_not_accepted_again_or_from_another_address(guess
     again = (given, ("X", "1"))
     assert b"stale=true" in guesser.send("REGISTER", "204", again)
     assert b" 401 " in guesser.send("REGISTER", "204", (*again, ("X", "2")), now=400.0)
-    outcomes = [outcome for _, outcome, _ in guesser.verdicts]
+    outcomes = [verdict.outcome for _, verdict, _ in guesser.verdicts]
     assert outcomes == [
         AuthOutcome.MISSING,
         AuthOutcome.STALE,
