@@ -17,6 +17,8 @@ import structlog
 from config.settings import Settings
 from galwad.messages import CallerFacts
 from galwad.switch.callers import caller_fields, caller_of
+from galwad.switch.guessing import GuessLimits
+from galwad.switch.overload import RETRY_AFTER_S
 from galwad.switch.phones import Phones
 from recording.spool import Clock
 from telephony.sip.events import Address
@@ -82,15 +84,18 @@ class AdmissionControl:
         settings: Settings,
         phones: Phones,
         secret: bytes,
+        guesses: GuessLimits,
         count_outcome: Callable[[Address, DigestVerification, float], None] = lambda *_: None,
     ) -> None:
         """Prepare the digest authentication.
 
         `secret` is the key that signs the nonces: a random key, which is new in each process.
-        `count_outcome` is called after each check of a request's credentials, with the request's
-        source, the result and the monotonic time in seconds.
+        `guesses` limits how often passwords are checked. `count_outcome` is called after each check
+        of a request's credentials, with the request's source, the result and the monotonic time in
+        seconds.
         """
         self._settings = settings
+        self._guesses = guesses
         self._count_outcome = count_outcome
         self._phones = phones
         self._digest = DigestServer(
@@ -118,7 +123,7 @@ class AdmissionControl:
             )
         verification = self._verify(request, invite.source, now)
         if verification.outcome is not AuthOutcome.ACCEPTED:
-            return Rejection(401, self._challenges(invite.source, verification.outcome, now))
+            return self._rejection(invite.source, verification.outcome, now)
         if not self._settings.allows_transport(verification.user, invite.source.transport):
             return Rejection(403)
         return Admission(
@@ -141,7 +146,7 @@ class AdmissionControl:
         """
         verification = self._verify(request, source, now)
         if verification.outcome is not AuthOutcome.ACCEPTED:
-            return Rejection(401, self._challenges(source, verification.outcome, now))
+            return self._rejection(source, verification.outcome, now)
         return None if verification.user == extension else Rejection(403)
 
     def register(self, transaction: ServerRequest, now: Clock) -> None:
@@ -149,8 +154,8 @@ class AdmissionControl:
         request = transaction.request
         verification = self._verify(request, transaction.source, now.mono)
         if verification.outcome is not AuthOutcome.ACCEPTED:
-            challenges = self._challenges(transaction.source, verification.outcome, now.mono)
-            transaction.refuse_statelessly(401, headers=challenges, now=now.mono)
+            refusal = self._rejection(transaction.source, verification.outcome, now.mono)
+            transaction.refuse_statelessly(refusal.status, headers=refusal.headers, now=now.mono)
             return
         user, transport = verification.user, transaction.source.transport
         if request.to.uri.user != user or not self._settings.allows_transport(user, transport):
@@ -166,11 +171,22 @@ class AdmissionControl:
         transaction.respond(answer.status, headers=headers, now=now.mono)
 
     def _verify(self, request: Request, source: Address, now: float) -> DigestVerification:
-        verification = self._digest.verify(request, now, host=source.host)
+        verification = self._digest.verify(
+            request,
+            now,
+            host=source.host,
+            may_check=lambda user: self._guesses.may_check(user, source, now),
+        )
+        if verification.outcome is AuthOutcome.ACCEPTED:
+            self._guesses.count_right(verification.user, source)
+        elif verification.outcome is AuthOutcome.REFUSED:
+            returned = verification.returned
+            self._guesses.count_wrong(verification.named, source, now, returned=returned)
         self._count_outcome(source, verification, now)
         return verification
 
-    def _challenges(
-        self, source: Address, outcome: AuthOutcome, now: float
-    ) -> tuple[tuple[str, str], ...]:
-        return tuple(self._digest.challenges(now, outcome, host=source.host))
+    def _rejection(self, source: Address, outcome: AuthOutcome, now: float) -> Rejection:
+        """Return the response to a request whose credentials are not accepted."""
+        if outcome is AuthOutcome.UNCHECKED:
+            return Rejection(503, (("Retry-After", RETRY_AFTER_S),))
+        return Rejection(401, tuple(self._digest.challenges(now, outcome, host=source.host)))

@@ -36,6 +36,7 @@ from galwad.switch.context import CallContext
 from galwad.switch.dialog_sources import DialogSources
 from galwad.switch.dispatcher import EventDispatcher
 from galwad.switch.guard import FloodGuard
+from galwad.switch.guessing import GuessLimits
 from galwad.switch.lasting_dialogs import LastingDialogs
 from galwad.switch.link_server import LinkServer
 from galwad.switch.listening import Listening, limits_of, supported_by
@@ -128,7 +129,11 @@ class Switch:
         self._peer_monitor = PeerMonitor(settings, self._endpoint, locate, alarm)
         self._phones.on_moved = self._on_moved
         admission_control = AdmissionControl(
-            settings, self._phones, secrets.token_bytes(32), self._guard.count_outcome
+            settings,
+            self._phones,
+            secrets.token_bytes(32),
+            GuessLimits(self._phones.known, self._links.alarm),
+            self._guard.count_outcome,
         )
         sources = DialogSources(
             settings, self._phones, admission_control, self._admission_of, self._links.alarm

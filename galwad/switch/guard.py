@@ -361,7 +361,9 @@ class FloodGuard:
             case AuthOutcome.MISSING if source.reliable:
                 self._failed(source, _CHALLENGED, "no credentials", now)
             case _:
-                pass  # STALE is not a failure: the password was right, only the nonce was too old
+                # STALE: the password was right, only the nonce was too old.
+                # UNCHECKED: the password may be right.
+                pass
 
     def set_known_hosts(self, hosts: Iterable[str]) -> None:
         """Replace the set of known hosts: the hosts of calls and phones, and those in the settings.

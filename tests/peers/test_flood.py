@@ -8,6 +8,7 @@ import queue
 import re
 import socket
 import threading
+from collections import Counter
 
 import pytest
 
@@ -170,6 +171,15 @@ class RawPhone:
         assert found is not None
         return "{}: {}\r\n".format(*found)
 
+    def statuses(self):
+        """Return how many responses with each status have arrived and were not read yet."""
+        found = Counter[int]()
+        self._made.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                found[self.read().status] += 1
+        return found
+
 
 @pytest.fixture
 def raw_phone(from_host):
@@ -293,6 +303,23 @@ def test_a_phone_can_register_from_the_address_of_a_banned_guesser(start, raw_ph
     assert (banned["reason"], banned["seconds"]) == ("credentials", 60)
     assert raw_phone(switch, "127.0.0.1", transport).register("302", "secret-302") == 200
     register(switch, "301", 9)
+
+
+def test_a_phone_is_heard_while_its_neighbour_guesses_its_password(switch, raw_phone):
+    phone, neighbour = (raw_phone(switch, "127.0.0.1", "UDP") for _ in range(2))
+    assert phone.register("301", "secret-301") == 200
+    flood = threading.Thread(target=guesses, args=(neighbour, "301", 20_000))
+    flood.start()
+    alarm = switch.log.wait("alarm", kind="phone.passwords_guessed")
+    assert alarm["detail"] == "from 127.0.0.1"
+    for _ in range(3):
+        assert phone.register("301", "secret-301") == 200
+    flood.join()
+    statuses = neighbour.statuses()
+    assert 20 <= statuses[401] <= 60
+    assert statuses[200] == 0
+    assert phone.register("301", "secret-301") == 200
+    assert raw_phone(switch, "127.0.0.1", "UDP").register("301", "secret-301") == 200
 
 
 def test_a_phone_that_uses_many_nonces_keeps_no_other_phone_out(start, raw_phone):

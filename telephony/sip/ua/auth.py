@@ -89,6 +89,8 @@ class AuthOutcome(enum.Enum):
     """The password is right, but the nonce is not accepted: it has expired, we did not make it, or
     the request's nonce count was used before."""
     REFUSED = "refused"
+    UNCHECKED = "unchecked"
+    """The password was not checked, because the application did not allow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,14 @@ class DigestVerification:
     Attributes:
         outcome: The decision about the credentials.
         user: The user name if the credentials are accepted, otherwise "".
+        named: The user name in the credentials, even if they are wrong.
         returned: True if the nonce is fresh and we made it for the host of the request. So the
             sender receives what we send to this host: its address is not forged.
     """
 
     outcome: AuthOutcome
     user: str = ""
+    named: str = ""
     returned: bool = False
 
 
@@ -211,24 +215,36 @@ class DigestServer:
             for algorithm in self._algorithms
         ]
 
-    def verify(self, request: Request, now: float, *, host: str = "") -> DigestVerification:
+    def verify(
+        self,
+        request: Request,
+        now: float,
+        *,
+        host: str = "",
+        may_check: Callable[[str], bool] = lambda _: True,
+    ) -> DigestVerification:
         """Check the credentials of a request from the IP address `host`.
 
-        This method never raises an error, even if the Authorization header field is malformed.
+        `may_check` is called with the user name in the credentials. If it returns False, the
+        password is not checked. This method never raises an error, even if the Authorization header
+        field is malformed.
         """
         given = self._credentials(request)
         if given is None:
             return DigestVerification(AuthOutcome.MISSING)
+        user = given["username"]
+        if not may_check(user):
+            return DigestVerification(AuthOutcome.UNCHECKED, named=user)
         stamp = self._fresh_stamp(given["nonce"], now, host)
         returned = stamp is not None
         if not self._is_right(request, given):
-            return DigestVerification(AuthOutcome.REFUSED, returned=returned)
+            return DigestVerification(AuthOutcome.REFUSED, named=user, returned=returned)
         # Credentials without qop (RFC 2069) contain no nonce count. Their count is always taken as
         # 1, so that each nonce is accepted only once.
-        user, count = given["username"], int(given.get("nc", "1"), 16)
+        count = int(given.get("nc", "1"), 16)
         if stamp is None or not self._count(user, stamp, count, now):
-            return DigestVerification(AuthOutcome.STALE, returned=returned)
-        return DigestVerification(AuthOutcome.ACCEPTED, user, returned=True)
+            return DigestVerification(AuthOutcome.STALE, named=user, returned=returned)
+        return DigestVerification(AuthOutcome.ACCEPTED, user, named=user, returned=True)
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
         """Return the values of the first Authorization header field that we can check.

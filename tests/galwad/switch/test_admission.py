@@ -7,6 +7,7 @@ import pytest
 from galwad.messages import CallerFacts, PhoneCredentials
 from galwad.switch.admission import Admission, AdmissionControl, Rejection
 from galwad.switch.context import call_settings
+from galwad.switch.guessing import GuessLimits
 from helpers.sip_messages import request_of, response_of
 from recording.spool import Clock
 from telephony.sip.endpoint import Endpoint
@@ -21,8 +22,24 @@ STRANGER = Address("203.0.113.66", 5060)
 
 
 @pytest.fixture
-def admission_control(settings, phones):
-    return AdmissionControl(settings, phones, b"s" * 32)
+def alarms():
+    return []
+
+
+@pytest.fixture
+def control(phones, alarms):
+    """Makes an AdmissionControl with these settings."""
+
+    def make(settings, *more):
+        guesses = GuessLimits(phones.known, lambda *alarm: alarms.append(alarm))
+        return AdmissionControl(settings, phones, b"s" * 32, guesses, *more)
+
+    return make
+
+
+@pytest.fixture
+def admission_control(control, settings):
+    return control(settings)
 
 
 @pytest.fixture
@@ -70,7 +87,8 @@ def test_the_caller_of_a_trunk_may_send_what_the_settings_allow_the_trunk(
 ):
     trunk = settings.trunks[0].model_copy(update={"ring_tones": ("Bellcore-dr2",)})
     settings = settings.model_copy(update={"trunks": (trunk, *settings.trunks[1:])})
-    admission = decide(AdmissionControl(settings, phones, b"s" * 32), endpoint)
+    guesses = GuessLimits(phones.known, lambda *_: None)
+    admission = decide(AdmissionControl(settings, phones, b"s" * 32, guesses), endpoint)
     assert admission.trunk == "pstn"
     assert call_settings(settings, admission).caller_grants.ring_tones == ("Bellcore-dr2",)
 
@@ -120,11 +138,10 @@ def answered(endpoint):
 
 
 def test_a_phone_registers_with_its_password_but_not_for_another_extension(
-    settings, endpoint, phones
+    admission_control, endpoint, phones
 ):
     secret = ha1("203", "galwad", "password", "SHA-256")
     phones.set_accounts([PhoneCredentials("203", "gwen", ha1_sha256=secret)])
-    admission_control = AdmissionControl(settings, phones, b"s" * 32)
     wanted = request("REGISTER", user="203", uri="sip:galwad")
     admission_control.register(arrive(endpoint, wanted, STRANGER).transaction, Clock(0.0, 1.0))
     challenge = answered(endpoint)
@@ -164,24 +181,22 @@ def test_a_remote_party_id_with_privacy_withholds_the_number(admission_control, 
 
 @pytest.mark.parametrize(("own", "rule"), [(None, "off"), ("required", "required")])
 def test_the_srtp_rule_of_a_trunk_overrides_that_of_the_media_table(
-    settings, phones, endpoint, own, rule
+    settings, control, endpoint, own, rule
 ):
     trunks = tuple(trunk.model_copy(update={"srtp": own}) for trunk in settings.trunks)
     media = settings.media.model_copy(update={"srtp": "off"})
     changed = settings.model_copy(update={"trunks": trunks, "media": media})
-    assert decide(AdmissionControl(changed, phones, b"s" * 32), endpoint).srtp == rule
+    assert decide(control(changed), endpoint).srtp == rule
 
 
 class Guesser:
     """A stranger who answers the challenge with a name and a password."""
 
-    def __init__(self, settings, phones, endpoint):
+    def __init__(self, settings, phones, endpoint, control):
         secrets = [ha1("204", "galwad", "password", name) for name in ("MD5", "SHA-256")]
         phones.set_accounts([PhoneCredentials("204", "gwen", *secrets)])
         self.verdicts: list[tuple] = []
-        self.admission_control = AdmissionControl(
-            settings, phones, b"s" * 32, lambda *verdict: self.verdicts.append(verdict)
-        )
+        self.admission_control = control(settings, lambda *verdict: self.verdicts.append(verdict))
         self.endpoint = endpoint
 
     def send(self, method, user, headers=(), now=1.0, source=STRANGER):
@@ -197,18 +212,18 @@ class Guesser:
         (datagram,) = self.endpoint.outgoing()
         return datagram.data
 
-    def guess(self, method, user, password):
-        asked = response_of(self.send(method, user))
+    def guess(self, method, user, password, **more):
+        asked = response_of(self.send(method, user, **more))
         uri = "sip:galwad" if method == "REGISTER" else "sip:01970000000@192.0.2.9"
         given = DigestClient(user, password).answer(
             request_of(request(method, user=user, uri=uri)), asked, "cnonce"
         )
-        return self.send(method, user, (given,))
+        return self.send(method, user, (given,), **more)
 
 
 @pytest.fixture
-def guesser(settings, phones, endpoint):
-    return Guesser(settings, phones, endpoint)
+def guesser(settings, phones, endpoint, control):
+    return Guesser(settings, phones, endpoint, control)
 
 
 def shape(answer, user):
@@ -273,3 +288,23 @@ def test_digest_credentials_are_not_accepted_again_or_from_another_address(guess
         AuthOutcome.STALE,
         AuthOutcome.STALE,
     ]
+
+
+@pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
+def test_further_guesses_get_503_and_are_not_checked_but_raise_an_alarm(guesser, alarms, method):
+    for number in range(25):
+        guesser.guess(method, "204", f"wrong{number}")
+    answer = guesser.guess(method, "204", "password")
+    assert answer.startswith(b"SIP/2.0 503 ")
+    assert b"Retry-After: 5" in answer
+    assert guesser.verdicts[-1][1].outcome is AuthOutcome.UNCHECKED
+    assert alarms == [("phone.passwords_guessed", None, f"from {STRANGER.host}")]
+
+
+def test_a_registered_phone_is_heard_beside_a_guesser_at_its_address(guesser):
+    assert b" 200 " in guesser.guess("REGISTER", "204", "password")
+    beside = STRANGER._replace(port=7)
+    for number in range(50):
+        guesser.guess("REGISTER", "204", f"wrong{number}", source=beside)
+    assert b" 503 " in guesser.guess("REGISTER", "204", "wrong", source=beside)
+    assert b" 200 " in guesser.guess("REGISTER", "204", "password", now=2.0)

@@ -8,6 +8,7 @@ import pytest
 from galwad.messages import PhoneCredentials
 from galwad.switch.admission import AdmissionControl
 from galwad.switch.dialog_sources import DialogSources
+from galwad.switch.guessing import GuessLimits
 from helpers.sip_messages import request_of, response_of
 from helpers.switch import SDP, SWITCH, sdp
 from telephony.sip.events import Address
@@ -31,7 +32,7 @@ async def guarded(centre, settings, phones):
     sources = DialogSources(
         settings,
         phones,
-        AdmissionControl(settings, phones, b"s" * 32),
+        AdmissionControl(settings, phones, b"s" * 32, GuessLimits(phones.known, lambda *_: None)),
         lambda call_id: centre.calls[call_id].admission,
         centre.links.alarm,
     )

@@ -1,6 +1,7 @@
 """Digest authentication (RFC 7616, RFC 2617): server and client."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ from telephony.sip.ua.auth import (
 
 REALM = "galwad.example"
 LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]))
-ACCEPTED = DigestVerification(AuthOutcome.ACCEPTED, "201", returned=True)
+ACCEPTED = DigestVerification(AuthOutcome.ACCEPTED, "201", named="201", returned=True)
 
 
 class Users:
@@ -119,8 +120,17 @@ def test_a_wrong_password_is_refused(server):
 
 def test_an_unknown_user_is_refused_like_a_wrong_password(server, users):
     unknown = server.verify(answered(server, user="999"), 1001.0)
-    assert unknown == server.verify(answered(server, password="wrong"), 1001.0)
+    wrong = server.verify(answered(server, password="wrong"), 1001.0)
+    assert replace(unknown, named="") == replace(wrong, named="")
     assert [user for user, _, _ in users.asked] == ["999", "201"]
+
+
+def test_a_password_that_may_not_be_checked_is_unchecked_and_uses_up_no_nonce(server, users):
+    request = answered(server)
+    verification = server.verify(request, 1001.0, may_check=lambda user: user != "201")
+    assert verification == DigestVerification(AuthOutcome.UNCHECKED, named="201")
+    assert users.asked == []
+    assert server.verify(request, 1001.0) == ACCEPTED
 
 
 @pytest.mark.parametrize(
