@@ -21,6 +21,8 @@ Location = tuple[int | str, ...]
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\-\"]+)\s*\]\]?\s*(?:#.*)?")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.\-\"]+)\s*=")
+_TWICE = re.compile(r"Cannot declare \((.*)\) twice")
+_ONE_TABLE = "put all its settings into one place; only [[…]] may be repeated"
 _PLACE = re.compile(r"\(at (?:line (\d+), column \d+|end of document)\)")
 
 
@@ -30,6 +32,12 @@ def syntax_fault(error: tomllib.TOMLDecodeError) -> SettingsFault:
     match = _PLACE.search(message)
     line = int(match[1]) if match and match[1] else 0
     what = _PLACE.sub("", message).strip()
+    twice = _TWICE.fullmatch(what)
+    if twice is not None:
+        table = ".".join(re.findall(r"'([^']*)'", twice[1]))
+        return SettingsFault(line, "", f"The table [{table}] is there twice: {_ONE_TABLE}")
+    if what == "Cannot overwrite a value":
+        return SettingsFault(line, "", f"This table or setting is there twice: {_ONE_TABLE}")
     return SettingsFault(line, "", f"This is not valid TOML: {what[:1].lower()}{what[1:]}")
 
 

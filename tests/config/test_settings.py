@@ -229,6 +229,25 @@ def test_broken_toml_names_its_line(faults):
     assert "not valid TOML" in expected
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "expected"),
+    [
+        (
+            "[sip]\n[sip]\n",
+            2,
+            "The table [sip] is there twice: put all its settings into one place",
+        ),
+        ("[[trunks]]\n[trunks]\n", 2, "The table [trunks] is there twice"),
+        ("[sip]\na = 1\n[sip.a]\n[sip.a]\n", 3, "This table or setting is there twice"),
+        ("[sip.x]\n[sip.x]\n", 2, "The table [sip.x] is there twice"),
+        ("[desk]\n[[desk]]\n", 2, "This table or setting is there twice"),
+    ],
+)
+def test_a_table_that_is_there_twice_is_named_in_plain_words(faults, text, line, expected):
+    ((found, _, told),) = faults(text)
+    assert (found, told[: len(expected)]) == (line, expected)
+
+
 def test_a_missing_file_raises_settings_error(tmp_path):
     with pytest.raises(SettingsError, match="Cannot read the file: no such file"):
         load(tmp_path / "none.toml")
