@@ -30,9 +30,11 @@ from config.sections import (
     Trunk,
 )
 
-__all__ = ["DEFAULT_PATH", "Settings", "SourceRule", "load"]
+__all__ = ["DEFAULT_PATH", "EXAMPLE", "Settings", "SourceRule", "load"]
 
 DEFAULT_PATH = Path("/etc/galwad/galwad.toml")
+EXAMPLE = Path(__file__).with_name("example.toml")
+"""The example that explains every setting; it is installed with the program."""
 _LARGEST = 1 << 20
 """The maximum size of a settings file, in characters.
 

@@ -14,7 +14,7 @@ import pytest
 
 from config.errors import SettingsError
 from config.sections import Section
-from config.settings import Settings, load
+from config.settings import EXAMPLE, Settings, load
 
 OFFICER_KEY = "3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 LEAST = f"""\
@@ -425,3 +425,8 @@ def test_no_setting_resumes_a_recording_by_itself():
 def test_supervisors_cannot_be_warned_of_a_pause_before_its_advisor(faults):
     ((_, _, message),) = faults(LEAST + "[desk]\npause_reminder = 60\npause_alarm = 59\n")
     assert message == '[desk]: "pause_alarm" must not be shorter than "pause_reminder"'
+
+
+def test_the_example_that_hints_name_is_installed_with_the_program():
+    assert EXAMPLE.is_absolute()
+    assert "[sip]" in EXAMPLE.read_text(encoding="utf-8")

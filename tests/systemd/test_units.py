@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import configparser
+import fnmatch
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from config.settings import EXAMPLE
 
 FOLDER = Path(__file__).parents[2] / "systemd"
 PROCESSES = ("switch", "desk", "finaliser")
@@ -124,3 +128,15 @@ def test_only_the_switch_and_the_finaliser_can_write_spools():
 def test_only_the_desk_can_write_the_database():
     for process in PROCESSES:
         assert ("galwad/desk" in service(process)["StateDirectory"]) == (process == "desk")
+
+
+@pytest.mark.parametrize(("process", "table"), [("desk", "desk"), ("switch", "sip")])
+def test_the_tls_files_in_the_example_are_credentials_that_the_unit_imports(process, table):
+    text = EXAMPLE.read_text(encoding="utf-8")
+    section = text.split(f"[{table}]\n", 1)[1].split("\n[", 1)[0]
+    paths = [Path(each) for each in re.findall(r'^# tls_\w+ = "(.*)"$', section, re.MULTILINE)]
+    assert len(paths) == (2 if process == "desk" else 4)
+    pattern = service(process)["ImportCredential"]
+    for path in paths:
+        assert path.parent == Path(f"/run/credentials/galwad-{process}.service")
+        assert fnmatch.fnmatch(path.name, pattern)

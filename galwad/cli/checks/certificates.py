@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from config.settings import Settings
+from config.settings import EXAMPLE, Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 
 _SOON = timedelta(days=30)
@@ -51,7 +51,7 @@ def _page(settings: Settings) -> Iterator[CheckResult]:
         yield warning(
             "tls",
             "not used: only this machine can open the page",
-            "see [desk] in config/example.toml",
+            f"see [desk] in {EXAMPLE}",
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from config.settings import Settings
+from config.settings import EXAMPLE, Settings
 from config.values import HostPort, host_of_family
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.switch.routing import check_uris
@@ -20,7 +20,7 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 def check(settings: Settings) -> Iterator[CheckResult]:
     """Check the SIP URIs in the settings, each listening address, and the range of media ports."""
     for wrong in check_uris(settings):
-        yield fault("routes", wrong, "see [[routes]] and [[destinations]] in config/example.toml")
+        yield fault("routes", wrong, f"see [[routes]] and [[destinations]] in {EXAMPLE}")
     running = is_running(settings)
     for listener in settings.sip.listen:
         place = HostPort(listener.host, listener.port)

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from config.errors import SettingsError
-from config.settings import DEFAULT_PATH, Settings, load
+from config.settings import DEFAULT_PATH, EXAMPLE, Settings, load
 from galwad.cli.support.console import CliError
 from galwad.texts import LANGUAGES, Texts, preferred_language
 
@@ -59,7 +59,7 @@ def load_settings(path: Path) -> Settings:
         hint = (
             "name your file with --config or $GALWAD_CONFIG; `galwad serve --help` shows how"
             if missing
-            else "config/example.toml explains every setting"
+            else f"{EXAMPLE} explains every setting"
         )
         raise CliError(str(error), hint) from None
 
