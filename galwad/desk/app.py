@@ -46,6 +46,7 @@ from galwad.desk.routes import (
     system,
 )
 from galwad.desk.service import Desk, DeskOptions
+from galwad.start_failure import log_cannot_start
 from recording.keys.recipients_file import RecipientsFile
 from telephony.aio.tls import CIPHERS
 
@@ -243,8 +244,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError:
+    except OSError as error:
         listener.close()
+        error.filename = f"{host}:{port}"
         raise
     return listener
 
@@ -267,14 +269,12 @@ async def _main(options: DeskOptions) -> int:
     try:
         server = DeskServer(await asyncio.to_thread(Desk, options))
     except SchemaError as error:
-        log.critical("desk.cannot_start", reason=str(error), hint=error.hint)
+        log_cannot_start("desk", error, error.hint)
         return 1
     try:
         await server.start()
     except (UnsafeListenerError, OSError) as error:
-        # The text of this error may be logged, because it has an address or a path and no personal
-        # data.
-        log.critical("desk.cannot_start", reason=str(error))
+        log_cannot_start("desk", error)
         await server.desk.stop()
         return 1
     log.info("desk.ready", host=options.host, port=server.port)

@@ -47,6 +47,7 @@ from galwad.messages import (
     VerifyRecording,
     WaitingSpools,
 )
+from galwad.start_failure import log_cannot_start
 from recording.errors import RecordingError
 
 LOOK_ROUND_S: Final = 30.0
@@ -413,7 +414,7 @@ def run(settings: Settings) -> int:
     try:
         sealer = sealer_of(settings)
     except (RecordingError, OSError) as error:
-        log.critical("finaliser.cannot_start", why=str(error))
+        log_cannot_start("finaliser", error)
         return 1
     asyncio.run(_main(sealer, settings))
     return 0

@@ -27,6 +27,7 @@ from config.settings import Settings
 from config.values import host_of_family
 from galwad import supervise
 from galwad.messages import Figures
+from galwad.start_failure import log_cannot_start
 from galwad.switch.admission import Admission, AdmissionControl
 from galwad.switch.call import SwitchCall, call_of_leg
 from galwad.switch.checkpoint_store import CheckpointStore
@@ -47,6 +48,7 @@ from galwad.switch.revival import revive
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolFactory
 from galwad.switch.trunk_accounts import TrunkAccounts
+from recording.errors import KeyFileError
 from telephony.aio.addresses import reachable_host
 from telephony.aio.packet_filter import Network
 from telephony.aio.ports import PortPool
@@ -401,6 +403,6 @@ def run(settings: Settings) -> int:
 
     try:
         return uvloop.run(main())
-    except OSError as error:
-        log.error("switch.cannot_start", reason=error.strerror)  # noqa: TRY400 - no traceback needed
+    except (KeyFileError, OSError) as error:
+        log_cannot_start("switch", error)
         return 1

@@ -12,6 +12,7 @@ from telephony.aio import packet_filter
 from telephony.aio.arrival import ArrivalClock, latest_arrival
 from telephony.aio.packet_filter import Network
 from telephony.sip.events import Address
+from telephony.sip.message.uri import join_host_port
 
 _RECEIVE_BUFFER = 4 << 20
 """The size of the receive buffer, in bytes.
@@ -114,7 +115,7 @@ def bind(kind: socket.SocketKind, wanted: Address) -> socket.socket:
     An IPv6 socket accepts no IPv4.
 
     Raises:
-        OSError: The address cannot be bound.
+        OSError: The address cannot be bound. The error's `filename` is the address.
     """
     family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
     sock = socket.socket(family, kind)
@@ -125,7 +126,8 @@ def bind(kind: socket.SocketKind, wanted: Address) -> socket.socket:
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(wanted[:2])
-    except OSError:
+    except OSError as error:
         sock.close()
+        error.filename = join_host_port(wanted.host, wanted.port)
         raise
     return sock
