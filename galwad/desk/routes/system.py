@@ -51,13 +51,13 @@ async def metrics(
 ) -> Response:
     """Return the metrics as Prometheus text.
 
-    The metrics may be read by clients on this machine, by administrators, and by machines with the
-    right `metrics`.
+    The metrics may be read by clients on this machine, on whatever address the desk listens, by
+    administrators, and by machines with the right `metrics`.
     """
     allowed = session is not None and (
         "metrics" in session.user.rights or session.user.role == "admin"
     )
-    if not (allowed or _loopback(request)):
+    if not (allowed or _is_from_here(request)):
         raise ApiError(
             403,
             "metrics need the right `metrics`",
@@ -84,8 +84,22 @@ async def _database(desk: Desk) -> bool:
     return True
 
 
-def _loopback(request: Request) -> bool:
+def _is_from_here(request: Request) -> bool:
+    """Return whether the request comes from this machine.
+
+    Only this machine has a connection whose two ends have the same address: it uses the address to
+    which it connects as its own.
+    """
+    if request.client is None:
+        return False
     try:
-        return request.client is not None and ip_address(request.client.host).is_loopback
+        host = ip_address(request.client.host)
+    except ValueError:
+        return False
+    if host.is_loopback:
+        return True
+    server = request.scope.get("server")
+    try:
+        return server is not None and host == ip_address(server[0])
     except ValueError:
         return False

@@ -12,8 +12,10 @@ import time
 from dataclasses import replace
 
 import pytest
+from starlette.requests import Request
 
 from galwad.desk.app import DeskServer, UnsafeListenerError
+from galwad.desk.routes.system import _is_from_here
 from galwad.desk.service import Desk
 
 LOGIN = "/api/v1/login"
@@ -227,3 +229,21 @@ async def test_a_server_whose_task_was_cancelled_closes_its_listener(running):
     await asyncio.wait([server._task])
     await running.stop()
     assert listener.fileno() == -1
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "here"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("::1", "::1", True),
+        ("192.0.2.10", "192.0.2.10", True),
+        ("2001:db8::1", "2001:db8:0::1", True),
+        ("192.0.2.11", "192.0.2.10", False),
+        ("testclient", "192.0.2.10", False),
+        ("192.0.2.10", "galwad.example", False),
+    ],
+)
+def test_metrics_answer_this_machine_on_whatever_address_the_desk_listens(client, server, here):
+    scope = {"type": "http", "client": (client, 40000), "server": (server, 8443), "headers": []}
+    assert _is_from_here(Request(scope)) is here
+    assert not _is_from_here(Request({**scope, "client": None}))
