@@ -39,6 +39,7 @@ class CommandGroups(LazyGroup):
     names = (
         "serve",
         "check",
+        "status",
         "login",
         "recordings",
         "calls",

@@ -18,6 +18,7 @@ from galwad.cli.checks import (
     keys,
     peers,
     ports,
+    processes,
     spools,
     srtp,
 )
@@ -29,6 +30,7 @@ Check: TypeAlias = Callable[[Settings], Iterator[CheckResult]]
 
 _CHECKS: Final[tuple[Check, ...]] = (
     folders.check,
+    processes.check,
     ports.check,
     peers.check,
     keys.check,

@@ -70,6 +70,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "simulate call",
         "simulate payments",
         "simulate transfers",
+        "status",
         "users add",
         "users disable",
         "users enable",

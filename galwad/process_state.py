@@ -1,0 +1,89 @@
+"""Finds out, without disturbing them, which of the node's processes are running and answer.
+
+Each process holds a lock on its own state folder (`galwad.single_instance`). The kernel lists all
+locks in /proc/locks, so this module need not try to take the lock itself.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from config.settings import Settings
+from galwad.supervise import START_ORDER
+
+_LOCKS: Final = Path("/proc/locks")
+_TIMEOUT_S: Final = 2.0
+
+
+class State(StrEnum):
+    """The state of a process."""
+
+    RUNNING = "running"
+    SILENT = "does not answer"
+    """The process runs, but does not accept connections on its socket."""
+    STOPPED = "not running"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """The state of one process of the node.
+
+    Attributes:
+        name: "switch", "desk" or "finaliser".
+        state: Whether the process runs and answers. The finaliser has no socket, so it is never
+            `SILENT`.
+        pid: The process's number; None if it is not running, or belongs to another container.
+    """
+
+    name: str
+    state: State
+    pid: int | None = None
+
+
+def states(settings: Settings) -> tuple[ProcessState, ...]:
+    """Return the states of all processes of the node, in the order in which they start."""
+    sockets = {"switch": settings.switch_socket, "desk": settings.desk_socket}
+    return tuple(_state(settings, name, sockets.get(name)) for name in START_ORDER)
+
+
+def _state(settings: Settings, name: str, path: Path | None) -> ProcessState:
+    held, pid = _holder(settings.node.state / name)
+    if not held:
+        return ProcessState(name, State.STOPPED)
+    answers = path is None or _accepts(path)
+    return ProcessState(name, State.RUNNING if answers else State.SILENT, pid)
+
+
+def _holder(folder: Path) -> tuple[bool, int | None]:
+    """Return whether a process has locked the folder, and the number of this process.
+
+    A line of /proc/locks is like `1: FLOCK  ADVISORY  WRITE 708 08:01:1234 0 EOF`: after the type
+    come the process, and the device and inode of the file. Waiting processes have `->` before the
+    type.
+    """
+    try:
+        found = folder.stat()
+    except OSError:
+        return False, None
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for line in _LOCKS.read_text(encoding="ascii").splitlines():
+        words = line.split()
+        if words[1] == "FLOCK" and words[5] == place:
+            pid = int(words[4])
+            return True, pid if pid > 0 else None
+    return False, None
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_TIMEOUT_S)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
