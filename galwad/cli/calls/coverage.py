@@ -5,6 +5,7 @@ Time is explained if it is recorded, or if there is a reason why it is not recor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -22,6 +23,7 @@ from galwad.cli.support.timeline import TimelineSpan
 app = new_command()
 
 _US: Final = 1_000_000
+_TENTH_US: Final = 100_000
 _MAX_WIDTH: Final = 100
 _TIMEOUT_S: Final = 900.0
 """The longest time in seconds to wait for the server's response.
@@ -149,12 +151,40 @@ def _sentence(found: dict[str, Any]) -> str:
     text = f"{count} answered call{'' if count == 1 else 's'}"
     if found["in_progress"]:
         text += f" (and {found['in_progress']} in progress or not yet archived)"
-    talk, kept, gaps = (clock(found[key] / _US) for key in ("talk_us", "recorded_us", "gap_us"))
-    unexplained = found["unexplained_us"] / _US
-    text += f": {talk} of talk, {kept} recorded, {gaps} in gaps"
-    text += f", {unexplained:.1f} s unexplained"
+    talk_us = found["talk_us"]
+    parts = [found[key] for key in ("recorded_us", "gap_us", "unexplained_us")]
+    more = sum(parts) - talk_us
+    kept, gaps, unexplained = _tenths(parts)
+    talk = kept + gaps + unexplained if not more else round(talk_us / _TENTH_US)
+    text += f": {_clock(talk)} of talk, {_clock(kept)} recorded, {_clock(gaps)} in gaps"
+    text += f", {unexplained / 10:.1f} s unexplained"
+    if more:
+        text += f" ({more / _US:+.3f} s, because segments and gaps contradict each other)"
     silent = len(found.get("silent", ())) + found.get("more_silent", 0)
     return f"{text}, {silent} silent part{'y' if silent == 1 else 'ies'}" if silent else text
+
+
+def _tenths(parts_us: Sequence[int]) -> list[int]:
+    """Return the durations `parts_us` (microseconds) in tenths of a second.
+
+    Each result differs by less than a tenth from its duration. The last duration is rounded up, so
+    that unexplained time is never shown as 0.
+    """
+    *others, last = parts_us
+    shown_last = -(-last // _TENTH_US)
+    tenths, before, sum_us = [], 0, 0
+    for part in others:
+        sum_us += part
+        now = max(before, round(sum_us / _TENTH_US))
+        tenths.append(now - before)
+        before = now
+    return [*tenths, shown_last]
+
+
+def _clock(tenths: int) -> str:
+    """Return a duration as text with tenths of a second: `4:32.1`."""
+    whole, rest = divmod(tenths, 10)
+    return f"{clock(whole)}.{rest}"
 
 
 def _failure(found: dict[str, Any]) -> CliError | None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galwad.cli.calls.coverage import _sentence
 
 CALL = "20261125-093000-abcdefgh"
 US = 1_000_000
@@ -21,6 +26,7 @@ CLEAN = {
 AMISS: dict[str, Any] = {
     **CLEAN,
     "in_progress": 1,
+    "recorded_us": 70 * US,
     "unexplained_us": 20 * US,
     "amiss": [
         {
@@ -50,7 +56,7 @@ def test_a_day_without_unexplained_time_is_one_line(run, archive):
     done = run("calls", "coverage", "--date", "2026-11-24")
     assert done.status == 0
     assert done.out == (
-        "2 answered calls: 1:40 of talk, 1:30 recorded, 0:10 in gaps, 0.0 s unexplained\n"
+        "2 answered calls: 1:40.0 of talk, 1:30.0 recorded, 0:10.0 in gaps, 0.0 s unexplained\n"
     )
     assert archive.asked[-1][1] == "/coverage?when=2026-11-24"
 
@@ -134,3 +140,38 @@ def test_an_unreadable_date_is_wrong_usage(run):
     done = run("calls", "coverage", "--date", "sometime")
     assert done.status == 2
     assert "error: cannot read --date" in done.err
+
+
+def tenths(text):
+    """Return a duration such as `1:02:03.4` or `5.0 s` in tenths of a second."""
+    total = 0.0
+    for part in text.removesuffix(" s").split(":"):
+        total = total * 60 + float(part)
+    return round(total * 10)
+
+
+SPANS = st.integers(0, 10**10)
+
+
+@given(SPANS, SPANS, st.just(0) | st.integers(1, 10**8))
+def test_the_figures_of_the_totals_add_up_exactly(recorded, gap, unexplained):
+    talk = recorded + gap + unexplained
+    facts = {"talk_us": talk, "recorded_us": recorded, "gap_us": gap}
+    told = _sentence({**CLEAN, **facts, "unexplained_us": unexplained, "silent": []})
+    found = re.fullmatch(
+        r".*: (\S+) of talk, (\S+) recorded, (\S+) in gaps, (\S+ s) unexplained", told
+    )
+    assert found is not None, told
+    shown = [tenths(each) for each in found.groups()]
+    assert shown[0] == sum(shown[1:])
+    for figure, real in zip(shown, (talk, recorded, gap, unexplained), strict=True):
+        assert abs(figure - real / 100_000) <= 1.5
+    assert (shown[3] == 0) == (unexplained == 0)
+
+
+def test_totals_that_contradict_each_other_say_by_how_much():
+    facts = {"talk_us": 100 * US, "recorded_us": 90 * US, "gap_us": 12 * US}
+    told = _sentence({**CLEAN, **facts, "unexplained_us": 2 * US, "silent": []})
+    assert told.endswith(
+        "2.0 s unexplained (+4.000 s, because segments and gaps contradict each other)"
+    )
