@@ -13,7 +13,7 @@ CONSEQUENCES = {
     "desk": "the page and the API are down",
     "finaliser": "no recording is sealed",
 }
-"""What does not work while a process is not running."""
+"""The effect of each process that is down, in the words of the reports."""
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
