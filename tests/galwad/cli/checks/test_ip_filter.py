@@ -1,0 +1,74 @@
+"""The IP filter of the switch's unit is compared with the trunks and the targets."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from config.settings import load
+from galwad.cli.checks.ip_filter import UNIT, check_in
+
+SHIPPED = Path(__file__).parents[4] / "systemd" / UNIT
+
+
+@pytest.fixture
+def told(settings_file, tmp_path):
+    """Return the results of the check of these peers and targets, with the unit that we ship."""
+    etc, lib = tmp_path / "etc", tmp_path / "lib"
+    (etc / f"{UNIT}.d").mkdir(parents=True)
+    lib.mkdir()
+    shutil.copy(SHIPPED, lib / UNIT)
+
+    def told(*peers, target="", drop_in=""):
+        (etc / f"{UNIT}.d" / "override.conf").write_text(drop_in)
+        text = settings_file.read_text()
+        text += f'[[trunks]]\nname = "pstn"\npeers = {list(peers) or ["10.0.0.1"]}\n'
+        if target:
+            text += f'[[routes]]\ncalled = "*"\ntarget = "{target}"\n'
+        file = tmp_path / "with-peers.toml"
+        file.write_text(text)
+        return [(each.grade.value, each.text) for each in check_in(load(file), (etc, lib))]
+
+    return told
+
+
+FINE = [("fine", "the unit lets all trunks and targets through")]
+
+
+def test_private_peers_pass_the_unit_that_we_ship(told):
+    peers = ("10.1.2.3", "172.16.0.0/16", "192.168.7.7:5060", "fd00::1", "127.0.0.1")
+    assert told(*peers, target="sip:600@192.168.1.1") == FINE
+
+
+@pytest.mark.parametrize("peer", ["192.0.2.1", "198.51.100.0/28", "2001:db8::1", "10.0.0.0/7"])
+def test_a_peer_that_the_unit_drops_is_a_warning(told, peer):
+    assert told(peer) == [("warning", f"trunk pstn: the unit drops packets from and to {peer}")]
+
+
+def test_a_target_that_the_unit_drops_is_a_warning_and_a_name_is_not_checked(told):
+    (found,) = told(target="sip:600@203.0.113.9:5061;transport=tls")
+    assert found[0] == "warning"
+    assert found[1].endswith("packets from and to 203.0.113.9")
+    assert told(target="sip:600@pbx.example") == FINE
+
+
+@pytest.mark.parametrize(
+    ("drop_in", "passes"),
+    [
+        ("[Service]\nIPAddressAllow=192.0.2.0/24\n", True),
+        ("[Service]\nIPAddressAllow = 192.0.2.1 198.51.100.1\n", True),
+        ("[Service]\nIPAddressAllow=any\n", True),
+        ("[Service]\nIPAddressDeny=\n", True),
+        ("[Service]\nIPAddressAllow=nonsense 192.0.2.1\n", True),
+        ("[Service]\nIPAddressAllow=\nIPAddressAllow=localhost\n", False),
+        ("[Service]\n# IPAddressAllow=192.0.2.1\n", False),
+    ],
+)
+def test_drop_ins_of_the_administrator_count(told, drop_in, passes):
+    assert (told("192.0.2.1", drop_in=drop_in) == FINE) is passes
+
+
+def test_without_an_installed_unit_there_is_no_result(settings_file, tmp_path):
+    assert list(check_in(load(settings_file), (tmp_path / "none",))) == []
