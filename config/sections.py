@@ -480,6 +480,9 @@ class DeskSection(Section):
     payment_page_origins: tuple[Origin, ...] = Field(
         default=(), description='a list of origins such as ["https://pay.example.gov.uk"]'
     )
+    max_connections: Whole = Field(
+        default=4096, ge=64, le=65536, description="a whole number from 64 to 65536"
+    )
     time_zone: TimeZone | None = Field(
         default=None,
         description='a time zone, such as "Europe/London"; leave it out to use this machine\'s',

@@ -12,6 +12,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.resources import as_file, files
 from ipaddress import ip_address
 from pathlib import Path
@@ -28,6 +29,9 @@ from config.settings import Settings
 from galwad import supervise
 from galwad.desk import error_answers
 from galwad.desk.auth.request_guard import MAX_BODY, RequestGuard
+from galwad.desk.connections.acceptor import Acceptor
+from galwad.desk.connections.protocol import LimitedProtocol, PhaseLimits
+from galwad.desk.connections.session_layer import SessionLayer
 from galwad.desk.database import SchemaError
 from galwad.desk.routes import (
     accounts,
@@ -45,11 +49,13 @@ from galwad.desk.routes import (
     stream,
     system,
 )
-from galwad.desk.service import Desk, DeskOptions
+from galwad.desk.service import PROXIES, Desk, DeskOptions
 from galwad.start_failure import log_cannot_start
 from recording.keys.recipients_file import RecipientsFile
 from telephony.aio.tls import CIPHERS
 
+_MAX_HEAD = 16 * 1024
+"""The longest head of a request in bytes: the request line and all header fields."""
 log = structlog.get_logger()
 
 API_VERSION = "1"
@@ -79,6 +85,7 @@ def options_of(settings: Settings) -> DeskOptions:
         tls_key=desk.tls_key,
         public_origin=desk.public_origin,
         payment_page_origins=desk.payment_page_origins,
+        max_connections=desk.max_connections,
         session_idle=desk.session_idle,
         session_absolute=desk.session_absolute,
         pause_reminder=desk.pause_reminder,
@@ -91,7 +98,7 @@ def options_of(settings: Settings) -> DeskOptions:
 
 
 def create_app(desk: Desk) -> ASGIApp:
-    """Return the desk's ASGI application, wrapped in its `RequestGuard`."""
+    """Return the desk's ASGI application, wrapped in the layers that each request passes first."""
     app = FastAPI(
         title="Galwad",
         version=API_VERSION,
@@ -110,7 +117,7 @@ def create_app(desk: Desk) -> ASGIApp:
     _install_page(app)
     options = desk.options
     return RequestGuard(
-        app,
+        SessionLayer(app, desk.sessions, desk.places, cookie=options.cookie),
         cookie=options.cookie,
         origin=options.public_origin,
         secure=options.secure,
@@ -130,15 +137,36 @@ def _install_page(app: FastAPI) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server without signal handlers. `ready` is set when the server accepts requests."""
+    """A uvicorn server with our own `Acceptor`, and without signal handlers.
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    `ready` is set when the server accepts requests.
+    """
+
+    def __init__(self, config: uvicorn.Config, desk: Desk, limits: PhaseLimits) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self._places = desk.places
+        self._limits = limits
+        self.acceptor: Acceptor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept requests on `sockets`, then set `ready`."""
-        await super().startup(sockets)
+        """Start to accept requests on the one socket in `sockets`, then set `ready`.
+
+        This method replaces the uvicorn method, which limits neither the number of connections nor
+        the time that each may take.
+        """
+        (listener,) = sockets or []
+        make = partial(
+            LimitedProtocol,
+            self.config,
+            self.server_state,
+            places=self._places,
+            limits=self._limits,
+        )
+        self.acceptor = Acceptor(listener, self._places, make, self.config.ssl)
+        self.acceptor.start()
+        self.servers = [self.acceptor]  # type: ignore[list-item]
+        self.started = True
         self.ready.set()
 
     @contextlib.contextmanager
@@ -153,8 +181,9 @@ class _Server(uvicorn.Server):
 class DeskServer:
     """A desk together with its HTTP server."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, limits: PhaseLimits | None = None) -> None:
         self.desk = desk
+        self._limits = limits or PhaseLimits()
         self._listener: socket.socket | None = None
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
@@ -181,7 +210,7 @@ class DeskServer:
         except BaseException:
             listener.close()
             raise
-        self._server = _Server(self._config())
+        self._server = _Server(self._config(), self.desk, self._limits)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         ready = asyncio.create_task(self._server.ready.wait())
         await asyncio.wait([ready, self._task], return_when=asyncio.FIRST_COMPLETED)
@@ -198,6 +227,7 @@ class DeskServer:
         return uvicorn.Config(
             create_app(self.desk),
             log_config=None,
+            log_level="error",  # a stranger's invalid request is no reason for a line in the log
             access_log=False,
             server_header=False,
             # If a public origin is set, a reverse proxy on this machine forwards the requests. The
@@ -205,9 +235,11 @@ class DeskServer:
             # limits for failed sign-ins need. If a request comes directly from another machine,
             # this header field is ignored.
             proxy_headers=options.public_origin is not None,
-            forwarded_allow_ips=["127.0.0.1", "::1"],
+            forwarded_allow_ips=list(PROXIES),
             lifespan="off",
             ws="none",
+            http="h11",
+            h11_max_incomplete_event_size=_MAX_HEAD,
             ssl_certfile=options.tls_certificate,
             ssl_keyfile=options.tls_key,
             ssl_ciphers=CIPHERS,
@@ -223,8 +255,10 @@ class DeskServer:
         if self._server is not None and self._task is not None and not self._task.done():
             self._server.should_exit = True
             await self._task
+        # The server normally closes the listener itself, but not if the server has failed.
+        if self._server is not None and self._server.acceptor is not None:
+            self._server.acceptor.close()
         if self._listener is not None:
-            # The server normally closes the listener itself, but not if the server has failed.
             self._listener.close()
         await self.desk.stop()
 

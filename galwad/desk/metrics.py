@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from galwad.desk.connections.places import Places
 from galwad.messages import Figures
 
 _SWITCH = {
@@ -22,10 +25,11 @@ _SWITCH = {
 class Metrics:
     """The metrics of one desk.
 
-    The metrics have their own registry, so that one process can contain several desks.
+    The metrics have their own registry, so that one process can contain several desks. `places` has
+    the numbers of HTTP connections.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, places: Places) -> None:
         self.registry = CollectorRegistry()
         self.live_calls = Gauge(
             "galwad_desk_live_calls", "Calls on the advisors' pages", registry=self.registry
@@ -92,6 +96,7 @@ class Metrics:
             "galwad_desk_alarms", "Alarms raised", ["kind"], registry=self.registry
         )
 
+        self._watch(places)
         self._switch = {
             name: Gauge(f"galwad_switch_{name}", text, registry=self.registry)
             for name, text in _SWITCH.items()
@@ -102,6 +107,27 @@ class Metrics:
             ["peer", "asked_by"],
             registry=self.registry,
         )
+
+    def _watch(self, places: Places) -> None:
+        """Add gauges that show the present numbers of HTTP connections."""
+        connections = Gauge(
+            "galwad_desk_connections",
+            "HTTP connections by the kind of their place",
+            ["kind"],
+            registry=self.registry,
+        )
+        for kind in places.counts():
+            connections.labels(kind).set_function(partial(_count, places, kind))
+        Gauge(
+            "galwad_desk_connections_refused",
+            "HTTP connections that came too fast, since the start",
+            registry=self.registry,
+        ).set_function(lambda: places.refused)
+        Gauge(
+            "galwad_desk_connections_displaced",
+            "HTTP connections closed to make room for others, since the start",
+            registry=self.registry,
+        ).set_function(lambda: places.displaced)
 
     def switch(self, figures: Figures) -> None:
         """Set the gauges that describe the switch to the values that the switch has reported."""
@@ -114,3 +140,7 @@ class Metrics:
     def text(self) -> bytes:
         """Return all metrics of the desk in Prometheus's text format."""
         return generate_latest(self.registry)
+
+
+def _count(places: Places, kind: str) -> float:
+    return places.counts()[kind]

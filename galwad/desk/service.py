@@ -38,6 +38,8 @@ from galwad.desk.calls.forgotten_pauses import ForgottenPauses
 from galwad.desk.calls.heartbeats import Heartbeats
 from galwad.desk.calls.live_calls import DeskCall, LiveCalls
 from galwad.desk.calls.switch_client import FromSwitch, SwitchClient
+from galwad.desk.connections.acceptor import connection_limit
+from galwad.desk.connections.places import PlaceLimits, Places
 from galwad.desk.coverage.checker import CoverageChecker, CoverageResult
 from galwad.desk.coverage.index_checker import IndexChecker
 from galwad.desk.coverage.ledger_writer import LedgerWriter
@@ -54,6 +56,8 @@ from recording.index.custody import Custodian
 from recording.index.ledger import Ledger
 from recording.keys.recipients_file import RecipientsFile
 
+PROXIES = ("127.0.0.1", "::1")
+"""The addresses of a reverse proxy, if `DeskOptions.public_origin` is set."""
 _TIMEOUT_S = 2.0
 log = structlog.get_logger()
 
@@ -80,6 +84,7 @@ class DeskOptions:
     public_origin: str | None = None
     payment_page_origins: Collection[str] = ()
     """The origins of the payment pages that may pause with a token, such as "https://pay.example"."""
+    max_connections: int = 4096
     session_idle: float = 1800
     session_absolute: float = 36000
     pause_reminder: float = 120
@@ -136,7 +141,11 @@ class Desk:
         self.options = options
         upgrade(options.database)
         self.engine = open_engine(options.database)
-        self.metrics = Metrics()
+        self.places = Places(
+            PlaceLimits.within(connection_limit(options.max_connections)),
+            PROXIES if options.public_origin is not None else (),
+        )
+        self.metrics = Metrics(self.places)
         self.hub = EventHub()
         self.peers_down = 0
         """The number of monitored peers that do not respond, or that refuse our registration.
@@ -156,11 +165,10 @@ class Desk:
         self.audit = AuditLog(self.engine, options.node, options.audit_key, on_cut=self._audit_cut)
         self.archive = ArchiveFolder(options.archive)
         self.anchors = AnchorFile(options.anchor_file, options.node, self.audit, self._alarm)
-        ledger = Ledger(self.engine)
         self.ledger = LedgerWriter(self.audit, self._ends_stored)
         comparison = IndexComparison(self.engine, options.node)
         self.coverage = CoverageChecker(
-            ledger, self.catalogue, self.custodian, self.archive, comparison
+            Ledger(self.engine), self.catalogue, self.custodian, self.archive, comparison
         )
         self.index_checker = IndexChecker(self.catalogue, self.archive, comparison)
         self.promises = PromiseChecker(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 
 from galwad.desk.app import DeskServer
 from galwad.desk.auth.users import User
+from galwad.desk.connections.protocol import PhaseLimits
 from galwad.desk.models.accounts import Role
 from galwad.desk.service import Desk, DeskOptions
 from galwad.link import Link, serve
@@ -214,6 +215,7 @@ class Running:
         )
         self.switch = FakeSwitch(self.options.switch_socket)
         self.server: DeskServer | None = None
+        self.limits: PhaseLimits | None = None
         self._clients: list[httpx.AsyncClient] = []
         self._pages: list[Page] = []
 
@@ -230,7 +232,7 @@ class Running:
     async def start(self, sources=None) -> None:
         hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         create_database(self.options.database)
-        self.server = DeskServer(Desk(self.options, sources, hasher))
+        self.server = DeskServer(Desk(self.options, sources, hasher), self.limits)
         await self.server.start()
 
     async def stop(self) -> None:
@@ -289,6 +291,15 @@ class Running:
         await link.close()
         assert isinstance(reply, Indexed)
         return reply
+
+
+async def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
+    """Wait until `condition` is true."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.02)
 
 
 class Clock:

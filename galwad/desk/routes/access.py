@@ -1,5 +1,8 @@
 """The FastAPI dependencies of the endpoints: they return the desk, or a permitted user's session.
 
+These functions do not wait. They are coroutines all the same, because FastAPI would call them in
+threads otherwise, and a request would have to wait for a free thread.
+
 Two functions check whether a user may see or change a live call: `live_call` and `own_call`.
 """
 
@@ -11,11 +14,12 @@ from fastapi import Depends, Request
 
 from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.live_calls import DeskCall
+from galwad.desk.connections.session_layer import SESSION
 from galwad.desk.errors import ApiError
 from galwad.desk.service import Desk
 
 
-def desk_of(request: Request) -> Desk:
+async def desk_of(request: Request) -> Desk:
     """Return the `Desk` object of the web application that received the request."""
     desk: Desk = request.app.state.desk
     return desk
@@ -24,18 +28,17 @@ def desk_of(request: Request) -> Desk:
 TheDesk = Annotated[Desk, Depends(desk_of)]
 
 
-async def session_of(request: Request, desk: TheDesk) -> Session | None:
+async def session_of(request: Request) -> Session | None:
     """Return the session to which the request's bearer token or cookie belongs.
 
-    Return None if the request has no token and no cookie, or if the session is not in force.
+    Return None if the request has no token and no cookie, or if the session is not in force. The
+    layer `SessionLayer` has found the session.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        token = request.cookies.get(desk.options.cookie, "")
-    return await desk.sessions.find(token.strip()) if token else None
+    session: Session | None = request.scope[SESSION]
+    return session
 
 
-def signed_in(session: Annotated[Session | None, Depends(session_of)]) -> Session:
+async def signed_in(session: Annotated[Session | None, Depends(session_of)]) -> Session:
     """Return the session of the signed-in user, who may be a person or a machine.
 
     Raises:
@@ -49,7 +52,7 @@ def signed_in(session: Annotated[Session | None, Depends(session_of)]) -> Sessio
 SignedIn = Annotated[Session, Depends(signed_in)]
 
 
-def person(session: SignedIn) -> Session:
+async def person(session: SignedIn) -> Session:
     """Return the session of the signed-in user, who must be a person.
 
     Raises:
@@ -63,7 +66,7 @@ def person(session: SignedIn) -> Session:
 Person = Annotated[Session, Depends(person)]
 
 
-def supervisor(session: Person) -> Session:
+async def supervisor(session: Person) -> Session:
     """Return the session of the signed-in user, who must be a supervisor or administrator.
 
     Raises:
@@ -77,7 +80,7 @@ def supervisor(session: Person) -> Session:
 Supervisor = Annotated[Session, Depends(supervisor)]
 
 
-def administrator(session: Person) -> Session:
+async def administrator(session: Person) -> Session:
     """Return the session of the signed-in user, who must be an administrator.
 
     Raises:

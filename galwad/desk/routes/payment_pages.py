@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from galwad.desk.auth.payment_tokens import PaymentToken
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.calls.switch_client import PauseTarget
+from galwad.desk.connections.session_layer import vouch_for
 from galwad.desk.errors import ApiError, SwitchDownError
 from galwad.desk.models.payments import (
     NewPaymentToken,
@@ -74,6 +75,7 @@ async def _token(request: Request, desk: TheDesk) -> PaymentToken:
         ) from None
     if found is None:
         raise ApiError(401, "the token is not known", "request a new one for this call")
+    vouch_for(desk.places, request.scope, secret)
     return found
 
 

@@ -157,6 +157,7 @@ def test_every_desk_setting_reaches_the_desks_options(settings):
             public_origin = "https://galwad.example"
             payment_page_origins = ["https://pay.example"]
             time_zone = "Europe/London"
+            max_connections = 65
             session_idle = 61
             session_absolute = 62
             pause_reminder = 63

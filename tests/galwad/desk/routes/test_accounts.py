@@ -183,7 +183,7 @@ async def test_a_body_beyond_the_limit_is_refused(running):
     assert reply.json()["error"]
 
 
-@pytest.mark.parametrize("body", [b"\xff\xfe01632960123", b"[" * 100_000, b'{"01632960123'])
+@pytest.mark.parametrize("body", [b"\xff\xfe01632960123", b"[" * 16_000, b'{"01632960123'])
 async def test_a_body_that_is_not_json_is_refused_and_not_echoed(running, body):
     client = running.client()
     reply = await client.post(LOGIN, content=body, headers={"Content-Type": "application/json"})

@@ -1,0 +1,184 @@
+"""Accepts connections for the desk's HTTP server, and gives each one its place.
+
+uvicorn's own listener accepts each connection until the process has no file descriptor left, and it
+performs the TLS handshake before anything else sees the connection. The `Acceptor` decides first. A
+connection without a place is closed at once, which costs a few microseconds and no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import resource
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable
+
+import structlog
+
+from galwad.desk.connections.places import Place, Places
+from galwad.desk.networks import network_of
+
+BACKLOG = 4096
+RESERVED_FILES = 256
+"""The file descriptors that no connection may take.
+
+They are for the database, the links to the switch and the finaliser, the archive and the logs.
+"""
+_FEWEST_CONNECTIONS = 64
+_LOOKED_AT_ONCE = 64
+_ADMITTED_AT_ONCE = 4
+"""The most connections that get a place before the event loop does other work.
+
+It is small, because a new connection costs much more time than a refused one. So connections that
+are open have an answer soon, and a request that comes with its connection is read before many more
+connections arrive, which could take its place.
+"""
+_HANDSHAKE_S = 8.0
+_FAREWELL_S = 5.0
+_PAUSE_S = 0.1
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time: `close` sends a reset, and the kernel keeps nothing."""
+
+ProtocolFactory = Callable[[Place], asyncio.Protocol]
+log = structlog.get_logger()
+
+
+def connection_limit(wanted: int) -> int:
+    """Return how many connections the desk may have, at most `wanted`.
+
+    First raise this process's limit of open files as far as the system allows. A third of the files
+    beyond `RESERVED_FILES` is left for files that are being sent to clients.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = RESERVED_FILES + wanted * 3 // 2
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with contextlib.suppress(OSError, ValueError):  # a unit may forbid the system call
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    possible = max((soft - RESERVED_FILES) * 2 // 3, _FEWEST_CONNECTIONS)
+    log.warning("connections.few_files", files=soft, connections=possible, wanted=wanted)
+    return possible
+
+
+class Acceptor:
+    """Accepts connections on `listener`, and connects each one that has a place to a protocol.
+
+    `make` returns the protocol of a connection with this place. `tls` is None for plain HTTP.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        places: Places,
+        make: ProtocolFactory,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._listener = listener
+        self._places = places
+        self._make = make
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._again: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to accept connections."""
+        self._listener.setblocking(False)
+        self._listener.listen(BACKLOG)
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Accept no more connections, and close the listener."""
+        if self._again is not None:
+            self._again.cancel()
+        if self._listener.fileno() != -1:
+            self._loop.remove_reader(self._listener.fileno())
+            self._listener.close()
+
+    async def wait_closed(self) -> None:
+        """Cancel the handshakes that have not finished, and wait for their end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accept(self) -> None:
+        admitted = 0
+        for _ in range(_LOOKED_AT_ONCE):
+            try:
+                accepted, address = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            admitted += self._receive(accepted, str(address[0]))
+            if admitted == _ADMITTED_AT_ONCE:
+                return
+
+    def _pause(self, error: OSError) -> None:
+        """Stop for a moment, because the system has no file descriptor or memory left."""
+        log.error("connections.cannot_accept", reason=errno.errorcode.get(error.errno or 0, ""))
+        self._loop.remove_reader(self._listener.fileno())
+        self._again = self._loop.call_later(
+            _PAUSE_S, self._loop.add_reader, self._listener.fileno(), self._accept
+        )
+
+    def _receive(self, accepted: socket.socket, address: str) -> bool:
+        """Return whether the connection has a place; close it if not."""
+        connection = _Accepted(accepted)
+        network = network_of(address)
+        place = self._places.arrive(network, time.monotonic(), connection.close)
+        if place is None:
+            connection.reset()
+            return False
+        task = self._loop.create_task(self._connect(connection, place))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def _connect(self, connection: _Accepted, place: Place) -> None:
+        limits = (
+            {} if self._tls is None
+            else {"ssl_handshake_timeout": _HANDSHAKE_S, "ssl_shutdown_timeout": _FAREWELL_S}
+        )  # fmt: skip
+        try:
+            connection.transport, _ = await self._loop.connect_accepted_socket(
+                lambda: self._make(place), connection.socket, ssl=self._tls, **limits
+            )
+        except (OSError, asyncio.CancelledError):
+            # A client that fails or gives up its handshake is no fault of the desk.
+            self._places.leave(place)
+            connection.socket.close()
+        if place.left and connection.transport is not None:
+            connection.transport.abort()
+
+
+class _Accepted:
+    """An accepted connection, which can be closed at any time, even during its handshake."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        self.socket = accepted
+        self.transport: asyncio.Transport | None = None
+
+    def close(self) -> None:
+        """Close the connection at once, without sending what was not sent yet."""
+        if self.transport is not None:
+            self.transport.abort()
+        else:
+            # The event loop uses the socket. It sees the end, and then releases the descriptor.
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
+
+    def reset(self) -> None:
+        """Close the connection before it has a place."""
+        with contextlib.suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.socket.close()

@@ -1,0 +1,246 @@
+"""The places for connections: they decide which connection is closed when too many arrive.
+
+There are three kinds of places, so that strangers cannot take the places of signed-in people. A
+connection has a place for signed-in people while its most recent request had a valid session. Any
+other connection has a place for known networks, from which someone has used a session within the
+last `KNOWN_S` seconds, or else a place for strangers.
+
+If all places of a kind are taken, a new connection still gets one: the network with the most places
+of this kind loses its oldest connection. A connection of a signed-in person is never closed for
+that. New connections are refused only while they arrive faster than a rate.
+
+Behind a reverse proxy, all connections have the proxy's address. They then begin in the places for
+known networks without a limit of rate, and move when a request shows its client's address.
+
+This module does no I/O and reads no clock.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+KNOWN_S: Final = 86_400.0
+"""The seconds for which a network is known after a session was used from it."""
+_MAX_NETWORKS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceLimits:
+    """The numbers of places, and the rates of strangers' new connections in a second."""
+
+    signed_in: int
+    known: int
+    strangers: int
+    per_network: int = 32
+    """The places that one network of strangers can have."""
+    per_session: int = 32
+    """The places for signed-in people that the connections of one session can have."""
+    network_rate: float = 20.0
+    """The rate of one network of strangers."""
+    strangers_rate: float = 100.0
+    """The rate of all networks of strangers together."""
+    in_advance_s: float = 5.0
+    """The seconds for which a rate can be saved up and then used at once."""
+
+    @classmethod
+    def within(cls, connections: int) -> PlaceLimits:
+        """Return the limits for this number of connections: half are for signed-in people."""
+        quarter = connections // 4
+        return cls(connections - 2 * quarter, quarter, quarter)
+
+
+class Place:
+    """The place of one connection. `close` closes the connection at once."""
+
+    __slots__ = ("_room", "close", "group", "session")
+
+    def __init__(self, network: str, close: Callable[[], None]) -> None:
+        self.close = close
+        self.group = network
+        """The network of the connection, or the session if it has a place for signed-in people."""
+        self.session: str | None = None
+        """The digest of the session's token if it has a place for signed-in people."""
+        self._room: _Room | None = None
+
+    def move(self, room: _Room | None, group: str) -> None:
+        """Give up the present place, and take one in `room` for `group`."""
+        if self._room is not None:
+            self._room.remove(self)
+        self._room, self.group = room, group
+        if room is not None:
+            room.add(self)
+
+    @property
+    def left(self) -> bool:
+        """True if the connection has no place any more."""
+        return self._room is None
+
+
+class _Room:
+    """The places of one kind, by group, which is a network or a session.
+
+    `oldest_of_largest` takes the same time for any number of places.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = 0
+        self._places: dict[str, OrderedDict[Place, None]] = {}
+        self._groups: defaultdict[int, OrderedDict[str, None]] = defaultdict(OrderedDict)
+        """The groups by their number of places."""
+        self._largest = 0
+
+    def of(self, group: str) -> int:
+        """Return the number of places that the group has."""
+        return len(self._places.get(group, ()))
+
+    def oldest(self, group: str) -> Place:
+        """Return the place that the group has had for the longest time."""
+        return next(iter(self._places[group]))
+
+    def oldest_of_largest(self) -> Place:
+        """Return the oldest place of the group with the most places."""
+        return self.oldest(next(iter(self._groups[self._largest])))
+
+    def add(self, place: Place) -> None:
+        """Add a place to its group."""
+        places = self._places.setdefault(place.group, OrderedDict())
+        self._regroup(place.group, len(places), len(places) + 1)
+        places[place] = None
+        self.taken += 1
+
+    def remove(self, place: Place) -> None:
+        """Remove a place from its group."""
+        places = self._places[place.group]
+        self._regroup(place.group, len(places), len(places) - 1)
+        del places[place]
+        if not places:
+            del self._places[place.group]
+        self.taken -= 1
+
+    def _regroup(self, group: str, before: int, after: int) -> None:
+        if before:
+            del self._groups[before][group]
+            if not self._groups[before]:
+                del self._groups[before]
+        if after:
+            self._groups[after][group] = None
+        if after > self._largest or (before == self._largest and before not in self._groups):
+            self._largest = after
+
+
+class Places:
+    """Gives each connection a place, and closes another connection if there is none left.
+
+    `proxies` are the addresses of reverse proxies. All times are monotonic seconds.
+    """
+
+    def __init__(self, limits: PlaceLimits, proxies: Collection[str] = ()) -> None:
+        self.limits = limits
+        self._proxies = frozenset(proxies)
+        self._signed_in = _Room(limits.signed_in)
+        self._known = _Room(limits.known)
+        self._strangers = _Room(limits.strangers)
+        self._networks: OrderedDict[str, float] = OrderedDict()
+        """The known networks, with the time at which a session was last used from each."""
+        self._due: OrderedDict[str, float] = OrderedDict()
+        """The time until which each network has used up its rate; the last change is at the end."""
+        self.refused = 0
+        """The number of connections that were refused because they arrived too fast."""
+        self.displaced = 0
+        """The number of connections that were closed to make room for another one."""
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of connections by the kind of their place."""
+        return {
+            "signed-in": self._signed_in.taken,
+            "known": self._known.taken,
+            "stranger": self._strangers.taken,
+        }
+
+    def arrive(self, network: str, now: float, close: Callable[[], None]) -> Place | None:
+        """Return a place for a new connection; None if connections arrive too fast.
+
+        `close` is called if this connection must later make room for another one.
+        """
+        if not (self._knows(network, now) or self._in_time(network, now)):
+            self.refused += 1
+            return None
+        place = Place(network, close)
+        self._seat(place, network, now)
+        return place
+
+    def sign_in(self, place: Place, session: str, network: str, now: float) -> None:
+        """Move a connection to the places for signed-in people, because of a valid session.
+
+        If the session has its `per_session` places already, or all places are taken, the connection
+        gets a place for known networks.
+        """
+        self.know(network, now)
+        if place.left or place.session == session:
+            return
+        room = self._signed_in
+        if room.taken < room.size and room.of(session) < self.limits.per_session:
+            place.session = session
+            place.move(room, session)
+        else:
+            self._seat(place, network, now)
+
+    def sign_out(self, place: Place, network: str, now: float) -> None:
+        """Move a connection to the places for its network, because a request had no session."""
+        if not place.left and (place.session is not None or place.group != network):
+            self._seat(place, network, now)
+
+    def leave(self, place: Place) -> None:
+        """Free the place of a connection that has ended."""
+        place.move(None, place.group)
+
+    def know(self, network: str, now: float) -> None:
+        """Note that a session was used from a network, which is then known for a while."""
+        self._networks[network] = now
+        self._networks.move_to_end(network)
+        if len(self._networks) > _MAX_NETWORKS:
+            self._networks.popitem(last=False)
+
+    def _knows(self, network: str, now: float) -> bool:
+        if network in self._proxies:
+            return True
+        used = self._networks.get(network)
+        return used is not None and now - used <= KNOWN_S
+
+    def _seat(self, place: Place, network: str, now: float) -> None:
+        """Give a connection without a session a place, and close another one if necessary."""
+        place.move(None, network)
+        place.session = None
+        known = self._knows(network, now)
+        room = self._known if known else self._strangers
+        if not known and room.of(network) >= self.limits.per_network:
+            self._displace(room.oldest(network))
+        elif room.taken >= room.size:
+            self._displace(room.oldest_of_largest())
+        place.move(room, network)
+
+    def _displace(self, place: Place) -> None:
+        self.displaced += 1
+        self.leave(place)
+        place.close()
+
+    def _in_time(self, network: str, now: float) -> bool:
+        """Return whether a stranger's connection keeps to the rates, and count it if it does."""
+        limits = self.limits
+        return self._take(network, limits.network_rate, now) and self._take(
+            "", limits.strangers_rate, now
+        )
+
+    def _take(self, key: str, rate: float, now: float) -> bool:
+        due = max(self._due.get(key, now), now)
+        if due - now > self.limits.in_advance_s:
+            return False
+        self._due[key] = due + 1.0 / rate
+        self._due.move_to_end(key)
+        if len(self._due) > _MAX_NETWORKS:
+            self._due.popitem(last=False)
+        return True

@@ -1,0 +1,101 @@
+"""The ASGI layer that finds the session of each API request before the request's body is read.
+
+A connection whose request has a valid session gets a place for signed-in people. A request without
+one can send only a small body, so that strangers cannot fill the memory. The requests of strangers
+begin a few at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from galwad.desk.auth.sessions import Session, Sessions
+from galwad.desk.connections.pacer import Pacer
+from galwad.desk.connections.places import Place, Places
+from galwad.desk.connections.protocol import PLACE
+from galwad.desk.error_answers import answer
+from galwad.desk.networks import network_of
+
+SESSION: Final = "galwad.session"
+"""The key of a request's scope under which its `Session` is stored; the value may be None."""
+_API: Final = "/api/"
+MAX_STRANGERS_BODY: Final = 16 * 1024
+"""The longest body in bytes of a request without a session, such as a sign-in."""
+
+
+class SessionLayer:
+    """ASGI middleware that stores the request's session in its scope, and moves the connection.
+
+    `cookie` is the name of the session cookie.
+    """
+
+    def __init__(self, app: ASGIApp, sessions: Sessions, places: Places, *, cookie: str) -> None:
+        self._app = app
+        self._sessions = sessions
+        self._places = places
+        self._cookie = cookie
+        self._pacer = Pacer()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Find the session, move the connection, and call the application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if scope["path"].startswith(_API):
+            session = scope[SESSION] = await self._session(headers)
+            self._move(scope, session)
+            if session is None and not _is_small(headers):
+                refusal = answer(413, "the request is too large", "sign in, or send at most 16 kB")
+                await refusal(scope, receive, send)
+                return
+        place: Place | None = scope.get(PLACE)
+        if place is not None and place.session is None:
+            await self._pacer.turn()
+        await self._app(scope, receive, send)
+
+    async def _session(self, headers: Headers) -> Session | None:
+        """Return the session of the request's bearer token or cookie, if it is in force."""
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            token = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
+        return await self._sessions.find(token.strip()) if token else None
+
+    def _move(self, scope: Scope, session: Session | None) -> None:
+        place: Place | None = scope.get(PLACE)
+        if place is None:
+            return
+        network = _network(scope)
+        if session is not None:
+            self._places.sign_in(place, session.key, network, time.monotonic())
+        else:
+            self._places.sign_out(place, network, time.monotonic())
+
+
+def vouch_for(places: Places, scope: Scope, token: str) -> None:
+    """Give the request's connection a place for signed-in people, because its token is valid.
+
+    This is for tokens that are not sessions, such as those of payment pages.
+    """
+    place: Place | None = scope.get(PLACE)
+    if place is not None:
+        key = hashlib.sha256(token.encode()).hexdigest()
+        places.sign_in(place, key, _network(scope), time.monotonic())
+
+
+def _network(scope: Scope) -> str:
+    client = scope.get("client")
+    return network_of(client[0] if client else "")
+
+
+def _is_small(headers: Headers) -> bool:
+    if "transfer-encoding" in headers:
+        return False
+    length = headers.get("content-length", "0")
+    return length.isdecimal() and int(length) <= MAX_STRANGERS_BODY

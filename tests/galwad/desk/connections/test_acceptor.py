@@ -1,0 +1,157 @@
+"""Attacks on the desk's listener, against the real process with few file descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from galwad.desk.auth.users import User
+from galwad.desk.maintenance.administration import Administration
+from helpers.desk import PASSWORD, PATIENCE_S, FakeSwitch, until
+from helpers.loopback import free_port
+
+CALL = "20261125-101500-aaaaaaaa"
+FILES = 1024
+START_S = 60.0
+STRANGERS = [f"127.66.0.{number}" for number in range(1, 5)]
+HALF = b"POST /api/v1/login HTTP/1.1\r\nHost: desk\r\nContent-Length: 200\r\n\r\n{"
+SETTINGS = """
+[node]
+state = "{folder}/state"
+runtime = "{folder}/run"
+[sip]
+listen = ["udp:127.0.0.1:0"]
+[recording]
+officer_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+[desk]
+listen = "127.0.0.1:{port}"
+"""
+
+
+def limit_of(soft, hard, wanted):
+    """Return what `connection_limit` says in a process with these limits, and its soft limit."""
+    program = (
+        "import resource, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "from galwad.desk.connections.acceptor import connection_limit\n"
+        f"print(connection_limit({wanted}), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    return tuple(map(int, done.stdout.split()[-2:]))
+
+
+def test_a_soft_limit_of_files_is_raised_as_far_as_the_connections_need():
+    assert limit_of(1024, 16384, 4096) == (4096, 6400)
+    assert limit_of(16384, 16384, 4096) == (4096, 16384)
+
+
+def test_with_few_files_a_third_of_those_beyond_the_reserve_is_left_for_other_use():
+    assert limit_of(FILES, FILES, 4096) == (512, FILES)
+    assert limit_of(300, 300, 4096) == (64, 300)
+
+
+@pytest.fixture
+async def desk(tmp_path):
+    """The desk as a process with few file descriptors, a switch with sian's call, and its port."""
+    port = free_port()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "galwad.toml").write_text(SETTINGS.format(folder=tmp_path, port=port))
+    administration = Administration(tmp_path / "state" / "desk" / "galwad.db", "galwad")
+    await administration.add_user(User("sian", "advisor", extension="201"), PASSWORD)
+    switch = FakeSwitch(tmp_path / "run" / "switch.sock")
+    await switch.start()
+    switch.ring(CALL)
+    switch.answer(CALL, "201", "sian")
+    with (tmp_path / "desk.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *("prlimit", f"--nofile={FILES}:{FILES}"),
+            *(sys.executable, "-m", "galwad", "serve", "--only", "desk"),
+            *("--config", str(tmp_path / "galwad.toml")),
+            stderr=log,
+        )
+    await until(lambda: b"desk.ready" in (tmp_path / "desk.log").read_bytes(), START_S)
+    yield port
+    process.terminate()
+    await process.wait()
+    await switch.stop()
+    assert process.returncode == 0
+    assert b"Traceback" not in (tmp_path / "desk.log").read_bytes()
+
+
+@pytest.fixture
+def crowd():
+    """Open this number of connections from each of these addresses; they send `data`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16384), hard))
+    with contextlib.ExitStack() as stack:
+
+        async def crowd(port, hosts, count, data=b""):
+            loop = asyncio.get_running_loop()
+            for number in range(count * len(hosts)):
+                made = stack.enter_context(socket.socket())
+                made.setblocking(False)
+                made.bind((hosts[number % len(hosts)], 0))
+                with contextlib.suppress(OSError):
+                    await asyncio.wait_for(loop.sock_connect(made, ("127.0.0.1", port)), 5)
+                    if data:
+                        made.send(data)
+
+        yield crowd
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextlib.asynccontextmanager
+async def signed_in(port):
+    url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(
+        base_url=url, headers={"Origin": url}, timeout=PATIENCE_S
+    ) as client:
+        login = {"user": "sian", "password": PASSWORD}
+        assert (await client.post("/api/v1/login", json=login)).status_code == 200
+        yield client
+
+
+async def new_connection_pauses(client):
+    """Return whether a pause and a resume work, each over a connection of its own."""
+    path, close = f"/api/v1/calls/{CALL}/payment", {"Connection": "close"}
+    states = [
+        (await client.request(method, path, headers=close)).json()["state"]
+        for method in ("PUT", "DELETE")
+    ]
+    return states == ["paused", "recording"]
+
+
+@pytest.mark.parametrize("data", [b"", HALF], ids=["bare", "half-sent"])
+@pytest.mark.parametrize(
+    "hosts", [STRANGERS, ["127.0.0.1"]], ids=["from elsewhere", "from the advisor's address"]
+)
+async def test_an_advisor_can_pause_over_a_new_connection_while_strangers_hold_all_others(
+    desk, crowd, hosts, data
+):
+    async with signed_in(desk) as client, client.stream("GET", "/api/v1/events") as stream:
+        lines = stream.aiter_lines()
+        assert await anext(lines) == "event: snapshot"
+        for _ in range(5):
+            await crowd(desk, hosts, FILES * 6 // 5 // len(hosts), data)
+            assert await new_connection_pauses(client)
+        async with asyncio.timeout(PATIENCE_S):
+            while '"recording":"paused"' not in (await anext(lines)):
+                continue
+
+
+async def test_an_advisor_can_sign_in_from_a_new_address_while_strangers_hold_their_places(
+    desk, crowd
+):
+    await crowd(desk, [f"127.67.0.{number}" for number in range(1, 65)], 8, HALF)
+    await asyncio.sleep(2)  # the strangers' rate has recovered; their connections stay
+    async with signed_in(desk) as client:
+        assert await new_connection_pauses(client)
