@@ -460,5 +460,6 @@ class Desk:
         self.hub.alarm(kind, call, call_id, audience)
 
     async def _users_changed(self) -> None:
-        await self.switch.set_phones()
+        self.sessions.recheck()
         self.hub.wake()
+        await self.switch.set_phones()

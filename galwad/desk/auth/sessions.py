@@ -2,8 +2,11 @@
 
 The database holds only the SHA-256 digest of a token. A person's session ends at sign-out, when the
 user is disabled, after `idle` seconds without use, and `absolute` seconds after it was opened. A
-machine's session ends only at sign-out and when the machine's user is disabled. The desk's event
-streams check their session every few seconds, so the stream of an ended session also ends.
+machine's session ends only at sign-out and when the machine's user is disabled.
+
+The desk's event streams ask often whether their session is still in force. So these questions are
+answered from memory, and one query reads all sessions again: after `RECHECK_S` seconds, and when
+`recheck` is called because users have changed. A sign-out takes effect at once.
 
 Users must be able to pause a recording even if the disk is full or slow, or does not respond. So
 while the database does not respond, a session stays valid if the desk has read it from the database
@@ -20,10 +23,10 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
-from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -46,8 +49,22 @@ _RETRY_S = 10.0
 Between the attempts, sessions that the database confirmed before are checked only in memory. So the
 requests of these sessions do not wait for the database.
 """
+RECHECK_S = 10.0
+"""The seconds after which a session that a stream uses is read from the database again."""
+_AT_ONCE = 500
+"""The most sessions that one query reads."""
+_MAX_UNKNOWN = 4
+"""The most reads at the same time for tokens that the desk does not know.
+
+Anyone can send such tokens. The other connections to the database are left for signed-in users.
+"""
 _STOP_S = 5.0
 log = structlog.get_logger()
+
+
+_SELECT = select(users, sessions.c.kind, sessions.c.seen, sessions.c.created.label("opened")).join(
+    sessions, sessions.c.user == users.c.name
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,8 @@ class _Known:
     seen: float
     stored: float
     """The Unix time of the session's most recent use, as stored in the database."""
+    confirmed: float
+    """The monotonic time at which the newest read of this session began."""
 
 
 class Sessions:
@@ -114,6 +133,11 @@ class Sessions:
         the session may have ended meanwhile.
         """
         self._reads: set[asyncio.Task[_Known | None]] = set()
+        self._unknown = asyncio.Semaphore(_MAX_UNKNOWN)
+        self._changed = float("-inf")
+        """The monotonic time of the most recent call of `recheck`."""
+        self._rereading: asyncio.Task[None] | None = None
+        self._reread_at = float("-inf")
         self._pending_uses: dict[str, float] = {}
         self._writing: asyncio.Task[None] | None = None
 
@@ -149,13 +173,24 @@ class Sessions:
     async def alive(self, session: Session, *, busy: bool = False) -> bool:
         """Return whether the session is still in force.
 
-        `busy` is true if the user is active now, for example talks on a call. The present time is
-        then stored as the time of the session's most recent use.
+        If the session was read from the database within the last `RECHECK_S` seconds, and `recheck`
+        was not called since then, this method asks only the memory. `busy` is true if the user is
+        active now, for example talks on a call. The present time is then stored as the time of the
+        session's most recent use.
         """
-        known = await self._lookup(session.key)
-        if known is not None and busy:
+        known = self._known.get(session.key)
+        if known is not None and self._is_stale(known):
+            await self._reread()
+            known = self._known.get(session.key)
+        if known is None or not self._in_force(known):
+            return False
+        if busy:
             self._mark_used(session.key, known)
-        return known is not None
+        return True
+
+    def recheck(self) -> None:
+        """Let `alive` read each session again, because users may have changed."""
+        self._changed = time.monotonic()
 
     async def close(self, session: Session) -> None:
         """End the session at sign-out, and delete it from the database."""
@@ -169,7 +204,7 @@ class Sessions:
 
         Cancel those that have not finished after `_STOP_S` seconds.
         """
-        tasks = {*self._reads, *([] if self._writing is None else [self._writing])}
+        tasks = {*self._reads, *filter(None, (self._writing, self._rereading))}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_STOP_S)
             for task in late:
@@ -182,10 +217,57 @@ class Sessions:
         """
         known = self._known.get(key)
         if known is None:
-            known = await self._read(key)
+            async with self._unknown:
+                known = await self._read(key)
         elif self._unanswered is None or time.monotonic() - self._unanswered >= _RETRY_S:
             known = await self._read_with_timeout(key)
         return known if known is not None and self._in_force(known) else None
+
+    def _is_stale(self, known: _Known) -> bool:
+        return known.confirmed <= max(self._changed, time.monotonic() - RECHECK_S)
+
+    async def _reread(self) -> None:
+        """Read all known sessions again, unless the database does not respond.
+
+        All callers at the same time share one read. A read that began before the most recent
+        `recheck` may have missed the change, so a second one follows.
+        """
+        if self._unanswered is not None and time.monotonic() - self._unanswered < _RETRY_S:
+            return
+        for _ in range(2):
+            began = time.monotonic()
+            if self._rereading is None or self._rereading.done():
+                self._rereading = asyncio.create_task(self._read_all())
+            task = self._rereading
+            await asyncio.wait({task}, timeout=_TIMEOUT_S)
+            if not task.done():
+                if self._unanswered is None:
+                    log.warning("session.no_answer")
+                self._unanswered = began
+                return
+            if task.cancelled() or task.exception() is not None or self._reread_at > self._changed:
+                return
+
+    async def _read_all(self) -> None:
+        self._reread_at = began = time.monotonic()
+        keys = list(self._known)
+        try:
+            for first in range(0, len(keys), _AT_ONCE):
+                wanted = keys[first : first + _AT_ONCE]
+                statement = _SELECT.add_columns(sessions.c.token_sha256).where(
+                    sessions.c.token_sha256.in_(wanted), users.c.disabled.is_(False)
+                )
+                async with self._engine.connect() as connection:
+                    rows = (await connection.execute(statement)).all()
+                found = {row.token_sha256: row for row in rows}
+                for key in wanted:
+                    # A session that was signed out during the read is not known any more.
+                    if key in self._known:
+                        self._remember(key, found.get(key), began)
+        except SQLAlchemyError:
+            log.warning("session.not_asked")
+            return
+        self._unanswered = None
 
     async def _read_with_timeout(self, key: str) -> _Known | None:
         if self._unanswered is not None:
@@ -213,23 +295,23 @@ class Sessions:
             self._unanswered = None
 
     async def _read(self, key: str) -> _Known | None:
-        statement = (
-            select(users, sessions.c.kind, sessions.c.seen, sessions.c.created.label("opened"))
-            .join(sessions, sessions.c.user == users.c.name)
-            .where(sessions.c.token_sha256 == key, users.c.disabled.is_(False))
-        )
+        statement = _SELECT.where(sessions.c.token_sha256 == key, users.c.disabled.is_(False))
         sign_outs = -1
         while sign_outs != self._sign_outs:
-            sign_outs = self._sign_outs
+            sign_outs, began = self._sign_outs, time.monotonic()
             async with self._engine.connect() as connection:
                 row = (await connection.execute(statement)).first()
+        return self._remember(key, row, began)
+
+    def _remember(self, key: str, row: Row[Any] | None, began: float) -> _Known | None:
+        """Store the session in `row`, which a read that began at `began` found; None: forget it."""
         before = self._known.pop(key, None)
         if row is None:
             return None
         until = None if row.kind == "machine" else row.opened + self.absolute
         session = Session(key, user_of(row), row.kind, until)
         seen = row.seen if before is None else max(row.seen, before.seen)
-        self._known[key] = known = _Known(session, seen, stored=row.seen)
+        self._known[key] = known = _Known(session, seen, stored=row.seen, confirmed=began)
         return known
 
     def _in_force(self, known: _Known) -> bool:

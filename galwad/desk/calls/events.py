@@ -1,5 +1,9 @@
 """The event hub: it stores numbered events and wakes the streams that send them to the pages.
 
+However many streams there are, an event is encoded once for each view of it. The streams are woken
+in groups of `WAKEN_AT_ONCE`. Between two groups the event loop does its other work, so a request to
+pause does not wait until a thousand streams have sent an event.
+
 The hub stores the newest `MEMORY` events. So a page that was disconnected can receive the events
 that it missed. Event numbers continue to rise after a restart of the desk.
 
@@ -13,15 +17,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from dataclasses import dataclass
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from pydantic import BaseModel
 
 from galwad.desk.auth.users import User
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.models.calls import AlarmEvent, Closed, Pop
 
 MEMORY = 2000
+WAKEN_AT_ONCE = 32
+MAX_STREAMS_PER_SESSION = 8
+"""A browser opens at most six connections to one host, for all its tabs together."""
 Sent: TypeAlias = tuple[Literal["call", "closed", "alarm"], Pop | Closed | AlarmEvent]
 
 
@@ -43,6 +52,33 @@ class Event:
     after: DeskCall | None = None
     alarm: AlarmEvent | None = None
     audience: Audience = "supervisors"
+    _encoded: dict[tuple[str, bool, bool], bytes] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """The bytes that streams send, by the kind of the view and by what the user is to the call."""
+
+    def encoded_for(self, user: User) -> bytes | None:
+        """Return the event as a stream sends it to this user; None if the user may not see it.
+
+        All users whose views are equal share one encoding.
+        """
+        concerned = handled = False
+        if self.alarm is not None:
+            kind = "alarm" if self._alarms(user) else ""
+        elif self.after is not None and self.after.visible(user):
+            kind = "call"
+            concerned, handled = self.after.concerns(user), self.after.is_handled_by(user)
+        else:
+            kind = "closed" if self.before is not None and self.before.visible(user) else ""
+        if not kind:
+            return None
+        view = kind, concerned, handled
+        if view not in self._encoded:
+            sent = self.view_for(user)
+            if sent is None:
+                return None
+            self._encoded[view] = encoded(sent[0], self.id, sent[1])
+        return self._encoded[view]
 
     def view_for(self, user: User) -> Sent | None:
         """Return the event's kind and body; None if this user may not see the event."""
@@ -63,6 +99,28 @@ class Event:
         }[self.audience]
 
 
+def encoded(kind: str, number: int, body: BaseModel) -> bytes:
+    """Return one server-sent event with this kind, number and body."""
+    return f"event: {kind}\nid: {number}\ndata: {body.model_dump_json()}\n\n".encode()
+
+
+class Follower:
+    """One open stream, as the hub knows it."""
+
+    __slots__ = ("replaced", "woken")
+
+    def __init__(self) -> None:
+        self.replaced = False
+        """True if the stream must end, because its session has opened too many newer ones."""
+        self.woken: asyncio.Future[None] | None = None
+        """The future for which the stream waits now."""
+
+    def wake(self) -> None:
+        """Let the stream continue if it waits."""
+        if self.woken is not None and not self.woken.done():
+            self.woken.set_result(None)
+
+
 class EventHub:
     """Stores the newest events, up to `memory`, and wakes the streams that send them to the pages.
 
@@ -73,7 +131,11 @@ class EventHub:
     def __init__(self, memory: int = MEMORY) -> None:
         self._ring: deque[Event] = deque(maxlen=memory)
         self._last = int(time.time() * 1000)
-        self._woken = asyncio.Event()
+        self._followers: dict[str, OrderedDict[Follower, None]] = {}
+        """The open streams by their session, the oldest first."""
+        self._waiting: OrderedDict[Follower, int] = OrderedDict()
+        """The streams that wait, with the value of `wake_count` that each has seen."""
+        self._sweeping = False
         self.closed = False
         self.wake_count = 0
 
@@ -116,32 +178,69 @@ class EventHub:
         Return None if some of these events are no longer stored, or if `position` is above the
         number of the newest event.
         """
-        if position == self._last:
-            return []
-        if position > self._last or not self._ring or position < self._ring[0].id - 1:
+        missing = self._last - position
+        if not 0 <= missing <= len(self._ring):
             return None
-        return [event for event in self._ring if event.id > position]
+        size = len(self._ring)
+        return [self._ring[index] for index in range(size - missing, size)]
 
-    async def wait(self, wake_count: int, seconds: float) -> None:
-        """Wait until `wake` is called, but at most `seconds`.
+    def follow(self, session: str) -> Follower:
+        """Register a new stream of this session.
+
+        If the session then has more than `MAX_STREAMS_PER_SESSION` streams, its oldest must end.
+        """
+        followers = self._followers.setdefault(session, OrderedDict())
+        if len(followers) >= MAX_STREAMS_PER_SESSION:
+            oldest, _ = followers.popitem(last=False)
+            oldest.replaced = True
+            oldest.wake()
+        follower = Follower()
+        followers[follower] = None
+        return follower
+
+    def unfollow(self, session: str, follower: Follower) -> None:
+        """Forget a stream that has ended."""
+        followers = self._followers.get(session, OrderedDict())
+        followers.pop(follower, None)
+        if not followers:
+            self._followers.pop(session, None)
+
+    async def wait(self, follower: Follower, wake_count: int, seconds: float) -> None:
+        """Wait until `wake` is called or the stream must end, but at most `seconds`.
 
         To miss no event, a stream must first read the hub's attribute `wake_count`, then look for
         new events, and then pass the value of `wake_count` to this method. If `wake` was called
         since the stream read the attribute, this method returns immediately.
         """
-        if wake_count != self.wake_count:
+        if wake_count != self.wake_count or follower.replaced:
             return
+        loop = asyncio.get_running_loop()
+        follower.woken = loop.create_future()
+        self._waiting[follower] = wake_count
+        timer = loop.call_later(seconds, follower.wake)
         try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+            await follower.woken
+        finally:
+            timer.cancel()
+            self._waiting.pop(follower, None)
 
     def wake(self) -> None:
         """Wake every stream. Each stream then looks for events and checks its session again."""
         self.wake_count += 1
-        self._woken.set()
-        self._woken = asyncio.Event()
+        if self._waiting and not self._sweeping:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Wake some of the streams that have not seen the present `wake_count`, then the others."""
+        for _ in range(WAKEN_AT_ONCE):
+            follower = next(iter(self._waiting), None)
+            if follower is None or self._waiting[follower] == self.wake_count:
+                self._sweeping = False
+                return
+            del self._waiting[follower]
+            follower.wake()
+        self._sweeping = True
+        asyncio.get_running_loop().call_soon(self._sweep)
 
     def close(self) -> None:
         """Mark the hub as closed and wake all streams, which then end."""

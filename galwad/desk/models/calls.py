@@ -130,6 +130,12 @@ class AlarmEvent(BaseModel):
     since: float
 
 
+class StreamReplaced(BaseModel):
+    """The last event of a stream that ends because its session has opened more than `most`."""
+
+    most: int
+
+
 class Choice(RequestBody):
     """A request that says which of the possible people the advisor has identified as the caller."""
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Header
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import StreamingResponse
+from starlette.types import Send
 
 from galwad.desk.auth.sessions import Session
-from galwad.desk.models.calls import PageSnapshot
+from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, Follower, encoded
+from galwad.desk.models.calls import PageSnapshot, StreamReplaced
 from galwad.desk.routes.access import Person, TheDesk
 from galwad.desk.routes.accounts import me_of
 from galwad.desk.service import Desk
@@ -24,50 +27,88 @@ from galwad.desk.service import Desk
 router = APIRouter()
 
 # A stream that has no event to send checks again after this number of seconds whether its user is
-# still signed in. The stream sends no heartbeats itself, because FastAPI sends them.
+# still signed in, and sends a comment, so that the page notices a broken connection.
 CHECK_S = 10.0
+_MEDIA_TYPE = "text/event-stream"
+_COMMENT = b": ping\n\n"
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
 
 
-@router.get("/events", response_class=EventSourceResponse)
+class _EventStream(StreamingResponse):
+    """A response that closes its source of events as soon as the response ends."""
+
+    media_type = _MEDIA_TYPE
+
+    def __init__(self, source: AsyncGenerator[bytes]) -> None:
+        # A proxy must pass on each event at once (nginx knows this header field).
+        super().__init__(source, headers={"X-Accel-Buffering": "no"})
+        self._source = source
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the response, then close the source."""
+        async with aclosing(self._source):
+            await super().stream_response(send)
+
+
+@router.get(
+    "/events", response_class=StreamingResponse, responses={200: {"content": {_MEDIA_TYPE: {}}}}
+)
 async def events(
     desk: TheDesk,
     session: Person,
     last_event_id: Annotated[str, Header()] = "",
-) -> AsyncIterator[ServerSentEvent]:
+) -> StreamingResponse:
     """Send the changes of live calls and the alarms to a page, as a stream of events.
 
     After a lost connection, the page sends the header field `Last-Event-ID` with the id of the
     newest event that it has received. The stream then continues with the next event. If the next
     event is no longer stored, the stream begins with a snapshot instead.
+
+    If a session opens too many streams, its oldest one ends with the event `replaced`.
     """
     position = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id) else -1
+    return _EventStream(_events(desk, session, position))
+
+
+async def _events(desk: Desk, session: Session, position: int) -> AsyncGenerator[bytes]:
+    follower = desk.hub.follow(session.key)
+    try:
+        with desk.metrics.streams.track_inprogress():
+            async for chunk in _news(desk, session, position, follower):
+                yield chunk
+    finally:
+        desk.hub.unfollow(session.key, follower)
+
+
+async def _news(
+    desk: Desk, session: Session, position: int, follower: Follower
+) -> AsyncIterator[bytes]:
     looked = time.monotonic() - CHECK_S
-    with desk.metrics.streams.track_inprogress():
-        while True:
-            turn = desk.hub.wake_count
-            busy = False
-            # While the user talks on a call, the user's session counts as used. The search for such
-            # a call reads all live calls, so it is made at most once in `CHECK_S` seconds.
-            if time.monotonic() - looked >= CHECK_S:
-                looked = time.monotonic()
-                busy = any(call.is_talking(session.user) for call in desk.calls.all())
-            if desk.hub.closed or not await desk.sessions.alive(session, busy=busy):
-                return
-            news = desk.hub.since(position)
-            if news is None:
-                position = desk.hub.last
-                yield _snapshot(desk, session, position)
-                continue
-            for event in news:
-                position = event.id
-                sent = event.view_for(session.user)
-                if sent is not None:
-                    yield ServerSentEvent(event=sent[0], id=str(event.id), data=sent[1])
-            await desk.hub.wait(turn, CHECK_S)
+    while not follower.replaced:
+        turn = desk.hub.wake_count
+        busy = False
+        # While the user talks on a call, the user's session counts as used. The search for such
+        # a call reads all live calls, so it is made at most once in `CHECK_S` seconds.
+        checking = time.monotonic() - looked >= CHECK_S
+        if checking:
+            looked = time.monotonic()
+            busy = any(call.is_talking(session.user) for call in desk.calls.all())
+        if desk.hub.closed or not await desk.sessions.alive(session, busy=busy):
+            return
+        news = desk.hub.since(position)
+        if news is None:
+            position = desk.hub.last
+            yield _snapshot(desk, session, position)
+            continue
+        position = desk.hub.last
+        sent = b"".join(filter(None, (event.encoded_for(session.user) for event in news)))
+        if sent or checking:
+            yield sent or _COMMENT
+        await desk.hub.wait(follower, turn, CHECK_S)
+    yield encoded("replaced", desk.hub.last, StreamReplaced(most=MAX_STREAMS_PER_SESSION))
 
 
-def _snapshot(desk: Desk, session: Session, position: int) -> ServerSentEvent:
+def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
     user = session.user
     snapshot = PageSnapshot(
         calls=[call.view(user) for call in desk.calls.all() if call.visible(user)],
@@ -77,4 +118,4 @@ def _snapshot(desk: Desk, session: Session, position: int) -> ServerSentEvent:
         pause_reminder=desk.options.pause_reminder,
         pause_alarm=desk.options.pause_alarm,
     )
-    return ServerSentEvent(event="snapshot", id=str(position), data=snapshot)
+    return encoded("snapshot", position, snapshot)

@@ -92,6 +92,7 @@ function start(signedIn) {
     up: () => setConnected(true),
     down: () => setConnected(false),
     refused: () => showSignIn("signin.expired"),
+    replaced: () => showSignIn("signin.replaced"),
   });
   setConnected(false, { first: true });
   stream.run();

@@ -1,11 +1,11 @@
 // The desk's server-sent events, read with fetch so that a refusal (401) can be told from a
 // broken line. Every connection begins with a snapshot: after a loss nothing is assumed.
 
-const SILENCE_MS = 25_000; // the desk sends a comment every 15 s
+const SILENCE_MS = 25_000; // the desk sends a comment every 10 s
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5_000;
 
-/** Follow the events; `on` has `event(type, data)`, `up()`, `down()`, `refused()`. */
+/** Follow the events; `on` has `event(type, data)`, `up()`, `down()`, `refused()`, `replaced()`. */
 export class Stream {
   constructor(on) {
     this.on = on;
@@ -76,6 +76,11 @@ export class Stream {
       else if (line.startsWith("data:")) data.push(line.slice(5).replace(/^ /, ""));
     }
     if (!data.length) return;
+    if (type === "replaced") {
+      this.close(); // another try would end the stream of another copy of this page
+      this.on.replaced();
+      return;
+    }
     if (type === "snapshot") {
       this.wait = FIRST_WAIT_MS;
       this.on.up();

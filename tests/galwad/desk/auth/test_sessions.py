@@ -235,10 +235,62 @@ async def test_a_disabled_users_session_ends_once_the_database_answers(
     sessions = open_sessions(database)
     session = await sessions.find(await sessions.open("sian", "page"))
     database.fails = True
-    assert await sessions.alive(session)
     await Users(engine).disable("sian")
+    sessions.recheck()
+    assert await sessions.alive(session)
     database.fails = False
     assert not await sessions.alive(session)
+
+
+async def test_streams_ask_the_database_only_after_a_while_or_after_a_signal_and_share_a_read(
+    database, open_sessions, monkeypatch
+):
+    sessions = open_sessions(database)
+    found = [await sessions.find(await sessions.open("sian", "page")) for _ in range(3)]
+    asked = database.asked
+
+    async def all_alive():
+        return await asyncio.gather(*(sessions.alive(session) for session in found * 100))
+
+    assert all(await all_alive())
+    assert database.asked == asked
+    sessions.recheck()
+    assert all(await all_alive())
+    assert database.asked == asked + 1
+    monkeypatch.setattr("galwad.desk.auth.sessions.RECHECK_S", 0.0)
+    assert all(await asyncio.gather(*(sessions.alive(session) for session in found)))
+    assert database.asked > asked + 1
+
+
+async def test_a_change_of_users_during_a_read_of_all_sessions_is_not_missed(
+    database, engine, open_sessions
+):
+    sessions = open_sessions(database)
+    session = await sessions.find(await sessions.open("sian", "page"))
+    database.gives.clear()
+    database.was_read.clear()
+    sessions.recheck()
+    asking = asyncio.create_task(sessions.alive(session))
+    await database.was_read.wait()
+    await Users(engine).disable("sian")
+    sessions.recheck()
+    database.gives.set()
+    assert not await asking
+
+
+async def test_unknown_tokens_leave_connections_to_the_database_for_known_sessions(
+    database, open_sessions
+):
+    sessions = open_sessions(database)
+    token = await sessions.open("sian", "page")
+    assert await sessions.find(token) is not None
+    database.gives.clear()
+    asked = database.asked
+    strangers = [asyncio.create_task(sessions.find(f"guess {number}")) for number in range(50)]
+    await asyncio.sleep(0.05)
+    assert database.asked - asked <= 4
+    database.gives.set()
+    assert await asyncio.gather(*strangers) == [None] * 50
 
 
 async def test_a_database_error_for_a_session_not_in_memory_is_raised(database, open_sessions):

@@ -6,12 +6,14 @@ Covers `galwad/desk/calls/live_calls.py`.
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import Counter
 
 import msgspec
 import pytest
 
 from galwad.desk.auth.users import User
-from galwad.desk.calls.events import EventHub
+from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, WAKEN_AT_ONCE, EventHub, Follower
 from galwad.desk.calls.live_calls import LiveCalls
 from galwad.messages import CallerFacts, CallStatus, Party
 
@@ -62,20 +64,99 @@ def test_a_reader_whose_position_is_not_in_memory_needs_a_snapshot(hub):
 
 async def test_waiting_ends_with_an_event_a_timeout_or_the_hubs_close(hub):
     for wake in (lambda: hub.alarm("x"), hub.close):
-        waiting = asyncio.create_task(hub.wait(hub.wake_count, 60))
+        waiting = asyncio.create_task(hub.wait(hub.follow("s"), hub.wake_count, 60))
         await asyncio.sleep(0)
         wake()
         async with asyncio.timeout(5):
             await waiting
     async with asyncio.timeout(5):
-        await hub.wait(hub.wake_count, 0)
+        await hub.wait(hub.follow("s"), hub.wake_count, 0)
 
 
 async def test_a_wake_up_between_reading_and_waiting_is_not_missed(hub):
     turn = hub.wake_count
     hub.close()
     async with asyncio.timeout(5):
-        await hub.wait(turn, 60)
+        await hub.wait(hub.follow("s"), turn, 60)
+
+
+async def test_streams_are_woken_in_groups_with_other_work_between_them(hub):
+    followers = [hub.follow(f"session {number}") for number in range(3 * WAKEN_AT_ONCE)]
+    order = []
+
+    async def stream(follower):
+        await hub.wait(follower, hub.wake_count, 60)
+        order.append("stream")
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        for follower in followers:
+            group.create_task(stream(follower))
+        await asyncio.sleep(0)
+        hub.alarm("x")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        order.append("other work")
+    assert order.index("other work") <= 2 * WAKEN_AT_ONCE
+    assert order.count("stream") == len(followers)
+
+
+async def test_a_stream_that_waits_again_during_a_wake_up_is_not_woken_twice(hub):
+    followers = [hub.follow(f"session {number}") for number in range(3 * WAKEN_AT_ONCE)]
+    woken: Counter[Follower] = Counter()
+
+    async def stream(follower):
+        while True:
+            await hub.wait(follower, hub.wake_count, 60)
+            woken[follower] += 1
+
+    streams = [asyncio.create_task(stream(follower)) for follower in followers]
+    await asyncio.sleep(0)
+    hub.alarm("x")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert set(woken.values()) == {1}
+    assert len(woken) == len(followers)
+    for each in streams:
+        each.cancel()
+    await asyncio.gather(*streams, return_exceptions=True)
+
+
+async def test_a_stream_beyond_the_most_of_its_session_ends_the_oldest(hub):
+    first, *others = [hub.follow("sian") for _ in range(MAX_STREAMS_PER_SESSION)]
+    hub.follow("huw")
+    waiting = asyncio.create_task(hub.wait(first, hub.wake_count, 60))
+    await asyncio.sleep(0)
+    hub.follow("sian")
+    async with asyncio.timeout(5):
+        await waiting
+    assert first.replaced
+    assert not any(follower.replaced for follower in others)
+    hub.unfollow("sian", first)
+    hub.unfollow("sian", others[0])
+    hub.follow("sian")
+    assert not others[1].replaced
+
+
+def test_users_with_equal_views_share_one_encoding_and_others_have_their_own(hub, calls):
+    start = hub.last
+    calls.changed(CALL)
+    calls.ended(CALL.call_id, 2000.0, answered=False)
+    hub.alarm("x")
+    changed, closed, alarm = hub.since(start)
+    other = User("ann", "supervisor")
+    assert changed.encoded_for(MAIR) is changed.encoded_for(other)
+    assert json.loads(data(changed.encoded_for(SIAN)))["mine"] is True
+    assert json.loads(data(changed.encoded_for(MAIR)))["mine"] is False
+    assert changed.encoded_for(HUW) is None
+    for event, kind in ((changed, b"call"), (closed, b"closed"), (alarm, b"alarm")):
+        lines = event.encoded_for(MAIR).split(b"\n")
+        assert lines[:2] == [b"event: " + kind, b"id: %d" % event.id]
+        assert event.encoded_for(MAIR).endswith(b"\n\n")
+    assert alarm.encoded_for(HUW) is None
+
+
+def data(event):
+    return event.split(b"data: ")[1]
 
 
 def test_an_older_version_of_a_calls_state_is_ignored(calls):

@@ -190,9 +190,10 @@ async def test_a_reconnecting_page_receives_only_the_events_that_it_missed(runni
     last = sian.seen[-1][1]
     await sian.close()
     running.switch.answer(CALL, "201")
+    hub = running.desk.hub
     async with asyncio.timeout(5):
         while running.desk.calls.get(CALL).state.state != "answered":
-            await running.desk.hub.wait(running.desk.hub.wake_count, 1)
+            await hub.wait(hub.follow("test"), hub.wake_count, 1)
     await sian.open(last)
     kind, number, pop = await sian.next()
     assert kind == "call"
@@ -228,10 +229,11 @@ async def test_an_event_stream_extends_a_session_only_during_a_call(running, tal
     async with running.desk.engine.begin() as connection:
         await connection.execute(update(sessions).values(seen=sessions.c.seen - 300))
         before = await connection.scalar(seen)
+    running.desk.sessions.recheck()
     user = await running.desk.users.get("sian")
     async with running.desk.engine.connect() as connection:
         key = await connection.scalar(select(sessions.c.token_sha256))
-    stream = events(running.desk, Session(key, user, "page"))
+    stream = (await events(running.desk, Session(key, user, "page"))).body_iterator
     assert isinstance(stream, AsyncGenerator)
     await anext(stream)
     await stream.aclose()

@@ -1,0 +1,95 @@
+"""The event streams of pages: many of them, and their ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import event
+
+from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION
+from galwad.desk.maintenance.administration import poke
+from helpers.desk import PATIENCE_S, Page
+
+CALL = "20261125-101500-aaaaaaaa"
+
+
+@pytest.fixture
+async def streams(running):
+    """Open this number of streams of a session; they are closed after the test."""
+    opened = []
+
+    async def streams(sian, count):
+        for _ in range(count):
+            page = Page(running.client(cookies=sian.http.cookies, headers=sian.http.headers))
+            await page.open()
+            opened.append(page)
+        return opened[-count:]
+
+    yield streams
+    for page in opened:
+        await page.close()
+
+
+async def ended(page):
+    """Return the kind of the stream's last event, after its end."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await page.next() is not None:
+            continue
+    return page.seen[-1][0]
+
+
+async def test_one_stream_too_many_ends_the_oldest_of_its_session_and_says_so(running, streams):
+    sian, huw = await running.page("sian"), await running.page("huw")
+    await huw.open()
+    oldest, second, *_ = await streams(sian, MAX_STREAMS_PER_SESSION)
+    await streams(sian, 1)
+    assert await ended(oldest) == "replaced"
+    assert oldest.seen[-1][2] == {"most": MAX_STREAMS_PER_SESSION}
+    running.switch.ring(CALL, at=("201", "202"))
+    for page in (second, huw):
+        assert (await page.event("call"))["state"] == "ringing"
+
+
+async def test_streams_make_no_query_for_an_event(running, streams):
+    sian = await running.answered(CALL)
+    pages = await streams(sian, MAX_STREAMS_PER_SESSION - 1)
+    statements = []
+    listen = running.desk.engine.sync_engine, "before_cursor_execute"
+    event.listen(*listen, lambda *call: statements.append(call[2]))
+    for holders in (("phone:201",), ()):
+        recording = "paused" if holders else "recording"
+        running.switch.change(CALL, holders=holders, recording=recording)
+        for page in pages:
+            await page.event("call", lambda pop, want=recording: pop["recording"] == want)
+    assert [each for each in statements if "sessions" in each] == []
+
+
+async def test_the_streams_of_a_disabled_user_end_at_once(running, streams):
+    sian, huw = await running.page("sian"), await running.page("huw")
+    await huw.open()
+    pages = await streams(sian, 3)
+    await running.desk.users.disable("sian")
+    assert await poke(running.options.desk_socket)
+    for page in pages:
+        assert await ended(page) == "snapshot"
+    running.switch.ring(CALL, at=("202",))
+    assert (await huw.event("call"))["state"] == "ringing"
+
+
+async def test_the_stream_of_an_expired_session_ends_at_its_next_check(running, monkeypatch):
+    monkeypatch.setattr("galwad.desk.routes.stream.CHECK_S", 0.1)
+    sian = await running.page("sian")
+    await sian.open()
+    running.desk.sessions.idle = 0.3
+    assert await ended(sian) == "snapshot"
+
+
+async def test_a_silent_stream_sends_comments(running, monkeypatch):
+    monkeypatch.setattr("galwad.desk.routes.stream.CHECK_S", 0.05)
+    sian = await running.page("sian")
+    async with sian.http.stream("GET", "/api/v1/events") as stream, asyncio.timeout(PATIENCE_S):
+        async for line in stream.aiter_lines():
+            if line == ": ping":
+                break
+    assert line == ": ping"
