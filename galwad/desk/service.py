@@ -29,6 +29,7 @@ from galwad.desk.archive.files import ArchiveFolder
 from galwad.desk.archive.finaliser_client import FinaliserClient
 from galwad.desk.archive.indexer import Indexer
 from galwad.desk.archive.recipients_watch import RecipientsWatch
+from galwad.desk.auth.devices import Devices
 from galwad.desk.auth.payment_tokens import PaymentTokens
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.throttle import Throttle
@@ -47,9 +48,10 @@ from galwad.desk.coverage.nightly import COVERAGE_CHECKED, NightlyCheck
 from galwad.desk.coverage.promises import PromiseChecker
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.metrics import Metrics
+from galwad.desk.networks import network_of
 from galwad.messages import Alarm, CallChanged, CallEnded, CallsSnapshot, Figures, Party, Sealed
 from recording.audit.index_comparison import IndexComparison
-from recording.audit.log import AuditLog
+from recording.audit.log import AuditFilter, AuditLog
 from recording.index.captured_cards import CapturedCards
 from recording.index.catalogue import Catalogue
 from recording.index.custody import Custodian
@@ -59,6 +61,9 @@ from recording.keys.recipients_file import RecipientsFile
 PROXIES = ("127.0.0.1", "::1")
 """The addresses of a reverse proxy, if `DeskOptions.public_origin` is set."""
 _TIMEOUT_S = 2.0
+_KNOWN_SIGN_INS = 2000
+"""The most sign-ins that the desk reads from the audit at its start."""
+_KNOWN_SIGN_INS_S = 30 * 86_400.0
 log = structlog.get_logger()
 
 
@@ -105,6 +110,11 @@ class DeskOptions:
         return self.database.with_name("audit.key")
 
     @property
+    def device_key(self) -> Path:
+        """The file with the key of the tokens that known browsers have."""
+        return self.database.with_name("devices.key")
+
+    @property
     def directory_file(self) -> Path:
         """The file of the embedded directory of people, which is in the folder of the database."""
         return self.database.with_name("directory.db")
@@ -127,6 +137,11 @@ class DeskOptions:
         6265bis).
         """
         return "__Host-galwad" if self.secure else "galwad"
+
+    @property
+    def device_cookie(self) -> str:
+        """The name of the cookie by which the desk knows a browser at its next sign-in."""
+        return "__Secure-galwad-devices" if self.secure else "galwad-devices"
 
 
 class Desk:
@@ -158,6 +173,7 @@ class Desk:
         self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
         self.payment_tokens = PaymentTokens(self.engine)
         self.throttle = Throttle()
+        self.devices = Devices(options.device_key)
         self.contacts = Contacts(self.engine)
         self.catalogue = Catalogue(self.engine)
         self.custodian = Custodian(self.engine)
@@ -238,6 +254,7 @@ class Desk:
         """
         for contact in await self.contacts.open_notes():
             self.calls.add_without_note(contact)
+        await self._remember_sign_ins()
         checked = await self.audit.last(COVERAGE_CHECKED)
         if checked is not None:
             self.metrics.faulty_calls.set(int(checked.facts.get("amiss", 0)))
@@ -251,6 +268,21 @@ class Desk:
             asyncio.create_task(self.ledger.run()),
             asyncio.create_task(self.nightly.run()),
         ]
+
+    async def _remember_sign_ins(self) -> None:
+        """Learn from the audit which accounts have signed in from which networks.
+
+        So a restart during an attack takes nothing from the people who have signed in before.
+        """
+        now = time.time()
+        sought = AuditFilter(kind="sign-in.accepted", since=now - _KNOWN_SIGN_INS_S)
+        for entry in reversed(await self.audit.search(sought, limit=_KNOWN_SIGN_INS)):
+            values = {name: value for name, (_, value) in entry.values.items()}
+            address = values.get("address", "")
+            if address and values.get("user"):
+                self.throttle.know(values["user"], address)
+                age = max(now - entry.at_us / 1e6, 0.0)
+                self.places.know(network_of(address), time.monotonic() - age)
 
     async def stop(self) -> None:
         """Close the event streams, the links to the other processes, and the database."""

@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callerid.card_number import ADVICE, has_card_number
+from galwad.desk.auth.sign_in_queue import SignInQueue
 from galwad.desk.auth.tables import sessions, users
 from galwad.desk.models.accounts import Role
 from galwad.messages import PhoneCredentials
@@ -87,6 +88,8 @@ class Users:
         self._writer = engine.execution_options(immediate=True)
         self._hasher = hasher or PasswordHasher()
         self._one_at_a_time = asyncio.Lock()
+        self.sign_ins = SignInQueue()
+        """The queue in which sign-ins wait before they call `check`."""
         self._dummy = ""
 
     async def add(

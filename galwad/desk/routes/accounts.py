@@ -11,42 +11,57 @@ from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.users import User
 from galwad.desk.errors import ApiError
 from galwad.desk.models.accounts import Login, Me
+from galwad.desk.networks import network_of
 from galwad.desk.routes.access import SignedIn, TheDesk, session_of
 from galwad.desk.service import Desk
 
 router = APIRouter()
+_BUSY_S = 2
+_DEVICE_S = 180 * 86_400
 
 
 @router.post("/login")
 async def login(body: Login, request: Request, response: Response, desk: TheDesk) -> Me:
     """Sign a user in by name and password.
 
-    After too many failed sign-ins for one account or from one address, the client must wait before
-    the next sign-in, and receives the status 429.
+    After too many failed sign-ins for one account or from one network, the client must wait before
+    the next sign-in, and receives the status 429. It also receives this status while too many
+    sign-ins of strangers wait for the check of their passwords.
     """
     address = request.client.host if request.client else ""
     name = body.user.lower()
-    wait = desk.throttle.wait(name, address)
+    tokens = request.cookies.get(desk.options.device_cookie, "")
+    device = desk.devices.device_of(name, tokens)
+    wait = desk.throttle.wait(name, address, device)
     if wait:
         desk.metrics.sign_ins.labels("throttled").inc()
         raise ApiError(429, "too many failed sign-ins", f"wait {wait} s, then try again", wait)
+    known = desk.throttle.is_known(name, address, device)
+    network = network_of(address)
+    if not desk.users.sign_ins.has_room(network, known=known):
+        desk.metrics.sign_ins.labels("throttled").inc()
+        raise ApiError(
+            429, "too many sign-ins at once", f"wait {_BUSY_S} s, then try again", _BUSY_S
+        )
     # The sign-in is counted as failed before the password is checked. Otherwise parallel sign-ins
     # could exceed the limit.
-    desk.throttle.failed(name, address)
-    user = await desk.users.check(name, body.password.get_secret_value())
+    desk.throttle.failed(name, address, device)
+    async with desk.users.sign_ins.turn(network, known=known):
+        user = await desk.users.check(name, body.password.get_secret_value())
     outcome = "accepted" if user is not None else "refused"
     desk.metrics.sign_ins.labels(outcome).inc()
     # An unknown name is not entered in the audit chain, because it may be a password typed into the
     # wrong field.
-    known = user or await desk.users.get(name)
+    named = user or await desk.users.get(name)
     await desk.audit.append(
         f"sign-in.{outcome}",
         {"client": body.client},
-        {"user": known.name if known else "", "address": address},
+        {"user": named.name if named else "", "address": address},
     )
     if user is None:
         raise ApiError(401, "the name or the password is wrong", "check the capital letters")
-    desk.throttle.succeeded(name, address)
+    desk.throttle.succeeded(name, address, device)
+    desk.places.know(network, time.monotonic())
     token = await desk.sessions.open(user.name, body.client)
     if body.client == "cli":
         return _me(user, token=token)
@@ -54,6 +69,15 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
         desk.options.cookie,
         token,
         path="/",
+        secure=desk.options.secure,
+        httponly=True,
+        samesite="strict",
+    )
+    response.set_cookie(
+        desk.options.device_cookie,
+        desk.devices.cookie_for(name, tokens),
+        max_age=_DEVICE_S,
+        path=request.url.path,
         secure=desk.options.secure,
         httponly=True,
         samesite="strict",

@@ -247,3 +247,83 @@ def test_metrics_answer_this_machine_on_whatever_address_the_desk_listens(client
     scope = {"type": "http", "client": (client, 40000), "server": (server, 8443), "headers": []}
     assert _is_from_here(Request(scope)) is here
     assert not _is_from_here(Request({**scope, "client": None}))
+
+
+async def test_a_browser_that_signed_in_before_is_not_held_back_by_others(running):
+    await running.stop()
+    running.options = replace(running.options, public_origin="https://galwad.example")
+    await running.start()
+    origin = {"Origin": "https://galwad.example"}
+    browser, attacker = running.client(headers=origin), running.client(headers=origin)
+    assert (await browser.post(LOGIN, json=GOOD)).status_code == 200
+    cookie = browser.cookies["__Secure-galwad-devices"]
+    for number in range(24):
+        address = {"X-Forwarded-For": f"203.0.113.{number}"}
+        await attacker.post(LOGIN, json=BAD, headers=address)
+    away = {"X-Forwarded-For": "192.0.2.8"}
+    known = {**away, "Cookie": f"__Secure-galwad-devices={cookie}"}
+    assert (await attacker.post(LOGIN, json=GOOD, headers=away)).status_code == 429
+    assert (await attacker.post(LOGIN, json=GOOD, headers=known)).status_code == 200
+    other = {"user": "huw", "password": "wrong"}
+    for _ in range(10):
+        await attacker.post(LOGIN, json=other, headers=known)
+    assert (await attacker.post(LOGIN, json=other, headers=known)).status_code == 429
+
+
+async def test_the_cookie_of_a_device_is_sent_only_with_a_sign_in(running):
+    client = running.client()
+    reply = await client.post(LOGIN, json=GOOD)
+    (cookie,) = [each for each in client.cookies.jar if each.name == "galwad-devices"]
+    assert cookie.path == LOGIN
+    text = next(
+        each for each in reply.headers.get_list("set-cookie") if each.startswith("galwad-devices")
+    )
+    assert "httponly" in text.lower()
+    assert "samesite=strict" in text.lower()
+
+
+async def test_a_refused_sign_in_sets_no_cookie_and_is_the_same_for_unknown_accounts(running):
+    replies = [
+        await running.client().post(LOGIN, json={"user": name, "password": "wrong"})
+        for name in ("sian", "unknown")
+    ]
+    assert len({(reply.status_code, reply.text) for reply in replies}) == 1
+    assert all("set-cookie" not in reply.headers for reply in replies)
+
+
+async def test_a_restart_during_an_attack_does_not_make_known_addresses_strangers(running):
+    assert (await running.client().post(LOGIN, json=GOOD)).status_code == 200
+    await running.stop()
+    await running.start()
+    for number in range(40):
+        running.desk.throttle.failed("sian", f"203.0.113.{number}")
+    assert running.desk.throttle.wait("sian", "127.0.0.1") == 0
+    await running.client().get("/api/v1/me")
+    assert running.desk.places.counts()["known"] == 1
+
+
+async def test_a_known_client_signs_in_while_strangers_fill_the_queue(running):
+    await running.stop()
+    running.options = replace(running.options, public_origin="https://galwad.example")
+    await running.start()
+    client = running.client(headers={"Origin": "https://galwad.example"})
+    assert (await client.post(LOGIN, json=GOOD)).status_code == 200
+    async with running.desk.users.sign_ins.turn("x", known=True):
+        strangers = [
+            asyncio.create_task(
+                client.post(
+                    LOGIN,
+                    json={"user": f"user{number}", "password": "wrong"},
+                    headers={"X-Forwarded-For": f"203.0.113.{number}"},
+                )
+            )
+            for number in range(40)
+        ]
+        done, _ = await asyncio.wait(strangers, return_when=asyncio.FIRST_COMPLETED)
+        reply = done.pop().result()
+        assert (reply.status_code, reply.headers["retry-after"]) == (429, "2")
+        signing_in = asyncio.create_task(client.post(LOGIN, json=GOOD))
+        await asyncio.sleep(0.1)
+    assert (await signing_in).status_code == 200
+    statuses = [(await each).status_code for each in strangers]
+    assert (statuses.count(401), statuses.count(429)) == (32, 8)

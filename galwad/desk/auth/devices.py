@@ -1,0 +1,81 @@
+"""Tokens that let a browser prove that an account has signed in on it before.
+
+A browser gets such a token in a cookie at each sign-in, and sends it only with the next sign-in
+(OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). The token is no password and opens
+no session: it only lets failed sign-ins by others not delay this browser. The cookie has tokens of
+the `MAX_TOKENS` newest accounts, because several advisors may share a desk.
+
+A token is `ID.SIGNATURE`. The signature covers the id and the account's name with a key that only
+this node has. So the desk stores no tokens, and a token does not show for which account it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+MAX_TOKENS: Final = 8
+_KEY_BYTES: Final = 32
+_ID_BYTES: Final = 12
+_MAX_COOKIE: Final = 1024
+log = structlog.get_logger()
+
+
+class Devices:
+    """Makes and checks the tokens of devices with the secret key in the file `path`.
+
+    If the file is missing, it is created with a new key and the mode 0600. If that fails, the key
+    is only in memory, so the tokens are not valid any more after a restart.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._key = _load(path)
+
+    def device_of(self, account: str, cookie: str) -> str:
+        """Return the id of the device if the cookie has a valid token for `account`, or ""."""
+        for token in cookie[:_MAX_COOKIE].split("~"):
+            name, _, signature = token.partition(".")
+            if name and hmac.compare_digest(self._sign(account, name).encode(), signature.encode()):
+                return name
+        return ""
+
+    def cookie_for(self, account: str, cookie: str) -> str:
+        """Return the new value of a browser's cookie after a sign-in of `account`."""
+        older = [each for each in cookie[:_MAX_COOKIE].split("~") if each]
+        name = self.device_of(account, cookie) or secrets.token_urlsafe(_ID_BYTES)
+        token = f"{name}.{self._sign(account, name)}"
+        return "~".join([token, *(each for each in older if each != token)][:MAX_TOKENS])
+
+    def _sign(self, account: str, name: str) -> str:
+        return hmac.new(self._key, f"{name}\n{account}".encode(), hashlib.sha256).hexdigest()[:40]
+
+
+def _load(path: Path) -> bytes:
+    try:
+        key = path.read_bytes()
+        if len(key) == _KEY_BYTES:
+            return key
+        log.warning("devices.key_damaged")
+    except FileNotFoundError:
+        key = b""
+    except OSError:
+        log.warning("devices.key_not_read")
+        return secrets.token_bytes(_KEY_BYTES)
+    key = secrets.token_bytes(_KEY_BYTES)
+    new = path.with_name(f"{path.name}.new")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(descriptor)
+        new.replace(path)
+    except OSError:
+        log.warning("devices.key_not_stored")
+    return key
