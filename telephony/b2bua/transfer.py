@@ -26,6 +26,7 @@ from telephony.b2bua.events import (
     TransferProgress,
     TransferRequested,
 )
+from telephony.b2bua.headers import passed_reason
 from telephony.b2bua.join import JoinPlan, leg_named_by_replaces
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.referral import PendingRefer, notify_request, refer_to
@@ -35,6 +36,7 @@ from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError
 from telephony.sdp import Direction
 from telephony.sip.events import InviteAnswered, InviteProgress
+from telephony.sip.message.grammar import REASONS
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
@@ -240,11 +242,11 @@ class ReferTransfers:
         referral = self._referral
         if referral is None or self._recalling:
             return
-        status, reason = event.response.status, event.response.reason
+        status = event.response.status
         if referral.last_ringing_leg is not leg:
             referral.last_ringing_leg = leg
             self._core.emit(TransferProgress(referral.request_id, leg.id, status))
-            self._notify(f"{status} {reason}", now)
+            self._notify(f"{status} {self._phrase(event.response, leg, referral)}", now)
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
         """Join the caller with the target that answered.
@@ -318,8 +320,9 @@ class ReferTransfers:
         referral, self._referral = self._referral, None
         if referral is None:
             return
-        response = failure.response
-        phrase = response.reason if response is not None else _PHRASES.get(failure.status, "Failed")
+        phrase = _PHRASES.get(failure.status, "Failed")
+        if failure.response is not None and failure.leg is not None:
+            phrase = self._phrase(failure.response, failure.leg, referral)
         if not referral.leg.talking:
             self._report_transferor_gone(referral.leg, referral.request_id, failure.status, now)
             return
@@ -328,6 +331,11 @@ class ReferTransfers:
         until = math.inf if notified else now + _RECENT_FAILURE_WAIT
         self._recent_failure = RecentFailure(referral.leg, until, failed)
         self._core.emit(failed)
+
+    def _phrase(self, response: Response, leg: Leg, referral: PendingRefer) -> str:
+        """Return the reason phrase of a target's response, as the REFER's sender may see it."""
+        phrase = passed_reason(response, self._core.trust_between(leg, referral.leg))
+        return REASONS.get(response.status, "") if phrase is None else phrase
 
     def _report_transferor_gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
         """Report a failed transfer, and plan to ring the sender of the REFER again.

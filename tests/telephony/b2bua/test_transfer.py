@@ -40,6 +40,18 @@ def test_a_transfer_rings_the_target_and_the_advisor_leaves_when_it_answers(worl
     world.assert_clean()
 
 
+def test_a_phone_gets_no_reason_phrase_of_an_untrusted_target_in_a_notify(world):
+    world.switch.plan.targets = [world.target(world.b, trust=True, is_phone=True)]
+    world.c.reply = Reply(final=486, reason="Dial 0900 123456")
+    for trust, phrase in ((False, "Busy Here"), (True, "Dial 0900 123456")):
+        world.switch.plan.transfer_targets = [world.target(world.c, trust=trust)]
+        world.talk()
+        world.b.refer()
+        world.net.run(1)
+        assert fragments(world.b)[-1] == f"SIP/2.0 486 {phrase}"
+        world.a.hang_up()
+
+
 def test_the_owner_receives_the_transfer_request_before_the_refer_is_answered(world):
     world.talk()
     world.switch.plan.transfer_refusal = 603
