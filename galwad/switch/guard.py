@@ -41,7 +41,7 @@ from typing import Final, TypeVar
 import structlog
 
 from config.sections import SipSection
-from telephony.aio.source_filter import Verdict
+from telephony.aio.source_filter import FilterVerdict
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome, DigestVerification
 
@@ -262,11 +262,11 @@ class FloodGuard:
         self._dropped_strangers = 0
         self._thinned_until = float("-inf")
 
-    def judge_message(self, data: bytes, source: Address, now: float) -> Verdict:
+    def judge_message(self, data: bytes, source: Address, now: float) -> FilterVerdict:
         """Return what is to be done with a received message, before it is parsed.
 
-        Only a trunk or known source gets `Verdict.TOO_MANY`. If a stranger exceeds its limits on a
-        connection, the connection is closed.
+        Only a trunk or known source gets `FilterVerdict.TOO_MANY`. If a stranger exceeds its limits
+        on a connection, the connection is closed.
         """
         origin = origin_of(source.host)
         kind = self.kind_of(source, now)
@@ -274,36 +274,36 @@ class FloodGuard:
         if kind is SourceKind.STRANGER:
             return self._judge_stranger(data, source, remembered, now)
         if self._of_a_call(data, origin, now):
-            return Verdict.IN_CALL
+            return FilterVerdict.IN_CALL
         count = _count_of(data)
         bucket = remembered.limits.of_messages(source)
         if self._may(bucket, kind, now, count) or self._may_as_flow(remembered, source, now, count):
-            return Verdict.ACCEPTED
+            return FilterVerdict.ACCEPTED
         self._shed(remembered, source, kind, now)
-        return Verdict.TOO_MANY
+        return FilterVerdict.TOO_MANY
 
     def _judge_stranger(
         self, data: bytes, source: Address, remembered: _Source, now: float
-    ) -> Verdict:
+    ) -> FilterVerdict:
         kind, origin, count = SourceKind.STRANGER, origin_of(source.host), _count_of(data)
         is_short = len(data) <= _MAX_STRANGER_BYTES
         if self._barred(origin, now):
             if is_short and self._may_as_flow(remembered, source, now, count):
-                return Verdict.ACCEPTED
+                return FilterVerdict.ACCEPTED
             self._count_drop(remembered, source, kind, now)
-            return Verdict.DROPPED
+            return FilterVerdict.DROPPED
         if (
             is_short
             and self._may(remembered.limits.of_messages(source), kind, now, count)
             and self._strangers.of_messages(source).take(self._sip.strangers_rate, now, count)
         ):
-            return Verdict.ACCEPTED
+            return FilterVerdict.ACCEPTED
         if is_short and self._of_a_call(data, origin, now):
-            return Verdict.IN_CALL
+            return FilterVerdict.IN_CALL
         if is_short and self._may_as_flow(remembered, source, now, count):
-            return Verdict.ACCEPTED
+            return FilterVerdict.ACCEPTED
         self._shed(remembered, source, kind, now)
-        return Verdict.DROPPED
+        return FilterVerdict.DROPPED
 
     def accepts_connection(self, source: Address, now: float) -> bool:
         """Return whether to accept a new connection from this source."""

@@ -11,24 +11,26 @@ from typing import Protocol
 from telephony.sip.events import Address
 
 
-class Verdict(enum.Enum):
+class FilterVerdict(enum.Enum):
     """The decision of a filter about a received message."""
 
     IN_CALL = "in call"
-    """It is accepted, and belongs to a call in progress, so it must not be dropped."""
+    """Accept the message. It belongs to a call in progress, so it must not be dropped."""
     ACCEPTED = "accepted"
-    """It is accepted. While this process is too busy, a datagram may be dropped all the same."""
+    """Accept the message. If this process is too busy, a datagram may be dropped all the same."""
     TOO_MANY = "too many"
-    """It is one message too many. On a connection, it is refused with 503, or ignored if it is no
-    request. A datagram is dropped, because its sender will send it again."""
+    """Refuse a request with 503 if it arrived on a connection.
+
+    Ignore any other message, and drop a datagram, because its sender will send it again.
+    """
     DROPPED = "dropped"
-    """It is dropped. If it arrived on a connection, the connection is closed too."""
+    """Drop the message. If it arrived on a connection, close the connection too."""
 
 
 class SourceFilter(Protocol):
     """Decides which connections are accepted, and which messages are accepted for parsing."""
 
-    def judge_message(self, data: bytes, source: Address, now: float) -> Verdict:
+    def judge_message(self, data: bytes, source: Address, now: float) -> FilterVerdict:
         """Return what is to be done with a received message, before it is parsed."""
 
     def accepts_connection(self, source: Address, now: float) -> bool:
@@ -51,10 +53,10 @@ class SourceFilter(Protocol):
 class AcceptAll:
     """A filter that accepts every message and connection."""
 
-    def judge_message(self, data: bytes, source: Address, now: float) -> Verdict:
+    def judge_message(self, data: bytes, source: Address, now: float) -> FilterVerdict:
         """Accept every message."""
         del data, source, now
-        return Verdict.ACCEPTED
+        return FilterVerdict.ACCEPTED
 
     def accepts_connection(self, source: Address, now: float) -> bool:
         """Return True for every connection."""

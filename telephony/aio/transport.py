@@ -17,7 +17,7 @@ from telephony.aio.addresses import reachable_host
 from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.aio.connections import Connections
 from telephony.aio.packet_filter import Network
-from telephony.aio.source_filter import AcceptAll, SourceFilter, Verdict
+from telephony.aio.source_filter import AcceptAll, FilterVerdict, SourceFilter
 from telephony.aio.tls import Tls
 from telephony.aio.udp import UdpSocket
 from telephony.aio.work_share import WorkShare
@@ -162,11 +162,11 @@ class SipTransport:
         """
         now = self.now
         verdict = self._filter.judge_message(data, source, now)
-        if verdict is Verdict.DROPPED:
+        if verdict is FilterVerdict.DROPPED:
             self.connections.disconnect(source)
-        elif verdict is Verdict.TOO_MANY:
+        elif verdict is FilterVerdict.TOO_MANY:
             self._refuse(data, source, local)
-        elif source.reliable or verdict is Verdict.IN_CALL:
+        elif source.reliable or verdict is FilterVerdict.IN_CALL:
             self._handle(data, source, local, arrived)
         elif self._datagram_share.debt_s > _MOST_DEBT_S:
             self.shed += 1

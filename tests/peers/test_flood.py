@@ -150,17 +150,6 @@ class RawPhone:
             return challenge.status
         return self.ask(extension, self._credentials(extension, password, challenge)).status
 
-    def register_often(self, extension, password, count):
-        """Register with as many nonces, without waiting for each response; count the successes."""
-        succeeded, batch = 0, 50
-        for _ in range(count // batch):
-            for _ in range(batch):
-                self.send(extension)
-            for _ in range(batch):
-                self.send(extension, self._credentials(extension, password, self.read()))
-            succeeded += sum(self.read().status == 200 for _ in range(batch))
-        return succeeded
-
     @staticmethod
     def _credentials(extension, password, challenge):
         request = request_of(
@@ -320,14 +309,6 @@ def test_a_phone_is_heard_while_its_neighbour_guesses_its_password(switch, raw_p
     assert statuses[200] == 0
     assert phone.register("301", "secret-301") == 200
     assert raw_phone(switch, "127.0.0.1", "UDP").register("301", "secret-301") == 200
-
-
-def test_a_phone_that_uses_many_nonces_keeps_no_other_phone_out(start, raw_phone):
-    rates = "source_rate = 10000\nstrangers_rate = 10000"
-    switch = start("switch", listen=("tcp:127.0.0.1",), more_sip=rates)
-    greedy = raw_phone(switch, "127.0.0.1", "TCP")
-    assert greedy.register_often("301", "secret-301", 20_500) == 20_500
-    assert raw_phone(switch, "127.0.0.1", "UDP").register("302", "secret-302") == 200
 
 
 @pytest.mark.parametrize("name", ["known t", "trunk tcp"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.sections import SipSection
 from galwad.switch import guard as subject
 from galwad.switch.guard import FloodGuard, SourceKind
-from telephony.aio.source_filter import Verdict
+from telephony.aio.source_filter import FilterVerdict
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome, DigestVerification
 
@@ -61,7 +61,7 @@ def guard(make_guard):
 
 
 def accepts(guard, data, source, now):
-    return guard.judge_message(data, source, now) in {Verdict.ACCEPTED, Verdict.IN_CALL}
+    return guard.judge_message(data, source, now) in {FilterVerdict.ACCEPTED, FilterVerdict.IN_CALL}
 
 
 def heard(guard, source, count, now=100.0, data=INVITE):
@@ -154,23 +154,23 @@ def test_a_known_address_is_refused_above_its_rate_on_a_connection(guard):
     guard.set_known_hosts([OFFICE.host])
     flow = OFFICE._replace(transport="TCP", flow=3)
     verdicts = [guard.judge_message(INVITE, flow, 100.0) for _ in range(1000)]
-    assert verdicts.count(Verdict.ACCEPTED) in {305, 306}
-    assert set(verdicts) == {Verdict.ACCEPTED, Verdict.TOO_MANY}
-    assert guard.judge_message(BYE, flow, 100.0) is Verdict.IN_CALL
+    assert verdicts.count(FilterVerdict.ACCEPTED) in {305, 306}
+    assert set(verdicts) == {FilterVerdict.ACCEPTED, FilterVerdict.TOO_MANY}
+    assert guard.judge_message(BYE, flow, 100.0) is FilterVerdict.IN_CALL
 
 
 def test_a_trunk_is_refused_above_its_rate_on_a_connection_but_its_calls_go_on(guard):
     flow = TRUNK._replace(transport="TCP", flow=3)
     verdicts = [guard.judge_message(INVITE, flow, 100.0) for _ in range(1000)]
-    assert verdicts.count(Verdict.ACCEPTED) in {305, 306}
-    assert verdicts[-1] is Verdict.TOO_MANY
-    assert guard.judge_message(BYE, flow, 100.0) is Verdict.IN_CALL
+    assert verdicts.count(FilterVerdict.ACCEPTED) in {305, 306}
+    assert verdicts[-1] is FilterVerdict.TOO_MANY
+    assert guard.judge_message(BYE, flow, 100.0) is FilterVerdict.IN_CALL
 
 
 def test_a_stranger_above_its_rate_on_a_connection_is_dropped(guard):
     flow = STRANGER._replace(transport="TCP", flow=3)
     verdicts = [guard.judge_message(INVITE, flow, 100.0) for _ in range(40)]
-    assert verdicts == 36 * [Verdict.ACCEPTED] + 4 * [Verdict.DROPPED]
+    assert verdicts == 36 * [FilterVerdict.ACCEPTED] + 4 * [FilterVerdict.DROPPED]
 
 
 def test_datagrams_do_not_use_up_the_rate_of_the_same_address_on_connections(guard):
@@ -186,10 +186,10 @@ def test_messages_of_one_call_are_accepted_up_to_the_rate_of_a_call(guard):
     guard.set_known_hosts([OFFICE.host, STRANGER.host])
     by_flow(guard, OFFICE, 100.0)
     verdicts = [guard.judge_message(BYE, OFFICE, 100.0) for _ in range(1000)]
-    assert verdicts.count(Verdict.IN_CALL) in {150, 151}
-    assert verdicts[-1] is Verdict.TOO_MANY
+    assert verdicts.count(FilterVerdict.IN_CALL) in {150, 151}
+    assert verdicts[-1] is FilterVerdict.TOO_MANY
     later = [guard.judge_message(BYE, OFFICE, 100.1) for _ in range(100)]
-    assert later.count(Verdict.IN_CALL) in {5, 6}
+    assert later.count(FilterVerdict.IN_CALL) in {5, 6}
     assert heard(guard, TRUNK, 1, data=BYE) == 1
 
 

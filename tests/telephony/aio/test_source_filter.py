@@ -13,7 +13,7 @@ import pytest
 
 from helpers.sip_messages import response_of
 from telephony.aio.connection import ConnectionLimits, EndReason
-from telephony.aio.source_filter import AcceptAll, Verdict
+from telephony.aio.source_filter import AcceptAll, FilterVerdict
 from telephony.aio.tls import Tls, server_context
 from telephony.sip.events import Address, PeerLost, StandaloneRequest
 
@@ -32,7 +32,7 @@ def options(transport="UDP", number=1):
 class FixedFilter(AcceptAll):
     """A filter with fixed answers; it records the sources that are reported as malformed."""
 
-    def __init__(self, *, verdict=Verdict.ACCEPTED, connections=True, privileged=False):
+    def __init__(self, *, verdict=FilterVerdict.ACCEPTED, connections=True, privileged=False):
         self.verdict, self.connections, self.privileged = verdict, connections, privileged
         self.bad = []
         self.asked = asyncio.Event()
@@ -83,7 +83,7 @@ async def ended(connection):
 
 
 async def test_a_refused_datagram_makes_no_event(agents, send):
-    source_filter = FixedFilter(verdict=Verdict.DROPPED)
+    source_filter = FixedFilter(verdict=FilterVerdict.DROPPED)
     bob = await agents(source_filter=source_filter)
     send(bob, options())
     await asked(source_filter)
@@ -115,7 +115,7 @@ async def test_a_refused_connection_is_closed_at_once(agents):
 
 
 async def test_a_connection_whose_message_is_refused_is_closed(agents):
-    bob = await agents(TCP, source_filter=FixedFilter(verdict=Verdict.DROPPED))
+    bob = await agents(TCP, source_filter=FixedFilter(verdict=FilterVerdict.DROPPED))
     reader, writer = await asyncio.open_connection(*bob.address[:2])
     writer.write(options("TCP"))
     assert await ended((reader, writer))
@@ -126,7 +126,7 @@ async def test_a_connection_whose_message_is_refused_is_closed(agents):
 
 @pytest.mark.parametrize("number", [1, 2])
 async def test_a_request_too_many_gets_503_and_its_connection_stays_open(agents, number):
-    source_filter = FixedFilter(verdict=Verdict.TOO_MANY)
+    source_filter = FixedFilter(verdict=FilterVerdict.TOO_MANY)
     bob = await agents(TCP, source_filter=source_filter)
     reader, writer = await asyncio.open_connection(*bob.address[:2])
     acknowledgement = options("TCP").replace(b"OPTIONS", b"ACK")
@@ -135,7 +135,7 @@ async def test_a_request_too_many_gets_503_and_its_connection_stays_open(agents,
         answer = response_of(await reader.readuntil(b"\r\n\r\n"))
         assert (answer.status, answer.headers.get("Retry-After")) == (503, "5")
         assert answer.cseq.method == "OPTIONS"
-    source_filter.verdict = Verdict.ACCEPTED
+    source_filter.verdict = FilterVerdict.ACCEPTED
     writer.write(options("TCP", 2))
     await bob.wait(StandaloneRequest)
     assert bob.transport.endpoint.dropped["too many"] == 2 * number
@@ -143,7 +143,7 @@ async def test_a_request_too_many_gets_503_and_its_connection_stays_open(agents,
 
 
 async def test_a_datagram_too_many_gets_no_response(agents, send):
-    source_filter = FixedFilter(verdict=Verdict.TOO_MANY)
+    source_filter = FixedFilter(verdict=FilterVerdict.TOO_MANY)
     bob = await agents(source_filter=source_filter)
     send(bob, options())
     await asked(source_filter)
@@ -158,7 +158,7 @@ async def test_datagrams_outside_calls_are_dropped_while_they_took_too_much_time
     send(bob, options())
     await asked(source_filter)
     assert (bob.transport.shed, bob.queue.empty()) == (1, True)
-    source_filter.verdict = Verdict.IN_CALL
+    source_filter.verdict = FilterVerdict.IN_CALL
     send(bob, options())
     await bob.wait(StandaloneRequest)
     assert bob.transport.shed == 1
