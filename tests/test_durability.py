@@ -1,4 +1,7 @@
-"""docs/durability.md: each promise names a test that exists, and each such test has a promise."""
+"""docs/durability.md and docs/security.md: each claim names a test that exists.
+
+Each test that is only about durability has a promise in docs/durability.md.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import pytest
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent.joinpath("docs/durability.md").read_text(encoding="utf-8")
+THREATS = HERE.parent.joinpath("docs/security.md").read_text(encoding="utf-8")
 ABOUT_IT_ALONE = (
     *("peers/test_crash_matrix.py", "peers/test_storage.py", "peers/test_leftovers.py"),
     *("recording/spool/test_crash.py", "recording/archive/test_sealing_damage.py"),
@@ -39,6 +43,35 @@ def names_in(path):
 def test_every_promise_and_every_want_of_one_is_shown_by_a_test():
     assert len(rows(DOCUMENT)) >= 25
     assert [test for _, test in rows(DOCUMENT) if not exists(test)] == []
+
+
+def threat_rows(document):
+    """Return the rows of the tables in a threat model, without their heads."""
+    lines = re.findall(r"^\| .*\|$", document, re.MULTILINE)
+    return [line for line in lines if not line.startswith("| who |")]
+
+
+def unproved(document):
+    """Return the rows of a threat model that name no test, and the tests that do not exist."""
+    bare = [row for row in threat_rows(document) if not re.search(r"`[\w/]+\.py", row)]
+    named = re.findall(r"`([\w/]+/test_\w+\.py)(?:::(\w+))?`", document)
+    return bare + [
+        f"{file}::{test}"
+        for file, test in named
+        if not (exists(f"{file}::{test}") if test else (HERE / file).is_file())
+    ]
+
+
+def test_every_threat_names_tests_that_exist():
+    assert len(threat_rows(THREATS)) >= 30
+    assert unproved(THREATS) == []
+
+
+@pytest.mark.parametrize(
+    "row", ["| a caller | a lie | nothing | |", "| a caller | a lie | 400 | `peers/test_gone.py` |"]
+)
+def test_a_threat_without_an_existing_test_is_found(row):
+    assert len(unproved(f"{THREATS}\n{row}\n")) == 1
 
 
 def test_every_test_that_is_about_nothing_else_stands_there():
