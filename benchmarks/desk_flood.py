@@ -1,6 +1,6 @@
 """Measures how long pauses take, and how many fail, while the desk is flooded.
 
-    python benchmarks/desk_flood.py [--quick] [--seconds 10] [--files 1024] [--streams 1000]
+    python benchmarks/desk_flood.py [--quick] [--seconds 10] [--only streams] [--files 1024]
 
 The real switch and desk run on the loopback, with one call in progress. The desk may open `files`
 files. One flood after another runs at the same time, as fast as one process can send: connections
@@ -10,7 +10,9 @@ streams of one advisor's many sessions.
 
 Meanwhile a supervisor, who has an open event stream, pauses and resumes the call ten times a
 second, each time over a new connection (`new_ms`) and over one that is kept (`kept_ms`). `refused`
-are requests without the answer 200 within five seconds. The last line is one JSON object.
+are requests without the answer 200 within five seconds. `cores` is the desk's CPU time during the
+probes, in seconds per second: it does not depend on other programs on the machine. The last line
+is one JSON object.
 """
 
 import argparse
@@ -25,12 +27,14 @@ from dataclasses import dataclass, field
 
 import httpx
 import uvloop
-from _common import SWITCH, all_files, daemon, machine, peak_mb, resident_kb, said
+from _common import SWITCH, all_files, cpu_us, daemon, machine, peak_mb, resident_kb, said
 from _desk_floods import FLOODS, DeskFlood, streams
 from _floods import running
 from _parties import Stage
 from _site import Site, site
 
+from galwad.desk.auth.sessions import Sessions
+from galwad.desk.database import open_engine
 from telephony.sip.events import Address
 
 ADVISOR, SUPERVISOR = "sian", "mair"
@@ -115,6 +119,15 @@ async def call_in_progress(at: Site, token: str) -> str:
             await asyncio.sleep(0.1)
 
 
+async def open_sessions(at: Site, count: int) -> list[str]:
+    """Return the tokens of this number of sessions of the advisor."""
+    engine = open_engine(at.database)
+    sessions = Sessions(engine)
+    tokens = [await sessions.open(ADVISOR, "cli") for _ in range(count)]
+    await engine.dispose()
+    return tokens
+
+
 async def measure(at: Site, desk: int, options: argparse.Namespace) -> list[dict[str, object]]:
     """Measure the pauses without a flood, and with each one."""
     stage = Stage(Address(SWITCH, at.sip))
@@ -122,7 +135,7 @@ async def measure(at: Site, desk: int, options: argparse.Namespace) -> list[dict
     call = await stage.dial()
     token = await asyncio.to_thread(at.sign_in, SUPERVISOR)
     sessions = -(-options.streams // PER_SESSION)
-    advisors = [await asyncio.to_thread(at.sign_in, ADVISOR) for _ in range(sessions)]
+    advisors = await open_sessions(at, sessions)
     call_id = await call_in_progress(at, token)
     reading = asyncio.create_task(page(at, token))
     floods: dict[str, DeskFlood | None] = {"nothing": None}
@@ -132,12 +145,16 @@ async def measure(at: Site, desk: int, options: argparse.Namespace) -> list[dict
     rows = []
     for name, flood in floods.items():
         row: dict[str, object] = {"flood": name}
+        if options.only not in name:
+            continue
         with contextlib.ExitStack() as stack:
             sent = None
             if flood is not None:
                 sent = stack.enter_context(running(flood, {"desk": at.desk}))
                 await asyncio.sleep(options.seconds / 2)
+            before = cpu_us(desk)
             row |= await probe(at, token, call_id, options.seconds)
+            row["cores"] = round((cpu_us(desk) - before) / 1e6 / options.seconds, 2)
             row["sent"] = sent.value if sent is not None else 0
             row["resident_mb"] = round(resident_kb(desk) / 1024, 1)
         rows.append(row)
@@ -153,6 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="3 s a flood")
     parser.add_argument("--seconds", type=float, default=None, help="of each flood's probes")
+    parser.add_argument("--only", default="", help="the floods with this text in their names")
     parser.add_argument("--files", type=int, default=1024, help="that the desk may open")
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--rest", type=float, default=2.0, help="seconds between two floods")
