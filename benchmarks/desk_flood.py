@@ -8,8 +8,8 @@ that send nothing, from four addresses, from a thousand, or from the supervisor'
 which half is missing; sign-ins with wrong passwords; requests with cookies of no session; and event
 streams of one advisor's many sessions.
 
-Meanwhile a supervisor, who has an open event stream, pauses and resumes the call ten times a
-second, each time over a new connection (`new_ms`) and over one that is kept (`kept_ms`). `refused`
+Meanwhile a supervisor, who has an open event stream, pauses or resumes the call every 0.1 s,
+each time over a new connection (`new_ms`) and over one that is kept (`kept_ms`). `refused`
 are requests without the answer 200 within five seconds. `cores` is the desk's CPU time during the
 probes, in seconds per second: it does not depend on other programs on the machine. The last line
 is one JSON object.
@@ -41,7 +41,6 @@ ADVISOR, SUPERVISOR = "sian", "mair"
 PER_SESSION = 8
 """The streams that a session may have."""
 PATIENCE_S = 5.0
-PROBE_EVERY_S = 0.1
 
 
 @dataclass
@@ -73,7 +72,9 @@ class Probes:
         return {"p50": round(cuts[49], 1), "p99": round(cuts[98], 1), "refused": self.refused}
 
 
-async def probe(at: Site, token: str, call_id: str, seconds: float) -> dict[str, object]:
+async def probe(
+    at: Site, token: str, call_id: str, seconds: float, every: float
+) -> dict[str, object]:
     """Pause and resume again and again; return the figures."""
     new, kept = Probes(), Probes()
     bearer = {"Authorization": f"Bearer {token}"}
@@ -91,7 +92,7 @@ async def probe(at: Site, token: str, call_id: str, seconds: float) -> dict[str,
             group.create_task(new.one(fresh, path, method))
             group.create_task(kept.one(steady, path, method))
             number += 1
-            await asyncio.sleep(PROBE_EVERY_S)
+            await asyncio.sleep(every)
     return {"new_ms": new.figures(), "kept_ms": kept.figures()}
 
 
@@ -153,7 +154,7 @@ async def measure(at: Site, desk: int, options: argparse.Namespace) -> list[dict
                 sent = stack.enter_context(running(flood, {"desk": at.desk}))
                 await asyncio.sleep(options.seconds / 2)
             before = cpu_us(desk)
-            row |= await probe(at, token, call_id, options.seconds)
+            row |= await probe(at, token, call_id, options.seconds, options.every)
             row["cores"] = round((cpu_us(desk) - before) / 1e6 / options.seconds, 2)
             row["sent"] = sent.value if sent is not None else 0
             row["resident_mb"] = round(resident_kb(desk) / 1024, 1)
@@ -172,6 +173,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=None, help="of each flood's probes")
     parser.add_argument("--only", default="", help="the floods with this text in their names")
     parser.add_argument("--files", type=int, default=1024, help="that the desk may open")
+    parser.add_argument("--every", type=float, default=0.1, help="seconds between two probes")
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--rest", type=float, default=2.0, help="seconds between two floods")
     options = parser.parse_args()
