@@ -48,7 +48,6 @@ from galwad.switch.revival import revive
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolFactory
 from galwad.switch.trunk_accounts import TrunkAccounts
-from recording.errors import KeyFileError
 from telephony.aio.addresses import reachable_host
 from telephony.aio.packet_filter import Network
 from telephony.aio.ports import PortPool
@@ -403,6 +402,6 @@ def run(settings: Settings) -> int:
 
     try:
         return uvloop.run(main())
-    except (KeyFileError, OSError) as error:
+    except OSError as error:
         log_cannot_start("switch", error)
         return 1

@@ -314,7 +314,8 @@ class MediaLeg:
     def hear_voice(self, sender: HostPort, ssrc: bytes) -> None:
         """Take a voice packet that is not in the stream of the peer's voice."""
         named_by_sdp = self.source.fit(sender[:2]) is Fit.SDP
-        self.voice.hear_other(sender[:2], ssrc, named_by_sdp=named_by_sdp)
+        number = self.counters.received
+        self.voice.hear_other(sender[:2], ssrc, number, named_by_sdp=named_by_sdp)
 
     def is_proven(self, sender: HostPort, ssrc: bytes) -> bool:
         """Return whether an accepted packet is certainly from the party whose voice is heard."""

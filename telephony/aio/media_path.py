@@ -174,8 +174,12 @@ class _Path:
         counters = self.counters
         if not kind:
             counters.received += 1
-            if self.voice is not None:
-                self._follow_voice(self.voice, data, source)
+            voice = self.voice
+            if voice is not None and (
+                data[11] != voice.low_byte
+                or (source is not voice.sender and source[:2] != voice.sender)
+            ):
+                self.leg.hear_voice(source, bytes(data[8:12]))
         elif not _handle_non_audio(self.leg, kind, data, source, arrived):
             return
         counters.last = arrived
@@ -194,16 +198,6 @@ class _Path:
                 data[1] = second
         if self.tap is not None and not kind:
             self.tap(self.track, data, arrived, False)
-
-    def _follow_voice(
-        self, voice: VoiceStream, data: bytearray | memoryview, source: HostPort
-    ) -> None:
-        """Note a packet of voice, so that it is known in which stream the peer talks."""
-        ssrc = bytes(data[8:12])
-        if ssrc == voice.ssrc and source[:2] == voice.sender:
-            voice.rivals = 0
-        else:
-            self.leg.hear_voice(source, ssrc)
 
 
 @dataclass(slots=True, eq=False)

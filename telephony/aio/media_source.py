@@ -316,25 +316,28 @@ class VoiceStream:
         """Start without a stream. For new SDP with another address, make a new object."""
         self.sender: HostPort | None = None
         self.ssrc = b""
-        self.rivals = 0
-        """The number of voice packets of other streams since the latest one of this stream.
+        self.low_byte = -1
+        """The last byte of `ssrc`; -1 while there is no stream.
 
-        For a packet of this stream, the leg only sets it to 0, because this must be fast.
+        To save time, the leg compares only this byte of each voice packet, and the sender.
         """
         self.contested = False
         """True if another address that the SDP does not name has sent voice too."""
         self._counts: dict[tuple[HostPort, bytes], int] = {}
         self._foreign = 0
+        self._latest = 0
 
-    def hear_other(self, sender: HostPort, ssrc: bytes, *, named_by_sdp: bool) -> None:
+    def hear_other(self, sender: HostPort, ssrc: bytes, number: int, *, named_by_sdp: bool) -> None:
         """Take a voice packet that is not in the established stream.
 
-        `named_by_sdp` is true if the sender is the address in the peer's SDP. Its voice takes the
-        place of a voice from another address at once.
+        `number` counts all packets that the leg has accepted. If it is not the next one after the
+        previous call, a packet of the established stream has arrived in between. `named_by_sdp` is
+        true if the sender is the address in the peer's SDP. Its voice takes the place of a voice
+        from another address at once.
         """
-        if not self.rivals or len(self._counts) > _MOST_CANDIDATES:
+        if number != self._latest + 1 or len(self._counts) > _MOST_CANDIDATES:
             self._counts.clear()
-        self.rivals += 1
+        self._latest = number
         count = self._counts.get((sender, ssrc), 0) + 1
         self._counts[sender, ssrc] = count
         is_foreign = self.sender is not None and sender != self.sender
@@ -343,7 +346,8 @@ class VoiceStream:
             self.contested = self.contested or self._foreign >= ESTABLISHED
         if count >= ESTABLISHED or (is_foreign and named_by_sdp):
             self.contested = self.contested and not named_by_sdp
-            self.sender, self.ssrc, self.rivals = sender, ssrc, 0
+            self.sender, self.ssrc, self.low_byte = sender, ssrc, ssrc[-1]
+            self._counts.clear()
 
     def contains(self, sender: HostPort, ssrc: bytes) -> bool:
         """Return whether a packet with this sender and SSRC is certainly of the peer's voice."""

@@ -198,13 +198,12 @@ def test_a_sender_at_an_unknown_host_is_never_accepted_by_the_symmetric_rule(pac
 
 def voice(*streams):
     """Return what is known after these voice packets, each (sender, SSRC, count)."""
-    stream = VoiceStream()
+    stream, number = VoiceStream(), 0
     for sender, ssrc, count in streams:
         for _ in range(count):
-            if (sender, ssrc) == (stream.sender, stream.ssrc):
-                stream.rivals = 0
-            else:
-                stream.hear_other(sender, ssrc, named_by_sdp=sender == SDP)
+            number += 1
+            if (sender, ssrc[-1]) != (stream.sender, stream.low_byte):
+                stream.hear_other(sender, ssrc, number, named_by_sdp=sender == SDP)
     return stream
 
 
