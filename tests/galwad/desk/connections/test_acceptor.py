@@ -78,11 +78,13 @@ async def desk(tmp_path):
             *("--config", str(tmp_path / "galwad.toml")),
             stderr=log,
         )
-    await until(lambda: b"desk.ready" in (tmp_path / "desk.log").read_bytes(), START_S)
-    yield port
-    process.terminate()
-    await process.wait()
-    await switch.stop()
+    try:
+        await until(lambda: b"desk.ready" in (tmp_path / "desk.log").read_bytes(), START_S)
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+        await switch.stop()
     assert process.returncode == 0
     assert b"Traceback" not in (tmp_path / "desk.log").read_bytes()
 
