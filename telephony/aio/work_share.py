@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
+
+LONGEST_S: Final = 0.05
+"""The longest time in seconds that counts as one piece of work.
+
+If one piece of work takes longer, the machine or its disk stood still meanwhile. That is no reason
+for a long rest, in which messages would wait or be dropped.
+"""
 
 
 class WorkShare:
@@ -32,6 +40,7 @@ class WorkShare:
         return self.rest_s * self._share
 
     def spend(self, seconds: float) -> None:
-        """Count time that was just spent on the work."""
+        """Count time that was just spent on one piece of work, at most `LONGEST_S`."""
+        seconds = min(seconds, LONGEST_S)
         began = self._clock() - seconds
         self._rested_at = max(self._rested_at, began) + seconds / self._share

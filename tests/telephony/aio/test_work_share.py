@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from telephony.aio.work_share import WorkShare
+from telephony.aio.work_share import LONGEST_S, WorkShare
 
 
 class Clock:
@@ -28,22 +28,29 @@ def share(clock):
 
 
 def test_work_rests_until_it_took_its_share_of_the_time(share, clock):
-    clock.now += 1.0
-    share.spend(1.0)
-    assert (share.rest_s, share.debt_s) == (3.0, 0.75)
-    clock.now += 2.0
-    assert (share.rest_s, share.debt_s) == (1.0, 0.25)
-    clock.now += 2.0
+    clock.now += 0.01
+    share.spend(0.01)
+    assert (share.rest_s, share.debt_s) == pytest.approx((0.03, 0.0075))
+    clock.now += 0.02
+    assert (share.rest_s, share.debt_s) == pytest.approx((0.01, 0.0025))
+    clock.now += 0.02
     assert (share.rest_s, share.debt_s) == (0.0, 0.0)
 
 
 def test_rest_is_not_saved_up_for_later_work(share, clock):
     clock.now += 1000.0
-    share.spend(1.0)
-    assert share.rest_s == 3.0
+    share.spend(0.01)
+    assert share.rest_s == pytest.approx(0.03)
 
 
 def test_the_rests_for_several_pieces_of_work_add_up(share):
-    share.spend(1.0)
-    share.spend(1.0)
-    assert share.rest_s == 8.0
+    share.spend(0.01)
+    share.spend(0.01)
+    assert share.rest_s == pytest.approx(0.08)
+
+
+def test_work_during_which_the_machine_stood_still_causes_no_long_rest(clock):
+    work = WorkShare(0.5, clock)
+    clock.now += 8.0
+    work.spend(8.0)
+    assert work.rest_s == pytest.approx(LONGEST_S)
