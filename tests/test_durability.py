@@ -53,8 +53,8 @@ def threat_rows(document):
 
 def unproved(document):
     """Return the rows of a threat model that name no test, and the tests that do not exist."""
-    bare = [row for row in threat_rows(document) if not re.search(r"`[\w/]+\.py", row)]
-    named = re.findall(r"`([\w/]+/test_\w+\.py)(?:::(\w+))?`", document)
+    bare = [row for row in threat_rows(document) if "`tests/" not in row]
+    named = re.findall(r"`tests/([\w/]+/test_\w+\.py)(?:::(\w+))?`", document)
     return bare + [
         f"{file}::{test}"
         for file, test in named
@@ -68,7 +68,8 @@ def test_every_threat_names_tests_that_exist():
 
 
 @pytest.mark.parametrize(
-    "row", ["| a caller | a lie | nothing | |", "| a caller | a lie | 400 | `peers/test_gone.py` |"]
+    "row",
+    ["| a caller | a lie | nothing | |", "| a caller | a lie | 400 | `tests/peers/test_gone.py` |"],
 )
 def test_a_threat_without_an_existing_test_is_found(row):
     assert len(unproved(f"{THREATS}\n{row}\n")) == 1

@@ -330,12 +330,13 @@ class VoiceStream:
     def hear_other(self, sender: HostPort, ssrc: bytes, number: int, *, named_by_sdp: bool) -> None:
         """Take a voice packet that is not in the established stream.
 
-        `number` counts all packets that the leg has accepted. If it is not the next one after the
-        previous call, a packet of the established stream has arrived in between. `named_by_sdp` is
-        true if the sender is the address in the peer's SDP. Its voice takes the place of a voice
-        from another address at once.
+        `number` counts all packets that the leg has accepted. If there is an established stream,
+        and `number` is not the next one after the previous call, a packet of this stream has
+        arrived in between. `named_by_sdp` is true if the sender is the address in the peer's SDP.
+        Its voice takes the place of a voice from another address at once.
         """
-        if number != self._latest + 1 or len(self._counts) > _MOST_CANDIDATES:
+        interrupted = self.sender is not None and number != self._latest + 1
+        if interrupted or len(self._counts) > _MOST_CANDIDATES:
             self._counts.clear()
         self._latest = number
         count = self._counts.get((sender, ssrc), 0) + 1

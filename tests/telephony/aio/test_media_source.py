@@ -231,3 +231,10 @@ def test_the_voice_from_the_sdps_address_takes_the_place_of_another_at_once():
     stream = voice((ASTRAY, OTHER, ESTABLISHED), (SDP, SSRC, 1))
     assert stream.contains(SDP, SSRC)
     assert not stream.contains(ASTRAY, OTHER)
+
+
+def test_telephone_events_among_the_first_voice_packets_do_not_delay_the_voice():
+    stream = VoiceStream()
+    for number in range(ESTABLISHED):
+        stream.hear_other(SDP, SSRC, 2 * number, named_by_sdp=True)
+    assert stream.contains(SDP, SSRC)
