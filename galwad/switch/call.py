@@ -516,7 +516,8 @@ class SwitchCall:
     def _answered(self, leg_id: str, target: Target, now: Now) -> None:
         self.log.info("call.answered")
         self._enter(CallPhase.ANSWERED)
-        self._since, self._answered_at = now.wall, now.mono
+        arrived = now.at_arrival
+        self._since, self._answered_at = arrived.wall, arrived.mono
         self.recording.answered(self._caller_leg, leg_id, self.advisor_side.answered(target), now)
         self._listen_for_codes(leg_id)
         self.publish()
@@ -621,14 +622,18 @@ class SwitchCall:
         answered = self._phase is not CallPhase.RINGING
         self._enter(CallPhase.ENDED)
         self.advisor_side.rings_at(())
-        lasted = round((now.mono - self._answered_at) * 1e6) if self._answered_at else None
+        # The recording ends when the BYE arrived, so the talk time for the ledger does too.
+        arrived = now.at_arrival
+        lasted = round((arrived.mono - self._answered_at) * 1e6) if self._answered_at else None
         self.joins.ended()
         recorded = self.recording.end(cause, now)
         self._send_state()
         self._context.checkpoints.remove(self.call_id)
         for_ledger = answered and self.admission.recorded
         self._context.links.call_ended(
-            CallEnded(self.call_id, now.wall, answered and recorded, lasted, for_ledger=for_ledger)
+            CallEnded(
+                self.call_id, arrived.wall, answered and recorded, lasted, for_ledger=for_ledger
+            )
         )
         if recorded:
             self._context.links.spool_closed(self.call_id)

@@ -160,7 +160,7 @@ def test_fifty_calls_survive_random_kills_and_every_second_is_explained(
         assert manifest["unexplained"] == []
         worst = max([worst, *((gap["to_us"] - gap["from_us"]) / 1e6 for gap in faults)])
     found = wait_until(lambda: explained(service), 60, what="the index")
-    assert (found["unexplained_us"], found["amiss"]) == (0, [])
+    assert (found["unexplained_us"], found["amiss"]) == (0, []), json.dumps(found["amiss"])
     with capsys.disabled():
         sys.stdout.write(
             f"\n  {count} crashes, {lives - 1} of the switch, under {CALLS} calls:"

@@ -155,6 +155,9 @@ def test_a_trigger_that_is_read_late_takes_effect_when_it_arrived(
     if state is not None:
         call.caller_sip.hang_up()
     recording = Recording(service, call.call_id)
+    with service.sign_in("ceri") as admin:
+        found = admin.get("/api/v1/coverage", params={"when": "last 2 days"}).json()
+    assert (found["calls"], found["unexplained_us"], found["amiss"]) == (1, 0, [])
     gaps = recording.gaps()
     if state is not None:
         assert recording.silent_in(gaps[0])
