@@ -15,6 +15,7 @@ import pytest
 from helpers.peers import benchmarks
 from helpers.peers.programs import Callee, register
 from helpers.peers.sound import Chorus, speech
+from helpers.peers.waiting import wait_until
 from helpers.sip_messages import request_of, response_of
 from telephony.sip.ua.auth import DigestClient, parse_digest
 
@@ -321,12 +322,23 @@ def test_a_flood_over_connections_costs_calls_in_progress_no_packet(tmp_path, na
         assert (flood["lost"], flood["failed"], flood["faults"]) == (0, 0, 0)
 
 
+def is_taken(host, port):
+    """Return whether a program has bound this UDP port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
 def test_a_trunk_can_end_a_call_on_the_connection_that_it_floods(start, from_host, talker, ended):
-    service = start("switch", listen=("tcp:127.0.0.1",))
+    service = start("switch", listen=("tcp:127.0.0.1",), more_sip="trunk_rate = 10")
     advisor, mouth = talker("127.0.0.3"), talker("127.0.0.2")
     callee = ended(
         Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, media=advisor.port)
     )
+    wait_until(lambda: is_taken("127.0.0.3", service.pbx_port), what="SIPp")
     made = from_host("127.0.0.2", socket.SOCK_STREAM)
     made.connect(("127.0.0.1", service.ports["tcp:127.0.0.1"]))
     trunk = TcpTrunk(made)
