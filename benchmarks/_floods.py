@@ -180,7 +180,7 @@ def _client() -> ssl.SSLContext:
 
 
 def _over_streams(host: str, transport: str, count: int, ports: Ports, sent: Sent) -> None:
-    """Send INVITEs without credentials over `count` connections; open those anew that end."""
+    """Send INVITEs without credentials over `count` connections. Replace connections that end."""
     number, streams = 0, selectors.DefaultSelector()
     while True:
         while len(streams.get_map()) < count:
@@ -190,7 +190,7 @@ def _over_streams(host: str, transport: str, count: int, ports: Ports, sent: Sen
                     stream.socket, selectors.EVENT_READ | selectors.EVENT_WRITE, stream
                 )
             if number:
-                break  # those that are left go on
+                break  # a refused connection must not stop the others
         for key, _ in streams.select(0.01):
             try:
                 number = key.data.exchange(number)

@@ -18,7 +18,7 @@ class OfficerClient:
         """Sign in; `folder` becomes the configuration folder."""
         self.environment = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
         self.error = ""
-        """What the last command wrote to standard error."""
+        """The standard error of the last command."""
         login = ("login", "--server", service.url, "--user", "ceri", "--password-stdin")
         self.run(*login, lines=[PASSWORD])
 

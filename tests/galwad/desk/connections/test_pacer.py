@@ -1,4 +1,4 @@
-"""How many requests of strangers begin in one round of the event loop."""
+"""The pacer begins only a few requests of strangers in each round of the event loop."""
 
 from __future__ import annotations
 

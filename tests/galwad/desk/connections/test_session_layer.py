@@ -1,4 +1,4 @@
-"""What a request's session does to its connection, and what a request without one may send."""
+"""A session moves its connection to a better place; a request without one can send little."""
 
 from __future__ import annotations
 
