@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from telephony.aio.work_share import WorkShare
+from telephony.aio.work_share import WorkShare, WorkTimer
 
 SLICE_S: Final = 0.002
 """The longest time for which connections handle messages before they rest, in seconds.
@@ -51,9 +51,13 @@ class TurnTaker(Protocol):
 class StreamTurns:
     """Gives turns to the connections that have unhandled data. Use it in one event loop only."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start without connections. `clock` returns the time in monotonic seconds."""
-        self._clock = clock
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """Start without connections. The clocks return monotonic and processor time, in seconds."""
+        self._clock, self._cpu_clock = clock, cpu_clock
         self._loop = asyncio.get_running_loop()
         self._waiting: OrderedDict[str, OrderedDict[TurnTaker, None]] = OrderedDict()
         self._work_share = WorkShare(SHARE, clock)
@@ -89,15 +93,15 @@ class StreamTurns:
 
     def _work(self) -> None:
         """Give turns until the slice is over, and then rest if connections still wait."""
-        began = self._clock()
-        until = began + max(0.0, SLICE_S - self._work_share.debt_s)
+        timer = WorkTimer(self._clock, self._cpu_clock)
+        until = self._clock() + max(0.0, SLICE_S - self._work_share.debt_s)
         self._is_working = True
         try:
             while self._waiting and self._clock() < until:
                 self._give_turn(until)
         finally:
             self._is_working = False
-            self._work_share.spend(self._clock() - began)
+            self._work_share.spend(timer.seconds)
             if self._waiting:
                 rest = max(_SHORTEST_REST_S, self._work_share.rest_s)
                 self._timer = self._loop.call_later(rest, self._work_again)

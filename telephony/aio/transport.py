@@ -8,7 +8,6 @@ share one timer of the event loop.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -20,7 +19,7 @@ from telephony.aio.packet_filter import Network
 from telephony.aio.source_filter import AcceptAll, FilterVerdict, SourceFilter
 from telephony.aio.tls import Tls
 from telephony.aio.udp import UdpSocket
-from telephony.aio.work_share import WorkShare
+from telephony.aio.work_share import WorkShare, WorkTimer
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, ConnectionOffered, OutgoingMessage, SipEvent
 from telephony.sip.message.framing import StreamUnit
@@ -171,9 +170,9 @@ class SipTransport:
         elif self._datagram_share.debt_s > _MOST_DEBT_S:
             self.shed += 1
         else:
-            began = time.monotonic()
+            timer = WorkTimer()
             self._handle(data, source, local, arrived)
-            self._datagram_share.spend(time.monotonic() - began)
+            self._datagram_share.spend(timer.seconds)
 
     def _refuse(self, data: bytes, source: Address, local: Address) -> None:
         """Refuse a message with 503, without parsing it, if it arrived on a connection."""

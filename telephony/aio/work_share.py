@@ -6,12 +6,31 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-LONGEST_S: Final = 0.05
-"""The longest time in seconds that counts as one piece of work.
+MOST_OF_CPU: Final = 2.0
+"""The largest time of a piece of work, as a multiple of the processor time that it used.
 
-If one piece of work takes longer, the machine or its disk stood still meanwhile. That is no reason
-for a long rest, in which messages would wait or be dropped.
+If a piece of work takes longer, this process waited for the processor or for a disk meanwhile. The
+work is not the cause, so it need not rest for the whole time.
 """
+
+
+class WorkTimer:
+    """Measures how long one piece of work takes in this thread."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """Start measuring. The clocks return monotonic and processor time, both in seconds."""
+        self._clock, self._cpu_clock = clock, cpu_clock
+        self._began, self._cpu_began = clock(), cpu_clock()
+
+    @property
+    def seconds(self) -> float:
+        """The time since the start, but at most `MOST_OF_CPU` times the used processor time."""
+        cpu_s = self._cpu_clock() - self._cpu_began
+        return min(self._clock() - self._began, MOST_OF_CPU * cpu_s)
 
 
 class WorkShare:
@@ -40,7 +59,6 @@ class WorkShare:
         return self.rest_s * self._share
 
     def spend(self, seconds: float) -> None:
-        """Count time that was just spent on one piece of work, at most `LONGEST_S`."""
-        seconds = min(seconds, LONGEST_S)
+        """Count the time of one piece of work that has just ended (`WorkTimer.seconds`)."""
         began = self._clock() - seconds
         self._rested_at = max(self._rested_at, began) + seconds / self._share

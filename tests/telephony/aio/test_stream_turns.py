@@ -47,7 +47,7 @@ class House:
 
     def __init__(self):
         self.clock = Clock()
-        self.turns = StreamTurns(self.clock)
+        self.turns = StreamTurns(self.clock, self.clock)
         self.order = []
 
     def stream(self, host="a", messages=1000, seconds=0.0001):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from telephony.aio.work_share import LONGEST_S, WorkShare
+from telephony.aio.work_share import WorkShare, WorkTimer
 
 
 class Clock:
@@ -49,8 +51,25 @@ def test_the_rests_for_several_pieces_of_work_add_up(share):
     assert share.rest_s == pytest.approx(0.08)
 
 
-def test_work_during_which_the_machine_stood_still_causes_no_long_rest(clock):
-    work = WorkShare(0.5, clock)
+def test_the_time_of_busy_work_is_its_time_on_the_clock(clock):
+    cpu_clock = Clock()
+    timer = WorkTimer(clock, cpu_clock)
+    clock.now += 0.03
+    cpu_clock.now += 0.02
+    assert timer.seconds == pytest.approx(0.03)
+
+
+def test_work_that_waited_counts_at_most_twice_its_processor_time(
+    clock,
+):
+    cpu_clock = Clock()
+    timer = WorkTimer(clock, cpu_clock)
     clock.now += 8.0
-    work.spend(8.0)
-    assert work.rest_s == pytest.approx(LONGEST_S)
+    cpu_clock.now += 0.01
+    assert timer.seconds == pytest.approx(0.02)
+
+
+def test_a_timer_measures_the_processor_time_of_its_own_thread():
+    timer = WorkTimer()
+    time.sleep(0.2)
+    assert timer.seconds < 0.1

@@ -180,8 +180,10 @@ async def test_a_pause_is_in_force_and_a_resume_refused_while_the_database_is_lo
     running, page, monkeypatch
 ):
     monkeypatch.setattr("galwad.desk.routes.payments._AUDIT_S", 0.2)
-    with closing(sqlite3.connect(running.options.database)) as database:
-        database.execute("BEGIN IMMEDIATE")
+    database = sqlite3.connect(running.options.database, check_same_thread=False)
+    with closing(database):
+        # In a thread: the desk may have to end a transaction of its own on this loop first.
+        await asyncio.to_thread(database.execute, "BEGIN IMMEDIATE")
         task = asyncio.create_task(page.put(PAGE))
         await running.switch.until(Pause)
         assert running.switch.calls[CALL].recording == "paused"
