@@ -6,6 +6,10 @@ option `immediate`, each of its transactions takes the write lock at its start. 
 first reads and then writes needs this option. PostgreSQL ignores the option. The values in SQL
 statements never appear in a log or in an exception's text.
 
+SQLite gives its write lock to whichever connection tries at the right moment, so on a busy machine
+one transaction can wait for seconds while later ones write. Therefore the transactions with
+`immediate` of one engine take turns in the order in which they began.
+
 A revision is one step from an older schema to a newer schema. All missing revisions run in one
 transaction. So after an interrupted upgrade, the database has either the old or the new schema, and
 the next start of the desk continues from that schema.
@@ -13,6 +17,7 @@ the next start of the desk continues from that schema.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import sqlite3
 from contextlib import closing, suppress
@@ -25,6 +30,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 _PRAGMAS = (
@@ -34,6 +40,8 @@ _PRAGMAS = (
     "PRAGMA busy_timeout = 5000",
     "PRAGMA secure_delete = ON",
 )
+_TURN_S = 5.0
+"""The longest time in seconds that a transaction waits for earlier ones that write."""
 _OTHERS_S = 20.0
 """The seconds to wait while another process upgrades the database.
 
@@ -59,9 +67,47 @@ def open_engine(path: Path) -> AsyncEngine:
     """
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare)
-    event.listen(engine.sync_engine, "begin", _begin)
+    queue = _WriterQueue()
+    event.listen(engine.sync_engine, "begin", queue.begin)
+    event.listen(engine.sync_engine, "checkin", queue.end)
     event.listen(engine.sync_engine, "invalidate", _roll_back)
+    event.listen(engine.sync_engine, "invalidate", queue.end)
     return engine
+
+
+class _WriterQueue:
+    """Lets the transactions of one engine that write begin one after the other, in order."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._writing: object | None = None
+        """The driver's connection whose transaction has its turn."""
+
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction; if it writes, wait for the earlier ones that write.
+
+        Raises:
+            TimeoutError: The transaction waited for `_TURN_S`. This is SQLAlchemy's own error.
+        """
+        if _writes(connection):
+            driver = connection.connection.dbapi_connection
+            if driver is not None:
+                driver.run_async(lambda _: self._take_turn())
+            self._writing = driver
+        _begin(connection)
+
+    def end(self, driver: object | None, *_: object) -> None:
+        """Let the next transaction that writes begin, if the turn was this connection's."""
+        if driver is not None and driver is self._writing:
+            self._writing = None
+            self._lock.release()
+
+    async def _take_turn(self) -> None:
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise PoolTimeoutError("the database is locked") from None
 
 
 def _roll_back(connection: Any, _record: object, _error: BaseException | None) -> None:
@@ -85,8 +131,12 @@ def _prepare(connection: Any, record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+
+def _writes(connection: Connection) -> bool:
+    """Return whether the connection's transactions take the write lock at their start."""
+    return bool(connection.get_execution_options().get("immediate", False))
 
 
 @functools.cache

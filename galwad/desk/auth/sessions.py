@@ -117,6 +117,7 @@ class Sessions:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
         self.idle = idle
         self.absolute = absolute
         self._clock = clock
@@ -149,7 +150,7 @@ class Sessions:
         token = secrets.token_urlsafe(32)
         now = self._clock()
         self._known = {key: each for key, each in self._known.items() if self._in_force(each)}
-        async with self._engine.begin() as connection:
+        async with self._writer.begin() as connection:
             await connection.execute(delete(sessions).where(self._has_ended(now)))
             await connection.execute(
                 insert(sessions).values(
@@ -194,7 +195,7 @@ class Sessions:
 
     async def close(self, session: Session) -> None:
         """End the session at sign-out, and delete it from the database."""
-        async with self._engine.begin() as connection:
+        async with self._writer.begin() as connection:
             await connection.execute(delete(sessions).where(sessions.c.token_sha256 == session.key))
         self._sign_outs += 1
         self._known.pop(session.key, None)
@@ -335,7 +336,7 @@ class Sessions:
             uses, self._pending_uses = self._pending_uses, {}
             rows = [{"key": key, "at": at} for key, at in uses.items()]
             try:
-                async with self._engine.begin() as connection:
+                async with self._writer.begin() as connection:
                     await connection.execute(statement, rows)
             except SQLAlchemyError:
                 # The times of these uses could not be written. This is only logged, because a full

@@ -6,12 +6,14 @@ Covers `galwad/desk/auth/tables.py` and `recording/index/tables.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from callerid.contacts import metadata as callerid_metadata
 from galwad.desk.auth.tables import metadata as desk_metadata
@@ -72,6 +74,70 @@ async def test_transactions_that_read_before_they_write_wait_for_each_other(tmp_
     async with engine.connect() as connection:
         found = await connection.exec_driver_sql("SELECT value FROM counter")
         assert found.scalar_one() == 20
+    await engine.dispose()
+
+
+async def test_transactions_that_write_begin_in_the_order_of_their_requests(tmp_path):
+    path = tmp_path / "galwad.db"
+    upgrade(path)
+    engine = open_engine(path)
+    order = []
+
+    async def write(number):
+        async with engine.execution_options(immediate=True).begin() as connection:
+            order.append(number)
+            await asyncio.sleep(0.01)
+            await connection.exec_driver_sql("UPDATE users SET name = name")
+
+    # A task that waits for a new connection is not in the queue yet, so all five are opened before.
+    async with contextlib.AsyncExitStack() as opened:
+        for _ in range(5):
+            await opened.enter_async_context(engine.connect())
+    tasks = []
+    for number in range(5):
+        tasks.append(asyncio.create_task(write(number)))
+        await asyncio.sleep(0.005)
+    await asyncio.gather(*tasks)
+    assert order == list(range(5))
+    await engine.dispose()
+
+
+async def test_a_transaction_that_waited_too_long_fails_and_the_next_ones_are_written(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("galwad.desk.database._TURN_S", 0.05)
+    path = tmp_path / "galwad.db"
+    upgrade(path)
+    engine = open_engine(path)
+    writer = engine.execution_options(immediate=True)
+    async with writer.begin():
+        with pytest.raises(SQLAlchemyError, match="the database is locked"):
+            async with writer.begin():
+                pytest.fail("a second transaction had its turn")
+        async with engine.connect() as reader:
+            await reader.exec_driver_sql("SELECT count(*) FROM users")
+    for _ in range(2):
+        async with writer.begin() as connection:
+            await connection.exec_driver_sql("UPDATE users SET name = name")
+    await engine.dispose()
+
+
+async def test_a_transaction_that_is_cancelled_while_it_waits_does_not_delay_the_next(tmp_path):
+    path = tmp_path / "galwad.db"
+    upgrade(path)
+    engine = open_engine(path)
+    writer = engine.execution_options(immediate=True)
+
+    async def write():
+        async with writer.begin() as connection:
+            await connection.exec_driver_sql("UPDATE users SET name = name")
+
+    async with writer.begin():
+        waiting = [asyncio.create_task(write()) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        waiting[0].cancel()
+    done = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in done] == [asyncio.CancelledError, type(None), type(None)]
     await engine.dispose()
 
 

@@ -144,8 +144,8 @@ class Database:
         self.was_read = asyncio.Event()
         self.fails = False
 
-    def begin(self):
-        return self._engine.begin()
+    def execution_options(self, **options):
+        return self._engine.execution_options(**options)
 
     @asynccontextmanager
     async def connect(self):
