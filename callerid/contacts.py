@@ -1,11 +1,12 @@
 """Contact notes: the notes of the advisors that say who called, and why.
 
 An empty note is created when a call is answered, so that no note is forgotten. The advisor writes
-the note later. Each time the note is saved with changes, it gets the next version number, starting
-with 1. In the same database transaction, the new version is put into the outbox, which is a table
-of the versions for the CRM. A CRM connector sends the version to the CRM. While the CRM is down,
-the version waits in the outbox. A version is identified by call id and version number, so a
-repeated delivery does no harm.
+the note later, or says why the call needs none. Until then, the note has the caller's number, so
+that the advisor still sees who rang after a restart. Each time the note is saved with changes, it
+gets the next version number, starting with 1. In the same database transaction, the new version is
+put into the outbox, which is a table of the versions for the CRM. A CRM connector sends the version
+to the CRM. While the CRM is down, the version waits in the outbox. A version is identified by call
+id and version number, so a repeated delivery does no harm.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 from dataclasses import dataclass
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     insert,
     select,
     update,
@@ -52,6 +55,10 @@ contacts = Table(
     Column("on_behalf_of", String(200), nullable=False),
     Column("authority", String(200), nullable=False),
     Column("notes", Text, nullable=False),
+    # The caller's number is removed as soon as the note is saved.
+    Column("number", String(64), nullable=False, server_default=""),
+    Column("withheld", Boolean, nullable=False, server_default=false()),
+    Column("no_note_reason", String(20), nullable=False, server_default=""),
     # `open_notes` uses this index when the desk starts. The index makes the query fast with any
     # number of notes.
     Index("contacts_by_version", "version", "started"),
@@ -73,7 +80,8 @@ class Note:
     """The fields of a contact note, as the advisor wrote them.
 
     If `caller_type` is "self", the caller speaks for no other person. For every other
-    `caller_type`, `on_behalf_of` and `authority` must not be empty.
+    `caller_type`, `on_behalf_of` and `authority` must not be empty. If the call needs no note,
+    `no_note_reason` says why, such as "wrong_number", and the other fields are empty.
     """
 
     purpose: str
@@ -83,12 +91,19 @@ class Note:
     on_behalf_of: str = ""
     authority: str = ""
     notes: str = ""
+    no_note_reason: str = ""
+
+    @classmethod
+    def not_needed(cls, reason: str) -> Note:
+        """Return the note of a call that needs no note for this reason."""
+        return cls(purpose="", language="", no_note_reason=reason)
 
     def check(self) -> None:
         """Check that the note has all required fields, and that no field has a card number.
 
-        Each note needs a purpose. If a representative calls, the note also needs the person for
-        whom the representative speaks, and the authority on which the representative speaks.
+        Each note needs a purpose, unless it says why no note is needed. If a representative calls,
+        the note also needs the person for whom the representative speaks, and the authority on
+        which the representative speaks.
 
         Raises:
             ContactError: The message names the missing field, or the field with the card number.
@@ -96,7 +111,7 @@ class Note:
         for name in ("purpose", "outcome", "on_behalf_of", "authority", "notes"):
             if has_card_number(getattr(self, name)):
                 raise ContactError(f"{name} seems to contain a payment card number: {ADVICE}")
-        if not self.purpose:
+        if not self.purpose and not self.no_note_reason:
             raise ContactError("the contact note needs a purpose")
         if self.caller_type == "self":
             return
@@ -110,13 +125,20 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class OpenContact:
-    """An answered call for which the advisor has not written a contact note yet."""
+    """An answered call for which the advisor has not written a contact note yet.
+
+    `number` is the caller's number in E.164 or an internal extension; "" if it is withheld or not
+    known. `person_id` is the person whom the advisor has confirmed; "" if there is none.
+    """
 
     call_id: str
     started: float
     line: str
     advisor: str
     extension: str
+    number: str = ""
+    withheld: bool = False
+    person_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +163,11 @@ class Contacts:
     async def open_note(self, contact: OpenContact) -> None:
         """Create the empty contact note of an answered call.
 
-        If the note already exists and is still empty, it gets the advisor and the extension from
-        `contact`. If the note is already written, nothing changes.
+        If the note already exists and is still empty, it gets the advisor, the extension and the
+        caller from `contact`. If the note is already written, nothing changes. `person_id` is not
+        stored; use `save_confirmation`.
         """
+        presented = {"number": contact.number, "withheld": contact.withheld}
         async with self._writer.begin() as connection:
             found = await connection.scalar(
                 select(contacts.c.version).where(contacts.c.call_id == contact.call_id)
@@ -160,6 +184,7 @@ class Contacts:
                         person_id="",
                         confirmation="",
                         version=0,
+                        **presented,
                         **blank,
                     )
                 )
@@ -167,7 +192,7 @@ class Contacts:
                 await connection.execute(
                     update(contacts)
                     .where(contacts.c.call_id == contact.call_id)
-                    .values(advisor=contact.advisor, extension=contact.extension)
+                    .values(advisor=contact.advisor, extension=contact.extension, **presented)
                 )
 
     async def save_confirmation(self, call_id: str, person_id: str, confirmation: str) -> None:
@@ -220,7 +245,7 @@ class Contacts:
             await connection.execute(
                 update(contacts)
                 .where(contacts.c.call_id == call_id)
-                .values(version=version, **fields)
+                .values(version=version, number="", withheld=False, **fields)
             )
             await connection.execute(
                 insert(outbox).values(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
@@ -252,8 +252,9 @@ class Desk:
         recent coverage check. The started parts listen on `desk.sock`, connect to the switch, write
         the ledger and run the periodic checks.
         """
-        for contact in await self.contacts.open_notes():
-            self.calls.add_without_note(contact)
+        open_notes = await self.contacts.open_notes()
+        restored = [(self.calls.add_without_note(each), each.person_id) for each in open_notes]
+        self.spawn(self._look_up_restored(restored))
         await self._remember_sign_ins()
         checked = await self.audit.last(COVERAGE_CHECKED)
         if checked is not None:
@@ -339,7 +340,8 @@ class Desk:
             self.spawn(self.contacts.forget_confirmation(after.call_id))
         if after is not None and not after.wrapup and after.advisor is not None:
             known = before.advisor if before is not None else None
-            if known != after.advisor:
+            new_caller = before is not None and before.pop.caller != after.pop.caller
+            if known != after.advisor or new_caller:
                 self.spawn(self._open_note(after))
         if after is not None:
             self.ledger.call(after.state)
@@ -419,6 +421,22 @@ class Desk:
             ms=round(taken * 1000),
         )
 
+    async def _look_up_restored(self, restored: Iterable[tuple[DeskCall | None, str]]) -> None:
+        """Look up the callers of restored calls, and choose the persons who were confirmed.
+
+        An advisor who had confirmed a caller sees the name again. The details are shown only after
+        a new confirmation.
+        """
+        for call, person_id in restored:
+            if call is None:
+                continue
+            await self._look_up(call)
+            found = self.calls.get(call.call_id)
+            if found is not None and any(
+                each.person_id == person_id for each in found.pop.candidates
+            ):
+                self.calls.choose(found, person_id)
+
     async def _open_note(self, call: DeskCall) -> None:
         """Store in the database that the advisor of `call` must write a contact note.
 
@@ -428,6 +446,7 @@ class Desk:
         call = self.calls.get(call.call_id) or call
         if call.advisor is None:
             return
+        caller = call.pop.caller
         await self.contacts.open_note(
             OpenContact(
                 call.call_id,
@@ -435,6 +454,8 @@ class Desk:
                 call.state.line,
                 call.advisor_name or "",
                 call.advisor.extension,
+                str(caller.number or ""),
+                caller.withheld,
             )
         )
         note = await self.contacts.note(call.call_id)
@@ -458,12 +479,17 @@ class Desk:
             self._alarm(Alarm("recording.unexplained", sealed.call_id))
         if sealed.advisor or sealed.extension:
             contact = OpenContact(
-                sealed.call_id, sealed.started, sealed.line, sealed.advisor, sealed.extension
+                sealed.call_id,
+                sealed.started,
+                sealed.line,
+                sealed.advisor,
+                sealed.extension,
+                sealed.number or "",
             )
             if self.calls.get(sealed.call_id) is None:
                 await self.contacts.open_note(contact)
                 if await self.contacts.note(sealed.call_id) is None:
-                    self.calls.add_without_note(contact)
+                    self.spawn(self._look_up_restored([(self.calls.add_without_note(contact), "")]))
         self.calls.set_recording_link(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
     def _audit_cut(self, seq: int) -> None:

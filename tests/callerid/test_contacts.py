@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import event
@@ -27,6 +28,26 @@ async def test_an_answered_call_has_an_open_note_until_it_is_saved(contacts):
     await contacts.save(CALL, NOTE, 1060.0)
     assert await contacts.open_notes() == []
     assert await contacts.note(CALL) == NOTE
+
+
+async def test_an_open_note_keeps_the_caller_until_it_is_saved(contacts, engine):
+    rang = replace(OPEN, number="+441632960001", withheld=False)
+    await contacts.open_note(rang)
+    await contacts.save_confirmation(CALL, "directory:1", "confirmed")
+    assert await contacts.open_notes() == [replace(rang, person_id="directory:1")]
+    await contacts.save(CALL, NOTE, 1060.0)
+    async with engine.connect() as connection:
+        (number,) = await connection.exec_driver_sql("SELECT number FROM contacts")
+    assert number == ("",)
+
+
+async def test_a_call_that_needs_no_note_is_queued_for_the_crm_with_the_reason(contacts):
+    assert await contacts.save(CALL, Note.not_needed("wrong_number"), 1060.0) == 1
+    assert await contacts.open_notes() == []
+    (outgoing,) = await contacts.pending()
+    payload = json.loads(outgoing.payload)
+    assert (payload["no_note_reason"], payload["purpose"]) == ("wrong_number", "")
+    assert (payload["line"], payload["started"]) == ("Council Tax", 1000.0)
 
 
 async def test_open_notes_are_read_through_their_index(contacts, engine):

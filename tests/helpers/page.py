@@ -109,7 +109,7 @@ class FakeDesk:
             return 204, None
         if self.refusing:
             return self.refusing, {"error": "no", "reason": self.reason}
-        _, _, call_id, part = path.split("/")
+        _, _, call_id, part = path.split("/", 3)
         return 200, self.change(call_id, method, part, body)
 
     def change(self, call_id: str, method: str, part: str, body: dict) -> dict:
@@ -141,7 +141,10 @@ class FakeDesk:
                 "details": details,
             }
             return self.put(call_id=call_id, caller=caller)
-        self.put(call_id=call_id, contact=body, contact_saved=True)
+        if part == "contact/not-needed":
+            self.close(call_id)
+        else:
+            self.put(call_id=call_id, contact=body, contact_saved=True)
         return {"call_id": call_id, "version": 1}
 
 

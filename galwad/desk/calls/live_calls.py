@@ -299,13 +299,16 @@ class LiveCalls:
         state = ended_state(call.state, ended)
         self._put(replace(call, state=state, wrapup=True))
 
-    def add_without_note(self, contact: OpenContact) -> None:
+    def add_without_note(self, contact: OpenContact) -> DeskCall | None:
         """Add a call that has ended, so that its advisor can still write the contact note.
 
-        The call was answered before the desk restarted, or while the desk was not running.
+        The call was answered before the desk restarted, or while the desk was not running. Return
+        the call if its caller must now be looked up, otherwise None.
         """
         if contact.call_id in self._calls:
-            return
+            return None
+        host = "anonymous.invalid" if contact.withheld else ""
+        facts = CallerFacts(contact.number, host)
         state = CallStatus(
             call_id=contact.call_id,
             version=0,
@@ -313,13 +316,16 @@ class LiveCalls:
             since=contact.started,
             line=contact.line,
             called="",
-            caller=CallerFacts("", ""),
+            caller=facts,
             state="ended",
             advisor=Party(contact.extension, contact.advisor),
             recording="ended",
         )
-        pop = ScreenPop(contact.call_id).with_result(LookupResult(LookupStatus.UNAVAILABLE))
-        self._put(DeskCall(state, pop, wrapup=True, restored=True))
+        pop = ScreenPop(contact.call_id, presented_by(facts))
+        if not (contact.number or contact.withheld):
+            pop = pop.with_result(LookupResult(LookupStatus.UNAVAILABLE))
+        call = self._put(DeskCall(state, pop, wrapup=True, restored=True))
+        return call if contact.number or contact.withheld else None
 
     def lookup_done(self, looked_up: DeskCall, result: LookupResult) -> None:
         """Put the result of the caller's lookup into the screen-pop of the call.

@@ -23,6 +23,7 @@ LookupStatus: TypeAlias = Literal[
     "looking_up", "found", "several", "not_found", "withheld", "unavailable"
 ]
 ConfirmationOutcome: TypeAlias = Literal["confirmed", "volunteered", "not_them"]
+NoNoteReason: TypeAlias = Literal["wrong_number", "silent", "cut_off", "repeated", "test"]
 CallerType: TypeAlias = Literal[
     "self", "representative", "family", "councillor", "officer", "organisation"
 ]
@@ -163,6 +164,12 @@ class Contact(RequestBody):
     on_behalf_of: ShortText = ""
     authority: ShortText = ""
     notes: Annotated[str, StringConstraints(max_length=4000), NO_CARD_NUMBER] = ""
+
+
+class NoNote(RequestBody):
+    """A request that says why an answered call needs no contact note."""
+
+    reason: NoNoteReason
 
 
 class ContactSaved(BaseModel):

@@ -12,8 +12,11 @@ from fastapi import APIRouter
 from callerid.contacts import Note
 from callerid.errors import ChoiceError
 from callerid.screenpop import PopConfirmation
-from galwad.desk.models.calls import Choice, Confirmation, Contact, ContactSaved, Pop
+from galwad.desk.auth.sessions import Session
+from galwad.desk.errors import ApiError
+from galwad.desk.models.calls import Choice, Confirmation, Contact, ContactSaved, NoNote, Pop
 from galwad.desk.routes.access import Person, TheDesk, live_call, own_call
+from galwad.desk.service import Desk
 
 router = APIRouter()
 
@@ -72,10 +75,35 @@ async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -
 
     A supervisor may also save the note, for example if the advisor has gone home.
     """
+    _claim_note(desk, session, call_id)
+    return await _save(desk, call_id, Note(**body.model_dump()))
+
+
+@router.put("/calls/{call_id}/contact/not-needed")
+async def no_contact(call_id: str, body: NoNote, desk: TheDesk, session: Person) -> ContactSaved:
+    """End the wrap-up of a call that needs no contact note, such as a wrong number.
+
+    The reason is stored in place of the note. The same users as for `contact` may do this, but only
+    after the call has ended.
+    """
+    _claim_note(desk, session, call_id)
+    if live_call(desk, session, call_id).page_state(own=True) != "wrapup":
+        raise ApiError(409, "the call has not ended", "wait for its end, or write the contact note")
+    return await _save(desk, call_id, Note.not_needed(body.reason))
+
+
+def _claim_note(desk: Desk, session: Session, call_id: str) -> None:
+    """Check that the user may write the call's contact note.
+
+    Raises:
+        ApiError: 404, there is no such call, or it is another advisor's.
+    """
     if not session.user.supervises:
         desk.claim(own_call(desk, session, call_id), session.user)
     live_call(desk, session, call_id)
-    note = Note(**body.model_dump())
+
+
+async def _save(desk: Desk, call_id: str, note: Note) -> ContactSaved:
     version = await desk.contacts.save(call_id, note, time.time())
     desk.calls.note_saved(call_id, note)
     return ContactSaved(call_id=call_id, version=version)

@@ -24,8 +24,7 @@ const signOut = document.getElementById("sign-out");
 
 const calls = new Map(); // call id → pop
 const cards = new Map(); // call id → CallCard
-const dismissed = new Set(); // call ids in wrap-up that were closed here; a reload brings them back
-let drafts = { user: null, notes: new Map() }; // what was typed when the session ended
+let drafts = { user: null, notes: new Map() }; // what was typed and not saved when a card went away
 const chime = new Chime();
 let me = null;
 let stream = null;
@@ -48,7 +47,6 @@ function showSignIn(note) {
   me = null;
   calls.clear();
   cards.clear();
-  dismissed.clear();
   alarms.replaceChildren();
   for (const part of [link, lost, alarms, signOut, chime.toggle]) reveal(part, false);
   chime.settle();
@@ -67,7 +65,6 @@ function showSignIn(note) {
 
 /** A session that ends under a half-written note must not take it along. */
 function keepDrafts() {
-  if (me) drafts = { user: me.user, notes: new Map() };
   for (const [id, { contact }] of cards) {
     if (contact.touched) drafts.notes.set(id, contact.note());
   }
@@ -75,7 +72,7 @@ function keepDrafts() {
 
 function start(signedIn) {
   me = signedIn;
-  if (drafts.user !== me.user) drafts.notes.clear();
+  if (drafts.user !== me.user) drafts = { user: me.user, notes: new Map() };
   who.textContent = me.user;
   for (const part of [signOut, link, chime.toggle]) reveal(part, true);
   watch = new SessionWatch(me, now);
@@ -137,13 +134,14 @@ function receive(type, data) {
 
 function render() {
   if (!list) return;
-  const mine = [...calls.values()].filter((pop) => pop.mine && !(pop.state === "wrapup" && dismissed.has(pop.call_id)));
+  const mine = [...calls.values()].filter((pop) => pop.mine);
   const shown = new Set(mine.map((pop) => pop.call_id));
   for (const [id, card] of cards) {
     if (!shown.has(id)) {
       const focused = card.box.contains(document.activeElement);
       card.box.remove();
       card.recording.leave();
+      if (card.contact.touched) drafts.notes.set(id, card.contact.note());
       cards.delete(id);
       if (focused) main.focus();
     }
@@ -151,7 +149,7 @@ function render() {
   for (const pop of mine) {
     let card = cards.get(pop.call_id);
     if (!card) {
-      card = new CallCard(pop, { announce, replace, dismiss, supervises: me.role !== "advisor", user: me.user, chime });
+      card = new CallCard(pop, { announce, replace, supervises: me.role !== "advisor", user: me.user, chime });
       cards.set(pop.call_id, card);
       card.contact.resume(drafts.notes.get(pop.call_id));
       drafts.notes.delete(pop.call_id);
@@ -174,12 +172,6 @@ function place(box, pop) {
 function replace(pop) {
   calls.set(pop.call_id, pop);
   render();
-}
-
-function dismiss(callId) {
-  dismissed.add(callId);
-  render();
-  main.focus();
 }
 
 /** Alarms stay until somebody closes them. */

@@ -1,13 +1,14 @@
 // One call of mine: what the desk knows of it, top to bottom in the order an advisor needs it.
 
 import { CallerPanel } from "./caller.js";
+import { Closing } from "./closing.js";
 import { ContactNote } from "./contact.js";
 import { clock, el, reveal, say, show } from "./dom.js";
 import { Recording } from "./recording.js";
 
 export class CallCard {
-  /** `replace(pop)` stores a newer pop; `dismiss(callId)` takes the card away. */
-  constructor(pop, { announce, replace, dismiss, supervises, user, chime }) {
+  /** `replace(pop)` stores a newer pop. */
+  constructor(pop, { announce, replace, supervises, user, chime }) {
     this.announce = announce;
     this.line = el("h2", { class: "line-name", id: `line-${pop.call_id}` });
     this.state = el("span", { class: "call-state" });
@@ -15,9 +16,9 @@ export class CallCard {
     this.recording = new Recording(pop.call_id, { announce, supervises, user, chime });
     this.caller = new CallerPanel(pop.call_id, replace);
     this.contact = new ContactNote(pop.call_id);
-    this.done = el("button", { type: "button", class: "quiet", t: "call.close", on: { click: () => dismiss(pop.call_id) } });
+    this.closing = new Closing(pop.call_id, this.contact);
     this.kept = el("p", { class: "kept" }, el("span", { t: "call.recording" }), el("code", { raw: "" }));
-    this.foot = el("footer", {}, this.kept, this.done);
+    this.foot = el("footer", {}, this.kept, this.closing.button, this.closing.form);
     const head = el("header", {}, this.line, el("p", { class: "call-meta" }, this.state, this.time));
     this.box = el(
       "article",
@@ -40,7 +41,7 @@ export class CallCard {
     const over = pop.state === "wrapup" || pop.state === "ended";
     reveal(this.contact.box, pop.mine && (pop.state === "answered" || pop.state === "held" || over));
     this.contact.update(pop);
-    reveal(this.done, over);
+    this.closing.offer(over);
     reveal(this.foot, over || Boolean(pop.recording_link));
     reveal(this.kept, Boolean(pop.recording_link));
     show(this.kept.lastChild, pop.call_id);

@@ -39,6 +39,8 @@ PATIENCE_S = 30.0
 LEFT = Path(__file__).with_name("databases")
 REVISIONS = sorted(each.revision for each in scripts().walk_revisions())
 SEVENTH: list[str] = []  # only a payment page's token
+TWELFTH: list[str] = []  # only contact notes
+OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
     ["20261101-080100-aaaaaaaa", "20261101-080200-bbbbbbbb", "20261101-080300-cccccccc"],
     ["20261102-080100-dddddddd"],
@@ -54,7 +56,10 @@ FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
 RECORDINGS: dict[str, list[str]] = dict(
     zip(
         REVISIONS,
-        (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH),
+        (
+            *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
+            *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH),
+        ),
         strict=True,
     )
 )
@@ -189,6 +194,12 @@ async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, t
             for call_id in known
         }
         assert salts == {call_id: "c" * 64 if call_id in EIGHTH else "" for call_id in known}
+        shown = {
+            call["call_id"]: call["caller"]["number_display"]
+            for call in (await client.get("/calls")).json()
+        }
+        assert shown.get(OPEN_NOTE) == ("01632 960001" if revision >= "0012" else None)
+        assert "20261112-080200-oooooooo" not in shown
         coverage = (await client.get("/coverage", params={"when": "2026-11"})).json()
         assert coverage["calls"] == len(known)
     engine = open_engine(path)

@@ -248,15 +248,62 @@ def test_a_new_call_is_shown_above_calls_with_unwritten_notes(desk, page):
     expect(page.locator("article h2")).to_have_text(["Housing", "Council Tax"])
 
 
-def test_a_closed_wrap_up_stays_closed_until_the_call_comes_back(desk, page):
+def test_a_call_is_closed_without_a_note_only_with_a_reason(desk, page):
+    answered(desk)
+    expect(page.get_by_role("button", name="Close this call")).to_be_hidden()
+    desk.put(state="wrapup", recording="ended")
+    page.get_by_role("button", name="Close this call").click()
+    expect(page.get_by_label("Why does this call need no note?")).to_be_focused()
+    page.get_by_role("button", name="Close without a note").click()
+    expect(page.get_by_role("heading", name="Council Tax")).to_be_visible()
+    assert [asked for asked in desk.asked if asked[0] == "PUT"] == []
+    page.get_by_label("Why does this call need no note?").select_option("Wrong number")
+    page.get_by_role("button", name="Close without a note").click()
+    expect(page.get_by_text("No call at the moment")).to_be_visible()
+    assert desk.asked[-1] == (
+        "PUT",
+        f"/calls/{CALL}/contact/not-needed",
+        {"reason": "wrong_number"},
+    )
+
+
+def test_closing_a_call_with_a_note_that_is_not_saved_warns_and_going_back_keeps_it(desk, page):
+    answered(desk)
+    desk.put(state="wrapup", recording="ended")
+    close = page.get_by_role("button", name="Close this call")
+    close.click()
+    expect(page.get_by_text("You have written a note that is not saved")).to_be_hidden()
+    page.get_by_role("button", name="Go back").click()
+    expect(close).to_be_focused()
+    page.get_by_label("Purpose of the call").fill("Council tax bill")
+    close.click()
+    expect(page.get_by_text("You have written a note that is not saved")).to_be_visible()
+    page.get_by_role("button", name="Go back").click()
+    expect(page.get_by_label("Purpose of the call")).to_have_value("Council tax bill")
+    page.get_by_role("button", name="Save contact note").click()
+    close.click()
+    expect(page.get_by_text("You have written a note that is not saved")).to_be_hidden()
+
+
+def test_a_call_that_could_not_be_closed_stays_with_an_error(desk, page):
     answered(desk)
     desk.put(state="wrapup", recording="ended")
     page.get_by_role("button", name="Close this call").click()
-    desk.put(recording_link="/api/v1/recordings/x")
-    desk.put(call_id="20261125-093100-abcdefgi", line="Housing")
-    expect(page.locator("article h2")).to_have_text(["Housing"])
+    page.get_by_label("Why does this call need no note?").select_option("Nobody spoke")
+    desk.refusing = 503
+    page.get_by_role("button", name="Close without a note").click()
+    expect(page.locator(".closing").get_by_text("did not reach")).to_be_visible()
+    expect(page.get_by_role("heading", name="Council Tax")).to_be_visible()
+
+
+def test_a_typed_note_is_kept_if_its_call_is_away_and_comes_back(desk, page):
     answered(desk)
-    expect(page.locator("article")).to_have_count(2)
+    page.get_by_label("Purpose of the call").fill("Council tax bill")
+    pop = desk.calls[CALL]
+    desk.close(CALL)
+    expect(page.get_by_text("No call at the moment")).to_be_visible()
+    desk.put(**pop)
+    expect(page.get_by_label("Purpose of the call")).to_have_value("Council tax bill")
 
 
 def test_the_screen_pop_disappears_when_its_call_is_closed(desk, page):

@@ -11,6 +11,7 @@ CALL = "20261125-101500-aaaaaaaa"
 PEOPLE = """reference,name,numbers,language,shared,address,notes
 C-1,Elin Fictitious,01632 960001,cy,no,1 Example Street,Prefers letters
 """
+SEVERAL = PEOPLE + "C-2,Owen Fictitious,01632 960001,en,no,1 Example Street,\n"
 
 
 async def test_a_call_stays_in_wrapup_until_its_contact_is_saved(running):
@@ -43,6 +44,85 @@ async def test_a_wrapup_survives_a_restart_of_the_desk(running):
     sian = await running.page("sian")
     snapshot = await sian.open()
     assert [(pop["call_id"], pop["state"]) for pop in snapshot["calls"]] == [(CALL, "wrapup")]
+
+
+async def test_number_and_name_in_wrapup_survive_a_restart_of_the_desk(running):
+    import_people(running.options.directory_file, PEOPLE)
+    sian = await running.answered(CALL)
+    await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    running.switch.hang_up(CALL)
+    before = await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    for _ in range(2):
+        await running.stop()
+        await running.start()
+        sian = await running.page("sian")
+        pop = await sian.first(lambda pop: pop["caller"]["status"] == "found")
+        assert (pop["state"], pop["mine"]) == ("wrapup", True)
+        caller = pop["caller"]
+        for name in ("number_display", "candidates", "chosen"):
+            assert caller[name] == before["caller"][name]
+        assert (caller["confirmed"], caller["details"]) == (False, {})
+
+
+async def test_the_person_whom_the_advisor_confirmed_is_chosen_again_after_a_restart(running):
+    import_people(running.options.directory_file, SEVERAL)
+    sian = await running.answered(CALL)
+    person_id = (await sian.first(lambda pop: pop["caller"]["candidates"]))["caller"]["candidates"][
+        1
+    ]["person_id"]
+    body = {"outcome": "confirmed", "person_id": person_id}
+    assert (await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json=body)).status_code == 200
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    await running.stop()
+    await running.start()
+    sian = await running.page("sian")
+    pop = await sian.first(lambda pop: pop["caller"]["chosen"])
+    assert (pop["state"], pop["caller"]["chosen"]) == ("wrapup", person_id)
+
+
+async def test_a_withheld_number_is_still_shown_as_withheld_after_a_restart(running):
+    sian = await running.page("sian")
+    await sian.open()
+    running.switch.ring(CALL, number="anonymous")
+    running.switch.answer(CALL, "201", "sian")
+    await sian.event("call", lambda pop: pop["state"] == "answered")
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    await running.stop()
+    await running.start()
+    sian = await running.page("sian")
+    pop = await sian.first(lambda pop: pop["caller"]["status"] != "looking_up")
+    assert pop["caller"]["status"] == "withheld"
+
+
+async def test_a_wrapup_ends_with_a_reason_and_stays_ended_after_a_restart(running):
+    sian = await running.answered(CALL)
+    url = f"/api/v1/calls/{CALL}/contact/not-needed"
+    early = await sian.http.put(url, json={"reason": "wrong_number"})
+    assert (early.status_code, early.json()["error"]) == (409, "the call has not ended")
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    assert (await sian.http.put(url, json={"reason": "tired"})).status_code == 422
+    huw = await running.page("huw")
+    assert (await huw.http.put(url, json={"reason": "silent"})).status_code == 404
+    ended = await sian.http.put(url, json={"reason": "wrong_number"})
+    assert ended.json() == {"call_id": CALL, "version": 1}
+    assert await sian.event("closed") == {"call_id": CALL}
+    await running.stop()
+    await running.start()
+    sian = await running.page("sian")
+    assert (await sian.open())["calls"] == []
+    assert len(await running.desk.contacts.pending()) == 1
+
+
+async def test_an_advisor_who_transferred_the_call_can_end_the_wrapup_with_a_reason(running):
+    sian = await running.answered(CALL)
+    running.switch.answer(CALL, "301")
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    url = f"/api/v1/calls/{CALL}/contact/not-needed"
+    assert (await sian.http.put(url, json={"reason": "repeated"})).status_code == 200
+    assert await sian.event("closed") == {"call_id": CALL}
 
 
 async def test_a_call_in_progress_stays_live_after_a_restart_of_the_desk(running):
