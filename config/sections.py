@@ -201,6 +201,10 @@ class Trunk(Section):
     password: SecretStr | None = Field(
         default=None, description="the password of our account at the trunk, in quotes"
     )
+    password_file: FilePath | None = Field(
+        default=None,
+        description="an absolute path of a file that contains the password of our account",
+    )
     registrar: SipUri | None = Field(
         default=None,
         description='the SIP URI where our account registers, such as "sip:trunk.example"',
@@ -240,8 +244,11 @@ class Trunk(Section):
 
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:
-        if bool(self.username) != (self.password is not None):
-            raise ValueError('needs both "username" and "password", or neither')
+        given = [each for each in (self.password, self.password_file) if each is not None]
+        if len(given) != bool(self.username):
+            raise ValueError(
+                'needs "username" and one of "password" and "password_file", or none of them'
+            )
         if self.registrar is not None and not self.username:
             raise ValueError('needs "username" and "password" for "registrar"')
         return self

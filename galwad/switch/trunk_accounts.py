@@ -6,6 +6,7 @@ its source address. Logs contain the name of a trunk, never the registered numbe
 
 from __future__ import annotations
 
+import errno
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,6 +15,7 @@ import structlog
 from config.sections import Trunk
 from config.settings import Settings
 from galwad.messages import PeerStatus
+from recording.files.atomic import read_small
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse
 from telephony.sip.message.messages import Request, Response
@@ -35,6 +37,9 @@ class TrunkAccounts:
     ) -> None:
         """Prepare our accounts at the trunks that have a password; send nothing yet.
 
+        If the file with a trunk's password cannot be read, there is an alarm at the first `tick`,
+        and the trunk is used without a password: it may still send us calls.
+
         `locate` returns the addresses of a registrar's URI. `alarm` sends an alarm when a
         registration fails.
         """
@@ -45,9 +50,15 @@ class TrunkAccounts:
         self._registrations: dict[str, Registration] = {}
         self._registrars: dict[str, Uri] = {}
         self._reported: dict[str, RegistrationState] = {}
+        self._faults: list[str] = []
+        """The trunks whose password cannot be read, each with the reason. `tick` reports them."""
         for trunk in settings.trunks:
-            if trunk.password is not None:
-                self._add(trunk, trunk.password.get_secret_value(), endpoint)
+            if trunk.username:
+                try:
+                    self._add(trunk, _password(trunk), endpoint)
+                except OSError as error:
+                    reason = (error.strerror or type(error).__name__).lower()
+                    self._faults.append(f"{trunk.name}: {trunk.password_file}: {reason}")
         if self._clients:
             endpoint.authenticate(self.credentials)
 
@@ -80,6 +91,9 @@ class TrunkAccounts:
 
     def tick(self, now: float) -> None:
         """Send the REGISTER requests that are due. Call this method about once a second."""
+        for fault in self._faults:
+            self._alarm("trunk.unregistered", None, fault)
+        self._faults.clear()
         for name, registration in self._registrations.items():
             registration.handle_timer(now, self._locate(self._registrars[name]))
             self._report(name, registration)
@@ -114,3 +128,22 @@ class TrunkAccounts:
             log.info("trunk.registered", trunk=name)
         elif standing is RegistrationState.FAILED:
             self._alarm("trunk.unregistered", None, f"{name}: {registration.status}")
+
+
+def _password(trunk: Trunk) -> str:
+    """Return the password of our account at the trunk.
+
+    Raises:
+        OSError: The file with the password cannot be read, or contains no text.
+    """
+    if trunk.password is not None:
+        return trunk.password.get_secret_value()
+    if trunk.password_file is None:
+        raise OSError("the settings have no password")
+    try:
+        text = read_small(trunk.password_file).decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        text = ""
+    if not text or not text.isprintable():
+        raise OSError(errno.EINVAL, "not one line of text")
+    return text

@@ -39,6 +39,12 @@ def unit(process: str) -> dict[str, dict[str, str]]:
     return {section: dict(parser[section]) for section in parser.sections()}
 
 
+def values(process: str, setting: str) -> list[str]:
+    """Return all values of a setting that a unit may have more than once."""
+    text = (FOLDER / f"galwad-{process}.service").read_text(encoding="utf-8")
+    return re.findall(rf"(?m)^{setting}=(.*)$", text)
+
+
 def with_a_runtime_folder(command: list[str]) -> list[str]:
     """Return the command, if needed in a namespace in which it can create /run/systemd."""
     if os.geteuid() == 0 or Path("/run/systemd").exists():
@@ -113,9 +119,13 @@ def test_the_finaliser_has_five_minutes_to_seal_before_a_reboot():
     assert all(service(process)["RuntimeDirectoryPreserve"] == "yes" for process in PROCESSES)
 
 
-def test_each_private_tls_key_reaches_only_the_process_that_uses_it():
-    passed_on = {process: service(process).get("ImportCredential") for process in PROCESSES}
-    assert passed_on == {"switch": "galwad.sip.*", "desk": "galwad.tls.*", "finaliser": None}
+def test_each_private_key_and_password_reaches_only_the_process_that_uses_it():
+    passed_on = {process: values(process, "ImportCredential") for process in PROCESSES}
+    assert passed_on == {
+        "switch": ["galwad.sip.*", "galwad.trunk.*"],
+        "desk": ["galwad.tls.*"],
+        "finaliser": [],
+    }
 
 
 def test_only_the_switch_and_the_finaliser_can_write_spools():
@@ -130,13 +140,20 @@ def test_only_the_desk_can_write_the_database():
         assert ("galwad/desk" in service(process)["StateDirectory"]) == (process == "desk")
 
 
+def test_the_password_file_in_the_example_is_a_credential_that_the_switch_imports():
+    text = EXAMPLE.read_text(encoding="utf-8")
+    (path,) = map(Path, re.findall(r'^# password_file = "(.*)"$', text, re.MULTILINE))
+    assert path.parent == Path("/run/credentials/galwad-switch.service")
+    assert fnmatch.fnmatch(path.name, values("switch", "ImportCredential")[1])
+
+
 @pytest.mark.parametrize(("process", "table"), [("desk", "desk"), ("switch", "sip")])
 def test_the_tls_files_in_the_example_are_credentials_that_the_unit_imports(process, table):
     text = EXAMPLE.read_text(encoding="utf-8")
     section = text.split(f"[{table}]\n", 1)[1].split("\n[", 1)[0]
     paths = [Path(each) for each in re.findall(r'^# tls_\w+ = "(.*)"$', section, re.MULTILINE)]
     assert len(paths) == (2 if process == "desk" else 4)
-    pattern = service(process)["ImportCredential"]
+    pattern = values(process, "ImportCredential")[0]
     for path in paths:
         assert path.parent == Path(f"/run/credentials/galwad-{process}.service")
         assert fnmatch.fnmatch(path.name, pattern)

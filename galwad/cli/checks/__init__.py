@@ -22,6 +22,7 @@ from galwad.cli.checks import (
     processes,
     spools,
     srtp,
+    trunk_passwords,
 )
 from galwad.cli.checks.result import CheckResult, Grade, fault
 
@@ -37,6 +38,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
     peers.check,
     keys.check,
     certificates.check,
+    trunk_passwords.check,
     srtp.check,
     database.check,
     spools.check,

@@ -16,11 +16,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from config.settings import EXAMPLE, Settings
+from galwad.cli.checks.credentials import stored, unreadable
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 
 _SOON = timedelta(days=30)
-_CREDENTIALS = Path("/run/credentials")
-_STORE = Path("/etc/credstore")
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
@@ -61,9 +60,9 @@ def pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Ite
     Both must be readable and must belong together, and the certificate must name all `hosts`.
     `name` is the name of this check in its results.
     """
-    certificate, key = _stored(certificate), _stored(key)
+    certificate, key = stored(certificate), stored(key)
     for path in (certificate, key):
-        problem = _unreadable(path)
+        problem = unreadable(path)
         if problem:
             yield fault(name, f"{path} {problem}", "put it there, readable for the service's user")
             return
@@ -125,8 +124,8 @@ def _names(parsed: x509.Certificate, host: str) -> bool:
 
 
 def _authorities(path: Path) -> CheckResult:
-    path = _stored(path)
-    problem = _unreadable(path)
+    path = stored(path)
+    problem = unreadable(path)
     if problem:
         return fault(
             "sip tls", f"{path} {problem}", "put it there, readable for the service's user"
@@ -137,28 +136,6 @@ def _authorities(path: Path) -> CheckResult:
     except ssl.SSLError:
         return fault("sip tls", f"{path} holds no authority", "use a PEM file of authorities")
     return fine("sip tls", f"{path} holds {len(context.get_ca_certs())} authorities")
-
-
-def _stored(path: Path) -> Path:
-    """Return the path from which this process can read a certificate or a key.
-
-    `path` is the file's path in the settings. A file in /run/credentials is systemd's copy of a
-    file in /etc/credstore, and only one unit can read this copy. If this process has no such copy,
-    return the path in /etc/credstore. In all other cases, return `path`.
-    """
-    if path.exists() or not path.is_relative_to(_CREDENTIALS):
-        return path
-    return _STORE / path.name
-
-
-def _unreadable(path: Path) -> str:
-    try:
-        path.read_bytes()
-    except FileNotFoundError:
-        return "does not exist"
-    except OSError as error:
-        return f"cannot be read ({(error.strerror or 'refused').lower()})"
-    return ""
 
 
 def _is_wild(host: str) -> bool:

@@ -93,7 +93,7 @@ class RecipientsWatch:
 
 def _facts(file: RecipientsFile) -> Facts:
     try:
-        found = file.load()
+        found = file.read()
     except KeySetError as error:
         return {"state": "refused", "why": str(error), "officer_key": file.officer_key}
     in_force = found.recipients

@@ -107,12 +107,50 @@ def test_the_switch_unregisters_when_it_stops(settings):
     assert len(site.let_in) == 2
 
 
+def with_password_file(path):
+    return {"username": "01970000999", "password": None, "password_file": path}
+
+
+def test_a_password_is_read_from_its_file_without_the_line_end(settings, tmp_path):
+    path = tmp_path / "galwad.trunk.pstn"
+    path.write_text(SECRET + "\n")
+    site = Site(settings, registrar="sip:registrar.example", **with_password_file(path))
+    site.upstream.tick(1000.0)
+    site.settle()
+    assert site.let_in == [("REGISTER", REGISTRAR)]
+    assert site.alarms == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "no such file or directory"),
+        (b"", "not one line of text"),
+        (b"one\ntwo\n", "not one line of text"),
+        (b"\xff\xfe\n", "not one line of text"),
+    ],
+)
+def test_a_trunk_whose_password_cannot_be_read_raises_one_alarm_with_the_path(
+    settings, tmp_path, content, reason
+):
+    path = tmp_path / "galwad.trunk.pstn"
+    if content is not None:
+        path.write_bytes(content)
+    site = Site(settings, **with_password_file(path))
+    for now in (1000.0, 1001.0):
+        site.upstream.tick(now)
+    assert site.alarms == [("trunk.unregistered", None, f"pstn: {path}: {reason}")]
+
+
 @pytest.mark.parametrize(
     "half",
     [
         {"username": "x"},
         {"password": "x"},
         {"registrar": "sip:a.example"},
+        {"password_file": "/a"},
+        {"username": "x", "password": "x", "password_file": "/a"},
+        {"username": "x", "password_file": "a"},
         {"registrar": "a.example", "username": "x", "password": "x"},
     ],
 )

@@ -1,4 +1,7 @@
-"""`galwad check` on certificates: missing, unreadable, expired, or for another key or name."""
+"""`galwad check` on certificates: missing, unreadable, expired, or for another key or name.
+
+Covers `galwad/cli/checks/certificates.py` and `galwad/cli/checks/credentials.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 
 import pytest
 
-from galwad.cli.checks import certificates
+from galwad.cli.checks import credentials
 
 HOST = "127.0.0.1"
 
@@ -95,9 +98,9 @@ def test_certificate_authority_files_are_checked_too(check, make):
 
 
 def test_systemd_credentials_are_checked_where_they_are_stored(check, make, tmp_path, monkeypatch):
-    monkeypatch.setattr(certificates, "_CREDENTIALS", tmp_path / "credentials")
+    monkeypatch.setattr(credentials, "_CREDENTIALS", tmp_path / "credentials")
     passed_on = tmp_path / "credentials" / "galwad-switch.service"
     certificate, _ = make("good")
-    monkeypatch.setattr(certificates, "_STORE", certificate.parent)
+    monkeypatch.setattr(credentials, "_STORE", certificate.parent)
     ((grade, _),) = check(passed_on / "good.crt", passed_on / "good.key")
     assert grade == "fine"
