@@ -97,7 +97,9 @@ def test_check_warns_of_an_older_recipient_set_that_was_put_back(run, settings_f
         engine = open_engine(desk / "galwad.db")
         audit = AuditLog(engine, "test", desk / "audit.key")
         newest = load(settings_file).newest_recipients
-        await RecipientsWatch(RecipientsFile(file, newest, officer.public_key), audit).check()
+        recipients = RecipientsFile(file, newest, officer.public_key)
+        recipients.load()  # as the switch does every second
+        await RecipientsWatch(recipients, audit).check()
         await engine.dispose()
 
     named = [(name, OfficerKeys.generate().identity.recipient) for name in ("one", "two")]
