@@ -74,8 +74,22 @@ def test_an_advisor_pauses_with_the_page_while_strangers_hold_thousands_of_conne
     assert find(recording.caller, secret)[1] < 0.3
 
 
-def test_a_dialled_code_pauses_while_the_desk_has_no_file_left(service, place_call, crowd):
-    call = place_call("uas_plain")
+def dial_the_code(call):
+    call.advisor.dial("*71", call.from_advisor)
+
+
+def press_the_record_key(call):
+    call.callee_sip.poke(call.callee_sip.sip_call_id)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "pull", "trigger"),
+    [("uas_plain", dial_the_code, "dtmf"), ("uas_record", press_the_record_key, "phone")],
+)
+def test_the_phone_pauses_by_code_and_key_while_the_desk_has_no_file_left(
+    service, place_call, crowd, scenario, pull, trigger
+):
+    call = place_call(scenario)
     with service.sign_in():
         pid = service.processes["desk"].pid
         taken = subprocess.run(
@@ -85,8 +99,8 @@ def test_a_dialled_code_pauses_while_the_desk_has_no_file_left(service, place_ca
         crowd(service, STRANGERS, 200)
         with pytest.raises((httpx.HTTPError, AssertionError)), service.sign_in():
             pass
-    call.advisor.dial("*71", call.from_advisor)
-    service.log.wait("payment.hold", call_id=call.call_id, trigger="dtmf")
+    pull(call)
+    service.log.wait("payment.hold", call_id=call.call_id, trigger=trigger)
     subprocess.run(["prlimit", f"--pid={pid}", "--nofile=16384:"], check=True)
     secret = speech(1, 82)
     call.caller.say(secret, call.from_caller)
@@ -94,5 +108,5 @@ def test_a_dialled_code_pauses_while_the_desk_has_no_file_left(service, place_ca
     call.hang_up()
     recording = Recording(service, call.call_id)
     (gap,) = recording.gaps()
-    assert (gap["reason"], gap["trigger"], gap["actor"]) == ("payment", "dtmf", "phone:201")
+    assert (gap["reason"], gap["trigger"], gap["actor"]) == ("payment", trigger, "phone:201")
     assert find(recording.caller, secret)[1] < 0.3

@@ -13,6 +13,7 @@ from callerid.contacts import Note
 from callerid.errors import ChoiceError
 from callerid.screenpop import PopConfirmation
 from galwad.desk.auth.sessions import Session
+from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.errors import ApiError
 from galwad.desk.models.calls import Choice, Confirmation, Contact, ContactSaved, NoNote, Pop
 from galwad.desk.routes.access import Person, TheDesk, live_call, own_call
@@ -86,21 +87,22 @@ async def no_contact(call_id: str, body: NoNote, desk: TheDesk, session: Person)
     The reason is stored in place of the note. The same users as for `contact` may do this, but only
     after the call has ended.
     """
-    _claim_note(desk, session, call_id)
-    if live_call(desk, session, call_id).page_state(own=True) != "wrapup":
+    if _claim_note(desk, session, call_id).page_state(own=True) != "wrapup":
         raise ApiError(409, "the call has not ended", "wait for its end, or write the contact note")
     return await _save(desk, call_id, Note.not_needed(body.reason))
 
 
-def _claim_note(desk: Desk, session: Session, call_id: str) -> None:
-    """Check that the user may write the call's contact note.
+def _claim_note(desk: Desk, session: Session, call_id: str) -> DeskCall:
+    """Return the call, if the user may write its contact note.
+
+    If a PBX answered the call for the user's group, the user becomes its advisor.
 
     Raises:
         ApiError: 404, there is no such call, or it is another advisor's.
     """
     if not session.user.supervises:
         desk.claim(own_call(desk, session, call_id), session.user)
-    live_call(desk, session, call_id)
+    return live_call(desk, session, call_id)
 
 
 async def _save(desk: Desk, call_id: str, note: Note) -> ContactSaved:
