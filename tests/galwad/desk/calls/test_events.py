@@ -6,7 +6,9 @@ Covers `galwad/desk/calls/live_calls.py`.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import time
 from collections import Counter
 
 import msgspec
@@ -100,22 +102,48 @@ async def test_streams_are_woken_in_groups_with_other_work_between_them(hub):
     assert order.count("stream") == len(followers)
 
 
+async def test_other_work_goes_on_for_a_while_between_two_groups_of_streams(hub):
+    followers = [hub.follow(f"session {number}") for number in range(3 * WAKEN_AT_ONCE)]
+    order = []
+
+    async def stream(follower):
+        await hub.wait(follower, hub.wake_count, 60)
+        time.sleep(0.002)  # noqa: ASYNC251 - as an event that takes long to send
+        order.append("stream")
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for follower in followers:
+            group.create_task(stream(follower))
+        await asyncio.sleep(0)
+        hub.alarm("x")
+        while order.count("stream") < len(followers):
+            order.append("other work")
+            await asyncio.sleep(0)
+    groups = [len(list(run)) for kind, run in itertools.groupby(order) if kind == "stream"]
+    works = [len(list(run)) for kind, run in itertools.groupby(order) if kind == "other work"]
+    assert groups == [WAKEN_AT_ONCE] * 3
+    assert all(work > 3 for work in works[1:])
+
+
 async def test_a_stream_that_waits_again_during_a_wake_up_is_not_woken_twice(hub):
     followers = [hub.follow(f"session {number}") for number in range(3 * WAKEN_AT_ONCE)]
     woken: Counter[Follower] = Counter()
+    all_woken = asyncio.Event()
 
     async def stream(follower):
         while True:
             await hub.wait(follower, hub.wake_count, 60)
             woken[follower] += 1
+            if len(woken) == len(followers):
+                all_woken.set()
 
     streams = [asyncio.create_task(stream(follower)) for follower in followers]
     await asyncio.sleep(0)
     hub.alarm("x")
-    for _ in range(20):
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await all_woken.wait()
+    await asyncio.sleep(0.05)
     assert set(woken.values()) == {1}
-    assert len(woken) == len(followers)
     for each in streams:
         each.cancel()
     await asyncio.gather(*streams, return_exceptions=True)
