@@ -151,13 +151,18 @@ def test_axe_finds_no_fault_in_any_state_of_an_advisors_page(look, switch):
     assert look.looked == 13
 
 
-def test_axe_finds_no_fault_in_closing_a_call_with_a_note_that_is_not_saved(look, switch):
-    page = look.page
+def take_a_call(look, switch):
+    """Sign in as an advisor, answer a call that is recorded, and return the page."""
     look.sign_in("sian")
-    page.locator("#link[data-state=live]").wait_for()
+    look.page.locator("#link[data-state=live]").wait_for()
     switch.ring(ONE)
     switch.answer()
     look.recording("recording")
+    return look.page
+
+
+def test_axe_finds_no_fault_in_closing_a_call_with_a_note_that_is_not_saved(look, switch):
+    page = take_a_call(look, switch)
     switch.hang_up()
     page.locator(".call[data-state=wrapup]").wait_for()
     page.locator("form.contact textarea").fill("Rang about a bin")
@@ -168,12 +173,7 @@ def test_axe_finds_no_fault_in_closing_a_call_with_a_note_that_is_not_saved(look
 
 
 def test_axe_finds_no_fault_in_the_warnings_of_an_advisors_page(look, switch):
-    page = look.page
-    look.sign_in("sian")
-    page.locator("#link[data-state=live]").wait_for()
-    switch.ring(ONE)
-    switch.answer()
-    look.recording("recording")
+    page = take_a_call(look, switch)
     page.locator("textarea").fill("4111 1111 1111 1111")
     page.locator("form.contact .warning:visible").wait_for()
     look.judge("a card number in the note")
