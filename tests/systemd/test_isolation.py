@@ -1,4 +1,4 @@
-"""What each process can do under a real systemd: write, read, connect, and do to the others.
+"""The rights of each process under a real systemd: files, network, and the other processes.
 
 A systemd runs the units as we ship them, with the tested package. `galwad simulate` shows that they
 work. Then a program with the rights of each process tries what an attacker would try who had taken
