@@ -49,12 +49,22 @@ def _writable(made: socket.socket) -> None:
 
 
 def _send(data: bytes, hosts: Sequence[str], ports: Ports, sent: Sent) -> None:
+    """Open connections as fast as possible; send `data` over each one as soon as it is open.
+
+    A connection that the desk does not accept at once does not delay the next one.
+    """
+    opening, poll = {}, select.epoll()
     for number, made in enumerate(_connections(hosts, ports["desk"]), 1):
-        if data:
-            _writable(made)
-            with contextlib.suppress(OSError):
-                made.send(data % number if b"%d" in data else data)
         sent.value = number
+        if not data:
+            continue
+        opening[made.fileno()] = made
+        poll.register(made, select.EPOLLOUT)
+        for descriptor, _ in poll.poll(0):
+            ready = opening.pop(descriptor)
+            poll.unregister(descriptor)
+            with contextlib.suppress(OSError):
+                ready.send(data % number if b"%d" in data else data)
 
 
 def _drip(ports: Ports, sent: Sent) -> None:
@@ -78,7 +88,10 @@ def _drip(ports: Ports, sent: Sent) -> None:
 
 
 def _streams(tokens: Sequence[str], count: int, ports: Ports, sent: Sent) -> None:
-    """Hold event streams, `count` in all, shared equally by the sessions; read all of them."""
+    """Hold event streams, `count` in all, shared equally by the sessions; read all of them.
+
+    `sent` counts the streams that the desk has begun or refused.
+    """
     poll, streams = select.epoll(), {}
     made = _connections([SWITCH], ports["desk"])
     for number in range(count):
@@ -92,9 +105,11 @@ def _streams(tokens: Sequence[str], count: int, ports: Ports, sent: Sent) -> Non
         each.setblocking(False)
         streams[each.fileno()] = each
         poll.register(each, select.EPOLLIN)
-        sent.value = number + 1
+    silent = set(streams)
     while True:
         for descriptor, _ in poll.poll():
+            silent.discard(descriptor)
+            sent.value = count - len(silent)
             try:
                 gone = not streams[descriptor].recv(65536)
             except OSError:

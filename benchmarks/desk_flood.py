@@ -9,10 +9,10 @@ which half is missing; sign-ins with wrong passwords; requests with cookies of n
 streams of one advisor's many sessions.
 
 Meanwhile a supervisor, who has an open event stream, pauses or resumes the call every 0.1 s,
-each time over a new connection (`new_ms`) and over one that is kept (`kept_ms`). `refused`
-are requests without the answer 200 within five seconds. `cores` is the desk's CPU time during the
-probes, in seconds per second: it does not depend on other programs on the machine. The last line
-is one JSON object.
+each time over a new connection (`new_ms`) and over one that is kept (`kept_ms`). Event streams are
+all open before the first pause. `refused` are requests without the answer 200 within five seconds.
+`cores` is the desk's CPU time during the probes, in seconds per second: it does not depend on other
+programs on the machine. The last line is one JSON object.
 """
 
 import argparse
@@ -152,6 +152,8 @@ async def measure(at: Site, desk: int, options: argparse.Namespace) -> list[dict
             sent = None
             if flood is not None:
                 sent = stack.enter_context(running(flood, {"desk": at.desk}))
+                while "streams" in name and sent.value < options.streams:  # noqa: ASYNC110 - a process counts
+                    await asyncio.sleep(0.1)
                 await asyncio.sleep(options.seconds / 2)
             before = cpu_us(desk)
             row |= await probe(at, token, call_id, options.seconds, options.every)

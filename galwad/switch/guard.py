@@ -42,6 +42,7 @@ import structlog
 
 from config.sections import SipSection
 from telephony.aio.source_filter import FilterVerdict
+from telephony.aio.thinning import Networks, SetFilter, Thinning, ThinningLimits
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome, DigestVerification
 
@@ -86,18 +87,11 @@ _CHALLENGED: Final = 10
 A message above the rate limit counts as `_SHED` hundredths of a failure. Both numbers are small,
 because a site whose phones all start together sends many such messages.
 """
-_THINNING_STARTS_AT: Final = 1000
-_THINNING_KNOWN_STARTS_AT: Final = 10_000
-_THINNING_S: Final = 10.0
-"""The duration of thinning, in seconds.
+_THINNING: Final = ThinningLimits(stranger=1000, known=10_000, strangers=1000, few=250)
+"""The numbers of datagrams that the guard drops in a second before the kernel drops most of them.
 
-While a source is thinned, the kernel drops most of its datagrams. Thinning starts when the guard
-has dropped `_THINNING_STARTS_AT` datagrams of a stranger, or `_THINNING_KNOWN_STARTS_AT` of another
-source, within one second. If so many datagrams come from all those strangers together that send few
-each, all strangers are thinned.
+Trunks count as known.
 """
-_FEW: Final = 250
-"""The number of dropped datagrams in a second up to which a stranger sends few."""
 _FLOW_RATE: Final = 0.5
 _FLOW_IN_ADVANCE_S: Final = 8.0
 """A flow may send five messages at once, and then one every two seconds, whatever its source does.
@@ -124,8 +118,6 @@ _SCANNED_BYTES: Final = 4096
 _CALL_ID: Final = re.compile(rb"\n(?:call-id|i)[ \t]*:[ \t]*([^\s]+)", re.IGNORECASE)
 
 log = structlog.get_logger()
-Network = IPv4Network | IPv6Network
-Networks = tuple[Network, ...]
 Key = TypeVar("Key")
 T = TypeVar("T")
 
@@ -184,8 +176,6 @@ class _Source:
     """The state that the guard stores for one source."""
 
     __slots__ = (
-        "dropped",
-        "dropped_since",
         "failures",
         "limits",
         "new_flows",
@@ -196,8 +186,6 @@ class _Source:
     def __init__(self, now: float) -> None:
         self.limits = _Limits()
         self.new_flows = _Limits()
-        self.dropped = 0
-        self.dropped_since = now
         self.failures = 0.0
         self.since = now
         self.warned_at = float("-inf")
@@ -221,8 +209,8 @@ class FloodGuard:
         *,
         is_trunk: Callable[[str, int, str], bool],
         in_call: Callable[[str], bool],
-        trunks: Iterable[Network] = (),
-        set_filter: Callable[[Networks, Networks | None], None] = lambda *_: None,
+        trunks: Iterable[IPv4Network | IPv6Network] = (),
+        set_filter: SetFilter = lambda *_: None,
     ) -> None:
         """Create a guard without bans.
 
@@ -232,10 +220,7 @@ class FloodGuard:
                 this transport.
             in_call: A function that returns whether a Call-ID belongs to one of our calls.
             trunks: The networks of the trunks.
-            set_filter: A function that sets the kernel's filter. It is called when thinning begins
-                or ends. The first argument has the sources that are thinned, the latest one first.
-                The second argument is None if strangers are not thinned. Otherwise, it has the
-                networks whose datagrams the kernel must not drop.
+            set_filter: A function that sets the kernel's filter for datagrams.
         """
         self.shed = 0
         """The number of messages that were dropped without being parsed.
@@ -246,21 +231,17 @@ class FloodGuard:
         self._is_trunk = lru_cache(MAX_SOURCES)(is_trunk)
         self._in_call = in_call
         self._trunks = tuple(trunks)
-        self._set_filter = set_filter
+        self._thinning = Thinning(_THINNING, known=self._unthinned, set_filter=set_filter)
         self._strangers = _Limits(in_advance_s=1.0)
         self._known_connections = Bucket()
         self._new_flows = _Limits()
         self._flows: OrderedDict[Address, Bucket] = OrderedDict()
         self._proved_flows: OrderedDict[Address, Bucket] = OrderedDict()
-        self._thinned: OrderedDict[str, float] = OrderedDict()
         self._calls: OrderedDict[tuple[str, bytes], Bucket] = OrderedDict()
         self._sources: OrderedDict[str, _Source] = OrderedDict()
         self._bans: OrderedDict[str, _Ban] = OrderedDict()
         self._proved: OrderedDict[str, float] = OrderedDict()
         self._known: frozenset[str] = frozenset()
-        self._published: tuple[Networks, Networks | None] = (), None
-        self._dropped_strangers = 0
-        self._thinned_until = float("-inf")
 
     def judge_message(self, data: bytes, source: Address, now: float) -> FilterVerdict:
         """Return what is to be done with a received message, before it is parsed.
@@ -290,7 +271,7 @@ class FloodGuard:
         if self._barred(origin, now):
             if is_short and self._may_as_flow(remembered, source, now, count):
                 return FilterVerdict.ACCEPTED
-            self._count_drop(remembered, source, kind, now)
+            self._count_drop(source, kind, now)
             return FilterVerdict.DROPPED
         if (
             is_short
@@ -383,10 +364,7 @@ class FloodGuard:
         for origin, ban in list(self._bans.items()):
             if now > ban.until + max(ban.seconds, WINDOW_S):
                 del self._bans[origin]
-        for origin in [each for each, until in self._thinned.items() if until < now - _THINNING_S]:
-            del self._thinned[origin]
-        self._dropped_strangers = 0
-        self._publish(now)
+        self._thinning.sweep(now)
 
     def banned(self, now: float) -> int:
         """Return the number of sources that are banned now."""
@@ -458,7 +436,7 @@ class FloodGuard:
         return found
 
     def _shed(self, remembered: _Source, source: Address, kind: SourceKind, now: float) -> None:
-        self._count_drop(remembered, source, kind, now)
+        self._count_drop(source, kind, now)
         if kind is SourceKind.STRANGER:
             if source.reliable:
                 self._failed(source, _SHED, "too many", now)
@@ -466,25 +444,15 @@ class FloodGuard:
             remembered.warned_at = now
             log.warning("source.too_many", source=source.host, standing=kind.value)
 
-    def _count_drop(
-        self, remembered: _Source, source: Address, kind: SourceKind, now: float
-    ) -> None:
-        """Count a dropped message, and start thinning if too many datagrams were dropped."""
+    def _count_drop(self, source: Address, kind: SourceKind, now: float) -> None:
+        """Count a dropped message. Too many datagrams start thinning."""
         self.shed += 1
         if source.reliable:
             return
-        if now - remembered.dropped_since > 1.0:
-            remembered.dropped, remembered.dropped_since = 0, now
-        remembered.dropped += 1
-        is_stranger = kind is SourceKind.STRANGER
-        if remembered.dropped == (
-            _THINNING_STARTS_AT if is_stranger else _THINNING_KNOWN_STARTS_AT
-        ):
-            self._thin(origin_of(source.host), now)
-        if is_stranger and remembered.dropped <= _FEW:
-            self._dropped_strangers += 1
-            if self._dropped_strangers == _THINNING_STARTS_AT:
-                self._thin_strangers(now)
+        if kind is SourceKind.STRANGER:
+            self._thinning.count_stranger(origin_of(source.host), now)
+        else:
+            self._thinning.count_known(origin_of(source.host), now)
 
     def _failed(self, source: Address, counts: int, reason: str, now: float) -> None:
         limit = self._sip.ban_after * _FAILURE
@@ -505,28 +473,6 @@ class FloodGuard:
         self._bans[origin] = _Ban(now + seconds, seconds)
         trim(self._bans)
         log.warning("source.banned", source=origin, seconds=round(seconds), reason=reason)
-
-    def _publish(self, now: float) -> None:
-        latest = reversed(self._thinned.items())
-        thinned = tuple(ip_network(origin) for origin, until in latest if until > now)
-        current = thinned, self._unthinned(now) if self._thinned_until > now else None
-        if current != self._published:
-            self._published = current
-            self._set_filter(*current)
-
-    def _thin(self, origin: str, now: float) -> None:
-        """Make the kernel drop most of the datagrams of a source for `_THINNING_S` seconds."""
-        if self._thinned.get(origin, float("-inf")) < now - _THINNING_S:
-            log.warning("source.thinned", source=origin)
-        _remember(self._thinned, origin, now + _THINNING_S)
-        self._publish(now)
-
-    def _thin_strangers(self, now: float) -> None:
-        """Make the kernel drop most of the datagrams of strangers for `_THINNING_S` seconds."""
-        if now - self._thinned_until > _THINNING_S:
-            log.warning("strangers.thinned")
-        self._thinned_until = now + _THINNING_S
-        self._publish(now)
 
     def _unthinned(self, now: float) -> Networks:
         proved = {origin for origin, until in self._proved.items() if until > now}

@@ -1,7 +1,10 @@
-"""A kernel filter that drops most datagrams from chosen sources (SO_ATTACH_FILTER).
+"""A kernel filter that drops most packets from chosen sources (SO_ATTACH_FILTER).
 
-If the kernel drops the datagrams of a flood, this process spends no time on them. A dropped
-datagram uses no space in the socket's queue, so requests from other sources still fit in the queue.
+If the kernel drops the packets of a flood, this process spends no time on them, and they use no
+space in the socket's queue, where packets from other sources wait. On a UDP socket, the filter
+drops datagrams. On a listening TCP socket, it drops only the packets that ask for a new connection,
+and connections that exist are not affected.
+
 The filter is a classic BPF program that checks the source address. The kernel verifies the program
 before use. A process needs no privilege to attach the filter.
 """
@@ -24,16 +27,16 @@ Further flooding networks are left out, because the kernel limits the memory of 
 MOST_KNOWN: Final = 500
 """The largest number of known networks in one filter program.
 
-If there are more known networks, the program cannot contain them. It then accepts every datagram
+If there are more known networks, the program cannot contain them. It then accepts every packet
 whose source is not in a flooding network.
 """
 ONE_IN: Final = 64
-"""One in this many datagrams from unknown sources is accepted. The choice is random.
+"""One in this many packets from unknown sources is accepted. The choice is random.
 
 A source is unknown if it is neither in a flooding network nor in a known network.
 """
 ONE_IN_FLOOD: Final = 16
-"""One in this many datagrams from flooding networks is accepted. The choice is random.
+"""One in this many packets from flooding networks is accepted. The choice is random.
 
 Others may have forged the network's addresses, so the network must not be cut off.
 """
@@ -41,6 +44,7 @@ Others may have forged the network's addresses, so the network must not be cut o
 _SO_ATTACH_FILTER: Final = 26
 _SO_DETACH_FILTER: Final = 27
 _LOAD_WORD: Final = 0x20
+_LOAD_BYTE: Final = 0x30
 _AND: Final = 0x54
 _JUMP: Final = 0x05
 _JUMP_IF_EQUAL: Final = 0x15
@@ -48,43 +52,81 @@ _RETURN: Final = 0x06
 _NETWORK_HEADER: Final = 0xFFF00000
 """SKF_NET_OFF, a constant to add to an offset that counts from the start of the IP header.
 
-Without this constant, an offset counts from the start of the UDP header.
+Without this constant, an offset counts from the start of the UDP or TCP header.
 """
 _RANDOM: Final = 0xFFFFF000 + 56
 """SKF_AD_RANDOM: the offset at which a program reads a random number from the kernel."""
 _SOURCE: Final = {4: 12, 6: 8}
+"""The offsets of the source address in the IP headers."""
 _ALL: Final = 0xFFFFFFFF
 _WHOLE: Final = 0x7FFFFFFF
 
 Network = IPv4Network | IPv6Network
 Instruction = tuple[int, int, int, int]
 """One instruction of a program: opcode, jump if true, jump if false, constant."""
+_ACCEPT: Final[Instruction] = (_RETURN, 0, 0, _WHOLE)
+_DROP: Final[Instruction] = (_RETURN, 0, 0, 0)
+_ACCEPT_UNLESS_NEW_CONNECTION: Final[Sequence[Instruction]] = (
+    (_LOAD_BYTE, 0, 0, 13),  # the flags of the TCP header
+    (_AND, 0, 0, 0x12),  # SYN and ACK
+    (_JUMP_IF_EQUAL, 1, 0, 0x02),  # a SYN asks for a connection, an ACK continues one
+    _ACCEPT,
+)
 
 
 def program(
-    flooding: Iterable[Network], known: Sequence[Network] | None = None, *, version: int
+    flooding: Iterable[Network],
+    known: Sequence[Network] | None = None,
+    *,
+    versions: Sequence[int],
 ) -> list[Instruction]:
-    """Return the BPF program that drops datagrams by their source address.
+    """Return the BPF program that drops packets by their source address.
 
     Args:
-        flooding: The networks of whose datagrams only one in `ONE_IN_FLOOD` is accepted.
-        known: The networks whose datagrams are accepted. Of the datagrams from sources in neither
-            list, only one in `ONE_IN` is accepted. If `known` is None or has more than `MOST_KNOWN`
-            networks, all datagrams from sources that are not in `flooding` are accepted.
-        version: The IP version of the socket, 4 or 6. Networks of the other version are left out.
+        flooding: The networks of whose packets only one in `ONE_IN_FLOOD` is accepted.
+        known: The networks whose packets are accepted. Of the packets from sources in neither list,
+            only one in `ONE_IN` is accepted. If `known` is None or has more than `MOST_KNOWN`
+            networks, all packets from sources that are not in `flooding` are accepted.
+        versions: The IP versions that the socket receives: 4, 6 or both. Networks of another
+            version are left out.
 
     Returns:
         The instructions; empty if there is nothing to drop.
     """
-    thinned = [each for each in flooding if each.version == version][:MOST_FLOODING]
-    accepted = [each for each in known or () if each.version == version]
+    thinned = [each for each in flooding if each.version in versions][:MOST_FLOODING]
+    accepted = None if known is None else [each for each in known if each.version in versions]
+    if accepted is not None and len(accepted) > MOST_KNOWN:
+        accepted = None
+    if not thinned and accepted is None:
+        return []
+    parts = [
+        _part(
+            [each for each in thinned if each.version == version],
+            None if accepted is None else [each for each in accepted if each.version == version],
+        )
+        for version in versions
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return [
+        (_LOAD_BYTE, 0, 0, _NETWORK_HEADER),
+        (_AND, 0, 0, 0xF0),
+        (_JUMP_IF_EQUAL, 1, 0, versions[0] << 4),
+        (_JUMP, 0, 0, len(parts[0])),
+        *parts[0],
+        *parts[1],
+    ]
+
+
+def _part(flooding: Sequence[Network], known: Sequence[Network] | None) -> list[Instruction]:
+    """Return the instructions for packets of one IP version; the last one returns."""
     written: list[Instruction] = []
-    if known is not None and len(accepted) <= MOST_KNOWN:
-        for network in accepted:
-            written += [*_unless_from(network), (_RETURN, 0, 0, _WHOLE)]
+    if known is not None:
+        for network in known:
+            written += [*_unless_from(network), _ACCEPT]
         written += _accept_one_in(ONE_IN)
-    written.append((_RETURN, 0, 0, _WHOLE))
-    checks = [_unless_from(network) for network in thinned]
+    written.append(_ACCEPT)
+    checks = [_unless_from(network) for network in flooding]
     before: list[Instruction] = []
     for check in checks:  # from each check of a flooding network, jump to the end of the program
         before += [*check, (_JUMP, 0, 0, 0)]
@@ -93,18 +135,18 @@ def program(
         (code, yes, no, end - at - 1) if code == _JUMP else (code, yes, no, constant)
         for at, (code, yes, no, constant) in enumerate(before)
     ]
-    if thinned:
-        written += [*_accept_one_in(ONE_IN_FLOOD), (_RETURN, 0, 0, _WHOLE)]
-    return [*before, *written] if len(before) + len(written) > 1 else []
+    if flooding:
+        written += [*_accept_one_in(ONE_IN_FLOOD), _ACCEPT]
+    return [*before, *written]
 
 
 def _accept_one_in(count: int) -> list[Instruction]:
-    """Return the instructions that drop a datagram, or continue for one in `count`."""
+    """Return the instructions that drop a packet, or continue for one in `count`."""
     return [
         (_LOAD_WORD, 0, 0, _RANDOM),
         (_AND, 0, 0, count - 1),
         (_JUMP_IF_EQUAL, 1, 0, 0),
-        (_RETURN, 0, 0, 0),
+        _DROP,
     ]
 
 
@@ -129,16 +171,18 @@ def _unless_from(network: Network) -> list[Instruction]:
 def attach_filter(
     sock: socket.socket, flooding: Iterable[Network], known: Sequence[Network] | None = None
 ) -> None:
-    """Make the kernel drop datagrams to a UDP socket, depending on their source address.
+    """Make the kernel drop packets to a socket, depending on their source address.
 
-    Most datagrams from the networks in `flooding` are dropped, and those from the networks in
-    `known` are accepted. See `program` for all other networks. If there is nothing to drop, an
-    attached filter is removed.
+    `sock` is a UDP socket or a listening TCP socket; see the module's docstring. Most packets from
+    the networks in `flooding` are dropped, and those from the networks in `known` are accepted. See
+    `program` for all other networks. If there is nothing to drop, an attached filter is removed.
 
     Raises:
-        OSError: This kernel does not accept the filter, so the datagrams still arrive.
+        OSError: This kernel does not accept the filter, so the packets still arrive.
     """
-    code = program(flooding, known, version=6 if sock.family == socket.AF_INET6 else 4)
+    code = program(flooding, known, versions=_versions(sock))
+    if code and sock.type == socket.SOCK_STREAM:
+        code = [*_ACCEPT_UNLESS_NEW_CONNECTION, *code]
     # The kernel has no memory for two large programs, so the attached one is removed first.
     with contextlib.suppress(FileNotFoundError):  # there was no attached filter
         sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
@@ -148,3 +192,10 @@ def attach_filter(
     buffer = ctypes.create_string_buffer(packed)
     described = struct.pack("@HP", len(code), ctypes.addressof(buffer))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+
+
+def _versions(sock: socket.socket) -> Sequence[int]:
+    """Return the IP versions of the packets that a socket receives."""
+    if sock.family == socket.AF_INET:
+        return (4,)
+    return (6,) if sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) else (4, 6)

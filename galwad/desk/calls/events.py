@@ -1,9 +1,9 @@
 """The event hub: it stores numbered events and wakes the streams that send them to the pages.
 
 However many streams there are, an event is encoded once for each view of it. The streams are woken
-in groups of `WAKEN_AT_ONCE`. After each group, the event loop does its other work for as long as
-the group took, so a request to pause does not wait until a thousand streams have sent an event. A
-stream that is woken late sends all events since the last time at once.
+in groups of `WAKEN_AT_ONCE`. After each group, the event loop does its other work for twice the
+time that the group took, so a request to pause does not wait until a thousand streams have sent an
+event. A stream that is woken late sends all events since the last time at once.
 
 The hub stores the newest `MEMORY` events. So a page that was disconnected can receive the events
 that it missed. Event numbers continue to rise after a restart of the desk.
@@ -30,6 +30,8 @@ from galwad.desk.models.calls import AlarmEvent, Closed, Pop
 
 MEMORY = 2000
 WAKEN_AT_ONCE = 32
+_REST = 2.0
+"""The rest after a group of streams, as a multiple of the time that the group took."""
 _LONGEST_REST_S = 0.05
 """The longest time in seconds between two groups, if the machine stood still during a group."""
 MAX_STREAMS_PER_SESSION = 8
@@ -246,11 +248,11 @@ class EventHub:
         asyncio.get_running_loop().call_soon(self._rest, time.monotonic())
 
     def _rest(self, began: float) -> None:
-        """Wake the next group later: after the time that the group that was woken at `began` took.
+        """Wake the next group after a rest. The last group was woken at `began`.
 
         The event loop calls this method directly after the streams of the group.
         """
-        rest = min(time.monotonic() - began, _LONGEST_REST_S)
+        rest = min(_REST * (time.monotonic() - began), _LONGEST_REST_S)
         asyncio.get_running_loop().call_later(rest, self._sweep)
 
     def close(self) -> None:

@@ -3,6 +3,11 @@
 uvicorn's own listener accepts each connection until the process has no file descriptor left, and it
 performs the TLS handshake before anything else sees the connection. The `Acceptor` decides first. A
 connection without a place is closed at once, which costs a few microseconds and no memory.
+
+In a flood of new connections, even that would take all of this process's time. So the acceptor
+accepts nothing for a while after each batch, and other work gets as much time as the batch took. If
+too many connections are refused, the kernel drops most packets that ask for one
+(`telephony.aio.thinning`).
 """
 
 from __future__ import annotations
@@ -21,6 +26,9 @@ import structlog
 
 from galwad.desk.connections.places import Place, Places
 from galwad.desk.networks import network_of
+from telephony.aio.packet_filter import attach_filter
+from telephony.aio.thinning import Networks, Thinning, ThinningLimits
+from telephony.aio.work_share import WorkTimer
 
 BACKLOG = 4096
 RESERVED_FILES = 256
@@ -39,7 +47,10 @@ connections arrive, which could take its place.
 """
 _HANDSHAKE_S = 8.0
 _FAREWELL_S = 5.0
-_PAUSE_S = 0.1
+_NO_FILES_S = 0.1
+_THINNING = ThinningLimits(stranger=1000, known=10_000, strangers=1000, few=250)
+"""The numbers of connections that are refused in a second before the kernel drops most of them."""
+_SWEEP_S = 1.0
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: `close` sends a reset, and the kernel keeps nothing."""
 
@@ -86,18 +97,24 @@ class Acceptor:
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._again: asyncio.TimerHandle | None = None
+        self._again: asyncio.Handle | None = None
+        self._thinning = Thinning(
+            _THINNING, known=places.known_networks, set_filter=self._set_filter
+        )
+        self._sweeping: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin to accept connections."""
         self._listener.setblocking(False)
         self._listener.listen(BACKLOG)
-        self._loop.add_reader(self._listener.fileno(), self._accept)
+        self._accept_again()
+        self._sweep()
 
     def close(self) -> None:
         """Accept no more connections, and close the listener."""
-        if self._again is not None:
-            self._again.cancel()
+        for timer in (self._again, self._sweeping):
+            if timer is not None:
+                timer.cancel()
         if self._listener.fileno() != -1:
             self._loop.remove_reader(self._listener.fileno())
             self._listener.close()
@@ -109,34 +126,49 @@ class Acceptor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self) -> None:
+        """Accept a batch of connections, and then none for as long as the batch took."""
+        timer = WorkTimer()
+        self._loop.remove_reader(self._listener.fileno())
+        try:
+            self._accept_batch()
+        except OSError as error:
+            reason = errno.errorcode.get(error.errno or 0, "")
+            log.error("connections.cannot_accept", reason=reason)  # noqa: TRY400 - the system's limit
+            self._again = self._loop.call_later(_NO_FILES_S, self._accept_again)
+        else:
+            # The loop makes this call after it has begun to connect the batch.
+            self._again = self._loop.call_soon(self._rest, timer)
+
+    def _rest(self, timer: WorkTimer) -> None:
+        self._again = self._loop.call_later(timer.seconds, self._accept_again)
+
+    def _accept_again(self) -> None:
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def _accept_batch(self) -> None:
+        """Accept connections until none waits or the batch is full.
+
+        Raises:
+            OSError: The system has no file descriptor or memory left.
+        """
         admitted = 0
         for _ in range(_LOOKED_AT_ONCE):
             try:
                 accepted, address = self._listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError as error:
-                self._pause(error)
-                return
             admitted += self._receive(accepted, str(address[0]))
             if admitted == _ADMITTED_AT_ONCE:
                 return
 
-    def _pause(self, error: OSError) -> None:
-        """Stop for a moment, because the system has no file descriptor or memory left."""
-        log.error("connections.cannot_accept", reason=errno.errorcode.get(error.errno or 0, ""))
-        self._loop.remove_reader(self._listener.fileno())
-        self._again = self._loop.call_later(
-            _PAUSE_S, self._loop.add_reader, self._listener.fileno(), self._accept
-        )
-
     def _receive(self, accepted: socket.socket, address: str) -> bool:
         """Return whether the connection has a place; close it if not."""
         connection = _Accepted(accepted)
-        network = network_of(address)
-        place = self._places.arrive(network, time.monotonic(), connection.close)
+        network, now = network_of(address), time.monotonic()
+        place = self._places.arrive(network, now, connection.close)
         if place is None:
             connection.reset()
+            self._thinning.count_stranger(network, now)
             return False
         task = self._loop.create_task(self._connect(connection, place))
         self._tasks.add(task)
@@ -158,6 +190,14 @@ class Acceptor:
             connection.socket.close()
         if place.left and connection.transport is not None:
             connection.transport.abort()
+
+    def _sweep(self) -> None:
+        self._thinning.sweep(time.monotonic())
+        self._sweeping = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    def _set_filter(self, flooding: Networks, known: Networks | None) -> None:
+        with contextlib.suppress(OSError):  # without the filter, each connection is refused here
+            attach_filter(self._listener, flooding, known)
 
 
 class _Accepted:

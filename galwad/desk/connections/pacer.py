@@ -1,38 +1,49 @@
-"""Begins the requests of strangers a few at a time, so that the event loop has time for others.
+"""Begins requests in turn, so that one user's requests do not delay those of other users for long.
 
-A request takes about a millisecond of computing. A thousand connections of strangers could each
-have a request ready at the same moment, and a request to pause would come after all of them.
+A request takes about a millisecond of computing. A thousand connections of one user, or of
+strangers, could each have a request ready at the same moment, and a request to pause would come
+after all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
+from typing import Final
 
-AT_ONCE = 4
+AT_ONCE: Final = 4
+"""The most requests that begin in one round of the event loop."""
 
 
 class Pacer:
-    """Lets at most `AT_ONCE` callers of `turn` continue in each round of the event loop."""
+    """Lets one request of each client begin in a round of the event loop, and at most `AT_ONCE`.
+
+    A client is a user, or all strangers together. The clients take turns.
+    """
 
     def __init__(self) -> None:
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        """The requests that wait, by client. The first client has the next turn."""
 
-    async def turn(self) -> None:
-        """Wait for a round of the event loop with a turn left, in order of arrival."""
+    async def turn(self, client: str) -> None:
+        """Wait until the next request of this client may begin."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._round)
-        self._waiting.append(turn)
+        self._waiting.setdefault(client, deque()).append(turn)
         await turn
 
     def _round(self) -> None:
-        given = 0
-        while self._waiting and given < AT_ONCE:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                given += 1
+        for client in list(self._waiting)[:AT_ONCE]:
+            requests = self._waiting[client]
+            while requests and requests[0].done():  # the client has left
+                requests.popleft()
+            if requests:
+                requests.popleft().set_result(None)
+            if requests:
+                self._waiting.move_to_end(client)
+            else:
+                del self._waiting[client]
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._round)

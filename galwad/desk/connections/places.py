@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
 KNOWN_S: Final = 86_400.0
@@ -204,6 +205,11 @@ class Places:
         self._networks.move_to_end(network)
         if len(self._networks) > _MAX_NETWORKS:
             self._networks.popitem(last=False)
+
+    def known_networks(self, now: float) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return the known networks and the proxies, the one that was used last first."""
+        known = [each for each in reversed(self._networks) if self._knows(each, now)]
+        return tuple(map(ip_network, dict.fromkeys([*self._proxies, *known])))
 
     def _knows(self, network: str, now: float) -> bool:
         if network in self._proxies:

@@ -1,8 +1,8 @@
 """The ASGI layer that finds the session of each API request before the request's body is read.
 
 A connection whose request has a valid session gets a place for signed-in people. A request without
-one can send only a small body, so that strangers cannot fill the memory. The requests of strangers
-begin a few at a time.
+one can send only a small body, so that strangers cannot fill the memory. The requests of each user,
+and those of strangers, begin one after another.
 """
 
 from __future__ import annotations
@@ -48,16 +48,17 @@ class SessionLayer:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        session: Session | None = None
         if scope["path"].startswith(_API):
-            session = scope[SESSION] = await self._session(headers)
+            scope[SESSION] = session = await self._session(headers)
             self._move(scope, session)
             if session is None and not _is_small(headers):
                 refusal = answer(413, "the request is too large", "sign in, or send at most 16 kB")
                 await refusal(scope, receive, send)
                 return
         place: Place | None = scope.get(PLACE)
-        if place is not None and place.session is None:
-            await self._pacer.turn()
+        if place is not None:
+            await self._pacer.turn(_client(session, place))
         await self._app(scope, receive, send)
 
     async def _session(self, headers: Headers) -> Session | None:
@@ -87,6 +88,11 @@ def vouch_for(places: Places, scope: Scope, token: str) -> None:
     if place is not None:
         key = hashlib.sha256(token.encode()).hexdigest()
         places.sign_in(place, key, _network(scope), time.monotonic())
+
+
+def _client(session: Session | None, place: Place) -> str:
+    """Return the client whose turn a request needs: a user, or "" for all strangers."""
+    return session.actor if session is not None else place.session or ""
 
 
 def _network(scope: Scope) -> str:

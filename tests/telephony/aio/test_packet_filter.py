@@ -1,13 +1,17 @@
-"""The kernel drops most datagrams of flooding sources before they wake this process."""
+"""The kernel drops most packets of flooding sources before they wake this process."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from ipaddress import ip_network
 
 import pytest
 
 from telephony.aio.packet_filter import MOST_FLOODING, MOST_KNOWN, attach_filter, program
+
+ESTABLISHED = b"\x01"
+"""The state of an open connection, the first byte of Linux's `struct tcp_info`."""
 
 
 @pytest.fixture(params=[(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")], ids=["4", "6"])
@@ -62,10 +66,9 @@ def test_other_sources_are_accepted_beside_the_largest_filter(place):
         place[2], many(place, 2 * MOST_FLOODING), [*many(place, MOST_KNOWN - 1), own(place)]
     )
     assert came(place)
-    written = program(
-        many(place, 2 * MOST_FLOODING), many(place, MOST_KNOWN), version=own(place).version
-    )
-    assert len(written) <= 4096
+    flooding, known = many(place, 2 * MOST_FLOODING), many(place, MOST_KNOWN)
+    assert len(program(flooding, known, versions=[own(place).version])) <= 4096
+    assert len(program(flooding, known, versions=[4, 6])) <= 4096
 
 
 def test_only_a_sample_of_unknown_sources_is_accepted_beside_known_ones(place):
@@ -102,3 +105,78 @@ def test_removing_the_filter_twice_changes_nothing(place):
     attach_filter(place[2], [])
     attach_filter(place[2], [])
     assert came(place)
+
+
+@pytest.fixture(params=["127.0.0.1", "::1", "::"])
+def listener(request):
+    """A listening TCP socket for IPv4, for IPv6, or for both."""
+    family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as made:
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, request.param != "::")
+        made.bind((request.param, 0))
+        made.listen(1000)
+        yield made
+
+
+@pytest.fixture
+def connected():
+    """Connect this number of times to a listener; return the connections that were made at once.
+
+    The loopback delivers at once, so a connection whose first packet was not dropped is complete.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def connected(listener, host, count):
+            port, made = listener.getsockname()[1], []
+            for _ in range(count):
+                family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                client = stack.enter_context(socket.socket(family))
+                client.setblocking(False)
+                client.connect_ex((host, port))
+                if client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == ESTABLISHED:
+                    made.append(client)
+            return made
+
+        yield connected
+
+
+def hosts_of(listener):
+    """Return the loopback addresses to which the listener listens."""
+    host = listener.getsockname()[0]
+    return ["127.0.0.1", "::1"] if host == "::" else [host]
+
+
+def network_of(host):
+    return ip_network("127.0.0.0/8" if host == "127.0.0.1" else "::/64")
+
+
+def test_only_a_sample_of_the_new_connections_of_a_flooding_source_is_accepted(listener, connected):
+    for host in hosts_of(listener):
+        attach_filter(listener, [network_of(host)])
+        assert 0 < len(connected(listener, host, 320)) < 70  # 20 on average
+        attach_filter(listener, [])
+        assert len(connected(listener, host, 50)) == 50
+
+
+def test_new_connections_of_known_sources_are_accepted_and_others_thinned(listener, connected):
+    for host in hosts_of(listener):
+        attach_filter(listener, [], [network_of(host)])
+        assert len(connected(listener, host, 50)) == 50
+        attach_filter(listener, [], [ip_network("192.0.2.0/24"), ip_network("2001:db8::/64")])
+        assert len(connected(listener, host, 320)) < 30  # 5 on average
+
+
+def test_a_connection_that_exists_is_not_affected_by_the_filter(listener, connected):
+    for host in hosts_of(listener):
+        (client,) = connected(listener, host, 1)
+        attach_filter(listener, [network_of(host)], [])
+        served, _ = listener.accept()
+        with served:
+            for number in range(200):
+                client.send(b"%d" % number)
+                assert served.recv(10) == b"%d" % number
+                served.send(b"ok")
+                client.setblocking(True)
+                assert client.recv(10) == b"ok"
+        attach_filter(listener, [])

@@ -18,6 +18,8 @@ from helpers.desk import PASSWORD, PATIENCE_S, FakeSwitch, until
 from helpers.loopback import free_port
 
 CALL = "20261125-101500-aaaaaaaa"
+ESTABLISHED = b"\x01"
+"""The state of an open connection, the first byte of Linux's `struct tcp_info`."""
 FILES = 1024
 START_S = 60.0
 STRANGERS = [f"127.66.0.{number}" for number in range(1, 5)]
@@ -60,7 +62,13 @@ def test_with_few_files_a_third_of_those_beyond_the_reserve_is_left_for_other_us
 
 
 @pytest.fixture
-async def desk(tmp_path):
+def desk_log(tmp_path):
+    """The file to which the desk writes its log."""
+    return tmp_path / "desk.log"
+
+
+@pytest.fixture
+async def desk(tmp_path, desk_log):
     """The desk as a process with few file descriptors, a switch with sian's call, and its port."""
     port = free_port()
     (tmp_path / "run").mkdir()
@@ -71,7 +79,7 @@ async def desk(tmp_path):
     await switch.start()
     switch.ring(CALL)
     switch.answer(CALL, "201", "sian")
-    with (tmp_path / "desk.log").open("wb") as log:
+    with desk_log.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *("prlimit", f"--nofile={FILES}:{FILES}"),
             *(sys.executable, "-m", "galwad", "serve", "--only", "desk"),
@@ -79,14 +87,14 @@ async def desk(tmp_path):
             stderr=log,
         )
     try:
-        await until(lambda: b"desk.ready" in (tmp_path / "desk.log").read_bytes(), START_S)
+        await until(lambda: b"desk.ready" in desk_log.read_bytes(), START_S)
         yield port
     finally:
         process.terminate()
         await process.wait()
         await switch.stop()
     assert process.returncode == 0
-    assert b"Traceback" not in (tmp_path / "desk.log").read_bytes()
+    assert b"Traceback" not in desk_log.read_bytes()
 
 
 @pytest.fixture
@@ -98,14 +106,19 @@ def crowd():
 
         async def crowd(port, hosts, count, data=b""):
             loop = asyncio.get_running_loop()
-            for number in range(count * len(hosts)):
+
+            async def one(host):
                 made = stack.enter_context(socket.socket())
                 made.setblocking(False)
-                made.bind((hosts[number % len(hosts)], 0))
+                made.bind((host, 0))
                 with contextlib.suppress(OSError):
-                    await asyncio.wait_for(loop.sock_connect(made, ("127.0.0.1", port)), 5)
+                    await asyncio.wait_for(loop.sock_connect(made, ("127.0.0.1", port)), 1)
                     if data:
                         made.send(data)
+
+            async with asyncio.TaskGroup() as group:
+                for number in range(count * len(hosts)):
+                    group.create_task(one(hosts[number % len(hosts)]))
 
         yield crowd
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -157,3 +170,33 @@ async def test_an_advisor_can_sign_in_from_a_new_address_while_strangers_hold_th
     await asyncio.sleep(2)  # the strangers' rate has recovered; their connections stay
     async with signed_in(desk) as client:
         assert await new_connection_pauses(client)
+
+
+async def test_the_kernel_drops_most_new_connections_of_a_flood_but_none_of_a_known_network(
+    desk, desk_log, crowd
+):
+    async with signed_in(desk) as client:
+        strangers = [f"127.67.1.{number}" for number in range(1, 201)]
+        for _ in range(5):
+            await crowd(desk, strangers, 20)
+            if b"strangers.thinned" in desk_log.read_bytes():
+                break
+        assert b"strangers.thinned" in desk_log.read_bytes()
+        assert connections_at_once(desk, strangers * 2) < 60  # one in 64 on average
+        assert connections_at_once(desk, ["127.0.0.1"] * 50) == 50
+        assert await new_connection_pauses(client)
+
+
+def connections_at_once(port, hosts):
+    """Connect from each of these addresses; return how many connections the kernel accepted.
+
+    The loopback delivers at once, so a connection whose first packet was not dropped is complete.
+    """
+    accepted = 0
+    for host in hosts:
+        with socket.socket() as made:
+            made.setblocking(False)
+            made.bind((host, 0))
+            made.connect_ex(("127.0.0.1", port))
+            accepted += made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == ESTABLISHED
+    return accepted
