@@ -35,7 +35,8 @@ first report is half as long.
 _LATE: Final = 1.0
 """The longest delay of the event loop, in seconds, after which all overdue packets are still sent.
 
-After a longer delay, only one packet is sent, and the rest of the audio stays in the queue.
+After a longer delay, only one packet is sent. The timestamp advances by the time of the delay,
+because it counts the time of the audio (RFC 3550 section 5.1). The rest of the audio stays queued.
 """
 
 
@@ -141,7 +142,9 @@ class MediaStream:
     def _tick(self) -> None:
         now = self._loop.time()
         if now - self._due > _LATE:
-            self._due = now
+            while self._due + _TICK <= now:
+                self.sender.skip()
+                self._due += _TICK
         while self._due <= now:
             self._send()
             self._due += _TICK

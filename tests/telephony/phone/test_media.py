@@ -1,6 +1,7 @@
 """Offer and answer at a phone: an offer in the 200, and media before the answer."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -57,3 +58,19 @@ async def test_early_media_without_an_offer_raises_invalid_state_error(phones):
         with pytest.raises(InvalidStateError):
             await wanted
     await within(placed.hangup())
+
+
+async def test_after_a_long_delay_of_the_program_the_timestamps_agree_with_the_clock(phones):
+    placed, taken = await ringing(phones)
+    await taken.answer()
+    await within(placed.wait_for(CallState.ANSWERED))
+    sender, loop = placed.media.stream.sender, asyncio.get_running_loop()
+    sender.write(bytes(2 * 8000 * 10))
+    await asyncio.sleep(0.1)
+    began, timestamp, queued, sent = loop.time(), sender.timestamp, sender.queued, sender.sent
+    time.sleep(3.0)  # noqa: ASYNC251 - the whole program stands still
+    await asyncio.sleep(0.1)
+    counted = (sender.timestamp - timestamp & 0xFFFFFFFF) / 8000
+    assert abs(counted - (loop.time() - began)) < 0.5
+    assert (sender.sent - sent) * 160 == queued - sender.queued  # no audio was left out
+    assert sender.sent - sent < 100

@@ -21,7 +21,12 @@ CALLER: Final = 0
 ADVISOR: Final = 1
 """The channels of a recording: the caller's, and that of the party at the advisor's end."""
 _BLOCK_S: Final = 2.0
-_CHUNK: Final = RATE // 10
+_AHEAD: Final = 2 * RATE
+"""The fewest samples that wait to be sent, which is two seconds of speech.
+
+After the event loop has stood still, the phone sends late what it should have sent meanwhile. If it
+had less to send, it would send silence, and the recording would rightly differ from what was said.
+"""
 
 
 class Fate(Enum):
@@ -74,11 +79,12 @@ class Voice:
 
     async def _speak(self) -> None:
         while self.call.state is CallState.ANSWERED:
-            block = speech(_BLOCK_S, secrets.randbits(60))
-            self._blocks.append(block)
-            for start in range(0, len(block), _CHUNK):
-                self._written += len(block[start : start + _CHUNK])
-                await self.call.write_audio(to_pcm(block[start : start + _CHUNK]))
+            if self.call.media.stream.sender.queued < _AHEAD:
+                block = speech(_BLOCK_S, secrets.randbits(60))
+                self._blocks.append(block)
+                self._written += len(block)
+                self.call.media.stream.sender.write(to_pcm(block))
+            await asyncio.sleep(_BLOCK_S / 4)
 
     @property
     def position(self) -> int:
@@ -91,6 +97,6 @@ class Voice:
         return Part(self.who, self.channel, said)
 
     async def stop(self) -> None:
-        """Stop speaking; the leg then sends silence."""
+        """Stop speaking; the leg then sends what is queued, and silence after it."""
         self._mouth.cancel()
         await asyncio.gather(self._mouth, return_exceptions=True)
