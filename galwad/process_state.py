@@ -25,7 +25,7 @@ class State(StrEnum):
 
     RUNNING = "running"
     SILENT = "does not answer"
-    """The process runs, but does not accept connections on its socket."""
+    """The process exists, but it stands still or does not react on its socket."""
     STOPPED = "not running"
 
 
@@ -35,8 +35,8 @@ class ProcessState:
 
     Attributes:
         name: "switch", "desk" or "finaliser".
-        state: Whether the process runs and answers. The finaliser has no socket, so it is never
-            `SILENT`.
+        state: Whether the process runs and answers. The finaliser has no socket, so it is `SILENT`
+            only if a signal has stopped it.
         pid: The process's number; None if it is not running, or belongs to another container.
     """
 
@@ -55,7 +55,7 @@ def _state(settings: Settings, name: str, path: Path | None) -> ProcessState:
     held, pid = _holder(settings.node.state / name)
     if not held:
         return ProcessState(name, State.STOPPED)
-    answers = path is None or _accepts(path)
+    answers = not _is_stopped(pid) and (path is None or _reacts(path))
     return ProcessState(name, State.RUNNING if answers else State.SILENT, pid)
 
 
@@ -79,11 +79,25 @@ def _holder(folder: Path) -> tuple[bool, int | None]:
     return False, None
 
 
-def _accepts(path: Path) -> bool:
+def _is_stopped(pid: int | None) -> bool:
+    """Return whether a signal or a debugger has stopped the process (proc(5), /proc/pid/stat)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(") ")[2][:1] in {"T", "t"}
+
+
+def _reacts(path: Path) -> bool:
+    """Return whether the process closes a connection to its socket that we end at once.
+
+    The kernel accepts connections even if the process stands still, so that is not enough.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_TIMEOUT_S)
         try:
             probe.connect(str(path))
+            probe.shutdown(socket.SHUT_WR)
+            return not probe.recv(1)
         except OSError:
             return False
-    return True

@@ -2,7 +2,8 @@
 
 The unit allows only loopback and private networks (`IPAddressAllow=`), so a trunk with a public
 address needs a drop-in. Without it, systemd drops the trunk's packets before the switch sees them,
-and no log shows it.
+and no log shows it. The addresses of phones are not in the settings, so the check names the
+networks from which phones can register.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ _NAMES: Final = {
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the trunks and the targets; there is no result if the unit is not installed here."""
+    """Check the unit's IP filter; there is no result if the unit is not installed here."""
     yield from check_in(settings, FOLDERS)
 
 
 def check_in(settings: Settings, folders: Sequence[Path]) -> Iterator[CheckResult]:
-    """Check the trunks and the targets against the unit in one of these folders."""
+    """Check the IP filter of the unit in one of these folders."""
     files = _unit_files(folders)
     if not files:
         return
@@ -61,6 +62,8 @@ def check_in(settings: Settings, folders: Sequence[Path]) -> Iterator[CheckResul
         )
     if not barred:
         yield fine("ip filter", "the unit lets all trunks and targets through")
+    networks = ", ".join(map(str, allowed)) if denied else "all networks"
+    yield fine("ip filter", f"phones can reach the switch from {networks or 'nowhere'}")
 
 
 def _peers(settings: Settings) -> Iterator[tuple[str, Network]]:

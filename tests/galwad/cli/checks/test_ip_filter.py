@@ -1,4 +1,4 @@
-"""The IP filter of the switch's unit is compared with the trunks and the targets."""
+"""The check of the IP filter names dropped trunks and targets, and the networks for phones."""
 
 from __future__ import annotations
 
@@ -34,24 +34,30 @@ def told(settings_file, tmp_path):
     return told
 
 
+def without_phones(results):
+    """Return the results about trunks and targets."""
+    return [each for each in results if not each[1].startswith("phones")]
+
+
 FINE = [("fine", "the unit lets all trunks and targets through")]
 
 
 def test_private_peers_pass_the_unit_that_we_ship(told):
     peers = ("10.1.2.3", "172.16.0.0/16", "192.168.7.7:5060", "fd00::1", "127.0.0.1")
-    assert told(*peers, target="sip:600@192.168.1.1") == FINE
+    assert without_phones(told(*peers, target="sip:600@192.168.1.1")) == FINE
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.1", "198.51.100.0/28", "2001:db8::1", "10.0.0.0/7"])
 def test_a_peer_that_the_unit_drops_is_a_warning(told, peer):
-    assert told(peer) == [("warning", f"trunk pstn: the unit drops packets from and to {peer}")]
+    warning = ("warning", f"trunk pstn: the unit drops packets from and to {peer}")
+    assert without_phones(told(peer)) == [warning]
 
 
 def test_a_target_that_the_unit_drops_is_a_warning_and_a_name_is_not_checked(told):
-    (found,) = told(target="sip:600@203.0.113.9:5061;transport=tls")
+    (found,) = without_phones(told(target="sip:600@203.0.113.9:5061;transport=tls"))
     assert found[0] == "warning"
     assert found[1].endswith("packets from and to 203.0.113.9")
-    assert told(target="sip:600@pbx.example") == FINE
+    assert without_phones(told(target="sip:600@pbx.example")) == FINE
 
 
 @pytest.mark.parametrize(
@@ -67,7 +73,23 @@ def test_a_target_that_the_unit_drops_is_a_warning_and_a_name_is_not_checked(tol
     ],
 )
 def test_drop_ins_of_the_administrator_count(told, drop_in, passes):
-    assert (told("192.0.2.1", drop_in=drop_in) == FINE) is passes
+    assert (without_phones(told("192.0.2.1", drop_in=drop_in)) == FINE) is passes
+
+
+@pytest.mark.parametrize(
+    ("drop_in", "networks"),
+    [
+        (
+            "",
+            "127.0.0.0/8, ::1/128, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7, fe80::/10",
+        ),
+        ("[Service]\nIPAddressAllow=\nIPAddressAllow=203.0.113.0/24\n", "203.0.113.0/24"),
+        ("[Service]\nIPAddressAllow=\n", "nowhere"),
+        ("[Service]\nIPAddressDeny=\n", "all networks"),
+    ],
+)
+def test_the_networks_from_which_phones_can_register_are_named(told, drop_in, networks):
+    assert told(drop_in=drop_in)[-1] == ("fine", f"phones can reach the switch from {networks}")
 
 
 def test_without_an_installed_unit_there_is_no_result(settings_file, tmp_path):
