@@ -70,6 +70,7 @@ def test_a_process_that_a_signal_has_stopped_does_not_answer(site):
     command = [sys.executable, "-c", program, str(site.root / "state" / "finaliser")]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
+            assert process.stdout is not None
             assert process.stdout.readline() == b"\n"
             assert states(site.settings)[2] == ProcessState("finaliser", State.RUNNING, process.pid)
             process.send_signal(signal.SIGSTOP)
