@@ -75,6 +75,7 @@ _ABSENT_PEOPLE = (
     f"SELECT id, {', '.join(_VALUES)}, NULL FROM present.people AS old "  # noqa: S608 - no values
     "WHERE NOT EXISTS (SELECT 1 FROM main.people AS new WHERE new.id = old.id)"
 )
+_OF_REFERENCES = " AND old.reference IN (SELECT value FROM json_each(?))"
 _ABSENT_NUMBERS = (
     "SELECT * FROM present.numbers AS old WHERE EXISTS "
     "(SELECT 1 FROM main.people AS new WHERE new.id = old.person_id AND new.line IS NULL)"
@@ -157,7 +158,8 @@ class NewDirectory:
         Args:
             file: The import file.
             absent: With "keep", people who are in the directory but not in the file stay in the
-                directory. With "remove", these people are removed.
+                directory. With "remove", these people are removed. A person whose row is left out
+                because of a fault is in the file, and stays unchanged.
             on_progress: The function that is called with the number of people read so far.
 
         Raises:
@@ -218,24 +220,29 @@ def _fill(
     (before,) = connection.execute("SELECT count(*) FROM present.people").fetchone()
     (last_id,) = connection.execute(_LAST_ID).fetchone()
     connection.execute("INSERT INTO main.sqlite_sequence VALUES ('people', ?)", (last_id,))
-    added = replaced = 0
+    read = added = replaced = 0
     rows = file.rows()
     while chunk := list(islice(rows, _CHUNK)):
         known = _known(connection, chunk)
         new = [row.reference for row in chunk if row.reference not in known]
         known |= {reference: last_id + n for n, reference in enumerate(new, 1)}
         last_id += len(new)
-        added += len(new)
-        replaced += len(chunk) - len(new)
-        _insert(connection, file, chunk, known)
-        on_progress(added + replaced)
+        inserted = _insert(connection, file, chunk, known)
+        added += len(inserted.intersection(new))
+        replaced += len(inserted.difference(new))
+        read += len(chunk)
+        on_progress(read)
     file.check()
     if absent == "keep":
-        for query, statement in ((_ABSENT_PEOPLE, _ADD_PERSON), (_ABSENT_NUMBERS, _ADD_NUMBER)):
-            _copy(connection, query, statement)
+        _copy(connection, _ABSENT_PEOPLE, _ADD_PERSON)
+    elif file.left_out:
+        left_out = json.dumps(sorted(file.left_out))
+        _copy(connection, _ABSENT_PEOPLE + _OF_REFERENCES, _ADD_PERSON, left_out)
+    _copy(connection, _ABSENT_NUMBERS, _ADD_NUMBER)
+    (kept,) = connection.execute("SELECT count(*) FROM main.people WHERE line IS NULL").fetchone()
     connection.execute(f"PRAGMA user_version = {FORMAT}")
     connection.execute("COMMIT")
-    return ImportResult(added, replaced, before - replaced if absent == "remove" else 0)
+    return ImportResult(added, replaced, before - replaced - kept)
 
 
 def _attach(connection: sqlite3.Connection, present: Path) -> None:
@@ -256,12 +263,17 @@ def _known(connection: sqlite3.Connection, rows: Sequence[ImportRow]) -> dict[st
 
 def _insert(
     connection: sqlite3.Connection, file: ImportFile, rows: Sequence[ImportRow], ids: dict[str, int]
-) -> None:
-    """Insert the people of the rows, and add a fault for each reference that occurs twice."""
+) -> set[str]:
+    """Insert the people of the rows, and return their references.
+
+    If a reference occurs again, the later row is left out, and a fault is added.
+    """
     inserted = connection.executemany(
         _ADD_PERSON,
         ((ids[row.reference], *map(row.values.get, _VALUES), row.line) for row in rows),
     ).rowcount
+    if inserted != len(rows):
+        rows = _first_rows(connection, file, rows)
     connection.executemany(
         _ADD_NUMBER,
         (
@@ -270,21 +282,30 @@ def _insert(
             for number in row.numbers
         ),
     )
-    if inserted == len(rows):
-        return
-    query = "SELECT line FROM main.people WHERE reference = ?"
+    return {row.reference for row in rows}
+
+
+def _first_rows(
+    connection: sqlite3.Connection, file: ImportFile, rows: Sequence[ImportRow]
+) -> list[ImportRow]:
+    """Return the rows whose references did not occur before; add a fault for each other row."""
+    query, first = "SELECT line FROM main.people WHERE reference = ?", []
     for row in rows:
         (line,) = connection.execute(query, (row.reference,)).fetchone()
-        if line != row.line:
+        if line == row.line:
+            first.append(row)
+        else:
             file.fault(row.line, "reference", f"is the same as in line {line}")
+            file.leave_out(row.reference)
+    return first
 
 
-def _copy(connection: sqlite3.Connection, query: str, statement: str) -> None:
-    """Run `statement` with each row that `query` finds.
+def _copy(connection: sqlite3.Connection, query: str, statement: str, *values: str) -> None:
+    """Run `statement` with each row that `query` finds with `values`.
 
     SQLite could do this in one statement, but would store all rows in memory before.
     """
-    found = connection.execute(query)
+    found = connection.execute(query, values)
     while rows := found.fetchmany(_CHUNK):
         connection.executemany(statement, rows)
 

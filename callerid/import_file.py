@@ -7,14 +7,17 @@ which may be in any sequence:
 |---|---|---|
 | reference | yes | the CRM's identifier, by which later imports find the person |
 | name | yes | the name of the person, as the screen-pop shows it |
-| numbers | yes | telephone numbers, separated by `|` ; `01970 625000 x12` has an extension |
+| numbers | yes | telephone numbers as people write them (`callerid.written_numbers`) |
 | language | no | the preferred language: `cy`, `en` or empty |
 | kind | no | `person` (default), `organisation`, `payphone` |
 | shared | no | yes/no: several people use the number, so the screen-pop shows a warning |
 | do_not_pop | no | yes/no: if yes, a screen-pop never shows the person |
 | address, postcode, email, date_of_birth, notes | no | details of the person |
 
-A cell that seems to contain the number of a payment card is a fault.
+A cell that seems to contain the number of a payment card is a fault. Normally, a file with a fault
+is refused. If faults are skipped instead, a row with a fault is left out, except that a person with
+at least one readable number keeps the readable ones. A file whose header has a fault, or that
+cannot be read to its end, is always refused.
 
 The file is read row by row, so its size does not matter. This module does not store people:
 `callerid.directory` does.
@@ -26,12 +29,13 @@ import csv
 import io
 from collections.abc import Iterator
 from itertools import chain
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from callerid.card_number import ADVICE, has_card_number
-from callerid.errors import ImportFault, ImportFileError, NumberError
+from callerid.errors import ImportFault, ImportFileError
 from callerid.number import REGION, PhoneNumber
 from callerid.person import PersonKind
+from callerid.written_numbers import read_numbers
 
 DETAILS = ("reference", "address", "postcode", "email", "date_of_birth", "notes")
 _NEEDED = ("reference", "name", "numbers")
@@ -71,34 +75,67 @@ class ImportFile:
         file: The file, opened for reading. It does not have to be seekable, so it may be a pipe.
         name: The name of the file, for the messages about faults.
         region: The country to which numbers without a country code belong, such as "GB".
+        area_code: The area code that completes local numbers, such as "01970"; "" if there is none.
+        on_fault: With "refuse", `check` refuses a file with a fault. With "skip", it does so only
+            if the file cannot be read to its end.
     """
 
-    def __init__(self, file: BinaryIO, name: str = "people.csv", region: str = REGION) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        name: str = "people.csv",
+        *,
+        region: str = REGION,
+        area_code: str = "",
+        on_fault: Literal["refuse", "skip"] = "refuse",
+    ) -> None:
         self._file = file
         self._name = name
         self._region = region
+        self._area_code = area_code
+        self._on_fault = on_fault
         self._lines_read = 0
+        self._unreadable = False
         self._faults: list[ImportFault] = []
+        self.fault_count = 0
+        """The number of all faults so far."""
+        self.left_out_count = 0
+        """The number of rows that were left out so far."""
+        self.left_out: set[str] = set()
+        """The references of these rows; "" for a row of which it cannot be read."""
+
+    @property
+    def faults(self) -> tuple[ImportFault, ...]:
+        """The first hundred faults, by line."""
+        return tuple(sorted(self._faults, key=lambda fault: fault.line))
 
     def fault(self, line: int, column: str, problem: str) -> None:
         """Add a fault. `column` is empty if the fault concerns the whole line."""
-        self._faults.append(ImportFault(self._name, line, column, problem))
+        self.fault_count += 1
+        if len(self._faults) < _MOST_FAULTS:
+            self._faults.append(ImportFault(self._name, line, column, problem))
+
+    def leave_out(self, reference: str) -> None:
+        """Count a row with this reference that is left out because of its faults."""
+        self.left_out_count += 1
+        self.left_out.add(reference)
 
     def check(self) -> None:
-        """Check that the file has no fault so far.
+        """Check that the file can be imported, as far as it was read.
 
         Raises:
-            ImportFileError: The file has faults. The error lists the first hundred, by line.
+            ImportFileError: The file has faults that are not skipped. The error lists the first
+                hundred of all faults, by line.
         """
-        if self._faults:
-            faults = sorted(self._faults, key=lambda fault: fault.line)
-            raise ImportFileError(faults[:_MOST_FAULTS])
+        if self.fault_count and (self._on_fault == "refuse" or self._unreadable):
+            raise ImportFileError(list(self.faults))
 
     def rows(self) -> Iterator[ImportRow]:
         """Yield the valid rows of the file, in their sequence.
 
-        A row with a fault is left out, and the fault is added. Reading stops after the row with the
-        hundredth fault. No error is raised: call `check` after the last row.
+        A row with a fault is left out, and the fault is added. If faults are not skipped, reading
+        stops after the row with the hundredth fault. No error is raised: call `check` after the
+        last row.
         """
         rows = None
         try:
@@ -108,18 +145,21 @@ class ImportFile:
             rows = csv.reader(chain((first,), lines), delimiter=delimiter, strict=True)
             names = [name.strip().lower() for name in next(rows, [])]
             self._check_header(names)
-            if self._faults:
+            if self.fault_count:
+                self._unreadable = True
                 return
             for cells in rows:
                 row = self._row(names, [cell.strip() for cell in cells], rows.line_num)
                 if row is not None:
                     yield row
-                if len(self._faults) >= _MOST_FAULTS:
+                if self._on_fault == "refuse" and self.fault_count >= _MOST_FAULTS:
                     return
         except csv.Error as error:
+            self._unreadable = True
             line = 1 if rows is None else rows.line_num
             self.fault(line, "", f"cannot be read as CSV: {error}")
         except _UnreadableError as error:
+            self._unreadable = True
             self.fault(self._lines_read, "", str(error))
 
     def _lines(self) -> Iterator[str]:
@@ -166,8 +206,9 @@ class ImportFile:
             return None
         if len(cells) != len(names):
             self.fault(line, "", f"has {len(cells)} fields, but the header has {len(names)}")
+            self.leave_out(dict(zip(names, cells, strict=False)).get("reference", ""))
             return None
-        before = len(self._faults)
+        before = self.fault_count
         given = {**_DEFAULTS, **dict(zip(names, cells, strict=True))}
         values: dict[str, str | bool] = {**given}
         for name in ("reference", "name"):
@@ -179,8 +220,11 @@ class ImportFile:
         for name, text in given.items():
             if name != "numbers" and has_card_number(text):
                 self.fault(line, name, f"seems to contain a payment card number: {ADVICE}")
+        before_numbers = self.fault_count
         numbers = self._numbers(line, given["numbers"])
-        if len(self._faults) > before:
+        counted = before_numbers if self._on_fault == "skip" else self.fault_count
+        if counted > before or not numbers:
+            self.leave_out(given["reference"])
             return None
         return ImportRow(line, given["reference"], values, numbers)
 
@@ -206,19 +250,13 @@ class ImportFile:
         return False
 
     def _numbers(self, line: int, text: str) -> tuple[PhoneNumber, ...]:
-        found: list[PhoneNumber] = []
-        parts = [part for part in map(str.strip, text.split("|")) if part]
-        for part in parts:
-            try:
-                number = PhoneNumber.parse(part, self._region)
-            except NumberError as error:
-                self.fault(line, "numbers", str(error))
-            else:
-                if number not in found:
-                    found.append(number)
-        if not parts:
+        """Return the readable numbers of a cell, and add a fault for each of the others."""
+        found = read_numbers(text, region=self._region, area_code=self._area_code)
+        for problem in found.faults:
+            self.fault(line, "numbers", problem)
+        if not found.numbers and not found.faults:
             self.fault(line, "numbers", "must not be empty")
-        return tuple(found)
+        return found.numbers
 
 
 def _is_text(line: str) -> bool:

@@ -66,7 +66,9 @@ class PhoneNumber:
             parsed = phonenumbers.parse(text, region)
         except phonenumbers.NumberParseException as error:
             raise NumberError("is not a telephone number") from error
-        if not phonenumbers.is_possible_number(parsed):
+        possible = phonenumbers.ValidationResult.IS_POSSIBLE
+        if phonenumbers.is_possible_number_with_reason(parsed) != possible:
+            # The reason may be that the number lacks its area code.
             raise NumberError("is too short or too long for a telephone number")
         e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
         return cls(e164, parsed.extension or "")

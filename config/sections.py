@@ -554,3 +554,8 @@ class DirectorySection(Section):
     budget: Number = Field(
         default=1.0, ge=0.05, le=1.0, description="a number of seconds from 0.05 to 1.0"
     )
+    area_code: str = Field(
+        default="",
+        pattern=r"^(0[0-9]{2,5})?$",
+        description='an area code with its 0, such as "01632"; empty if there is none',
+    )

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.directory import TABLES, new_directory, open_directory
+from callerid.directory import TABLES, ImportResult, new_directory, open_directory
 from callerid.errors import DirectoryError, ImportFileError, SourceError
 from callerid.import_file import ImportFile
 from callerid.number import PhoneNumber
@@ -129,6 +129,50 @@ async def test_a_faulty_file_changes_nothing_and_names_every_fault(path):
     assert "not a number," not in str(error.value)
     assert content_of(path) == before
     assert files_of(path) == ["directory.db", "directory.db.lock"]
+
+
+FAULTY = [
+    "C-1,,01632 960009,cy,person,no,no,",
+    "C-4,Half Readable,01632 960004 | nonsense 1,en,person,no,no,",
+    "C-5,Unreadable,none,en,person,no,no,",
+    "C-6,New,01632 960006,en,person,no,no,",
+    "C-6,New again,01632 960007,en,person,no,no,",
+    "C-7,Too Few,01632 960008",
+]
+
+
+@pytest.mark.parametrize("absent", ["keep", "remove"])
+async def test_skipped_faults_leave_out_their_rows_and_change_nobody(path, absent):
+    import_people(path, HEADER + ELIN + "C-9,Absent,01632 960010,en,person,no,no,\n")
+    text = HEADER + "\n".join(FAULTY)
+    result = import_people(path, text, absent, on_fault="skip")
+    assert result == ImportResult(added=2, replaced=0, removed=1 if absent == "remove" else 0)
+    found = {
+        number: [person.name for person in await find(path, number)]
+        for number in ("01632 960001", "01632 960004", "01632 960006", "01632 960007")
+    }
+    assert found == {
+        "01632 960001": ["Elin Fictitious"],
+        "01632 960004": ["Half Readable"],
+        "01632 960006": ["New"],
+        "01632 960007": [],
+    }
+    assert bool(await find(path, "01632 960010")) is (absent == "keep")
+
+
+def test_skipped_faults_are_all_counted_and_the_first_hundred_kept():
+    rows = [f"C-{n},,01632 960001,en,person,no,no,\n" for n in range(5000)]
+    file = ImportFile(io.BytesIO((HEADER + "".join(rows)).encode()), on_fault="skip")
+    assert list(file.rows()) == []
+    file.check()
+    assert (file.fault_count, len(file.faults), file.left_out_count) == (5000, 100, 5000)
+
+
+@pytest.mark.parametrize("text", ["reference,name\n", HEADER + 'C-1,"Elin,01632 960001'])
+def test_a_file_that_cannot_be_read_to_its_end_is_refused_even_if_faults_are_skipped(path, text):
+    with pytest.raises(ImportFileError):
+        import_people(path, text, on_fault="skip")
+    assert not path.exists()
 
 
 def test_a_reference_that_occurs_again_thousands_of_lines_later_is_a_fault(path):

@@ -185,7 +185,10 @@ def test_a_fault_has_its_line_and_a_message_that_names_the_setting(
 
 def test_an_unknown_setting_with_no_similar_name_lists_those_of_its_table(faults):
     ((_, _, message),) = faults(LEAST + "[directory]\nxyz = 1\n")
-    assert message == 'Unknown setting "directory.xyz"; the settings that can be here are budget'
+    assert (
+        message
+        == 'Unknown setting "directory.xyz"; the settings that can be here are area_code, budget'
+    )
 
 
 def test_a_message_about_two_settings_begins_with_their_table(faults):

@@ -11,12 +11,15 @@ from callerid.import_file import ImportFile, ImportRow
 
 
 def import_people(
-    path: Path, text: str, absent: Literal["keep", "remove"] = "keep"
+    path: Path,
+    text: str,
+    absent: Literal["keep", "remove"] = "keep",
+    on_fault: Literal["refuse", "skip"] = "refuse",
 ) -> ImportResult:
     """Replace the directory at `path` by one with the people of this CSV text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with new_directory(path) as new:
-        result = new.fill(ImportFile(io.BytesIO(text.encode())), absent)
+        result = new.fill(ImportFile(io.BytesIO(text.encode()), on_fault=on_fault), absent)
         new.put_in_force()
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -28,16 +29,23 @@ def import_(
     remove_absent: Annotated[
         bool, typer.Option("--remove-absent", help="Remove the people who are not in the file.")
     ] = False,
+    skip_faults: Annotated[
+        bool, typer.Option("--skip-faults", help="Report lines with faults, and import the others.")
+    ] = False,
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Import people from a CSV file. If any line has a fault, no line is imported.
+    """Import people from a CSV file. Normally, no line is imported if any line has a fault.
 
     The first line names the columns: reference, name and numbers are required; language, kind,
     shared, do_not_pop, address, postcode, email, date_of_birth and notes are optional. A row
-    replaces the person in the directory who has the same reference. Each fault is reported with its
-    line number. Calls and requests do not wait for the import, and callers are looked up in the
-    previous directory until the new one is complete.
+    replaces the person in the directory who has the same reference. Numbers are read as people
+    write them, also several in one cell. `[directory] area_code` completes local numbers.
+
+    Each fault is reported with its line number. With --skip-faults, a line with a fault is left
+    out, but a person with at least one readable number is imported without the others. Calls and
+    requests do not wait for the import, and callers are looked up in the previous directory until
+    the new one is complete.
     """
     settings = load_settings(config)
     os.nice(_NICENESS)
@@ -46,20 +54,32 @@ def import_(
         on_the_server(settings),
         progress_bar("importing", quiet=json) as shown,
     ):
+        csv_file = ImportFile(
+            csv,
+            file.name,
+            area_code=settings.directory.area_code,
+            on_fault="skip" if skip_faults else "refuse",
+        )
         task = shown.add_task("importing", total=_lines(csv))
         result = administration(settings).import_directory(
             settings.directory_file,
-            ImportFile(csv, file.name),
+            csv_file,
             "remove" if remove_absent else "keep",
             lambda people: shown.update(task, completed=people),
         )
         people = result.added + result.replaced
         shown.update(task, completed=people, total=people)
     counts = {"added": result.added, "replaced": result.replaced, "removed": result.removed}
+    if skip_faults:
+        counts |= {"left_out": csv_file.left_out_count, "faults": csv_file.fault_count}
+    for fault in csv_file.faults:
+        print(fault, file=sys.stderr)
+    if csv_file.fault_count > len(csv_file.faults):
+        print(f"... and {csv_file.fault_count - len(csv_file.faults)} more", file=sys.stderr)
     if json:
         print_json(counts)
     else:
-        print(", ".join(f"{count} {what}" for what, count in counts.items()))
+        print(", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items()))
 
 
 def _opened(file: Path) -> BinaryIO:

@@ -95,6 +95,20 @@ def test_an_import_with_one_invalid_person_is_refused(run, settings_file, tmp_pa
     assert entry.personal["actor"].startswith("os:")
 
 
+def test_skipped_faults_are_reported_and_the_other_people_imported(run, settings_file, tmp_path):
+    file, state = tmp_path / "people.csv", tmp_path / "state" / "desk"
+    settings_file.write_text(settings_file.read_text() + '[directory]\narea_code = "01970"\n')
+    file.write_text(PEOPLE + "P3,,01970 000003,en,no\nP4,Ann,600004 (Mam) / 1.2E+9,en,no\n")
+    done = run("directory", "import", file, "--skip-faults", "--config", settings_file)
+    assert done.status == 0
+    assert "3 added, 0 replaced, 0 removed, 1 left out, 2 faults" in done.out
+    assert "people.csv:4: name: must not be empty" in done.err
+    assert "people.csv:5: numbers: number 2 is not a telephone number" in done.err
+    assert names(state, "+441970600004") == ["Ann"]
+    done = run("directory", "import", file, "--skip-faults", "--json", "--config", settings_file)
+    assert done.json() == {"added": 0, "replaced": 3, "removed": 0, "left_out": 1, "faults": 2}
+
+
 @pytest.mark.parametrize(
     ("make", "error"),
     [

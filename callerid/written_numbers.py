@@ -1,0 +1,149 @@
+"""Reads the telephone numbers in a text that people wrote for people, such as a field of a CRM.
+
+Such a field may have several numbers, labels ("Mob:"), words after a number ("(Mam)"), local
+numbers without an area code, and characters that look like digits, spaces or hyphens. A number need
+not be in use: the numbers that Ofcom reserves for drama are read too.
+
+`callerid.number` reads the numbers of the signalling, which have none of this.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+from callerid.errors import NumberError
+from callerid.number import REGION, PhoneNumber
+
+LONGEST: Final = 1000
+"""The most characters of a text that is read."""
+
+_HYPHENS: Final = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
+_SEPARATOR: Final = re.compile(
+    r"[|,\n\r\t&]|;(?!(?:ext|phone-context)=)|\s(?:or|and|neu|ac|a)(?=\s)", re.IGNORECASE
+)
+_PARAMETERS: Final = re.compile(r";phone-context=[^;]*", re.IGNORECASE)
+_NUMBER: Final = re.compile(
+    r"(?:[^\d+(:]*+\d?\s*+:)?"  # a label with a colon, such as "Tel 2:" or "tel:"
+    r"(?:\([^\d)]*+\)|[^\d+(])*+"  # words without digits
+    r"(?P<number>\(?\s*+\+?\s*+\d[\d\s.\-]*+\)?[\s.\-]*+"
+    r"(?:\(\s*+\d{1,5}\s*+\)(?=[\s.\-]*+\d))?[\d\s.\-]*+)"
+    r"(?:(?:;ext=|\#|x(?:tn)?\.?|ext(?:n|ension)?\.?|est(?:yniad)?\.?)\s*+:?\s*+(?P<extension>\d{1,7}))?"
+    r"(?:(?<!\d)|(?![^\W\d_]))"  # no letter directly after a digit, which would be a typing error
+    r"(?:\([^()]*+\)|[^\d()])*+",  # words without digits, or anything in brackets
+    re.IGNORECASE,
+)
+"""One number with the words around it. No part of a text is tried twice, so the time is linear."""
+_DIGIT: Final = re.compile(r"\d")
+_WORD: Final = re.compile(r"\w")
+_TRUNK_ZERO: Final = re.compile(r"\(\s*0\s*\)")
+_LONGEST_TAIL: Final = 8
+_LOCAL: Final = re.compile(r"[2-9][0-9]{4,7}")
+_ONE_USUAL: Final = r"(?:0[1-9][0-9]{3} ?[0-9]{6}|\+44[1-9][0-9]{9})"
+_USUAL: Final = re.compile(rf"{_ONE_USUAL}(?:\|{_ONE_USUAL})*")
+"""Numbers in a form of which the result is known, and which is quick to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenNumbers:
+    """The numbers in a text, each only once, and the faults of those that cannot be read.
+
+    A fault is the end of a sentence, such as "is not a telephone number", or "number 2 is not a
+    telephone number" if the text has several. It never repeats the text.
+    """
+
+    numbers: tuple[PhoneNumber, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+def read_numbers(text: str, *, region: str = REGION, area_code: str = "") -> WrittenNumbers:
+    """Return the telephone numbers in a text.
+
+    Args:
+        text: The text. Several numbers are separated by `|`, a comma, a semicolon, a line end, `/`,
+            `&` or the words "or", "and", "neu", "ac" and "a".
+        region: The country to which a number without a country code belongs, such as "GB".
+        area_code: The area code that completes a local number, such as "01970". If it is empty, a
+            local number is a fault.
+    """
+    if len(text) > LONGEST:
+        return WrittenNumbers(faults=(f"is longer than {LONGEST} characters",))
+    if region == REGION and _USUAL.fullmatch(text):  # as most of a million people have them
+        usual = dict.fromkeys(PhoneNumber.parse(part, region) for part in text.split("|"))
+        return WrittenNumbers(tuple(usual))
+    parts = _parts(text)
+    numbers: dict[PhoneNumber, None] = {}
+    faults = []
+    for position, part in enumerate(parts, 1):
+        try:
+            numbers[_number(part, region, area_code)] = None
+        except NumberError as error:
+            faults.append(f"number {position} {error}" if len(parts) > 1 else str(error))
+    return WrittenNumbers(tuple(numbers), tuple(faults))
+
+
+def _parts(text: str) -> list[str]:
+    """Return the parts of a text that have a number each. Words between numbers are left out."""
+    plain = unicodedata.normalize("NFKC", text).translate(_HYPHENS)
+    plain = "".join(each for each in plain if unicodedata.category(each) != "Cf")
+    plain = _PARAMETERS.sub("", plain)
+    found: list[str] = []
+    for between in _SEPARATOR.split(plain):
+        for part in _alternatives(between):
+            found += _one_by_one(part)
+    with_digits = [part for part in found if _DIGIT.search(part)]
+    if not with_digits and _WORD.search(plain):
+        return [plain]
+    return with_digits
+
+
+def _one_by_one(part: str) -> list[str]:
+    """Split a part before each number that follows words, as in `Mob 07700 900123 home 625000`."""
+    found: list[str] = []
+    at = 0
+    while at < len(part):
+        number = _NUMBER.match(part, at)
+        if number is None:
+            return [part] if not at else [*found, part[at:]]
+        found.append(number[0])
+        at = number.end()
+    return found
+
+
+def _alternatives(part: str) -> list[str]:
+    """Split a part at `/`, which also stands between an area code and a number.
+
+    A short number after `/` replaces the last digits of the number before it, as in
+    `01970 625000/1`.
+    """
+    first, *others = part.split("/")
+    found = [first]
+    for other in others:
+        before, digits = _digits(found[-1]), _digits(other)
+        if len(before) < _LONGEST_TAIL - 1:
+            found[-1] += " " + other
+        elif digits and digits == other.strip() and len(digits) <= _LONGEST_TAIL < len(before):
+            found.append(before[: -len(digits)] + digits)
+        else:
+            found.append(other)
+    return found
+
+
+def _digits(text: str) -> str:
+    """Return the digits of the number in a text, with a leading `+`."""
+    found = _NUMBER.fullmatch(text)
+    number = _TRUNK_ZERO.sub("", found["number"]) if found else ""
+    return ("+" if "+" in number else "") + re.sub(r"[^0-9]", "", number)
+
+
+def _number(part: str, region: str, area_code: str) -> PhoneNumber:
+    found = _NUMBER.fullmatch(part)
+    if found is None:
+        raise NumberError("is not a telephone number")
+    digits = _digits(part)
+    if area_code and _LOCAL.fullmatch(digits):
+        digits = area_code + digits
+    extension = found["extension"] or ""
+    return PhoneNumber.parse(f"{digits};ext={extension}" if extension else digits, region)
