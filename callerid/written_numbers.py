@@ -35,7 +35,10 @@ _NUMBER: Final = re.compile(
     r"(?:\([^()]*+\)|[^\d()])*+",  # words without digits, or anything in brackets
     re.IGNORECASE,
 )
-"""One number with the words around it. No part of a text is tried twice, so the time is linear."""
+"""One number with the words around it.
+
+The possessive quantifiers (`*+`) keep the search from trying one place of the text in many ways.
+"""
 _DIGIT: Final = re.compile(r"\d")
 _WORD: Final = re.compile(r"\w")
 _TRUNK_ZERO: Final = re.compile(r"\(\s*0\s*\)")
@@ -87,7 +90,11 @@ def read_numbers(text: str, *, region: str = REGION, area_code: str = "") -> Wri
 def _parts(text: str) -> list[str]:
     """Return the parts of a text that have a number each. Words between numbers are left out."""
     plain = unicodedata.normalize("NFKC", text).translate(_HYPHENS)
-    plain = "".join(each for each in plain if unicodedata.category(each) != "Cf")
+    plain = "".join(
+        str(unicodedata.decimal(each)) if each.isdecimal() else each
+        for each in plain
+        if unicodedata.category(each) != "Cf"
+    )
     plain = _PARAMETERS.sub("", plain)
     found: list[str] = []
     for between in _SEPARATOR.split(plain):

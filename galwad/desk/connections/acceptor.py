@@ -127,17 +127,20 @@ class Acceptor:
 
     def _accept(self) -> None:
         """Accept a batch of connections, and then none for as long as the batch took."""
-        timer = WorkTimer()
+        timer, failed = WorkTimer(), False
         self._loop.remove_reader(self._listener.fileno())
         try:
             self._accept_batch()
         except OSError as error:
+            failed = True
             reason = errno.errorcode.get(error.errno or 0, "")
             log.error("connections.cannot_accept", reason=reason)  # noqa: TRY400 - the system's limit
-            self._again = self._loop.call_later(_NO_FILES_S, self._accept_again)
-        else:
-            # The loop makes this call after it has begun to connect the batch.
-            self._again = self._loop.call_soon(self._rest, timer)
+        finally:
+            if failed:
+                self._again = self._loop.call_later(_NO_FILES_S, self._accept_again)
+            else:
+                # The loop makes this call after it has begun to connect the batch.
+                self._again = self._loop.call_soon(self._rest, timer)
 
     def _rest(self, timer: WorkTimer) -> None:
         self._again = self._loop.call_later(timer.seconds, self._accept_again)
@@ -165,7 +168,11 @@ class Acceptor:
         """Return whether the connection has a place; close it if not."""
         connection = _Accepted(accepted)
         network, now = network_of(address), time.monotonic()
-        place = self._places.arrive(network, now, connection.close)
+        try:
+            place = self._places.arrive(network, now, connection.close)
+        except BaseException:
+            connection.reset()
+            raise
         if place is None:
             connection.reset()
             self._thinning.count_stranger(network, now)

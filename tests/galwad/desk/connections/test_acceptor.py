@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from galwad.desk.auth.users import User
+from galwad.desk.connections.acceptor import Acceptor
+from galwad.desk.connections.places import PlaceLimits, Places
 from galwad.desk.maintenance.administration import Administration
 from helpers.desk import PASSWORD, PATIENCE_S, FakeSwitch, until
 from helpers.loopback import free_port
@@ -200,3 +202,50 @@ def connections_at_once(port, hosts):
             made.connect_ex(("127.0.0.1", port))
             accepted += made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == ESTABLISHED
     return accepted
+
+
+async def test_an_unexpected_error_at_one_connection_does_not_end_accepting():
+    class FaultyPlaces(Places):
+        faults = 1
+
+        def arrive(self, network, now, close):
+            if self.faults:
+                self.faults -= 1
+                raise RuntimeError("a bug")
+            return super().arrive(network, now, close)
+
+    reported = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    listener = socket.create_server(("127.0.0.1", 0))
+    acceptor = Acceptor(listener, FaultyPlaces(PlaceLimits.within(8)), Greeting, None)
+    acceptor.start()
+    try:
+        received = [await first_byte(listener.getsockname()) for _ in range(2)]
+        assert received == [b"", b"x"]
+    finally:
+        acceptor.close()
+        await acceptor.wait_closed()
+    assert len(reported) == 1
+
+
+async def first_byte(address):
+    """Connect, and return the first byte that is received; b"" if the connection ends."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as made:
+        made.setblocking(False)
+        with contextlib.suppress(ConnectionResetError):
+            async with asyncio.timeout(PATIENCE_S):
+                await loop.sock_connect(made, address)
+                return await loop.sock_recv(made, 1)
+    return b""
+
+
+class Greeting(asyncio.Protocol):
+    """Sends one byte over each connection, and closes it."""
+
+    def __init__(self, place):
+        self._place = place
+
+    def connection_made(self, transport):
+        transport.write(b"x")
+        transport.close()
