@@ -32,7 +32,7 @@ _REPORT: Final = 5.0
 Each interval is random within ± 50 % of this mean (RFC 3550 section 6.2). The interval before the
 first report is half as long.
 """
-_LATE: Final = 1.0
+_LATE: Final = 5.0
 """The longest delay of the event loop, in seconds, after which all overdue packets are still sent.
 
 After a longer delay, only one packet is sent. The timestamp advances by the time of the delay,

@@ -7,12 +7,33 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
+import socketserver
+import threading
 
 import pytest
 
 from config.settings import load
 from galwad.single_instance import lock_folder
+
+
+class Link(socketserver.StreamRequestHandler):
+    """Closes a connection when its client has ended it, as the switch and the desk do."""
+
+    def handle(self):
+        self.rfile.read()
+
+
+@contextlib.contextmanager
+def listening(path):
+    """Accept connections on the socket file `path`, and react on them."""
+    with socketserver.ThreadingUnixStreamServer(str(path), Link) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture
@@ -27,9 +48,7 @@ def start(settings_file, tmp_path):
             folder.mkdir()
             held.enter_context(lock_folder(folder))
             if name in sockets:
-                listener = held.enter_context(socket.socket(socket.AF_UNIX))
-                listener.bind(str(sockets[name]))
-                listener.listen()
+                held.enter_context(listening(sockets[name]))
 
         yield start
 

@@ -65,12 +65,12 @@ async def test_after_a_long_delay_of_the_program_the_timestamps_agree_with_the_c
     await taken.answer()
     await within(placed.wait_for(CallState.ANSWERED))
     sender, loop = placed.media.stream.sender, asyncio.get_running_loop()
-    sender.write(bytes(2 * 8000 * 10))
+    sender.write(bytes(2 * 8000 * 20))
     await asyncio.sleep(0.1)
     began, timestamp, queued, sent = loop.time(), sender.timestamp, sender.queued, sender.sent
-    time.sleep(3.0)  # noqa: ASYNC251 - the whole program stands still
+    time.sleep(7.0)  # noqa: ASYNC251 - the whole program stands still
     await asyncio.sleep(0.1)
     counted = (sender.timestamp - timestamp & 0xFFFFFFFF) / 8000
     assert abs(counted - (loop.time() - began)) < 0.5
     assert (sender.sent - sent) * 160 == queued - sender.queued  # no audio was left out
-    assert sender.sent - sent < 100
+    assert sender.sent - sent < 200
