@@ -26,7 +26,7 @@ import structlog
 
 from galwad.desk.connections.places import Place, Places
 from galwad.desk.networks import network_of
-from telephony.aio.packet_filter import attach_filter
+from telephony.aio.packet_filter import MOST_KNOWN, attach_filter
 from telephony.aio.thinning import Networks, Thinning, ThinningLimits
 from telephony.aio.work_share import WorkTimer
 
@@ -99,7 +99,9 @@ class Acceptor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._again: asyncio.Handle | None = None
         self._thinning = Thinning(
-            _THINNING, known=places.known_networks, set_filter=self._set_filter
+            _THINNING,
+            known=lambda now: places.known_networks(now, MOST_KNOWN),
+            set_filter=self._set_filter,
         )
         self._sweeping: asyncio.TimerHandle | None = None
 

@@ -17,6 +17,7 @@ This module does no I/O and reads no clock.
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -206,10 +207,19 @@ class Places:
         if len(self._networks) > _MAX_NETWORKS:
             self._networks.popitem(last=False)
 
-    def known_networks(self, now: float) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Return the known networks and the proxies, the one that was used last first."""
-        known = [each for each in reversed(self._networks) if self._knows(each, now)]
-        return tuple(map(ip_network, dict.fromkeys([*self._proxies, *known])))
+    def known_networks(self, now: float, most: int) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return the proxies and the known networks, at most `most`; first those used last.
+
+        A network whose text is not an address, as a proxy may name it, is left out.
+        """
+        found: list[IPv4Network | IPv6Network] = []
+        for each in dict.fromkeys([*self._proxies, *reversed(self._networks)]):
+            if len(found) == most:
+                break
+            if self._knows(each, now):
+                with contextlib.suppress(ValueError):
+                    found.append(ip_network(each))
+        return tuple(found)
 
     def _knows(self, network: str, now: float) -> bool:
         if network in self._proxies:

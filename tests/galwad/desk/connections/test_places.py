@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -174,3 +176,13 @@ def test_no_kind_of_place_is_ever_overbooked(actions):
         assert counts["known"] <= LIMITS.known
         assert counts["stranger"] <= LIMITS.strangers
         assert sum(counts.values()) == sum(not place.left for place in made)
+
+
+def test_known_networks_are_listed_by_their_last_use_and_text_that_is_no_address_is_left_out():
+    places = Places(LIMITS, [PROXY])
+    for number, network in enumerate([HOME, "unknown", "203.0.113.5:1234", "2001:db8::/64"]):
+        places.know(network, 1000.0 + number)
+    wanted = (ip_network(PROXY), ip_network("2001:db8::/64"), ip_network(HOME))
+    assert places.known_networks(1010.0, 10) == wanted
+    assert places.known_networks(1010.0, 2) == wanted[:2]
+    assert places.known_networks(1003.5 + KNOWN_S, 10) == wanted[:1]
