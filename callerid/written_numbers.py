@@ -43,6 +43,9 @@ _DIGIT: Final = re.compile(r"\d")
 _WORD: Final = re.compile(r"\w")
 _TRUNK_ZERO: Final = re.compile(r"\(\s*0\s*\)")
 _LONGEST_TAIL: Final = 8
+"""The most digits after `/` that replace the last digits of the number before it."""
+_FEWEST_DIGITS: Final = 7
+"""The fewest digits before `/` that are a whole number, and not only an area code."""
 _LOCAL: Final = re.compile(r"[2-9][0-9]{4,7}")
 _ONE_USUAL: Final = r"(?:0[1-9][0-9]{3} ?[0-9]{6}|\+44[1-9][0-9]{9})"
 _USUAL: Final = re.compile(rf"{_ONE_USUAL}(?:\|{_ONE_USUAL})*")
@@ -129,7 +132,7 @@ def _alternatives(part: str) -> list[str]:
     found = [first]
     for other in others:
         before, digits = _digits(found[-1]), _digits(other)
-        if len(before) < _LONGEST_TAIL - 1:
+        if len(before) < _FEWEST_DIGITS:
             found[-1] += " " + other
         elif digits and digits == other.strip() and len(digits) <= _LONGEST_TAIL < len(before):
             found.append(before[: -len(digits)] + digits)

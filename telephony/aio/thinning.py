@@ -69,11 +69,6 @@ class Thinning:
         self._strangers_until = float("-inf")
         self._published: tuple[Networks, Networks | None] = (), None
 
-    @property
-    def active(self) -> bool:
-        """True if the kernel's filter drops packets."""
-        return self._published != ((), None)
-
     def count_stranger(self, source: str, now: float) -> None:
         """Count a refused packet of a stranger."""
         count = self._count(source, now)

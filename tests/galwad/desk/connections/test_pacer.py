@@ -53,3 +53,4 @@ async def test_a_client_that_leaves_while_it_waits_takes_no_turn():
         await waiting[-1]
         await pacer.turn("")
     await asyncio.gather(*waiting, return_exceptions=True)
+    assert [each.cancelled() for each in waiting] == [True] * (3 * AT_ONCE - 1) + [False]
