@@ -197,6 +197,40 @@ class SupportsOptions(Protocol):
         """Return the value of a socket option."""
 
 
+def latest_data_arrival(sock: SupportsOptions, now: float) -> float:
+    """Return when the latest data of a TCP connection arrived, in monotonic seconds.
+
+    The result can be up to 22 ms too early, because the kernel's clock for TCP is coarse, and never
+    too late. If the kernel knows no time, the result is `now`, the present time.
+    """
+    segment = _latest_segment(sock)
+    return now if segment is None else segment.arrival(now)
+
+
+class _Segment(NamedTuple):
+    """What the kernel knows of the latest data of a TCP connection."""
+
+    ago_s: float
+    """The time since this data arrived, in seconds."""
+    number: int
+    """The number of segments with data that have arrived until now."""
+
+    def arrival(self, now: float) -> float:
+        return now if self.ago_s <= _TICK_S else now - self.ago_s - _TICK_S
+
+
+def _latest_segment(sock: SupportsOptions) -> _Segment | None:
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+    except OSError:
+        return None
+    if len(info) < _DATA_SEGMENTS + 4:
+        return None
+    (ago_ms,) = struct.unpack_from("=I", info, _LAST_DATA_RECEIVED)
+    (number,) = struct.unpack_from("=I", info, _DATA_SEGMENTS)
+    return _Segment(ago_ms / 1000, number)
+
+
 class StreamArrivals:
     """Determines when the data of one TCP connection arrived.
 
@@ -220,17 +254,9 @@ class StreamArrivals:
             now: The present time in monotonic seconds.
             idle_at: A time at which nothing waited to be read from the connection.
         """
-        try:
-            info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
-        except OSError:
+        segment = _latest_segment(self._sock)
+        if segment is None:
             return now
-        if len(info) < _DATA_SEGMENTS + 4:
-            return now
-        (ago_ms,) = struct.unpack_from("=I", info, _LAST_DATA_RECEIVED)
-        (segments,) = struct.unpack_from("=I", info, _DATA_SEGMENTS)
-        several = segments - self._segments > 1
-        self._segments = segments
-        ago_s = ago_ms / 1000
-        if several:
-            return min(now, idle_at)
-        return now if ago_s <= _TICK_S else now - ago_s - _TICK_S
+        several = segment.number - self._segments > 1
+        self._segments = segment.number
+        return min(now, idle_at) if several else segment.arrival(now)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -58,6 +57,19 @@ class PauseTarget:
     call_id: str = ""
     extension: str = ""
     user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseOrder:
+    """An order to the switch to pause calls for a pause holder, or to end the holder's pause."""
+
+    target: PauseTarget
+    holder: str
+    actor: str
+    """The user or system that requests this, as the audit and the manifest name it."""
+    trigger: PauseTrigger
+    arrived_mono: float
+    """When the request arrived at the desk, in monotonic seconds. A pause counts from this time."""
 
 
 class SwitchClient:
@@ -118,36 +130,32 @@ class SwitchClient:
         """
         self._connector.send(LedgerHas(tuple(call_ids)))
 
-    async def pause(
-        self, target: PauseTarget, holder: str, actor: str, trigger: PauseTrigger
-    ) -> PauseReply:
-        """Ask the switch to pause the recordings of the calls in `target`; return the reply.
+    async def pause(self, order: PauseOrder) -> PauseReply:
+        """Ask the switch to pause the recordings of the calls of `order`; return the reply.
 
-        `holder` is the pause holder. `actor` is the user or system that requests the pause. The
-        reply has the real state of the gate, which may differ from the requested state.
+        The reply has the real state of the gate, which may differ from the requested state.
 
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
         """
-        calls = target.call_id, target.extension, target.user
-        message = Pause(next(self._refs), holder, trigger, actor, *calls, time.monotonic())
+        message = Pause(*self._fields(order), order.arrived_mono)
         return await self._request("hold", message)
 
-    async def resume(
-        self, target: PauseTarget, holder: str, actor: str, trigger: PauseTrigger
-    ) -> PauseReply:
-        """Ask the switch to end the pause of `holder` for the calls in `target`; return the reply.
+    async def resume(self, order: PauseOrder) -> PauseReply:
+        """Ask the switch to end the pause of the order's holder; return the reply.
 
-        `holder` is the pause holder. `actor` is the user or system that requests the end of the
-        pause. The reply has the real state of the gate. The gate stays shut if there is another
-        pause holder.
+        The reply has the real state of the gate, which may differ from the requested state. The
+        gate stays shut if there is another pause holder.
 
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
         """
+        return await self._request("release", Resume(*self._fields(order)))
+
+    def _fields(self, order: PauseOrder) -> tuple[int, str, PauseTrigger, str, str, str, str]:
+        target = order.target
         calls = target.call_id, target.extension, target.user
-        message = Resume(next(self._refs), holder, trigger, actor, *calls)
-        return await self._request("release", message)
+        return next(self._refs), order.holder, order.trigger, order.actor, *calls
 
     async def _request(self, action: str, message: Pause | Resume) -> PauseReply:
         reply: asyncio.Future[PauseReply] = asyncio.get_running_loop().create_future()

@@ -9,21 +9,37 @@ extend them. The TLS handshake before the first phase has a limit of its own in
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import h11
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from galwad.desk.connections.places import Place, Places
+from telephony.aio.arrival import latest_data_arrival
 
 PLACE: Final = "galwad.place"
 """The key of a request's scope under which the connection's `Place` is stored."""
+ARRIVAL: Final = "galwad.arrival"
+"""The key of a request's scope under which its `Arrival` is stored."""
+
+
+@dataclass(slots=True)
+class Arrival:
+    """When the last byte of a request arrived, even if the desk was too busy to read it.
+
+    A pause counts from this time. It is not the time at which the request began, because a client
+    could hold back the end of its request, and so erase what was recorded in the meantime.
+    """
+
+    mono: float | None = None
+    """The time in monotonic seconds; None while the request is not complete."""
 
 
 class ConnectionPhase(Enum):
@@ -73,7 +89,8 @@ class PhaseLimits:
 class LimitedProtocol(H11Protocol):
     """An HTTP/1.1 connection that keeps to the time limits of its phases.
 
-    The application finds the connection's place in the scope of each request, under `PLACE`.
+    The application finds the connection's place in the scope of each request, under `PLACE`, and
+    the request's arrival under `ARRIVAL`.
     """
 
     def __init__(
@@ -111,11 +128,13 @@ class LimitedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Handle bytes from the client, and enter the next phase if one begins."""
         super().data_received(data)
+        self._note_arrival()
         self._enter(self._next_phase(received=True))
 
     def on_response_complete(self) -> None:
         """Wait for the next request, which may have been received already."""
         super().on_response_complete()
+        self._note_arrival()
         self._unset_keepalive_if_required()  # uvicorn's timer; the phase has its own
         self._phase = None
         self._enter(self._next_phase(received=bool(self.conn.trailing_data[0])))
@@ -130,6 +149,21 @@ class LimitedProtocol(H11Protocol):
         super().resume_writing()
         if self._phase is ConnectionPhase.STALLED:
             self._enter(self._next_phase(received=False))
+
+    def _note_arrival(self) -> None:
+        """Store the arrival of a request that is complete now.
+
+        If the client has sent a further request already, the arrival may be that of the further
+        request.
+        """
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        if cycle is None:
+            return
+        scope = cast("Scope", cycle.scope)
+        arrival = scope.setdefault(ARRIVAL, Arrival())
+        if arrival.mono is None and not cycle.more_body:
+            connection = self.transport.get_extra_info("socket")
+            arrival.mono = latest_data_arrival(connection, time.monotonic())
 
     def _next_phase(self, *, received: bool) -> ConnectionPhase:
         if self.transport.is_closing():

@@ -8,12 +8,14 @@ Two functions check whether a user may see or change a live call: `live_call` an
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.live_calls import DeskCall
+from galwad.desk.connections.protocol import ARRIVAL, Arrival
 from galwad.desk.connections.session_layer import SESSION
 from galwad.desk.errors import ApiError
 from galwad.desk.service import Desk
@@ -92,6 +94,19 @@ async def administrator(session: Person) -> Session:
 
 
 Administrator = Annotated[Session, Depends(administrator)]
+
+
+async def arrival_of(request: Request) -> float:
+    """Return the time at which the request arrived, in monotonic seconds.
+
+    A web server other than the desk's own does not store this time. The result is then the present
+    time.
+    """
+    arrival: Arrival = request.scope.get(ARRIVAL, Arrival())
+    return time.monotonic() if arrival.mono is None else arrival.mono
+
+
+ArrivedAt = Annotated[float, Depends(arrival_of)]
 
 
 def live_call(desk: Desk, session: Session, call_id: str) -> DeskCall:

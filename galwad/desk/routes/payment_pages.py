@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.desk.auth.payment_tokens import PaymentToken
 from galwad.desk.calls.live_calls import DeskCall
-from galwad.desk.calls.switch_client import PauseTarget
+from galwad.desk.calls.switch_client import PauseOrder, PauseTarget
 from galwad.desk.connections.session_layer import vouch_for
 from galwad.desk.errors import ApiError, SwitchDownError
 from galwad.desk.models.payments import (
@@ -27,8 +27,8 @@ from galwad.desk.models.payments import (
     PaymentPage,
     PaymentTokenRequest,
 )
-from galwad.desk.routes.access import SignedIn, TheDesk
-from galwad.desk.routes.payments import Asker, carry_out, has_right
+from galwad.desk.routes.access import ArrivedAt, SignedIn, TheDesk
+from galwad.desk.routes.payments import carry_out, has_right
 from galwad.desk.service import Desk
 
 PATH = "/payment-page"
@@ -83,17 +83,18 @@ Token = Annotated[PaymentToken, Depends(_token)]
 
 
 @router.put(PATH)
-async def pause(desk: TheDesk, token: Token, body: PaymentPage | None = None) -> PauseOutcome:
+async def pause(
+    desk: TheDesk, token: Token, arrived: ArrivedAt, body: PaymentPage | None = None
+) -> PauseOutcome:
     """Pause the call of the token. To renew the pause, the page repeats this request."""
     if not desk.payment_tokens.may_pause(token):
         raise ApiError(
             410, "the token is used up or expired", "request a new one; take no card details yet"
         )
-    target, heartbeat = PauseTarget(call_id=token.call_id), body.heartbeat if body else None
-    asker = Asker(token.actor, "api")
+    heartbeat = body.heartbeat if body else None
     if token.used:
         return await _renew(desk, token, heartbeat)
-    outcome = await carry_out(desk, asker, "hold", target, token.holder, heartbeat=heartbeat)
+    outcome = await carry_out(desk, "hold", _order(token, arrived), heartbeat=heartbeat)
     try:
         in_force = await desk.payment_tokens.paused(token)
     except SQLAlchemyError:
@@ -101,11 +102,11 @@ async def pause(desk: TheDesk, token: Token, body: PaymentPage | None = None) ->
         log.warning("payment.token_not_marked", call_id=token.call_id)
         return outcome
     # A page that is left while it loads sends its request to resume before this pause is in force.
-    return outcome if in_force else await resume(desk, token)
+    return outcome if in_force else await resume(desk, token, arrived)
 
 
 @router.delete(PATH)
-async def resume(desk: TheDesk, token: Token) -> PauseOutcome:
+async def resume(desk: TheDesk, token: Token, arrived: ArrivedAt) -> PauseOutcome:
     """End the pause of the token's page, for good: the token cannot pause again.
 
     The recording resumes if the call has no other pause holder. Repeating this changes nothing.
@@ -116,8 +117,12 @@ async def resume(desk: TheDesk, token: Token) -> PauseOutcome:
         raise ApiError(
             503, "the database does not answer", "the recording stays paused; try again"
         ) from None
+    return await carry_out(desk, "release", _order(token, arrived))
+
+
+def _order(token: PaymentToken, arrived_mono: float) -> PauseOrder:
     target = PauseTarget(call_id=token.call_id)
-    return await carry_out(desk, Asker(token.actor, "api"), "release", target, token.holder)
+    return PauseOrder(target, token.holder, token.actor, "api", arrived_mono)
 
 
 async def _renew(desk: Desk, token: PaymentToken, heartbeat: float | None) -> PauseOutcome:

@@ -22,30 +22,22 @@ import asyncio
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from galwad.desk.auth.sessions import Session
-from galwad.desk.calls.switch_client import PauseTarget, PauseTrigger
+from galwad.desk.calls.switch_client import PauseOrder, PauseTarget, PauseTrigger
 from galwad.desk.errors import ApiError, SwitchDownError
 from galwad.desk.models.payments import PauseOutcome, PauseRequest, PaymentTarget
-from galwad.desk.routes.access import SignedIn, TheDesk, live_call
+from galwad.desk.routes.access import ArrivedAt, SignedIn, TheDesk, live_call
 from galwad.desk.service import Desk
 from galwad.messages import PauseReply
 from recording.errors import AuditError
 
 router = APIRouter()
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """The user or system that requests a pause or resume, as the audit and the manifest name it."""
-
-    actor: str
-    trigger: PauseTrigger
 
 
 Action = Literal["hold", "release"]
@@ -67,51 +59,72 @@ _RETRY_S = 5.0
 """The seconds between two attempts to write the audit entry of a pause."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The session that requests a pause or a resume, and when its request arrived."""
+
+    session: Session
+    arrived_mono: float
+    """The time in monotonic seconds."""
+
+    def order(self, target: PauseTarget, holder: str) -> PauseOrder:
+        """Return the order to pause or resume the calls of `target` for a pause holder."""
+        trigger: PauseTrigger = "page" if self.session.kind == "page" else "api"
+        return PauseOrder(target, holder, self.session.actor, trigger, self.arrived_mono)
+
+
+async def _asker(session: SignedIn, arrived: ArrivedAt) -> Asker:
+    return Asker(session, arrived)
+
+
+TheAsker = Annotated[Asker, Depends(_asker)]
+
+
 @router.put("/calls/{call_id}/payment")
 async def pause(
-    call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
+    call_id: str, desk: TheDesk, asker: TheAsker, body: PauseRequest | None = None
 ) -> PauseOutcome:
     """Pause the recording of a call for the pause holder that sends the request.
 
     If this pause holder has already paused the recording, nothing changes.
     """
-    return await _for_call(desk, session, call_id, "hold", body)
+    return await _for_call(desk, asker, call_id, "hold", body)
 
 
 @router.delete("/calls/{call_id}/payment")
 async def resume(
-    call_id: str, desk: TheDesk, session: SignedIn, body: PauseRequest | None = None
+    call_id: str, desk: TheDesk, asker: TheAsker, body: PauseRequest | None = None
 ) -> PauseOutcome:
     """End the pause of one pause holder of a call.
 
     `PauseRequest.holder` names the pause holder; see `PauseRequest` for the default. The recording
     resumes when the call has no pause holder any more.
     """
-    return await _for_call(desk, session, call_id, "release", body)
+    return await _for_call(desk, asker, call_id, "release", body)
 
 
 @router.put("/payments")
-async def pause_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
+async def pause_all(body: PaymentTarget, desk: TheDesk, asker: TheAsker) -> PauseOutcome:
     """Pause the recordings of all calls of an advisor or an extension.
 
     The pause holder is the machine or the person that sends the request.
     """
-    return await _for_all(desk, session, body, "hold")
+    return await _for_all(desk, asker, body, "hold")
 
 
 @router.delete("/payments")
-async def resume_all(body: PaymentTarget, desk: TheDesk, session: SignedIn) -> PauseOutcome:
+async def resume_all(body: PaymentTarget, desk: TheDesk, asker: TheAsker) -> PauseOutcome:
     """End the pauses of one pause holder in all calls of an advisor or an extension.
 
     The pause holder is the machine or the person that sends the request.
     """
-    return await _for_all(desk, session, body, "release")
+    return await _for_all(desk, asker, body, "release")
 
 
 async def _for_call(
-    desk: Desk, session: Session, call_id: str, action: Action, body: PauseRequest | None
+    desk: Desk, asker: Asker, call_id: str, action: Action, body: PauseRequest | None
 ) -> PauseOutcome:
-    talking = False
+    session, talking = asker.session, False
     holders: tuple[str, ...] = ()
     if not has_right(session):
         call = live_call(desk, session, call_id)
@@ -129,12 +142,11 @@ async def _for_call(
         holder = _holder_to_release(session, body, holders, talking=talking)
     target = PauseTarget(call_id=call_id)
     heartbeat = body.heartbeat if body is not None else None
-    return await carry_out(desk, _asker(session), action, target, holder, heartbeat=heartbeat)
+    return await carry_out(desk, action, asker.order(target, holder), heartbeat=heartbeat)
 
 
-async def _for_all(
-    desk: Desk, session: Session, body: PaymentTarget, action: Action
-) -> PauseOutcome:
+async def _for_all(desk: Desk, asker: Asker, body: PaymentTarget, action: Action) -> PauseOutcome:
+    session = asker.session
     if (body.advisor is None) == (body.extension is None):
         raise ApiError(422, "`advisor` or `extension` is required", "send exactly one of the two")
     if not (has_right(session) or session.user.supervises):
@@ -142,13 +154,8 @@ async def _for_all(
             403, "only payment systems and supervisors may do this", "use the page's key"
         )
     target = PauseTarget(user=body.advisor or "", extension=body.extension or "")
-    return await carry_out(
-        desk, _asker(session), action, target, _own(session), heartbeat=body.heartbeat
-    )
-
-
-def _asker(session: Session) -> Asker:
-    return Asker(session.actor, "page" if session.kind == "page" else "api")
+    order = asker.order(target, _own(session))
+    return await carry_out(desk, action, order, heartbeat=body.heartbeat)
 
 
 def has_right(session: Session) -> bool:
@@ -190,17 +197,11 @@ def _holder_to_release(
 
 
 async def carry_out(
-    desk: Desk,
-    asker: Asker,
-    action: Action,
-    target: PauseTarget,
-    holder: str,
-    *,
-    heartbeat: float | None = None,
+    desk: Desk, action: Action, order: PauseOrder, *, heartbeat: float | None = None
 ) -> PauseOutcome:
-    """Pause the calls of `target` for a pause holder, or end the holder's pause; audit it.
+    """Pause the calls of an order for its pause holder, or end the holder's pause; audit it.
 
-    The caller of this function has checked that the asker may do this. If `heartbeat` is set, the
+    The caller of this function has checked that the user may do this. If `heartbeat` is set, the
     holder must repeat its request to pause within that many seconds, or its users are warned.
 
     Raises:
@@ -208,11 +209,12 @@ async def carry_out(
         ApiError: 404, there is no such call. 503, a resume could not be audited.
     """
     if action == "release":
-        await _audit_resumption(desk, asker, target, holder)
+        await _audit_resumption(desk, order)
+    holder = order.holder
     held = {call.call_id for call in desk.calls.all() if holder in call.state.holders}
     send = desk.switch.pause if action == "hold" else desk.switch.resume
     try:
-        reply = await send(target, holder, asker.actor, asker.trigger)
+        reply = await send(order)
     except SwitchDownError:
         desk.metrics.pauses.labels(action, "no_switch").inc()
         raise
@@ -221,7 +223,7 @@ async def carry_out(
     # A renewal, which may come every few seconds, changes nothing and is not audited again.
     renewed = heartbeat is not None and bool(reply.calls) and held.issuperset(reply.calls)
     if action == "hold" and not renewed:
-        await _audit_pause(desk, asker, target, holder, reply)
+        await _audit_pause(desk, order, reply)
     if not reply.calls:
         raise ApiError(404, "there is no such call", "check the call: it may have ended")
     event = "payment.held" if action == "hold" else "payment.released"
@@ -237,16 +239,14 @@ def _watch(desk: Desk, reply: PauseReply, holder: str, heartbeat: float | None) 
             desk.heartbeats.beat(call_id, holder, heartbeat)
 
 
-async def _audit_resumption(desk: Desk, asker: Asker, target: PauseTarget, holder: str) -> None:
-    if not await desk.finishes_within(_audit(desk, asker, "release", target, holder), _AUDIT_S):
+async def _audit_resumption(desk: Desk, order: PauseOrder) -> None:
+    if not await desk.finishes_within(_audit(desk, "release", order), _AUDIT_S):
         desk.metrics.pauses.labels("release", "no_audit").inc()
         log.warning("payment.audit_late", action="release")
         raise ApiError(503, "the audit does not answer", "the recording stays paused; try again")
 
 
-async def _audit_pause(
-    desk: Desk, asker: Asker, target: PauseTarget, holder: str, reply: PauseReply
-) -> None:
+async def _audit_pause(desk: Desk, order: PauseOrder, reply: PauseReply) -> None:
     """Write the audit entry of a pause that is already in force.
 
     The entry has the time of the pause. If the database refuses the entry, a background task tries
@@ -259,7 +259,7 @@ async def _audit_pause(
     async def until_it_is_written() -> None:
         while True:
             try:
-                await _audit(desk, asker, "hold", target, holder, at=at)
+                await _audit(desk, "hold", order, at=at)
             except AuditError:
                 if not tried.is_set():
                     log.warning("payment.not_audited", calls=list(reply.calls))
@@ -277,16 +277,9 @@ async def _audit_pause(
         log.warning("payment.audit_late", action="hold", calls=list(reply.calls))
 
 
-async def _audit(
-    desk: Desk,
-    asker: Asker,
-    action: Action,
-    target: PauseTarget,
-    holder: str,
-    *,
-    at: float | None = None,
-) -> None:
-    personal = {"actor": asker.actor, "holder": holder, "user": target.user}
+async def _audit(desk: Desk, action: Action, order: PauseOrder, *, at: float | None = None) -> None:
+    target = order.target
+    personal = {"actor": order.actor, "holder": order.holder, "user": target.user}
     await desk.audit.append(
         f"payment.{action}",
         {"call_id": target.call_id, "extension": target.extension},

@@ -5,15 +5,19 @@ Covers `galwad/desk/calls/switch_client.py` and `galwad/desk/models/payments.py`
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
 import structlog
 
+from galwad.desk.connections.pacer import Pacer
 from galwad.messages import Party, Pause, Resume
 
 CALL = "20261125-101500-aaaaaaaa"
 URL = f"/api/v1/calls/{CALL}/payment"
+COARSE_S = 0.022
+"""How exactly the kernel knows when data arrived."""
 AT_HUW = Party("202", "huw")
 
 
@@ -228,3 +232,58 @@ async def test_pauses_and_resumes_are_audited(running, sian):
     assert [entry.kind for entry in entries] == ["payment.hold", "payment.release"]
     assert {entry.personal["actor"] for entry in entries} == {"user:sian"}
     assert {entry.facts["call_id"] for entry in entries} == {CALL}
+
+
+async def send_split(running, page, *, wait):
+    """Send a request to pause in two parts with a break; return when the last part was sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.server.port)
+    request = page.http.build_request("PUT", URL, json={})
+    fields = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    head = f"PUT {URL} HTTP/1.1\r\n{fields}\r\n"
+    writer.write(head.encode() + b"{")
+    await wait()
+    sent = time.monotonic()
+    writer.write(b"}")
+    answer = await reader.readline()
+    writer.close()
+    return sent, answer
+
+
+async def test_a_pause_counts_from_the_arrival_of_the_requests_last_byte(
+    running, sian, monkeypatch
+):
+    turn = Pacer.turn
+    begun = asyncio.Event()
+    turns = []
+
+    async def late(self, client):
+        begun.set()
+        await asyncio.sleep(0.3)  # other users have their turns first
+        turns.append(time.monotonic())
+        await turn(self, client)
+
+    monkeypatch.setattr(Pacer, "turn", late)
+    sent, answer = await send_split(running, sian, wait=begun.wait)
+    assert answer.startswith(b"HTTP/1.1 200"), answer
+    [pause] = running.switch.of(Pause)
+    assert sent - COARSE_S <= pause.arrived_mono < turns[0]
+
+
+async def test_a_client_that_holds_back_its_request_cannot_erase_what_was_recorded_meanwhile(
+    running, sian
+):
+    sent, answer = await send_split(running, sian, wait=lambda: asyncio.sleep(0.3))
+    assert answer.startswith(b"HTTP/1.1 200"), answer
+    [pause] = running.switch.of(Pause)
+    assert pause.arrived_mono >= sent - COARSE_S
+
+
+async def test_a_pause_counts_from_its_arrival_although_the_desk_read_it_late(running, sian):
+    async def stand_still():
+        await asyncio.sleep(0.1)  # the desk reads the first part
+        asyncio.get_running_loop().call_soon(time.sleep, 0.3)
+
+    sent, answer = await send_split(running, sian, wait=stand_still)
+    assert answer.startswith(b"HTTP/1.1 200"), answer
+    [pause] = running.switch.of(Pause)
+    assert sent - COARSE_S <= pause.arrived_mono < sent + 0.2
