@@ -5,6 +5,7 @@ CallerIdError
 ├── ImportFileError      an import file has faults, each with its line and column
 ├── DirectoryError       the embedded directory cannot be read or replaced now
 ├── SourceError          a directory of people cannot be searched now
+│   └── SourceBusyError  a directory of people asks for no requests for a while
 ├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
 └── ContactError         a contact note cannot be saved, such as a note without a purpose
 """
@@ -59,6 +60,14 @@ class DirectoryError(CallerIdError):
 
 class SourceError(CallerIdError):
     """A directory of people cannot be searched now, so the caller may or may not be in it."""
+
+
+class SourceBusyError(SourceError):
+    """A directory of people asks for no requests in the next `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"asks for no requests for {seconds:.0f} s")
+        self.seconds = seconds
 
 
 class ChoiceError(CallerIdError):

@@ -1,25 +1,35 @@
-"""The lookup of a caller in all directories at the same time, within one time limit.
+"""The lookup of a caller in all directories at the same time, as a stream of results.
 
-If no directory finds a person, the result is "not found". But if one of the directories was down,
-broken or too slow, the result is "unavailable" instead. A lookup never changes a directory.
+The first answer that finds a person is shown at once, and each further answer adds to it. If no
+person is found, the lookup ends when all directories have answered, or when its time is over. A
+lookup never changes a directory.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final
 
-from callerid.number import CallerId, PhoneNumber
+from callerid.limited_source import LimitedSource
+from callerid.matching import merged
+from callerid.number import CallerId
 from callerid.person import Person
+from callerid.source import AnswerState, SourceAnswer
 
-BUDGET_S = 1.0
+BUDGET_S: Final = 1.0
+LATEST_S: Final = 10.0
+"""The seconds after which answers are not waited for any more."""
+MOST_PEOPLE: Final = 50
+"""The most people whom a screen-pop shows."""
+MERGE_BY: Final = ("reference",)
 
 
 class LookupStatus(StrEnum):
-    """The state of a lookup. It is `LOOKING_UP` until the lookup has ended."""
+    """The state of a lookup. It is `LOOKING_UP` until there is something to show."""
 
     LOOKING_UP = "looking_up"
     FOUND = "found"
@@ -27,78 +37,117 @@ class LookupStatus(StrEnum):
     NOT_FOUND = "not_found"
     WITHHELD = "withheld"
     UNAVAILABLE = "unavailable"
+    """No person was found, and a directory could not be searched or has not answered in time."""
+    BUSY = "busy"
+    """No person was found, and a directory has asked for a rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """The result of a lookup: its status and the people found.
-
-    `failed` has the names of the directories that raised an error or took too long.
-    """
+    """The present result of a lookup."""
 
     status: LookupStatus
     people: tuple[Person, ...] = ()
-    failed: tuple[str, ...] = ()
-
-
-class DirectorySource(Protocol):
-    """A directory that can be searched by telephone number."""
+    answers: tuple[tuple[str, AnswerState], ...] = ()
+    """The name of each directory that is asked, and the state of its answer."""
 
     @property
-    def name(self) -> str:
-        """The short name of the directory in metrics and logs."""
-
-    async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return all people with this number.
-
-        If the method raises any exception, the directory counts as unavailable.
-        """
+    def failed(self) -> tuple[str, ...]:
+        """The names of the directories that are unavailable or busy."""
+        failures = {AnswerState.UNAVAILABLE, AnswerState.BUSY}
+        return tuple(name for name, state in self.answers if state in failures)
 
 
 class Lookup:
     """Looks up a caller in all directories at the same time.
 
-    `budget_s` is the time limit in seconds for the whole lookup.
+    Args:
+        sources: The directories. The data of an earlier one come first.
+        budget_s: The seconds after which a directory that has not answered counts as unavailable.
+        merge_by: The details by which entries of different directories are the same person.
     """
 
-    def __init__(self, sources: Sequence[DirectorySource], budget_s: float = BUDGET_S) -> None:
+    def __init__(
+        self,
+        sources: Sequence[LimitedSource],
+        budget_s: float = BUDGET_S,
+        merge_by: Iterable[str] = MERGE_BY,
+    ) -> None:
         self._sources = tuple(sources)
         self._budget_s = budget_s
+        self._merge_by = tuple(merge_by)
 
-    async def look_up(self, caller: CallerId) -> LookupResult:
-        """Search for this caller and return the result.
+    def forget_answers(self) -> None:
+        """Forget the answers of directories that are kept in memory."""
+        for source in self._sources:
+            source.forget_answers()
 
-        If a directory fails, no exception is raised; the result has the directory's name in
-        `failed`.
+    async def close(self) -> None:
+        """End the requests that are running, and close the directories."""
+        for source in self._sources:
+            await source.close()
+
+    async def look_up(self, caller: CallerId) -> AsyncGenerator[LookupResult, None]:
+        """Search for this caller, and yield a result each time when there is more to show.
+
+        Answers that arrive after the budget are in later results, until `LATEST_S`. A directory
+        that fails raises no error: the results have the state of its answer.
         """
         if caller.withheld:
-            return LookupResult(LookupStatus.WITHHELD)
-        if caller.number is None or not caller.number.e164:
-            return LookupResult(LookupStatus.NOT_FOUND)
-        tasks = {
-            asyncio.create_task(source.find(caller.number)): source for source in self._sources
-        }
-        if not tasks:
-            return LookupResult(LookupStatus.NOT_FOUND)
+            yield LookupResult(LookupStatus.WITHHELD)
+            return
+        number = caller.number
+        sources = [
+            source
+            for source in self._sources
+            if number is not None and (number.e164 or source.has_extensions)
+        ]
+        if number is None or not sources:
+            yield LookupResult(LookupStatus.NOT_FOUND)
+            return
+        begun = time.monotonic()
+        waiting = {asyncio.create_task(source.ask(number)): source.name for source in sources}
+        answers = {source.name: SourceAnswer(AnswerState.ASKING) for source in sources}
+        shown: LookupResult | None = None
         try:
-            await asyncio.wait(tasks, timeout=self._budget_s)
+            while waiting:
+                passed = time.monotonic() - begun
+                limit = LATEST_S if passed >= self._budget_s else min(self._budget_s, LATEST_S)
+                done, _ = await asyncio.wait(
+                    waiting, timeout=max(limit - passed, 0), return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    answers[waiting.pop(task)] = task.result()
+                passed = time.monotonic() - begun
+                if passed >= LATEST_S:
+                    for name in waiting.values():
+                        answers[name] = SourceAnswer(AnswerState.UNAVAILABLE)
+                result = self._result(answers, late=passed >= self._budget_s)
+                if result.status is not LookupStatus.LOOKING_UP and result != shown:
+                    shown = result
+                    yield result
+                if passed >= LATEST_S:
+                    return
         finally:
-            for task in tasks:
+            for task in waiting:
                 task.cancel()
-        found: list[Person] = []
-        failed: list[str] = []
-        for task, source in tasks.items():
-            if not task.done() or task.cancelled() or task.exception() is not None:
-                failed.append(source.name)
-            else:
-                found.extend(task.result())
-        return _result_of(found, failed)
 
-
-def _result_of(found: list[Person], failed: list[str]) -> LookupResult:
-    people = tuple(person for person in found if not person.do_not_pop)
-    if people:
-        status = LookupStatus.FOUND if len(people) == 1 else LookupStatus.SEVERAL
-    else:
-        status = LookupStatus.UNAVAILABLE if failed else LookupStatus.NOT_FOUND
-    return LookupResult(status, people, tuple(failed))
+    def _result(self, answers: dict[str, SourceAnswer], *, late: bool) -> LookupResult:
+        found = merged(
+            (each for answer in answers.values() for each in answer.people), self._merge_by
+        )
+        exact = [person for person in found if not person.main_line] or found
+        people = [person for person in exact if not person.do_not_pop]
+        states = {answer.state for answer in answers.values()}
+        if people:
+            status = LookupStatus.FOUND if len(people) == 1 else LookupStatus.SEVERAL
+        elif AnswerState.ASKING in states and not late:
+            status = LookupStatus.LOOKING_UP
+        elif states & {AnswerState.ASKING, AnswerState.UNAVAILABLE}:
+            status = LookupStatus.UNAVAILABLE
+        elif AnswerState.BUSY in states:
+            status = LookupStatus.BUSY
+        else:
+            status = LookupStatus.NOT_FOUND
+        named = tuple((name, answer.state) for name, answer in answers.items())
+        return LookupResult(status, tuple(people[:MOST_PEOPLE]), named)

@@ -16,20 +16,36 @@ class PersonKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One entry of a directory.
-
-    `person_id` identifies the entry. The id begins with the name of the directory and is not shown
-    to advisors. `shared` is true if several people use the entry's number. `do_not_pop` is true if
-    a screen-pop must never show the entry. `main_line` is true if the entry was found by
-    the caller's number without its extension, because no entry has the number with the extension.
-    `details` are shown only after the advisor has confirmed the person.
-    """
+    """One entry of a directory, or the entries of one person in several directories."""
 
     person_id: str
+    """The name of the directory, a colon, and the entry's id there. Advisors do not see it."""
     name: str
     language: str = ""
     kind: PersonKind = PersonKind.PERSON
     shared: bool = False
+    """True if several people use the entry's number."""
     do_not_pop: bool = False
+    """True if a screen-pop must never show the entry."""
     main_line: bool = False
+    """True if the person has only the caller's number without the caller's extension."""
     details: tuple[tuple[str, str], ...] = ()
+    """Names and values that are shown only after the advisor has confirmed the person."""
+    numbers: tuple[str, ...] = ()
+    """The person's telephone numbers, as they are written in the directory."""
+    same_as: tuple[str, ...] = ()
+    """The ids of further entries, in other directories, that are the same person."""
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The ids of all entries of this person."""
+        return self.person_id, *self.same_as
+
+    @property
+    def directory(self) -> str:
+        """The name of the directory that has the first entry."""
+        return self.person_id.partition(":")[0]
+
+    def detail(self, name: str) -> str:
+        """Return the value of a detail; "" if the person does not have it."""
+        return dict(self.details).get(name, "")

@@ -49,15 +49,16 @@ _LOOKING_UP = LookupResult(LookupStatus.LOOKING_UP)
 class ScreenPop:
     """The screen-pop of one call.
 
-    `chosen` is the id of the chosen person; None if no person is chosen. If the lookup found
-    exactly one person, this person is chosen automatically. Otherwise `chosen` is None until the
-    advisor chooses a person.
+    If the lookup found exactly one person, this person is chosen automatically. Otherwise no person
+    is chosen until the advisor chooses one.
     """
 
     call_id: str
     caller: CallerId = NO_NUMBER
     result: LookupResult = _LOOKING_UP
     chosen: str | None = None
+    """The id of the chosen person; None if no person is chosen."""
+    chosen_by_advisor: bool = False
     confirmation: PopConfirmation | None = None
 
     @property
@@ -101,12 +102,21 @@ class ScreenPop:
         return dict(self._person(self.chosen).details)
 
     def with_result(self, result: LookupResult) -> ScreenPop:
-        """Return a new screen-pop that contains the result of a lookup.
+        """Return a new screen-pop that contains the present result of the lookup.
 
-        If the lookup found exactly one person, this person is chosen but not confirmed.
+        If exactly one person is found, this person is chosen but not confirmed. What the advisor
+        has chosen stays chosen. After the advisor has confirmed a person, a late answer of a
+        directory changes no person: only the states of the answers are taken from `result`.
         """
-        only = result.people[0].person_id if len(result.people) == 1 else None
-        return replace(self, result=result, chosen=only)
+        if self.confirmed:
+            return replace(self, result=replace(self.result, answers=result.answers))
+        chosen = None
+        if self.chosen_by_advisor and self.chosen is not None:
+            chosen = _entry(result, self.chosen)
+        if chosen is None and self.confirmation is None and len(result.people) == 1:
+            only = result.people[0].person_id
+            return replace(self, result=result, chosen=only, chosen_by_advisor=False)
+        return replace(self, result=result, chosen=chosen, chosen_by_advisor=chosen is not None)
 
     def choose(self, person_id: str) -> ScreenPop:
         """Return a new screen-pop in which the person with the id `person_id` is chosen.
@@ -116,9 +126,9 @@ class ScreenPop:
         Raises:
             ChoiceError: No candidate has this id.
         """
-        self._person(person_id)
-        kept = self.confirmation if person_id == self.chosen else None
-        return replace(self, chosen=person_id, confirmation=kept)
+        chosen = self._person(person_id).person_id
+        kept = self.confirmation if chosen == self.chosen else None
+        return replace(self, chosen=chosen, chosen_by_advisor=True, confirmation=kept)
 
     def confirm(self, confirmation: PopConfirmation, person_id: str | None) -> ScreenPop:
         """Return a new screen-pop with the advisor's answer about a person.
@@ -131,14 +141,23 @@ class ScreenPop:
         """
         chosen = person_id or self.chosen
         if confirmation is PopConfirmation.NOT_THEM:
-            return replace(self, chosen=None, confirmation=confirmation)
+            return replace(self, chosen=None, chosen_by_advisor=False, confirmation=confirmation)
         if chosen is None:
             raise ChoiceError("no person is chosen: choose one first")
-        self._person(chosen)
-        return replace(self, chosen=chosen, confirmation=confirmation)
+        chosen = self._person(chosen).person_id
+        return replace(self, chosen=chosen, chosen_by_advisor=True, confirmation=confirmation)
+
+    def has_candidate(self, person_id: str) -> bool:
+        """Return whether this entry of a directory belongs to one of the candidates."""
+        return _entry(self.result, person_id) is not None
 
     def _person(self, person_id: str) -> Person:
         for person in self.result.people:
-            if person.person_id == person_id:
+            if person_id in person.entries:
                 return person
         raise ChoiceError("the screen-pop has no person with this id")
+
+
+def _entry(result: LookupResult, person_id: str) -> str | None:
+    """Return the id of the person to whom this entry of a directory belongs; None if none."""
+    return next((each.person_id for each in result.people if person_id in each.entries), None)

@@ -39,6 +39,11 @@ _NUMBER: Final = re.compile(
 
 The possessive quantifiers (`*+`) keep the search from trying one place of the text in many ways.
 """
+_INTERNAL: Final = re.compile(
+    r"\s*(?:x|ext(?:n|ension)?|est(?:yniad)?|internal|mewnol)\s*\.?\s*:?\s*([0-9]{2,6})\s*"
+    r"(?:\([^()]*+\)|[^\d()])*+",
+    re.IGNORECASE,
+)
 _DIGIT: Final = re.compile(r"\d")
 _WORD: Final = re.compile(r"\w")
 _TRUNK_ZERO: Final = re.compile(r"\(\s*0\s*\)")
@@ -69,7 +74,8 @@ def read_numbers(text: str, *, region: str = REGION, area_code: str = "") -> Wri
 
     Args:
         text: The text. Several numbers are separated by `|`, a comma, a semicolon, a line end, `/`,
-            `&` or the words "or", "and", "neu", "ac" and "a".
+            `&` or the words "or", "and", "neu", "ac" and "a". An internal extension needs a word
+            before it, as in "ext 201" or "est. 201".
         region: The country to which a number without a country code belongs, such as "GB".
         area_code: The area code that completes a local number, such as "01970". If it is empty, a
             local number is a fault.
@@ -132,7 +138,9 @@ def _alternatives(part: str) -> list[str]:
     found = [first]
     for other in others:
         before, digits = _digits(found[-1]), _digits(other)
-        if len(before) < _FEWEST_DIGITS:
+        if _INTERNAL.fullmatch(other):
+            found.append(other)
+        elif len(before) < _FEWEST_DIGITS:
             found[-1] += " " + other
         elif digits and digits == other.strip() and len(digits) <= _LONGEST_TAIL < len(before):
             found.append(before[: -len(digits)] + digits)
@@ -149,6 +157,9 @@ def _digits(text: str) -> str:
 
 
 def _number(part: str, region: str, area_code: str) -> PhoneNumber:
+    internal = _INTERNAL.fullmatch(part)
+    if internal is not None:
+        return PhoneNumber("", internal[1])
     found = _NUMBER.fullmatch(part)
     if found is None:
         raise NumberError("is not a telephone number")

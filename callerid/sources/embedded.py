@@ -6,38 +6,46 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from callerid.answer_cache import CacheLimits
 from callerid.directory import open_directory
 from callerid.errors import DirectoryError, SourceError
 from callerid.import_file import DETAILS
+from callerid.limited_source import SourceLimits
 from callerid.number import PhoneNumber
 from callerid.person import Person, PersonKind
 
-_MOST_PEOPLE = 50
+LIMITS: Final = SourceLimits(concurrency=8, timeout_s=5.0, cache=CacheLimits(0, 0))
+"""The limits for searches. No answer is kept, because a search takes about a millisecond."""
+_MOST_PEOPLE = 500
 _LOCKED_S = 0.1
 """The longest time in seconds to wait while the file is locked. Only a replaced file is locked."""
 _QUERY = """
-SELECT people.*, numbers.extension FROM numbers JOIN people ON people.id = numbers.person_id
-WHERE numbers.e164 = ? ORDER BY people.name, people.id
+SELECT people.*, numbers.e164, numbers.extension
+FROM numbers JOIN people ON people.id = numbers.person_id
+WHERE numbers.e164 = :e164 AND (:e164 <> '' OR numbers.extension = :extension)
+ORDER BY numbers.extension <> :extension, people.do_not_pop, people.name, people.id
 """
 
 
 class EmbeddedDirectory:
     """Finds people by telephone number in the embedded directory, the file at `path`.
 
-    A search finds the people who have exactly the searched number and extension. Only if there are
-    none, it finds all people who have this number with another extension or without one. If the
-    file does not exist, no people were ever imported, and no person is found.
+    A search finds the people who have the searched number, with any extension. If the file does not
+    exist, no people were ever imported, and no person is found.
     """
 
     name = "directory"
+    has_extensions = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people with this number whom a screen-pop may show, at most fifty.
+        """Return the people with this number, at most 500.
+
+        Those with the number's extension come first, and those who may be shown before the others.
 
         Raises:
             SourceError: The directory cannot be read.
@@ -46,11 +54,13 @@ class EmbeddedDirectory:
             rows = await asyncio.to_thread(self._rows, number)
         except (sqlite3.Error, DirectoryError) as error:
             raise SourceError(f"cannot read the directory: {type(error).__name__}") from None
-        exact = [row for row in rows if row["extension"] == number.extension]
-        chosen = exact or rows
-        once = {row["id"]: _person(row, main_line=not exact) for row in chosen}
-        visible = [person for person in once.values() if not person.do_not_pop]
-        return visible[:_MOST_PEOPLE]
+        by_id: dict[int, list[Any]] = {}
+        for row in rows:
+            by_id.setdefault(row["id"], []).append(row)
+        return [_person(own) for own in list(by_id.values())[:_MOST_PEOPLE]]
+
+    async def close(self) -> None:
+        """Do nothing, because each search opens and closes the file."""
 
     def _rows(self, number: PhoneNumber) -> list[Any]:
         try:
@@ -65,18 +75,22 @@ class EmbeddedDirectory:
             return []
         with closing(opened) as connection:
             connection.row_factory = sqlite3.Row
-            return connection.execute(_QUERY, (number.e164,)).fetchall()
+            return connection.execute(
+                _QUERY, {"e164": number.e164, "extension": number.extension}
+            ).fetchall()
 
 
-def _person(row: Any, *, main_line: bool) -> Person:
-    details = tuple((name, str(row[name])) for name in DETAILS if row[name])
+def _person(rows: list[Any]) -> Person:
+    """Return the person of these rows, each of which has one of the person's numbers."""
+    row = rows[0]
+    numbers = (PhoneNumber(each["e164"], each["extension"]) for each in rows)
     return Person(
         person_id=f"directory:{row['id']}",
         name=row["name"],
+        numbers=tuple(str(each) if each.e164 else f"ext {each.extension}" for each in numbers),
         language=row["language"],
         kind=PersonKind(row["kind"]),
         shared=bool(row["shared"]),
         do_not_pop=bool(row["do_not_pop"]),
-        main_line=main_line,
-        details=details,
+        details=tuple((name, str(row[name])) for name in DETAILS if row[name]),
     )

@@ -91,6 +91,7 @@ def options_of(settings: Settings) -> DeskOptions:
         pause_reminder=desk.pause_reminder,
         pause_alarm=desk.pause_alarm,
         lookup_budget=settings.directory.budget,
+        area_code=settings.directory.area_code,
         time_zone=desk.time_zone,
         nightly=desk.nightly,
         anchors=desk.anchors,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from callerid.breaker import BreakerState
+from callerid.limited_source import LimitedSource, Observation
 from galwad.desk.connections.places import Places
 from galwad.messages import Figures
 
@@ -42,9 +45,22 @@ class Metrics:
         self.streams = Gauge("galwad_desk_streams", "Open event streams", registry=self.registry)
         self.lookups = Histogram(
             "galwad_desk_lookup_seconds",
-            "From the call's appearance to its complete screen-pop",
+            "From the call's appearance to the first result in its screen-pop",
             ["status"],
             buckets=(0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 1.5),
+            registry=self.registry,
+        )
+        self._searches = Counter(
+            "galwad_desk_directory_searches",
+            "Searches in directories by their outcome",
+            ["directory", "outcome", "from_memory"],
+            registry=self.registry,
+        )
+        self._search_seconds = Histogram(
+            "galwad_desk_directory_request_seconds",
+            "Time of the requests to directories",
+            ["directory"],
+            buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
             registry=self.registry,
         )
         self.sign_ins = Counter(
@@ -129,6 +145,24 @@ class Metrics:
             registry=self.registry,
         ).set_function(lambda: places.displaced)
 
+    def watch_directories(self, directories: Iterable[LimitedSource]) -> None:
+        """Add gauges that show which directories get no requests now."""
+        resting = Gauge(
+            "galwad_desk_directory_resting",
+            "1 while a directory gets no requests, because it failed or asked for that",
+            ["directory"],
+            registry=self.registry,
+        )
+        for directory in directories:
+            resting.labels(directory.name).set_function(partial(_is_resting, directory))
+
+    def searched(self, search: Observation) -> None:
+        """Count a search in a directory."""
+        from_memory = "yes" if search.cached else "no"
+        self._searches.labels(search.source, search.state.value, from_memory).inc()
+        if search.seconds:
+            self._search_seconds.labels(search.source).observe(search.seconds)
+
     def switch(self, figures: Figures) -> None:
         """Set the gauges that describe the switch to the values that the switch has reported."""
         self._peers.clear()
@@ -144,3 +178,7 @@ class Metrics:
 
 def _count(places: Places, kind: str) -> float:
     return places.counts()[kind]
+
+
+def _is_resting(directory: LimitedSource) -> float:
+    return float(directory.breaker_state in {BreakerState.OPEN, BreakerState.BUSY})

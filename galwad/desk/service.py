@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Coroutine, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
@@ -21,8 +22,10 @@ import structlog
 from argon2 import PasswordHasher
 
 from callerid.contacts import Contacts, OpenContact
-from callerid.lookup import DirectorySource, Lookup
-from callerid.sources.embedded import EmbeddedDirectory
+from callerid.limited_source import LimitedSource, Observation, SourceLimits
+from callerid.lookup import Lookup
+from callerid.source import DirectorySource
+from callerid.sources.embedded import LIMITS, EmbeddedDirectory
 from galwad.desk.anchors import AnchorFile
 from galwad.desk.archive.desk_socket import DeskSocket
 from galwad.desk.archive.files import ArchiveFolder
@@ -97,6 +100,8 @@ class DeskOptions:
     pause_alarm: float = 300
     """The length of a pause after which the supervisors are warned."""
     lookup_budget: float = 1.0
+    area_code: str = ""
+    """The area code that completes local numbers in directories; "" if there is none."""
     time_zone: tzinfo | None = None
     nightly: str = "03:00"
     anchors: Path | None = None
@@ -150,7 +155,7 @@ class Desk:
     def __init__(
         self,
         options: DeskOptions,
-        sources: Sequence[DirectorySource] | None = None,
+        sources: Sequence[tuple[DirectorySource, SourceLimits]] = (),
         hasher: PasswordHasher | None = None,
     ) -> None:
         self.options = options
@@ -208,9 +213,9 @@ class Desk:
             on_finished=self.anchors.append,
             zone=options.time_zone,
         )
-        if sources is None:
-            sources = [EmbeddedDirectory(options.directory_file)]
-        self.lookup = Lookup(sources, options.lookup_budget)
+        self.lookup = self._lookup_in(
+            sources or [(EmbeddedDirectory(options.directory_file), LIMITS)]
+        )
         self.switch = SwitchClient(
             options.switch_socket, self._from_switch, self._switch_connection, self.users.accounts
         )
@@ -245,6 +250,16 @@ class Desk:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
 
+    def _lookup_in(self, sources: Iterable[tuple[DirectorySource, SourceLimits]]) -> Lookup:
+        """Return the lookup in these directories, whose searches are counted and logged."""
+        area_code = self.options.area_code
+        limited = [
+            LimitedSource(source, limits, area_code=area_code, observe=self._searched)
+            for source, limits in sources
+        ]
+        self.metrics.watch_directories(limited)
+        return Lookup(limited, self.options.lookup_budget)
+
     async def start(self) -> None:
         """Restore the state that the desk had before its restart, then start the desk's parts.
 
@@ -253,8 +268,8 @@ class Desk:
         the ledger and run the periodic checks.
         """
         open_notes = await self.contacts.open_notes()
-        restored = [(self.calls.add_without_note(each), each.person_id) for each in open_notes]
-        self.spawn(self._look_up_restored(restored))
+        for each in open_notes:
+            self._look_up_restored(self.calls.add_without_note(each), each.person_id)
         await self._remember_sign_ins()
         checked = await self.audit.last(COVERAGE_CHECKED)
         if checked is not None:
@@ -299,6 +314,7 @@ class Desk:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.lookup.close()
         await self.sessions.stop()
         await self.engine.dispose()
 
@@ -407,35 +423,51 @@ class Desk:
         self.switch.claim(call.call_id, advisor)
         return self.calls.claim(call, advisor)
 
-    async def _look_up(self, call: DeskCall) -> None:
-        started = time.monotonic()
-        outcome = await self.lookup.look_up(call.pop.caller)
-        self.calls.lookup_done(call, outcome)
-        taken = time.monotonic() - started
-        self.metrics.lookups.labels(outcome.status.value).observe(taken)
-        log.info(
-            "lookup.done",
-            call_id=call.call_id,
-            status=outcome.status.value,
-            failed=list(outcome.failed),
-            ms=round(taken * 1000),
-        )
+    async def _look_up(self, call: DeskCall, person_id: str = "") -> None:
+        """Look up the caller of a call, and show each result on the pages.
 
-    async def _look_up_restored(self, restored: Iterable[tuple[DeskCall | None, str]]) -> None:
-        """Look up the callers of restored calls, and choose the persons who were confirmed.
-
-        An advisor who had confirmed a caller sees the name again. The details are shown only after
-        a new confirmation.
+        `person_id` is the person whom an advisor confirmed before a restart of the desk; "" if
+        there is none. This person is chosen as soon as a directory finds them. The details are
+        shown only after a new confirmation.
         """
-        for call, person_id in restored:
-            if call is None:
-                continue
-            await self._look_up(call)
-            found = self.calls.get(call.call_id)
-            if found is not None and any(
-                each.person_id == person_id for each in found.pop.candidates
-            ):
-                self.calls.choose(found, person_id)
+        started = time.monotonic()
+        event = "lookup.done"
+        async with aclosing(self.lookup.look_up(call.pop.caller)) as results:
+            async for result in results:
+                current = self.calls.lookup_result(call, result)
+                if current is None:
+                    return
+                pop = current.pop
+                if person_id and not pop.chosen_by_advisor and pop.has_candidate(person_id):
+                    self.calls.choose(current, person_id)
+                taken, status = time.monotonic() - started, result.status.value
+                if event == "lookup.done":
+                    self.metrics.lookups.labels(status).observe(taken)
+                log.info(
+                    event,
+                    call_id=call.call_id,
+                    status=status,
+                    failed=list(result.failed),
+                    ms=round(taken * 1000),
+                )
+                event = "lookup.more"
+
+    def _look_up_restored(self, call: DeskCall | None, person_id: str = "") -> None:
+        """Begin to look up the caller of a restored call, if its caller is known."""
+        if call is not None:
+            self.spawn(self._look_up(call, person_id))
+
+    def _searched(self, search: Observation) -> None:
+        """Count a search in a directory, and log why the directory could not be searched."""
+        self.metrics.searched(search)
+        if search.reason:
+            log.warning(
+                "lookup.source_failed",
+                source=search.source,
+                state=search.state.value,
+                reason=search.reason,
+                ms=round(search.seconds * 1000),
+            )
 
     async def _open_note(self, call: DeskCall) -> None:
         """Store in the database that the advisor of `call` must write a contact note.
@@ -489,7 +521,7 @@ class Desk:
             if self.calls.get(sealed.call_id) is None:
                 await self.contacts.open_note(contact)
                 if await self.contacts.note(sealed.call_id) is None:
-                    self.spawn(self._look_up_restored([(self.calls.add_without_note(contact), "")]))
+                    self._look_up_restored(self.calls.add_without_note(contact))
         self.calls.set_recording_link(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
     def _audit_cut(self, seq: int) -> None:

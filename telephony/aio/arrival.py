@@ -208,7 +208,7 @@ def latest_data_arrival(sock: SupportsOptions, now: float) -> float:
 
 
 class _Segment(NamedTuple):
-    """What the kernel knows of the latest data of a TCP connection."""
+    """The latest data of a TCP connection, as the kernel knows it."""
 
     ago_s: float
     """The time since this data arrived, in seconds."""

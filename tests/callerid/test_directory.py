@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from callerid.directory import TABLES, ImportResult, new_directory, open_directory
 from callerid.errors import DirectoryError, ImportFileError, SourceError
 from callerid.import_file import ImportFile
+from callerid.matching import matching
 from callerid.number import PhoneNumber
 from callerid.person import PersonKind
 from callerid.sources.embedded import EmbeddedDirectory
@@ -40,7 +41,10 @@ def path(tmp_path):
 
 
 async def find(path, number):
-    return await EmbeddedDirectory(path).find(PhoneNumber.parse(number))
+    """Return the people with this number whom a screen-pop may show."""
+    number = PhoneNumber.parse(number)
+    people = matching(await EmbeddedDirectory(path).find(number), number)
+    return [person for person in people if not person.do_not_pop]
 
 
 def files_of(path):
@@ -66,6 +70,15 @@ async def test_a_person_is_found_by_each_of_their_numbers(path):
         assert person.name == "Elin Fictitious"
         assert person.language == "cy"
         assert dict(person.details) == {"reference": "C-1", "address": "1 Example Street"}
+
+
+async def test_a_colleague_is_found_by_an_internal_extension(path):
+    colleagues = "C-8,Siân,ext 201 | 01632 960300,cy,person,no,no,\nC-9,Huw,est. 2010,,,,,\n"
+    import_people(path, HEADER + colleagues)
+    directory = EmbeddedDirectory(path)
+    assert [each.name for each in await directory.find(PhoneNumber("", "201"))] == ["Siân"]
+    assert [each.name for each in await directory.find(PhoneNumber("", "2010"))] == ["Huw"]
+    assert await directory.find(PhoneNumber("", "300")) == []
 
 
 async def test_the_exact_extension_comes_before_the_main_line(path):

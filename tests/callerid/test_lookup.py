@@ -1,76 +1,167 @@
-"""The lookup of a caller in several directories: found, several, not found or unavailable."""
+"""The lookup of a caller in several directories, as a stream of results."""
 
 from __future__ import annotations
 
 import asyncio
 
-from callerid.errors import SourceError
+import pytest
+
+from callerid import lookup
+from callerid.errors import SourceBusyError, SourceError
+from callerid.limited_source import LimitedSource, SourceLimits
 from callerid.lookup import Lookup, LookupStatus
 from callerid.number import NO_NUMBER, WITHHELD, CallerId, PhoneNumber
 from callerid.person import Person
+from callerid.source import AnswerState
+from helpers.fake_directory import Directory
 
 CALLER = CallerId(PhoneNumber("+441632960001"), withheld=False)
-ELIN = Person("a:1", "Elin")
-HUW = Person("b:1", "Huw")
+INSIDE = CallerId(PhoneNumber("", "201"), withheld=False)
+NUMBERS = ("01632 960001",)
+ELIN = Person("a:1", "Elin", numbers=NUMBERS)
+HUW = Person("b:1", "Huw", numbers=NUMBERS)
 
 
-class Directory:
-    def __init__(self, name="crm", people=(), error=None, *, hangs=False):
-        self.name = name
-        self.people = people
-        self.error = error
-        self.hangs = hangs
-        self.asked = []
-
-    async def find(self, number):
-        self.asked.append(number)
-        if self.hangs:
-            await asyncio.Event().wait()
-        if self.error is not None:
-            raise self.error
-        return list(self.people)
+def lookup_in(*sources, budget_s=20.0):
+    return Lookup([LimitedSource(source, SourceLimits()) for source in sources], budget_s)
 
 
-async def look_up(*sources, caller=CALLER):
-    return await Lookup(sources, budget_s=0.05).look_up(caller)
+async def results(*sources, caller=CALLER, budget_s=20.0):
+    """Return all results of a lookup."""
+    return [result async for result in lookup_in(*sources, budget_s=budget_s).look_up(caller)]
+
+
+async def last(*sources, **more):
+    return (await results(*sources, **more))[-1]
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Wait for late answers only for a short time."""
+    monkeypatch.setattr(lookup, "LATEST_S", 0.1)
 
 
 async def test_one_match_gives_found_and_two_give_several():
-    assert (await look_up(Directory(people=[ELIN]))).status is LookupStatus.FOUND
-    both = await look_up(Directory(people=[ELIN]), Directory(people=[HUW]))
+    assert (await last(Directory(people=[ELIN]))).status is LookupStatus.FOUND
+    both = await last(Directory("a", people=[ELIN]), Directory("b", people=[HUW]))
     assert both.status is LookupStatus.SEVERAL
     assert both.people == (ELIN, HUW)
 
 
-async def test_no_match_gives_not_found_and_a_failing_directory_unavailable():
-    assert (await look_up(Directory())).status is LookupStatus.NOT_FOUND
+async def test_one_person_in_two_directories_is_one_person():
+    ours = Person("a:1", "Elin", details=(("reference", "C-7"),), numbers=NUMBERS)
+    theirs = Person("b:9", "Elin Jones", details=(("reference", "C-7"),), numbers=NUMBERS)
+    found = await last(Directory("a", people=[ours]), Directory("b", people=[theirs]))
+    assert found.status is LookupStatus.FOUND
+    assert found.people[0].entries == ("a:1", "b:9")
+
+
+async def test_no_match_gives_not_found_and_a_failing_directory_unavailable(short):
+    assert (await last(Directory())).status is LookupStatus.NOT_FOUND
     for broken in (
         Directory(hangs=True),
         Directory(error=SourceError("down")),
         Directory(error=ValueError("not JSON")),
         Directory(error=ConnectionRefusedError()),
     ):
-        outcome = await look_up(Directory("other"), broken)
+        outcome = await last(Directory("other"), broken)
         assert outcome.status is LookupStatus.UNAVAILABLE
         assert outcome.failed == ("crm",)
 
 
-async def test_a_match_is_found_while_another_directory_fails():
-    outcome = await look_up(Directory(hangs=True), Directory(people=[ELIN]))
-    assert outcome.status is LookupStatus.FOUND
-    assert outcome.failed == ("crm",)
+async def test_a_busy_directory_gives_busy_at_once_unless_another_one_is_down_or_finds_somebody():
+    busy = SourceBusyError(17)
+    (only,) = await results(Directory(error=busy), Directory("other"))
+    assert (only.status, only.failed) == (LookupStatus.BUSY, ("crm",))
+    down = await last(Directory("a", error=busy), Directory("b", error=SourceError("down")))
+    assert down.status is LookupStatus.UNAVAILABLE
+    found = await last(Directory("a", error=busy), Directory("b", people=[HUW]))
+    assert found.status is LookupStatus.FOUND
+
+
+async def test_the_first_match_is_shown_while_another_directory_has_not_answered():
+    slow = Directory("slow", people=[HUW], waits=True)
+    stream = lookup_in(slow, Directory("fast", people=[ELIN])).look_up(CALLER)
+    first = await anext(stream)
+    assert (first.status, first.people) == (LookupStatus.FOUND, (ELIN,))
+    assert dict(first.answers) == {"slow": AnswerState.ASKING, "fast": AnswerState.FOUND}
+    slow.go.set()
+    (second,) = [result async for result in stream]
+    assert (second.status, second.people) == (LookupStatus.SEVERAL, (HUW, ELIN))
+    assert dict(second.answers) == {"slow": AnswerState.FOUND, "fast": AnswerState.FOUND}
+
+
+async def test_not_found_is_shown_only_when_all_directories_have_answered():
+    slow = Directory("slow", waits=True)
+    stream = lookup_in(slow, Directory("fast")).look_up(CALLER)
+    first = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0.02)
+    assert not first.done()
+    slow.go.set()
+    assert (await first).status is LookupStatus.NOT_FOUND
+
+
+async def test_an_answer_after_the_budget_still_counts():
+    slow = Directory("slow", people=[ELIN], waits=True)
+    stream = lookup_in(slow, Directory("fast"), budget_s=0.02).look_up(CALLER)
+    late = await anext(stream)
+    assert (late.status, late.failed) == (LookupStatus.UNAVAILABLE, ())
+    assert dict(late.answers)["slow"] is AnswerState.ASKING
+    slow.go.set()
+    assert (await anext(stream)).status is LookupStatus.FOUND
+
+
+async def test_a_directory_that_never_answers_is_unavailable_in_the_last_result(short):
+    seen = await results(Directory("slow", hangs=True), Directory("b", people=[HUW]), budget_s=0.02)
+    assert [dict(result.answers)["slow"] for result in seen] == [
+        AnswerState.ASKING,
+        AnswerState.UNAVAILABLE,
+    ]
+    assert {result.status for result in seen} == {LookupStatus.FOUND}
+
+
+async def test_a_lookup_that_is_closed_leaves_no_task():
+    slow = Directory("slow", hangs=True)
+    looking = lookup_in(slow, Directory("fast", people=[ELIN]))
+    stream = looking.look_up(CALLER)
+    await anext(stream)
+    await stream.aclose()
+    await looking.close()
+    assert slow.running == 0
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_no_directory_is_queried_for_a_withheld_or_missing_number():
     source = Directory(people=[ELIN])
-    assert (await look_up(source, caller=WITHHELD)).status is LookupStatus.WITHHELD
-    assert (await look_up(source, caller=NO_NUMBER)).status is LookupStatus.NOT_FOUND
-    inside = CallerId(PhoneNumber("", "201"), withheld=False)
-    assert (await look_up(source, caller=inside)).status is LookupStatus.NOT_FOUND
+    assert (await last(source, caller=WITHHELD)).status is LookupStatus.WITHHELD
+    assert (await last(source, caller=NO_NUMBER)).status is LookupStatus.NOT_FOUND
     assert source.asked == []
 
 
+async def test_an_internal_extension_is_sought_only_in_directories_that_have_extensions():
+    crm, staff = (
+        Directory("crm"),
+        Directory("ldap", [Person("ldap:1", "Siân", numbers=("ext 201",))]),
+    )
+    staff.has_extensions = True
+    assert (await last(crm, caller=INSIDE)).status is LookupStatus.NOT_FOUND
+    found = await last(crm, staff, caller=INSIDE)
+    assert [person.name for person in found.people] == ["Siân"]
+    assert crm.asked == []
+
+
 async def test_a_person_marked_do_not_pop_is_treated_as_not_found():
-    hidden = Person("a:2", "Hidden", do_not_pop=True)
-    assert (await look_up(Directory(people=[hidden]))).status is LookupStatus.NOT_FOUND
-    assert (await look_up(Directory(people=[hidden, ELIN]))).people == (ELIN,)
+    hidden = Person("a:2", "Hidden", do_not_pop=True, numbers=NUMBERS)
+    assert (await last(Directory(people=[hidden]))).status is LookupStatus.NOT_FOUND
+    assert (await last(Directory(people=[hidden, ELIN]))).people == (ELIN,)
+
+
+async def test_people_on_the_main_line_are_shown_only_if_nobody_has_the_exact_number():
+    caller = CallerId(PhoneNumber("+441632960001", "12"), withheld=False)
+    exact = Person("b:12", "Huw", numbers=("01632 960001 x12",))
+    main = Directory("a", people=[ELIN])
+    assert [each.main_line for each in (await last(main, caller=caller)).people] == [True]
+    assert (await last(main, Directory("b", [exact]), caller=caller)).people == (exact,)
+    hidden = Person("b:12", "Hidden", numbers=("01632 960001 x12",), do_not_pop=True)
+    seen = await last(main, Directory("b", [hidden]), caller=caller)
+    assert seen.status is LookupStatus.NOT_FOUND

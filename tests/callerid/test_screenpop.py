@@ -5,12 +5,15 @@ Covers `callerid/person.py`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from callerid.errors import ChoiceError
 from callerid.lookup import LookupResult, LookupStatus
 from callerid.person import Person, PersonKind
 from callerid.screenpop import PopConfirmation, ScreenPop
+from callerid.source import AnswerState
 
 ELIN = Person("a:1", "Elin", "cy", details=(("address", "1 Example Street"),))
 HUW = Person("a:2", "Huw", details=(("address", "2 Example Street"),))
@@ -80,3 +83,48 @@ def test_a_shared_number_gives_a_warning(person, warns):
         ScreenPop("x").with_result(LookupResult(LookupStatus.FOUND, (person,))).candidates
     )
     assert candidate.shared_warning is warns
+
+
+def test_a_late_answer_of_another_person_withdraws_the_automatic_choice():
+    pop = ScreenPop("x").with_result(ONE).with_result(TWO)
+    assert (pop.status, pop.chosen) == (LookupStatus.SEVERAL, None)
+
+
+def test_a_late_answer_keeps_what_the_advisor_has_chosen():
+    pop = ScreenPop("x").with_result(TWO).choose("a:2")
+    sian = Person("b:1", "Siân")
+    three = LookupResult(LookupStatus.SEVERAL, (sian, ELIN, HUW))
+    assert pop.with_result(three).chosen == "a:2"
+    assert pop.choose("a:2").with_result(ONE).chosen == "a:1"  # Huw is not found any more
+
+
+def test_a_choice_stays_if_the_person_is_found_in_another_directory_too():
+    both = replace(HUW, person_id="crm:9", same_as=("a:2",))
+    pop = ScreenPop("x").with_result(TWO).choose("a:2")
+    after = pop.with_result(LookupResult(LookupStatus.SEVERAL, (ELIN, both)))
+    assert after.chosen == "crm:9"
+    # A page that has not drawn the late answer yet still sends the earlier id.
+    assert after.confirm(PopConfirmation.CONFIRMED, "a:2").details == {
+        "address": "2 Example Street"
+    }
+    assert after.has_candidate("a:2")
+    assert not after.has_candidate("a:9")
+
+
+@pytest.mark.parametrize("outcome", [PopConfirmation.CONFIRMED, PopConfirmation.VOLUNTEERED])
+def test_a_late_answer_changes_no_person_after_the_advisor_has_confirmed_one(outcome):
+    pop = ScreenPop("x").with_result(ONE).confirm(outcome, None)
+    late = replace(TWO, answers=(("crm", AnswerState.FOUND),))
+    after = pop.with_result(late)
+    assert (after.candidates, after.chosen, after.details) == (
+        pop.candidates,
+        pop.chosen,
+        pop.details,
+    )
+    assert after.result.answers == late.answers
+
+
+def test_a_late_answer_does_not_choose_the_person_whom_the_advisor_has_rejected():
+    pop = ScreenPop("x").with_result(ONE).confirm(PopConfirmation.NOT_THEM, None)
+    after = pop.with_result(replace(ONE, answers=(("crm", AnswerState.NOT_FOUND),)))
+    assert (after.chosen, after.confirmation) == (None, PopConfirmation.NOT_THEM)

@@ -229,7 +229,7 @@ class Running:
         assert self.server is not None
         return f"http://127.0.0.1:{self.server.port}"
 
-    async def start(self, sources=None) -> None:
+    async def start(self, sources=()) -> None:
         hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         create_database(self.options.database)
         self.server = DeskServer(Desk(self.options, sources, hasher), self.limits)

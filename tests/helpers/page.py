@@ -172,6 +172,7 @@ def a_pop(call_id: str) -> dict:
             "outcome": None,
             "details": {},
             "position": 1,
+            "directories": [],
         },
         "contact_saved": False,
         "contact": None,

@@ -19,7 +19,14 @@ from callerid.lookup import LookupResult, LookupStatus
 from callerid.number import CallerId, presented_caller
 from callerid.screenpop import PopConfirmation, ScreenPop
 from galwad.desk.auth.users import User
-from galwad.desk.models.calls import Caller, Candidate, ContactView, Pop, PopState
+from galwad.desk.models.calls import (
+    Caller,
+    Candidate,
+    ContactView,
+    DirectoryAnswer,
+    Pop,
+    PopState,
+)
 from galwad.messages import CallerFacts, CallStatus, Party
 
 
@@ -155,6 +162,10 @@ class DeskCall:
                 outcome=pop.confirmation.value if pop.confirmation else None,
                 details=pop.details if has else {},
                 position=state.callers,
+                directories=[
+                    DirectoryAnswer(name=name, answer=answer.value)
+                    for name, answer in pop.result.answers
+                ],
             ),
             contact_saved=self.note is not None,
             contact=_note_view(self.note) if has else None,
@@ -327,15 +338,16 @@ class LiveCalls:
         call = self._put(DeskCall(state, pop, wrapup=True, restored=True))
         return call if contact.number or contact.withheld else None
 
-    def lookup_done(self, looked_up: DeskCall, result: LookupResult) -> None:
-        """Put the result of the caller's lookup into the screen-pop of the call.
+    def lookup_result(self, looked_up: DeskCall, result: LookupResult) -> DeskCall | None:
+        """Put a result of the caller's lookup into the screen-pop of the call; return the call.
 
-        `looked_up` is the call at the start of the lookup. If its caller has changed since then,
-        the result is dropped.
+        `looked_up` is the call at the start of the lookup. If the call has gone, or its caller has
+        changed since then, the result is dropped and None is returned.
         """
         call = self._calls.get(looked_up.call_id)
-        if call is not None and not _has_new_caller(looked_up.state, call.state):
-            self._put(replace(call, pop=call.pop.with_result(result)))
+        if call is None or _has_new_caller(looked_up.state, call.state):
+            return None
+        return self._put(replace(call, pop=call.pop.with_result(result)))
 
     def choose(self, call: DeskCall, person_id: str) -> DeskCall:
         """Store which of several possible persons the advisor has identified as the caller.

@@ -20,8 +20,9 @@ RecordingShown: TypeAlias = Literal[
     "not_started", "recording", "paused", "ceased", "fault", "ended"
 ]
 LookupStatus: TypeAlias = Literal[
-    "looking_up", "found", "several", "not_found", "withheld", "unavailable"
+    "looking_up", "found", "several", "not_found", "withheld", "unavailable", "busy"
 ]
+DirectoryAnswerState: TypeAlias = Literal["asking", "found", "not_found", "unavailable", "busy"]
 ConfirmationOutcome: TypeAlias = Literal["confirmed", "volunteered", "not_them"]
 NoNoteReason: TypeAlias = Literal["wrong_number", "silent", "cut_off", "repeated", "test"]
 CallerType: TypeAlias = Literal[
@@ -43,12 +44,20 @@ class Candidate(BaseModel):
     main_line: bool = False
 
 
+class DirectoryAnswer(BaseModel):
+    """The state of a directory's answer to the lookup of the caller."""
+
+    name: str
+    answer: DirectoryAnswerState
+
+
 class Caller(BaseModel):
     """The caller in a screen-pop.
 
     `details` has values only for a user who is responsible for the call, and only after the advisor
     has confirmed who the caller is. `position` is 1 for the call's first caller. It increases when
     a trunk names another caller, because a person outside the centre has handed the call over.
+    `directories` has each directory in which the caller is looked up.
     """
 
     status: LookupStatus
@@ -59,6 +68,7 @@ class Caller(BaseModel):
     outcome: ConfirmationOutcome | None = None
     details: dict[str, str] = Field(default_factory=dict)
     position: int = 1
+    directories: list[DirectoryAnswer] = Field(default_factory=list)
 
 
 class ContactView(BaseModel):

@@ -15,6 +15,7 @@ export class CallerPanel {
     this.changed = el("p", { class: "warning changed", t: "caller.changed", hidden: true });
     this.status = el("p", { class: "lookup" });
     this.people = el("div", { class: "people" });
+    this.directories = el("ul", { class: "directories" });
     this.question = el("p", { class: "question", id: `question-${callId}` });
     this.answers = OUTCOMES.map((outcome) => this.answer(outcome));
     this.step = el(
@@ -32,6 +33,7 @@ export class CallerPanel {
       this.number,
       this.status,
       this.people,
+      this.directories,
       this.step,
       this.trouble,
       this.details,
@@ -55,11 +57,32 @@ export class CallerPanel {
     reveal(this.status, pop.state !== "wrapup" && (!named || caller.status === "several"));
     say(this.status, `caller.${caller.status}`, { count: caller.candidates.length });
     this.listPeople(caller);
+    this.listDirectories(pop);
     this.ask(pop, named);
     this.listDetails(caller);
   }
 
-  /** Candidates are made anew only when they change: a choice being made is never disturbed. */
+  /** Say which directories have not answered, unless this is the only directory. */
+  listDirectories(pop) {
+    const { status, directories } = pop.caller;
+    const one = directories.length === 1;
+    const open = pop.state === "wrapup" || one || status === "looking_up"
+      ? []
+      : directories.filter((each) => has(`directory.${each.answer}`));
+    const key = JSON.stringify(open);
+    reveal(this.directories, open.length > 0);
+    if (key === this.directoriesKey) return;
+    this.directoriesKey = key;
+    this.directories.replaceChildren(
+      ...open.map((each) => {
+        const row = el("li", { "data-answer": each.answer });
+        say(row, `directory.${each.answer}`, { name: each.name });
+        return row;
+      }),
+    );
+  }
+
+  /** Draw the candidates again only when they change. A choice that is being made is kept. */
   listPeople(caller) {
     const confirmed = caller.confirmed && caller.chosen;
     const people = caller.candidates.filter((one) => !confirmed || one.person_id === caller.chosen);
@@ -67,7 +90,9 @@ export class CallerPanel {
     if (key !== this.peopleKey) {
       this.peopleKey = key;
       const choose = caller.status === "several" && !confirmed;
-      this.chosen = choose ? caller.chosen : (people[0]?.person_id ?? null);
+      const kept = this.choosing && people.some((one) => one.person_id === this.chosen) ? this.chosen : null;
+      this.chosen = choose ? (caller.chosen ?? kept) : (people[0]?.person_id ?? null);
+      this.choosing = choose;
       this.people.setAttribute("role", choose ? "radiogroup" : "group");
       this.people.replaceChildren(...people.map((one) => this.person(one, choose)));
     }

@@ -12,20 +12,15 @@ import msgspec
 import pytest
 import structlog
 
+from callerid.limited_source import SourceLimits
 from galwad.logs import configure
 from helpers.directory import import_people
+from helpers.fake_directory import Directory
 
 CALL = "20261125-101500-aaaaaaaa"
 PLANTED = "01632960123"
 TRACES = ("960123", "960 123", "Planted", "Plas Plannu")
 PEOPLE = f"reference,name,numbers,address\nC-9,Planted Person,{PLANTED},Plas Plannu\n"
-
-
-class Exploding:
-    name = "crm"
-
-    async def find(self, number):
-        raise RuntimeError(f"no answer for {number}")
 
 
 @pytest.fixture
@@ -67,12 +62,15 @@ async def test_a_callers_number_and_name_reach_no_log_even_when_requests_fail(
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE gone RENAME TO contacts")
     await running.stop()
-    await running.start([Exploding()])
+    await running.start([(Directory("crm", error=RuntimeError(PLANTED)), SourceLimits())])
     sian = await running.page("sian")
     await sian.open()
+    running.switch.ring(f"{CALL}x", number=PLANTED)
+    await sian.filled(f"{CALL}x")
     await running.stop()
     written = journal.getvalue()
     assert "lookup.done" in written
+    assert "lookup.source_failed" in written
     assert "request.failed" in written
     assert "storage.failed" in written
     assert CALL in written

@@ -74,11 +74,47 @@ def test_a_ringing_call_appears_at_once_and_shows_the_person_after_the_lookup(de
         ("not_found", "Not in the directory. Ask who is calling."),
         ("withheld", "Number withheld. It has not been looked up."),
         ("unavailable", "The directory cannot be reached. Ask who is calling."),
+        ("busy", "The directory is busy. Ask who is calling."),
     ],
 )
 def test_each_reason_for_a_missing_name_has_its_own_text(desk, page, status, text):
     desk.put(caller={"status": status})
     expect(page.locator(".lookup")).to_have_text(text)
+
+
+def answers(**states):
+    return [{"name": name, "answer": answer} for name, answer in states.items()]
+
+
+def test_the_directories_that_have_not_answered_are_named(desk, page):
+    desk.put(caller={"directories": answers(ours="found", crm="asking")})
+    rows = page.locator(".directories li")
+    expect(page.locator(".directories")).to_be_hidden()  # the whole lookup still runs
+    desk.put(**found(desk, SIAN))
+    expect(rows).to_have_text(["crm has not answered yet."])
+    desk.put(caller={"directories": answers(ours="found", crm="unavailable", ldap="busy")})
+    expect(rows).to_have_text(["crm cannot be reached.", "ldap is busy."])
+    desk.put(caller={"directories": answers(ours="found", crm="not_found", ldap="found")})
+    expect(page.locator(".directories")).to_be_hidden()
+
+
+def test_a_late_answer_keeps_the_person_whom_the_advisor_is_choosing(desk, page):
+    answered(desk, **found(desk, SIAN, OWEN))
+    page.get_by_role("radio", name=OWEN["name"]).check()
+    third = {**SIAN, "person_id": "crm:3", "name": "Third Person"}
+    desk.put(**found(desk, SIAN, OWEN, third))
+    expect(page.get_by_role("radio")).to_have_count(3)
+    expect(page.get_by_role("radio", name=OWEN["name"])).to_be_checked()
+    expect(page.get_by_role("button", name="Checks passed")).to_be_enabled()
+
+
+def test_a_person_who_was_shown_first_is_not_preselected_when_a_second_one_is_found(desk, page):
+    answered(desk, **found(desk, SIAN))
+    expect(page.get_by_role("button", name="Checks passed")).to_be_enabled()
+    desk.put(**found(desk, SIAN, OWEN))
+    expect(page.get_by_role("radio")).to_have_count(2)
+    assert page.get_by_role("radio", checked=True).count() == 0
+    expect(page.get_by_role("button", name="Checks passed")).to_be_disabled()
 
 
 def test_none_of_several_people_is_preselected(desk, page):

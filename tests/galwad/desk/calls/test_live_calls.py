@@ -15,11 +15,13 @@ import pytest
 from sqlalchemy import select, update
 
 from callerid.contacts import contacts
+from callerid.limited_source import SourceLimits
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.tables import sessions
 from galwad.desk.routes.stream import events
 from galwad.messages import CallerFacts, ClaimCall, Party
 from helpers.directory import import_people
+from helpers.fake_directory import Directory
 
 CALL = "20261125-101500-aaaaaaaa"
 PEOPLE = """reference,name,numbers,language,shared,address,notes
@@ -27,20 +29,6 @@ C-1,Elin Fictitious,01632 960001,cy,no,1 Example Street,Prefers letters
 C-2,Household One,01632 960002,en,yes,2 Example Street,
 C-3,Household Two,01632 960002,en,no,2 Example Street,
 """
-
-
-class Dead:
-    name = "crm"
-
-    async def find(self, _number):
-        raise ConnectionError
-
-
-class Slow:
-    name = "crm"
-
-    async def find(self, _number):
-        await asyncio.Event().wait()
 
 
 async def test_a_screen_pop_shows_the_lookup_and_then_the_person(running):
@@ -163,7 +151,7 @@ async def test_a_failing_directory_is_unavailable_rather_than_not_found(running)
     running.switch.ring(CALL, number="+441632960777")
     assert (await sian.filled(CALL))["caller"]["status"] == "not_found"
     await running.stop()
-    await running.start([Dead()])
+    await running.start([(Directory("crm", error=ConnectionRefusedError()), SourceLimits())])
     sian = await running.page("sian")
     snapshot = await sian.open()
     shown = snapshot["calls"] or [await sian.filled(CALL)]
@@ -175,7 +163,7 @@ async def test_a_failing_directory_is_unavailable_rather_than_not_found(running)
 async def test_a_directory_slower_than_the_lookup_budget_is_unavailable(running):
     running.options = replace(running.options, lookup_budget=0.05)
     await running.stop()
-    await running.start([Slow()])
+    await running.start([(Directory("crm", hangs=True), SourceLimits())])
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL)
@@ -390,7 +378,7 @@ async def test_a_lookup_of_an_earlier_caller_that_ends_late_is_dropped(running):
     earlier = running.desk.calls.get(CALL)
     running.switch.change(CALL, caller=CallerFacts("anonymous", "anonymous.invalid"), callers=2)
     await sian.event("call", lambda pop: pop["caller"]["status"] == "withheld")
-    running.desk.calls.lookup_done(earlier, earlier.pop.result)
+    running.desk.calls.lookup_result(earlier, earlier.pop.result)
     caller = (await sian.http.get(f"/api/v1/calls/{CALL}")).json()["caller"]
     assert (caller["status"], caller["candidates"]) == ("withheld", [])
 

@@ -1,0 +1,221 @@
+"""Protects a directory from too many requests, and calls from a directory that does not answer.
+
+For each directory, only a few requests are made at a time, and only one for each number. A request
+has a time limit. Recent answers are kept in memory. After repeated failures, or if the directory
+asks for it, no request is made for a while (`callerid.breaker`). Of each answer, only the people
+with exactly the searched number are kept (`callerid.matching`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from callerid.answer_cache import AnswerCache, CacheLimits
+from callerid.breaker import BreakerLimits, BreakerState, CircuitBreaker
+from callerid.errors import CallerIdError, SourceBusyError, SourceError
+from callerid.matching import matching
+from callerid.number import REGION, PhoneNumber
+from callerid.person import Person
+from callerid.source import AnswerState, DirectorySource, SourceAnswer
+
+_MOST_PEOPLE: Final = 500
+"""The most people that are compared with the searched number, which takes a few milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLimits:
+    """The limits for the requests to one directory."""
+
+    concurrency: int = 4
+    """The most requests at a time."""
+    timeout_s: float = 8.0
+    """The longest time of a request, in seconds."""
+    cache: CacheLimits = field(default_factory=CacheLimits)
+    breaker: BreakerLimits = field(default_factory=BreakerLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One search in a directory, for logs and metrics. It has no personal data."""
+
+    source: str
+    state: AnswerState
+    seconds: float
+    """The time of the request; 0 if no request was made."""
+    cached: bool = False
+    """True if the answer was kept in memory."""
+    reason: str = ""
+    """Why the directory is unavailable or busy; "" if it is not, or if it is still resting."""
+
+
+def ignore(_observation: Observation) -> None:
+    """Ignore an observation."""
+
+
+class _Request:
+    """A search that is waiting or running, and the number of lookups that wait for it."""
+
+    def __init__(self, task: asyncio.Task[SourceAnswer]) -> None:
+        self.task = task
+        self.waiting = 0
+        self.begun = False
+
+
+class LimitedSource:
+    """A directory whose answers never raise an error, within the limits for its requests.
+
+    Args:
+        source: The directory.
+        limits: The limits for the requests.
+        region: The country to which a number without a country code belongs, such as "GB".
+        area_code: The area code that completes local numbers in the directory; "" if there is none.
+        observe: A function that receives an observation of each search.
+        clock: A function that returns the time in monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        source: DirectorySource,
+        limits: SourceLimits,
+        *,
+        region: str = REGION,
+        area_code: str = "",
+        observe: Callable[[Observation], None] = ignore,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._limits = limits
+        self._region = region
+        self._area_code = area_code
+        self._observe = observe
+        self._clock = clock
+        self._cache = AnswerCache(limits.cache)
+        self._breaker = CircuitBreaker(limits.breaker)
+        self._slots = asyncio.Semaphore(limits.concurrency)
+        self._requests: dict[PhoneNumber, _Request] = {}
+        self._tasks: set[asyncio.Task[SourceAnswer]] = set()
+
+    @property
+    def name(self) -> str:
+        """The name of the directory."""
+        return self._source.name
+
+    @property
+    def has_extensions(self) -> bool:
+        """True if the directory can also be searched by an internal extension."""
+        return self._source.has_extensions
+
+    @property
+    def breaker_state(self) -> BreakerState:
+        """The present state of the directory's circuit breaker."""
+        return self._breaker.state(self._clock())
+
+    def forget_answers(self) -> None:
+        """Forget all answers that are kept in memory, because people were changed or erased.
+
+        The answer of a request that is running now is not kept either.
+        """
+        self._cache.clear()
+        self._requests.clear()
+
+    async def close(self) -> None:
+        """End the requests that are running, and close the directory."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._source.close()
+
+    async def ask(self, number: PhoneNumber) -> SourceAnswer:
+        """Search the directory for a number, and return its answer."""
+        kept = self._cache.get(number, self._clock())
+        if kept is not None:
+            self._observe(Observation(self.name, kept.state, 0.0, cached=True))
+            return kept
+        resting = self._resting()
+        if resting is not None:
+            return resting
+        request = self._requests.get(number)
+        if request is None:
+            request = self._requests[number] = self._begin(number)
+        request.waiting += 1
+        try:
+            return await asyncio.shield(request.task)
+        finally:
+            request.waiting -= 1
+            if not request.waiting and not request.begun:
+                request.task.cancel()
+
+    def _begin(self, number: PhoneNumber) -> _Request:
+        async def run() -> SourceAnswer:
+            try:
+                async with self._slots:
+                    request.begun = True
+                    answer = self._resting() or await self._request(number)
+                if self._requests.get(number) is request:
+                    self._cache.put(number, answer, self._clock())
+                return answer
+            finally:
+                if self._requests.get(number) is request:
+                    del self._requests[number]
+
+        request = _Request(asyncio.create_task(run()))
+        self._tasks.add(request.task)
+        request.task.add_done_callback(self._tasks.discard)
+        return request
+
+    def _resting(self) -> SourceAnswer | None:
+        """Return the answer of a directory that gets no request now; None if it may be asked."""
+        state = self.breaker_state
+        if state is BreakerState.BUSY:
+            answer = SourceAnswer(AnswerState.BUSY)
+        elif state is BreakerState.OPEN:
+            answer = SourceAnswer(AnswerState.UNAVAILABLE)
+        else:
+            return None
+        self._observe(Observation(self.name, answer.state, 0.0))
+        return answer
+
+    async def _request(self, number: PhoneNumber) -> SourceAnswer:
+        started = self._clock()
+        if not self._breaker.begin(started):  # another request tries whether it works again
+            self._observe(Observation(self.name, AnswerState.UNAVAILABLE, 0.0))
+            return SourceAnswer(AnswerState.UNAVAILABLE)
+        reason = ""
+        try:
+            people = await self._find(number)
+        except SourceBusyError as error:
+            self._breaker.asked_for_rest(self._clock(), error.seconds)
+            answer, reason = SourceAnswer(AnswerState.BUSY), str(error)
+        except asyncio.CancelledError:
+            self._breaker.abandoned()
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of a directory must not end the lookup
+            self._breaker.failed(self._clock())
+            answer, reason = SourceAnswer(AnswerState.UNAVAILABLE), _reason(error)
+        else:
+            self._breaker.succeeded()
+            answer = SourceAnswer(
+                AnswerState.FOUND if people else AnswerState.NOT_FOUND, tuple(people)
+            )
+        seconds = self._clock() - started
+        self._observe(Observation(self.name, answer.state, seconds, reason=reason))
+        return answer
+
+    async def _find(self, number: PhoneNumber) -> list[Person]:
+        async with asyncio.timeout(self._limits.timeout_s):
+            found = await self._source.find(number)
+        if len(found) > _MOST_PEOPLE:
+            raise SourceError(f"the answer has more than {_MOST_PEOPLE} people")
+        return matching(found, number, region=self._region, area_code=self._area_code)
+
+
+def _reason(error: Exception) -> str:
+    """Return why a directory is unavailable. The text of foreign errors may have personal data."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) if isinstance(error, CallerIdError) else type(error).__name__

@@ -1,0 +1,59 @@
+"""What a directory of people offers to the lookup, and how it answers.
+
+A directory is a file, a CRM or another system in which people can be found by telephone number.
+Each kind of directory is a module in `callerid.sources`. `callerid.limited_source` protects a
+directory from too many requests, and calls from a directory that does not answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from callerid.number import PhoneNumber
+from callerid.person import Person
+
+
+class DirectorySource(Protocol):
+    """A directory that can be searched by telephone number."""
+
+    @property
+    def name(self) -> str:
+        """The short name of the directory in metrics, logs and the ids of its people."""
+
+    @property
+    def has_extensions(self) -> bool:
+        """True if the directory can also be searched by an internal extension."""
+
+    async def find(self, number: PhoneNumber) -> list[Person]:
+        """Return the people with this number, and perhaps others.
+
+        Raises:
+            SourceBusyError: The directory asks for a rest.
+            SourceError: The directory cannot be searched now. Any other exception means the same.
+        """
+
+    async def close(self) -> None:
+        """Close the connections to the directory."""
+
+
+class AnswerState(StrEnum):
+    """The state of one directory's answer to one search."""
+
+    ASKING = "asking"
+    """The directory has not answered yet."""
+    FOUND = "found"
+    NOT_FOUND = "not_found"
+    UNAVAILABLE = "unavailable"
+    """The directory is down, does not answer in time, or gives an answer that cannot be read."""
+    BUSY = "busy"
+    """The directory has asked for a rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAnswer:
+    """A directory's answer to one search. `people` have exactly the number that was searched."""
+
+    state: AnswerState
+    people: tuple[Person, ...] = ()

@@ -1,0 +1,62 @@
+"""The recent answers of a directory that are kept in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from callerid import answer_cache
+from callerid.answer_cache import AnswerCache, CacheLimits
+from callerid.number import PhoneNumber
+from callerid.person import Person
+from callerid.source import AnswerState, SourceAnswer
+
+NUMBER = PhoneNumber("+441632960001")
+FOUND = SourceAnswer(AnswerState.FOUND, (Person("crm:1", "Elin"),))
+NOT_FOUND = SourceAnswer(AnswerState.NOT_FOUND)
+
+
+@pytest.fixture
+def cache():
+    return AnswerCache(CacheLimits(found_s=300, not_found_s=60))
+
+
+@pytest.mark.parametrize(("answer", "seconds"), [(FOUND, 300), (NOT_FOUND, 60)])
+def test_an_answer_is_kept_for_its_time(cache, answer, seconds):
+    cache.put(NUMBER, answer, 1000)
+    assert cache.get(NUMBER, 999 + seconds) == answer
+    assert cache.get(NUMBER, 1000 + seconds) is None
+    assert len(cache) == 0
+
+
+@pytest.mark.parametrize("state", [AnswerState.UNAVAILABLE, AnswerState.BUSY])
+def test_a_failure_is_not_kept(cache, state):
+    cache.put(NUMBER, SourceAnswer(state), 0)
+    assert cache.get(NUMBER, 0) is None
+
+
+def test_a_number_with_an_extension_is_another_number(cache):
+    cache.put(NUMBER, FOUND, 0)
+    assert cache.get(PhoneNumber("+441632960001", "12"), 0) is None
+
+
+def test_no_answer_is_kept_after_it_is_cleared_or_if_its_time_is_zero(cache):
+    cache.put(NUMBER, FOUND, 0)
+    cache.clear()
+    assert cache.get(NUMBER, 0) is None
+    none = AnswerCache(CacheLimits(0, 0))
+    none.put(NUMBER, FOUND, 0)
+    assert len(none) == 0
+
+
+def test_the_answer_that_was_not_used_for_the_longest_time_leaves_first(cache, monkeypatch):
+    monkeypatch.setattr(answer_cache, "_MOST", 2)
+    first, second, third = (PhoneNumber(f"+44163296000{last}") for last in "123")
+    cache.put(first, FOUND, 0)
+    cache.put(second, FOUND, 0)
+    assert cache.get(first, 0)
+    cache.put(third, FOUND, 0)
+    assert [cache.get(each, 0) is not None for each in (first, second, third)] == [
+        True,
+        False,
+        True,
+    ]

@@ -1,0 +1,36 @@
+"""A directory of people whose answers the test decides."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Directory:
+    """A directory that answers at once, after the event `go`, never, or with an error."""
+
+    def __init__(self, name="crm", people=(), error=None, *, hangs=False, waits=False):
+        self.name, self.people, self.error = name, people, error
+        self.hangs, self.waits = hangs, waits
+        self.has_extensions = False
+        self.asked = []
+        self.go = asyncio.Event()
+        self.running = self.most = 0
+        self.closed = False
+
+    async def find(self, number):
+        self.asked.append(number)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            if self.hangs:
+                await asyncio.Event().wait()
+            if self.waits:
+                await self.go.wait()
+            if self.error is not None:
+                raise self.error
+            return list(self.people)
+        finally:
+            self.running -= 1
+
+    async def close(self):
+        self.closed = True
