@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from _site import PASSWORD, WHY, Site, fetch
 
 SEARCHES: tuple[dict[str, Any], ...] = (
@@ -39,7 +39,7 @@ class Beside:
         """Do all the work until `stop` is set."""
         headers = {"Authorization": f"Bearer {self.token}"}
         async with (
-            httpx.AsyncClient(base_url=self.site.url, headers=headers, timeout=60) as client,
+            httpx2.AsyncClient(base_url=self.site.url, headers=headers, timeout=60) as client,
             asyncio.TaskGroup() as group,
         ):
             for kind, work in (
@@ -64,8 +64,8 @@ class Beside:
     async def _repeat(
         self,
         kind: str,
-        work: Callable[[httpx.AsyncClient, int], Awaitable[None]],
-        client: httpx.AsyncClient,
+        work: Callable[[httpx2.AsyncClient, int], Awaitable[None]],
+        client: httpx2.AsyncClient,
         stop: asyncio.Event,
     ) -> None:
         took = self.took.setdefault(kind, [])
@@ -78,15 +78,15 @@ class Beside:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _PAUSE_S)
 
-    async def _sign_in(self, client: httpx.AsyncClient, number: int) -> None:
+    async def _sign_in(self, client: httpx2.AsyncClient, number: int) -> None:
         who = {"user": self.users[number % len(self.users)], "password": PASSWORD}
         (await client.post("/api/v1/login", json={**who, "client": "cli"})).raise_for_status()
 
     @staticmethod
-    def _page(_: httpx.AsyncClient) -> Callable[[httpx.AsyncClient, int], Awaitable[None]]:
+    def _page(_: httpx2.AsyncClient) -> Callable[[httpx2.AsyncClient, int], Awaitable[None]]:
         places: dict[int, str | None] = {}
 
-        async def page(client: httpx.AsyncClient, number: int) -> None:
+        async def page(client: httpx2.AsyncClient, number: int) -> None:
             kind = number % len(SEARCHES)
             place = places.get(kind)
             body = {**SEARCHES[kind], **({"after": place} if place else {})}
@@ -95,10 +95,10 @@ class Beside:
 
         return page
 
-    async def _fetch(self, client: httpx.AsyncClient, number: int) -> None:
+    async def _fetch(self, client: httpx2.AsyncClient, number: int) -> None:
         await fetch(client, self.sealed[number % len(self.sealed)])
 
-    async def _export(self, _: httpx.AsyncClient, number: int) -> None:
+    async def _export(self, _: httpx2.AsyncClient, number: int) -> None:
         output = Path(self.site.folder) / f"export-{number}.wav"
         words = ["recordings", "fetch", self.sealed[number % len(self.sealed)]]
         words += ["--purpose", WHY["purpose"], "--reference", WHY["reference"]]

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import httpx
+import httpx2
 from _common import CALLER, SWITCH, cpu_us, peak_mb
 from _parties import Call, Stage, Voice, numbered
 from _rtp import exchange, listening
@@ -99,7 +99,7 @@ class Crowd:
         self._at, self._pids = at, pids
         self._stage = Stage(Address(SWITCH, at.sip))
         headers = {"Authorization": f"Bearer {token}"}
-        self._client = httpx.AsyncClient(base_url=at.url, headers=headers, timeout=60)
+        self._client = httpx2.AsyncClient(base_url=at.url, headers=headers, timeout=60)
 
     async def talk(self, numbers: range, seconds: float, *, followed: bool) -> Talk:
         """Place the calls, let them talk, hang up, and wait until each can be fetched.

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 from _common import (
     CALLEE,
     CALLER,
@@ -145,7 +145,7 @@ class Site:
     def sign_in(self, user: str = ADMIN) -> str:
         """Sign a user in; return the token."""
         body = {"user": user, "password": PASSWORD, "client": "cli"}
-        reply = httpx.post(f"{self.url}/api/v1/login", json=body, timeout=60)
+        reply = httpx2.post(f"{self.url}/api/v1/login", json=body, timeout=60)
         return str(reply.raise_for_status().json()["token"])
 
     def listed(self, numbers: Sequence[str]) -> dict[str, Listed]:
@@ -164,7 +164,7 @@ class Site:
         (self.folder / "recipients.json").write_bytes(people.sign(self.officer.signing))
 
 
-async def fetch(client: httpx.AsyncClient, call_id: str) -> None:
+async def fetch(client: httpx2.AsyncClient, call_id: str) -> None:
     """Fetch a whole recording, and check that it is the sealed one."""
     reply = await client.post(f"/api/v1/recordings/{call_id}/fetch", json=WHY)
     payload = reply.raise_for_status().content[int(reply.headers["X-Galwad-Header-Length"]) :]

@@ -25,7 +25,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-import httpx
+import httpx2
 import uvloop
 from _common import SWITCH, all_files, cpu_us, daemon, machine, peak_mb, resident_kb, said
 from _desk_floods import FLOODS, DeskFlood, streams
@@ -50,13 +50,13 @@ class Probes:
     times: list[float] = field(default_factory=list)
     refused: int = 0
 
-    async def one(self, client: httpx.AsyncClient, path: str, method: str) -> None:
+    async def one(self, client: httpx2.AsyncClient, path: str, method: str) -> None:
         """Send one request and count its outcome."""
         began = time.perf_counter()
         try:
             async with asyncio.timeout(PATIENCE_S):
                 reply = await client.request(method, path)
-        except (httpx.HTTPError, TimeoutError):
+        except (httpx2.HTTPError, TimeoutError):
             self.refused += 1
             return
         if reply.status_code != 200:
@@ -79,10 +79,10 @@ async def probe(
     new, kept = Probes(), Probes()
     bearer = {"Authorization": f"Bearer {token}"}
     path = f"/api/v1/calls/{call_id}/payment"
-    several = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    several = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
     async with (
-        httpx.AsyncClient(base_url=at.url, headers=bearer, limits=several, timeout=None) as fresh,
-        httpx.AsyncClient(base_url=at.url, headers=bearer, timeout=None) as steady,
+        httpx2.AsyncClient(base_url=at.url, headers=bearer, limits=several, timeout=None) as fresh,
+        httpx2.AsyncClient(base_url=at.url, headers=bearer, timeout=None) as steady,
         asyncio.TaskGroup() as group,
     ):
         until = time.perf_counter() + seconds
@@ -99,9 +99,9 @@ async def probe(
 async def page(at: Site, token: str) -> None:
     """Keep an event stream of the supervisor open, as a page does; connect again after its end."""
     bearer = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=at.url, headers=bearer, timeout=None) as client:
+    async with httpx2.AsyncClient(base_url=at.url, headers=bearer, timeout=None) as client:
         while True:
-            with contextlib.suppress(httpx.HTTPError):
+            with contextlib.suppress(httpx2.HTTPError):
                 async with client.stream("GET", "/api/v1/events") as stream:
                     async for _ in stream.aiter_bytes():
                         continue
@@ -111,7 +111,7 @@ async def page(at: Site, token: str) -> None:
 async def call_in_progress(at: Site, token: str) -> str:
     """Return the id of the call, which the desk must have heard of."""
     bearer = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=at.url, headers=bearer, timeout=PATIENCE_S) as client:
+    async with httpx2.AsyncClient(base_url=at.url, headers=bearer, timeout=PATIENCE_S) as client:
         while True:
             found = (await client.get("/api/v1/calls")).json()
             calls = found["calls"] if isinstance(found, dict) else found

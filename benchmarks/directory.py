@@ -32,7 +32,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 import uvloop
 from _common import CALLER, FIRST_PORT, SWITCH, all_files, cpu_us, machine, peak_mb
 from _parties import Call, Stage, Voice, talk
@@ -97,7 +97,7 @@ def _person(each: int, chance: random.Random) -> tuple[str, ...]:
 class Requests:
     """Requests of several kinds, each repeated, with the duration of each in ms by phase."""
 
-    client: httpx.AsyncClient
+    client: httpx2.AsyncClient
     call_id: str
     directory: EmbeddedDirectory
     phase: str = WITHOUT
@@ -128,7 +128,7 @@ class Requests:
         begun = time.perf_counter()
         try:
             await work()
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             self.failed[self.phase] += 1
         took.append((time.perf_counter() - begun) * 1000)
 
@@ -214,7 +214,7 @@ async def talking(at: Site) -> AsyncIterator[Call]:
         await stage.hang_up(call)
 
 
-async def id_of_the_call(client: httpx.AsyncClient) -> str:
+async def id_of_the_call(client: httpx2.AsyncClient) -> str:
     """Wait until the desk shows the call, and return its id."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -231,7 +231,7 @@ async def measure(at: Site, file: Path) -> dict[str, object]:
     directory = EmbeddedDirectory(at.database.with_name("directory.db"))
     figures: dict[str, object] = {}
     async with (
-        httpx.AsyncClient(base_url=at.url, headers=headers, timeout=60) as client,
+        httpx2.AsyncClient(base_url=at.url, headers=headers, timeout=60) as client,
         talking(at) as call,
     ):
         call_id = await id_of_the_call(client)

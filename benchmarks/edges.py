@@ -43,7 +43,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import soundfile
 import uvloop
@@ -214,7 +214,7 @@ def _last_digits(number: str) -> str:
 class Row:
     """The calls of one row, and how their pauses are requested."""
 
-    def __init__(self, name: str, at: Site, client: httpx.AsyncClient, switch: int) -> None:
+    def __init__(self, name: str, at: Site, client: httpx2.AsyncClient, switch: int) -> None:
         self.name = name
         self._at, self._client, self._switch = at, client, switch
         self._calls: dict[str, Call] = {}
@@ -351,7 +351,7 @@ async def measure(at: Site, switch: int, options: argparse.Namespace) -> dict[st
     await stage.open(at.pbx)
     headers = {"Authorization": f"Bearer {await asyncio.to_thread(at.sign_in, USER)}"}
     told: dict[str, object] = {}
-    async with httpx.AsyncClient(base_url=at.url, headers=headers, timeout=30) as client:
+    async with httpx2.AsyncClient(base_url=at.url, headers=headers, timeout=30) as client:
         for place, name in enumerate(("idle", "late switch", "late network")):
             numbers = range(place * options.calls, (place + 1) * options.calls)
             told[name] = await Row(name, at, client, switch).run(stage, numbers, options.pauses)

@@ -24,7 +24,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 from _common import machine
 from _rows import fill
 from _site import Site, site
@@ -125,7 +125,7 @@ async def measure(at: Site, token: str, rounds: int) -> dict[str, Search]:
     engine = open_engine(at.database)
     catalogue = Catalogue(engine)
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=at.url, headers=headers, timeout=60) as client:
+    async with httpx2.AsyncClient(base_url=at.url, headers=headers, timeout=60) as client:
         for number in range(rounds + 1):
             for search in wanted.values():
                 begun = time.perf_counter()

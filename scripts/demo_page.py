@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
+import httpx2
 from demo_report import expect
 
 Pop = dict[str, Any]
@@ -18,8 +18,8 @@ class Page:
     """A signed-in page; `pops` are the calls that its event stream shows now."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.AsyncClient(
-            base_url=f"{url}/api/v1", headers={"Origin": url}, timeout=httpx.Timeout(10)
+        self._client = httpx2.AsyncClient(
+            base_url=f"{url}/api/v1", headers={"Origin": url}, timeout=httpx2.Timeout(10)
         )
         self._stream: asyncio.Task[None] | None = None
         self._news = asyncio.Condition()
@@ -36,7 +36,7 @@ class Page:
         """Close the page."""
         if self._stream is not None:
             self._stream.cancel()
-            with contextlib.suppress(asyncio.CancelledError, httpx.HTTPError):
+            with contextlib.suppress(asyncio.CancelledError, httpx2.HTTPError):
                 await self._stream
         await self._client.aclose()
 

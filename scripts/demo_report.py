@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 from rich.console import Console
 from rich.markup import escape
 
@@ -76,7 +76,7 @@ class Report:
         except TimeoutError:
             self.failed(text, "that it happens in time", "nothing until the time was over")
             raise Unseen(text) from None
-        except (PhoneError, httpx.HTTPError) as error:
+        except (PhoneError, httpx2.HTTPError) as error:
             self.failed(text, "that it goes on", f"{type(error).__name__}: {error}")
             raise Unseen(text) from None
         self.seen(text, "; ".join(details))

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from demo_report import Unseen, expect
 
 GALWAD = Path(sys.executable).with_name("galwad")
@@ -206,7 +206,7 @@ listen = "{HOST}:{self.desk_port}"
                 stderr=log,
                 start_new_session=True,
             )
-        async with httpx.AsyncClient(base_url=self.url) as client, asyncio.timeout(30):
+        async with httpx2.AsyncClient(base_url=self.url) as client, asyncio.timeout(30):
             while not await self._ready(client):
                 if self.daemon.returncode is not None:
                     raise Unseen("that `galwad serve` stays up", self._last_words())
@@ -225,10 +225,10 @@ listen = "{HOST}:{self.desk_port}"
             await self.daemon.wait()
 
     @staticmethod
-    async def _ready(client: httpx.AsyncClient) -> bool:
+    async def _ready(client: httpx2.AsyncClient) -> bool:
         try:
             answer = await client.get("/api/v1/health")
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return False
         health = answer.json()
         return bool(health["status"] == "ok" and health["switch"] and health["finaliser"])

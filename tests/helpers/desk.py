@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2
 import msgspec
 from argon2 import PasswordHasher
 
@@ -148,10 +148,10 @@ class FakeSwitch:
 class Page:
     """A signed-in browser: a cookie jar and an open event stream."""
 
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     seen: list[tuple[str, str, dict]] = field(default_factory=list)
     _lines: AsyncIterator[str] | None = None
-    _response: httpx.Response | None = None
+    _response: httpx2.Response | None = None
 
     async def open(self, last_id: str | None = None) -> dict:
         headers = {"Last-Event-ID": last_id} if last_id else {}
@@ -216,7 +216,7 @@ class Running:
         self.switch = FakeSwitch(self.options.switch_socket)
         self.server: DeskServer | None = None
         self.limits: PhaseLimits | None = None
-        self._clients: list[httpx.AsyncClient] = []
+        self._clients: list[httpx2.AsyncClient] = []
         self._pages: list[Page] = []
 
     @property
@@ -251,8 +251,8 @@ class Running:
         sip = "sip secret" if extension else None
         await self.desk.users.add(user, None if machine else PASSWORD, sip)
 
-    def client(self, **more) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(base_url=self.url, timeout=PATIENCE_S, **more)
+    def client(self, **more) -> httpx2.AsyncClient:
+        client = httpx2.AsyncClient(base_url=self.url, timeout=PATIENCE_S, **more)
         self._clients.append(client)
         return client
 
@@ -274,7 +274,7 @@ class Running:
         await sian.event("call", lambda pop: pop["state"] == "answered")
         return sian
 
-    async def machine(self, name: str, *rights: str) -> httpx.AsyncClient:
+    async def machine(self, name: str, *rights: str) -> httpx2.AsyncClient:
         await self.add(name, "machine", rights=rights)
         token = await self.desk.sessions.open(name, "machine")
         return self.client(headers={"Authorization": f"Bearer {token}"})

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-import httpx
+import httpx2
 import pytest
 
 from helpers.peers.evidence import Recording
@@ -99,7 +99,7 @@ def test_the_phone_pauses_by_code_and_key_while_the_desk_has_no_file_left(
         )
         assert taken.returncode == 0
         crowd(service, STRANGERS, 200)
-        with pytest.raises((httpx.HTTPError, AssertionError)), service.sign_in():
+        with pytest.raises((httpx2.HTTPError, AssertionError)), service.sign_in():
             pass
     pull(call)
     service.log.wait("payment.hold", call_id=call.call_id, trigger=trigger)

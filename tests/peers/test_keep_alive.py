@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import pytest
 
 from helpers.peers.programs import Callee
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.peer
 
 def health(service):
     """Return the desk's public status, the number of peers that are down, and their metrics."""
-    with httpx.Client(base_url=service.url, timeout=20) as anybody:
+    with httpx2.Client(base_url=service.url, timeout=20) as anybody:
         said = anybody.get("/api/v1/health").json()
         metrics = anybody.get("/api/v1/metrics").text
     lines = [line for line in metrics.splitlines() if line.startswith("galwad_switch_peer_up{")]

@@ -15,7 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from playwright.sync_api import Error, expect
 
@@ -56,7 +56,7 @@ class Council:
         made = service.galwad(
             *("users", "add", "crm", "--role", "machine", "--right", "payments", "--json")
         )
-        self.crm = httpx.Client(
+        self.crm = httpx2.Client(
             base_url=f"{service.url}/api/v1",
             headers={"Authorization": f"Bearer {json.loads(made)['token']}"},
             timeout=PATIENCE_S,

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 
 from galwad.cli.support.client import answer_of, http_errors, refusal
 from galwad.cli.support.console import CliError, one_line
@@ -90,7 +90,7 @@ class _GoneError(Exception):
     """A recording was disposed of during the run, so it has no header to rewrap."""
 
 
-def run(client: httpx.Client, options: RewrapOptions, *, quiet: bool) -> RewrapResult:
+def run(client: httpx2.Client, options: RewrapOptions, *, quiet: bool) -> RewrapResult:
     """Rewrap each recording whose header is not for the server's recipients; return the results.
 
     If `quiet` is true, no progress bar is shown.
@@ -106,7 +106,7 @@ def run(client: httpx.Client, options: RewrapOptions, *, quiet: bool) -> RewrapR
     return result
 
 
-def _set_in_force(client: httpx.Client, options: RewrapOptions) -> RecipientSet:
+def _set_in_force(client: httpx2.Client, options: RewrapOptions) -> RecipientSet:
     content = answer_of(client.get("/recipients"))["content"]
     try:
         found = RecipientSet.parse(content.encode(), options.officer.public_key)
@@ -121,7 +121,7 @@ def _set_in_force(client: httpx.Client, options: RewrapOptions) -> RecipientSet:
     return found
 
 
-def _waiting(client: httpx.Client, result: RewrapResult) -> list[str]:
+def _waiting(client: httpx2.Client, result: RewrapResult) -> list[str]:
     """Return the call ids of the recordings whose headers are not for the recipients in the set.
 
     The set is `result.recipients`. Also store the number of all recordings, except those that were
@@ -144,7 +144,7 @@ def _waiting(client: httpx.Client, result: RewrapResult) -> list[str]:
 
 
 def _rewrap_one(
-    client: httpx.Client, options: RewrapOptions, result: RewrapResult, call_id: str
+    client: httpx2.Client, options: RewrapOptions, result: RewrapResult, call_id: str
 ) -> None:
     try:
         with http_errors():
@@ -163,7 +163,7 @@ def _rewrap_one(
 
 
 def _replace(
-    client: httpx.Client, options: RewrapOptions, recipients: RecipientSet, call_id: str
+    client: httpx2.Client, options: RewrapOptions, recipients: RecipientSet, call_id: str
 ) -> None:
     """Replace the header of one recording.
 
@@ -193,7 +193,7 @@ def _replace(
     _answer(client.put(f"{path}/commit", json={**why, "sha256": digest}))
 
 
-def _answer(response: httpx.Response) -> Any:
+def _answer(response: httpx2.Response) -> Any:
     """Return the JSON document in the response.
 
     Raises:
@@ -201,7 +201,7 @@ def _answer(response: httpx.Response) -> Any:
         _RefusedError: The server refuses the request for this recording only.
         CliError: The server refuses the request for a reason that concerns all recordings.
     """
-    if response.status_code == httpx.codes.GONE:
+    if response.status_code == httpx2.codes.GONE:
         raise _GoneError
     if response.status_code in _PER_RECORDING_STATUSES:
         raise _RefusedError(refusal(response)[0])

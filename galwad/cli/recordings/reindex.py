@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import httpx
+import httpx2
 import msgspec
 import typer
 
@@ -195,7 +195,7 @@ def _restore_each(
 
 
 def _restored(
-    client: httpx.Client, call_id: str, reference: str, identities: Sequence[Identity]
+    client: httpx2.Client, call_id: str, reference: str, identities: Sequence[Identity]
 ) -> dict[str, Any] | None:
     """Decrypt the facts about people in a recording's manifest, and send them to the server.
 
@@ -209,7 +209,7 @@ def _restored(
     """
     with http_errors():
         found = client.post(f"/recordings/{call_id}/header", json={"reference": reference})
-    if found.status_code == httpx.codes.GONE:
+    if found.status_code == httpx2.codes.GONE:
         return None
     parts = _checked(found)
     manifest = read_manifest(parts["manifest"].encode())
@@ -221,7 +221,7 @@ def _restored(
         return _checked(client.put(f"/recordings/{call_id}/facts", json=body))
 
 
-def _checked(response: httpx.Response) -> dict[str, Any]:
+def _checked(response: httpx2.Response) -> dict[str, Any]:
     """Return the server's answer. Raises `ArchiveError` if the server refused this recording."""
     if response.status_code in _PER_RECORDING_STATUSES:
         raise ArchiveError(refusal(response)[0])

@@ -18,7 +18,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -113,9 +113,9 @@ def base_url(server: str) -> str:
             machine.
     """
     try:
-        url = httpx.URL(server)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
+        url = httpx2.URL(server)
+    except httpx2.InvalidURL:
+        url = httpx2.URL("")
     if url.scheme not in {"http", "https"} or not url.host:
         raise CliError(
             f'"{server}" is not the address of a server' if server else "no server is named",
@@ -140,7 +140,7 @@ def _is_loopback(host: str) -> bool:
 
 def open_client(
     server: str, *, anonymous: bool = False, token: str = "", authority: Path | None = None
-) -> httpx.Client:
+) -> httpx2.Client:
     """Return an HTTP client of the API, which sends a token unless `anonymous` is true.
 
     If `server` is empty, the address in the settings is used. If `token` is empty, the token in the
@@ -161,11 +161,11 @@ def open_client(
         if not _TOKEN.fullmatch(known):
             raise CliError("the token is not valid", "correct $GALWAD_TOKEN, or run `galwad login`")
         headers["Authorization"] = f"Bearer {known}"
-    return httpx.Client(
+    return httpx2.Client(
         base_url=url + API,
         headers=headers,
         verify=_authorities(authority or settings.certificate),
-        timeout=httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_S),
+        timeout=httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_S),
     )
 
 
@@ -185,10 +185,10 @@ def _authorities(certificate: Path | None) -> ssl.SSLContext:
 
 @contextmanager
 def http_errors() -> Iterator[None]:
-    """Turn an error of httpx in the `with` block into a `CliError`."""
+    """Turn an error of httpx2 in the `with` block into a `CliError`."""
     try:
         yield
-    except httpx.ConnectError as error:
+    except httpx2.ConnectError as error:
         if refused := _certificate_fault(error):
             raise CliError(
                 f"the server's certificate is not trusted: {refused}",
@@ -198,9 +198,9 @@ def http_errors() -> Iterator[None]:
             "cannot reach the server",
             "check that `galwad serve` runs there, and that the address is right",
         ) from None
-    except httpx.TimeoutException:
+    except httpx2.TimeoutException:
         raise CliError("the server does not answer", "try again, or look at its journal") from None
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise CliError(f"the connection broke ({type(error).__name__})", "try again") from None
 
 
@@ -214,7 +214,7 @@ def _certificate_fault(error: BaseException | None) -> str:
     return "" if error is None else str(error.verify_message).lower().rstrip(".")
 
 
-def refusal(response: httpx.Response) -> tuple[str, str]:
+def refusal(response: httpx2.Response) -> tuple[str, str]:
     """Return the error text and the hint from the response of a server that refused a request."""
     response.read()
     try:
@@ -225,29 +225,29 @@ def refusal(response: httpx.Response) -> tuple[str, str]:
         return f"the server answered {response.status_code}", hint
 
 
-def check_response(response: httpx.Response) -> None:
+def check_response(response: httpx2.Response) -> None:
     """Raise a `CliError` if the response says that the server refused the request."""
     if response.is_success:
         return
     message, hint = refusal(response)
-    if response.status_code == httpx.codes.UNAUTHORIZED and (
+    if response.status_code == httpx2.codes.UNAUTHORIZED and (
         not hint or "Authorization" in response.request.headers
     ):
         # The hint in the response is for users of the web page. A user of the command line needs
         # the name of the command instead.
         hint = "run `galwad login`"
-    wrong_usage = response.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+    wrong_usage = response.status_code == httpx2.codes.UNPROCESSABLE_CONTENT
     raise CliError(message, hint, status=2 if wrong_usage else 1)
 
 
-def answer_of(response: httpx.Response) -> Any:
+def answer_of(response: httpx2.Response) -> Any:
     """Return the JSON document in the response; None if the response has no content.
 
     Raises:
         CliError: The server refused the request, or the response is not JSON.
     """
     check_response(response)
-    if response.status_code == httpx.codes.NO_CONTENT:
+    if response.status_code == httpx2.codes.NO_CONTENT:
         return None
     try:
         return response.json()
@@ -275,6 +275,6 @@ def ask(
     """
     opened = open_client(server, anonymous=anonymous, token=token, authority=authority)
     with http_errors(), opened as client:
-        timeout = httpx.Timeout(timeout_s, connect=_CONNECT_S)
+        timeout = httpx2.Timeout(timeout_s, connect=_CONNECT_S)
         response = client.request(method, path, json=body, timeout=timeout)
         return answer_of(response)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-import httpx
+import httpx2
 
 from galwad.cli.support.client import check_response
 from galwad.cli.support.console import CliError
@@ -20,7 +20,7 @@ from galwad.cli.support.console import CliError
 
 @contextmanager
 def download(
-    call_id: str, purpose: str, reference: str, client: httpx.Client, *, raw: bool = False
+    call_id: str, purpose: str, reference: str, client: httpx2.Client, *, raw: bool = False
 ) -> Iterator[tuple[bytes, BinaryIO]]:
     """Fetch an encrypted recording; yield its header and a file with its payload.
 

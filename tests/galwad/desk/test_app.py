@@ -15,7 +15,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from ipaddress import ip_address
 
-import httpx
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -67,7 +67,7 @@ async def test_over_tls_a_browser_signs_in_with_a_host_bound_cookie(running):
     await running.start()
     url = running.url.replace("http:", "https:")
     trust = ssl.create_default_context(cafile=str(certificate))
-    async with httpx.AsyncClient(base_url=url, verify=trust, headers={"Origin": url}) as client:
+    async with httpx2.AsyncClient(base_url=url, verify=trust, headers={"Origin": url}) as client:
         reply = await client.post("/api/v1/login", json={"user": "sian", "password": PASSWORD})
         assert reply.headers["set-cookie"].startswith("__Host-galwad=")
         assert (await client.get("/api/v1/me")).json()["user"] == "sian"
@@ -189,7 +189,7 @@ async def test_sigterm_stops_the_desk_while_an_event_stream_is_open(settings, tm
         try:
             async with asyncio.timeout(PATIENCE_S):
                 assert b"READY=1" in await loop.sock_recv(notify, 4096)
-                async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+                async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
                     login = {"user": "sian", "password": PASSWORD}
                     assert (await client.post("/api/v1/login", json=login)).status_code == 200
                     async with client.stream("GET", "/api/v1/events") as stream:

@@ -21,7 +21,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from alembic import command
 from alembic.config import Config
@@ -129,7 +129,7 @@ async def desk_at_work(settings, tmp_path):
             async with asyncio.timeout(PATIENCE_S):
                 ready = await asyncio.get_running_loop().sock_recv(notify, 4096)
                 assert b"READY=1" in ready
-            async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client:
+            async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE_S) as client:
                 login = {"user": "gwen", "password": "correct horse battery", "client": "cli"}
                 token = (await client.post("/login", json=login)).json()["token"]
                 client.headers["Authorization"] = f"Bearer {token}"

@@ -15,7 +15,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from recording.keys.keyring import load_boot_key
 from recording.spool import PacketRecord, read_spool
@@ -174,7 +174,7 @@ class Cashier:
         """Return the recording's state after this request; empty if there was no answer."""
         try:
             reply = client.request(method, f"/api/v1/calls/{call_id}/payment")
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return ""
         return reply.json()["state"] if reply.status_code == 200 else ""
 

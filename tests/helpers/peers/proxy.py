@@ -6,7 +6,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
+import httpx2
 
 HOP_BY_HOP = {"connection", "content-encoding", "content-length", "date", "server", "host"}
 """Header fields that are not passed on; `transfer-encoding` is one of them too."""
@@ -41,7 +41,9 @@ class LyingProxy:
         own = self.reply(method, path)
         if own is not None:
             return 200, {"content-type": "application/json"}, json.dumps(own).encode()
-        found = httpx.request(method, self.server + path, headers=headers, content=body, timeout=30)
+        found = httpx2.request(
+            method, self.server + path, headers=headers, content=body, timeout=30
+        )
         passed = {name: value for name, value in found.headers.items() if keeps(name)}
         if found.headers.get("content-type") != "application/json":
             return found.status_code, passed, found.content

@@ -20,7 +20,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from helpers.loopback import claim, free_port
 from helpers.peers.waiting import PATIENCE_S
@@ -337,7 +337,7 @@ class Service:
     def sign_in(self, user="sian"):
         """Return an HTTP client with a session."""
         origin = {"Origin": self.url}
-        with httpx.Client(base_url=self.url, headers=origin, timeout=PATIENCE_S) as client:
+        with httpx2.Client(base_url=self.url, headers=origin, timeout=PATIENCE_S) as client:
             reply = client.post("/api/v1/login", json={"user": user, "password": PASSWORD})
             assert reply.status_code == 200, reply.text
             yield client

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-import httpx
+import httpx2
 
 from galwad.cli.simulate.steps import StepError
 from galwad.cli.support.client import http_errors, open_client, refusal
@@ -60,10 +60,10 @@ class MatrixApi:
         self._server = server
         self._origin = origin
         self._stack = ExitStack()
-        self._officer: httpx.Client
-        self._anonymous: httpx.Client
-        self._machine: httpx.Client | None = None
-        self._page: httpx.Client | None = None
+        self._officer: httpx2.Client
+        self._anonymous: httpx2.Client
+        self._machine: httpx2.Client | None = None
+        self._page: httpx2.Client | None = None
         self.names: dict[str, str] = {}
         """The user names of the signed-in user ("officer"), the payment system and the page."""
 
@@ -94,7 +94,7 @@ class MatrixApi:
             if client is not None:
                 self.names[who] = _name_of(client)
 
-    def _client(self, *, anonymous: bool = False, token: str = "") -> httpx.Client:
+    def _client(self, *, anonymous: bool = False, token: str = "") -> httpx2.Client:
         client = open_client(self._server, anonymous=anonymous, token=token)
         # Seconds pass between two requests. The server could close a connection that is kept open
         # just when the next request is sent.
@@ -106,11 +106,11 @@ class MatrixApi:
             self._stack.callback(_send, self._page, "POST", "/logout", None, {})
         self._stack.close()
 
-    def _sign_in(self, client: httpx.Client, login: PageLogin) -> None:
+    def _sign_in(self, client: httpx2.Client, login: PageLogin) -> None:
         client.headers["Origin"] = self._origin
         body = {"user": login.user, "password": login.password, "client": "page"}
         answer = _send(client, "POST", "/login", body, {})
-        if answer.status != httpx.codes.OK:
+        if answer.status != httpx2.codes.OK:
             raise CliError(
                 f"{login.user} cannot sign in to the page: {answer.error}",
                 "give the name with --advisor, and the page's password, not the phone's",
@@ -134,10 +134,10 @@ class MatrixApi:
         return await _sent(self._anonymous, method, "/payment-page", None, headers)
 
 
-def _name_of(client: httpx.Client) -> str:
+def _name_of(client: httpx2.Client) -> str:
     """Return the name of the user whose token the client sends."""
     answer = _send(client, "GET", "/me", None, {})
-    if answer.status != httpx.codes.OK:
+    if answer.status != httpx2.codes.OK:
         raise CliError(
             f"a token is refused: {answer.error}",
             "run `galwad login`, or correct $GALWAD_PAUSE_TOKEN",
@@ -149,7 +149,7 @@ _NO_CLIENT: Final = "this row has no login for the API"
 
 
 async def _sent(
-    client: httpx.Client | None,
+    client: httpx2.Client | None,
     method: str,
     path: str,
     body: Any,
@@ -164,7 +164,7 @@ async def _sent(
 
 
 def _send(
-    client: httpx.Client, method: str, path: str, body: Any, headers: dict[str, str]
+    client: httpx2.Client, method: str, path: str, body: Any, headers: dict[str, str]
 ) -> Answer:
     with http_errors():
         response = client.request(method, path, json=body, headers=headers)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-import httpx
+import httpx2
 import pytest
 
 from galwad.cli.keys import rewrapping
@@ -62,7 +62,7 @@ def header(house, call_id):
 
 def commit(house, call_id, digest):
     """Commit a new header as `huw`, another administrator."""
-    return httpx.put(
+    return httpx2.put(
         f"{house.url}/api/v1/recordings/{call_id}/header/commit",
         json={"sha256": digest, "reference": "x"},
         headers={"Authorization": f"Bearer {house.token('huw')}"},
@@ -213,7 +213,7 @@ def test_recordings_disposed_of_during_a_rewrap_are_skipped(run, house, keys, de
 
     def purge(call_id):
         path = f"/api/v1/recordings/{call_id}/purge"
-        assert httpx.post(house.url + path, json=body, headers=headers).status_code == 200
+        assert httpx2.post(house.url + path, json=body, headers=headers).status_code == 200
 
     def listed_then_purged(client, outcome):
         found = waiting(client, outcome)

@@ -7,7 +7,7 @@ Covers `galwad/cli/recordings/purge.py`, `galwad/desk/archive/indexer.py`,
 
 from __future__ import annotations
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 
@@ -203,7 +203,7 @@ def test_an_incident_stays_open_when_the_finaliser_cannot_dispose_of_the_recordi
 def test_the_api_takes_a_prevention_record_for_a_captured_card_and_for_nothing_else(house):
     headers = {"Authorization": f"Bearer {house.token('nia', 'admin', 'purge')}"}
     texts = {"missing_trigger": "none", "changed": "a key"}
-    with httpx.Client(base_url=f"{house.url}/api/v1", headers=headers) as client:
+    with httpx2.Client(base_url=f"{house.url}/api/v1", headers=headers) as client:
         for body in (
             {"reason": "captured-card"},
             {"reason": "captured-card", "missing_trigger": "none"},
@@ -217,7 +217,7 @@ def test_the_api_takes_a_prevention_record_for_a_captured_card_and_for_nothing_e
         assert {row["state"] for row in rows} == {"open"}
     assert house.path(FIRST, "header").exists()
     advisor = {"Authorization": f"Bearer {house.token('sian', 'advisor')}"}
-    reply = httpx.get(f"{house.url}/api/v1/captured-cards", headers=advisor)
+    reply = httpx2.get(f"{house.url}/api/v1/captured-cards", headers=advisor)
     assert reply.status_code == 403
 
 

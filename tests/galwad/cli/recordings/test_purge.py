@@ -12,7 +12,7 @@ import contextlib
 import os
 import sqlite3
 
-import httpx
+import httpx2
 import pytest
 from msgspec.structs import replace
 
@@ -227,7 +227,7 @@ def test_one_of_a_simultaneous_hold_command_and_purge_is_refused(house):
     async def both():
         headers = {"Authorization": f"Bearer {house.token('nia', 'admin', 'purge')}"}
         body = {"reason": "order", "reference": "R-2026"}
-        async with httpx.AsyncClient(base_url=house.url, headers=headers) as client:
+        async with httpx2.AsyncClient(base_url=house.url, headers=headers) as client:
             at = f"/api/v1/recordings/{FIRST}"
             return await asyncio.gather(
                 client.post(f"{at}/purge", json=body, timeout=30),

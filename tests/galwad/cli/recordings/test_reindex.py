@@ -9,7 +9,7 @@ import contextlib
 import os
 import sqlite3
 
-import httpx
+import httpx2
 import msgspec
 import pytest
 
@@ -260,7 +260,7 @@ def test_later_callers_come_back_with_the_other_facts(run, house, identity):
     changed = [{"from_us": LATER_US, "number": NUMBER, "withheld": False}]
     for callers in ([], changed, changed * 2):
         body = {"reference": "R", **msgspec.to_builtins(facts), "later_callers": callers}
-        assert httpx.put(url, json=body, headers=headers).status_code == 409
+        assert httpx2.put(url, json=body, headers=headers).status_code == 409
     assert run("recordings", "reindex", call_id, *WHY, "--identity", identity).status == 0
     assert house.do(house.desk.catalogue.get(call_id)) == right
     assert run("recordings", "verify", call_id).out == f"{call_id}  whole\n"
@@ -299,16 +299,16 @@ def test_facts_other_than_those_that_were_sealed_are_refused(run, house, identit
     headers = {"Authorization": f"Bearer {os.environ['GALWAD_TOKEN']}"}
     body = {"reference": "R", **msgspec.to_builtins(facts)}
     for change in ({"number": "+441970000000"}, {"number": None}, {"salt": "0" * 64}):
-        refused = httpx.put(url, json={**body, **change}, headers=headers)
+        refused = httpx2.put(url, json={**body, **change}, headers=headers)
         assert refused.status_code == 409
         assert refused.json()["error"] == "these are not the facts that were sealed"
-    assert httpx.put(url, json={**body, "salt": "x"}, headers=headers).status_code == 422
+    assert httpx2.put(url, json={**body, "salt": "x"}, headers=headers).status_code == 422
     supervisor = {"Authorization": f"Bearer {house.token('mair', 'supervisor')}"}
-    assert httpx.put(url, json=body, headers=supervisor).status_code == 403
+    assert httpx2.put(url, json=body, headers=supervisor).status_code == 403
     assert not listed(run)[CALLS[0]]["named"]
-    assert httpx.put(url, json=body, headers=headers).json()["state"] == "indexed"
+    assert httpx2.put(url, json=body, headers=headers).json()["state"] == "indexed"
     # Facts that are there are not replaced, not even by those that were sealed.
-    assert httpx.put(url, json=body, headers=headers).json()["state"] == "known"
+    assert httpx2.put(url, json=body, headers=headers).json()["state"] == "known"
 
 
 def test_facts_that_were_erased_are_not_restored(run, house, identity):

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 
-import httpx
+import httpx2
 import pytest
 
 from galwad.desk.auth.users import User
@@ -129,7 +129,7 @@ def crowd():
 @contextlib.asynccontextmanager
 async def signed_in(port):
     url = f"http://127.0.0.1:{port}"
-    async with httpx.AsyncClient(
+    async with httpx2.AsyncClient(
         base_url=url, headers={"Origin": url}, timeout=PATIENCE_S
     ) as client:
         login = {"user": "sian", "password": PASSWORD}
