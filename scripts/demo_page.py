@@ -19,7 +19,10 @@ class Page:
 
     def __init__(self, url: str) -> None:
         self._client = httpx2.AsyncClient(
-            base_url=f"{url}/api/v1", headers={"Origin": url}, timeout=httpx2.Timeout(10)
+            base_url=f"{url}/api/v1",
+            headers={"Origin": url},
+            timeout=httpx2.Timeout(10),
+            trust_env=False,  # no proxy: the desk is on this machine
         )
         self._stream: asyncio.Task[None] | None = None
         self._news = asyncio.Condition()

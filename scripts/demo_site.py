@@ -206,7 +206,8 @@ listen = "{HOST}:{self.desk_port}"
                 stderr=log,
                 start_new_session=True,
             )
-        async with httpx2.AsyncClient(base_url=self.url) as client, asyncio.timeout(30):
+        client = httpx2.AsyncClient(base_url=self.url, trust_env=False)  # no proxy
+        async with client, asyncio.timeout(30):
             while not await self._ready(client):
                 if self.daemon.returncode is not None:
                     raise Unseen("that `galwad serve` stays up", self._last_words())

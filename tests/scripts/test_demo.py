@@ -24,7 +24,12 @@ def run(*words):
         text=True,
         timeout=PATIENCE_S,
         check=False,
-        env={"PATH": "/usr/bin:/bin", "PYTHONIOENCODING": "utf-8", "COLUMNS": "100"},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONIOENCODING": "utf-8",
+            "COLUMNS": "100",
+            "HTTP_PROXY": "http://127.0.0.1:1",  # which nothing may use: all is on this machine
+        },
     )
 
 

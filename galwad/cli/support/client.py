@@ -147,9 +147,13 @@ def open_client(
     settings is used. `authority` is a PEM file with a certificate authority. If `authority` is
     given, the client trusts this authority and not the authority in the settings.
 
+    The client uses the proxy that the environment names, such as `$HTTPS_PROXY`. A request to this
+    machine never passes through a proxy, which could read the token.
+
     Raises:
         CliError: There is no valid address. Or `anonymous` is false and there is no valid token. Or
-            the certificate file cannot be read.
+            the certificate file cannot be read. Or the environment names a proxy of another kind
+            than HTTP.
     """
     settings = client_settings()
     url = base_url(server or settings.server)
@@ -161,12 +165,20 @@ def open_client(
         if not _TOKEN.fullmatch(known):
             raise CliError("the token is not valid", "correct $GALWAD_TOKEN, or run `galwad login`")
         headers["Authorization"] = f"Bearer {known}"
-    return httpx2.Client(
-        base_url=url + API,
-        headers=headers,
-        verify=_authorities(authority or settings.certificate),
-        timeout=httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_S),
-    )
+    trust = _authorities(authority or settings.certificate)
+    try:
+        return httpx2.Client(
+            base_url=url + API,
+            headers=headers,
+            verify=trust,
+            trust_env=not _is_loopback(httpx2.URL(url).host),
+            timeout=httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_S),
+        )
+    except (ImportError, ValueError, httpx2.InvalidURL):
+        raise CliError(
+            "cannot use the proxy that the environment names",
+            "set $HTTPS_PROXY, $HTTP_PROXY and $ALL_PROXY to http://HOST:PORT, or unset them",
+        ) from None
 
 
 def _authorities(certificate: Path | None) -> ssl.SSLContext:
@@ -200,6 +212,9 @@ def http_errors() -> Iterator[None]:
         ) from None
     except httpx2.TimeoutException:
         raise CliError("the server does not answer", "try again, or look at its journal") from None
+    except httpx2.ProxyError as error:
+        hint = "correct $HTTPS_PROXY; to use no proxy, set $NO_PROXY to the server's name"
+        raise CliError(f"the proxy refused the connection: {error}", hint) from None
     except httpx2.HTTPError as error:
         raise CliError(f"the connection broke ({type(error).__name__})", "try again") from None
 

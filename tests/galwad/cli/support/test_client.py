@@ -1,12 +1,15 @@
-"""Requests to the server: sign-in, and errors of the connection, token and client file.
+"""Requests to the server: sign-in, proxies, and errors of the connection, token and client file.
 
 Covers `galwad/cli/login.py` and `galwad/cli/calls/list.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import socket
 import sys
+import threading
 
 import pytest
 
@@ -87,3 +90,63 @@ def test_a_token_that_cannot_be_stored_is_reported(run, server, monkeypatch, tmp
     done = run("login", "--server", server, "--user", "mair", "--password-stdin")
     assert done.status == 1
     assert "error: cannot write " in done.err
+
+
+@pytest.fixture
+def proxy(monkeypatch):
+    """A proxy that refuses all requests; returns the first lines of those that it received."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    received: list[str] = []
+
+    def refuse():
+        with contextlib.suppress(OSError):  # the listener was closed
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    received.append(connection.recv(4096).decode().splitlines()[0])
+                    connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread = threading.Thread(target=refuse, daemon=True)
+        thread.start()
+        yield received
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_request_to_this_machine_passes_through_no_proxy(run, server, proxy, host):
+    done = run("calls", "list", "--server", server.replace("127.0.0.1", host))
+    assert proxy == []
+    assert (done.status, done.out) == (0, "No calls in progress.\n")
+
+
+def test_a_request_to_another_machine_passes_through_the_proxy_of_the_environment(
+    run, proxy, monkeypatch
+):
+    monkeypatch.setenv("GALWAD_TOKEN", "x")
+    done = run("calls", "list", "--server", "https://galwad.example")
+    assert proxy == ["CONNECT galwad.example:443 HTTP/1.1"]
+    assert done.status == 1
+    assert done.err == (
+        "error: the proxy refused the connection: 403 Forbidden\n"
+        "hint: correct $HTTPS_PROXY; to use no proxy, set $NO_PROXY to the server's name\n"
+    )
+
+
+@pytest.mark.parametrize("variable", ["https_proxy", "all_proxy"])
+@pytest.mark.parametrize("address", ["socks5://127.0.0.1:1080", "ftp://127.0.0.1", "http://x:y"])
+def test_a_proxy_that_is_not_an_http_proxy_gives_one_error_line_and_a_hint(
+    run, monkeypatch, variable, address
+):
+    monkeypatch.setenv("GALWAD_TOKEN", "x")
+    monkeypatch.setenv(variable, address)
+    done = run("calls", "list", "--server", "https://galwad.example")
+    assert done.status == 1
+    assert done.err == (
+        "error: cannot use the proxy that the environment names\n"
+        "hint: set $HTTPS_PROXY, $HTTP_PROXY and $ALL_PROXY to http://HOST:PORT, or unset them\n"
+    )
