@@ -6,6 +6,7 @@ CallerIdError
 ├── DirectoryError       the embedded directory cannot be read or replaced now
 ├── SourceError          a directory of people cannot be searched now
 │   └── SourceBusyError  a directory of people asks for no requests for a while
+├── TemplateError        a template of requests or answers in the settings has a fault
 ├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
 └── ContactError         a contact note cannot be saved, such as a note without a purpose
 """
@@ -68,6 +69,10 @@ class SourceBusyError(SourceError):
     def __init__(self, seconds: float) -> None:
         super().__init__(f"asks for no requests for {seconds:.0f} s")
         self.seconds = seconds
+
+
+class TemplateError(CallerIdError):
+    """A template in the settings has a fault. The message is the end of a sentence."""
 
 
 class ChoiceError(CallerIdError):

@@ -29,6 +29,7 @@ def matching(
         region: The country to which a number without a country code belongs, such as "GB".
         area_code: The area code that completes local numbers; "" if there is none.
     """
+    # A directory that is searched for an internal extension may have it without a word before it.
     exact: dict[str, Person] = {}
     main_line: dict[str, Person] = {}
     for person in people:
@@ -37,7 +38,8 @@ def matching(
             for text in person.numbers
             for each in read_numbers(text, region=region, area_code=area_code).numbers
         ]
-        if number in numbers:
+        plain = not number.e164 and number.extension in map(str.strip, person.numbers)
+        if number in numbers or plain:
             exact.setdefault(person.person_id, replace(person, main_line=False))
         elif number.e164 and number.e164 in {each.e164 for each in numbers}:
             main_line.setdefault(person.person_id, replace(person, main_line=True))

@@ -1,4 +1,4 @@
-"""What a directory of people offers to the lookup, and how it answers.
+"""A directory of people, as the lookup sees it, and its answers.
 
 A directory is a file, a CRM or another system in which people can be found by telephone number.
 Each kind of directory is a module in `callerid.sources`. `callerid.limited_source` protects a

@@ -559,3 +559,6 @@ class DirectorySection(Section):
         pattern=r"^(0[0-9]{2,5})?$",
         description='an area code with its 0, such as "01632"; empty if there is none',
     )
+    merge_by: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=("reference",), description='a list of details, such as ["reference", "email"]'
+    )

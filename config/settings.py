@@ -12,6 +12,7 @@ from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from config.directories import ExternalDirectory
 from config.errors import SettingsError, SettingsFault
 from config.explain import faults_of, syntax_fault
 from config.sections import (
@@ -59,12 +60,16 @@ class Settings(Section):
     directory: DirectorySection = Field(
         default=DirectorySection(), description="the table [directory]"
     )
+    directories: tuple[ExternalDirectory, ...] = Field(
+        default=(), description="tables [[directories]]"
+    )
 
     @model_validator(mode="after")
     def _check_unique_names(self) -> Self:
         for what, names in (
             ('Two [[phones]] have the same "extension"', [p.extension for p in self.phones]),
             ('Two [[trunks]] have the same "name"', [t.name for t in self.trunks]),
+            ('Two [[directories]] have the same "name"', [d.name for d in self.directories]),
             ('Two [[routes]] have the same "called"', [r.called.text for r in self.routes]),
         ):
             if len(set(names)) != len(names):

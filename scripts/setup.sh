@@ -19,7 +19,7 @@ unset PYTHONDONTWRITEBYTECODE
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$1" >&2; [ -z "${2:-}" ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
 
-# A command or folder, and the Debian package that has it.
+# A command or folder, and the Debian packages that give it.
 package_of() {
   case "$1" in
     */c2sp.org/CCTV/age) echo golang-github-c2sp-cctv-dev ;;
@@ -30,6 +30,8 @@ package_of() {
     losetup) echo mount ;;
     mkfs.ext4) echo e2fsprogs ;;
     rtpengine) echo rtpengine-daemon ;;
+    rt-setup-database-5) # Request Tracker; msmtp-mta keeps it from installing a mail server
+      echo request-tracker5 rt5-standalone rt5-db-sqlite msmtp-mta ;;
     *) echo "$1" ;;
   esac
 }
@@ -67,11 +69,14 @@ choose_python() {
 }
 
 make_venv() {
-  local missing=() name
+  local missing=() packages=() name
   venv=$1
   shift
   for name in "$@"; do
-    command -v "$name" >/dev/null || [ -d "$name" ] || missing+=("$(package_of "$name")")
+    if ! command -v "$name" >/dev/null && ! [ -d "$name" ]; then
+      read -ra packages <<<"$(package_of "$name")"
+      missing+=("${packages[@]}")
+    fi
   done
   if [ ! -x "$venv/bin/pip" ] && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     missing+=("python$version-venv")

@@ -92,6 +92,8 @@ def options_of(settings: Settings) -> DeskOptions:
         pause_alarm=desk.pause_alarm,
         lookup_budget=settings.directory.budget,
         area_code=settings.directory.area_code,
+        merge_by=settings.directory.merge_by,
+        directories=settings.directories,
         time_zone=desk.time_zone,
         nightly=desk.nightly,
         anchors=desk.anchors,

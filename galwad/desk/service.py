@@ -23,9 +23,10 @@ from argon2 import PasswordHasher
 
 from callerid.contacts import Contacts, OpenContact
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
-from callerid.lookup import Lookup
+from callerid.lookup import MERGE_BY, Lookup
 from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
+from config.directories import ExternalDirectory
 from galwad.desk.anchors import AnchorFile
 from galwad.desk.archive.desk_socket import DeskSocket
 from galwad.desk.archive.files import ArchiveFolder
@@ -50,6 +51,7 @@ from galwad.desk.coverage.ledger_writer import LedgerWriter
 from galwad.desk.coverage.nightly import COVERAGE_CHECKED, NightlyCheck
 from galwad.desk.coverage.promises import PromiseChecker
 from galwad.desk.database import open_engine, upgrade
+from galwad.desk.directories import open_directories
 from galwad.desk.metrics import Metrics
 from galwad.desk.networks import network_of
 from galwad.messages import Alarm, CallChanged, CallEnded, CallsSnapshot, Figures, Party, Sealed
@@ -102,6 +104,10 @@ class DeskOptions:
     lookup_budget: float = 1.0
     area_code: str = ""
     """The area code that completes local numbers in directories; "" if there is none."""
+    merge_by: Collection[str] = MERGE_BY
+    """The details by which entries of different directories are the same person."""
+    directories: Sequence[ExternalDirectory] = ()
+    """The directories besides the embedded one."""
     time_zone: tzinfo | None = None
     nightly: str = "03:00"
     anchors: Path | None = None
@@ -213,9 +219,8 @@ class Desk:
             on_finished=self.anchors.append,
             zone=options.time_zone,
         )
-        self.lookup = self._lookup_in(
-            sources or [(EmbeddedDirectory(options.directory_file), LIMITS)]
-        )
+        embedded = (EmbeddedDirectory(options.directory_file), LIMITS)
+        self.lookup = self._lookup_in(sources or [embedded, *open_directories(options.directories)])
         self.switch = SwitchClient(
             options.switch_socket, self._from_switch, self._switch_connection, self.users.accounts
         )
@@ -258,7 +263,7 @@ class Desk:
             for source, limits in sources
         ]
         self.metrics.watch_directories(limited)
-        return Lookup(limited, self.options.lookup_budget)
+        return Lookup(limited, self.options.lookup_budget, self.options.merge_by)
 
     async def start(self) -> None:
         """Restore the state that the desk had before its restart, then start the desk's parts.

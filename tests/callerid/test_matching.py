@@ -66,12 +66,9 @@ def test_the_exact_extension_counts_and_otherwise_the_main_line():
 def test_an_internal_extension_matches_only_an_internal_extension():
     inside = PhoneNumber("", "201")
     colleague = person("ext 201", at="ldap:1")
-    others = [
-        person("01632 960001 x201", at="crm:1"),
-        person("201", at="crm:2"),
-        person("ext 2010"),
-    ]
-    assert matching([*others, colleague], inside) == [colleague]
+    plain = person("201", at="ldap:2")
+    others = [person("01632 960001 x201", at="crm:1"), person("ext 2010"), person("2010")]
+    assert matching([*others, colleague, plain], inside) == [colleague, plain]
 
 
 def test_a_person_who_is_twice_in_an_answer_is_kept_once():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from config.directories import ExternalDirectory
 from config.errors import SettingsError
 from config.sections import Section
 from config.settings import EXAMPLE, Settings, load
@@ -69,9 +70,11 @@ def test_the_example_file_shows_every_setting_and_every_default():
         known |= {f.alias or name for name, f in section.model_fields.items()}
     assert named == known
     shown = "\n".join(
-        line.removeprefix("# ") if re.match(r"# [a-z_]+ = [\d\"tf]", line) else line
+        line.removeprefix("# ")
+        if re.match(r"# [a-z_]+ = [\d\"tf]|# \[\[directories\]\]", line)
+        else line
         for line in text.splitlines()
-        if "…" not in line and not re.match(r"# (extension|user|\[\[)", line)
+        if "…" not in line and not re.match(r"# (extension|user|\[\[(?!directories))", line)
     )
     with_defaults = tomllib.loads(shown)
     plain = tomllib.loads(text)
@@ -82,6 +85,10 @@ def test_the_example_file_shows_every_setting_and_every_default():
             default = model.model_fields[key].default
             if key not in plain.get(table, {}) and default is not None:
                 assert str(default) == str(value) or default == value, key
+    [directory] = with_defaults["directories"]
+    for key, field in ExternalDirectory.model_fields.items():
+        if key in directory and not field.is_required() and field.default is not None:
+            assert directory[key] == field.default, key
 
 
 def test_a_minimal_file_has_the_documented_defaults(write):
@@ -185,10 +192,8 @@ def test_a_fault_has_its_line_and_a_message_that_names_the_setting(
 
 def test_an_unknown_setting_with_no_similar_name_lists_those_of_its_table(faults):
     ((_, _, message),) = faults(LEAST + "[directory]\nxyz = 1\n")
-    assert (
-        message
-        == 'Unknown setting "directory.xyz"; the settings that can be here are area_code, budget'
-    )
+    known = "area_code, budget, merge_by"
+    assert message == f'Unknown setting "directory.xyz"; the settings that can be here are {known}'
 
 
 def test_a_message_about_two_settings_begins_with_their_table(faults):

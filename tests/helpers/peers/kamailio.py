@@ -19,12 +19,13 @@ CONFIG = Path(__file__).resolve().parents[2] / "peers" / "kamailio" / "kamailio.
 class Daemon:
     """A program in the foreground that writes its output to its own file."""
 
-    def __init__(self, folder, command):
+    def __init__(self, folder, command, environment=None):
         self.folder = Path(folder)
         self._output = (self.folder / "output").open("w+")
         self.process = subprocess.Popen(
             command,
             cwd=self.folder,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,

@@ -1,0 +1,207 @@
+"""How Galwad proves to a directory's server who it is: no proof, a password, or a token.
+
+Secrets are in files, such as systemd's credentials. A file is read each time when its secret is
+needed, so a secret that was replaced is used at once. Secrets and tokens are in no message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import httpx2
+
+from callerid.errors import SourceBusyError, SourceError
+from callerid.json_client import (
+    ACCEPTED,
+    failure,
+    http_client,
+    parse_json,
+    read_limited,
+    requested_rest,
+)
+from callerid.templates import Json
+
+_AHEAD_S: Final = 60.0
+"""A token is replaced this many seconds before it expires."""
+_LIFETIME_S: Final = 300.0
+"""The lifetime of a token if the server does not say it."""
+_LONGEST_LIFETIME_S: Final = 86_400.0
+_LONGEST_SECRET: Final = 1 << 16
+
+
+def read_secret(path: Path) -> str:
+    """Return the secret in a file, without the line end.
+
+    Raises:
+        SourceError: The file cannot be read, or has no text of one line.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            secret = file.read(_LONGEST_SECRET).strip()
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise SourceError(f"cannot read {path}: {reason}") from None
+    if not secret or "\n" in secret:
+        raise SourceError(f"cannot use {path}: it must have one line with the secret")
+    return secret
+
+
+class NoAuthentication:
+    """Requests without authentication."""
+
+    async def header(self) -> str | None:
+        """Return None."""
+        return None
+
+    def rejected(self) -> bool:
+        """Return False."""
+        return False
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class BasicAuthentication:
+    """A user name and a password (RFC 7617)."""
+
+    def __init__(self, user: str, password: Path) -> None:
+        self._user = user
+        self._password = password
+
+    async def header(self) -> str:
+        """Return the header field's value."""
+        pair = f"{self._user}:{read_secret(self._password)}"
+        return f"Basic {b64encode(pair.encode()).decode()}"
+
+    def rejected(self) -> bool:
+        """Return False."""
+        return False
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class BearerAuthentication:
+    """A token that the server's administrator has issued (RFC 6750).
+
+    `scheme` is the word before the token, which is not "Bearer" for every server.
+    """
+
+    def __init__(self, token: Path, scheme: str = "Bearer") -> None:
+        self._token = token
+        self._scheme = scheme
+
+    async def header(self) -> str:
+        """Return the header field's value."""
+        return f"{self._scheme} {read_secret(self._token)}"
+
+    def rejected(self) -> bool:
+        """Return False."""
+        return False
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class ClientCredentials:
+    """A token that the server issues for a client id and a secret (OAuth 2, RFC 6749, section 4.4).
+
+    The token is replaced before it expires. Only one request for a token is made at a time.
+
+    Args:
+        tls: The TLS settings for the requests for tokens.
+        url: The address of the server that issues tokens.
+        client_id: The id of this client.
+        secret: The file with the client's secret.
+        scope: The rights that are asked for; "" if the server decides.
+        clock: A function that returns the time in monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        tls: ssl.SSLContext,
+        url: str,
+        client_id: str,
+        secret: Path,
+        *,
+        scope: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._http = http_client(tls, 1)
+        self._url = url
+        self._client_id = client_id
+        self._secret = secret
+        self._scope = scope
+        self._clock = clock
+        self._token = ""
+        self._until = 0.0
+        self._lock = asyncio.Lock()
+
+    async def header(self) -> str:
+        """Return the header field's value, after a request for a token if there is none.
+
+        Raises:
+            SourceBusyError: The server that issues tokens asks for a rest.
+            SourceError: It issues no token.
+        """
+        async with self._lock:
+            if not self._token or self._clock() >= self._until:
+                self._token = ""
+                self._token, lifetime_s = _token_in(await self._request())
+                self._until = self._clock() + max(lifetime_s - _AHEAD_S, lifetime_s / 2)
+            return f"Bearer {self._token}"
+
+    def rejected(self) -> bool:
+        """Forget the token, and return True: a new one may work."""
+        self._token = ""
+        return True
+
+    async def close(self) -> None:
+        """Close the connections to the server that issues tokens."""
+        await self._http.aclose()
+
+    async def _request(self) -> Json:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._client_id,
+            "client_secret": read_secret(self._secret),
+        }
+        if self._scope:
+            form["scope"] = self._scope
+        try:
+            async with self._http.stream(
+                "POST", self._url, data=form, headers=ACCEPTED
+            ) as response:
+                rest_s = requested_rest(response.status_code, response.headers)
+                if rest_s is not None:
+                    raise SourceBusyError(rest_s)
+                if not response.is_success:
+                    raise SourceError(
+                        f"no token is issued: the server answers {response.status_code}"
+                    )
+                return parse_json(await read_limited(response))
+        except httpx2.HTTPError as error:
+            raise SourceError(f"no token is issued: {failure(error)}") from None
+
+
+def _token_in(document: Json) -> tuple[str, float]:
+    """Return the token in an answer, and its lifetime in seconds (RFC 6749, section 5.1)."""
+    answer = document if isinstance(document, dict) else {}
+    token, kind = answer.get("access_token"), answer.get("token_type", "Bearer")
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
+        raise SourceError("no token is issued: the answer has none")
+    if not isinstance(kind, str) or kind.lower() != "bearer":
+        raise SourceError("no token is issued: the answer has a token of another kind")
+    try:
+        lifetime_s = float(str(answer.get("expires_in", _LIFETIME_S)))
+    except ValueError:
+        lifetime_s = _LIFETIME_S
+    if not 0 <= lifetime_s <= _LONGEST_LIFETIME_S:  # or not a number
+        lifetime_s = _LIFETIME_S
+    return token, lifetime_s

@@ -1,0 +1,258 @@
+"""Requests to a server that answers in JSON, such as a CRM, within limits.
+
+The server is not trusted. An answer has a largest size, a redirect is never followed, and a
+document with duplicate names or of great depth is refused. Every failure is a `SourceError`. Its
+message never repeats a part of the request or of the answer, which may have personal data.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import httpx2
+
+from callerid.errors import SourceBusyError, SourceError
+from callerid.templates import Json
+
+LARGEST: Final = 1 << 20
+"""The largest answer that is read, in bytes."""
+_TIMEOUT: Final = httpx2.Timeout(10.0, connect=5.0)
+"""No step of a request takes longer, in seconds. The directory's own time limit comes first."""
+_REST_S: Final = 10.0
+"""The rest of a server that answers 429 without saying how long it must rest."""
+ACCEPTED: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
+"""No answer may be compressed, because a small compressed one can have a huge content."""
+
+
+class Authentication(Protocol):
+    """How requests to a server are authenticated."""
+
+    async def header(self) -> str | None:
+        """Return the value of the header field Authorization; None if there is none.
+
+        Raises:
+            SourceError: A secret or a token cannot be read.
+        """
+
+    def rejected(self) -> bool:
+        """Report that the server has refused this value; return whether another one may work."""
+
+    async def close(self) -> None:
+        """Close the connections to a server that issues tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The files for TLS. With None, the operating system's certificates are used."""
+
+    ca: Path | None = None
+    """The certificates of the authorities that may have signed the server's certificate."""
+    certificate: Path | None = None
+    """Our certificate, if the server asks for one."""
+    key: Path | None = None
+
+
+def tls_context(files: TlsFiles) -> ssl.SSLContext:
+    """Return the TLS settings for requests: TLS 1.2 or later, and the server must prove its name.
+
+    Raises:
+        SourceError: A file cannot be read.
+    """
+    try:
+        context = ssl.create_default_context(cafile=files.ca)
+        if files.certificate is not None:
+            context.load_cert_chain(files.certificate, files.key)
+    except (OSError, ssl.SSLError) as error:
+        raise SourceError(f"cannot use the TLS files: {error.strerror or 'not PEM'}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class JsonRequest:
+    """One request to a server."""
+
+    method: str
+    url: str
+    query: Sequence[tuple[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Json = None
+    """The JSON document to send; None if there is none."""
+
+
+class JsonClient:
+    """Sends requests to one server.
+
+    Args:
+        authentication: How the requests are authenticated.
+        tls: The TLS settings.
+        connections: The most connections at a time.
+        empty_statuses: The status codes that mean that nothing was found, such as 404.
+    """
+
+    def __init__(
+        self,
+        authentication: Authentication,
+        tls: ssl.SSLContext,
+        *,
+        connections: int,
+        empty_statuses: Collection[int] = (),
+    ) -> None:
+        self._authentication = authentication
+        self._empty_statuses = frozenset(empty_statuses)
+        self._http = http_client(tls, connections)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+        await self._authentication.close()
+
+    async def send(self, request: JsonRequest) -> Json:
+        """Send a request; return the document of the answer, or None if nothing was found.
+
+        If the server refuses the authentication, another attempt is made with a new token.
+
+        Raises:
+            SourceBusyError: The server asks for a rest.
+            SourceError: The server cannot be reached, refuses the request, or its answer cannot be
+                read.
+        """
+        status, document = await self._attempt(request)
+        if status == httpx2.codes.UNAUTHORIZED and self._authentication.rejected():
+            status, document = await self._attempt(request)
+        if status == httpx2.codes.UNAUTHORIZED:
+            raise SourceError("the server refuses the credentials (401)")
+        return document
+
+    async def _attempt(self, request: JsonRequest) -> tuple[int, Json]:
+        authorization = await self._authentication.header()
+        headers = {**ACCEPTED, **request.headers}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        body: dict[str, Any] = {} if request.body is None else {"json": request.body}
+        try:
+            async with self._http.stream(
+                request.method,
+                request.url,
+                params=list(request.query) or None,
+                headers=headers,
+                **body,
+            ) as response:
+                if self._has_document(response):
+                    return response.status_code, parse_json(await read_limited(response))
+                return response.status_code, None
+        except httpx2.InvalidURL:
+            raise SourceError("the address of the request cannot be read") from None
+        except httpx2.HTTPError as error:
+            raise SourceError(failure(error)) from None
+
+    def _has_document(self, response: httpx2.Response) -> bool:
+        """Return whether an answer has a document to read; False if nothing was found.
+
+        Raises:
+            SourceBusyError: The server asks for a rest.
+            SourceError: The answer is an error, except 401.
+        """
+        status = response.status_code
+        if status in self._empty_statuses or status in {204, httpx2.codes.UNAUTHORIZED}:
+            return False
+        rest_s = requested_rest(status, response.headers)
+        if rest_s is not None:
+            raise SourceBusyError(rest_s)
+        if response.is_redirect:
+            raise SourceError(f"the server redirects ({status}), which is not followed")
+        if not response.is_success:
+            raise SourceError(f"the server answers {status}")
+        return True
+
+
+def http_client(tls: ssl.SSLContext, connections: int) -> httpx2.AsyncClient:
+    """Return a client that follows no redirects and uses no proxy of the environment."""
+    return httpx2.AsyncClient(
+        verify=tls,
+        trust_env=False,
+        timeout=_TIMEOUT,
+        limits=httpx2.Limits(max_connections=connections, keepalive_expiry=30.0),
+    )
+
+
+def requested_rest(status: int, headers: Mapping[str, str]) -> float | None:
+    """Return for how many seconds a server asks for no requests; None if it does not.
+
+    The status is 429 (RFC 6585, section 4), or 503 with Retry-After (RFC 9110, section 10.2.3).
+    """
+    asked = headers.get("Retry-After", "").strip()
+    if status == httpx2.codes.SERVICE_UNAVAILABLE and not asked:
+        return None
+    if status not in {httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE}:
+        return None
+    if asked.isascii() and asked.isdecimal():
+        return float(asked[:9])
+    try:
+        return max(parsedate_to_datetime(asked).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return _REST_S
+
+
+async def read_limited(response: httpx2.Response) -> bytes:
+    """Return the body of an answer.
+
+    Raises:
+        SourceError: The body is larger than `LARGEST`, or compressed.
+        httpx2.HTTPError: The connection fails.
+    """
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise SourceError("the answer is compressed, although that was not asked for")
+    body = bytearray()
+    async for part in response.aiter_raw():
+        body += part
+        if len(body) > LARGEST:
+            raise SourceError(f"the answer is larger than {LARGEST >> 20} MB")
+    return bytes(body)
+
+
+def parse_json(text: bytes) -> Json:
+    """Return a JSON document.
+
+    Raises:
+        SourceError: The text is not JSON, has duplicate names, or is nested too deeply.
+    """
+    try:
+        document: Json = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError):
+        raise SourceError("the answer is not JSON that can be read") from None
+    return document
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has a name twice")
+    return found
+
+
+def _refuse_constant(_name: str) -> None:
+    raise ValueError("NaN and Infinity are no JSON")
+
+
+def failure(error: httpx2.HTTPError) -> str:
+    """Return why a request failed, without the parts of the error that may have personal data."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the server's certificate is not accepted: {cause.verify_message}"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx2.TimeoutException):
+        return "the server does not answer in time"
+    if isinstance(error, httpx2.ConnectError):
+        return "cannot connect to the server"
+    return f"the request failed: {type(error).__name__}"

@@ -1,0 +1,191 @@
+"""Reads people from the JSON document with which a directory answers.
+
+The settings say by JMESPath expressions (jmespath.org) where the document has the people, and where
+each of them has a name, numbers and so on. A document that does not fit is a `SourceError`, whose
+message never repeats a part of the document.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import jmespath
+import jmespath.exceptions
+import jmespath.functions
+from jmespath.parser import ParsedResult
+
+from callerid.errors import SourceError, TemplateError
+from callerid.person import Person, PersonKind
+from callerid.templates import Json
+from callerid.written_numbers import LONGEST
+
+_MOST_PEOPLE: Final = 500
+_MOST_NUMBERS: Final = 50
+"""The most numbers of one person that are read."""
+_LONGEST_TEXT: Final = 2000
+_LONGEST_ID: Final = 200
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_KNOWN: Final = frozenset(jmespath.functions.Functions.FUNCTION_TABLE)
+_MISFITS: Final = (
+    jmespath.exceptions.JMESPathError,
+    ArithmeticError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""The errors that an expression raises if it does not fit a document."""
+_NO: Final = frozenset({"", "false", "no", "n", "0", "off", "na", "nac ydy"})
+_YES: Final = frozenset({"true", "yes", "y", "1", "ie", "ydy"})
+_LANGUAGES: Final = {"cy": "cy", "welsh": "cy", "cymraeg": "cy", "en": "en", "english": "en"}
+
+
+def compiled(expression: str) -> ParsedResult:
+    """Return a JMESPath expression that can be applied.
+
+    Raises:
+        TemplateError: It is not a JMESPath expression, or calls a function that does not exist.
+    """
+    try:
+        parsed = jmespath.compile(expression)
+        unknown = next((each for each in _functions(parsed.parsed) if each not in _KNOWN), None)
+    except (jmespath.exceptions.JMESPathError, RecursionError, ValueError):
+        raise TemplateError("is not a JMESPath expression") from None
+    if unknown is not None:
+        raise TemplateError(f"calls an unknown function: {unknown}")
+    return parsed
+
+
+def _functions(node: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the functions that a parsed expression calls."""
+    if node["type"] == "function_expression":
+        yield node["value"]
+    for child in node["children"]:
+        if isinstance(child, dict):
+            yield from _functions(child)
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleMapping:
+    """Where a JSON document has people. The attributes are JMESPath expressions.
+
+    All except `people` are applied to each person. One that is None gives the default.
+    """
+
+    people: ParsedResult
+    """The list of people."""
+    record_id: ParsedResult
+    name: ParsedResult
+    numbers: ParsedResult
+    """A text with the person's numbers, or a list of such texts."""
+    language: ParsedResult | None = None
+    kind: ParsedResult | None = None
+    shared: ParsedResult | None = None
+    do_not_pop: ParsedResult | None = None
+    details: Mapping[str, ParsedResult] = field(default_factory=dict)
+
+    def read(self, document: Json, source: str) -> list[Person]:
+        """Return the people in a document; `source` is the name of the directory.
+
+        A document that is None has none. A person without an id or a name is left out.
+
+        Raises:
+            SourceError: The document does not have a list of people where the mapping says.
+        """
+        if document is None:
+            return []
+        found = apply(self.people, document)
+        if not isinstance(found, list):
+            raise SourceError('the answer has no list where "people" points')
+        if len(found) > _MOST_PEOPLE:
+            raise SourceError(f"the answer has more than {_MOST_PEOPLE} people")
+        return [person for item in found if (person := self._person(item, source)) is not None]
+
+    def _person(self, item: Json, source: str) -> Person | None:
+        record_id, name = _text(apply(self.record_id, item)), _text(apply(self.name, item))
+        if not (record_id and name) or len(record_id) > _LONGEST_ID:
+            return None
+        details = {label: _text(apply(path, item)) for label, path in self.details.items()}
+        return Person(
+            person_id=f"{source}:{record_id}",
+            name=name,
+            language=_language(self._optional(self.language, item)),
+            kind=_kind(self._optional(self.kind, item)),
+            shared=self._optional(self.shared, item).lower() in _YES,
+            do_not_pop=self.do_not_pop is not None and _hides(apply(self.do_not_pop, item)),
+            details=tuple((label, text) for label, text in details.items() if text),
+            numbers=tuple(_numbers(apply(self.numbers, item))),
+        )
+
+    @staticmethod
+    def _optional(path: ParsedResult | None, item: Json) -> str:
+        return "" if path is None else _text(apply(path, item))
+
+
+def apply(path: ParsedResult, document: Json) -> Any:
+    """Return the part of a document to which a JMESPath expression points; None if there is none.
+
+    Raises:
+        SourceError: The expression does not fit the document.
+    """
+    try:
+        return path.search(document)
+    except _MISFITS as error:
+        raise SourceError(f"the answer does not fit the mapping: {type(error).__name__}") from None
+
+
+def _text(value: Any) -> str:
+    """Return a text, a number or a truth value as a text of one line; "" for anything else.
+
+    Characters that are not visible, such as those that change the direction of writing, are left
+    out.
+    """
+    return " ".join(_visible(value).split())[:_LONGEST_TEXT].strip()
+
+
+def _visible(value: Any) -> str:
+    """Return a value as a text with its line ends; "" if it is no text, number or truth value."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and not math.isfinite(value):
+        return ""
+    if not isinstance(value, int | float | str):
+        return ""
+    try:
+        text = str(value)
+    except ValueError:  # an integer with thousands of digits
+        return ""
+    return "".join(
+        each for each in text if each.isspace() or unicodedata.category(each) not in _INVISIBLE
+    )
+
+
+def _numbers(value: Any) -> Iterator[str]:
+    """Yield the texts with numbers in a value. Line ends stay, because they separate numbers."""
+    values = value if isinstance(value, list) else [value]
+    for each in values[:_MOST_NUMBERS]:
+        text = _visible(each).strip()
+        if text and len(text) <= LONGEST:
+            yield text
+
+
+def _hides(value: Any) -> bool:
+    """Return whether a value says that a person must not be shown: all but a clear no."""
+    if isinstance(value, list | dict):
+        return bool(value)
+    return value is not None and _text(value).lower() not in _NO
+
+
+def _language(text: str) -> str:
+    return _LANGUAGES.get(re.split("[-_]", text.lower())[0], "")
+
+
+def _kind(text: str) -> PersonKind:
+    try:
+        return PersonKind(text.lower())
+    except ValueError:
+        return PersonKind.PERSON

@@ -1,0 +1,111 @@
+"""A directory whose server is asked over HTTP, as a template in the settings says.
+
+The template suits any server that finds people by telephone number and answers in JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+from jmespath.parser import ParsedResult
+
+from callerid.errors import SourceError
+from callerid.json_client import JsonClient, JsonRequest
+from callerid.number import PhoneNumber
+from callerid.people_mapping import PeopleMapping, apply
+from callerid.person import Person
+from callerid.templates import Json, JsonTemplate, filled_query
+
+_MOST_PAGES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTemplate:
+    """How a number is sought, and how the answer is read."""
+
+    method: str
+    url: str
+    mapping: PeopleMapping
+    query: Mapping[str, JsonTemplate] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: JsonTemplate | None = None
+    """The JSON document that is sent; None if there is none."""
+    next_page: ParsedResult | None = None
+    """Where an answer has the address of its next page; None if there is only one page."""
+
+
+class HttpDirectory:
+    """A directory that is asked over HTTP. Its requests are sent by `client`."""
+
+    def __init__(
+        self, name: str, template: HttpTemplate, client: JsonClient, *, has_extensions: bool = False
+    ) -> None:
+        self.name = name
+        self.has_extensions = has_extensions
+        self._template = template
+        self._client = client
+
+    async def find(self, number: PhoneNumber) -> list[Person]:
+        """Return the people whom the server finds, at most those on the first five pages.
+
+        Raises:
+            SourceBusyError: The server asks for a rest.
+            SourceError: The server cannot be searched, or finds more people.
+        """
+        template, people = self._template, list[Person]()
+        body = template.body.fill(number) if template.body is not None else None
+        request = JsonRequest(
+            template.method,
+            template.url,
+            filled_query(template.query, number),
+            template.headers,
+            body,
+        )
+        for _ in range(_MOST_PAGES):
+            document = await self._client.send(request)
+            people += template.mapping.read(document, self.name)
+            following = self._next_page(document)
+            if following is None:
+                return people
+            request = JsonRequest(template.method, following, (), template.headers, body)
+        raise SourceError(f"the answer has more than {_MOST_PAGES} pages")
+
+    async def close(self) -> None:
+        """Close the connections to the server."""
+        await self._client.close()
+
+    def _next_page(self, document: Json) -> str | None:
+        """Return the address of an answer's next page; None if this is the last one.
+
+        Raises:
+            SourceError: It is the address of another server, which must not get our credentials.
+        """
+        if self._template.next_page is None or document is None:
+            return None
+        address = apply(self._template.next_page, document)
+        if not address:
+            return None
+        if not isinstance(address, str):
+            raise SourceError('the answer has no address where "next_page" points')
+        try:
+            following = urljoin(self._template.url, address)
+            same = _server(following) == _server(self._template.url)
+        except ValueError:
+            raise SourceError("the address of the next page cannot be read") from None
+        if not same:
+            raise SourceError("the next page is on another server, which is not asked")
+        return following
+
+
+def _server(url: str) -> tuple[str, str | None, str | None, int | None]:
+    """Return the part of an address that decides which server gets which credentials.
+
+    Raises:
+        ValueError: It is not an address.
+    """
+    parts = urlsplit(url)
+    default = {"https": 443, "http": 80}.get(parts.scheme)
+    return parts.scheme, parts.username, parts.hostname, parts.port or default

@@ -1,0 +1,131 @@
+"""Templates of requests to a directory: JSON values in which the searched number is filled in.
+
+| placeholder | for 01632 960001 |
+|---|---|
+| `{e164}` | `+441632960001` |
+| `{digits}` | `441632960001` |
+| `{national}` | `01632960001` |
+| `{spelling}` | each of the usual spellings: the element of the outermost list is repeated |
+| `"{spellings}"` | a list of the usual spellings; it must be a whole text |
+
+What is filled in has only digits, spaces, hyphens, brackets and `+`, and is filled into the texts
+of a JSON value. So no number can change the structure of a request.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from callerid.errors import TemplateError
+from callerid.number import PhoneNumber
+from callerid.spellings import national, spellings
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+_DEEPEST: Final = 50
+_ALL: Final = "{spellings}"
+_EACH: Final = "{spelling}"
+_PLACEHOLDER: Final = re.compile(r"\{([a-z0-9_]+)\}")
+_NAMES: Final = ("e164", "digits", "national", "spelling", "spellings")
+
+
+@dataclass(frozen=True, slots=True)
+class JsonTemplate:
+    """A JSON value with placeholders."""
+
+    value: Json
+
+    def __post_init__(self) -> None:
+        """Check the placeholders.
+
+        Raises:
+            TemplateError: A placeholder is unknown, or stands where it cannot be filled in.
+        """
+        _check(self.value, in_list=False, depth=0)
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """The names of the placeholders in the template."""
+        return frozenset(_placeholders(self.value))
+
+    def fill(self, number: PhoneNumber) -> Json:
+        """Return the JSON value in which the number is filled in."""
+        texts = {
+            "e164": number.e164 or number.extension,
+            "digits": number.bare.removeprefix("+"),
+            "national": national(number),
+        }
+        return _filled(self.value, texts, spellings(number))
+
+
+def filled_query(query: Mapping[str, JsonTemplate], number: PhoneNumber) -> list[tuple[str, str]]:
+    """Return the parameters of a request's address; one with several values occurs repeatedly.
+
+    A value that is not a text is written as in JSON, so a truth value is `true` or `false`.
+    """
+    pairs: list[tuple[str, str]] = []
+    for name, template in query.items():
+        value = template.fill(number)
+        for each in value if isinstance(value, list) else [value]:
+            text = each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)
+            pairs.append((name, text))
+    return pairs
+
+
+def _check(value: Json, *, in_list: bool, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise TemplateError("is nested too deeply")
+    match value:
+        case str():
+            _check_text(value, in_list=in_list)
+        case list():
+            for each in value:
+                _check(each, in_list=True, depth=depth + 1)
+        case dict():
+            for name, each in value.items():
+                if _PLACEHOLDER.search(name):
+                    raise TemplateError("has a placeholder in a name")
+                _check(each, in_list=in_list, depth=depth + 1)
+
+
+def _check_text(text: str, *, in_list: bool) -> None:
+    unknown = next((name for name in _PLACEHOLDER.findall(text) if name not in _NAMES), None)
+    if unknown is not None:
+        raise TemplateError(f"has an unknown placeholder: {{{unknown}}}")
+    if _ALL in text and text != _ALL:
+        raise TemplateError(f"has {_ALL} inside a text; it must be a whole text")
+    if _EACH in text and not in_list:
+        raise TemplateError(f"has {_EACH} outside a list")
+
+
+def _placeholders(value: Json) -> set[str]:
+    match value:
+        case str():
+            return set(_PLACEHOLDER.findall(value))
+        case list():
+            return set[str]().union(*map(_placeholders, value))
+        case dict():
+            return set[str]().union(*map(_placeholders, value.values()))
+    return set()
+
+
+def _filled(value: Json, texts: Mapping[str, str], usual: tuple[str, ...]) -> Json:
+    match value:
+        case str() if value == _ALL:
+            return list(usual)
+        case str():
+            return _PLACEHOLDER.sub(lambda found: texts[found[1]], value)
+        case list():
+            result: list[Json] = []
+            for each in value:
+                if "spelling" not in texts and "spelling" in _placeholders(each):
+                    result += [_filled(each, {**texts, "spelling": one}, usual) for one in usual]
+                else:
+                    result.append(_filled(each, texts, usual))
+            return result
+        case dict():
+            return {name: _filled(each, texts, usual) for name, each in value.items()}
+    return value

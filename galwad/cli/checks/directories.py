@@ -1,0 +1,46 @@
+"""Checks of the directories in the settings: their secrets, certificates and templates.
+
+No request is sent: `galwad check` asks for no caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from callerid.errors import CallerIdError
+from config.settings import Settings
+from galwad.cli.checks.credentials import stored, unreadable
+from galwad.cli.checks.result import CheckResult, fault, fine
+
+_NAME: Final = "directories"
+_STORE: Final = "put it into /etc/credstore, readable only for root, and restart galwad-desk"
+
+
+def check(settings: Settings) -> Iterator[CheckResult]:
+    """Check that each directory's files can be read and its templates can be filled in."""
+    if not settings.directories:
+        return
+    from galwad.desk.directories import open_directory  # noqa: PLC0415 - loads the HTTP client
+
+    for section in settings.directories:
+        files = [section.tls.ca, section.tls.certificate, section.tls.key]
+        if section.authentication is not None:
+            files.append(section.authentication.secret_file)
+        problems = [
+            f"{path} {problem}"
+            for path in (stored(each) for each in files if each is not None)
+            if (problem := unreadable(path))
+        ]
+        for problem in problems:
+            yield fault(_NAME, f"{section.name}: {problem}", _STORE)
+        if problems:
+            continue
+        try:
+            open_directory(section)
+        except CallerIdError as error:
+            yield fault(
+                _NAME, f"{section.name}: {error}", "correct the settings in [[directories]]"
+            )
+        else:
+            yield fine(_NAME, f"{section.name}: its settings and files can be used")

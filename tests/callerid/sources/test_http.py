@@ -1,0 +1,124 @@
+"""A directory that is asked over HTTP as a template says."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callerid.authentication import NoAuthentication
+from callerid.errors import SourceError
+from callerid.json_client import JsonClient, TlsFiles, tls_context
+from callerid.number import PhoneNumber
+from callerid.people_mapping import PeopleMapping, compiled
+from callerid.sources.http import HttpDirectory, HttpTemplate
+from callerid.templates import JsonTemplate
+from helpers.http_server import answer
+
+NUMBER = PhoneNumber("+441632960001")
+MAPPING = PeopleMapping(
+    compiled("items"), compiled("id"), compiled("name"), compiled("[work, mobile]")
+)
+ELIN = {"id": 7, "name": "Elin Fictitious", "work": "01632 960001", "mobile": None}
+
+
+@pytest.fixture
+async def directory(server):
+    """Return a function that makes a directory of the test's server."""
+    client = JsonClient(
+        NoAuthentication(), tls_context(TlsFiles()), connections=2, empty_statuses=[404]
+    )
+
+    def directory(**more):
+        url = f"{server.url}/people"
+        return HttpDirectory(
+            "crm", HttpTemplate(more.pop("method", "GET"), url, MAPPING, **more), client
+        )
+
+    yield directory
+    await client.close()
+
+
+async def test_the_number_is_sought_in_the_query(directory, server):
+    server.answers = [answer({"items": [ELIN]})]
+    (person,) = await directory(query={"phone": JsonTemplate("{e164}")}).find(NUMBER)
+    assert (person.person_id, person.name) == ("crm:7", "Elin Fictitious")
+    assert person.numbers == ("01632 960001",)
+    assert server.received[0].query == [("phone", "+441632960001")]
+
+
+async def test_the_number_is_sought_in_the_body_in_all_its_spellings(directory, server):
+    server.answers = [answer({"items": []})]
+    body = JsonTemplate({"any": [{"field": "phone", "is": "{spelling}"}]})
+    assert await directory(method="POST", body=body).find(NUMBER) == []
+    sought = [each["is"] for each in server.received[0].json["any"]]
+    assert {"+441632960001", "01632960001", "01632 960001"} <= set(sought)
+    assert server.received[0].query == []
+
+
+async def test_a_status_that_means_not_found_finds_no_person(directory, server):
+    server.answers = [answer(b"", "404 Not Found")]
+    assert await directory().find(NUMBER) == []
+
+
+async def test_all_pages_are_read(directory, server):
+    pages = [
+        {"items": [{**ELIN, "id": 1}], "next": "/people?page=2"},
+        {"items": [{**ELIN, "id": 2}], "next": f"{server.url}/people?page=3"},
+        {"items": [{**ELIN, "id": 3}], "next": None},
+    ]
+    server.answers = [answer(page) for page in pages]
+    people = await directory(next_page=compiled("next")).find(NUMBER)
+    assert [person.person_id for person in people] == ["crm:1", "crm:2", "crm:3"]
+    assert [request.target for request in server.received] == [
+        "/people",
+        "/people?page=2",
+        "/people?page=3",
+    ]
+
+
+async def test_an_endless_sequence_of_pages_is_given_up(directory, server):
+    server.answers = [answer({"items": [ELIN], "next": "/people"})]
+    with pytest.raises(SourceError, match="more than 5 pages"):
+        await directory(next_page=compiled("next")).find(NUMBER)
+    assert len(server.received) == 5
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        "http://127.0.0.1:1/people",
+        "http://127.0.0.2/people",
+        "https://127.0.0.1/people",
+        "//evil.example/people",
+        "http://[/",
+        "http://127.0.0.1:99999999/",
+        "http://user:pw@127.0.0.1/people",
+        7,
+        ["/people"],
+        "/people\x00",
+        "/" + "x" * 70_000,
+    ],
+)
+async def test_a_next_page_on_another_server_is_not_asked(directory, server, following):
+    server.answers = [answer({"items": [], "next": following})]
+    with pytest.raises(SourceError, match=r"on another server|has no address|cannot be read"):
+        await directory(next_page=compiled("next")).find(NUMBER)
+    assert len(server.received) == 1
+
+
+async def test_an_answer_that_does_not_fit_is_an_error(directory, server):
+    server.answers = [answer({"items": "none"})]
+    with pytest.raises(SourceError, match="has no list"):
+        await directory().find(NUMBER)
+
+
+@given(st.text(max_size=60) | st.text(st.sampled_from("htps:/@[]?#%.0127\\x"), max_size=40))
+def test_any_text_in_place_of_the_next_page_is_on_this_server_or_an_error_of_ours(text):
+    template = HttpTemplate("GET", "https://crm.example/api", MAPPING, next_page=compiled("next"))
+    directory = HttpDirectory("crm", template, client=None)  # type: ignore[arg-type]
+    try:
+        following = directory._next_page({"next": text})
+    except SourceError:
+        return
+    assert following is None or following.startswith("https://crm.example/")

@@ -1,0 +1,145 @@
+"""The settings of systems in which callers are looked up, and the examples of docs/crm.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from config.errors import SettingsError
+from config.settings import load
+
+LEAST = """\
+[sip]
+listen = ["udp:127.0.0.1:5060"]
+[recording]
+officer_key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+"""
+CRM = """\
+[[directories]]
+name = "crm"
+kind = "http"
+url = "https://crm.example/people"
+people = "items"
+[directories.fields]
+id = "id"
+name = "name"
+numbers = "phone"
+"""
+SECRET = 'secret_file = "/run/credentials/galwad-desk.service/galwad.directory.crm"\n'
+EXAMPLES = re.findall(
+    r"```toml\n(.*?)```",
+    (Path(__file__).parents[2] / "docs/crm.md").read_text(encoding="utf-8"),
+    re.DOTALL,
+)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that loads these settings."""
+
+    def read(text):
+        path = tmp_path / "galwad.toml"
+        path.write_text(LEAST + text, encoding="utf-8")
+        return load(path)
+
+    return read
+
+
+@pytest.fixture
+def faults(read):
+    """Return a function that loads faulty settings, and returns line and message of each fault."""
+
+    def faults(text):
+        with pytest.raises(SettingsError) as caught:
+            read(text)
+        return [(fault.line, fault.message) for fault in caught.value.faults]
+
+    return faults
+
+
+def test_a_directory_needs_little(read):
+    (crm,) = read(CRM).directories
+    assert (crm.name, crm.method, crm.authentication, crm.body) == ("crm", "GET", None, None)
+    assert (crm.concurrency, crm.timeout, crm.keep_found, crm.keep_not_found) == (4, 8, 300, 60)
+    assert (crm.not_found, crm.extensions) == ((404,), False)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[each.split('"')[1] for each in EXAMPLES])
+def test_each_example_of_the_documentation_can_be_loaded(read, example):
+    (directory,) = read(example).directories
+    assert directory.authentication is not None
+
+
+def test_the_documentation_has_the_promised_examples():
+    assert [each.split('"')[1] for each in EXAMPLES] == [
+        "request-tracker",
+        "hubspot",
+        "zendesk",
+        "people",
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://crm.example/people",
+        "https://",
+        "ftp://crm.example",
+        "https://user:pw@crm.example",
+        "https://crm.example/#x",
+        "https://[",
+        "https://crm.example:99999999",
+        "people",
+    ],
+)
+def test_an_address_without_tls_or_with_a_password_is_a_fault(faults, url):
+    ((line, message),) = faults(CRM.replace("https://crm.example/people", url))
+    assert line == 8
+    assert message.startswith('"directories[1].url" must be an address that begins with "https://"')
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080/x", "http://[::1]/x", "http://localhost"])
+def test_this_machine_needs_no_tls(read, url):
+    assert read(CRM.replace("https://crm.example/people", url)).directories[0].url == url
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (CRM.replace('"items"', '"items["'), '"directories[1].people" must be a JMESPath'),
+        (CRM.replace('"phone"', '"a.."'), '"directories[1].fields.numbers" must be a JMESPath'),
+        (CRM.replace('"crm"', '"CRM 1"'), '"directories[1].name" must be 1 to 32 lower-case'),
+        (CRM.replace('"crm"', '"directory"'), "[[directories]] number 1 needs another"),
+        (CRM.replace('"http"', '"ftp"'), '"directories[1].kind" must be "http"'),
+        (CRM + CRM, 'Two [[directories]] have the same "name"'),
+        (CRM.replace('id = "id"\n', ""), 'Missing setting "directories[1].fields.id"'),
+        (
+            f'{CRM}[directories.authentication]\nkind = "basic"\n{SECRET}',
+            'needs "user" for the kind "basic"',
+        ),
+        (
+            f'{CRM}[directories.authentication]\nkind = "oauth2"\nclient_id = "x"\n{SECRET}',
+            'needs "token_url" for the kind "oauth2"',
+        ),
+        (
+            f'{CRM}[directories.authentication]\nkind = "bearer"\nsecret = "hunter2"\n{SECRET}',
+            "Unknown setting",
+        ),
+        (
+            f'{CRM}[directories.tls]\ncertificate = "/etc/galwad/crm.pem"\n',
+            'needs both "certificate" and "key", or neither',
+        ),
+        (
+            CRM.replace("people =", 'headers = { X = "a\\r\\nEvil: 1" }\npeople ='),
+            '"directories[1].headers.X" must be a table',
+        ),
+        (CRM.replace("people =", "timeout = 60\npeople ="), "from 0.1 to 9"),
+    ],
+)
+def test_each_fault_is_explained(faults, text, wanted):
+    messages = [message for _, message in faults(text)]
+    assert len(messages) == 1
+    assert wanted in messages[0]
+    assert "hunter2" not in messages[0]

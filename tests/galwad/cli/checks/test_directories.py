@@ -1,0 +1,57 @@
+"""`galwad check` finds directories whose settings, secrets or certificates cannot be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.directories import ExternalDirectory
+from config.settings import load
+from galwad.cli.checks import credentials, directories
+
+CRM = {
+    "name": "crm",
+    "kind": "http",
+    "url": "https://crm.example/people",
+    "people": "items",
+    "fields": {"id": "id", "name": "name", "numbers": "phone"},
+}
+
+
+@pytest.fixture
+def results(settings_file):
+    """Return a function that checks a directory with these settings."""
+
+    def results(**more):
+        section = ExternalDirectory.model_validate({**CRM, **more})
+        settings = load(settings_file).model_copy(update={"directories": (section,)})
+        return [(each.grade.value, each.text) for each in directories.check(settings)]
+
+    return results
+
+
+def test_without_directories_there_is_no_result(settings_file):
+    assert [*directories.check(load(settings_file))] == []
+
+
+def test_a_directory_that_can_be_used_is_fine(results):
+    assert results() == [("fine", "crm: its settings and files can be used")]
+
+
+def test_a_secret_is_looked_for_in_the_store_of_the_unit(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(credentials, "_STORE", tmp_path)
+    path = "/run/credentials/galwad-desk.service/galwad.directory.crm"
+    stored = tmp_path / "galwad.directory.crm"
+    authentication = {"kind": "bearer", "secret_file": path}
+    assert results(authentication=authentication) == [("fault", f"crm: {stored} does not exist")]
+    stored.write_text("hunter2")
+    assert [grade for grade, _ in results(authentication=authentication)] == ["fine"]
+
+
+def test_each_file_and_each_template_that_cannot_be_used_is_a_fault(results, tmp_path):
+    ca = tmp_path / "ca.pem"
+    assert results(tls={"ca": str(ca)}) == [("fault", f"crm: {ca} does not exist")]
+    ca.write_text("not PEM")
+    ((grade, text),) = results(tls={"ca": str(ca)})
+    assert (grade, "cannot use the TLS files" in text) == ("fault", True)
+    ((grade, text),) = results(query={"phone": "{number}"})
+    assert (grade, text) == ("fault", 'crm: "query.phone" has an unknown placeholder: {number}')

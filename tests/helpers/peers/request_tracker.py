@@ -1,0 +1,96 @@
+"""Request Tracker 5: a real ticket system with users and their telephone numbers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import httpx2
+
+from helpers.loopback import free_port
+from helpers.peers.kamailio import Daemon
+from helpers.peers.programs import program
+
+PASSWORD = "password"  # of its user root, in a new database
+_SETTINGS = """
+Set($rtname, 'council.example');
+Set($Organization, 'council.example');
+Set($WebDomain, '127.0.0.1');
+Set($WebPort, {port});
+Set($WebBaseURL, 'http://127.0.0.1:{port}');
+Set($WebPath, '');
+Set($DatabaseType, 'SQLite');
+Set($DatabaseName, '{folder}/rt5.db');
+Set($DatabaseUser, '');
+Set($DatabasePassword, '');
+Set($LogToSyslog, undef);
+Set($LogToSTDERR, 'error');
+Set($MasonDataDir, '{folder}/mason');
+Set($MasonSessionDir, '{folder}/sessions');
+Set(%GnuPG, Enable => 0);
+Set(%SMIME, Enable => 0);
+1;
+"""
+
+
+class RequestTracker(Daemon):
+    """One installation with a database of its own, on the loopback."""
+
+    def __init__(self, folder):
+        self.port = free_port()
+        for name in ("mason", "sessions", "settings"):
+            (folder / name).mkdir(parents=True)
+        settings = folder / "RT_SiteConfig.pm"
+        settings.write_text(_SETTINGS.format(port=self.port, folder=folder))
+        environment = {
+            **os.environ,
+            "RT_SITE_CONFIG": str(settings),
+            "RT_SITE_CONFIG_DIR": str(folder / "settings"),
+        }
+        self._make_database(environment)
+        server = "/usr/share/request-tracker5/libexec/rt-server"
+        command = [server, "--host", "127.0.0.1", "--port", str(self.port)]
+        super().__init__(folder, command, environment)
+        self.http = httpx2.Client(
+            base_url=self.url, auth=("root", PASSWORD), timeout=20, trust_env=False
+        )
+        self.wait_for(self._answers)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}/REST/2.0"
+
+    @staticmethod
+    def _make_database(environment):
+        setup = program("rt-setup-database-5", "request-tracker5 rt5-standalone rt5-db-sqlite")
+        done = subprocess.run(
+            [setup, "--action", "init", "--skip-create"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def _answers(self):
+        try:
+            return self.http.get("/rt").status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    def add_user(self, name, **fields):
+        reply = self.http.post("/user", json={"Name": name, **fields})
+        assert reply.status_code == 201, reply.text
+
+    def stop(self):
+        """Stop all its processes for a while, as an overloaded machine would."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def go_on(self):
+        os.killpg(self.process.pid, signal.SIGCONT)
+
+    def end(self):
+        self.http.close()
+        super().end()

@@ -1,0 +1,105 @@
+"""Callers are looked up in a real Request Tracker 5, by the example of docs/crm.md."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers.peers.request_tracker import PASSWORD, RequestTracker
+from helpers.peers.service import CALLER
+from helpers.peers.waiting import wait_until
+
+pytestmark = pytest.mark.peer
+
+CRM = (Path(__file__).parents[2] / "docs/crm.md").read_text(encoding="utf-8")
+LOCAL = f"({CALLER[:5]}) {CALLER[5:]}"
+"""The caller's number, as a clerk wrote it."""
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory):
+    """A Request Tracker with the caller, a person with the same last digits, and others."""
+    tracker = RequestTracker(tmp_path_factory.mktemp("rt"))
+    tracker.add_user(
+        *("elin",),
+        RealName="Elin Fictitious",
+        HomePhone=f"{LOCAL} (gyda'r nos)",
+        Lang="cy",
+        Address1="1 Heol Fawr",
+    )
+    tracker.add_user("eve", RealName="Eve Suffix", WorkPhone=f"01970 {CALLER[5:]}")
+    for number in range(30):
+        tracker.add_user(f"other{number}", RealName="Other", MobilePhone=f"07700 9001{number:02}")
+    yield tracker
+    tracker.end()
+
+
+def settings(tracker, tmp_path):
+    """Return the example of the documentation, with this Request Tracker and its password."""
+    (tmp_path / "rt-password").write_text(PASSWORD)
+    example = re.search(r"```toml\n(.*?rt\.example.*?)```", CRM, re.DOTALL)
+    assert example is not None
+    text = example[1].replace("https://rt.example/REST/2.0", tracker.url)
+    text = re.sub(r'kind = "bearer"\nscheme = "token"', 'kind = "basic"\nuser = "root"', text)
+    text = re.sub(r'secret_file = ".*"', f'secret_file = "{tmp_path}/rt-password"', text)
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+@pytest.fixture
+def service(start, tracker, tmp_path):
+    return start("switch", "desk", "finaliser", users=True, more=settings(tracker, tmp_path))
+
+
+def pop(page, call):
+    return page.get(f"/api/v1/calls/{call.call_id}").json()
+
+
+def test_the_caller_is_found_by_the_exact_number_and_details_wait_for_the_confirmation(
+    service, place_call
+):
+    call = place_call("uas_plain")
+    with service.sign_in() as page:
+        wait_until(lambda: pop(page, call)["caller"]["status"] == "found")
+        caller = pop(page, call)["caller"]
+        assert [one["name"] for one in caller["candidates"]] == ["Elin Fictitious"]
+        assert caller["candidates"][0]["language"] == "cy"
+        assert caller["details"] == {}
+        answer = page.post(f"/api/v1/calls/{call.call_id}/confirm", json={"outcome": "confirmed"})
+        details = answer.json()["caller"]["details"]
+        assert details == {"reference": "elin", "address": "1 Heol Fawr"}
+    call.hang_up()
+
+
+def test_a_call_does_not_wait_for_a_tracker_that_stands_still_and_shows_its_late_answer(
+    service, place_call, tracker
+):
+    tracker.stop()
+    begun = time.monotonic()
+    try:
+        call = place_call("uas_plain")
+        with service.sign_in() as page:
+            wait_until(lambda: pop(page, call)["caller"]["status"] == "unavailable")
+            states = pop(page, call)["caller"]["directories"]
+            assert {"name": "request-tracker", "answer": "asking"} in states
+            tracker.go_on()
+            wait_until(lambda: pop(page, call)["caller"]["status"] == "found")
+            assert time.monotonic() - begun < 10  # else the answer came from a new request
+    finally:
+        tracker.go_on()
+    call.hang_up()
+    assert [each["status"] for each in service.log.events("lookup.more")] == ["found"]
+
+
+def test_a_tracker_that_refuses_the_password_is_unavailable_and_the_log_says_why(
+    service, place_call, tmp_path
+):
+    (tmp_path / "rt-password").write_text("wrong")
+    call = place_call("uas_plain")
+    with service.sign_in() as page:
+        wait_until(lambda: pop(page, call)["caller"]["status"] == "unavailable")
+    call.hang_up()
+    failure = service.log.wait("lookup.source_failed")
+    assert failure["reason"] == "the server refuses the credentials (401)"
