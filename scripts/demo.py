@@ -107,6 +107,9 @@ async def _set_up(site: Site, report: Report) -> None:
         counts = await site.ask("directory", "import", str(people))
         expect(counts["added"] == 3, "three people to be added", counts)
         told.append("galwad users add, directory import")
+    with report.step("The council's CRM runs beside it, and finds people over HTTP") as told:
+        await site.start_crm()
+        told.append("a program of the demo, with two people who do not exist either")
     with report.step("The service runs: switch, desk and finaliser") as told:
         await site.start()
         told.append("galwad serve")

@@ -37,6 +37,7 @@ class DemoCall:
         self._report.title("A call")
         for step in (
             self._ring,
+            self._find_in_crm,
             self._answer,
             self._speak,
             self._confirm,
@@ -75,6 +76,14 @@ class DemoCall:
             expect(pop["recording"] == "not_started", "no recording yet", pop["recording"])
             told.append("recording: not started")
 
+    async def _find_in_crm(self) -> None:
+        with self._report.step("The CRM finds her too; she stays one person on the page") as told:
+            pop = await self._own(lambda pop: _answers(pop).get("crm") not in {None, "asking"})
+            expect(_answers(pop)["crm"] == "found", "the CRM to find her", _answers(pop))
+            names = [person["name"] for person in pop["caller"]["candidates"]]
+            expect(names == [_PERSON], f"still only {_PERSON}", names)
+            told.append("joined by her reference; the CRM needs 150 ms")
+
     async def _answer(self) -> None:
         with self._report.step("The advisor answers; recording starts") as told:
             async with asyncio.timeout(5):
@@ -103,7 +112,10 @@ class DemoCall:
             answer = await self._page.ask("POST", f"calls/{self.call_id}/confirm", body)
             details = answer["caller"]["details"]
             expect("12 Heol yr Eglwys" in str(details), "the caller's address", details)
-            told.append(f"{len(details)} details")
+            expect("CT-4471" in str(details), "her open case, from the CRM", details)
+            told.append(
+                f"{len(details)} details: address from the directory, open case from the CRM"
+            )
 
     async def _pause(self) -> None:
         with self._report.step("Before the card, the advisor pauses the recording") as told:
@@ -175,6 +187,11 @@ class DemoCall:
 
     async def _until_recording(self, state: str) -> Pop:
         return await self._own(lambda pop: pop["recording"] == state)
+
+
+def _answers(pop: Pop) -> dict[str, str]:
+    """Return what each directory has answered."""
+    return {each["name"]: each["answer"] for each in pop["caller"]["directories"]}
 
 
 def _heard(who: str, sound: Samples, sentence: str) -> str:

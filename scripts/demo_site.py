@@ -21,6 +21,7 @@ from typing import Any
 import httpx2
 from demo_report import Unseen, expect
 
+_CRM = Path(__file__).with_name("demo_crm.py")
 GALWAD = Path(sys.executable).with_name("galwad")
 HOST = "127.0.0.1"
 PORTS = 400
@@ -64,11 +65,13 @@ class Site:
     media_base: int = field(default_factory=free_ports)
     housing_password: str = field(default_factory=secrets.token_urlsafe)
     daemon: asyncio.subprocess.Process | None = None
+    crm: asyncio.subprocess.Process | None = None
     accounts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         last = self.media_base + PORTS
         self.sip_port, self.trunk_port, self.department_port, self.desk_port = range(last - 4, last)
+        self.crm_port = last - 5
 
     @property
     def config(self) -> Path:
@@ -89,6 +92,11 @@ class Site:
     def log(self) -> Path:
         """The log of the daemon."""
         return self.folder / "galwad.log"
+
+    @property
+    def crm_token(self) -> Path:
+        """The file with the token for the CRM; in real life it is a systemd credential."""
+        return self.folder / "crm-token"
 
     @property
     def url(self) -> str:
@@ -177,6 +185,18 @@ include_phones = true
 
 [desk]
 listen = "{HOST}:{self.desk_port}"
+
+# The council's CRM, in which callers are looked up beside the imported directory.
+[[directories]]
+name = "crm"
+kind = "http"
+url = "http://{HOST}:{self.crm_port}/people/search"
+method = "POST"
+body = {{ phones = "{{spellings}}" }}
+people = "people"
+fields = {{ id = "id", name = "fullname", numbers = "phones", language = "language", \
+details = {{ reference = "id", open_case = "openCase" }} }}
+authentication = {{ kind = "bearer", secret_file = "{self.crm_token}" }}
 """
         self.config.write_text(text, encoding="utf-8")
 
@@ -188,6 +208,28 @@ listen = "{HOST}:{self.desk_port}"
         account: dict[str, Any] = await self.ask(*words)
         self.accounts[name] = account
         return account
+
+    async def start_crm(self) -> None:
+        """Start the CRM, and wait until it is ready.
+
+        Raises:
+            Unseen: It stopped.
+            TimeoutError: It is not ready after 10 s.
+        """
+        self.crm_token.write_text(secrets.token_urlsafe(), encoding="utf-8")
+        self.crm_token.chmod(0o600)
+        with (self.folder / "crm.log").open("wb") as log:
+            # Its own session keeps Ctrl-C from it: the demo receives Ctrl-C and stops it properly.
+            self.crm = await asyncio.create_subprocess_exec(
+                *(sys.executable, _CRM, HOST, str(self.crm_port), self.crm_token),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert self.crm.stdout is not None
+        async with asyncio.timeout(10):
+            first = await self.crm.stdout.readline()
+        expect(first == b"ready\n", "the CRM to start", f"see {self.folder / 'crm.log'}")
 
     async def start(self) -> None:
         """Start `galwad serve`, and wait until all three processes are ready.
@@ -214,7 +256,15 @@ listen = "{HOST}:{self.desk_port}"
                 await asyncio.sleep(0.1)
 
     async def stop(self) -> None:
-        """Send SIGTERM to the daemon, as systemd does; kill it after 15 s."""
+        """Send SIGTERM to the daemon, as systemd does; kill it after 15 s. Then end the CRM."""
+        try:
+            await self._stop_daemon()
+        finally:
+            if self.crm is not None and self.crm.returncode is None:
+                self.crm.kill()
+                await self.crm.wait()
+
+    async def _stop_daemon(self) -> None:
         if self.daemon is None or self.daemon.returncode is not None:
             return
         self.daemon.send_signal(signal.SIGTERM)

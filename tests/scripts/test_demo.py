@@ -10,10 +10,10 @@ import pytest
 pytestmark = pytest.mark.peer  # pyVoIP answers in the demo
 
 DEMO = Path(__file__).parents[2] / "scripts" / "demo.py"
-STEPS = 24
+STEPS = 26
 PATIENCE_S = 600
 """It takes a minute, and several on a machine that has much else to do."""
-CALLER = ("1632960123", "Protheroe", "Heol yr Eglwys")
+CALLER = ("1632960123", "Protheroe", "Heol yr Eglwys", "CT-4471")
 CARD = ("4929123456789012",)
 
 
