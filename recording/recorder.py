@@ -18,6 +18,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from recording.errors import RecordingError, SpoolSyncError, SpoolWriteError
 from recording.policy import (
@@ -109,7 +110,7 @@ class Recorder:
         """
         quarantine_us = int(quarantine_s * 1_000_000)
         self.gate = RecordingGate(started.mono, self._disk_failed, quarantine_us)
-        self.catch_up: Callable[[], None] = lambda: None
+        self.catch_up: Callable[[], None] = _read_nothing
         """The function that gives the recorder the packets that are still in the sockets.
 
         The recorder calls it before it shuts the gate, and after it has opened the gate again. The
@@ -117,8 +118,8 @@ class Recorder:
         """
         self.packets = PacketCounts(self.gate.drops)
         """The counts for the event `packets`. The code that connects a relay sets `arrivals`."""
+        self._now = partial(_us_since, started, clock)
         self._started = started
-        self._clock = clock
         self._wall = wall
         self._erase_back_us = int(erase_back_s * 1_000_000)
         self._tick_s = tick_s
@@ -493,17 +494,24 @@ class Recorder:
         if self._sync is not None:
             self._sync.detach(self)
         self._closed = True
-        try:
-            self.storage.outbox.close(self._now())
-        except FAILURES as error:
-            self.storage.record_error(error)
+        self.storage.close(self._now())
+        self._release()
+
+    def _release(self) -> None:
+        """Forget the functions through which other objects refer back to this recorder.
+
+        Only then is the recorder freed at the end of its call, and not by the garbage collector,
+        which would delay the packets of other calls. The gate is shut for ever, so none of these
+        functions has anything to do any more.
+        """
+        self.catch_up = _read_nothing
+        self.packets.arrivals = None
+        self.gate.on_failure = _ignore
+        self._notifier.close()
 
     def _record_pause(self, holder: str, trigger: Trigger, actor: str, at: int) -> None:
         fields = {"holder": holder, "trigger": trigger.value, "actor": actor}
         self._put_event("holder", fields, at)
-
-    def _now(self) -> int:
-        return max(0, self._started.at_us(self._clock()))
 
     def _at(self, mono: float | None) -> int:
         """Convert a time in monotonic seconds to µs since the start; None means now."""
@@ -659,3 +667,16 @@ def _segment(destination: DestinationClass, to: str) -> dict[str, Field]:
 
 
 _CENTRE = _segment(DestinationClass.CENTRE, "")
+
+
+def _us_since(started: Clock, clock: Callable[[], float]) -> int:
+    """Return the microseconds since `started`."""
+    return max(0, started.at_us(clock()))
+
+
+def _read_nothing() -> None:
+    """Read no packets, because no relay is connected."""
+
+
+def _ignore(error: RecordingError | OSError) -> None:
+    """Ignore an error after the end of the call, because nothing is stored any more."""

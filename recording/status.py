@@ -41,3 +41,7 @@ class StatusNotifier:
             self.last = status
             if self._on_change is not None:
                 self._on_change(status)
+
+    def close(self) -> None:
+        """Call `on_change` no more."""
+        self._on_change = None

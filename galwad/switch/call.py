@@ -11,7 +11,8 @@ centre.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 import structlog
@@ -24,14 +25,14 @@ from galwad.switch.callers import caller_fields, new_caller
 from galwad.switch.checkpoint import AnsweredState, CallPhase, Checkpoint, EarlyPause, RingingCall
 from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.codes import PaymentCodes
-from galwad.switch.consultation import ConsultationRecordings
+from galwad.switch.consultation import CallersPhone, ConsultationRecordings, HeldCalls
 from galwad.switch.context import CallContext, call_settings
-from galwad.switch.pauses import PausableRecording, Pauses
-from galwad.switch.pbx_joins import PbxJoins
+from galwad.switch.pauses import PausableRecording, Pauses, PausingParty
+from galwad.switch.pbx_joins import JoinState, PbxJoins
 from galwad.switch.recorded_legs import TRACKS
 from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
-from galwad.switch.transfers import CallTransfers
+from galwad.switch.transfers import CallTransfers, TransferState
 from telephony.aio.relay import SourceRule
 from telephony.b2bua import NO_GRANTS, BackToBackCall, Leg, Target, TargetCheckpoint
 from telephony.b2bua import events as sip
@@ -94,31 +95,42 @@ class SwitchCall:
             admission.facts(route.line) if admission.recorded else None,
             self.publish,
         )
-        self.pauses = self._pauses_for(self.recording, lambda: self.advisor_side.actor)
-        held = ConsultationRecordings(self.recording, self._held_by_the_caller)
+        self.transfer_state = TransferState()
+        self.join_state = JoinState(consults)
+        self.pauses = self._pauses_for(self.recording, self.advisor_side)
+        held = HeldCalls(self._callers_extension, self.join_state, context.live_calls)
         self._callers_pauses = self._pauses_for(
-            held, lambda: f"phone:{self.admission.caller.from_user}"
+            ConsultationRecordings(self.recording, held),
+            CallersPhone(admission.caller.from_user),
         )
         """The pauses that the caller requests, if the caller is one of our phones."""
-        self.transfers = CallTransfers(
-            self,
-            context.router,
-            context.find,
-            ceases_at_request=context.settings.recording.point_of_transfer == "request",
-        )
-        self.joins = PbxJoins(self, context.router, context.live_calls, consults)
         legs.follow_redirects(context.router.divert)
 
-    def _pauses_for(self, recording: PausableRecording, actor: Callable[[], str]) -> Pauses:
+    def _pauses_for(self, recording: PausableRecording, party: PausingParty) -> Pauses:
         codes = self._context.settings.recording
         return Pauses(
             recording,
             PaymentCodes(codes.payment_code_on or "", codes.payment_code_off or ""),
-            actor=actor,
-            alarm=lambda kind: self._context.links.alarm(kind, self.call_id),
-            answer_key=self._answer_key,
+            party=party,
+            alarm=partial(self._context.links.alarm, call_id=self.call_id),
             log=self.log,
         )
+
+    @property
+    def transfers(self) -> CallTransfers:
+        """The transfers of this call."""
+        point = self._context.settings.recording.point_of_transfer
+        return CallTransfers(
+            self,
+            self._context.router,
+            self._context.find,
+            ceases_at_request=point == "request",
+        )
+
+    @property
+    def joins(self) -> PbxJoins:
+        """The joins of this call by a PBX."""
+        return PbxJoins(self, self._context.router, self._context.live_calls)
 
     @property
     def _callers_extension(self) -> str:
@@ -128,7 +140,7 @@ class SwitchCall:
     @property
     def _is_made_by_an_advisor(self) -> bool:
         """True if one of our phones has made this call, or an advisor at a PBX to consult."""
-        return self.admission.phone or bool(self.joins.consults)
+        return self.admission.phone or bool(self.join_state.consults)
 
     def concerns(self, *, extension: str = "", user: str = "") -> bool:
         """Return whether the phone `extension`, or the phone of `user`, takes part in this call.
@@ -141,21 +153,6 @@ class SwitchCall:
         return bool(phone) and (
             phone == extension or bool(user and user == self._context.router.user_of(phone))
         )
-
-    def _held_by_the_caller(self) -> Iterator[CallRecording]:
-        """Yield the recordings of the calls that the caller's phone holds as their advisor.
-
-        A PBX does not report that its phone holds, so the call of the consulting advisor counts.
-        """
-        first = self.joins.first_call
-        if first is not None and not self.joins.kept_by:
-            yield first.recording
-        for other in self._context.live_calls():
-            advisor = other.advisor_side.advisor
-            holds = sip.Side.CALLEE in other.legs.holding
-            phone = self._callers_extension
-            if phone and advisor is not None and holds and advisor.extension == phone:
-                yield other.recording
 
     @classmethod
     def incoming(
@@ -215,7 +212,7 @@ class SwitchCall:
             context.endpoint, context.relay, checkpoint.legs_values(), settings, now=now.mono
         )
         call = cls(context, checkpoint.admission, route, legs, now, consults=checkpoint.consults)
-        call.joins.kept_by = checkpoint.kept_by
+        call.join_state.kept_by = checkpoint.kept_by
         try:
             call._restore(checkpoint, answered, now)
         except BaseException:
@@ -241,8 +238,9 @@ class SwitchCall:
         self._started, self._since = checkpoint.started, answered.since
         self._answered_at = answered.answered_at
         self._enter(answered.phase)
-        self.transfers.referred_to, self.transfers.outside = answered.referred_to, answered.outside
-        self.transfers.identity_class = answered.identity_class
+        self.transfer_state.referred_to = answered.referred_to
+        self.transfer_state.outside = answered.outside
+        self.transfer_state.identity_class = answered.identity_class
         caller, joined = self._caller_leg, self.legs.joined
         advisor = joined[1] if joined is not None else None
         party = self.advisor_side.resumed(answered)
@@ -272,9 +270,9 @@ class SwitchCall:
                 group=self.advisor_side.group,
                 target=TargetCheckpoint.of(target) if target is not None else None,
                 identity=self.advisor_side.identity,
-                referred_to=self.transfers.referred_to,
-                outside=self.transfers.outside,
-                identity_class=self.transfers.identity_class,
+                referred_to=self.transfer_state.referred_to,
+                outside=self.transfer_state.outside,
+                identity_class=self.transfer_state.identity_class,
                 shut_causes=self.recording.shut_causes,
                 lives=self.recording.lives,
                 answered_at=self._answered_at,
@@ -286,8 +284,8 @@ class SwitchCall:
             admission=self.admission,
             caller=self.caller if self.caller != self.admission.caller else None,
             callers=self._callers,
-            consults=self.joins.consults,
-            kept_by=self.joins.kept_by,
+            consults=self.join_state.consults,
+            kept_by=self.join_state.kept_by,
             started=self._started,
             early_pauses=self.recording.early_pauses,
             answered=answered,
@@ -387,7 +385,7 @@ class SwitchCall:
     @property
     def hidden(self) -> bool:
         """True if the desk does not show this call, because another call goes on for it."""
-        return bool(self.joins.kept_by)
+        return bool(self.join_state.kept_by)
 
     def hide(self) -> None:
         """Report to the desk that this call is no longer a call of its own."""
@@ -455,7 +453,7 @@ class SwitchCall:
             case sip.RecordRequested(request_id, _, side, value):
                 caller = side is sip.Side.CALLER
                 pauses = self._callers_pauses if caller else self.pauses
-                pauses.record_key(request_id, value, now)
+                pauses.record_key(value, now, partial(self._answer_key, request_id))
             case sip.IdentityChanged(_, sip.Side.CALLER):
                 self._caller_named(event, now)
             case sip.IdentityChanged():
@@ -579,7 +577,7 @@ class SwitchCall:
         destination = self._context.router.classify(event.identity.uri)
         handover = not contact and is_handover(before, destination)
         if handover:
-            self.transfers.identity_class = destination
+            self.transfer_state.identity_class = destination
             self.recording.identified(destination, self.advisor_side.actor, now)
         self.advisor_side.renamed(somebody_else=handover)
         self.publish()

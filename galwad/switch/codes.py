@@ -13,11 +13,11 @@ within the dialog.
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from telephony.errors import ParseError
 from telephony.rtp.dtmf import KeyPresses
@@ -55,50 +55,60 @@ class PaymentCodes:
         return bool(self.pause and self.resume)
 
 
+class DialledCode(NamedTuple):
+    """A code that was dialled completely."""
+
+    action: PauseAction
+    arrived_mono: float
+    """The arrival of the code's final digit, in monotonic seconds."""
+    begun_mono: float
+    """The arrival of the code's first digit, in monotonic seconds."""
+
+
 class CodeListener:
-    """Recognises the dialled codes in the DTMF digits of one leg.
+    """Recognises the dialled codes in the DTMF digits of one leg."""
 
-    Each time a code was dialled, the listener calls `on_code` with the action (pause or resume) and
-    with the arrival times of the code's final and first digit, in monotonic seconds.
-    """
-
-    def __init__(
-        self, book: PaymentCodes, on_code: Callable[[PauseAction, float, float], None]
-    ) -> None:
-        self._on_code = on_code
+    def __init__(self, book: PaymentCodes) -> None:
         both = {PauseAction.PAUSE: book.pause, PauseAction.RESUME: book.resume}
         self._proven = _Digits(both)
         """The digits that are proven. Other senders cannot disturb a code in them."""
         self._unproven = _Digits({PauseAction.PAUSE: book.pause})
         """All digits, proven or not."""
 
-    def packet(self, data: bytes, arrived_mono: float, proven: bool) -> None:  # noqa: FBT001 - the interface of `Watcher`
+    def packet(self, data: bytes, arrived_mono: float, *, proven: bool) -> DialledCode | None:
         """Read a telephone-event packet; ignore a packet that cannot be parsed.
 
         `proven` is true if the packet is certainly from the party whose voice the leg has accepted.
+        Return the code that the packet completes, or None.
         """
         digits = (self._proven, self._unproven) if proven else (self._unproven,)
-        with contextlib.suppress(ParseError):
+        try:
             pressed = [(each, each.presses.receive(data)) for each in digits]
-            self._press([(each, key) for each, key in pressed if key is not None], arrived_mono)
+        except ParseError:
+            return None
+        return self._press([(each, key) for each, key in pressed if key is not None], arrived_mono)
 
-    def info(self, request: Request, arrived_mono: float) -> None:
+    def info(self, request: Request, arrived_mono: float) -> DialledCode | None:
         """Read an INFO request, which may contain a DTMF digit.
 
-        The digit is proven, because the request has passed the checks of its dialog.
+        The digit is proven, because the request has passed the checks of its dialog. Return the
+        code that the request completes, or None.
         """
         key = key_of(request)
-        if key is not None:
-            self._press([(self._proven, key), (self._unproven, key)], arrived_mono)
+        if key is None:
+            return None
+        return self._press([(self._proven, key), (self._unproven, key)], arrived_mono)
 
-    def _press(self, pressed: Iterable[tuple[_Digits, str]], arrived_mono: float) -> None:
-        """Add one digit; call `on_code` if the most recent digits are one of the codes."""
+    def _press(
+        self, pressed: Iterable[tuple[_Digits, str]], arrived_mono: float
+    ) -> DialledCode | None:
+        """Add one digit; return the code if the most recent digits are one of the codes."""
         codes = [digits.add(key, arrived_mono) for digits, key in pressed]
         found = next((code for code in codes if code is not None), None)
         if found is not None:
             self._proven.forget()
             self._unproven.forget()
-            self._on_code(*found)
+        return found
 
 
 class _Digits:
@@ -112,13 +122,13 @@ class _Digits:
         self._arrivals: deque[float] = deque(maxlen=self._longest)
         """The arrival of each digit in `_tail`, in monotonic seconds."""
 
-    def add(self, key: str, arrived_mono: float) -> tuple[PauseAction, float, float] | None:
-        """Add a digit; return the code that ends with it, and when its last and first arrived."""
+    def add(self, key: str, arrived_mono: float) -> DialledCode | None:
+        """Add a digit; return the code that ends with it, or None."""
         self._tail = (self._tail + key)[-self._longest :]
         self._arrivals.append(arrived_mono)
         for code, text in self._codes.items():
             if self._tail.endswith(text):
-                return code, arrived_mono, self._arrivals[-len(text)]
+                return DialledCode(code, arrived_mono, self._arrivals[-len(text)])
         return None
 
     def forget(self) -> None:

@@ -9,10 +9,51 @@ force whether the calls are joined, or the advisor returns to the citizen.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
+from galwad.switch.pbx_joins import JoinableCall, JoinState
 from galwad.switch.recording import CallRecording
 from recording.policy import Trigger
+from telephony.b2bua.events import Side
+
+
+@dataclass(frozen=True, slots=True)
+class CallersPhone:
+    """The phone that has made a call, as the party that pauses with it."""
+
+    extension: str
+
+    @property
+    def actor(self) -> str:
+        """The phone, in the form in which the manifest names an actor."""
+        return f"phone:{self.extension}"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCalls:
+    """The calls that a phone holds as their advisor while it makes another call."""
+
+    extension: str
+    """The extension of the phone; "" if a trunk brought its call."""
+    join_state: JoinState
+    """The joins of the phone's call."""
+    live_calls: Callable[[], Iterable[JoinableCall]]
+    """A function that returns all live calls."""
+
+    def recordings(self) -> Iterator[CallRecording]:
+        """Yield the recordings of these calls.
+
+        A PBX does not report that its phone holds, so the call of the consulting advisor counts.
+        """
+        for other in self.live_calls():
+            if other.call_id == self.join_state.consults and not self.join_state.kept_by:
+                yield other.recording
+        for other in self.live_calls():
+            advisor = other.advisor_side.advisor
+            holds = Side.CALLEE in other.legs.holding
+            if advisor is not None and holds and advisor.extension == self.extension != "":
+                yield other.recording
 
 
 class ConsultationRecordings:
@@ -21,13 +62,13 @@ class ConsultationRecordings:
     They are the recording of this call, and those of the calls that the phone holds at present.
     """
 
-    def __init__(self, own: CallRecording, held: Callable[[], Iterable[CallRecording]]) -> None:
-        """`own` is the recording of the phone's call. `held` returns those of the held calls."""
+    def __init__(self, own: CallRecording, held: HeldCalls) -> None:
+        """`own` is the recording of the phone's call, and `held` are the calls that it holds."""
         self._own = own
         self._held = held
 
     def _all(self) -> list[CallRecording]:
-        return [self._own, *self._held()]
+        return [self._own, *self._held.recordings()]
 
     def shut(
         self,

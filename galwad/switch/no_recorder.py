@@ -148,4 +148,9 @@ class NoRecorder:
         """Do nothing at the end of the call, because there is no recording that ends."""
 
     def close(self) -> None:
-        """Do nothing, because no spool is open."""
+        """Forget `on_change`, because the call has ended. There is no spool to close."""
+        self._on_change = _ignore
+
+
+def _ignore() -> None:
+    """Do nothing after a change in a call that has ended."""

@@ -19,18 +19,23 @@ from typing import Protocol
 import structlog
 
 from galwad.switch.clocks import Now, read_clocks
-from galwad.switch.codes import CodeListener, PauseAction, PaymentCodes, record_key
+from galwad.switch.codes import (
+    CodeListener,
+    DialledCode,
+    PauseAction,
+    PaymentCodes,
+    record_key,
+)
 from recording.policy import Trigger
 from telephony.aio.relay import Watcher
 from telephony.sip.message.messages import Request
 
-AnswerKey = Callable[[int, int, str | None, Now], None]
+AnswerKey = Callable[[int, str | None, Now], None]
 """The type of a function that responds to the SIP request for a pause or a resume.
 
 A phone sends this SIP request when its record key (the key to stop and start recording) is pressed.
 
-The arguments are the request id, the SIP status, the reason phrase (None for the default) and
-`now`.
+The arguments are the SIP status, the reason phrase (None for the default) and `now`.
 """
 
 
@@ -52,6 +57,14 @@ class PausableRecording(Protocol):
 
     async def resume(self, holder: str, actor: str) -> bool:
         """Remove the pause holder `holder`. Return whether the disk confirmed this within 5 s."""
+
+
+class PausingParty(Protocol):
+    """The party of a call that can pause and resume it with its phone."""
+
+    @property
+    def actor(self) -> str:
+        """The party's present phone, in the form in which the manifest names an actor."""
 
 
 class RequestState(Enum):
@@ -103,21 +116,19 @@ class Pauses:
         recording: PausableRecording,
         book: PaymentCodes,
         *,
-        actor: Callable[[], str],
+        party: PausingParty,
         alarm: Callable[[str], None],
-        answer_key: AnswerKey,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         """Start with no request to pause or to resume.
 
-        `book` has the dialled codes. `actor` returns the phone of the advisor who has the call now.
-        If this phone requests a pause, the phone is also the pause holder.
+        `book` has the dialled codes. `party` is the party whose phone can pause. If this phone
+        requests a pause, the phone is also the pause holder.
         """
         self._recording = recording
-        self._codes = CodeListener(book, self._on_code) if book else None
-        self._actor = actor
+        self._codes = CodeListener(book) if book else None
+        self._party = party
         self._alarm = alarm
-        self._answer_key = answer_key
         self._log = log
         self._latest_resume: _PauseRequest | None = None
         self._tasks: set[asyncio.Task[bool]] = set()
@@ -128,7 +139,7 @@ class Pauses:
 
         None if the settings have no dialled codes.
         """
-        return self._codes.packet if self._codes is not None else None
+        return self._packet if self._codes is not None else None
 
     def pause(
         self,
@@ -163,25 +174,32 @@ class Pauses:
         The request may contain a digit of a dialled code.
         """
         if self._codes is not None:
-            self._codes.info(request, now.arrived)
+            self._dialled(self._codes.info(request, now.arrived))
 
-    def record_key(self, request_id: int, value: str, now: Now) -> None:
+    def _packet(self, data: bytes, arrived_mono: float, proven: bool) -> None:  # noqa: FBT001 - the interface of `Watcher`
+        if self._codes is not None:
+            self._dialled(self._codes.packet(data, arrived_mono, proven=proven))
+
+    def record_key(self, value: str, now: Now, answer: AnswerKey) -> None:
         """Handle a SIP request by which the advisor's phone pauses or resumes the recording.
 
         The phone sends this request when its record key (the key to stop and start recording) is
-        pressed. `value` is `off` for a pause and `on` for a resume. A response is sent when the
-        disk has confirmed the change. For any other value, the response is 400.
+        pressed. `value` is `off` for a pause and `on` for a resume. `answer` sends the response,
+        when the disk has confirmed the change. For any other value, the response is 400.
         """
         wanted = record_key(value)
         if wanted is None:
             self._alarm("record_key.unknown")
-            self._answer_key(request_id, 400, "Record Is On Or Off", now)
+            answer(400, "Record Is On Or Off", now)
             return
         done = self._carry_out(wanted, Trigger.PHONE, now.arrived)
-        self._spawn(self._answer_when_done(request_id, done))
+        self._spawn(_answer_when_done(done, answer))
 
-    def _on_code(self, code: PauseAction, arrived_mono: float, begun_mono: float) -> None:
-        self._spawn(self._carry_out(code, Trigger.DTMF, arrived_mono, begun_mono))
+    def _dialled(self, code: DialledCode | None) -> None:
+        if code is not None:
+            self._spawn(
+                self._carry_out(code.action, Trigger.DTMF, code.arrived_mono, code.begun_mono)
+            )
 
     def _carry_out(
         self,
@@ -196,7 +214,7 @@ class Pauses:
         confirmed a pause within 250 ms or a resume within 5 s, or if a later request has superseded
         the resume.
         """
-        actor = self._actor()
+        actor = self._party.actor
         if wanted is PauseAction.PAUSE:
             # This pause supersedes an earlier resume if the work for that resume has not begun.
             self._latest_resume = None
@@ -220,18 +238,6 @@ class Pauses:
         request.enter(RequestState.CONFIRMING)
         return self._confirmed(request, durable=await self._recording.resume(holder, actor))
 
-    async def _answer_when_done(self, request_id: int, done: Coroutine[None, None, bool]) -> bool:
-        """Wait for `done`, then respond to the phone's request to pause or to resume.
-
-        `done` returns True if the disk has stored the change, or if a later request has superseded
-        this one. The response is then 200. Otherwise the response is 500, and the gate stays shut.
-        Return the result of `done`.
-        """
-        durable = await done
-        status, reason = (200, None) if durable else (500, "Not Confirmed On Disk")
-        self._answer_key(request_id, status, reason, read_clocks())
-        return durable
-
     async def _confirm(self, request: _PauseRequest) -> bool:
         return self._confirmed(request, durable=await self._recording.make_durable())
 
@@ -245,3 +251,16 @@ class Pauses:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _answer_when_done(done: Coroutine[None, None, bool], answer: AnswerKey) -> bool:
+    """Wait for `done`, then respond to the phone's request to pause or to resume.
+
+    `done` returns True if the disk has stored the change, or if a later request has superseded this
+    one. The response is then 200. Otherwise the response is 500, and the gate stays shut. Return
+    the result of `done`.
+    """
+    durable = await done
+    status, reason = (200, None) if durable else (500, "Not Confirmed On Disk")
+    answer(status, reason, read_clocks())
+    return durable

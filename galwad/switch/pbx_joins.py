@@ -21,6 +21,7 @@ may be the citizen's in another form, so the gate of the first call shuts too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -32,11 +33,21 @@ from galwad.switch.callers import is_same_caller, is_withheld, numbers_of, spell
 from galwad.switch.clocks import Now
 from galwad.switch.recording import CallRecording
 from galwad.switch.routing import Router
-from galwad.switch.transfers import CallTransfers
+from galwad.switch.transfers import CallTransfers, TransferState
 from recording.policy import DestinationClass
 from telephony.b2bua import BackToBackCall
 from telephony.b2bua.events import Side
 from telephony.sip.events import Address
+
+
+@dataclass(slots=True)
+class JoinState:
+    """The ids of the two calls with which one call can be connected by a PBX."""
+
+    consults: str = ""
+    """The id of the call whose advisor has made this call; "" if this is no consultation."""
+    kept_by: str = ""
+    """The id of the call that goes on for this call too; "" if the PBX has not joined them."""
 
 
 class JoinableCall(Protocol):
@@ -49,7 +60,12 @@ class JoinableCall(Protocol):
     log: structlog.stdlib.BoundLogger
     advisor_side: AdvisorSide
     recording: CallRecording
-    transfers: CallTransfers
+    transfer_state: TransferState
+    join_state: JoinState
+
+    @property
+    def transfers(self) -> CallTransfers:
+        """The transfers of this call."""
 
     @property
     def joins(self) -> PbxJoins:
@@ -63,31 +79,25 @@ class JoinableCall(Protocol):
 
 
 class PbxJoins:
-    """Recognises that a PBX has joined this call with another live call, and carries this out."""
+    """Recognises that a PBX has joined this call with another live call, and carries this out.
+
+    The call keeps a `JoinState`, and makes an object of this class for each use (see
+    `CallTransfers`).
+    """
 
     def __init__(
-        self,
-        call: JoinableCall,
-        router: Router,
-        live_calls: Callable[[], Iterable[JoinableCall]],
-        consults: str = "",
+        self, call: JoinableCall, router: Router, live_calls: Callable[[], Iterable[JoinableCall]]
     ) -> None:
-        """Start without a join.
-
-        `consults` is the call id of the call whose advisor has made this call; "" if this call is
-        not a consultation.
-        """
+        """Continue with the call's `join_state`. `live_calls` returns all live calls."""
         self._call = call
+        self._state = call.join_state
         self._router = router
         self._live_calls = live_calls
-        self.consults = consults
-        self.kept_by = ""
-        """The id of the call that goes on for this call too; "" if the PBX has not joined them."""
 
     @property
     def first_call(self) -> JoinableCall | None:
         """The live call whose advisor has made this call; None if there is no such call."""
-        return self._find(self.consults)
+        return self._find(self._state.consults)
 
     def _find(self, call_id: str) -> JoinableCall | None:
         return next((call for call in self._live_calls() if call.call_id == call_id), None)
@@ -103,9 +113,9 @@ class PbxJoins:
         for other in self._others_from(self._call):
             if spelled(name) not in _far_names(other):
                 continue
-            if other.joins.consults == self._call.call_id:
+            if other.join_state.consults == self._call.call_id:
                 return self._join(self._call, other, now)
-            if not other.joins.consults:
+            if not other.join_state.consults:
                 self._doubt(other, now)
         for other in kept_calls:
             other.joins.part()
@@ -113,7 +123,9 @@ class PbxJoins:
 
     def kept(self) -> list[JoinableCall]:
         """Return the live calls for which this call goes on."""
-        return [call for call in self._live_calls() if call.joins.kept_by == self._call.call_id]
+        return [
+            call for call in self._live_calls() if call.join_state.kept_by == self._call.call_id
+        ]
 
     def caller_named(self, caller: CallerFacts, now: Now) -> bool:
         """Handle another caller that the PBX names for this call.
@@ -165,7 +177,7 @@ class PbxJoins:
 
     def resumed(self) -> None:
         """Join this call again after a restart of the switch, if it was joined before."""
-        keeper = self._find(self.kept_by)
+        keeper = self._find(self._state.kept_by)
         if keeper is not None:
             self._call.recording.join(keeper.recording)
 
@@ -184,7 +196,7 @@ class PbxJoins:
         this call was joined. That call is shown with this advisor again. If its recording has
         ceased, it stays so until the PBX names a party on that call.
         """
-        keeper = self._find(self.kept_by)
+        keeper = self._find(self._state.kept_by)
         if keeper is None or source.lower() == "contact":
             return
         self.part()
@@ -197,7 +209,7 @@ class PbxJoins:
     def part(self) -> None:
         """End the join: this call's phone no longer controls the recording of the other call."""
         self._call.log.info("call.parted_by_pbx")
-        self.kept_by = ""
+        self._state.kept_by = ""
         self._call.recording.part()
         self._call.publish()
 
@@ -225,7 +237,7 @@ class PbxJoins:
 
         If `other` still rings, it is joined at its answer (see `answered`).
         """
-        if other.joins.kept_by:
+        if other.join_state.kept_by:
             return True
         if not other.legs.answered:
             return False
@@ -235,11 +247,11 @@ class PbxJoins:
         for pause in other.recording.pauses:
             keeper.recording.shut(pause.holder, pause.trigger, pause.actor, now.arrived)
         destination, _ = keeper.transfers.class_of_far_end(other, Side.CALLEE)
-        keeper.transfers.identity_class = destination
+        keeper.transfer_state.identity_class = destination
         keeper.recording.identified(destination, keeper.advisor_side.actor, now)
         if other.advisor_side.advisor is not None:
             keeper.advisor_side.joined_with(other.advisor_side.advisor)
-        other.joins.kept_by = keeper.call_id
+        other.join_state.kept_by = keeper.call_id
         other.recording.join(keeper.recording)
         other.hide()
         keeper.publish()

@@ -304,13 +304,16 @@ class CallRecording:
     def end(self, cause: str, now: Now) -> bool:
         """Close the spool of a call that has ended, and return whether the call has a spool.
 
-        `cause` says why the call ended, and `now.arrived` is the time of its end. A call has no
+        After this, `on_change` is not called, even if a pause still waits for the disk. `cause`
+        says why the call ended, and `now.arrived` is the time of its end. A call has no
         spool if it is not to be recorded, or if no spool could be created on any disk.
         """
         if self._keeper is not None:
             self.part()
         self._recorder.ended(cause, arrived_mono=now.arrived)
         self._recorder.close()
+        self._early.close()
+        self._on_change = _ignore
         return self._recorder.writer is not None
 
     def join(self, keeper: CallRecording) -> None:
@@ -337,3 +340,7 @@ class CallRecording:
         if self._earlier is not None and self._earlier[0] is not status.state:
             self._earlier = None
         self._on_change()
+
+
+def _ignore() -> None:
+    """Do nothing after a change in a call that has ended."""

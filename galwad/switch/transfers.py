@@ -9,6 +9,7 @@ recorded, unless the settings or a payment destination require an earlier end.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -25,11 +26,31 @@ from telephony.sdp import Srtp
 from telephony.sip.ua.uas import InviteServer
 
 
+@dataclass(slots=True)
+class TransferState:
+    """The results of the transfers of one call so far, and a transfer in progress."""
+
+    ringing: tuple[DestinationClass, str] | None = None
+    """The class and label of a target that rings, whose transfer the recording has not seen.
+
+    Meanwhile, the advisor still talks with the caller. None if there is no such target.
+    """
+    referred_to: DestinationClass = DestinationClass.UNKNOWN
+    """The destination class of the most recent transfer's target; UNKNOWN if there was none."""
+    outside: bool = False
+    """True while the caller talks with a party outside the centre because of a transfer."""
+    identity_class: DestinationClass | None = None
+    """The destination class of the new party that a PBX has named at the advisor's end.
+
+    None if a PBX has named no new party since the most recent transfer.
+    """
+
+
 class FarEnd(Protocol):
     """The parts of a call that decide which class the party at one end has."""
 
     admission: Admission
-    transfers: CallTransfers
+    transfer_state: TransferState
 
 
 class TransferableCall(Protocol):
@@ -43,7 +64,11 @@ class TransferableCall(Protocol):
     log: structlog.stdlib.BoundLogger
     advisor_side: AdvisorSide
     recording: CallRecording
-    transfers: CallTransfers
+    transfer_state: TransferState
+
+    @property
+    def transfers(self) -> CallTransfers:
+        """The transfers of this call."""
 
     def targets(self, now: float) -> tuple[Target, ...]:
         """Return the targets that the call's route would ring at the time `now`."""
@@ -69,7 +94,11 @@ class TransferableCall(Protocol):
 
 
 class CallTransfers:
-    """Carries out the transfers of one call."""
+    """Carries out the transfers of one call.
+
+    The call keeps a `TransferState`, and makes an object of this class for each use. If it kept
+    this object, the two would refer to each other, and only the garbage collector could free them.
+    """
 
     def __init__(
         self,
@@ -79,30 +108,17 @@ class CallTransfers:
         *,
         ceases_at_request: bool = False,
     ) -> None:
-        """Start without a transfer.
+        """Continue with the call's `transfer_state`.
 
         `find` returns the live call with a given call id, or None. `ceases_at_request` decides when
         a transfer to a party outside the centre shuts the gate: at the request, or when the party
         answers or the advisor has hung up.
         """
         self._call = call
+        self._state = call.transfer_state
         self._router = router
         self._find = find
         self._ceases_at_request = ceases_at_request
-        self._ringing: tuple[DestinationClass, str] | None = None
-        """The class and label of a target that rings, whose transfer the recording has not seen.
-
-        Meanwhile, the advisor still talks with the caller. None if there is no such target.
-        """
-        self.referred_to = DestinationClass.UNKNOWN
-        """The destination class of the most recent transfer's target; UNKNOWN if there was none."""
-        self.outside = False
-        """True while the caller talks with a party outside the centre because of a transfer."""
-        self.identity_class: DestinationClass | None = None
-        """The destination class of the new party that a PBX has named at the advisor's end.
-
-        None if a PBX has named no new party since the most recent transfer.
-        """
 
     def requested(self, event: sip.TransferRequested, now: Now) -> None:
         """Handle a REFER, which requests a transfer.
@@ -250,7 +266,7 @@ class CallTransfers:
         - otherwise, if a PBX has given an identity: the class of this identity;
         - otherwise: the class of the number that the caller dialled.
         """
-        router, admission, there = self._router, giver.admission, giver.transfers
+        router, admission, there = self._router, giver.admission, giver.transfer_state
         if side is sip.Side.CALLER:
             caller = admission.caller.from_user
             return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
@@ -272,11 +288,11 @@ class CallTransfers:
         shuts when the target answers or the advisor has hung up.
         """
         at_once = self._ceases_at_request or destination is DestinationClass.PAYMENT
-        if at_once or self.outside:
+        if at_once or self._state.outside:
             self._shut_for(destination, label, now)
             return
         self._call.log.info("transfer.accepted", destination=destination)
-        self.referred_to, self._ringing = destination, (destination, label)
+        self._state.referred_to, self._state.ringing = destination, (destination, label)
 
     def leg_ended(self, now: Now) -> None:
         """Shut the gate if the advisor has hung up while the target of the transfer still rings.
@@ -288,7 +304,7 @@ class CallTransfers:
 
     def _reached(self, now: Now) -> None:
         """Apply the transfer whose target rings to the recording: this is the point of transfer."""
-        ringing, self._ringing = self._ringing, None
+        ringing, self._state.ringing = self._state.ringing, None
         if ringing is not None:
             actor = self._call.advisor_side.actor
             self._call.recording.referred(ringing[0], actor, ringing[1], now)
@@ -296,18 +312,18 @@ class CallTransfers:
     def _shut_for(self, destination: DestinationClass, label: str, now: Now) -> None:
         call = self._call
         call.log.info("transfer.accepted", destination=destination)
-        self.referred_to, self._ringing = destination, None
-        if not self.outside:
+        self._state.referred_to, self._state.ringing = destination, None
+        if not self._state.outside:
             call.recording.referred(destination, call.advisor_side.actor, label, now)
 
     def completed(self, leg_id: str, target: Target, now: Now) -> None:
         """Update the call and its recording after a transfer to `target`."""
         self._call.log.info("transfer.completed")
         self._reached(now)
-        inside = self.referred_to is DestinationClass.CENTRE
-        if inside and self.outside:
+        inside = self._state.referred_to is DestinationClass.CENTRE
+        if inside and self._state.outside:
             self._call.recording.returned(now)
-        self.outside, self.identity_class = not inside, None
+        self._state.outside, self._state.identity_class = not inside, None
         self._call.talk_with(leg_id, target)
 
     def failed(self, event: sip.TransferFailed, now: Now) -> None:
@@ -339,6 +355,6 @@ class CallTransfers:
         If the caller talked with a party outside the centre even before this transfer, change
         nothing.
         """
-        self._ringing = None
-        if not self.outside:
+        self._state.ringing = None
+        if not self._state.outside:
             self._call.recording.transfer_failed(now)

@@ -154,6 +154,18 @@ class SpoolStorage:
         self._open_on_other_disk = None
         return self._takes_writes()
 
+    def close(self, at_us: int) -> None:
+        """Close the spool. The error of a sync that still runs is not reported any more.
+
+        After `close`, do not call any method. `at_us` is the time of the call's end, in
+        microseconds since the spool's start.
+        """
+        self._failed = _ignore
+        try:
+            self.outbox.close(at_us)
+        except FAILURES as error:
+            self.record_error(error)
+
     def _takes_writes(self) -> bool:
         writer = self.outbox.drain()
         if not self._synced:
@@ -213,3 +225,7 @@ class SpoolStorage:
             self._synced = True
         elif isinstance(error, FAILURES):
             self._failed(error)
+
+
+def _ignore(error: RecordingError | OSError) -> None:
+    """Ignore the error of a sync that ends after the call."""

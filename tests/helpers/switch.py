@@ -195,6 +195,8 @@ class Phone:
         self.leaves = False
         """It hangs up at the 202 to its REFER, and answers no NOTIFY."""
         self.dialogs, self.invites, self.requests, self.statuses = [], [], [], []
+        self.client = None
+        """The INVITE that it has sent most recently for a new call."""
         centre.nodes[self.address] = self
 
     def answer(self):
@@ -208,7 +210,7 @@ class Phone:
         self.centre.run()
 
     def call(self, to, *headers):
-        self.endpoint.invite(
+        self.client = self.endpoint.invite(
             Uri.parse(f"sip:{to}@{SWITCH.host}"),
             from_=NameAddr("", Uri.parse(f"sip:{self.user}@{SWITCH.host}")),
             to=NameAddr("", Uri.parse(f"sip:{to}@{SWITCH.host}")),

@@ -8,6 +8,7 @@ import structlog
 
 from galwad.switch.clocks import Now
 from galwad.switch.codes import PauseAction, PaymentCodes
+from galwad.switch.consultation import CallersPhone
 from galwad.switch.pauses import Pauses
 from galwad.switch.recording import CallRecording
 from recording.policy import Trigger
@@ -41,12 +42,15 @@ class Desk:
         self.pauses = Pauses(
             cast("CallRecording", self.recording),
             PaymentCodes("*71", "*72"),
-            actor=lambda: "phone:201",
+            party=CallersPhone("201"),
             alarm=self.alarms.append,
-            answer_key=lambda request_id, status, _reason, _now: self.answers.append(
-                (request_id, status)
-            ),
             log=structlog.get_logger(),
+        )
+
+    def press(self, request_id, value):
+        """Press the record key."""
+        self.pauses.record_key(
+            value, NOW, lambda status, _reason, _now: self.answers.append((request_id, status))
         )
 
     async def settled(self):
@@ -66,7 +70,7 @@ WORDS = {PauseAction.PAUSE: "off", PauseAction.RESUME: "on"}
 @pytest.mark.parametrize(("durable", "status"), [(True, 200), (False, 500)])
 @pytest.mark.parametrize("action", list(PauseAction))
 async def test_a_record_key_is_answered_only_after_the_disk(desk, action, durable, status):
-    desk.pauses.record_key(7, WORDS[action], NOW)
+    desk.press(7, WORDS[action])
     await desk.settled()
     assert desk.answers == []
     assert desk.recording.done[0][0] == ("shut" if action is PauseAction.PAUSE else "release")
@@ -77,15 +81,15 @@ async def test_a_record_key_is_answered_only_after_the_disk(desk, action, durabl
 
 
 async def test_a_pause_by_record_key_shuts_the_gate_at_once(desk):
-    desk.pauses.record_key(7, "Off", NOW)
+    desk.press(7, "Off")
     assert desk.recording.done == [("shut", "phone:201", Trigger.PHONE)]
     desk.recording.disk.set_result(True)
     await desk.settled()
 
 
 async def test_a_pause_right_after_a_resume_cancels_the_resume(desk):
-    desk.pauses.record_key(7, "on", NOW)
-    desk.pauses.record_key(8, "off", NOW)
+    desk.press(7, "on")
+    desk.press(8, "off")
     desk.recording.disk.set_result(True)
     await desk.settled()
     assert desk.recording.done == [("shut", "phone:201", Trigger.PHONE)]
@@ -94,7 +98,7 @@ async def test_a_pause_right_after_a_resume_cancels_the_resume(desk):
 
 @pytest.mark.parametrize("value", ["", "yes", "off, on", "offoff"])
 async def test_an_unknown_record_value_is_refused_with_400_and_raises_an_alarm(desk, value):
-    desk.pauses.record_key(7, value, NOW)
+    desk.press(7, value)
     await desk.settled()
     assert desk.answers == [(7, 400)]
     assert desk.alarms == ["record_key.unknown"]
@@ -117,8 +121,8 @@ async def test_a_pause_that_the_disk_does_not_confirm_shuts_the_gate_and_raises_
 
 
 async def test_two_resumes_by_record_key_release_the_pause_once(desk):
-    desk.pauses.record_key(7, "on", NOW)
-    desk.pauses.record_key(8, "on", NOW)
+    desk.press(7, "on")
+    desk.press(8, "on")
     desk.recording.disk.set_result(True)
     await desk.settled()
     assert desk.recording.done == [("release", "phone:201")]
@@ -127,8 +131,8 @@ async def test_two_resumes_by_record_key_release_the_pause_once(desk):
 
 async def test_each_state_of_a_request_is_logged(desk):
     with structlog.testing.capture_logs() as logs:
-        desk.pauses.record_key(7, "on", NOW)
-        desk.pauses.record_key(8, "off", NOW)
+        desk.press(7, "on")
+        desk.press(8, "off")
         desk.recording.disk.set_result(False)
         await desk.settled()
     states = [(log["before"], log["state"]) for log in logs if log["event"] == "payment.request"]

@@ -71,7 +71,7 @@ async def pbx(centre, register):
 
 async def test_a_consultation_of_an_advisor_at_a_pbx_is_never_recorded(pbx, centre):
     second = pbx.consult()
-    assert second.joins.consults == pbx.first.call_id
+    assert second.join_state.consults == pbx.first.call_id
     assert not second.admission.recorded
     assert second.recording.state is RecordingState.NOT_STARTED
     assert state_of(pbx.first.recording) is RecordingState.RECORDING
@@ -85,14 +85,14 @@ async def test_a_consultation_of_an_advisor_at_a_pbx_is_never_recorded(pbx, cent
 async def test_another_call_of_the_pbx_is_recorded_as_usual(pbx, centre, caller):
     pbx.phone.user = caller
     second = pbx.consult()
-    assert second.joins.consults == ""
+    assert second.join_state.consults == ""
     assert state_of(second.recording) is RecordingState.RECORDING
 
 
 async def test_a_call_by_the_same_extension_from_another_trunk_is_recorded_as_usual(pbx, centre):
     centre.phone("192.0.2.2", "201").call("202")
     second = next(call for call in centre.calls.values() if call is not pbx.first)
-    assert second.joins.consults == ""
+    assert second.join_state.consults == ""
     assert state_of(second.recording) is RecordingState.RECORDING
 
 
@@ -100,7 +100,7 @@ async def test_a_pbx_whose_main_number_is_the_advisors_name_does_not_consult(pbx
     pbx.name_on_first("01632960555")
     pbx.name_on_first("01632960555")
     pbx.phone.user = "01632960555"
-    assert pbx.consult().joins.consults == ""
+    assert pbx.consult().join_state.consults == ""
 
 
 @pytest.mark.parametrize("sides", ["first", "second", "first second", "second first"])
@@ -153,7 +153,7 @@ async def test_a_join_with_a_department_ceases_the_recording(pbx, side):
 async def test_a_consultation_that_was_transferred_outside_ceases_the_recording(pbx):
     second = pbx.consult()
     pbx.colleague.ask("REFER", ("Refer-To", "<sip:3001@192.0.2.9>"))
-    assert second.transfers.outside
+    assert second.transfer_state.outside
     pbx.name_on_first("202")
     assert state_of(pbx.first.recording) is RecordingState.CEASED
 
@@ -209,7 +209,7 @@ async def test_a_call_that_returns_to_the_first_advisor_is_separated_from_the_co
     second = pbx.consult()
     pbx.name_on_first("202")
     pbx.name_on_first("201")
-    assert second.joins.kept_by == ""
+    assert second.join_state.kept_by == ""
     pbx.colleague.ask("INFO", ("Record", "off"))
     assert pbx.first.recording.holders == ()
     assert pbx.shown()[pbx.first.call_id].advisor.extension == "201"
@@ -222,7 +222,7 @@ async def test_a_join_survives_a_restart(pbx, centre):
     first, second = centre.calls[pbx.first.call_id], centre.calls[second.call_id]
     assert second.hidden
     assert not second.admission.recorded
-    assert second.joins.kept_by == first.call_id
+    assert second.join_state.kept_by == first.call_id
     pbx.colleague.ask("REFER", ("Refer-To", "<sip:3001@192.0.2.9>"))
     assert state_of(first.recording) is RecordingState.CEASED
 
@@ -329,7 +329,7 @@ async def test_an_advisor_whose_extension_was_dialled_directly_consults_too(cent
     assert first.state().advisor.extension == "201"
     pbx.call("202")
     second = next(call for call in centre.calls.values() if call is not first)
-    assert second.joins.consults == first.call_id
+    assert second.join_state.consults == first.call_id
 
 
 async def test_a_consultation_whose_caller_is_the_advisor_again_is_separated(pbx):
@@ -353,7 +353,7 @@ async def test_a_second_consultation_that_is_joined_separates_the_first(pbx, cen
     third = pbx.phone.call("3001")
     assert third
     pbx.name_on_first("3001")
-    kept = [call.joins.kept_by for call in centre.calls.values() if call is not pbx.first]
+    kept = [call.join_state.kept_by for call in centre.calls.values() if call is not pbx.first]
     assert sorted(kept) == ["", pbx.first.call_id]
-    assert second.joins.kept_by == ""
+    assert second.join_state.kept_by == ""
     assert state_of(pbx.first.recording) is RecordingState.CEASED

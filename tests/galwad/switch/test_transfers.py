@@ -90,14 +90,14 @@ async def test_joining_a_consultation_that_was_transferred_outside_ceases_the_re
     holder = consultation.legs.legs[consultation.legs.joined[1]]
     assert holder.target.name == "202"
     centre.ceri.ask("REFER", ("Refer-To", "<sip:3001@192.0.2.9>"))
-    assert consultation.transfers.outside
+    assert consultation.transfer_state.outside
     if on_the_first:
         centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
     else:
         centre.sian.ask("REFER", replaces(first, "202"), dialog=second)
     assert list(centre.calls.values()) == [talk]
     assert state_of(talk.recording) is RecordingState.CEASED
-    assert talk.transfers.outside
+    assert talk.transfer_state.outside
 
 
 @pytest.mark.parametrize("on_the_first", [True, False])
@@ -310,7 +310,7 @@ async def test_caller_and_advisor_are_recorded_while_the_target_of_a_transfer_ri
     assert state_of(talk.recording) is RecordingState.RECORDING
     department.answer()
     assert state_of(talk.recording) is RecordingState.CEASED
-    assert talk.transfers.outside
+    assert talk.transfer_state.outside
 
 
 async def test_a_recording_ceases_when_the_advisor_hangs_up_while_the_target_rings(
