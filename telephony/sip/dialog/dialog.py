@@ -355,6 +355,9 @@ class Dialog(DialogAddresses):
             self._challenged.cancel()
         if self._invite_received is not None and confirmed:
             self._invite_received.stop_repeating()
+        # They refer to this dialog, so only the garbage collector could free them.
+        self._invite_sent = self._invite_received = self._update_received = None
+        self._waiting_bye = self._bye = None
         if confirmed:
             self._core.emit(DialogEnded(self, reason))
 

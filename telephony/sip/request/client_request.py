@@ -45,7 +45,6 @@ class ClientRequest(ABC):
         self._draft = draft
         self._as_datagram: Draft | None = None
         self._transaction: ClientTransaction | None = None
-        self._attempt: _Attempt | None = None
 
     def begin(self, now: float) -> None:
         """Send the request. To send it again, first compose it again, with a new Via branch."""
@@ -53,17 +52,10 @@ class ClientRequest(ABC):
         if longer is not None:
             self._as_datagram = self._draft
             self._take(longer)
-        self._attempt = attempt = _Attempt(self, self._core, self.request)
+        attempt = _Attempt(self, self._core, self.request)
         self._transaction = self._core.transactions.start_client(
             self.request, attempt, self._draft.next_hop, now
         )
-
-    def is_current(self, attempt: _Attempt) -> bool:
-        """Return whether `attempt` is the most recent transaction of this request.
-
-        The results of all earlier transactions are ignored.
-        """
-        return self._attempt is attempt
 
     def on_failure(self, status: int, now: float) -> None:
         """Send the request by UDP if the peer refused TCP; otherwise report the failure.
@@ -143,14 +135,22 @@ class _Attempt:
         self._core = core
         self._request = request
 
+    @property
+    def _is_current(self) -> bool:
+        """True while the request has no newer transaction, with a newer message.
+
+        The results of all earlier transactions are ignored.
+        """
+        return self._client.request is self._request
+
     def on_response(self, response: Response, now: float) -> None:
         """Pass `response` to the request, unless the request has a newer transaction."""
-        if self._client.is_current(self):
+        if self._is_current:
             self._client.on_response(response, now)
 
     def on_failure(self, status: int, now: float) -> None:
         """Pass the failure to the request, unless the request has a newer transaction."""
-        if self._client.is_current(self):
+        if self._is_current:
             self._client.on_failure(status, now)
 
     def on_terminated(self, now: float) -> None:
@@ -159,5 +159,5 @@ class _Attempt:
         Also notify the request, unless the request has a newer transaction.
         """
         self._core.transactions.end_client(self._request)
-        if self._client.is_current(self):
+        if self._is_current:
             self._client.on_terminated(now)

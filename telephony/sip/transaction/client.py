@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from telephony.sip.message.messages import Headers, Request, Response
 from telephony.sip.transaction.timers import Timer, TimerQueue, Timings
@@ -64,8 +64,28 @@ class ClientUser(Protocol):
     def on_terminated(self, now: float) -> None:
         """Process the end of the transaction.
 
-        The transaction calls no method of the user after this one.
+        The transaction calls no method of the user after this one, and forgets the user.
         """
+
+
+class _NoUser:
+    """The user of a terminated transaction.
+
+    The transaction does not refer to its former user any more. Otherwise the two would refer to
+    each other, and only the garbage collector could free them.
+    """
+
+    def on_response(self, response: Response, now: float) -> None:
+        """Do nothing."""
+
+    def on_failure(self, status: int, now: float) -> None:
+        """Do nothing."""
+
+    def on_terminated(self, now: float) -> None:
+        """Do nothing."""
+
+
+_NO_USER: Final = _NoUser()
 
 
 class ClientTransaction:
@@ -90,7 +110,7 @@ class ClientTransaction:
         self.request = request
         self.state = self._first_state
         self._data = bytes(request)
-        self._user = user
+        self._user: ClientUser = user
         self._send = send
         self._timers = timers
         self._timings = timings
@@ -160,7 +180,8 @@ class ClientTransaction:
         self.state = state
         if state is ClientState.TERMINATED:
             self._stop_timers()
-            self._user.on_terminated(now)
+            user, self._user = self._user, _NO_USER
+            user.on_terminated(now)
 
     def _stop_timers(self) -> None:
         for timer in (self._retransmission, self._deadline):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from telephony.sip.transaction.timers import Timer, TimerQueue, Timings
 
@@ -54,8 +54,24 @@ class ServerUser(Protocol):
     def on_terminated(self, now: float) -> None:
         """Process the end of the transaction.
 
-        The transaction calls no method of the user after this one.
+        The transaction calls no method of the user after this one, and forgets the user.
         """
+
+
+class _NoUser:
+    """The user of a terminated transaction, which does not refer to its former user any more.
+
+    See the class of this name in `client.py`.
+    """
+
+    def on_acknowledged(self, now: float) -> None:
+        """Do nothing."""
+
+    def on_terminated(self, now: float) -> None:
+        """Do nothing."""
+
+
+_NO_USER: Final = _NoUser()
 
 
 class ServerTransaction:
@@ -75,7 +91,7 @@ class ServerTransaction:
         timings: Timings = Timings(),  # noqa: B008 - a frozen value
         reliable: bool = False,
     ) -> None:
-        self.user = user
+        self.user: ServerUser = user
         self.state = self._first_state
         self._send = send
         self._timers = timers
@@ -127,7 +143,8 @@ class ServerTransaction:
         self.state = state
         if state is ServerState.TERMINATED:
             self._stop_timers()
-            self.user.on_terminated(now)
+            user, self.user = self.user, _NO_USER
+            user.on_terminated(now)
 
     def _stop_timers(self) -> None:
         if self._deadline is not None:

@@ -65,14 +65,6 @@ class Repeated2xx:
                 timer.cancel()
         self._waiting.pop(self._key, None)
 
-    @property
-    def is_due(self) -> bool:
-        """True while the ACK to the 2xx is awaited.
-
-        This is from the call of `start` until the ACK arrives or `stop` is called.
-        """
-        return self._waiting.get(self._key) is self
-
     def _schedule_repeat(self, interval: float, now: float) -> None:
         def repeat(now: float) -> None:
             self._send_again()

@@ -91,8 +91,7 @@ class InviteServer(ServerRequest):
     _trying: Timer | None = None
     _refresh: Timer | None = None
     repeated_2xx: Repeated2xx | None = None
-    """The 2xx to this INVITE with the timers that repeat it until its ACK arrives; None until the
-    2xx is sent."""
+    """The 2xx to this INVITE with the timers that repeat it; None if no 2xx waits for its ACK."""
     _sequences: dict[str, ReliableSequence]
     _last: PendingResponse | None = None
     """The most recent provisional response if it is a reliable response, else None.
@@ -307,8 +306,7 @@ class InviteServer(ServerRequest):
     @property
     def ack_due(self) -> bool:
         """True while our 2xx waits for its ACK, or waits for a PRACK before it can be sent."""
-        repeated = self.repeated_2xx
-        return self._waiting_2xx is not None or (repeated is not None and repeated.is_due)
+        return self._waiting_2xx is not None or self.repeated_2xx is not None
 
     def on_acknowledged(self, now: float) -> None:
         """Inform the dialog that the wait for the ACK to our non-2xx response is over.
@@ -323,6 +321,7 @@ class InviteServer(ServerRequest):
         super().on_terminated(now)
         for sequence in self._sequences.values():
             sequence.forget()
+        self._sequences.clear()
 
     def _dialog_for(self, tag: str) -> Dialog:
         if self.dialog is not None:
@@ -358,10 +357,12 @@ class InviteServer(ServerRequest):
 
     def _await_ack(self, dialog: Dialog, now: float) -> None:
         def on_ack(request: Request, now: float) -> None:
+            self.repeated_2xx = None
             self._core.emit(AckReceived(dialog, request))
             dialog.invite_acknowledged(self, now)
 
         def on_missing(now: float) -> None:
+            self.repeated_2xx = None
             if not dialog.invite_acknowledged(self, now) and not dialog.is_ending:
                 self._core.emit(AckMissing(dialog))
 
@@ -379,6 +380,7 @@ class InviteServer(ServerRequest):
         """Stop repeating our 2xx, because its dialog has ended."""
         if self.repeated_2xx is not None:
             self.repeated_2xx.stop()
+            self.repeated_2xx = None
 
     @staticmethod
     def _stop(timer: Timer | None) -> None:
