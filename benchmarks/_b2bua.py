@@ -77,8 +77,11 @@ class Bare:
             known = find_call(event)
             if known is None:
                 return
+            known.handle(event, now)
+            if not isinstance(known, BackToBackCall):
+                self.transport.flush()
+                return
             call = known
-            call.handle(event, now)
         self._settle(call)
 
     def _settle(self, call: BackToBackCall) -> None:

@@ -11,8 +11,9 @@ from telephony.b2bua.attempt import Attempt, decline
 from telephony.b2bua.bodies import wants_ipv6
 from telephony.b2bua.checkpoint import CallCheckpoint
 from telephony.b2bua.core import CallCore, EndCause, answer
+from telephony.b2bua.ended_call import EndedCall, handle_late
 from telephony.b2bua.event_leg import leg_of
-from telephony.b2bua.events import CallEvent, Side
+from telephony.b2bua.events import CallEnded, CallEvent, Side
 from telephony.b2bua.exchange import Exchange
 from telephony.b2bua.in_dialog import InDialogRequests
 from telephony.b2bua.join import JoinPlan, plan_join
@@ -126,7 +127,6 @@ class BackToBackCall:
         self._core = core = CallCore(self, endpoint, media, settings, call_id)
         offers = Offers(core)
         self._refresh = Refresh(core, offers)
-        offers.start_timer = self._refresh.start
         self._alignment = Alignment(core, offers)
         self._exchange = Exchange(core, offers, self._refresh, self._alignment)
         core.on_leg_ended = self._on_leg_ended
@@ -200,8 +200,25 @@ class BackToBackCall:
         return attempt is not None and not attempt.over
 
     def next_event(self) -> CallEvent | None:
-        """Remove the oldest event from the queue and return it; None if the queue is empty."""
-        return self._core.events.popleft() if self._core.events else None
+        """Remove the oldest event from the queue and return it; None if the queue is empty.
+
+        When the result is `CallEnded`, the call releases everything that it holds.
+        """
+        event = self._core.events.popleft() if self._core.events else None
+        if isinstance(event, CallEnded):
+            self._release()
+        return event
+
+    def _release(self) -> None:
+        """Let the components and legs forget the objects that refer back to them.
+
+        Without this, they would refer to each other in circles, and only the garbage collector
+        could free them. It would delay the media of other calls.
+        """
+        self._core.release(EndedCall(self.call_id))
+        self._transfers.release()
+        if self._setup is not None:
+            self._setup.attempt = None
 
     # --- methods for the call's owner ---------------------------------------------------------
 
@@ -350,7 +367,12 @@ class BackToBackCall:
         This method raises no error, whatever message a peer has sent.
         """
         leg = leg_of(event)
-        if leg is None or leg.call is not self:
+        if leg is None:
+            return
+        if self.ended and leg.call.call_id == self.call_id:
+            handle_late(event, now)
+            return
+        if leg.call is not self:
             return
         try:
             self._dispatch(event, leg, now)
@@ -454,11 +476,11 @@ class BackToBackCall:
             self._core.end(EndCause.FAULT, now)
 
 
-def find_call(event: SipEvent) -> BackToBackCall | None:
-    """Return the call that an endpoint event belongs to.
+def find_call(event: SipEvent) -> BackToBackCall | EndedCall | None:
+    """Return the call that an endpoint event belongs to, even if the call has ended.
 
     None means that the event belongs to no call, for example an `IncomingInvite`.
     """
     leg = leg_of(event)
     call = leg.call if leg is not None else None
-    return call if isinstance(call, BackToBackCall) else None
+    return call if isinstance(call, BackToBackCall | EndedCall) else None

@@ -93,7 +93,7 @@ class CallCore:
         self.ended = False
         self.ringback = False
         self.events: deque[CallEvent] = deque()
-        self.on_leg_ended: Callable[[Leg], None] = lambda _leg: None
+        self.on_leg_ended: Callable[[Leg], None] = _ignore_leg
         self._numbers = count(1)
 
     @property
@@ -364,6 +364,19 @@ class CallCore:
         for leg in list(self.legs.values()):
             self.end_leg(leg, cause, now, headers)
         self.emit(CallEnded(cause, status))
+
+    def release(self, ended: LegOwner) -> None:
+        """Forget the objects that refer back to this one, because the call has ended.
+
+        `ended` becomes the owner of the call's legs.
+        """
+        self._call, self.on_leg_ended = ended, _ignore_leg
+        for leg in self.legs.values():
+            leg.release(ended)
+
+
+def _ignore_leg(leg: Leg) -> None:
+    """Do nothing at the end of a leg."""
 
 
 def hang_up(leg: Leg, now: float, headers: HeaderFields) -> None:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from telephony.b2bua.events import Side
 from telephony.b2bua.headers import IDENTITY_HEADERS
 from telephony.b2bua.leg_media import LegMedia
-from telephony.b2bua.request_queue import RequestQueue
+from telephony.b2bua.request_queue import NO_SENDER, RequestQueue
 from telephony.b2bua.session_timer import SessionTimer
 from telephony.b2bua.settings import Target
 from telephony.errors import ProtocolError
@@ -147,6 +147,16 @@ class Leg:
             raise ProtocolError(f"a leg cannot change from {self._state} to {state}")
         self._state = state
         logger.debug("leg.state %s %s", self.id, state.value)
+
+    def release(self, ended: LegOwner) -> None:
+        """Forget the objects that refer back to this leg, because its call has ended.
+
+        Late events still find the leg by their INVITE or dialog. `ended` then handles them.
+        """
+        self.call = ended
+        self.dialog = self.client_invite = self.server_invite = self.invite_to_ack = None
+        self.requests = RequestQueue(NO_SENDER)
+        self.media.release()
 
     @property
     def signalling_host(self) -> str:

@@ -59,7 +59,7 @@ class LegMedia:
         """
         self._plane = plane
         self.leg_id = leg_id
-        self.check_remote: Callable[[RemoteMedia], RemoteMedia] = lambda remote: remote
+        self.check_remote: Callable[[RemoteMedia], RemoteMedia] = _unchecked
         """A function that checks the address in the peer's SDP; the call sets it.
 
         It returns the media to use, or raises `SdpParseError`.
@@ -273,6 +273,14 @@ class LegMedia:
         if self._open:
             self._open = False
             self._plane.close(self.leg_id)
+
+    def release(self) -> None:
+        """Forget the call's function that checks addresses, because the call has ended."""
+        self.check_remote = _unchecked
+
+
+def _unchecked(remote: RemoteMedia) -> RemoteMedia:
+    return remote
 
 
 def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:

@@ -9,7 +9,7 @@ from telephony.b2bua.core import SDP_TYPE, CallCore
 from telephony.b2bua.headers import HeaderFields
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.request_queue import OnResponse, QueuedRequest
-from telephony.b2bua.session_timer import SessionTimer, agree_to_response, min_se, request_fields
+from telephony.b2bua.session_timer import agree_to_response, min_se, request_fields
 from telephony.errors import ParseError, ProtocolError
 from telephony.sdp import SessionDescription
 from telephony.sip.message.messages import Response
@@ -29,14 +29,10 @@ class Offers:
     """Sends our offers. At most one INVITE is in progress on a leg."""
 
     def __init__(self, core: CallCore) -> None:
-        """Create the object.
-
-        `BackToBackCall` must then set `start_timer`, a function that starts a leg's session timer.
-        """
+        """Create the object without any offer in progress."""
         self._core = core
         self._under_way: dict[str, ClientRequest] = {}
         """Our INVITEs within a dialog that have no final response yet, by leg id."""
-        self.start_timer: Callable[[Leg, SessionTimer], None] = lambda _leg, _timer: None
 
     def offering(self, leg: Leg) -> bool:
         """Return whether an INVITE that we sent within the leg's dialog is still in progress."""
@@ -168,7 +164,7 @@ class Offers:
         if response is None or status >= 300:
             return None, status
         self._core.learn_from(leg, response)
-        self.start_timer(leg, agree_to_response(response, self._core.settings, leg.min_se, now))
+        leg.timer = agree_to_response(response, self._core.settings, leg.min_se, now)
         try:
             return description(response), status
         except ParseError:

@@ -34,11 +34,12 @@ class Refresh:
         """Create the object without any running timer."""
         self._core = core
         self._offers = offers
-        self._tried_at: dict[str, float] = {}
+        self._tried_at: dict[str, tuple[SessionTimer, float]] = {}
         """For each leg id, the time of the leg's next refresh, in monotonic seconds.
 
         A leg has an entry only after a refresh was sent, was refused, or could not be sent. Without
-        an entry, the leg's session timer gives the time of the next refresh.
+        an entry, or with an entry for an earlier session timer, the leg's session timer gives the
+        time of the next refresh.
         """
         self._pending_fields: dict[str, HeaderFields] = {}
         """For each leg id, extra header fields to send with the leg's next refresh."""
@@ -46,7 +47,6 @@ class Refresh:
     def start(self, leg: Leg, timer: SessionTimer) -> None:
         """Start the session timer of a leg whose session was just created or refreshed."""
         leg.timer = timer
-        self._tried_at.pop(leg.id, None)
 
     def send_fields(self, leg: Leg, fields: HeaderFields, now: float) -> None:
         """Refresh the leg's session now, and send these header fields in the refresh.
@@ -69,8 +69,13 @@ class Refresh:
             return float("inf")
         if not leg.timer.we_refresh and leg.id not in self._pending_fields:
             return leg.timer.expires_at
-        tried = self._tried_at.get(leg.id)
-        return min(leg.timer.refresh_at if tried is None else tried, leg.timer.expires_at)
+        timer, tried_at = self._tried_at.get(leg.id, (None, 0.0))
+        refresh_at = tried_at if timer is leg.timer else leg.timer.refresh_at
+        return min(refresh_at, leg.timer.expires_at)
+
+    def _try_at(self, leg: Leg, at: float) -> None:
+        if leg.timer is not None:
+            self._tried_at[leg.id] = leg.timer, at
 
     def timer(self, now: float) -> None:
         """Send the refreshes that are due, or end the call if a session has expired."""
@@ -86,11 +91,11 @@ class Refresh:
         if leg.timer is None or leg.dialog is None:
             return
         # While no response to this refresh has arrived, send no other refresh.
-        self._tried_at[leg.id] = leg.timer.expires_at
+        self._try_at(leg, leg.timer.expires_at)
         if "UPDATE" in leg.allow:
             self._update(leg, now)
         elif self._offers.busy(leg) or (ours := leg.media.current()) is None:
-            self._tried_at[leg.id] = now + _BUSY_WAIT
+            self._try_at(leg, now + _BUSY_WAIT)
         else:
             self._reinvite(leg, ours, now)
 
@@ -103,13 +108,13 @@ class Refresh:
                 self.start(leg, agree_to_response(response, self._core.settings, leg.min_se, at))
             elif status in _UNKNOWN_METHOD:
                 leg.allow -= {"UPDATE"}
-                self._tried_at[leg.id] = at
+                self._try_at(leg, at)
             else:
                 self._failed(leg, response, status, at)
 
         fields = (*extra, *request_fields(leg.timer, self._core.settings, leg.min_se))
         if not leg.requests.add(QueuedRequest("UPDATE", fields, b"", then), now):
-            self._tried_at[leg.id] = now + _BUSY_WAIT
+            self._try_at(leg, now + _BUSY_WAIT)
 
     def _reinvite(self, leg: Leg, ours: SessionDescription, now: float) -> None:
         extra = self._pending_fields.get(leg.id, ())
@@ -143,6 +148,6 @@ class Refresh:
             self._core.end(EndCause.PEER_GONE, now, _REASON)
         elif status == 422 and response is not None:
             leg.min_se = max(leg.min_se, min_se(response))
-            self._tried_at[leg.id] = now + _BUSY_WAIT
+            self._try_at(leg, now + _BUSY_WAIT)
         else:
-            self._tried_at[leg.id] = now + max(_BUSY_WAIT, leg.dialog.glare_delay())
+            self._try_at(leg, now + max(_BUSY_WAIT, leg.dialog.glare_delay()))

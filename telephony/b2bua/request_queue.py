@@ -41,6 +41,17 @@ class Sender(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _NoSender:
+    """The `Sender` of a leg whose call has ended: it sends nothing."""
+
+    dialog: None = None
+    talking: bool = False
+
+
+NO_SENDER: Final = _NoSender()
+
+
+@dataclass(frozen=True, slots=True)
 class QueuedRequest:
     """A non-INVITE request that waits in the queue of a leg.
 

@@ -450,6 +450,10 @@ class ReferTransfers:
         if callee is None or before.accepted:
             self._core.emit(TransferFailed(self._serial, 503, callee is None))
 
+    def release(self) -> None:
+        """Forget the attempt, which refers back to this object, because the call has ended."""
+        self._attempt = None
+
     # --- the current attempt and the timers ---------------------------------------------------
 
     @property

@@ -201,5 +201,5 @@ async def test_nothing_of_an_ended_call_is_left_to_the_garbage_collector(centre,
         for _ in range(3):
             await getattr(parties, kind)()
             await parties.forget()
-        left = unreachable("galwad", "recording")
+        left = unreachable("galwad", "telephony", "recording")
     assert left == {}
