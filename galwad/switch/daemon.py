@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import secrets
 import signal
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from galwad.switch.admission import Admission, AdmissionControl
 from galwad.switch.call import SwitchCall, call_of_leg
 from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.clocks import read_clocks
+from galwad.switch.collector import Collector
 from galwad.switch.commands import DeskCommands
 from galwad.switch.context import CallContext
 from galwad.switch.dialog_sources import DialogSources
@@ -73,6 +73,7 @@ class Switch:
         self.calls: dict[str, SwitchCall] = {}
         self._settings = settings
         self._loop = asyncio.get_running_loop()
+        self._collector = Collector()
         self._signals = 0
         self._refused = 0
         self._handing_over = False
@@ -175,8 +176,7 @@ class Switch:
                 supervise.watchdog(),
             )
         ]
-        gc.collect()
-        gc.freeze()
+        self._collector.start()
         log.info("switch.ready")
         supervise.ready()
         await self._stopping.wait()
@@ -227,7 +227,8 @@ class Switch:
         """Do the periodic work once a second, until this task is cancelled.
 
         The work is: report legs on which no media arrives, drop expired bindings, register at
-        trunks, ping the monitored peers, report faults, and end the bans that are over.
+        trunks, ping the monitored peers, report faults, end the bans that are over, and collect
+        garbage if necessary.
         """
         while True:
             now = read_clocks().mono
@@ -239,6 +240,7 @@ class Switch:
             self._report_faults()
             self._update_guard(now)
             self._guard.sweep(now)
+            self._collector.tick(len(self.calls))
             await asyncio.sleep(1.0)
 
     def _update_guard(self, now: float) -> None:
@@ -335,15 +337,6 @@ class Switch:
         self.calls.pop(call_id, None)
         if not self.calls:
             self._idle.set()
-            self._loop.call_later(1.0, self._collect)
-
-    def _collect(self) -> None:
-        """Run a full garbage collection if there are no calls.
-
-        During a call, the collection would delay packets.
-        """
-        if not self.calls:
-            gc.collect()
 
     def _admission_of(self, call_id: str) -> Admission | None:
         call = self.calls.get(call_id)
