@@ -71,6 +71,17 @@ def test_a_caller_who_gives_up_gets_487_and_the_phone_stops_ringing(switch, call
     switch.wait_media_ports(0)
 
 
+def test_ended_calls_leave_almost_nothing_to_the_garbage_collector(switch, caller, pbx):
+    callee = pbx("uas_refused", status=486, calls=120)
+    options = ("-cid_str", "%u@peers", "-r", 20)
+    caller(scenario="uac_refused", status=486, calls=120, options=options).wait()
+    callee.wait()
+    collected = switch.log.wait("garbage.collected")
+    assert collected["calls"] == 0
+    assert collected["new"] >= 10_000
+    assert collected["found"] < 120
+
+
 @pytest.mark.parametrize("status", [486, 603, 404])
 def test_a_refusal_of_the_callee_reaches_the_caller_with_its_status(switch, caller, pbx, status):
     callee = pbx("uas_refused", status=status)
