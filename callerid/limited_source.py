@@ -148,7 +148,12 @@ class LimitedSource:
         finally:
             request.waiting -= 1
             if not request.waiting and not request.begun:
+                self._forget(number, request)  # at once, so that no other lookup waits for it
                 request.task.cancel()
+
+    def _forget(self, number: PhoneNumber, request: _Request) -> None:
+        if self._requests.get(number) is request:
+            del self._requests[number]
 
     def _begin(self, number: PhoneNumber) -> _Request:
         async def run() -> SourceAnswer:
@@ -160,8 +165,7 @@ class LimitedSource:
                     self._cache.put(number, answer, self._clock())
                 return answer
             finally:
-                if self._requests.get(number) is request:
-                    del self._requests[number]
+                self._forget(number, request)
 
         request = _Request(asyncio.create_task(run()))
         self._tasks.add(request.task)

@@ -147,6 +147,22 @@ async def test_a_request_that_waits_for_others_is_dropped_if_its_call_has_gone()
     assert directory.asked == [NUMBER]
 
 
+async def test_a_lookup_that_begins_when_a_waiting_one_of_the_same_number_ends_gets_its_answer():
+    directory = Directory(waits=True)
+    limited = Limited(directory, replace(NO_CACHE, concurrency=1))
+    first = asyncio.create_task(limited.ask())
+    await begun(directory)
+    other = PhoneNumber("+441632960002")
+    second = asyncio.create_task(limited.ask(other))
+    await asyncio.sleep(0)
+    second.cancel()
+    third = asyncio.create_task(limited.ask(other))
+    await asyncio.sleep(0)
+    directory.go.set()
+    assert await asyncio.gather(first, third) == [AnswerState.NOT_FOUND] * 2
+    assert directory.asked == [NUMBER, other]
+
+
 async def test_a_directory_that_fails_repeatedly_gets_a_rest_and_then_one_attempt():
     directory = Directory(error=SourceError("is down"))
     limited = Limited(directory, NO_CACHE)
