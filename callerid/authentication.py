@@ -1,4 +1,4 @@
-"""How Galwad proves to a directory's server who it is: no proof, a password, or a token.
+"""Authentication at a directory's server: none, a password, or a token.
 
 Secrets are in files, such as systemd's credentials. A file is read each time when its secret is
 needed, so a secret that was replaced is used at once. Secrets and tokens are in no message.

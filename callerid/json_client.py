@@ -32,7 +32,7 @@ ACCEPTED: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 class Authentication(Protocol):
-    """How requests to a server are authenticated."""
+    """The authentication of requests to a server."""
 
     async def header(self) -> str | None:
         """Return the value of the header field Authorization; None if there is none.

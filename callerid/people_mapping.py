@@ -71,7 +71,7 @@ def _functions(node: Mapping[str, Any]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class PeopleMapping:
-    """Where a JSON document has people. The attributes are JMESPath expressions.
+    """The places of people in a JSON document. The attributes are JMESPath expressions.
 
     All except `people` are applied to each person. One that is None gives the default.
     """

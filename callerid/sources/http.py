@@ -24,7 +24,7 @@ _MOST_PAGES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class HttpTemplate:
-    """How a number is sought, and how the answer is read."""
+    """The form of the request for a number, and of its answer."""
 
     method: str
     url: str
@@ -34,7 +34,7 @@ class HttpTemplate:
     body: JsonTemplate | None = None
     """The JSON document that is sent; None if there is none."""
     next_page: ParsedResult | None = None
-    """Where an answer has the address of its next page; None if there is only one page."""
+    """The place of the next page's address in an answer; None if there is only one page."""
 
 
 class HttpDirectory:

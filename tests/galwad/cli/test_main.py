@@ -51,6 +51,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "calls list",
         "check",
         "directory import",
+        "directory test",
         "keys init",
         "keys rewrap",
         "keys show",
