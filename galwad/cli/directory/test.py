@@ -42,7 +42,7 @@ class FoundRecord:
     hidden: bool
     """True if a screen-pop never shows the person."""
     numbers: int
-    """How many numbers of the person were read."""
+    """The number of telephone numbers that the record has."""
     language: str
     details: tuple[str, ...]
     """The names of the details that have a value."""
