@@ -215,7 +215,10 @@ class LimitedSource:
             found = await self._source.find(number)
         if len(found) > _MOST_PEOPLE:
             raise SourceError(f"the answer has more than {_MOST_PEOPLE} people")
-        return matching(found, number, region=self._region, area_code=self._area_code)
+        # In a thread, because a hostile answer can take seconds, and a pause must not wait for it.
+        return await asyncio.to_thread(
+            matching, found, number, region=self._region, area_code=self._area_code
+        )
 
 
 def _reason(error: Exception) -> str:

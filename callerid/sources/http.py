@@ -5,6 +5,7 @@ The template suits any server that finds people by telephone number and answers 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -66,7 +67,8 @@ class HttpDirectory:
         )
         for _ in range(_MOST_PAGES):
             document = await self._client.send(request)
-            people += template.mapping.read(document, self.name)
+            # In a thread, because a huge answer must not delay other work.
+            people += await asyncio.to_thread(template.mapping.read, document, self.name)
             following = self._next_page(document)
             if following is None:
                 return people

@@ -6,14 +6,17 @@ Covers `callerid/source.py`.
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
 
+from callerid import limited_source
 from callerid.answer_cache import CacheLimits
 from callerid.breaker import BreakerLimits, BreakerState
 from callerid.errors import SourceBusyError, SourceError
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
+from callerid.matching import matching
 from callerid.number import PhoneNumber
 from callerid.person import Person
 from callerid.source import AnswerState
@@ -52,6 +55,19 @@ async def test_an_answer_has_only_the_people_with_exactly_the_number():
     answer = await Limited(Directory(people=everybody)).source.ask(NUMBER)
     assert (answer.state, answer.people) == (AnswerState.FOUND, (ELIN,))
     assert await Limited(Directory(people=everybody[1:])).ask() is AnswerState.NOT_FOUND
+
+
+async def test_an_answer_is_compared_in_another_thread_so_that_it_delays_nothing(monkeypatch):
+    threads = []
+
+    def recorded(*arguments, **named):
+        threads.append(threading.get_ident())
+        return matching(*arguments, **named)
+
+    monkeypatch.setattr(limited_source, "matching", recorded)
+    assert await Limited(Directory(people=[ELIN])).ask() is AnswerState.FOUND
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_an_answer_with_too_many_people_is_unavailable_and_not_a_wrong_not_found():

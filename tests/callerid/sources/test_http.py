@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +107,22 @@ async def test_a_next_page_on_another_server_is_not_asked(directory, server, fol
     with pytest.raises(SourceError, match=r"on another server|has no address|cannot be read"):
         await directory(next_page=compiled("next")).find(NUMBER)
     assert len(server.received) == 1
+
+
+async def test_an_answer_is_read_in_another_thread_so_that_it_delays_nothing(
+    directory, server, monkeypatch
+):
+    threads, read = [], PeopleMapping.read
+
+    def recorded(*arguments):
+        threads.append(threading.get_ident())
+        return read(*arguments)
+
+    monkeypatch.setattr(PeopleMapping, "read", recorded)
+    server.answers = [answer({"items": [ELIN]})]
+    assert len(await directory().find(NUMBER)) == 1
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_an_answer_that_does_not_fit_is_an_error(directory, server):
