@@ -52,6 +52,11 @@ def read_secret(path: Path) -> str:
     return secret
 
 
+async def _secret(path: Path) -> str:
+    """Return the secret in a file, which is read in a thread: its disk may hang."""
+    return await asyncio.to_thread(read_secret, path)
+
+
 class NoAuthentication:
     """Requests without authentication."""
 
@@ -76,7 +81,7 @@ class BasicAuthentication:
 
     async def header(self) -> str:
         """Return the header field's value."""
-        pair = f"{self._user}:{read_secret(self._password)}"
+        pair = f"{self._user}:{await _secret(self._password)}"
         return f"Basic {b64encode(pair.encode()).decode()}"
 
     def rejected(self) -> bool:
@@ -99,7 +104,7 @@ class BearerAuthentication:
 
     async def header(self) -> str:
         """Return the header field's value."""
-        return f"{self._scheme} {read_secret(self._token)}"
+        return f"{self._scheme} {await _secret(self._token)}"
 
     def rejected(self) -> bool:
         """Return False."""
@@ -170,7 +175,7 @@ class ClientCredentials:
         form = {
             "grant_type": "client_credentials",
             "client_id": self._client_id,
-            "client_secret": read_secret(self._secret),
+            "client_secret": await _secret(self._secret),
         }
         if self._scope:
             form["scope"] = self._scope

@@ -1,4 +1,4 @@
-"""How Galwad proves to a directory's server who it is."""
+"""Authentication at a directory's server: a password, a token, or OAuth 2."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from callerid.authentication import (
 )
 from callerid.errors import SourceBusyError, SourceError
 from callerid.json_client import JsonClient, JsonRequest, TlsFiles, tls_context
+from helpers.desk import Clock
 from helpers.http_server import HttpServer, answer
 
 SECRET = "correct horse £"
@@ -27,13 +28,6 @@ def secret(tmp_path):
     path = tmp_path / "secret"
     path.write_text(f"{SECRET}\n", encoding="utf-8")
     return path
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
