@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from config.directories import ExternalDirectory
+
 _CREDENTIALS = Path("/run/credentials")
 _STORE = Path("/etc/credstore")
 
@@ -29,3 +31,18 @@ def unreadable(path: Path) -> str:
     except OSError as error:
         return f"cannot be read ({(error.strerror or 'refused').lower()})"
     return ""
+
+
+def stored_directory(section: ExternalDirectory) -> ExternalDirectory:
+    """Return the settings of a directory with the paths from which this process can read its files.
+
+    See `stored`. The files are the certificates, the key and the secret.
+    """
+    tls, authentication = section.tls, section.authentication
+    files = {name: getattr(tls, name) for name in type(tls).model_fields}
+    readable = {name: stored(path) for name, path in files.items() if path is not None}
+    changed: dict[str, object] = {"tls": tls.model_copy(update=readable)}
+    if authentication is not None:
+        secret = {"secret_file": stored(authentication.secret_file)}
+        changed["authentication"] = authentication.model_copy(update=secret)
+    return section.model_copy(update=changed)

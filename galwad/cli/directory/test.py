@@ -18,7 +18,7 @@ from callerid.errors import CallerIdError, NumberError
 from callerid.number import PhoneNumber
 from config.directories import ExternalDirectory
 from config.settings import Settings
-from galwad.cli.checks.credentials import stored
+from galwad.cli.checks.credentials import stored_directory
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
@@ -120,7 +120,7 @@ async def _test(
     for section in sections:
         request = f"{section.method} {section.url}"
         try:
-            directory = open_directory(_on_this_machine(section))
+            directory = open_directory(stored_directory(section))
         except CallerIdError as error:
             found.append(DirectoryTest(section.name, request, 0, str(error), ()))
             continue
@@ -133,15 +133,6 @@ async def _test(
         finally:
             await directory.close()
     return found
-
-
-def _on_this_machine(section: ExternalDirectory) -> ExternalDirectory:
-    """Return the settings with the paths of secrets from which this command can read them."""
-    known = section.authentication
-    if known is None:
-        return section
-    readable = known.model_copy(update={"secret_file": stored(known.secret_file)})
-    return section.model_copy(update={"authentication": readable})
 
 
 async def _search(

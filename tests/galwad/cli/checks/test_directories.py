@@ -7,6 +7,7 @@ import pytest
 from config.directories import ExternalDirectory
 from config.settings import load
 from galwad.cli.checks import credentials, directories
+from helpers.certificates import Authority
 
 CRM = {
     "name": "crm",
@@ -55,3 +56,15 @@ def test_each_file_and_each_template_that_cannot_be_used_is_a_fault(results, tmp
     assert (grade, "cannot use the TLS files" in text) == ("fault", True)
     ((grade, text),) = results(query={"phone": "{number}"})
     assert (grade, text) == ("fault", 'crm: "query.phone" has an unknown placeholder: {number}')
+
+
+def test_certificates_are_looked_for_in_the_store_of_the_unit_too(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(credentials, "_STORE", tmp_path)
+    authority = Authority(tmp_path, "galwad.directory.ca")
+    certificate, key = authority.issue("galwad.directory.crm", "galwad")
+    unit = "/run/credentials/galwad-desk.service"
+    files = {"ca": authority.path, "certificate": certificate, "key": key}
+    tls = {name: f"{unit}/{path.name}" for name, path in files.items()}
+    assert results(tls=tls) == [("fine", "crm: its settings and files can be used")]
+    key.unlink()
+    assert results(tls=tls) == [("fault", f"crm: {key} does not exist")]
