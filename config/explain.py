@@ -10,10 +10,11 @@ import difflib
 import re
 import tomllib
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from config.errors import SettingsFault
 
@@ -55,8 +56,8 @@ def faults_of(
     items = error.errors(include_url=False, include_input=False)
     inner = {item["loc"][:-1] for item in items}
     found = [
-        SettingsFault(_line(lines, item["loc"]), _dotted(item["loc"]), _message(dict(item), model))
-        for item in items
+        SettingsFault(_line(lines, place.location), _dotted(place.location), _message(item, place))
+        for item, place in ((item, _place(item["loc"], model)) for item in items)
         # If some items of a list are faulty, pydantic also reports that the list has too few items.
         # Only the faulty items are reported here.
         if not (item["type"] == "too_short" and item["loc"] in inner)
@@ -75,7 +76,7 @@ def lines_of(text: str) -> dict[Location, int]:
     statement = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if not statement and (header := _HEADER.fullmatch(line)):
-            table = _names(header[2])
+            table = _indexed(_names(header[2]), counts)
             if header[1] == "[[":
                 index = counts.get(table, 0)
                 counts[table] = index + 1
@@ -89,6 +90,20 @@ def lines_of(text: str) -> dict[Location, int]:
             statement += "\n" + line
             statement = "" if _complete(statement) else statement
     return lines
+
+
+def _indexed(table: Location, counts: dict[Location, int]) -> Location:
+    """Return a table's path with the index of the last table before it that it belongs to.
+
+    `[trunks.x]` belongs to the last `[[trunks]]` before it. `counts` has the number of tables with
+    the same header that the text has had so far.
+    """
+    path: Location = ()
+    for name in table[:-1]:
+        path = (*path, name)
+        if path in counts:
+            path = (*path, counts[path] - 1)
+    return (*path, table[-1])
 
 
 def _names(dotted: str) -> Location:
@@ -117,17 +132,74 @@ def _dotted(location: Location) -> str:
     return text
 
 
-def _message(item: dict[str, Any], model: type[BaseModel]) -> str:
+class _Place(NamedTuple):
+    """A place in the settings file, and what the models say of it."""
+
+    location: Location
+    """The names and indices by which the file has the place."""
+    field: FieldInfo | None
+    """The setting; None if it is the whole file."""
+    table: type[BaseModel] | None
+    """The model of the table; None if the setting is not a table."""
+    owner: type[BaseModel] | None
+    """The model of the table that has the setting; None if no model describes it."""
+
+    @property
+    def name(self) -> str:
+        """The name of the setting in quotes, such as `"sip.listen"`.
+
+        If it is a table, the header of the table, such as `[sip]` or `[[trunks]] number 2`. If it
+        is the whole file, "".
+        """
+        if not self.location or self.field is None:
+            return f'"{_dotted(self.location)}"' if self.location else ""
+        last = self.location[-1]
+        if _model_in(self.field.annotation):
+            if isinstance(last, int) and len(self.location) == 2:
+                return f"[[{self.location[0]}]] number {last + 1}"
+            if len(self.location) == 1:
+                return f"[{self.location[0]}]"
+        return f'"{_dotted(self.location)}"'
+
+
+def _place(location: Location, model: type[BaseModel]) -> _Place:
+    """Return the place to which a location of pydantic points.
+
+    In a table that has one of several models, the location has the value by which the model is
+    chosen, such as the `kind` of a directory. The file has no such name.
+    """
+    plain: list[int | str] = []
+    table: type[BaseModel] | None = model
+    owner: type[BaseModel] | None = None
+    field: FieldInfo | None = None
+    choices: dict[str, type[BaseModel]] = {}
+    for part in location:
+        if part in choices:
+            table, choices = choices[str(part)], {}
+            continue
+        plain.append(part)
+        if isinstance(part, str):
+            owner = table
+            if table is None or part not in _fields(table):
+                table = None
+                continue
+            field = _fields(table)[part]
+            table = _model_in(field.annotation)
+            choices = _choices(field.annotation)
+    return _Place(tuple(plain), field, table, owner)
+
+
+def _message(item: ErrorDetails, place: _Place) -> str:
     """Return a sentence that names the setting and says what is wrong with it.
 
     `item` is one fault as pydantic describes it.
     """
-    location: Location = item["loc"]
     if item["type"] == "extra_forbidden":
-        return _unknown_setting(location, model)
-    field = _field(location, model)
-    wanted = field.description if field else None
-    name = _name(location, model)
+        return _unknown_setting(place)
+    wanted = place.field.description if place.field else None
+    name = place.name
+    if item["type"] in {"union_tag_not_found", "union_tag_invalid"}:
+        return _unknown_choice(item, place)
     if item["type"] == "missing":
         what = "table" if name.startswith("[") else "setting"
         return f"Missing {what} {name}" + (f": add {wanted}" if wanted else "")
@@ -139,29 +211,22 @@ def _message(item: dict[str, Any], model: type[BaseModel]) -> str:
     return f"{name}: {problem}" if name and problem.startswith('"') else f"{name} {problem}".strip()
 
 
-def _name(location: Location, model: type[BaseModel]) -> str:
-    """Return the name of a setting in quotes, such as `"sip.listen"`.
-
-    If `location` is a table, return the header of the table, such as `[sip]` or `[[trunks]] number
-    2`. If it is the whole file, return "".
-    """
-    if not location or (field := _field(location, model)) is None:
-        return f'"{_dotted(location)}"' if location else ""
-    last = location[-1]
-    if isinstance(last, int) and len(location) == 2 and _model_in(field.annotation):
-        return f"[[{location[0]}]] number {last + 1}"
-    if len(location) == 1 and _model_in(field.annotation):
-        return f"[{location[0]}]"
-    return f'"{_dotted(location)}"'
+def _unknown_choice(item: ErrorDetails, place: _Place) -> str:
+    """Return a sentence about the setting that chooses one of several models of a table."""
+    setting = f'"{_dotted(place.location)}.{item["ctx"]["discriminator"].strip(chr(39))}"'
+    choices = _choices(place.field.annotation) if place.field is not None else {}
+    wanted = ", ".join(f'"{each}"' for each in choices)
+    if item["type"] == "union_tag_not_found":
+        return f"Missing setting {setting}: add one of {wanted}"
+    return f"{setting} must be one of {wanted}"
 
 
-def _unknown_setting(location: Location, model: type[BaseModel]) -> str:
-    owner = _model(location[:-1], model)
-    known = sorted(_fields(owner)) if owner else []
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    message = f'Unknown setting "{_dotted(location)}"'
+def _unknown_setting(place: _Place) -> str:
+    known = sorted(_fields(place.owner)) if place.owner else []
+    close = difflib.get_close_matches(str(place.location[-1]), known, n=1)
+    message = f'Unknown setting "{_dotted(place.location)}"'
     if close:
-        return f'{message}; did you mean "{_dotted((*location[:-1], close[0]))}"?'
+        return f'{message}; did you mean "{_dotted((*place.location[:-1], close[0]))}"?'
     return f"{message}; the settings that can be here are {', '.join(known)}"
 
 
@@ -169,25 +234,24 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def _field(location: Location, model: type[BaseModel]) -> FieldInfo | None:
-    names = [part for part in location if isinstance(part, str)]
-    if not names:
-        return None
-    current: type[BaseModel] | None = model
-    field: FieldInfo | None = None
-    for name in names:
-        if current is None or name not in _fields(current):
-            break
-        field = _fields(current)[name]
-        current = _model_in(field.annotation)
-    return field
+def _choices(annotation: Any) -> dict[str, type[BaseModel]]:
+    """Return the models of a list's items by the value that chooses one; {} if there is no choice.
 
-
-def _model(location: Location, model: type[BaseModel]) -> type[BaseModel] | None:
-    if not any(isinstance(part, str) for part in location):
-        return model
-    field = _field(location, model)
-    return _model_in(field.annotation) if field else None
+    `annotation` is the type of a setting, such as `tuple[Annotated[A | B, Field(discriminator=…)],
+    ...]`.
+    """
+    for item in get_args(annotation):
+        if get_origin(item) is not Annotated:
+            continue
+        union, *metadata = get_args(item)
+        name = next((each.discriminator for each in metadata if isinstance(each, FieldInfo)), None)
+        if isinstance(name, str):
+            return {
+                str(value): member
+                for member in get_args(union)
+                for value in get_args(member.model_fields[name].annotation)
+            }
+    return {}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -199,6 +263,6 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     """
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in {tuple, Union, UnionType}:
+    if get_origin(annotation) in {tuple, Union, UnionType, Annotated}:
         return next((m for a in get_args(annotation) if (m := _model_in(a)) is not None), None)
     return None

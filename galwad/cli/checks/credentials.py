@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from config.directories import ExternalDirectory
+from config.sections import Section
 
 _CREDENTIALS = Path("/run/credentials")
 _STORE = Path("/etc/credstore")
+SectionT = TypeVar("SectionT", bound=Section)
 
 
 def stored(path: Path) -> Path:
@@ -38,11 +42,25 @@ def stored_directory(section: ExternalDirectory) -> ExternalDirectory:
 
     See `stored`. The files are the certificates, the key and the secret.
     """
-    tls, authentication = section.tls, section.authentication
-    files = {name: getattr(tls, name) for name in type(tls).model_fields}
-    readable = {name: stored(path) for name, path in files.items() if path is not None}
-    changed: dict[str, object] = {"tls": tls.model_copy(update=readable)}
-    if authentication is not None:
-        secret = {"secret_file": stored(authentication.secret_file)}
-        changed["authentication"] = authentication.model_copy(update=secret)
+    return _with_stored_files(section)
+
+
+def files_of(section: Section) -> Iterator[Path]:
+    """Yield the files that the settings of a table name, with those of the tables in it."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            yield value
+        elif isinstance(value, Section):
+            yield from files_of(value)
+
+
+def _with_stored_files(section: SectionT) -> SectionT:
+    changed: dict[str, object] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            changed[name] = stored(value)
+        elif isinstance(value, Section):
+            changed[name] = _with_stored_files(value)
     return section.model_copy(update=changed)

@@ -10,7 +10,7 @@ from typing import Final
 
 from callerid.errors import CallerIdError
 from config.settings import Settings
-from galwad.cli.checks.credentials import stored_directory, unreadable
+from galwad.cli.checks.credentials import files_of, stored_directory, unreadable
 from galwad.cli.checks.result import CheckResult, fault, fine
 
 _NAME: Final = "directories"
@@ -24,13 +24,8 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     from galwad.desk.directories import open_directory  # noqa: PLC0415 - loads the HTTP client
 
     for section in map(stored_directory, settings.directories):
-        files = [section.tls.ca, section.tls.certificate, section.tls.key]
-        if section.authentication is not None:
-            files.append(section.authentication.secret_file)
         problems = [
-            f"{path} {problem}"
-            for path in files
-            if path is not None and (problem := unreadable(path))
+            f"{path} {problem}" for path in files_of(section) if (problem := unreadable(path))
         ]
         for problem in problems:
             yield fault(_NAME, f"{section.name}: {problem}", _STORE)

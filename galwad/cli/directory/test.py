@@ -118,7 +118,7 @@ async def _test(
         own = EmbeddedDirectory(settings.directory_file)
         found.append(await _search(own, number, area_code, ""))
     for section in sections:
-        request = f"{section.method} {section.url}"
+        request = section.target
         try:
             directory = open_directory(stored_directory(section))
         except CallerIdError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.directories import ExternalDirectory
+from config.directories.http import HttpDirectorySection
 from config.settings import load
 from galwad.cli.checks import credentials, directories
 from helpers.certificates import Authority
@@ -23,7 +23,7 @@ def results(settings_file):
     """Return a function that checks a directory with these settings."""
 
     def results(**more):
-        section = ExternalDirectory.model_validate({**CRM, **more})
+        section = HttpDirectorySection.model_validate({**CRM, **more})
         settings = load(settings_file).model_copy(update={"directories": (section,)})
         return [(each.grade.value, each.text) for each in directories.check(settings)]
 

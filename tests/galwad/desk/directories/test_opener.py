@@ -1,4 +1,7 @@
-"""The directories of the settings are opened, and one that cannot be used does no harm."""
+"""The directories of the settings are opened, and one that cannot be used does no harm.
+
+Tests galwad/desk/directories/http.py too.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from callerid.errors import SourceError, TemplateError
 from callerid.limited_source import LimitedSource
 from callerid.number import PhoneNumber
 from callerid.source import AnswerState
-from config.directories import ExternalDirectory
+from config.directories.http import HttpDirectorySection
 from galwad.desk.directories import limits_of, open_directories, open_directory
 from helpers.http_server import HttpServer, answer
 
@@ -35,7 +38,7 @@ def section(server):
 
     def section(**more):
         known = {"name": "crm", "kind": "http", "url": f"{server.url}/people", "people": "items"}
-        return ExternalDirectory.model_validate({**known, "fields": FIELDS, **more})
+        return HttpDirectorySection.model_validate({**known, "fields": FIELDS, **more})
 
     return section
 

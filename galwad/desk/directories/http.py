@@ -1,46 +1,26 @@
-"""Opens the directories that the settings name, such as a CRM.
-
-A directory whose settings cannot be used, for example because a certificate is missing, does not
-keep the desk from starting. Each search in it fails with the reason, and `galwad check` shows it.
-"""
+"""Opens a directory that is asked over HTTP and answers in JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from ssl import SSLContext
-from typing import NoReturn
 
-import structlog
 from jmespath.parser import ParsedResult
 
-from callerid.answer_cache import CacheLimits
 from callerid.authentication import (
     BasicAuthentication,
     BearerAuthentication,
     ClientCredentials,
     NoAuthentication,
 )
-from callerid.errors import CallerIdError, SourceError, TemplateError
+from callerid.errors import TemplateError
 from callerid.json_client import Authentication, JsonClient, TlsFiles, tls_context
-from callerid.limited_source import SourceLimits
-from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleMapping, compiled
-from callerid.source import DirectorySource
 from callerid.sources.http import HttpDirectory, HttpTemplate
 from callerid.templates import Json, JsonTemplate
-from config.directories import DirectoryAuthentication, ExternalDirectory
-
-log = structlog.get_logger()
+from config.directories.http import DirectoryAuthentication, HttpDirectorySection
 
 
-def open_directories(
-    sections: Iterable[ExternalDirectory],
-) -> Sequence[tuple[DirectorySource, SourceLimits]]:
-    """Return the directories of these settings, with the limits for their requests."""
-    return [(_opened_or_unusable(section), limits_of(section)) for section in sections]
-
-
-def open_directory(section: ExternalDirectory) -> HttpDirectory:
+def open_http(section: HttpDirectorySection) -> HttpDirectory:
     """Return the directory of these settings.
 
     Raises:
@@ -56,37 +36,6 @@ def open_directory(section: ExternalDirectory) -> HttpDirectory:
         empty_statuses=section.not_found,
     )
     return HttpDirectory(section.name, template, client, has_extensions=section.extensions)
-
-
-def limits_of(section: ExternalDirectory) -> SourceLimits:
-    """Return the limits for the requests to the directory of these settings."""
-    cache = CacheLimits(section.keep_found, section.keep_not_found)
-    return SourceLimits(section.concurrency, section.timeout, cache)
-
-
-class UnusableDirectory:
-    """A directory whose settings cannot be used. Each search fails with the reason."""
-
-    def __init__(self, name: str, reason: str, *, has_extensions: bool) -> None:
-        self.name = name
-        self.has_extensions = has_extensions
-        self._reason = reason
-
-    async def find(self, number: PhoneNumber) -> NoReturn:
-        """Raise a SourceError with the reason."""
-        del number
-        raise SourceError(self._reason)
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-
-def _opened_or_unusable(section: ExternalDirectory) -> DirectorySource:
-    try:
-        return open_directory(section)
-    except CallerIdError as error:
-        log.warning("directory.unusable", directory=section.name, reason=str(error))
-        return UnusableDirectory(section.name, str(error), has_extensions=section.extensions)
 
 
 def _authentication(section: DirectoryAuthentication | None, tls: SSLContext) -> Authentication:
@@ -105,7 +54,7 @@ def _authentication(section: DirectoryAuthentication | None, tls: SSLContext) ->
     )
 
 
-def _template(section: ExternalDirectory) -> HttpTemplate:
+def _template(section: HttpDirectorySection) -> HttpTemplate:
     fields = section.fields
     optional = {
         name: _path(f"fields.{name}", expression)

@@ -1,4 +1,7 @@
-"""The settings of systems in which callers are looked up, and the examples of docs/crm.md."""
+"""The settings of systems in which callers are looked up, and the examples of docs/crm.md.
+
+Tests config/directories/http.py, config/directories/base.py and config/directories/kinds.py.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ numbers = "phone"
 SECRET = 'secret_file = "/run/credentials/galwad-desk.service/galwad.directory.crm"\n'
 EXAMPLES = re.findall(
     r"```toml\n(.*?)```",
-    (Path(__file__).parents[2] / "docs/crm.md").read_text(encoding="utf-8"),
+    (Path(__file__).parents[3] / "docs/crm.md").read_text(encoding="utf-8"),
     re.DOTALL,
 )
 

@@ -1,0 +1,10 @@
+"""The directories that the settings name, such as a CRM.
+
+Each kind of directory is a module that opens it.
+"""
+
+from __future__ import annotations
+
+from galwad.desk.directories.opener import limits_of, open_directories, open_directory
+
+__all__ = ["limits_of", "open_directories", "open_directory"]

@@ -1,0 +1,71 @@
+"""Opens the directories that the settings name, such as a CRM.
+
+A directory whose settings cannot be used, for
+example because a certificate is missing, does not keep the desk from starting. Each search in it
+fails with the reason, and `galwad check` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+import structlog
+
+from callerid.answer_cache import CacheLimits
+from callerid.errors import CallerIdError, SourceError
+from callerid.limited_source import SourceLimits
+from callerid.number import PhoneNumber
+from callerid.source import DirectorySource
+from config.directories import ExternalDirectory
+from galwad.desk.directories.http import open_http
+
+log = structlog.get_logger()
+
+
+def open_directories(
+    sections: Iterable[ExternalDirectory],
+) -> Sequence[tuple[DirectorySource, SourceLimits]]:
+    """Return the directories of these settings, with the limits for their requests."""
+    return [(_opened_or_unusable(section), limits_of(section)) for section in sections]
+
+
+def open_directory(section: ExternalDirectory) -> DirectorySource:
+    """Return the directory of these settings.
+
+    Raises:
+        TemplateError: A placeholder or an expression is wrong.
+        SourceError: A file with a certificate cannot be used.
+    """
+    return open_http(section)
+
+
+def limits_of(section: ExternalDirectory) -> SourceLimits:
+    """Return the limits for the requests to the directory of these settings."""
+    cache = CacheLimits(section.keep_found, section.keep_not_found)
+    return SourceLimits(section.concurrency, section.timeout, cache)
+
+
+class UnusableDirectory:
+    """A directory whose settings cannot be used. Each search fails with the reason."""
+
+    def __init__(self, name: str, reason: str, *, has_extensions: bool) -> None:
+        self.name = name
+        self.has_extensions = has_extensions
+        self._reason = reason
+
+    async def find(self, number: PhoneNumber) -> NoReturn:
+        """Raise a SourceError with the reason."""
+        del number
+        raise SourceError(self._reason)
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+def _opened_or_unusable(section: ExternalDirectory) -> DirectorySource:
+    try:
+        return open_directory(section)
+    except CallerIdError as error:
+        log.warning("directory.unusable", directory=section.name, reason=str(error))
+        return UnusableDirectory(section.name, str(error), has_extensions=section.extensions)
