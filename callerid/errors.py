@@ -6,6 +6,7 @@ CallerIdError
 ├── DirectoryError       the embedded directory cannot be read or replaced now
 ├── SourceError          a directory of people cannot be searched now
 │   └── SourceBusyError  a directory of people asks for no requests for a while
+├── NoteRefusedError     a contact note is not accepted by the system to which it is delivered
 ├── TemplateError        a template of requests or answers in the settings has a fault
 ├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
 └── ContactError         a contact note cannot be saved, such as a note without a purpose
@@ -69,6 +70,10 @@ class SourceBusyError(SourceError):
     def __init__(self, seconds: float) -> None:
         super().__init__(f"asks for no requests for {seconds:.0f} s")
         self.seconds = seconds
+
+
+class NoteRefusedError(CallerIdError):
+    """A destination does not accept a contact note, and would not accept it in another attempt."""
 
 
 class TemplateError(CallerIdError):
