@@ -4,75 +4,22 @@ An empty note is created when a call is answered, so that no note is forgotten. 
 the note later, or says why the call needs none. Until then, the note has the caller's number, so
 that the advisor still sees who rang after a restart. Each time the note is saved with changes, it
 gets the next version number, starting with 1. In the same database transaction, the new version is
-put into the outbox, which is a table of the versions for the CRM. A CRM connector sends the version
-to the CRM. While the CRM is down, the version waits in the outbox. A version is identified by call
-id and version number, so a repeated delivery does no harm.
+put into the outbox, from which it is delivered to the CRM (`callerid.note_outbox`).
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    false,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callerid.card_number import ADVICE, has_card_number
+from callerid.contact_tables import contacts, outbox
 from callerid.errors import ContactError
-
-metadata = MetaData()
-
-contacts = Table(
-    "contacts",
-    metadata,
-    Column("call_id", String(24), primary_key=True),
-    Column("started", Float, nullable=False),
-    Column("line", String(100), nullable=False),
-    Column("advisor", String(100), nullable=False),
-    Column("extension", String(20), nullable=False),
-    Column("person_id", String(100), nullable=False),
-    Column("confirmation", String(12), nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("purpose", String(200), nullable=False),
-    Column("language", String(2), nullable=False),
-    Column("outcome", String(200), nullable=False),
-    Column("caller_type", String(20), nullable=False),
-    Column("on_behalf_of", String(200), nullable=False),
-    Column("authority", String(200), nullable=False),
-    Column("notes", Text, nullable=False),
-    # The caller's number is removed as soon as the note is saved.
-    Column("number", String(64), nullable=False, server_default=""),
-    Column("withheld", Boolean, nullable=False, server_default=false()),
-    Column("no_note_reason", String(20), nullable=False, server_default=""),
-    # `open_notes` uses this index when the desk starts. The index makes the query fast with any
-    # number of notes.
-    Index("contacts_by_version", "version", "started"),
-)
-
-outbox = Table(
-    "contact_outbox",
-    metadata,
-    Column("call_id", String(24), ForeignKey("contacts.call_id"), primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("payload", Text, nullable=False),
-    Column("created", Float, nullable=False),
-    Column("delivered", Float),
-)
+from callerid.person import Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +88,6 @@ class OpenContact:
     person_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedVersion:
-    """One version of a contact note. The CRM has not accepted this version yet.
-
-    `payload` is the version as JSON.
-    """
-
-    call_id: str
-    version: int
-    payload: str
-
-
 class Contacts:
     """The contact notes in the database. Every method runs as one database transaction."""
 
@@ -195,22 +130,57 @@ class Contacts:
                     .values(advisor=contact.advisor, extension=contact.extension, **presented)
                 )
 
-    async def save_confirmation(self, call_id: str, person_id: str, confirmation: str) -> None:
+    async def save_confirmation(
+        self, call_id: str, person: Person | None, confirmation: str, now: float
+    ) -> None:
         """Save the advisor's answer to the question whether the caller is this person.
 
-        `person_id` is the id of the person, and `confirmation` is the answer: the value of a
-        `PopConfirmation`.
+        `person` is None if the caller is another person, and `confirmation` is the answer: the
+        value of a `PopConfirmation`. If a note is already saved, it is queued again for the CRM, to
+        be filed under this person. `now` is in seconds since 1970.
         """
+        async with self._writer.begin() as connection:
+            row = await self._row(connection, call_id)
+            if row is not None:
+                await self._file(connection, row, person, confirmation, now)
+
+    async def add_entries(self, call_id: str, person: Person, now: float) -> None:
+        """Save that further directories have the confirmed person of a call.
+
+        If a note is already saved, it is queued again for the CRM.
+        """
+        async with self._writer.begin() as connection:
+            row = await self._row(connection, call_id)
+            if row is not None and row.person_id == person.person_id:
+                await self._file(connection, row, person, row.confirmation, now)
+
+    async def _file(
+        self,
+        connection: AsyncConnection,
+        row: Row[Any],
+        person: Person | None,
+        confirmation: str,
+        now: float,
+    ) -> None:
+        """File the note `row` under a person."""
+        found = {**_filed_under(person), "confirmation": confirmation}
+        changed = {name for name, value in found.items() if getattr(row, name) != value}
+        if not changed:
+            return
+        await connection.execute(
+            update(contacts).where(contacts.c.call_id == row.call_id).values(**found)
+        )
+        if row.version and changed != {"confirmation"}:
+            await self._queue(connection, row.call_id, now)
+
+    async def forget_confirmation(self, call_id: str) -> None:
+        """Remove the answer that `save_confirmation` saved, because the caller has changed."""
         async with self._writer.begin() as connection:
             await connection.execute(
                 update(contacts)
                 .where(contacts.c.call_id == call_id)
-                .values(person_id=person_id, confirmation=confirmation)
+                .values(**_filed_under(None), confirmation="")
             )
-
-    async def forget_confirmation(self, call_id: str) -> None:
-        """Remove the answer that `save_confirmation` saved, because the caller has changed."""
-        await self.save_confirmation(call_id, "", "")
 
     async def save(self, call_id: str, note: Note, now: float) -> int:
         """Save a contact note, queue it for the CRM, and return its version number.
@@ -224,38 +194,42 @@ class Contacts:
         note.check()
         fields = {name: getattr(note, name) for name in _NOTE_FIELDS}
         async with self._writer.begin() as connection:
-            row = (
-                await connection.execute(select(contacts).where(contacts.c.call_id == call_id))
-            ).first()
+            row = await self._row(connection, call_id)
             if row is None:
                 raise ContactError("there is no answered call with this id")
             if row.version and all(getattr(row, name) == value for name, value in fields.items()):
                 return int(row.version)
-            version = int(row.version) + 1
-            payload = {
-                "call_id": call_id,
-                "version": version,
-                "started": row.started,
-                "line": row.line,
-                "advisor": row.advisor,
-                "person_id": row.person_id,
-                "confirmation": row.confirmation,
-                **fields,
-            }
             await connection.execute(
                 update(contacts)
                 .where(contacts.c.call_id == call_id)
-                .values(version=version, number="", withheld=False, **fields)
+                .values(number="", withheld=False, **fields)
             )
-            await connection.execute(
-                insert(outbox).values(
-                    call_id=call_id,
-                    version=version,
-                    payload=json.dumps(payload, ensure_ascii=False, sort_keys=True),
-                    created=now,
-                )
+            return await self._queue(connection, call_id, now)
+
+    @staticmethod
+    async def _row(connection: AsyncConnection, call_id: str) -> Row[Any] | None:
+        found = await connection.execute(select(contacts).where(contacts.c.call_id == call_id))
+        return found.first()
+
+    async def _queue(self, connection: AsyncConnection, call_id: str, now: float) -> int:
+        """Give the note of a call its next version number, and queue this version for the CRM."""
+        result = await connection.execute(
+            update(contacts)
+            .where(contacts.c.call_id == call_id)
+            .values(version=contacts.c.version + 1)
+            .returning(*(contacts.c[name] for name in _PAYLOAD))
+        )
+        row = result.one()
+        payload = dict(row._mapping)  # noqa: SLF001 - public, in spite of its name
+        await connection.execute(
+            insert(outbox).values(
+                call_id=call_id,
+                version=row.version,
+                payload=json.dumps(payload, ensure_ascii=False, sort_keys=True),
+                created=now,
             )
-            return version
+        )
+        return int(row.version)
 
     async def open_notes(self) -> list[OpenContact]:
         """Return the answered calls whose contact note is not written yet, the oldest first."""
@@ -272,33 +246,19 @@ class Contacts:
             row = (await connection.execute(statement)).first()
         return None if row is None else Note(*row)
 
-    async def pending(self, limit: int = 100) -> list[QueuedVersion]:
-        """Return at most `limit` versions that the CRM has not accepted yet, the oldest first."""
-        statement = (
-            select(outbox.c.call_id, outbox.c.version, outbox.c.payload)
-            .where(outbox.c.delivered.is_(None))
-            .order_by(outbox.c.created)
-            .limit(limit)
-        )
-        async with self._engine.connect() as connection:
-            return [QueuedVersion(*row) for row in await connection.execute(statement)]
 
-    async def mark_delivered(self, call_id: str, version: int, now: float) -> None:
-        """Store that the CRM has accepted this version of the call's contact note.
-
-        `now` is the time of the acceptance, in seconds since 1970. If an acceptance of this version
-        is already stored, nothing changes.
-        """
-        async with self._writer.begin() as connection:
-            await connection.execute(
-                update(outbox)
-                .where(
-                    outbox.c.call_id == call_id,
-                    outbox.c.version == version,
-                    outbox.c.delivered.is_(None),
-                )
-                .values(delivered=now)
-            )
+def _filed_under(person: Person | None) -> dict[str, str]:
+    """Return the columns that say under which person a note is filed."""
+    return {
+        "person_id": person.person_id if person else "",
+        "entries": json.dumps(person.entries if person else []),
+        "reference": person.detail("reference") if person else "",
+    }
 
 
 _NOTE_FIELDS = tuple(Note.__dataclass_fields__)
+_PAYLOAD = (
+    *("call_id", "version", "started", "line", "advisor"),
+    *("person_id", "entries", "reference", "confirmation"),
+    *_NOTE_FIELDS,
+)

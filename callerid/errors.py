@@ -5,7 +5,8 @@ CallerIdError
 ├── ImportFileError      an import file has faults, each with its line and column
 ├── DirectoryError       the embedded directory cannot be read or replaced now
 ├── SourceError          a directory of people cannot be searched now
-│   └── SourceBusyError  a directory of people asks for no requests for a while
+│   ├── SourceBusyError  a directory of people asks for no requests for a while
+│   └── StatusError      a directory of people answers with an error status of HTTP
 ├── NoteRefusedError     a contact note is not accepted by the system to which it is delivered
 ├── TemplateError        a template of requests or answers in the settings has a fault
 ├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
@@ -70,6 +71,14 @@ class SourceBusyError(SourceError):
     def __init__(self, seconds: float) -> None:
         super().__init__(f"asks for no requests for {seconds:.0f} s")
         self.seconds = seconds
+
+
+class StatusError(SourceError):
+    """A directory of people answers with the error status `status` (RFC 9110, section 15)."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the server answers {status}")
+        self.status = status
 
 
 class NoteRefusedError(CallerIdError):

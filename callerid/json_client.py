@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 import httpx2
 
-from callerid.errors import SourceBusyError, SourceError
+from callerid.errors import SourceBusyError, SourceError, StatusError
 from callerid.templates import Json
 
 LARGEST: Final = 1 << 20
@@ -85,6 +85,8 @@ class JsonRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Json = None
     """The JSON document to send; None if there is none."""
+    reads_answer: bool = True
+    """False if the document of the answer is not read, and need not be JSON."""
 
 
 class JsonClient:
@@ -145,7 +147,7 @@ class JsonClient:
                 headers=headers,
                 **body,
             ) as response:
-                if self._has_document(response):
+                if self._has_document(response) and request.reads_answer:
                     return response.status_code, parse_json(await read_limited(response))
                 return response.status_code, None
         except httpx2.InvalidURL:
@@ -169,7 +171,7 @@ class JsonClient:
         if response.is_redirect:
             raise SourceError(f"the server redirects ({status}), which is not followed")
         if not response.is_success:
-            raise SourceError(f"the server answers {status}")
+            raise StatusError(status)
         return True
 
 

@@ -106,10 +106,13 @@ class PeopleMapping:
         return [person for item in found if (person := self._person(item, source)) is not None]
 
     def _person(self, item: Json, source: str) -> Person | None:
-        record_id, name = _text(apply(self.record_id, item)), _text(apply(self.name, item))
+        record_id, name = (
+            text_of_value(apply(self.record_id, item)),
+            text_of_value(apply(self.name, item)),
+        )
         if not (record_id and name) or len(record_id) > _LONGEST_ID:
             return None
-        details = {label: _text(apply(path, item)) for label, path in self.details.items()}
+        details = {label: text_of_value(apply(path, item)) for label, path in self.details.items()}
         return Person(
             person_id=f"{source}:{record_id}",
             name=name,
@@ -123,7 +126,7 @@ class PeopleMapping:
 
     @staticmethod
     def _optional(path: ParsedResult | None, item: Json) -> str:
-        return "" if path is None else _text(apply(path, item))
+        return "" if path is None else text_of_value(apply(path, item))
 
 
 def apply(path: ParsedResult, document: Json) -> Any:
@@ -138,7 +141,7 @@ def apply(path: ParsedResult, document: Json) -> Any:
         raise SourceError(f"the answer does not fit the mapping: {type(error).__name__}") from None
 
 
-def _text(value: Any) -> str:
+def text_of_value(value: Any) -> str:
     """Return a text, a number or a truth value as a text of one line; "" for anything else.
 
     Characters that are not visible, such as those that change the direction of writing, are left
@@ -177,7 +180,7 @@ def _hides(value: Any) -> bool:
     """Return whether a value says that a person must not be shown: all but a clear no."""
     if isinstance(value, list | dict):
         return bool(value)
-    return value is not None and _text(value).lower() not in _NO
+    return value is not None and text_of_value(value).lower() not in _NO
 
 
 def _language(text: str) -> str:

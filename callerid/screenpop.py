@@ -95,21 +95,30 @@ class ScreenPop:
         )
 
     @property
+    def confirmed_person(self) -> Person | None:
+        """The person whom the advisor has confirmed; None if there is none."""
+        if not self.confirmed or self.chosen is None:
+            return None
+        return self._person(self.chosen)
+
+    @property
     def details(self) -> dict[str, str]:
         """The details of the chosen person; empty until the advisor has confirmed the person."""
-        if not self.confirmed or self.chosen is None:
-            return {}
-        return dict(self._person(self.chosen).details)
+        person = self.confirmed_person
+        return dict(person.details) if person is not None else {}
 
     def with_result(self, result: LookupResult) -> ScreenPop:
         """Return a new screen-pop that contains the present result of the lookup.
 
         If exactly one person is found, this person is chosen but not confirmed. What the advisor
         has chosen stays chosen. After the advisor has confirmed a person, a late answer of a
-        directory changes no person: only the states of the answers are taken from `result`.
+        directory changes nothing that is shown about them: only the states of the answers and
+        further entries of the confirmed person are taken from `result`.
         """
         if self.confirmed:
-            return replace(self, result=replace(self.result, answers=result.answers))
+            people = tuple(self._with_entries(person, result) for person in self.result.people)
+            kept = replace(self.result, people=people, answers=result.answers)
+            return replace(self, result=kept)
         chosen = None
         if self.chosen_by_advisor and self.chosen is not None:
             chosen = _entry(result, self.chosen)
@@ -150,6 +159,15 @@ class ScreenPop:
     def has_candidate(self, person_id: str) -> bool:
         """Return whether this entry of a directory belongs to one of the candidates."""
         return _entry(self.result, person_id) is not None
+
+    def _with_entries(self, person: Person, result: LookupResult) -> Person:
+        """Return a person with the further entries in `result`, if the person is confirmed."""
+        if person.person_id != self.chosen:
+            return person
+        same = next((each for each in result.people if self.chosen in each.entries), person)
+        further = (*person.same_as, *same.entries)
+        entries = dict.fromkeys(each for each in further if each != person.person_id)
+        return replace(person, same_as=tuple(entries))
 
     def _person(self, person_id: str) -> Person:
         for person in self.result.people:

@@ -1,4 +1,6 @@
-"""Templates of requests to a directory: JSON values in which the searched number is filled in.
+"""Templates of requests to a directory: JSON values in which values are filled in.
+
+A `NumberTemplate` is for a search. The searched number is filled in:
 
 | placeholder | for 01632 960001 |
 |---|---|
@@ -8,15 +10,17 @@
 | `{spelling}` | each of the usual spellings: the element of the outermost list is repeated |
 | `"{spellings}"` | a list of the usual spellings; it must be a whole text |
 
-What is filled in has only digits, spaces, hyphens, brackets and `+`, and is filled into the texts
-of a JSON value. So no number can change the structure of a request.
+A template for contact notes (`callerid.note_templates`) has other placeholders.
+
+Values are filled only into the texts of a JSON value. So no value can change the structure of a
+request. In an address, they are percent-encoded (RFC 3986, section 2.1).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -28,12 +32,13 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 _DEEPEST: Final = 50
 _ALL: Final = "{spellings}"
 _EACH: Final = "{spelling}"
-_PLACEHOLDER: Final = re.compile(r"\{([a-z0-9_]+)\}")
+PLACEHOLDER: Final = re.compile(r"\{([a-z0-9_]+)\}")
+"""A placeholder, with its name as the first group."""
 _NAMES: Final = ("e164", "digits", "national", "spelling", "spellings")
 
 
 @dataclass(frozen=True, slots=True)
-class JsonTemplate:
+class NumberTemplate:
     """A JSON value with placeholders."""
 
     value: Json
@@ -44,7 +49,7 @@ class JsonTemplate:
         Raises:
             TemplateError: A placeholder is unknown, or stands where it cannot be filled in.
         """
-        _check(self.value, in_list=False, depth=0)
+        check_placeholders(self.value, _NAMES)
 
     @property
     def placeholders(self) -> frozenset[str]:
@@ -61,7 +66,7 @@ class JsonTemplate:
         return _filled(self.value, texts, spellings(number))
 
 
-def filled_query(query: Mapping[str, JsonTemplate], number: PhoneNumber) -> list[tuple[str, str]]:
+def filled_query(query: Mapping[str, NumberTemplate], number: PhoneNumber) -> list[tuple[str, str]]:
     """Return the parameters of a request's address; one with several values occurs repeatedly.
 
     A value that is not a text is written as in JSON, so a truth value is `true` or `false`.
@@ -75,24 +80,33 @@ def filled_query(query: Mapping[str, JsonTemplate], number: PhoneNumber) -> list
     return pairs
 
 
-def _check(value: Json, *, in_list: bool, depth: int) -> None:
+def check_placeholders(value: Json, names: Collection[str]) -> None:
+    """Check that a JSON value has only these placeholders, and each where it can be filled in.
+
+    Raises:
+        TemplateError: A placeholder is unknown, or stands where it cannot be filled in.
+    """
+    _check(value, names, in_list=False, depth=0)
+
+
+def _check(value: Json, names: Collection[str], *, in_list: bool, depth: int) -> None:
     if depth > _DEEPEST:
         raise TemplateError("is nested too deeply")
     match value:
         case str():
-            _check_text(value, in_list=in_list)
+            _check_text(value, names, in_list=in_list)
         case list():
             for each in value:
-                _check(each, in_list=True, depth=depth + 1)
+                _check(each, names, in_list=True, depth=depth + 1)
         case dict():
             for name, each in value.items():
-                if _PLACEHOLDER.search(name):
+                if PLACEHOLDER.search(name):
                     raise TemplateError("has a placeholder in a name")
-                _check(each, in_list=in_list, depth=depth + 1)
+                _check(each, names, in_list=in_list, depth=depth + 1)
 
 
-def _check_text(text: str, *, in_list: bool) -> None:
-    unknown = next((name for name in _PLACEHOLDER.findall(text) if name not in _NAMES), None)
+def _check_text(text: str, names: Collection[str], *, in_list: bool) -> None:
+    unknown = next((name for name in PLACEHOLDER.findall(text) if name not in names), None)
     if unknown is not None:
         raise TemplateError(f"has an unknown placeholder: {{{unknown}}}")
     if _ALL in text and text != _ALL:
@@ -104,7 +118,7 @@ def _check_text(text: str, *, in_list: bool) -> None:
 def _placeholders(value: Json) -> set[str]:
     match value:
         case str():
-            return set(_PLACEHOLDER.findall(value))
+            return set(PLACEHOLDER.findall(value))
         case list():
             return set[str]().union(*map(_placeholders, value))
         case dict():
@@ -117,7 +131,7 @@ def _filled(value: Json, texts: Mapping[str, str], usual: tuple[str, ...]) -> Js
         case str() if value == _ALL:
             return list(usual)
         case str():
-            return _PLACEHOLDER.sub(lambda found: texts[found[1]], value)
+            return PLACEHOLDER.sub(lambda found: texts[found[1]], value)
         case list():
             result: list[Json] = []
             for each in value:

@@ -562,3 +562,40 @@ class DirectorySection(Section):
     merge_by: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=("reference",), description='a list of details, such as ["reference", "email"]'
     )
+
+
+class Purpose(Section):
+    """`[[contact_notes.purposes]]`: a purpose of calls that advisors can choose."""
+
+    en: str = Field(min_length=1, max_length=200, description="a text in English, in quotes")
+    cy: str = Field(min_length=1, max_length=200, description="a text in Welsh, in quotes")
+    code: str = Field(
+        default="", max_length=200, description="the purpose's code in the CRM, in quotes"
+    )
+
+
+class ContactNotesSection(Section):
+    """`[contact_notes]`: the notes that advisors write about calls."""
+
+    purposes: tuple[Purpose, ...] = Field(
+        default=(), description="tables [[contact_notes.purposes]]"
+    )
+    free_text: Flag = Field(
+        default=True, description="true if advisors may write other purposes, else false"
+    )
+    recording_link: Flag = Field(
+        default=False, description="true if notes have a link to the recording, else false"
+    )
+
+    @model_validator(mode="after")
+    def _check_purposes(self) -> Self:
+        names = [name for each in self.purposes for name in {each.en, each.cy}]
+        if len(set(names)) != len(names):
+            raise ValueError("Two [[contact_notes.purposes]] have the same text; give each its own")
+        if not self.free_text and not self.purposes:
+            raise ValueError('"free_text" can be false only if there are purposes')
+        return self
+
+    def accepts(self, purpose: str) -> bool:
+        """Return whether a contact note may have this purpose."""
+        return self.free_text or any(purpose in {each.en, each.cy} for each in self.purposes)

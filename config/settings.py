@@ -16,6 +16,7 @@ from config.directories import ExternalDirectory
 from config.errors import SettingsError, SettingsFault
 from config.explain import faults_of, syntax_fault
 from config.sections import (
+    ContactNotesSection,
     DeskSection,
     Destination,
     DirectorySection,
@@ -60,6 +61,9 @@ class Settings(Section):
     directory: DirectorySection = Field(
         default=DirectorySection(), description="the table [directory]"
     )
+    contact_notes: ContactNotesSection = Field(
+        default=ContactNotesSection(), description="the table [contact_notes]"
+    )
     directories: tuple[ExternalDirectory, ...] = Field(
         default=(), description="tables [[directories]]"
     )
@@ -74,6 +78,10 @@ class Settings(Section):
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"{what}; give each its own")
+        if sum(each.takes_notes for each in self.directories) > 1:
+            raise ValueError(
+                "Two [[directories]] have a table [directories.contact_notes]; keep only one"
+            )
         return self
 
     @property

@@ -18,7 +18,7 @@ from callerid.json_client import JsonClient, JsonRequest
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleMapping, apply
 from callerid.person import Person
-from callerid.templates import Json, JsonTemplate, filled_query
+from callerid.templates import Json, NumberTemplate, filled_query
 
 _MOST_PAGES: Final = 5
 
@@ -30,9 +30,9 @@ class HttpTemplate:
     method: str
     url: str
     mapping: PeopleMapping
-    query: Mapping[str, JsonTemplate] = field(default_factory=dict)
+    query: Mapping[str, NumberTemplate] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: JsonTemplate | None = None
+    body: NumberTemplate | None = None
     """The JSON document that is sent; None if there is none."""
     next_page: ParsedResult | None = None
     """The place of the next page's address in an answer; None if there is only one page."""

@@ -29,8 +29,9 @@ def _url(text: str) -> str:
     except ValueError:
         raise ValueError(f"must be {URL}") from None
     # Without TLS, others on the network could read the callers' numbers.
+    fixed = "{" not in parts.netloc  # a placeholder must not choose the server
     secure = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
-    if not (host and secure) or parts.username is not None or parts.fragment:
+    if not (host and secure and fixed) or parts.username is not None or parts.fragment:
         raise ValueError(f"must be {URL}")
     return text
 
@@ -78,6 +79,11 @@ class ExternalDirectorySection(Section):
     keep_not_found: Number = Field(
         default=60.0, ge=0, le=3600, description="a number of seconds from 0 to 3600"
     )
+
+    @property
+    def takes_notes(self) -> bool:
+        """True if contact notes are delivered to this system."""
+        return False
 
     @property
     @abstractmethod

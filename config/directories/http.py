@@ -9,11 +9,13 @@ import jmespath.exceptions
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from config.directories.base import URL, DirectoryTls, ExternalDirectorySection, Url
-from config.fields import FilePath, Whole
+from config.fields import FilePath, Flag, Whole
 from config.sections import Section
 
 _SECRETS = {"basic": "user", "bearer": "", "oauth2": "client_id"}
 """The setting that each kind of authentication needs besides `secret_file`."""
+_OWN_ADDRESS = ("{note_id}", "{call_id}", "{record_id}")
+"""The placeholders with which each note has an address of its own."""
 
 
 def _expression(text: str) -> str:
@@ -70,6 +72,88 @@ class DirectoryFields(Section):
     )
 
 
+class NoteRequestSection(Section):
+    """A request that writes a contact note."""
+
+    url: Url = Field(description=URL)
+    method: Literal["POST", "PUT", "PATCH"] = Field(
+        default="POST", description='"POST", "PUT" or "PATCH"'
+    )
+    headers: dict[HeaderFieldName, HeaderText] = Field(
+        default_factory=dict, description='a table, such as { Prefer = "return=minimal" }'
+    )
+    body: JsonValue = Field(description='a table or a list, such as { text = "{text}" }')
+
+    @property
+    def is_repeatable(self) -> bool:
+        """True if the server has one record for each address, so a repeated request does no harm.
+
+        This is so for PUT (RFC 9110, section 9.2.2) if the address has the id of the note.
+        """
+        return self.method == "PUT" and any(name in self.url for name in _OWN_ADDRESS)
+
+
+class NoteSearchSection(Section):
+    """`find`: a request that searches for a contact note."""
+
+    url: Url = Field(description=URL)
+    method: Literal["GET", "POST"] = Field(default="GET", description='"GET" or "POST"')
+    headers: dict[HeaderFieldName, HeaderText] = Field(
+        default_factory=dict, description='a table, such as { Prefer = "return=minimal" }'
+    )
+    query: dict[str, JsonValue] = Field(
+        default_factory=dict, description='a table, such as { text = "{call_id}" }'
+    )
+    body: JsonValue = Field(
+        default=None, description='a table or a list, such as { text = "{call_id}" }'
+    )
+    records: Expression = Field(description='a JMESPath expression, such as "items"')
+    id: Expression = Field(default="id", description=_PATH)
+    text: Expression = Field(description='a JMESPath expression, such as "subject"')
+
+
+class NoteChangeSection(NoteRequestSection):
+    """`[directories.contact_notes.change]`: the request that writes a later version of a note."""
+
+    idempotent: Flag = Field(
+        default=False, description="true if the server ignores a repeated request, else false"
+    )
+    find: NoteSearchSection | None = Field(default=None, description='a table with "url"')
+
+
+class HttpNotesSection(NoteRequestSection):
+    """`[directories.contact_notes]`: the requests that write contact notes."""
+
+    record_id: Expression | None = Field(default=None, description=_PATH)
+    idempotent: Flag = Field(
+        default=False, description="true if the server ignores a repeated request, else false"
+    )
+    find: NoteSearchSection | None = Field(default=None, description='a table with "url"')
+    change: NoteChangeSection | None = Field(
+        default=None, description='a table with "url" and "body"'
+    )
+
+    @model_validator(mode="after")
+    def _check_repetition(self) -> Self:
+        if not (self.is_repeatable or self.idempotent or self.find):
+            raise ValueError(
+                'needs the table "find", or "idempotent = true" if the server ignores a repeated '
+                "request: otherwise a note could be written twice"
+            )
+        if self.change is None:
+            if not self.is_repeatable:
+                raise ValueError('needs the table "change" for later versions of a note')
+        elif not (self.change.is_repeatable or self.change.idempotent or self.change.find):
+            raise ValueError(
+                'needs the table "change.find", or "change.idempotent = true" if the server '
+                "ignores a repeated request: otherwise a version could be written twice"
+            )
+        needs_id = self.change is not None and "{record_id}" in self.change.url
+        if needs_id and self.record_id is None:
+            raise ValueError('needs "record_id", because the address of "change" has {record_id}')
+        return self
+
+
 class HttpDirectorySection(ExternalDirectorySection):
     """`[[directories]]` of the kind "http"."""
 
@@ -97,6 +181,15 @@ class HttpDirectorySection(ExternalDirectorySection):
         default=None, description='a table with "kind" and "secret_file"'
     )
     tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
+
+    contact_notes: HttpNotesSection | None = Field(
+        default=None, description='a table with "url" and "body"'
+    )
+
+    @property
+    def takes_notes(self) -> bool:
+        """True if contact notes are delivered to this system."""
+        return self.contact_notes is not None
 
     @property
     def target(self) -> str:

@@ -48,6 +48,7 @@ class CommandGroups(LazyGroup):
         "keys",
         "users",
         "directory",
+        "contacts",
         "backup",
         "simulate",
     )

@@ -37,6 +37,7 @@ from galwad.desk.routes import (
     accounts,
     audit,
     calls,
+    contacts,
     coverage,
     custody,
     gaps,
@@ -94,6 +95,8 @@ def options_of(settings: Settings) -> DeskOptions:
         area_code=settings.directory.area_code,
         merge_by=settings.directory.merge_by,
         directories=settings.directories,
+        contact_notes=settings.contact_notes,
+        origin=desk.origin,
         time_zone=desk.time_zone,
         nightly=desk.nightly,
         anchors=desk.anchors,
@@ -115,7 +118,7 @@ def create_app(desk: Desk) -> ASGIApp:
     app.state.desk = desk
     error_answers.install(app)
     archive = recordings, gaps, headers, custody, reindex, coverage, promises, audit
-    for module in (accounts, stream, calls, payments, payment_pages, *archive, system):
+    for module in (accounts, stream, calls, contacts, payments, payment_pages, *archive, system):
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)
     options = desk.options

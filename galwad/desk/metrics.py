@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from functools import partial
 
@@ -9,7 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from callerid.breaker import BreakerState
 from callerid.limited_source import LimitedSource, Observation
+from callerid.note_outbox import Backlog
 from galwad.desk.connections.places import Places
+from galwad.desk.notes.delivery import DeliveryOutcome
 from galwad.messages import Figures
 
 _SWITCH = {
@@ -112,6 +115,26 @@ class Metrics:
             "galwad_desk_alarms", "Alarms raised", ["kind"], registry=self.registry
         )
 
+        self._notes = Counter(
+            "galwad_desk_note_attempts",
+            "Attempts to deliver contact notes, by their outcome",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._notes_undelivered = Gauge(
+            "galwad_desk_notes_undelivered",
+            "Versions of contact notes that are not delivered",
+            ["state"],
+            registry=self.registry,
+        )
+        self._oldest_note = Gauge(
+            "galwad_desk_oldest_note_seconds",
+            "Age of the oldest version that waits for its delivery; 0 if none waits",
+            registry=self.registry,
+        )
+        self._oldest_note_saved: float | None = None
+        self._oldest_note.set_function(self._age_of_oldest_note)
+
         self._watch(places)
         self._switch = {
             name: Gauge(f"galwad_switch_{name}", text, registry=self.registry)
@@ -162,6 +185,20 @@ class Metrics:
         self._searches.labels(search.source, search.state.value, from_memory).inc()
         if search.seconds:
             self._search_seconds.labels(search.source).observe(search.seconds)
+
+    def note_attempted(self, outcome: DeliveryOutcome) -> None:
+        """Count an attempt to deliver a contact note."""
+        self._notes.labels(outcome.value).inc()
+
+    def note_backlog(self, backlog: Backlog) -> None:
+        """Set the gauges of the contact notes that are not delivered."""
+        self._notes_undelivered.labels("waiting").set(backlog.waiting)
+        self._notes_undelivered.labels("refused").set(backlog.refused)
+        self._oldest_note_saved = backlog.oldest
+
+    def _age_of_oldest_note(self) -> float:
+        saved = self._oldest_note_saved
+        return max(time.time() - saved, 0.0) if saved is not None else 0.0
 
     def switch(self, figures: Figures) -> None:
         """Set the gauges that describe the switch to the values that the switch has reported."""

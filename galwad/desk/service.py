@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Collection, Coroutine, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,12 @@ from argon2 import PasswordHasher
 from callerid.contacts import Contacts, OpenContact
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
 from callerid.lookup import MERGE_BY, Lookup
+from callerid.note_destination import NoteDestination
+from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
 from config.directories import ExternalDirectory
+from config.sections import ContactNotesSection
 from galwad.desk.anchors import AnchorFile
 from galwad.desk.archive.desk_socket import DeskSocket
 from galwad.desk.archive.files import ArchiveFolder
@@ -51,9 +54,11 @@ from galwad.desk.coverage.ledger_writer import LedgerWriter
 from galwad.desk.coverage.nightly import COVERAGE_CHECKED, NightlyCheck
 from galwad.desk.coverage.promises import PromiseChecker
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.directories import open_directories
+from galwad.desk.directories import open_directories, open_note_destination
 from galwad.desk.metrics import Metrics
 from galwad.desk.networks import network_of
+from galwad.desk.notes.delivery import NoteDelivery
+from galwad.desk.notes.outgoing import NoteForm
 from galwad.messages import Alarm, CallChanged, CallEnded, CallsSnapshot, Figures, Party, Sealed
 from recording.audit.index_comparison import IndexComparison
 from recording.audit.log import AuditFilter, AuditLog
@@ -108,6 +113,9 @@ class DeskOptions:
     """The details by which entries of different directories are the same person."""
     directories: Sequence[ExternalDirectory] = ()
     """The directories besides the embedded one."""
+    contact_notes: ContactNotesSection = field(default_factory=ContactNotesSection)
+    origin: str = ""
+    """The origin of the page, such as "https://galwad.example"."""
     time_zone: tzinfo | None = None
     nightly: str = "03:00"
     anchors: Path | None = None
@@ -221,6 +229,7 @@ class Desk:
         )
         embedded = (EmbeddedDirectory(options.directory_file), LIMITS)
         self.lookup = self._lookup_in(sources or [embedded, *open_directories(options.directories)])
+        self.delivery = self._delivery_to(open_note_destination(options.directories))
         self.switch = SwitchClient(
             options.switch_socket, self._from_switch, self._switch_connection, self.users.accounts
         )
@@ -265,6 +274,19 @@ class Desk:
         self.metrics.watch_directories(limited)
         return Lookup(limited, self.options.lookup_budget, self.options.merge_by)
 
+    def _delivery_to(self, destination: NoteDestination | None) -> NoteDelivery:
+        """Return the delivery of contact notes to this system."""
+        notes = self.options.contact_notes
+        recordings = f"{self.options.origin}/api/v1/recordings/" if notes.recording_link else ""
+        return NoteDelivery(
+            NoteOutbox(self.engine),
+            destination,
+            NoteForm(destination.name if destination else "", notes.purposes, recordings),
+            on_outcome=self.metrics.note_attempted,
+            on_refused=self._note_refused,
+            on_backlog=self.metrics.note_backlog,
+        )
+
     async def start(self) -> None:
         """Restore the state that the desk had before its restart, then start the desk's parts.
 
@@ -288,6 +310,7 @@ class Desk:
             asyncio.create_task(self._recipients.run()),
             asyncio.create_task(self.ledger.run()),
             asyncio.create_task(self.nightly.run()),
+            asyncio.create_task(self.delivery.run()),
         ]
 
     async def _remember_sign_ins(self) -> None:
@@ -445,6 +468,7 @@ class Desk:
                 pop = current.pop
                 if person_id and not pop.chosen_by_advisor and pop.has_candidate(person_id):
                     self.calls.choose(current, person_id)
+                await self.save_entries(current)
                 taken, status = time.monotonic() - started, result.status.value
                 if event == "lookup.done":
                     self.metrics.lookups.labels(status).observe(taken)
@@ -456,6 +480,16 @@ class Desk:
                     ms=round(taken * 1000),
                 )
                 event = "lookup.more"
+
+    async def save_entries(self, call: DeskCall) -> None:
+        """Save all entries that the confirmed person of a call has in directories."""
+        person = call.pop.confirmed_person
+        if person is not None:
+            await self.contacts.add_entries(call.call_id, person, time.time())
+            self.delivery.wake()
+
+    def _note_refused(self, call_id: str) -> None:
+        self._alarm(Alarm("note.refused", call_id))
 
     def _look_up_restored(self, call: DeskCall | None, person_id: str = "") -> None:
         """Begin to look up the caller of a restored call, if its caller is known."""

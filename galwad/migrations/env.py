@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from callerid.contacts import metadata as callerid_metadata
+from callerid.contact_tables import metadata as callerid_metadata
 from galwad.desk.auth.tables import metadata as desk_metadata
 from recording.audit import log as audit_log
 from recording.index import captured_cards, custody, ledger

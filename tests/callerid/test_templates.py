@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from callerid.errors import TemplateError
 from callerid.number import PhoneNumber
 from callerid.spellings import spellings
-from callerid.templates import Json, JsonTemplate, filled_query
+from callerid.templates import Json, NumberTemplate, filled_query
 
 HOME = PhoneNumber("+441632960001")
 FOREIGN = PhoneNumber("+35312345678")
@@ -26,7 +26,7 @@ OUTSIDE_A_LIST = "has {spelling} outside a list"
 
 
 def filled(value, number=HOME):
-    return JsonTemplate(value).fill(number)
+    return NumberTemplate(value).fill(number)
 
 
 def json_values(texts, names):
@@ -132,7 +132,7 @@ def test_braces_that_are_no_placeholder_stay():
 def test_a_template_is_not_changed_when_it_is_filled():
     value: Json = {"any": [{"phone": "{spelling}"}], "all": "{spellings}", "fixed": [1, {"a": []}]}
     before = copy.deepcopy(value)
-    template = JsonTemplate(value)
+    template = NumberTemplate(value)
     first = template.fill(HOME)
     assert template.fill(FOREIGN) != first
     assert template.fill(HOME) == first
@@ -151,7 +151,7 @@ def test_a_template_is_not_changed_when_it_is_filled():
     ],
 )
 def test_a_template_knows_its_placeholders(value, names):
-    assert JsonTemplate(value).placeholders == names
+    assert NumberTemplate(value).placeholders == names
 
 
 @pytest.mark.parametrize(
@@ -181,13 +181,13 @@ def test_a_template_knows_its_placeholders(value, names):
 )
 def test_an_unknown_or_misplaced_placeholder_is_refused_with_its_reason(value, message):
     with pytest.raises(TemplateError) as refused:
-        JsonTemplate(value)
+        NumberTemplate(value)
     assert str(refused.value) == message
 
 
 @given(WITHOUT_PLACEHOLDERS, st.sampled_from([HOME, FOREIGN, INSIDE]))
 def test_a_template_without_placeholders_is_filled_with_itself(value, number):
-    template = JsonTemplate(value)
+    template = NumberTemplate(value)
     assert template.placeholders == frozenset()
     assert template.fill(number) == value
 
@@ -195,7 +195,7 @@ def test_a_template_without_placeholders_is_filled_with_itself(value, number):
 @given(WITH_ANYTHING)
 def test_a_template_that_is_accepted_can_be_filled_and_sent(value):
     try:
-        template = JsonTemplate(value)
+        template = NumberTemplate(value)
     except TemplateError:
         return
     result = template.fill(INSIDE)  # which has only one spelling, so that nothing is repeated
@@ -206,7 +206,7 @@ def test_a_template_that_is_accepted_can_be_filled_and_sent(value):
 def test_a_template_with_a_fault_anywhere_is_refused(value, fault):
     for faulty in ([value, fault], {"a": value, "b": {"c": [fault]}}, [[fault], value]):
         with pytest.raises(TemplateError):
-            JsonTemplate(faulty)
+            NumberTemplate(faulty)
 
 
 @given(
@@ -221,7 +221,7 @@ def test_a_template_with_a_fault_anywhere_is_refused(value, fault):
 def test_only_the_placeholders_of_a_text_are_replaced(parts, number):
     text = "".join(parts)
     try:
-        template = JsonTemplate({"text": [text]})
+        template = NumberTemplate({"text": [text]})
     except TemplateError:
         assume(False)
     expected = text
@@ -250,7 +250,7 @@ def test_a_number_never_changes_the_structure_of_a_request(value, number):
 
 
 def query(number=HOME, **values):
-    return filled_query({name: JsonTemplate(value) for name, value in values.items()}, number)
+    return filled_query({name: NumberTemplate(value) for name, value in values.items()}, number)
 
 
 def test_a_query_has_its_parameters_in_the_order_of_the_settings():
@@ -295,14 +295,14 @@ def test_a_json_document_in_a_parameter_is_a_text_and_stays_one():
 
 
 def test_only_the_outermost_list_is_repeated():
-    template = JsonTemplate({"groups": [{"filters": [{"phone": "{spelling}"}]}]})
+    template = NumberTemplate({"groups": [{"filters": [{"phone": "{spelling}"}]}]})
     assert template.fill(HOME) == {
         "groups": [{"filters": [{"phone": one}]} for one in spellings(HOME)]
     }
 
 
 def test_a_value_in_a_query_that_is_not_a_text_is_written_as_in_json():
-    query = {"active": JsonTemplate(True), "all": JsonTemplate([False, "x", 7])}
+    query = {"active": NumberTemplate(True), "all": NumberTemplate([False, "x", 7])}
     assert filled_query(query, HOME) == [
         ("active", "true"),
         ("all", "false"),
@@ -317,4 +317,4 @@ def test_a_template_that_is_nested_too_deeply_is_refused_before_it_is_filled(dep
     for _ in range(depth):
         value = {"a": [value]}
     with pytest.raises(TemplateError, match="is nested too deeply"):
-        JsonTemplate(value)
+        NumberTemplate(value)

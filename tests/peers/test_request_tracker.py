@@ -100,3 +100,57 @@ def test_a_tracker_that_refuses_the_password_is_unavailable_and_the_log_says_why
     call.hang_up()
     failure = service.log.wait("lookup.source_failed")
     assert failure["reason"] == "the server refuses the credentials (401)"
+
+
+def tickets(tracker):
+    """Return the subjects of the texts of each ticket, the ticket's own subject first."""
+    found = tracker.http.get("/tickets", params={"query": "id > 0", "per_page": 100}).json()[
+        "items"
+    ]
+    return [texts(tracker, each["id"]) for each in found]
+
+
+def texts(tracker, ticket_id):
+    ticket = tracker.http.get(f"/ticket/{ticket_id}").json()
+    history = tracker.http.get(
+        f"/ticket/{ticket_id}/history", params={"fields": "Type,Data", "per_page": 100}
+    ).json()["items"]
+    comments = [each["Data"].strip() for each in history if each["Type"] == "Comment"]
+    return [ticket["Subject"], *comments]
+
+
+def test_a_contact_note_becomes_one_ticket_of_the_confirmed_person(service, place_call, tracker):
+    call = place_call("uas_plain")
+    url = f"/api/v1/calls/{call.call_id}"
+    with service.sign_in() as page:
+        wait_until(lambda: pop(page, call)["caller"]["status"] == "found")
+        page.post(f"{url}/confirm", json={"outcome": "confirmed"})
+        tracker.stop()
+        try:
+            for outcome in ("ordered", "ordered, comes on Monday"):
+                note = {"purpose": "Bin newydd", "language": "cy", "outcome": outcome}
+                assert page.put(f"{url}/contact", json=note).status_code == 200
+        finally:
+            tracker.go_on()
+        wait_until(lambda: f"{call.call_id}/2" in str(tickets(tracker)))
+    call.hang_up()
+    (ticket,) = [each for each in tickets(tracker) if call.call_id in each[0]]
+    assert ticket == [f"Main number: Bin newydd [{call.call_id}]", f"{call.call_id}/2"]
+    (found,) = tracker.http.get(
+        "/tickets", params={"query": f"Subject LIKE '{call.call_id}'"}
+    ).json()["items"]
+    requestors = tracker.http.get(f"/ticket/{found['id']}").json()["Requestor"]
+    assert [each["id"] for each in requestors] == ["elin"]
+
+
+def test_a_note_that_the_tracker_may_not_take_waits_until_it_may(service, place_call, tracker):
+    tracker.http.put("/queue/1", json={"Disabled": 1})
+    call = place_call("uas_plain")
+    with service.sign_in() as page:
+        note = {"purpose": "Bin newydd", "language": "cy"}
+        assert page.put(f"/api/v1/calls/{call.call_id}/contact", json=note).status_code == 200
+        failure = service.log.wait("note.attempted")
+        assert (failure["outcome"], failure["reason"]) == ("failed", "the server answers 403")
+        tracker.http.put("/queue/1", json={"Disabled": 0})
+        wait_until(lambda: call.call_id in str(tickets(tracker)))
+    call.hang_up()

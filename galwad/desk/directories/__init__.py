@@ -5,6 +5,18 @@ Each kind of directory is a module that opens it.
 
 from __future__ import annotations
 
-from galwad.desk.directories.opener import limits_of, open_directories, open_directory
+from galwad.desk.directories.opener import (
+    limits_of,
+    open_directories,
+    open_directory,
+    open_note_destination,
+    open_notes,
+)
 
-__all__ = ["limits_of", "open_directories", "open_directory"]
+__all__ = [
+    "limits_of",
+    "open_directories",
+    "open_directory",
+    "open_note_destination",
+    "open_notes",
+]

@@ -1,7 +1,9 @@
-"""Opens a directory that is asked over HTTP and answers in JSON."""
+"""Opens a directory that is asked over HTTP and answers in JSON, and gets contact notes so."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from ssl import SSLContext
 
 from jmespath.parser import ParsedResult
@@ -12,12 +14,20 @@ from callerid.authentication import (
     ClientCredentials,
     NoAuthentication,
 )
+from callerid.destinations.http import HttpNotes, NoteRequest, NoteSearch, NoteTemplates
 from callerid.errors import TemplateError
 from callerid.json_client import Authentication, JsonClient, TlsFiles, tls_context
+from callerid.note_templates import AddressTemplate, NoteTemplate
 from callerid.people_mapping import PeopleMapping, compiled
 from callerid.sources.http import HttpDirectory, HttpTemplate
-from callerid.templates import Json, JsonTemplate
-from config.directories.http import DirectoryAuthentication, HttpDirectorySection
+from callerid.templates import Json, NumberTemplate
+from config.directories.http import (
+    DirectoryAuthentication,
+    HttpDirectorySection,
+    HttpNotesSection,
+    NoteRequestSection,
+    NoteSearchSection,
+)
 
 
 def open_http(section: HttpDirectorySection) -> HttpDirectory:
@@ -28,14 +38,31 @@ def open_http(section: HttpDirectorySection) -> HttpDirectory:
         SourceError: A file with a certificate cannot be used.
     """
     template = _template(section)
+    client = _client(section, empty_statuses=section.not_found)
+    return HttpDirectory(section.name, template, client, has_extensions=section.extensions)
+
+
+def open_http_notes(section: HttpDirectorySection) -> HttpNotes | None:
+    """Return the destination of contact notes that these settings describe; None if none.
+
+    Raises:
+        TemplateError: A placeholder or an expression is wrong.
+        SourceError: A file with a certificate cannot be used.
+    """
+    if section.contact_notes is None:
+        return None
+    templates = _note_templates(section.contact_notes)
+    return HttpNotes(section.name, templates, _client(section))
+
+
+def _client(section: HttpDirectorySection, empty_statuses: Collection[int] = ()) -> JsonClient:
     tls = tls_context(TlsFiles(section.tls.ca, section.tls.certificate, section.tls.key))
-    client = JsonClient(
+    return JsonClient(
         _authentication(section.authentication, tls),
         tls,
         connections=section.concurrency,
-        empty_statuses=section.not_found,
+        empty_statuses=empty_statuses,
     )
-    return HttpDirectory(section.name, template, client, has_extensions=section.extensions)
 
 
 def _authentication(section: DirectoryAuthentication | None, tls: SSLContext) -> Authentication:
@@ -72,7 +99,6 @@ def _template(section: HttpDirectorySection) -> HttpTemplate:
         },
         **optional,
     )
-    following = section.next_page
     return HttpTemplate(
         method=section.method,
         url=section.url,
@@ -80,19 +106,76 @@ def _template(section: HttpDirectorySection) -> HttpTemplate:
         query={name: _json(f"query.{name}", value) for name, value in section.query.items()},
         headers=section.headers,
         body=None if section.body is None else _json("body", section.body),
-        next_page=None if following is None else _path("next_page", following),
+        next_page=_optional_path("next_page", section.next_page),
     )
 
 
+def _note_templates(section: HttpNotesSection) -> NoteTemplates:
+    change = section.change
+    return NoteTemplates(
+        create=_note_request("contact_notes", section),
+        record_id=_optional_path("contact_notes.record_id", section.record_id),
+        find=_note_search("contact_notes.find", section.find),
+        change=None if change is None else _note_request("contact_notes.change", change),
+        find_change=_note_search("contact_notes.change.find", change.find if change else None),
+    )
+
+
+def _note_request(table: str, section: NoteRequestSection) -> NoteRequest:
+    return NoteRequest(
+        section.method,
+        _address(f"{table}.url", section.url),
+        _note_json(f"{table}.body", section.body),
+        section.headers,
+    )
+
+
+def _note_search(table: str, section: NoteSearchSection | None) -> NoteSearch | None:
+    if section is None:
+        return None
+    return NoteSearch(
+        section.method,
+        _address(f"{table}.url", section.url),
+        records=_path(f"{table}.records", section.records),
+        record_id=_path(f"{table}.id", section.id),
+        text=_path(f"{table}.text", section.text),
+        query={
+            name: _note_json(f"{table}.query.{name}", value)
+            for name, value in section.query.items()
+        },
+        body=None if section.body is None else _note_json(f"{table}.body", section.body),
+        headers=section.headers,
+    )
+
+
+def _address(setting: str, text: str) -> AddressTemplate:
+    with _named(setting):
+        return AddressTemplate(text)
+
+
+def _note_json(setting: str, value: Json) -> NoteTemplate:
+    with _named(setting):
+        return NoteTemplate(value)
+
+
+def _optional_path(setting: str, expression: str | None) -> ParsedResult | None:
+    return None if expression is None else _path(setting, expression)
+
+
 def _path(setting: str, expression: str) -> ParsedResult:
-    try:
+    with _named(setting):
         return compiled(expression)
-    except TemplateError as error:
-        raise TemplateError(f'"{setting}" {error}') from None
 
 
-def _json(setting: str, value: Json) -> JsonTemplate:
+def _json(setting: str, value: Json) -> NumberTemplate:
+    with _named(setting):
+        return NumberTemplate(value)
+
+
+@contextmanager
+def _named(setting: str) -> Iterator[None]:
+    """Add the name of a setting to a TemplateError, whose message is the end of a sentence."""
     try:
-        return JsonTemplate(value)
+        yield
     except TemplateError as error:
         raise TemplateError(f'"{setting}" {error}') from None

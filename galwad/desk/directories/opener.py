@@ -15,10 +15,11 @@ import structlog
 from callerid.answer_cache import CacheLimits
 from callerid.errors import CallerIdError, SourceError
 from callerid.limited_source import SourceLimits
+from callerid.note_destination import EarlierDelivery, NoteDestination, OutgoingNote
 from callerid.number import PhoneNumber
 from callerid.source import DirectorySource
 from config.directories import ExternalDirectory
-from galwad.desk.directories.http import open_http
+from galwad.desk.directories.http import open_http, open_http_notes
 
 log = structlog.get_logger()
 
@@ -44,6 +45,45 @@ def limits_of(section: ExternalDirectory) -> SourceLimits:
     """Return the limits for the requests to the directory of these settings."""
     cache = CacheLimits(section.keep_found, section.keep_not_found)
     return SourceLimits(section.concurrency, section.timeout, cache)
+
+
+def open_note_destination(sections: Iterable[ExternalDirectory]) -> NoteDestination | None:
+    """Return the system to which contact notes are delivered; None if the settings name none."""
+    for section in sections:
+        try:
+            destination = open_notes(section)
+        except CallerIdError as error:
+            log.warning("note.destination_unusable", directory=section.name, reason=str(error))
+            return UnusableNotes(section.name, str(error))
+        if destination is not None:
+            return destination
+    return None
+
+
+def open_notes(section: ExternalDirectory) -> NoteDestination | None:
+    """Return the system to which contact notes are delivered; None if it is not this directory.
+
+    Raises:
+        TemplateError: A placeholder or an expression is wrong.
+        SourceError: A file with a certificate cannot be used.
+    """
+    return open_http_notes(section)
+
+
+class UnusableNotes:
+    """A destination of notes whose settings cannot be used. Each note waits, with the reason."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self._reason = reason
+
+    async def deliver(self, note: OutgoingNote, earlier: EarlierDelivery) -> NoReturn:
+        """Raise a SourceError with the reason."""
+        del note, earlier
+        raise SourceError(self._reason)
+
+    async def close(self) -> None:
+        """Do nothing."""
 
 
 class UnusableDirectory:

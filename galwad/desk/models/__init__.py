@@ -18,6 +18,10 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
+| GET contacts/purposes | | `Purposes` | people |
+| GET contacts/undelivered | | `list[UndeliveredNote]` | admin |
+| POST contacts/{id}/retry | | 204, audited | admin |
+| POST contacts/{id}/discard | `DiscardReason` | 204, audited | admin |
 | GET coverage | `when` | `Coverage` | supervisor, admin |
 | GET promises | `when` | `PromiseReport` | supervisor, admin |
 | GET audit | `after`, `limit` | `AuditPage` | admin |

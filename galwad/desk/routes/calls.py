@@ -10,7 +10,7 @@ import time
 from fastapi import APIRouter
 
 from callerid.contacts import Note
-from callerid.errors import ChoiceError
+from callerid.errors import ChoiceError, ContactError
 from callerid.screenpop import PopConfirmation
 from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.live_calls import DeskCall
@@ -54,20 +54,23 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
     """
     confirmation = PopConfirmation(body.outcome)
     before = own_call(desk, session, call_id)
-    person_id = before.pop.confirm(confirmation, body.person_id).chosen or ""
+    person = before.pop.confirm(confirmation, body.person_id).confirmed_person
+    person_id = person.person_id if person is not None else ""
     await desk.audit.append(
         "caller.confirmed",
         {"call_id": call_id, "outcome": body.outcome},
         {"actor": session.actor, "person_id": person_id},
     )
-    await desk.contacts.save_confirmation(call_id, person_id, body.outcome)
+    await desk.contacts.save_confirmation(call_id, person, body.outcome, time.time())
     # Check again whether this advisor has the call, because the call may have been transferred
     # while the audit entry was written.
     current = desk.claim(own_call(desk, session, call_id), session.user)
     if current.state.callers != before.state.callers:
         await desk.contacts.forget_confirmation(call_id)
         raise ChoiceError("the caller has changed: ask who is calling")
-    return desk.calls.confirm(current, confirmation, body.person_id).view(session.user)
+    confirmed = desk.calls.confirm(current, confirmation, body.person_id)
+    await desk.save_entries(confirmed)
+    return confirmed.view(session.user)
 
 
 @router.put("/calls/{call_id}/contact")
@@ -77,6 +80,8 @@ async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -
     A supervisor may also save the note, for example if the advisor has gone home.
     """
     _claim_note(desk, session, call_id)
+    if not desk.options.contact_notes.accepts(body.purpose):
+        raise ContactError("the purpose is not one of the list: choose one")
     return await _save(desk, call_id, Note(**body.model_dump()))
 
 
@@ -107,5 +112,6 @@ def _claim_note(desk: Desk, session: Session, call_id: str) -> DeskCall:
 
 async def _save(desk: Desk, call_id: str, note: Note) -> ContactSaved:
     version = await desk.contacts.save(call_id, note, time.time())
+    desk.delivery.wake()
     desk.calls.note_saved(call_id, note)
     return ContactSaved(call_id=call_id, version=version)

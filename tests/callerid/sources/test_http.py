@@ -14,7 +14,7 @@ from callerid.json_client import JsonClient, TlsFiles, tls_context
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleMapping, compiled
 from callerid.sources.http import HttpDirectory, HttpTemplate
-from callerid.templates import JsonTemplate
+from callerid.templates import NumberTemplate
 from helpers.http_server import answer
 
 NUMBER = PhoneNumber("+441632960001")
@@ -43,7 +43,7 @@ async def directory(server):
 
 async def test_the_number_is_sought_in_the_query(directory, server):
     server.answers = [answer({"items": [ELIN]})]
-    (person,) = await directory(query={"phone": JsonTemplate("{e164}")}).find(NUMBER)
+    (person,) = await directory(query={"phone": NumberTemplate("{e164}")}).find(NUMBER)
     assert (person.person_id, person.name) == ("crm:7", "Elin Fictitious")
     assert person.numbers == ("01632 960001",)
     assert server.received[0].query == [("phone", "+441632960001")]
@@ -51,7 +51,7 @@ async def test_the_number_is_sought_in_the_query(directory, server):
 
 async def test_the_number_is_sought_in_the_body_in_all_its_spellings(directory, server):
     server.answers = [answer({"items": []})]
-    body = JsonTemplate({"any": [{"field": "phone", "is": "{spelling}"}]})
+    body = NumberTemplate({"any": [{"field": "phone", "is": "{spelling}"}]})
     assert await directory(method="POST", body=body).find(NUMBER) == []
     sought = [each["is"] for each in server.received[0].json["any"]]
     assert {"+441632960001", "01632960001", "01632 960001"} <= set(sought)

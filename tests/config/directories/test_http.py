@@ -31,11 +31,13 @@ name = "name"
 numbers = "phone"
 """
 SECRET = 'secret_file = "/run/credentials/galwad-desk.service/galwad.directory.crm"\n'
-EXAMPLES = re.findall(
+BLOCKS = re.findall(
     r"```toml\n(.*?)```",
     (Path(__file__).parents[3] / "docs/crm.md").read_text(encoding="utf-8"),
     re.DOTALL,
 )
+EXAMPLES = [each for each in BLOCKS if each.startswith("[[directories]]")]
+PURPOSES = [each for each in BLOCKS if each.startswith("[contact_notes]")]
 
 
 @pytest.fixture
@@ -146,3 +148,72 @@ def test_each_fault_is_explained(faults, text, wanted):
     assert len(messages) == 1
     assert wanted in messages[0]
     assert "hunter2" not in messages[0]
+
+
+def test_the_example_of_purposes_can_be_loaded(read):
+    (example,) = PURPOSES
+    notes = read(example).contact_notes
+    assert (notes.free_text, [each.code for each in notes.purposes]) == (False, ["waste-1"])
+    assert notes.accepts("Casgliad a fethwyd")
+    assert not notes.accepts("Other")
+
+
+FIND = 'url = "https://crm.example/find"\nrecords = "items"\ntext = "subject"\n'
+PUT = """\
+[directories.contact_notes]
+url = "https://crm.example/notes/{note_id}"
+method = "PUT"
+body = { text = "{text}" }
+"""
+POST = """\
+[directories.contact_notes]
+url = "https://crm.example/notes"
+body = { text = "{text}" }
+record_id = "id"
+"""
+CHANGE = """\
+[directories.contact_notes.change]
+url = "https://crm.example/notes/{record_id}"
+body = { text = "{text}" }
+"""
+REPEATABLE = CHANGE.replace("body", "idempotent = true\nbody")
+AT_OWN_ADDRESS = CHANGE.replace("body", 'method = "PUT"\nbody')
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        PUT,
+        f"{POST}[directories.contact_notes.find]\n{FIND}{REPEATABLE}",
+        f"{POST}idempotent = true\n{AT_OWN_ADDRESS}",
+        f"{POST}idempotent = true\n{CHANGE}[directories.contact_notes.change.find]\n{FIND}",
+    ],
+)
+def test_notes_that_are_never_written_twice_are_accepted(read, notes):
+    (crm,) = read(CRM + notes).directories
+    assert crm.takes_notes
+
+
+@pytest.mark.parametrize(
+    ("notes", "wanted"),
+    [
+        (POST, 'needs the table "find", or "idempotent = true"'),
+        (PUT.replace("{note_id}", "all"), 'needs the table "find", or "idempotent = true"'),
+        (f"{POST}idempotent = true\n", 'needs the table "change"'),
+        (f"{POST}idempotent = true\n{CHANGE}", 'needs the table "change.find"'),
+        (
+            POST.replace('record_id = "id"\n', "idempotent = true\n") + AT_OWN_ADDRESS,
+            'needs "record_id"',
+        ),
+        (PUT.replace("crm.example", "{line}.example"), "must be an address"),
+        (PUT.replace("PUT", "DELETE"), 'must be "POST", "PUT" or "PATCH"'),
+    ],
+)
+def test_notes_that_could_be_written_twice_or_elsewhere_are_a_fault(faults, notes, wanted):
+    assert wanted in faults(CRM + notes)[0][1]
+
+
+def test_only_one_directory_gets_contact_notes(faults):
+    text = CRM + PUT + CRM.replace('"crm"', '"housing"') + PUT
+    ((_, message),) = faults(text)
+    assert message.startswith("Two [[directories]] have a table [directories.contact_notes]")

@@ -3,9 +3,9 @@
 Covers `galwad/cli/support/lazy.py`, `galwad/cli/support/options.py`,
 `galwad/cli/support/call_ids.py`, `galwad/call_id.py`, `galwad/__main__.py`,
 `galwad/cli/audit/__init__.py`, `galwad/cli/backup/__init__.py`, `galwad/cli/calls/__init__.py`,
-`galwad/cli/directory/__init__.py`, `galwad/cli/keys/__init__.py`,
-`galwad/cli/recordings/__init__.py`, `galwad/cli/simulate/__init__.py` and
-`galwad/cli/users/__init__.py`.
+`galwad/cli/contacts/__init__.py`, `galwad/cli/directory/__init__.py`,
+`galwad/cli/keys/__init__.py`, `galwad/cli/recordings/__init__.py`,
+`galwad/cli/simulate/__init__.py` and `galwad/cli/users/__init__.py`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "calls coverage",
         "calls list",
         "check",
+        "contacts discard",
+        "contacts list",
+        "contacts retry",
         "directory import",
         "directory test",
         "keys init",

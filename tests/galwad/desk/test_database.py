@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from callerid.contacts import metadata as callerid_metadata
+from callerid.contact_tables import metadata as callerid_metadata
 from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.database import open_engine, upgrade
 from helpers.database import open_patiently

@@ -40,6 +40,7 @@ LEFT = Path(__file__).with_name("databases")
 REVISIONS = sorted(each.revision for each in scripts().walk_revisions())
 SEVENTH: list[str] = []  # only a payment page's token
 TWELFTH: list[str] = []  # only contact notes
+THIRTEENTH: list[str] = []  # only contact notes that wait for their delivery
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
     ["20261101-080100-aaaaaaaa", "20261101-080200-bbbbbbbb", "20261101-080300-cccccccc"],
@@ -58,7 +59,7 @@ RECORDINGS: dict[str, list[str]] = dict(
         REVISIONS,
         (
             *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
-            *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH),
+            *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
         ),
         strict=True,
     )
@@ -211,6 +212,13 @@ async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, t
     assert (ann.person_id, ann.name) == ("directory:1", "Ann Example")
     assert verified.findings == ()
     assert verified.entries > len(known)
+
+
+async def test_the_notes_that_an_earlier_release_did_not_deliver_still_wait(settings, tmp_path):
+    left_by(REVISIONS[-1], tmp_path)
+    async with desk_at_work(settings, tmp_path) as client:
+        undelivered = (await client.get("/contacts/undelivered")).json()
+    assert [each["state"] for each in undelivered] == ["refused", "waiting"]
 
 
 async def custody_works(client, rows):

@@ -14,7 +14,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select, update
 
-from callerid.contacts import contacts
+from callerid.contact_tables import contacts
 from callerid.limited_source import SourceLimits
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.tables import sessions

@@ -24,7 +24,7 @@ async def test_a_call_stays_in_wrapup_until_its_contact_is_saved(running):
     saved = await sian.http.put(url, json={"purpose": "Council Tax", "language": "cy"})
     assert saved.json() == {"call_id": CALL, "version": 1}
     assert await sian.event("closed") == {"call_id": CALL}
-    assert len(await running.desk.contacts.pending()) == 1
+    assert len(await running.desk.delivery.outbox.undelivered(10)) == 1
 
 
 async def test_a_call_in_wrapup_is_not_counted_as_live(running):
@@ -113,7 +113,7 @@ async def test_a_wrapup_ends_with_a_reason_and_stays_ended_after_a_restart(runni
     await running.start()
     sian = await running.page("sian")
     assert (await sian.open())["calls"] == []
-    assert len(await running.desk.contacts.pending()) == 1
+    assert len(await running.desk.delivery.outbox.undelivered(10)) == 1
 
 
 async def test_an_advisor_who_transferred_the_call_can_end_the_wrapup_with_a_reason(running):

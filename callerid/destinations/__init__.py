@@ -1,0 +1,1 @@
+"""The systems to which contact notes are delivered: one module for each kind."""

@@ -1,0 +1,56 @@
+"""The subject and the text under which a contact note is stored in another system."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from callerid.note_destination import OutgoingNote
+
+_CALLER_TYPES: Final = {
+    "self": "the person",
+    "representative": "a representative",
+    "family": "a family member",
+    "councillor": "a councillor",
+    "officer": "an officer of the council",
+    "organisation": "an organisation",
+}
+_LANGUAGES: Final = {"cy": "Welsh", "en": "English"}
+_NO_NOTE: Final = {
+    "wrong_number": "wrong number",
+    "silent": "the caller was silent",
+    "cut_off": "the call was cut off",
+    "repeated": "the same call again",
+    "test": "a test call",
+}
+
+
+def started_at(note: OutgoingNote) -> str:
+    """Return the start of the call in UTC, such as `2026-11-25T09:30:00Z` (RFC 3339)."""
+    return datetime.fromtimestamp(note.started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def subject_of(note: OutgoingNote) -> str:
+    """Return the line under which a list shows the note. It has the call id."""
+    about = note.purpose or f"no note needed ({_NO_NOTE.get(note.no_note_reason, 'no reason')})"
+    return f"{note.line}: {about} [{note.call_id}]"
+
+
+def text_of(note: OutgoingNote) -> str:
+    """Return all facts of the note as a text of several lines, without lines that say nothing."""
+    facts = {
+        "Purpose": note.purpose,
+        "Outcome": note.outcome,
+        "Caller": _CALLER_TYPES.get(note.caller_type, note.caller_type),
+        "On behalf of": note.on_behalf_of,
+        "Authority": note.authority,
+        "No note needed": _NO_NOTE.get(note.no_note_reason, note.no_note_reason),
+        "Language": _LANGUAGES.get(note.language, note.language),
+        "Line": note.line,
+        "Advisor": note.advisor,
+        "Call": f"{note.call_id}, {started_at(note)}",
+        "Reference": note.reference,
+        "Recording": note.recording_url,
+    }
+    lines = [f"{name}: {value}" for name, value in facts.items() if value]
+    return "\n".join([*lines, "", note.notes] if note.notes else lines)

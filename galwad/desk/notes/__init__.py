@@ -1,0 +1,1 @@
+"""The delivery of contact notes to another system, such as a CRM."""

@@ -1,0 +1,46 @@
+"""Makes the note that another system gets from a version of a note in the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from callerid.note_destination import OutgoingNote
+from callerid.note_outbox import QueuedVersion
+from config.sections import Purpose
+
+_PLAIN = (
+    *("call_id", "version", "started", "line", "advisor", "purpose", "language", "outcome"),
+    *("caller_type", "on_behalf_of", "authority", "notes"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NoteForm:
+    """The form of the notes for one system."""
+
+    directory: str
+    """The name of the system's directory, which decides what the id of a person is there."""
+    purposes: tuple[Purpose, ...] = ()
+    recordings: str = ""
+    """The address to which the call id is added for a link to the recording; "" for no link."""
+
+    def note(self, version: QueuedVersion) -> OutgoingNote:
+        """Return a version of a note as the system gets it."""
+        fields = version.fields
+        return OutgoingNote(
+            **{name: fields[name] for name in _PLAIN},
+            person_id=self._record_id(version.entries),
+            reference=fields.get("reference", ""),
+            purpose_code=self._code(fields["purpose"]),
+            recording_url=f"{self.recordings}{version.call_id}" if self.recordings else "",
+            no_note_reason=fields.get("no_note_reason", ""),
+        )
+
+    def _record_id(self, entries: Iterable[str]) -> str:
+        """Return the id of the person's entry in the system; "" if the system has none."""
+        own = f"{self.directory}:"
+        return next((each.removeprefix(own) for each in entries if each.startswith(own)), "")
+
+    def _code(self, purpose: str) -> str:
+        return next((each.code for each in self.purposes if purpose in {each.en, each.cy}), "")

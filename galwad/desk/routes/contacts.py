@@ -1,0 +1,69 @@
+"""Endpoints for contact notes that are not delivered, and for the purposes that notes can have."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from galwad.desk.errors import ApiError
+from galwad.desk.models.contacts import DiscardReason, Purposes, PurposeView, UndeliveredNote
+from galwad.desk.routes.access import Administrator, Person, TheDesk
+
+router = APIRouter()
+_MOST = 1000
+
+
+@router.get("/contacts/purposes")
+async def purposes(desk: TheDesk, _: Person) -> Purposes:
+    """Return the purposes that the advisors can choose for a contact note."""
+    notes = desk.options.contact_notes
+    return Purposes(
+        purposes=[PurposeView(en=each.en, cy=each.cy) for each in notes.purposes],
+        free_text=notes.free_text,
+    )
+
+
+@router.get("/contacts/undelivered")
+async def undelivered(desk: TheDesk, _: Administrator) -> list[UndeliveredNote]:
+    """Return the versions of contact notes that are not delivered, without their texts.
+
+    The refused ones come first, then the oldest. At most 1,000 are returned.
+    """
+    return [
+        UndeliveredNote(
+            call_id=each.call_id,
+            version=each.version,
+            state=each.state,
+            saved=each.created,
+            line=each.line,
+            advisor=each.advisor,
+            attempts=each.attempts,
+            reason=each.reason,
+        )
+        for each in await desk.delivery.outbox.undelivered(_MOST)
+    ]
+
+
+@router.post("/contacts/{call_id}/retry", status_code=204)
+async def retry(call_id: str, desk: TheDesk, session: Administrator) -> None:
+    """Deliver the undelivered versions of a call's contact note as soon as possible."""
+    _check(await desk.delivery.outbox.retry(call_id))
+    await desk.audit.append("contact.retried", {"call_id": call_id}, {"actor": session.actor})
+    desk.delivery.wake()
+
+
+@router.post("/contacts/{call_id}/discard", status_code=204)
+async def discard(call_id: str, body: DiscardReason, desk: TheDesk, session: Administrator) -> None:
+    """Never deliver the undelivered versions of a call's contact note. They stay with the call.
+
+    The decision is entered in the audit chain, with its reason, before it takes effect.
+    """
+    personal = {"actor": session.actor, "reason": body.reason}
+    await desk.audit.append("contact.discarded", {"call_id": call_id}, personal)
+    _check(await desk.delivery.outbox.discard(call_id))
+
+
+def _check(changed: int) -> None:
+    if not changed:
+        raise ApiError(
+            404, "this call has no undelivered contact note", "it may be delivered: list them again"
+        )

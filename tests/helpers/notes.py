@@ -1,0 +1,24 @@
+"""A contact note as other systems get it."""
+
+from __future__ import annotations
+
+from callerid.note_destination import OutgoingNote
+
+NOTE = OutgoingNote(
+    call_id="20261125-093000-abcdefgh",
+    version=1,
+    started=1_795_599_000.0,
+    line="Waste",
+    advisor="elin",
+    person_id="",
+    reference="",
+    purpose="Missed collection",
+    purpose_code="",
+    language="cy",
+    outcome="New bin ordered",
+    caller_type="self",
+    on_behalf_of="",
+    authority="",
+    notes="Green bin.\nRings again on Monday.",
+    recording_url="",
+)
