@@ -38,6 +38,9 @@ class FakeDesk:
         self.refusing = 0
         self.reason = ""
         self.other_holder = False
+        self.purposes: list[dict] = []
+        self.free_text = True
+        self.undelivered: list[dict] = []
         self.slow: dict[str, threading.Event] = {}
         """Requests of these methods come in when their event is set, or at the test's end.
 
@@ -97,7 +100,7 @@ class FakeDesk:
             self._streams.append(stream)
         return stream
 
-    def answer(self, method: str, path: str, body: dict) -> tuple[int, dict | None]:
+    def answer(self, method: str, path: str, body: dict) -> tuple[int, dict | list | None]:
         """The API, but for the events."""
         if path == "/me":
             return (200, self.me) if self.signed_in else (401, {"error": "not signed in"})
@@ -107,6 +110,9 @@ class FakeDesk:
         if path == "/logout":
             self.signed_in = False
             return 204, None
+        if path in {"/contacts/purposes", "/contacts/undelivered"}:
+            listed = {"purposes": self.purposes, "free_text": self.free_text}
+            return 200, listed if path.endswith("purposes") else self.undelivered
         if self.refusing:
             return self.refusing, {"error": "no", "reason": self.reason}
         _, _, call_id, part = path.split("/", 3)
@@ -114,6 +120,9 @@ class FakeDesk:
 
     def change(self, call_id: str, method: str, part: str, body: dict) -> dict:
         """Change a call as the real desk and switch would, and return their answer."""
+        if part in {"retry", "discard"}:
+            self.undelivered = [each for each in self.undelivered if each["call_id"] != call_id]
+            return {}
         if part == "payment":
             holders = set(self.calls[call_id]["holders"]) | (
                 {"other"} if self.other_holder else set()

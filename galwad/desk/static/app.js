@@ -8,11 +8,13 @@ import { Chime } from "./chime.js";
 import { el, reveal, say } from "./dom.js";
 import * as i18n from "./i18n.js";
 import { Overview } from "./overview.js";
+import { loadPurposes } from "./purposes.js";
 import { PAUSE_KEY, limits } from "./recording.js";
 import { SessionWatch } from "./session.js";
 import { signIn } from "./signin.js";
 import { Stream } from "./stream.js";
 import { entitle } from "./title.js";
+import { Undelivered } from "./undelivered.js";
 
 const main = document.getElementById("main");
 const who = document.getElementById("who");
@@ -30,6 +32,7 @@ let me = null;
 let stream = null;
 let watch = null;
 let overview = null;
+let undelivered = null;
 let idle = null;
 let list = null;
 let connected = false;
@@ -51,6 +54,8 @@ function showSignIn(note) {
   for (const part of [link, lost, alarms, signOut, chime.toggle]) reveal(part, false);
   chime.settle();
   watch = null;
+  undelivered?.stop();
+  undelivered = null;
   session.replaceChildren();
   who.textContent = "";
   const enter = (signedIn) => {
@@ -80,10 +85,13 @@ function start(signedIn) {
   i18n.translate(session);
   if (!i18n.remembered() && me.language !== i18n.language()) choose(me.language);
   overview = me.role === "advisor" ? null : new Overview();
+  undelivered = me.role === "admin" ? new Undelivered() : null;
   idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
   list = el("div", { class: "calls" });
   const title = el("h1", { class: "unseen", t: "calls.title" });
-  main.replaceChildren(title, list, overview ? overview.box : idle);
+  main.replaceChildren(title, list, ...[overview ? overview.box : idle, undelivered?.box].filter(Boolean));
+  loadPurposes();
+  undelivered?.start();
   stream = new Stream({
     event: receive,
     up: () => setConnected(true),
@@ -195,6 +203,7 @@ function raise(alarm) {
   alarms.append(box);
   reveal(alarms, true);
   announce(text.dataset.t, JSON.parse(text.dataset.tValues), { urgent: true });
+  if (alarm.kind === "note.refused") undelivered?.refresh();
   if (alarm.kind === "payment.forgotten_long" && me.role !== "advisor") chime.ring();
 }
 

@@ -5,6 +5,7 @@ import { ApiError, ask, callPath } from "./api.js";
 import { hasCardNumber } from "./card_number.js";
 import { el, reveal, say } from "./dom.js";
 import { language } from "./i18n.js";
+import { accepts, suggestions } from "./purposes.js";
 
 const REASONS = { card_number: "contact.card" };
 const REFUSALS = { 409: "contact.refused", 422: "contact.refused" };
@@ -30,7 +31,7 @@ export class ContactNote {
       "form",
       { class: "contact", autocomplete: "off", on: { submit: (event) => this.save(event), input: () => this.dirty() } },
       el("h3", { t: "contact.title" }),
-      this.field("purpose", this.purpose),
+      this.field("purpose", this.purpose, suggestions(this.purpose)),
       el("div", { class: "pair" }, this.field("language", this.language), this.field("caller_type", this.callerType)),
       this.others,
       this.field("outcome", this.outcome),
@@ -135,6 +136,11 @@ export class ContactNote {
     if (wrong) {
       say(this.saved, "contact.unsaved");
       wrong.focus();
+      return;
+    }
+    if (!accepts(this.purpose.value.trim())) {
+      this.tell("contact.not_listed");
+      this.purpose.focus();
       return;
     }
     try {
