@@ -134,7 +134,7 @@ class HttpNotes:
         if templates.record_id is None:
             return ""
         record_id = text_of_value(apply(templates.record_id, document))
-        if not record_id or len(record_id) > _LONGEST_ID:
+        if not record_id.strip(".") or len(record_id) > _LONGEST_ID:
             raise SourceError('the answer has no id where "record_id" points')
         return record_id
 
@@ -149,7 +149,12 @@ class HttpNotes:
         return earlier.record_id
 
     async def _find(self, search: NoteSearch, values: Mapping[str, str], sought: str) -> str | None:
-        document = await self._client.send(search.fill(values))
+        try:
+            document = await self._client.send(search.fill(values))
+        except StatusError as error:
+            if error.status in _DELETED:
+                return None
+            raise
         # In a thread, because a huge answer must not delay other work.
         return await asyncio.to_thread(search.read, document, sought)
 

@@ -21,7 +21,10 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     """Check that each directory's files can be read and its templates can be filled in."""
     if not settings.directories:
         return
-    from galwad.desk.directories import open_directory  # noqa: PLC0415 - loads the HTTP client
+    from galwad.desk.directories import (  # noqa: PLC0415 - loads the HTTP client
+        open_directory,
+        open_notes,
+    )
 
     for section in map(stored_directory, settings.directories):
         problems = [
@@ -33,6 +36,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
             continue
         try:
             open_directory(section)
+            open_notes(section)
         except CallerIdError as error:
             yield fault(
                 _NAME, f"{section.name}: {error}", "correct the settings in [[directories]]"

@@ -144,11 +144,21 @@ async def test_a_server_that_asks_for_a_rest_gets_it(notes, server):
     assert busy.value.seconds == 17
 
 
-@pytest.mark.parametrize("body", [{}, {"id": None}, {"id": ""}, {"id": "x" * 201}, [1], b"<html>"])
+@pytest.mark.parametrize(
+    "body", [{}, {"id": None}, {"id": ""}, {"id": ".."}, {"id": "x" * 201}, [1], b"<"]
+)
 async def test_an_answer_without_the_id_of_the_record_is_not_a_delivery(notes, server, body):
     server.answers = [answer(body, "201 Created")]
     with pytest.raises(SourceError):
         await notes.deliver(NOTE, FIRST)
+
+
+async def test_a_search_that_is_answered_with_404_has_found_nothing(notes, server):
+    server.answers = [answer({}, "404 Not Found"), answer({"id": 13}, "201 Created")]
+    assert await notes.deliver(NOTE, REPEATED) == "13"
+    server.answers = [answer({}, "404 Not Found"), answer({}, "404 Not Found")]
+    with pytest.raises(NoteRefusedError, match="its record was deleted"):
+        await notes.deliver(SECOND, EarlierDelivery(1, "12", uncertain=True))
 
 
 @pytest.mark.parametrize("body", [{}, {"items": {}}, {"items": 7}, b"", b"{", [[]]])

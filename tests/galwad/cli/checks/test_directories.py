@@ -68,3 +68,14 @@ def test_certificates_are_looked_for_in_the_store_of_the_unit_too(results, tmp_p
     assert results(tls=tls) == [("fine", "crm: its settings and files can be used")]
     key.unlink()
     assert results(tls=tls) == [("fault", f"crm: {key} does not exist")]
+
+
+def test_a_template_of_contact_notes_that_cannot_be_filled_in_is_a_fault(results):
+    notes = {"url": f"{CRM['url']}/{{note_id}}", "method": "PUT", "body": {"text": "{text}"}}
+    assert results(contact_notes=notes) == [("fine", "crm: its settings and files can be used")]
+    ((grade, text),) = results(contact_notes={**notes, "body": {"text": "{number}"}})
+    wanted = 'crm: "contact_notes.body" has an unknown placeholder: {number}'
+    assert (grade, text) == ("fault", wanted)
+    ((grade, text),) = results(contact_notes={**notes, "url": f"{notes['url']}/{{purpose}}"})
+    wanted = 'crm: "contact_notes.url" has a placeholder that no address can have: {purpose}'
+    assert (grade, text) == ("fault", wanted)

@@ -111,6 +111,7 @@ REQUESTS = [
     ("gwen", "POST", f"recordings/{CALL}/reindex", {"reference": CARD}),
     ("gwen", "POST", f"recordings/{CALL}/header", {"reference": CARD}),
     ("gwen", "POST", "headers/search", {"after": CARD.replace(" ", "-")}),
+    ("gwen", "POST", f"contacts/{CALL}/discard", {"reason": CARD}),
     ("gwen", "POST", "audit/search", {"actor": CARD}),
     ("gwen", "POST", "audit/search", {"call_id": CARD}),
     ("gwen", "POST", "login", {"user": CARD, "password": "x"}),
