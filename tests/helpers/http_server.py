@@ -58,6 +58,7 @@ class HttpServer:
         self.connections = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
         self.scheme = "http"
 
     async def start(self, tls: ssl.SSLContext | None = None) -> None:
@@ -74,6 +75,11 @@ class HttpServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(
+            *(writer.wait_closed() for writer in self._writers), return_exceptions=True
+        )
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -83,6 +89,7 @@ class HttpServer:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        self._writers.add(writer)
         self.connections += 1
         try:
             while (request := await self._read(reader)) is not None:
@@ -91,7 +98,7 @@ class HttpServer:
                 if sent is not None:
                     writer.write(sent)
                     await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
             return
         finally:
             writer.close()
