@@ -85,8 +85,17 @@ class JsonRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Json = None
     """The JSON document to send; None if there is none."""
-    reads_answer: bool = True
-    """False if the document of the answer is not read, and need not be JSON."""
+    content: bytes | None = None
+    """The body to send if it is not JSON. The header fields have its type."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """An answer as the server has sent it."""
+
+    status: int
+    content_type: str
+    body: bytes
 
 
 class JsonClient:
@@ -126,19 +135,34 @@ class JsonClient:
             SourceError: The server cannot be reached, refuses the request, or its answer cannot be
                 read.
         """
-        status, document = await self._attempt(request)
-        if status == httpx2.codes.UNAUTHORIZED and self._authentication.rejected():
-            status, document = await self._attempt(request)
-        if status == httpx2.codes.UNAUTHORIZED:
-            raise SourceError("the server refuses the credentials (401)")
-        return document
+        answer = await self.exchange(request, self._empty_statuses)
+        empty = answer.status == httpx2.codes.NO_CONTENT or answer.status in self._empty_statuses
+        return None if empty else parse_json(answer.body)
 
-    async def _attempt(self, request: JsonRequest) -> tuple[int, Json]:
+    async def exchange(self, request: JsonRequest, accepted: Collection[int] = ()) -> HttpAnswer:
+        """Send a request; return the answer if its status says success, or is one of `accepted`.
+
+        The body of an answer that means that nothing was found is not read.
+
+        Raises:
+            SourceBusyError: The server asks for a rest.
+            SourceError: The server cannot be reached, or its answer has another status.
+        """
+        answer = await self._attempt(request, accepted)
+        if answer.status == httpx2.codes.UNAUTHORIZED and self._authentication.rejected():
+            answer = await self._attempt(request, accepted)
+        if answer.status == httpx2.codes.UNAUTHORIZED:
+            raise SourceError("the server refuses the credentials (401)")
+        return answer
+
+    async def _attempt(self, request: JsonRequest, accepted: Collection[int]) -> HttpAnswer:
         authorization = await self._authentication.header()
         headers = {**ACCEPTED, **request.headers}
         if authorization is not None:
             headers["Authorization"] = authorization
-        body: dict[str, Any] = {} if request.body is None else {"json": request.body}
+        body: dict[str, Any] = {"content": request.content}
+        if request.body is not None:
+            body = {"json": request.body}
         try:
             async with self._http.stream(
                 request.method,
@@ -147,20 +171,23 @@ class JsonClient:
                 headers=headers,
                 **body,
             ) as response:
-                if self._has_document(response) and request.reads_answer:
-                    return response.status_code, parse_json(await read_limited(response))
-                return response.status_code, None
+                has_body = self._has_body(response, accepted)
+                return HttpAnswer(
+                    response.status_code,
+                    response.headers.get("Content-Type", ""),
+                    await read_limited(response) if has_body else b"",
+                )
         except httpx2.InvalidURL:
             raise SourceError("the address of the request cannot be read") from None
         except httpx2.HTTPError as error:
             raise SourceError(failure(error)) from None
 
-    def _has_document(self, response: httpx2.Response) -> bool:
-        """Return whether an answer has a document to read; False if nothing was found.
+    def _has_body(self, response: httpx2.Response, accepted: Collection[int]) -> bool:
+        """Return whether an answer has a body to read; False if nothing was found.
 
         Raises:
             SourceBusyError: The server asks for a rest.
-            SourceError: The answer is an error, except 401.
+            SourceError: The answer is an error that is not accepted, except 401.
         """
         status = response.status_code
         if status in self._empty_statuses or status in {204, httpx2.codes.UNAUTHORIZED}:
@@ -170,7 +197,7 @@ class JsonClient:
             raise SourceBusyError(rest_s)
         if response.is_redirect:
             raise SourceError(f"the server redirects ({status}), which is not followed")
-        if not response.is_success:
+        if not response.is_success and status not in accepted:
             raise StatusError(status)
         return True
 

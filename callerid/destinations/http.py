@@ -14,7 +14,7 @@ from typing import Final
 from jmespath.parser import ParsedResult
 
 from callerid.errors import NoteRefusedError, SourceError, StatusError
-from callerid.json_client import JsonClient, JsonRequest
+from callerid.json_client import HttpAnswer, JsonClient, JsonRequest, parse_json
 from callerid.note_destination import EarlierDelivery, OutgoingNote
 from callerid.note_templates import AddressTemplate, NoteTemplate, note_values, version_id
 from callerid.people_mapping import apply, text_of_value
@@ -35,12 +35,12 @@ class NoteRequest:
     body: NoteTemplate
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def fill(self, values: Mapping[str, str], *, reads_answer: bool) -> JsonRequest:
+    def fill(self, values: Mapping[str, str]) -> JsonRequest:
         """Return the request with these values."""
         headers = {"Idempotency-Key": values["version_id"], **self.headers}
         body = self.body.fill(values)
         url = self.url.fill(values)
-        return JsonRequest(self.method, url, (), headers, body, reads_answer=reads_answer)
+        return JsonRequest(self.method, url, (), headers, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,10 @@ class HttpNotes:
             found = await self._find(templates.find, values, note.call_id)
             if found is not None:
                 return found
-        reads = templates.record_id is not None
-        request = templates.create.fill(values, reads_answer=reads)
-        document = await self._send(request, deleted=frozenset())
+        answer = await self._send(templates.create.fill(values))
         if templates.record_id is None:
             return ""
-        record_id = text_of_value(apply(templates.record_id, document))
+        record_id = text_of_value(apply(templates.record_id, parse_json(answer.body)))
         if not record_id.strip(".") or len(record_id) > _LONGEST_ID:
             raise SourceError('the answer has no id where "record_id" points')
         return record_id
@@ -144,8 +142,7 @@ class HttpNotes:
             found = await self._find(templates.find_change, values, version_id(note))
             if found is not None:
                 return earlier.record_id
-        request = (templates.change or templates.create).fill(values, reads_answer=False)
-        await self._send(request, deleted=_DELETED)
+        await self._send((templates.change or templates.create).fill(values), deleted=_DELETED)
         return earlier.record_id
 
     async def _find(self, search: NoteSearch, values: Mapping[str, str], sought: str) -> str | None:
@@ -158,9 +155,11 @@ class HttpNotes:
         # In a thread, because a huge answer must not delay other work.
         return await asyncio.to_thread(search.read, document, sought)
 
-    async def _send(self, request: JsonRequest, deleted: frozenset[int]) -> Json:
+    async def _send(
+        self, request: JsonRequest, deleted: frozenset[int] = frozenset()
+    ) -> HttpAnswer:
         try:
-            return await self._client.send(request)
+            return await self._client.exchange(request)
         except StatusError as error:
             if error.status in deleted:
                 raise NoteRefusedError(f"its record was deleted ({error.status})") from None

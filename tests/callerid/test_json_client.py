@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from callerid.authentication import NoAuthentication
 from callerid.errors import SourceBusyError, SourceError
 from callerid.json_client import (
+    HttpAnswer,
     JsonClient,
     JsonRequest,
     TlsFiles,
@@ -103,6 +104,26 @@ async def test_each_wrong_answer_is_an_error_that_says_what_is_wrong(client, ser
     with pytest.raises(SourceError) as caught:
         await client.send(search(server))
     assert str(caught.value) == reason
+
+
+async def test_an_exchange_has_a_body_that_is_not_json_and_an_answer_that_is_an_error(
+    client, server
+):
+    server.answers = [answer(b"a: 1", "400 Bad Request", Content_Type="text/x")]
+    request = search(server, content=b"x: 1\r\n", headers={"Content-Type": "text/x"})
+    got = await client.exchange(request, (400,))
+    assert got == HttpAnswer(400, "text/x", b"a: 1")
+    (sent,) = server.received
+    assert (sent.body, sent.headers["content-type"]) == (b"x: 1\r\n", "text/x")
+    with pytest.raises(SourceError, match="the server answers 400"):
+        await client.exchange(request, (409,))
+
+
+@pytest.mark.parametrize("status", ["429 Busy", "302 Found"])
+async def test_a_rest_or_a_redirect_is_never_an_answer_of_an_exchange(client, server, status):
+    server.answers = [answer(b"", status, Location="/x")]
+    with pytest.raises(SourceError):
+        await client.exchange(search(server), (302, 429))
 
 
 async def test_a_redirect_is_not_followed(client, server):
