@@ -455,7 +455,7 @@ def _options(column):
 
 def _formatted(name, kind, value):
     if kind == "boolean":
-        return "Yes" if value else "No"
+        return "Do Not Allow" if value else "Allow"
     if kind == "date":
         year, month, day = value[:10].split("-")
         return f"{day}/{month}/{year}"

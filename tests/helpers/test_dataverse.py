@@ -111,7 +111,7 @@ async def test_the_client_gets_the_labels_of_choices(dataverse, run):
 
     (found,) = await run(work)
     assert found[f"cc_language@{FORMATTED}"] == "Cymraeg"
-    assert found[f"donotphone@{FORMATTED}"] == "No"
+    assert found[f"donotphone@{FORMATTED}"] == "Allow"
 
 
 async def test_the_client_logs_a_call_from_a_contact_and_completes_it(dataverse, run):
