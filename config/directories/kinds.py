@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
+from pydantic import Field
+
+from config.directories.dataverse import DataverseSection
 from config.directories.http import HttpDirectorySection
 
-ExternalDirectory: TypeAlias = HttpDirectorySection
+ExternalDirectory: TypeAlias = Annotated[
+    DataverseSection | HttpDirectorySection, Field(discriminator="kind")
+]
 """The settings of one directory. The setting `kind` says which settings it has."""

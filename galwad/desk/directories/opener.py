@@ -19,6 +19,8 @@ from callerid.note_destination import EarlierDelivery, NoteDestination, Outgoing
 from callerid.number import PhoneNumber
 from callerid.source import DirectorySource
 from config.directories import ExternalDirectory
+from config.directories.dataverse import DataverseSection
+from galwad.desk.directories.dataverse import open_dataverse
 from galwad.desk.directories.http import open_http, open_http_notes
 
 log = structlog.get_logger()
@@ -38,7 +40,11 @@ def open_directory(section: ExternalDirectory) -> DirectorySource:
         TemplateError: A placeholder or an expression is wrong.
         SourceError: A file with a certificate cannot be used.
     """
-    return open_http(section)
+    match section:
+        case DataverseSection():
+            return open_dataverse(section)
+        case _:
+            return open_http(section)
 
 
 def limits_of(section: ExternalDirectory) -> SourceLimits:

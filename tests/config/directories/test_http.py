@@ -117,7 +117,7 @@ def test_this_machine_needs_no_tls(read, url):
         (CRM.replace('"phone"', '"a.."'), '"directories[1].fields.numbers" must be a JMESPath'),
         (CRM.replace('"crm"', '"CRM 1"'), '"directories[1].name" must be 1 to 32 lower-case'),
         (CRM.replace('"crm"', '"directory"'), "[[directories]] number 1 needs another"),
-        (CRM.replace('"http"', '"ftp"'), '"directories[1].kind" must be "http"'),
+        (CRM.replace('"http"', '"ftp"'), '"directories[1].kind" must be one of'),
         (CRM + CRM, 'Two [[directories]] have the same "name"'),
         (CRM.replace('id = "id"\n', ""), 'Missing setting "directories[1].fields.id"'),
         (

@@ -1,0 +1,76 @@
+"""A directory in Dataverse is opened with all its settings, and found by the desk."""
+
+from __future__ import annotations
+
+import pytest
+
+from callerid.errors import SourceError
+from callerid.number import PhoneNumber
+from config.directories.dataverse import DataverseSection
+from galwad.desk.directories import open_directory
+from helpers.dataverse import CLIENT, SECRET, TENANT, dataverse
+
+__all__ = ["dataverse"]
+
+NUMBER = PhoneNumber("+441632960001")
+
+
+@pytest.fixture
+def section(dataverse, tmp_path):
+    """Return a function that returns the settings of a directory in the environment."""
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+
+    def section(**more):
+        settings = {
+            "name": "dynamics",
+            "kind": "dataverse",
+            "url": f"{dataverse.url}/",
+            "login_url": f"{dataverse.url}/",
+            "tenant_id": TENANT,
+            "client_id": CLIENT,
+            "secret_file": str(secret),
+            "tls": {"ca": str(dataverse.ca)},
+        }
+        return DataverseSection.model_validate({**settings, **more})
+
+    return section
+
+
+async def search(section):
+    directory = open_directory(section)
+    try:
+        return directory, await directory.find(NUMBER)
+    finally:
+        await directory.close()
+
+
+async def test_every_setting_reaches_the_search(dataverse, section):
+    key = dataverse.add(
+        "contacts", lastname="Elin", telephone3="01632 960001", cc_language=100000001
+    )
+    settings = section(
+        phones=["telephone3"],
+        full_name="lastname",
+        language="cc_language",
+        do_not_pop="cc_donotpop",
+        shared="donotphone",
+        details={"tongue": "cc_language"},
+        extensions=True,
+    )
+    directory, (person,) = await search(settings)
+    assert (directory.name, directory.has_extensions) == ("dynamics", True)
+    assert (person.person_id, person.name, person.language) == (f"dynamics:{key}", "Elin", "cy")
+    assert person.details == (("tongue", "Cymraeg"),)
+
+
+async def test_the_usual_columns_are_those_that_dataverse_has(dataverse, section):
+    dataverse.add("contacts", firstname="Elin", telephone2="01632 960001")
+    dataverse.add("accounts", name="Elin Ltd", telephone3="01632 960001")
+    assert len((await search(section()))[1]) == 1
+    assert len((await search(section(table="accounts")))[1]) == 1
+
+
+def test_a_certificate_that_cannot_be_used_is_an_error(section, tmp_path):
+    with pytest.raises(SourceError, match="cannot use the TLS files"):
+        open_directory(section(tls={"ca": str(tmp_path / "none")}))
