@@ -101,7 +101,8 @@ class Dataverse:
 
     Tests may set `lifetime_s` of the tokens, `denied` (the tables that the application user may not
     use), and `throttled` and `throttled_inside`: the seconds of Retry-After with which requests, or
-    the requests inside a batch, are refused.
+    the requests inside a batch, are refused. `broken` has the numbers of requests, from 1, whose
+    connection breaks "before" or "after" they are carried out.
     """
 
     def __init__(self):
@@ -110,6 +111,7 @@ class Dataverse:
         self.lifetime_s = 3599
         self.denied: set = set()
         self.throttled = self.throttled_inside = None
+        self.broken: dict[int, str] = {}
         self.tokens: dict = {}
         self.ca = None
         self._version = 1000
@@ -145,15 +147,23 @@ class Dataverse:
     def revoke_tokens(self):
         self.tokens.clear()
 
-    async def _answer(self, request, _writer):
-        parts = urlsplit(request.target)
-        if not parts.path.startswith(ROOT):
-            return self._entra(request, parts.path)
+    async def _answer(self, request, writer):
+        path = urlsplit(request.target).path
+        if not path.startswith(ROOT):
+            return self._entra(request, path)
+        broken = self.broken.get(len(self.received))
+        carried_out = None if broken == "before" else self._web_api(request, path)
+        if broken:
+            writer.close()
+            return None
+        return carried_out
+
+    def _web_api(self, request, path):
         headers = {"OData-Version": "4.0"}
         try:
             self._authenticate(request)
             self._admit(request.target, LONGEST_URL, self.throttled)
-            if parts.path == f"{ROOT}$batch":
+            if path == f"{ROOT}$batch":
                 return self._batch(request)
             status, more, document = self._operation(
                 request.method, request.target, request.headers, request.body
