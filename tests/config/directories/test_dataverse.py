@@ -1,17 +1,26 @@
-"""The settings of a directory in Dataverse: few are needed, and faults are explained."""
+"""The settings of a directory in Dataverse: few are needed, and faults are explained.
+
+Loads the examples of docs/crm/dynamics.md.
+"""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
 
 import pytest
 
 from config.errors import SettingsError
 from config.settings import load
 
-LEAST = """\
+BASE = """\
 [sip]
 listen = ["udp:127.0.0.1:5060"]
 [recording]
 officer_key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+"""
+LEAST = f"""\
+{BASE}
 [[directories]]
 name = "dynamics"
 kind = "dataverse"
@@ -20,6 +29,11 @@ tenant_id = "5c8a1f7e-0000-4000-8000-00000000c0c0"
 client_id = "0d0f7a52-0000-4000-8000-00000000c1d1"
 secret_file = "/run/credentials/galwad-desk.service/galwad.directory.dynamics"
 """
+EXAMPLES = re.findall(
+    r"```toml\n(.*?)```",
+    (Path(__file__).parents[3] / "docs/crm/dynamics.md").read_text(encoding="utf-8"),
+    re.DOTALL,
+)
 
 
 @pytest.fixture
@@ -42,6 +56,13 @@ def test_a_directory_needs_six_settings(read):
     assert dynamics.phone_columns == ("telephone1", "mobilephone", "telephone2", "telephone3")
     assert dynamics.target == "contacts of https://council.crm11.dynamics.com"
     assert (dynamics.concurrency, dynamics.extensions) == (4, False)
+
+
+def test_the_examples_of_the_documentation_can_be_loaded(read):
+    plain, columns = (read(BASE + example) for example in EXAMPLES)
+    assert (plain.kind, plain.details) == ("dataverse", {})
+    assert columns.phone_columns == ("mobilephone", "telephone1", "telephone2")
+    assert columns.details["reference"] == "governmentid"
 
 
 def test_accounts_have_other_columns(read):
