@@ -44,7 +44,9 @@ def batch_of(
     boundary: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
 ) -> bytes:
     """Return a batch with one GET request for a path of the same server."""
-    options = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
+    options = "&".join(
+        f"{name}={quote(value, safe='', errors='replace')}" for name, value in query.items()
+    )
     fields = [f"{name}: {value}" for name, value in headers.items()]
     lines = [
         f"--{boundary}",

@@ -30,6 +30,16 @@ _KEYS: Final = {"contacts": "contactid", "accounts": "accountid"}
 """The tables that can be searched, each with the column of its id."""
 _FORMATTED: Final = "OData.Community.Display.V1.FormattedValue"
 _MOST_PEOPLE: Final = 500
+_SEARCHED: Final = {
+    "contacts": ("lastname", "address1_postalcode"),
+    "accounts": ("accountnumber", "address1_postalcode"),
+}
+"""The columns, besides the name, that are searched for a text."""
+_MOST_FOUND: Final = 50
+"""The most people that a search for a text finds."""
+_SHORTEST_TEXT: Final = 2
+_LONGEST_TEXT: Final = 100
+_WILDCARD: Final = re.compile(r"[\[%_]")
 _ERROR_CODE: Final = re.compile(r"0x[0-9A-Fa-f]{8}")
 
 
@@ -118,19 +128,38 @@ class DataverseDirectory:
             f"Microsoft.Dynamics.CRM.In(PropertyName='{column}',PropertyValues={values})"
             for column in self._columns.phones
         )
-        return await self._people(" or ".join(conditions))
+        return await self._people(" or ".join(conditions), _MOST_PEOPLE)
+
+    async def search(self, text: str) -> list[Person]:
+        """Return active people whose name, postcode or reference begins with a text.
+
+        At most 50 are returned, and none for a text of fewer than 2 or more than 100 characters.
+
+        Raises:
+            SourceBusyError: Dataverse asks for a rest.
+            SourceError: Dataverse cannot be searched.
+        """
+        text = " ".join(text.split())
+        if not _SHORTEST_TEXT <= len(text) <= _LONGEST_TEXT:
+            return []
+        own = self._columns
+        references = (column for label, column in own.details if label == "reference")
+        columns = dict.fromkeys((own.name, *_SEARCHED[own.table], *references))
+        beginning = _pattern(text)
+        conditions = (f"startswith({column},{beginning})" for column in columns)
+        return await self._people(" or ".join(conditions), _MOST_FOUND)
 
     async def close(self) -> None:
         """Close the connections to Dataverse."""
         await self._client.close()
 
-    async def _people(self, condition: str) -> list[Person]:
-        """Return the active people for whom an OData condition is true."""
+    async def _people(self, condition: str, most: int) -> list[Person]:
+        """Return at most `most` active people for whom an OData condition is true."""
         boundary = f"batch_{uuid4()}"
         query = {
             "$select": self._columns.selected,
             "$filter": f"statecode eq 0 and ({condition})",
-            "$top": str(_MOST_PEOPLE),
+            "$top": str(most),
         }
         wanted = {
             **ODATA,
@@ -161,6 +190,15 @@ class DataverseDirectory:
         if response.status != 200:
             raise SourceError(refusal(response.status, response.body))
         return self._mapping.read(parse_json(response.body), self.name)
+
+
+def _pattern(text: str) -> str:
+    """Return the literal of OData for a pattern that matches exactly this text.
+
+    Dataverse takes `%`, `_` and `[…]` for wildcards. In brackets, they are themselves.
+    """
+    literal = _WILDCARD.sub(r"[\g<0>]", text).replace("'", "''")
+    return f"'{literal}'"
 
 
 def refusal(status: int, body: bytes) -> str:

@@ -5,7 +5,6 @@ See "Filter rows using OData" (learn.microsoft.com). Texts are compared without 
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 
@@ -30,7 +29,8 @@ _COMPARED = {
     "lt": lambda one, other: one < other,
     "le": lambda one, other: one <= other,
 }
-_PATTERNS = {"startswith": "{}*", "endswith": "*{}", "contains": "*{}*"}
+_PATTERNS = {"startswith": "{}%", "endswith": "%{}", "contains": "%{}%"}
+_LIKE = {"%": ".*", "_": "."}
 _WORDS = {"true": True, "false": False, "null": None}
 
 
@@ -124,8 +124,8 @@ class _Parser:
         self.take(")")
         if not isinstance(wanted, str):
             raise FilterError("No function signature matches the specified arguments.")
-        pattern = form.format(_like(wanted.lower()))
-        return lambda row: fnmatch.fnmatchcase(str(row.get(column) or "").lower(), pattern)
+        pattern = re.compile(_like(form.format(wanted)), re.IGNORECASE | re.DOTALL)
+        return lambda row: pattern.fullmatch(str(row.get(column) or "")) is not None
 
     def in_list(self):
         self.take("(")
@@ -204,6 +204,13 @@ def _key(value):
 
 
 def _like(text):
-    """Return the pattern of SQL's LIKE as one of `fnmatch`."""
-    text = text.replace("*", "[*]").replace("?", "[?]").replace("[^", "[!")
-    return text.replace("%", "*").replace("_", "?")
+    """Return the pattern of SQL's LIKE as a regular expression."""
+    parts = re.findall(r"\[\^?.[^\]]*\]|.", text, re.DOTALL)
+    return "".join(_LIKE.get(part) or _like_class(part) for part in parts)
+
+
+def _like_class(part):
+    if len(part) == 1:
+        return re.escape(part)
+    negated = "^" if part.startswith("[^") else ""
+    return f"[{negated}{re.escape(part[1 + len(negated) : -1])}]"

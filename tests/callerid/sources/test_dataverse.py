@@ -213,6 +213,65 @@ async def test_a_wrong_secret_is_an_error(dataverse, directory, tmp_path):
         await directory().find(NUMBER)
 
 
+@pytest.mark.parametrize("text", ["Elin Fic", " fictitious ", "CF10", "CT-7"])
+async def test_a_search_finds_the_beginning_of_a_name_postcode_or_reference(
+    dataverse, directory, text
+):
+    more = {"address1_postalcode": "CF10 1AA", "governmentid": "CT-77"}
+    key = dataverse.add("contacts", **ELIN, **more)
+    dataverse.add("contacts", firstname="Ann", lastname="Other", governmentid="X CT-77")
+    columns = replace(CONTACTS, details=(("reference", "governmentid"),))
+    (person,) = await directory(columns).search(text)
+    assert person.person_id == f"dynamics:{key}"
+
+
+async def test_a_search_in_accounts_finds_their_numbers(dataverse, directory):
+    dataverse.add("accounts", name="Fictitious Ltd", accountnumber="A-7")
+    assert len(await directory(ACCOUNTS).search("a-7")) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "%%",
+        "__",
+        "E%",
+        "[A-Z]",
+        "Elin' or statecode ge 0 or lastname eq '",
+        "x') or startswith(lastname,'F",
+        "' or '1' eq '1",
+        "E\r\nGET /x HTTP/1.1",
+        "&$top=1&$filter=",
+        "E",
+        "E" * 101,
+        "\ud800\ud800",
+    ],
+)
+async def test_nothing_that_is_searched_for_changes_the_query(dataverse, directory, text):
+    dataverse.add("contacts", **ELIN)
+    assert await directory().search(text) == []
+
+
+@pytest.mark.parametrize("name", ["O'Neill", "100% Ltd", "a_b", "[x]", "Siân & Co", "C++ [%]_'"])
+async def test_a_name_with_any_signs_is_found(dataverse, directory, name):
+    dataverse.add("contacts", lastname=name)
+    dataverse.add("contacts", lastname="100 Ltd ab x O Neill")
+    (person,) = await directory().search(name)
+    assert person.name == name
+
+
+async def test_a_search_finds_at_most_50_people(dataverse, directory):
+    for _ in range(60):
+        dataverse.add("contacts", **ELIN)
+    assert len(await directory().search("Fictitious")) == 50
+
+
+async def test_what_is_searched_for_is_not_in_an_address(dataverse, directory):
+    await directory().search("Fictitious")
+    (request,) = dataverse.received
+    assert request.target == "/api/data/v9.2/$batch"
+
+
 def test_an_errors_code_is_repeated_and_nothing_else_of_it():
     body = {"error": {"code": "0x80040220", "message": "Elin Fictitious"}}
     assert refusal(403, json.dumps(body).encode()) == "the server answers 403 (0x80040220)"
