@@ -9,6 +9,7 @@ from pydantic import Field
 
 from config.directories.base import DirectoryTls, ExternalDirectorySection, Url
 from config.fields import FilePath
+from config.sections import Section
 
 Column: TypeAlias = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,127}$")]
 Guid: TypeAlias = Annotated[
@@ -20,6 +21,12 @@ _PHONES: Final = {
     "contacts": ("telephone1", "mobilephone", "telephone2", "telephone3"),
     "accounts": ("telephone1", "telephone2", "telephone3"),
 }
+
+
+class DataverseNotesSection(Section):
+    """`[directories.contact_notes]`: contact notes become phone calls in Dataverse."""
+
+    purpose_column: Column | None = Field(default=None, description=_COLUMN)
 
 
 class DataverseSection(ExternalDirectorySection):
@@ -55,6 +62,9 @@ class DataverseSection(ExternalDirectorySection):
     shared: Column | None = Field(default=None, description=_COLUMN)
     details: dict[str, Column] = Field(
         default_factory=dict, description='a table, such as { postcode = "address1_postalcode" }'
+    )
+    contact_notes: DataverseNotesSection | None = Field(
+        default=None, description='a table, which may have "purpose_column"'
     )
     tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
 

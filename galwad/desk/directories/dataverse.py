@@ -1,11 +1,13 @@
-"""Opens a directory in Microsoft Dataverse."""
+"""Opens a directory in Microsoft Dataverse, and the destination of contact notes there."""
 
 from __future__ import annotations
 
 from callerid.authentication import ClientCredentials
+from callerid.destinations.dataverse import DataverseNotes
 from callerid.json_client import JsonClient, TlsFiles, tls_context
+from callerid.note_destination import NoteDestination
 from callerid.sources.dataverse import DataverseColumns, DataverseDirectory
-from config.directories.dataverse import DataverseSection
+from config.directories.dataverse import DataverseNotesSection, DataverseSection
 
 
 def open_dataverse(section: DataverseSection) -> DataverseDirectory:
@@ -29,6 +31,23 @@ def open_dataverse(section: DataverseSection) -> DataverseDirectory:
         columns,
         _client(section),
         has_extensions=section.extensions,
+    )
+
+
+def open_dataverse_notes(
+    section: DataverseSection, notes: DataverseNotesSection
+) -> NoteDestination:
+    """Return the destination of contact notes of these settings.
+
+    Raises:
+        SourceError: A file with a certificate cannot be used.
+    """
+    return DataverseNotes(
+        section.name,
+        section.url,
+        section.table,
+        _client(section),
+        purpose_column=notes.purpose_column or "",
     )
 
 

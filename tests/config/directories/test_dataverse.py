@@ -59,10 +59,11 @@ def test_a_directory_needs_six_settings(read):
 
 
 def test_the_examples_of_the_documentation_can_be_loaded(read):
-    plain, columns = (read(BASE + example) for example in EXAMPLES)
+    plain, columns, notes = (read(BASE + example) for example in EXAMPLES)
     assert (plain.kind, plain.details) == ("dataverse", {})
     assert columns.phone_columns == ("mobilephone", "telephone1", "telephone2")
     assert columns.details["reference"] == "governmentid"
+    assert (columns.contact_notes, notes.contact_notes.purpose_column) == (None, "cc_purpose")
 
 
 def test_accounts_have_other_columns(read):
@@ -93,6 +94,8 @@ def test_the_columns_can_be_chosen(read):
         (f'{LEAST}table = "leads"\n', 'must be "contacts" or "accounts"'),
         (f'{LEAST}login_url = "https://x/y"\n', "must be an address without a path"),
         (f"{LEAST}concurrency = 52\n", "must be a whole number from 1 to 50"),
+        (f'{LEAST}contact_notes = {{ purpose = "x" }}\n', "Unknown setting"),
+        (f'{LEAST}contact_notes = {{ purpose_column = "X" }}\n', "must be a column's logical name"),
         (f'{LEAST}secret = "hunter2"\n', "Unknown setting"),
         (LEAST.replace('"dataverse"', '"crm"'), 'must be one of "dataverse"'),
     ],

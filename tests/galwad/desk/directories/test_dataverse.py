@@ -1,13 +1,15 @@
-"""A directory in Dataverse is opened with all its settings, and found by the desk."""
+"""A directory in Dataverse, and the destination of notes there, are opened with all settings."""
 
 from __future__ import annotations
 
 import pytest
 
 from callerid.errors import SourceError
+from callerid.note_destination import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from config.directories.dataverse import DataverseSection
 from galwad.desk.directories import open_directory
+from galwad.desk.directories.dataverse import open_dataverse_notes
 from helpers.dataverse import CLIENT, SECRET, TENANT, dataverse
 
 __all__ = ["dataverse"]
@@ -69,6 +71,23 @@ async def test_the_usual_columns_are_those_that_dataverse_has(dataverse, section
     dataverse.add("accounts", name="Elin Ltd", telephone3="01632 960001")
     assert len((await search(section()))[1]) == 1
     assert len((await search(section(table="accounts")))[1]) == 1
+
+
+@pytest.mark.parametrize(("column", "code"), [("cc_purpose", 100000001), (None, None)])
+async def test_every_setting_of_contact_notes_reaches_the_phone_call(
+    dataverse, section, column, code
+):
+    account = dataverse.add("accounts", name="Elin Ltd")
+    settings = section(table="accounts", contact_notes={"purpose_column": column})
+    note = OutgoingNote(
+        "c1", 1, 0.0, "Bins", "sian", account, "", "Missed", "100000001", "en", *[""] * 6
+    )
+    notes = open_dataverse_notes(settings, settings.contact_notes)
+    await notes.deliver(note, EarlierDelivery())
+    await notes.close()
+    (row,) = dataverse.rows["phonecalls"].values()
+    assert (notes.name, row["subject"]) == ("dynamics", "Bins: Missed")
+    assert (row["_regardingobjectid_value"], row["cc_purpose"]) == (account, code)
 
 
 def test_a_certificate_that_cannot_be_used_is_an_error(section, tmp_path):
