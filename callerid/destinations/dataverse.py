@@ -6,14 +6,14 @@ is read-only. So it is reopened for each later version, and completed again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
 from typing import Final
 from uuid import UUID
 
-from callerid.errors import NoteRefusedError
+from callerid.errors import NoteRefusedError, SourceError
 from callerid.json_client import HttpAnswer, JsonClient, JsonRequest
 from callerid.note_destination import EarlierDelivery, OutgoingNote
+from callerid.note_text import started_at, subject_of, text_of
 from callerid.sources.dataverse import API, ODATA, refusal
 from callerid.templates import Json
 
@@ -25,10 +25,13 @@ _SENDER: Final = 1
 """The `participationtypemask` of the party who called."""
 _KINDS: Final = {"contacts": "contact", "accounts": "account"}
 _LONGEST_SUBJECT: Final = 200
-_REFUSED: Final = frozenset(range(400, 500)) - {401, 408, 425, 429}
-"""The statuses of a request that would be refused again."""
+_REFUSED: Final = frozenset({400, 404, 405, 409, 410, 412, 413, 415, 422})
+"""The statuses after which another attempt would have the same result.
+
+404 means that the phone call, or the person, was deleted.
+"""
+_NOT_ALLOWED: Final = 403
 _EXISTS: Final = 412
-_LANGUAGES: Final = {"cy": "Welsh", "en": "English"}
 
 
 class DataverseNotes:
@@ -87,12 +90,11 @@ class DataverseNotes:
             raise NoteRefusedError("the person has no id of Dataverse") from None
 
     def _content(self, note: OutgoingNote) -> dict[str, Json]:
-        subject = " ".join(f"{note.line}: {note.purpose or 'no note'}".split())
         content: dict[str, Json] = {
-            "subject": subject[:_LONGEST_SUBJECT],
-            "description": "\n".join(_facts(note)),
+            "subject": subject_of(note)[:_LONGEST_SUBJECT],
+            "description": text_of(note),
             "directioncode": False,
-            "actualstart": _utc(note.started),
+            "actualstart": started_at(note),
         }
         if self._purpose_column:
             code = note.purpose_code
@@ -124,13 +126,17 @@ class DataverseNotes:
 
         Raises:
             NoteRefusedError: The status is none of `expected`, and would be the same again.
+            SourceError: Another attempt may be accepted, for example with more privileges.
         """
         headers = {**ODATA, condition: "*"} if condition else ODATA
         request = JsonRequest(method, f"{self._api}{record}", headers=headers, body=body)
-        answer = await self._client.exchange(request, _REFUSED)
-        if answer.status >= 400 and answer.status not in expected:
-            raise NoteRefusedError(refusal(answer.status, answer.body))
-        return answer
+        answer = await self._client.exchange(request, _REFUSED | {_NOT_ALLOWED})
+        if answer.status < 400 or answer.status in expected:
+            return answer
+        reason = refusal(answer.status, answer.body)
+        if answer.status in _REFUSED:
+            raise NoteRefusedError(reason)
+        raise SourceError(reason)
 
 
 def _parties(person: str) -> list[Json]:
@@ -139,27 +145,3 @@ def _parties(person: str) -> list[Json]:
         return []
     kind = _KINDS[person[1:].partition("(")[0]]
     return [{f"partyid_{kind}@odata.bind": person, "participationtypemask": _SENDER}]
-
-
-def _facts(note: OutgoingNote) -> Iterator[str]:
-    """Yield a line for each fact of a note, the most important first."""
-    facts = {
-        "No note": note.no_note_reason,
-        "Purpose": note.purpose,
-        "Outcome": note.outcome,
-        "Notes": note.notes,
-        "Caller": "" if note.caller_type == "self" else note.caller_type,
-        "On behalf of": note.on_behalf_of,
-        "Authority": note.authority,
-        "Reference": note.reference,
-        "Language": _LANGUAGES.get(note.language, note.language),
-        "Line": note.line,
-        "Advisor": note.advisor,
-        "Recording": note.recording_url,
-        "Call": note.call_id,
-    }
-    return (f"{label}: {value}" for label, value in facts.items() if value)
-
-
-def _utc(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

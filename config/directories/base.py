@@ -83,7 +83,7 @@ class ExternalDirectorySection(Section):
     @property
     def takes_notes(self) -> bool:
         """True if contact notes are delivered to this system."""
-        return False
+        return getattr(self, "contact_notes", None) is not None
 
     @property
     @abstractmethod

@@ -187,11 +187,6 @@ class HttpDirectorySection(ExternalDirectorySection):
     )
 
     @property
-    def takes_notes(self) -> bool:
-        """True if contact notes are delivered to this system."""
-        return self.contact_notes is not None
-
-    @property
     def target(self) -> str:
         """The method and the address of the requests."""
         return f"{self.method} {self.url}"

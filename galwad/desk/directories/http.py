@@ -42,17 +42,14 @@ def open_http(section: HttpDirectorySection) -> HttpDirectory:
     return HttpDirectory(section.name, template, client, has_extensions=section.extensions)
 
 
-def open_http_notes(section: HttpDirectorySection) -> HttpNotes | None:
-    """Return the destination of contact notes that these settings describe; None if none.
+def open_http_notes(section: HttpDirectorySection, notes: HttpNotesSection) -> HttpNotes:
+    """Return the destination of contact notes of these settings.
 
     Raises:
         TemplateError: A placeholder or an expression is wrong.
         SourceError: A file with a certificate cannot be used.
     """
-    if section.contact_notes is None:
-        return None
-    templates = _note_templates(section.contact_notes)
-    return HttpNotes(section.name, templates, _client(section))
+    return HttpNotes(section.name, _note_templates(notes), _client(section))
 
 
 def _client(section: HttpDirectorySection, empty_statuses: Collection[int] = ()) -> JsonClient:

@@ -1,8 +1,7 @@
 """Opens the directories that the settings name, such as a CRM.
 
-A directory whose settings cannot be used, for
-example because a certificate is missing, does not keep the desk from starting. Each search in it
-fails with the reason, and `galwad check` shows it.
+A directory whose settings cannot be used, for example because a certificate is missing, does not
+keep the desk from starting. Each search in it fails with the reason, and `galwad check` shows it.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ from callerid.note_destination import EarlierDelivery, NoteDestination, Outgoing
 from callerid.number import PhoneNumber
 from callerid.source import DirectorySource
 from config.directories import ExternalDirectory
-from config.directories.dataverse import DataverseSection
-from galwad.desk.directories.dataverse import open_dataverse
+from config.directories.dataverse import DataverseNotesSection, DataverseSection
+from config.directories.http import HttpDirectorySection, HttpNotesSection
+from galwad.desk.directories.dataverse import open_dataverse, open_dataverse_notes
 from galwad.desk.directories.http import open_http, open_http_notes
 
 log = structlog.get_logger()
@@ -73,7 +73,13 @@ def open_notes(section: ExternalDirectory) -> NoteDestination | None:
         TemplateError: A placeholder or an expression is wrong.
         SourceError: A file with a certificate cannot be used.
     """
-    return open_http_notes(section)
+    match section:
+        case DataverseSection(contact_notes=DataverseNotesSection() as notes):
+            return open_dataverse_notes(section, notes)
+        case HttpDirectorySection(contact_notes=HttpNotesSection() as notes):
+            return open_http_notes(section, notes)
+        case _:
+            return None
 
 
 class UnusableNotes:

@@ -86,7 +86,7 @@ async def test_every_setting_of_contact_notes_reaches_the_phone_call(
     await notes.deliver(note, EarlierDelivery())
     await notes.close()
     (row,) = dataverse.rows["phonecalls"].values()
-    assert (notes.name, row["subject"]) == ("dynamics", "Bins: Missed")
+    assert (notes.name, row["subject"]) == ("dynamics", "Bins: Missed [c1]")
     assert (row["_regardingobjectid_value"], row["cc_purpose"]) == (account, code)
 
 
