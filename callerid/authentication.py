@@ -125,6 +125,8 @@ class ClientCredentials:
         client_id: The id of this client.
         secret: The file with the client's secret.
         scope: The rights that are asked for; "" if the server decides.
+        check: A function that gets the answer with a token, and raises a SourceError if this token
+            must not be used.
         clock: A function that returns the time in monotonic seconds.
     """
 
@@ -136,6 +138,7 @@ class ClientCredentials:
         secret: Path,
         *,
         scope: str = "",
+        check: Callable[[Json], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._http = http_client(tls, 1)
@@ -143,6 +146,7 @@ class ClientCredentials:
         self._client_id = client_id
         self._secret = secret
         self._scope = scope
+        self._check = check
         self._clock = clock
         self._token = ""
         self._until = 0.0
@@ -190,9 +194,12 @@ class ClientCredentials:
                     raise SourceError(
                         f"no token is issued: the server answers {response.status_code}"
                     )
-                return parse_json(await read_limited(response))
+                document = parse_json(await read_limited(response))
         except httpx2.HTTPError as error:
             raise SourceError(f"no token is issued: {failure(error)}") from None
+        if self._check is not None:
+            self._check(document)
+        return document
 
 
 def _token_in(document: Json) -> tuple[str, float]:

@@ -148,6 +148,20 @@ async def test_a_server_that_issues_no_token_is_an_error_without_the_secret(
     assert SECRET not in str(caught.value)
 
 
+async def test_a_token_that_is_not_accepted_is_never_used(tokens, secret):
+    def refuse(document):
+        assert document["access_token"].startswith("t")
+        raise SourceError("for another server")
+
+    url = f"{tokens.url}/token"
+    refused = ClientCredentials(tls_context(TlsFiles()), url, "galwad", secret, check=refuse)
+    for _ in range(2):
+        with pytest.raises(SourceError, match="for another server"):
+            await refused.header()
+    assert len(tokens.received) == 2
+    await refused.close()
+
+
 @pytest.mark.parametrize("lifetime", ["soon", -5, 1e99, None, "NaN"])
 async def test_a_token_with_a_strange_lifetime_is_used_for_some_minutes(
     credentials, tokens, clock, lifetime
