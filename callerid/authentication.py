@@ -7,6 +7,7 @@ needed, so a secret that was replaced is used at once. Secrets and tokens are in
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from base64 import b64encode
@@ -33,6 +34,7 @@ _LIFETIME_S: Final = 300.0
 """The lifetime of a token if the server does not say it."""
 _LONGEST_LIFETIME_S: Final = 86_400.0
 _LONGEST_SECRET: Final = 1 << 16
+_CODE: Final = re.compile(r"[a-z_]{1,40}")
 
 
 def read_secret(path: Path) -> str:
@@ -191,8 +193,9 @@ class ClientCredentials:
                 if rest_s is not None:
                     raise SourceBusyError(rest_s)
                 if not response.is_success:
+                    code = await _error_code(response)
                     raise SourceError(
-                        f"no token is issued: the server answers {response.status_code}"
+                        f"no token is issued: the server answers {response.status_code}{code}"
                     )
                 document = parse_json(await read_limited(response))
         except httpx2.HTTPError as error:
@@ -200,6 +203,16 @@ class ClientCredentials:
         if self._check is not None:
             self._check(document)
         return document
+
+
+async def _error_code(response: httpx2.Response) -> str:
+    """Return the code of an error in brackets (RFC 6749, section 5.2); "" if there is none."""
+    try:
+        document = parse_json(await read_limited(response))
+    except SourceError:
+        return ""
+    code = document.get("error") if isinstance(document, dict) else None
+    return f" ({code})" if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
 
 def _token_in(document: Json) -> tuple[str, float]:

@@ -129,7 +129,14 @@ async def test_a_token_that_the_server_refuses_is_replaced_once(credentials, ser
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [
-        (answer({"error": "invalid_client"}, "401 Unauthorized"), "the server answers 401"),
+        (
+            answer({"error": "invalid_client"}, "401 Unauthorized"),
+            r"the server answers 401 \(invalid_client\)$",
+        ),
+        (answer({"error": f"secret {SECRET}"}, "400 Bad Request"), "the server answers 400$"),
+        (answer({"error": ["invalid_client"]}, "400 Bad Request"), "the server answers 400$"),
+        (answer(["invalid_client"], "400 Bad Request"), "the server answers 400$"),
+        (answer(b"<html>", "500 Oops"), "the server answers 500$"),
         (answer({"token": "x"}), "the answer has none"),
         (answer(["x"]), "the answer has none"),
         (answer({"access_token": "a\r\nX-Evil: 1"}), "the answer has none"),
