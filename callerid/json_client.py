@@ -195,7 +195,7 @@ class JsonClient:
         rest_s = requested_rest(status, response.headers)
         if rest_s is not None:
             raise SourceBusyError(rest_s)
-        if response.is_redirect:
+        if response.has_redirect_location:
             raise SourceError(f"the server redirects ({status}), which is not followed")
         if not response.is_success and status not in accepted:
             raise StatusError(status)

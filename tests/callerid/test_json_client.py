@@ -119,6 +119,11 @@ async def test_an_exchange_has_a_body_that_is_not_json_and_an_answer_that_is_an_
         await client.exchange(request, (409,))
 
 
+async def test_a_300_without_an_address_is_an_answer_of_an_exchange(client, server):
+    server.answers = [answer(b"[]", "300 Multiple Choices")]
+    assert (await client.exchange(search(server), (300,))).body == b"[]"
+
+
 @pytest.mark.parametrize("status", ["429 Busy", "302 Found"])
 async def test_a_rest_or_a_redirect_is_never_an_answer_of_an_exchange(client, server, status):
     server.answers = [answer(b"", status, Location="/x")]
