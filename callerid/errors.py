@@ -6,7 +6,7 @@ CallerIdError
 ├── DirectoryError       the embedded directory cannot be read or replaced now
 ├── SourceError          a directory of people cannot be searched now
 │   ├── SourceBusyError  a directory of people asks for no requests for a while
-│   └── StatusError      a directory of people answers with an error status of HTTP
+│   └── StatusError      the server of a directory answers a request with an error
 ├── NoteRefusedError     a contact note is not accepted by the system to which it is delivered
 ├── TemplateError        a template of requests or answers in the settings has a fault
 ├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
@@ -74,11 +74,15 @@ class SourceBusyError(SourceError):
 
 
 class StatusError(SourceError):
-    """A directory of people answers with the error status `status` (RFC 9110, section 15)."""
+    """The server of a directory answers a request with the error `status`.
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"the server answers {status}")
+    `code` is the server's own name of the error, such as "INVALID_FIELD"; "" if there is none.
+    """
+
+    def __init__(self, status: int, code: str = "") -> None:
+        super().__init__(f"the server answers {status}" + (f" ({code})" if code else ""))
         self.status = status
+        self.code = code
 
 
 class NoteRefusedError(CallerIdError):
