@@ -8,8 +8,10 @@ from pydantic import Field
 
 from config.directories.dataverse import DataverseSection
 from config.directories.http import HttpDirectorySection
+from config.directories.salesforce import SalesforceDirectorySection
 
 ExternalDirectory: TypeAlias = Annotated[
-    DataverseSection | HttpDirectorySection, Field(discriminator="kind")
+    DataverseSection | HttpDirectorySection | SalesforceDirectorySection,
+    Field(discriminator="kind"),
 ]
 """The settings of one directory. The setting `kind` says which settings it has."""

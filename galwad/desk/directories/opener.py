@@ -20,8 +20,10 @@ from callerid.source import DirectorySource
 from config.directories import ExternalDirectory
 from config.directories.dataverse import DataverseNotesSection, DataverseSection
 from config.directories.http import HttpDirectorySection, HttpNotesSection
+from config.directories.salesforce import SalesforceDirectorySection
 from galwad.desk.directories.dataverse import open_dataverse, open_dataverse_notes
 from galwad.desk.directories.http import open_http, open_http_notes
+from galwad.desk.directories.salesforce import open_salesforce
 
 log = structlog.get_logger()
 
@@ -43,8 +45,10 @@ def open_directory(section: ExternalDirectory) -> DirectorySource:
     match section:
         case DataverseSection():
             return open_dataverse(section)
-        case _:
+        case HttpDirectorySection():
             return open_http(section)
+        case SalesforceDirectorySection():
+            return open_salesforce(section)
 
 
 def limits_of(section: ExternalDirectory) -> SourceLimits:

@@ -1,0 +1,81 @@
+"""A directory in Salesforce is opened as its settings say."""
+
+from __future__ import annotations
+
+import pytest
+
+from callerid.errors import SourceError
+from callerid.number import PhoneNumber
+from config.directories.salesforce import SalesforceDirectorySection
+from galwad.desk.directories import open_directory
+from helpers.salesforce import CLIENT_ID, SECRET, Salesforce
+from helpers.salesforce_client import certified
+
+NUMBER = PhoneNumber("+441632960001")
+
+
+@pytest.fixture
+async def section(tmp_path):
+    """Return a function that returns the settings of a directory in an organisation."""
+    organisation = Salesforce()
+    ca, tls = certified(tmp_path)
+    await organisation.start(tls)
+    elin = {"LastName": "Fictitious", "Phone": "01632 960001", "Email": "elin@example.org"}
+    organisation.add("Contact", **elin, No_Pop__c="yes", Language__c="cy")
+    organisation.add("Lead", **elin)
+    (tmp_path / "secret").write_text(SECRET)
+
+    def section(**more):
+        known = {
+            "name": "crm",
+            "kind": "salesforce",
+            "url": organisation.url,
+            "client_id": CLIENT_ID,
+            "secret_file": str(tmp_path / "secret"),
+            "tls": {"ca": str(ca)},
+        }
+        return SalesforceDirectorySection.model_validate({**known, **more})
+
+    yield section
+    await organisation.stop()
+
+
+async def search(section):
+    directory = open_directory(section)
+    try:
+        return await directory.find(NUMBER)
+    finally:
+        await directory.close()
+
+
+async def test_the_least_settings_find_a_contact(section):
+    (person,) = await search(section())
+    assert (person.name, person.numbers, person.details) == ("Fictitious", ("01632 960001",), ())
+
+
+async def test_every_setting_reaches_the_search_and_the_answer(section):
+    fields = {
+        "name": "LastName",
+        "numbers": ["Phone"],
+        "language": "Language__c",
+        "do_not_pop": "No_Pop__c",
+        "details": {"email": "Email"},
+    }
+    (person,) = await search(section(fields=fields))
+    assert (person.name, person.language, person.do_not_pop) == ("Fictitious", "cy", True)
+    assert person.details == (("email", "elin@example.org"),)
+    (lead,) = await search(section(object="Lead"))
+    assert lead.person_id.startswith("crm:00Q")
+    assert open_directory(section(extensions=True)).has_extensions
+
+
+async def test_a_wrong_secret_is_an_error_without_the_secret(section, tmp_path):
+    (tmp_path / "secret").write_text("hunter2")
+    with pytest.raises(SourceError) as caught:
+        await search(section())
+    assert str(caught.value) == "no token is issued: the server answers 400 (invalid_client)"
+
+
+async def test_a_version_of_the_api_that_does_not_exist_is_an_error(section):
+    with pytest.raises(SourceError, match=r"answers 404 \(NOT_FOUND\)"):
+        await search(section(api_version="99.0"))
