@@ -30,8 +30,8 @@ FIELDS = {
     "Contact": {*PERSON, "HomePhone", "OtherPhone", "AssistantPhone", "AccountId"},
     "Lead": {*PERSON, "Company"},
     "Task": {
-        *("Id", "Subject", "Description", "WhoId", "Status", "ActivityDate", "CallType"),
-        *("TaskSubtype", EXTERNAL_ID),
+        *("Id", "Subject", "Description", "WhoId", "WhatId", "Status", "ActivityDate"),
+        *("CallType", "TaskSubtype", EXTERNAL_ID),
     },
 }
 LENGTHS = {**TEXTS, **dict.fromkeys(PHONES, 40), "Subject": 255, "Description": 32_000}
@@ -41,6 +41,7 @@ CHOICES = {
     "CallType": {"Internal", "Inbound", "Outbound"},
     "TaskSubtype": {"Task", "Email", "ListEmail", "Cadence", "Call", "LinkedIn"},
 }
+RELATED = {"WhoId": ("Contact", "Lead"), "WhatId": ("Account",)}
 RESERVED = set("?&|!{}[]()^~*:\\\"'+-")
 GROUPS = {"ALL", "NAME", "EMAIL", "PHONE", "SIDEBAR"}
 SEARCH = {"q", "in", "fields", "sobjects", "defaultLimit", "overallLimit", "spellCorrection"}
@@ -284,16 +285,18 @@ class Salesforce:
                 raise bad("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, name)
             if name == "ActivityDate" and not re.fullmatch(r"\d{4}-\d\d-\d\d", str(value)):
                 raise bad("JSON_PARSER_ERROR", "Cannot deserialize instance of date")
-            if name == "WhoId" and value is not None:
-                self._check_person(value)
+            if name in RELATED and value is not None:
+                self._check_related(name, value)
 
-    def _check_person(self, value):
-        if not re.fullmatch(r"00[3Q](?:[A-Za-z0-9]{12}|[A-Za-z0-9]{15})", str(value)):
-            raise bad("MALFORMED_ID", "Name ID: id value of incorrect type", "WhoId")
+    def _check_related(self, name, value):
+        kinds = RELATED[name]
+        start = "|".join(PREFIXES[kind] for kind in kinds)
+        if not re.fullmatch(rf"(?:{start})(?:[A-Za-z0-9]{{12}}|[A-Za-z0-9]{{15}})", str(value)):
+            raise bad("MALFORMED_ID", f"{name}: id value of incorrect type", name)
         if value in self.deleted:
-            raise bad("ENTITY_IS_DELETED", "entity is deleted", "WhoId")
-        if value not in {**self.records["Contact"], **self.records["Lead"]}:
-            raise bad("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", "WhoId")
+            raise bad("ENTITY_IS_DELETED", "entity is deleted", name)
+        if not any(value in self.records[kind] for kind in kinds):
+            raise bad("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", name)
 
     def _search(self, sent):
         unknown = set(sent) - SEARCH
