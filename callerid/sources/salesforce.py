@@ -36,6 +36,11 @@ They are those of 01632 960001, 01632 960 001, 0207 946 0000, 020 7946 0000, 029
 020 79460000 and 016323 60001.
 """
 _INTERNATIONAL: Final = phonenumbers.PhoneNumberFormat.INTERNATIONAL
+_RESERVED: Final = re.compile(r"[?&|!{}\[\]()^~*:\\\"'+\-]")
+_ESCAPED: Final = r"\\\g<0>"
+_MOST_WORDS: Final = 10
+_LONGEST_WORD: Final = 80
+_MOST_FOUND: Final = 50
 _LIMIT: Final = 501
 """The most records that are asked for: one more than `PeopleMapping` accepts.
 
@@ -89,20 +94,37 @@ class SalesforceDirectory:
             SourceBusyError: Salesforce asks for a rest, or the requests of the day are used up.
             SourceError: Salesforce cannot be searched, or finds more people.
         """
-        columns: list[Json] = [*self._columns]
-        sought: Json = {
-            "q": search_text(number),
-            "in": "PHONE",
-            "spellCorrection": False,
-            "sobjects": [{"name": self._object_name, "fields": columns, "limit": _LIMIT}],
-        }
-        document = await self._api.send("POST", "parameterizedSearch", sought)
-        # In a thread, because a huge answer must not delay other work.
-        return await asyncio.to_thread(self._people, document)
+        return await self._ask(search_text(number), "PHONE", _LIMIT)
+
+    async def search(self, text: str) -> list[Person]:
+        """Return people who have all words of a text, such as a name and a postcode; at most 50.
+
+        The words, or only their beginnings, may be in any field that Salesforce can search. If the
+        text has no word of two letters or digits, no person is found.
+
+        Raises:
+            SourceBusyError: Salesforce asks for a rest, or the requests of the day are used up.
+            SourceError: Salesforce cannot be searched.
+        """
+        sought = search_words(text)
+        return await self._ask(sought, "ALL", _MOST_FOUND) if sought else []
 
     async def close(self) -> None:
         """Close the connections to Salesforce."""
         await self._api.close()
+
+    async def _ask(self, text: str, group: str, limit: int) -> list[Person]:
+        """Return the people whom Salesforce finds by a text in a group of fields."""
+        columns: list[Json] = [*self._columns]
+        sought: Json = {
+            "q": text,
+            "in": group,
+            "spellCorrection": False,
+            "sobjects": [{"name": self._object_name, "fields": columns, "limit": limit}],
+        }
+        document = await self._api.send("POST", "parameterizedSearch", sought)
+        # In a thread, because a huge answer must not delay other work.
+        return await asyncio.to_thread(self._people, document)
 
     def _people(self, document: Json) -> list[Person]:
         records = document.get("searchRecords") if isinstance(document, dict) else None
@@ -122,6 +144,26 @@ def search_text(number: PhoneNumber) -> str:
     """
     phrases = dict.fromkeys(" ".join(_DIGITS.findall(form)) for form in _forms(number))
     return " OR ".join(f'"{phrase}"' for phrase in phrases if _WHOLE.fullmatch(phrase))
+
+
+def search_words(text: str) -> str:
+    """Return the text of a search for words that begin with each word of a text.
+
+    It is "" if the text has no word of two letters or digits. Each word is in quotation marks, and
+    each character with a meaning of its own is escaped.
+    """
+    words = [word[:_LONGEST_WORD] for word in "".join(filter(_plain, text)).split()]
+    words = [word for word in words if sum(map(str.isalnum, word)) > 1][:_MOST_WORDS]
+    return " AND ".join(f'"{_RESERVED.sub(_ESCAPED, word)}{_rest(word)}"' for word in words)
+
+
+def _rest(word: str) -> str:
+    """Return the wildcard for the rest of a word; "" if the word ends with punctuation."""
+    return "*" if word[-1].isalnum() else ""
+
+
+def _plain(character: str) -> bool:
+    return character.isprintable() or character.isspace()
 
 
 def _forms(number: PhoneNumber) -> Iterator[str]:

@@ -97,13 +97,29 @@ def parsed_search(text):
 
 
 def phrase(text):
-    """Return the words of a phrase. Each reserved character must have a backslash before it."""
-    plain = re.sub(r"\\(.)", " ", text)
+    """Return the words of a phrase, the last one with `*` if it is the beginning of a word.
+
+    Each other reserved character must have a backslash before it.
+    """
+    start = re.fullmatch(r"(.*[^\W_])\*", text)
+    plain = re.sub(r"\\(.)", " ", start[1] if start else text)
     if RESERVED & set(plain):
         raise bad("MALFORMED_SEARCH", "A reserved character must be escaped")
     if len(plain.strip()) < 2:
         raise bad("INVALID_SEARCH", "search term must be longer than one character")
-    return words(plain)
+    found = words(plain)
+    return [*found[:-1], f"{found[-1]}*"] if start else found
+
+
+def follow(sought, run):
+    """Return whether words are those of a phrase, one after another."""
+    *first, last = sought
+    for at in range(len(run) - len(first)):
+        end = run[at + len(first)]
+        fits = end.startswith(last[:-1]) if last.endswith("*") else end == last
+        if fits and run[at : at + len(first)] == first:
+            return True
+    return False
 
 
 class Salesforce:
@@ -337,10 +353,8 @@ class Salesforce:
             runs = [have]
             if self.joins_digits and name in PHONES:
                 runs.append(["".join(re.findall("[0-9]", str(value)))])
-            for run in runs:
-                starts = range(len(run) - len(sought) + 1)
-                if sought and any(run[at : at + len(sought)] == sought for at in starts):
-                    return True
+            if sought and any(follow(sought, run) for run in runs):
+                return True
         return False
 
     def _name(self, kind, record_id):

@@ -83,6 +83,7 @@ async def test_the_search_finds_the_words_of_a_number_in_the_fields_for_numbers_
         assert (found["Name"], found["Account"]["Name"]) == ("One", "Council")
         assert search(client, '"01632 960002" OR 79460000', "Id", **{"in": "PHONE"}) == []
         assert len(search(client, '"1632 960001" OR "7946 0000"', "Id")) == 2
+        assert len(search(client, '"1632 96*"', "Id")) == 1
 
     await asyncio.to_thread(work)
 
@@ -110,7 +111,8 @@ async def test_an_organisation_that_joins_digits_finds_a_number_without_its_sepa
         ('"(01632) 960001"', "MALFORMED_SEARCH"),
         ('"01632', "MALFORMED_SEARCH"),
         ("01632960001 OR", "MALFORMED_SEARCH"),
-        ("01632*", "MALFORMED_SEARCH"),
+        ("*01632", "MALFORMED_SEARCH"),
+        ("1*", "INVALID_SEARCH"),
     ],
 )
 async def test_a_search_that_salesforce_does_not_accept_is_refused(client, q, code):

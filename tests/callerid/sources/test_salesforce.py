@@ -19,9 +19,14 @@ from callerid.number import PhoneNumber
 from callerid.person import Person
 from callerid.salesforce import SalesforceApi, check_token
 from callerid.source import AnswerState
-from callerid.sources.salesforce import SalesforceDirectory, SalesforceFields, search_text
+from callerid.sources.salesforce import (
+    SalesforceDirectory,
+    SalesforceFields,
+    search_text,
+    search_words,
+)
 from helpers.http_server import answer
-from helpers.salesforce import CLIENT_ID, SECRET, Salesforce
+from helpers.salesforce import CLIENT_ID, SECRET, Salesforce, parsed_search
 from helpers.salesforce_client import certified, session, signed_in
 
 NUMBER = PhoneNumber("+441632960001")
@@ -246,6 +251,57 @@ async def test_an_answer_is_read_in_another_thread_so_that_it_delays_nothing(
     await directory().find(NUMBER)
     assert threads
     assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Elin O'Brien",
+        "o'brien SY23 3BL",
+        "obrien@example.org",
+        "C-1024",
+        "  Elin\tSY23 ",
+        "elin J",
+        "Eli o'bri",
+    ],
+)
+async def test_a_person_is_found_by_name_postcode_or_reference(directory, organisation, text):
+    elin = {"FirstName": "Elin", "LastName": "O'Brien", "MailingPostalCode": "SY23 3BL"}
+    organisation.add("Contact", **elin, Email="obrien@example.org", Language__c="C-1024")
+    organisation.add("Contact", FirstName="Mair", LastName="Evans", MailingPostalCode="SY24 5AA")
+    (person,) = await directory().search(text)
+    assert person.name == "Elin O'Brien"
+    sent = organisation.received[-1]
+    assert sent.target == "/services/data/v65.0/parameterizedSearch"
+    assert sent.json["in"] == "ALL"
+
+
+@pytest.mark.parametrize("text", ["", " ", "a b", "* ?", "}", "\x00"])
+async def test_a_text_without_a_word_finds_nobody_and_is_not_sent(directory, organisation, text):
+    assert await directory().search(text) == []
+    assert organisation.received == []
+
+
+async def test_a_search_for_a_frequent_name_returns_the_first_fifty(directory, organisation):
+    for _ in range(60):
+        organisation.add("Contact", LastName="Jones")
+    assert len(await directory().search("Jones")) == 50
+
+
+async def test_words_that_are_operators_are_sought_as_words(directory, organisation):
+    organisation.add("Contact", FirstName="Mair", LastName="Evans")
+    assert await directory().search("Mair OR Evans") == []
+    assert await directory().search("Mair AND NOT Evans") == []
+    assert await directory().search("M* vans") == []
+
+
+@given(st.text(max_size=300) | st.text(st.sampled_from("ab \"'}\\{()*?&|!+-"), max_size=40))
+def test_any_text_is_a_search_that_salesforce_accepts_for_each_of_its_words(text):
+    sought = search_words(text)
+    assert len(sought) < 4000
+    if sought:
+        (every,) = parsed_search(sought)
+        assert len(every) == sought.count('" AND "') + 1
 
 
 @given(st.text(max_size=20) | st.text(st.sampled_from('019"}\\{()*?&|!+-'), max_size=20))
