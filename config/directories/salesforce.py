@@ -59,6 +59,15 @@ class SalesforceFieldsSection(Section):
     )
 
 
+class SalesforceNotes(Section):
+    """`[directories.contact_notes]`: contact notes are written to this organisation as tasks."""
+
+    external_id: ApiName = Field(
+        default="Galwad_Call__c",
+        description='the API name of a field of tasks, such as "Galwad_Call__c"',
+    )
+
+
 class SalesforceDirectorySection(ExternalDirectorySection):
     """`[[directories]]` of the kind "salesforce"."""
 
@@ -76,6 +85,9 @@ class SalesforceDirectorySection(ExternalDirectorySection):
     )
     fields: SalesforceFieldsSection = Field(
         default=SalesforceFieldsSection(), description='a table, such as { name = "Name" }'
+    )
+    contact_notes: SalesforceNotes | None = Field(
+        default=None, description='a table, such as { external_id = "Galwad_Call__c" }'
     )
     tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
 

@@ -1,14 +1,17 @@
-"""Opens a directory in Salesforce."""
+"""Opens a directory in Salesforce, and the destination of contact notes there."""
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from functools import partial
 
 from callerid.authentication import ClientCredentials
+from callerid.destinations.salesforce import SalesforceNoteDestination
 from callerid.json_client import JsonClient, TlsFiles, tls_context
+from callerid.note_destination import NoteDestination
 from callerid.salesforce import SalesforceApi, check_token
 from callerid.sources.salesforce import SalesforceDirectory, SalesforceFields
-from config.directories.salesforce import SalesforceDirectorySection
+from config.directories.salesforce import SalesforceDirectorySection, SalesforceNotes
 
 
 def open_salesforce(section: SalesforceDirectorySection) -> SalesforceDirectory:
@@ -28,6 +31,19 @@ def open_salesforce(section: SalesforceDirectorySection) -> SalesforceDirectory:
     return SalesforceDirectory(
         section.name, _api(section), fields, has_extensions=section.extensions
     )
+
+
+def open_salesforce_notes(
+    section: SalesforceDirectorySection, notes: SalesforceNotes, zone: tzinfo | None
+) -> NoteDestination:
+    """Return the destination of contact notes in the organisation of these settings.
+
+    `zone` is the time zone of the tasks' dates; with None, it is the time zone of this machine.
+
+    Raises:
+        SourceError: A file with a certificate cannot be used.
+    """
+    return SalesforceNoteDestination(section.name, _api(section), notes.external_id, zone)
 
 
 def _api(section: SalesforceDirectorySection) -> SalesforceApi:

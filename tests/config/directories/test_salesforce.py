@@ -64,8 +64,17 @@ def test_a_slash_at_the_end_of_the_address_changes_nothing(read):
     assert crm.url == "https://council.my.salesforce.com"
 
 
-def test_the_documentation_has_two_examples():
-    assert len(EXAMPLES) == 2
+def test_contact_notes_are_written_only_if_they_have_a_table(read):
+    (crm,) = read(CRM).directories
+    assert crm.contact_notes is None
+    (crm,) = read(f"{CRM}[directories.contact_notes]\n").directories
+    assert crm.contact_notes.external_id == "Galwad_Call__c"
+
+
+def test_the_documentation_has_three_examples_one_of_them_with_contact_notes(read):
+    assert len(EXAMPLES) == 3
+    notes = [read(example).directories[0].contact_notes for example in EXAMPLES]
+    assert [each is not None for each in notes] == [False, False, True]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -94,6 +103,10 @@ def test_each_example_of_the_documentation_can_be_loaded(read, example):
         (f"{CRM}fields.name = 'Name\"'\n", 'must be the API name of a field, such as "Name"'),
         (f'{CRM}fields.numbers = ["a b"]\n', "must be a list of API names of fields"),
         (f"{CRM}fields.details = {{ email = 'a..b' }}\n", "must be a table, such as { email"),
+        (
+            f'{CRM}[directories.contact_notes]\nexternal_id = "a/b"\n',
+            'must be the API name of a field of tasks, such as "Galwad_Call__c"',
+        ),
         (f'{CRM}secret = "hunter2"\n', 'Unknown setting "directories[1].secret"'),
         (CRM.replace('"salesforce"', '"sales"'), '"directories[1].kind" must be one of "http"'),
     ],

@@ -1,25 +1,50 @@
-"""A directory in Salesforce is opened as its settings say."""
+"""A directory in Salesforce and its contact notes are opened as their settings say."""
 
 from __future__ import annotations
 
 import pytest
 
 from callerid.errors import SourceError
+from callerid.note_destination import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
-from config.directories.salesforce import SalesforceDirectorySection
+from config.directories.salesforce import SalesforceDirectorySection, SalesforceNotes
 from galwad.desk.directories import open_directory
+from galwad.desk.directories.salesforce import open_salesforce_notes
 from helpers.salesforce import CLIENT_ID, SECRET, Salesforce
 from helpers.salesforce_client import certified
 
 NUMBER = PhoneNumber("+441632960001")
+NOTE = OutgoingNote(
+    call_id="20261125-014106-n23icn7w",
+    version=1,
+    started=1_782_862_200.0,
+    line="Council Tax",
+    advisor="sian",
+    person_id="",
+    reference="",
+    purpose="Bins",
+    purpose_code="",
+    language="cy",
+    outcome="",
+    caller_type="self",
+    on_behalf_of="",
+    authority="",
+    notes="",
+    recording_url="",
+)
 
 
 @pytest.fixture
-async def section(tmp_path):
-    """Return a function that returns the settings of a directory in an organisation."""
+async def organisation(tmp_path):
     organisation = Salesforce()
-    ca, tls = certified(tmp_path)
-    await organisation.start(tls)
+    await organisation.start(certified(tmp_path)[1])
+    yield organisation
+    await organisation.stop()
+
+
+@pytest.fixture
+def section(organisation, tmp_path):
+    """Return a function that returns the settings of a directory in the organisation."""
     elin = {"LastName": "Fictitious", "Phone": "01632 960001", "Email": "elin@example.org"}
     organisation.add("Contact", **elin, No_Pop__c="yes", Language__c="cy")
     organisation.add("Lead", **elin)
@@ -32,12 +57,11 @@ async def section(tmp_path):
             "url": organisation.url,
             "client_id": CLIENT_ID,
             "secret_file": str(tmp_path / "secret"),
-            "tls": {"ca": str(ca)},
+            "tls": {"ca": str(tmp_path / "salesforce-ca.crt")},
         }
         return SalesforceDirectorySection.model_validate({**known, **more})
 
-    yield section
-    await organisation.stop()
+    return section
 
 
 async def search(section):
@@ -79,3 +103,17 @@ async def test_a_wrong_secret_is_an_error_without_the_secret(section, tmp_path):
 async def test_a_version_of_the_api_that_does_not_exist_is_an_error(section):
     with pytest.raises(SourceError, match=r"answers 404 \(NOT_FOUND\)"):
         await search(section(api_version="99.0"))
+
+
+async def test_a_contact_note_is_written_into_the_field_of_the_settings(section, organisation):
+    settings = section(contact_notes={})
+    destination = open_salesforce_notes(settings, settings.contact_notes, None)
+    record_id = await destination.deliver(NOTE, EarlierDelivery())
+    assert destination.name == "crm"
+    assert organisation.records["Task"][record_id]["Galwad_Call__c"] == NOTE.call_id
+    other = SalesforceNotes(external_id="Other__c")
+    elsewhere = open_salesforce_notes(settings, other, None)
+    with pytest.raises(SourceError, match=r"answers 404 \(NOT_FOUND\)"):
+        await elsewhere.deliver(NOTE, EarlierDelivery())
+    await destination.close()
+    await elsewhere.close()
