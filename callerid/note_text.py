@@ -38,10 +38,11 @@ def subject_of(note: OutgoingNote) -> str:
 
 def text_of(note: OutgoingNote) -> str:
     """Return all facts of the note as a text of several lines, without lines that say nothing."""
+    caller = _CALLER_TYPES.get(note.caller_type, note.caller_type)
     facts = {
         "Purpose": note.purpose,
         "Outcome": note.outcome,
-        "Caller": _CALLER_TYPES.get(note.caller_type, note.caller_type),
+        "Caller": "" if note.no_note_reason else caller,
         "On behalf of": note.on_behalf_of,
         "Authority": note.authority,
         "No note needed": _NO_NOTE.get(note.no_note_reason, note.no_note_reason),

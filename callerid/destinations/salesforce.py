@@ -7,7 +7,6 @@ delivered twice is one task.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from typing import Final
 from urllib.parse import quote
@@ -16,10 +15,12 @@ import httpx2
 
 from callerid.errors import NoteRefusedError, SourceError, StatusError
 from callerid.note_destination import EarlierDelivery, OutgoingNote
+from callerid.note_text import subject_of, text_of
 from callerid.salesforce import SalesforceApi
 from callerid.templates import Json
 
 _ID: Final = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
+_LONGEST_SUBJECT: Final = 255
 _PERSON: Final = ("003", "00Q")
 """The first characters of the ids of contacts and leads."""
 _EXISTS: Final = frozenset({"DUPLICATE_VALUE", "INVALID_FIELD_FOR_INSERT_UPDATE"})
@@ -30,7 +31,7 @@ _PASSING: Final = frozenset({"DUPLICATE_VALUE", "STORAGE_LIMIT_EXCEEDED", "UNABL
 """The codes of the error 400 that another attempt may not have."""
 
 
-class SalesforceNoteDestination:
+class SalesforceNotes:
     """Delivers contact notes to Salesforce. The requests are sent by `api`.
 
     Args:
@@ -117,44 +118,11 @@ def _task(note: OutgoingNote, zone: tzinfo | None) -> dict[str, Json]:
     """Return the fields of the task of a note, except the subtype and the id of the call."""
     is_person = note.person_id.startswith(_PERSON)
     return {
-        "Subject": _subject(note),
-        "Description": "\n".join(_lines(note)),
+        "Subject": subject_of(note)[:_LONGEST_SUBJECT],
+        "Description": text_of(note),
         "WhoId": note.person_id if is_person else None,
         "WhatId": None if is_person else note.person_id or None,
         "Status": "Completed",
         "ActivityDate": datetime.fromtimestamp(note.started, tz=zone).date().isoformat(),
         "CallType": "Inbound",
     }
-
-
-def _subject(note: OutgoingNote) -> str:
-    if note.no_note_reason:
-        return f"Call without a note: {_words(note.no_note_reason)}"
-    return f"Call: {note.purpose}"
-
-
-def _lines(note: OutgoingNote) -> Iterator[str]:
-    """Yield the facts of a note as lines of text, the notes themselves last."""
-    facts = {
-        "Line": note.line,
-        "Advisor": note.advisor,
-        "Reference": note.reference,
-        "Purpose": note.purpose,
-        "Purpose code": note.purpose_code,
-        "Language": {"cy": "Welsh", "en": "English"}.get(note.language, note.language),
-        "Outcome": note.outcome,
-        "Caller": "" if note.no_note_reason else _words(note.caller_type),
-        "On behalf of": note.on_behalf_of,
-        "Authority": note.authority,
-        "No note because": _words(note.no_note_reason),
-        "Recording": note.recording_url,
-        "Call": note.call_id,
-        "Version": str(note.version),
-    }
-    yield from (f"{name}: {value}" for name, value in facts.items() if value)
-    if note.notes:
-        yield from ("", note.notes)
-
-
-def _words(code: str) -> str:
-    return code.replace("_", " ")

@@ -59,7 +59,7 @@ class SalesforceFieldsSection(Section):
     )
 
 
-class SalesforceNotes(Section):
+class SalesforceNotesSection(Section):
     """`[directories.contact_notes]`: contact notes are written to this organisation as tasks."""
 
     external_id: ApiName = Field(
@@ -86,7 +86,7 @@ class SalesforceDirectorySection(ExternalDirectorySection):
     fields: SalesforceFieldsSection = Field(
         default=SalesforceFieldsSection(), description='a table, such as { name = "Name" }'
     )
-    contact_notes: SalesforceNotes | None = Field(
+    contact_notes: SalesforceNotesSection | None = Field(
         default=None, description='a table, such as { external_id = "Galwad_Call__c" }'
     )
     tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')

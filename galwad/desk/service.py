@@ -229,7 +229,9 @@ class Desk:
         )
         embedded = (EmbeddedDirectory(options.directory_file), LIMITS)
         self.lookup = self._lookup_in(sources or [embedded, *open_directories(options.directories)])
-        self.delivery = self._delivery_to(open_note_destination(options.directories))
+        self.delivery = self._delivery_to(
+            open_note_destination(options.directories, options.time_zone)
+        )
         self.switch = SwitchClient(
             options.switch_socket, self._from_switch, self._switch_connection, self.users.accounts
         )

@@ -7,6 +7,7 @@ keep the desk from starting. Each search in it fails with the reason, and `galwa
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import tzinfo
 from typing import NoReturn
 
 import structlog
@@ -20,10 +21,10 @@ from callerid.source import DirectorySource
 from config.directories import ExternalDirectory
 from config.directories.dataverse import DataverseNotesSection, DataverseSection
 from config.directories.http import HttpDirectorySection, HttpNotesSection
-from config.directories.salesforce import SalesforceDirectorySection
+from config.directories.salesforce import SalesforceDirectorySection, SalesforceNotesSection
 from galwad.desk.directories.dataverse import open_dataverse, open_dataverse_notes
 from galwad.desk.directories.http import open_http, open_http_notes
-from galwad.desk.directories.salesforce import open_salesforce
+from galwad.desk.directories.salesforce import open_salesforce, open_salesforce_notes
 
 log = structlog.get_logger()
 
@@ -57,11 +58,16 @@ def limits_of(section: ExternalDirectory) -> SourceLimits:
     return SourceLimits(section.concurrency, section.timeout, cache)
 
 
-def open_note_destination(sections: Iterable[ExternalDirectory]) -> NoteDestination | None:
-    """Return the system to which contact notes are delivered; None if the settings name none."""
+def open_note_destination(
+    sections: Iterable[ExternalDirectory], zone: tzinfo | None = None
+) -> NoteDestination | None:
+    """Return the system to which contact notes are delivered; None if the settings name none.
+
+    `zone` is the time zone of dates in the notes; with None, it is the time zone of this machine.
+    """
     for section in sections:
         try:
-            destination = open_notes(section)
+            destination = open_notes(section, zone)
         except CallerIdError as error:
             log.warning("note.destination_unusable", directory=section.name, reason=str(error))
             return UnusableNotes(section.name, str(error))
@@ -70,8 +76,10 @@ def open_note_destination(sections: Iterable[ExternalDirectory]) -> NoteDestinat
     return None
 
 
-def open_notes(section: ExternalDirectory) -> NoteDestination | None:
+def open_notes(section: ExternalDirectory, zone: tzinfo | None = None) -> NoteDestination | None:
     """Return the system to which contact notes are delivered; None if it is not this directory.
+
+    `zone` is as in `open_note_destination`.
 
     Raises:
         TemplateError: A placeholder or an expression is wrong.
@@ -82,6 +90,8 @@ def open_notes(section: ExternalDirectory) -> NoteDestination | None:
             return open_dataverse_notes(section, notes)
         case HttpDirectorySection(contact_notes=HttpNotesSection() as notes):
             return open_http_notes(section, notes)
+        case SalesforceDirectorySection(contact_notes=SalesforceNotesSection() as notes):
+            return open_salesforce_notes(section, notes, zone)
         case _:
             return None
 

@@ -6,12 +6,12 @@ from datetime import tzinfo
 from functools import partial
 
 from callerid.authentication import ClientCredentials
-from callerid.destinations.salesforce import SalesforceNoteDestination
+from callerid.destinations.salesforce import SalesforceNotes
 from callerid.json_client import JsonClient, TlsFiles, tls_context
 from callerid.note_destination import NoteDestination
 from callerid.salesforce import SalesforceApi, check_token
 from callerid.sources.salesforce import SalesforceDirectory, SalesforceFields
-from config.directories.salesforce import SalesforceDirectorySection, SalesforceNotes
+from config.directories.salesforce import SalesforceDirectorySection, SalesforceNotesSection
 
 
 def open_salesforce(section: SalesforceDirectorySection) -> SalesforceDirectory:
@@ -34,7 +34,7 @@ def open_salesforce(section: SalesforceDirectorySection) -> SalesforceDirectory:
 
 
 def open_salesforce_notes(
-    section: SalesforceDirectorySection, notes: SalesforceNotes, zone: tzinfo | None
+    section: SalesforceDirectorySection, notes: SalesforceNotesSection, zone: tzinfo | None
 ) -> NoteDestination:
     """Return the destination of contact notes in the organisation of these settings.
 
@@ -43,7 +43,7 @@ def open_salesforce_notes(
     Raises:
         SourceError: A file with a certificate cannot be used.
     """
-    return SalesforceNoteDestination(section.name, _api(section), notes.external_id, zone)
+    return SalesforceNotes(section.name, _api(section), notes.external_id, zone)
 
 
 def _api(section: SalesforceDirectorySection) -> SalesforceApi:

@@ -7,7 +7,7 @@ import pytest
 from callerid.errors import SourceError
 from callerid.note_destination import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
-from config.directories.salesforce import SalesforceDirectorySection, SalesforceNotes
+from config.directories.salesforce import SalesforceDirectorySection, SalesforceNotesSection
 from galwad.desk.directories import open_directory
 from galwad.desk.directories.salesforce import open_salesforce_notes
 from helpers.salesforce import CLIENT_ID, SECRET, Salesforce
@@ -111,7 +111,7 @@ async def test_a_contact_note_is_written_into_the_field_of_the_settings(section,
     record_id = await destination.deliver(NOTE, EarlierDelivery())
     assert destination.name == "crm"
     assert organisation.records["Task"][record_id]["Galwad_Call__c"] == NOTE.call_id
-    other = SalesforceNotes(external_id="Other__c")
+    other = SalesforceNotesSection(external_id="Other__c")
     elsewhere = open_salesforce_notes(settings, other, None)
     with pytest.raises(SourceError, match=r"answers 404 \(NOT_FOUND\)"):
         await elsewhere.deliver(NOTE, EarlierDelivery())
