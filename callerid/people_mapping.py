@@ -180,6 +180,8 @@ def _hides(value: Any) -> bool:
     """Return whether a value says that a person must not be shown: all but a clear no."""
     if isinstance(value, list | dict):
         return bool(value)
+    if isinstance(value, str):  # with its invisible characters: a text of only these is not a no
+        return " ".join(value.split()).lower() not in _NO
     return value is not None and text_of_value(value).lower() not in _NO
 
 

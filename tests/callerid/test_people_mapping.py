@@ -482,7 +482,8 @@ def test_numbers_on_several_lines_stay_several_numbers(between):
 
 
 @pytest.mark.parametrize(
-    "value", [True, 1, 1.0, "1.0", "on", "Yes", "t", ["yes"], [False], {"value": "yes"}]
+    "value",
+    [True, 1, 1.0, "1.0", "on", "Yes", "t", "\0", "\u200b", ["yes"], [False], {"value": "yes"}],
 )
 def test_whatever_is_not_a_clear_no_hides_a_person(value):
     assert read_one({"hidden": value}, do_not_pop="hidden").do_not_pop
