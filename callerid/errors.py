@@ -6,6 +6,7 @@ CallerIdError
 ├── DirectoryError       the embedded directory cannot be read or replaced now
 ├── SourceError          a directory of people cannot be searched now
 │   ├── SourceBusyError  a directory of people asks for no requests for a while
+│   ├── SqlError         a database refuses a statement or a connection
 │   └── StatusError      the server of a directory answers a request with an error
 ├── NoteRefusedError     a contact note is not accepted by the system to which it is delivered
 ├── TemplateError        a template of requests or answers in the settings has a fault
@@ -71,6 +72,14 @@ class SourceBusyError(SourceError):
     def __init__(self, seconds: float) -> None:
         super().__init__(f"asks for no requests for {seconds:.0f} s")
         self.seconds = seconds
+
+
+class SqlError(SourceError):
+    """A database refuses a statement or a connection; `code` is its SQLSTATE or SQLite's code."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class StatusError(SourceError):
