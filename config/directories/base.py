@@ -15,7 +15,8 @@ from config.sections import Section
 URL = 'an address that begins with "https://", such as "https://crm.example/api/people"'
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine, so that a connection to it needs no TLS."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -30,7 +31,7 @@ def _url(text: str) -> str:
         raise ValueError(f"must be {URL}") from None
     # Without TLS, others on the network could read the callers' numbers.
     fixed = "{" not in parts.netloc  # a placeholder must not choose the server
-    secure = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
     if not (host and secure and fixed) or parts.username is not None or parts.fragment:
         raise ValueError(f"must be {URL}")
     return text

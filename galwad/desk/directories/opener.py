@@ -22,9 +22,11 @@ from config.directories import ExternalDirectory
 from config.directories.dataverse import DataverseNotesSection, DataverseSection
 from config.directories.http import HttpDirectorySection, HttpNotesSection
 from config.directories.salesforce import SalesforceDirectorySection, SalesforceNotesSection
+from config.directories.sql import SqlDirectorySection
 from galwad.desk.directories.dataverse import open_dataverse, open_dataverse_notes
 from galwad.desk.directories.http import open_http, open_http_notes
 from galwad.desk.directories.salesforce import open_salesforce, open_salesforce_notes
+from galwad.desk.directories.sql import open_sql
 
 log = structlog.get_logger()
 
@@ -41,7 +43,7 @@ def open_directory(section: ExternalDirectory) -> DirectorySource:
 
     Raises:
         TemplateError: A placeholder or an expression is wrong.
-        SourceError: A file with a certificate cannot be used.
+        SourceError: A file with a certificate cannot be used, or a driver is not installed.
     """
     match section:
         case DataverseSection():
@@ -50,6 +52,8 @@ def open_directory(section: ExternalDirectory) -> DirectorySource:
             return open_http(section)
         case SalesforceDirectorySection():
             return open_salesforce(section)
+        case SqlDirectorySection():
+            return open_sql(section)
 
 
 def limits_of(section: ExternalDirectory) -> SourceLimits:
@@ -91,7 +95,7 @@ def open_notes(section: ExternalDirectory, zone: tzinfo | None = None) -> NoteDe
         case HttpDirectorySection(contact_notes=HttpNotesSection() as notes):
             return open_http_notes(section, notes)
         case SalesforceDirectorySection(contact_notes=SalesforceNotesSection() as notes):
-            return open_salesforce_notes(section, notes, zone)
+            return open_salesforce_notes(section, notes)
         case _:
             return None
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from config.directories.http import HttpDirectorySection
+from config.directories.sql import SqlColumns, SqlDirectorySection
 from config.settings import load
 from galwad.cli.checks import credentials, directories
 from helpers.certificates import Authority
@@ -79,3 +82,20 @@ def test_a_template_of_contact_notes_that_cannot_be_filled_in_is_a_fault(results
     ((grade, text),) = results(contact_notes={**notes, "url": f"{notes['url']}/{{purpose}}"})
     wanted = 'crm: "contact_notes.url" has a placeholder that no address can have: {purpose}'
     assert (grade, text) == ("fault", wanted)
+
+
+def test_a_database_is_checked_without_connecting_to_it(settings_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(credentials, "_STORE", tmp_path)
+    section = SqlDirectorySection(
+        name="crm",
+        kind="sql",
+        url="postgresql+asyncpg://galwad@db.invalid/crm",
+        password_file=Path("/run/credentials/galwad-desk.service/galwad.directory.crm"),
+        view="callers",
+        columns=SqlColumns(id="id", name="name", numbers=("phone",)),
+    )
+    settings = load(settings_file).model_copy(update={"directories": (section,)})
+    stored = tmp_path / "galwad.directory.crm"
+    assert [each.text for each in directories.check(settings)] == [f"crm: {stored} does not exist"]
+    stored.write_text("hunter2")
+    assert [each.grade.value for each in directories.check(settings)] == ["fine"]

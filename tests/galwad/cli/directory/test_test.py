@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -114,6 +116,32 @@ def test_a_directory_that_refuses_the_token_is_an_error_with_status_1(run, confi
     done = run("directory", "test", "01632960001", "--config", config)
     assert "error: the server refuses the credentials (401)" in done.out
     assert done.status == 1
+
+
+VIEW = """
+[[directories]]
+name = "view"
+kind = "sql"
+url = "sqlite+aiosqlite:///{path}"
+view = "callers"
+columns = {{ id = "id", name = "name", numbers = ["phone"], details = {{ town = "town" }} }}
+"""
+
+
+def test_a_view_of_a_database_shows_its_records_and_which_columns_it_lacks(run, config, tmp_path):
+    path = tmp_path / "view.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE callers (id, name, phone, town)")
+        connection.execute("INSERT INTO callers VALUES (7, 'Mair Evans', '01632 960001', 'X')")
+        connection.commit()
+        config.write_text(config.read_text(encoding="utf-8") + VIEW.format(path=path))
+        words = ("directory", "test", "01632960001", "--source", "view", "--config", config)
+        done = run(*words)
+        assert f"view  SELECT … FROM callers at {path}" in done.out
+        assert "kept       view:7: 1 number; language unknown; details: town" in done.out
+        assert "Mair" not in done.out
+        connection.execute("ALTER TABLE callers DROP COLUMN town")
+        assert 'error: the view lacks these columns: "town"' in run(*words).out
 
 
 @pytest.mark.parametrize(
