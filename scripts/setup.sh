@@ -29,6 +29,7 @@ package_of() {
     linphone-daemon) echo linphone-cli ;;
     losetup) echo mount ;;
     mkfs.ext4) echo e2fsprogs ;;
+    pg_ctlcluster) echo postgresql ;;
     rtpengine) echo rtpengine-daemon ;;
     rt-setup-database-5) # Request Tracker; msmtp-mta keeps it from installing a mail server
       echo request-tracker5 rt5-standalone rt5-db-sqlite msmtp-mta ;;
