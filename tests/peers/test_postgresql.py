@@ -1,12 +1,18 @@
 """Callers are looked up in a real PostgreSQL, by a role that can read one view only.
 
+The last test follows docs/crm/sql.md.
+
 Tests callerid/sources/sql.py and callerid/sql_database.py with a server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+import tomllib
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from sqlalchemy import text
@@ -20,6 +26,8 @@ from callerid.number import PhoneNumber
 from callerid.source import AnswerState
 from callerid.sources.sql import PeopleView, SqlDirectory
 from callerid.sql_database import SqlAddress, SqlDatabase
+from config.directories.sql import SqlDirectorySection
+from galwad.desk.directories import open_directory
 from helpers.certificates import Authority
 from helpers.peers.postgresql import PostgreSql
 from helpers.peers.waiting import PATIENCE_S, wait_until
@@ -316,11 +324,16 @@ def test_an_index_on_the_columns_of_numbers_is_used(server):
         CREATE INDEX ON crm.many (phone); ANALYZE crm.many; GRANT SELECT ON crm.many TO galwad"""
     )
     view = PeopleView("crm.many", record_id="id", person_name="name", numbers=("phone",))
+    plan = explained(server, view)
+    assert any("Index" in line for line in plan), plan
+
+
+def explained(server, view, **more):
+    """Return the server's plan for the search in a view."""
     statement = view.select(NUMBER).compile(
         dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
     )
-    plan = server.sql(f"EXPLAIN {statement}")
-    assert any("Index" in line for line in plan), plan
+    return server.sql(f"EXPLAIN {statement}", **more)
 
 
 @pytest.fixture(scope="module")
@@ -371,3 +384,44 @@ async def test_a_client_without_a_certificate_is_refused_where_one_is_needed(
 async def test_a_server_without_tls_is_refused_if_tls_is_required(server, ours, open_database):
     with pytest.raises(SourceError, match="cannot connect to the database"):
         await run(open_database(tls=tls_context(TlsFiles(ours.path))), "SELECT 1")
+
+
+PAGE = (Path(__file__).parents[2] / "docs/crm/sql.md").read_text(encoding="utf-8")
+PEOPLE = """
+CREATE SCHEMA crm;
+CREATE TABLE crm.people (
+    id serial, first_name text, last_name text, phone varchar(40), mobile varchar(40),
+    language text, at_risk boolean, customer_number text, address text);
+INSERT INTO crm.people (first_name, last_name, phone, mobile, language, customer_number)
+    VALUES ('Siân', 'ap Gwynn', '01632 960 001 (gyda''r nos)', NULL, 'Welsh', 'P1');
+INSERT INTO crm.people (first_name, phone, mobile)
+    SELECT 'Other', '01632 ' || n, '07700 ' || n FROM generate_series(100000, 120000) AS n;
+"""
+
+
+def in_page(kind, place):
+    """Return the examples of a kind on the page that have this text."""
+    found = re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
+    return "\n".join(dedent(each) for each in found if place in each)
+
+
+async def test_the_statements_and_settings_of_the_documentation_find_people(
+    server, tmp_path, password
+):
+    server.sql("CREATE DATABASE example", database="postgres")
+    statements = in_page("sql", "crm.").replace("ROLE galwad", "ROLE reader")
+    statements = statements.replace("TO galwad", "TO reader")
+    statements = statements.replace("a long random password", PASSWORD)
+    server.sql(PEOPLE + statements, database="example")
+    (settings,) = tomllib.loads(in_page("toml", "postgresql"))["directories"]
+    url = f"postgresql+asyncpg://reader@127.0.0.1:{server.port}/example"
+    changed = {"url": url, "password_file": str(password), "tls": {}}
+    section = SqlDirectorySection.model_validate({**settings, **changed})
+    directory = open_directory(section)
+    (person,) = await directory.find(NUMBER)
+    await directory.close()
+    assert (person.name, person.language) == ("Siân ap Gwynn", "cy")
+    assert person.details == (("reference", "P1"),)
+    view = PeopleView("crm.callers", "id", "name", section.columns.numbers)
+    plan = explained(server, view, database="example")
+    assert not any("Seq Scan" in line for line in plan), plan

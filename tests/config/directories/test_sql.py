@@ -1,6 +1,10 @@
-"""The settings of a directory in a database: addresses, TLS and names of columns."""
+"""The settings of a directory in a database, and the examples of docs/crm/sql.md."""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -22,6 +26,8 @@ view = "crm.callers"
 columns = { id = "id", name = "name", numbers = ["phone"] }
 """
 URL = "postgresql+asyncpg://galwad@db.example/crm"
+PAGE = (Path(__file__).parents[3] / "docs/crm/sql.md").read_text(encoding="utf-8")
+EXAMPLES = [dedent(each) for each in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)]
 
 
 @pytest.fixture
@@ -48,6 +54,11 @@ def fault(read):
         return only.message
 
     return fault
+
+
+def test_each_example_of_the_documentation_can_be_loaded(read):
+    kinds = [read(example).url.partition("+")[0] for example in EXAMPLES]
+    assert kinds == ["postgresql", "sqlite", "mssql"]
 
 
 def test_a_database_needs_little_and_its_connection_is_encrypted(read):
