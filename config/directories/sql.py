@@ -56,6 +56,22 @@ class SqlColumns(Section):
     )
 
 
+class SqlNotesSection(Section):
+    """`[directories.contact_notes]`: the table to which contact notes are added."""
+
+    table: View = Field(description='a table, such as "galwad.notes"')
+    user: str | None = Field(default=None, min_length=1, description="a user name, in quotes")
+    password_file: FilePath | None = Field(
+        default=None, description="an absolute path of a file with the password of this user"
+    )
+
+    @model_validator(mode="after")
+    def _check_user(self) -> Self:
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError('needs both "user" and "password_file", or neither')
+        return self
+
+
 class SqlDirectorySection(ExternalDirectorySection):
     """`[[directories]]` of the kind "sql"."""
 
@@ -67,6 +83,7 @@ class SqlDirectorySection(ExternalDirectorySection):
     view: View = Field(description='a view or table, such as "crm.callers"')
     columns: SqlColumns = Field(description='a table with "id", "name" and "numbers"')
     tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
+    contact_notes: SqlNotesSection | None = Field(default=None, description='a table with "table"')
 
     @property
     def host(self) -> str:

@@ -1,12 +1,16 @@
 """Contact notes are added to a table of a real PostgreSQL, each once, whatever happens between.
 
-Tests callerid/destinations/sql.py with a server, and a role that can only add notes.
+Tests callerid/destinations/sql.py with the table, the role and the settings of docs/crm/sql.md.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+import tomllib
 from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from sqlalchemy import text
@@ -15,41 +19,33 @@ from callerid.destinations.sql import SqlNotes
 from callerid.errors import NoteRefusedError, SourceError, SqlError
 from callerid.note_destination import EarlierDelivery
 from callerid.sql_database import SqlAddress, SqlDatabase
+from config.directories.sql import SqlDirectorySection
+from galwad.desk.directories import open_notes
 from helpers.notes import NOTE as PLAIN
 from helpers.peers.postgresql import PostgreSql
+from helpers.peers.service import CALLER
+from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer
 
 NOTES = 200
 CRASHES = {50, 150, 250}
 """The server crashes after so many deliveries."""
-PASSWORD = "for notes"
-TABLE = f"""
-CREATE SCHEMA galwad;
-CREATE TABLE galwad.notes (
-    note_id text NOT NULL,
-    version integer NOT NULL,
-    call_id text NOT NULL,
-    started timestamptz NOT NULL,
-    line text NOT NULL,
-    advisor text NOT NULL,
-    person_id text NOT NULL,
-    reference text NOT NULL,
-    purpose text NOT NULL,
-    purpose_code varchar(20) NOT NULL,
-    language text NOT NULL,
-    outcome text NOT NULL,
-    caller_type text NOT NULL,
-    on_behalf_of text NOT NULL,
-    authority text NOT NULL,
-    notes text NOT NULL,
-    recording_url text NOT NULL,
-    no_note_reason text NOT NULL,
-    PRIMARY KEY (note_id, version)
-);
-CREATE ROLE galwad_notes LOGIN PASSWORD '{PASSWORD}';
-GRANT USAGE ON SCHEMA galwad TO galwad_notes;
-GRANT INSERT, SELECT (note_id, version) ON galwad.notes TO galwad_notes;
+PASSWORD = "another long random password"
+PAGE = (Path(__file__).parents[2] / "docs/crm/sql.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```(?:sql|toml)\n(.*?)```", PAGE, re.DOTALL)
+TABLE, SETTINGS = (each for each in EXAMPLES if "galwad.notes" in each)
+(DIRECTORY,) = (dedent(each) for each in EXAMPLES if 'view = "crm.callers"' in each)
+PEOPLE = f"""
+CREATE SCHEMA crm;
+CREATE TABLE crm.callers (
+    id integer, name text, phone text, mobile text, phone_digits text, mobile_digits text,
+    language text, do_not_pop boolean, reference text, address text);
+INSERT INTO crm.callers (id, name, phone_digits, language, reference)
+    VALUES (7, 'Siân ap Gwynn', '{CALLER}', 'Cymraeg', 'P7');
+CREATE ROLE galwad LOGIN PASSWORD '{PASSWORD}';
+GRANT USAGE ON SCHEMA crm TO galwad;
+GRANT SELECT ON crm.callers TO galwad;
 """
 NOTE = replace(PLAIN, started=1_790_000_000.5, notes="'); DROP TABLE galwad.notes; -- $1 tŷ ŵyr")
 FIRST = EarlierDelivery()
@@ -59,17 +55,18 @@ FIRST = EarlierDelivery()
 def server():
     """A PostgreSQL with a table for notes, and a role that can only add them."""
     server = PostgreSql()
-    server.sql(TABLE)
+    server.sql(TABLE + PEOPLE)
     yield server
     server.end()
 
 
 @pytest.fixture
 async def database(server, tmp_path):
+    """The connections of the role for notes."""
     password = tmp_path / "password"
     password.write_text(PASSWORD)
-    address = SqlAddress(f"postgresql+asyncpg://galwad_notes@127.0.0.1:{server.port}/crm", password)
-    database = SqlDatabase(address, access="write", timeout_s=9.0, connections=4)
+    url = f"postgresql+asyncpg://galwad_notes@127.0.0.1:{server.port}/crm"
+    database = SqlDatabase(SqlAddress(url, password), access="write", timeout_s=9.0, connections=4)
     yield database
     await database.close()
 
@@ -110,6 +107,29 @@ async def run(database, statement):
         await connection.execute(text(statement))
 
 
+async def test_the_settings_of_the_documentation_deliver_to_its_table(
+    server, destination, tmp_path
+):
+    notes = tomllib.loads(SETTINGS)["directories"]["contact_notes"]
+    section = SqlDirectorySection.model_validate(
+        {
+            "name": "crm",
+            "kind": "sql",
+            "url": f"postgresql+asyncpg://galwad@127.0.0.1:{server.port}/crm",
+            "view": "callers",
+            "columns": {"id": "id", "name": "name", "numbers": ["phone"]},
+            "contact_notes": {**notes, "password_file": str(tmp_path / "password")},
+        }
+    )
+    opened = open_notes(section)
+    assert opened is not None
+    record = await opened.deliver(NOTE, FIRST)
+    await opened.deliver(replace(NOTE, version=2, notes="Ring back"), EarlierDelivery(1, record))
+    await opened.close()
+    assert server.sql("SELECT version, notes FROM galwad.latest_notes") == ["2|Ring back"]
+    assert rows(server) == ["2|1"]
+
+
 async def test_two_attempts_at_the_same_time_add_one_row(server, destination):
     for at in range(10):
         note = replace(NOTE, call_id=f"at-once-{at}")
@@ -118,9 +138,9 @@ async def test_two_attempts_at_the_same_time_add_one_row(server, destination):
 
 
 async def test_a_text_that_is_too_long_is_refused_and_a_missing_right_is_not(server, destination):
-    long = replace(NOTE, purpose_code="x" * 21)
-    with pytest.raises(NoteRefusedError, match=r"does not accept the note \(22001\)"):
-        await destination.deliver(long, FIRST)
+    server.sql("ALTER TABLE galwad.notes ADD CHECK (length(purpose_code) <= 20)")
+    with pytest.raises(NoteRefusedError, match=r"does not accept the note \(23514\)"):
+        await destination.deliver(replace(NOTE, purpose_code="x" * 21), FIRST)
     server.sql("REVOKE INSERT ON galwad.notes FROM galwad_notes")
     with pytest.raises(SqlError, match=r"\(42501\)"):
         await destination.deliver(NOTE, FIRST)
@@ -161,3 +181,40 @@ async def test_notes_that_are_delivered_twice_while_the_server_crashes_are_there
     assert delivered == 2 * NOTES
     assert failures >= 3
     assert rows(server) == [f"{NOTES}|{NOTES}"]
+
+
+@pytest.fixture
+def service(start, server, tmp_path):
+    """The three processes with the settings of the page, and this server."""
+    (tmp_path / "role").write_text(PASSWORD)
+    settings = DIRECTORY.replace("db.example", f"127.0.0.1:{server.port}")
+    settings = re.sub(r"^tls = .*\n", "", settings, flags=re.MULTILINE) + SETTINGS
+    settings = re.sub(r'password_file = ".*"', f'password_file = "{tmp_path}/role"', settings)
+    settings = settings.replace('kind = "sql"', 'kind = "sql"\ntimeout = 9.0')  # for a busy machine
+    more = settings.replace("{", "{{").replace("}", "}}")
+    return start("switch", "desk", "finaliser", users=True, more=more)
+
+
+def test_a_call_shows_the_person_of_the_view_and_its_note_survives_a_crash_of_the_server(
+    service, place_call, server
+):
+    server.sql("DELETE FROM galwad.notes")
+    call = place_call("uas_plain")
+    url = f"/api/v1/calls/{call.call_id}"
+    with service.sign_in() as page:
+        wait_until(lambda: page.get(url).json()["caller"]["status"] == "found")
+        (person,) = page.get(url).json()["caller"]["candidates"]
+        assert (person["name"], person["language"]) == ("Siân ap Gwynn", "cy")
+        page.post(f"{url}/confirm", json={"outcome": "confirmed"})
+        server.kill()
+        for outcome in ("ordered", "ordered, comes on Monday"):
+            note = {"purpose": "Bin newydd", "language": "cy", "outcome": outcome}
+            assert page.put(f"{url}/contact", json=note).status_code == 200
+        service.log.wait("note.attempted", outcome="failed")
+        server.begin()
+        wait_until(lambda: len(rows(server, "version")) == 2, seconds=120)
+    call.hang_up()
+    assert rows(server, "call_id, version, person_id, reference, outcome") == [
+        f"{call.call_id}|1|7|P7|ordered",
+        f"{call.call_id}|2|7|P7|ordered, comes on Monday",
+    ]

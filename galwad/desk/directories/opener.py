@@ -22,11 +22,11 @@ from config.directories import ExternalDirectory
 from config.directories.dataverse import DataverseNotesSection, DataverseSection
 from config.directories.http import HttpDirectorySection, HttpNotesSection
 from config.directories.salesforce import SalesforceDirectorySection, SalesforceNotesSection
-from config.directories.sql import SqlDirectorySection
+from config.directories.sql import SqlDirectorySection, SqlNotesSection
 from galwad.desk.directories.dataverse import open_dataverse, open_dataverse_notes
 from galwad.desk.directories.http import open_http, open_http_notes
 from galwad.desk.directories.salesforce import open_salesforce, open_salesforce_notes
-from galwad.desk.directories.sql import open_sql
+from galwad.desk.directories.sql import open_sql, open_sql_notes
 
 log = structlog.get_logger()
 
@@ -95,7 +95,9 @@ def open_notes(section: ExternalDirectory, zone: tzinfo | None = None) -> NoteDe
         case HttpDirectorySection(contact_notes=HttpNotesSection() as notes):
             return open_http_notes(section, notes)
         case SalesforceDirectorySection(contact_notes=SalesforceNotesSection() as notes):
-            return open_salesforce_notes(section, notes)
+            return open_salesforce_notes(section, notes, zone)
+        case SqlDirectorySection(contact_notes=SqlNotesSection() as notes):
+            return open_sql_notes(section, notes)
         case _:
             return None
 

@@ -1,11 +1,16 @@
-"""Opens a directory in a view of a database."""
+"""Opens a directory in a view of a database, and the table that gets contact notes there."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from sqlalchemy import make_url
+
+from callerid.destinations.sql import SqlNotes
 from callerid.json_client import TlsFiles, tls_context
 from callerid.sources.sql import PeopleView, SqlDirectory
 from callerid.sql_database import SqlAddress, SqlDatabase
-from config.directories.sql import SqlDirectorySection
+from config.directories.sql import SqlDirectorySection, SqlNotesSection
 
 
 def open_sql(section: SqlDirectorySection) -> SqlDirectory:
@@ -33,6 +38,20 @@ def open_sql(section: SqlDirectorySection) -> SqlDirectory:
         connections=section.concurrency,
     )
     return SqlDirectory(section.name, view, database, has_extensions=section.extensions)
+
+
+def open_sql_notes(section: SqlDirectorySection, notes: SqlNotesSection) -> SqlNotes:
+    """Return the destination of contact notes that these settings describe.
+
+    Raises:
+        SourceError: A file with a certificate cannot be used, or the driver is not installed.
+    """
+    address = _address(section)
+    if notes.user is not None:
+        url = make_url(address.url).set(username=notes.user)
+        address = replace(address, url=str(url), password=notes.password_file)
+    database = SqlDatabase(address, access="write", timeout_s=section.timeout, connections=1)
+    return SqlNotes(section.name, notes.table, database)
 
 
 def _address(section: SqlDirectorySection) -> SqlAddress:

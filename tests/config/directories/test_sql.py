@@ -57,8 +57,11 @@ def fault(read):
 
 
 def test_each_example_of_the_documentation_can_be_loaded(read):
-    kinds = [read(example).url.partition("+")[0] for example in EXAMPLES]
-    assert kinds == ["postgresql", "sqlite", "mssql"]
+    postgresql, notes, sqlite, mssql = EXAMPLES
+    for example, kind in ((postgresql, "postgresql"), (sqlite, "sqlite"), (mssql, "mssql")):
+        assert read(example).url.startswith(f"{kind}+")
+        assert not read(example).takes_notes
+    assert read(postgresql + notes).takes_notes
 
 
 def test_a_database_needs_little_and_its_connection_is_encrypted(read):
@@ -147,6 +150,10 @@ def test_the_query_of_an_address_is_for_sql_server_only_which_needs_it(fault):
         (CRM.replace('"crm.callers"', '""'), 'must be a view or table, such as "crm'),
         (CRM.replace("id = ", "ident = ", 1), 'Unknown setting "directories[1].columns.ident"'),
         (CRM.replace('"crm"', '"directory"', 1), 'needs another "name"'),
+        (
+            f'{CRM}contact_notes = {{ table = "notes", user = "galwad_notes" }}',
+            'needs both "user" and "password_file", or neither',
+        ),
         (
             CRM.replace(URL, "sqlite+aiosqlite:////people.db") + 'tls = { ca = "/ca.pem" }',
             'can have "tls" only for postgresql',

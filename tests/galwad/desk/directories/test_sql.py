@@ -8,9 +8,11 @@ from contextlib import closing
 import pytest
 
 from callerid.errors import SourceError
+from callerid.note_destination import EarlierDelivery
 from callerid.number import PhoneNumber
 from config.directories.sql import SqlDirectorySection
-from galwad.desk.directories import limits_of, open_directory
+from galwad.desk.directories import limits_of, open_directory, open_note_destination, open_notes
+from helpers.notes import NOTE
 
 CRM = {
     "name": "crm",
@@ -63,3 +65,23 @@ async def test_a_certificate_or_driver_that_is_missing_is_an_error_before_any_co
 def test_the_limits_of_the_settings_are_kept():
     limits = limits_of(section(concurrency=2, timeout=3))
     assert (limits.concurrency, limits.timeout_s) == (2, 3)
+
+
+async def test_notes_are_added_to_the_table_of_the_settings_which_may_be_missing_at_first(tmp_path):
+    path = tmp_path / "crm.db"
+    settings = section(url=f"sqlite+aiosqlite:///{path}", contact_notes={"table": "notes"})
+    destination = open_note_destination([settings])
+    assert destination is not None
+    with pytest.raises(SourceError, match="No such file or directory"):
+        await destination.deliver(NOTE, EarlierDelivery())
+    columns = ", ".join(["note_id", *NOTE.__dataclass_fields__])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"CREATE TABLE notes ({columns}, PRIMARY KEY (note_id, version))")
+        await destination.deliver(NOTE, EarlierDelivery())
+        assert connection.execute("SELECT notes FROM notes").fetchall() == [(NOTE.notes,)]
+    await destination.close()
+    assert destination.name == "crm"
+
+
+def test_without_a_table_no_notes_are_taken():
+    assert open_notes(section()) is None
