@@ -193,10 +193,12 @@ class ImportFile:
         for name in _NEEDED:
             if name not in names:
                 self.fault(1, name, "add this column, which is required")
-        for name in names:
+        for place, name in enumerate(names, 1):
             if name not in _NEEDED + _OPTIONAL:
                 known = ", ".join(_NEEDED + _OPTIONAL)
-                self.fault(1, name, f"is not a known column; the columns are {known}")
+                # Not the name: in a file without a header, it is a person's name or number.
+                problem = f"is not a known column; the columns are {known}"
+                self.fault(1, f"column {place}", problem)
             elif names.count(name) > 1:
                 self.fault(1, name, "occurs twice in the header")
 

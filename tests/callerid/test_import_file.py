@@ -9,6 +9,7 @@ import contextlib
 import csv
 import io
 import itertools
+import re
 import tracemalloc
 
 import pytest
@@ -37,13 +38,19 @@ def faults_of(content):
     ("header", "column"),
     [
         ("reference,name\n", "numbers"),
-        ("reference,name,numbers,telephone\n", "telephone"),
+        ("reference,name,numbers,telephone\n", "column 4"),
         ("reference,name,numbers,name\n", "name"),
         ("", "reference"),
     ],
 )
 def test_a_wrong_csv_header_is_a_fault_with_its_column(header, column):
     assert (1, column) in faults_of(header)
+
+
+def test_the_faults_of_a_file_without_a_header_do_not_repeat_the_first_person():
+    with pytest.raises(ImportFileError) as error:
+        read_people("C-1,Elin Morgan,01632 960001\n")
+    assert not re.search("elin|960001|C-1", str(error.value), re.IGNORECASE)
 
 
 def test_a_csv_file_with_bom_and_semicolons_is_read():
