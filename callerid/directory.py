@@ -150,6 +150,8 @@ class NewDirectory:
         file: ImportFile,
         absent: Literal["keep", "remove"] = "keep",
         on_progress: Callable[[int], None] = lambda _people: None,
+        *,
+        least: float = 0.0,
     ) -> ImportResult:
         """Build the new directory from an import file. The present directory does not change.
 
@@ -161,15 +163,18 @@ class NewDirectory:
                 directory. With "remove", these people are removed. A person whose row is left out
                 because of a fault is in the file, and stays unchanged.
             on_progress: The function that is called with the number of people read so far.
+            least: The smallest number of people that the new directory may have, as a share of
+                those in the present one. It protects the directory from a file that was cut off.
 
         Raises:
             ImportFileError: The file has faults.
-            DirectoryError: The disk is full or damaged, or the present directory is damaged.
+            DirectoryError: The disk is full or damaged, the present directory is damaged, or too
+                few people would remain.
         """
         os.close(_open(self._new, os.O_CREAT | os.O_EXCL))
         try:
             with closing(sqlite3.connect(self._new, isolation_level=None, uri=True)) as connection:
-                result = _fill(connection, self._path, file, absent, on_progress)
+                result = _fill(connection, self._path, file, absent, on_progress, least=least)
         except sqlite3.Error as error:
             raise DirectoryError(f"the directory cannot be written: {error}") from None
         _sync(self._new)
@@ -185,16 +190,17 @@ class NewDirectory:
 
 
 @contextmanager
-def new_directory(path: Path) -> Iterator[NewDirectory]:
+def new_directory(path: Path, *, wait: bool = False) -> Iterator[NewDirectory]:
     """Begin an import into the directory at `path`, whose folder must exist.
 
-    At the end of the `with` block, a directory that was not put in force is erased.
+    At the end of the `with` block, a directory that was not put in force is erased. If another
+    import is running and `wait` is true, wait until it ends.
 
     Raises:
-        DirectoryError: Another import is running.
+        DirectoryError: Another import is running, and `wait` is false.
         OSError: The folder or a file in it cannot be used.
     """
-    with _locked(_beside(path, "lock")):
+    with _locked(_beside(path, "lock"), wait=wait):
         _remove_leftovers(path)
         try:
             yield NewDirectory(path)
@@ -208,6 +214,8 @@ def _fill(
     file: ImportFile,
     absent: Literal["keep", "remove"],
     on_progress: Callable[[int], None],
+    *,
+    least: float,
 ) -> ImportResult:
     # No other process opens this file before it is complete, so it needs no journal. SQLite must
     # not write people into temporary files in other folders.
@@ -242,6 +250,11 @@ def _fill(
     (kept,) = connection.execute("SELECT count(*) FROM main.people WHERE line IS NULL").fetchone()
     connection.execute(f"PRAGMA user_version = {FORMAT}")
     connection.execute("COMMIT")
+    remaining = added + replaced + kept
+    if remaining < least * before:
+        raise DirectoryError(
+            f"only {remaining} of {before} people would remain, so the file may be incomplete"
+        )
     return ImportResult(added, replaced, before - replaced - kept)
 
 
@@ -315,12 +328,12 @@ def _beside(path: Path, ending: str) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, *, wait: bool) -> Iterator[None]:
     """Lock the file at `path`, which is created if it is missing, until the block ends."""
     descriptor = _open(path, os.O_CREAT)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise DirectoryError("another import into the directory is running") from None
         yield

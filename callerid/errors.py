@@ -4,6 +4,7 @@ CallerIdError
 ├── NumberError          a text is not a telephone number
 ├── ImportFileError      an import file has faults, each with its line and column
 ├── DirectoryError       the embedded directory cannot be read or replaced now
+├── WatchedFileError     a watched folder cannot be used, or a file in it is not imported
 ├── SourceError          a directory of people cannot be searched now
 │   ├── SourceBusyError  a directory of people asks for no requests for a while
 │   ├── SqlError         a database refuses a statement or a connection
@@ -60,6 +61,13 @@ class ImportFileError(CallerIdError):
 
 class DirectoryError(CallerIdError):
     """The embedded directory cannot be read, or an import cannot replace it now."""
+
+
+class WatchedFileError(CallerIdError):
+    """A watched folder cannot be used, or a file in it is not imported.
+
+    The message is the end of a sentence.
+    """
 
 
 class SourceError(CallerIdError):

@@ -562,6 +562,9 @@ class DirectorySection(Section):
     merge_by: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
         default=("reference",), description='a list of details, such as ["reference", "email"]'
     )
+    watch_skip_faults: Flag = Field(default=False, description="true or false")
+    watch_remove_absent: Flag = Field(default=False, description="true or false")
+    watch_least: Number = Field(default=0.5, ge=0, le=1, description="a number from 0 to 1")
 
 
 class Purpose(Section):

@@ -193,7 +193,7 @@ def test_a_fault_has_its_line_and_a_message_that_names_the_setting(
 
 def test_an_unknown_setting_with_no_similar_name_lists_those_of_its_table(faults):
     ((_, _, message),) = faults(LEAST + "[directory]\nxyz = 1\n")
-    known = "area_code, budget, merge_by"
+    known = "area_code, budget, merge_by, watch_least, watch_remove_absent, watch_skip_faults"
     assert message == f'Unknown setting "directory.xyz"; the settings that can be here are {known}'
 
 

@@ -9,7 +9,7 @@ class DirectoryGroup(LazyGroup):
     """The commands of `galwad directory`."""
 
     package = __name__
-    names = ("import", "test")
+    names = ("import", "import-folder", "test")
 
 
 app = new_group(DirectoryGroup)

@@ -171,22 +171,38 @@ class Administration:
         file: ImportFile,
         absent: Literal["keep", "remove"] = "keep",
         on_progress: Callable[[int], None] = lambda _people: None,
+        *,
+        least: float = 0.0,
+        wait: bool = False,
+        check: Callable[[], None] = lambda: None,
     ) -> ImportResult:
         """Import people into the directory of callers; block the thread until this is done.
 
         The audit entry is written when the new directory is complete, and before it replaces the
         present one. This method is not a coroutine, so that Ctrl-C can interrupt it at any time.
-        For the arguments `absent` and `on_progress`, see `NewDirectory.fill`.
+        For the arguments `absent`, `on_progress` and `least`, see `NewDirectory.fill`.
+
+        Args:
+            directory: The path of the directory's file.
+            file: The import file.
+            absent: What happens to the people who are not in the file.
+            on_progress: The function that is called with the number of people read so far.
+            least: The smallest share of the present number of people that the directory may have.
+            wait: True to wait for another import that is running.
+            check: The function that is called before the new directory replaces the present one. If
+                it raises an error, the present one stays.
 
         Raises:
             ImportFileError: The file has faults. The exception lists each fault with its line and
                 column.
-            DirectoryError: Another import is running, or the directory cannot be written.
+            DirectoryError: Another import is running, the directory cannot be written, or too few
+                people would remain.
         """
         with _rights_in(self._database.parent):
             upgrade(self._database)
-            with new_directory(directory) as new:
-                result = new.fill(file, absent, on_progress)
+            with new_directory(directory, wait=wait) as new:
+                result = new.fill(file, absent, on_progress, least=least)
+                check()
                 counts = {
                     "added": result.added,
                     "replaced": result.replaced,

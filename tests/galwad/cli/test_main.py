@@ -54,6 +54,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "contacts list",
         "contacts retry",
         "directory import",
+        "directory import-folder",
         "directory test",
         "keys init",
         "keys rewrap",
