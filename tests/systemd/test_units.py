@@ -80,6 +80,25 @@ def test_each_process_has_its_own_hardened_unit(process):
     assert "WatchdogSec" in settings
 
 
+def test_the_import_has_the_rights_of_the_desk_in_one_folder_and_no_network():
+    settings = service("directory-import")
+    promised = {**PROMISED, "Type": "oneshot", "PrivateNetwork": "yes"}
+    assert {key: settings.get(key) for key in promised} == promised
+    assert settings["StateDirectory"] == "galwad/desk"
+    assert settings["StateDirectoryMode"] == service("desk")["StateDirectoryMode"]
+    assert settings["RestrictAddressFamilies"] == "AF_UNIX"
+    assert not values("directory-import", "ImportCredential")
+    assert int(settings["Nice"]) > 0
+
+
+def test_the_import_and_what_starts_it_name_the_same_folder():
+    settings = service("directory-import")
+    folder = settings["ReadWritePaths"]
+    assert settings["ExecStart"].endswith(f"directory import-folder {folder}")
+    text = (FOLDER / "galwad-directory-import.path").read_text(encoding="utf-8")
+    assert f"\nPathExistsGlob={folder}/*.csv\n" in text
+
+
 def test_the_finaliser_has_no_network():
     settings = service("finaliser")
     assert settings["PrivateNetwork"] == "yes"
@@ -135,7 +154,7 @@ def test_only_the_switch_and_the_finaliser_can_write_spools():
         assert folder not in service("desk")["StateDirectory"].split()
 
 
-def test_only_the_desk_can_write_the_database():
+def test_of_the_processes_only_the_desk_can_write_the_database():
     for process in PROCESSES:
         assert ("galwad/desk" in service(process)["StateDirectory"]) == (process == "desk")
 
