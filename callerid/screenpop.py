@@ -95,11 +95,14 @@ class ScreenPop:
         )
 
     @property
+    def chosen_person(self) -> Person | None:
+        """The chosen person, with all data; None if no person is chosen."""
+        return None if self.chosen is None else self._person(self.chosen)
+
+    @property
     def confirmed_person(self) -> Person | None:
         """The person whom the advisor has confirmed; None if there is none."""
-        if not self.confirmed or self.chosen is None:
-            return None
-        return self._person(self.chosen)
+        return self.chosen_person if self.confirmed else None
 
     @property
     def details(self) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from ipaddress import ip_address
 from typing import Annotated, Self, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -13,6 +14,8 @@ from config.fields import FilePath, Flag, Number, Whole
 from config.sections import Section
 
 URL = 'an address that begins with "https://", such as "https://crm.example/api/people"'
+PAGE = 'an address with {id}, such as "https://crm.example/contact/{id}"'
+_PAGE = re.compile(r"[!-~]*")
 
 
 def is_loopback(host: str) -> bool:
@@ -23,21 +26,38 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _url(text: str) -> str:
+def _secure(text: str, expected: str) -> SplitResult:
+    """Return the parts of an address with TLS or of this machine, or raise ValueError."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
-        raise ValueError(f"must be {URL}") from None
+        raise ValueError(f"must be {expected}") from None
     # Without TLS, others on the network could read the callers' numbers.
     fixed = "{" not in parts.netloc  # a placeholder must not choose the server
     secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
-    if not (host and secure and fixed) or parts.username is not None or parts.fragment:
+    if not (host and secure and fixed) or parts.username is not None:
+        raise ValueError(f"must be {expected}")
+    return parts
+
+
+def _url(text: str) -> str:
+    if _secure(text, URL).fragment:
         raise ValueError(f"must be {URL}")
     return text
 
 
+def _page(text: str) -> str:
+    _secure(text, PAGE)
+    around = text.split("{id}")
+    whole = _PAGE.fullmatch(text) and not any(set(part) & set("{}\\") for part in around)
+    if len(around) == 1 or not whole:
+        raise ValueError(f"must be {PAGE}")
+    return text
+
+
 Url: TypeAlias = Annotated[str, AfterValidator(_url)]
+PageTemplate: TypeAlias = Annotated[str, AfterValidator(_page)]
 
 
 class DirectoryTls(Section):
@@ -81,6 +101,11 @@ class ExternalDirectorySection(Section):
         default=60.0, ge=0, le=3600, description="a number of seconds from 0 to 3600"
     )
 
+    page: PageTemplate | None = Field(default=None, description=PAGE)
+    page_before_confirmation: Flag = Field(
+        default=False, description="true if advisors may open the page at once, otherwise false"
+    )
+
     @property
     def takes_notes(self) -> bool:
         """True if contact notes are delivered to this system."""
@@ -95,4 +120,10 @@ class ExternalDirectorySection(Section):
     def _check_name(self) -> Self:
         if self.name == "directory":
             raise ValueError('needs another "name": "directory" is Galwad\'s own directory')
+        return self
+
+    @model_validator(mode="after")
+    def _check_page(self) -> Self:
+        if self.page_before_confirmation and self.page is None:
+            raise ValueError('needs "page" for "page_before_confirmation"')
         return self

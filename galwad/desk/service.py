@@ -54,7 +54,7 @@ from galwad.desk.coverage.ledger_writer import LedgerWriter
 from galwad.desk.coverage.nightly import COVERAGE_CHECKED, NightlyCheck
 from galwad.desk.coverage.promises import PromiseChecker
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.directories import open_directories, open_note_destination
+from galwad.desk.directories import open_directories, open_note_destination, record_pages
 from galwad.desk.metrics import Metrics
 from galwad.desk.networks import network_of
 from galwad.desk.notes.delivery import NoteDelivery
@@ -187,7 +187,7 @@ class Desk:
         The switch monitors trunks and other peers by their responses to our OPTIONS or REGISTER
         requests.
         """
-        self.calls = LiveCalls(self._call_changed)
+        self.calls = LiveCalls(self._call_changed, record_pages(options.directories))
         self.users = Users(self.engine, hasher)
         self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
         self.payment_tokens = PaymentTokens(self.engine)

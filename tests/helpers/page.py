@@ -182,6 +182,7 @@ def a_pop(call_id: str) -> dict:
             "details": {},
             "position": 1,
             "directories": [],
+            "pages": [],
         },
         "contact_saved": False,
         "contact": None,

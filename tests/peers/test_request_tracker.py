@@ -58,7 +58,7 @@ def pop(page, call):
 
 
 def test_the_caller_is_found_by_the_exact_number_and_details_wait_for_the_confirmation(
-    service, place_call
+    service, place_call, tracker
 ):
     call = place_call("uas_plain")
     with service.sign_in() as page:
@@ -68,9 +68,12 @@ def test_the_caller_is_found_by_the_exact_number_and_details_wait_for_the_confir
         assert caller["candidates"][0]["language"] == "cy"
         assert caller["details"] == {}
         answer = page.post(f"/api/v1/calls/{call.call_id}/confirm", json={"outcome": "confirmed"})
-        details = answer.json()["caller"]["details"]
-        assert details == {"reference": "elin", "address": "1 Heol Fawr"}
+        caller = answer.json()["caller"]
+        assert caller["details"] == {"reference": "elin", "address": "1 Heol Fawr"}
+        (link,) = caller["pages"]
     call.hang_up()
+    assert link["directory"] == "request-tracker"
+    assert "Elin Fictitious" in tracker.page(link["url"].removeprefix("https://rt.example"))
 
 
 def test_a_call_does_not_wait_for_a_tracker_that_stands_still_and_shows_its_late_answer(

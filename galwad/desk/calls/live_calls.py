@@ -17,6 +17,7 @@ import msgspec
 from callerid.contacts import Note, OpenContact
 from callerid.lookup import LookupResult, LookupStatus
 from callerid.number import CallerId, presented_caller
+from callerid.record_page import RecordPage
 from callerid.screenpop import PopConfirmation, ScreenPop
 from galwad.desk.auth.users import User
 from galwad.desk.models.calls import (
@@ -26,6 +27,7 @@ from galwad.desk.models.calls import (
     DirectoryAnswer,
     Pop,
     PopState,
+    RecordLink,
 )
 from galwad.messages import CallerFacts, CallStatus, Party
 
@@ -62,6 +64,8 @@ class DeskCall:
     contact note. The desk assumes that the call has ended. If the switch then reports the call, the
     call has not ended, and this value becomes false.
     """
+    record_pages: tuple[RecordPage, ...] = ()
+    """The pages that directories have about their people."""
 
     @property
     def call_id(self) -> str:
@@ -134,8 +138,8 @@ class DeskCall:
     def view(self, user: User) -> Pop:
         """Return the call with only those facts that this user may see.
 
-        The caller's details and the contact note are shown only to a user who is responsible for
-        the call.
+        The caller's details, the pages about the caller and the contact note are shown only to a
+        user who is responsible for the call.
         """
         state, pop = self.state, self.pop
         own, has = self.concerns(user), self.is_handled_by(user)
@@ -166,11 +170,23 @@ class DeskCall:
                     DirectoryAnswer(name=name, answer=answer.value)
                     for name, answer in pop.result.answers
                 ],
+                pages=self._links() if has else [],
             ),
             contact_saved=self.note is not None,
             contact=_note_view(self.note) if has else None,
             recording_link=self.recording_link,
         )
+
+    def _links(self) -> list[RecordLink]:
+        """Return the pages about the chosen person that may be opened now."""
+        person = self.pop.chosen_person
+        return [
+            RecordLink(directory=page.directory, url=url)
+            for page in self.record_pages
+            if person is not None
+            and (self.pop.confirmed or page.before_confirmation)
+            and (url := page.url_for(person)) is not None
+        ]
 
 
 def _has_new_caller(before: CallStatus, after: CallStatus) -> bool:
@@ -212,9 +228,10 @@ class LiveCalls:
     `before` is None for a new call, and `after` is None for a removed call.
     """
 
-    def __init__(self, on_change: Listener) -> None:
+    def __init__(self, on_change: Listener, record_pages: Iterable[RecordPage] = ()) -> None:
         self._calls: dict[str, DeskCall] = {}
         self._on_change = on_change
+        self._record_pages = tuple(record_pages)
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -238,7 +255,8 @@ class LiveCalls:
         """
         before = self._calls.get(state.call_id)
         if before is None:
-            call = DeskCall(state, ScreenPop(state.call_id, presented_by(state.caller)))
+            pop = ScreenPop(state.call_id, presented_by(state.caller))
+            call = DeskCall(state, pop, record_pages=self._record_pages)
             self._put(call)
             return call
         if before.restored:
@@ -335,7 +353,9 @@ class LiveCalls:
         pop = ScreenPop(contact.call_id, presented_by(facts))
         if not (contact.number or contact.withheld):
             pop = pop.with_result(LookupResult(LookupStatus.UNAVAILABLE))
-        call = self._put(DeskCall(state, pop, wrapup=True, restored=True))
+        call = self._put(
+            DeskCall(state, pop, wrapup=True, restored=True, record_pages=self._record_pages)
+        )
         return call if contact.number or contact.withheld else None
 
     def lookup_result(self, looked_up: DeskCall, result: LookupResult) -> DeskCall | None:

@@ -11,6 +11,7 @@ from galwad.desk.directories.opener import (
     open_directory,
     open_note_destination,
     open_notes,
+    record_pages,
 )
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "open_directory",
     "open_note_destination",
     "open_notes",
+    "record_pages",
 ]

@@ -17,6 +17,7 @@ from callerid.errors import CallerIdError, SourceError
 from callerid.limited_source import SourceLimits
 from callerid.note_destination import EarlierDelivery, NoteDestination, OutgoingNote
 from callerid.number import PhoneNumber
+from callerid.record_page import RecordPage
 from callerid.source import DirectorySource
 from config.directories import ExternalDirectory
 from config.directories.dataverse import DataverseNotesSection, DataverseSection
@@ -60,6 +61,15 @@ def limits_of(section: ExternalDirectory) -> SourceLimits:
     """Return the limits for the requests to the directory of these settings."""
     cache = CacheLimits(section.keep_found, section.keep_not_found)
     return SourceLimits(section.concurrency, section.timeout, cache)
+
+
+def record_pages(sections: Iterable[ExternalDirectory]) -> list[RecordPage]:
+    """Return the pages that these directories have about their people."""
+    return [
+        RecordPage(section.name, section.page, section.page_before_confirmation)
+        for section in sections
+        if section.page is not None
+    ]
 
 
 def open_note_destination(

@@ -51,11 +51,19 @@ class DirectoryAnswer(BaseModel):
     answer: DirectoryAnswerState
 
 
+class RecordLink(BaseModel):
+    """The page that a directory, such as a CRM, has about the caller."""
+
+    directory: str
+    url: str
+
+
 class Caller(BaseModel):
     """The caller in a screen-pop.
 
     `details` has values only for a user who is responsible for the call, and only after the advisor
-    has confirmed who the caller is. `position` is 1 for the call's first caller. It increases when
+    has confirmed who the caller is. The same is true of `pages`, unless the settings let the
+    advisor open a page before. `position` is 1 for the call's first caller. It increases when
     a trunk names another caller, because a person outside the centre has handed the call over.
     `directories` has each directory in which the caller is looked up.
     """
@@ -69,6 +77,7 @@ class Caller(BaseModel):
     details: dict[str, str] = Field(default_factory=dict)
     position: int = 1
     directories: list[DirectoryAnswer] = Field(default_factory=list)
+    pages: list[RecordLink] = Field(default_factory=list)
 
 
 class ContactView(BaseModel):

@@ -26,6 +26,7 @@ export class CallerPanel {
     );
     this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
     this.details = el("dl", { class: "details" });
+    this.pages = el("ul", { class: "pages" });
     this.box = el(
       "section",
       { class: "caller", "data-t-label": "caller.label" },
@@ -37,6 +38,7 @@ export class CallerPanel {
       this.step,
       this.trouble,
       this.details,
+      this.pages,
     );
   }
 
@@ -60,6 +62,7 @@ export class CallerPanel {
     this.listDirectories(pop);
     this.ask(pop, named);
     this.listDetails(caller);
+    this.listPages(caller);
   }
 
   /** Say which directories have not answered, unless this is the only directory. */
@@ -150,6 +153,21 @@ export class CallerPanel {
         has(`detail.${name}`) ? el("dt", { t: `detail.${name}` }) : el("dt", { raw: name }),
         el("dd", { raw: value }),
       ]),
+    );
+  }
+
+  /** Link to the caller's record in each directory. The desk decides which links there are. */
+  listPages(caller) {
+    const key = JSON.stringify(caller.pages);
+    reveal(this.pages, caller.pages.length > 0);
+    if (key === this.pagesKey) return;
+    this.pagesKey = key;
+    this.pages.replaceChildren(
+      ...caller.pages.map((page) => {
+        const link = el("a", { href: page.url, target: "_blank", rel: "noopener noreferrer" });
+        say(link, "caller.page", { name: page.directory });
+        return el("li", {}, link);
+      }),
     );
   }
 

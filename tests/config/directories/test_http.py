@@ -105,6 +105,41 @@ def test_an_address_without_tls_or_with_a_password_is_a_fault(faults, url):
     assert message.startswith('"directories[1].url" must be an address that begins with "https://"')
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        *(
+            "http://crm.example/{id}",
+            "javascript:alert('{id}')",
+            "https://user:pw@crm.example/{id}",
+        ),
+        *("https://crm.example/contact", "https://{id}.example/", "https://crm.example:{id}/"),
+        *(
+            "https://crm.example/{id}/{e164}",
+            "https://crm.example/{id} x",
+            "https://crm.example/}{id}",
+        ),
+        *("{id}", "/contact/{id}", "https:///{id}", "data:text/html,{id}"),
+    ],
+)
+def test_a_page_that_is_no_safe_template_is_a_fault(faults, page):
+    ((line, message),) = faults(CRM.replace("people =", f'page = "{page}"\npeople ='))
+    assert line == 9
+    assert message.startswith('"directories[1].page" must be an address with {id}, such as')
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("https://crm.example/contact/{id}/view", "https://rt.example/Summary.html?id={id}"),
+        *("https://crm.example/app#/contacts/{id}", "http://localhost:8080/{id}"),
+    ],
+)
+def test_a_page_has_the_record_id_after_its_host(read, page):
+    (crm,) = read(CRM.replace("people =", f'page = "{page}"\npeople =')).directories
+    assert (crm.page, crm.page_before_confirmation) == (page, False)
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8080/x", "http://[::1]/x", "http://localhost"])
 def test_this_machine_needs_no_tls(read, url):
     assert read(CRM.replace("https://crm.example/people", url)).directories[0].url == url
@@ -118,6 +153,10 @@ def test_this_machine_needs_no_tls(read, url):
         (CRM.replace('"crm"', '"CRM 1"'), '"directories[1].name" must be 1 to 32 lower-case'),
         (CRM.replace('"crm"', '"directory"'), "[[directories]] number 1 needs another"),
         (CRM.replace('"http"', '"ftp"'), '"directories[1].kind" must be one of'),
+        (
+            CRM.replace("people =", "page_before_confirmation = true\npeople ="),
+            'needs "page" for "page_before_confirmation"',
+        ),
         (CRM + CRM, 'Two [[directories]] have the same "name"'),
         (CRM.replace('id = "id"\n', ""), 'Missing setting "directories[1].fields.id"'),
         (

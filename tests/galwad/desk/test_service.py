@@ -15,7 +15,10 @@ from callerid.breaker import BreakerLimits
 from callerid.errors import SourceBusyError, SourceError
 from callerid.limited_source import SourceLimits
 from callerid.person import Person
+from config.directories.http import HttpDirectorySection
+from helpers.directory import import_people
 from helpers.fake_directory import Directory
+from helpers.http_server import HttpServer, answer
 
 CALL = "20261125-101500-aaaaaaaa"
 URL = f"/api/v1/calls/{CALL}"
@@ -99,6 +102,73 @@ async def test_each_failure_of_a_directory_is_another_status_and_is_counted(
     assert f'galwad_desk_directory_resting{{directory="crm"}} {resting}' in text
     failures = [log for log in logs if log["event"] == "lookup.source_failed"]
     assert [log["reason"] for log in failures] == ([] if error is None else [str(error)])
+
+
+@pytest.fixture
+async def crm(running):
+    """A CRM that knows Huw, and whose records have a page; return a function that rings for it."""
+    server = HttpServer()
+    await server.start()
+    record = {"id": "h/9", "name": "Huw", "phone": "01632 960001", "reference": "C-9"}
+    server.answers = [answer({"items": [record]})] * 2
+
+    async def crm(**more):
+        fields = {"id": "id", "name": "name", "numbers": "phone"}
+        section = HttpDirectorySection.model_validate(
+            {
+                "name": "crm",
+                "kind": "http",
+                "url": f"{server.url}/people",
+                "people": "items",
+                "page": "https://crm.example/contact/{id}",
+                **more,
+                "fields": {**fields, "details": {"reference": "reference"}},
+            }
+        )
+        await running.stop()
+        running.options = replace(running.options, directories=[section])
+        import_people(
+            running.options.directory_file, "reference,name,numbers\nC-9,Huw,01632 960001\n"
+        )
+        await running.start()
+        sian, mair = await running.page("sian"), await running.page("mair")
+        await sian.open()
+        await mair.open()
+        running.switch.ring(CALL)
+        found = {"directory": "found", "crm": "found"}
+        await sian.event("call", lambda pop: answers(pop) == found)
+        running.switch.answer(CALL, "201", "sian")
+        pop = await sian.event("call", lambda pop: pop["state"] == "answered")
+        return sian, mair, pop
+
+    yield crm
+    await running.stop()
+    await server.stop()
+
+
+PAGES = [{"directory": "crm", "url": "https://crm.example/contact/h%2F9"}]
+
+
+async def test_the_page_of_the_record_waits_for_the_confirmation_and_only_its_advisor_gets_it(crm):
+    sian, mair, answered = await crm()
+    assert answered["caller"]["chosen"] == "directory:1"
+    assert answered["caller"]["pages"] == []
+    confirmed = await sian.http.post(f"{URL}/confirm", json={"outcome": "confirmed"})
+    assert confirmed.json()["caller"]["pages"] == PAGES
+    pop = await mair.event("call", lambda pop: pop["caller"]["confirmed"])
+    assert pop["caller"]["pages"] == []
+    refused = await sian.http.post(f"{URL}/confirm", json={"outcome": "not_them"})
+    assert refused.json()["caller"]["pages"] == []
+
+
+async def test_the_page_of_the_record_is_shown_before_the_confirmation_if_the_settings_say_so(crm):
+    sian, mair, answered = await crm(page_before_confirmation=True)
+    assert answered["caller"]["pages"] == PAGES
+    assert not any(
+        pop["caller"]["pages"] for _, _, pop in sian.seen if pop.get("state") == "ringing"
+    )
+    pop = await mair.event("call", lambda pop: pop["state"] == "answered")
+    assert pop["caller"]["pages"] == []
 
 
 async def test_a_lookup_ends_when_its_call_has_ended(running, ring):

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import re
 import time
+from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import expect
+
+from callerid.person import Person
+from callerid.record_page import RecordPage
 
 pytestmark = pytest.mark.peer
 
@@ -96,6 +100,50 @@ def test_the_directories_that_have_not_answered_are_named(desk, page):
     expect(rows).to_have_text(["crm cannot be reached.", "ldap is busy."])
     desk.put(caller={"directories": answers(ours="found", crm="not_found", ldap="found")})
     expect(page.locator(".directories")).to_be_hidden()
+
+
+def links(**urls):
+    return {"pages": [{"directory": name, "url": url} for name, url in urls.items()]}
+
+
+def test_the_record_of_the_caller_opens_in_a_new_tab_in_each_directory_that_has_one(desk, page):
+    pop = answered(desk, **found(desk, SIAN))
+    expect(page.locator(".pages")).to_be_hidden()
+    urls = {"crm": "https://crm.example/contact/7", "rt": "https://rt.example/?id=elin"}
+    desk.put(caller={**pop["caller"], "confirmed": True, **links(**urls)})
+    for name, url in urls.items():
+        link = page.get_by_role("link", name=f"Open in {name} (new tab)")
+        expect(link).to_have_attribute("href", url)
+        expect(link).to_have_attribute("rel", "noopener noreferrer")
+        expect(link).to_have_attribute("target", "_blank")
+    page.get_by_role("button", name="Cymraeg").click()
+    expect(page.get_by_role("link", name="Agor yn crm (tab newydd)")).to_be_visible()
+    desk.put(caller={"pages": []})
+    expect(page.locator(".pages")).to_be_hidden()
+
+
+@pytest.mark.parametrize("template", ["/contact/{id}/view", "/contact?id={id}&x=1", "/#/c/{id}"])
+@pytest.mark.parametrize(
+    "record_id",
+    [
+        *("../admin", "..\\admin", "//evil.example", "javascript:alert(1)", "%2e%2e", "a?b=c&d#e"),
+        *("\"'><img src=x onerror=alert(1)>", "@evil.example", "a\tb\nc", "\u202e", "x" * 200),
+    ],
+)
+def test_a_hostile_record_id_stays_one_part_of_the_address(desk, page, template, record_id):
+    record_page = RecordPage("crm", f"https://crm.example{template}")
+    url = record_page.url_for(Person(f"crm:{record_id}", "Mair"))
+    answered(desk, **found(desk, SIAN))
+    desk.put(caller=links(crm=url))
+    link = page.get_by_role("link", name="Open in crm (new tab)")
+    expect(link).to_be_visible()
+    seen = link.evaluate("({href}) => { const u = new URL(href); return [u.origin, u.href]; }")
+    before, after = template.split("{id}")
+    assert seen[0] == "https://crm.example"
+    assert seen[1].startswith(f"https://crm.example{before}")
+    assert seen[1].endswith(after)
+    middle = seen[1].removeprefix(f"https://crm.example{before}").removesuffix(after)
+    assert unquote(middle) == record_id
 
 
 def test_a_late_answer_keeps_the_person_whom_the_advisor_is_choosing(desk, page):

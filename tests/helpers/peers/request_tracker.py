@@ -20,6 +20,7 @@ Set($WebDomain, '127.0.0.1');
 Set($WebPort, {port});
 Set($WebBaseURL, 'http://127.0.0.1:{port}');
 Set($WebPath, '');
+Set($WebSecureCookies, 0);
 Set($DatabaseType, 'SQLite');
 Set($DatabaseName, '{folder}/rt5.db');
 Set($DatabaseUser, '');
@@ -83,6 +84,16 @@ class RequestTracker(Daemon):
     def add_user(self, name, **fields):
         reply = self.http.post("/user", json={"Name": name, **fields})
         assert reply.status_code == 201, reply.text
+
+    def page(self, path):
+        """Return the HTML of a page for people, after signing in as they do."""
+        base = self.url.removesuffix("/REST/2.0")
+        with httpx2.Client(base_url=base, timeout=20, trust_env=False) as browser:
+            form = {"user": "root", "pass": PASSWORD}
+            browser.post("/NoAuth/Login.html", data=form, headers={"Referer": base})
+            reply = browser.get(path)
+        assert reply.status_code == 200, reply.text
+        return reply.text
 
     def stop(self):
         """Stop all its processes for a while, as an overloaded machine would."""
