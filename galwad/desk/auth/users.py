@@ -45,6 +45,7 @@ class Right(StrEnum):
     PAYMENTS = "payments"
     METRICS = "metrics"
     ANCHORS = "anchors"
+    DIRECTORIES = "directories"
     PURGE = "purge"
 
 
@@ -378,5 +379,6 @@ def _check_rights(user: User) -> None:
         rights = ", ".join(sorted(user.rights & wrong))
         raise UserError(
             f"the role {user.role} cannot have {rights}: "
-            "machines may have payments, metrics and anchors; administrators may have purge"
+            "machines may have payments, metrics, anchors and directories; "
+            "administrators may have purge"
         )

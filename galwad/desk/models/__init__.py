@@ -15,6 +15,7 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | PUT, DELETE payments | `PaymentTarget` | `PauseOutcome` | supervisor, token |
 | POST payment-tokens | `PaymentTokenRequest` | 201, `NewPaymentToken`, audited | token |
 | PUT, DELETE payment-page | `PaymentPage` | `PauseOutcome` | the token of a payment page |
+| POST directories/forget | | 204, audited | the right `directories`, admin |
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
@@ -48,9 +49,9 @@ This table lists the endpoints. All paths are under `/api/v1`.
 "People" are all users except those of the role `machine`. A "token" is the token of a machine with
 the right `payments`. The "own advisor" is the advisor who is responsible for the call. "Audited"
 means that the request is entered in the audit chain. A machine can have the rights `payments`,
-`anchors` and `metrics`. Only an administrator can have the right `purge`. The body `PauseRequest`
-is optional. An empty cell means that the request has no body and no parameters. The number 204 is
-the HTTP status of a response without a body.
+`anchors`, `directories` and `metrics`. Only an administrator can have the right `purge`. The body
+`PauseRequest` is optional. An empty cell means that the request has no body and no parameters. The
+number 204 is the HTTP status of a response without a body.
 
 If a request fails, the response body is `{"error": …, "hint": …}`. The path `/` is the page, and
 `/static/…` are the page's files. The data of an event is one of these models: `PageSnapshot` for
