@@ -48,7 +48,10 @@ _NO = frozenset({"", "no", "n", "false", "0", "na", "nac ydy"})
 _MOST_FAULTS = 100
 _MOST_CHARACTERS = 200
 _LONGEST_LINE = 1_000_000
-"""The most characters of a line. Without it, a file without line ends could fill the memory."""
+"""The most characters of a line. A row may have twice as many, in several lines.
+
+Without this, a file without line ends, or with one endless row, could fill the memory.
+"""
 
 
 class ImportRow(NamedTuple):
@@ -95,6 +98,7 @@ class ImportFile:
         self._area_code = area_code
         self._on_fault = on_fault
         self._lines_read = 0
+        self._row_characters = 0
         self._unreadable = False
         self._faults: list[ImportFault] = []
         self.fault_count = 0
@@ -149,6 +153,7 @@ class ImportFile:
                 self._unreadable = True
                 return
             for cells in rows:
+                self._row_characters = 0
                 row = self._row(names, [cell.strip() for cell in cells], rows.line_num)
                 if row is not None:
                     yield row
@@ -185,6 +190,9 @@ class ImportFile:
             raise _UnreadableError(f"cannot be read: {error.strerror or 'disk error'}") from None
         if len(line) == _LONGEST_LINE and not line.endswith(("\n", "\r")):
             raise _UnreadableError(f"is longer than {_LONGEST_LINE} characters")
+        self._row_characters += len(line)
+        if self._row_characters > 2 * _LONGEST_LINE:
+            raise _UnreadableError(f"belongs to a row of more than {2 * _LONGEST_LINE} characters")
         if not _is_text(line):
             raise _UnreadableError("is not UTF-8 text; save the file as CSV UTF-8")
         return line

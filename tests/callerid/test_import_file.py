@@ -107,6 +107,16 @@ def test_a_fault_is_reported_with_its_line_and_column(bad, text, column, problem
     assert (fault.line, fault.column, fault.problem) == (bad, column, problem)
 
 
+def test_a_row_that_never_ends_is_a_fault_before_it_fills_the_memory():
+    """Each of its lines ends within a cell in quotes, so the row continues in the next line."""
+    row = 'C-1,"' + 'x","y\n' * 1_000_000
+    with pytest.raises(ImportFileError) as error:
+        read_people(HEADER + row)
+    [fault] = error.value.faults
+    assert fault.problem == "belongs to a row of more than 2000000 characters"
+    assert fault.line < 400_000
+
+
 def test_a_line_that_is_too_long_is_a_fault():
     with pytest.raises(ImportFileError, match="2: is longer than 1000000 characters"):
         read_people(HEADER + "C-1," + "x" * 2_000_000)
