@@ -119,7 +119,17 @@ def create_app(desk: Desk) -> ASGIApp:
     app.state.desk = desk
     error_answers.install(app)
     archive = recordings, gaps, headers, custody, reindex, coverage, promises, audit
-    for module in (accounts, stream, calls, contacts, directories, payments, payment_pages, *archive, system):
+    for module in (
+        accounts,
+        stream,
+        calls,
+        contacts,
+        directories,
+        payments,
+        payment_pages,
+        *archive,
+        system,
+    ):
         app.include_router(module.router, prefix="/api/v1")
     _install_page(app)
     options = desk.options
