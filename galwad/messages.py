@@ -74,6 +74,9 @@ class CallStatus(msgspec.Struct, frozen=True):
     holders. `durable` is False if the disk did not confirm the most recent pause or resume in time.
     `callers` is the number of callers that the call has had until now. `caller` is the last one.
     `recorded` is False for a call that is not to be recorded, such as a consultation.
+    `outgoing` is True if an advisor has placed the call. `transfers` is the number of complete
+    transfers, and `destination` the class of the last one's destination, such as "department"; ""
+    if there was none.
     """
 
     call_id: str
@@ -93,6 +96,9 @@ class CallStatus(msgspec.Struct, frozen=True):
     durable: bool = True
     callers: int = 1
     recorded: bool = True
+    outgoing: bool = False
+    transfers: int = 0
+    destination: str = ""
 
 
 class Hello(LinkMessage, frozen=True):

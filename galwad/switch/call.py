@@ -241,6 +241,8 @@ class SwitchCall:
         self.transfer_state.referred_to = answered.referred_to
         self.transfer_state.outside = answered.outside
         self.transfer_state.identity_class = answered.identity_class
+        self.transfer_state.completed = answered.transfers
+        self.transfer_state.destination = answered.destination
         caller, joined = self._caller_leg, self.legs.joined
         advisor = joined[1] if joined is not None else None
         party = self.advisor_side.resumed(answered)
@@ -273,6 +275,8 @@ class SwitchCall:
                 referred_to=self.transfer_state.referred_to,
                 outside=self.transfer_state.outside,
                 identity_class=self.transfer_state.identity_class,
+                transfers=self.transfer_state.completed,
+                destination=self.transfer_state.destination,
                 shut_causes=self.recording.shut_causes,
                 lives=self.recording.lives,
                 answered_at=self._answered_at,
@@ -365,6 +369,9 @@ class SwitchCall:
             durable=self.recording.durable,
             callers=self._callers,
             recorded=self.admission.recorded,
+            outgoing=self._is_made_by_an_advisor,
+            transfers=self.transfer_state.completed,
+            destination=self.transfer_state.destination,
         )
 
     def publish(self) -> None:
@@ -578,6 +585,7 @@ class SwitchCall:
         handover = not contact and is_handover(before, destination)
         if handover:
             self.transfer_state.identity_class = destination
+            self.transfer_state.complete(destination)
             self.recording.identified(destination, self.advisor_side.actor, now)
         self.advisor_side.renamed(somebody_else=handover)
         self.publish()

@@ -66,6 +66,10 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     referred_to: DestinationClass
     outside: bool = msgspec.field(name="away")
     identity_class: DestinationClass | None = msgspec.field(name="named", default=None)
+    transfers: int = 0
+    """The number of complete transfers of the call."""
+    destination: str = ""
+    """The destination class of the last complete transfer; "" if there was none."""
     shut_causes: ShutCauses = msgspec.field(name="standing")
     """The causes that keep the gate shut at present."""
     lives: int

@@ -248,6 +248,7 @@ class PbxJoins:
             keeper.recording.shut(pause.holder, pause.trigger, pause.actor, now.arrived)
         destination, _ = keeper.transfers.class_of_far_end(other, Side.CALLEE)
         keeper.transfer_state.identity_class = destination
+        keeper.transfer_state.complete(destination)
         keeper.recording.identified(destination, keeper.advisor_side.actor, now)
         if other.advisor_side.advisor is not None:
             keeper.advisor_side.joined_with(other.advisor_side.advisor)

@@ -44,6 +44,14 @@ class TransferState:
 
     None if a PBX has named no new party since the most recent transfer.
     """
+    completed: int = 0
+    """The number of complete transfers, with those inside a PBX that it has reported."""
+    destination: str = ""
+    """The destination class of the last complete transfer; "" if there was none."""
+
+    def complete(self, destination: DestinationClass) -> None:
+        """Count a complete transfer to a destination of this class."""
+        self.completed, self.destination = self.completed + 1, destination.value
 
 
 class FarEnd(Protocol):
@@ -324,6 +332,7 @@ class CallTransfers:
         if inside and self._state.outside:
             self._call.recording.returned(now)
         self._state.outside, self._state.identity_class = not inside, None
+        self._state.complete(self._state.referred_to)
         self._call.talk_with(leg_id, target)
 
     def failed(self, event: sip.TransferFailed, now: Now) -> None:

@@ -319,6 +319,7 @@ async def test_a_colleague_whom_the_pbx_names_while_they_ring_takes_over_at_the_
     assert [kind for kind, _, _ in events].count("segment") == 1
     pbx.colleague.answer()
     assert list(pbx.shown()) == [pbx.first.call_id]
+    assert pbx.first.state().transfers > 0
 
 
 async def test_an_advisor_whose_extension_was_dialled_directly_consults_too(centre, register):

@@ -369,7 +369,7 @@ async def test_an_answered_call_in_a_file_of_an_earlier_release_is_continued(cen
     saved = json.loads((centre.settings.node.runtime / "calls" / f"{call_id}.call").read_bytes())
     before = json.loads(text)
     assert saved.keys() == before.keys() | {"caller", "callers", "consults", "kept_by"}
-    added = {"lateness", "recording", "recording_since"}
+    added = {"destination", "lateness", "recording", "recording_since", "transfers"}
     assert saved["talk"].keys() == before["talk"].keys() | added
     assert saved["legs"].keys() == before["legs"].keys()
     assert saved["talk"]["target"] == before["talk"]["target"]

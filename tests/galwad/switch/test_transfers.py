@@ -313,6 +313,48 @@ async def test_caller_and_advisor_are_recorded_while_the_target_of_a_transfer_ri
     assert talk.transfer_state.outside
 
 
+def transfers(call):
+    return call.state().transfers, call.state().destination
+
+
+async def test_the_desk_gets_the_number_of_transfers_and_the_class_of_the_last_one(
+    centre, talk, department
+):
+    assert transfers(talk) == (0, "")
+    centre.sian.ask("REFER", DEPARTMENT)
+    assert transfers(talk) == (0, "")  # the target still rings
+    department.answer()
+    assert transfers(talk) == (1, "department")
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert transfers(call) == (1, "department")
+
+
+async def test_a_transfer_that_fails_is_not_counted(centre, talk, department):
+    centre.sian.ask("REFER", DEPARTMENT)
+    department.invites[0].respond(486, now=time.monotonic())
+    centre.run()
+    assert transfers(talk) == (0, "")
+
+
+async def test_a_join_of_a_consultation_is_a_transfer_and_the_consultation_is_outgoing(
+    centre, talk, consultation
+):
+    assert (talk.state().outgoing, consultation.state().outgoing) == (False, True)
+    first, second = centre.sian.dialogs
+    centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
+    assert transfers(talk) == (1, "centre")
+
+
+async def test_a_transfer_inside_a_pbx_is_counted_with_the_class_of_the_new_name(pbx_talk):
+    call, pbx = pbx_talk
+    before, _ = transfers(call)
+    pbx.ask("UPDATE", ("P-Asserted-Identity", "<sip:202@192.0.2.20>"))
+    assert transfers(call) == (before + 1, "centre")
+    pbx.ask("UPDATE", ("P-Asserted-Identity", "<sip:3001@192.0.2.20>"))
+    assert transfers(call) == (before + 2, "department")
+
+
 async def test_a_recording_ceases_when_the_advisor_hangs_up_while_the_target_rings(
     centre, talk, department
 ):
