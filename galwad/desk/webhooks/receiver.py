@@ -1,0 +1,138 @@
+"""The system that receives the events: one signed HTTP request for each event.
+
+The receiver is not trusted. A redirect is never followed, an answer is read only to a limit, and
+its content is ignored. The reasons of failures have no part of the request or of the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import quote
+
+import httpx2
+
+from callerid.authentication import read_secret
+from callerid.errors import SourceError
+from callerid.json_client import TlsFiles, failure, http_client, requested_rest, tls_context
+from config.webhook import WebhookSection
+from galwad.desk.webhooks.call_events import WebhookEvent
+from galwad.desk.webhooks.formats import known_kinds, request_body
+from galwad.desk.webhooks.signature import signature_headers, signing_key
+
+CONNECTIONS: Final = 4
+"""The most requests at a time."""
+_MOST_READ: Final = 1 << 14
+"""The most octets of an answer that are read. The connection is closed if there are more."""
+_TRY_AGAIN: Final = frozenset({408, 425, 429})
+"""The status codes from 400 to 499 that do not mean that the event itself is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """The result of an attempt to send an event.
+
+    `outcome` is "refused" if the receiver does not want this event, and "failed" if another attempt
+    may succeed. `rest_s` are the seconds for which the receiver asks for no requests.
+    """
+
+    outcome: Literal["delivered", "refused", "failed"]
+    reason: str = ""
+    rest_s: float = 0.0
+
+
+class WebhookReceiver:
+    """Sends events to the receiver that the settings name.
+
+    The secrets are read for each request, so a secret that was replaced is used at once. The
+    certificates are read for the first request that finds them.
+    """
+
+    def __init__(self, section: WebhookSection) -> None:
+        self._section = section
+        self._http: httpx2.AsyncClient | None = None
+        self._opening = asyncio.Lock()
+
+    async def send(self, event: WebhookEvent) -> SendResult:
+        """Send an event once; return the result."""
+        if event.kind not in known_kinds(self._section.format):
+            return SendResult("refused", "the format in the settings does not have such events")
+        body = request_body(event, self._section.format)
+        status, rest_s = 0, None
+        try:
+            url, headers = await asyncio.to_thread(self._signed, event.event_id, body.content)
+            headers["Content-Type"] = body.content_type
+            http = await self._client()
+            async with (
+                asyncio.timeout(self._section.timeout),
+                http.stream("POST", url, content=body.content, headers=headers) as response,
+            ):
+                rest_s = requested_rest(response.status_code, response.headers)
+                status = response.status_code
+                await _discard(response)
+        except SourceError as error:
+            return SendResult("failed", str(error))
+        except (TimeoutError, httpx2.HTTPError) as error:
+            if not status:
+                return SendResult("failed", _reason(error))
+        # Even if the rest of the answer has failed, its status counts.
+        return _result(status, rest_s)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._http is not None:
+            await self._http.aclose()
+
+    def _signed(self, event_id: str, body: bytes) -> tuple[str, dict[str, str]]:
+        """Return the address and the header fields of a request, for which the secrets are read.
+
+        Raises:
+            SourceError: A secret cannot be read.
+        """
+        section, url = self._section, self._section.url
+        headers = {"Idempotency-Key": event_id, "Accept-Encoding": "identity"}
+        if section.token_file is not None:
+            url = f"{url.rstrip('/')}/{quote(read_secret(section.token_file), safe='')}"
+        if section.secret_file is not None:
+            key = signing_key(read_secret(section.secret_file))
+            headers |= signature_headers(key, event_id, int(time.time()), body)
+        return url, headers
+
+    async def _client(self) -> httpx2.AsyncClient:
+        """Return the HTTP client, which is made at the first request.
+
+        Raises:
+            SourceError: A certificate cannot be read.
+        """
+        async with self._opening:
+            if self._http is None:
+                tls = self._section.tls
+                files = TlsFiles(tls.ca, tls.certificate, tls.key)
+                context = await asyncio.to_thread(tls_context, files)
+                self._http = http_client(context, CONNECTIONS)
+            return self._http
+
+
+def _reason(error: TimeoutError | httpx2.HTTPError) -> str:
+    if isinstance(error, TimeoutError):
+        return "the server does not answer in time"
+    return failure(error)
+
+
+def _result(status: int, rest_s: float | None) -> SendResult:
+    if httpx2.codes.is_success(status):
+        return SendResult("delivered")
+    if httpx2.codes.is_client_error(status) and status not in _TRY_AGAIN:
+        return SendResult("refused", f"the receiver answers {status}")
+    return SendResult("failed", f"the receiver answers {status}", rest_s or 0.0)
+
+
+async def _discard(response: httpx2.Response) -> None:
+    """Read a short answer to its end, so that the connection can be used again."""
+    size = 0
+    async for part in response.aiter_raw():
+        size += len(part)
+        if size > _MOST_READ:
+            return

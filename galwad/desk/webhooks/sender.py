@@ -1,0 +1,208 @@
+"""Sends the events in the outbox to the receiver, those of one call one after the other.
+
+After a failure, the event is tried again later, with exponential back-off and jitter. The whole
+receiver gets a rest too, and then only one event at a time is tried until one is delivered. So a
+receiver that comes back after an outage is not flooded, and an event that always fails does not
+stop those of other calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from galwad.desk.webhooks.call_events import WebhookEvent
+from galwad.desk.webhooks.outbox import OutboxDepth, WaitingEvent, WebhookOutbox
+from galwad.desk.webhooks.receiver import CONNECTIONS, SendResult
+from galwad.messages import Alarm
+
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 300.0
+_LONGEST_REST_S: Final = 86_400.0
+"""The longest rest that the receiver itself can ask for."""
+_EXPIRY_S: Final = 60.0
+"""The seconds between two searches for events that are too old."""
+_RETRY_S: Final = 5.0
+_DOWN: Final = 8
+"""The failures in succession after which there is an alarm, about two minutes after the first."""
+log = structlog.get_logger()
+
+
+class EventReceiver(Protocol):
+    """The system to which events are sent."""
+
+    async def send(self, event: WebhookEvent) -> SendResult:
+        """Send an event once; return the result."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class WebhookObserver(Protocol):
+    """The metrics of the sending of events."""
+
+    def webhook_attempt(self, outcome: str, count: int = 1) -> None:
+        """Count attempts, or dropped events."""
+
+    def webhook_depth(self, depth: OutboxDepth) -> None:
+        """Show how many events wait."""
+
+
+OnAlarm: TypeAlias = Callable[[Alarm], None]
+
+
+class WebhookSender:
+    """Sends the events of an outbox.
+
+    Args:
+        outbox: The outbox.
+        receiver: The receiver. It is closed with the sender.
+        observer: The metrics.
+        on_alarm: A function that is called with each alarm.
+        clock: A function that returns the Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        outbox: WebhookOutbox,
+        receiver: EventReceiver,
+        observer: WebhookObserver,
+        on_alarm: OnAlarm,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._outbox = outbox
+        self._receiver = receiver
+        self._observer = observer
+        self._on_alarm = on_alarm
+        self._clock = clock
+        self._random = random.SystemRandom()
+        self._wake = asyncio.Event()
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        """The calls of which an event is being sent."""
+        self._failures = 0
+        """The attempts that have failed since the last event was delivered."""
+        self._rest_until = 0.0
+        """The time in monotonic seconds until which nothing is sent."""
+        self._expiry_due = 0.0
+        self._refusal_reported = False
+
+    def wake(self) -> None:
+        """Look for new events in the outbox."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send events until cancelled."""
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    delay_s = await self._send_what_is_due()
+                except SQLAlchemyError as error:
+                    log.error("webhook.not_read", why=type(error).__name__)  # noqa: TRY400
+                    delay_s = _RETRY_S
+                await self._woken_within(delay_s)
+        finally:
+            for task in self._busy.values():
+                task.cancel()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+            await self._receiver.close()
+
+    async def _woken_within(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _send_what_is_due(self) -> float:
+        """Begin to send the events that are due; return for how many seconds there is no other."""
+        await self._expire()
+        self._observer.webhook_depth(await self._outbox.depth())
+        rest_s = self._rest_until - time.monotonic()
+        places = (1 if self._failures else CONNECTIONS) - len(self._busy)
+        if rest_s > 0:
+            return min(rest_s, _EXPIRY_S)
+        if places <= 0:
+            return _EXPIRY_S
+        for waiting in await self._outbox.due(self._clock(), tuple(self._busy), places):
+            call_id = waiting.event.call.call_id
+            self._busy[call_id] = asyncio.create_task(self._send(call_id, waiting))
+        due = await self._outbox.next_due(tuple(self._busy))
+        return _EXPIRY_S if due is None else min(max(due - self._clock(), 0.01), _EXPIRY_S)
+
+    async def _expire(self) -> None:
+        if time.monotonic() < self._expiry_due:
+            return
+        dropped = await self._outbox.expire(self._clock())
+        self._expiry_due = time.monotonic() + _EXPIRY_S
+        if dropped:
+            self._observer.webhook_attempt("dropped", dropped)
+            self._on_alarm(Alarm("webhook.dropped", None, f"{dropped} events were dropped"))
+
+    async def _send(self, call_id: str, waiting: WaitingEvent) -> None:
+        """Send one event, and store the result."""
+        try:
+            result = await self._receiver.send(waiting.event)
+        except Exception:
+            # An error in one event must not end the sending of the others.
+            log.exception("webhook.not_sent", event_id=waiting.event.event_id)
+            result = SendResult("failed", "an internal error")
+        try:
+            await self._store(waiting, result)
+        except SQLAlchemyError as error:
+            # The event is sent again, with the same id.
+            log.error("webhook.not_written", why=type(error).__name__)  # noqa: TRY400
+            self._rest_for(_RETRY_S)
+        finally:
+            del self._busy[call_id]
+            self._wake.set()
+
+    async def _store(self, waiting: WaitingEvent, result: SendResult) -> None:
+        event = waiting.event
+        self._observer.webhook_attempt(result.outcome)
+        if result.outcome == "failed":
+            log.warning("webhook.failed", event_id=event.event_id, reason=result.reason)
+            asked_s = min(result.rest_s, _LONGEST_REST_S)
+            self._failed(asked_s, result.reason)
+            due = self._clock() + max(self._pause(waiting.attempts), asked_s)
+            await self._outbox.postpone(event.event_id, due)
+            return
+        self._failures = 0
+        if result.outcome == "refused":
+            self._refused(event, result.reason)
+        else:
+            self._refusal_reported = False
+        await self._outbox.settle(event.event_id, result.outcome, result.reason, self._clock())
+
+    def _failed(self, asked_s: float, reason: str) -> None:
+        """Let the receiver rest, at least for the time for which it asks.
+
+        Attempts that were made at the same time count as one.
+        """
+        if time.monotonic() >= self._rest_until:
+            self._failures += 1
+            if self._failures == _DOWN:
+                self._on_alarm(Alarm("webhook.down", None, reason))
+        self._rest_for(max(asked_s, self._pause(self._failures - 1)))
+
+    def _rest_for(self, seconds: float) -> None:
+        self._rest_until = max(self._rest_until, time.monotonic() + seconds)
+
+    def _refused(self, event: WebhookEvent, reason: str) -> None:
+        """Log a refused event. Raise an alarm if it is the first since one was delivered."""
+        call_id = event.call.call_id
+        log.error("webhook.refused", event_id=event.event_id, call_id=call_id, reason=reason)
+        if not self._refusal_reported:
+            self._refusal_reported = True
+            self._on_alarm(Alarm("webhook.refused", call_id, reason))
+
+    def _pause(self, failures: int) -> float:
+        """Return the seconds to wait after so many failures before this one."""
+        longest_s = min(_FIRST_PAUSE_S * 2.0 ** min(failures, 30), _LONGEST_PAUSE_S)
+        return longest_s * self._random.uniform(0.5, 1.0)
