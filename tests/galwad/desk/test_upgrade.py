@@ -30,6 +30,7 @@ from sqlalchemy import create_engine
 from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
+from galwad.desk.webhooks.outbox import WebhookOutbox
 from helpers.loopback import free_port
 from recording.audit.log import verify
 
@@ -41,6 +42,8 @@ REVISIONS = sorted(each.revision for each in scripts().walk_revisions())
 SEVENTH: list[str] = []  # only a payment page's token
 TWELFTH: list[str] = []  # only contact notes
 THIRTEENTH: list[str] = []  # only contact notes that wait for their delivery
+FOURTEENTH: list[str] = []  # only an event of a call
+CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
     ["20261101-080100-aaaaaaaa", "20261101-080200-bbbbbbbb", "20261101-080300-cccccccc"],
@@ -60,6 +63,7 @@ RECORDINGS: dict[str, list[str]] = dict(
         (
             *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
+            FOURTEENTH,
         ),
         strict=True,
     )
@@ -219,6 +223,19 @@ async def test_the_notes_that_an_earlier_release_did_not_deliver_still_wait(sett
     async with desk_at_work(settings, tmp_path) as client:
         undelivered = (await client.get("/contacts/undelivered")).json()
     assert [each["state"] for each in undelivered] == ["refused", "waiting"]
+
+
+async def test_call_events_that_an_earlier_release_left_can_still_be_sent(tmp_path):
+    path = left_by(REVISIONS[-1], tmp_path)
+    upgrade(path)
+    engine = open_engine(path)
+    outbox = WebhookOutbox(engine)
+    (waiting,) = await outbox.due(2_000_000_000.0, (), 9)
+    progress = (await outbox.calls())[CALL_WITH_EVENT]
+    await engine.dispose()
+    assert (waiting.event.kind, waiting.event.call.call_id) == ("answered", CALL_WITH_EVENT)
+    assert (waiting.event.call, waiting.attempts) == (progress.call, 2)
+    assert progress.answered
 
 
 async def custody_works(client, rows):

@@ -8,7 +8,6 @@ import pytest
 
 from config.webhook import WebhookSection
 from galwad.desk.webhooks.outbox import WebhookOutbox
-from galwad.desk.webhooks.tables import metadata
 from helpers.http_server import HttpServer
 
 KEY = b"k" * 32
@@ -17,8 +16,6 @@ KEY = b"k" * 32
 @pytest.fixture
 async def outbox(engine):
     """An empty outbox."""
-    async with engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
     return WebhookOutbox(engine)
 
 
