@@ -31,6 +31,7 @@ from config.sections import (
     SrtpRule,
     Trunk,
 )
+from config.webhook import WebhookSection
 
 __all__ = ["DEFAULT_PATH", "EXAMPLE", "Settings", "SourceRule", "load"]
 
@@ -67,6 +68,7 @@ class Settings(Section):
     directories: tuple[ExternalDirectory, ...] = Field(
         default=(), description="tables [[directories]]"
     )
+    webhook: WebhookSection | None = Field(default=None, description="the table [webhook]")
 
     @model_validator(mode="after")
     def _check_unique_names(self) -> Self:

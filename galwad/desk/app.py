@@ -98,6 +98,7 @@ def options_of(settings: Settings) -> DeskOptions:
         directories=settings.directories,
         contact_notes=settings.contact_notes,
         origin=desk.origin,
+        webhook=settings.webhook,
         time_zone=desk.time_zone,
         nightly=desk.nightly,
         anchors=desk.anchors,

@@ -13,6 +13,7 @@ from callerid.limited_source import LimitedSource, Observation
 from callerid.note_outbox import Backlog
 from galwad.desk.connections.places import Places
 from galwad.desk.notes.delivery import DeliveryOutcome
+from galwad.desk.webhooks.outbox import OutboxDepth
 from galwad.messages import Figures
 
 _SWITCH = {
@@ -114,6 +115,23 @@ class Metrics:
         self.alarms = Counter(
             "galwad_desk_alarms", "Alarms raised", ["kind"], registry=self.registry
         )
+        self._webhook_events = Counter(
+            "galwad_desk_webhook_events",
+            "Attempts to send a call event, and dropped events, by outcome",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self._webhook_depth = OutboxDepth(0, 0.0)
+        Gauge(
+            "galwad_desk_webhook_waiting",
+            "Call events that wait to be sent",
+            registry=self.registry,
+        ).set_function(lambda: self._webhook_depth.waiting)
+        Gauge(
+            "galwad_desk_webhook_oldest_seconds",
+            "For how long the oldest call event has waited",
+            registry=self.registry,
+        ).set_function(self._oldest_webhook_seconds)
 
         self._notes = Counter(
             "galwad_desk_note_attempts",
@@ -199,6 +217,18 @@ class Metrics:
     def _age_of_oldest_note(self) -> float:
         saved = self._oldest_note_saved
         return max(time.time() - saved, 0.0) if saved is not None else 0.0
+
+    def webhook_attempt(self, outcome: str, count: int = 1) -> None:
+        """Count attempts to send a call event, or events that were dropped."""
+        self._webhook_events.labels(outcome).inc(count)
+
+    def webhook_depth(self, depth: OutboxDepth) -> None:
+        """Show how many call events wait, and since when."""
+        self._webhook_depth = depth
+
+    def _oldest_webhook_seconds(self) -> float:
+        depth = self._webhook_depth
+        return max(time.time() - depth.oldest, 0.0) if depth.waiting else 0.0
 
     def switch(self, figures: Figures) -> None:
         """Set the gauges that describe the switch to the values that the switch has reported."""

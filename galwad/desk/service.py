@@ -30,6 +30,7 @@ from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
 from config.directories import ExternalDirectory
 from config.sections import ContactNotesSection
+from config.webhook import WebhookSection
 from galwad.desk.anchors import AnchorFile
 from galwad.desk.archive.desk_socket import DeskSocket
 from galwad.desk.archive.files import ArchiveFolder
@@ -59,6 +60,7 @@ from galwad.desk.metrics import Metrics
 from galwad.desk.networks import network_of
 from galwad.desk.notes.delivery import NoteDelivery
 from galwad.desk.notes.outgoing import NoteForm
+from galwad.desk.webhooks.webhooks import Webhooks
 from galwad.messages import Alarm, CallChanged, CallEnded, CallsSnapshot, Figures, Party, Sealed
 from recording.audit.index_comparison import IndexComparison
 from recording.audit.log import AuditFilter, AuditLog
@@ -116,6 +118,8 @@ class DeskOptions:
     contact_notes: ContactNotesSection = field(default_factory=ContactNotesSection)
     origin: str = ""
     """The origin of the page, such as "https://galwad.example"."""
+    webhook: WebhookSection | None = None
+    """The system that receives the events of calls; None if there is none."""
     time_zone: tzinfo | None = None
     nightly: str = "03:00"
     anchors: Path | None = None
@@ -261,6 +265,7 @@ class Desk:
         self.heartbeats = Heartbeats(
             self.calls, self._warn, on_count=self.metrics.lost_payment_pages.set
         )
+        self.webhooks = Webhooks(options.webhook, self.engine, self.metrics, self._alarm)
         self._recipients = RecipientsWatch(options.recipients, self.audit, on_alarm=self._alarm)
         self._switch_lost = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -300,6 +305,7 @@ class Desk:
         for each in open_notes:
             self._look_up_restored(self.calls.add_without_note(each), each.person_id)
         await self._remember_sign_ins()
+        await self.webhooks.start()
         checked = await self.audit.last(COVERAGE_CHECKED)
         if checked is not None:
             self.metrics.faulty_calls.set(int(checked.facts.get("amiss", 0)))
@@ -313,6 +319,7 @@ class Desk:
             asyncio.create_task(self.ledger.run()),
             asyncio.create_task(self.nightly.run()),
             asyncio.create_task(self.delivery.run()),
+            asyncio.create_task(self.webhooks.run()),
         ]
 
     async def _remember_sign_ins(self) -> None:
@@ -338,6 +345,7 @@ class Desk:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.ledger.flush()
+        await self.webhooks.stop()
         # Wait for running lookups and writes of contact notes, because they take only a short time.
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_TIMEOUT_S)
@@ -393,6 +401,7 @@ class Desk:
             self.ledger.call(after.state)
 
     def _from_switch(self, message: FromSwitch) -> None:
+        self.webhooks.received(message)
         match message:
             case CallsSnapshot():
                 self.ledger.snapshot({call.call_id for call in message.calls})
@@ -539,11 +548,12 @@ class Desk:
     async def _indexed(self, sealed: Sealed) -> None:
         """Handle a recording that is now in the index.
 
-        Update the metrics, and store the recording's API path in the live call. If the recording
-        has unexplained talk time, raise an alarm. If an advisor answered the call, but the call is
-        not among the live calls and has no contact note, add the call to the live calls. The
-        advisor can then still write the contact note.
+        Put its event into the outbox of call events, update the metrics, and store the recording's
+        API path in the live call. If the recording has unexplained talk time, raise an alarm. If an
+        advisor answered the call, but the call is not among the live calls and has no contact note,
+        add the call to the live calls. The advisor can then still write the contact note.
         """
+        await self.webhooks.sealed(sealed)
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)
         if sealed.unexplained_us:

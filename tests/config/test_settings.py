@@ -16,6 +16,7 @@ from config.directories.http import HttpDirectorySection
 from config.errors import SettingsError
 from config.sections import Section
 from config.settings import EXAMPLE, Settings, load
+from config.webhook import ALL_EVENTS, WebhookSection
 
 OFFICER_KEY = "3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 LEAST = f"""\
@@ -72,7 +73,7 @@ def test_the_example_file_shows_every_setting_and_every_default():
     assert named == known
     shown = "\n".join(
         line.removeprefix("# ")
-        if re.match(r"# [a-z_]+ = [\d\"tf]|# \[\[directories\]\]", line)
+        if re.match(r"# [a-z_]+ = [\d\"tf]|# \[\[directories\]\]|# \[webhook\]", line)
         else line
         for line in text.splitlines()
         if "…" not in line and not re.match(r"# (extension|user|\[\[(?!directories))", line)
@@ -90,6 +91,10 @@ def test_the_example_file_shows_every_setting_and_every_default():
     for key, field in HttpDirectorySection.model_fields.items():
         if key in directory and not field.is_required() and field.default is not None:
             assert directory[key] == field.default, key
+    for key in ("format", "timeout"):
+        assert with_defaults["webhook"][key] == WebhookSection.model_fields[key].default, key
+    (events,) = re.findall(r"^# events = (.*)$", text, re.MULTILINE)
+    assert tuple(tomllib.loads(f"events = {events}")["events"]) == ALL_EVENTS
 
 
 def test_a_minimal_file_has_the_documented_defaults(write):

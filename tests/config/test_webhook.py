@@ -1,11 +1,19 @@
-"""The settings of the receiver of call events."""
+"""The settings of the receiver of call events, and the examples of docs/webhooks.md."""
 
 from __future__ import annotations
+
+import base64
+import re
+import time
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from config.errors import SettingsError
+from config.settings import load
 from config.webhook import ALL_EVENTS, WebhookSection
+from galwad.desk.webhooks.signature import signature_headers
 
 KEY = {"secret_file": "/etc/key"}
 TOKEN = {"token_file": "/etc/token"}
@@ -67,3 +75,59 @@ def test_the_formats_of_other_systems_need_no_signature(values):
 def test_a_value_that_is_not_valid_is_refused(values):
     with pytest.raises(ValidationError):
         section(**{**KEY, **values})
+
+
+LEAST = """\
+[sip]
+listen = ["udp:127.0.0.1:5060"]
+[recording]
+officer_key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+"""
+DOCUMENT = (Path(__file__).parents[2] / "docs/webhooks.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that loads these settings."""
+
+    def read(text):
+        path = tmp_path / "galwad.toml"
+        path.write_text(LEAST + text, encoding="utf-8")
+        return load(path).webhook
+
+    return read
+
+
+def test_without_the_table_there_is_no_receiver(read):
+    assert read("") is None
+
+
+def test_each_example_of_the_document_loads(read):
+    assert [read(text).format for text in EXAMPLES] == ["generic", "zammad", "sipgate"]
+
+
+def test_a_fault_in_the_table_has_its_line(read):
+    with pytest.raises(SettingsError) as caught:
+        read('[webhook]\nformat = "sipgate"\nurl = "http://crm.example"\n')
+    (fault,) = caught.value.faults
+    assert (fault.line, fault.key) == (7, "webhook.url")
+    assert 'begins with "https://"' in fault.message
+
+
+@pytest.mark.parametrize(
+    ("changed", "accepted"), [("", True), ("body", False), ("id", False), ("age", False)]
+)
+def test_the_example_of_the_document_checks_the_signature(changed, accepted):
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    example: dict = {}
+    exec(code, example)
+    key, body = b"k" * 32, b"{}"
+    sent_at = int(time.time()) - (400 if changed == "age" else 0)
+    headers = signature_headers(key, "id", sent_at, body)
+    if changed == "id":
+        headers["webhook-id"] = "other"
+    text = base64.b64encode(key).decode()
+    got = b"[]" if changed == "body" else body
+    assert example["is_from_galwad"](headers, got, text) is accepted
+    assert example["is_from_galwad"](headers, got, f"whsec_{text}") is accepted

@@ -7,6 +7,7 @@ its content is ignored. The reasons of failures have no part of the request or o
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -91,14 +92,11 @@ class WebhookReceiver:
         Raises:
             SourceError: A secret cannot be read.
         """
-        section, url = self._section, self._section.url
         headers = {"Idempotency-Key": event_id, "Accept-Encoding": "identity"}
-        if section.token_file is not None:
-            url = f"{url.rstrip('/')}/{quote(read_secret(section.token_file), safe='')}"
-        if section.secret_file is not None:
-            key = signing_key(read_secret(section.secret_file))
+        key = _key(self._section)
+        if key is not None:
             headers |= signature_headers(key, event_id, int(time.time()), body)
-        return url, headers
+        return _address(self._section), headers
 
     async def _client(self) -> httpx2.AsyncClient:
         """Return the HTTP client, which is made at the first request.
@@ -108,11 +106,36 @@ class WebhookReceiver:
         """
         async with self._opening:
             if self._http is None:
-                tls = self._section.tls
-                files = TlsFiles(tls.ca, tls.certificate, tls.key)
-                context = await asyncio.to_thread(tls_context, files)
+                context = await asyncio.to_thread(_tls, self._section)
                 self._http = http_client(context, CONNECTIONS)
             return self._http
+
+
+def check_files(section: WebhookSection) -> None:
+    """Read each file that these settings name.
+
+    Raises:
+        SourceError: A secret or a certificate cannot be used.
+    """
+    _key(section)
+    _address(section)
+    _tls(section)
+
+
+def _key(section: WebhookSection) -> bytes | None:
+    return signing_key(read_secret(section.secret_file)) if section.secret_file else None
+
+
+def _address(section: WebhookSection) -> str:
+    """Return the address for requests, with the token if there is one."""
+    if section.token_file is None:
+        return section.url
+    return f"{section.url.rstrip('/')}/{quote(read_secret(section.token_file), safe='')}"
+
+
+def _tls(section: WebhookSection) -> ssl.SSLContext:
+    tls = section.tls
+    return tls_context(TlsFiles(tls.ca, tls.certificate, tls.key))
 
 
 def _reason(error: TimeoutError | httpx2.HTTPError) -> str:

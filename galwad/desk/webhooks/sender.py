@@ -103,8 +103,9 @@ class WebhookSender:
                 self._wake.clear()
                 try:
                     delay_s = await self._send_what_is_due()
-                except SQLAlchemyError as error:
-                    log.error("webhook.not_read", why=type(error).__name__)  # noqa: TRY400
+                except Exception:
+                    # The database may be back in a moment. No error may end the sending for ever.
+                    log.exception("webhook.not_read")
                     delay_s = _RETRY_S
                 await self._woken_within(delay_s)
         finally:

@@ -1,0 +1,84 @@
+"""The parts of the desk that send call events: the log of events, and the sender."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from config.webhook import WebhookSection
+from galwad.desk.calls.switch_client import FromSwitch
+from galwad.desk.webhooks.event_log import CallEventLog
+from galwad.desk.webhooks.formats import known_kinds
+from galwad.desk.webhooks.outbox import WebhookOutbox
+from galwad.desk.webhooks.receiver import WebhookReceiver
+from galwad.desk.webhooks.sender import OnAlarm, WebhookObserver, WebhookSender
+from galwad.messages import Sealed
+
+log = structlog.get_logger()
+
+
+class Webhooks:
+    """Sends the events of calls to the receiver in the settings; does nothing if there is none.
+
+    Args:
+        section: The settings of the receiver.
+        engine: The desk's database.
+        observer: The metrics.
+        on_alarm: A function that is called with each alarm.
+    """
+
+    def __init__(
+        self,
+        section: WebhookSection | None,
+        engine: AsyncEngine,
+        observer: WebhookObserver,
+        on_alarm: OnAlarm,
+    ) -> None:
+        self._outbox = WebhookOutbox(engine)
+        self._log: CallEventLog | None = None
+        self._sender: WebhookSender | None = None
+        if section is not None:
+            kinds = known_kinds(section.format).intersection(section.events)
+            receiver = WebhookReceiver(section)
+            self._sender = WebhookSender(self._outbox, receiver, observer, on_alarm)
+            self._log = CallEventLog(self._outbox, kinds, self._sender.wake)
+
+    async def start(self) -> None:
+        """Load the state from before a restart. If there is no receiver, empty the outbox."""
+        if self._log is not None:
+            await self._log.load()
+        else:
+            await self._outbox.clear()
+
+    async def run(self) -> None:
+        """Write and send events until cancelled."""
+        if self._log is not None and self._sender is not None:
+            async with asyncio.TaskGroup() as loops:
+                loops.create_task(self._log.run())
+                loops.create_task(self._sender.run())
+
+    def received(self, message: FromSwitch) -> None:
+        """Handle a message of the switch."""
+        if self._log is not None:
+            self._log.received(message)
+
+    async def sealed(self, sealed: Sealed) -> None:
+        """Handle a sealed recording; return when its event is in the outbox.
+
+        Raises:
+            SQLAlchemyError: The database cannot be written.
+        """
+        if self._log is not None:
+            await self._log.sealed(sealed)
+
+    async def stop(self) -> None:
+        """Write the events that are not in the outbox yet. They are sent after the next start."""
+        if self._log is not None:
+            self._log.stop()
+            try:
+                await self._log.flush()
+            except SQLAlchemyError as error:
+                log.error("webhook.not_written", why=type(error).__name__)  # noqa: TRY400
