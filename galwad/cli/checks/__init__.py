@@ -24,6 +24,7 @@ from galwad.cli.checks import (
     spools,
     srtp,
     trunk_passwords,
+    webhook,
 )
 from galwad.cli.checks.result import CheckResult, Grade, fault
 
@@ -43,6 +44,7 @@ _CHECKS: Final[tuple[Check, ...]] = (
     srtp.check,
     database.check,
     directories.check,
+    webhook.check,
     spools.check,
     coverage.check,
     host.check,

@@ -42,7 +42,7 @@ def stored_directory(section: ExternalDirectory) -> ExternalDirectory:
 
     See `stored`. The files are the certificates, the key and the secret.
     """
-    return _with_stored_files(section)
+    return with_stored_files(section)
 
 
 def files_of(section: Section) -> Iterator[Path]:
@@ -55,12 +55,13 @@ def files_of(section: Section) -> Iterator[Path]:
             yield from files_of(value)
 
 
-def _with_stored_files(section: SectionT) -> SectionT:
+def with_stored_files(section: SectionT) -> SectionT:
+    """Return the settings of a table with the paths from which this process can read its files."""
     changed: dict[str, object] = {}
     for name in type(section).model_fields:
         value = getattr(section, name)
         if isinstance(value, Path):
             changed[name] = stored(value)
         elif isinstance(value, Section):
-            changed[name] = _with_stored_files(value)
+            changed[name] = with_stored_files(value)
     return section.model_copy(update=changed)
