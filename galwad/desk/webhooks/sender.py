@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
@@ -28,6 +29,8 @@ _LONGEST_REST_S: Final = 86_400.0
 """The longest rest that the receiver itself can ask for."""
 _EXPIRY_S: Final = 60.0
 """The seconds between two searches for events that are too old."""
+_DEPTH_S: Final = 1.0
+_READ_AHEAD: Final = 100
 _RETRY_S: Final = 5.0
 _DOWN: Final = 8
 """The failures in succession after which there is an alarm, about two minutes after the first."""
@@ -89,8 +92,14 @@ class WebhookSender:
         """The attempts that have failed since the last event was delivered."""
         self._rest_until = 0.0
         """The time in monotonic seconds until which nothing is sent."""
-        self._expiry_due = 0.0
-        self._refusal_reported = False
+        self._ready: deque[WaitingEvent] = deque()
+        """Events that are due, each of another call that has no event in `_busy`.
+
+        They are read together, because the search takes long when many events wait.
+        """
+        self._expiry_due = self._depth_due = 0.0
+        self._alarms: set[str] = set()
+        """The kinds of alarms that were raised since the last event was delivered."""
 
     def wake(self) -> None:
         """Look for new events in the outbox."""
@@ -122,20 +131,24 @@ class WebhookSender:
             return
 
     async def _send_what_is_due(self) -> float:
-        """Begin to send the events that are due; return for how many seconds there is no other."""
+        """Begin to send the events that are due; return after how many seconds to look again."""
         await self._expire()
-        self._observer.webhook_depth(await self._outbox.depth())
+        shown_s = await self._show_depth()
         rest_s = self._rest_until - time.monotonic()
-        places = (1 if self._failures else CONNECTIONS) - len(self._busy)
         if rest_s > 0:
-            return min(rest_s, _EXPIRY_S)
-        if places <= 0:
-            return _EXPIRY_S
-        for waiting in await self._outbox.due(self._clock(), tuple(self._busy), places):
+            return min(rest_s, shown_s)
+        places = (1 if self._failures else CONNECTIONS) - len(self._busy)
+        if len(self._ready) < places:
+            known = [*self._busy, *(each.event.call.call_id for each in self._ready)]
+            self._ready += await self._outbox.due(self._clock(), known, _READ_AHEAD)
+        while self._ready and places > 0:
+            waiting, places = self._ready.popleft(), places - 1
             call_id = waiting.event.call.call_id
             self._busy[call_id] = asyncio.create_task(self._send(call_id, waiting))
+        if places <= 0:
+            return shown_s  # an event that ends wakes the sender
         due = await self._outbox.next_due(tuple(self._busy))
-        return _EXPIRY_S if due is None else min(max(due - self._clock(), 0.01), _EXPIRY_S)
+        return shown_s if due is None else min(max(due - self._clock(), 0.01), shown_s)
 
     async def _expire(self) -> None:
         if time.monotonic() < self._expiry_due:
@@ -143,8 +156,18 @@ class WebhookSender:
         dropped = await self._outbox.expire(self._clock())
         self._expiry_due = time.monotonic() + _EXPIRY_S
         if dropped:
+            self._ready.clear()
             self._observer.webhook_attempt("dropped", dropped)
-            self._on_alarm(Alarm("webhook.dropped", None, f"{dropped} events were dropped"))
+            self._alarm("webhook.dropped", f"{dropped} events were dropped")
+
+    async def _show_depth(self) -> float:
+        """Show how many events wait, at most once a second; return when to do it next."""
+        now = time.monotonic()
+        if now < self._depth_due:
+            return self._depth_due - now
+        self._depth_due = now + _DEPTH_S
+        self._observer.webhook_depth(await self._outbox.depth())
+        return _EXPIRY_S
 
     async def _send(self, call_id: str, waiting: WaitingEvent) -> None:
         """Send one event, and store the result."""
@@ -176,9 +199,10 @@ class WebhookSender:
             return
         self._failures = 0
         if result.outcome == "refused":
-            self._refused(event, result.reason)
+            log.error("webhook.refused", event_id=event.event_id, reason=result.reason)
+            self._alarm("webhook.refused", result.reason, event.call.call_id)
         else:
-            self._refusal_reported = False
+            self._alarms.clear()
         await self._outbox.settle(event.event_id, result.outcome, result.reason, self._clock())
 
     def _failed(self, asked_s: float, reason: str) -> None:
@@ -189,19 +213,17 @@ class WebhookSender:
         if time.monotonic() >= self._rest_until:
             self._failures += 1
             if self._failures == _DOWN:
-                self._on_alarm(Alarm("webhook.down", None, reason))
+                self._alarm("webhook.down", reason)
         self._rest_for(max(asked_s, self._pause(self._failures - 1)))
 
     def _rest_for(self, seconds: float) -> None:
         self._rest_until = max(self._rest_until, time.monotonic() + seconds)
 
-    def _refused(self, event: WebhookEvent, reason: str) -> None:
-        """Log a refused event. Raise an alarm if it is the first since one was delivered."""
-        call_id = event.call.call_id
-        log.error("webhook.refused", event_id=event.event_id, call_id=call_id, reason=reason)
-        if not self._refusal_reported:
-            self._refusal_reported = True
-            self._on_alarm(Alarm("webhook.refused", call_id, reason))
+    def _alarm(self, kind: str, detail: str, call_id: str | None = None) -> None:
+        """Raise an alarm, if it is the first of its kind since an event was delivered."""
+        if kind not in self._alarms:
+            self._alarms.add(kind)
+            self._on_alarm(Alarm(kind, call_id, detail))
 
     def _pause(self, failures: int) -> float:
         """Return the seconds to wait after so many failures before this one."""

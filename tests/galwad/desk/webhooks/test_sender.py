@@ -144,6 +144,35 @@ async def test_after_an_outage_each_event_arrives_once_and_in_order(sending, ser
         assert ids == [f"{call_id}-{kind}" for kind in KINDS]
 
 
+async def test_a_receiver_that_hangs_has_at_most_four_requests_and_costs_no_work(
+    sending, server, monkeypatch
+):
+    searches: Counter[str] = Counter()
+
+    def count(name):
+        method = getattr(sending.outbox, name)
+
+        async def counted(*arguments):
+            searches[name] += 1
+            return await method(*arguments)
+
+        monkeypatch.setattr(sending.outbox, name, counted)
+
+    async def hang(_request, _writer):
+        await asyncio.Event().wait()
+
+    for name in ("due", "next_due"):
+        count(name)
+    monkeypatch.setattr(sender_module, "_READ_AHEAD", CONNECTIONS)
+    server.handler = hang
+    await sending.add(*(f"call-{number}" for number in range(20)))
+    sending.start()
+    await sending.until(lambda: len(server.received) == CONNECTIONS)
+    before = searches.copy()
+    await sending.sender._send_what_is_due()
+    assert (searches, len(server.received)) == (before, CONNECTIONS)
+
+
 async def test_after_a_failure_only_one_event_at_a_time_is_tried(sending, server):
     at_once, most = 0, {"first": 0, "later": 0}
 
