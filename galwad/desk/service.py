@@ -401,7 +401,6 @@ class Desk:
             self.ledger.call(after.state)
 
     def _from_switch(self, message: FromSwitch) -> None:
-        self.webhooks.received(message)
         match message:
             case CallsSnapshot():
                 self.ledger.snapshot({call.call_id for call in message.calls})
@@ -419,6 +418,7 @@ class Desk:
                 self.peers_down = sum(not peer.up for peer in message.peers)
             case Alarm():
                 self._alarm(message)
+        self.webhooks.received(message)
 
     def _ends_stored(self, call_ids: Collection[str]) -> None:
         """Report to the switch that the ends of these calls are stored in the ledger."""

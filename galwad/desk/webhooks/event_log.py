@@ -15,7 +15,6 @@ from itertools import islice
 from typing import Final
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from config.webhook import EventName
 from galwad.desk.calls.switch_client import FromSwitch
@@ -76,8 +75,9 @@ class CallEventLog:
                 await asyncio.sleep(_BATCH_S)
                 try:
                     await self.flush()
-                except SQLAlchemyError as error:
-                    log.error("webhook.not_written", why=type(error).__name__)  # noqa: TRY400
+                except Exception:
+                    # The database may be back in a moment. No error may end the writing for ever.
+                    log.exception("webhook.not_written")
                     await asyncio.sleep(_RETRY_S)
             await self._added.wait()
 

@@ -9,6 +9,7 @@ written again. The outbox has a largest size and age; what goes beyond is droppe
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -63,11 +64,12 @@ class WebhookOutbox:
 
     async def calls(self) -> dict[str, CallProgress]:
         """Return the progress of each call of which an event is still to come."""
+        found = {}
         async with self._engine.connect() as connection:
-            rows = await connection.execute(select(webhook_calls))
-            return {
-                row.call_id: msgspec.json.decode(row.progress, type=CallProgress) for row in rows
-            }
+            for row in await connection.execute(select(webhook_calls)):
+                with suppress(msgspec.DecodeError):  # a damaged row must not stop the desk
+                    found[row.call_id] = msgspec.json.decode(row.progress, type=CallProgress)
+        return found
 
     async def write(self, steps: Sequence[CallStep], now: float) -> None:
         """Write the events of these steps, except those that were written before."""
@@ -93,19 +95,26 @@ class WebhookOutbox:
     async def due(self, now: float, busy: Collection[str], most: int) -> list[WaitingEvent]:
         """Return at most `most` events that can be sent now, those that are due first.
 
-        Of each call it is the oldest event that waits. The calls in `busy` are left out.
+        Of each call it is the oldest event that waits. The calls in `busy` are left out. An event
+        that cannot be read, because its row is damaged, is dropped.
         """
         query = (
-            select(webhook_events.c.body, webhook_events.c.attempts)
+            select(webhook_events)
             .where(_first_of_calls(busy), webhook_events.c.due <= now)
             .order_by(webhook_events.c.due, webhook_events.c.seq)
             .limit(most)
         )
         async with self._engine.connect() as connection:
-            return [
-                WaitingEvent(msgspec.json.decode(row.body, type=WebhookEvent), row.attempts)
-                for row in await connection.execute(query)
-            ]
+            rows = (await connection.execute(query)).all()
+        found = []
+        for row in rows:
+            try:
+                event = msgspec.json.decode(row.body, type=WebhookEvent)
+            except msgspec.DecodeError:
+                await self.settle(row.event_id, "dropped", "it cannot be read", now)
+            else:
+                found.append(WaitingEvent(event, row.attempts))
+        return found
 
     async def next_due(self, busy: Collection[str]) -> float | None:
         """Return when the next event of a call that is not in `busy` is due; None if none is."""

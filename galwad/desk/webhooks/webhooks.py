@@ -47,23 +47,32 @@ class Webhooks:
             self._log = CallEventLog(self._outbox, kinds, self._sender.wake)
 
     async def start(self) -> None:
-        """Load the state from before a restart. If there is no receiver, empty the outbox."""
+        """Load the state from before a restart."""
         if self._log is not None:
             await self._log.load()
-        else:
-            await self._outbox.clear()
 
     async def run(self) -> None:
-        """Write and send events until cancelled."""
-        if self._log is not None and self._sender is not None:
-            async with asyncio.TaskGroup() as loops:
-                loops.create_task(self._log.run())
-                loops.create_task(self._sender.run())
+        """Write and send events until cancelled. If there is no receiver, empty the outbox."""
+        if self._log is None or self._sender is None:
+            await self._clear()
+            return
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._log.run())
+            loops.create_task(self._sender.run())
+
+    async def _clear(self) -> None:
+        try:
+            await self._outbox.clear()
+        except SQLAlchemyError as error:
+            log.error("webhook.not_cleared", why=type(error).__name__)  # noqa: TRY400
 
     def received(self, message: FromSwitch) -> None:
-        """Handle a message of the switch."""
+        """Handle a message of the switch. An error here must not reach the desk's calls."""
         if self._log is not None:
-            self._log.received(message)
+            try:
+                self._log.received(message)
+            except Exception:
+                log.exception("webhook.not_followed")
 
     async def sealed(self, sealed: Sealed) -> None:
         """Handle a sealed recording; return when its event is in the outbox.

@@ -6,12 +6,12 @@ Covers `galwad/desk/webhooks/tables.py`.
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from galwad.desk.webhooks import outbox as outbox_module
 from galwad.desk.webhooks.call_events import CallProgress, EventCall, WebhookEvent
 from galwad.desk.webhooks.outbox import MAX_AGE_S, CallStep, OutboxDepth
-from galwad.desk.webhooks.tables import webhook_events
+from galwad.desk.webhooks.tables import webhook_calls, webhook_events
 
 NOW = 1_800_000_000.0
 DAY_S = 86_400.0
@@ -137,3 +137,17 @@ async def test_clearing_removes_events_and_progress(outbox, rows):
     await outbox.settle("a-ringing", "delivered", "", NOW)
     await outbox.clear()
     assert (await rows("seq"), await outbox.calls()) == ([], {})
+
+
+async def test_damaged_rows_stop_neither_the_desk_nor_the_other_events(outbox, engine, rows):
+    await outbox.write([step("a", "ringing"), step("b", "ringing")], NOW)
+    async with engine.begin() as connection:
+        await connection.execute(
+            update(webhook_calls).where(webhook_calls.c.call_id == "a").values(progress="{}")
+        )
+        await connection.execute(
+            update(webhook_events).where(webhook_events.c.call_id == "a").values(body="{")
+        )
+    assert list(await outbox.calls()) == ["b"]
+    assert ids(await outbox.due(NOW, (), 9)) == ["b-ringing"]
+    assert await rows("outcome", "reason") == [("dropped", "it cannot be read"), ("", "")]

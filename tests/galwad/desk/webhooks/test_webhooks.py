@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from standardwebhooks.webhooks import Webhook
 
 from config.settings import load
+from galwad.desk.webhooks import event_log
 from galwad.desk.webhooks.tables import webhook_calls, webhook_events
 from galwad.messages import CallEnded, LedgerHas, SetPhones
 from helpers.desk import FakeSwitch, until
@@ -156,10 +157,24 @@ async def test_without_a_receiver_the_outbox_is_emptied(running, accepted):
     await until(lambda: running.desk.metrics._webhook_depth.waiting == 1)
     running.options = replace(running.options, webhook=None)
     await restart(running)
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(running.desk._loops[-1])
     async with running.desk.engine.connect() as connection:
         for table in (webhook_calls, webhook_events):
             assert await connection.scalar(select(func.count()).select_from(table)) == 0
     assert accepted.kinds() == []
+
+
+async def test_an_error_in_the_events_changes_no_call_on_the_page(running, accepted, monkeypatch):
+    def fails(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(event_log, "follow", fails)
+    running.switch.ring(CALL)
+    await until(lambda: running.desk.calls.get(CALL) is not None)
+    running.switch.hang_up(CALL)
+    await until(lambda: running.desk.calls.get(CALL) is None)
+    assert running.desk.switch.connected
 
 
 async def test_an_old_recording_that_is_indexed_again_has_no_event(running, accepted, sealed):
