@@ -231,8 +231,7 @@ class Desk:
             on_finished=self.anchors.append,
             zone=options.time_zone,
         )
-        embedded = (EmbeddedDirectory(options.directory_file), LIMITS)
-        self.lookup = self._lookup_in(sources or [embedded, *open_directories(options.directories)])
+        self.lookup = self._lookup_in(sources or self._directories())
         self.delivery = self._delivery_to(
             open_note_destination(options.directories, options.time_zone)
         )
@@ -270,6 +269,11 @@ class Desk:
         self._switch_lost = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
+
+    def _directories(self) -> Sequence[tuple[DirectorySource, SourceLimits]]:
+        """Return the embedded directory and those of the settings, with their limits."""
+        embedded = EmbeddedDirectory(self.options.directory_file)
+        return [(embedded, LIMITS), *open_directories(self.options.directories)]
 
     def _lookup_in(self, sources: Iterable[tuple[DirectorySource, SourceLimits]]) -> Lookup:
         """Return the lookup in these directories, whose searches are counted and logged."""
