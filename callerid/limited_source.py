@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from callerid.answer_cache import AnswerCache, CacheLimits
@@ -20,7 +21,7 @@ from callerid.errors import CallerIdError, SourceBusyError, SourceError
 from callerid.matching import matching
 from callerid.number import REGION, PhoneNumber
 from callerid.person import Person
-from callerid.source import AnswerState, DirectorySource, SourceAnswer
+from callerid.source import AnswerState, DirectorySource, SearchableSource, SourceAnswer
 
 _MOST_PEOPLE: Final = 500
 """The most people that are compared with the searched number, which takes a few milliseconds."""
@@ -110,6 +111,11 @@ class LimitedSource:
         return self._source.has_extensions
 
     @property
+    def can_search(self) -> bool:
+        """True if the directory can also be searched by a text."""
+        return isinstance(self._source, SearchableSource)
+
+    @property
     def breaker_state(self) -> BreakerState:
         """The present state of the directory's circuit breaker."""
         return self._breaker.state(self._clock())
@@ -151,6 +157,14 @@ class LimitedSource:
                 self._forget(number, request)  # at once, so that no other lookup waits for it
                 request.task.cancel()
 
+    async def search(self, text: str) -> SourceAnswer:
+        """Search the directory by a text, and return its answer. The answer is not kept."""
+        source = self._source
+        if not isinstance(source, SearchableSource):
+            return SourceAnswer(AnswerState.NOT_FOUND)
+        async with self._slots:
+            return self._resting() or await self._attempt(partial(source.search, text))
+
     def _forget(self, number: PhoneNumber, request: _Request) -> None:
         if self._requests.get(number) is request:
             del self._requests[number]
@@ -160,7 +174,8 @@ class LimitedSource:
             try:
                 async with self._slots:
                     request.begun = True
-                    answer = self._resting() or await self._request(number)
+                    find = partial(self._find, number)
+                    answer = self._resting() or await self._attempt(find)
                 if self._requests.get(number) is request:
                     self._cache.put(number, answer, self._clock())
                 return answer
@@ -184,14 +199,15 @@ class LimitedSource:
         self._observe(Observation(self.name, answer.state, 0.0))
         return answer
 
-    async def _request(self, number: PhoneNumber) -> SourceAnswer:
+    async def _attempt(self, find: Callable[[], Awaitable[list[Person]]]) -> SourceAnswer:
         started = self._clock()
         if not self._breaker.begin(started):  # another request tries whether it works again
             self._observe(Observation(self.name, AnswerState.UNAVAILABLE, 0.0))
             return SourceAnswer(AnswerState.UNAVAILABLE)
         reason = ""
         try:
-            people = await self._find(number)
+            async with asyncio.timeout(self._limits.timeout_s):
+                people = await find()
         except SourceBusyError as error:
             self._breaker.asked_for_rest(self._clock(), error.seconds)
             answer, reason = SourceAnswer(AnswerState.BUSY), str(error)
@@ -211,8 +227,7 @@ class LimitedSource:
         return answer
 
     async def _find(self, number: PhoneNumber) -> list[Person]:
-        async with asyncio.timeout(self._limits.timeout_s):
-            found = await self._source.find(number)
+        found = await self._source.find(number)
         if len(found) > _MOST_PEOPLE:
             raise SourceError(f"the answer has more than {_MOST_PEOPLE} people")
         # In a thread, because a hostile answer can take seconds, and a pause must not wait for it.

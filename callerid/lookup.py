@@ -26,6 +26,7 @@ LATEST_S: Final = 10.0
 MOST_PEOPLE: Final = 50
 """The most people whom a screen-pop shows."""
 MERGE_BY: Final = ("reference",)
+FAILURES: Final = frozenset({AnswerState.UNAVAILABLE, AnswerState.BUSY})
 
 
 class LookupStatus(StrEnum):
@@ -54,8 +55,16 @@ class LookupResult:
     @property
     def failed(self) -> tuple[str, ...]:
         """The names of the directories that are unavailable or busy."""
-        failures = {AnswerState.UNAVAILABLE, AnswerState.BUSY}
-        return tuple(name for name, state in self.answers if state in failures)
+        return tuple(name for name, state in self.answers if state in FAILURES)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The result of a search by a text."""
+
+    people: tuple[Person, ...]
+    failed: tuple[str, ...]
+    """The names of the directories that are unavailable or busy."""
 
 
 class Lookup:
@@ -76,6 +85,31 @@ class Lookup:
         self._sources = tuple(sources)
         self._budget_s = budget_s
         self._merge_by = tuple(merge_by)
+
+    @property
+    def searchable(self) -> bool:
+        """True if a directory can be searched by a text."""
+        return any(source.can_search for source in self._sources)
+
+    async def search(self, text: str) -> SearchResult:
+        """Search by a text, such as a name, in all directories that allow it.
+
+        An answer that takes longer than `LATEST_S` counts as unavailable.
+        """
+        sources = [source for source in self._sources if source.can_search]
+        tasks = {asyncio.create_task(source.search(text)): source.name for source in sources}
+        try:
+            done, late = await asyncio.wait(tasks, timeout=LATEST_S) if tasks else (set(), set())
+        finally:
+            for task in tasks:
+                task.cancel()
+        answers = [(tasks[task], task.result()) for task in tasks if task in done]
+        failed = {name for name, answer in answers if answer.state in FAILURES}
+        found = merged((each for _, answer in answers for each in answer.people), self._merge_by)
+        people = [person for person in found if not person.do_not_pop]
+        return SearchResult(
+            tuple(people[:MOST_PEOPLE]), tuple(failed | {tasks[task] for task in late})
+        )
 
     def forget_answers(self) -> None:
         """Forget the answers of directories that are kept in memory."""

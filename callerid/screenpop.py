@@ -22,12 +22,14 @@ class PopConfirmation(StrEnum):
     """The advisor's answer to the question whether the caller is the person shown.
 
     CONFIRMED means that the caller passed the checks. VOLUNTEERED means that the caller gave the
-    details unasked. NOT_THEM means that the caller is another person.
+    details unasked. NOT_THEM means that the caller is another person. NEW_PERSON means that the
+    caller is in no directory.
     """
 
     CONFIRMED = "confirmed"
     VOLUNTEERED = "volunteered"
     NOT_THEM = "not_them"
+    NEW_PERSON = "new_person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,22 @@ class ScreenPop:
     """The id of the chosen person; None if no person is chosen."""
     chosen_by_advisor: bool = False
     confirmation: PopConfirmation | None = None
+    searched: tuple[Person, ...] = ()
+    """The people whom the advisor has found by a text."""
 
     @property
     def status(self) -> LookupStatus:
         """The state of the lookup of the caller."""
-        return self.result.status
+        if not self.searched:
+            return self.result.status
+        return LookupStatus.FOUND if len(self.people) == 1 else LookupStatus.SEVERAL
+
+    @property
+    def people(self) -> tuple[Person, ...]:
+        """The people who may be the caller: those found by number, then those found by a text."""
+        known = {entry for person in self.result.people for entry in person.entries}
+        more = (person for person in self.searched if known.isdisjoint(person.entries))
+        return (*self.result.people, *more)
 
     @property
     def confirmed(self) -> bool:
@@ -78,7 +91,7 @@ class ScreenPop:
         A candidate has a warning if other people may call from the same number too, for example
         because it is the number of an organisation.
         """
-        several = len(self.result.people) > 1
+        several = len(self.people) > 1
         return tuple(
             PopCandidate(
                 person.person_id,
@@ -91,7 +104,7 @@ class ScreenPop:
                 person.kind,
                 person.main_line,
             )
-            for person in self.result.people
+            for person in self.people
         )
 
     @property
@@ -122,13 +135,32 @@ class ScreenPop:
             people = tuple(self._with_entries(person, result) for person in self.result.people)
             kept = replace(self.result, people=people, answers=result.answers)
             return replace(self, result=kept)
-        chosen = None
+        pop = replace(self, result=result, chosen=None, chosen_by_advisor=False)
         if self.chosen_by_advisor and self.chosen is not None:
-            chosen = _entry(result, self.chosen)
-        if chosen is None and self.confirmation is None and len(result.people) == 1:
-            only = result.people[0].person_id
-            return replace(self, result=result, chosen=only, chosen_by_advisor=False)
-        return replace(self, result=result, chosen=chosen, chosen_by_advisor=chosen is not None)
+            chosen = pop.entry(self.chosen)
+            if chosen is not None:
+                return replace(pop, chosen=chosen, chosen_by_advisor=True)
+        if self.confirmation is None and len(pop.people) == 1:
+            return replace(pop, chosen=pop.people[0].person_id)
+        return pop
+
+    def with_searched(self, people: tuple[Person, ...]) -> ScreenPop:
+        """Return a new screen-pop with the people whom the advisor has found by a text.
+
+        They replace those of an earlier search, except the person whom the advisor has chosen.
+
+        Raises:
+            ChoiceError: The advisor has confirmed a person.
+        """
+        if self.confirmed:
+            raise ChoiceError("the caller is confirmed: say first that it is another person")
+        found = {person.person_id for person in people}
+        kept = tuple(
+            person
+            for person in self.searched
+            if self.chosen in person.entries and person.person_id not in found
+        )
+        return replace(self, searched=(*kept, *people))
 
     def choose(self, person_id: str) -> ScreenPop:
         """Return a new screen-pop in which the person with the id `person_id` is chosen.
@@ -146,13 +178,15 @@ class ScreenPop:
         """Return a new screen-pop with the advisor's answer about a person.
 
         `person_id` is the id of this person; None means the chosen person. If `confirmation` is
-        NOT_THEM, the new screen-pop has no chosen person. Otherwise this person is chosen.
+        NOT_THEM or NEW_PERSON, the new screen-pop has no chosen person. Otherwise this person is
+        chosen.
 
         Raises:
-            ChoiceError: No person is chosen, or no candidate has this id. Not raised for NOT_THEM.
+            ChoiceError: No person is chosen, or no candidate has this id. Not raised for NOT_THEM
+                and NEW_PERSON.
         """
         chosen = person_id or self.chosen
-        if confirmation is PopConfirmation.NOT_THEM:
+        if confirmation in {PopConfirmation.NOT_THEM, PopConfirmation.NEW_PERSON}:
             return replace(self, chosen=None, chosen_by_advisor=False, confirmation=confirmation)
         if chosen is None:
             raise ChoiceError("no person is chosen: choose one first")
@@ -161,7 +195,11 @@ class ScreenPop:
 
     def has_candidate(self, person_id: str) -> bool:
         """Return whether this entry of a directory belongs to one of the candidates."""
-        return _entry(self.result, person_id) is not None
+        return self.entry(person_id) is not None
+
+    def entry(self, person_id: str) -> str | None:
+        """Return the id of the candidate who has this entry of a directory; None if none has it."""
+        return next((each.person_id for each in self.people if person_id in each.entries), None)
 
     def _with_entries(self, person: Person, result: LookupResult) -> Person:
         """Return a person with the further entries in `result`, if the person is confirmed."""
@@ -173,12 +211,7 @@ class ScreenPop:
         return replace(person, same_as=tuple(entries))
 
     def _person(self, person_id: str) -> Person:
-        for person in self.result.people:
+        for person in self.people:
             if person_id in person.entries:
                 return person
         raise ChoiceError("the screen-pop has no person with this id")
-
-
-def _entry(result: LookupResult, person_id: str) -> str | None:
-    """Return the id of the person to whom this entry of a directory belongs; None if none."""
-    return next((each.person_id for each in result.people if person_id in each.entries), None)

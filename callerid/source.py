@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from callerid.number import PhoneNumber
 from callerid.person import Person
@@ -38,6 +38,19 @@ class DirectorySource(Protocol):
         """Close the connections to the directory."""
 
 
+@runtime_checkable
+class SearchableSource(DirectorySource, Protocol):
+    """A directory that can also be searched by a text."""
+
+    async def search(self, text: str) -> list[Person]:
+        """Return people who have the words of a text, such as a name, a postcode or a reference.
+
+        Raises:
+            SourceBusyError: The directory asks for a rest.
+            SourceError: The directory cannot be searched now. Any other exception means the same.
+        """
+
+
 class AnswerState(StrEnum):
     """The state of one directory's answer to one search."""
 
@@ -53,7 +66,7 @@ class AnswerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SourceAnswer:
-    """A directory's answer to one search. `people` have exactly the number that was searched."""
+    """A directory's answer to one search. People found by number have exactly this number."""
 
     state: AnswerState
     people: tuple[Person, ...] = ()

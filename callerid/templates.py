@@ -10,7 +10,8 @@ A `NumberTemplate` is for a search. The searched number is filled in:
 | `{spelling}` | each of the usual spellings: the element of the outermost list is repeated |
 | `"{spellings}"` | a list of the usual spellings; it must be a whole text |
 
-A template for contact notes (`callerid.note_templates`) has other placeholders.
+In a `TextTemplate`, `{text}` is the text of a search, such as a name. A template for contact notes
+(`callerid.note_templates`) has other placeholders.
 
 Values are filled only into the texts of a JSON value. So no value can change the structure of a
 request. In an address, they are percent-encoded (RFC 3986, section 2.1).
@@ -66,14 +67,32 @@ class NumberTemplate:
         return _filled(self.value, texts, spellings(number))
 
 
-def filled_query(query: Mapping[str, NumberTemplate], number: PhoneNumber) -> list[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class TextTemplate:
+    """A JSON value with the placeholder `{text}`."""
+
+    value: Json
+
+    def __post_init__(self) -> None:
+        """Check the placeholders.
+
+        Raises:
+            TemplateError: A placeholder is unknown.
+        """
+        check_placeholders(self.value, ("text",))
+
+    def fill(self, text: str) -> Json:
+        """Return the JSON value in which the text is filled in."""
+        return _filled(self.value, {"text": text}, ())
+
+
+def query_of(values: Mapping[str, Json]) -> list[tuple[str, str]]:
     """Return the parameters of a request's address; one with several values occurs repeatedly.
 
     A value that is not a text is written as in JSON, so a truth value is `true` or `false`.
     """
     pairs: list[tuple[str, str]] = []
-    for name, template in query.items():
-        value = template.fill(number)
+    for name, value in values.items():
         for each in value if isinstance(value, list) else [value]:
             text = each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)
             pairs.append((name, text))

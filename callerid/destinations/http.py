@@ -18,7 +18,7 @@ from callerid.json_client import HttpAnswer, JsonClient, JsonRequest, parse_json
 from callerid.note_destination import EarlierDelivery, OutgoingNote
 from callerid.note_templates import AddressTemplate, NoteTemplate, note_values, version_id
 from callerid.people_mapping import apply, text_of_value
-from callerid.templates import Json
+from callerid.templates import Json, query_of
 
 _REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
 """The status codes after which another attempt would have the same result."""
@@ -60,7 +60,7 @@ class NoteSearch:
 
     def fill(self, values: Mapping[str, str]) -> JsonRequest:
         """Return the request with these values."""
-        query = [(name, str(each.fill(values))) for name, each in self.query.items()]
+        query = query_of({name: each.fill(values) for name, each in self.query.items()})
         body = None if self.body is None else self.body.fill(values)
         return JsonRequest(self.method, self.url.fill(values), query, self.headers, body)
 

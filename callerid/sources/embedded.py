@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +29,13 @@ FROM numbers JOIN people ON people.id = numbers.person_id
 WHERE numbers.e164 = :e164 AND (:e164 <> '' OR numbers.extension = :extension)
 ORDER BY numbers.extension <> :extension, people.do_not_pop, people.name, people.id
 """
+_SEARCH = """
+SELECT people.*, '' AS e164, '' AS extension FROM people
+WHERE reference = :text OR (:words AND {conditions})
+ORDER BY reference <> :text, name, id LIMIT 50
+"""
+_WORD = "(name LIKE :w{0} ESCAPE '!' OR replace(postcode, ' ', '') LIKE :p{0} ESCAPE '!')"
+_MOST_WORDS: Final = 6
 
 
 class EmbeddedDirectory:
@@ -51,7 +60,7 @@ class EmbeddedDirectory:
             SourceError: The directory cannot be read.
         """
         try:
-            rows = await asyncio.to_thread(self._rows, number)
+            rows = await asyncio.to_thread(self._retried, partial(self._rows, number))
         except (sqlite3.Error, DirectoryError) as error:
             raise SourceError(f"cannot read the directory: {type(error).__name__}") from None
         by_id: dict[int, list[Any]] = {}
@@ -59,31 +68,62 @@ class EmbeddedDirectory:
             by_id.setdefault(row["id"], []).append(row)
         return [_person(own) for own in list(by_id.values())[:_MOST_PEOPLE]]
 
+    async def search(self, text: str) -> list[Person]:
+        """Return people with this reference, or with all words of a text in their name; at most 50.
+
+        A word may also be the beginning of the postcode without spaces. Capitals do not matter,
+        but accents do.
+
+        Raises:
+            SourceError: The directory cannot be read.
+        """
+        try:
+            rows = await asyncio.to_thread(self._retried, partial(self._searched, text))
+        except (sqlite3.Error, DirectoryError) as error:
+            raise SourceError(f"cannot read the directory: {type(error).__name__}") from None
+        return [_person([row]) for row in rows]
+
     async def close(self) -> None:
         """Do nothing, because each search opens and closes the file."""
 
-    def _rows(self, number: PhoneNumber) -> list[Any]:
+    @staticmethod
+    def _retried(query: Callable[[], list[Any]]) -> list[Any]:
         try:
-            return self._rows_once(number)
+            return query()
         except sqlite3.Error:
-            # An import may have replaced and erased the file after this lookup opened it.
-            return self._rows_once(number)
+            # An import may have replaced and erased the file after this search opened it.
+            return query()
 
-    def _rows_once(self, number: PhoneNumber) -> list[Any]:
+    def _rows(self, number: PhoneNumber) -> list[Any]:
+        return self._execute(_QUERY, {"e164": number.e164, "extension": number.extension})
+
+    def _searched(self, text: str) -> list[Any]:
+        words = [_escaped(word) for word in text.split()[:_MOST_WORDS]]
+        conditions = " AND ".join(_WORD.format(place) for place in range(len(words))) or "1"
+        values: dict[str, object] = {"text": text.strip(), "words": len(words)}
+        for place, word in enumerate(words):
+            values |= {f"w{place}": f"%{word}%", f"p{place}": f"{word}%"}
+        return self._execute(_SEARCH.format(conditions=conditions), values)
+
+    def _execute(self, query: str, values: Mapping[str, object]) -> list[Any]:
         opened = open_directory(self._path, _LOCKED_S)
         if opened is None:
             return []
         with closing(opened) as connection:
             connection.row_factory = sqlite3.Row
-            return connection.execute(
-                _QUERY, {"e164": number.e164, "extension": number.extension}
-            ).fetchall()
+            return connection.execute(query, values).fetchall()
+
+
+def _escaped(word: str) -> str:
+    """Return a word as a pattern of LIKE that matches only this word."""
+    return "".join(f"!{each}" if each in "!%_" else each for each in word)
 
 
 def _person(rows: list[Any]) -> Person:
     """Return the person of these rows, each of which has one of the person's numbers."""
     row = rows[0]
-    numbers = (PhoneNumber(each["e164"], each["extension"]) for each in rows)
+    found = ((each["e164"], each["extension"]) for each in rows)
+    numbers = (PhoneNumber(*each) for each in found if any(each))
     return Person(
         person_id=f"directory:{row['id']}",
         name=row["name"],

@@ -6,7 +6,7 @@ The template suits any server that finds people by telephone number and answers 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -18,7 +18,7 @@ from callerid.json_client import JsonClient, JsonRequest
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleMapping, apply
 from callerid.person import Person
-from callerid.templates import Json, NumberTemplate, filled_query
+from callerid.templates import Json, NumberTemplate, TextTemplate, query_of
 
 _MOST_PAGES: Final = 5
 
@@ -36,6 +36,16 @@ class HttpTemplate:
     """The JSON document that is sent; None if there is none."""
     next_page: ParsedResult | None = None
     """The place of the next page's address in an answer; None if there is only one page."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSearch:
+    """The form of the request for a text. Its answer is as that of the request for a number."""
+
+    method: str
+    url: str
+    query: Mapping[str, TextTemplate] = field(default_factory=dict)
+    body: TextTemplate | None = None
 
 
 class HttpDirectory:
@@ -56,15 +66,20 @@ class HttpDirectory:
             SourceBusyError: The server asks for a rest.
             SourceError: The server cannot be searched, or finds more people.
         """
-        template, people = self._template, list[Person]()
+        template = self._template
+        query = query_of({name: each.fill(number) for name, each in template.query.items()})
         body = template.body.fill(number) if template.body is not None else None
-        request = JsonRequest(
-            template.method,
-            template.url,
-            filled_query(template.query, number),
-            template.headers,
-            body,
-        )
+        return await self._people(template.method, template.url, query, body)
+
+    async def close(self) -> None:
+        """Close the connections to the server."""
+        await self._client.close()
+
+    async def _people(
+        self, method: str, url: str, query: Sequence[tuple[str, str]], body: Json
+    ) -> list[Person]:
+        template, people = self._template, list[Person]()
+        request = JsonRequest(method, url, query, template.headers, body)
         for _ in range(_MOST_PAGES):
             document = await self._client.send(request)
             # In a thread, because a huge answer must not delay other work.
@@ -72,12 +87,8 @@ class HttpDirectory:
             following = self._next_page(document)
             if following is None:
                 return people
-            request = JsonRequest(template.method, following, (), template.headers, body)
+            request = JsonRequest(method, following, (), template.headers, body)
         raise SourceError(f"the answer has more than {_MOST_PAGES} pages")
-
-    async def close(self) -> None:
-        """Close the connections to the server."""
-        await self._client.close()
 
     def _next_page(self, document: Json) -> str | None:
         """Return the address of an answer's next page; None if this is the last one.
@@ -100,6 +111,34 @@ class HttpDirectory:
         if not same:
             raise SourceError("the next page is on another server, which is not asked")
         return following
+
+
+class SearchableHttpDirectory(HttpDirectory):
+    """A directory over HTTP that can also be searched by a text."""
+
+    def __init__(
+        self,
+        name: str,
+        template: HttpTemplate,
+        text_search: HttpSearch,
+        client: JsonClient,
+        *,
+        has_extensions: bool = False,
+    ) -> None:
+        super().__init__(name, template, client, has_extensions=has_extensions)
+        self._text_search = text_search
+
+    async def search(self, text: str) -> list[Person]:
+        """Return the people whom the server finds by a text.
+
+        Raises:
+            SourceBusyError: The server asks for a rest.
+            SourceError: The server cannot be searched, or finds too many people.
+        """
+        form = self._text_search
+        query = query_of({name: each.fill(text) for name, each in form.query.items()})
+        body = form.body.fill(text) if form.body is not None else None
+        return await self._people(form.method, form.url, query, body)
 
 
 def _server(url: str) -> tuple[str, str | None, str | None, int | None]:

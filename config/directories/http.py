@@ -72,6 +72,19 @@ class DirectoryFields(Section):
     )
 
 
+class HttpSearchSection(Section):
+    """`[directories.search]`: the request that searches by a text, such as a name."""
+
+    url: Url = Field(description=URL)
+    method: Literal["GET", "POST"] = Field(default="GET", description='"GET" or "POST"')
+    query: dict[str, JsonValue] = Field(
+        default_factory=dict, description='a table, such as { name = "{text}" }'
+    )
+    body: JsonValue = Field(
+        default=None, description='a table or a list, such as { name = "{text}" }'
+    )
+
+
 class NoteRequestSection(Section):
     """A request that writes a contact note."""
 
@@ -182,6 +195,7 @@ class HttpDirectorySection(ExternalDirectorySection):
     )
     tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
 
+    search: HttpSearchSection | None = Field(default=None, description='a table with "url"')
     contact_notes: HttpNotesSection | None = Field(
         default=None, description='a table with "url" and "body"'
     )

@@ -46,6 +46,7 @@ from galwad.desk.calls.events import Audience, EventHub
 from galwad.desk.calls.forgotten_pauses import ForgottenPauses
 from galwad.desk.calls.heartbeats import Heartbeats
 from galwad.desk.calls.live_calls import DeskCall, LiveCalls
+from galwad.desk.calls.search_limit import SearchLimit
 from galwad.desk.calls.switch_client import FromSwitch, SwitchClient
 from galwad.desk.connections.acceptor import connection_limit
 from galwad.desk.connections.places import PlaceLimits, Places
@@ -170,6 +171,9 @@ class DeskOptions:
 class Desk:
     """One desk process with all its parts. `start` opens the parts, and `stop` closes them."""
 
+    _switch_lost = False
+    """True from the loss of the link to the switch until it is connected again."""
+
     def __init__(
         self,
         options: DeskOptions,
@@ -196,6 +200,7 @@ class Desk:
         self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
         self.payment_tokens = PaymentTokens(self.engine)
         self.throttle = Throttle()
+        self.searches = SearchLimit()
         self.devices = Devices(options.device_key)
         self.contacts = Contacts(self.engine)
         self.catalogue = Catalogue(self.engine)
@@ -266,7 +271,6 @@ class Desk:
         )
         self.webhooks = Webhooks(options.webhook, self.engine, self.metrics, self._alarm)
         self._recipients = RecipientsWatch(options.recipients, self.audit, on_alarm=self._alarm)
-        self._switch_lost = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
 

@@ -9,11 +9,11 @@ import pytest
 from callerid import lookup
 from callerid.errors import SourceBusyError, SourceError
 from callerid.limited_source import LimitedSource, SourceLimits
-from callerid.lookup import Lookup, LookupStatus
+from callerid.lookup import Lookup, LookupStatus, SearchResult
 from callerid.number import NO_NUMBER, WITHHELD, CallerId, PhoneNumber
 from callerid.person import Person
 from callerid.source import AnswerState
-from helpers.fake_directory import Directory
+from helpers.fake_directory import Directory, SearchableDirectory
 
 CALLER = CallerId(PhoneNumber("+441632960001"), withheld=False)
 INSIDE = CallerId(PhoneNumber("", "201"), withheld=False)
@@ -165,3 +165,38 @@ async def test_people_on_the_main_line_are_shown_only_if_nobody_has_the_exact_nu
     hidden = Person("b:12", "Hidden", numbers=("01632 960001 x12",), do_not_pop=True)
     seen = await last(main, Directory("b", [hidden]), caller=caller)
     assert seen.status is LookupStatus.NOT_FOUND
+
+
+async def test_a_text_is_sought_in_the_directories_that_allow_it():
+    plain, crm = Directory("a", people=[ELIN]), SearchableDirectory("b", people=[HUW, ELIN])
+    both = lookup_in(plain, crm)
+    assert both.searchable
+    assert await both.search("huw") == SearchResult((HUW,), ())
+    assert (plain.asked, crm.texts) == ([], ["huw"])
+    assert not lookup_in(plain).searchable
+    assert await lookup_in(plain).search("huw") == SearchResult((), ())
+
+
+async def test_a_person_who_must_not_be_shown_is_not_found_by_a_text():
+    hidden = Person("b:2", "Huw Hidden", do_not_pop=True)
+    found = await lookup_in(SearchableDirectory("b", people=[hidden, HUW])).search("huw")
+    assert found.people == (HUW,)
+
+
+async def test_a_search_names_the_directories_that_fail_or_are_late(short):
+    found = await lookup_in(
+        SearchableDirectory("a", people=[HUW]),
+        SearchableDirectory("b", error=SourceError("down")),
+        SearchableDirectory("c", error=SourceBusyError(5)),
+        SearchableDirectory("d", hangs=True),
+    ).search("huw")
+    assert found.people == (HUW,)
+    assert sorted(found.failed) == ["b", "c", "d"]
+
+
+async def test_a_directory_that_rests_is_not_searched():
+    crm = SearchableDirectory("b", error=SourceBusyError(5))
+    one = lookup_in(crm)
+    for _ in range(3):
+        assert (await one.search("huw")).failed == ("b",)
+    assert crm.texts == ["huw"]

@@ -128,3 +128,53 @@ def test_a_late_answer_does_not_choose_the_person_whom_the_advisor_has_rejected(
     pop = ScreenPop("x").with_result(ONE).confirm(PopConfirmation.NOT_THEM, None)
     after = pop.with_result(replace(ONE, answers=(("crm", AnswerState.NOT_FOUND),)))
     assert (after.chosen, after.confirmation) == (None, PopConfirmation.NOT_THEM)
+
+
+def test_people_who_were_searched_for_are_candidates_beside_those_found_by_number():
+    pop = ScreenPop("x").with_result(ONE).with_searched((HUW, ELIN))
+    assert [each.person_id for each in pop.candidates] == ["a:1", "a:2"]
+    assert (pop.status, pop.chosen) == (LookupStatus.SEVERAL, "a:1")
+    assert pop.choose("a:2").confirm(PopConfirmation.CONFIRMED, None).details == dict(HUW.details)
+
+
+def test_a_person_who_was_searched_for_is_not_chosen_by_itself():
+    pop = ScreenPop("x").with_result(LookupResult(LookupStatus.NOT_FOUND)).with_searched((HUW,))
+    assert (pop.status, pop.chosen) == (LookupStatus.FOUND, None)
+    assert pop.with_searched(()).status is LookupStatus.NOT_FOUND
+
+
+def test_another_search_keeps_only_the_chosen_person_of_the_one_before():
+    pop = ScreenPop("x").with_searched((ELIN, HUW)).choose("a:2").with_searched(())
+    assert [each.person_id for each in pop.candidates] == ["a:2"]
+    assert pop.with_searched((HUW,)).chosen == "a:2"
+
+
+def test_a_late_answer_keeps_a_person_who_was_searched_for_and_chosen():
+    pop = ScreenPop("x").with_searched((HUW,)).choose("a:2").with_result(ONE)
+    assert (pop.chosen, len(pop.candidates)) == ("a:2", 2)
+    same = replace(HUW, person_id="b:7", same_as=("a:2",))
+    late = LookupResult(LookupStatus.FOUND, (same,))
+    assert pop.with_result(late).chosen == "b:7"
+
+
+def test_a_confirmed_caller_is_not_searched_for():
+    pop = ScreenPop("x").with_result(ONE).confirm(PopConfirmation.CONFIRMED, None)
+    with pytest.raises(ChoiceError):
+        pop.with_searched((HUW,))
+
+
+def test_a_new_person_has_no_details_and_is_not_chosen_again_by_a_late_answer():
+    pop = ScreenPop("x").with_result(ONE).confirm(PopConfirmation.NEW_PERSON, None)
+    assert (pop.chosen, pop.details, pop.confirmed) == (None, {}, False)
+    assert pop.with_result(ONE).chosen is None
+
+
+def test_a_late_answer_adds_the_entries_of_the_confirmed_person_and_nothing_else():
+    pop = ScreenPop("x").with_result(ONE).confirm(PopConfirmation.CONFIRMED, None)
+    same = replace(ELIN, name="Elin Jones", same_as=("b:9",))
+    late = pop.with_result(LookupResult(LookupStatus.SEVERAL, (same, HUW)))
+    assert [each.name for each in late.candidates] == ["Elin"]
+    assert late.confirmed_person is not None
+    assert late.confirmed_person.entries == ("a:1", "b:9")
+    first = LookupResult(LookupStatus.FOUND, (replace(same, person_id="b:9", same_as=("a:1",)),))
+    assert pop.with_result(first).confirmed_person == late.with_result(first).confirmed_person

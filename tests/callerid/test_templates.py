@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from callerid.errors import TemplateError
 from callerid.number import PhoneNumber
 from callerid.spellings import spellings
-from callerid.templates import Json, NumberTemplate, filled_query
+from callerid.templates import Json, NumberTemplate, TextTemplate, query_of
 
 HOME = PhoneNumber("+441632960001")
 FOREIGN = PhoneNumber("+35312345678")
@@ -250,7 +250,7 @@ def test_a_number_never_changes_the_structure_of_a_request(value, number):
 
 
 def query(number=HOME, **values):
-    return filled_query({name: NumberTemplate(value) for name, value in values.items()}, number)
+    return query_of({name: NumberTemplate(each).fill(number) for name, each in values.items()})
 
 
 def test_a_query_has_its_parameters_in_the_order_of_the_settings():
@@ -275,7 +275,7 @@ def test_a_parameter_with_several_values_occurs_repeatedly():
 
 def test_a_parameter_with_no_value_is_left_out():
     assert query(phone="{digits}", tags=[]) == [("phone", "441632960001")]
-    assert filled_query({}, HOME) == []
+    assert query_of({}) == []
 
 
 def test_a_query_for_an_internal_extension_has_the_extension():
@@ -302,8 +302,7 @@ def test_only_the_outermost_list_is_repeated():
 
 
 def test_a_value_in_a_query_that_is_not_a_text_is_written_as_in_json():
-    query = {"active": NumberTemplate(True), "all": NumberTemplate([False, "x", 7])}
-    assert filled_query(query, HOME) == [
+    assert query(active=True, all=[False, "x", 7]) == [
         ("active", "true"),
         ("all", "false"),
         ("all", "x"),
@@ -318,3 +317,14 @@ def test_a_template_that_is_nested_too_deeply_is_refused_before_it_is_filled(dep
         value = {"a": [value]}
     with pytest.raises(TemplateError, match="is nested too deeply"):
         NumberTemplate(value)
+
+
+@given(st.text())
+def test_a_text_that_is_sought_is_filled_into_texts_only(text):
+    template = TextTemplate({"q": ["name:{text}"], "n": 1})
+    assert template.fill(text) == {"q": [f"name:{text}"], "n": 1}
+
+
+def test_a_template_for_a_text_has_no_number():
+    with pytest.raises(TemplateError, match=r"unknown placeholder: {e164}"):
+        TextTemplate("{e164}")

@@ -34,3 +34,15 @@ class Directory:
 
     async def close(self):
         self.closed = True
+
+
+class SearchableDirectory(Directory):
+    """A directory that can also be searched by a text. It looks only at names."""
+
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self.texts = []
+
+    async def search(self, text):
+        self.texts.append(text)
+        return [each for each in await self.find(None) if text.lower() in each.name.lower()]

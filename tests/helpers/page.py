@@ -41,6 +41,8 @@ class FakeDesk:
         self.purposes: list[dict] = []
         self.free_text = True
         self.undelivered: list[dict] = []
+        self.searchable = False
+        self.searched: list[dict] = []
         self.slow: dict[str, threading.Event] = {}
         """Requests of these methods come in when their event is set, or at the test's end.
 
@@ -95,6 +97,7 @@ class FakeDesk:
                 "switch": self.switch,
                 "pause_reminder": self.pause_reminder,
                 "pause_alarm": self.pause_alarm,
+                "searchable": self.searchable,
             }
             stream.put(("snapshot", snapshot))
             self._streams.append(stream)
@@ -120,6 +123,11 @@ class FakeDesk:
 
     def change(self, call_id: str, method: str, part: str, body: dict) -> dict:
         """Change a call as the real desk and switch would, and return their answer."""
+        if part == "search":
+            if self.searched:
+                found = {"status": "several", "candidates": self.searched, "chosen": None}
+                self.put(call_id=call_id, caller=found)
+            return {"found": len(self.searched), "failed": []}
         if part in {"retry", "discard"}:
             self.undelivered = [each for each in self.undelivered if each["call_id"] != call_id]
             return {}
@@ -140,7 +148,7 @@ class FakeDesk:
             )
             return {"state": state, "durable": True, "calls": [call_id]}
         if part == "confirm":
-            fine = body["outcome"] != "not_them"
+            fine = body["outcome"] in {"confirmed", "volunteered"}
             details = {"address": "1 Heol Fawr", "postcode": "LL00 0XX"} if fine else {}
             chosen = body["person_id"] if fine else None
             caller = {

@@ -17,6 +17,7 @@ import msgspec
 from callerid.contacts import Note, OpenContact
 from callerid.lookup import LookupResult, LookupStatus
 from callerid.number import CallerId, presented_caller
+from callerid.person import Person
 from callerid.record_page import RecordPage
 from callerid.screenpop import PopConfirmation, ScreenPop
 from galwad.desk.auth.users import User
@@ -368,6 +369,14 @@ class LiveCalls:
         if call is None or _has_new_caller(looked_up.state, call.state):
             return None
         return self._put(replace(call, pop=call.pop.with_result(result)))
+
+    def searched(self, call: DeskCall, people: tuple[Person, ...]) -> DeskCall:
+        """Add the people whom the advisor has found by a text; return the changed call.
+
+        Raises:
+            ChoiceError: The advisor has confirmed the caller.
+        """
+        return self._put(replace(call, pop=call.pop.with_searched(people)))
 
     def choose(self, call: DeskCall, person_id: str) -> DeskCall:
         """Store which of several possible persons the advisor has identified as the caller.

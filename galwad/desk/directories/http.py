@@ -19,12 +19,18 @@ from callerid.errors import TemplateError
 from callerid.json_client import Authentication, JsonClient, TlsFiles, tls_context
 from callerid.note_templates import AddressTemplate, NoteTemplate
 from callerid.people_mapping import PeopleMapping, compiled
-from callerid.sources.http import HttpDirectory, HttpTemplate
-from callerid.templates import Json, NumberTemplate
+from callerid.sources.http import (
+    HttpDirectory,
+    HttpSearch,
+    HttpTemplate,
+    SearchableHttpDirectory,
+)
+from callerid.templates import Json, NumberTemplate, TextTemplate
 from config.directories.http import (
     DirectoryAuthentication,
     HttpDirectorySection,
     HttpNotesSection,
+    HttpSearchSection,
     NoteRequestSection,
     NoteSearchSection,
 )
@@ -38,8 +44,13 @@ def open_http(section: HttpDirectorySection) -> HttpDirectory:
         SourceError: A file with a certificate cannot be used.
     """
     template = _template(section)
+    search = None if section.search is None else _search(section.search)
     client = _client(section, empty_statuses=section.not_found)
-    return HttpDirectory(section.name, template, client, has_extensions=section.extensions)
+    if search is None:
+        return HttpDirectory(section.name, template, client, has_extensions=section.extensions)
+    return SearchableHttpDirectory(
+        section.name, template, search, client, has_extensions=section.extensions
+    )
 
 
 def open_http_notes(section: HttpDirectorySection, notes: HttpNotesSection) -> HttpNotes:
@@ -105,6 +116,20 @@ def _template(section: HttpDirectorySection) -> HttpTemplate:
         body=None if section.body is None else _json("body", section.body),
         next_page=_optional_path("next_page", section.next_page),
     )
+
+
+def _search(section: HttpSearchSection) -> HttpSearch:
+    return HttpSearch(
+        section.method,
+        section.url,
+        {name: _text(f"search.query.{name}", value) for name, value in section.query.items()},
+        None if section.body is None else _text("search.body", section.body),
+    )
+
+
+def _text(setting: str, value: Json) -> TextTemplate:
+    with _named(setting):
+        return TextTemplate(value)
 
 
 def _note_templates(section: HttpNotesSection) -> NoteTemplates:

@@ -23,7 +23,7 @@ LookupStatus: TypeAlias = Literal[
     "looking_up", "found", "several", "not_found", "withheld", "unavailable", "busy"
 ]
 DirectoryAnswerState: TypeAlias = Literal["asking", "found", "not_found", "unavailable", "busy"]
-ConfirmationOutcome: TypeAlias = Literal["confirmed", "volunteered", "not_them"]
+ConfirmationOutcome: TypeAlias = Literal["confirmed", "volunteered", "not_them", "new_person"]
 NoNoteReason: TypeAlias = Literal["wrong_number", "silent", "cut_off", "repeated", "test"]
 CallerType: TypeAlias = Literal[
     "self", "representative", "family", "councillor", "officer", "organisation"
@@ -123,6 +123,7 @@ class PageSnapshot(BaseModel):
     A new stream begins with this event. It is also sent if a page has missed events that the desk
     no longer stores. `switch` is true while the switch is connected. After `pause_reminder` seconds
     the page warns the advisor of a pause, and after `pause_alarm` seconds the supervisors.
+    `searchable` is true if a directory can be searched by a text.
     """
 
     calls: list[Pop]
@@ -131,6 +132,7 @@ class PageSnapshot(BaseModel):
     switch: bool
     pause_reminder: float
     pause_alarm: float
+    searchable: bool = False
 
 
 class Closed(BaseModel):
@@ -160,6 +162,19 @@ class Choice(RequestBody):
     """A request that says which of the possible people the advisor has identified as the caller."""
 
     person_id: RequiredText
+
+
+class PersonSearch(RequestBody):
+    """A request to search for the caller by a text: a name, a postcode or a reference."""
+
+    text: Annotated[RequiredText, StringConstraints(min_length=2, max_length=100)]
+
+
+class SearchOutcome(BaseModel):
+    """The response to a search: the number of people found, and the directories that failed."""
+
+    found: int
+    failed: list[str]
 
 
 class Confirmation(RequestBody):

@@ -6,6 +6,7 @@ A contact note is the advisor's note about a call.
 from __future__ import annotations
 
 import time
+from math import ceil
 
 from fastapi import APIRouter
 
@@ -15,7 +16,16 @@ from callerid.screenpop import PopConfirmation
 from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.errors import ApiError
-from galwad.desk.models.calls import Choice, Confirmation, Contact, ContactSaved, NoNote, Pop
+from galwad.desk.models.calls import (
+    Choice,
+    Confirmation,
+    Contact,
+    ContactSaved,
+    NoNote,
+    PersonSearch,
+    Pop,
+    SearchOutcome,
+)
 from galwad.desk.routes.access import Person, TheDesk, live_call, own_call
 from galwad.desk.service import Desk
 
@@ -44,6 +54,34 @@ async def choose(call_id: str, body: Choice, desk: TheDesk, session: Person) -> 
     """
     chosen = desk.calls.choose(own_call(desk, session, call_id), body.person_id)
     return chosen.view(session.user)
+
+
+@router.post("/calls/{call_id}/search")
+async def search(call_id: str, body: PersonSearch, desk: TheDesk, session: Person) -> SearchOutcome:
+    """Search for the caller by a text, in the directories that allow it.
+
+    The people found become candidates of the call. The search is entered in the audit chain first.
+
+    Raises:
+        ApiError: 404, no directory can be searched by a text. 429, too many searches.
+        ChoiceError: The advisor has confirmed the caller, or the caller has changed.
+    """
+    before = own_call(desk, session, call_id)
+    before.pop.with_searched(())  # raises an error if the caller is confirmed
+    if not desk.lookup.searchable:
+        raise ApiError(404, "no directory can be searched by a text", "ask for the details")
+    wait = ceil(desk.searches.take(session.user.name))
+    if wait:
+        raise ApiError(429, "too many searches", f"try again in {wait} s", retry_after=wait)
+    await desk.audit.append(
+        "caller.searched", {"call_id": call_id}, {"actor": session.actor, "text": body.text}
+    )
+    result = await desk.lookup.search(body.text)
+    current = own_call(desk, session, call_id)
+    if current.state.callers != before.state.callers:
+        raise ChoiceError("the caller has changed: ask who is calling")
+    desk.calls.searched(current, result.people)
+    return SearchOutcome(found=len(result.people), failed=list(result.failed))
 
 
 @router.post("/calls/{call_id}/confirm")

@@ -117,5 +117,6 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
         switch=desk.switch.connected,
         pause_reminder=desk.options.pause_reminder,
         pause_alarm=desk.options.pause_alarm,
+        searchable=desk.lookup.searchable,
     )
     return encoded("snapshot", position, snapshot)

@@ -10,6 +10,7 @@ import * as i18n from "./i18n.js";
 import { Overview } from "./overview.js";
 import { loadPurposes } from "./purposes.js";
 import { PAUSE_KEY, limits } from "./recording.js";
+import { search } from "./search.js";
 import { SessionWatch } from "./session.js";
 import { signIn } from "./signin.js";
 import { Stream } from "./stream.js";
@@ -126,6 +127,7 @@ function receive(type, data) {
     switchUp = data.switch !== false;
     limits.advisor = data.pause_reminder;
     limits.supervisor = data.pause_alarm;
+    search.offered = data.searchable === true;
     calls.clear();
     for (const pop of data.calls) calls.set(pop.call_id, pop);
     showLink();

@@ -4,8 +4,10 @@
 import { ApiError, ask, callPath } from "./api.js";
 import { el, reveal, say, show } from "./dom.js";
 import { has } from "./i18n.js";
+import { CallerSearch } from "./search.js";
 
 const OUTCOMES = ["confirmed", "volunteered", "not_them"];
+const REJECTED = ["not_them", "new_person"];
 
 export class CallerPanel {
   constructor(callId, replace) {
@@ -24,6 +26,8 @@ export class CallerPanel {
       this.question,
       el("div", { class: "buttons" }, ...this.answers),
     );
+    this.search = new CallerSearch(callId);
+    this.unknown = el("button", { type: "button", class: "quiet", t: "confirm.new_person", hidden: true, on: { click: () => this.confirm("new_person") } });
     this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
     this.details = el("dl", { class: "details" });
     this.pages = el("ul", { class: "pages" });
@@ -36,6 +40,8 @@ export class CallerPanel {
       this.people,
       this.directories,
       this.step,
+      this.search.box,
+      this.unknown,
       this.trouble,
       this.details,
       this.pages,
@@ -136,9 +142,12 @@ export class CallerPanel {
   ask(pop, named) {
     const { confirmed, outcome } = pop.caller;
     const answered = pop.state !== "ringing";
-    reveal(this.step, pop.mine && named && answered && !confirmed);
+    const open = pop.mine && answered && !confirmed;
+    reveal(this.step, open && named);
+    this.search.offer(open);
+    reveal(this.unknown, open && outcome !== "new_person");
     const first = pop.state === "wrapup" ? "confirm.after" : "confirm.question";
-    const key = outcome === "not_them" ? "confirm.again" : first;
+    const key = REJECTED.includes(outcome) ? "confirm.again" : first;
     say(this.question, key);
     this.enable();
   }

@@ -13,8 +13,13 @@ from callerid.errors import SourceError
 from callerid.json_client import JsonClient, TlsFiles, tls_context
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleMapping, compiled
-from callerid.sources.http import HttpDirectory, HttpTemplate
-from callerid.templates import NumberTemplate
+from callerid.sources.http import (
+    HttpDirectory,
+    HttpSearch,
+    HttpTemplate,
+    SearchableHttpDirectory,
+)
+from callerid.templates import NumberTemplate, TextTemplate
 from helpers.http_server import answer
 
 NUMBER = PhoneNumber("+441632960001")
@@ -39,6 +44,9 @@ async def directory(server):
 
     yield directory
     await client.close()
+
+
+SEARCH_BODY = TextTemplate({"any": [{"contains": "{text}"}]})
 
 
 async def test_the_number_is_sought_in_the_query(directory, server):
@@ -140,3 +148,17 @@ def test_any_text_in_place_of_the_next_page_is_on_this_server_or_an_error_of_our
     except SourceError:
         return
     assert following is None or following.startswith("https://crm.example/")
+
+
+async def test_a_text_is_sought_as_the_settings_say_and_its_answer_is_read_in_the_same_way(server):
+    client = JsonClient(NoAuthentication(), tls_context(TlsFiles()), connections=1)
+    form = HttpSearch("POST", f"{server.url}/search", {"limit": TextTemplate(20)}, SEARCH_BODY)
+    template = HttpTemplate("GET", f"{server.url}/people", MAPPING)
+    directory = SearchableHttpDirectory("crm", template, form, client)
+    server.answers = [answer({"items": [ELIN]})]
+    (person,) = await directory.search('Elin "} LL57')
+    assert person.person_id == "crm:7"
+    (request,) = server.received
+    assert (request.method, request.path, request.query) == ("POST", "/search", [("limit", "20")])
+    assert request.json == {"any": [{"contains": 'Elin "} LL57'}]}
+    await directory.close()
