@@ -105,6 +105,20 @@ def test_a_tracker_that_refuses_the_password_is_unavailable_and_the_log_says_why
     assert failure["reason"] == "the server refuses the credentials (401)"
 
 
+def test_a_caller_with_an_unknown_number_is_found_by_name(service, place_call):
+    call = place_call("uas_plain")
+    with service.sign_in() as page:
+        wait_until(lambda: pop(page, call)["caller"]["status"] == "found")
+        found = page.post(f"/api/v1/calls/{call.call_id}/search", json={"text": "eve suf"})
+        assert found.json() == {"found": 1, "failed": []}
+        caller = pop(page, call)["caller"]
+        eve = next(one for one in caller["candidates"] if one["name"] == "Eve Suffix")
+        answer = {"outcome": "confirmed", "person_id": eve["person_id"]}
+        page.post(f"/api/v1/calls/{call.call_id}/confirm", json=answer)
+        assert pop(page, call)["caller"]["details"] == {"reference": "eve"}
+    call.hang_up()
+
+
 def tickets(tracker):
     """Return the subjects of the texts of each ticket, the ticket's own subject first."""
     found = tracker.http.get("/tickets", params={"query": "id > 0", "per_page": 100}).json()[

@@ -17,6 +17,7 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | PUT, DELETE payment-page | `PaymentPage` | `PauseOutcome` | the token of a payment page |
 | POST directories/forget | | 204, audited | the right `directories`, admin |
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
+| POST calls/{id}/search | `PersonSearch` | `SearchOutcome`, audited | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
 | GET contacts/purposes | | `Purposes` | people |
