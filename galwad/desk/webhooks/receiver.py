@@ -27,8 +27,11 @@ CONNECTIONS: Final = 4
 """The most requests at a time."""
 _MOST_READ: Final = 1 << 14
 """The most octets of an answer that are read. The connection is closed if there are more."""
-_TRY_AGAIN: Final = frozenset({408, 425, 429})
-"""The status codes from 400 to 499 that do not mean that the event itself is refused."""
+_REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
+"""The status codes that mean that the event itself is refused.
+
+Others can have a cause that an administrator corrects, such as a wrong key (401) or address (404).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ def _reason(error: TimeoutError | httpx2.HTTPError) -> str:
 def _result(status: int, rest_s: float | None) -> SendResult:
     if httpx2.codes.is_success(status):
         return SendResult("delivered")
-    if httpx2.codes.is_client_error(status) and status not in _TRY_AGAIN:
+    if status in _REFUSED:
         return SendResult("refused", f"the receiver answers {status}")
     return SendResult("failed", f"the receiver answers {status}", rest_s or 0.0)
 
