@@ -1,6 +1,6 @@
 """Checks of the directories in the settings: their secrets, certificates and templates.
 
-No request is sent: `galwad check` asks for no caller.
+No request is sent. `galwad.cli.checks.directory_answers` asks the directories.
 """
 
 from __future__ import annotations
