@@ -97,6 +97,8 @@ class LimitedSource:
         self._cache = AnswerCache(limits.cache)
         self._breaker = CircuitBreaker(limits.breaker)
         self._slots = asyncio.Semaphore(limits.concurrency)
+        # Searches by a text have at most half of the slots, so that a ringing call need not wait.
+        self._text_slots = asyncio.Semaphore(max(1, limits.concurrency // 2))
         self._requests: dict[PhoneNumber, _Request] = {}
         self._tasks: set[asyncio.Task[SourceAnswer]] = set()
 
@@ -162,7 +164,7 @@ class LimitedSource:
         source = self._source
         if not isinstance(source, SearchableSource):
             return SourceAnswer(AnswerState.NOT_FOUND)
-        async with self._slots:
+        async with self._text_slots, self._slots:
             return self._resting() or await self._attempt(partial(source.search, text))
 
     def _forget(self, number: PhoneNumber, request: _Request) -> None:

@@ -21,7 +21,7 @@ from callerid.number import PhoneNumber
 from callerid.person import Person
 from callerid.source import AnswerState
 from helpers.desk import until
-from helpers.fake_directory import Directory
+from helpers.fake_directory import Directory, SearchableDirectory
 
 NUMBER = PhoneNumber("+441632960001")
 ELIN = Person("crm:1", "Elin", numbers=("01632 960001",))
@@ -221,3 +221,16 @@ async def test_a_closed_directory_has_no_running_requests():
     assert directory.running == 0
     assert directory.closed
     await asyncio.gather(asking, return_exceptions=True)
+
+
+async def test_searches_by_a_text_leave_room_for_the_number_of_a_ringing_call():
+    crm = SearchableDirectory(waits=True)
+    source = LimitedSource(crm, SourceLimits(concurrency=4))
+    searches = [asyncio.create_task(source.search("elin")) for _ in range(10)]
+    await until(lambda: crm.running == 2)
+    lookup = asyncio.create_task(source.ask(PhoneNumber("+441632960001")))
+    await until(lambda: crm.running == 3)
+    assert len(crm.texts) == 2
+    crm.go.set()
+    assert (await lookup).state is AnswerState.NOT_FOUND
+    assert {(await each).state for each in searches} == {AnswerState.NOT_FOUND}
