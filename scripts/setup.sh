@@ -2,9 +2,10 @@
 #
 #   choose_python            sets `python` (from $PYTHON, or the newest python3 that will do)
 #   make_venv FOLDER NAME... makes a virtual environment, and sets `venv`; has Debian's packages
-#                            installed, all at once, that it and the commands (or folders) named
+#                            installed, all at once, that it and the commands (or paths) named
 #                            come from
-#   install_locked FILE      installs a lock file into it, hashes checked, when it has changed
+#   install_locked FILE      installs a lock file into it, hashes checked, when it has changed;
+#                            test.txt and ldap.txt need build.txt installed
 #   install_wheel            builds the wheel and installs it, when the sources have changed;
 #                            needs requirements/build.txt installed
 #   install_editable         installs the working tree itself, when pyproject.toml has changed
@@ -19,12 +20,16 @@ unset PYTHONDONTWRITEBYTECODE
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$1" >&2; [ -z "${2:-}" ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
 
-# A command or folder, and the Debian packages that give it.
+# A command or path, and the Debian packages that give it.
 package_of() {
   case "$1" in
     */c2sp.org/CCTV/age) echo golang-github-c2sp-cctv-dev ;;
+    */Python.h) echo "python$version-dev" ;;
+    */ldap.h) echo libldap-dev ;;
+    */sasl.h) echo libsasl2-dev ;;
     sipp) echo sip-tester ;;
     systemd-analyze) echo systemd ;;
+    ldapsearch) echo ldap-utils ;;
     kamailio) echo kamailio-tls-modules ;; # and what that depends on
     linphone-daemon) echo linphone-cli ;;
     losetup) echo mount ;;
@@ -35,6 +40,12 @@ package_of() {
       echo request-tracker5 rt5-standalone rt5-db-sqlite msmtp-mta ;;
     *) echo "$1" ;;
   esac
+}
+
+# What compiles python-ldap for `python`, as make_venv names it.
+compiler_and_headers() {
+  compiler=(gcc /usr/include/ldap.h /usr/include/sasl/sasl.h)
+  compiler+=("$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h")
 }
 
 as_root() {
@@ -50,8 +61,15 @@ apt_install() {
   can_be_root || die "missing: $*" "as root: apt-get update; apt-get install --no-install-recommends $*"
   say "installing $*"
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update >&2
-  as_root env DEBIAN_FRONTEND=noninteractive \
-    apt-get -qq install -y --no-install-recommends "$@" >&2
+  (
+    # Unless this file forbids it, Debian starts the services of new packages, such as slapd.
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+      trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+      printf '#!/bin/sh\nexit 101\n' | as_root install -m 0755 /dev/stdin /usr/sbin/policy-rc.d
+    fi
+    as_root env DEBIAN_FRONTEND=noninteractive \
+      apt-get -qq install -y --no-install-recommends "$@" >&2
+  )
 }
 
 choose_python() {
@@ -74,7 +92,7 @@ make_venv() {
   venv=$1
   shift
   for name in "$@"; do
-    if ! command -v "$name" >/dev/null && ! [ -d "$name" ]; then
+    if ! command -v "$name" >/dev/null && ! [ -e "$name" ]; then
       read -ra packages <<<"$(package_of "$name")"
       missing+=("${packages[@]}")
     fi
@@ -96,8 +114,10 @@ install_locked() {
   say "installing $(basename "$lock") for Python $version"
   # A lock names every package that is needed. --no-deps keeps pip from choosing any itself: an old
   # pip takes the newest release for a requirement with an extra (coverage[toml]), pinned or not.
+  # There is no wheel of python-ldap, so it is built here, with the locked setuptools.
   "$venv/bin/pip" install --quiet --disable-pip-version-check \
-    --no-deps --only-binary :all: --require-hashes -r "$lock"
+    --no-deps --only-binary :all: --no-binary python-ldap --no-build-isolation \
+    --require-hashes -r "$lock"
   cp "$lock" "$stamp"
 }
 

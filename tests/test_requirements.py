@@ -56,7 +56,13 @@ def unmet(requirement, pins):
 
 @pytest.mark.parametrize(
     ("lock", "wanted"),
-    [("runtime", "galwad"), ("test", "galwad[test]"), ("build", "hatchling>=1.25")],
+    [
+        ("runtime", "galwad"),
+        ("test", "galwad[test]"),
+        ("build", "hatchling>=1.25"),
+        ("build", "setuptools>=61"),
+        ("ldap", "python-ldap>=3.4.8"),
+    ],
 )
 def test_a_lock_names_every_package_that_is_needed_extras_included(lock, wanted):
     assert unmet(Requirement(wanted), pinned(ROOT / "requirements" / f"{lock}.txt")) == []
@@ -145,7 +151,7 @@ def chosen(venv):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("name", ["build", "demo", "test"])
+@pytest.mark.parametrize("name", ["build", "demo", "ldap", "test"])
 def test_the_oldest_pip_installs_the_locked_versions_where_newer_ones_are_on_offer(old_pip, name):
     venv, environment = old_pip
     lock = ROOT / "requirements" / f"{name}.txt"
