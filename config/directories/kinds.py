@@ -8,11 +8,16 @@ from pydantic import Field
 
 from config.directories.dataverse import DataverseSection
 from config.directories.http import HttpDirectorySection
+from config.directories.ldap import LdapDirectorySection
 from config.directories.salesforce import SalesforceDirectorySection
 from config.directories.sql import SqlDirectorySection
 
 ExternalDirectory: TypeAlias = Annotated[
-    DataverseSection | HttpDirectorySection | SalesforceDirectorySection | SqlDirectorySection,
+    DataverseSection
+    | HttpDirectorySection
+    | LdapDirectorySection
+    | SalesforceDirectorySection
+    | SqlDirectorySection,
     Field(discriminator="kind"),
 ]
 """The settings of one directory. The setting `kind` says which settings it has."""

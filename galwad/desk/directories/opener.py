@@ -22,10 +22,12 @@ from callerid.source import DirectorySource
 from config.directories import ExternalDirectory
 from config.directories.dataverse import DataverseNotesSection, DataverseSection
 from config.directories.http import HttpDirectorySection, HttpNotesSection
+from config.directories.ldap import LdapDirectorySection
 from config.directories.salesforce import SalesforceDirectorySection, SalesforceNotesSection
 from config.directories.sql import SqlDirectorySection, SqlNotesSection
 from galwad.desk.directories.dataverse import open_dataverse, open_dataverse_notes
 from galwad.desk.directories.http import open_http, open_http_notes
+from galwad.desk.directories.ldap import open_ldap
 from galwad.desk.directories.salesforce import open_salesforce, open_salesforce_notes
 from galwad.desk.directories.sql import open_sql, open_sql_notes
 
@@ -51,6 +53,8 @@ def open_directory(section: ExternalDirectory) -> DirectorySource:
             return open_dataverse(section)
         case HttpDirectorySection():
             return open_http(section)
+        case LdapDirectorySection():
+            return open_ldap(section)
         case SalesforceDirectorySection():
             return open_salesforce(section)
         case SqlDirectorySection():

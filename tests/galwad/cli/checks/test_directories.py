@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from config.directories.http import HttpDirectorySection
+from config.directories.ldap import LdapDirectorySection
 from config.directories.sql import SqlColumns, SqlDirectorySection
 from config.settings import load
 from galwad.cli.checks import credentials, directories
@@ -21,12 +23,15 @@ CRM = {
 }
 
 
+STAFF = {"name": "staff", "kind": "ldap", "url": "ldaps://dc1.council.example", "base": "dc=x"}
+
+
 @pytest.fixture
 def results(settings_file):
     """Return a function that checks a directory with these settings."""
 
-    def results(**more):
-        section = HttpDirectorySection.model_validate({**CRM, **more})
+    def results(section=None, **more):
+        section = section or HttpDirectorySection.model_validate({**CRM, **more})
         settings = load(settings_file).model_copy(update={"directories": (section,)})
         return [(each.grade.value, each.text) for each in directories.check(settings)]
 
@@ -99,3 +104,22 @@ def test_a_database_is_checked_without_connecting_to_it(settings_file, tmp_path,
     assert [each.text for each in directories.check(settings)] == [f"crm: {stored} does not exist"]
     stored.write_text("hunter2")
     assert [each.grade.value for each in directories.check(settings)] == ["fine"]
+
+
+def test_an_ldap_directory_is_checked_for_its_secret_and_its_package(
+    results, tmp_path, monkeypatch
+):
+    def checked(**more):
+        return results(LdapDirectorySection.model_validate({**STAFF, **more}))
+
+    fine = [("fine", "staff: its settings and files can be used")]
+    assert checked() == fine
+    secret = tmp_path / "password"
+    account = {"user": "cn=galwad", "secret_file": str(secret)}
+    assert checked(**account) == [("fault", f"staff: {secret} does not exist")]
+    secret.write_text("hunter2")
+    assert checked(**account) == fine
+    monkeypatch.delitem(sys.modules, "callerid.sources.ldap")
+    monkeypatch.setitem(sys.modules, "ldap", None)  # so that its import fails
+    ((grade, text),) = checked()
+    assert (grade, text.startswith("staff: needs python-ldap: install ")) == ("fault", True)
