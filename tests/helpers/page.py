@@ -125,7 +125,12 @@ class FakeDesk:
         """Change a call as the real desk and switch would, and return their answer."""
         if part == "search":
             if self.searched:
-                found = {"status": "several", "candidates": self.searched, "chosen": None}
+                found = {
+                    "status": "several",
+                    "candidates": self.searched,
+                    "chosen": None,
+                    "searched": True,
+                }
                 self.put(call_id=call_id, caller=found)
             return {"found": len(self.searched), "failed": []}
         if part in {"retry", "discard"}:

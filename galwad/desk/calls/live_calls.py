@@ -171,6 +171,7 @@ class DeskCall:
                     DirectoryAnswer(name=name, answer=answer.value)
                     for name, answer in pop.result.answers
                 ],
+                searched=bool(pop.searched),
                 pages=self._links() if has else [],
             ),
             contact_saved=self.note is not None,

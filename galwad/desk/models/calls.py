@@ -65,7 +65,8 @@ class Caller(BaseModel):
     has confirmed who the caller is. The same is true of `pages`, unless the settings let the
     advisor open a page before. `position` is 1 for the call's first caller. It increases when
     a trunk names another caller, because a person outside the centre has handed the call over.
-    `directories` has each directory in which the caller is looked up.
+    `directories` has each directory in which the caller is looked up. `searched` is true if the
+    advisor has found some of the candidates by a text.
     """
 
     status: LookupStatus
@@ -77,6 +78,7 @@ class Caller(BaseModel):
     details: dict[str, str] = Field(default_factory=dict)
     position: int = 1
     directories: list[DirectoryAnswer] = Field(default_factory=list)
+    searched: bool = False
     pages: list[RecordLink] = Field(default_factory=list)
 
 

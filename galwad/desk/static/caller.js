@@ -62,8 +62,10 @@ export class CallerPanel {
     reveal(this.number, Boolean(caller.number_display));
     const named = caller.status === "found" || caller.status === "several";
     // When the call is over, there is nobody left to ask.
-    reveal(this.status, pop.state !== "wrapup" && (!named || caller.status === "several"));
-    say(this.status, `caller.${caller.status}`, { count: caller.candidates.length });
+    const asking = caller.searched ? !caller.confirmed : caller.status === "several";
+    reveal(this.status, pop.state !== "wrapup" && (!named || asking));
+    const key = named && caller.searched ? "caller.searched" : `caller.${caller.status}`;
+    say(this.status, key, { count: caller.candidates.length });
     this.listPeople(caller);
     this.listDirectories(pop);
     this.ask(pop, named);

@@ -13,7 +13,7 @@ export class CallerSearch {
   constructor(callId) {
     this.callId = callId;
     const id = `search-${callId}`;
-    this.text = el("input", { type: "search", id, required: true, minlength: 2, maxlength: 100, autocomplete: "off" });
+    this.text = el("input", { type: "text", id, required: true, minlength: 2, maxlength: 100, autocomplete: "off" });
     this.outcome = el("p", { class: "note", hidden: true });
     this.box = el(
       "form",

@@ -49,10 +49,12 @@ def test_a_caller_whose_number_is_unknown_is_found_by_name_and_confirmed(searcha
     page.get_by_label(LABEL).fill("evans")
     page.get_by_label(LABEL).press("Enter")
     expect(page.locator("form.search .note")).to_have_text("2 found: choose who is calling")
+    expect(page.locator(".lookup")).to_have_text("Ask, then choose who is calling.")
     page.get_by_role("radio", name="Owen Evans").check()
     page.get_by_role("button", name="Checks passed").click()
     expect(page.get_by_text("1 Heol Fawr")).to_be_visible()
     expect(page.get_by_label(LABEL)).to_be_hidden()
+    expect(page.locator(".lookup")).to_be_hidden()
     assert ("POST", f"/calls/{CALL}/search", {"text": "evans"}) in searchable.asked
     answers = [body for _, path, body in searchable.asked if path.endswith("/confirm")]
     assert answers == [{"outcome": "confirmed", "person_id": "p2"}]

@@ -41,7 +41,7 @@ async def test_another_person_is_found_chosen_and_confirmed(running, crm):
     assert reply.json() == {"found": 2, "failed": []}
     caller = await caller_of(sian)
     assert [each["name"] for each in caller["candidates"]] == ["Elin Fictitious", "Huw Fictitious"]
-    assert (caller["status"], caller["details"]) == ("several", {})
+    assert (caller["status"], caller["searched"], caller["details"]) == ("several", True, {})
     body = {"outcome": "confirmed", "person_id": "crm:2"}
     confirmed = await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json=body)
     assert confirmed.json()["caller"]["details"] == {"address": "2"}
