@@ -28,7 +28,7 @@ from helpers.loopback import free_port
 CALL = "20261125-101500-abcdefgh"
 KEY = b"k" * 32
 OK = answer(b"")
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 class Accepted:
