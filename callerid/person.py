@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +13,18 @@ class PersonKind(StrEnum):
     PERSON = "person"
     ORGANISATION = "organisation"
     PAYPHONE = "payphone"
+
+
+def record_id_in(directory: str, entries: Iterable[str]) -> str:
+    """Return the id that a person's record has in a directory; "" if the directory has none.
+
+    `entries` are the ids of the person's entries (`Person.entries`).
+    """
+    for entry in entries:
+        name, _, record_id = entry.partition(":")
+        if name == directory:
+            return record_id
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

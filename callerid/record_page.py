@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from callerid.person import Person
+from callerid.person import Person, record_id_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,7 @@ class RecordPage:
         The id comes from the directory. It is escaped, so that it cannot change the rest of the
         address. An id of dots has no page, because browsers take dots for other folders.
         """
-        for entry in person.entries:
-            directory, _, record_id = entry.partition(":")
-            if directory == self.directory and record_id.strip("."):
-                escaped = quote(record_id, safe="", errors="replace")
-                return self.template.replace("{id}", escaped)
-        return None
+        record_id = record_id_in(self.directory, person.entries)
+        if not record_id.strip("."):
+            return None
+        return self.template.replace("{id}", quote(record_id, safe="", errors="replace"))

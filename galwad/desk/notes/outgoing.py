@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from callerid.note_destination import OutgoingNote
 from callerid.note_outbox import QueuedVersion
+from callerid.person import record_id_in
 from config.sections import Purpose
 
 _PLAIN = (
@@ -30,17 +30,12 @@ class NoteForm:
         fields = version.fields
         return OutgoingNote(
             **{name: fields[name] for name in _PLAIN},
-            person_id=self._record_id(version.entries),
+            person_id=record_id_in(self.directory, version.entries),
             reference=fields.get("reference", ""),
             purpose_code=self._code(fields["purpose"]),
             recording_url=f"{self.recordings}{version.call_id}" if self.recordings else "",
             no_note_reason=fields.get("no_note_reason", ""),
         )
-
-    def _record_id(self, entries: Iterable[str]) -> str:
-        """Return the id of the person's entry in the system; "" if the system has none."""
-        own = f"{self.directory}:"
-        return next((each.removeprefix(own) for each in entries if each.startswith(own)), "")
 
     def _code(self, purpose: str) -> str:
         return next((each.code for each in self.purposes if purpose in {each.en, each.cy}), "")
