@@ -487,7 +487,7 @@ class Desk:
                 pop = current.pop
                 if person_id and not pop.chosen_by_advisor and pop.has_candidate(person_id):
                     self.calls.choose(current, person_id)
-                await self.save_entries(current)
+                self.spawn(self.save_entries(current))
                 taken, status = time.monotonic() - started, result.status.value
                 if event == "lookup.done":
                     self.metrics.lookups.labels(status).observe(taken)

@@ -107,7 +107,8 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
         await desk.contacts.forget_confirmation(call_id)
         raise ChoiceError("the caller has changed: ask who is calling")
     confirmed = desk.calls.confirm(current, confirmation, body.person_id)
-    await desk.save_entries(confirmed)
+    if confirmed.pop.confirmed_person != person:  # a directory has answered meanwhile
+        await desk.save_entries(confirmed)
     return confirmed.view(session.user)
 
 
