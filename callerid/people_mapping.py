@@ -106,10 +106,8 @@ class PeopleMapping:
         return [person for item in found if (person := self._person(item, source)) is not None]
 
     def _person(self, item: Json, source: str) -> Person | None:
-        record_id, name = (
-            text_of_value(apply(self.record_id, item)),
-            text_of_value(apply(self.name, item)),
-        )
+        record_id = text_of_value(apply(self.record_id, item))
+        name = text_of_value(apply(self.name, item))
         if not (record_id and name) or len(record_id) > _LONGEST_ID:
             return None
         details = {label: text_of_value(apply(path, item)) for label, path in self.details.items()}

@@ -12,6 +12,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
@@ -129,11 +130,9 @@ class NoteDelivery:
         return True
 
     async def _wait(self) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(_POLL_S):
                 await self._woken.wait()
-        except TimeoutError:
-            pass
 
     async def _attempt(self, version: QueuedVersion, destination: NoteDestination) -> None:
         note = self._form.note(version)

@@ -1,4 +1,4 @@
-"""The advisor finds the caller by a text, if the number shows nobody or somebody else.
+"""The search for a caller by a text, for an unknown number or a wrong match.
 
 Covers `galwad/desk/calls/live_calls.py` and `galwad/desk/routes/calls.py`.
 """
