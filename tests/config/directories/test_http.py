@@ -10,15 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import SettingsError
-from config.settings import load
-
-LEAST = """\
-[sip]
-listen = ["udp:127.0.0.1:5060"]
-[recording]
-officer_key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
-"""
 CRM = """\
 [[directories]]
 name = "crm"
@@ -38,30 +29,6 @@ BLOCKS = re.findall(
 )
 EXAMPLES = [each for each in BLOCKS if each.startswith("[[directories]]")]
 PURPOSES = [each for each in BLOCKS if each.startswith("[contact_notes]")]
-
-
-@pytest.fixture
-def read(tmp_path):
-    """Return a function that loads these settings."""
-
-    def read(text):
-        path = tmp_path / "galwad.toml"
-        path.write_text(LEAST + text, encoding="utf-8")
-        return load(path)
-
-    return read
-
-
-@pytest.fixture
-def faults(read):
-    """Return a function that loads faulty settings, and returns line and message of each fault."""
-
-    def faults(text):
-        with pytest.raises(SettingsError) as caught:
-            read(text)
-        return [(fault.line, fault.message) for fault in caught.value.faults]
-
-    return faults
 
 
 def test_a_directory_needs_little(read):

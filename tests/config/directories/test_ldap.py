@@ -8,15 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import SettingsError
-from config.settings import load
-
-LEAST = """\
-[sip]
-listen = ["udp:127.0.0.1:5060"]
-[recording]
-officer_key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
-"""
 STAFF = """\
 [[directories]]
 name = "staff"
@@ -31,30 +22,6 @@ EXAMPLES = re.findall(
     (Path(__file__).parents[3] / "docs/crm/ldap.md").read_text(encoding="utf-8"),
     re.DOTALL,
 )
-
-
-@pytest.fixture
-def read(tmp_path):
-    """Return a function that loads these settings."""
-
-    def read(text):
-        path = tmp_path / "galwad.toml"
-        path.write_text(LEAST + text, encoding="utf-8")
-        return load(path)
-
-    return read
-
-
-@pytest.fixture
-def faults(read):
-    """Return a function that loads faulty settings, and returns line and message of each fault."""
-
-    def faults(text):
-        with pytest.raises(SettingsError) as caught:
-            read(text)
-        return [(fault.line, fault.message) for fault in caught.value.faults]
-
-    return faults
 
 
 def test_a_directory_needs_little_and_has_extensions(read):

@@ -9,14 +9,7 @@ import pytest
 
 from config.directories.salesforce import SalesforceDirectorySection
 from config.errors import SettingsError
-from config.settings import load
 
-LEAST = """\
-[sip]
-listen = ["udp:127.0.0.1:5060"]
-[recording]
-officer_key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
-"""
 CRM = """\
 [[directories]]
 name = "crm"
@@ -27,18 +20,6 @@ secret_file = "/run/credentials/galwad-desk.service/galwad.directory.crm"
 """
 PAGE = Path(__file__).parents[3] / "docs/crm/salesforce.md"
 EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-
-
-@pytest.fixture
-def read(tmp_path):
-    """Return a function that loads these settings."""
-
-    def read(text):
-        path = tmp_path / "galwad.toml"
-        path.write_text(LEAST + text, encoding="utf-8")
-        return load(path)
-
-    return read
 
 
 def test_five_lines_are_enough(read):
