@@ -487,6 +487,9 @@ class DeskSection(Section):
     payment_page_origins: tuple[Origin, ...] = Field(
         default=(), description='a list of origins such as ["https://pay.example.gov.uk"]'
     )
+    embed_origins: tuple[Origin, ...] = Field(
+        default=(), description='a list of origins such as ["https://council.crm11.dynamics.com"]'
+    )
     max_connections: Whole = Field(
         default=4096, ge=64, le=65536, description="a whole number from 64 to 65536"
     )
@@ -526,6 +529,13 @@ class DeskSection(Section):
             raise ValueError(
                 'needs "tls_certificate" and "tls_key", or a loopback address in "listen"'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_embedding(self) -> Self:
+        origins = (*self.embed_origins, self.origin)
+        if self.embed_origins and not all(each.startswith("https:") for each in origins):
+            raise ValueError('"embed_origins" needs TLS for the page and for each of the origins')
         return self
 
     @model_validator(mode="after")

@@ -28,6 +28,7 @@ from starlette.types import ASGIApp
 from config.settings import Settings
 from galwad import supervise
 from galwad.desk import error_answers
+from galwad.desk.auth import embedding
 from galwad.desk.auth.request_guard import MAX_BODY, RequestGuard
 from galwad.desk.connections.acceptor import Acceptor
 from galwad.desk.connections.protocol import LimitedProtocol, PhaseLimits
@@ -87,6 +88,7 @@ def options_of(settings: Settings) -> DeskOptions:
         tls_key=desk.tls_key,
         public_origin=desk.public_origin,
         payment_page_origins=desk.payment_page_origins,
+        embed_origins=desk.embed_origins,
         max_connections=desk.max_connections,
         session_idle=desk.session_idle,
         session_absolute=desk.session_absolute,
@@ -132,8 +134,8 @@ def create_app(desk: Desk) -> ASGIApp:
         system,
     ):
         app.include_router(module.router, prefix="/api/v1")
-    _install_page(app)
     options = desk.options
+    _install_page(app, embedded=bool(options.embed_origins))
     return RequestGuard(
         SessionLayer(app, desk.sessions, desk.places, cookie=options.cookie),
         cookie=options.cookie,
@@ -141,17 +143,20 @@ def create_app(desk: Desk) -> ASGIApp:
         secure=options.secure,
         open_path=f"/api/v1{payment_pages.PATH}",
         open_origins=frozenset(options.payment_page_origins),
+        embed_origins=options.embed_origins,
     )
 
 
-def _install_page(app: FastAPI) -> None:
+def _install_page(app: FastAPI, *, embedded: bool) -> None:
     with as_file(files("galwad.desk")) as package:
         static = Path(package) / "static"
     app.mount("/static", StaticFiles(directory=static, check_dir=False))
 
-    @app.get("/", include_in_schema=False)
     async def index() -> FileResponse:
         return FileResponse(static / "index.html")
+
+    for path in ("/", embedding.PATH) if embedded else ("/",):
+        app.get(path, include_in_schema=False)(index)
 
 
 class _Server(uvicorn.Server):

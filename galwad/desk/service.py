@@ -102,6 +102,8 @@ class DeskOptions:
     public_origin: str | None = None
     payment_page_origins: Collection[str] = ()
     """The origins of the payment pages that may pause with a token, such as "https://pay.example"."""
+    embed_origins: Collection[str] = ()
+    """The origins of the CRMs that may show the page in a panel, such as "https://crm.example"."""
     max_connections: int = 4096
     session_idle: float = 1800
     session_absolute: float = 36000

@@ -12,10 +12,12 @@ from urllib.parse import unquote_plus
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callerid.card_number import has_card_number
+from galwad.desk.auth import embedding
 from galwad.desk.error_answers import answer, card_number_answer
 
 log = structlog.get_logger()
@@ -29,14 +31,13 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
     "Access-Control-Max-Age": "600",
 }
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors "
+)
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -55,6 +56,9 @@ class RequestGuard:
     Pages of the origins in `open_origins` may use the one path `open_path` too (the CORS protocol,
     https://fetch.spec.whatwg.org/#http-cors-protocol). They never send our cookie: the endpoints
     there accept only a token in the header field `Authorization`.
+
+    Pages of the origins in `embed_origins`, and of no others, may show the page at the path
+    `embedding.PATH` in a frame.
     """
 
     def __init__(
@@ -66,11 +70,13 @@ class RequestGuard:
         secure: bool,
         open_path: str = "",
         open_origins: Collection[str] = (),
+        embed_origins: Collection[str] = (),
     ) -> None:
         self._app = app
         self._open_path = open_path
         self._open_origins = open_origins
-        self._cookie = cookie
+        self._embed_origins = " ".join(embed_origins)
+        self._cookies = {cookie, embedding.COOKIE}
         self._origin = origin
         self._secure = secure
 
@@ -152,13 +158,18 @@ class RequestGuard:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         if origin is None:
-            rides = f"{self._cookie}=" in headers.get("cookie", "")
+            rides = not self._cookies.isdisjoint(cookie_parser(headers.get("cookie", "")))
             return not rides or headers.get("sec-fetch-site") == "same-origin"
         return origin == (self._origin or f"{scope['scheme']}://{headers.get('host', '')}")
 
     def _dress(self, path: str, headers: MutableHeaders) -> None:
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
+        if self._embed_origins and path == embedding.PATH:
+            headers.setdefault("Content-Security-Policy", _POLICY + self._embed_origins)
+        else:
+            headers.setdefault("Content-Security-Policy", _POLICY + "'none'")
+            headers.setdefault("X-Frame-Options", "DENY")
         headers.setdefault("Cache-Control", "no-store" if path.startswith("/api/") else "no-cache")
         if self._secure:
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")

@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from galwad.desk.auth.tables import sessions, users
 from galwad.desk.auth.users import User, user_of
 
-Kind = Literal["page", "cli", "machine"]
+Kind = Literal["page", "embedded", "cli", "machine"]
 # The time of a session's most recent use is written to the database at most once in this number of
 # seconds. So most requests write nothing.
 _SEEN_INTERVAL_S = 30.0

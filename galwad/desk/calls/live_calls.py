@@ -17,7 +17,7 @@ import msgspec
 from callerid.contacts import Note, OpenContact
 from callerid.lookup import LookupResult, LookupStatus
 from callerid.number import CallerId, presented_caller
-from callerid.person import Person
+from callerid.person import Person, record_id_in
 from callerid.record_page import RecordPage
 from callerid.screenpop import PopConfirmation, ScreenPop
 from galwad.desk.auth.users import User
@@ -183,7 +183,11 @@ class DeskCall:
         """Return the pages about the chosen person that may be opened now."""
         person = self.pop.chosen_person
         return [
-            RecordLink(directory=page.directory, url=url)
+            RecordLink(
+                directory=page.directory,
+                url=url,
+                record_id=record_id_in(page.directory, person.entries),
+            )
             for page in self.record_pages
             if person is not None
             and (self.pop.confirmed or page.before_confirmation)

@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from galwad.desk.auth import embedding
 from galwad.desk.auth.sessions import Session, Sessions
 from galwad.desk.connections.pacer import Pacer
 from galwad.desk.connections.places import Place, Places
@@ -25,6 +26,7 @@ from galwad.desk.networks import network_of
 SESSION: Final = "galwad.session"
 """The key of a request's scope under which its `Session` is stored; the value may be None."""
 _API: Final = "/api/"
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_STRANGERS_BODY: Final = 16 * 1024
 """The longest body in bytes of a request without a session, such as a sign-in."""
 
@@ -52,6 +54,10 @@ class SessionLayer:
         if scope["path"].startswith(_API):
             scope[SESSION] = session = await self._session(headers)
             self._move(scope, session)
+            if session is not None and _is_forged(scope["method"], session, headers):
+                refusal = answer(403, "the request may come from another site", "reload the page")
+                await refusal(scope, receive, send)
+                return
             if session is None and not _is_small(headers):
                 refusal = answer(413, "the request is too large", "sign in, or send at most 16 kB")
                 await refusal(scope, receive, send)
@@ -64,9 +70,15 @@ class SessionLayer:
     async def _session(self, headers: Headers) -> Session | None:
         """Return the session of the request's bearer token or cookie, if it is in force."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
+        tokens = [token.strip()]
         if scheme.lower() != "bearer":
-            token = cookie_parser(headers.get("cookie", "")).get(self._cookie, "")
-        return await self._sessions.find(token.strip()) if token else None
+            cookies = cookie_parser(headers.get("cookie", ""))
+            tokens = [cookies.get(self._cookie, ""), cookies.get(embedding.COOKIE, "")]
+        for each in filter(None, tokens):
+            session = await self._sessions.find(each)
+            if session is not None:
+                return session
+        return None
 
     def _move(self, scope: Scope, session: Session | None) -> None:
         place: Place | None = scope.get(PLACE)
@@ -88,6 +100,12 @@ def vouch_for(places: Places, scope: Scope, token: str) -> None:
     if place is not None:
         key = hashlib.sha256(token.encode()).hexdigest()
         places.sign_in(place, key, _network(scope), time.monotonic())
+
+
+def _is_forged(method: str, session: Session, headers: Headers) -> bool:
+    """Return whether a request that changes something lacks the token of its embedded page."""
+    sent = headers.get(embedding.CSRF_HEADER, "")
+    return method not in _SAFE and not embedding.has_csrf_token(session, sent)
 
 
 def _client(session: Session | None, place: Place) -> str:

@@ -14,13 +14,13 @@ Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
 class Login(RequestBody):
     """A request to sign in with name and password.
 
-    If `client` is "cli", the response contains a bearer token. If `client` is "page", the response
-    sets a cookie.
+    If `client` is "cli", the response contains a bearer token. Otherwise, the response sets a
+    cookie. "embedded" means the page in a panel of a CRM.
     """
 
     user: RequiredText
     password: SecretStr = Field(max_length=1024)
-    client: Literal["page", "cli"] = "page"
+    client: Literal["page", "embedded", "cli"] = "page"
 
 
 class Me(BaseModel):
@@ -28,7 +28,8 @@ class Me(BaseModel):
 
     `token` is the bearer token. It is set only in the response to a sign-in from the command line.
     The session ends after `idle` seconds without use, or at the Unix time `until`, whichever comes
-    first.
+    first. Each request of an embedded page that changes something must send `csrf` in the header
+    field `X-Galwad-CSRF`.
     """
 
     user: str
@@ -38,3 +39,4 @@ class Me(BaseModel):
     token: str | None = None
     idle: float | None = None
     until: float | None = None
+    csrf: str | None = None

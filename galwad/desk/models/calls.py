@@ -52,10 +52,11 @@ class DirectoryAnswer(BaseModel):
 
 
 class RecordLink(BaseModel):
-    """The page that a directory, such as a CRM, has about the caller."""
+    """The page that a directory, such as a CRM, has about the caller, and the record's id there."""
 
     directory: str
     url: str
+    record_id: str
 
 
 class Caller(BaseModel):
@@ -125,7 +126,8 @@ class PageSnapshot(BaseModel):
     A new stream begins with this event. It is also sent if a page has missed events that the desk
     no longer stores. `switch` is true while the switch is connected. After `pause_reminder` seconds
     the page warns the advisor of a pause, and after `pause_alarm` seconds the supervisors.
-    `searchable` is true if a directory can be searched by a text.
+    `searchable` is true if a directory can be searched by a text. `embed_origins` are the origins
+    of the CRMs that may show the page in a panel.
     """
 
     calls: list[Pop]
@@ -135,6 +137,7 @@ class PageSnapshot(BaseModel):
     pause_reminder: float
     pause_alarm: float
     searchable: bool = False
+    embed_origins: list[str] = Field(default_factory=list)
 
 
 class Closed(BaseModel):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from galwad.desk.auth import embedding
 from galwad.desk.auth.sessions import Session
-from galwad.desk.auth.users import User
 from galwad.desk.errors import ApiError
 from galwad.desk.models.accounts import Login, Me
 from galwad.desk.networks import network_of
@@ -28,6 +29,8 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     the next sign-in, and receives the status 429. It also receives this status while too many
     sign-ins of strangers wait for the check of their passwords.
     """
+    if body.client == "embedded" and not desk.options.embed_origins:
+        raise ApiError(403, "no other site may show the page", "sign in on the desk's own page")
     address = request.client.host if request.client else ""
     name = body.user.lower()
     tokens = request.cookies.get(desk.options.device_cookie, "")
@@ -63,27 +66,54 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     desk.throttle.succeeded(name, address, device)
     desk.places.know(network, time.monotonic())
     token = await desk.sessions.open(user.name, body.client)
+    session = await desk.sessions.find(token)
+    if session is None:
+        raise ApiError(401, "the account was disabled just now", "ask your administrator")
     if body.client == "cli":
-        return _me(user, token=token)
+        return me_of(desk, session).model_copy(update={"token": token})
+    _set_session_cookie(response, desk, session, token)
+    devices = desk.devices.cookie_for(name, tokens)
+    remembered = _Cookie(desk.options.device_cookie, request.url.path, _DEVICE_S)
+    _set_cookie(response, desk, session, remembered, devices)
+    return me_of(desk, session)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cookie:
+    """A cookie without its value; `max_age` is in seconds, or None until the browser is closed."""
+
+    name: str
+    path: str = "/"
+    max_age: int | None = None
+
+
+def _set_session_cookie(
+    response: Response, desk: Desk, session: Session, token: str, max_age: int | None = None
+) -> None:
+    name = embedding.COOKIE if session.kind == "embedded" else desk.options.cookie
+    _set_cookie(response, desk, session, _Cookie(name, max_age=max_age), token)
+
+
+def _set_cookie(
+    response: Response, desk: Desk, session: Session, cookie: _Cookie, value: str
+) -> None:
+    """Set a cookie that the browser sends only with requests of the page itself.
+
+    For an embedded page, the browser sends it in frames of the same site too.
+    """
+    if session.kind == "embedded":
+        field = embedding.set_cookie(cookie.name, value, path=cookie.path, max_age=cookie.max_age)
+        response.headers.append("Set-Cookie", field)
+        return
     response.set_cookie(
-        desk.options.cookie,
-        token,
-        path="/",
+        cookie.name,
+        value,
+        max_age=cookie.max_age,
+        path=cookie.path,
         secure=desk.options.secure,
         httponly=True,
         samesite="strict",
     )
-    response.set_cookie(
-        desk.options.device_cookie,
-        desk.devices.cookie_for(name, tokens),
-        max_age=_DEVICE_S,
-        path=request.url.path,
-        secure=desk.options.secure,
-        httponly=True,
-        samesite="strict",
-    )
-    sessions = desk.sessions
-    return _me(user, idle=sessions.idle, until=time.time() + sessions.absolute)
 
 
 @router.post("/logout", status_code=204)
@@ -95,9 +125,7 @@ async def logout(
         await desk.sessions.close(session)
         await desk.audit.append("sign-out", {}, {"user": session.user.name})
         desk.hub.wake()
-    response.delete_cookie(
-        desk.options.cookie, path="/", secure=desk.options.secure, httponly=True, samesite="strict"
-    )
+        _set_session_cookie(response, desk, session, "", max_age=0)
 
 
 @router.get("/me")
@@ -108,19 +136,13 @@ async def me(desk: TheDesk, session: SignedIn) -> Me:
 
 def me_of(desk: Desk, session: Session) -> Me:
     """Return the response body with the session's user and the session's limits."""
-    idle = None if session.kind == "machine" else desk.sessions.idle
-    return _me(session.user, idle=idle, until=session.until)
-
-
-def _me(
-    user: User, *, token: str | None = None, idle: float | None = None, until: float | None = None
-) -> Me:
+    user = session.user
     return Me(
         user=user.name,
         role=user.role,
         language=user.language,
         extension=user.extension,
-        token=token,
-        idle=idle,
-        until=until,
+        idle=None if session.kind == "machine" else desk.sessions.idle,
+        until=session.until,
+        csrf=embedding.csrf_token(session),
     )

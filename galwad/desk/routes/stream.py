@@ -118,5 +118,6 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
         pause_reminder=desk.options.pause_reminder,
         pause_alarm=desk.options.pause_alarm,
         searchable=desk.lookup.searchable,
+        embed_origins=list(desk.options.embed_origins),
     )
     return encoded("snapshot", position, snapshot)

@@ -3,6 +3,9 @@
 
 const BASE = "/api/v1";
 
+/** What requests of a page in a CRM's panel must send, to show that another site has not made them. */
+export const protection = { csrf: null };
+
 export class ApiError extends Error {
   constructor(status, reason = "") {
     super(`status ${status}`);
@@ -18,7 +21,7 @@ export async function ask(method, path, body) {
     response = await fetch(BASE + path, {
       method,
       cache: "no-store",
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      headers: headersFor(body),
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch {
@@ -26,6 +29,13 @@ export async function ask(method, path, body) {
   }
   if (!response.ok) throw new ApiError(response.status, await reasonOf(response));
   return response.status === 204 ? null : response.json();
+}
+
+function headersFor(body) {
+  return {
+    ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+    ...(protection.csrf ? { "X-Galwad-CSRF": protection.csrf } : {}),
+  };
 }
 
 async function reasonOf(response) {

@@ -2,10 +2,11 @@
 // It decides nothing: every state shown is the desk's, and the desk has it from the switch.
 
 import { announce, hush } from "./announce.js";
-import { ApiError, ask } from "./api.js";
+import { ApiError, ask, protection } from "./api.js";
 import { CallCard } from "./card.js";
 import { Chime } from "./chime.js";
 import { el, reveal, say } from "./dom.js";
+import { host } from "./embedding.js";
 import * as i18n from "./i18n.js";
 import { Overview } from "./overview.js";
 import { loadPurposes } from "./purposes.js";
@@ -78,6 +79,7 @@ function keepDrafts() {
 
 function start(signedIn) {
   me = signedIn;
+  protection.csrf = me.csrf ?? null;
   if (drafts.user !== me.user) drafts = { user: me.user, notes: new Map() };
   who.textContent = me.user;
   for (const part of [signOut, link, chime.toggle]) reveal(part, true);
@@ -128,6 +130,7 @@ function receive(type, data) {
     limits.advisor = data.pause_reminder;
     limits.supervisor = data.pause_alarm;
     search.offered = data.searchable === true;
+    host.origins = data.embed_origins ?? [];
     calls.clear();
     for (const pop of data.calls) calls.set(pop.call_id, pop);
     showLink();
@@ -171,6 +174,7 @@ function render() {
   reveal(idle, mine.length === 0);
   overview?.update([...calls.values()], known(), now());
   entitle(mine, known());
+  host.update(mine);
 }
 
 /** A call goes above those that are over: what rings must be seen. No card ever moves. */

@@ -3,6 +3,7 @@
 
 import { ApiError, ask, callPath } from "./api.js";
 import { el, reveal, say, show } from "./dom.js";
+import { embedded, host } from "./embedding.js";
 import { has } from "./i18n.js";
 import { CallerSearch } from "./search.js";
 
@@ -176,7 +177,10 @@ export class CallerPanel {
     this.pages.replaceChildren(
       ...caller.pages.map((page) => {
         const link = el("a", { href: page.url, target: "_blank", rel: "noopener noreferrer" });
-        say(link, "caller.page", { name: page.directory });
+        link.addEventListener("click", (event) => {
+          if (host.open(this.callId, page)) event.preventDefault();
+        });
+        say(link, embedded ? "caller.page.here" : "caller.page", { name: page.directory });
         return el("li", {}, link);
       }),
     );

@@ -2,6 +2,7 @@
 
 import { ApiError, ask } from "./api.js";
 import { el, say } from "./dom.js";
+import { embedded } from "./embedding.js";
 
 const REFUSALS = { 0: "error.connection", 401: "signin.wrong", 403: "signin.wrong", 429: "signin.wait" };
 
@@ -12,13 +13,15 @@ export function signIn(done, note) {
   const password = field("password", { type: "password", autocomplete: "current-password" });
   const button = el("button", { type: "submit", class: "primary", t: "signin.submit" });
 
+  const client = embedded ? "embedded" : "page";
+
   async function submit(event) {
     event.preventDefault();
     button.disabled = true;
     delete problem.dataset.t; // so that a second refusal is told like the first
     problem.textContent = "";
     try {
-      done(await ask("POST", "/login", { user: user.input.value.trim(), password: password.input.value }));
+      done(await ask("POST", "/login", { user: user.input.value.trim(), password: password.input.value, client }));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       say(problem, REFUSALS[error.status] ?? "error.server");

@@ -156,6 +156,7 @@ def test_every_desk_setting_reaches_the_desks_options(settings):
             tls_key = "/etc/galwad/tls.key"
             public_origin = "https://galwad.example"
             payment_page_origins = ["https://pay.example"]
+            embed_origins = ["https://crm.example"]
             time_zone = "Europe/London"
             max_connections = 65
             session_idle = 61

@@ -146,7 +146,7 @@ async def crm(running):
     await server.stop()
 
 
-PAGES = [{"directory": "crm", "url": "https://crm.example/contact/h%2F9"}]
+PAGES = [{"directory": "crm", "url": "https://crm.example/contact/h%2F9", "record_id": "h/9"}]
 
 
 async def test_the_page_of_the_record_waits_for_the_confirmation_and_only_its_advisor_gets_it(crm):

@@ -39,6 +39,7 @@ async def test_a_session_cookie_is_samesite_strict_and_httponly(running):
         "extension": "201",
         "token": None,
         "idle": 1800,
+        "csrf": None,
     }
 
 

@@ -1,0 +1,20 @@
+// Galwad in the panel of Dynamics 365 (Channel Integration Framework). The framework's own script, which
+// dynamics.html loads from the organisation, provides `Microsoft.CIFramework`.
+
+import { TABLE } from "./config.js";
+import { showGalwad } from "./panel.js";
+
+const DOCKED = 1;
+
+window.addEventListener("CIFInitDone", () => {
+  const { CIFramework } = window.Microsoft;
+  const failed = (error) => console.error("Dynamics did not do what Galwad asked for", error);
+  showGalwad({
+    calls: ({ ringing }) => {
+      if (ringing) CIFramework.setMode(DOCKED).catch(failed);
+    },
+    record: (id) => {
+      CIFramework.openForm(JSON.stringify({ entityName: TABLE, entityId: id })).catch(failed);
+    },
+  });
+}, { once: true });

@@ -1,0 +1,43 @@
+"""The page in a panel of a CRM: its path, its cookie, and the token that protects its requests.
+
+In a frame of another site, browsers do not send the page's usual cookie, which is SameSite=Strict.
+So a session that was opened there has a cookie of its own. A browser sends this cookie only from
+frames in the same site as the frame that signed in (Partitioned,
+https://datatracker.ietf.org/doc/draft-cutler-httpbis-partitioned-cookies/). The site around the
+frame can make the browser send it too. So each request that changes something also needs a token,
+which only our own page can read (https://cheatsheetseries.owasp.org/, CSRF prevention).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+
+from galwad.desk.auth.sessions import Session
+
+PATH: Final = "/embedded"
+COOKIE: Final = "__Host-galwad-embedded"
+CSRF_HEADER: Final = "X-Galwad-CSRF"
+
+
+def csrf_token(session: Session) -> str | None:
+    """Return the token that requests of this session need; None if they need none."""
+    if session.kind != "embedded":
+        return None
+    return hashlib.sha256(f"csrf:{session.key}".encode()).hexdigest()
+
+
+def has_csrf_token(session: Session, sent: str) -> bool:
+    """Return whether a request of this session that sent the token `sent` may change something."""
+    expected = csrf_token(session)
+    return expected is None or hmac.compare_digest(sent.encode(), expected.encode())
+
+
+def set_cookie(name: str, value: str, *, path: str = "/", max_age: int | None = None) -> str:
+    """Return the header field Set-Cookie for a cookie of an embedded page.
+
+    `http.cookies` does not know the attribute Partitioned before Python 3.14.
+    """
+    lifetime = "" if max_age is None else f"; Max-Age={max_age}"
+    return f"{name}={value}; Path={path}{lifetime}; Secure; HttpOnly; SameSite=None; Partitioned"
