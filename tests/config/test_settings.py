@@ -441,6 +441,15 @@ def test_supervisors_cannot_be_warned_of_a_pause_before_its_advisor(faults):
     assert message == '[desk]: "pause_alarm" must not be shorter than "pause_reminder"'
 
 
+def test_a_page_or_a_site_around_it_without_tls_is_refused(faults):
+    for desk in (
+        'embed_origins = ["https://crm.example"]',
+        'public_origin = "https://galwad.example"\nembed_origins = ["http://crm.example"]',
+    ):
+        ((_, _, message),) = faults(f"{LEAST}[desk]\n{desk}\n")
+        assert message.startswith('[desk]: "embed_origins" needs TLS')
+
+
 def test_the_example_that_hints_name_is_installed_with_the_program():
     assert EXAMPLE.is_absolute()
     assert "[sip]" in EXAMPLE.read_text(encoding="utf-8")
