@@ -8,6 +8,7 @@ from __future__ import annotations
 from alembic import context
 
 from callerid.contact_tables import metadata as callerid_metadata
+from galwad.desk.alarms.tables import metadata as alarms_metadata
 from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.webhooks.tables import metadata as webhooks_metadata
 from recording.audit import log as audit_log
@@ -17,7 +18,13 @@ from recording.index.catalogue import metadata as recording_metadata
 # These modules are imported because each import adds the module's tables to one of the objects in
 # `METADATA`.
 TABLE_MODULES = (audit_log, captured_cards, custody, ledger)
-METADATA = [callerid_metadata, desk_metadata, recording_metadata, webhooks_metadata]
+METADATA = [
+    alarms_metadata,
+    callerid_metadata,
+    desk_metadata,
+    recording_metadata,
+    webhooks_metadata,
+]
 
 context.configure(
     connection=context.config.attributes["connection"],

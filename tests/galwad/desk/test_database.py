@@ -16,6 +16,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from callerid.contact_tables import metadata as callerid_metadata
+from galwad.desk.alarms.tables import metadata as alarms_metadata
 from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.webhooks.tables import metadata as webhooks_metadata
@@ -34,7 +35,13 @@ def test_the_revisions_create_exactly_the_declared_tables(tmp_path):
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection)
-        metadata = [callerid_metadata, desk_metadata, recording_metadata, webhooks_metadata]
+        metadata = [
+            alarms_metadata,
+            callerid_metadata,
+            desk_metadata,
+            recording_metadata,
+            webhooks_metadata,
+        ]
         # Alembic takes a list too, as its own `env.py` templates say.
         assert compare_metadata(context, metadata) == []  # type: ignore[arg-type]
     engine.dispose()

@@ -29,6 +29,7 @@ from sqlalchemy import create_engine
 
 from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
+from galwad.desk.alarms.alarm_store import AlarmStore
 from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
 from galwad.desk.webhooks.outbox import WebhookOutbox
 from helpers.loopback import free_port
@@ -43,6 +44,7 @@ SEVENTH: list[str] = []  # only a payment page's token
 TWELFTH: list[str] = []  # only contact notes
 THIRTEENTH: list[str] = []  # only contact notes that wait for their delivery
 FOURTEENTH: list[str] = []  # only an event of a call
+FIFTEENTH: list[str] = []  # only an alarm that somebody has taken
 CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
@@ -64,6 +66,7 @@ RECORDINGS: dict[str, list[str]] = dict(
             *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
             FOURTEENTH,
+            FIFTEENTH,
         ),
         strict=True,
     )
@@ -236,6 +239,15 @@ async def test_call_events_that_an_earlier_release_left_can_still_be_sent(tmp_pa
     assert (waiting.event.kind, waiting.event.call.call_id) == ("answered", CALL_WITH_EVENT)
     assert (waiting.event.call, waiting.attempts) == (progress.call, 2)
     assert progress.answered
+
+
+async def test_an_alarm_that_was_taken_before_the_upgrade_is_still_taken(tmp_path):
+    path = left_by(REVISIONS[-1], tmp_path)
+    upgrade(path)
+    engine = open_engine(path)
+    (alarm,) = await AlarmStore(engine).load(0.0, 9)
+    await engine.dispose()
+    assert (alarm.kind, alarm.state, alarm.taken_by) == ("peer.down", "taken", "mair")
 
 
 async def custody_works(client, rows):

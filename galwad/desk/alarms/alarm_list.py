@@ -1,0 +1,397 @@
+"""The list of alarms: it follows each alarm from its first report to its end.
+
+A report changes the list in memory at once, and is written to the database afterwards. So neither a
+full disk nor one that hangs delays or loses an alarm while the desk runs. What a person decides is
+audited and stored before it takes effect.
+
+Repeated reports of one kind about the same call and subject are one alarm with a count. If many
+alarms of one kind are open, all further ones of this kind are one alarm without a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, TypeAlias
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from galwad.desk.alarms.alarm_store import AlarmStore, StoredAlarm
+from galwad.desk.alarms.kinds import ENDS, KINDS, Ending, kind_of
+from galwad.messages import Alarm, PeerStatus
+
+MOST_OF_KIND: Final = 20
+"""The most open alarms of one kind that are listed one by one."""
+MOST_CLOSED: Final = 500
+"""The most closed alarms in memory. The database has more."""
+_MANY: Final = "*"
+"""The subject of the one alarm for all reports beyond `MOST_OF_KIND`."""
+_SAME_S: Final = 600.0
+"""An alarm that ended by itself and comes back within this time is the same alarm."""
+_DAY_S: Final = 86_400.0
+_REST_S: Final = 1.0
+"""The rest after a write, in which further changes are collected for the next one."""
+_RETRY_S: Final = 5.0
+_CLEANING_S: Final = 3600.0
+_STOP_S: Final = 2.0
+Change: TypeAlias = Callable[[StoredAlarm], StoredAlarm]
+_Key: TypeAlias = tuple[str, str | None, str]
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class CallStage:
+    """The facts about a call that can end an alarm.
+
+    `recording` is the state of its recording, as on the page. `ended` is true if the call has ended
+    or is not known.
+    """
+
+    recording: str = ""
+    ended: bool = True
+
+
+class AlarmError(Exception):
+    """An alarm cannot be handled in this way. `hint` says what the user can do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Audit(Protocol):
+    """The type of a function that writes an entry of the audit."""
+
+    def __call__(
+        self, kind: str, facts: Mapping[str, str], personal: Mapping[str, str], /
+    ) -> Awaitable[object]:
+        """Write an entry; return when it is on the disk."""
+
+
+class AlarmList:
+    """The alarms of one desk.
+
+    Args:
+        engine: The desk's database.
+        audit: A function that writes an entry of the audit.
+        on_change: A function that is called with each alarm that a person has handled, or that has
+            ended.
+        kept_s: The time in seconds for which closed alarms are kept.
+        clock: A function that returns the Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        audit: Audit,
+        on_change: Callable[[StoredAlarm], None],
+        *,
+        kept_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = AlarmStore(engine)
+        self._audit = audit
+        self._on_change = on_change
+        self._kept_s = kept_s
+        self._clock = clock
+        self._alarms: dict[str, StoredAlarm] = {}
+        self._newest: dict[_Key, str] = {}
+        """The id of the newest alarm of each kind, call and subject."""
+        self._unsaved: set[str] = set()
+        self._wake = asyncio.Event()
+        self._deciding = asyncio.Lock()
+        self._writing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Load the alarms from before a restart. If the database fails, begin without them."""
+        try:
+            stored = await self._store.load(self._clock() - _DAY_S, MOST_CLOSED)
+        except SQLAlchemyError as error:
+            log.error("alarms.not_read", why=type(error).__name__)  # noqa: TRY400
+            return
+        for alarm in stored:
+            self._alarms.setdefault(alarm.alarm_id, alarm)
+            self._newest[_key(alarm)] = alarm.alarm_id
+
+    def all(self) -> list[StoredAlarm]:
+        """Return all alarms in memory, those with the newest report first."""
+        return sorted(self._alarms.values(), key=lambda alarm: alarm.latest, reverse=True)
+
+    def open(self) -> list[StoredAlarm]:
+        """Return the alarms that are open or taken, those with the newest report first."""
+        return [alarm for alarm in self.all() if not alarm.closed]
+
+    def find(self, alarm_id: str) -> StoredAlarm | None:
+        """Return the alarm with this id; None if it is not in memory."""
+        return self._alarms.get(alarm_id)
+
+    # Reports
+
+    def raised(self, report: Alarm, line: str = "") -> StoredAlarm:
+        """Take a report into the list; return the alarm that it has begun or repeated.
+
+        `line` is the line of the live call that the report is about; "" if there is none.
+        """
+        now = self._clock()
+        subject = kind_of(report.kind).subject_of(report.detail)[:200]
+        key = (report.kind, report.call_id, subject)
+        before = self._same(key, now)
+        if before is None and self._count_open(report.kind) >= MOST_OF_KIND:
+            key = (report.kind, None, _MANY)
+            before = self._same(key, now)
+        if before is None:
+            alarm = StoredAlarm(
+                secrets.token_hex(6),
+                kind=key[0],
+                call_id=key[1],
+                line=line[:200] if key[1] else "",
+                subject=key[2],
+                detail=report.detail[:300],
+                first=now,
+                latest=now,
+            )
+            self._newest[key] = alarm.alarm_id
+        else:
+            again = replace(before, latest=now, count=before.count + 1, detail=report.detail[:300])
+            alarm = replace(again, closed=0.0, taken_by="", taken=0.0) if before.closed else again
+        self._put(alarm)
+        return alarm
+
+    def _same(self, key: _Key, now: float) -> StoredAlarm | None:
+        """Return the alarm that a report with this key repeats; None if it begins a new one."""
+        alarm = self._alarms.get(self._newest.get(key, ""))
+        if alarm is None or not alarm.closed:
+            return alarm
+        return alarm if not alarm.closed_by and now - alarm.closed <= _SAME_S else None
+
+    def _count_open(self, kind: str) -> int:
+        return sum(alarm.kind == kind and not alarm.closed for alarm in self._alarms.values())
+
+    # What ends by itself
+
+    def event(self, kind: str, subject: str) -> None:
+        """End the alarm whose opposite is this event, such as `peer.down` for `peer.up`."""
+        self._end((ENDS[kind], None, subject))
+
+    def ended(self, ending: Ending, call_id: str | None = None) -> None:
+        """End the alarms of this call whose kind has this ending."""
+        for kind, traits in KINDS.items():
+            if traits.ending is ending:
+                self._end((kind, call_id, ""))
+
+    def peers_known(self, peers: Iterable[PeerStatus]) -> None:
+        """End the alarms about peers and trunks that the switch now reports as up."""
+        for peer in peers:
+            if peer.up:
+                kind = "peer.down" if peer.asked_by == "options" else "trunk.unregistered"
+                self._end((kind, None, peer.name[:200]))
+
+    def call_changed(self, call_id: str, before: CallStage, after: CallStage) -> None:
+        """End the alarms of a call that its change has settled."""
+        if before == after:
+            return
+        for alarm in self.open():
+            if alarm.call_id == call_id and _is_settled(alarm, after):
+                self._end(_key(alarm))
+
+    def calls_known(self, find: Callable[[str], CallStage]) -> None:
+        """End the alarms of calls that were settled while the switch was not connected.
+
+        `find` returns the present stage of the call with an id.
+        """
+        for alarm in self.open():
+            if alarm.call_id is not None and _is_settled(alarm, find(alarm.call_id)):
+                self._end(_key(alarm))
+
+    def _end(self, key: _Key) -> None:
+        """Close an alarm, because it has ended by itself."""
+        alarm = self._alarms.get(self._newest.get(key, ""))
+        if alarm is not None and not alarm.closed:
+            alarm = replace(alarm, closed=self._clock())
+            self._put(alarm)
+            self._on_change(alarm)
+
+    # What people decide
+
+    async def take(self, alarm_id: str, user: str, actor: str) -> StoredAlarm:
+        """Store that a user handles an alarm; return the alarm.
+
+        Raises:
+            AlarmError: Another user has taken it, or it is closed.
+            AuditError: The audit cannot be written. Nothing has changed.
+            SQLAlchemyError: The database cannot be written. Nothing has changed.
+        """
+
+        def take(alarm: StoredAlarm) -> StoredAlarm:
+            if alarm.closed:
+                raise AlarmError("the alarm is closed", "nothing is left to do")
+            if alarm.taken_by == user:
+                return alarm
+            _check_not_taken(alarm, user)
+            return replace(alarm, taken_by=user, taken=self._clock())
+
+        return await self._decide(alarm_id, take, "alarm.taken", {"actor": actor})
+
+    async def release(
+        self, alarm_id: str, user: str, actor: str, *, for_others: bool
+    ) -> StoredAlarm:
+        """Store that a user no longer handles an alarm; return the alarm.
+
+        If `for_others` is true, the user may also release an alarm that another user has taken.
+
+        Raises:
+            AlarmError: Another user has taken it, or it is closed.
+            AuditError: The audit cannot be written. Nothing has changed.
+            SQLAlchemyError: The database cannot be written. Nothing has changed.
+        """
+
+        def release(alarm: StoredAlarm) -> StoredAlarm:
+            if alarm.closed:
+                raise AlarmError("the alarm is closed", "nothing is left to do")
+            if not for_others:
+                _check_not_taken(alarm, user)
+            return replace(alarm, taken_by="", taken=0.0)
+
+        return await self._decide(alarm_id, release, "alarm.released", {"actor": actor})
+
+    async def close(self, alarm_id: str, user: str, actor: str, remark: str) -> StoredAlarm:
+        """Store that a user has closed an alarm, even one of another user; return it.
+
+        Raises:
+            AuditError: The audit cannot be written. Nothing has changed.
+            SQLAlchemyError: The database cannot be written. Nothing has changed.
+        """
+
+        def close(alarm: StoredAlarm) -> StoredAlarm:
+            if alarm.closed:
+                return alarm
+            return replace(alarm, closed=self._clock(), closed_by=user, remark=remark)
+
+        personal = {"actor": actor, "remark": remark}
+        return await self._decide(alarm_id, close, "alarm.closed", personal)
+
+    async def _decide(
+        self, alarm_id: str, change: Change, event: str, personal: Mapping[str, str]
+    ) -> StoredAlarm:
+        """Audit, store and then apply a decision; return the alarm.
+
+        The alarm may be reported again or end meanwhile, so `change` is applied to its newest
+        state.
+        """
+        async with self._deciding:
+            alarm = self._alarms[alarm_id]
+            if change(alarm) == alarm:
+                return alarm
+            facts = {"alarm": alarm_id, "kind": alarm.kind, "call_id": alarm.call_id or ""}
+            await self._audit(event, facts, personal)
+            async with self._writing:
+                alarm = self._alarms.get(alarm_id, alarm)
+                decided = change(alarm)
+                await self._store.save([decided])
+            newest = self._alarms.get(alarm_id, alarm)
+            if newest != alarm:
+                decided = change(newest)
+                self._unsaved.add(alarm_id)
+                self._wake.set()
+            self._alarms[alarm_id] = decided
+            self._limit_closed()
+            self._on_change(decided)
+            return decided
+
+    # The database
+
+    async def run(self) -> None:
+        """Write changed alarms to the database, and remove old ones, until cancelled."""
+        cleaning_due = time.monotonic()
+        failed = False
+        while True:
+            self._wake.clear()
+            try:
+                await self._save()
+                if time.monotonic() >= cleaning_due:
+                    await self._clean()
+                    cleaning_due = time.monotonic() + _CLEANING_S
+            except SQLAlchemyError as error:
+                if not failed:
+                    log.error("alarms.not_written", why=type(error).__name__)  # noqa: TRY400
+                failed = True
+                await asyncio.sleep(_RETRY_S)
+                continue
+            failed = False
+            await asyncio.sleep(_REST_S)
+            await self._woken_before(cleaning_due)
+
+    async def stop(self) -> None:
+        """Write the alarms that are not written yet, if the database answers soon."""
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await self._save()
+        except (SQLAlchemyError, TimeoutError) as error:
+            log.error("alarms.not_written", why=type(error).__name__)  # noqa: TRY400
+
+    async def _woken_before(self, due: float) -> None:
+        try:
+            async with asyncio.timeout(max(due - time.monotonic(), 0.0)):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _save(self) -> None:
+        async with self._writing:
+            changed, self._unsaved = self._unsaved, set()
+            try:
+                await self._store.save([self._alarms[each] for each in changed & set(self._alarms)])
+            except BaseException:
+                self._unsaved |= changed
+                raise
+
+    async def _clean(self) -> None:
+        now = self._clock()
+        await self._store.expire(now - self._kept_s)
+        for alarm in self.all():
+            if alarm.closed and alarm.closed < now - _DAY_S:
+                self._forget(alarm)
+
+    def _put(self, alarm: StoredAlarm) -> None:
+        self._alarms[alarm.alarm_id] = alarm
+        self._unsaved.add(alarm.alarm_id)
+        self._wake.set()
+        self._limit_closed()
+
+    def _limit_closed(self) -> None:
+        closed = [each for each in self._alarms.values() if each.closed]
+        if len(closed) > MOST_CLOSED:
+            self._forget(min(closed, key=lambda each: each.closed))
+
+    def _forget(self, alarm: StoredAlarm) -> None:
+        del self._alarms[alarm.alarm_id]
+        if self._newest.get(_key(alarm)) == alarm.alarm_id:
+            del self._newest[_key(alarm)]
+
+
+def _check_not_taken(alarm: StoredAlarm, user: str) -> None:
+    """Raise `AlarmError` with the name of the other user who has taken an alarm."""
+    if alarm.taken_by not in {"", user}:
+        raise AlarmError(f"{alarm.taken_by} has taken this alarm", "ask them, or close the alarm")
+
+
+def _key(alarm: StoredAlarm) -> _Key:
+    return alarm.kind, alarm.call_id, alarm.subject
+
+
+def _is_settled(alarm: StoredAlarm, call: CallStage) -> bool:
+    """Return whether an alarm about a call at this stage has ended."""
+    match alarm.traits.ending:
+        case Ending.PAUSE:
+            return call.ended or call.recording != "paused"
+        case Ending.RECORDING:
+            return not call.ended and call.recording == "recording"
+        case Ending.CALL:
+            return call.ended
+        case _:
+            return False

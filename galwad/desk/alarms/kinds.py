@@ -1,0 +1,131 @@
+"""The kinds of alarms: how severe each is, who sees it, and what ends it.
+
+What each kind means, and what to do about it, is in `docs/operations/alarms.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal, TypeAlias
+
+Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
+"""The users who see an alarm.
+
+"own" means the users whom the call concerns, "supervisors" means these users and all supervisors,
+and "everybody" means every user.
+"""
+
+
+class Severity(StrEnum):
+    """The severity of an alarm. The members are sorted, the most severe first."""
+
+    CRITICAL = "critical"
+    """Calls, recordings or payment details are at risk now, or somebody changed evidence."""
+    WARNING = "warning"
+    """Something does not work, and somebody must repair it or ask about it."""
+    NOTICE = "notice"
+    """Something happened that a supervisor must know; often there is nothing to do."""
+
+
+class Ending(StrEnum):
+    """The event that ends an alarm. A supervisor can close an alarm of any kind."""
+
+    PERSON = "person"
+    """Only a person."""
+    EVENT = "event"
+    """The opposite event, such as `peer.up` for `peer.down`."""
+    PAUSE = "pause"
+    """The end of the pause, or of the call."""
+    RECORDING = "recording"
+    """The call is recorded again."""
+    CALL = "call"
+    """The end of the call."""
+    INDEXED = "indexed"
+    """The call's recording is archived and in the index."""
+    DELIVERED = "delivered"
+    """The next call event that the receiver accepts."""
+    DECISION = "decision"
+    """A decision about the contact note: to deliver it again, or to discard it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmKind:
+    """The facts about the alarms of one kind.
+
+    If `has_subject` is true, the alarm's detail begins with the name of what it is about, such as a
+    trunk. Then there is one alarm for each name.
+    """
+
+    severity: Severity
+    ending: Ending = Ending.PERSON
+    audience: Audience = "supervisors"
+    has_subject: bool = False
+
+    def subject_of(self, detail: str) -> str:
+        """Return the name of what an alarm with this detail is about; "" if it has none."""
+        return detail.partition(": ")[0] if self.has_subject else ""
+
+
+KINDS: Final[Mapping[str, AlarmKind]] = {
+    "recording.fault": AlarmKind(Severity.CRITICAL, Ending.RECORDING),
+    "recording.not_durable": AlarmKind(Severity.WARNING),
+    "recording.no_recipients": AlarmKind(Severity.CRITICAL, Ending.INDEXED),
+    "recipients.put_back": AlarmKind(Severity.CRITICAL),
+    "recording.no_host_key": AlarmKind(Severity.WARNING),
+    "recording.not_sealed": AlarmKind(Severity.WARNING, Ending.INDEXED),
+    "recording.locked": AlarmKind(Severity.WARNING, Ending.INDEXED),
+    "spool.disk_failed": AlarmKind(Severity.CRITICAL),
+    "spool.not_removed": AlarmKind(Severity.WARNING),
+    "recording.interrupted": AlarmKind(Severity.NOTICE),
+    "recording.undecoded": AlarmKind(Severity.NOTICE),
+    "recording.captured_card": AlarmKind(Severity.CRITICAL),
+    "recording.unexplained": AlarmKind(Severity.WARNING),
+    "recording.miscounted": AlarmKind(Severity.WARNING),
+    "recording.missing": AlarmKind(Severity.CRITICAL, Ending.INDEXED),
+    "index.changed": AlarmKind(Severity.CRITICAL),
+    "note.refused": AlarmKind(Severity.WARNING, Ending.DECISION),
+    "ledger.full": AlarmKind(Severity.WARNING),
+    "audit.cut": AlarmKind(Severity.CRITICAL),
+    "audit.not_anchored": AlarmKind(Severity.WARNING),
+    "archive.orphan": AlarmKind(Severity.WARNING),
+    "payment.page_lost": AlarmKind(Severity.CRITICAL, Ending.PAUSE),
+    "payment.forgotten": AlarmKind(Severity.WARNING, Ending.PAUSE, "own"),
+    "payment.forgotten_long": AlarmKind(Severity.CRITICAL, Ending.PAUSE),
+    "media.silent": AlarmKind(Severity.NOTICE, Ending.CALL),
+    "media.refused": AlarmKind(Severity.WARNING),
+    "media.contested": AlarmKind(Severity.WARNING),
+    "dialog.foreign_request": AlarmKind(Severity.WARNING),
+    "phone.passwords_guessed": AlarmKind(Severity.WARNING),
+    "record_key.unknown": AlarmKind(Severity.NOTICE),
+    "trunk.unregistered": AlarmKind(Severity.CRITICAL, Ending.EVENT, has_subject=True),
+    "peer.down": AlarmKind(Severity.CRITICAL, Ending.EVENT, has_subject=True),
+    "switch.restarted": AlarmKind(Severity.WARNING),
+    "switch.lost": AlarmKind(Severity.CRITICAL, Ending.EVENT, "everybody"),
+    "webhook.refused": AlarmKind(Severity.WARNING),
+    "webhook.down": AlarmKind(Severity.WARNING, Ending.DELIVERED),
+    "webhook.dropped": AlarmKind(Severity.WARNING),
+}
+UNKNOWN: Final = AlarmKind(Severity.WARNING)
+"""The facts that are assumed of a kind that a newer switch or finaliser reports."""
+ENDS: Final[Mapping[str, str]] = {"switch.connected": "switch.lost", "peer.up": "peer.down"}
+"""Events that are no alarms, and the kinds of alarms that they end."""
+
+
+def kind_of(name: str) -> AlarmKind:
+    """Return what is known about the alarms with this name."""
+    return KINDS.get(name, UNKNOWN)
+
+
+def may_see(audience: Audience, *, supervises: bool, concerned: bool) -> bool:
+    """Return whether a person may see an alarm with this audience.
+
+    `supervises` is true for a supervisor or administrator. `concerned` is true if the alarm is
+    about a live call that concerns the person.
+    """
+    return {
+        "own": concerned,
+        "supervisors": concerned or supervises,
+        "everybody": True,
+    }[audience]

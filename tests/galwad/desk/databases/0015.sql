@@ -1,0 +1,1 @@
+INSERT INTO alarms ("alarm_id", "kind", "call_id", "line", "subject", "detail", "first", "latest", "count", "taken_by", "taken", "closed", "closed_by", "remark") VALUES ('0f3c9a71','peer.down',NULL,'','pbx-north 192.0.2.9:5060','pbx-north 192.0.2.9:5060: 408',1794642060.0,1794645660.0,3,'mair',1794642120.0,0.0,'','');
