@@ -512,6 +512,9 @@ class DeskSection(Section):
         le=3600,
         description='a number of seconds, not less than "pause_reminder"',
     )
+    alarm_days: Whole = Field(
+        default=30, ge=1, le=400, description="a whole number of days from 1 to 400"
+    )
     anchors: FilePath | None = Field(
         default=None, description="the full path of a file to which the desk can append lines"
     )

@@ -36,6 +36,7 @@ from galwad.desk.connections.session_layer import SessionLayer
 from galwad.desk.database import SchemaError
 from galwad.desk.routes import (
     accounts,
+    alarms,
     audit,
     calls,
     contacts,
@@ -94,6 +95,7 @@ def options_of(settings: Settings) -> DeskOptions:
         session_absolute=desk.session_absolute,
         pause_reminder=desk.pause_reminder,
         pause_alarm=desk.pause_alarm,
+        alarm_days=desk.alarm_days,
         lookup_budget=settings.directory.budget,
         area_code=settings.directory.area_code,
         merge_by=settings.directory.merge_by,
@@ -126,6 +128,7 @@ def create_app(desk: Desk) -> ASGIApp:
         accounts,
         stream,
         calls,
+        alarms,
         contacts,
         directories,
         payments,

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from callerid.breaker import BreakerState
 from callerid.limited_source import LimitedSource, Observation
 from callerid.note_outbox import Backlog
+from galwad.desk.alarms.alarm_store import StoredAlarm
 from galwad.desk.connections.places import Places
 from galwad.desk.notes.delivery import DeliveryOutcome
 from galwad.desk.webhooks.outbox import OutboxDepth
@@ -115,6 +116,12 @@ class Metrics:
         self.alarms = Counter(
             "galwad_desk_alarms", "Alarms raised", ["kind"], registry=self.registry
         )
+        self._open_alarms = Gauge(
+            "galwad_desk_open_alarms",
+            "Alarms that are not closed; with the state open, nobody has taken them",
+            ["kind", "severity", "state"],
+            registry=self.registry,
+        )
         self._webhook_events = Counter(
             "galwad_desk_webhook_events",
             "Attempts to send a call event, and dropped events, by outcome",
@@ -217,6 +224,12 @@ class Metrics:
     def _age_of_oldest_note(self) -> float:
         saved = self._oldest_note_saved
         return max(time.time() - saved, 0.0) if saved is not None else 0.0
+
+    def open_alarms(self, alarms: Iterable[StoredAlarm]) -> None:
+        """Show how many alarms of each kind are open, and how many are taken."""
+        self._open_alarms.clear()
+        for alarm in alarms:
+            self._open_alarms.labels(alarm.kind, alarm.traits.severity.value, alarm.state).inc()
 
     def webhook_attempt(self, outcome: str, count: int = 1) -> None:
         """Count attempts to send a call event, or events that were dropped."""

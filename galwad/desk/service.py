@@ -31,6 +31,9 @@ from callerid.sources.embedded import LIMITS, EmbeddedDirectory
 from config.directories import ExternalDirectory
 from config.sections import ContactNotesSection
 from config.webhook import WebhookSection
+from galwad.desk.alarms.alarm_list import AlarmList, CallStage
+from galwad.desk.alarms.alarm_store import StoredAlarm
+from galwad.desk.alarms.kinds import ENDS, Ending, kind_of, may_see
 from galwad.desk.anchors import AnchorFile
 from galwad.desk.archive.desk_socket import DeskSocket
 from galwad.desk.archive.files import ArchiveFolder
@@ -42,7 +45,7 @@ from galwad.desk.auth.payment_tokens import PaymentTokens
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.throttle import Throttle
 from galwad.desk.auth.users import User, Users
-from galwad.desk.calls.events import Audience, EventHub
+from galwad.desk.calls.events import EventHub
 from galwad.desk.calls.forgotten_pauses import ForgottenPauses
 from galwad.desk.calls.heartbeats import Heartbeats
 from galwad.desk.calls.live_calls import DeskCall, LiveCalls
@@ -76,7 +79,8 @@ PROXIES = ("127.0.0.1", "::1")
 _TIMEOUT_S = 2.0
 _KNOWN_SIGN_INS = 2000
 """The most sign-ins that the desk reads from the audit at its start."""
-_KNOWN_SIGN_INS_S = 30 * 86_400.0
+_DAY_S = 86_400.0
+_KNOWN_SIGN_INS_S = 30 * _DAY_S
 log = structlog.get_logger()
 
 
@@ -111,6 +115,8 @@ class DeskOptions:
     """The length of a pause after which its advisor is warned."""
     pause_alarm: float = 300
     """The length of a pause after which the supervisors are warned."""
+    alarm_days: float = 30
+    """The number of days for which closed alarms are kept."""
     lookup_budget: float = 1.0
     area_code: str = ""
     """The area code that completes local numbers in directories; "" if there is none."""
@@ -173,6 +179,12 @@ class DeskOptions:
 class Desk:
     """One desk process with all its parts. `start` opens the parts, and `stop` closes them."""
 
+    peers_down = 0
+    """The number of monitored peers that do not respond, or that refuse our registration.
+
+    The switch monitors trunks and other peers by their responses to our OPTIONS or REGISTER
+    requests.
+    """
     _switch_lost = False
     """True from the loss of the link to the switch until it is connected again."""
 
@@ -191,12 +203,6 @@ class Desk:
         )
         self.metrics = Metrics(self.places)
         self.hub = EventHub()
-        self.peers_down = 0
-        """The number of monitored peers that do not respond, or that refuse our registration.
-
-        The switch monitors trunks and other peers by their responses to our OPTIONS or REGISTER
-        requests.
-        """
         self.calls = LiveCalls(self._call_changed, record_pages(options.directories))
         self.users = Users(self.engine, hasher)
         self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
@@ -209,6 +215,9 @@ class Desk:
         self.custodian = Custodian(self.engine)
         self.captured_cards = CapturedCards(self.engine)
         self.audit = AuditLog(self.engine, options.node, options.audit_key, on_cut=self._audit_cut)
+        self.alarms = AlarmList(
+            self.engine, self.audit.append, self._alarm_changed, kept_s=options.alarm_days * _DAY_S
+        )
         self.archive = ArchiveFolder(options.archive)
         self.anchors = AnchorFile(options.anchor_file, options.node, self.audit, self._alarm)
         self.ledger = LedgerWriter(self.audit, self._ends_stored)
@@ -271,7 +280,9 @@ class Desk:
         self.heartbeats = Heartbeats(
             self.calls, self._warn, on_count=self.metrics.lost_payment_pages.set
         )
-        self.webhooks = Webhooks(options.webhook, self.engine, self.metrics, self._alarm)
+        self.webhooks = Webhooks(
+            options.webhook, self.engine, self.metrics, self._alarm, self._event_delivered
+        )
         self._recipients = RecipientsWatch(options.recipients, self.audit, on_alarm=self._alarm)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
@@ -315,6 +326,7 @@ class Desk:
         for each in open_notes:
             self._look_up_restored(self.calls.add_without_note(each), each.person_id)
         await self._remember_sign_ins()
+        await self.alarms.start()
         await self.webhooks.start()
         checked = await self.audit.last(COVERAGE_CHECKED)
         if checked is not None:
@@ -329,6 +341,7 @@ class Desk:
             asyncio.create_task(self.ledger.run()),
             asyncio.create_task(self.nightly.run()),
             asyncio.create_task(self.delivery.run()),
+            asyncio.create_task(self.alarms.run()),
             asyncio.create_task(self.webhooks.run()),
         ]
 
@@ -356,6 +369,7 @@ class Desk:
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.ledger.flush()
         await self.webhooks.stop()
+        await self.alarms.stop()
         # Wait for running lookups and writes of contact notes, because they take only a short time.
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_TIMEOUT_S)
@@ -400,6 +414,8 @@ class Desk:
     def _call_changed(self, before: DeskCall | None, after: DeskCall | None) -> None:
         self.metrics.live_calls.set(len(self.calls))
         self.hub.call(before, after)
+        if before is not None:
+            self.alarms.call_changed(before.call_id, _stage_of(before), _stage_of(after))
         if before is not None and after is not None and before.state.callers < after.state.callers:
             self.spawn(self.contacts.forget_confirmation(after.call_id))
         if after is not None and not after.wrapup and after.advisor is not None:
@@ -416,6 +432,7 @@ class Desk:
                 self.ledger.snapshot({call.call_id for call in message.calls})
                 for call in self.calls.snapshot(message.calls, time.time()):
                     self.spawn(self._look_up(call))
+                self.alarms.calls_known(lambda call_id: _stage_of(self.calls.get(call_id)))
             case CallChanged():
                 new = self.calls.changed(message.call)
                 if new is not None:
@@ -426,6 +443,7 @@ class Desk:
             case Figures():
                 self.metrics.switch(message)
                 self.peers_down = sum(not peer.up for peer in message.peers)
+                self.alarms.peers_known(message.peers)
             case Alarm():
                 self._alarm(message)
         self.webhooks.received(message)
@@ -441,9 +459,10 @@ class Desk:
         # The first connection to the switch after the desk's start is normal. So it is only shown
         # on the pages, and is not an alarm in the log and the metrics.
         if connected and not self._switch_lost:
+            self.alarms.event(kind, "")
             self.hub.alarm(kind, audience="everybody")
         else:
-            self._warn(kind, audience="everybody")
+            self._warn(kind)
         self._switch_lost = not connected
 
     def calls_in_progress(self) -> set[str] | None:
@@ -563,6 +582,7 @@ class Desk:
         advisor answered the call, but the call is not among the live calls and has no contact note,
         add the call to the live calls. The advisor can then still write the contact note.
         """
+        self.alarms.ended(Ending.INDEXED, sealed.call_id)
         await self.webhooks.sealed(sealed)
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)
@@ -597,20 +617,48 @@ class Desk:
         self._warn(alarm.kind, call, alarm.call_id, detail=alarm.detail)
 
     def _warn(
-        self,
-        kind: str,
-        call: DeskCall | None = None,
-        call_id: str | None = None,
-        audience: Audience = "supervisors",
-        detail: str = "",
+        self, kind: str, call: DeskCall | None = None, call_id: str | None = None, detail: str = ""
     ) -> None:
-        """Report an alarm in the journal, in the metrics, and on the pages of the `audience`."""
+        """Report an alarm in the journal, in the metrics, in the list of alarms and on the pages.
+
+        An event such as `peer.up` ends an alarm instead.
+        """
         named = call.call_id if call is not None else call_id
         log.warning("alarm", kind=kind, call_id=named, detail=detail)
         self.metrics.alarms.labels(kind).inc()
-        self.hub.alarm(kind, call, call_id, audience)
+        if kind in ENDS:
+            self.alarms.event(kind, detail)
+            audience = kind_of(ENDS[kind]).audience
+            self.hub.alarm(kind, call, call_id, audience)
+            return
+        line = call.state.line if call is not None else ""
+        alarm = self.alarms.raised(Alarm(kind, named, detail), line)
+        self.hub.alarm(kind, call, call_id, alarm.traits.audience, alarm)
+        self.metrics.open_alarms(self.alarms.open())
+
+    def _alarm_changed(self, alarm: StoredAlarm) -> None:
+        """Show on the pages that an alarm was handled, or has ended."""
+        self.hub.alarm_changed(alarm, self.calls.get(alarm.call_id or ""))
+        self.metrics.open_alarms(self.alarms.open())
+
+    def _event_delivered(self) -> None:
+        self.alarms.ended(Ending.DELIVERED)
+
+    def alarms_of(self, user: User) -> list[StoredAlarm]:
+        """Return the alarms that this user may see, with those closed within a day."""
+        return [alarm for alarm in self.alarms.all() if self.may_see_alarm(user, alarm)]
+
+    def may_see_alarm(self, user: User, alarm: StoredAlarm) -> bool:
+        """Return whether this user may see an alarm."""
+        call = self.calls.get(alarm.call_id or "")
+        concerned = call is not None and call.concerns(user)
+        return may_see(alarm.traits.audience, supervises=user.supervises, concerned=concerned)
 
     async def _users_changed(self) -> None:
         self.sessions.recheck()
         self.hub.wake()
         await self.switch.set_phones()
+
+
+def _stage_of(call: DeskCall | None) -> CallStage:
+    return CallStage(call.state.recording, call.wrapup) if call is not None else CallStage()

@@ -24,9 +24,12 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel
 
+from galwad.desk.alarms.alarm_store import StoredAlarm
+from galwad.desk.alarms.kinds import Audience, may_see
 from galwad.desk.auth.users import User
 from galwad.desk.calls.live_calls import DeskCall
-from galwad.desk.models.calls import AlarmEvent, Closed, Pop
+from galwad.desk.models.alarms import AlarmEvent, AlarmView
+from galwad.desk.models.calls import Closed, Pop
 
 MEMORY = 2000
 WAKEN_AT_ONCE = 32
@@ -36,26 +39,26 @@ _LONGEST_REST_S = 0.05
 """The longest time in seconds between two groups, if the machine stood still during a group."""
 MAX_STREAMS_PER_SESSION = 8
 """A browser opens at most six connections to one host, for all its tabs together."""
-Sent: TypeAlias = tuple[Literal["call", "closed", "alarm"], Pop | Closed | AlarmEvent]
-
-
-Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
+Sent: TypeAlias = tuple[
+    Literal["call", "closed", "alarm", "alarm_changed"], Pop | Closed | AlarmEvent | AlarmView
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change of a call, or an alarm.
+    """A change of a call, a report of an alarm, or a change of an alarm.
 
-    For a change, `before` is None if the call is new, and `after` is None if the call is removed.
-    For an alarm, `after` is the live call that the alarm concerns, or None. `audience` says which
-    users receive an alarm: "own" means the users whom the call concerns, "supervisors" means these
-    users and all supervisors, and "everybody" means every user.
+    For a change of a call, `before` is None if the call is new, and `after` is None if the call is
+    removed. For an alarm, `after` is the live call that the alarm concerns, or None. `stored` is
+    the alarm in the list. `alarm` is its report; None if only its handling has changed, or if it
+    has ended.
     """
 
     id: int
     before: DeskCall | None = None
     after: DeskCall | None = None
     alarm: AlarmEvent | None = None
+    stored: StoredAlarm | None = None
     audience: Audience = "supervisors"
     _encoded: dict[tuple[str, bool, bool], bytes] = field(
         default_factory=dict, repr=False, compare=False
@@ -68,8 +71,9 @@ class Event:
         All users whose views are equal share one encoding.
         """
         concerned = handled = False
-        if self.alarm is not None:
+        if self._is_about_alarm:
             kind = "alarm" if self._alarms(user) else ""
+            handled = user.supervises
         elif self.after is not None and self.after.visible(user):
             kind = "call"
             concerned, handled = self.after.concerns(user), self.after.is_handled_by(user)
@@ -87,21 +91,29 @@ class Event:
 
     def view_for(self, user: User) -> Sent | None:
         """Return the event's kind and body; None if this user may not see the event."""
-        if self.alarm is not None:
-            return ("alarm", self.alarm) if self._alarms(user) else None
+        if self._is_about_alarm:
+            return self._alarm_for(user) if self._alarms(user) else None
         if self.after is not None and self.after.visible(user):
             return "call", self.after.view(user)
         if self.before is not None and self.before.visible(user):
             return "closed", Closed(call_id=self.before.call_id)
         return None
 
+    @property
+    def _is_about_alarm(self) -> bool:
+        return self.alarm is not None or self.stored is not None
+
+    def _alarm_for(self, user: User) -> Sent | None:
+        view = None
+        if self.stored is not None:
+            view = AlarmView.of(self.stored, supervises=user.supervises)
+        if self.alarm is not None:
+            return "alarm", self.alarm.model_copy(update={"alarm": view})
+        return ("alarm_changed", view) if view is not None else None
+
     def _alarms(self, user: User) -> bool:
-        own = self.after is not None and self.after.concerns(user)
-        return {
-            "own": own,
-            "supervisors": own or user.supervises,
-            "everybody": True,
-        }[self.audience]
+        concerned = self.after is not None and self.after.concerns(user)
+        return may_see(self.audience, supervises=user.supervises, concerned=concerned)
 
 
 def encoded(kind: str, number: int, body: BaseModel) -> bytes:
@@ -167,15 +179,25 @@ class EventHub:
         call: DeskCall | None = None,
         call_id: str | None = None,
         audience: Audience = "supervisors",
+        stored: StoredAlarm | None = None,
     ) -> None:
         """Publish an alarm of the kind `kind` to the users in `audience`.
 
         For an alarm about a live call, `call` is that call. For an alarm about a call that is not
-        live, `call_id` is the call's id. For an alarm about no call, both are None.
+        live, `call_id` is the call's id. For an alarm about no call, both are None. `stored` is the
+        alarm in the list; None for an event that ends alarms.
         """
         named = call.call_id if call is not None else call_id
         alarm = AlarmEvent(kind=kind, call_id=named, since=time.time())
-        self._publish(Event(self._last + 1, after=call, alarm=alarm, audience=audience))
+        self._publish(Event(self._last + 1, None, call, alarm, stored, audience))
+
+    def alarm_changed(self, stored: StoredAlarm, call: DeskCall | None) -> None:
+        """Publish that a person has handled an alarm, or that it has ended.
+
+        `call` is the live call that the alarm is about, if there is one.
+        """
+        audience = stored.traits.audience
+        self._publish(Event(self._last + 1, None, call, None, stored, audience))
 
     def since(self, position: int) -> list[Event] | None:
         """Return the events with numbers above `position`.

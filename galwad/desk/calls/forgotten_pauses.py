@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from galwad.desk.calls.events import Audience
 from galwad.desk.calls.live_calls import DeskCall, LiveCalls
 
 _INTERVAL_S = 1.0
@@ -23,8 +22,8 @@ _LONG = "payment.forgotten_long"
 class Warn(Protocol):
     """The type of a function that raises an alarm about a call."""
 
-    def __call__(self, kind: str, call: DeskCall, *, audience: Audience) -> None:
-        """Raise an alarm of the kind `kind` about `call`; the users in `audience` receive it."""
+    def __call__(self, kind: str, call: DeskCall, /) -> None:
+        """Raise an alarm of the kind `kind` about `call`."""
 
 
 class ForgottenPauses:
@@ -63,7 +62,7 @@ class ForgottenPauses:
             key = (call.call_id, call.state.recording_since)
             due = self._due(self._clock() - call.state.recording_since)
             if due and due != self._warned.get(key, ""):
-                self._warn(due, call, audience="supervisors" if due == _LONG else "own")
+                self._warn(due, call)
             raised[key] = due
         self._warned = raised
         self._on_count(sum(due == _LONG for due in raised.values()))

@@ -81,7 +81,7 @@ class Heartbeats:
                 self.stop(call_id, holder)
             elif silent_s > beat.within_s and not beat.lost:
                 beat.lost = True
-                self._warn(LOST, call, audience="supervisors")
+                self._warn(LOST, call)
         self._on_count(sum(beat.lost for beat in self._watched.values()))
 
     async def run(self) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, Field, StringConstraints
 
 from galwad.desk.models.accounts import Me
+from galwad.desk.models.alarms import AlarmView
 from galwad.desk.models.base import (
     NO_CARD_NUMBER,
     Language,
@@ -127,10 +128,11 @@ class PageSnapshot(BaseModel):
     no longer stores. `switch` is true while the switch is connected. After `pause_reminder` seconds
     the page warns the advisor of a pause, and after `pause_alarm` seconds the supervisors.
     `searchable` is true if a directory can be searched by a text. `embed_origins` are the origins
-    of the CRMs that may show the page in a panel.
+    of the CRMs that may show the page in a panel. `alarms` has the alarms that are not closed.
     """
 
     calls: list[Pop]
+    alarms: list[AlarmView]
     me: Me
     now: float
     switch: bool
@@ -147,14 +149,6 @@ class Closed(BaseModel):
     """
 
     call_id: str
-
-
-class AlarmEvent(BaseModel):
-    """An alarm, sent as an event. `kind` is the alarm's name, such as `payment.forgotten`."""
-
-    kind: str
-    call_id: str | None = None
-    since: float
 
 
 class StreamReplaced(BaseModel):

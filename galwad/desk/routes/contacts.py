@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from galwad.desk.alarms.kinds import Ending
 from galwad.desk.errors import ApiError
 from galwad.desk.models.contacts import DiscardReason, Purposes, PurposeView, UndeliveredNote
 from galwad.desk.routes.access import Administrator, Person, TheDesk
@@ -48,6 +49,7 @@ async def retry(call_id: str, desk: TheDesk, session: Administrator) -> None:
     """Deliver the undelivered versions of a call's contact note as soon as possible."""
     _check(await desk.delivery.outbox.retry(call_id))
     await desk.audit.append("contact.retried", {"call_id": call_id}, {"actor": session.actor})
+    desk.alarms.ended(Ending.DECISION, call_id)
     desk.delivery.wake()
 
 
@@ -60,6 +62,7 @@ async def discard(call_id: str, body: DiscardReason, desk: TheDesk, session: Adm
     personal = {"actor": session.actor, "reason": body.reason}
     await desk.audit.append("contact.discarded", {"call_id": call_id}, personal)
     _check(await desk.delivery.outbox.discard(call_id))
+    desk.alarms.ended(Ending.DECISION, call_id)
 
 
 def _check(changed: int) -> None:

@@ -19,6 +19,7 @@ from starlette.types import Send
 
 from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, Follower, encoded
+from galwad.desk.models.alarms import AlarmView
 from galwad.desk.models.calls import PageSnapshot, StreamReplaced
 from galwad.desk.routes.access import Person, TheDesk
 from galwad.desk.routes.accounts import me_of
@@ -112,6 +113,11 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
     user = session.user
     snapshot = PageSnapshot(
         calls=[call.view(user) for call in desk.calls.all() if call.visible(user)],
+        alarms=[
+            AlarmView.of(alarm, supervises=user.supervises)
+            for alarm in desk.alarms_of(user)
+            if not alarm.closed
+        ],
         me=me_of(desk, session),
         now=time.time(),
         switch=desk.switch.connected,

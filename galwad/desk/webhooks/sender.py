@@ -69,6 +69,7 @@ class WebhookSender:
         observer: The metrics.
         on_alarm: A function that is called with each alarm.
         clock: A function that returns the Unix time in seconds.
+        on_delivered: A function that is called when the receiver has accepted an event.
     """
 
     def __init__(
@@ -78,11 +79,14 @@ class WebhookSender:
         observer: WebhookObserver,
         on_alarm: OnAlarm,
         clock: Callable[[], float] = time.time,
+        *,
+        on_delivered: Callable[[], None] = lambda: None,
     ) -> None:
         self._outbox = outbox
         self._receiver = receiver
         self._observer = observer
         self._on_alarm = on_alarm
+        self._on_delivered = on_delivered
         self._clock = clock
         self._random = random.SystemRandom()
         self._wake = asyncio.Event()
@@ -203,6 +207,7 @@ class WebhookSender:
             self._alarm("webhook.refused", result.reason, event.call.call_id)
         else:
             self._alarms.clear()
+            self._on_delivered()
         await self._outbox.settle(event.event_id, result.outcome, result.reason, self._clock())
 
     def _failed(self, asked_s: float, reason: str) -> None:

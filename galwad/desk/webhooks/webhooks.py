@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +29,7 @@ class Webhooks:
         engine: The desk's database.
         observer: The metrics.
         on_alarm: A function that is called with each alarm.
+        on_delivered: A function that is called when the receiver has accepted an event.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Webhooks:
         engine: AsyncEngine,
         observer: WebhookObserver,
         on_alarm: OnAlarm,
+        on_delivered: Callable[[], None],
     ) -> None:
         self._outbox = WebhookOutbox(engine)
         self._log: CallEventLog | None = None
@@ -43,7 +46,9 @@ class Webhooks:
         if section is not None:
             kinds = known_kinds(section.format).intersection(section.events)
             receiver = WebhookReceiver(section)
-            self._sender = WebhookSender(self._outbox, receiver, observer, on_alarm)
+            self._sender = WebhookSender(
+                self._outbox, receiver, observer, on_alarm, on_delivered=on_delivered
+            )
             self._log = CallEventLog(self._outbox, kinds, self._sender.wake)
 
     async def start(self) -> None:

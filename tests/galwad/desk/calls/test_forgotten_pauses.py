@@ -57,8 +57,8 @@ class Warned:
             clock=clock,
         )
 
-    def warn(self, kind, call, *, audience):
-        self.alarms.append((self.clock.now - START, call.call_id, kind, audience))
+    def warn(self, kind, call):
+        self.alarms.append((self.clock.now - START, call.call_id, kind))
 
     def counted(self, count):
         self.count = count
@@ -82,12 +82,12 @@ def test_the_advisor_is_warned_after_the_reminder_time_and_the_supervisor_after_
     warned.run(REMINDER_S - 0.5)
     assert warned.alarms == []
     warned.run(0.5)
-    first = (REMINDER_S, CALL, "payment.forgotten", "own")
+    first = (REMINDER_S, CALL, "payment.forgotten")
     assert warned.alarms == [first]
     warned.run(ALARM_S - REMINDER_S - 0.5)
     assert (warned.alarms, warned.count) == ([first], 0)
     warned.run(0.5)
-    second = (ALARM_S, CALL, "payment.forgotten_long", "supervisors")
+    second = (ALARM_S, CALL, "payment.forgotten_long")
     assert (warned.alarms, warned.count) == ([first, second], 1)
     warned.run(600)
     assert (warned.alarms, warned.count) == ([first, second], 1)
@@ -114,7 +114,7 @@ def test_a_second_pause_of_a_call_is_timed_from_its_own_start(warned):
     warned.run(10)
     warned.calls.changed(paused(version=7, recording_since=warned.clock.now))
     warned.run(REMINDER_S)
-    assert [(at, kind) for at, _, kind, _ in warned.alarms] == [
+    assert [(at, kind) for at, _, kind in warned.alarms] == [
         (REMINDER_S, "payment.forgotten"),
         (REMINDER_S + 10 + REMINDER_S, "payment.forgotten"),
     ]

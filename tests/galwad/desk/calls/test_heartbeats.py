@@ -40,8 +40,8 @@ class Watch:
         self.calls.changed(STATE)
         self.beats = Heartbeats(self.calls, self.warn, on_count=self.counted, clock=clock)
 
-    def warn(self, kind, call, *, audience):
-        self.alarms.append((self.clock.now - START, call.call_id, kind, audience))
+    def warn(self, kind, call):
+        self.alarms.append((self.clock.now - START, call.call_id, kind))
 
     def counted(self, count):
         self.count = count
@@ -69,7 +69,7 @@ def test_a_holder_that_is_late_is_reported_once_to_the_advisor_and_the_superviso
     watch.run(WITHIN_S)
     assert watch.alarms == []
     watch.run(600)
-    assert watch.alarms == [(WITHIN_S + 0.5, CALL, "payment.page_lost", "supervisors")]
+    assert watch.alarms == [(WITHIN_S + 0.5, CALL, "payment.page_lost")]
     assert watch.count == 1
     assert watch.calls.get(CALL).state.holders == (HOLDER,)
 
