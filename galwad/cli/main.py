@@ -43,6 +43,7 @@ class CommandGroups(LazyGroup):
         "login",
         "recordings",
         "calls",
+        "alarms",
         "promise-check",
         "audit",
         "keys",

@@ -2,7 +2,8 @@
 
 Covers `galwad/cli/support/lazy.py`, `galwad/cli/support/options.py`,
 `galwad/cli/support/call_ids.py`, `galwad/call_id.py`, `galwad/__main__.py`,
-`galwad/cli/audit/__init__.py`, `galwad/cli/backup/__init__.py`, `galwad/cli/calls/__init__.py`,
+`galwad/cli/alarms/__init__.py`, `galwad/cli/audit/__init__.py`,
+`galwad/cli/backup/__init__.py`, `galwad/cli/calls/__init__.py`,
 `galwad/cli/contacts/__init__.py`, `galwad/cli/directory/__init__.py`,
 `galwad/cli/keys/__init__.py`, `galwad/cli/recordings/__init__.py`,
 `galwad/cli/simulate/__init__.py` and `galwad/cli/users/__init__.py`.
@@ -41,6 +42,9 @@ COMMANDS = dict(commands())
 
 def test_the_command_line_has_exactly_the_listed_commands():
     assert sorted(" ".join(words) for words in COMMANDS) == [
+        "alarms close",
+        "alarms list",
+        "alarms take",
         "audit anchor",
         "audit export",
         "audit list",
