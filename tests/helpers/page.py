@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
 from pathlib import Path
 
+from galwad.desk.alarms.kinds import kind_of
+
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 COMMENT_S = 15.0
@@ -41,6 +43,9 @@ class FakeDesk:
         self.purposes: list[dict] = []
         self.free_text = True
         self.undelivered: list[dict] = []
+        self.alarms: dict[str, dict] = {}
+        self.faster = ""
+        """The supervisor who takes an alarm just before the page does."""
         self.searchable = False
         self.searched: list[dict] = []
         self.slow: dict[str, threading.Event] = {}
@@ -63,6 +68,27 @@ class FakeDesk:
         self.calls[call_id] = {**before, **pop, "caller": caller}
         self.push("call", self.calls[call_id])
         return self.calls[call_id]
+
+    def alarm(self, kind: str, call_id: str | None = None, **more) -> dict:
+        """Report an alarm, as the real desk does: a second time it is counted."""
+        alarm_id = f"{kind}-{call_id}"
+        before = self.alarms.get(alarm_id, an_alarm(alarm_id, kind, call_id))
+        line = self.calls[call_id]["line"] if call_id in self.calls else ""
+        count = before["count"] + 1
+        self.alarms[alarm_id] = {**before, "line": line, "count": count, **more}
+        self.push_alarm(kind, call_id, self.alarms[alarm_id])
+        return self.alarms[alarm_id]
+
+    def push_alarm(self, kind: str, call_id: str | None = None, alarm: dict | None = None) -> None:
+        """Send the report of an alarm to every page, or of what ends one."""
+        event = {"kind": kind, "call_id": call_id, "since": time.time(), "alarm": alarm}
+        self.push("alarm", event)
+
+    def handle(self, alarm_id: str, **changes) -> dict:
+        """Change the handling of an alarm, and send it to every page."""
+        self.alarms[alarm_id] = {**self.alarms[alarm_id], **changes}
+        self.push("alarm_changed", self.alarms[alarm_id])
+        return self.alarms[alarm_id]
 
     def close(self, call_id: str) -> None:
         """Take a call away."""
@@ -92,6 +118,7 @@ class FakeDesk:
         with self._telling:
             snapshot = {
                 "calls": list(self.calls.values()),
+                "alarms": [each for each in self.alarms.values() if each["state"] != "closed"],
                 "me": self.me,
                 "now": time.time(),
                 "switch": self.switch,
@@ -103,7 +130,9 @@ class FakeDesk:
             self._streams.append(stream)
         return stream
 
-    def answer(self, method: str, path: str, body: dict) -> tuple[int, dict | list | None]:
+    def answer(  # noqa: PLR0911 - one for each kind of request
+        self, method: str, path: str, body: dict
+    ) -> tuple[int, dict | list | None]:
         """The API, but for the events."""
         if path == "/me":
             return (200, self.me) if self.signed_in else (401, {"error": "not signed in"})
@@ -118,8 +147,26 @@ class FakeDesk:
             return 200, listed if path.endswith("purposes") else self.undelivered
         if self.refusing:
             return self.refusing, {"error": "no", "reason": self.reason}
+        if path.startswith("/alarms"):
+            return self.answer_alarms(path, body)
         _, _, call_id, part = path.split("/", 3)
         return 200, self.change(call_id, method, part, body)
+
+    def answer_alarms(self, path: str, body: dict) -> tuple[int, dict | list]:
+        """List the alarms, or handle one as the real desk would."""
+        if path == "/alarms":
+            return 200, list(self.alarms.values())
+        alarm_id, action = path.split("/")[2:]
+        user, now = self.me["user"], time.time()
+        if action == "take" and self.faster:
+            self.alarms[alarm_id].update(state="taken", taken_by=self.faster, taken=now)
+            return 409, {"error": f"{self.faster} has taken this alarm"}
+        changes = {
+            "take": {"state": "taken", "taken_by": user, "taken": now},
+            "release": {"state": "open", "taken_by": "", "taken": 0},
+            "close": {"state": "closed", "closed_by": user, "closed": now, **body},
+        }
+        return 200, self.handle(alarm_id, **changes[action])
 
     def change(self, call_id: str, method: str, part: str, body: dict) -> dict:
         """Change a call as the real desk and switch would, and return their answer."""
@@ -168,6 +215,27 @@ class FakeDesk:
         else:
             self.put(call_id=call_id, contact=body, contact_saved=True)
         return {"call_id": call_id, "version": 1}
+
+
+def an_alarm(alarm_id: str, kind: str, call_id: str | None) -> dict:
+    """An alarm that was not reported yet."""
+    return {
+        "id": alarm_id,
+        "kind": kind,
+        "severity": kind_of(kind).severity,
+        "state": "open",
+        "call_id": call_id,
+        "line": "",
+        "first": time.time(),
+        "latest": time.time(),
+        "count": 0,
+        "detail": "",
+        "taken_by": "",
+        "taken": 0,
+        "closed": 0,
+        "closed_by": "",
+        "remark": "",
+    }
 
 
 def a_pop(call_id: str) -> dict:

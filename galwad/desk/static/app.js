@@ -1,6 +1,7 @@
 // The advisor's page: signs in, follows the desk's events, and keeps one card for each call.
 // It decides nothing: every state shown is the desk's, and the desk has it from the switch.
 
+import { AlarmBanners, AlarmPanel } from "./alarms.js";
 import { announce, hush } from "./announce.js";
 import { ApiError, ask, protection } from "./api.js";
 import { CallCard } from "./card.js";
@@ -34,6 +35,7 @@ let me = null;
 let stream = null;
 let watch = null;
 let overview = null;
+let alarmList = null;
 let undelivered = null;
 let idle = null;
 let list = null;
@@ -88,11 +90,12 @@ function start(signedIn) {
   i18n.translate(session);
   if (!i18n.remembered() && me.language !== i18n.language()) choose(me.language);
   overview = me.role === "advisor" ? null : new Overview();
+  alarmList = me.role === "advisor" ? new AlarmBanners(alarms, () => main) : new AlarmPanel(me);
   undelivered = me.role === "admin" ? new Undelivered() : null;
   idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
   list = el("div", { class: "calls" });
   const title = el("h1", { class: "unseen", t: "calls.title" });
-  main.replaceChildren(title, list, ...[overview ? overview.box : idle, undelivered?.box].filter(Boolean));
+  main.replaceChildren(title, list, ...[alarmList.box, overview ? overview.box : idle, undelivered?.box].filter(Boolean));
   loadPurposes();
   undelivered?.start();
   stream = new Stream({
@@ -134,12 +137,16 @@ function receive(type, data) {
     calls.clear();
     for (const pop of data.calls) calls.set(pop.call_id, pop);
     showLink();
+    alarmList.snapshot(data.alarms);
   } else if (type === "call") {
     calls.set(data.call_id, data);
   } else if (type === "closed") {
     calls.delete(data.call_id);
   } else if (type === "alarm") {
     raise(data);
+    return;
+  } else if (type === "alarm_changed") {
+    alarmList.changed(data);
     return;
   }
   render();
@@ -173,6 +180,7 @@ function render() {
   }
   reveal(idle, mine.length === 0);
   overview?.update([...calls.values()], known(), now());
+  alarmList.update(calls);
   entitle(mine, known());
   host.update(mine);
 }
@@ -188,29 +196,16 @@ function replace(pop) {
   render();
 }
 
-/** Alarms stay until somebody closes them. */
-function raise(alarm) {
-  if (alarm.kind === "switch.lost" || alarm.kind === "switch.connected") {
-    switchUp = alarm.kind === "switch.connected";
+/** A report of an alarm, or of what ends one. */
+function raise({ kind, alarm }) {
+  if (kind === "switch.lost" || kind === "switch.connected") {
+    switchUp = kind === "switch.connected";
     showLink();
     render();
-    return;
   }
-  const text = el("span", {});
-  const key = `alarm.${alarm.kind}`;
-  say(text, i18n.has(key) ? key : "alarm.other", { kind: alarm.kind, line: calls.get(alarm.call_id)?.line ?? "" });
-  const box = el("div", { class: "banner alarm" }, text);
-  const close = () => {
-    box.remove();
-    reveal(alarms, alarms.childElementCount > 0);
-    (alarms.querySelector("button") ?? main).focus();
-  };
-  box.append(el("button", { type: "button", class: "quiet", t: "alarm.close", on: { click: close } }));
-  alarms.append(box);
-  reveal(alarms, true);
-  announce(text.dataset.t, JSON.parse(text.dataset.tValues), { urgent: true });
-  if (alarm.kind === "note.refused") undelivered?.refresh();
-  if (alarm.kind === "payment.forgotten_long" && me.role !== "advisor") chime.ring();
+  if (alarm) alarmList.raised(alarm);
+  if (kind === "note.refused") undelivered?.refresh();
+  if (kind === "payment.forgotten_long" && me.role !== "advisor") chime.ring();
 }
 
 /** F8 only ever pauses, Shift+F8 only ever resumes: a nervous second press changes nothing. */

@@ -178,8 +178,8 @@ def test_f8_is_ignored_without_a_call_or_with_the_control_key(desk, page):
 
 
 def test_every_tab_stop_is_visible_and_the_focus_leaves_the_page(desk, page):
-    desk.push("alarm", {"kind": "recording.not_sealed", "call_id": None, "since": 0})
     paused(desk, "page:sian", "phone:204")
+    desk.alarm("recording.fault", CALL)
     page.locator(".alarm").wait_for()
     page.get_by_role("button", name="Release phone 204…").wait_for()
     stops = []

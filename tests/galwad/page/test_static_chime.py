@@ -6,7 +6,6 @@ The page is in `galwad/desk/static/`. Its clock is stopped, and only the tests a
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from playwright.sync_api import expect
@@ -154,7 +153,7 @@ def test_the_banner_about_a_blocked_chime_goes_with_the_pause(desk, timeless):
 
 def test_a_pause_of_unknown_state_does_not_chime(desk, timeless):
     allow_sound(timeless)
-    desk.push("alarm", {"kind": "switch.lost", "call_id": None, "since": 0})
+    desk.push_alarm("switch.lost")
     expect(timeless.locator(".recording .word")).to_have_text("UNKNOWN")
     advance(desk, timeless, REMINDER_S + 10)
     assert tones(timeless) == []
@@ -183,8 +182,8 @@ def test_a_supervisor_sees_and_hears_a_pause_after_the_alarm_time(desk, open_tim
     advance(desk, page, 2)
     expect(row.get_by_text("Forgotten?")).to_be_visible()
     assert not early
-    desk.push("alarm", {"kind": "payment.forgotten_long", "call_id": CALL, "since": time.time()})
-    expect(page.locator(".alarm")).to_contain_text("paused for very long (Line ")
+    desk.alarm("payment.forgotten_long", CALL)
+    expect(page.locator(".alarm-list")).to_contain_text("paused for very long (Line ")
     assert tones(page) == [660, 880]
 
 

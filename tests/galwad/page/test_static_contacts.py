@@ -112,11 +112,9 @@ def test_a_refused_note_appears_with_its_alarm(administrator, page):
     expect(page.locator("tr", has_text=CALL)).to_be_visible()
     later = {**NOTE, "call_id": "20261125-093200-abcdefgh"}
     administrator.undelivered = [later]
-    administrator.push(
-        "alarm", {"kind": "note.refused", "call_id": later["call_id"], "since": time.time()}
-    )
+    administrator.alarm("note.refused", later["call_id"])
     expect(page.locator("tr", has_text="20261125-093200-abcdefgh")).to_be_visible()
-    expect(page.locator("#alarms")).to_contain_text("The CRM does not accept a contact note.")
+    expect(page.locator(".alarm-list")).to_contain_text("The CRM does not accept a contact note.")
 
 
 def test_a_long_list_is_cut_and_the_rest_is_counted(administrator, browser_page, address):

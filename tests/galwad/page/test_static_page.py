@@ -303,9 +303,9 @@ def test_a_lost_connection_shows_the_recording_as_unknown(desk, page):
 
 def test_a_lost_switch_shows_the_recording_as_unknown(desk, page):
     answered(desk)
-    desk.push("alarm", {"kind": "switch.lost", "call_id": None, "since": 0})
+    desk.push_alarm("switch.lost")
     expect(page.locator(".recording .word")).to_have_text("UNKNOWN")
-    desk.push("alarm", {"kind": "switch.connected", "call_id": None, "since": 0})
+    desk.push_alarm("switch.connected")
     expect(page.locator(".recording .word")).to_have_text("REC")
 
 
@@ -460,14 +460,6 @@ def test_a_supervisor_sees_every_call_and_its_forgotten_pause(desk, browser_page
     expect(rows.nth(1).get_by_text("Forgotten?")).to_be_hidden()
 
 
-def test_an_alarm_stays_until_it_is_closed(desk, page):
-    answered(desk)
-    desk.push("alarm", {"kind": "payment.forgotten", "call_id": CALL, "since": time.time()})
-    expect(page.locator(".alarm")).to_contain_text("paused for a long time (Council Tax)")
-    page.get_by_role("button", name="Close this alarm").click()
-    expect(page.locator(".alarm")).to_have_count(0)
-
-
 def test_all_controls_can_be_reached_by_keyboard(desk, page):
     answered(desk, **found(desk, SIAN))
     expect(page.get_by_role("heading", name="Mair Evans")).to_be_visible()
@@ -496,9 +488,8 @@ def test_every_visible_text_comes_from_the_locale(desk, browser_page, address):
     desk.put(call_id="20261125-093100-hgfedcba", caller={"status": "withheld"})
     browser_page.goto(address)
     browser_page.locator(".overview").wait_for()
-    browser_page.locator("#link[data-state=live]").wait_for()  # no snapshot contains an alarm
-    desk.push("alarm", {"kind": "never.heard.of", "call_id": None, "since": 0})
-    browser_page.locator(".alarm").wait_for()
+    desk.alarm("never.heard.of", detail="no space", taken_by="ceri", state="taken")
+    browser_page.get_by_text("⟦alarm.other⟧").wait_for()
     untranslated = browser_page.evaluate("""() => {
         const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
         const found = [];
