@@ -512,6 +512,9 @@ class DeskSection(Section):
         le=3600,
         description='a number of seconds, not less than "pause_reminder"',
     )
+    waiting_warning: Number = Field(
+        default=20, ge=1, le=3600, description="a number of seconds from 1 to 3600"
+    )
     alarm_days: Whole = Field(
         default=30, ge=1, le=400, description="a whole number of days from 1 to 400"
     )

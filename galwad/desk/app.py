@@ -95,6 +95,7 @@ def options_of(settings: Settings) -> DeskOptions:
         session_absolute=desk.session_absolute,
         pause_reminder=desk.pause_reminder,
         pause_alarm=desk.pause_alarm,
+        waiting_warning=desk.waiting_warning,
         alarm_days=desk.alarm_days,
         lookup_budget=settings.directory.budget,
         area_code=settings.directory.area_code,

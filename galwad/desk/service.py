@@ -115,6 +115,8 @@ class DeskOptions:
     """The length of a pause after which its advisor is warned."""
     pause_alarm: float = 300
     """The length of a pause after which the supervisors are warned."""
+    waiting_warning: float = 20
+    """The time for which a call may ring before the supervisors' list marks it."""
     alarm_days: float = 30
     """The number of days for which closed alarms are kept."""
     lookup_budget: float = 1.0

@@ -36,6 +36,7 @@ class FakeDesk:
         self.switch = True
         self.pause_reminder = 180
         self.pause_alarm = 300
+        self.waiting_warning = 20
         self.pseudo = False
         self.refusing = 0
         self.reason = ""
@@ -124,6 +125,7 @@ class FakeDesk:
                 "switch": self.switch,
                 "pause_reminder": self.pause_reminder,
                 "pause_alarm": self.pause_alarm,
+                "waiting_warning": self.waiting_warning,
                 "searchable": self.searchable,
             }
             stream.put(("snapshot", snapshot))

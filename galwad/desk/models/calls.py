@@ -126,9 +126,10 @@ class PageSnapshot(BaseModel):
 
     A new stream begins with this event. It is also sent if a page has missed events that the desk
     no longer stores. `switch` is true while the switch is connected. After `pause_reminder` seconds
-    the page warns the advisor of a pause, and after `pause_alarm` seconds the supervisors.
-    `searchable` is true if a directory can be searched by a text. `embed_origins` are the origins
-    of the CRMs that may show the page in a panel. `alarms` has the alarms that are not closed.
+    the page warns the advisor of a pause, and after `pause_alarm` seconds the supervisors. After
+    `waiting_warning` seconds their list marks a call that is not answered. `searchable` is true if
+    a directory can be searched by a text. `embed_origins` are the origins of the CRMs that may show
+    the page in a panel. `alarms` has the alarms that are not closed.
     """
 
     calls: list[Pop]
@@ -138,6 +139,7 @@ class PageSnapshot(BaseModel):
     switch: bool
     pause_reminder: float
     pause_alarm: float
+    waiting_warning: float
     searchable: bool = False
     embed_origins: list[str] = Field(default_factory=list)
 

@@ -123,6 +123,7 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
         switch=desk.switch.connected,
         pause_reminder=desk.options.pause_reminder,
         pause_alarm=desk.options.pause_alarm,
+        waiting_warning=desk.options.waiting_warning,
         searchable=desk.lookup.searchable,
         embed_origins=list(desk.options.embed_origins),
     )

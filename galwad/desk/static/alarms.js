@@ -174,6 +174,7 @@ export class AlarmPanel {
     const todo = el("p", {});
     const key = `alarm.${alarm.kind}.do`;
     if (has(key)) say(todo, key);
+    reveal(todo, has(key));
     const act = (name) => el("button", { type: "button", "aria-describedby": id, t: `alarms.${name}`, on: { click: () => this.decide(row, name) } });
     row.take = act("take");
     row.release = act("release");

@@ -132,6 +132,7 @@ function receive(type, data) {
     switchUp = data.switch !== false;
     limits.advisor = data.pause_reminder;
     limits.supervisor = data.pause_alarm;
+    limits.waiting = data.waiting_warning;
     search.offered = data.searchable === true;
     host.origins = data.embed_origins ?? [];
     calls.clear();

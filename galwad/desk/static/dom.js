@@ -24,14 +24,15 @@ export function el(tag, attributes = {}, ...children) {
 
 /** Show a text of the locale; it follows a change of language. */
 export function say(node, key, values = {}) {
-  node.dataset.t = key;
-  node.dataset.tValues = JSON.stringify(values);
+  const filled = JSON.stringify(values);
+  if (node.dataset.t !== key) node.dataset.t = key;
+  if (node.dataset.tValues !== filled) node.dataset.tValues = filled;
   change(node, t(key, values));
 }
 
 /** Show data, which no locale translates. */
 export function show(node, text) {
-  node.dataset.raw = "";
+  if (node.dataset.raw !== "") node.dataset.raw = "";
   change(node, text);
 }
 

@@ -13,8 +13,11 @@ const DOUBLE_MS = 700; // the second click of a double click must not undo the f
 
 const pass = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** After how many seconds the advisor of a pause is warned, and then the supervisors; the desk says so. */
-export const limits = { advisor: 120, supervisor: 300 };
+/**
+ * After how many seconds the advisor of a pause is warned, and then the supervisors; and after how
+ * many a waiting call is marked for them. The desk says so.
+ */
+export const limits = { advisor: 120, supervisor: 300, waiting: 20 };
 
 /** Whether a pause has lasted so long that somebody should look. */
 export function forgotten(pop, now, limit) {

@@ -163,6 +163,7 @@ def test_every_desk_setting_reaches_the_desks_options(settings):
             session_absolute = 62
             pause_reminder = 63
             pause_alarm = 64
+            waiting_warning = 21
             alarm_days = 31
             anchors = "/mnt/governance/anchors.jsonl"
             nightly = "04:05"
