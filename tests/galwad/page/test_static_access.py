@@ -405,3 +405,26 @@ def test_axe_finds_no_violation_while_a_pause_or_resume_is_pending(desk, page, s
     page.keyboard.press("F8" if state == "recording" else "Shift+F8")
     expect(page.locator(".recording")).to_have_attribute("aria-busy", "true")
     assert found_by_axe(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1920])
+def test_axe_finds_no_violation_in_the_alarms_and_on_the_wall(desk, page, scheme, width):
+    desk.me["role"] = "supervisor"
+    desk.put(mine=False, state="ringing", since=time.time() - 60)
+    desk.put(call_id="20261125-093100-hgfedcba", mine=False, state="held", advisor="owen")
+    desk.alarm("recording.fault", CALL, detail="no space left", taken_by="ceri", state="taken")
+    desk.alarm("media.refused", CALL)
+    desk.alarm("recording.undecoded")
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.reload()
+    page.locator(".alarm-list > li").nth(2).wait_for()
+    page.get_by_role("button", name="Close…").first.click()
+    page.get_by_text("Closed today").click()
+    expect(page.locator(".alarm-past li")).to_have_count(1)
+    assert found_by_axe(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Show on a wall screen").click()
+    expect(page.get_by_role("button")).to_have_count(0)
+    assert found_by_axe(page) == []
