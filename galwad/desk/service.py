@@ -329,6 +329,7 @@ class Desk:
             self._look_up_restored(self.calls.add_without_note(each), each.person_id)
         await self._remember_sign_ins()
         await self.alarms.start()
+        self.metrics.open_alarms(self.alarms.open())
         await self.webhooks.start()
         checked = await self.audit.last(COVERAGE_CHECKED)
         if checked is not None:
