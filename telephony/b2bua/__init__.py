@@ -17,7 +17,7 @@ from telephony.b2bua.leg import Leg, LegState
 from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
 from telephony.b2bua.replacement import leg_to_replace
 from telephony.b2bua.restore import cancel_branches, replay_invite
-from telephony.b2bua.settings import CallSettings, Target
+from telephony.b2bua.settings import CallSettings, LaterTargets, Target
 from telephony.b2bua.trust import NO_GRANTS, Grants
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "EndCause",
     "Grants",
     "JoinPlan",
+    "LaterTargets",
     "Leg",
     "LegState",
     "MediaPlane",

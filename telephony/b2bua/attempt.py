@@ -13,12 +13,12 @@ from typing import Protocol
 
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause
-from telephony.b2bua.events import CallRedirected, Side
+from telephony.b2bua.events import CallRedirected, MoreTargetsRung, Side
 from telephony.b2bua.headers import from_for, passed_fields, shown_address
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.redirection import Redirections
 from telephony.b2bua.session_timer import min_se, request_fields
-from telephony.b2bua.settings import Target
+from telephony.b2bua.settings import LaterTargets, Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
 from telephony.sdp import Direction, SessionDescription
 from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
@@ -137,6 +137,9 @@ class Attempt:
         self.redirections: Redirections | None = None
         """Finds the targets to ring after a 3xx response; None means that every 3xx is a failure.
         """
+        self._later: tuple[Target, ...] = ()
+        self._later_at: float | None = None
+        """The time at which the targets in `_later` ring; None if there are none."""
         self.single = True
         """True if the attempt has never rung more than one branch at a time.
 
@@ -148,12 +151,26 @@ class Attempt:
         """True once the attempt was answered, has failed or was cancelled."""
         return self.deadline is None
 
-    def start(self, targets: Sequence[Target], now: float) -> None:
-        """Ring all targets.
+    @property
+    def next_timer(self) -> float | None:
+        """The time at which `timer` must be called; None once the attempt is over."""
+        if self.deadline is None or self._later_at is None:
+            return self.deadline
+        return min(self.deadline, self._later_at)
+
+    def start(
+        self, targets: Sequence[Target], now: float, later: LaterTargets | None = None
+    ) -> None:
+        """Ring all targets, and those of `later` if none of the first targets answers.
+
+        The targets of `later` ring at the latest after half the time until the deadline.
 
         Raises:
             NoPortsError: There was no port for one or more of the targets, so no target was rung.
         """
+        if later is not None and later.targets and self.deadline is not None:
+            self._later = later.targets
+            self._later_at = now + min(later.after, (self.deadline - now) / 2)
         try:
             legs = self._bind(targets, now)
         except NoPortsError:
@@ -340,17 +357,33 @@ class Attempt:
             self._ring(legs, now)
         return bool(legs)
 
+    def _ring_later(self, now: float) -> bool:
+        """Ring the targets of `_later`; return False if there are none or too few free ports."""
+        targets, self._later, self._later_at = self._later, (), None
+        try:
+            legs = self._bind(targets, now)
+        except NoPortsError:
+            return False
+        if legs:
+            self.single = self.single and not any(branch.alive for branch in self.branches)
+            self._core.emit(MoreTargetsRung(targets))
+            self._ring(legs, now)
+        return bool(legs)
+
     def _branch_failed(self, leg: Leg, failure: Failure, now: float) -> None:
         self._failures.append(failure)
         self._core.end_leg(leg, EndCause.FAILED, now)
-        if failure.status >= 600 or not any(branch.alive for branch in self.branches):
+        ringing = any(branch.alive for branch in self.branches)
+        if failure.status >= 600 or not (ringing or self._ring_later(now)):
             self._give_up(now)
 
     def timer(self, now: float) -> None:
-        """Report the failure of the attempt if its deadline has passed."""
+        """Ring the later targets if their time has come; give up if the deadline has passed."""
         if self.deadline is not None and now >= self.deadline:
             self._failures.append(Failure(408))
             self._give_up(now)
+        elif self.deadline is not None and self._later_at is not None and now >= self._later_at:
+            self._ring_later(now)
 
     def _give_up(self, now: float) -> None:
         self.cancel(EndCause.NO_ANSWER, now)

@@ -24,7 +24,7 @@ from telephony.b2bua.redirection import FindTargets
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.replacement import CalleeReplacement
 from telephony.b2bua.restore import invite_of, restore
-from telephony.b2bua.settings import CallSettings, Target
+from telephony.b2bua.settings import CallSettings, LaterTargets, Target
 from telephony.b2bua.setup import Setup
 from telephony.b2bua.transfer import ReferTransfers
 from telephony.errors import NoPortsError, ProtocolError
@@ -233,9 +233,12 @@ class BackToBackCall:
         if self._setup is not None:
             self._setup.find_targets = find_targets
 
-    def dial(self, targets: Sequence[Target], now: float) -> None:
+    def dial(
+        self, targets: Sequence[Target], now: float, later: LaterTargets | None = None
+    ) -> None:
         """Ring one target, or several at the same time.
 
+        The targets in `later` ring only if none of these answers in time.
         If there are too few free ports, the caller gets a 503 response and the call ends.
 
         Raises:
@@ -245,7 +248,7 @@ class BackToBackCall:
             return
         if self._setup is None or self._setup.attempt is not None or not targets:
             raise ProtocolError("the call was dialled before, or there are no targets")
-        self._setup.dial(targets, now)
+        self._setup.dial(targets, now, later)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
         """Refuse the caller's INVITE with a failure status, and end the call.
@@ -450,7 +453,7 @@ class BackToBackCall:
             return None
         attempt = self._first_attempt
         due = [
-            attempt.deadline if attempt is not None else None,
+            attempt.next_timer if attempt is not None else None,
             self._refresh.next_timer(),
             self._exchange.next_timer(),
             self._alignment.next_timer(),

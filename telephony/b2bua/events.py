@@ -43,6 +43,13 @@ class CallRedirected:
 
 
 @dataclass(frozen=True, slots=True)
+class MoreTargetsRung:
+    """Further targets ring now, because none of the first targets has answered in time."""
+
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CallAnswered:
     """A callee has answered the call with a 2xx. The caller's 200 is not sent yet.
 
@@ -230,6 +237,7 @@ class CallEnded:
 CallEvent = (
     LegRinging
     | CallRedirected
+    | MoreTargetsRung
     | CallAnswered
     | LegEnded
     | CallHeld

@@ -107,3 +107,12 @@ class Target:
 
     They are the Route header fields of our INVITE.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class LaterTargets:
+    """Targets that ring only if the first targets of a call do not answer."""
+
+    targets: tuple[Target, ...]
+    after: float
+    """The seconds after which they ring too. If all first targets fail before, they ring then."""

@@ -20,7 +20,7 @@ from telephony.b2bua.session_timer import (
     agree_to_response,
     answer_fields,
 )
-from telephony.b2bua.settings import Target
+from telephony.b2bua.settings import LaterTargets, Target
 from telephony.errors import NoPortsError, ParseError
 from telephony.sdp import SessionDescription, cut_offer
 from telephony.sip.dialog.dialog import Dialog
@@ -120,7 +120,9 @@ class Setup:
 
     # --- ringing the targets ----------------------------------------------------------------
 
-    def dial(self, targets: Sequence[Target], now: float) -> None:
+    def dial(
+        self, targets: Sequence[Target], now: float, later: LaterTargets | None = None
+    ) -> None:
         """Ring the targets, or refuse the caller's INVITE with 503 if too few ports are free.
 
         After the 503, the call ends.
@@ -131,7 +133,7 @@ class Setup:
         self.attempt = Attempt(core, self, plan, now + wait)
         self.attempt.redirections = Redirections(self.find_targets)
         try:
-            self.attempt.start(targets, now)
+            self.attempt.start(targets, now, later)
         except NoPortsError:
             self.refuse(503, now, EndCause.NO_PORTS, headers=(("Retry-After", "10"),))
 

@@ -6,6 +6,7 @@ from helpers.b2bua.network import SWITCH, SWITCH6, Node
 from telephony.b2bua import (
     BackToBackCall,
     CallSettings,
+    LaterTargets,
     cancel_branches,
     decline,
     find_call,
@@ -82,6 +83,7 @@ class Plan:
     """What the switch does with calls and transfers."""
 
     targets: list = field(default_factory=list)
+    later: LaterTargets | None = None
     transfer_targets: list = field(default_factory=list)
     transfer_refusal: int | None = None
     ring_again: list = field(default_factory=list)
@@ -115,7 +117,7 @@ class Switch(Node):
                     now=self.now,
                 )
                 self.calls.append(call)
-                call.dial(self.plan.targets, self.now)
+                call.dial(self.plan.targets, self.now, self.plan.later)
             else:
                 owner = find_call(event)
                 if owner is None and isinstance(event, InviteAnswered):

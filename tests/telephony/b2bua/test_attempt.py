@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from helpers.b2bua.phone import Reply
-from telephony.b2bua.events import CallAnswered
+from telephony.b2bua import LaterTargets
+from telephony.b2bua.events import CallAnswered, MoreTargetsRung
 from telephony.errors import NoPortsError
 from telephony.sip.events import Address
 
@@ -195,4 +196,69 @@ def test_a_target_of_an_unavailable_ip_family_counts_as_failed(world):
     world.switch.plan.targets = world.switch.plan.targets[:1]
     world.a.call()
     assert world.a.statuses[-1] == 500
+    world.assert_clean()
+
+
+@pytest.fixture
+def later(world):
+    """Let phone b ring first, and phone c after 20 seconds."""
+    world.switch.plan.targets = [world.target(world.b)]
+    world.switch.plan.later = LaterTargets((world.target(world.c),), 20.0)
+
+
+def test_later_targets_ring_when_the_first_do_not_answer_in_time(world, later):
+    world.b.reply = Reply(final=None)
+    world.a.call()
+    world.net.run(15)
+    assert world.c.invites == []
+    world.net.run(10)
+    assert [[t.name for t in e.targets] for e in world.switch.of(MoreTargetsRung)] == [["30"]]
+    assert world.call.joined is not None
+    assert world.call.legs[world.call.joined[1]].target == world.target(world.c)
+    world.a.hang_up()
+    world.assert_clean()
+
+
+@pytest.mark.parametrize("status", [404, 480, 486])
+def test_later_targets_ring_at_once_when_all_first_targets_have_failed(world, later, status):
+    world.b.reply = Reply(final=status)
+    world.talk()
+    assert len(world.c.invites) == 1
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_later_targets_do_not_ring_after_a_first_target_has_answered(world, later):
+    world.talk()
+    world.net.run(60)
+    assert world.c.invites == []
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_later_targets_do_not_ring_after_a_phone_has_declined_for_all(world, later):
+    world.b.reply = Reply(final=603)
+    world.a.call()
+    world.net.run(60)
+    assert (world.a.statuses[-1], world.c.invites) == (603, [])
+    world.assert_clean()
+
+
+def test_later_targets_ring_before_a_short_ring_time_of_the_caller_ends(world, later):
+    world.b.reply = world.c.reply = Reply(final=None)
+    world.a.call(headers=(("Expires", "10"),))
+    world.net.run(6)
+    assert len(world.c.invites) == 1
+    world.net.run(10)
+    assert world.a.statuses[-1] == 480
+    world.assert_clean()
+
+
+def test_the_caller_gets_the_first_failure_if_no_ports_are_free_for_later_targets(world, later):
+    world.b.reply = Reply(final=486)
+    world.switch.plan.later = LaterTargets((world.target(world.c),) * 2, 20.0)
+    world.switch.plane.room = 2
+    world.a.call()
+    world.net.run(1)
+    assert (world.a.statuses[-1], world.c.invites) == (486, [])
     world.assert_clean()

@@ -36,9 +36,9 @@ def known(world, monkeypatch):
     knows = Known()
     begin = BackToBackCall.dial
 
-    def dial(call, targets, now):
+    def dial(call, targets, now, later=None):
         call.follow_redirects(lambda contact, _now: knows.ask(contact.uri.user))
-        begin(call, targets, now)
+        begin(call, targets, now, later)
 
     monkeypatch.setattr(BackToBackCall, "dial", dial)
     return knows
