@@ -326,6 +326,9 @@ class Route(Section):
     ring: tuple[Extension, ...] | None = Field(
         default=None, min_length=1, description='a list of extensions, such as ["201", "202"]'
     )
+    skip_away: Flag = Field(
+        default=False, description='true to ring people who are away last; needs "ring"'
+    )
     line: str = Field(default="", description="the label that advisors see, in quotes")
     advisors: tuple[str, ...] = Field(
         default=(), description='a list of user names, such as ["sian"], for a route with "target"'
@@ -351,6 +354,8 @@ class Route(Section):
             raise ValueError('needs either "target" or "ring", and not both')
         if self.options_every and self.target is None:
             raise ValueError('needs "target" for "options_every"')
+        if self.skip_away and self.ring is None:
+            raise ValueError('needs "ring" for "skip_away"')
         return self
 
 

@@ -106,17 +106,24 @@ class Hello(LinkMessage, frozen=True):
 
     `role` says which kind of process the client is: a desk, a finaliser or a `galwad` command. When
     a finaliser sends its `Hello` to the switch, the switch sends the same `Hello` back. From then
-    on, the switch notifies the finaliser of each closed spool.
+    on, the switch notifies the finaliser of each closed spool. `presence` is true if the client is
+    a desk that knows the message `PhonesRegistered`, which earlier releases do not know.
     """
 
     role: Role
     version: str
+    presence: bool = False
 
 
 class CallsSnapshot(LinkMessage, frozen=True, tag="Snapshot"):
-    """From the switch to a desk that has just connected: the states of all live calls."""
+    """From the switch to a desk that has just connected: the states of all live calls.
+
+    `presence` is true if the switch knows the message `SetAway`, which earlier releases do not
+    know.
+    """
 
     calls: tuple[CallStatus, ...]
+    presence: bool = False
 
 
 class CallChanged(LinkMessage, frozen=True):
@@ -224,6 +231,34 @@ class SetPhones(LinkMessage, frozen=True):
     """
 
     accounts: tuple[PhoneCredentials, ...]
+
+
+class SetAway(LinkMessage, frozen=True):
+    """From the desk to the switch: the names of all users who are on a break or in wrap-up.
+
+    A route with `skip_away` rings their phones last. The users replace all users that the desk sent
+    before.
+    """
+
+    users: tuple[str, ...]
+
+
+class RegisteredPhone(msgspec.Struct, frozen=True):
+    """The number of devices that are registered for an extension; 0 if there is none any more."""
+
+    party: Party
+    devices: int
+
+
+class PhonesRegistered(LinkMessage, frozen=True):
+    """From the switch to the desk: how many devices are registered for extensions.
+
+    If `complete` is true, no other extension has a registered device. Otherwise `phones` has only
+    the extensions whose number has changed.
+    """
+
+    phones: tuple[RegisteredPhone, ...]
+    complete: bool = False
 
 
 class Pause(LinkMessage, frozen=True, tag="Hold"):
@@ -448,6 +483,8 @@ AnyMessage: TypeAlias = (
     | Alarm
     | Figures
     | SetPhones
+    | SetAway
+    | PhonesRegistered
     | ClaimCall
     | Pause
     | Resume

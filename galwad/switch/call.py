@@ -34,7 +34,14 @@ from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
 from galwad.switch.transfers import CallTransfers, TransferState
 from telephony.aio.relay import SourceRule
-from telephony.b2bua import NO_GRANTS, BackToBackCall, Leg, Target, TargetCheckpoint
+from telephony.b2bua import (
+    NO_GRANTS,
+    BackToBackCall,
+    LaterTargets,
+    Leg,
+    Target,
+    TargetCheckpoint,
+)
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.events import AckReceived, Address, SipEvent
@@ -314,15 +321,18 @@ class SwitchCall:
     def _caller_leg(self) -> str:
         return next(k for k, leg in self.legs.legs.items() if leg.side is sip.Side.CALLER)
 
-    def start(self, targets: tuple[Target, ...], now: Now) -> None:
-        """Ring the targets. If there are no targets, respond to the caller with 480."""
+    def start(self, targets: tuple[Target, ...], later: LaterTargets | None, now: Now) -> None:
+        """Ring the targets, and those of `later` if the first do not answer.
+
+        If there are no targets, respond to the caller with 480.
+        """
         self._in_settle = True
         self.log.info("call.started", targets=len(targets))
         if self.legs.ended:
             pass
         elif targets:
             self.advisor_side.dialled(targets)
-            self.legs.dial(targets, now.mono)
+            self.legs.dial(targets, now.mono, later)
             self.publish()
         else:
             self.legs.reject(480, now.mono)
@@ -438,8 +448,8 @@ class SwitchCall:
         match event:
             case sip.MediaNegotiated():
                 self._negotiated(event)
-            case sip.CallRedirected(_, targets):
-                self.log.info("call.diverted")
+            case sip.CallRedirected(_, targets) | sip.MoreTargetsRung(targets):
+                self.log.info("call.rings_elsewhere", reason=type(event).__name__)
                 self.advisor_side.also_rings_at(targets)
                 self.publish()
             case sip.CallAnswered(leg_id, target):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import structlog
 
 from galwad.messages import CallStatus, ClaimCall, Pause, PauseReply, PhoneCredentials, Resume
+from galwad.switch.away import AwayUsers
 from galwad.switch.call import SwitchCall
 from galwad.switch.clocks import read_clocks
 from galwad.switch.phones import Phones
@@ -22,9 +23,10 @@ class DeskCommands:
     `calls` is the dict in which the switch itself stores its live calls, by call id.
     """
 
-    def __init__(self, calls: dict[str, SwitchCall], phones: Phones) -> None:
+    def __init__(self, calls: dict[str, SwitchCall], phones: Phones, away: AwayUsers) -> None:
         self._calls = calls
         self._phones = phones
+        self._away = away
 
     async def pause(self, command: Pause) -> PauseReply:
         """Pause the recordings of the calls that `command` names, and return the reply.
@@ -58,6 +60,15 @@ class DeskCommands:
         """Replace the phone accounts that the desk manages."""
         log.info("phones.set", count=len(accounts))
         self._phones.set_accounts(accounts)
+
+    def set_away(self, users: tuple[str, ...]) -> None:
+        """Replace the users who are on a break or in wrap-up."""
+        log.info("away.set", count=len(users))
+        self._away.set(users)
+
+    def desk_lost(self) -> None:
+        """Keep the users who are away only for a while, because no desk is connected any more."""
+        self._away.keep_until_forgotten(read_clocks().mono)
 
     def live_calls(self) -> Iterable[CallStatus]:
         """Return the state of every live call."""

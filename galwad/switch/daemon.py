@@ -28,6 +28,7 @@ from galwad import supervise
 from galwad.messages import Figures
 from galwad.start_failure import log_cannot_start
 from galwad.switch.admission import Admission, AdmissionControl
+from galwad.switch.away import AwayUsers
 from galwad.switch.call import SwitchCall, call_of_leg
 from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.clocks import read_clocks
@@ -87,7 +88,8 @@ class Switch:
         self._lasting = LastingDialogs(settings.node.state / "switch" / "dialogs.jsonl")
         self._checkpoints = CheckpointStore(settings.node.runtime / "calls", self._lasting)
         outbox = settings.node.state / "switch" / "ended.jsonl"
-        self._links = LinkServer(DeskCommands(self.calls, self._phones), outbox)
+        away = AwayUsers()
+        self._links = LinkServer(DeskCommands(self.calls, self._phones, away), outbox)
         self._relay = Relay(
             *_pools(settings.media),
             source=SourceRule(settings.media.source),
@@ -116,7 +118,7 @@ class Switch:
             endpoint=self._endpoint,
             relay=self._relay,
             links=self._links,
-            router=Router(settings, self._phones, self._transport.is_open),
+            router=Router(settings, self._phones, self._transport.is_open, away=away),
             spools=self._spools,
             checkpoints=self._checkpoints,
             settings=settings,
@@ -226,14 +228,15 @@ class Switch:
     async def _sweep(self) -> None:
         """Do the periodic work once a second, until this task is cancelled.
 
-        The work is: report legs on which no media arrives, drop expired bindings, register at
-        trunks, ping the monitored peers, report faults, end the bans that are over, and collect
-        garbage if necessary.
+        The work is: report legs on which no media arrives, drop expired bindings, report the
+        registered devices to the desk, register at trunks, ping the monitored peers, report faults,
+        end the bans that are over, and collect garbage if necessary.
         """
         while True:
             now = read_clocks().mono
             self._relay.sweep(now)
             self._phones.save(now)
+            self._links.devices(self._phones.devices(now))
             self._trunk_accounts.tick(now)
             self._peer_monitor.tick(now)
             self._transport.flush()

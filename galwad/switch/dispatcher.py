@@ -110,7 +110,7 @@ class EventDispatcher:
             consults=first.call_id if first is not None else "",
         )
         self._calls[call.call_id] = call
-        call.start(self._context.router.targets(route, admission.called, now.mono), now)
+        call.start(*self._context.router.ring_order(route, admission.called, now.mono), now)
 
     def _replace(
         self, replaced: Leg | int, invite: InviteServer, admission: Admission, now: Now

@@ -5,15 +5,15 @@ may be missing in its ledger (`ledger_outbox.py`). A finaliser that connects rec
 `Hello` back. The finaliser then searches the spool folder for spools that are already closed. From
 then on, the switch notifies the finaliser of each closed spool.
 
-The desk's commands (pause, resume, claim, phones) are passed to the daemon's `Commands` object. The
-reply to a command is sent on the link on which the command arrived.
+The desk's commands (pause, resume, claim, phones, away) are passed to the daemon's `Commands`
+object. The reply to a command is sent on the link on which the command arrived.
 """
 
 from __future__ import annotations
 
 import asyncio
 from asyncio import Server
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -31,10 +31,14 @@ from galwad.messages import (
     Figures,
     Hello,
     LedgerHas,
+    Party,
     Pause,
     PauseReply,
     PhoneCredentials,
+    PhonesRegistered,
+    RegisteredPhone,
     Resume,
+    SetAway,
     SetPhones,
     SpoolClosed,
 )
@@ -58,6 +62,12 @@ class Commands(Protocol):
     def set_phones(self, accounts: tuple[PhoneCredentials, ...]) -> None:
         """Replace the phone accounts that the desk manages."""
 
+    def set_away(self, users: tuple[str, ...]) -> None:
+        """Replace the users who are on a break or in wrap-up."""
+
+    def desk_lost(self) -> None:
+        """Handle the loss of the link to the last connected desk."""
+
     def live_calls(self) -> Iterable[CallStatus]:
         """Return the state of every call that has not ended."""
 
@@ -76,6 +86,9 @@ class LinkServer:
         self._finalisers: set[link.Link] = set()
         self._alarms: list[Alarm] = []
         self._figures: Figures | None = None
+        self._devices: Mapping[Party, int] = {}
+        self._follow_devices: set[link.Link] = set()
+        """The links to desks that know the message `PhonesRegistered`."""
         self.outbox = LedgerOutbox(outbox, lambda: self.alarm("ledger.full"))
 
     async def listen(self, path: Path) -> Server:
@@ -111,6 +124,20 @@ class LinkServer:
         self._figures = figures
         self._send(self._desks, figures)
 
+    def devices(self, devices: Mapping[Party, int]) -> None:
+        """Report to each desk for which extensions the number of registered devices has changed.
+
+        `devices` has the number for each extension that has any.
+        """
+        before, self._devices = self._devices, devices
+        changed = tuple(
+            RegisteredPhone(party, devices.get(party, 0))
+            for party in {**before, **devices}
+            if before.get(party, 0) != devices.get(party, 0)
+        )
+        if changed:
+            self._send(self._follow_devices, PhonesRegistered(changed))
+
     def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
         """Log an alarm and send it to every desk.
 
@@ -128,7 +155,7 @@ class LinkServer:
     async def _on_message(self, peer: link.Link, message: AnyMessage) -> None:
         match message:
             case Hello(role="desk"):
-                self._greet_desk(peer)
+                self._greet_desk(peer, knows_presence=message.presence)
             case Hello(role="finaliser"):
                 self._finalisers.add(peer)
                 peer.send(message)
@@ -141,16 +168,28 @@ class LinkServer:
                 peer.send(await self._commands.resume(message))
             case LedgerHas():
                 self.outbox.remove(message.call_ids)
-            case ClaimCall():
-                self._commands.claim(message)
-            case SetPhones():
-                self._commands.set_phones(message.accounts)
+            case ClaimCall() | SetPhones() | SetAway():
+                self._carry_out(message)
             case _:
                 log.warning("hub.unexpected", message=type(message).__name__)
 
-    def _greet_desk(self, peer: link.Link) -> None:
+    def _carry_out(self, command: ClaimCall | SetPhones | SetAway) -> None:
+        """Carry out a command to which the desk gets no reply."""
+        match command:
+            case ClaimCall():
+                self._commands.claim(command)
+            case SetPhones():
+                self._commands.set_phones(command.accounts)
+            case SetAway():
+                self._commands.set_away(command.users)
+
+    def _greet_desk(self, peer: link.Link, *, knows_presence: bool) -> None:
         self._desks.add(peer)
-        peer.send(CallsSnapshot(calls=tuple(self._commands.live_calls())))
+        peer.send(CallsSnapshot(calls=tuple(self._commands.live_calls()), presence=True))
+        if knows_presence:
+            self._follow_devices.add(peer)
+            phones = tuple(RegisteredPhone(*each) for each in self._devices.items())
+            peer.send(PhonesRegistered(phones, complete=True))
         for message in self._alarms:
             peer.send(message)
         self._alarms.clear()
@@ -171,7 +210,11 @@ class LinkServer:
             await asyncio.sleep(_BREATH_S)
 
     def _forget(self, peer: link.Link) -> None:
-        self._desks.discard(peer)
+        if peer in self._desks:
+            self._desks.discard(peer)
+            self._follow_devices.discard(peer)
+            if not self._desks:
+                self._commands.desk_lost()
         self._finalisers.discard(peer)
 
     @staticmethod

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from config.sections import Phone
-from galwad.messages import PhoneCredentials
+from galwad.messages import Party, PhoneCredentials
 from galwad.switch.clocks import read_clocks
 from recording.files.atomic import replace_unsynced
 from recording.files.disk import WatchedDisk
@@ -115,6 +115,11 @@ class Phones:
     def registered(self, now: float) -> int:
         """Return the number of bindings of all phones at the time `now`."""
         return self._registrar.count(now)
+
+    def devices(self, now: float) -> dict[Party, int]:
+        """Return how many devices are registered for each extension that has any."""
+        counts = self._registrar.counts(now)
+        return {Party(each, self.user_of(each)): count for each, count in counts.items()}
 
     def register(self, extension: str, request: Request, source: Address, now: float) -> Response:
         """Store the bindings that an authenticated REGISTER requests; return the response to send.

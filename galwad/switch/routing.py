@@ -10,20 +10,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import structlog
+
 from config.sections import Destination, Route, SrtpRule, Trunk
 from config.settings import Settings
 from config.values import Pattern
+from galwad.switch.away import AwayUsers
 from galwad.switch.locations import DnsClient, Locations, speaks_of
 from galwad.switch.numbers import spellings
 from galwad.switch.phones import Phones
 from recording.policy import DestinationClass
 from telephony.aio.resolver import Resolver
-from telephony.b2bua import NO_GRANTS, Grants, Target
+from telephony.b2bua import NO_GRANTS, Grants, LaterTargets, Target
 from telephony.errors import ParseError
 from telephony.sdp import Srtp
 from telephony.sip.events import Address
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.uri import Uri, escape_user
+
+AWAY_RING_AFTER_S = 20.0
+"""The seconds after which a route with `skip_away` also rings the phones of users who are away."""
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +56,18 @@ class Router:
         phones: Phones,
         is_open: Callable[[Address], bool] = lambda _: True,
         dns: DnsClient | None = None,
+        away: AwayUsers | None = None,
     ) -> None:
         """Parse the SIP URIs in the settings.
 
         `is_open` returns False if the connection to a phone's address is closed. A phone with a
         closed connection cannot be rung. `dns` is the client for DNS lookups; the default is the
-        system's resolver.
+        system's resolver. `away` has the users whom a route with `skip_away` rings last.
         """
         self._settings = settings
         self._phones = phones
         self._is_open = is_open
+        self._away = away or AwayUsers()
         uris = [r.target for r in settings.routes] + [d.target for d in settings.destinations]
         self._uris = {text: Uri.parse(text) for text in uris if text}
         self._registrars = [Uri.parse(t.registrar) for t in settings.trunks if t.registrar]
@@ -92,6 +101,28 @@ class Router:
         if route.ring is not None:
             return tuple(t for e in route.ring for t in self._ring(e, now, route.srtp))
         return self._at(route.target or "", called, route.srtp)
+
+    def ring_order(
+        self, route: Route, called: str, now: float
+    ) -> tuple[tuple[Target, ...], LaterTargets | None]:
+        """Return the targets that a new call rings at first, and those that ring later.
+
+        Only a route with `skip_away` has targets that ring later: the phones of users who are away.
+        If no other phone can be rung, all ring at first, because a call must not stay unanswered
+        when a break was forgotten.
+        """
+        targets = self.targets(route, called, now)
+        if not route.skip_away:
+            return targets, None
+        first = tuple(each for each in targets if not self._away.has(each.user, now))
+        if len(first) == len(targets):
+            return targets, None
+        if not first:
+            log.warning("route.all_away", line=route.line, phones=len(targets))
+            return targets, None
+        later = tuple(each for each in targets if each not in first)
+        log.info("route.skips_away", line=route.line, phones=len(later))
+        return first, LaterTargets(later, AWAY_RING_AFTER_S)
 
     def refer(self, refer_to: NameAddr, now: float) -> TransferTarget | None:
         """Return the destination class and targets of a Refer-To; None if no target can be rung."""

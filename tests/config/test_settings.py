@@ -129,6 +129,12 @@ def test_a_minimal_file_has_the_documented_defaults(write):
             '[[routes]] number 1 needs either "target" or "ring"',
         ),
         (
+            "[[routes]]\ncalled = '1'\ntarget = 'sip:600@192.0.2.20'\nskip_away = true",
+            "routes[1]",
+            5,
+            '[[routes]] number 1 needs "ring" for "skip_away"',
+        ),
+        (
             "[[routes]]\ncalled = '1 2'\nring = ['201']",
             "routes[1].called",
             6,

@@ -71,7 +71,7 @@ from galwad.messages import (
             {"type": "Prove", "ref": 3, "call_id": "one", "node_keys": [], "officer_keys": []},
         ),
         (LedgerHas(("one",)), {"type": "Entered", "call_ids": ["one"]}),
-        (CallsSnapshot(()), {"type": "Snapshot", "calls": []}),
+        (CallsSnapshot(()), {"type": "Snapshot", "calls": [], "presence": False}),
         (
             CallEnded("one", 2.0, True, 5, for_ledger=True),
             {
@@ -105,9 +105,11 @@ def test_the_types_on_the_wire_are_those_of_the_first_release():
         "Hold",
         "HoldReply",
         "Indexed",
+        "PhonesRegistered",
         "Prove",
         "Release",
         "Sealed",
+        "SetAway",
         "SetPhones",
         "Snapshot",
         "SpoolClosed",

@@ -164,7 +164,12 @@ class Registrar:
 
     def count(self, now: float) -> int:
         """Return the number of unexpired bindings of all addresses-of-record together."""
-        return sum(len(self.bindings(aor, now)) for aor in self._bindings)
+        return sum(self.counts(now).values())
+
+    def counts(self, now: float) -> dict[str, int]:
+        """Return the number of unexpired bindings of each address-of-record that has any."""
+        counts = {aor: len(self.bindings(aor, now)) for aor in self._bindings}
+        return {aor: count for aor, count in counts.items() if count}
 
     def hosts(self, now: float) -> set[str]:
         """Return the IP addresses from which the present bindings were registered."""

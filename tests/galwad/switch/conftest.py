@@ -88,6 +88,7 @@ def register(phones: Phones) -> Callable[..., None]:
         source: Address = PHONE,
         *,
         path: str = "",
+        phones: Phones = phones,
     ) -> None:
         request = _register(extension, contact, expires)
         if path:

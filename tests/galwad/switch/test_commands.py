@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from galwad.messages import ClaimCall, Party, Pause, PauseReply, PhoneCredentials, Resume
+from galwad.switch.away import KEPT_S, AwayUsers
+from galwad.switch.clocks import read_clocks
 from galwad.switch.commands import DeskCommands
 from recording.policy import RecordingState
 
@@ -24,7 +26,7 @@ async def talk(centre, register):
 
 @pytest.fixture
 def commands(centre, phones):
-    return DeskCommands(centre.calls, phones)
+    return DeskCommands(centre.calls, phones, AwayUsers())
 
 
 @pytest.mark.parametrize("by", ["call_id", "extension", "user"])
@@ -126,3 +128,23 @@ async def test_a_pause_for_a_phone_reaches_the_consultation_that_it_has_made(
     ending = msgspec.structs.replace(Resume(2, "payment", "api", "pay"), **{by: value})
     resumed = await commands.resume(ending)
     assert resumed.state == "recording"
+
+
+async def test_the_report_about_users_who_are_away_replaces_the_one_before(centre, phones):
+    away = AwayUsers()
+    commands = DeskCommands(centre.calls, phones, away)
+    commands.set_away(("sian",))
+    assert away.has("sian", 0.0)
+    commands.set_away(())
+    assert not away.has("sian", 0.0)
+
+
+async def test_the_last_report_about_users_who_are_away_counts_after_the_loss_of_the_desk(
+    centre, phones
+):
+    away = AwayUsers()
+    commands = DeskCommands(centre.calls, phones, away)
+    commands.set_away(("sian",))
+    commands.desk_lost()
+    now = read_clocks().mono
+    assert (away.has("sian", now), away.has("sian", now + KEPT_S + 60)) == (True, False)

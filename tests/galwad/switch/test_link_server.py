@@ -1,15 +1,65 @@
-"""The messages that a finaliser receives after it has connected to the switch."""
+"""The messages that finalisers and desks receive after they have connected to the switch."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import cast
 
+import pytest
+
 from galwad import link
-from galwad.messages import Hello, SpoolClosed
+from galwad.messages import (
+    CallsSnapshot,
+    Hello,
+    Party,
+    PhonesRegistered,
+    RegisteredPhone,
+    SetAway,
+    SpoolClosed,
+)
 from galwad.switch.link_server import Commands, LinkServer
 
 PATIENCE_S = 20.0
+SIAN, GWEN = Party("201", "sian"), Party("202", "gwen")
+
+
+class FakeCommands:
+    """Keeps what the desk has reported."""
+
+    def __init__(self) -> None:
+        self.away: tuple[str, ...] | None = None
+        self.lost = asyncio.Event()
+
+    def live_calls(self):
+        return ()
+
+    def set_away(self, users):
+        self.away = users
+
+    def desk_lost(self):
+        self.lost.set()
+
+
+@pytest.fixture
+async def served(tmp_path):
+    """A link server with fake commands; `connect(hello)` returns the link of a desk."""
+    commands = FakeCommands()
+    links = LinkServer(cast("Commands", commands), tmp_path / "ended.jsonl")
+    server = await links.listen(tmp_path / "switch.sock")
+    desks = []
+
+    async def connect(hello):
+        desks.append(link.Link(*await asyncio.open_unix_connection(tmp_path / "switch.sock")))
+        desks[-1].send(hello)
+        return desks[-1]
+
+    async with asyncio.timeout(PATIENCE_S):
+        yield links, commands, connect
+    for desk in desks:
+        await desk.close()
+    server.close()
+    await server.wait_closed()
+    links.outbox.close()
 
 
 async def test_a_finaliser_is_notified_of_closed_spools_once_its_hello_is_echoed(tmp_path):
@@ -27,3 +77,38 @@ async def test_a_finaliser_is_notified_of_closed_spools_once_its_hello_is_echoed
     server.close()
     await server.wait_closed()
     links.outbox.close()
+
+
+async def test_a_desk_receives_the_registered_phones_and_then_only_the_changes(served):
+    links, _, connect = served
+    links.devices({SIAN: 2})
+    desk = await connect(Hello("desk", "0", presence=True))
+    assert await desk.receive() == CallsSnapshot((), presence=True)
+    complete = PhonesRegistered((RegisteredPhone(SIAN, 2),), complete=True)
+    assert await desk.receive() == complete
+    links.devices({SIAN: 2})
+    links.devices({SIAN: 2, GWEN: 1})
+    assert await desk.receive() == PhonesRegistered((RegisteredPhone(GWEN, 1),))
+    links.devices({GWEN: 1})
+    assert await desk.receive() == PhonesRegistered((RegisteredPhone(SIAN, 0),))
+
+
+async def test_a_desk_of_an_earlier_release_receives_no_message_that_it_does_not_know(served):
+    links, _, connect = served
+    desk = await connect(Hello("desk", "0"))
+    assert isinstance(await desk.receive(), CallsSnapshot)
+    links.devices({SIAN: 1})
+    links.alarm("after.it")
+    assert (await desk.receive()).kind == "after.it"
+
+
+async def test_the_commands_learn_who_is_away_and_that_the_last_desk_is_gone(served):
+    _, commands, connect = served
+    one, two = [await connect(Hello("desk", "0", presence=True)) for _ in range(2)]
+    for desk in (one, two):
+        assert isinstance(await desk.receive(), CallsSnapshot)
+    two.send(SetAway(("sian",)))
+    await two.close()
+    await one.close()
+    await commands.lost.wait()
+    assert commands.away == ("sian",)

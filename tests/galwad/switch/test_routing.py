@@ -4,7 +4,9 @@ import pytest
 
 from config.sections import Route
 from config.values import Listener, Pattern, Peer
-from galwad.switch.routing import Router, check_uris
+from galwad.switch.away import AwayUsers
+from galwad.switch.phones import Phones
+from galwad.switch.routing import AWAY_RING_AFTER_S, Router, check_uris
 from recording.policy import DestinationClass
 from telephony.b2bua import NO_GRANTS, Grants
 from telephony.sip.events import Address
@@ -274,3 +276,44 @@ def test_a_transfer_to_the_number_of_a_line_of_the_centre_is_within_the_centre(
     register("201", "sip:201@10.0.0.1", 0.0)
     router = Router(routes(settings, ring=("201",)), phones)
     assert refer(router, "<sip:01632960100@galwad>").destination is DestinationClass.CENTRE
+
+
+@pytest.fixture
+def ring_order(settings, register):
+    """Return a function: which of sian (201) and gwen (202) ring first and later for a line."""
+    gwen = settings.phones[1].model_copy(update={"user": "gwen"})
+    phones = Phones(settings.node.state / "switch", [settings.phones[0], gwen], "galwad")
+
+    def ring_order(away=(), registered=("201", "202"), *, skip=True):
+        for each in registered:
+            register(each, f"sip:{each}@192.0.2.50", 0.0, phones=phones)
+        users = AwayUsers()
+        users.set(away)
+        router = Router(settings, phones, away=users)
+        route = settings.routes[0].model_copy(update={"skip_away": skip})
+        first, later = router.ring_order(route, "01970000000", 1.0)
+        return [each.name for each in first], later
+
+    return ring_order
+
+
+def test_a_line_that_skips_advisors_who_are_away_rings_them_later(ring_order):
+    first, later = ring_order(["gwen"])
+    assert first == ["201"]
+    assert ([each.name for each in later.targets], later.after) == (["202"], AWAY_RING_AFTER_S)
+
+
+def test_a_line_whose_advisors_are_all_away_rings_all_of_them_at_once(ring_order):
+    assert ring_order(["sian", "gwen"]) == (["201", "202"], None)
+
+
+def test_a_line_rings_the_only_registered_phone_at_once_although_its_user_is_away(ring_order):
+    assert ring_order(["gwen"], ["202"]) == (["202"], None)
+
+
+def test_a_line_without_skip_away_rings_all_phones_at_once(ring_order):
+    assert ring_order(["gwen"], skip=False) == (["201", "202"], None)
+
+
+def test_a_line_rings_all_phones_at_once_if_no_advisor_is_away(ring_order):
+    assert ring_order() == (["201", "202"], None)
