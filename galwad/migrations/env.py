@@ -10,6 +10,7 @@ from alembic import context
 from callerid.contact_tables import metadata as callerid_metadata
 from galwad.desk.alarms.tables import metadata as alarms_metadata
 from galwad.desk.auth.tables import metadata as desk_metadata
+from galwad.desk.presence import tables as presence
 from galwad.desk.webhooks.tables import metadata as webhooks_metadata
 from recording.audit import log as audit_log
 from recording.index import captured_cards, custody, ledger
@@ -17,7 +18,7 @@ from recording.index.catalogue import metadata as recording_metadata
 
 # These modules are imported because each import adds the module's tables to one of the objects in
 # `METADATA`.
-TABLE_MODULES = (audit_log, captured_cards, custody, ledger)
+TABLE_MODULES = (audit_log, captured_cards, custody, ledger, presence)
 METADATA = [
     alarms_metadata,
     callerid_metadata,

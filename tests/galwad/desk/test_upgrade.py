@@ -31,6 +31,7 @@ from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.alarms.alarm_store import AlarmStore
 from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
+from galwad.desk.presence.breaks import Break, Breaks
 from galwad.desk.webhooks.outbox import WebhookOutbox
 from helpers.loopback import free_port
 from recording.audit.log import verify
@@ -45,6 +46,7 @@ TWELFTH: list[str] = []  # only contact notes
 THIRTEENTH: list[str] = []  # only contact notes that wait for their delivery
 FOURTEENTH: list[str] = []  # only an event of a call
 FIFTEENTH: list[str] = []  # only an alarm that somebody has taken
+SIXTEENTH: list[str] = []  # only a break
 CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
@@ -67,6 +69,7 @@ RECORDINGS: dict[str, list[str]] = dict(
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
             FOURTEENTH,
             FIFTEENTH,
+            SIXTEENTH,
         ),
         strict=True,
     )
@@ -248,6 +251,15 @@ async def test_an_alarm_that_was_taken_before_the_upgrade_is_still_taken(tmp_pat
     (alarm,) = await AlarmStore(engine).load(0.0, 9)
     await engine.dispose()
     assert (alarm.kind, alarm.state, alarm.taken_by) == ("peer.down", "taken", "mair")
+
+
+async def test_a_break_that_an_earlier_release_left_goes_on(tmp_path):
+    path = left_by(REVISIONS[-1], tmp_path)
+    upgrade(path)
+    engine = open_engine(path)
+    breaks = await Breaks(engine).all()
+    await engine.dispose()
+    assert breaks == [Break("sian", "lunch", 1_794_643_260.0, "mair")]
 
 
 async def custody_works(client, rows):
