@@ -569,6 +569,44 @@ class DeskSection(Section):
         return self.public_origin or f"{'https' if self.tls else 'http'}://{self.listen}"
 
 
+class BreakReason(Section):
+    """`[[presence.break_reasons]]`: a reason of breaks that advisors can choose."""
+
+    code: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
+        description='1 to 32 lower-case letters, digits, hyphens and underscores, such as "lunch"',
+    )
+    en: str = Field(min_length=1, max_length=40, description="a short text in English, in quotes")
+    cy: str = Field(min_length=1, max_length=40, description="a short text in Welsh, in quotes")
+
+
+_BREAK_REASONS = (
+    BreakReason(code="break", en="Short break", cy="Seibiant byr"),
+    BreakReason(code="lunch", en="Lunch", cy="Cinio"),
+    BreakReason(code="meeting", en="Meeting", cy="Cyfarfod"),
+    BreakReason(code="training", en="Training", cy="Hyfforddiant"),
+    BreakReason(code="other-work", en="Other work", cy="Gwaith arall"),
+)
+
+
+class PresenceSection(Section):
+    """`[presence]`: the breaks of advisors."""
+
+    break_reasons: tuple[BreakReason, ...] = Field(
+        default=_BREAK_REASONS, description="a list of tables with code, en and cy; [] for none"
+    )
+    break_reminder: Number = Field(
+        default=3600, ge=60, le=86400, description="a number of seconds from 60 to 86400"
+    )
+
+    @model_validator(mode="after")
+    def _check_codes(self) -> Self:
+        codes = [each.code for each in self.break_reasons]
+        if len(set(codes)) != len(codes):
+            raise ValueError('Two "break_reasons" have the same "code"; give each its own')
+        return self
+
+
 class DirectorySection(Section):
     """`[directory]`: the lookup of callers in directories."""
 

@@ -23,6 +23,7 @@ from config.sections import (
     MediaSection,
     NodeSection,
     Phone,
+    PresenceSection,
     RecordingSection,
     Route,
     Section,
@@ -59,6 +60,7 @@ class Settings(Section):
         description='the table [recording] with at least "officer_key"'
     )
     desk: DeskSection = Field(default=DeskSection(), description="the table [desk]")
+    presence: PresenceSection = Field(default=PresenceSection(), description="the table [presence]")
     directory: DirectorySection = Field(
         default=DirectorySection(), description="the table [directory]"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -14,6 +14,7 @@ from callerid.note_outbox import Backlog
 from galwad.desk.alarms.alarm_store import StoredAlarm
 from galwad.desk.connections.places import Places
 from galwad.desk.notes.delivery import DeliveryOutcome
+from galwad.desk.presence.states import PresenceState
 from galwad.desk.webhooks.outbox import OutboxDepth
 from galwad.messages import Figures
 
@@ -48,6 +49,12 @@ class Metrics:
             registry=self.registry,
         )
         self.streams = Gauge("galwad_desk_streams", "Open event streams", registry=self.registry)
+        self._users = Gauge(
+            "galwad_desk_users",
+            "Users who can take calls, by their presence",
+            ["state"],
+            registry=self.registry,
+        )
         self.lookups = Histogram(
             "galwad_desk_lookup_seconds",
             "From the call's appearance to the first result in its screen-pop",
@@ -210,6 +217,11 @@ class Metrics:
         self._searches.labels(search.source, search.state.value, from_memory).inc()
         if search.seconds:
             self._search_seconds.labels(search.source).observe(search.seconds)
+
+    def users_counted(self, counts: Mapping[PresenceState, int]) -> None:
+        """Set the number of users in each state of presence."""
+        for state in PresenceState:
+            self._users.labels(state.value).set(counts.get(state, 0))
 
     def note_attempted(self, outcome: DeliveryOutcome) -> None:
         """Count an attempt to deliver a contact note."""

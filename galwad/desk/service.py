@@ -29,7 +29,7 @@ from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
 from config.directories import ExternalDirectory
-from config.sections import ContactNotesSection
+from config.sections import ContactNotesSection, PresenceSection
 from config.webhook import WebhookSection
 from galwad.desk.alarms.alarm_list import AlarmList, CallStage
 from galwad.desk.alarms.alarm_store import StoredAlarm
@@ -61,11 +61,24 @@ from galwad.desk.coverage.promises import PromiseChecker
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.directories import open_directories, open_note_destination, record_pages
 from galwad.desk.metrics import Metrics
+from galwad.desk.models.presence import PresenceNews
 from galwad.desk.networks import network_of
 from galwad.desk.notes.delivery import NoteDelivery
 from galwad.desk.notes.outgoing import NoteForm
+from galwad.desk.presence.board import PresenceBoard, PresenceChange, PresenceListeners
+from galwad.desk.presence.breaks import Breaks
+from galwad.desk.presence.views import view_of
 from galwad.desk.webhooks.webhooks import Webhooks
-from galwad.messages import Alarm, CallChanged, CallEnded, CallsSnapshot, Figures, Party, Sealed
+from galwad.messages import (
+    Alarm,
+    CallChanged,
+    CallEnded,
+    CallsSnapshot,
+    Figures,
+    Party,
+    PhonesRegistered,
+    Sealed,
+)
 from recording.audit.index_comparison import IndexComparison
 from recording.audit.log import AuditFilter, AuditLog
 from recording.index.captured_cards import CapturedCards
@@ -127,6 +140,8 @@ class DeskOptions:
     directories: Sequence[ExternalDirectory] = ()
     """The directories besides the embedded one."""
     contact_notes: ContactNotesSection = field(default_factory=ContactNotesSection)
+    presence: PresenceSection = field(default_factory=PresenceSection)
+    """The reasons of breaks, and when the page reminds of a break."""
     origin: str = ""
     """The origin of the page, such as "https://galwad.example"."""
     webhook: WebhookSection | None = None
@@ -189,6 +204,12 @@ class Desk:
     """
     _switch_lost = False
     """True from the loss of the link to the switch until it is connected again."""
+    peers_down = 0
+    """The number of monitored peers that do not respond, or that refuse our registration.
+
+    The switch monitors trunks and other peers by their responses to our OPTIONS or REGISTER
+    requests.
+    """
 
     def __init__(
         self,
@@ -207,6 +228,16 @@ class Desk:
         self.hub = EventHub()
         self.calls = LiveCalls(self._call_changed, record_pages(options.directories))
         self.users = Users(self.engine, hasher)
+        self.presence = PresenceBoard(
+            self.users,
+            Breaks(self.engine),
+            self.calls.all,
+            PresenceListeners(
+                changed=self._presence_changed,
+                away=lambda _away: self.switch.set_away(),
+                counted=self.metrics.users_counted,
+            ),
+        )
         self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
         self.payment_tokens = PaymentTokens(self.engine)
         self.throttle = Throttle()
@@ -254,7 +285,11 @@ class Desk:
             open_note_destination(options.directories, options.time_zone)
         )
         self.switch = SwitchClient(
-            options.switch_socket, self._from_switch, self._switch_connection, self.users.accounts
+            options.switch_socket,
+            self._from_switch,
+            self._switch_connection,
+            phones=self.users.accounts,
+            away=lambda: self.presence.away,
         )
         self.finaliser = FinaliserClient()
         self.indexer = Indexer(
@@ -331,6 +366,7 @@ class Desk:
         await self.alarms.start()
         self.metrics.open_alarms(self.alarms.open())
         await self.webhooks.start()
+        await self.presence.start()
         checked = await self.audit.last(COVERAGE_CHECKED)
         if checked is not None:
             self.metrics.faulty_calls.set(int(checked.facts.get("amiss", 0)))
@@ -338,6 +374,7 @@ class Desk:
         await self.socket.start()
         self._loops = [
             asyncio.create_task(self.switch.run()),
+            asyncio.create_task(self.presence.run()),
             asyncio.create_task(self._forgotten.run()),
             asyncio.create_task(self.heartbeats.run()),
             asyncio.create_task(self._recipients.run()),
@@ -449,7 +486,13 @@ class Desk:
                 self.alarms.peers_known(message.peers)
             case Alarm():
                 self._alarm(message)
+            case PhonesRegistered():
+                self.presence.registered(message)
         self.webhooks.received(message)
+
+    def _presence_changed(self, change: PresenceChange) -> None:
+        views = [view_of(each) for each in change.changed]
+        self.hub.presence(PresenceNews(advisors=views, gone=list(change.gone)))
 
     def _ends_stored(self, call_ids: Collection[str]) -> None:
         """Report to the switch that the ends of these calls are stored in the ledger."""
@@ -457,6 +500,7 @@ class Desk:
 
     def _switch_connection(self, connected: bool) -> None:  # noqa: FBT001 - the callback has one parameter
         self.metrics.switch_connected.set(connected)
+        self.presence.set_connected(connected)
         kind = "switch.connected" if connected else "switch.lost"
         log.info(kind)
         # The first connection to the switch after the desk's start is normal. So it is only shown
@@ -660,6 +704,7 @@ class Desk:
     async def _users_changed(self) -> None:
         self.sessions.recheck()
         self.hub.wake()
+        await self.presence.read_users()
         await self.switch.set_phones()
 
 

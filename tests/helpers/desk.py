@@ -49,6 +49,8 @@ class FakeSwitch:
         self.received: list[AnyMessage] = []
         self.silent = False
         self.durable = True
+        self.presence = True
+        """False for a switch of an earlier release, which does not know `SetAway`."""
         self.link: Link | None = None
         self._news = asyncio.Condition()
         self._server: asyncio.Server | None = None
@@ -67,7 +69,7 @@ class FakeSwitch:
         self.received.append(message)
         if isinstance(message, Hello):
             self.link = link
-            link.send(CallsSnapshot(tuple(self.calls.values())))
+            link.send(CallsSnapshot(tuple(self.calls.values()), presence=self.presence))
         elif isinstance(message, Pause | Resume) and not self.silent:
             self._gate(link, message)
         async with self._news:
@@ -164,12 +166,19 @@ class Page:
     async def event(self, kind: str, want=lambda _data: True) -> dict:
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                event = await self.next()
+                event = await self._read()
                 assert event is not None, "the stream has ended"
                 if event[0] == kind and want(event[2]):
                     return event[2]
 
     async def next(self) -> tuple[str, str, dict] | None:
+        """Return the next event that is not about presence; None at the end of the stream."""
+        event = await self._read()
+        while event is not None and event[0] == "presence":
+            event = await self._read()
+        return event
+
+    async def _read(self) -> tuple[str, str, dict] | None:
         fields: dict[str, str] = {}
         assert self._lines is not None
         async for line in self._lines:

@@ -30,6 +30,7 @@ from galwad.desk.auth.users import User
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.models.alarms import AlarmEvent, AlarmView
 from galwad.desk.models.calls import Closed, Pop
+from galwad.desk.models.presence import PresenceNews
 
 MEMORY = 2000
 WAKEN_AT_ONCE = 32
@@ -40,13 +41,14 @@ _LONGEST_REST_S = 0.05
 MAX_STREAMS_PER_SESSION = 8
 """A browser opens at most six connections to one host, for all its tabs together."""
 Sent: TypeAlias = tuple[
-    Literal["call", "closed", "alarm", "alarm_changed"], Pop | Closed | AlarmEvent | AlarmView
+    Literal["call", "closed", "alarm", "alarm_changed", "presence"],
+    Pop | Closed | AlarmEvent | AlarmView | PresenceNews,
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change of a call, a report of an alarm, or a change of an alarm.
+    """A change of a call, a report or a change of an alarm, or a change of the presence of users.
 
     For a change of a call, `before` is None if the call is new, and `after` is None if the call is
     removed. For an alarm, `after` is the live call that the alarm concerns, or None. `stored` is
@@ -60,6 +62,7 @@ class Event:
     alarm: AlarmEvent | None = None
     stored: StoredAlarm | None = None
     audience: Audience = "supervisors"
+    presence: PresenceNews | None = None
     _encoded: dict[tuple[str, bool, bool], bytes] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -71,7 +74,13 @@ class Event:
         All users whose views are equal share one encoding.
         """
         concerned = handled = False
-        if self._is_about_alarm:
+        if self.presence is not None and not user.supervises:
+            # Each advisor sees only their own presence, so there is no encoding to share.
+            own = self.view_for(user)
+            return None if own is None else encoded(own[0], self.id, own[1])
+        if self.presence is not None:
+            kind = "presence"
+        elif self._is_about_alarm:
             kind = "alarm" if self._alarms(user) else ""
             handled = user.supervises
         elif self.after is not None and self.after.visible(user):
@@ -91,6 +100,8 @@ class Event:
 
     def view_for(self, user: User) -> Sent | None:
         """Return the event's kind and body; None if this user may not see the event."""
+        if self.presence is not None:
+            return self._presence_for(user)
         if self._is_about_alarm:
             return self._alarm_for(user) if self._alarms(user) else None
         if self.after is not None and self.after.visible(user):
@@ -110,6 +121,14 @@ class Event:
         if self.alarm is not None:
             return "alarm", self.alarm.model_copy(update={"alarm": view})
         return ("alarm_changed", view) if view is not None else None
+
+    def _presence_for(self, user: User) -> Sent | None:
+        """Return what has changed of the user's own presence, or for a supervisor of all users'."""
+        news = self.presence
+        if news is None or user.supervises:
+            return None if news is None else ("presence", news)
+        own = [each for each in news.advisors if each.user == user.name]
+        return ("presence", PresenceNews(advisors=own)) if own else None
 
     def _alarms(self, user: User) -> bool:
         concerned = self.after is not None and self.after.concerns(user)
@@ -198,6 +217,10 @@ class EventHub:
         """
         audience = stored.traits.audience
         self._publish(Event(self._last + 1, None, call, None, stored, audience))
+
+    def presence(self, news: PresenceNews) -> None:
+        """Publish changes of the presence of users, each to the user and to all supervisors."""
+        self._publish(Event(self._last + 1, presence=news))
 
     def since(self, position: int) -> list[Event] | None:
         """Return the events with numbers above `position`.

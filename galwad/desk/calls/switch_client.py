@@ -1,7 +1,7 @@
 """The desk's end of the link to the switch, over the Unix socket `switch.sock`.
 
 The desk receives the states of the live calls. It sends requests to pause and to resume recordings,
-and the accounts of the phones.
+the accounts of the phones, and the names of the users who are away.
 
 A reply has the reference number of its request. A request waits at most two seconds for the reply,
 and fails immediately if the link to the switch is lost. The page then shows an error, because it
@@ -36,7 +36,9 @@ from galwad.messages import (
     Pause,
     PauseReply,
     PhoneCredentials,
+    PhonesRegistered,
     Resume,
+    SetAway,
     SetPhones,
 )
 
@@ -44,7 +46,7 @@ REPLY_S = 2.0
 log = structlog.get_logger()
 
 PauseTrigger: TypeAlias = Literal["page", "api"]
-FromSwitch = CallsSnapshot | CallChanged | CallEnded | Alarm | Figures
+FromSwitch = CallsSnapshot | CallChanged | CallEnded | Alarm | Figures | PhonesRegistered
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class SwitchClient:
 
     `on_message` receives the switch's messages in the sequence in which they arrive.
     `on_connection` receives True when the link opens and False when it is lost. `phones` returns
-    the phone accounts to send.
+    the phone accounts to send, and `away` the names of the users who are away.
     """
 
     def __init__(
@@ -86,11 +88,15 @@ class SwitchClient:
         on_message: Callable[[FromSwitch], None],
         on_connection: Callable[[bool], None],
         phones: Callable[[], Awaitable[tuple[PhoneCredentials, ...]]],
+        away: Callable[[], tuple[str, ...]],
     ) -> None:
         self._connector = Connector(path, self._connected, self._received, self._lost)
         self._on_message = on_message
         self._on_connection = on_connection
         self._phones = phones
+        self._away = away
+        self._knows_away = False
+        """True if the connected switch knows the message `SetAway`."""
         self._refs = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[PauseReply]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -113,6 +119,15 @@ class SwitchClient:
         If there is no link, nothing is sent. The accounts are also sent each time the link opens.
         """
         self._connector.send(SetPhones(await self._phones()))
+
+    def set_away(self) -> None:
+        """Send the switch the names of the users who are away.
+
+        If there is no link, or the switch is of an earlier release, nothing is sent. The names are
+        also sent each time the link opens.
+        """
+        if self._knows_away:
+            self._connector.send(SetAway(self._away()))
 
     def claim(self, call_id: str, advisor: Party) -> None:
         """Report to the switch that `advisor` has the call.
@@ -172,13 +187,14 @@ class SwitchClient:
             self._waiting.pop(message.ref, None)
 
     def _connected(self, link: Link) -> None:
-        link.send(Hello("desk", version("galwad")))
+        link.send(Hello("desk", version("galwad"), presence=True))
         task = asyncio.create_task(self.set_phones())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self._on_connection(True)
 
     def _lost(self) -> None:
+        self._knows_away = False
         for reply in self._waiting.values():
             if not reply.done():
                 reply.set_exception(SwitchDownError("the connection to the switch was lost"))
@@ -190,7 +206,11 @@ class SwitchClient:
                 reply = self._waiting.get(message.ref)
                 if reply is not None and not reply.done():
                     reply.set_result(message)
-            case CallsSnapshot() | CallChanged() | CallEnded() | Alarm() | Figures():
+            case CallsSnapshot():
+                self._knows_away = message.presence
+                self.set_away()
+                self._on_message(message)
+            case CallChanged() | CallEnded() | Alarm() | Figures() | PhonesRegistered():
                 self._on_message(message)
             case _:
                 log.warning("switch.unexpected", message=type(message).__name__)

@@ -8,7 +8,10 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | POST logout | nothing | 204 | signed in |
 | GET me | | `Me` | signed in |
 | GET strings/{language} | | the page's texts (`en`, `cy`) | anyone |
-| GET events | `Last-Event-ID` | server-sent `snapshot`, `call`, `closed`, `alarm` | people |
+| GET events | `Last-Event-ID` | server-sent events, see below | people |
+| GET presence | | `list[AdvisorPresence]` | supervisor, admin |
+| PUT presence | `PresenceChoice` | `AdvisorPresence`, the own one | people |
+| PUT presence/{user} | `PresenceChoice` | `AdvisorPresence`, audited | supervisor, admin |
 | GET calls | | `list[Pop]`, the calls that the viewer may see | people |
 | GET calls/{id} | | `Pop` | people |
 | PUT, DELETE calls/{id}/payment | `PauseRequest` | `PauseOutcome` | advisor, supervisor, token |
@@ -56,6 +59,6 @@ number 204 is the HTTP status of a response without a body.
 
 If a request fails, the response body is `{"error": …, "hint": …}`. The path `/` is the page, and
 `/static/…` are the page's files. The data of an event is one of these models: `PageSnapshot` for
-`snapshot`, `Pop` for `call`, `Closed` for `closed`, `AlarmEvent` for `alarm`. Times are Unix
-seconds.
+`snapshot`, `Pop` for `call`, `Closed` for `closed`, `AlarmEvent` for `alarm`, and `PresenceNews`
+for `presence`. Times are Unix seconds.
 """

@@ -15,6 +15,7 @@ from galwad.desk.models.base import (
     RequiredText,
     ShortText,
 )
+from galwad.desk.models.presence import AdvisorPresence, BreakReasonView
 
 PopState: TypeAlias = Literal["ringing", "answered", "held", "wrapup", "ended"]
 RecordingShown: TypeAlias = Literal[
@@ -129,7 +130,9 @@ class PageSnapshot(BaseModel):
     the page warns the advisor of a pause, and after `pause_alarm` seconds the supervisors. After
     `waiting_warning` seconds their list marks a call that is not answered. `searchable` is true if
     a directory can be searched by a text. `embed_origins` are the origins of the CRMs that may show
-    the page in a panel. `alarms` has the alarms that are not closed.
+    the page in a panel. `alarms` has the alarms that are not closed. `presence` has the user's own
+    presence, and for a supervisor the presence of all users. After `break_reminder` seconds the
+    page reminds the user of a break.
     """
 
     calls: list[Pop]
@@ -142,6 +145,9 @@ class PageSnapshot(BaseModel):
     waiting_warning: float
     searchable: bool = False
     embed_origins: list[str] = Field(default_factory=list)
+    presence: list[AdvisorPresence] = Field(default_factory=list)
+    break_reasons: list[BreakReasonView] = Field(default_factory=list)
+    break_reminder: float = 3600.0
 
 
 class Closed(BaseModel):

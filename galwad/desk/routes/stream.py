@@ -21,6 +21,8 @@ from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, Follower, encoded
 from galwad.desk.models.alarms import AlarmView
 from galwad.desk.models.calls import PageSnapshot, StreamReplaced
+from galwad.desk.models.presence import BreakReasonView
+from galwad.desk.presence.views import view_of
 from galwad.desk.routes.access import Person, TheDesk
 from galwad.desk.routes.accounts import me_of
 from galwad.desk.service import Desk
@@ -74,7 +76,8 @@ async def events(
 async def _events(desk: Desk, session: Session, position: int) -> AsyncGenerator[bytes]:
     follower = desk.hub.follow(session.key)
     try:
-        with desk.metrics.streams.track_inprogress():
+        page = desk.presence.page(session.user)
+        with desk.metrics.streams.track_inprogress(), page:
             async for chunk in _news(desk, session, position, follower):
                 yield chunk
     finally:
@@ -126,5 +129,11 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
         waiting_warning=desk.options.waiting_warning,
         searchable=desk.lookup.searchable,
         embed_origins=list(desk.options.embed_origins),
+        presence=[view_of(each) for each in desk.presence.seen_by(user)],
+        break_reasons=[
+            BreakReasonView(code=each.code, en=each.en, cy=each.cy)
+            for each in desk.options.presence.break_reasons
+        ],
+        break_reminder=desk.options.presence.break_reminder,
     )
     return encoded("snapshot", position, snapshot)

@@ -1,0 +1,156 @@
+"""The rules by which the state of each user follows from breaks, calls, pages and phones.
+
+`PresenceFacts` computes it. It stores nothing, so `PresenceBoard` can call it at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from galwad.desk.auth.users import User
+from galwad.desk.calls.live_calls import DeskCall
+from galwad.desk.presence.breaks import Break
+from galwad.messages import Party
+
+WRAP_UP_S = 120.0
+"""The longest time in seconds that a user is in wrap-up after a call without a contact note."""
+_TALKING = {"answered", "held"}
+
+
+class PresenceState(StrEnum):
+    """The state of a user. If several fit, the first of them counts."""
+
+    ON_CALL = "on_call"
+    """A phone of the user rings, or the user is on a call."""
+    BREAK = "break"
+    WRAP_UP = "wrap_up"
+    """A call of the user has just ended, and its contact note is not written."""
+    OFFLINE = "offline"
+    """The user has no open page and no registered phone."""
+    AVAILABLE = "available"
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """The presence of one user.
+
+    `since` is the start of the present `state` in Unix seconds. `taken` is the user's break, even
+    while the user is on a call. `devices` is the number of registered devices; None while the
+    switch does not say. `page` is true if a page of the user is open. `line` is the line on which
+    the user talks, or "". `ringing` is true if the user is on no call, but a phone of the user
+    rings.
+    """
+
+    user: str
+    extension: str | None
+    state: PresenceState
+    since: float
+    taken: Break | None = None
+    devices: int | None = None
+    page: bool = False
+    line: str = ""
+    ringing: bool = False
+
+    @property
+    def away(self) -> bool:
+        """True if a line with `skip_away` rings this user last."""
+        return self.taken is not None or self.state is PresenceState.WRAP_UP
+
+
+class PresenceFacts:
+    """The facts at the Unix time `now` from which the state of each user follows.
+
+    `devices` has the number of registered devices of each phone. `switch_connected` is false if
+    these numbers may be out of date. `wrapped_up` has the time at which a user has ended a wrap-up
+    early.
+    """
+
+    def __init__(
+        self,
+        calls: Iterable[DeskCall],
+        devices: Mapping[Party, int],
+        wrapped_up: Mapping[str, float],
+        *,
+        switch_connected: bool,
+        now: float,
+    ) -> None:
+        self._calls: dict[Party, list[tuple[DeskCall, str]]] = {}
+        self._devices: dict[Party, int] = {}
+        self._extensions: dict[str, str] = {}
+        self._wrapped_up = wrapped_up
+        self._switch_connected = switch_connected
+        self._now = now
+        for call in calls:
+            for party, part in _parts(call):
+                self._calls.setdefault(_owner(party), []).append((call, part))
+        for party, count in devices.items():
+            owner = _owner(party)
+            self._devices[owner] = self._devices.get(owner, 0) + count
+            if party.user:
+                self._extensions[party.user] = party.extension
+
+    def presence_of(
+        self, user: User, taken: Break | None, before: Presence | None, *, page: bool
+    ) -> Presence:
+        """Return the presence of a user. `before` is the earlier one, if there is one."""
+        extension = user.extension or self._extensions.get(user.name)
+        owners = [Party("", user.name), *([Party(extension)] if extension else [])]
+        parts = [each for owner in owners for each in self._calls.get(owner, ())]
+        devices = sum(self._devices.get(owner, 0) for owner in owners)
+        talking = [call for call, part in parts if part == "talks"]
+        busy = talking or [call for call, part in parts if part == "rings"]
+        ended = max(
+            (call.state.since for call, part in parts if part == "ended"), default=float("-inf")
+        )
+        in_wrap_up = ended > max(self._now - WRAP_UP_S, self._wrapped_up.get(user.name, 0.0))
+        since: float | None = None
+        if busy:
+            state = PresenceState.ON_CALL
+        elif taken is not None:
+            state, since = PresenceState.BREAK, taken.since
+        elif in_wrap_up:
+            state, since = PresenceState.WRAP_UP, ended
+        elif page or devices:
+            state = PresenceState.AVAILABLE
+        else:
+            state = PresenceState.OFFLINE
+        if since is None and before is not None and before.state is state:
+            since = before.since
+        if since is None:
+            since = busy[0].state.since if busy and before is None else self._now
+        return Presence(
+            user=user.name,
+            extension=extension,
+            state=state,
+            since=since,
+            taken=taken,
+            devices=devices if self._switch_connected else None,
+            page=page,
+            line=talking[0].state.line if talking else "",
+            ringing=bool(busy) and not talking,
+        )
+
+
+def _owner(party: Party) -> Party:
+    """Return the user of a phone, or the phone's extension if it belongs to no known user."""
+    return Party("", party.user) if party.user else Party(party.extension)
+
+
+def _parts(call: DeskCall) -> Iterable[tuple[Party, str]]:
+    """Return the phones that take part in a call, each with "rings", "talks" or "ended".
+
+    The end of a restored call is not known, so its advisor is not in wrap-up. An advisor who has
+    transferred a call to a party that is not a user of the desk writes the note at that time.
+    """
+    state = call.state
+    if call.wrapup or call.transferred_by is not None:
+        done = call.advisor is not None and call.note is None and not call.restored
+        return [(call.advisor, "ended")] if done and call.advisor is not None else []
+    parts = [(party, "rings") for party in state.ringing]
+    if state.advisor is not None and state.state in _TALKING:
+        parts.append((state.advisor, "talks"))
+    if state.outgoing:
+        parts.append((Party(state.caller.from_user), "talks"))
+    return parts
