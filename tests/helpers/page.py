@@ -48,6 +48,13 @@ class FakeDesk:
         self.faster = ""
         """The supervisor who takes an alarm just before the page does."""
         self.searchable = False
+        self.presence: dict[str, dict] = {}
+        """The presence of each user who takes calls; empty for a page without presence."""
+        self.break_reasons = [
+            {"code": "break", "en": "Short break", "cy": "Seibiant byr"},
+            {"code": "lunch", "en": "Lunch", "cy": "Cinio"},
+        ]
+        self.break_reminder = 3600
         self.searched: list[dict] = []
         self.slow: dict[str, threading.Event] = {}
         """Requests of these methods come in when their event is set, or at the test's end.
@@ -91,6 +98,31 @@ class FakeDesk:
         self.push("alarm_changed", self.alarms[alarm_id])
         return self.alarms[alarm_id]
 
+    def may_see(self, presence: dict) -> bool:
+        """Return whether the signed-in user may see this presence."""
+        return self.me["role"] != "advisor" or presence["user"] == self.me["user"]
+
+    def be(self, user: str, **facts) -> dict:
+        """Set a user's presence and tell the page; what is not given stays as it is."""
+        before = self.presence.get(user, a_presence(user))
+        if facts.get("state", before["state"]) != before["state"]:
+            facts = {"since": time.time(), **facts}
+        self.presence[user] = {**before, **facts}
+        if self.may_see(self.presence[user]):
+            self.push("presence", {"advisors": [self.presence[user]], "gone": []})
+        return self.presence[user]
+
+    def choose(self, user: str, body: dict, set_by: str = "") -> dict:
+        """Begin or end a user's break, as the real desk does."""
+        away = body["state"] == "break"
+        return self.be(
+            user,
+            state=body["state"],
+            on_break=away,
+            reason=body["reason"] if away else "",
+            set_by=set_by if away else "",
+        )
+
     def close(self, call_id: str) -> None:
         """Take a call away."""
         del self.calls[call_id]
@@ -127,6 +159,9 @@ class FakeDesk:
                 "pause_alarm": self.pause_alarm,
                 "waiting_warning": self.waiting_warning,
                 "searchable": self.searchable,
+                "presence": [each for each in self.presence.values() if self.may_see(each)],
+                "break_reasons": self.break_reasons,
+                "break_reminder": self.break_reminder,
             }
             stream.put(("snapshot", snapshot))
             self._streams.append(stream)
@@ -151,8 +186,15 @@ class FakeDesk:
             return self.refusing, {"error": "no", "reason": self.reason}
         if path.startswith("/alarms"):
             return self.answer_alarms(path, body)
+        return 200, self.carry_out(method, path, body)
+
+    def carry_out(self, method: str, path: str, body: dict) -> dict:
+        """Change a presence or a call, and return the new one."""
+        if path.startswith("/presence"):
+            name, me = path.removeprefix("/presence").strip("/"), str(self.me["user"])
+            return self.choose(name or me, body, me if name else "")
         _, _, call_id, part = path.split("/", 3)
-        return 200, self.change(call_id, method, part, body)
+        return self.change(call_id, method, part, body)
 
     def answer_alarms(self, path: str, body: dict) -> tuple[int, dict | list]:
         """List the alarms, or handle one as the real desk would."""
@@ -237,6 +279,23 @@ def an_alarm(alarm_id: str, kind: str, call_id: str | None) -> dict:
         "closed": 0,
         "closed_by": "",
         "remark": "",
+    }
+
+
+def a_presence(user: str) -> dict:
+    """An advisor who has just become available."""
+    return {
+        "user": user,
+        "extension": "201",
+        "state": "available",
+        "since": time.time(),
+        "on_break": False,
+        "reason": "",
+        "set_by": "",
+        "devices": 1,
+        "page": True,
+        "line": "",
+        "ringing": False,
     }
 
 

@@ -1,6 +1,7 @@
 // The advisor's page: signs in, follows the desk's events, and keeps one card for each call.
 // It decides nothing: every state shown is the desk's, and the desk has it from the switch.
 
+import { Advisors } from "./advisors.js";
 import { AlarmBanners, AlarmPanel } from "./alarms.js";
 import { announce, hush } from "./announce.js";
 import { ApiError, ask, protection } from "./api.js";
@@ -10,6 +11,7 @@ import { el, reveal, say } from "./dom.js";
 import { host } from "./embedding.js";
 import * as i18n from "./i18n.js";
 import { Overview } from "./overview.js";
+import { PresenceControl, breaks } from "./presence.js";
 import { loadPurposes } from "./purposes.js";
 import { PAUSE_KEY, limits } from "./recording.js";
 import { search } from "./search.js";
@@ -34,6 +36,9 @@ const chime = new Chime();
 let me = null;
 let stream = null;
 let watch = null;
+const presences = new Map(); // user → presence: mine, and for a supervisor everybody's
+const presence = new PresenceControl(setPresence);
+let advisors = null;
 let overview = null;
 let alarmList = null;
 let undelivered = null;
@@ -54,6 +59,8 @@ function showSignIn(note) {
   me = null;
   calls.clear();
   cards.clear();
+  presences.clear();
+  presence.update(undefined, false, now());
   alarms.replaceChildren();
   for (const part of [link, lost, alarms, signOut, chime.toggle]) reveal(part, false);
   chime.settle();
@@ -91,11 +98,12 @@ function start(signedIn) {
   if (!i18n.remembered() && me.language !== i18n.language()) choose(me.language);
   overview = me.role === "advisor" ? null : new Overview();
   alarmList = me.role === "advisor" ? new AlarmBanners(alarms, () => main) : new AlarmPanel(me);
+  advisors = me.role === "advisor" ? null : new Advisors(setPresence);
   undelivered = me.role === "admin" ? new Undelivered() : null;
   idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
   list = el("div", { class: "calls" });
   const title = el("h1", { class: "unseen", t: "calls.title" });
-  main.replaceChildren(title, list, ...[alarmList.box, overview ? overview.box : idle, undelivered?.box].filter(Boolean));
+  main.replaceChildren(title, list, ...[alarmList.box, overview ? overview.box : idle, advisors?.box, undelivered?.box].filter(Boolean));
   loadPurposes();
   undelivered?.start();
   stream = new Stream({
@@ -137,12 +145,21 @@ function receive(type, data) {
     host.origins = data.embed_origins ?? [];
     calls.clear();
     for (const pop of data.calls) calls.set(pop.call_id, pop);
+    breaks.reasons = data.break_reasons;
+    breaks.reminder = data.break_reminder;
+    presences.clear();
+    for (const each of data.presence) presences.set(each.user, each);
     showLink();
     alarmList.snapshot(data.alarms);
   } else if (type === "call") {
     calls.set(data.call_id, data);
   } else if (type === "closed") {
     calls.delete(data.call_id);
+  } else if (type === "presence") {
+    for (const user of data.gone) presences.delete(user);
+    for (const each of data.advisors) presences.set(each.user, each);
+    showPresence();
+    return;
   } else if (type === "alarm") {
     raise(data);
     return;
@@ -182,8 +199,19 @@ function render() {
   reveal(idle, mine.length === 0);
   overview?.update([...calls.values()], known(), now());
   alarmList.update(calls);
+  showPresence();
   entitle(mine, known());
   host.update(mine);
+}
+
+function showPresence() {
+  presence.update(presences.get(me.user), connected, now());
+  advisors?.update([...presences.values()], known(), now());
+}
+
+function setPresence(changed) {
+  presences.set(changed.user, changed);
+  showPresence();
 }
 
 /** A call goes above those that are over: what rings must be seen. No card ever moves. */
@@ -251,6 +279,8 @@ async function begin() {
   signOut.addEventListener("click", leave);
   document.addEventListener("keydown", onKey);
   signOut.before(chime.toggle);
+  link.after(presence.box);
+  session.before(presence.reminder);
   session.before(chime.blocked);
   reveal(chime.toggle, false);
   for (const kind of ["keydown", "pointerdown"]) {
@@ -263,6 +293,8 @@ async function begin() {
     watch?.tick([...cards.values()].some(({ pop }) => live(pop)));
     for (const card of cards.values()) card.tick(now());
     overview?.update([...calls.values()], known(), now());
+    presence.tick(now());
+    advisors?.update([...presences.values()], known(), now());
   }, 1000);
   await choose(i18n.preferred());
   try {

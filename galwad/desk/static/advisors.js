@@ -1,0 +1,137 @@
+// The supervisor's table of advisors: who can take a call, since when, and whose phone is registered.
+
+import { announce } from "./announce.js";
+import { ApiError, ask } from "./api.js";
+import { clock, el, reveal, say, show } from "./dom.js";
+import { breaks, forgottenBreak, reasonName, shownPresence } from "./presence.js";
+
+const COLUMNS = ["name", "extension", "state", "reason", "phone", "line", "action"];
+const ORDER = ["break", "wrap_up", "on_call", "available", "offline"];
+
+/** Who is away comes first, the longest first; who is offline comes last. */
+function inOrder(one, other) {
+  const rank = (presence) => ORDER.indexOf(presence.state);
+  const offline = one.state === "offline" && other.state === "offline";
+  return rank(one) - rank(other) || (offline ? 0 : one.since - other.since) || one.user.localeCompare(other.user);
+}
+
+export class Advisors {
+  /** `replace(presence)` stores what the desk has answered. */
+  constructor(replace) {
+    this.replace = replace;
+    this.rows = new Map(); // user → row
+    const title = el("h2", { t: "advisors.title", id: "advisors-title", tabindex: "-1" });
+    this.title = title;
+    this.counts = el("p", { class: "note" });
+    this.body = el("tbody");
+    const heads = COLUMNS.map((name) => el("th", { scope: "col", t: `advisors.${name}` }));
+    const table = el("table", { "aria-labelledby": title.id }, el("thead", {}, el("tr", {}, ...heads)), this.body);
+    this.table = el("div", { class: "scroll", role: "group", tabindex: "0", "aria-labelledby": title.id }, table);
+    this.trouble = el("p", { class: "warning", role: "alert", t: "error.notsent", hidden: true });
+    this.box = el("section", { class: "card overview advisors", "aria-labelledby": title.id, hidden: true }, title, this.counts, this.trouble, this.table);
+  }
+
+  update(presences, known, now) {
+    const users = new Set(presences.map((presence) => presence.user));
+    for (const [user, row] of this.rows) {
+      if (users.has(user)) continue;
+      if (row.box.contains(document.activeElement)) this.title.focus();
+      row.box.remove();
+      this.rows.delete(user);
+    }
+    for (const presence of presences) this.row(presence, known, now);
+    this.sort(presences);
+    const count = (state) => presences.filter((presence) => presence.state === state).length;
+    if (known) say(this.counts, "advisors.counts", Object.fromEntries(ORDER.map((state) => [state, count(state)])));
+    reveal(this.counts, known);
+    reveal(this.box, presences.length > 0);
+  }
+
+  /** Put the rows in order, but never move a row under somebody's hand. */
+  sort(presences) {
+    if (this.body.contains(document.activeElement) || this.body.matches(":hover")) return;
+    const boxes = [...presences].sort(inOrder).map(({ user }) => this.rows.get(user).box);
+    if (boxes.some((box, index) => box !== this.body.children[index])) this.body.replaceChildren(...boxes);
+  }
+
+  row(presence, known, now) {
+    let row = this.rows.get(presence.user);
+    if (!row) {
+      row = this.add(presence.user);
+      this.rows.set(presence.user, row);
+      this.body.append(row.box);
+    }
+    const state = shownPresence(presence, known);
+    row.presence = presence;
+    row.status.dataset.state = state;
+    show(row.extension, presence.extension ?? "");
+    say(row.word, `presence.${state}`);
+    show(row.time, known ? clock(now - presence.since) : "");
+    reveal(row.late, known && forgottenBreak(presence, now));
+    show(row.why, presence.on_break ? reasonName(presence.reason) : "");
+    if (presence.devices === null || !known) say(row.registered, "advisors.unknown");
+    else say(row.registered, presence.devices ? (presence.devices > 1 ? "advisors.devices" : "advisors.registered") : "advisors.unregistered", { count: presence.devices });
+    const absent = presence.state === "offline" ? "offline" : "false";
+    row.phone.dataset.registered = presence.devices === null || !known ? "unknown" : presence.devices ? "true" : absent;
+    reveal(row.nopage, !presence.page && presence.state !== "offline");
+    show(row.line, presence.line);
+    const key = presence.on_break || presence.state === "wrap_up" ? "advisors.back" : "advisors.leave";
+    say(row.button, key);
+    if (presence.on_break) reveal(row.form, false);
+  }
+
+  add(user) {
+    const row = { word: el("strong"), time: el("span", { class: "time" }), late: el("span", { class: "late", t: "advisors.long" }) };
+    row.status = el("span", { class: "status" }, row.word, row.time);
+    row.registered = el("span", { class: "registered" });
+    row.nopage = el("span", { class: "note", t: "advisors.nopage" });
+    row.button = el("button", { type: "button", class: "quiet", "aria-describedby": `advisor-${user}`, on: { click: () => this.press(row) } });
+    const id = `break-of-${user}`;
+    row.select = el("select", { id });
+    row.form = el(
+      "form",
+      { class: "setting", hidden: true, on: { submit: (event) => this.submit(event, row) } },
+      el("label", { for: id, class: "unseen", t: "presence.why" }),
+      row.select,
+      el("button", { type: "submit", class: "primary", t: "advisors.set" }),
+    );
+    row.name = el("th", { scope: "row", id: `advisor-${user}`, raw: user });
+    row.extension = el("td");
+    row.state = el("td", {}, row.status, row.late);
+    row.why = el("span");
+    row.reason = el("td", {}, row.why);
+    row.phone = el("td", {}, row.registered, row.nopage);
+    row.line = el("td");
+    row.action = el("td", {}, row.button, row.form);
+    row.box = el("tr", {}, ...COLUMNS.map((name) => row[name]));
+    return row;
+  }
+
+  press(row) {
+    const { on_break: onBreak, state } = row.presence;
+    if (onBreak || state === "wrap_up") return this.choose(row, "available");
+    if (!breaks.reasons.length) return this.choose(row, "break");
+    row.select.replaceChildren(...breaks.reasons.map(({ code }) => el("option", { value: code, raw: reasonName(code) })));
+    reveal(row.form, row.form.hidden);
+    if (!row.form.hidden) row.select.focus();
+  }
+
+  submit(event, row) {
+    event.preventDefault();
+    return this.choose(row, "break", row.select.value);
+  }
+
+  async choose(row, state, reason = "") {
+    const { user } = row.presence;
+    try {
+      this.replace(await ask("PUT", `/presence/${encodeURIComponent(user)}`, { state, reason }));
+      reveal(this.trouble, false);
+      reveal(row.form, false);
+      row.button.focus();
+      announce(state === "break" ? "advisors.say.break" : "advisors.say.available", { user });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      reveal(this.trouble, true);
+    }
+  }
+}
