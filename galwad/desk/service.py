@@ -698,8 +698,8 @@ class Desk:
     async def _users_changed(self) -> None:
         self.sessions.recheck()
         self.hub.wake()
-        await self.presence.read_users()
         await self.switch.set_phones()
+        await self.presence.read_users()
 
 
 def _stage_of(call: DeskCall | None) -> CallStage:

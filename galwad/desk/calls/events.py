@@ -123,10 +123,12 @@ class Event:
         return ("alarm_changed", view) if view is not None else None
 
     def _presence_for(self, user: User) -> Sent | None:
-        """Return what has changed of the user's own presence, or for a supervisor of all users'."""
+        """Return the changes of all users for a supervisor, and the user's own for an advisor."""
         news = self.presence
-        if news is None or user.supervises:
-            return None if news is None else ("presence", news)
+        if news is None or user.role == "machine":
+            return None
+        if user.supervises:
+            return "presence", news
         own = [each for each in news.advisors if each.user == user.name]
         return ("presence", PresenceNews(advisors=own)) if own else None
 

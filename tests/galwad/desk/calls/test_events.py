@@ -17,6 +17,7 @@ import pytest
 from galwad.desk.auth.users import User
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, WAKEN_AT_ONCE, EventHub, Follower
 from galwad.desk.calls.live_calls import LiveCalls
+from galwad.desk.models.presence import AdvisorPresence, PresenceNews
 from galwad.messages import CallerFacts, CallStatus, Party
 
 SIAN = User("sian", "advisor", extension="201")
@@ -224,3 +225,17 @@ def test_a_ringing_extension_without_a_named_user_pops_for_its_owner(calls):
     call = calls.get(CALL.call_id)
     assert call.concerns(HUW)
     assert not call.concerns(SIAN)
+
+
+def test_a_presence_is_sent_to_its_user_and_to_supervisors_and_encoded_once_for_these(hub):
+    advisors = [
+        AdvisorPresence(user=name, extension=None, state="break", since=1.0, on_break=True)
+        for name in ("sian", "gwen")
+    ]
+    hub.presence(PresenceNews(advisors=advisors, gone=["old"]))
+    (event,) = hub.since(hub.last - 1)
+    own, all_of_them = json.loads(data(event.encoded_for(SIAN))), event.encoded_for(MAIR)
+    assert ([each["user"] for each in own["advisors"]], own["gone"]) == (["sian"], [])
+    assert [each["user"] for each in json.loads(data(all_of_them))["advisors"]] == ["sian", "gwen"]
+    assert event.encoded_for(User("nia", "admin")) is all_of_them
+    assert (event.encoded_for(HUW), event.encoded_for(PAY)) == (None, None)
