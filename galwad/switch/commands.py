@@ -63,7 +63,7 @@ class DeskCommands:
 
     def set_away(self, users: tuple[str, ...]) -> None:
         """Replace the users who are on a break or in wrap-up."""
-        log.info("away.set", count=len(users))
+        log.info("away.set", users=len(users))
         self._away.set(users)
 
     def desk_lost(self) -> None:
