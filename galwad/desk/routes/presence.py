@@ -31,7 +31,7 @@ async def set_own(body: PresenceChoice, desk: TheDesk, session: Person) -> Advis
     """Begin a break of the signed-in user, or end the user's break and wrap-up."""
     _check_reason(desk, body)
     if not takes_calls(session.user):
-        raise ApiError(409, "you have no phone, so you are not rung", "set another user")
+        raise ApiError(409, "you take no calls, so you have no presence", "name another user")
     return await _set(desk, session.user, body)
 
 
