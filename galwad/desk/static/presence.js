@@ -40,7 +40,7 @@ export class PresenceControl {
     this.reasons = el("div", { class: "reasons", id: "break-reasons", role: "group", "data-t-label": "presence.why", hidden: true });
     this.box = el(
       "div",
-      { class: "presence", role: "group", "data-t-label": "presence.label", hidden: true, on: { keydown: (event) => this.onKey(event) } },
+      { class: "presence", role: "group", "data-t-label": "presence.label", hidden: true, on: { keydown: (event) => this.onKey(event), focusout: (event) => this.onLeave(event) } },
       this.state,
       this.why,
       this.later,
@@ -61,6 +61,7 @@ export class PresenceControl {
     this.connected = connected;
     reveal(this.box, Boolean(presence));
     if (!presence) {
+      this.close();
       reveal(this.reminder, false);
       return;
     }
@@ -131,6 +132,11 @@ export class PresenceControl {
     if (event.key !== "Escape" || this.reasons.hidden) return;
     this.close();
     this.leave.focus();
+  }
+
+  /** The open reasons cover what may have the focus next. */
+  onLeave({ relatedTarget }) {
+    if (relatedTarget && !this.box.contains(relatedTarget)) this.close();
   }
 
   async choose(state, reason = "") {

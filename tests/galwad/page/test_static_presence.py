@@ -85,6 +85,15 @@ def test_escape_closes_the_reasons_and_nothing_is_sent(desk, page):
     assert asked(desk) == []
 
 
+@pytest.mark.usefixtures("mine")
+def test_the_reasons_close_when_the_focus_leaves_them(page):
+    page.get_by_role("button", name="Take a break").click()
+    page.get_by_role("button", name="Lunch").focus()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="English")).to_be_focused()
+    expect(page.get_by_role("button", name="Lunch")).to_be_hidden()
+
+
 def test_without_reasons_in_the_settings_one_press_begins_a_break(desk, browser_page, address):
     desk.break_reasons = []
     desk.be("sian")
