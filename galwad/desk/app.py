@@ -53,6 +53,7 @@ from galwad.desk.routes import (
     reindex,
     stream,
     system,
+    tokens,
 )
 from galwad.desk.service import PROXIES, Desk, DeskOptions
 from galwad.start_failure import log_cannot_start
@@ -98,6 +99,7 @@ def options_of(settings: Settings) -> DeskOptions:
         pause_alarm=desk.pause_alarm,
         waiting_warning=desk.waiting_warning,
         alarm_days=desk.alarm_days,
+        personal_tokens=desk.personal_tokens,
         lookup_budget=settings.directory.budget,
         area_code=settings.directory.area_code,
         merge_by=settings.directory.merge_by,
@@ -129,6 +131,7 @@ def create_app(desk: Desk) -> ASGIApp:
     archive = recordings, gaps, headers, custody, reindex, coverage, promises, audit
     for module in (
         accounts,
+        tokens,
         stream,
         calls,
         alarms,

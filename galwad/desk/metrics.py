@@ -78,6 +78,11 @@ class Metrics:
         self.sign_ins = Counter(
             "galwad_desk_sign_ins", "Sign-ins by outcome", ["outcome"], registry=self.registry
         )
+        self.token_expiry = Gauge(
+            "galwad_desk_next_token_expiry_timestamp_seconds",
+            "When the next token of a machine expires, in Unix seconds; 0 if none does",
+            registry=self.registry,
+        )
         self.pauses = Counter(
             "galwad_desk_holds",
             "Payment holds and releases",

@@ -44,6 +44,7 @@ from galwad.desk.auth.devices import Devices
 from galwad.desk.auth.payment_tokens import PaymentTokens
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.throttle import Throttle
+from galwad.desk.auth.token_watch import TokenWatch
 from galwad.desk.auth.users import User, Users
 from galwad.desk.calls.events import EventHub
 from galwad.desk.calls.forgotten_pauses import ForgottenPauses
@@ -132,6 +133,8 @@ class DeskOptions:
     """The time for which a call may ring before the supervisors' list marks it."""
     alarm_days: float = 30
     """The number of days for which closed alarms are kept."""
+    personal_tokens: bool = True
+    """True if people can make and use tokens with which they pause from a global key."""
     lookup_budget: float = 1.0
     area_code: str = ""
     """The area code that completes local numbers in directories; "" if there is none."""
@@ -232,7 +235,12 @@ class Desk:
                 counted=self.metrics.users_counted,
             ),
         )
-        self.sessions = Sessions(self.engine, options.session_idle, options.session_absolute)
+        self.sessions = Sessions(
+            self.engine,
+            options.session_idle,
+            options.session_absolute,
+            personal=options.personal_tokens,
+        )
         self.payment_tokens = PaymentTokens(self.engine)
         self.throttle = Throttle()
         self.searches = SearchLimit()
@@ -371,6 +379,9 @@ class Desk:
             asyncio.create_task(self.presence.run()),
             asyncio.create_task(self._forgotten.run()),
             asyncio.create_task(self.heartbeats.run()),
+            asyncio.create_task(
+                TokenWatch(self.sessions.tokens, self.metrics.token_expiry.set).run()
+            ),
             asyncio.create_task(self._recipients.run()),
             asyncio.create_task(self.ledger.run()),
             asyncio.create_task(self.nightly.run()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -10,6 +11,8 @@ from callerid.directory import open_directory
 from callerid.errors import DirectoryError
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
+from galwad.cli.support.console import local_time
+from galwad.desk.auth.tokens import WARNED_S
 from galwad.desk.database import scripts
 
 
@@ -33,6 +36,7 @@ def _database(settings: Settings) -> Iterator[CheckResult]:
             yield _version(connection)
             yield from _sound(connection)
             yield from _users(connection)
+            yield from _tokens(connection)
             yield from _routes(connection, settings)
     except sqlite3.Error as error:
         yield fault(
@@ -104,6 +108,25 @@ def _users(connection: sqlite3.Connection) -> Iterator[CheckResult]:
             "users",
             "there are no users, so no one can sign in",
             "galwad users add NAME --role advisor",
+        )
+
+
+def _tokens(connection: sqlite3.Connection) -> Iterator[CheckResult]:
+    """Yield a warning for each token of a machine that expires soon or has expired."""
+    names = {row[1] for row in connection.execute("PRAGMA table_info(sessions)")}
+    if "expires" not in names:
+        return
+    rows = connection.execute(
+        "SELECT user, name, expires FROM sessions WHERE kind = 'machine' AND expires < ?"
+        " ORDER BY expires",
+        (time.time() + WARNED_S,),
+    )
+    for user, name, expires in rows:
+        passed = "has expired" if expires < time.time() else f"expires on {local_time(expires)}"
+        yield warning(
+            "tokens",
+            f"the token {name} of {user} {passed}",
+            f"galwad users tokens add {user} NAME, give it to {user}, then revoke {name}",
         )
 
 

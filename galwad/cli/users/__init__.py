@@ -13,6 +13,7 @@ class UsersGroup(LazyGroup):
         "add",
         "list",
         "rights",
+        "tokens",
         "password",
         "sip-password",
         "move",

@@ -2,7 +2,8 @@
 
 The database holds only the SHA-256 digest of a token. A person's session ends at sign-out, when the
 user is disabled, after `idle` seconds without use, and `absolute` seconds after it was opened. A
-machine's session ends only at sign-out and when the machine's user is disabled.
+token (see `galwad.desk.auth.tokens`) is a session too. It ends when it expires or is revoked, at
+sign-out, and when its user is disabled.
 
 The desk's event streams ask often whether their session is still in force. So these questions are
 answered from memory, and one query reads all sessions again: after `RECHECK_S` seconds, and when
@@ -18,11 +19,10 @@ background, so no request waits for this write.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import structlog
@@ -31,9 +31,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from galwad.desk.auth.tables import sessions, users
+from galwad.desk.auth.tokens import KINDS, PAUSE, Tokens, digest, scopes_of
 from galwad.desk.auth.users import User, user_of
 
-Kind = Literal["page", "embedded", "cli", "machine"]
+Kind = Literal["page", "embedded", "cli", "machine", "pause"]
+"""The holder of a session: a page, also in a panel, the CLI, a machine, or a personal token."""
 # The time of a session's most recent use is written to the database at most once in this number of
 # seconds. So most requests write nothing.
 _SEEN_INTERVAL_S = 30.0
@@ -62,17 +64,19 @@ _STOP_S = 5.0
 log = structlog.get_logger()
 
 
-_SELECT = select(users, sessions.c.kind, sessions.c.seen, sessions.c.created.label("opened")).join(
-    sessions, sessions.c.user == users.c.name
-)
+_SELECT = select(
+    users,
+    *(sessions.c[name] for name in ("kind", "seen", "scopes", "expires", "address")),
+    sessions.c.created.label("opened"),
+).join(sessions, sessions.c.user == users.c.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """A session that is in force. `key` is the SHA-256 digest of the session's token.
 
-    The session ends at the Unix time `until` at the latest. `until` is None for the session of a
-    machine, which does not expire.
+    The session ends at the Unix time `until` at the latest. `until` is None for a token that does
+    not expire. The rights of `user` are only those that are among the token's scopes.
     """
 
     key: str
@@ -84,6 +88,11 @@ class Session:
     def actor(self) -> str:
         """The name of this session's user in audit entries and manifests, such as `user:anna`."""
         return f"{'token' if self.kind == 'machine' else 'user'}:{self.user.name}"
+
+    @property
+    def only_pauses(self) -> bool:
+        """True if this is a personal token, which can only pause and resume its user's calls."""
+        return self.kind == PAUSE
 
 
 @dataclass(slots=True)
@@ -100,13 +109,16 @@ class _Known:
     """The Unix time of the session's most recent use, as stored in the database."""
     confirmed: float
     """The monotonic time at which the newest read of this session began."""
+    address: str
+    """The network address of the token's most recent use, as stored in the database."""
 
 
 class Sessions:
     """Opens, finds and ends sessions.
 
     A person's session ends after `idle` seconds without use, and `absolute` seconds after it was
-    opened. `clock` returns the Unix time in seconds.
+    opened. `clock` returns the Unix time in seconds. If `personal` is false, no personal token is
+    in force.
     """
 
     def __init__(
@@ -115,7 +127,11 @@ class Sessions:
         idle: float = 1800,
         absolute: float = 36000,
         clock: Callable[[], float] = time.time,
+        *,
+        personal: bool = True,
     ) -> None:
+        self.tokens = Tokens(engine, clock)
+        self._personal = personal
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
         self.idle = idle
@@ -139,7 +155,7 @@ class Sessions:
         """The monotonic time of the most recent call of `recheck`."""
         self._rereading: asyncio.Task[None] | None = None
         self._reread_at = float("-inf")
-        self._pending_uses: dict[str, float] = {}
+        self._pending_uses: dict[str, tuple[float, str]] = {}
         self._writing: asyncio.Task[None] | None = None
 
     async def open(self, user: str, kind: Kind) -> str:
@@ -154,21 +170,22 @@ class Sessions:
             await connection.execute(delete(sessions).where(self._has_ended(now)))
             await connection.execute(
                 insert(sessions).values(
-                    token_sha256=_key(token), user=user, kind=kind, created=now, seen=now
+                    token_sha256=digest(token), user=user, kind=kind, created=now, seen=now
                 )
             )
         return token
 
-    async def find(self, token: str) -> Session | None:
+    async def find(self, token: str, address: str = "") -> Session | None:
         """Return the session to which a token belongs; None if there is no session in force.
 
-        The present time is stored as the time of the session's most recent use.
+        The present time is stored as the time of the session's most recent use, and the network
+        address of the request as that of a machine's or a personal token.
         """
-        key = _key(token)
+        key = digest(token)
         known = await self._lookup(key)
         if known is None:
             return None
-        self._mark_used(key, known)
+        self._mark_used(key, known, address)
         return known.session
 
     async def alive(self, session: Session, *, busy: bool = False) -> bool:
@@ -195,10 +212,14 @@ class Sessions:
 
     async def close(self, session: Session) -> None:
         """End the session at sign-out, and delete it from the database."""
+        await self.end(session.key)
+
+    async def end(self, key: str) -> None:
+        """End the session, or revoke the token, whose token has the digest `key`."""
         async with self._writer.begin() as connection:
-            await connection.execute(delete(sessions).where(sessions.c.token_sha256 == session.key))
+            await connection.execute(delete(sessions).where(sessions.c.token_sha256 == key))
         self._sign_outs += 1
-        self._known.pop(session.key, None)
+        self._known.pop(key, None)
 
     async def stop(self) -> None:
         """Wait until the reads and writes of the database that are in progress have finished.
@@ -307,22 +328,30 @@ class Sessions:
     def _remember(self, key: str, row: Row[Any] | None, began: float) -> _Known | None:
         """Store the session in `row`, which a read that began at `began` found; None: forget it."""
         before = self._known.pop(key, None)
-        if row is None:
+        if row is None or (row.kind == PAUSE and not self._personal):
             return None
-        until = None if row.kind == "machine" else row.opened + self.absolute
-        session = Session(key, user_of(row), row.kind, until)
+        until = row.expires if row.kind in KINDS else row.opened + self.absolute
+        user, scopes = user_of(row), scopes_of(row)
+        if scopes is not None:
+            user = replace(user, rights=user.rights & scopes)
+        session = Session(key, user, row.kind, until)
         seen = row.seen if before is None else max(row.seen, before.seen)
-        self._known[key] = known = _Known(session, seen, stored=row.seen, confirmed=began)
+        self._known[key] = known = _Known(session, seen, row.seen, began, row.address)
         return known
 
     def _in_force(self, known: _Known) -> bool:
-        now, until = self._clock(), known.session.until
-        return until is None or (now <= until and now - known.seen <= self.idle)
+        now, session = self._clock(), known.session
+        if session.until is not None and now > session.until:
+            return False
+        return session.kind in KINDS or now - known.seen <= self.idle
 
-    def _mark_used(self, key: str, known: _Known) -> None:
+    def _mark_used(self, key: str, known: _Known, address: str = "") -> None:
         known.seen = now = self._clock()
-        if now - known.stored > min(_SEEN_INTERVAL_S, self.idle / 10):
-            self._pending_uses[key] = now
+        kept = address if known.session.kind in KINDS else ""
+        first = kept != "" and known.address == ""
+        if first or now - known.stored > min(_SEEN_INTERVAL_S, self.idle / 10):
+            known.address = kept or known.address
+            self._pending_uses[key] = now, known.address
             if self._writing is None or self._writing.done():
                 self._writing = asyncio.create_task(self._write_uses())
 
@@ -330,11 +359,11 @@ class Sessions:
         statement = (
             update(sessions)
             .where(sessions.c.token_sha256 == bindparam("key"))
-            .values(seen=bindparam("at"))
+            .values(seen=bindparam("at"), address=bindparam("from"))
         )
         while self._pending_uses:
             uses, self._pending_uses = self._pending_uses, {}
-            rows = [{"key": key, "at": at} for key, at in uses.items()]
+            rows = [{"key": key, "at": at, "from": address} for key, (at, address) in uses.items()]
             try:
                 async with self._writer.begin() as connection:
                     await connection.execute(statement, rows)
@@ -345,10 +374,6 @@ class Sessions:
 
     def _has_ended(self, now: float) -> ColumnElement[bool]:
         return and_(
-            sessions.c.kind != "machine",
+            sessions.c.kind.not_in(KINDS),
             or_(sessions.c.seen < now - self.idle, sessions.c.created < now - self.absolute),
         )
-
-
-def _key(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, MetaData, String, Table
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, MetaData, String, Table
 
 metadata = MetaData()
 
@@ -31,6 +31,15 @@ sessions = Table(
     Column("kind", String(8), nullable=False),
     Column("created", Float, nullable=False),
     Column("seen", Float, nullable=False),
+    # The columns below are for tokens. In the session of a person they are empty.
+    Column("name", String(40)),
+    # None if the token has all rights of its user.
+    Column("scopes", String(200)),
+    Column("expires", Float),
+    Column("created_by", String(80), nullable=False, server_default=""),
+    # The network address of the most recent use; "" if the token was never used.
+    Column("address", String(64), nullable=False, server_default=""),
+    Index("sessions_by_name", "user", "name", unique=True),
 )
 
 payment_tokens = Table(

@@ -52,7 +52,7 @@ class SessionLayer:
         headers = Headers(scope=scope)
         session: Session | None = None
         if scope["path"].startswith(_API):
-            scope[SESSION] = session = await self._session(headers)
+            scope[SESSION] = session = await self._session(scope, headers)
             self._move(scope, session)
             if session is not None and _is_forged(scope["method"], session, headers):
                 refusal = answer(403, "the request may come from another site", "reload the page")
@@ -67,15 +67,17 @@ class SessionLayer:
             await self._pacer.turn(_client(session, place))
         await self._app(scope, receive, send)
 
-    async def _session(self, headers: Headers) -> Session | None:
+    async def _session(self, scope: Scope, headers: Headers) -> Session | None:
         """Return the session of the request's bearer token or cookie, if it is in force."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         tokens = [token.strip()]
         if scheme.lower() != "bearer":
             cookies = cookie_parser(headers.get("cookie", ""))
             tokens = [cookies.get(self._cookie, ""), cookies.get(embedding.COOKIE, "")]
+        client = scope.get("client")
+        address = client[0] if client else ""
         for each in filter(None, tokens):
-            session = await self._sessions.find(each)
+            session = await self._sessions.find(each, address)
             if session is not None:
                 return session
         return None

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callerid.directory import ImportResult, new_directory
 from callerid.import_file import ImportFile
-from galwad.desk.auth.sessions import Sessions
+from galwad.desk.auth.tokens import Token, Tokens
 from galwad.desk.auth.users import User, UserError, Users
 from galwad.desk.database import open_engine, upgrade
 from galwad.link import Link
@@ -71,7 +71,7 @@ class Administration:
                 {"user": user.name, "actor": _actor()},
             )
             if user.role == "machine":
-                return await Sessions(engine).open(user.name, "machine")
+                return (await Tokens(engine).make(user, _actor(), days=None))[0]
             return None
 
     async def disable_user(self, name: str) -> None:
@@ -96,7 +96,7 @@ class Administration:
             user = await Users(engine).enable(name)
             await audit.append("user.enabled", {}, {"user": name, "actor": _actor()})
             if user.role == "machine":
-                return user, await Sessions(engine).open(name, "machine")
+                return user, (await Tokens(engine).make(user, _actor(), days=None))[0]
             return user, None
 
     async def remove_user(self, name: str) -> None:
@@ -151,6 +151,47 @@ class Administration:
             await Users(engine).set_rights(name, rights)
             facts = {"rights": ",".join(sorted(rights))}
             await audit.append("user.rights-set", facts, {"user": name, "actor": _actor()})
+
+    async def tokens(self, name: str) -> list[Token]:
+        """Return the tokens of a user, also those that have expired.
+
+        Raises:
+            UserError: There is no such user.
+        """
+        async with self._opened() as (engine, _):
+            await _one(engine, name)
+            return await Tokens(engine).all(name)
+
+    async def make_token(
+        self, name: str, token: str, scopes: frozenset[str] | None, days: int
+    ) -> tuple[str, Token]:
+        """Make the token named `token` for a user; return its secret text and the token.
+
+        Raises:
+            UserError: There is no such user, or a value is not valid (see `Tokens.make`).
+        """
+        async with self._opened() as (engine, audit):
+            user = await _one(engine, name)
+            secret, made = await Tokens(engine).make(user, _actor(), token, scopes, days)
+            await audit.append("token.made", *made.audited(_actor()))
+            return secret, made
+
+    async def revoke_token(self, name: str, token: str) -> None:
+        """Revoke the token named `token` of a user.
+
+        Raises:
+            UserError: The user has no such token.
+        """
+        async with self._opened() as (engine, audit):
+            tokens = Tokens(engine)
+            found = [each for each in await tokens.all(name) if each.name == token]
+            if not found:
+                raise UserError(
+                    f'the user "{name}" has no token with this name',
+                    f"`galwad users tokens list {name}` shows the tokens",
+                )
+            await tokens.revoke(found[0])
+            await audit.append("token.revoked", *found[0].audited(_actor()))
 
     async def note(self, kind: str, facts: Facts | None = None) -> Head:
         """Append an entry to the audit chain, and return the number and hash of the entry.
@@ -224,6 +265,13 @@ async def poke(desk_socket: Path) -> bool:
     link.send(UsersChanged())
     await link.close()
     return True
+
+
+async def _one(engine: AsyncEngine, name: str) -> User:
+    user = await Users(engine).get(name)
+    if user is None:
+        raise UserError(f'there is no user "{name}"')
+    return user
 
 
 @contextlib.contextmanager

@@ -7,6 +7,12 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | POST login | `Login` | `Me` and a cookie, or `Me` with `token` | anyone |
 | POST logout | nothing | 204 | signed in |
 | GET me | | `Me` | signed in |
+| GET tokens | | `list[TokenFacts]`, of all users | admin |
+| POST tokens | `NewMachineToken` | 201, `MadeToken`, audited | admin |
+| DELETE tokens/{id} | | 204, audited | admin |
+| GET me/tokens | | `OwnTokens` | people |
+| POST me/tokens | `NewOwnToken` | 201, `MadeToken`, audited | people |
+| DELETE me/tokens/{id} | | 204, audited | people |
 | GET strings/{language} | | the page's texts (`en`, `cy`) | anyone |
 | GET events | `Last-Event-ID` | server-sent events, see below | people |
 | GET presence | | `list[AdvisorPresence]` | supervisor, admin |
@@ -15,7 +21,7 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | GET calls | | `list[Pop]`, the calls that the viewer may see | people |
 | GET calls/{id} | | `Pop` | people |
 | PUT, DELETE calls/{id}/payment | `PauseRequest` | `PauseOutcome` | advisor, supervisor, token |
-| PUT, DELETE payments | `PaymentTarget` | `PauseOutcome` | supervisor, token |
+| PUT, DELETE payments | `PaymentTarget` | `PauseOutcome` | supervisor, token, personal token |
 | POST payment-tokens | `PaymentTokenRequest` | 201, `NewPaymentToken`, audited | token |
 | PUT, DELETE payment-page | `PaymentPage` | `PauseOutcome` | the token of a payment page |
 | POST directories/forget | | 204, audited | the right `directories`, admin |

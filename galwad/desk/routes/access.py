@@ -34,20 +34,43 @@ async def session_of(request: Request) -> Session | None:
     """Return the session to which the request's bearer token or cookie belongs.
 
     Return None if the request has no token and no cookie, or if the session is not in force. The
-    layer `SessionLayer` has found the session.
+    layer `SessionLayer` has found the session. A personal token counts as none here, because it
+    gives no access to anything but the pause.
     """
     session: Session | None = request.scope[SESSION]
+    return None if session is not None and session.only_pauses else session
+
+
+async def pausing(request: Request) -> Session:
+    """Return the session of the user, which may be a personal token.
+
+    Only the endpoints that pause and resume the user's own calls use this function.
+
+    Raises:
+        ApiError: 401, the user is not signed in, or the session or token has ended.
+    """
+    session: Session | None = request.scope[SESSION]
+    if session is None:
+        raise ApiError(401, "you are not signed in", "sign in again, or use a valid token")
     return session
 
 
-async def signed_in(session: Annotated[Session | None, Depends(session_of)]) -> Session:
+Pausing = Annotated[Session, Depends(pausing)]
+
+
+async def signed_in(session: Pausing) -> Session:
     """Return the session of the signed-in user, who may be a person or a machine.
 
     Raises:
-        ApiError: 401, the user is not signed in or the session has ended.
+        ApiError: 401, the user is not signed in or the session has ended. 403, the request has a
+            personal token.
     """
-    if session is None:
-        raise ApiError(401, "you are not signed in", "sign in again")
+    if session.only_pauses:
+        raise ApiError(
+            403,
+            "a personal token can only pause and resume its user's calls",
+            "send PUT or DELETE to /api/v1/payments",
+        )
     return session
 
 

@@ -14,13 +14,16 @@ may end the pause of any pause holder. The advisor who has the call may end the 
 such as the phone of the colleague who transferred the call. This advisor may not end the pause of a
 payment system or of another person's page, because the caller may still be giving card details
 there. docs/payments.md has the table.
+
+A personal token acts as the page of its user: it has the same pause holder, reaches the same calls
+as the key on the page, and can do nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -28,10 +31,11 @@ import structlog
 from fastapi import APIRouter, Depends
 
 from galwad.desk.auth.sessions import Session
+from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.calls.switch_client import PauseOrder, PauseTarget, PauseTrigger
 from galwad.desk.errors import ApiError, SwitchDownError
 from galwad.desk.models.payments import PauseOutcome, PauseRequest, PaymentTarget
-from galwad.desk.routes.access import ArrivedAt, SignedIn, TheDesk, live_call
+from galwad.desk.routes.access import ArrivedAt, Pausing, SignedIn, TheDesk, live_call
 from galwad.desk.service import Desk
 from galwad.messages import PauseReply
 from recording.errors import AuditError
@@ -80,6 +84,14 @@ async def _asker(session: SignedIn, arrived: ArrivedAt) -> Asker:
 TheAsker = Annotated[Asker, Depends(_asker)]
 
 
+async def _any_asker(session: Pausing, arrived: ArrivedAt) -> Asker:
+    return Asker(session, arrived)
+
+
+AnyAsker = Annotated[Asker, Depends(_any_asker)]
+"""The asker, who may have a personal token."""
+
+
 @router.put("/calls/{call_id}/payment")
 async def pause(
     call_id: str, desk: TheDesk, asker: TheAsker, body: PauseRequest | None = None
@@ -104,19 +116,25 @@ async def resume(
 
 
 @router.put("/payments")
-async def pause_all(body: PaymentTarget, desk: TheDesk, asker: TheAsker) -> PauseOutcome:
+async def pause_all(
+    desk: TheDesk, asker: AnyAsker, body: PaymentTarget | None = None
+) -> PauseOutcome:
     """Pause the recordings of all calls of an advisor or an extension.
 
-    The pause holder is the machine or the person that sends the request.
+    The pause holder is the machine or the person that sends the request. With a personal token, the
+    calls are those in which its user talks, and the body can be left out.
     """
     return await _for_all(desk, asker, body, "hold")
 
 
 @router.delete("/payments")
-async def resume_all(body: PaymentTarget, desk: TheDesk, asker: TheAsker) -> PauseOutcome:
+async def resume_all(
+    desk: TheDesk, asker: AnyAsker, body: PaymentTarget | None = None
+) -> PauseOutcome:
     """End the pauses of one pause holder in all calls of an advisor or an extension.
 
-    The pause holder is the machine or the person that sends the request.
+    The pause holder is the machine or the person that sends the request. With a personal token, the
+    calls are those in which its user talks, and the body can be left out.
     """
     return await _for_all(desk, asker, body, "release")
 
@@ -145,8 +163,12 @@ async def _for_call(
     return await carry_out(desk, action, asker.order(target, holder), heartbeat=heartbeat)
 
 
-async def _for_all(desk: Desk, asker: Asker, body: PaymentTarget, action: Action) -> PauseOutcome:
-    session = asker.session
+async def _for_all(
+    desk: Desk, asker: Asker, body: PaymentTarget | None, action: Action
+) -> PauseOutcome:
+    session, body = asker.session, body or PaymentTarget()
+    if session.only_pauses:
+        return await _for_own(desk, asker, body, action)
     if (body.advisor is None) == (body.extension is None):
         raise ApiError(422, "`advisor` or `extension` is required", "send exactly one of the two")
     if not (has_right(session) or session.user.supervises):
@@ -156,6 +178,64 @@ async def _for_all(desk: Desk, asker: Asker, body: PaymentTarget, action: Action
     target = PauseTarget(user=body.advisor or "", extension=body.extension or "")
     order = asker.order(target, _own(session))
     return await carry_out(desk, action, order, heartbeat=body.heartbeat)
+
+
+async def _for_own(desk: Desk, asker: Asker, body: PaymentTarget, action: Action) -> PauseOutcome:
+    """Pause or resume the calls in which the user of a personal token talks.
+
+    A call that only rings is left out, because a colleague may answer it.
+
+    Raises:
+        ApiError: 403, the body names another target. 404, the user has no answered call. Also every
+            error of `carry_out`: if one call fails, the whole request does.
+    """
+    user = asker.session.user
+    if body.extension is not None or body.advisor not in {None, user.name}:
+        raise ApiError(
+            403, "a personal token can only pause and resume its user's calls", "leave out the body"
+        )
+    own = [call for call in desk.calls.all() if call.is_talking(user)]
+    if not own:
+        raise ApiError(404, "you have no answered call", "answer the call first, or use the page")
+
+    async def carry_out_for(call: DeskCall) -> PauseOutcome:
+        holders = call.state.holders
+        release = action == "release"
+        holder = (
+            _holder_to_release(asker.session, None, holders, talking=True)
+            if release
+            else _own(asker.session)
+        )
+        order = asker.order(PauseTarget(call_id=call.call_id), holder)
+        return await carry_out(desk, action, order, heartbeat=body.heartbeat)
+
+    results = await asyncio.gather(*map(carry_out_for, own), return_exceptions=True)
+    outcomes = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        outcomes.append(result)
+    return _together(own, outcomes, action)
+
+
+def _together(
+    calls: Sequence[DeskCall], outcomes: Sequence[PauseOutcome], action: Action
+) -> PauseOutcome:
+    """Return one outcome for several calls, with the state that the user must know about.
+
+    After a pause it is that of a call that is not paused, if there is one, and after a resume that
+    of a call that is still paused. A consultation, which is not recorded, counts only if no other
+    call is recorded.
+    """
+    states = [
+        outcome.state for call, outcome in zip(calls, outcomes, strict=True) if call.state.recorded
+    ] or [outcome.state for outcome in outcomes]
+    notable = [state for state in states if (state == "paused") == (action == "release")]
+    return PauseOutcome(
+        state=(notable or states)[0],
+        durable=all(outcome.durable for outcome in outcomes),
+        calls=[call_id for outcome in outcomes for call_id in outcome.calls],
+    )
 
 
 def has_right(session: Session) -> bool:

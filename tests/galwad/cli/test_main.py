@@ -6,7 +6,8 @@ Covers `galwad/cli/support/lazy.py`, `galwad/cli/support/options.py`,
 `galwad/cli/backup/__init__.py`, `galwad/cli/calls/__init__.py`,
 `galwad/cli/contacts/__init__.py`, `galwad/cli/directory/__init__.py`,
 `galwad/cli/keys/__init__.py`, `galwad/cli/recordings/__init__.py`,
-`galwad/cli/simulate/__init__.py` and `galwad/cli/users/__init__.py`.
+`galwad/cli/simulate/__init__.py`, `galwad/cli/users/__init__.py` and
+`galwad/cli/users/tokens/__init__.py`.
 """
 
 from __future__ import annotations
@@ -23,21 +24,17 @@ from typer.core import TyperGroup
 from galwad.cli.main import app
 
 
-def commands():
-    """Return every command, by the words that name it."""
-    top = typer.main.get_command(app)
-    assert isinstance(top, TyperGroup)
-    context = Context(top)
-    for noun in top.list_commands(context):
-        command = top.get_command(context, noun)
-        if not isinstance(command, TyperGroup):
-            yield (noun,), command
+def commands(group, *words):
+    """Return every command of a group, by the words that name it."""
+    for name in group.list_commands(Context(group)):
+        command = group.get_command(Context(group), name)
+        if isinstance(command, TyperGroup):
+            yield from commands(command, *words, name)
         else:
-            for name in command.list_commands(context):
-                yield (noun, name), command.get_command(context, name)
+            yield (*words, name), command
 
 
-COMMANDS = dict(commands())
+COMMANDS = dict(commands(typer.main.get_command(app)))
 
 
 def test_the_command_line_has_exactly_the_listed_commands():
@@ -89,6 +86,9 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "users remove",
         "users rights",
         "users sip-password",
+        "users tokens add",
+        "users tokens list",
+        "users tokens revoke",
     ]
 
 

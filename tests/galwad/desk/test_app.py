@@ -165,6 +165,7 @@ def test_every_desk_setting_reaches_the_desks_options(settings):
             pause_alarm = 64
             waiting_warning = 21
             alarm_days = 31
+            personal_tokens = false
             anchors = "/mnt/governance/anchors.jsonl"
             nightly = "04:05"
             """

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import hashlib
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ from sqlalchemy import create_engine
 from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.alarms.alarm_store import AlarmStore
+from galwad.desk.auth.sessions import Sessions
 from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
 from galwad.desk.presence.breaks import Break, Breaks
 from galwad.desk.webhooks.outbox import WebhookOutbox
@@ -47,6 +49,7 @@ THIRTEENTH: list[str] = []  # only contact notes that wait for their delivery
 FOURTEENTH: list[str] = []  # only an event of a call
 FIFTEENTH: list[str] = []  # only an alarm that somebody has taken
 SIXTEENTH: list[str] = []  # only a break
+SEVENTEENTH: list[str] = []  # only tokens
 CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
@@ -67,9 +70,7 @@ RECORDINGS: dict[str, list[str]] = dict(
         (
             *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
-            FOURTEENTH,
-            FIFTEENTH,
-            SIXTEENTH,
+            *(FOURTEENTH, FIFTEENTH, SIXTEENTH, SEVENTEENTH),
         ),
         strict=True,
     )
@@ -225,14 +226,14 @@ async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, t
 
 
 async def test_the_notes_that_an_earlier_release_did_not_deliver_still_wait(settings, tmp_path):
-    left_by(REVISIONS[-1], tmp_path)
+    left_by("0016", tmp_path)
     async with desk_at_work(settings, tmp_path) as client:
         undelivered = (await client.get("/contacts/undelivered")).json()
     assert [each["state"] for each in undelivered] == ["refused", "waiting"]
 
 
 async def test_call_events_that_an_earlier_release_left_can_still_be_sent(tmp_path):
-    path = left_by(REVISIONS[-1], tmp_path)
+    path = left_by("0016", tmp_path)
     upgrade(path)
     engine = open_engine(path)
     outbox = WebhookOutbox(engine)
@@ -245,7 +246,7 @@ async def test_call_events_that_an_earlier_release_left_can_still_be_sent(tmp_pa
 
 
 async def test_an_alarm_that_was_taken_before_the_upgrade_is_still_taken(tmp_path):
-    path = left_by(REVISIONS[-1], tmp_path)
+    path = left_by("0016", tmp_path)
     upgrade(path)
     engine = open_engine(path)
     (alarm,) = await AlarmStore(engine).load(0.0, 9)
@@ -254,12 +255,31 @@ async def test_an_alarm_that_was_taken_before_the_upgrade_is_still_taken(tmp_pat
 
 
 async def test_a_break_that_an_earlier_release_left_goes_on(tmp_path):
-    path = left_by(REVISIONS[-1], tmp_path)
+    path = left_by("0016", tmp_path)
     upgrade(path)
     engine = open_engine(path)
     breaks = await Breaks(engine).all()
     await engine.dispose()
     assert breaks == [Break("sian", "lunch", 1_794_643_260.0, "mair")]
+
+
+async def test_a_token_of_an_earlier_release_keeps_all_rights_and_does_not_expire(tmp_path):
+    path = left_by("0014", tmp_path)
+    row = hashlib.sha256(b"an old token").hexdigest(), "crm", "machine", 1e9, 1e9
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?)", row)
+    upgrade(path)
+    engine = open_engine(path)
+    sessions = Sessions(engine)
+    session = await sessions.find("an old token", "192.0.2.9")
+    await sessions.stop()
+    (token,) = await sessions.tokens.all("crm")
+    await engine.dispose()
+    assert session is not None
+    assert session.user.rights == {"payments"}
+    assert session.until is None
+    assert (token.scopes, token.expires, token.address) == (None, None, "192.0.2.9")
+    assert token.name == f"token-{row[0][:8]}"
 
 
 async def custody_works(client, rows):
@@ -364,7 +384,7 @@ def test_two_simultaneous_upgrades_both_succeed(tmp_path, revision):
 
 
 def test_a_database_of_a_later_version_is_refused_in_one_line_and_not_changed(settings, tmp_path):
-    path = left_by(REVISIONS[-1], tmp_path)
+    path = left_by("0016", tmp_path)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
@@ -397,7 +417,7 @@ def test_a_database_of_a_later_version_is_refused_in_one_line_and_not_changed(se
 
 
 def test_a_file_that_is_not_a_database_is_refused_and_not_changed(settings, tmp_path):
-    path = left_by(REVISIONS[-1], tmp_path)
+    path = left_by("0016", tmp_path)
     path.write_bytes(b"this is no database, but long enough to be taken for one" * 99)
     before = path.read_bytes()
     with pytest.raises(SchemaError, match="file is not a database"):

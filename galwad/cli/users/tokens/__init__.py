@@ -1,0 +1,20 @@
+"""`galwad users tokens`: the tokens of machines, and the personal tokens of people."""
+
+from __future__ import annotations
+
+from galwad.cli.support.lazy import LazyGroup, new_group
+
+
+class TokensGroup(LazyGroup):
+    """The commands of `galwad users tokens`."""
+
+    package = __name__
+    names = ("list", "add", "revoke")
+
+
+app = new_group(TokensGroup)
+
+
+@app.callback()
+def tokens() -> None:
+    """Manage the tokens of machines, and the personal tokens with which people pause."""
