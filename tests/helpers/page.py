@@ -62,6 +62,8 @@ class FakeDesk:
         The browser's own interception will not do for this: what is pressed just after it was
         asked for can overtake it, and the request goes out.
         """
+        self.tokens: list[dict] = []
+        self.tokens_allowed = True
         self.asked: list[tuple[str, str, dict]] = []
         self._streams: list[queue.Queue] = []
         self._telling = threading.Lock()  # what is pushed is in the snapshot, or comes after it
@@ -171,8 +173,8 @@ class FakeDesk:
         self, method: str, path: str, body: dict
     ) -> tuple[int, dict | list | None]:
         """The API, but for the events."""
-        if path == "/me":
-            return (200, self.me) if self.signed_in else (401, {"error": "not signed in"})
+        if path.startswith("/me"):
+            return self.answer_me(method, path, body)
         if path == "/login":
             self.signed_in = body.get("password") == "correct horse battery"
             return (200, self.me) if self.signed_in else (401, {"error": "no"})
@@ -211,6 +213,31 @@ class FakeDesk:
             "close": {"state": "closed", "closed_by": user, "closed": now, **body},
         }
         return 200, self.handle(alarm_id, **changes[action])
+
+    def answer_me(self, method: str, path: str, body: dict) -> tuple[int, dict | None]:
+        """Answer a request about the person who is signed in, or about the person's tokens."""
+        if path == "/me" or not self.signed_in:
+            return (200, self.me) if self.signed_in else (401, {"error": "not signed in"})
+        if method == "GET":
+            return 200, {"allowed": self.tokens_allowed, "tokens": self.tokens}
+        if method == "DELETE":
+            self.tokens = [each for each in self.tokens if not path.endswith(each["id"])]
+            return 204, None
+        if any(each["name"] == body["name"] for each in self.tokens):
+            return 409, {"error": "the name is taken"}
+        token = {
+            "id": f"{len(self.tokens):016x}",
+            "user": self.me["user"],
+            "name": body["name"],
+            "rights": ["pause"],
+            "created": time.time(),
+            "created_by": f"user:{self.me['user']}",
+            "expires": time.time() + 365 * 86_400,
+            "last_used": None,
+            "address": "",
+        }
+        self.tokens.append(token)
+        return 201, {"secret": f"galwad_{'x' * 43}", "token": token}
 
     def change(self, call_id: str, method: str, part: str, body: dict) -> dict:
         """Change a call as the real desk and switch would, and return their answer."""

@@ -19,6 +19,7 @@ import { SessionWatch } from "./session.js";
 import { signIn } from "./signin.js";
 import { Stream } from "./stream.js";
 import { entitle } from "./title.js";
+import { OwnTokens } from "./tokens.js";
 import { Undelivered } from "./undelivered.js";
 
 const main = document.getElementById("main");
@@ -33,6 +34,7 @@ const calls = new Map(); // call id → pop
 const cards = new Map(); // call id → CallCard
 let drafts = { user: null, notes: new Map() }; // what was typed and not saved when a card went away
 const chime = new Chime();
+const tokens = new OwnTokens();
 let me = null;
 let stream = null;
 let watch = null;
@@ -64,6 +66,7 @@ function showSignIn(note) {
   alarms.replaceChildren();
   for (const part of [link, lost, alarms, signOut, chime.toggle]) reveal(part, false);
   chime.settle();
+  tokens.stop();
   watch = null;
   undelivered?.stop();
   undelivered = null;
@@ -103,7 +106,8 @@ function start(signedIn) {
   idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
   list = el("div", { class: "calls" });
   const title = el("h1", { class: "unseen", t: "calls.title" });
-  main.replaceChildren(title, list, ...[alarmList.box, overview ? overview.box : idle, advisors?.box, undelivered?.box].filter(Boolean));
+  main.replaceChildren(title, tokens.box, list, ...[alarmList.box, overview ? overview.box : idle, advisors?.box, undelivered?.box].filter(Boolean));
+  tokens.start();
   loadPurposes();
   undelivered?.start();
   stream = new Stream({
@@ -281,6 +285,7 @@ async function begin() {
   signOut.before(chime.toggle);
   link.after(presence.box);
   session.before(presence.reminder);
+  who.after(tokens.button);
   session.before(chime.blocked);
   reveal(chime.toggle, false);
   for (const kind of ["keydown", "pointerdown"]) {

@@ -428,3 +428,16 @@ def test_axe_finds_no_violation_in_the_alarms_and_on_the_wall(desk, page, scheme
     page.get_by_role("button", name="Show on a wall screen").click()
     expect(page.get_by_role("button")).to_have_count(0)
     assert found_by_axe(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_in_the_list_of_a_persons_own_tokens(desk, page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    desk.answer("POST", "/me/tokens", {"name": "desktop"})
+    page.get_by_role("button", name="Global key").click()
+    box = page.locator("#own-tokens")
+    box.get_by_role("textbox").first.fill("laptop")
+    box.get_by_role("button", name="Make a token").click()
+    expect(box.get_by_label("Copy this token now")).to_be_visible()
+    box.get_by_role("button", name="Revoke…").first.click()
+    assert found_by_axe(page) == []
