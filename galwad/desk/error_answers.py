@@ -28,7 +28,37 @@ _STANDARD = {
     404: ("there is nothing at this address", "check the address"),
     405: ("this method is not allowed here", "see docs/http-api.md"),
     413: ("the request is too large", "send at most 256 kB"),
+    415: ("the body is not JSON", "send it with Content-Type: application/json"),
 }
+_EXPECTED = {
+    "missing": "is missing",
+    "extra_forbidden": "has an unknown field",
+    "json_invalid": "must be JSON in UTF-8",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "list_type": "must be a list",
+    "string_type": "must be a text",
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "at least {min_length} characters",
+    "too_long": "at most {max_length} entries",
+    "too_short": "at least {min_length} entries",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+}
+"""The text about what is expected, by the type of the validation error; never what was sent."""
+_PARAMETERS = frozenset({"path", "query", "header", "cookie"})
 
 
 def answer(status: int, error: str, hint: str = "", retry_after: int = 0) -> JSONResponse:
@@ -70,15 +100,21 @@ def install(app: FastAPI) -> None:
         text, hint = _STANDARD.get(
             error.status_code, ("the request failed", "see docs/http-api.md")
         )
-        return answer(error.status_code, text, hint)
+        allowed = (error.headers or {}).get("Allow")
+        reply = answer(error.status_code, text, f"use {allowed}" if allowed else hint)
+        if allowed:
+            reply.headers["Allow"] = allowed
+        return reply
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         faults = error.errors()
+        if any(item["loc"] == ("body",) for item in faults) and not _is_json(request):
+            return answer(415, *_STANDARD[415])
         cards = {_field(item["loc"], known) for item in faults if item["type"] == CARD_NUMBER}
         if cards:
             return card_number_answer(sorted(cards))
-        fields = sorted({_field(item["loc"], known) + _most(item) for item in faults})
+        fields = sorted({_field(item["loc"], known) + _expected(item) for item in faults})
         return answer(422, "a field is missing or not valid", f"look at: {', '.join(fields)}")
 
     @app.exception_handler(ChoiceError)
@@ -98,17 +134,27 @@ def _field(location: tuple[int | str, ...], known: Collection[str]) -> str:
 
     `location` is the path of the field, part by part. `known` has the API's own field names. Parts
     that are not in `known` come from the client and are left out. If no part remains, return
-    "body".
+    "body". The names of parameters and header fields are always our own.
     """
+    if location and location[0] in _PARAMETERS:
+        return ".".join(map(str, location[:2]))
     names = [part for part in location if isinstance(part, str) and part.isidentifier()]
     return ".".join(name for name in names if name in known) or "body"
 
 
-def _most(item: Mapping[str, Any]) -> str:
-    """Return the maximum length of a field if `item` reports that the field's text is too long.
+def _expected(item: Mapping[str, Any]) -> str:
+    """Return what is expected instead of a faulty value, such as " (at most 40 characters)".
 
-    The result is a text such as " (at most 40 characters)". Return "" if `item` reports another
-    error.
+    Return "" if this is not known for the type of the error `item`.
     """
-    too_long = item["type"] == "string_too_long"
-    return f" (at most {item['ctx']['max_length']} characters)" if too_long else ""
+    text = _EXPECTED.get(item["type"], "")
+    context = item.get("ctx", {})
+    limits = {name: f"{value:.15g}" for name, value in context.items() if isinstance(value, float)}
+    return f" ({text.format_map({**context, **limits})})" if text else ""
+
+
+def _is_json(request: Request) -> bool:
+    """Return whether the request says that its body is JSON, or has no body."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    empty = request.headers.get("content-length", "0") == "0"
+    return kind == "application/json" or (empty and "transfer-encoding" not in request.headers)

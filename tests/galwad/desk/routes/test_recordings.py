@@ -271,20 +271,21 @@ async def test_a_call_that_the_desk_missed_still_gets_an_open_note(running, seal
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "expected"),
     [
-        ("since", 1e300),
-        ("until", -1.0),
-        ("min_length_s", 1e300),
-        ("max_length_s", -1.0),
-        ("limit", 501),
-        ("after", "0/../../x"),
+        ("since", 1e300, " (must be a text"),
+        ("until", -1.0, " (must be a text"),
+        ("min_length_s", 1e300, " (must be at most "),
+        ("max_length_s", -1.0, " (must be at least 0)"),
+        ("limit", 501, " (must be at most 500)"),
+        ("after", "0/../../x", ""),
     ],
 )
-async def test_a_search_value_out_of_range_is_refused(running, field, value):
+async def test_a_search_value_out_of_range_is_refused(running, field, value, expected):
     mair = await running.page("mair")
     reply = await mair.http.post(SEARCH, json={field: value})
-    assert (reply.status_code, reply.json()["hint"]) == (422, f"look at: body.{field}")
+    assert reply.status_code == 422
+    assert f"body.{field}{expected}" in reply.json()["hint"]
 
 
 async def test_an_overlong_search_text_is_refused_with_the_limit(running):
