@@ -22,6 +22,7 @@ RecordingStateName: TypeAlias = Literal[
     "not_started", "recording", "paused", "ceased", "fault", "ended"
 ]
 CallStateName: TypeAlias = Literal["ringing", "answered", "held", "ended"]
+Unanswered: TypeAlias = Literal["", "cancelled", "refused", "no_answer"]
 
 
 class LinkMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=False):
@@ -76,7 +77,8 @@ class CallStatus(msgspec.Struct, frozen=True):
     `recorded` is False for a call that is not to be recorded, such as a consultation.
     `outgoing` is True if an advisor has placed the call. `transfers` is the number of complete
     transfers, and `destination` the class of the last one's destination, such as "department"; ""
-    if there was none.
+    if there was none. `transferring` is the class of the destination that rings now because of a
+    transfer; "" if there is none.
     """
 
     call_id: str
@@ -99,6 +101,7 @@ class CallStatus(msgspec.Struct, frozen=True):
     outgoing: bool = False
     transfers: int = 0
     destination: str = ""
+    transferring: str = ""
 
 
 class Hello(LinkMessage, frozen=True):
@@ -142,6 +145,9 @@ class CallEnded(LinkMessage, frozen=True):
 
     `for_ledger` is true if the call was answered and had to be recorded, even if the recording
     failed. The switch then repeats the message until the desk sends `LedgerHas`.
+
+    `unanswered` says how a call ended that was not answered: the caller hung up ("cancelled"), the
+    party at the advisor's end was busy or declined ("refused"), or no party answered ("no_answer").
     """
 
     call_id: str
@@ -150,6 +156,7 @@ class CallEnded(LinkMessage, frozen=True):
     talk_us: int | None = None
     since: float = 0.0
     for_ledger: bool = msgspec.field(name="owed", default=False)
+    unanswered: Unanswered = ""
 
 
 class LedgerHas(LinkMessage, frozen=True, tag="Entered"):

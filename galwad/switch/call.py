@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from config.sections import Route
-from galwad.messages import CallEnded, CallStatus, Party
+from galwad.messages import CallEnded, CallStatus, Party, Unanswered
 from galwad.switch.admission import Admission
 from galwad.switch.advisor_side import AdvisorSide, is_handover
 from galwad.switch.callers import caller_fields, new_caller
@@ -37,6 +37,7 @@ from telephony.aio.relay import SourceRule
 from telephony.b2bua import (
     NO_GRANTS,
     BackToBackCall,
+    EndCause,
     LaterTargets,
     Leg,
     Target,
@@ -48,6 +49,8 @@ from telephony.sip.events import AckReceived, Address, SipEvent
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.uas import InviteServer
 
+_REFUSALS = frozenset({486, 600, 603})
+"""The statuses with which a party refuses a call: busy here, busy everywhere and decline."""
 log = structlog.get_logger()
 
 
@@ -382,7 +385,16 @@ class SwitchCall:
             outgoing=self._is_made_by_an_advisor,
             transfers=self.transfer_state.completed,
             destination=self.transfer_state.destination,
+            transferring=self._transferring,
         )
+
+    @property
+    def _transferring(self) -> str:
+        """The destination class of a transfer whose target rings now; "" if there is none."""
+        side = self.advisor_side
+        if self._phase is CallPhase.RINGING or not side.ringing or side.advisor in side.ringing:
+            return ""
+        return self.transfer_state.referred_to.value
 
     def publish(self) -> None:
         """Send the call's state to the desk. Raise an alarm if the recording has become faulty.
@@ -477,8 +489,8 @@ class SwitchCall:
                 self._identified(event, now)
             case sip.CallHeld() | sip.CallResumed():
                 self._update_hold()
-            case sip.CallEnded(cause):
-                self._ended(cause, now)
+            case sip.CallEnded():
+                self._ended(event, now)
             case sip.LegEnded():
                 self.transfers.leg_ended(now)
             case sip.LegRinging() | sip.TransferProgress():
@@ -633,8 +645,8 @@ class SwitchCall:
             self._enter(phase)
         self.publish()
 
-    def _ended(self, cause: str, now: Now) -> None:
-        self.log.info("call.ended", cause=cause)
+    def _ended(self, event: sip.CallEnded, now: Now) -> None:
+        self.log.info("call.ended", cause=event.cause)
         answered = self._phase is not CallPhase.RINGING
         self._enter(CallPhase.ENDED)
         self.advisor_side.rings_at(())
@@ -642,18 +654,29 @@ class SwitchCall:
         arrived = now.at_arrival
         lasted = round((arrived.mono - self._answered_at) * 1e6) if self._answered_at else None
         self.joins.ended()
-        recorded = self.recording.end(cause, now)
+        recorded = self.recording.end(event.cause, now)
         self._send_state()
         self._context.checkpoints.remove(self.call_id)
         for_ledger = answered and self.admission.recorded
         self._context.links.call_ended(
             CallEnded(
-                self.call_id, arrived.wall, answered and recorded, lasted, for_ledger=for_ledger
+                self.call_id,
+                arrived.wall,
+                answered and recorded,
+                lasted,
+                for_ledger=for_ledger,
+                unanswered="" if answered else _end_of_ringing(event),
             )
         )
         if recorded:
             self._context.links.spool_closed(self.call_id)
         self._context.forget(self.call_id)
+
+
+def _end_of_ringing(event: sip.CallEnded) -> Unanswered:
+    if event.cause == EndCause.CANCELLED:
+        return "cancelled"
+    return "refused" if event.status in _REFUSALS else "no_answer"
 
 
 def call_of_leg(calls: Mapping[str, SwitchCall], leg_id: str) -> SwitchCall | None:

@@ -82,6 +82,7 @@ from galwad.messages import (
                 "talk_us": 5,
                 "since": 0.0,
                 "owed": True,
+                "unanswered": "",
             },
         ),
     ],

@@ -144,6 +144,7 @@ class FakeLinks:
     def __init__(self):
         self.alarms, self.ended, self.closed = [], [], []
         self.shown, self.lasted, self.for_ledger = {}, {}, {}
+        self.unanswered = {}
 
     def alarm(self, kind, call_id=None, detail=""):
         self.alarms.append(kind)
@@ -154,6 +155,7 @@ class FakeLinks:
     def call_ended(self, ended):
         self.ended.append(ended.call_id)
         self.lasted[ended.call_id] = ended.talk_us
+        self.unanswered[ended.call_id] = ended.unanswered
         if ended.for_ledger:
             self.for_ledger[ended.call_id] = ended
 

@@ -1,5 +1,6 @@
 """The phases of a live call, on a switch without sockets."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -44,6 +45,33 @@ async def test_each_change_of_a_calls_phase_is_logged_once(centre, register):
     assert centre.links.shown[call.call_id].state == "ended"
     phases = [(log["before"], log["phase"]) for log in logs if log["event"] == "call.phase"]
     assert phases == [("ringing", "answered"), ("answered", "held"), ("held", "ended")]
+
+
+@pytest.mark.parametrize(
+    ("status", "reported"), [(486, "refused"), (603, "refused"), (480, "no_answer")]
+)
+async def test_the_end_of_an_unanswered_call_has_its_reason(centre, register, status, reported):
+    trunk = centre.phone("192.0.2.1", "01632960001")
+    centre.phone("192.0.2.201", "201", register).final = status
+    trunk.call("01970000000")
+    assert list(centre.links.unanswered.values()) == [reported]
+
+
+async def test_the_end_of_a_call_whose_caller_hung_up_while_it_rang_says_so(centre, register):
+    trunk = centre.phone("192.0.2.1", "01632960001")
+    centre.phone("192.0.2.201", "201", register).final = None
+    trunk.call("01970000000")
+    trunk.client.cancel(now=time.monotonic())
+    centre.run()
+    assert list(centre.links.unanswered.values()) == ["cancelled"]
+
+
+async def test_the_end_of_an_answered_call_has_no_reason_of_an_unanswered_one(centre, register):
+    trunk = centre.phone("192.0.2.1", "01632960001")
+    centre.phone("192.0.2.201", "201", register)
+    trunk.call("01970000000")
+    trunk.ask("BYE")
+    assert list(centre.links.unanswered.values()) == [""]
 
 
 async def test_a_new_caller_of_a_trusted_trunk_reaches_the_desk_and_the_recording(centre, register):

@@ -330,6 +330,28 @@ async def test_the_desk_gets_the_number_of_transfers_and_the_class_of_the_last_o
     assert transfers(call) == (1, "department")
 
 
+async def test_the_desk_gets_the_class_of_a_destination_only_while_it_rings(
+    centre, talk, department
+):
+    assert talk.state().transferring == ""
+    centre.sian.ask("REFER", DEPARTMENT)
+    assert talk.state().transferring == "department"
+    department.answer()
+    assert talk.state().transferring == ""
+
+
+async def test_an_advisor_who_is_rung_again_is_not_the_destination_of_a_transfer(
+    centre, talk, department
+):
+    centre.sian.ask("REFER", DEPARTMENT)
+    centre.sian.final = None
+    centre.sian.ask("BYE")
+    department.invites[0].respond(486, now=time.monotonic())
+    centre.run()
+    assert [party.extension for party in talk.state().ringing] == ["201"]
+    assert talk.state().transferring == ""
+
+
 async def test_a_transfer_that_fails_is_not_counted(centre, talk, department):
     centre.sian.ask("REFER", DEPARTMENT)
     department.invites[0].respond(486, now=time.monotonic())
