@@ -48,6 +48,7 @@ contacts = Table(
     # `open_notes` uses this index when the desk starts. The index makes the query fast with any
     # number of notes.
     Index("contacts_by_version", "version", "started"),
+    Index("contacts_by_person", "person_id", "started"),
 )
 
 

@@ -608,6 +608,17 @@ class PresenceSection(Section):
         return self
 
 
+class CallLogSection(Section):
+    """`[call_log]`: how long the log of calls is kept."""
+
+    numbers_hours: Whole = Field(
+        default=24, ge=1, le=168, description="a whole number of hours from 1 to 168"
+    )
+    calls_days: Whole = Field(
+        default=90, ge=7, le=730, description="a whole number of days from 7 to 730"
+    )
+
+
 class DirectorySection(Section):
     """`[directory]`: the lookup of callers in directories."""
 

@@ -16,6 +16,7 @@ from config.directories import ExternalDirectory
 from config.errors import SettingsError, SettingsFault
 from config.explain import faults_of, syntax_fault
 from config.sections import (
+    CallLogSection,
     ContactNotesSection,
     DeskSection,
     Destination,
@@ -64,6 +65,7 @@ class Settings(Section):
     directory: DirectorySection = Field(
         default=DirectorySection(), description="the table [directory]"
     )
+    call_log: CallLogSection = Field(default=CallLogSection(), description="the table [call_log]")
     contact_notes: ContactNotesSection = Field(
         default=ContactNotesSection(), description="the table [contact_notes]"
     )

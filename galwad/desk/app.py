@@ -106,6 +106,7 @@ def options_of(settings: Settings) -> DeskOptions:
         directories=settings.directories,
         contact_notes=settings.contact_notes,
         presence=settings.presence,
+        call_log=settings.call_log,
         origin=desk.origin,
         webhook=settings.webhook,
         time_zone=desk.time_zone,

@@ -29,7 +29,7 @@ from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
 from config.directories import ExternalDirectory
-from config.sections import ContactNotesSection, PresenceSection
+from config.sections import CallLogSection, ContactNotesSection, PresenceSection
 from config.webhook import WebhookSection
 from galwad.desk.alarms.alarm_list import AlarmList, CallStage
 from galwad.desk.alarms.alarm_store import StoredAlarm
@@ -46,6 +46,7 @@ from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.throttle import Throttle
 from galwad.desk.auth.token_watch import TokenWatch
 from galwad.desk.auth.users import User, Users
+from galwad.desk.call_log.call_log import CallLog
 from galwad.desk.calls.events import EventHub
 from galwad.desk.calls.forgotten_pauses import ForgottenPauses
 from galwad.desk.calls.heartbeats import Heartbeats
@@ -145,6 +146,7 @@ class DeskOptions:
     contact_notes: ContactNotesSection = field(default_factory=ContactNotesSection)
     presence: PresenceSection = field(default_factory=PresenceSection)
     """The reasons of breaks, and when the page reminds of a break."""
+    call_log: CallLogSection = field(default_factory=CallLogSection)
     origin: str = ""
     """The origin of the page, such as "https://galwad.example"."""
     webhook: WebhookSection | None = None
@@ -207,6 +209,12 @@ class Desk:
     """
     _switch_lost = False
     """True from the loss of the link to the switch until it is connected again."""
+    peers_down = 0
+    """The number of monitored peers that do not respond, or that refuse our registration.
+
+    The switch monitors trunks and other peers by their responses to our OPTIONS or REGISTER
+    requests.
+    """
 
     def __init__(
         self,
@@ -246,6 +254,7 @@ class Desk:
         self.searches = SearchLimit()
         self.devices = Devices(options.device_key)
         self.contacts = Contacts(self.engine)
+        self.call_log = CallLog(self.engine, options.call_log, self.hub.day_changed)
         self.catalogue = Catalogue(self.engine)
         self.custodian = Custodian(self.engine)
         self.captured_cards = CapturedCards(self.engine)
@@ -388,6 +397,7 @@ class Desk:
             asyncio.create_task(self.delivery.run()),
             asyncio.create_task(self.alarms.run()),
             asyncio.create_task(self.webhooks.run()),
+            asyncio.create_task(self.call_log.run()),
         ]
 
     async def _remember_sign_ins(self) -> None:
@@ -413,6 +423,7 @@ class Desk:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.ledger.flush()
+        await self.call_log.stop()
         await self.webhooks.stop()
         await self.alarms.stop()
         # Wait for running lookups and writes of contact notes, because they take only a short time.
@@ -470,6 +481,7 @@ class Desk:
                 self.spawn(self._open_note(after))
         if after is not None:
             self.ledger.call(after.state)
+            self.call_log.call_changed(before, after)
 
     def _from_switch(self, message: FromSwitch) -> None:
         match message:
@@ -493,6 +505,7 @@ class Desk:
                 self._alarm(message)
             case PhonesRegistered():
                 self.presence.registered(message)
+        self.call_log.received(message)
         self.webhooks.received(message)
 
     def _presence_changed(self, change: PresenceChange) -> None:
@@ -635,6 +648,7 @@ class Desk:
         add the call to the live calls. The advisor can then still write the contact note.
         """
         self.alarms.ended(Ending.INDEXED, sealed.call_id)
+        await self.call_log.sealed(sealed)
         await self.webhooks.sealed(sealed)
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)

@@ -10,6 +10,7 @@ from alembic import context
 from callerid.contact_tables import metadata as callerid_metadata
 from galwad.desk.alarms.tables import metadata as alarms_metadata
 from galwad.desk.auth.tables import metadata as desk_metadata
+from galwad.desk.call_log.tables import metadata as call_log_metadata
 from galwad.desk.presence import tables as presence
 from galwad.desk.webhooks.tables import metadata as webhooks_metadata
 from recording.audit import log as audit_log
@@ -22,6 +23,7 @@ TABLE_MODULES = (audit_log, captured_cards, custody, ledger, presence)
 METADATA = [
     alarms_metadata,
     callerid_metadata,
+    call_log_metadata,
     desk_metadata,
     recording_metadata,
     webhooks_metadata,

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -29,7 +30,7 @@ from galwad.desk.alarms.kinds import Audience, may_see
 from galwad.desk.auth.users import User
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.models.alarms import AlarmEvent, AlarmView
-from galwad.desk.models.calls import Closed, Pop
+from galwad.desk.models.calls import Closed, DayChanged, Pop
 from galwad.desk.models.presence import PresenceNews
 
 MEMORY = 2000
@@ -41,14 +42,14 @@ _LONGEST_REST_S = 0.05
 MAX_STREAMS_PER_SESSION = 8
 """A browser opens at most six connections to one host, for all its tabs together."""
 Sent: TypeAlias = tuple[
-    Literal["call", "closed", "alarm", "alarm_changed", "presence"],
-    Pop | Closed | AlarmEvent | AlarmView | PresenceNews,
+    Literal["call", "closed", "alarm", "alarm_changed", "presence", "day"],
+    Pop | Closed | AlarmEvent | AlarmView | PresenceNews | DayChanged,
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change of a call, a report or a change of an alarm, or a change of the presence of users.
+    """A change of a call, of an alarm, of the presence of users, or of the day of some users.
 
     For a change of a call, `before` is None if the call is new, and `after` is None if the call is
     removed. For an alarm, `after` is the live call that the alarm concerns, or None. `stored` is
@@ -63,6 +64,8 @@ class Event:
     stored: StoredAlarm | None = None
     audience: Audience = "supervisors"
     presence: PresenceNews | None = None
+    day_of: frozenset[str] = frozenset()
+    """The users whose list of today's calls has changed."""
     _encoded: dict[tuple[str, bool, bool], bytes] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -83,6 +86,8 @@ class Event:
         elif self._is_about_alarm:
             kind = "alarm" if self._alarms(user) else ""
             handled = user.supervises
+        elif self.day_of:
+            kind = "day" if user.name in self.day_of else ""
         elif self.after is not None and self.after.visible(user):
             kind = "call"
             concerned, handled = self.after.concerns(user), self.after.is_handled_by(user)
@@ -104,6 +109,8 @@ class Event:
             return self._presence_for(user)
         if self._is_about_alarm:
             return self._alarm_for(user) if self._alarms(user) else None
+        if self.day_of:
+            return ("day", DayChanged()) if user.name in self.day_of else None
         if self.after is not None and self.after.visible(user):
             return "call", self.after.view(user)
         if self.before is not None and self.before.visible(user):
@@ -223,6 +230,10 @@ class EventHub:
     def presence(self, news: PresenceNews) -> None:
         """Publish changes of the presence of users, each to the user and to all supervisors."""
         self._publish(Event(self._last + 1, presence=news))
+
+    def day_changed(self, users: Collection[str]) -> None:
+        """Publish to these users that their list of today's calls has changed."""
+        self._publish(Event(self._last + 1, day_of=frozenset(users)))
 
     def since(self, position: int) -> list[Event] | None:
         """Return the events with numbers above `position`.

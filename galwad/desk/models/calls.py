@@ -159,6 +159,10 @@ class Closed(BaseModel):
     call_id: str
 
 
+class DayChanged(BaseModel):
+    """An event that makes the page ask for the user's calls of today again."""
+
+
 class StreamReplaced(BaseModel):
     """The last event of a stream that ends because its session has opened more than `most`."""
 

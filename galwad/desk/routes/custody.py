@@ -127,6 +127,7 @@ async def _dispose(
             await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
         raise
     await desk.custodian.disposed(recording.call_id, body.reason, time.time())
+    await desk.call_log.store.forget_number_of(recording.call_id)
     await desk.audit.append("recording.purged", facts, personal)
     return Purged(certificate=content.decode())
 

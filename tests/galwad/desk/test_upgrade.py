@@ -32,6 +32,7 @@ from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.alarms.alarm_store import AlarmStore
 from galwad.desk.auth.sessions import Sessions
+from galwad.desk.call_log.store import CallStore
 from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
 from galwad.desk.presence.breaks import Break, Breaks
 from galwad.desk.webhooks.outbox import WebhookOutbox
@@ -50,6 +51,8 @@ FOURTEENTH: list[str] = []  # only an event of a call
 FIFTEENTH: list[str] = []  # only an alarm that somebody has taken
 SIXTEENTH: list[str] = []  # only a break
 SEVENTEENTH: list[str] = []  # only tokens
+EIGHTEENTH: list[str] = []  # only a call of the log
+LOGGED_CALL = "20261115-080100-ssssssss"
 CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
@@ -70,7 +73,7 @@ RECORDINGS: dict[str, list[str]] = dict(
         (
             *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
-            *(FOURTEENTH, FIFTEENTH, SIXTEENTH, SEVENTEENTH),
+            *(FOURTEENTH, FIFTEENTH, SIXTEENTH, SEVENTEENTH, EIGHTEENTH),
         ),
         strict=True,
     )
@@ -280,6 +283,21 @@ async def test_a_token_of_an_earlier_release_keeps_all_rights_and_does_not_expir
     assert session.until is None
     assert (token.scopes, token.expires, token.address) == (None, None, "192.0.2.9")
     assert token.name == f"token-{row[0][:8]}"
+
+
+async def test_a_call_of_the_log_that_an_earlier_release_left_is_read(tmp_path):
+    path = left_by("0018", tmp_path)
+    upgrade(path)
+    engine = open_engine(path)
+    call = await CallStore(engine).call(LOGGED_CALL)
+    await engine.dispose()
+    assert call is not None
+    assert (call.line, call.number, call.outcome) == ("Housing", "+441632960001", "answered")
+    assert [(part.role, part.user, part.result) for part in call.parts] == [
+        ("rang", "huw", ""),
+        ("had", "sian", ""),
+        ("sent", "sian", "answered"),
+    ]
 
 
 async def custody_works(client, rows):

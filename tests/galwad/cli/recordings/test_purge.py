@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import time
 
 import httpx2
 import pytest
 from msgspec.structs import replace
 
+from galwad.desk.call_log.logged_call import LoggedCall
 from helpers.file_sizes import run_with_small_files
 from helpers.house import House
 from helpers.site import Site
@@ -58,6 +60,15 @@ def test_a_purged_recording_loses_its_header_and_verifies_as_disposed(run, house
     told = run("recordings", "verify", FIRST, "--json").json()[0]
     assert (told["whole"], told["problems"]) == (False, [])
     assert told["disposal"]["reason"] == "retention"
+
+
+def test_a_disposal_removes_the_number_of_the_call_from_the_log_of_calls(run, house):
+    number = "+441632960001"
+    rows = [LoggedCall(each, time.time(), ended=time.time(), number=number) for each in CALLS]
+    store = house.desk.call_log.store
+    house.do(store.change(CALLS, lambda known: known.update({row.call_id: row for row in rows})))
+    assert run("recordings", "purge", FIRST, *WHY).status == 0
+    assert [house.do(store.call(each)).number for each in CALLS] == ["", number]
 
 
 def test_purge_destroys_nothing_when_the_certificate_cannot_be_written(run, house, tmp_path):

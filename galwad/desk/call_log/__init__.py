@@ -1,0 +1,1 @@
+"""The log of calls: one row for each call, for the advisors' day and the supervisors' figures."""

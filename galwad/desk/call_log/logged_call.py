@@ -1,0 +1,259 @@
+"""A call in the log, and how each report about the call changes its row.
+
+The functions are pure: they take a row and a report, and return the new row. The same report again
+changes nothing, so a report that is repeated after a restart does no harm.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from galwad.desk.archive.indexer import indexed_number
+from galwad.desk.calls.live_calls import presented_by
+from galwad.messages import CallEnded, CallerFacts, CallStatus, Party, Sealed, Unanswered
+from recording.policy import GapReason
+
+CallOutcome: TypeAlias = Literal["", "answered", "missed", "abandoned", "refused"]
+"""The end of a call; "" while it is in progress.
+
+"missed" means that no advisor answered, and "abandoned" that the caller hung up before.
+"""
+PartRole: TypeAlias = Literal["rang", "had", "sent", "made"]
+TransferResult: TypeAlias = Literal["", "ringing", "answered", "returned", "lost"]
+_OUTCOMES: dict[Unanswered, CallOutcome] = {"cancelled": "abandoned", "refused": "refused"}
+MISSED: tuple[CallOutcome, ...] = ("missed", "abandoned", "refused")
+"""The outcomes of calls that no advisor answered."""
+
+
+class CallPart(msgspec.Struct, frozen=True):
+    """The part that one phone of the centre has in a call.
+
+    The phone "rang" and did not answer, "had" the call, "sent" it on (a transfer), or "made" it.
+    `user` is "" if the phone belongs to no known user. `destination` is the class of a transfer's
+    destination. `result` is what became of the transfer: its destination is "ringing" or has
+    "answered", the call has "returned" to the phone, or it was "lost" because it ended first.
+    """
+
+    role: PartRole
+    user: str
+    extension: str
+    at: float
+    destination: str = ""
+    result: TransferResult = ""
+
+
+class LoggedCall(msgspec.Struct, frozen=True):
+    """One call in the log. Times are in Unix seconds; 0 means that the time has not come.
+
+    `internal` is true for a call that is not to be recorded, such as a consultation. `number` is
+    the number of the party outside: the caller's or, if the call is `outgoing`, the number called.
+    `advisor` and `extension` are the last party of the centre that had the call. `pauses`,
+    `paused_us` and `gaps` are those of the recording, so they are 0 until it is sealed. `language`
+    is the confirmed caller's.
+    """
+
+    call_id: str
+    started: float
+    answered: float = 0.0
+    ended: float = 0.0
+    line: str = ""
+    outgoing: bool = False
+    internal: bool = False
+    number: str = ""
+    withheld: bool = False
+    advisor: str = ""
+    extension: str = ""
+    outcome: CallOutcome = ""
+    transfers: int = 0
+    destination: str = ""
+    talk_us: int = 0
+    pauses: int = 0
+    paused_us: int = 0
+    gaps: int = 0
+    language: str = ""
+    parts: tuple[CallPart, ...] = ()
+
+    @property
+    def users(self) -> frozenset[str]:
+        """The users who have a part in the call."""
+        return frozenset(part.user for part in self.parts if part.user)
+
+    @property
+    def is_news(self) -> bool:
+        """True if the call is in the list of an advisor's day: it has ended, or was sent on."""
+        return bool(self.ended) or any(part.role == "sent" for part in self.parts)
+
+
+def follow(call: LoggedCall | None, status: CallStatus, now: float) -> LoggedCall | None:
+    """Return the row of a call after the switch's report of its state at the Unix time `now`.
+
+    A call that had ended goes on: two calls that were joined have separated again, or the end was
+    only assumed. The end of a call is not in its state: see `end`.
+    """
+    if status.state == "ended":
+        return call
+    number, withheld = _number_of(status)
+    call = call or LoggedCall(status.call_id, status.started, parts=_made(status))
+    call = replace(
+        call,
+        ended=0.0,
+        outcome="",
+        line=status.line,
+        outgoing=status.outgoing,
+        internal=not status.recorded,
+        number=number,
+        withheld=withheld,
+    )
+    if status.state != "ringing" and not call.answered:
+        call = replace(call, answered=status.since)
+    return _with_rings(_with_advisor(_with_transfers(call, status, now), status, now), status, now)
+
+
+def end(call: LoggedCall | None, report: CallEnded) -> LoggedCall | None:
+    """Return the row of a call after the switch's report of its end.
+
+    If there is no row yet, because the desk did not run during the call, a row is made for a call
+    that had to be recorded; the report of its recording completes it.
+    """
+    if call is None:
+        if not report.for_ledger:
+            return None
+        call = LoggedCall(report.call_id, report.since or _answer_of(report))
+    answered = call.answered
+    if report.since or report.talk_us is not None:
+        answered = report.since or _answer_of(report)
+    elif report.for_ledger and not answered:
+        answered = report.ended
+    outcome = "answered" if answered else _OUTCOMES.get(report.unanswered, "missed")
+    talk_us = report.talk_us
+    if talk_us is None:
+        talk_us = round((report.ended - answered) * 1e6) if answered else 0
+    parts = tuple(
+        replace(part, result="lost") if part.result == "ringing" else part for part in call.parts
+    )
+    return replace(
+        call,
+        answered=answered,
+        ended=report.ended,
+        outcome=outcome,
+        talk_us=max(talk_us, 0),
+        parts=parts,
+    )
+
+
+def seal(call: LoggedCall | None, sealed: Sealed) -> LoggedCall:
+    """Return the row of a call after the finaliser's report of its recording.
+
+    The report completes a row that has no line, because the desk did not run during the call.
+    """
+    pauses = [gap for gap in sealed.gaps if gap.reason == GapReason.PAYMENT]
+    if call is None:
+        call = LoggedCall(sealed.call_id, sealed.started, answered=sealed.started)
+    if not call.outcome:
+        # The end of the call is reported, too, but may not have arrived yet.
+        ended = call.answered + sealed.talk_us / 1e6
+        call = replace(call, ended=ended, outcome="answered", talk_us=sealed.talk_us)
+    if not call.line and sealed.personal:
+        had = CallPart("had", sealed.advisor, sealed.extension, call.answered)
+        number, withheld = sealed.number, False
+        if sealed.later_callers:
+            number, withheld = sealed.later_callers[-1].number, sealed.later_callers[-1].withheld
+        call = replace(
+            call,
+            started=min(call.started, sealed.started),
+            line=sealed.line,
+            number=indexed_number(number) or "",
+            withheld=withheld,
+            advisor=sealed.advisor,
+            extension=sealed.extension,
+            parts=(*call.parts, had),
+        )
+    return replace(
+        call,
+        pauses=len(pauses),
+        paused_us=sum(gap.to_us - gap.from_us for gap in pauses),
+        gaps=len(sealed.gaps),
+    )
+
+
+def _answer_of(report: CallEnded) -> float:
+    return report.ended - (report.talk_us or 0) / 1e6
+
+
+def _number_of(status: CallStatus) -> tuple[str, bool]:
+    if status.outgoing:
+        return indexed_number(status.called) or "", False
+    return _callers_number(status.caller)
+
+
+def _callers_number(caller: CallerFacts) -> tuple[str, bool]:
+    presented = presented_by(caller)
+    return (presented.number.bare if presented.number else ""), presented.withheld
+
+
+def _made(status: CallStatus) -> tuple[CallPart, ...]:
+    if not status.outgoing:
+        return ()
+    return (CallPart("made", "", status.caller.from_user, status.started),)
+
+
+def _with_transfers(call: LoggedCall, status: CallStatus, now: float) -> LoggedCall:
+    """Return the call with its transfers: those that are complete, and one that rings."""
+    parts = list(call.parts)
+    rings = next((n for n, part in enumerate(parts) if part.result == "ringing"), None)
+    completed = status.transfers > call.transfers
+    if rings is None and (completed or status.transferring):
+        sender = Party(call.extension, call.advisor)
+        if status.advisor is not None and not completed:
+            sender = status.advisor
+        rings = len(parts)
+        sent = CallPart("sent", sender.user, sender.extension, now, status.transferring, "ringing")
+        parts.append(sent)
+    if rings is not None and completed:
+        parts[rings] = replace(parts[rings], destination=status.destination, result="answered")
+    elif rings is not None and not status.transferring:
+        parts[rings] = replace(parts[rings], result="returned")
+    return replace(
+        call, transfers=status.transfers, destination=status.destination, parts=tuple(parts)
+    )
+
+
+def _with_advisor(call: LoggedCall, status: CallStatus, now: float) -> LoggedCall:
+    """Return the call with the party that has it now, if that is a party of the centre."""
+    party = status.advisor
+    if party is None or (status.transfers and not party.user):
+        return call  # after a transfer, the name of the destination may be a number outside
+    if (call.advisor, call.extension) == (party.user, party.extension):
+        return call
+    parts = [part for part in call.parts if not _is_part(part, "rang", party)]
+    if parts and parts[-1].role == "had" and not parts[-1].user:
+        parts.pop()  # an advisor behind a PBX has claimed the call
+    first = all(part.role != "had" for part in parts)
+    had = CallPart("had", party.user, party.extension, call.answered if first else now)
+    return replace(call, advisor=party.user, extension=party.extension, parts=(*parts, had))
+
+
+def _with_rings(call: LoggedCall, status: CallStatus, now: float) -> LoggedCall:
+    """Return the call with the phones that have rung.
+
+    During a transfer, only the phones of users count, because the name of another destination may
+    be a number outside.
+    """
+    ringing = [
+        party
+        for party in status.ringing
+        if party != status.advisor
+        and (party.user or status.state == "ringing")
+        and not any(_is_part(part, "rang", party) for part in call.parts)
+    ]
+    rang = (CallPart("rang", party.user, party.extension, now) for party in ringing)
+    return replace(call, parts=(*call.parts, *rang))
+
+
+def _is_part(part: CallPart, role: PartRole, party: Party) -> bool:
+    if part.role != role:
+        return False
+    return part.user == party.user if party.user else part.extension == party.extension
