@@ -53,6 +53,7 @@ from galwad.desk.routes import (
     reindex,
     stream,
     system,
+    today,
     tokens,
 )
 from galwad.desk.service import PROXIES, Desk, DeskOptions
@@ -142,6 +143,7 @@ def create_app(desk: Desk) -> ASGIApp:
         payments,
         payment_pages,
         *archive,
+        today,
         system,
     ):
         app.include_router(module.router, prefix="/api/v1")

@@ -209,12 +209,6 @@ class Desk:
     """
     _switch_lost = False
     """True from the loss of the link to the switch until it is connected again."""
-    peers_down = 0
-    """The number of monitored peers that do not respond, or that refuse our registration.
-
-    The switch monitors trunks and other peers by their responses to our OPTIONS or REGISTER
-    requests.
-    """
 
     def __init__(
         self,

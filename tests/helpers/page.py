@@ -47,6 +47,7 @@ class FakeDesk:
         self.alarms: dict[str, dict] = {}
         self.faster = ""
         """The supervisor who takes an alarm just before the page does."""
+        self.today: dict = {"since": 0, "calls": [], "missed": [], "transfers": [], "cut": False}
         self.searchable = False
         self.presence: dict[str, dict] = {}
         """The presence of each user who takes calls; empty for a page without presence."""
@@ -181,9 +182,13 @@ class FakeDesk:
         if path == "/logout":
             self.signed_in = False
             return 204, None
-        if path in {"/contacts/purposes", "/contacts/undelivered"}:
-            listed = {"purposes": self.purposes, "free_text": self.free_text}
-            return 200, listed if path.endswith("purposes") else self.undelivered
+        readable: dict[str, dict | list] = {
+            "/contacts/purposes": {"purposes": self.purposes, "free_text": self.free_text},
+            "/contacts/undelivered": self.undelivered,
+            "/today": self.today,
+        }
+        if path in readable:
+            return 200, readable[path]
         if self.refusing:
             return self.refusing, {"error": "no", "reason": self.reason}
         if path.startswith("/alarms"):

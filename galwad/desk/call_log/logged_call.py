@@ -11,9 +11,11 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from callerid.errors import NumberError
+from callerid.number import PhoneNumber
 from galwad.desk.archive.indexer import indexed_number
 from galwad.desk.calls.live_calls import presented_by
-from galwad.messages import CallEnded, CallerFacts, CallStatus, Party, Sealed, Unanswered
+from galwad.messages import CallEnded, CallStatus, Party, Sealed, Unanswered
 from recording.policy import GapReason
 
 CallOutcome: TypeAlias = Literal["", "answered", "missed", "abandoned", "refused"]
@@ -184,14 +186,14 @@ def _answer_of(report: CallEnded) -> float:
 
 
 def _number_of(status: CallStatus) -> tuple[str, bool]:
-    if status.outgoing:
-        return indexed_number(status.called) or "", False
-    return _callers_number(status.caller)
-
-
-def _callers_number(caller: CallerFacts) -> tuple[str, bool]:
-    presented = presented_by(caller)
-    return (presented.number.bare if presented.number else ""), presented.withheld
+    """Return the number of the party outside, "" if there is none; and whether it is withheld."""
+    if not status.outgoing:
+        presented = presented_by(status.caller)
+        return (presented.number.bare if presented.number else ""), presented.withheld
+    try:
+        return PhoneNumber.parse(status.called).bare, False
+    except NumberError:
+        return "", False
 
 
 def _made(status: CallStatus) -> tuple[CallPart, ...]:

@@ -33,6 +33,7 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | GET contacts/undelivered | | `list[UndeliveredNote]` | admin |
 | POST contacts/{id}/retry | | 204, audited | admin |
 | POST contacts/{id}/discard | `DiscardReason` | 204, audited | admin |
+| GET today | | `Today` | people |
 | GET coverage | `when` | `Coverage` | supervisor, admin |
 | GET promises | `when` | `PromiseReport` | supervisor, admin |
 | GET audit | `after`, `limit` | `AuditPage` | admin |

@@ -19,6 +19,7 @@ import { SessionWatch } from "./session.js";
 import { signIn } from "./signin.js";
 import { Stream } from "./stream.js";
 import { entitle } from "./title.js";
+import { Today } from "./today.js";
 import { OwnTokens } from "./tokens.js";
 import { Undelivered } from "./undelivered.js";
 
@@ -44,6 +45,7 @@ let advisors = null;
 let overview = null;
 let alarmList = null;
 let undelivered = null;
+let today = null; // only for users who have a phone
 let idle = null;
 let list = null;
 let connected = false;
@@ -70,6 +72,8 @@ function showSignIn(note) {
   watch = null;
   undelivered?.stop();
   undelivered = null;
+  today?.stop();
+  today = null;
   session.replaceChildren();
   who.textContent = "";
   const enter = (signedIn) => {
@@ -103,10 +107,11 @@ function start(signedIn) {
   alarmList = me.role === "advisor" ? new AlarmBanners(alarms, () => main) : new AlarmPanel(me);
   advisors = me.role === "advisor" ? null : new Advisors(setPresence);
   undelivered = me.role === "admin" ? new Undelivered() : null;
+  today = me.extension ? new Today() : null;
   idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
   list = el("div", { class: "calls" });
   const title = el("h1", { class: "unseen", t: "calls.title" });
-  main.replaceChildren(title, tokens.box, list, ...[alarmList.box, overview ? overview.box : idle, advisors?.box, undelivered?.box].filter(Boolean));
+  main.replaceChildren(title, tokens.box, list, ...[alarmList.box, overview ? overview.box : idle, today?.box, advisors?.box, undelivered?.box].filter(Boolean));
   tokens.start();
   loadPurposes();
   undelivered?.start();
@@ -155,14 +160,19 @@ function receive(type, data) {
     for (const each of data.presence) presences.set(each.user, each);
     showLink();
     alarmList.snapshot(data.alarms);
+    today?.refresh();
   } else if (type === "call") {
     calls.set(data.call_id, data);
   } else if (type === "closed") {
     calls.delete(data.call_id);
+    today?.refresh();
   } else if (type === "presence") {
     for (const user of data.gone) presences.delete(user);
     for (const each of data.advisors) presences.set(each.user, each);
     showPresence();
+    return;
+  } else if (type === "day") {
+    today?.refresh();
     return;
   } else if (type === "alarm") {
     raise(data);
@@ -261,6 +271,7 @@ async function choose(chosen) {
   }
   if (me) render();
   else entitle(null);
+  today?.render();
 }
 
 async function leave() {

@@ -441,3 +441,25 @@ def test_axe_finds_no_violation_in_the_list_of_a_persons_own_tokens(desk, page, 
     expect(box.get_by_label("Copy this token now")).to_be_visible()
     box.get_by_role("button", name="Revoke…").first.click()
     assert found_by_axe(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_in_the_advisors_day(desk, page, scheme):
+    page.emulate_media(color_scheme=scheme)
+    call = {
+        "call_id": CALL,
+        "started": time.time(),
+        "line": "Council Tax",
+        "number": "+441632960001",
+    }
+    call |= {"number_display": "01632 960001", "withheld": False}
+    desk.today = {
+        "since": 0,
+        "missed": [{**call, "waited": 9, "outcome": "missed"}],
+        "calls": [{**call, "outgoing": False, "length": 9, "purpose": "Bins", "note": "missing"}],
+        "transfers": [{**call, "at": 0, "destination": "department", "result": "returned"}],
+        "cut": True,
+    }
+    desk.push("day", {})
+    expect(page.get_by_text("Note missing")).to_be_visible()
+    assert found_by_axe(page) == []

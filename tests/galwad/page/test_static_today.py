@@ -1,0 +1,118 @@
+"""The box with the advisor's calls of today."""
+
+from __future__ import annotations
+
+import time
+
+from playwright.sync_api import expect
+
+HOSTILE = "<img src=x onerror=alert(1)> \u202e evil " + "x" * 5000
+
+
+def a_call(index=1, **more):
+    return {
+        "call_id": f"20261125-093000-{index:08}",
+        "started": time.time() - index * 60,
+        "line": "Council Tax",
+        "outgoing": False,
+        "number": "+441632960001",
+        "number_display": "01632 960001",
+        "withheld": False,
+        "length": 272.0,
+        "purpose": "Missed collection",
+        "note": "saved",
+        **more,
+    }
+
+
+def a_missed_call(index=1, **more):
+    fields = {name: value for name, value in a_call(index).items() if name not in NOT_MISSED}
+    return {**fields, "waited": 31.0, "outcome": "missed", **more}
+
+
+NOT_MISSED = {"outgoing", "length", "purpose", "note"}
+
+
+def a_transfer(**more):
+    call = a_call()
+    fields = {name: call[name] for name in ("call_id", "line")}
+    return {**fields, "at": time.time(), "destination": "department", "result": "returned", **more}
+
+
+def show(desk, **lists):
+    desk.today = {**desk.today, **lists}
+    desk.push("day", {})
+
+
+def test_an_empty_day_says_what_will_be_listed(page):
+    box = page.locator(".today")
+    expect(box.get_by_text("No calls yet today.")).to_be_visible()
+    expect(box.get_by_role("list")).to_have_count(0)
+
+
+def test_missed_calls_have_a_number_that_another_part_can_dial(desk, page):
+    show(desk, missed=[a_missed_call(), a_missed_call(2, number=None, withheld=True)])
+    missed = page.get_by_role("list", name="Missed calls").get_by_role("listitem")
+    expect(missed).to_have_count(2)
+    number = missed.first.locator("[data-number]")
+    expect(number).to_have_text("01632 960001")
+    expect(number).to_have_attribute("data-number", "+441632960001")
+    expect(missed.first).to_contain_text("rang for 0:31")
+    expect(missed.last).to_contain_text("Number withheld")
+    show(desk, missed=[])
+    expect(page.get_by_role("list", name="Missed calls")).to_have_count(0)
+
+
+def test_my_calls_have_their_purpose_and_say_when_the_note_is_missing(desk, page):
+    show(desk, calls=[a_call(), a_call(2, note="missing", purpose="")])
+    rows = page.get_by_role("list", name="My calls").get_by_role("listitem")
+    expect(rows.first).to_contain_text("Missed collection")
+    expect(rows.first).to_contain_text("4:32")
+    expect(rows.last).to_contain_text("Note missing")
+    expect(rows.last).to_contain_text("Council Tax")
+
+
+def test_a_long_day_shows_a_few_calls_and_all_on_demand(desk, page):
+    show(desk, calls=[a_call(number) for number in range(1, 81)])
+    rows = page.get_by_role("list", name="My calls").get_by_role("listitem")
+    expect(rows).to_have_count(5)
+    page.get_by_role("button", name="Show all 80").press("Enter")
+    expect(rows).to_have_count(80)
+    fewer = page.get_by_role("button", name="Show fewer")
+    expect(fewer).to_be_focused()
+    expect(fewer).to_have_attribute("aria-expanded", "true")
+
+
+def test_my_transfers_say_what_became_of_them_in_both_languages(desk, page):
+    show(desk, transfers=[a_transfer()])
+    row = page.get_by_role("list", name="My transfers").get_by_role("listitem")
+    expect(row).to_contain_text("To a department")
+    expect(row).to_contain_text("Came back")
+    page.get_by_role("button", name="Cymraeg").click()
+    expect(page.locator(".today")).to_contain_text("Daeth yn ôl")
+
+
+def test_hostile_texts_of_a_day_are_shown_as_text(desk, page):
+    show(desk, calls=[a_call(purpose=HOSTILE, number_display=HOSTILE, line=HOSTILE)])
+    rows = page.get_by_role("list", name="My calls").get_by_role("listitem")
+    expect(rows).to_have_count(1)
+    assert page.locator(".today img").count() == 0
+    width = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert width <= 0
+
+
+def test_many_changes_of_the_day_are_few_requests(desk, page):
+    expect(page.locator(".today")).to_be_visible()
+    before = desk.asked.count(("GET", "/today", {}))
+    for number in range(200):
+        show(desk, calls=[a_call(number + 1, purpose=f"Purpose {number}")])
+    expect(page.locator(".today")).to_contain_text("Purpose 199")
+    assert desk.asked.count(("GET", "/today", {})) - before < 20
+
+
+def test_a_supervisor_without_a_phone_has_no_day(desk, browser_page, address):
+    desk.me = {**desk.me, "role": "supervisor", "extension": None}
+    browser_page.goto(address)
+    browser_page.locator("#link[data-state=live]").wait_for()
+    expect(browser_page.locator(".today")).to_have_count(0)
+    assert ("GET", "/today", {}) not in desk.asked
