@@ -10,6 +10,7 @@ put into the outbox, from which it is delivered to the CRM (`callerid.note_outbo
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +87,18 @@ class OpenContact:
     number: str = ""
     withheld: bool = False
     person_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierContact:
+    """The written note of an earlier call of a person. `started` is in seconds since 1970."""
+
+    call_id: str
+    started: float
+    line: str
+    purpose: str
+    outcome: str
+    notes: str
 
 
 class Contacts:
@@ -245,6 +258,30 @@ class Contacts:
         async with self._engine.connect() as connection:
             row = (await connection.execute(statement)).first()
         return None if row is None else Note(*row)
+
+    async def earlier(
+        self, person_ids: Collection[str], but: str, limit: int
+    ) -> list[EarlierContact]:
+        """Return the written notes that are filed under a person, the newest first.
+
+        `person_ids` are the ids of the person's entries in directories. The note of the call `but`
+        is left out, and so are calls that needed no note.
+        """
+        columns = [contacts.c[name] for name in EarlierContact.__dataclass_fields__]
+        statement = (
+            select(*columns)
+            .where(
+                contacts.c.person_id.in_(person_ids),
+                contacts.c.person_id != "",
+                contacts.c.version > 0,
+                contacts.c.no_note_reason == "",
+                contacts.c.call_id != but,
+            )
+            .order_by(contacts.c.started.desc(), contacts.c.call_id)
+            .limit(limit)
+        )
+        async with self._engine.connect() as connection:
+            return [EarlierContact(*row) for row in await connection.execute(statement)]
 
 
 def _filed_under(person: Person | None) -> dict[str, str]:

@@ -39,6 +39,7 @@ class FakeDesk:
         self.waiting_warning = 20
         self.pseudo = False
         self.refusing = 0
+        self.unreadable = 0
         self.reason = ""
         self.other_holder = False
         self.purposes: list[dict] = []
@@ -47,6 +48,7 @@ class FakeDesk:
         self.alarms: dict[str, dict] = {}
         self.faster = ""
         """The supervisor who takes an alarm just before the page does."""
+        self.earlier: list[dict] = []
         self.today: dict = {"since": 0, "calls": [], "missed": [], "transfers": [], "cut": False}
         self.searchable = False
         self.presence: dict[str, dict] = {}
@@ -186,9 +188,10 @@ class FakeDesk:
             "/contacts/purposes": {"purposes": self.purposes, "free_text": self.free_text},
             "/contacts/undelivered": self.undelivered,
             "/today": self.today,
+            **{f"/calls/{call_id}/earlier": self.earlier for call_id in self.calls},
         }
         if path in readable:
-            return 200, readable[path]
+            return (self.unreadable, {}) if self.unreadable else (200, readable[path])
         if self.refusing:
             return self.refusing, {"error": "no", "reason": self.reason}
         if path.startswith("/alarms"):

@@ -211,6 +211,17 @@ class Contact(RequestBody):
     notes: Annotated[str, StringConstraints(max_length=4000), NO_CARD_NUMBER] = ""
 
 
+class EarlierContactView(BaseModel):
+    """The contact note of an earlier call of the confirmed caller."""
+
+    call_id: str
+    started: float
+    line: str
+    purpose: str
+    outcome: str
+    notes: str
+
+
 class NoNote(RequestBody):
     """A request that says why an answered call needs no contact note."""
 

@@ -6,12 +6,14 @@ A contact note is the advisor's note about a call.
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from math import ceil
 
 from fastapi import APIRouter
 
 from callerid.contacts import Note
 from callerid.errors import ChoiceError, ContactError
+from callerid.person import Person as DirectoryPerson
 from callerid.screenpop import PopConfirmation
 from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.live_calls import DeskCall
@@ -21,6 +23,7 @@ from galwad.desk.models.calls import (
     Confirmation,
     Contact,
     ContactSaved,
+    EarlierContactView,
     NoNote,
     PersonSearch,
     Pop,
@@ -30,6 +33,8 @@ from galwad.desk.routes.access import Person, TheDesk, live_call, own_call
 from galwad.desk.service import Desk
 
 router = APIRouter()
+MOST_EARLIER = 10
+"""The most contact notes of earlier calls that an advisor gets."""
 
 
 @router.get("/calls")
@@ -110,6 +115,36 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
     if confirmed.pop.confirmed_person != person:  # a directory has answered meanwhile
         await desk.save_entries(confirmed)
     return confirmed.view(session.user)
+
+
+@router.get("/calls/{call_id}/earlier")
+async def earlier(call_id: str, desk: TheDesk, session: Person) -> list[EarlierContactView]:
+    """Return the contact notes of the confirmed caller's earlier calls, the newest first.
+
+    The reading is entered in the audit chain before any note is sent.
+
+    Raises:
+        ApiError: 404, 403 or 409, the user is not responsible for the call. 409, the caller is not
+            confirmed.
+    """
+    person = _confirmed_person(own_call(desk, session, call_id))
+    found = await desk.contacts.earlier(person.entries, call_id, MOST_EARLIER)
+    await desk.audit.append(
+        "contacts.read",
+        {"call_id": call_id, "notes": len(found)},
+        {"actor": session.actor, "person_id": person.person_id},
+    )
+    # Check again, because the call may have been transferred or have a new caller meanwhile.
+    if _confirmed_person(own_call(desk, session, call_id)).person_id != person.person_id:
+        raise ChoiceError("the caller has changed: ask who is calling")
+    return [EarlierContactView.model_validate(asdict(each)) for each in found]
+
+
+def _confirmed_person(call: DeskCall) -> DirectoryPerson:
+    person = call.pop.confirmed_person
+    if person is None:
+        raise ApiError(409, "the caller is not confirmed", "confirm who is calling first")
+    return person
 
 
 @router.put("/calls/{call_id}/contact")

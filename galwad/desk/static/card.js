@@ -4,6 +4,7 @@ import { CallerPanel } from "./caller.js";
 import { Closing } from "./closing.js";
 import { ContactNote } from "./contact.js";
 import { clock, el, reveal, say, show } from "./dom.js";
+import { EarlierContacts } from "./earlier.js";
 import { Recording } from "./recording.js";
 
 export class CallCard {
@@ -15,6 +16,8 @@ export class CallCard {
     this.time = el("span", { class: "call-time" });
     this.recording = new Recording(pop.call_id, { announce, supervises, user, chime });
     this.caller = new CallerPanel(pop.call_id, replace);
+    this.earlier = new EarlierContacts(pop.call_id);
+    this.caller.box.append(this.earlier.box);
     this.contact = new ContactNote(pop.call_id);
     this.closing = new Closing(pop.call_id, this.contact);
     this.kept = el("p", { class: "kept" }, el("span", { t: "call.recording" }), el("code", { raw: "" }));
@@ -38,6 +41,7 @@ export class CallCard {
     say(this.state, `state.${pop.state}`);
     this.recording.update(pop, known, now);
     this.caller.update(pop);
+    this.earlier.update(pop);
     const over = pop.state === "wrapup" || pop.state === "ended";
     reveal(this.contact.box, pop.mine && (pop.state === "answered" || pop.state === "held" || over));
     this.contact.update(pop);

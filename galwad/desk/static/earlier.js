@@ -1,0 +1,65 @@
+// The contact notes of a confirmed caller's earlier calls: a quiet list that opens. It is read only
+// when it is opened, because each reading is in the audit.
+
+import { ApiError, ask, callPath } from "./api.js";
+import { el, reveal, say } from "./dom.js";
+import { language } from "./i18n.js";
+
+export class EarlierContacts {
+  constructor(callId) {
+    this.callId = callId;
+    this.status = el("p", { class: "note", role: "status" });
+    this.list = el("ul", {});
+    const toggle = () => this.box.open && this.read();
+    this.box = el(
+      "details",
+      { class: "earlier", hidden: true, on: { toggle } },
+      el("summary", { t: "earlier.title" }),
+      this.status,
+      this.list,
+    );
+  }
+
+  /** What was read about one caller must not be seen beside another. */
+  update({ caller, mine }) {
+    const person = mine && caller.confirmed ? `${caller.position} ${caller.chosen}` : null;
+    if (person !== this.person) {
+      this.person = person;
+      this.box.open = false;
+      this.list.replaceChildren();
+    }
+    reveal(this.box, person !== null);
+  }
+
+  async read() {
+    const { person } = this;
+    this.list.replaceChildren();
+    say(this.status, "earlier.reading");
+    try {
+      const contacts = await ask("GET", callPath(this.callId, "earlier"));
+      if (person === this.person) this.show(contacts);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (person === this.person) say(this.status, "earlier.failed");
+    }
+  }
+
+  show(contacts) {
+    say(this.status, contacts.length ? "earlier.newest" : "earlier.none");
+    this.list.replaceChildren(...contacts.map(row));
+  }
+}
+
+function row(contact) {
+  const day = new Date(contact.started * 1000).toLocaleDateString(language() === "cy" ? "cy-GB" : "en-GB", { dateStyle: "medium" });
+  const facts = [
+    el("time", { raw: day, datetime: new Date(contact.started * 1000).toISOString() }),
+    el("strong", { raw: contact.purpose }),
+    el("span", { class: "line", raw: contact.line }),
+  ];
+  const outcome = contact.outcome ? el("p", { raw: contact.outcome }) : null;
+  const text = contact.notes
+    ? el("details", {}, el("summary", { t: "earlier.text" }), el("p", { class: "text", raw: contact.notes }))
+    : null;
+  return el("li", {}, el("p", { class: "facts" }, ...facts), outcome, text);
+}

@@ -1,0 +1,67 @@
+"""The list of a confirmed caller's earlier contacts, in `galwad/desk/static/earlier.js`."""
+
+from __future__ import annotations
+
+import time
+
+from playwright.sync_api import expect
+
+CALL = "20261125-093000-abcdefgh"
+PATH = f"/calls/{CALL}/earlier"
+MAIR = {"person_id": "one", "name": "Mair Pritchard", "language": "cy", "shared_warning": False}
+NOTE = {
+    "call_id": "20261001-093000-abcdefgh",
+    "started": time.time() - 5_000_000,
+    "line": "Council Tax",
+    "purpose": "Missed collection",
+    "outcome": "New round booked",
+    "notes": "<b>bin</b> \u202e by the gate",
+}
+
+
+def put(desk, **caller):
+    known = {"status": "found", "candidates": [{**MAIR, "kind": "person", "main_line": False}]}
+    desk.put(state="answered", recording="recording", caller={**known, **caller})
+
+
+def asked(desk):
+    return desk.asked.count(("GET", PATH, {}))
+
+
+def test_earlier_contacts_are_offered_after_the_confirmation_and_read_when_opened(desk, page):
+    desk.earlier = [NOTE]
+    put(desk)
+    box = page.locator(".earlier")
+    expect(page.locator(".person .name")).to_be_visible()
+    expect(box).to_be_hidden()
+    put(desk, confirmed=True, chosen="one", outcome="confirmed")
+    expect(box).to_be_visible()
+    assert asked(desk) == 0
+    box.get_by_text("Earlier contacts").press("Enter")
+    expect(box).to_contain_text("Missed collection")
+    expect(box).to_contain_text("New round booked")
+    assert asked(desk) == 1
+    expect(box.locator(".text")).to_be_hidden()
+    box.get_by_text("Text of the note").click()
+    expect(box.locator(".text")).to_have_text(NOTE["notes"])
+
+
+def test_a_caller_without_earlier_contacts_and_a_failure_have_their_own_words(desk, page):
+    put(desk, confirmed=True, chosen="one", outcome="confirmed")
+    box = page.locator(".earlier")
+    box.get_by_text("Earlier contacts").click()
+    expect(box).to_contain_text("No earlier contact is noted.")
+    box.get_by_text("Earlier contacts").click()
+    desk.unreadable = 503
+    box.get_by_text("Earlier contacts").click()
+    expect(box).to_contain_text("cannot be read now")
+
+
+def test_the_contacts_of_one_caller_disappear_when_another_caller_speaks(desk, page):
+    desk.earlier = [NOTE]
+    put(desk, confirmed=True, chosen="one", outcome="confirmed")
+    page.get_by_text("Earlier contacts").click()
+    expect(page.get_by_text("Missed collection")).to_be_visible()
+    put(desk, confirmed=False, chosen=None, outcome=None, position=2)
+    expect(page.locator(".earlier")).to_be_hidden()
+    assert "Missed collection" not in page.content()
