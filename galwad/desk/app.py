@@ -43,6 +43,7 @@ from galwad.desk.routes import (
     coverage,
     custody,
     directories,
+    figures,
     gaps,
     headers,
     payment_pages,
@@ -144,6 +145,7 @@ def create_app(desk: Desk) -> ASGIApp:
         payment_pages,
         *archive,
         today,
+        figures,
         system,
     ):
         app.include_router(module.router, prefix="/api/v1")

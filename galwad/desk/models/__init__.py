@@ -35,6 +35,8 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | POST contacts/{id}/retry | | 204, audited | admin |
 | POST contacts/{id}/discard | `DiscardReason` | 204, audited | admin |
 | GET today | | `Today` | people |
+| GET figures | `when` | `CallsFigures` | supervisor, admin |
+| GET figures/export | `when` | CSV, audited | supervisor, admin |
 | GET coverage | `when` | `Coverage` | supervisor, admin |
 | GET promises | `when` | `PromiseReport` | supervisor, admin |
 | GET audit | `after`, `limit` | `AuditPage` | admin |
