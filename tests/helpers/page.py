@@ -18,6 +18,17 @@ TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 COMMENT_S = 15.0
 """As the real desk: after 25 s without a word the page takes the line for lost."""
 
+_COUNTS = ("calls", "answered", "missed", "abandoned", "refused", "transferred", "pauses", "gaps")
+_TIMES = ("mean_waiting_s", "longest_waiting_s", "mean_talk_s", "longest_talk_s")
+NO_FIGURES = {
+    "since": 0.0,
+    "until": 0.0,
+    "total": dict.fromkeys((*_COUNTS, *_TIMES), 0),
+    "by_line": [],
+    "by_hour": [],
+    "by_language": [],
+}
+
 
 class FakeDesk:
     """The state that tests set, and what the page has asked."""
@@ -49,6 +60,7 @@ class FakeDesk:
         self.faster = ""
         """The supervisor who takes an alarm just before the page does."""
         self.earlier: list[dict] = []
+        self.figures: dict = NO_FIGURES
         self.today: dict = {"since": 0, "calls": [], "missed": [], "transfers": [], "cut": False}
         self.searchable = False
         self.presence: dict[str, dict] = {}
@@ -68,6 +80,8 @@ class FakeDesk:
         self.tokens: list[dict] = []
         self.tokens_allowed = True
         self.asked: list[tuple[str, str, dict]] = []
+        self.read: list[tuple[str, str, dict]] = []
+        """What the page has only read, which it does at times of its own."""
         self._streams: list[queue.Queue] = []
         self._telling = threading.Lock()  # what is pushed is in the snapshot, or comes after it
         self._gate = threading.Event()
@@ -172,6 +186,17 @@ class FakeDesk:
             self._streams.append(stream)
         return stream
 
+    @property
+    def readable(self) -> dict[str, dict | list]:
+        """What the page can read, by its path."""
+        return {
+            "/contacts/purposes": {"purposes": self.purposes, "free_text": self.free_text},
+            "/contacts/undelivered": self.undelivered,
+            "/today": self.today,
+            "/figures?when=today": self.figures,
+            **{f"/calls/{call_id}/earlier": self.earlier for call_id in self.calls},
+        }
+
     def answer(  # noqa: PLR0911 - one for each kind of request
         self, method: str, path: str, body: dict
     ) -> tuple[int, dict | list | None]:
@@ -184,14 +209,8 @@ class FakeDesk:
         if path == "/logout":
             self.signed_in = False
             return 204, None
-        readable: dict[str, dict | list] = {
-            "/contacts/purposes": {"purposes": self.purposes, "free_text": self.free_text},
-            "/contacts/undelivered": self.undelivered,
-            "/today": self.today,
-            **{f"/calls/{call_id}/earlier": self.earlier for call_id in self.calls},
-        }
-        if path in readable:
-            return (self.unreadable, {}) if self.unreadable else (200, readable[path])
+        if path in self.readable:
+            return (self.unreadable, {}) if self.unreadable else (200, self.readable[path])
         if self.refusing:
             return self.refusing, {"error": "no", "reason": self.reason}
         if path.startswith("/alarms"):
@@ -410,7 +429,8 @@ class Handler(BaseHTTPRequestHandler):
         held = self.desk.slow.get(self.command)
         if held is not None:
             held.wait()
-        self.desk.asked.append((self.command, path, body))
+        asked = self.desk.read if path in self.desk.readable else self.desk.asked
+        asked.append((self.command, path, body))
         self.send_json(*self.desk.answer(self.command, path, body))
 
     def events(self) -> None:

@@ -9,6 +9,7 @@ import { CallCard } from "./card.js";
 import { Chime } from "./chime.js";
 import { el, reveal, say } from "./dom.js";
 import { host } from "./embedding.js";
+import { Figures } from "./figures.js";
 import * as i18n from "./i18n.js";
 import { Overview } from "./overview.js";
 import { PresenceControl, breaks } from "./presence.js";
@@ -45,6 +46,7 @@ let advisors = null;
 let overview = null;
 let alarmList = null;
 let undelivered = null;
+let figures = null;
 let today = null; // only for users who have a phone
 let idle = null;
 let list = null;
@@ -72,6 +74,8 @@ function showSignIn(note) {
   watch = null;
   undelivered?.stop();
   undelivered = null;
+  figures?.stop();
+  figures = null;
   today?.stop();
   today = null;
   session.replaceChildren();
@@ -107,14 +111,16 @@ function start(signedIn) {
   alarmList = me.role === "advisor" ? new AlarmBanners(alarms, () => main) : new AlarmPanel(me);
   advisors = me.role === "advisor" ? null : new Advisors(setPresence);
   undelivered = me.role === "admin" ? new Undelivered() : null;
+  figures = me.role === "advisor" ? null : new Figures();
   today = me.extension ? new Today() : null;
   idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
   list = el("div", { class: "calls" });
   const title = el("h1", { class: "unseen", t: "calls.title" });
-  main.replaceChildren(title, tokens.box, list, ...[alarmList.box, overview ? overview.box : idle, today?.box, advisors?.box, undelivered?.box].filter(Boolean));
+  main.replaceChildren(title, tokens.box, list, ...[alarmList.box, overview ? overview.box : idle, today?.box, advisors?.box, figures?.box, undelivered?.box].filter(Boolean));
   tokens.start();
   loadPurposes();
   undelivered?.start();
+  figures?.start();
   stream = new Stream({
     event: receive,
     up: () => setConnected(true),

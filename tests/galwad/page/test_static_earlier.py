@@ -25,7 +25,7 @@ def put(desk, **caller):
 
 
 def asked(desk):
-    return desk.asked.count(("GET", PATH, {}))
+    return desk.read.count(("GET", PATH, {}))
 
 
 def test_earlier_contacts_are_offered_after_the_confirmation_and_read_when_opened(desk, page):

@@ -102,6 +102,6 @@ def test_the_border_of_a_field_has_enough_contrast(theme):
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_no_script_or_style_is_inline_or_from_another_site(source):
-    text = source.read_text(encoding="utf-8")
+    text = source.read_text(encoding="utf-8").replace('"http://www.w3.org/2000/svg"', "a name")
     assert not re.search(r"https?://", text)
     assert not re.search(r"<style|style=|<script(?![^>]*src=)|\son[a-z]+=|innerHTML|eval\(", text)

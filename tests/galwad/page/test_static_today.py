@@ -103,11 +103,11 @@ def test_hostile_texts_of_a_day_are_shown_as_text(desk, page):
 
 def test_many_changes_of_the_day_are_few_requests(desk, page):
     expect(page.locator(".today")).to_be_visible()
-    before = desk.asked.count(("GET", "/today", {}))
+    before = desk.read.count(("GET", "/today", {}))
     for number in range(200):
         show(desk, calls=[a_call(number + 1, purpose=f"Purpose {number}")])
     expect(page.locator(".today")).to_contain_text("Purpose 199")
-    assert desk.asked.count(("GET", "/today", {})) - before < 20
+    assert desk.read.count(("GET", "/today", {})) - before < 20
 
 
 def test_a_supervisor_without_a_phone_has_no_day(desk, browser_page, address):
@@ -115,4 +115,4 @@ def test_a_supervisor_without_a_phone_has_no_day(desk, browser_page, address):
     browser_page.goto(address)
     browser_page.locator("#link[data-state=live]").wait_for()
     expect(browser_page.locator(".today")).to_have_count(0)
-    assert ("GET", "/today", {}) not in desk.asked
+    assert ("GET", "/today", {}) not in desk.read
