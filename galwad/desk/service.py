@@ -9,14 +9,12 @@ callers up again.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any
 
 import structlog
 from argon2 import PasswordHasher
@@ -46,6 +44,7 @@ from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.throttle import Throttle
 from galwad.desk.auth.token_watch import TokenWatch
 from galwad.desk.auth.users import User, Users
+from galwad.desk.background import BackgroundTasks
 from galwad.desk.call_log.call_log import CallLog
 from galwad.desk.calls.events import EventHub
 from galwad.desk.calls.forgotten_pauses import ForgottenPauses
@@ -326,8 +325,7 @@ class Desk:
             options.webhook, self.engine, self.metrics, self._alarm, self._event_delivered
         )
         self._recipients = RecipientsWatch(options.recipients, self.audit, on_alarm=self._alarm)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._loops: list[asyncio.Task[None]] = []
+        self.background = BackgroundTasks()
 
     def _directories(self) -> Sequence[tuple[DirectorySource, SourceLimits]]:
         """Return the embedded directory and those of the settings, with their limits."""
@@ -377,22 +375,20 @@ class Desk:
             self.metrics.faulty_calls.set(int(checked.facts.get("amiss", 0)))
             self.metrics.orphans.set(int(checked.facts.get("orphans", 0)))
         await self.socket.start()
-        self._loops = [
-            asyncio.create_task(self.switch.run()),
-            asyncio.create_task(self.presence.run()),
-            asyncio.create_task(self._forgotten.run()),
-            asyncio.create_task(self.heartbeats.run()),
-            asyncio.create_task(
-                TokenWatch(self.sessions.tokens, self.metrics.token_expiry.set).run()
-            ),
-            asyncio.create_task(self._recipients.run()),
-            asyncio.create_task(self.ledger.run()),
-            asyncio.create_task(self.nightly.run()),
-            asyncio.create_task(self.delivery.run()),
-            asyncio.create_task(self.alarms.run()),
-            asyncio.create_task(self.webhooks.run()),
-            asyncio.create_task(self.call_log.run()),
-        ]
+        self.background.start(
+            self.switch.run(),
+            self.presence.run(),
+            self._forgotten.run(),
+            self.heartbeats.run(),
+            TokenWatch(self.sessions.tokens, self.metrics.token_expiry.set).run(),
+            self._recipients.run(),
+            self.ledger.run(),
+            self.nightly.run(),
+            self.delivery.run(),
+            self.alarms.run(),
+            self.webhooks.run(),
+            self.call_log.run(),
+        )
 
     async def _remember_sign_ins(self) -> None:
         """Learn from the audit which accounts have signed in from which networks.
@@ -413,53 +409,16 @@ class Desk:
         """Close the event streams, the links to the other processes, and the database."""
         self.hub.close()
         await self.socket.stop()
-        for task in self._loops:
-            task.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.background.cancel_loops()
         await self.ledger.flush()
         await self.call_log.stop()
         await self.webhooks.stop()
         await self.alarms.stop()
         # Wait for running lookups and writes of contact notes, because they take only a short time.
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_TIMEOUT_S)
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.background.finish(_TIMEOUT_S)
         await self.lookup.close()
         await self.sessions.stop()
         await self.engine.dispose()
-
-    async def finishes_within(self, work: Coroutine[Any, Any, None], seconds: float) -> bool:
-        """Start `work` as a task, and return whether it finished within `seconds`.
-
-        If `work` does not finish in time, it continues in the background. If `work` then fails, the
-        error is neither raised nor logged.
-
-        Raises:
-            Exception: Any error that `work` raises before the time is over.
-        """
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        await asyncio.wait({task}, timeout=seconds)
-        if not task.done():
-            task.add_done_callback(lambda late: late.cancelled() or late.exception())
-            return False
-        task.result()
-        return True
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start `work` as a background task. If `work` raises an error, the error is logged."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            log.error("desk.task_failed", exc_info=error)
 
     def _call_changed(self, before: DeskCall | None, after: DeskCall | None) -> None:
         self.metrics.live_calls.set(len(self.calls))
@@ -467,12 +426,12 @@ class Desk:
         if before is not None:
             self.alarms.call_changed(before.call_id, _stage_of(before), _stage_of(after))
         if before is not None and after is not None and before.state.callers < after.state.callers:
-            self.spawn(self.contacts.forget_confirmation(after.call_id))
+            self.background.spawn(self.contacts.forget_confirmation(after.call_id))
         if after is not None and not after.wrapup and after.advisor is not None:
             known = before.advisor if before is not None else None
             new_caller = before is not None and before.pop.caller != after.pop.caller
             if known != after.advisor or new_caller:
-                self.spawn(self._open_note(after))
+                self.background.spawn(self._open_note(after))
         if after is not None:
             self.ledger.call(after.state)
             self.call_log.call_changed(before, after)
@@ -482,12 +441,12 @@ class Desk:
             case CallsSnapshot():
                 self.ledger.snapshot({call.call_id for call in message.calls})
                 for call in self.calls.snapshot(message.calls, time.time()):
-                    self.spawn(self._look_up(call))
+                    self.background.spawn(self._look_up(call))
                 self.alarms.calls_known(lambda call_id: _stage_of(self.calls.get(call_id)))
             case CallChanged():
                 new = self.calls.changed(message.call)
                 if new is not None:
-                    self.spawn(self._look_up(new))
+                    self.background.spawn(self._look_up(new))
             case CallEnded():
                 self.ledger.ended(message)
                 self.calls.ended(message.call_id, message.ended, answered=message.answered)
@@ -567,7 +526,7 @@ class Desk:
                 pop = current.pop
                 if person_id and not pop.chosen_by_advisor and pop.has_candidate(person_id):
                     self.calls.choose(current, person_id)
-                self.spawn(self.save_entries(current))
+                self.background.spawn(self.save_entries(current))
                 taken, status = time.monotonic() - started, result.status.value
                 if event == "lookup.done":
                     self.metrics.lookups.labels(status).observe(taken)
@@ -593,7 +552,7 @@ class Desk:
     def _look_up_restored(self, call: DeskCall | None, person_id: str = "") -> None:
         """Begin to look up the caller of a restored call, if its caller is known."""
         if call is not None:
-            self.spawn(self._look_up(call, person_id))
+            self.background.spawn(self._look_up(call, person_id))
 
     def _searched(self, search: Observation) -> None:
         """Count a search in a directory, and log why the directory could not be searched."""

@@ -320,7 +320,7 @@ def _watch(desk: Desk, reply: PauseReply, holder: str, heartbeat: float | None) 
 
 
 async def _audit_resumption(desk: Desk, order: PauseOrder) -> None:
-    if not await desk.finishes_within(_audit(desk, "release", order), _AUDIT_S):
+    if not await desk.background.finishes_within(_audit(desk, "release", order), _AUDIT_S):
         desk.metrics.pauses.labels("release", "no_audit").inc()
         log.warning("payment.audit_late", action="release")
         raise ApiError(503, "the audit does not answer", "the recording stays paused; try again")
@@ -349,7 +349,7 @@ async def _audit_pause(desk: Desk, order: PauseOrder, reply: PauseReply) -> None
                 tried.set()
             await asyncio.sleep(_RETRY_S)
 
-    desk.spawn(until_it_is_written())
+    desk.background.spawn(until_it_is_written())
     try:
         async with asyncio.timeout(_AUDIT_S):
             await tried.wait()

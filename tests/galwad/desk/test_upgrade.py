@@ -229,14 +229,14 @@ async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, t
 
 
 async def test_the_notes_that_an_earlier_release_did_not_deliver_still_wait(settings, tmp_path):
-    left_by("0016", tmp_path)
+    left_by(REVISIONS[-1], tmp_path)
     async with desk_at_work(settings, tmp_path) as client:
         undelivered = (await client.get("/contacts/undelivered")).json()
     assert [each["state"] for each in undelivered] == ["refused", "waiting"]
 
 
 async def test_call_events_that_an_earlier_release_left_can_still_be_sent(tmp_path):
-    path = left_by("0016", tmp_path)
+    path = left_by(REVISIONS[-1], tmp_path)
     upgrade(path)
     engine = open_engine(path)
     outbox = WebhookOutbox(engine)
@@ -249,7 +249,7 @@ async def test_call_events_that_an_earlier_release_left_can_still_be_sent(tmp_pa
 
 
 async def test_an_alarm_that_was_taken_before_the_upgrade_is_still_taken(tmp_path):
-    path = left_by("0016", tmp_path)
+    path = left_by(REVISIONS[-1], tmp_path)
     upgrade(path)
     engine = open_engine(path)
     (alarm,) = await AlarmStore(engine).load(0.0, 9)
@@ -258,7 +258,7 @@ async def test_an_alarm_that_was_taken_before_the_upgrade_is_still_taken(tmp_pat
 
 
 async def test_a_break_that_an_earlier_release_left_goes_on(tmp_path):
-    path = left_by("0016", tmp_path)
+    path = left_by(REVISIONS[-1], tmp_path)
     upgrade(path)
     engine = open_engine(path)
     breaks = await Breaks(engine).all()
@@ -286,7 +286,7 @@ async def test_a_token_of_an_earlier_release_keeps_all_rights_and_does_not_expir
 
 
 async def test_a_call_of_the_log_that_an_earlier_release_left_is_read(tmp_path):
-    path = left_by("0018", tmp_path)
+    path = left_by(REVISIONS[-1], tmp_path)
     upgrade(path)
     engine = open_engine(path)
     call = await CallStore(engine).call(LOGGED_CALL)
@@ -402,7 +402,7 @@ def test_two_simultaneous_upgrades_both_succeed(tmp_path, revision):
 
 
 def test_a_database_of_a_later_version_is_refused_in_one_line_and_not_changed(settings, tmp_path):
-    path = left_by("0016", tmp_path)
+    path = left_by(REVISIONS[-1], tmp_path)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
@@ -435,7 +435,7 @@ def test_a_database_of_a_later_version_is_refused_in_one_line_and_not_changed(se
 
 
 def test_a_file_that_is_not_a_database_is_refused_and_not_changed(settings, tmp_path):
-    path = left_by("0016", tmp_path)
+    path = left_by(REVISIONS[-1], tmp_path)
     path.write_bytes(b"this is no database, but long enough to be taken for one" * 99)
     before = path.read_bytes()
     with pytest.raises(SchemaError, match="file is not a database"):
