@@ -45,11 +45,16 @@ async def test_work_that_is_in_time_is_done_when_the_desk_stops_and_late_work_is
     tasks.spawn(work())
     await tasks.finish(30)
     assert done == ["work"]
-    late = asyncio.Event()
-    tasks.spawn(forever())
-    tasks.spawn(asyncio.wait_for(late.wait(), None))
+
+    async def late():
+        try:
+            await forever()
+        finally:
+            done.append("cancelled")
+
+    tasks.spawn(late())
     await tasks.finish(0.01)
-    await tasks.finish(0)  # nothing is left
+    assert done == ["work", "cancelled"]
 
 
 async def test_an_error_of_spawned_work_is_logged():
