@@ -1,10 +1,11 @@
-"""The database tables of contact notes, and of their versions that other systems get."""
+"""The database tables of contact notes, their drafts, and the versions that other systems get."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -45,10 +46,29 @@ contacts = Table(
     # The ids of all entries that the confirmed person has in the directories, as a JSON list.
     Column("entries", Text, nullable=False, server_default="[]"),
     Column("reference", String(2000), nullable=False, server_default=""),
+    # When the wrap-up began, in seconds since 1970; 0 if the call has not ended.
+    Column("ended", Float, nullable=False, server_default="0"),
+    # The name of the confirmed person; removed together with the number.
+    Column("name", String(200), nullable=False, server_default=""),
+    # True if the desk stored the advisor's draft, because the advisor had not saved the note.
+    Column("unfinished", Boolean, nullable=False, server_default=false()),
     # `open_notes` uses this index when the desk starts. The index makes the query fast with any
     # number of notes.
     Index("contacts_by_version", "version", "started"),
     Index("contacts_by_person", "person_id", "started"),
+)
+
+drafts = Table(
+    "contact_drafts",
+    metadata,
+    Column("call_id", String(24), ForeignKey("contacts.call_id"), primary_key=True),
+    Column("author", String(100), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("window", String(40), nullable=False),
+    Column("edit", Integer, nullable=False),
+    # The fields of the note, as a JSON object.
+    Column("fields", Text, nullable=False),
+    Column("saved", Float, nullable=False),
 )
 
 

@@ -1,8 +1,9 @@
 """Contact notes: the notes of the advisors that say who called, and why.
 
 An empty note is created when a call is answered, so that no note is forgotten. The advisor writes
-the note later, or says why the call needs none. Until then, the note has the caller's number, so
-that the advisor still sees who rang after a restart. Each time the note is saved with changes, it
+the note later, or says why the call needs none. Until then, the note has the caller's number and
+the name of the confirmed person, so that the advisor still sees who rang after a restart. A note
+that is never written is closed in the end. Each time the note is saved with changes, it
 gets the next version number, starting with 1. In the same database transaction, the new version is
 put into the outbox, from which it is delivered to the CRM (`callerid.note_outbox`).
 """
@@ -14,61 +15,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from callerid.card_number import ADVICE, has_card_number
-from callerid.contact_tables import contacts, outbox
+from callerid.contact_tables import contacts, drafts, outbox
 from callerid.errors import ContactError
+from callerid.note import NOT_WRITTEN, NOTE_FIELDS, Note
+from callerid.note_drafts import draft_of, unfinished_note
 from callerid.person import Person
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """The fields of a contact note, as the advisor wrote them.
-
-    If `caller_type` is "self", the caller speaks for no other person. For every other
-    `caller_type`, `on_behalf_of` and `authority` must not be empty. If the call needs no note,
-    `no_note_reason` says why, such as "wrong_number", and the other fields are empty.
-    """
-
-    purpose: str
-    language: str
-    outcome: str = ""
-    caller_type: str = "self"
-    on_behalf_of: str = ""
-    authority: str = ""
-    notes: str = ""
-    no_note_reason: str = ""
-
-    @classmethod
-    def not_needed(cls, reason: str) -> Note:
-        """Return the note of a call that needs no note for this reason."""
-        return cls(purpose="", language="", no_note_reason=reason)
-
-    def check(self) -> None:
-        """Check that the note has all required fields, and that no field has a card number.
-
-        Each note needs a purpose, unless it says why no note is needed. If a representative calls,
-        the note also needs the person for whom the representative speaks, and the authority on
-        which the representative speaks.
-
-        Raises:
-            ContactError: The message names the missing field, or the field with the card number.
-        """
-        for name in ("purpose", "outcome", "on_behalf_of", "authority", "notes"):
-            if has_card_number(getattr(self, name)):
-                raise ContactError(f"{name} seems to contain a payment card number: {ADVICE}")
-        if not self.purpose and not self.no_note_reason:
-            raise ContactError("the contact note needs a purpose")
-        if self.caller_type == "self":
-            return
-        if not self.on_behalf_of:
-            raise ContactError(
-                "the contact note needs the name of the person for whom the caller speaks"
-            )
-        if not self.authority:
-            raise ContactError("the contact note needs the authority on which the caller speaks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +30,9 @@ class OpenContact:
     """An answered call for which the advisor has not written a contact note yet.
 
     `number` is the caller's number in E.164 or an internal extension; "" if it is withheld or not
-    known. `person_id` is the person whom the advisor has confirmed; "" if there is none.
+    known. `person_id` and `name` are the person whom the advisor has confirmed; "" if there is
+    none. `ended` is the time at which the wrap-up began, in seconds since 1970; 0 if the call has
+    not ended, or its end is not known.
     """
 
     call_id: str
@@ -87,6 +43,19 @@ class OpenContact:
     number: str = ""
     withheld: bool = False
     person_id: str = ""
+    name: str = ""
+    ended: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedNotes:
+    """The numbers of an advisor's notes that the desk closed because they were not saved."""
+
+    advisor: str
+    not_written: int
+    """The notes without any text."""
+    unfinished: int
+    """The notes that have the text of a draft."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +81,8 @@ class Contacts:
         """Create the empty contact note of an answered call.
 
         If the note already exists and is still empty, it gets the advisor, the extension and the
-        caller from `contact`. If the note is already written, nothing changes. `person_id` is not
-        stored; use `save_confirmation`.
+        caller from `contact`. If the note is already written, nothing changes. `person_id` and
+        `name` are not stored; use `save_confirmation`.
         """
         presented = {"number": contact.number, "withheld": contact.withheld}
         async with self._writer.begin() as connection:
@@ -121,7 +90,7 @@ class Contacts:
                 select(contacts.c.version).where(contacts.c.call_id == contact.call_id)
             )
             if found is None:
-                blank = dict.fromkeys(_NOTE_FIELDS, "")
+                blank = {**dict.fromkeys(NOTE_FIELDS, ""), "unfinished": False}
                 await connection.execute(
                     insert(contacts).values(
                         call_id=contact.call_id,
@@ -129,6 +98,7 @@ class Contacts:
                         line=contact.line,
                         advisor=contact.advisor,
                         extension=contact.extension,
+                        ended=contact.ended,
                         person_id="",
                         confirmation="",
                         version=0,
@@ -142,6 +112,13 @@ class Contacts:
                     .where(contacts.c.call_id == contact.call_id)
                     .values(advisor=contact.advisor, extension=contact.extension, **presented)
                 )
+
+    async def save_end(self, call_id: str, ended: float) -> None:
+        """Save when the wrap-up of a call began, in seconds since 1970."""
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                update(contacts).where(contacts.c.call_id == call_id).values(ended=ended)
+            )
 
     async def save_confirmation(
         self, call_id: str, person: Person | None, confirmation: str, now: float
@@ -177,6 +154,8 @@ class Contacts:
     ) -> None:
         """File the note `row` under a person."""
         found = {**_filed_under(person), "confirmation": confirmation}
+        if row.version:
+            found["name"] = ""
         changed = {name for name, value in found.items() if getattr(row, name) != value}
         if not changed:
             return
@@ -205,19 +184,44 @@ class Contacts:
             ContactError: The note is incomplete, or the call was never answered.
         """
         note.check()
-        fields = {name: getattr(note, name) for name in _NOTE_FIELDS}
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
             if row is None:
                 raise ContactError("there is no answered call with this id")
-            if row.version and all(getattr(row, name) == value for name, value in fields.items()):
-                return int(row.version)
-            await connection.execute(
-                update(contacts)
-                .where(contacts.c.call_id == call_id)
-                .values(number="", withheld=False, **fields)
-            )
-            return await self._queue(connection, call_id, now)
+            return await self._store(connection, row, note, now)
+
+    async def close(self, call_id: str, now: float) -> Note | None:
+        """Close a note that was not saved in time, and return the note that is stored now.
+
+        A draft becomes the note as it is. Without a draft, the reason "not_written" is stored in
+        place of the note. Return None if the call was never answered. `now` is in seconds since
+        1970.
+        """
+        async with self._writer.begin() as connection:
+            row = await self._row(connection, call_id)
+            if row is None:
+                return None
+            found = await connection.execute(select(drafts).where(drafts.c.call_id == call_id))
+            note = unfinished_note(row.advisor, [draft_of(each) for each in found])
+            if note is None:
+                note = _note_of(row) if row.version else Note.not_needed(NOT_WRITTEN)
+            await self._store(connection, row, note, now)
+            return note
+
+    async def _store(
+        self, connection: AsyncConnection, row: Row[Any], note: Note, now: float
+    ) -> int:
+        """Store a note, remove its drafts, and return the note's version number."""
+        await connection.execute(delete(drafts).where(drafts.c.call_id == row.call_id))
+        if row.version and _note_of(row) == note:
+            return int(row.version)
+        fields = {name: getattr(note, name) for name in NOTE_FIELDS}
+        await connection.execute(
+            update(contacts)
+            .where(contacts.c.call_id == row.call_id)
+            .values(number="", name="", withheld=False, **fields)
+        )
+        return await self._queue(connection, row.call_id, now)
 
     @staticmethod
     async def _row(connection: AsyncConnection, call_id: str) -> Row[Any] | None:
@@ -245,15 +249,41 @@ class Contacts:
         return int(row.version)
 
     async def open_notes(self) -> list[OpenContact]:
-        """Return the answered calls whose contact note is not written yet, the oldest first."""
+        """Return the answered calls whose contact note must still be saved, the oldest first.
+
+        These are the notes that are not written, and those that have a draft.
+        """
         columns = [contacts.c[name] for name in OpenContact.__dataclass_fields__]
-        statement = select(*columns).where(contacts.c.version == 0).order_by(contacts.c.started)
+        statement = (
+            select(*columns)
+            .where(or_(contacts.c.version == 0, contacts.c.call_id.in_(select(drafts.c.call_id))))
+            .order_by(contacts.c.started)
+        )
         async with self._engine.connect() as connection:
             return [OpenContact(*row) for row in await connection.execute(statement)]
 
+    async def closed_notes(self, first_id: str) -> list[ClosedNotes]:
+        """Return how many notes the desk closed because they were not saved, for each advisor.
+
+        Calls whose id sorts before `first_id` do not count. A call's id begins with its date.
+        """
+        closed = or_(contacts.c.no_note_reason == NOT_WRITTEN, contacts.c.unfinished)
+        statement = (
+            select(
+                contacts.c.advisor,
+                func.count().filter(~contacts.c.unfinished),
+                func.count().filter(contacts.c.unfinished),
+            )
+            .where(contacts.c.call_id >= first_id, closed)
+            .group_by(contacts.c.advisor)
+            .order_by(contacts.c.advisor)
+        )
+        async with self._engine.connect() as connection:
+            return [ClosedNotes(*row) for row in await connection.execute(statement)]
+
     async def note(self, call_id: str) -> Note | None:
         """Return the saved contact note of a call; None if the note was never saved."""
-        columns = [contacts.c[name] for name in _NOTE_FIELDS]
+        columns = [contacts.c[name] for name in NOTE_FIELDS]
         statement = select(*columns).where(contacts.c.call_id == call_id, contacts.c.version > 0)
         async with self._engine.connect() as connection:
             row = (await connection.execute(statement)).first()
@@ -284,18 +314,23 @@ class Contacts:
             return [EarlierContact(*row) for row in await connection.execute(statement)]
 
 
+def _note_of(row: Row[Any]) -> Note:
+    return Note(*(getattr(row, name) for name in NOTE_FIELDS))
+
+
 def _filed_under(person: Person | None) -> dict[str, str]:
     """Return the columns that say under which person a note is filed."""
     return {
+        "name": person.name[:_LONGEST_NAME] if person else "",
         "person_id": person.person_id if person else "",
         "entries": json.dumps(person.entries if person else []),
         "reference": person.detail("reference") if person else "",
     }
 
 
-_NOTE_FIELDS = tuple(Note.__dataclass_fields__)
+_LONGEST_NAME = 200
 _PAYLOAD = (
     *("call_id", "version", "started", "line", "advisor"),
     *("person_id", "entries", "reference", "confirmation"),
-    *_NOTE_FIELDS,
+    *NOTE_FIELDS,
 )

@@ -13,6 +13,7 @@ CallerIdError
 ├── TemplateError        a template of requests or answers in the settings has a fault
 ├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
 └── ContactError         a contact note cannot be saved, such as a note without a purpose
+    └── DraftConflictError  another window has changed the draft of a contact note
 """
 
 from __future__ import annotations
@@ -116,3 +117,7 @@ class ChoiceError(CallerIdError):
 
 class ContactError(CallerIdError):
     """The contact note lacks a field or has a card number, or its call was never answered."""
+
+
+class DraftConflictError(ContactError):
+    """Another window has changed the draft of a contact note since this window has seen it."""

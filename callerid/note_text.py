@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from callerid.note import NOT_WRITTEN
 from callerid.note_destination import OutgoingNote
 
 _CALLER_TYPES: Final = {
@@ -22,6 +23,7 @@ _NO_NOTE: Final = {
     "cut_off": "the call was cut off",
     "repeated": "the same call again",
     "test": "a test call",
+    NOT_WRITTEN: "nobody has written a note",
 }
 
 
@@ -32,20 +34,29 @@ def started_at(note: OutgoingNote) -> str:
 
 def subject_of(note: OutgoingNote) -> str:
     """Return the line under which a list shows the note. It has the call id."""
-    about = note.purpose or f"no note needed ({_NO_NOTE.get(note.no_note_reason, 'no reason')})"
-    return f"{note.line}: {about} [{note.call_id}]"
+    return f"{note.line}: {_about(note)} [{note.call_id}]"
+
+
+def _about(note: OutgoingNote) -> str:
+    if note.unfinished:
+        return f"{note.purpose or 'no purpose'} (not finished)"
+    if note.no_note_reason == NOT_WRITTEN:
+        return _NO_NOTE[NOT_WRITTEN]
+    return note.purpose or f"no note needed ({_NO_NOTE.get(note.no_note_reason, 'no reason')})"
 
 
 def text_of(note: OutgoingNote) -> str:
     """Return all facts of the note as a text of several lines, without lines that say nothing."""
     caller = _CALLER_TYPES.get(note.caller_type, note.caller_type)
+    no_note = "Not written" if note.no_note_reason == NOT_WRITTEN else "No note needed"
     facts = {
+        "Not finished": "the advisor did not save this note" if note.unfinished else "",
         "Purpose": note.purpose,
         "Outcome": note.outcome,
         "Caller": "" if note.no_note_reason else caller,
         "On behalf of": note.on_behalf_of,
         "Authority": note.authority,
-        "No note needed": _NO_NOTE.get(note.no_note_reason, note.no_note_reason),
+        no_note: _NO_NOTE.get(note.no_note_reason, note.no_note_reason),
         "Language": _LANGUAGES.get(note.language, note.language),
         "Line": note.line,
         "Advisor": note.advisor,

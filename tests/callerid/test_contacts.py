@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import event
 
-from callerid.contacts import Contacts, Note, OpenContact
+from callerid.contacts import ClosedNotes, Contacts, OpenContact
 from callerid.errors import ContactError
+from callerid.note import Note
+from callerid.note_drafts import NoteDraft, NoteDrafts
 from callerid.note_outbox import NoteOutbox
 from callerid.person import Person
 
@@ -51,11 +53,25 @@ async def test_an_open_note_keeps_the_caller_until_it_is_saved(contacts, engine)
     rang = replace(OPEN, number="+441632960001", withheld=False)
     await contacts.open_note(rang)
     await contacts.save_confirmation(CALL, ELIN, "confirmed", 1050.0)
-    assert await contacts.open_notes() == [replace(rang, person_id="directory:1")]
+    await contacts.save_end(CALL, 1055.0)
+    kept = replace(rang, person_id="directory:1", name="Elin", ended=1055.0)
+    assert await contacts.open_notes() == [kept]
     await contacts.save(CALL, NOTE, 1060.0)
+    await contacts.save_confirmation(CALL, ELIN, "volunteered", 1061.0)
     async with engine.connect() as connection:
-        (number,) = await connection.exec_driver_sql("SELECT number FROM contacts")
-    assert number == ("",)
+        (caller,) = await connection.exec_driver_sql("SELECT number, name FROM contacts")
+    assert caller == ("", "")
+
+
+async def test_a_new_caller_removes_the_name_of_the_confirmed_person(contacts):
+    await contacts.save_confirmation(CALL, ELIN, "confirmed", 1050.0)
+    await contacts.forget_confirmation(CALL)
+    assert [each.name for each in await contacts.open_notes()] == [""]
+
+
+async def test_a_long_name_of_a_confirmed_person_is_cut(contacts):
+    await contacts.save_confirmation(CALL, replace(ELIN, name="n" * 10_000), "confirmed", 1050.0)
+    assert [each.name for each in await contacts.open_notes()] == ["n" * 200]
 
 
 async def test_a_call_that_needs_no_note_is_queued_with_the_reason(contacts, queued):
@@ -72,8 +88,10 @@ async def test_open_notes_are_read_through_their_index(contacts, engine):
     await contacts.open_notes()
     ((statement, values),) = [of for of in asked if of[0].startswith("SELECT")]
     async with engine.connect() as connection:
-        (step,) = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
-    assert step[3] == "SEARCH contacts USING INDEX contacts_by_version (version=?)"
+        found = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        steps = [step[3] for step in found]
+    assert "SEARCH contacts USING INDEX contacts_by_version (version=?)" in steps
+    assert "SCAN contacts" not in steps
 
 
 async def test_a_saved_note_is_queued_with_the_confirmed_person(contacts, queued):
@@ -158,8 +176,75 @@ async def test_a_call_that_was_never_answered_has_no_note(contacts):
 
 @pytest.mark.parametrize("field", ["purpose", "outcome", "on_behalf_of", "authority", "notes"])
 async def test_a_note_with_a_card_number_is_refused_without_repeating_it(contacts, queued, field):
-    facts = {"purpose": "Council Tax", "language": "en", field: "paid 4111 1111 1111 1111"}
+    facts: dict[str, str] = {"purpose": "Council Tax", "language": "en"}
+    facts[field] = "paid 4111 1111 1111 1111"
     with pytest.raises(ContactError, match=f"{field} seems to contain a payment card") as refused:
-        await contacts.save(CALL, Note(**facts), 1060.0)
+        await contacts.save(CALL, Note.of(facts), 1060.0)
     assert "1111" not in str(refused.value)
     assert await queued() == []
+
+
+def typed(author, saved, **fields):
+    note = Note.of({"purpose": "", "language": "cy", **fields})
+    return NoteDraft(CALL, author, f"window-{author}", 1, note, saved=saved)
+
+
+async def test_a_note_that_nobody_wrote_is_closed_with_a_reason_and_is_not_open_again(
+    contacts, queued
+):
+    assert await contacts.close(CALL, 2000.0) == Note.not_needed("not_written")
+    await contacts.open_note(OPEN)
+    assert await contacts.open_notes() == []
+    assert [each.fields["no_note_reason"] for each in await queued()] == ["not_written"]
+    assert await contacts.close("20261125-101500-bbbbbbbb", 2000.0) is None
+
+
+async def test_a_draft_becomes_the_note_when_the_note_is_closed(contacts, queued, engine):
+    drafts = NoteDrafts(engine)
+    await drafts.save(typed("sian", 0, notes="Bin ddu", caller_type="family"), 1050.0)
+    closed = await contacts.close(CALL, 2000.0)
+    assert closed == Note("", "cy", caller_type="family", notes="Bin ddu", unfinished=True)
+    assert await contacts.note(CALL) == closed
+    assert await drafts.all() == []
+    (version,) = await queued()
+    assert (version.fields["notes"], version.fields["unfinished"]) == ("Bin ddu", True)
+
+
+async def test_the_texts_of_other_users_are_added_to_the_advisors_draft(contacts, engine):
+    drafts = NoteDrafts(engine)
+    await drafts.save(typed("huw", 0, purpose="Waste", notes="Rings again"), 1060.0)
+    await drafts.save(typed("sian", 0, purpose="Bins"), 1050.0)
+    closed = await contacts.close(CALL, 2000.0)
+    assert (closed.purpose, closed.notes) == ("Bins", "huw: Waste; Rings again")
+
+
+async def test_a_change_that_was_not_saved_becomes_the_next_version_of_a_closed_note(
+    contacts, queued, engine
+):
+    await contacts.save(CALL, NOTE, 1060.0)
+    drafts = NoteDrafts(engine)
+    await drafts.save(typed("sian", 0, purpose="Council Tax", notes="More"), 1070.0)
+    assert [each.call_id for each in await contacts.open_notes()] == [CALL]
+    closed = await contacts.close(CALL, 2000.0)
+    assert (closed.notes, closed.unfinished) == ("More", True)
+    assert await contacts.open_notes() == []
+    assert [version.version for version in await queued()] == [1, 2]
+
+
+async def test_an_empty_draft_over_a_saved_note_leaves_the_note_as_it_is(contacts, queued, engine):
+    await contacts.save(CALL, NOTE, 1060.0)
+    await NoteDrafts(engine).save(typed("sian", 0), 1070.0)
+    assert await contacts.close(CALL, 2000.0) == NOTE
+    assert await contacts.open_notes() == []
+    assert len(await queued()) == 1
+
+
+async def test_closed_notes_are_counted_for_each_advisor(contacts, engine):
+    later = [f"20261126-10150{number}-aaaaaaaa" for number in range(3)]
+    for call_id, advisor in zip(later, ("sian", "huw", "sian"), strict=True):
+        await contacts.open_note(replace(OPEN, call_id=call_id, advisor=advisor))
+    await NoteDrafts(engine).save(replace(typed("sian", 0, notes="x"), call_id=later[2]), 1050.0)
+    for call_id in (CALL, *later):
+        await contacts.close(call_id, 2000.0)
+    counted = [ClosedNotes("huw", 1, 0), ClosedNotes("sian", 1, 1)]
+    assert await contacts.closed_notes("20261126") == counted

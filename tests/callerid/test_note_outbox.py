@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from callerid.contacts import Contacts, Note, OpenContact
+from callerid.contacts import Contacts, OpenContact
+from callerid.note import Note
 from callerid.note_outbox import LONGEST_WAIT_S, Backlog, NoteOutbox
 
 ONE, TWO = "20261125-101500-aaaaaaaa", "20261125-101600-bbbbbbbb"

@@ -53,3 +53,12 @@ def test_a_call_that_needs_no_note_says_why():
 
 def test_the_start_of_the_call_is_in_utc():
     assert started_at(NOTE) == "2026-11-25T09:30:00Z"
+
+
+def test_a_note_that_the_desk_closed_says_so():
+    draft = replace(NOTE, purpose="", unfinished=True)
+    assert subject_of(draft) == f"Waste: no purpose (not finished) [{NOTE.call_id}]"
+    assert text_of(draft).startswith("Not finished: the advisor did not save this note\n")
+    nothing = replace(NOTE, purpose="", no_note_reason="not_written")
+    assert subject_of(nothing) == f"Waste: nobody has written a note [{NOTE.call_id}]"
+    assert "Not written: nobody has written a note" in text_of(nothing).splitlines()

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from callerid.contacts import Note, OpenContact
+from callerid.contacts import OpenContact
 from callerid.lookup import LookupResult, LookupStatus
+from callerid.note import Note
 from callerid.number import CallerId, presented_caller
 from callerid.person import Person, record_id_in
 from callerid.record_page import RecordPage

@@ -35,6 +35,7 @@ class NoteForm:
             purpose_code=self._code(fields["purpose"]),
             recording_url=f"{self.recordings}{version.call_id}" if self.recordings else "",
             no_note_reason=fields.get("no_note_reason", ""),
+            unfinished=fields.get("unfinished", False),
         )
 
     def _code(self, purpose: str) -> str:

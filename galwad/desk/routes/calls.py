@@ -11,8 +11,8 @@ from math import ceil
 
 from fastapi import APIRouter
 
-from callerid.contacts import Note
 from callerid.errors import ChoiceError, ContactError
+from callerid.note import Note
 from callerid.person import Person as DirectoryPerson
 from callerid.screenpop import PopConfirmation
 from galwad.desk.auth.sessions import Session

@@ -28,6 +28,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
+from callerid.contacts import Contacts
+from callerid.note_drafts import NoteDrafts
 from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.alarms.alarm_store import AlarmStore
@@ -53,6 +55,7 @@ SIXTEENTH: list[str] = []  # only a break
 SEVENTEENTH: list[str] = []  # only tokens
 EIGHTEENTH: list[str] = []  # only a call of the log
 LOGGED_CALL = "20261115-080100-ssssssss"
+NINETEENTH: list[str] = []  # only an open note with a draft
 CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
@@ -74,6 +77,7 @@ RECORDINGS: dict[str, list[str]] = dict(
             *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
             *(FOURTEENTH, FIFTEENTH, SIXTEENTH, SEVENTEENTH, EIGHTEENTH),
+            NINETEENTH,
         ),
         strict=True,
     )
@@ -233,6 +237,17 @@ async def test_the_notes_that_an_earlier_release_did_not_deliver_still_wait(sett
     async with desk_at_work(settings, tmp_path) as client:
         undelivered = (await client.get("/contacts/undelivered")).json()
     assert [each["state"] for each in undelivered] == ["refused", "waiting"]
+
+
+async def test_a_draft_that_an_earlier_release_left_is_with_its_open_note(tmp_path):
+    path = left_by(REVISIONS[-1], tmp_path)
+    upgrade(path)
+    engine = open_engine(path)
+    (draft,) = await NoteDrafts(engine).all()
+    contact = (await Contacts(engine).open_notes())[-1]
+    await engine.dispose()
+    assert (draft.call_id, draft.note.notes) == (contact.call_id, "Drws wedi torri")
+    assert (contact.name, contact.ended - contact.started) == ("Ann Example", 60)
 
 
 async def test_call_events_that_an_earlier_release_left_can_still_be_sent(tmp_path):

@@ -10,7 +10,8 @@ import asyncio
 
 import pytest
 
-from callerid.contacts import Note, OpenContact
+from callerid.contacts import OpenContact
+from callerid.note import Note
 from helpers.desk import Running
 
 ONE, TWO = "20261125-101500-aaaaaaaa", "20261125-101600-bbbbbbbb"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from callerid.errors import SourceError
-from callerid.note_destination import EarlierDelivery, OutgoingNote
+from callerid.note_destination import EarlierDelivery
 from callerid.number import PhoneNumber
 from config.directories.dataverse import DataverseSection
 from galwad.desk.directories import open_directory
 from galwad.desk.directories.dataverse import open_dataverse_notes
 from helpers.dataverse import CLIENT, SECRET, TENANT, dataverse
+from helpers.notes import NOTE
 
 __all__ = ["dataverse"]
 
@@ -79,8 +82,13 @@ async def test_every_setting_of_contact_notes_reaches_the_phone_call(
 ):
     account = dataverse.add("accounts", name="Elin Ltd")
     settings = section(table="accounts", contact_notes={"purpose_column": column})
-    note = OutgoingNote(
-        "c1", 1, 0.0, "Bins", "sian", account, "", "Missed", "100000001", "en", *[""] * 6
+    note = replace(
+        NOTE,
+        call_id="c1",
+        line="Bins",
+        person_id=account,
+        purpose="Missed",
+        purpose_code="100000001",
     )
     notes = open_dataverse_notes(settings, settings.contact_notes)
     await notes.deliver(note, EarlierDelivery())

@@ -9,8 +9,9 @@ from itertools import pairwise
 import pytest
 
 from callerid.breaker import BreakerLimits
-from callerid.contacts import Contacts, Note, OpenContact
+from callerid.contacts import Contacts, OpenContact
 from callerid.errors import NoteRefusedError, SourceBusyError, SourceError
+from callerid.note import Note
 from callerid.note_outbox import LONGEST_WAIT_S, NoteOutbox
 from galwad.desk.notes.delivery import DeliveryOutcome, NoteDelivery
 from galwad.desk.notes.outgoing import NoteForm

@@ -15,7 +15,8 @@ import sys
 
 import pytest
 
-from callerid.contacts import Contacts, Note, OpenContact
+from callerid.contacts import Contacts, OpenContact
+from callerid.note import Note
 from galwad.desk.database import open_engine
 from helpers.database import create_database
 from helpers.desk import until

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from callerid.contacts import Note
+from callerid.note import Note
 from galwad.desk.auth.users import User
 from galwad.desk.calls.live_calls import LiveCalls
 from galwad.desk.presence.breaks import Break
