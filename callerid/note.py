@@ -10,7 +10,7 @@ from callerid.card_number import ADVICE, has_card_number
 from callerid.errors import ContactError
 
 NOT_WRITTEN: Final = "not_written"
-"""The reason in place of a note that nobody has written in time."""
+"""The reason in place of a note that was not written in time."""
 _TEXTS: Final = ("purpose", "outcome", "on_behalf_of", "authority", "notes")
 
 

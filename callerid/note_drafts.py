@@ -105,7 +105,7 @@ def draft_of(row: Row[Any]) -> NoteDraft:
 
 
 def unfinished_note(advisor: str, found: Collection[NoteDraft]) -> Note | None:
-    """Return the note that drafts become if nobody saves the note; None if no draft has a text.
+    """Return the note that drafts become if no note is saved; None if no draft has a text.
 
     The fields are those of the advisor's own draft, or else of the newest one. The texts of other
     users are added at the end of its notes, each with the name of its author.

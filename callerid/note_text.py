@@ -23,7 +23,7 @@ _NO_NOTE: Final = {
     "cut_off": "the call was cut off",
     "repeated": "the same call again",
     "test": "a test call",
-    NOT_WRITTEN: "nobody has written a note",
+    NOT_WRITTEN: "no note was written",
 }
 
 

@@ -660,6 +660,15 @@ class ContactNotesSection(Section):
     recording_link: Flag = Field(
         default=False, description="true if notes have a link to the recording, else false"
     )
+    wrap_up: Number = Field(
+        default=120, ge=0, le=86400, description="a number of seconds up to 86400; 0 for no limit"
+    )
+    close_after: Number = Field(
+        default=43200,
+        ge=0,
+        le=2_592_000,
+        description='a number of seconds up to 2592000, not less than "wrap_up"; 0 for never',
+    )
 
     @model_validator(mode="after")
     def _check_purposes(self) -> Self:
@@ -668,6 +677,12 @@ class ContactNotesSection(Section):
             raise ValueError("Two [[contact_notes.purposes]] have the same text; give each its own")
         if not self.free_text and not self.purposes:
             raise ValueError('"free_text" can be false only if there are purposes')
+        return self
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        if 0 < self.close_after < max(self.wrap_up, 600):
+            raise ValueError('"close_after" must not be shorter than "wrap_up", nor than 600')
         return self
 
     def accepts(self, purpose: str) -> bool:

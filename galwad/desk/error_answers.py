@@ -61,14 +61,18 @@ _EXPECTED = {
 _PARAMETERS = frozenset({"path", "query", "header", "cookie"})
 
 
-def answer(status: int, error: str, hint: str = "", retry_after: int = 0) -> JSONResponse:
+def answer(
+    status: int, error: str, hint: str = "", retry_after: int = 0, reason: str = ""
+) -> JSONResponse:
     """Return the response to a request that fails: a JSON object with `error` and `hint`.
 
+    If `reason` is not empty, the object has it too, so that a program knows what is wrong.
     If `retry_after` is not 0, the response has the header field Retry-After with this number of
     seconds.
     """
     headers = {"Retry-After": str(retry_after)} if retry_after else None
-    return JSONResponse({"error": error, "hint": hint}, status, headers)
+    named = {"reason": reason} if reason else {}
+    return JSONResponse({"error": error, "hint": hint, **named}, status, headers)
 
 
 def card_number_answer(places: Collection[str]) -> JSONResponse:
@@ -80,7 +84,7 @@ def card_number_answer(places: Collection[str]) -> JSONResponse:
     names = ", ".join(places)
     log.warning("request.card_number", places=sorted(places))
     error = f"{names} seems to contain a payment card number, which must not be stored"
-    return JSONResponse({"error": error, "hint": ADVICE, "reason": CARD_NUMBER}, 422)
+    return answer(422, error, ADVICE, reason=CARD_NUMBER)
 
 
 def install(app: FastAPI) -> None:
@@ -89,7 +93,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def api(_: Request, error: ApiError) -> JSONResponse:
-        return answer(error.status, error.error, error.hint, error.retry_after)
+        return answer(error.status, error.error, error.hint, error.retry_after, error.reason)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, _error: Exception) -> JSONResponse:

@@ -8,10 +8,14 @@ class ApiError(Exception):
 
     `status` is the HTTP status. `error` says what is wrong, and `hint` says what the user can do.
     `retry_after` is the number of seconds after which the client may try again; 0 if not known.
+    `reason` names the error for a program, where errors with the same status differ.
     """
 
-    def __init__(self, status: int, error: str, hint: str = "", retry_after: int = 0) -> None:
+    def __init__(
+        self, status: int, error: str, hint: str = "", retry_after: int = 0, reason: str = ""
+    ) -> None:
         super().__init__(error)
+        self.reason = reason
         self.status = status
         self.error = error
         self.hint = hint

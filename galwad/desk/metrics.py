@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from callerid.breaker import BreakerState
 from callerid.limited_source import LimitedSource, Observation
+from callerid.note import Note
 from callerid.note_outbox import Backlog
 from galwad.desk.alarms.alarm_store import StoredAlarm
 from galwad.desk.connections.places import Places
@@ -158,6 +159,15 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self._notes_closed = Counter(
+            "galwad_desk_notes_closed",
+            "Contact notes that the desk closed because they were not saved: without any text, or"
+            " with that of a draft",
+            ["outcome"],
+            registry=self.registry,
+        )
+        for outcome in ("not_written", "unfinished"):
+            self._notes_closed.labels(outcome)
         self._notes_undelivered = Gauge(
             "galwad_desk_notes_undelivered",
             "Versions of contact notes that are not delivered",
@@ -231,6 +241,10 @@ class Metrics:
     def note_attempted(self, outcome: DeliveryOutcome) -> None:
         """Count an attempt to deliver a contact note."""
         self._notes.labels(outcome.value).inc()
+
+    def note_closed(self, note: Note) -> None:
+        """Count a contact note that the desk closed because it was not saved."""
+        self._notes_closed.labels("unfinished" if note.unfinished else "not_written").inc()
 
     def note_backlog(self, backlog: Backlog) -> None:
         """Set the gauges of the contact notes that are not delivered."""

@@ -22,7 +22,9 @@ from argon2 import PasswordHasher
 from callerid.contacts import Contacts, OpenContact
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
 from callerid.lookup import MERGE_BY, Lookup
+from callerid.note import Note
 from callerid.note_destination import NoteDestination
+from callerid.note_drafts import NoteDrafts
 from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
@@ -50,8 +52,8 @@ from galwad.desk.calls.events import EventHub
 from galwad.desk.calls.forgotten_pauses import ForgottenPauses
 from galwad.desk.calls.heartbeats import Heartbeats
 from galwad.desk.calls.live_calls import DeskCall, LiveCalls
-from galwad.desk.calls.search_limit import SearchLimit
 from galwad.desk.calls.switch_client import FromSwitch, SwitchClient
+from galwad.desk.calls.user_limit import SEARCHES, UserLimit
 from galwad.desk.connections.acceptor import connection_limit
 from galwad.desk.connections.places import PlaceLimits, Places
 from galwad.desk.coverage.checker import CoverageChecker, CoverageResult
@@ -65,6 +67,7 @@ from galwad.desk.metrics import Metrics
 from galwad.desk.models.presence import PresenceNews
 from galwad.desk.networks import network_of
 from galwad.desk.notes.delivery import NoteDelivery
+from galwad.desk.notes.open_notes import OpenNotes
 from galwad.desk.notes.outgoing import NoteForm
 from galwad.desk.presence.board import PresenceBoard, PresenceChange, PresenceListeners
 from galwad.desk.presence.breaks import Breaks
@@ -224,7 +227,21 @@ class Desk:
         )
         self.metrics = Metrics(self.places)
         self.hub = EventHub()
-        self.calls = LiveCalls(self._call_changed, record_pages(options.directories))
+        self.calls = LiveCalls(
+            self._call_changed,
+            record_pages(options.directories),
+            wrapup_limit=options.contact_notes.wrap_up,
+        )
+        self.notes = OpenNotes(
+            Contacts(self.engine),
+            NoteDrafts(self.engine),
+            self.calls,
+            self.hub,
+            close_after=options.contact_notes.close_after,
+            may_close=lambda: self.switch.connected,
+            on_closed=self._note_closed,
+            on_round=self._notes_closed,
+        )
         self.users = Users(self.engine, hasher)
         self.presence = PresenceBoard(
             self.users,
@@ -244,9 +261,8 @@ class Desk:
         )
         self.payment_tokens = PaymentTokens(self.engine)
         self.throttle = Throttle()
-        self.searches = SearchLimit()
+        self.searches = UserLimit(SEARCHES)
         self.devices = Devices(options.device_key)
-        self.contacts = Contacts(self.engine)
         self.call_log = CallLog(self.engine, options.call_log, self.hub.day_changed)
         self.catalogue = Catalogue(self.engine)
         self.custodian = Custodian(self.engine)
@@ -327,6 +343,11 @@ class Desk:
         self._recipients = RecipientsWatch(options.recipients, self.audit, on_alarm=self._alarm)
         self.background = BackgroundTasks()
 
+    @property
+    def contacts(self) -> Contacts:
+        """The contact notes in the database."""
+        return self.notes.contacts
+
     def _directories(self) -> Sequence[tuple[DirectorySource, SourceLimits]]:
         """Return the embedded directory and those of the settings, with their limits."""
         embedded = EmbeddedDirectory(self.options.directory_file)
@@ -362,9 +383,8 @@ class Desk:
         recent coverage check. The started parts listen on `desk.sock`, connect to the switch, write
         the ledger and run the periodic checks.
         """
-        open_notes = await self.contacts.open_notes()
-        for each in open_notes:
-            self._look_up_restored(self.calls.add_without_note(each), each.person_id)
+        for contact, call in await self.notes.restore():
+            self._look_up_restored(call, contact.person_id)
         await self._remember_sign_ins()
         await self.alarms.start()
         self.metrics.open_alarms(self.alarms.open())
@@ -386,6 +406,7 @@ class Desk:
             self.nightly.run(),
             self.delivery.run(),
             self.alarms.run(),
+            self.notes.run(),
             self.webhooks.run(),
             self.call_log.run(),
         )
@@ -433,6 +454,9 @@ class Desk:
             if known != after.advisor or new_caller:
                 self.background.spawn(self._open_note(after))
         if after is not None:
+            began = before.wrapup_began if before is not None else after.wrapup_began
+            if after.wrapup_began is not None and after.wrapup_began != began:
+                self.background.spawn(self.contacts.save_end(after.call_id, after.wrapup_began))
             self.ledger.call(after.state)
             self.call_log.call_changed(before, after)
 
@@ -546,6 +570,14 @@ class Desk:
             await self.contacts.add_entries(call.call_id, person, time.time())
             self.delivery.wake()
 
+    def _note_closed(self, note: Note) -> None:
+        """Count a note that was closed because it was not saved, and deliver it."""
+        self.metrics.note_closed(note)
+        self.delivery.wake()
+
+    def _notes_closed(self, count: int) -> None:
+        self._alarm(Alarm("notes.not_written", None, f"{count} closed"))
+
     def _note_refused(self, call_id: str) -> None:
         self._alarm(Alarm("note.refused", call_id))
 
@@ -585,6 +617,7 @@ class Desk:
                 call.advisor.extension,
                 str(caller.number or ""),
                 caller.withheld,
+                ended=call.wrapup_began or 0.0,
             )
         )
         note = await self.contacts.note(call.call_id)
@@ -617,6 +650,7 @@ class Desk:
                 sealed.advisor,
                 sealed.extension,
                 sealed.number or "",
+                ended=sealed.started + sealed.talk_us / 1_000_000,
             )
             if self.calls.get(sealed.call_id) is None:
                 await self.contacts.open_note(contact)

@@ -189,9 +189,7 @@ def typed(author, saved, **fields):
     return NoteDraft(CALL, author, f"window-{author}", 1, note, saved=saved)
 
 
-async def test_a_note_that_nobody_wrote_is_closed_with_a_reason_and_is_not_open_again(
-    contacts, queued
-):
+async def test_an_unwritten_note_is_closed_with_a_reason_and_is_not_open_again(contacts, queued):
     assert await contacts.close(CALL, 2000.0) == Note.not_needed("not_written")
     await contacts.open_note(OPEN)
     assert await contacts.open_notes() == []

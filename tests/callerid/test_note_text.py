@@ -60,5 +60,5 @@ def test_a_note_that_the_desk_closed_says_so():
     assert subject_of(draft) == f"Waste: no purpose (not finished) [{NOTE.call_id}]"
     assert text_of(draft).startswith("Not finished: the advisor did not save this note\n")
     nothing = replace(NOTE, purpose="", no_note_reason="not_written")
-    assert subject_of(nothing) == f"Waste: nobody has written a note [{NOTE.call_id}]"
-    assert "Not written: nobody has written a note" in text_of(nothing).splitlines()
+    assert subject_of(nothing) == f"Waste: no note was written [{NOTE.call_id}]"
+    assert "Not written: no note was written" in text_of(nothing).splitlines()

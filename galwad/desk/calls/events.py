@@ -66,7 +66,7 @@ class Event:
     presence: PresenceNews | None = None
     day_of: frozenset[str] = frozenset()
     """The users whose list of today's calls has changed."""
-    _encoded: dict[tuple[str, bool, bool], bytes] = field(
+    _encoded: dict[tuple[str, bool, bool, str], bytes] = field(
         default_factory=dict, repr=False, compare=False
     )
     """The bytes that streams send, by the kind of the view and by what the user is to the call."""
@@ -77,6 +77,7 @@ class Event:
         All users whose views are equal share one encoding.
         """
         concerned = handled = False
+        author = ""
         if self.presence is not None and not user.supervises:
             # Each advisor sees only their own presence, so there is no encoding to share.
             own = self.view_for(user)
@@ -91,11 +92,12 @@ class Event:
         elif self.after is not None and self.after.visible(user):
             kind = "call"
             concerned, handled = self.after.concerns(user), self.after.is_handled_by(user)
+            author = user.name if self.after.draft_of(user) is not None else ""
         else:
             kind = "closed" if self.before is not None and self.before.visible(user) else ""
         if not kind:
             return None
-        view = kind, concerned, handled
+        view = kind, concerned, handled, author
         if view not in self._encoded:
             sent = self.view_for(user)
             if sent is None:
@@ -152,9 +154,12 @@ def encoded(kind: str, number: int, body: BaseModel) -> bytes:
 class Follower:
     """One open stream, as the hub knows it."""
 
-    __slots__ = ("replaced", "woken")
+    __slots__ = ("replaced", "stale", "user", "woken")
 
-    def __init__(self) -> None:
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self.stale: set[str] = set()
+        """The ids of the calls whose present state the stream must send (`EventHub.refresh`)."""
         self.replaced = False
         """True if the stream must end, because its session has opened too many newer ones."""
         self.woken: asyncio.Future[None] | None = None
@@ -178,6 +183,7 @@ class EventHub:
         self._last = int(time.time() * 1000)
         self._followers: dict[str, OrderedDict[Follower, None]] = {}
         """The open streams by their session, the oldest first."""
+        self._by_user: dict[str, set[Follower]] = {}
         self._waiting: OrderedDict[Follower, int] = OrderedDict()
         """The streams that wait, with the value of `wake_count` that each has seen."""
         self._sweeping = False
@@ -247,8 +253,8 @@ class EventHub:
         size = len(self._ring)
         return [self._ring[index] for index in range(size - missing, size)]
 
-    def follow(self, session: str) -> Follower:
-        """Register a new stream of this session.
+    def follow(self, session: str, user: str) -> Follower:
+        """Register a new stream of this session, which belongs to the user with this name.
 
         If the session then has more than `MAX_STREAMS_PER_SESSION` streams, its oldest must end.
         """
@@ -257,8 +263,9 @@ class EventHub:
             oldest, _ = followers.popitem(last=False)
             oldest.replaced = True
             oldest.wake()
-        follower = Follower()
+        follower = Follower(user)
         followers[follower] = None
+        self._by_user.setdefault(user, set()).add(follower)
         return follower
 
     def unfollow(self, session: str, follower: Follower) -> None:
@@ -267,15 +274,28 @@ class EventHub:
         followers.pop(follower, None)
         if not followers:
             self._followers.pop(session, None)
+        streams = self._by_user.get(follower.user, set())
+        streams.discard(follower)
+        if not streams:
+            self._by_user.pop(follower.user, None)
+
+    def refresh(self, user: str, call_id: str) -> None:
+        """Let the streams of one user send the present state of a call, and no other streams.
+
+        This is for a change that only this user sees, such as a draft. It is not a stored event.
+        """
+        for follower in self._by_user.get(user, ()):
+            follower.stale.add(call_id)
+            follower.wake()
 
     async def wait(self, follower: Follower, wake_count: int, seconds: float) -> None:
-        """Wait until `wake` is called or the stream must end, but at most `seconds`.
+        """Wait until `wake` or `refresh` is called or the stream must end, but at most `seconds`.
 
         To miss no event, a stream must first read the hub's attribute `wake_count`, then look for
         new events, and then pass the value of `wake_count` to this method. If `wake` was called
         since the stream read the attribute, this method returns immediately.
         """
-        if wake_count != self.wake_count or follower.replaced:
+        if wake_count != self.wake_count or follower.replaced or follower.stale:
             return
         loop = asyncio.get_running_loop()
         follower.woken = loop.create_future()

@@ -4,11 +4,13 @@ A `DeskCall` is one call as an immutable value. Its methods decide which users m
 which parts of the call they may see. `LiveCalls` stores the calls, and notifies a listener of every
 change. The stored calls are changed only on the event loop. Wrap-up is the time from the end of an
 answered call until the call's contact note (the advisor's note about the call) is saved. The call
-stays in the store until the end of its wrap-up.
+stays in the store until the end of its wrap-up. The settings limit the time for which an advisor
+counts as busy with a wrap-up; after this time, the page shows the call as one line.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
@@ -17,6 +19,7 @@ import msgspec
 from callerid.contacts import OpenContact
 from callerid.lookup import LookupResult, LookupStatus
 from callerid.note import Note
+from callerid.note_drafts import NoteDraft
 from callerid.number import CallerId, presented_caller
 from callerid.person import Person, record_id_in
 from callerid.record_page import RecordPage
@@ -27,6 +30,7 @@ from galwad.desk.models.calls import (
     Candidate,
     ContactView,
     DirectoryAnswer,
+    DraftView,
     Pop,
     PopState,
     RecordLink,
@@ -52,7 +56,13 @@ class DeskCall:
     state: CallStatus
     pop: ScreenPop
     wrapup: bool = False
+    wrapup_began: float | None = None
+    """The Unix time at which the wrap-up began; None if there is none, or the time is not known."""
     note: Note | None = None
+    drafts: tuple[NoteDraft, ...] = ()
+    """The texts that users have typed into the contact note and not saved, one for each user."""
+    noted_name: str = ""
+    """The name of the person whom the advisor confirmed before a restart of the desk."""
     recording_link: str | None = None
     transferred_by: Party | None = None
     """The advisor who transferred the call to a party that is not a user of the desk.
@@ -68,6 +78,8 @@ class DeskCall:
     """
     record_pages: tuple[RecordPage, ...] = ()
     """The pages that directories have about their people."""
+    wrapup_limit: float = 0.0
+    """For how many seconds an advisor counts as busy with the wrap-up; 0 if there is no limit."""
 
     @property
     def call_id(self) -> str:
@@ -106,7 +118,7 @@ class DeskCall:
         transferred the call to a party that is not a user of the desk, this advisor is responsible
         only until the contact note is saved.
         """
-        if self.advisor is None or (self.transferred_by is not None and self.note is not None):
+        if self.advisor is None or (self.transferred_by is not None and self.has_saved_note):
             return False
         return _is_phone_of(self.advisor, user) or self.may_be_claimed_by(user)
 
@@ -133,6 +145,38 @@ class DeskCall:
         """Return whether this user is responsible for the call and it is answered or on hold."""
         return self.page_state(own=True) in {"answered", "held"} and self.is_handled_by(user)
 
+    @property
+    def has_saved_note(self) -> bool:
+        """True if the contact note is saved, and has no change that is not saved."""
+        return self.note is not None and not self.drafts
+
+    @property
+    def wrapup_until(self) -> float | None:
+        """The Unix time until which the advisor counts as busy with the wrap-up.
+
+        None if there is no wrap-up, or the time is not limited. The call stays in wrap-up after
+        this time, until the contact note is saved.
+        """
+        if not self.wrapup_limit or not (self.wrapup or self.transferred_by):
+            return None
+        # If the end of the call is not known, it was before a restart of the desk.
+        began = self.state.started if self.wrapup_began is None else self.wrapup_began
+        return began + self.wrapup_limit
+
+    def is_wrapping_up(self, user: User, now: float) -> bool:
+        """Return whether this user is in wrap-up for the call at the Unix time `now`.
+
+        The user is then responsible for the call, the call has ended or was transferred, and the
+        time that the settings allow for a wrap-up is not over.
+        """
+        if self.page_state(own=True) != "wrapup" or not self.is_handled_by(user):
+            return False
+        return self.wrapup_until is None or now < self.wrapup_until
+
+    def draft_of(self, user: User) -> NoteDraft | None:
+        """Return what this user has typed into the contact note and not saved; None if nothing."""
+        return next((draft for draft in self.drafts if draft.author == user.name), None)
+
     def visible(self, user: User) -> bool:
         """Return whether this user may see any part of the call."""
         return user.role != "machine" and (user.supervises or self.concerns(user))
@@ -141,15 +185,16 @@ class DeskCall:
         """Return the call with only those facts that this user may see.
 
         The caller's details, the pages about the caller and the contact note are shown only to a
-        user who is responsible for the call.
+        user who is responsible for the call. A draft is shown only to its author.
         """
         state, pop = self.state, self.pop
         own, has = self.concerns(user), self.is_handled_by(user)
         number = pop.caller.number
+        page_state = "ringing" if own and not has else self.page_state(own=own)
         return Pop(
             call_id=state.call_id,
             line=state.line,
-            state="ringing" if own and not has else self.page_state(own=own),
+            state=page_state,
             since=state.since,
             started=state.started,
             advisor=self.advisor_name,
@@ -174,11 +219,19 @@ class DeskCall:
                 ],
                 searched=bool(pop.searched),
                 pages=self._links() if has else [],
+                name=self._confirmed_name() if has else None,
             ),
             contact_saved=self.note is not None,
             contact=_note_view(self.note) if has else None,
+            draft=_draft_view(self.draft_of(user)) if has else None,
+            wrap_up_until=self.wrapup_until if page_state == "wrapup" else None,
             recording_link=self.recording_link,
         )
+
+    def _confirmed_name(self) -> str | None:
+        """Return the name of the person whom the advisor confirmed, perhaps before a restart."""
+        person = self.pop.confirmed_person
+        return (person.name if person is not None else self.noted_name) or None
 
     def _links(self) -> list[RecordLink]:
         """Return the pages about the chosen person that may be opened now."""
@@ -226,19 +279,37 @@ def _note_view(note: Note | None) -> ContactView | None:
     )
 
 
+def _draft_view(draft: NoteDraft | None) -> DraftView | None:
+    if draft is None:
+        return None
+    fields = {name: getattr(draft.note, name) for name in ContactView.model_fields}
+    return DraftView(**fields, version=draft.version, window=draft.window)
+
+
 Listener = Callable[[DeskCall | None, DeskCall | None], None]
 
 
 class LiveCalls:
     """The store of live calls. It calls `on_change(before, after)` for every change of a call.
 
-    `before` is None for a new call, and `after` is None for a removed call.
+    `before` is None for a new call, and `after` is None for a removed call. `wrapup_limit` is the
+    time in seconds for which an advisor counts as busy with a wrap-up; 0 if there is no limit.
+    `clock` returns the Unix time.
     """
 
-    def __init__(self, on_change: Listener, record_pages: Iterable[RecordPage] = ()) -> None:
+    def __init__(
+        self,
+        on_change: Listener,
+        record_pages: Iterable[RecordPage] = (),
+        *,
+        wrapup_limit: float = 0.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._calls: dict[str, DeskCall] = {}
         self._on_change = on_change
         self._record_pages = tuple(record_pages)
+        self._wrapup_limit = wrapup_limit
+        self._clock = clock
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -250,6 +321,11 @@ class LiveCalls:
     def all(self) -> list[DeskCall]:
         """Return all calls in the store, sorted by their start, the earliest first."""
         return sorted(self._calls.values(), key=lambda call: (call.state.started, call.call_id))
+
+    def is_wrapping_up(self, user: User) -> bool:
+        """Return whether this user is now in wrap-up for any call (`DeskCall.is_wrapping_up`)."""
+        now = self._clock()
+        return any(call.is_wrapping_up(user, now) for call in self._calls.values())
 
     def changed(self, state: CallStatus) -> DeskCall | None:
         """Store `state`, the switch's report about the state of a call.
@@ -263,7 +339,9 @@ class LiveCalls:
         before = self._calls.get(state.call_id)
         if before is None:
             pop = ScreenPop(state.call_id, presented_by(state.caller))
-            call = DeskCall(state, pop, record_pages=self._record_pages)
+            call = DeskCall(
+                state, pop, record_pages=self._record_pages, wrapup_limit=self._wrapup_limit
+            )
             self._put(call)
             return call
         if before.restored:
@@ -272,9 +350,10 @@ class LiveCalls:
         elif state.version < before.state.version or before.wrapup:
             return None
         restored, pop, transferred_by = before.restored, before.pop, None
+        name = before.noted_name
         new_caller = not restored and _has_new_caller(before.state, state)
         if new_caller:
-            pop = ScreenPop(state.call_id, presented_by(state.caller))
+            pop, name = ScreenPop(state.call_id, presented_by(state.caller)), ""
         if (
             before.advisor_name is not None
             and state.advisor
@@ -290,8 +369,19 @@ class LiveCalls:
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
                 transferred_by = before.advisor
+        began = None
+        if transferred_by is not None:
+            began = self._clock() if before.wrapup_began is None else before.wrapup_began
         call = self._put(
-            replace(before, state=state, pop=pop, transferred_by=transferred_by, restored=False)
+            replace(
+                before,
+                state=state,
+                pop=pop,
+                transferred_by=transferred_by,
+                restored=False,
+                wrapup_began=began,
+                noted_name=name,
+            )
         )
         return call if restored or new_caller else None
 
@@ -324,22 +414,27 @@ class LiveCalls:
         """End a call at the Unix time `ended`.
 
         If the call was answered, has an advisor and has no saved contact note, it stays in the
-        store until the note is saved. In all other cases the call is removed now.
+        store until the note is saved. In all other cases the call is removed now. If the call was
+        restored without the time of its end, it gets this time.
         """
         call = self._calls.get(call_id)
-        if call is None or call.wrapup:
+        if call is None or (call.wrapup and call.wrapup_began is not None):
             return
-        if not answered or call.note is not None or call.state.advisor is None:
+        if not call.wrapup and (not answered or call.has_saved_note or call.state.advisor is None):
             self._remove(call)
             return
         state = ended_state(call.state, ended)
-        self._put(replace(call, state=state, wrapup=True))
+        began = ended if call.wrapup_began is None else call.wrapup_began
+        self._put(replace(call, state=state, wrapup=True, wrapup_began=began))
 
-    def add_without_note(self, contact: OpenContact) -> DeskCall | None:
+    def add_without_note(
+        self, contact: OpenContact, note: Note | None = None, drafts: Iterable[NoteDraft] = ()
+    ) -> DeskCall | None:
         """Add a call that has ended, so that its advisor can still write the contact note.
 
-        The call was answered before the desk restarted, or while the desk was not running. Return
-        the call if its caller must now be looked up, otherwise None.
+        The call was answered before the desk restarted, or while the desk was not running. `note`
+        is the saved note, if only changes to it are not saved. Return the call if its caller must
+        now be looked up, otherwise None.
         """
         if contact.call_id in self._calls:
             return None
@@ -349,7 +444,7 @@ class LiveCalls:
             call_id=contact.call_id,
             version=0,
             started=contact.started,
-            since=contact.started,
+            since=contact.ended or contact.started,
             line=contact.line,
             called="",
             caller=facts,
@@ -361,7 +456,18 @@ class LiveCalls:
         if not (contact.number or contact.withheld):
             pop = pop.with_result(LookupResult(LookupStatus.UNAVAILABLE))
         call = self._put(
-            DeskCall(state, pop, wrapup=True, restored=True, record_pages=self._record_pages)
+            DeskCall(
+                state,
+                pop,
+                wrapup=True,
+                wrapup_began=contact.ended or None,
+                note=note,
+                drafts=tuple(drafts),
+                noted_name=contact.name,
+                restored=True,
+                record_pages=self._record_pages,
+                wrapup_limit=self._wrapup_limit,
+            )
         )
         return call if contact.number or contact.withheld else None
 
@@ -414,7 +520,22 @@ class LiveCalls:
         Raises:
             ChoiceError: The advisor cannot confirm this person now.
         """
-        return self._put(replace(call, pop=call.pop.confirm(confirmation, person_id)))
+        pop = call.pop.confirm(confirmation, person_id)
+        return self._put(replace(call, pop=pop, noted_name=""))
+
+    def draft_saved(self, draft: NoteDraft) -> DeskCall | None:
+        """Store a draft of the call's contact note, and return the call; None if it has gone.
+
+        A draft with the version 0 is removed. The listener is not notified, because only the
+        draft's author sees the change.
+        """
+        call = self._calls.get(draft.call_id)
+        if call is None:
+            return None
+        others = tuple(each for each in call.drafts if each.author != draft.author)
+        call = replace(call, drafts=(*others, draft) if draft.version else others)
+        self._calls[call.call_id] = call
+        return call
 
     def note_saved(self, call_id: str, note: Note) -> None:
         """Store the contact note that was saved for a call. Remove the call if it is in wrap-up."""
@@ -424,7 +545,7 @@ class LiveCalls:
         if call.wrapup:
             self._remove(call)
         else:
-            self._put(replace(call, note=note))
+            self._put(replace(call, note=note, drafts=(), noted_name=""))
 
     def set_recording_link(self, call_id: str, link: str) -> None:
         """Store the API path of the call's recording."""

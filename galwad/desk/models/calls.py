@@ -27,6 +27,7 @@ LookupStatus: TypeAlias = Literal[
 DirectoryAnswerState: TypeAlias = Literal["asking", "found", "not_found", "unavailable", "busy"]
 ConfirmationOutcome: TypeAlias = Literal["confirmed", "volunteered", "not_them", "new_person"]
 NoNoteReason: TypeAlias = Literal["wrong_number", "silent", "cut_off", "repeated", "test"]
+NoteText: TypeAlias = Annotated[str, StringConstraints(max_length=4000), NO_CARD_NUMBER]
 CallerType: TypeAlias = Literal[
     "self", "representative", "family", "councillor", "officer", "organisation"
 ]
@@ -69,7 +70,8 @@ class Caller(BaseModel):
     advisor open a page before. `position` is 1 for the call's first caller. It increases when
     a trunk names another caller, because a person outside the centre has handed the call over.
     `directories` has each directory in which the caller is looked up. `searched` is true if the
-    advisor has found some of the candidates by a text.
+    advisor has found some of the candidates by a text. `name` is the person whom the advisor has
+    confirmed, perhaps before a restart of the desk, for a user who is responsible for the call.
     """
 
     status: LookupStatus
@@ -83,6 +85,7 @@ class Caller(BaseModel):
     directories: list[DirectoryAnswer] = Field(default_factory=list)
     searched: bool = False
     pages: list[RecordLink] = Field(default_factory=list)
+    name: str | None = None
 
 
 class ContactView(BaseModel):
@@ -97,11 +100,23 @@ class ContactView(BaseModel):
     notes: str = ""
 
 
+class DraftView(ContactView):
+    """The text that the signed-in user has typed into a contact note and not saved.
+
+    `version` increases with each change of the draft. `window` is the name of the browser window in
+    which it was typed last.
+    """
+
+    version: int
+    window: str
+
+
 class Pop(BaseModel):
     """One live call, with the facts that the signed-in user may see.
 
     `mine` is true if the call rings at this user's phone, or if this user is responsible for the
-    call or for its contact note.
+    call or for its contact note. `wrap_up_until` is the Unix time after which the page shows a call
+    in wrap-up as one line; None if the call is not in wrap-up, or there is no limit.
     """
 
     call_id: str
@@ -119,6 +134,8 @@ class Pop(BaseModel):
     caller: Caller
     contact_saved: bool = False
     contact: ContactView | None = None
+    draft: DraftView | None = None
+    wrap_up_until: float | None = None
     recording_link: str | None = None
 
 
@@ -208,7 +225,38 @@ class Contact(RequestBody):
     caller_type: CallerType = "self"
     on_behalf_of: ShortText = ""
     authority: ShortText = ""
-    notes: Annotated[str, StringConstraints(max_length=4000), NO_CARD_NUMBER] = ""
+    notes: NoteText = ""
+
+
+class ContactDraft(RequestBody):
+    """A request to store what the advisor has typed into the contact note and not saved.
+
+    The note may lack any field. `window` is a random name of the browser window, and `edit` is the
+    number of this request in the window. `version` is the newest version of the draft that the
+    window has seen; 0 if there is no draft.
+    """
+
+    purpose: ShortText = ""
+    language: Language = "en"
+    outcome: ShortText = ""
+    caller_type: CallerType = "self"
+    on_behalf_of: ShortText = ""
+    authority: ShortText = ""
+    notes: NoteText = ""
+    window: Annotated[str, StringConstraints(pattern=r"^[a-z]{16}$")]
+    edit: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    version: Annotated[int, Field(ge=0, le=2**53)] = 0
+
+
+class DraftSaved(BaseModel):
+    """The response after a draft was stored.
+
+    `version` is the number of the stored version; 0 if there is no draft now, because its fields
+    are those of the saved note.
+    """
+
+    call_id: str
+    version: int
 
 
 class EarlierContactView(BaseModel):

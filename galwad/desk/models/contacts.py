@@ -39,6 +39,17 @@ class UndeliveredNote(BaseModel):
     reason: str
 
 
+class ClosedNotesView(BaseModel):
+    """The numbers of an advisor's notes that the desk closed because they were not saved.
+
+    `not_written` counts those without any text, `unfinished` those with the text of a draft.
+    """
+
+    advisor: str
+    not_written: int
+    unfinished: int
+
+
 class DiscardReason(RequestBody):
     """A request that says why a contact note must not be delivered."""
 

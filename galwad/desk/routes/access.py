@@ -140,8 +140,13 @@ def live_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
     """
     call = desk.calls.get(call_id)
     if call is None or not call.visible(session.user):
-        raise ApiError(404, "no live call has this id", "check the id: the call may have ended")
+        raise no_live_call()
     return call
+
+
+def no_live_call() -> ApiError:
+    """Return the error for a call that has ended, or that the user may not see."""
+    return ApiError(404, "no live call has this id", "check the id: the call may have ended")
 
 
 def own_call(desk: Desk, session: Session, call_id: str) -> DeskCall:

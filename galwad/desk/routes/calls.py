@@ -11,8 +11,9 @@ from math import ceil
 
 from fastapi import APIRouter
 
-from callerid.errors import ChoiceError, ContactError
+from callerid.errors import ChoiceError, ContactError, DraftConflictError
 from callerid.note import Note
+from callerid.note_drafts import NoteDraft
 from callerid.person import Person as DirectoryPerson
 from callerid.screenpop import PopConfirmation
 from galwad.desk.auth.sessions import Session
@@ -22,14 +23,16 @@ from galwad.desk.models.calls import (
     Choice,
     Confirmation,
     Contact,
+    ContactDraft,
     ContactSaved,
+    DraftSaved,
     EarlierContactView,
     NoNote,
     PersonSearch,
     Pop,
     SearchOutcome,
 )
-from galwad.desk.routes.access import Person, TheDesk, live_call, own_call
+from galwad.desk.routes.access import Person, TheDesk, live_call, no_live_call, own_call
 from galwad.desk.service import Desk
 
 router = APIRouter()
@@ -166,9 +169,41 @@ async def no_contact(call_id: str, body: NoNote, desk: TheDesk, session: Person)
     The reason is stored in place of the note. The same users as for `contact` may do this, but only
     after the call has ended.
     """
-    if _claim_note(desk, session, call_id).page_state(own=True) != "wrapup":
+    call = _claim_note(desk, session, call_id)
+    if call.page_state(own=True) != "wrapup":
         raise ApiError(409, "the call has not ended", "wait for its end, or write the contact note")
+    if call.note is not None:
+        raise ApiError(409, "the call has a contact note", "save the note with its changes")
     return await _save(desk, call_id, Note.not_needed(body.reason))
+
+
+@router.put("/calls/{call_id}/contact/draft")
+async def draft(call_id: str, body: ContactDraft, desk: TheDesk, session: Person) -> DraftSaved:
+    """Store what the user has typed into the contact note, so that it cannot be lost.
+
+    The same users as for `contact` may do this. It does not decide who is the call's advisor.
+
+    Raises:
+        ApiError: 404, there is no such call, or it is another advisor's. 409 with the reason
+            "draft_conflict", another window of this user has changed the draft or saved the note.
+            429, too many requests.
+    """
+    if not session.user.supervises:
+        own_call(desk, session, call_id)
+    live_call(desk, session, call_id)
+    wait = ceil(desk.notes.limit.take(session.user.name))
+    if wait:
+        raise ApiError(429, "too many drafts", f"try again in {wait} s", retry_after=wait)
+    note = Note.of(body.model_dump())
+    typed = NoteDraft(call_id, session.user.name, body.window, body.edit, note, body.version)
+    try:
+        saved = await desk.notes.save_draft(typed)
+    except DraftConflictError as error:
+        hint = "read the call again"
+        raise ApiError(409, str(error), hint, reason="draft_conflict") from None
+    if saved is None:
+        raise no_live_call()
+    return DraftSaved(call_id=call_id, version=saved.version)
 
 
 def _claim_note(desk: Desk, session: Session, call_id: str) -> DeskCall:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from fastapi import APIRouter
 
 from galwad.desk.alarms.kinds import Ending
 from galwad.desk.errors import ApiError
-from galwad.desk.models.contacts import DiscardReason, Purposes, PurposeView, UndeliveredNote
-from galwad.desk.routes.access import Administrator, Person, TheDesk
+from galwad.desk.models.contacts import (
+    ClosedNotesView,
+    DiscardReason,
+    Purposes,
+    PurposeView,
+    UndeliveredNote,
+)
+from galwad.desk.routes.access import Administrator, Person, Supervisor, TheDesk
 
 router = APIRouter()
 _MOST = 1000
+_CLOSED_DAYS = 7
 
 
 @router.get("/contacts/purposes")
@@ -41,6 +50,21 @@ async def undelivered(desk: TheDesk, _: Administrator) -> list[UndeliveredNote]:
             reason=each.reason,
         )
         for each in await desk.delivery.outbox.undelivered(_MOST)
+    ]
+
+
+@router.get("/contacts/closed")
+async def closed(desk: TheDesk, _: Supervisor) -> list[ClosedNotesView]:
+    """Return how many notes of the last seven days the desk closed, for each advisor.
+
+    The desk closes a note that was not saved in time.
+    """
+    first = datetime.now(UTC) - timedelta(days=_CLOSED_DAYS)
+    return [
+        ClosedNotesView(
+            advisor=each.advisor, not_written=each.not_written, unfinished=each.unfinished
+        )
+        for each in await desk.contacts.closed_notes(f"{first:%Y%m%d-%H%M%S}")
     ]
 
 

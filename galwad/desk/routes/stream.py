@@ -74,7 +74,7 @@ async def events(
 
 
 async def _events(desk: Desk, session: Session, position: int) -> AsyncGenerator[bytes]:
-    follower = desk.hub.follow(session.key)
+    follower = desk.hub.follow(session.key, session.user.name)
     try:
         page = desk.presence.page(session.user)
         with desk.metrics.streams.track_inprogress(), page:
@@ -88,6 +88,9 @@ async def _news(
     desk: Desk, session: Session, position: int, follower: Follower
 ) -> AsyncIterator[bytes]:
     looked = time.monotonic() - CHECK_S
+    # A page that continues an earlier stream may have missed changes of its drafts.
+    user = session.user
+    follower.stale.update(call.call_id for call in desk.calls.all() if call.draft_of(user))
     while not follower.replaced:
         turn = desk.hub.wake_count
         busy = False
@@ -100,16 +103,29 @@ async def _news(
         if desk.hub.closed or not await desk.sessions.alive(session, busy=busy):
             return
         news = desk.hub.since(position)
+        stale = sorted(follower.stale)
+        follower.stale.clear()
         if news is None:
             position = desk.hub.last
             yield _snapshot(desk, session, position)
             continue
         position = desk.hub.last
         sent = b"".join(filter(None, (event.encoded_for(session.user) for event in news)))
+        sent += _present(desk, session, position, stale)
         if sent or checking:
             yield sent or _COMMENT
         await desk.hub.wait(follower, turn, CHECK_S)
     yield encoded("replaced", desk.hub.last, StreamReplaced(most=MAX_STREAMS_PER_SESSION))
+
+
+def _present(desk: Desk, session: Session, position: int, call_ids: list[str]) -> bytes:
+    """Return events with the present states of these calls, as far as the user may see them."""
+    calls = [call for call_id in call_ids if (call := desk.calls.get(call_id)) is not None]
+    return b"".join(
+        encoded("call", position, call.view(session.user))
+        for call in calls
+        if call.visible(session.user)
+    )
 
 
 def _snapshot(desk: Desk, session: Session, position: int) -> bytes:

@@ -14,6 +14,8 @@ from collections import Counter
 import msgspec
 import pytest
 
+from callerid.note import Note
+from callerid.note_drafts import NoteDraft
 from galwad.desk.auth.users import User
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, WAKEN_AT_ONCE, EventHub, Follower
 from galwad.desk.calls.live_calls import LiveCalls
@@ -67,24 +69,24 @@ def test_a_reader_whose_position_is_not_in_memory_needs_a_snapshot(hub):
 
 async def test_waiting_ends_with_an_event_a_timeout_or_the_hubs_close(hub):
     for wake in (lambda: hub.alarm("x"), hub.close):
-        waiting = asyncio.create_task(hub.wait(hub.follow("s"), hub.wake_count, 60))
+        waiting = asyncio.create_task(hub.wait(hub.follow("s", "sian"), hub.wake_count, 60))
         await asyncio.sleep(0)
         wake()
         async with asyncio.timeout(5):
             await waiting
     async with asyncio.timeout(5):
-        await hub.wait(hub.follow("s"), hub.wake_count, 0)
+        await hub.wait(hub.follow("s", "sian"), hub.wake_count, 0)
 
 
 async def test_a_wake_up_between_reading_and_waiting_is_not_missed(hub):
     turn = hub.wake_count
     hub.close()
     async with asyncio.timeout(5):
-        await hub.wait(hub.follow("s"), turn, 60)
+        await hub.wait(hub.follow("s", "sian"), turn, 60)
 
 
 async def test_streams_are_woken_in_groups_with_other_work_between_them(hub):
-    followers = [hub.follow(f"session {number}") for number in range(3 * WAKEN_AT_ONCE)]
+    followers = [hub.follow(f"session {number}", "sian") for number in range(3 * WAKEN_AT_ONCE)]
     order = []
 
     async def stream(follower):
@@ -104,7 +106,7 @@ async def test_streams_are_woken_in_groups_with_other_work_between_them(hub):
 
 
 async def test_other_work_goes_on_for_a_while_between_two_groups_of_streams(hub):
-    followers = [hub.follow(f"session {number}") for number in range(3 * WAKEN_AT_ONCE)]
+    followers = [hub.follow(f"session {number}", "sian") for number in range(3 * WAKEN_AT_ONCE)]
     order = []
 
     async def stream(follower):
@@ -127,7 +129,7 @@ async def test_other_work_goes_on_for_a_while_between_two_groups_of_streams(hub)
 
 
 async def test_a_stream_that_waits_again_during_a_wake_up_is_not_woken_twice(hub):
-    followers = [hub.follow(f"session {number}") for number in range(3 * WAKEN_AT_ONCE)]
+    followers = [hub.follow(f"session {number}", "sian") for number in range(3 * WAKEN_AT_ONCE)]
     woken: Counter[Follower] = Counter()
     all_woken = asyncio.Event()
 
@@ -151,18 +153,18 @@ async def test_a_stream_that_waits_again_during_a_wake_up_is_not_woken_twice(hub
 
 
 async def test_a_stream_beyond_the_most_of_its_session_ends_the_oldest(hub):
-    first, *others = [hub.follow("sian") for _ in range(MAX_STREAMS_PER_SESSION)]
-    hub.follow("huw")
+    first, *others = [hub.follow("sian", "sian") for _ in range(MAX_STREAMS_PER_SESSION)]
+    hub.follow("huw", "sian")
     waiting = asyncio.create_task(hub.wait(first, hub.wake_count, 60))
     await asyncio.sleep(0)
-    hub.follow("sian")
+    hub.follow("sian", "sian")
     async with asyncio.timeout(5):
         await waiting
     assert first.replaced
     assert not any(follower.replaced for follower in others)
     hub.unfollow("sian", first)
     hub.unfollow("sian", others[0])
-    hub.follow("sian")
+    hub.follow("sian", "sian")
     assert not others[1].replaced
 
 
@@ -239,3 +241,79 @@ def test_a_presence_is_sent_to_its_user_and_to_supervisors_and_encoded_once_for_
     assert [each["user"] for each in json.loads(data(all_of_them))["advisors"]] == ["sian", "gwen"]
     assert event.encoded_for(User("nia", "admin")) is all_of_them
     assert (event.encoded_for(HUW), event.encoded_for(PAY)) == (None, None)
+
+
+def the_call(calls):
+    (call,) = calls.all()
+    return call
+
+
+def wrapping(calls, users=(SIAN, HUW, MAIR)):
+    return [user.name for user in users if calls.is_wrapping_up(user)]
+
+
+def test_an_advisor_is_in_wrap_up_from_the_end_of_a_call_until_the_limit(hub, clock):
+    calls = LiveCalls(hub.call, wrapup_limit=120, clock=clock)
+    calls.changed(CALL)
+    assert wrapping(calls) == []
+    assert the_call(calls).view(SIAN).wrap_up_until is None
+    calls.ended(CALL.call_id, clock.now, answered=True)
+    assert wrapping(calls) == ["sian"]
+    assert the_call(calls).view(SIAN).wrap_up_until == clock.now + 120
+    clock.now += 120
+    assert wrapping(calls) == []
+    assert the_call(calls).view(SIAN).state == "wrapup"
+
+
+def test_without_a_limit_an_advisor_is_in_wrap_up_until_the_note_is_saved(hub, clock):
+    calls = LiveCalls(hub.call, wrapup_limit=0, clock=clock)
+    calls.changed(CALL)
+    calls.ended(CALL.call_id, clock.now, answered=True)
+    clock.now += 86_400
+    assert wrapping(calls) == ["sian"]
+    assert the_call(calls).view(SIAN).wrap_up_until is None
+    calls.note_saved(CALL.call_id, Note("Waste", "cy"))
+    assert wrapping(calls) == []
+
+
+def test_the_wrap_up_after_a_transfer_begins_with_the_transfer(hub, clock):
+    calls = LiveCalls(hub.call, wrapup_limit=120, clock=clock)
+    calls.changed(CALL)
+    department = msgspec.structs.replace(CALL, version=6, advisor=Party("301"))
+    calls.changed(department)
+    began = clock.now
+    assert wrapping(calls) == ["sian"]
+    assert the_call(calls).view(MAIR).wrap_up_until is None
+    clock.now += 60
+    calls.changed(msgspec.structs.replace(department, version=7, recording="ceased"))
+    calls.ended(CALL.call_id, clock.now, answered=True)
+    assert the_call(calls).wrapup_until == began + 120
+
+
+def test_a_draft_is_sent_only_to_its_author_although_others_see_the_call(hub, calls):
+    calls.changed(CALL)
+    note = Note("", "cy", notes="Bin ddu")
+    calls.draft_saved(NoteDraft(CALL.call_id, "sian", "0" * 16, 1, note, 7))
+    start = hub.last
+    calls.changed(msgspec.structs.replace(CALL, version=6, recording="paused"))
+    (event,) = hub.since(start)
+    for user, sent in ((MAIR, False), (SIAN, True), (MAIR, False)):
+        assert (b"Bin ddu" in event.encoded_for(user)) is sent
+
+
+async def test_a_refresh_wakes_only_the_streams_of_one_user(hub):
+    sian, huw = hub.follow("one", "sian"), hub.follow("two", "huw")
+    waiting = [asyncio.create_task(hub.wait(each, hub.wake_count, 60)) for each in (sian, huw)]
+    await asyncio.sleep(0)
+    hub.refresh("sian", CALL.call_id)
+    async with asyncio.timeout(5):
+        await waiting[0]
+    assert (sian.stale, huw.stale) == ({CALL.call_id}, set())
+    assert not waiting[1].done()
+    hub.close()
+    await waiting[1]
+    async with asyncio.timeout(5):
+        await hub.wait(sian, hub.wake_count, 60)
+    hub.unfollow("one", sian)
+    hub.refresh("sian", "20261125-101500-bbbbbbbb")
+    assert sian.stale == {CALL.call_id}

@@ -181,7 +181,7 @@ async def test_a_reconnecting_page_receives_only_the_events_that_it_missed(runni
     hub = running.desk.hub
     async with asyncio.timeout(5):
         while running.desk.calls.get(CALL).state.state != "answered":
-            await hub.wait(hub.follow("test"), hub.wake_count, 1)
+            await hub.wait(hub.follow("test", "sian"), hub.wake_count, 1)
     await sian.open(last)
     kind, number, pop = await sian.next()
     assert kind == "call"

@@ -9,7 +9,7 @@ import pytest
 
 from callerid.limited_source import SourceLimits
 from callerid.person import Person
-from galwad.desk.calls.search_limit import MOST
+from galwad.desk.calls.user_limit import SEARCHES
 from helpers.fake_directory import SearchableDirectory
 from recording.audit.log import AuditFilter
 
@@ -90,10 +90,10 @@ async def test_a_text_that_cannot_be_sought_is_refused(running, crm, text):
 
 async def test_a_user_who_searches_too_often_must_wait(running, crm):
     sian = await running.answered(CALL)
-    for _ in range(MOST):
+    for _ in range(SEARCHES.most):
         assert (await search(sian)).status_code == 200
     refused = await search(sian)
-    assert (refused.status_code, len(crm.texts)) == (429, MOST)
+    assert (refused.status_code, len(crm.texts)) == (429, SEARCHES.most)
     assert 0 < int(refused.headers["Retry-After"]) <= 300
 
 

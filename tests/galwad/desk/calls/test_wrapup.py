@@ -5,6 +5,12 @@ Covers `galwad/desk/calls/live_calls.py` and `galwad/desk/routes/calls.py`.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from galwad.messages import CallEnded
+from helpers.desk import until
 from helpers.directory import import_people
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -218,3 +224,71 @@ async def test_a_supervisor_can_write_the_note_of_another_advisors_call(running)
     assert (await huw.http.put(url, json={"purpose": "Waste"})).status_code == 404
     assert (await mair.http.put(url, json={"purpose": "Waste"})).status_code == 200
     assert await mair.event("closed") == {"call_id": CALL}
+
+
+async def test_the_end_of_a_wrapups_limit_is_the_same_after_a_restart_of_the_desk(running):
+    sian = await running.answered(CALL)
+    running.switch.hang_up(CALL)
+    before = await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    assert before["wrap_up_until"] == 1_800_000_065.0 + 120
+    await running.stop()
+    await running.start()
+    sian = await running.page("sian")
+    (after,) = (await sian.open())["calls"]
+    assert (after["since"], after["wrap_up_until"]) == (before["since"], before["wrap_up_until"])
+
+
+async def test_a_call_that_ended_while_the_desk_was_down_gets_the_time_of_its_end(running):
+    await running.answered(CALL)
+    await running.stop()
+    ended = CallEnded(CALL, 1_800_000_500.0, answered=True)
+    running.switch.calls.clear()
+    await running.start()
+    sian = await running.page("sian")
+    (pop,) = (await sian.open())["calls"]
+    assert (pop["state"], pop["wrap_up_until"]) == ("wrapup", 1_800_000_120.0)
+    running.switch.link.send(ended)
+    pop = await sian.event("call", lambda pop: pop["since"] == 1_800_000_500.0)
+    assert pop["wrap_up_until"] == 1_800_000_620.0
+
+
+async def close_open_notes(running):
+    """Let the desk close the notes that are open, as if their time were over."""
+    notes = running.desk.notes
+    notes._clock = lambda: 1_800_000_065.0 + running.options.contact_notes.close_after
+    await until(lambda: running.desk.switch.connected and not running.desk._tasks)
+    return await notes.close_due()
+
+
+async def test_a_closed_note_stays_closed_after_a_late_seal_and_a_restart(running, sealed):
+    sian, mair = await running.answered(CALL), await running.page("mair")
+    await mair.open()
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    assert await close_open_notes(running) == 1
+    assert await sian.event("closed") == {"call_id": CALL}
+    await mair.event("alarm", lambda alarm: alarm["kind"] == "notes.not_written")
+    metrics = running.desk.metrics.text()
+    assert b'galwad_desk_notes_closed_total{outcome="not_written"} 1.0' in metrics
+    await running.seal(replace(sealed, call_id=CALL, advisor="sian", extension="201"))
+    assert running.desk.calls.get(CALL) is None
+    await running.stop()
+    await running.start()
+    sian = await running.page("sian")
+    assert (await sian.open())["calls"] == []
+
+
+async def test_supervisors_see_how_many_notes_of_each_advisor_were_closed(running):
+    call_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-aaaaaaaa"
+    sian = await running.answered(call_id)
+    running.switch.hang_up(call_id)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    assert await close_open_notes(running) == 1
+    url = "/api/v1/contacts/closed"
+    assert (await sian.http.get(url)).status_code == 403
+    machine = await running.machine("pay", "payments")
+    assert (await machine.get(url)).status_code == 403
+    assert (await running.client().get(url)).status_code == 401
+    mair = await running.page("mair")
+    counted = [{"advisor": "sian", "not_written": 1, "unfinished": 0}]
+    assert (await mair.http.get(url)).json() == counted

@@ -26,6 +26,7 @@ CARD = "4111 1111 1111 1111"
 FULL_WIDTH = {0x30 + digit: 0xFF10 + digit for digit in range(10)}
 TRACES = ("4111", "1111")
 NOT_TEXTS = {
+    ("ContactDraft", "window"): "16 letters",
     ("Login", "password"): "only its hash is stored",
     ("NewHeader", "header"): "a signed file in base64",
     ("NewHeader", "rewrap"): "a signed file in base64",
@@ -92,6 +93,7 @@ def journal(monkeypatch):
 REQUESTS = [
     ("sian", "PUT", f"calls/{CALL}/contact", {"purpose": "Waste", "notes": f"paid\n{CARD}"}),
     ("sian", "PUT", f"calls/{CALL}/contact", {"purpose": CARD}),
+    ("sian", "PUT", f"calls/{CALL}/contact/draft", {"notes": CARD, "window": "a" * 16, "edit": 1}),
     ("sian", "POST", f"calls/{CALL}/choose", {"person_id": CARD}),
     ("sian", "PUT", f"calls/{CALL}/payment", {"holder": CARD}),
     ("mair", "PUT", "payments", {"advisor": CARD}),

@@ -1,0 +1,44 @@
+"""The limits for requests of one user: no user can read a directory, or fill a disk, by many."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class UserRate:
+    """The rate at which a user may do something: `most` times in `window_s` seconds."""
+
+    most: int
+    window_s: float
+
+
+SEARCHES: Final = UserRate(20, 300.0)
+"""The searches for callers by a text."""
+DRAFTS: Final = UserRate(120, 60.0)
+"""The saves of drafts. The page saves a draft at most once a second."""
+
+
+class UserLimit:
+    """Counts the requests of each user. `clock` returns the monotonic time in seconds."""
+
+    def __init__(self, rate: UserRate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._times: dict[str, deque[float]] = {}
+
+    def take(self, user: str) -> float:
+        """Count a request of a user; return for how many seconds the user must wait, 0 if allowed.
+
+        A request that is not allowed does not count.
+        """
+        rate, now = self._rate, self._clock()
+        times = self._times.setdefault(user, deque(maxlen=rate.most))
+        if len(times) == rate.most and now - times[0] < rate.window_s:
+            return rate.window_s - (now - times[0])
+        times.append(now)
+        return 0.0
