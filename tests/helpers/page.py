@@ -53,9 +53,13 @@ class FakeDesk:
         self.unreadable = 0
         self.reason = ""
         self.other_holder = False
+        self.versions = 0
         self.purposes: list[dict] = []
         self.free_text = True
         self.undelivered: list[dict] = []
+        self.closed: list[dict] = []
+        self.drafts: dict[str, dict] = {}
+        """The draft of each call's note, as the signed-in user sees it."""
         self.alarms: dict[str, dict] = {}
         self.faster = ""
         """The supervisor who takes an alarm just before the page does."""
@@ -92,7 +96,8 @@ class FakeDesk:
         call_id = pop.get("call_id", "20261125-093000-abcdefgh")
         before = self.calls.get(call_id, a_pop(call_id))
         caller = {**before["caller"], **pop.pop("caller", {})}
-        self.calls[call_id] = {**before, **pop, "caller": caller}
+        draft = self.drafts.get(call_id)
+        self.calls[call_id] = {**before, "draft": draft, **pop, "caller": caller}
         self.push("call", self.calls[call_id])
         return self.calls[call_id]
 
@@ -190,10 +195,12 @@ class FakeDesk:
     def readable(self) -> dict[str, dict | list]:
         """What the page can read, by its path."""
         return {
+            "/contacts/closed": self.closed,
             "/contacts/purposes": {"purposes": self.purposes, "free_text": self.free_text},
             "/contacts/undelivered": self.undelivered,
             "/today": self.today,
             "/figures?when=today": self.figures,
+            **{f"/calls/{call_id}": call for call_id, call in self.calls.items()},
             **{f"/calls/{call_id}/earlier": self.earlier for call_id in self.calls},
         }
 
@@ -215,6 +222,8 @@ class FakeDesk:
             return self.refusing, {"error": "no", "reason": self.reason}
         if path.startswith("/alarms"):
             return self.answer_alarms(path, body)
+        if path.endswith("/contact/draft"):
+            return self.draft(path.split("/")[2], body)
         return 200, self.carry_out(method, path, body)
 
     def carry_out(self, method: str, path: str, body: dict) -> dict:
@@ -224,6 +233,21 @@ class FakeDesk:
             return self.choose(name or me, body, me if name else "")
         _, _, call_id, part = path.split("/", 3)
         return self.change(call_id, method, part, body)
+
+    def draft(self, call_id: str, body: dict) -> tuple[int, dict]:
+        """Store a draft, or refuse it, by the rules of `callerid.note_drafts`."""
+        current = self.drafts.get(call_id)
+        if call_id not in self.calls:
+            return 404, {"error": "no"}
+        if current is None or current["window"] != body["window"]:
+            if body["version"] != (current["version"] if current else 0):
+                return 409, {"error": "no", "reason": "draft_conflict"}
+        elif body["edit"] <= current["edit"]:
+            return 200, {"call_id": call_id, "version": current["version"]}
+        self.versions += 1
+        self.drafts[call_id] = {**body, "version": self.versions}
+        self.put(call_id=call_id, draft=self.drafts[call_id])
+        return 200, {"call_id": call_id, "version": self.versions}
 
     def answer_alarms(self, path: str, body: dict) -> tuple[int, dict | list]:
         """List the alarms, or handle one as the real desk would."""
@@ -309,9 +333,11 @@ class FakeDesk:
             }
             return self.put(call_id=call_id, caller=caller)
         if part == "contact/not-needed":
+            self.drafts.pop(call_id, None)
             self.close(call_id)
         else:
-            self.put(call_id=call_id, contact=body, contact_saved=True)
+            self.drafts.pop(call_id, None)
+            self.put(call_id=call_id, contact=body, contact_saved=True, draft=None)
         return {"call_id": call_id, "version": 1}
 
 
@@ -379,9 +405,12 @@ def a_pop(call_id: str) -> dict:
             "position": 1,
             "directories": [],
             "pages": [],
+            "name": None,
         },
         "contact_saved": False,
         "contact": None,
+        "draft": None,
+        "wrap_up_until": None,
         "recording_link": None,
     }
 

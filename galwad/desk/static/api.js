@@ -14,13 +14,14 @@ export class ApiError extends Error {
   }
 }
 
-/** One request; its JSON answer, or null where there is none. */
-export async function ask(method, path, body) {
+/** One request; its JSON answer, or null where there is none. `keepalive`: it outlives the page. */
+export async function ask(method, path, body, { keepalive = false } = {}) {
   let response;
   try {
     response = await fetch(BASE + path, {
       method,
       cache: "no-store",
+      keepalive,
       headers: headersFor(body),
       body: body === undefined ? undefined : JSON.stringify(body),
     });

@@ -7,10 +7,13 @@ import { announce, hush } from "./announce.js";
 import { ApiError, ask, protection } from "./api.js";
 import { CallCard } from "./card.js";
 import { Chime } from "./chime.js";
+import { ClosedNotes } from "./closed_notes.js";
 import { el, reveal, say } from "./dom.js";
+import { guard, storeAll } from "./draft.js";
 import { host } from "./embedding.js";
 import { Figures } from "./figures.js";
 import * as i18n from "./i18n.js";
+import { OpenNotes } from "./open_notes.js";
 import { Overview } from "./overview.js";
 import { PresenceControl, breaks } from "./presence.js";
 import { loadPurposes } from "./purposes.js";
@@ -34,7 +37,7 @@ const signOut = document.getElementById("sign-out");
 
 const calls = new Map(); // call id → pop
 const cards = new Map(); // call id → CallCard
-let drafts = { user: null, notes: new Map() }; // what was typed and not saved when a card went away
+let drafts = { user: null, notes: new Map() }; // what was typed and not stored when a card went away
 const chime = new Chime();
 const tokens = new OwnTokens();
 let me = null;
@@ -48,6 +51,8 @@ let alarmList = null;
 let undelivered = null;
 let figures = null;
 let today = null; // only for users who have a phone
+let openNotes = null;
+let closedNotes = null;
 let idle = null;
 let list = null;
 let connected = false;
@@ -78,6 +83,8 @@ function showSignIn(note) {
   figures = null;
   today?.stop();
   today = null;
+  closedNotes?.stop();
+  openNotes = null;
   session.replaceChildren();
   who.textContent = "";
   const enter = (signedIn) => {
@@ -93,8 +100,14 @@ function showSignIn(note) {
 /** A session that ends under a half-written note must not take it along. */
 function keepDrafts() {
   for (const [id, { contact }] of cards) {
-    if (contact.touched) drafts.notes.set(id, contact.note());
+    keepDraft(id, contact);
   }
+}
+
+function keepDraft(id, contact) {
+  const unsent = contact.unsent();
+  if (unsent) drafts.notes.set(id, unsent);
+  contact.leave();
 }
 
 function start(signedIn) {
@@ -113,14 +126,19 @@ function start(signedIn) {
   undelivered = me.role === "admin" ? new Undelivered() : null;
   figures = me.role === "advisor" ? null : new Figures();
   today = me.extension ? new Today() : null;
+  openNotes = new OpenNotes();
+  closedNotes = me.role === "advisor" ? null : new ClosedNotes();
   idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
   list = el("div", { class: "calls" });
   const title = el("h1", { class: "unseen", t: "calls.title" });
-  main.replaceChildren(title, tokens.box, list, ...[alarmList.box, overview ? overview.box : idle, today?.box, advisors?.box, figures?.box, undelivered?.box].filter(Boolean));
+  const own = [alarmList.box, overview ? overview.box : idle, openNotes.box, today?.box];
+  const others = [advisors?.box, figures?.box, closedNotes?.box, undelivered?.box];
+  main.replaceChildren(title, tokens.box, list, ...[...own, ...others].filter(Boolean));
   tokens.start();
   loadPurposes();
   undelivered?.start();
   figures?.start();
+  closedNotes?.start();
   stream = new Stream({
     event: receive,
     up: () => setConnected(true),
@@ -199,7 +217,7 @@ function render() {
       const focused = card.box.contains(document.activeElement);
       card.box.remove();
       card.recording.leave();
-      if (card.contact.touched) drafts.notes.set(id, card.contact.note());
+      keepDraft(id, card.contact);
       cards.delete(id);
       if (focused) main.focus();
     }
@@ -216,11 +234,10 @@ function render() {
     }
     card.update(pop, known(), now());
   }
-  reveal(idle, mine.length === 0);
+  showNotes();
   overview?.update([...calls.values()], known(), now());
   alarmList.update(calls);
   showPresence();
-  entitle(mine, known());
   host.update(mine);
 }
 
@@ -232,6 +249,13 @@ function showPresence() {
 function setPresence(changed) {
   presences.set(changed.user, changed);
   showPresence();
+}
+
+/** Show the calls whose wrap-up takes too long as lines; the others are cards. */
+function showNotes() {
+  const asCards = openNotes.update(cards, now());
+  reveal(idle, asCards.length === 0);
+  entitle(asCards, known());
 }
 
 /** A call goes above those that are over: what rings must be seen. No card ever moves. */
@@ -254,6 +278,7 @@ function raise({ kind, alarm }) {
   }
   if (alarm) alarmList.raised(alarm);
   if (kind === "note.refused") undelivered?.refresh();
+  if (kind === "notes.not_written") closedNotes?.refresh();
   if (kind === "payment.forgotten_long" && me.role !== "advisor") chime.ring();
 }
 
@@ -281,13 +306,13 @@ async function choose(chosen) {
 }
 
 async function leave() {
+  await storeAll([...cards.values()].map(({ contact }) => contact.draft));
   try {
     await ask("POST", "/logout", {});
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
   }
   showSignIn();
-  drafts.notes.clear();
 }
 
 async function begin() {
@@ -299,6 +324,8 @@ async function begin() {
   }
   signOut.addEventListener("click", leave);
   document.addEventListener("keydown", onKey);
+  document.addEventListener("keydown", (event) => openNotes?.onKey(event));
+  guard(() => !me && drafts.notes.size > 0);
   signOut.before(chime.toggle);
   link.after(presence.box);
   session.before(presence.reminder);
@@ -314,6 +341,7 @@ async function begin() {
   setInterval(() => {
     watch?.tick([...cards.values()].some(({ pop }) => live(pop)));
     for (const card of cards.values()) card.tick(now());
+    if (openNotes) showNotes();
     overview?.update([...calls.values()], known(), now());
     presence.tick(now());
     advisors?.update([...presences.values()], known(), now());

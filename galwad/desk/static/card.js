@@ -21,7 +21,7 @@ export class CallCard {
     this.contact = new ContactNote(pop.call_id);
     this.closing = new Closing(pop.call_id, this.contact);
     this.kept = el("p", { class: "kept" }, el("span", { t: "call.recording" }), el("code", { raw: "" }));
-    this.foot = el("footer", {}, this.kept, this.closing.button, this.closing.form);
+    this.foot = el("footer", {}, this.kept, this.closing.later, this.closing.button, this.closing.form);
     const head = el("header", {}, this.line, el("p", { class: "call-meta" }, this.state, this.time));
     this.box = el(
       "article",
@@ -45,7 +45,7 @@ export class CallCard {
     const over = pop.state === "wrapup" || pop.state === "ended";
     reveal(this.contact.box, pop.mine && (pop.state === "answered" || pop.state === "held" || over));
     this.contact.update(pop);
-    this.closing.offer(over);
+    this.closing.offer(over && !(pop.contact_saved && pop.draft));
     reveal(this.foot, over || Boolean(pop.recording_link));
     reveal(this.kept, Boolean(pop.recording_link));
     show(this.kept.lastChild, pop.call_id);

@@ -12,6 +12,7 @@ export class Closing {
     this.callId = callId;
     this.contact = contact;
     this.button = el("button", { type: "button", class: "quiet", t: "call.close", on: { click: () => this.open() } });
+    this.later = el("button", { type: "button", class: "quiet", t: "open_notes.later", on: { click: () => this.onLater() } });
     this.unsaved = el("p", { class: "warning", role: "alert", t: "closing.unsaved", hidden: true });
     const options = REASONS.map((reason) => el("option", { value: reason, t: `no_note_reason.${reason}` }));
     this.reason = el("select", { id: `reason-${callId}`, required: true }, el("option", { value: "", t: "closing.choose" }), ...options);
@@ -31,11 +32,16 @@ export class Closing {
     );
   }
 
-  /** Offer to close the call, or not, because it has not ended. */
+  /** Offer to close the call, or not, because it has not ended, or a note is saved. */
   offer(possible) {
     reveal(this.button, possible && this.form.hidden);
     if (!possible) reveal(this.form, false);
     reveal(this.unsaved, Boolean(this.contact.touched));
+  }
+
+  /** Offer to write the note later: `onLater()` puts the call into the list of notes to write. */
+  offerLater(possible) {
+    reveal(this.later, possible && this.form.hidden);
   }
 
   open() {
@@ -56,6 +62,7 @@ export class Closing {
     try {
       await ask("PUT", callPath(this.callId, "contact/not-needed"), { reason: this.reason.value });
       this.contact.touched = false;
+      this.contact.draft.settle();
       announce("closing.done");
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

@@ -3,7 +3,9 @@
 import { announce } from "./announce.js";
 import { ApiError, ask, callPath } from "./api.js";
 import { hasCardNumber } from "./card_number.js";
+import { Conflict, same } from "./conflict.js";
 import { el, reveal, say } from "./dom.js";
+import { Draft } from "./draft.js";
 import { language } from "./i18n.js";
 import { accepts, suggestions } from "./purposes.js";
 
@@ -11,10 +13,26 @@ const REASONS = { card_number: "contact.card" };
 const REFUSALS = { 409: "contact.refused", 422: "contact.refused" };
 const CALLER_TYPES = ["self", "representative", "family", "councillor", "officer", "organisation"];
 
+/** The key that goes to the note; free in browsers and screen readers. */
+export const NOTE_KEY = "F2";
+
 export class ContactNote {
   constructor(callId) {
     this.callId = callId;
-    this.purpose = this.input("purpose", { required: true, maxlength: 200, autocomplete: "off" });
+    this.draft = new Draft(callId, {
+      text: () => (this.warnOfCard() ? null : this.note()),
+      state: (key) => say(this.saved, key),
+      conflict: () => this.compare(),
+    });
+    this.conflict = new Conflict({
+      use: (note) => {
+        const before = this.note();
+        this.fill(note);
+        return before;
+      },
+      keep: () => this.keep(),
+    });
+    this.purpose = this.input("purpose", { required: true, maxlength: 200, autocomplete: "off", "aria-keyshortcuts": NOTE_KEY });
     this.language = this.select("language", ["en", "cy"]);
     this.language.value = language();
     this.outcome = this.input("outcome", { maxlength: 200, autocomplete: "off" });
@@ -27,16 +45,32 @@ export class ContactNote {
     this.card = el("p", { class: "warning", role: "alert", id: this.id("card"), hidden: true });
     this.others = el("div", { class: "pair" }, this.field("on_behalf_of", this.behalf), this.field("authority", this.authority));
     this.saved = el("p", { class: "saved" });
+    this.submit = el(
+      "button",
+      { type: "submit", class: "primary", "aria-keyshortcuts": "Control+Enter" },
+      el("span", { t: "contact.save" }),
+      el("kbd", { raw: "Ctrl+Enter" }),
+    );
     this.form = el(
       "form",
-      { class: "contact", autocomplete: "off", on: { submit: (event) => this.save(event), input: () => this.dirty() } },
-      el("h3", { t: "contact.title" }),
+      {
+        class: "contact",
+        autocomplete: "off",
+        on: {
+          submit: (event) => this.save(event),
+          input: () => this.dirty(),
+          keydown: (event) => this.onKey(event),
+          focusout: () => this.draft.flush(),
+        },
+      },
+      el("h3", {}, el("span", { t: "contact.title" }), el("kbd", { raw: NOTE_KEY })),
       this.field("purpose", this.purpose, suggestions(this.purpose)),
       el("div", { class: "pair" }, this.field("language", this.language), this.field("caller_type", this.callerType)),
       this.others,
       this.field("outcome", this.outcome),
       this.field("notes", this.notes, this.card),
-      el("div", { class: "buttons" }, el("button", { type: "submit", class: "primary", t: "contact.save" }), this.saved),
+      this.conflict.box,
+      el("div", { class: "buttons" }, this.submit, this.saved),
     );
     this.box = this.form;
     this.showBehalf();
@@ -67,18 +101,90 @@ export class ContactNote {
     this.authority.required = needed;
   }
 
-  /** A note saved elsewhere, or before a reload, fills the form unless somebody is at it. */
+  /** What the desk has: a newer text fills the form, unless somebody is typing another one here. */
   update(pop) {
-    if (!pop.contact || this.touched) return;
-    this.fill(pop.contact);
-    say(this.saved, "contact.saved");
+    this.pop = pop;
+    const draft = pop.draft ?? null;
+    const held = draft ?? pop.contact ?? null;
+    const news = JSON.stringify(held) !== JSON.stringify(this.known ?? null);
+    this.known = held;
+    if (!news || (draft && this.draft.isOwn(draft))) return;
+    if (this.conflict.other) {
+      this.conflict.show(held ?? this.conflict.other);
+    } else if (this.draft.pending) {
+      if (!this.draft.held) this.compare();
+    } else if (held) {
+      this.take(held);
+    } else {
+      this.draft.version = 0;
+    }
+  }
+
+  /** Show a text of the desk as the one that this window goes on with. */
+  take(held) {
+    this.fill(held);
+    this.agreed = held;
+    this.draft.settle(held.version ?? 0);
+    this.touched = held.version !== undefined;
+    say(this.saved, this.touched ? "draft.saved" : "contact.saved");
+    this.warnOfCard();
+  }
+
+  /** Another window has changed the note: ask the desk for its text, and let the user choose. True
+   *  if there is nothing to choose, because the form has all that was typed. */
+  async compare() {
+    await this.draft.rest();
+    try {
+      const pop = await ask("GET", `/calls/${encodeURIComponent(this.callId)}`);
+      this.known = pop.draft ?? pop.contact ?? null;
+      this.pop = pop;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.draft.resume(); // the next attempt is refused again, and asks again
+      return false;
+    }
+    const held = this.known;
+    if (!held || [this.agreed, this.draft.last, this.note()].some((text) => text && same(held, text))) {
+      this.keep();
+      return true;
+    }
+    say(this.saved, "draft.conflict");
+    this.conflict.show(held);
+    return false;
+  }
+
+  /** Go on with the text in the form, in place of the one that the desk has. */
+  keep() {
+    this.conflict.hide();
+    this.agreed = this.known;
+    this.draft.version = this.known?.version ?? 0;
+    this.draft.pending = true;
+    this.draft.resume();
   }
 
   /** What was typed before the session ended, if anything, is typed again. */
-  resume(draft) {
-    if (!draft) return;
-    this.fill(draft);
+  resume(typed) {
+    if (!typed) return;
+    this.fill(typed.note);
+    this.agreed = typed.agreed;
+    this.draft.version = typed.version;
     this.dirty();
+  }
+
+  /** What was typed and is not on the desk, if anything, to be typed again by the same user. */
+  unsent() {
+    if (!this.draft.pending) return null;
+    return { note: this.note(), agreed: this.agreed, version: this.draft.version };
+  }
+
+  /** The note leaves the page. */
+  leave() {
+    this.draft.leave();
+  }
+
+  /** Whether somebody is at work in this note. */
+  get busy() {
+    return this.draft.pending || Boolean(this.conflict.other) || this.box.contains(document.activeElement);
   }
 
   fill(note) {
@@ -96,20 +202,26 @@ export class ContactNote {
   note() {
     const mine = this.callerType.value === "self";
     return {
-      purpose: this.purpose.value,
+      purpose: whole(this.purpose.value),
       language: this.language.value,
-      outcome: this.outcome.value,
+      outcome: whole(this.outcome.value),
       caller_type: this.callerType.value,
-      on_behalf_of: mine ? "" : this.behalf.value,
-      authority: mine ? "" : this.authority.value,
-      notes: this.notes.value,
+      on_behalf_of: mine ? "" : whole(this.behalf.value),
+      authority: mine ? "" : whole(this.authority.value),
+      notes: whole(this.notes.value),
     };
   }
 
   dirty() {
     this.touched = true;
-    say(this.saved, "contact.unsaved");
+    this.draft.typed();
     this.warnOfCard();
+  }
+
+  onKey(event) {
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.repeat) return;
+    event.preventDefault();
+    this.form.requestSubmit();
   }
 
   /** Mark the fields that seem to have a card number; the first of them, or undefined. */
@@ -132,6 +244,11 @@ export class ContactNote {
 
   async save(event) {
     event.preventDefault();
+    if (this.conflict.other) {
+      this.tell("draft.conflict");
+      this.conflict.text.focus();
+      return;
+    }
     const wrong = this.warnOfCard();
     if (wrong) {
       say(this.saved, "contact.unsaved");
@@ -143,12 +260,24 @@ export class ContactNote {
       this.purpose.focus();
       return;
     }
+    const note = this.note();
+    const changes = this.draft.changes;
+    if (!(await this.draft.storeAndRest()) && !(await this.compare())) return;
+    await this.draft.rest();
     try {
-      await ask("PUT", callPath(this.callId, "contact"), this.note());
-      this.touched = false;
+      await ask("PUT", callPath(this.callId, "contact"), note);
+      this.agreed = note;
+      if (changes === this.draft.changes) {
+        this.draft.settle();
+        this.touched = false;
+      } else {
+        this.draft.version = 0;
+        this.draft.resume();
+      }
       this.tell("contact.saved");
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      this.draft.resume();
       this.tell(REASONS[error.reason] ?? REFUSALS[error.status] ?? "error.notsent");
     }
   }
@@ -158,4 +287,9 @@ export class ContactNote {
     say(this.saved, key);
     announce(key);
   }
+}
+
+/** A text without half an emoji, such as the limit of a field can leave: the desk refuses that. */
+function whole(text) {
+  return text.toWellFormed?.() ?? text;
 }
