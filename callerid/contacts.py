@@ -194,7 +194,7 @@ class Contacts:
         """Close a note that was not saved in time, and return the note that is stored now.
 
         A draft becomes the note as it is. Without a draft, the reason "not_written" is stored in
-        place of the note. Return None if the call was never answered. `now` is in seconds since
+        place of the note. Return None if the note is saved, or the call was never answered. `now` is in seconds since
         1970.
         """
         async with self._writer.begin() as connection:
@@ -202,7 +202,10 @@ class Contacts:
             if row is None:
                 return None
             found = await connection.execute(select(drafts).where(drafts.c.call_id == call_id))
-            note = unfinished_note(row.advisor, [draft_of(each) for each in found])
+            typed = [draft_of(each) for each in found]
+            if row.version and not typed:
+                return None
+            note = unfinished_note(row.advisor, typed)
             if note is None:
                 note = _note_of(row) if row.version else Note.not_needed(NOT_WRITTEN)
             await self._store(connection, row, note, now)

@@ -526,7 +526,8 @@ class LiveCalls:
     def draft_saved(self, draft: NoteDraft) -> DeskCall | None:
         """Store a draft of the call's contact note, and return the call; None if it has gone.
 
-        A draft with the version 0 is removed. The listener is not notified, because only the
+        A draft with the version 0 is removed. `OpenNotes` calls this in the sequence in which the
+        database has stored the drafts. The listener is not notified, because only the
         draft's author sees the change.
         """
         call = self._calls.get(draft.call_id)

@@ -65,6 +65,8 @@ class OpenNotes:
         self._on_closed = on_closed
         self._on_round = on_round
         self._clock = clock
+        # A change of a note in the database and in the live calls is one step.
+        self._changing = asyncio.Lock()
 
     async def restore(self) -> list[tuple[OpenContact, DeskCall]]:
         """Add the calls with open notes to the live calls, with their drafts.
@@ -92,12 +94,24 @@ class OpenNotes:
             ContactError: A field has a card number, or the call was never answered.
             DraftConflictError: Another window has changed the draft.
         """
-        saved = await self._drafts.save(draft, self._clock())
-        if self._calls.draft_saved(saved) is None:
-            await self._drafts.discard(saved)
-            return None
+        async with self._changing:
+            saved = await self._drafts.save(draft, self._clock())
+            if self._calls.draft_saved(saved) is None:
+                await self._drafts.discard(saved)
+                return None
         self._hub.refresh(saved.author, saved.call_id)
         return saved
+
+    async def save(self, call_id: str, note: Note) -> int:
+        """Save the note of a call, remove its drafts, and return the note's version number.
+
+        Raises:
+            ContactError: The note is incomplete, or the call was never answered.
+        """
+        async with self._changing:
+            version = await self.contacts.save(call_id, note, self._clock())
+            self._calls.note_saved(call_id, note)
+        return version
 
     async def run(self) -> None:
         """Close the notes that are due, again and again, until this task is cancelled."""
@@ -114,16 +128,24 @@ class OpenNotes:
             return 0
         closed = 0
         for contact in await self.contacts.open_notes():
-            if self._is_due(contact):
-                note = await self.contacts.close(contact.call_id, self._clock())
-                if note is not None:
-                    self._calls.note_saved(contact.call_id, note)
-                    log.info("note.closed", call_id=contact.call_id, unfinished=note.unfinished)
-                    self._on_closed(note)
-                    closed += 1
+            note = await self._close(contact)
+            if note is not None:
+                log.info("note.closed", call_id=contact.call_id, unfinished=note.unfinished)
+                self._on_closed(note)
+                closed += 1
         if closed:
             self._on_round(closed)
         return closed
+
+    async def _close(self, contact: OpenContact) -> Note | None:
+        """Close a note if it is due, and return it."""
+        async with self._changing:
+            if not self._is_due(contact):
+                return None
+            note = await self.contacts.close(contact.call_id, self._clock())
+            if note is not None:
+                self._calls.note_saved(contact.call_id, note)
+            return note
 
     def _is_due(self, contact: OpenContact) -> bool:
         now = self._clock()

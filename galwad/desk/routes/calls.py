@@ -220,7 +220,6 @@ def _claim_note(desk: Desk, session: Session, call_id: str) -> DeskCall:
 
 
 async def _save(desk: Desk, call_id: str, note: Note) -> ContactSaved:
-    version = await desk.contacts.save(call_id, note, time.time())
+    version = await desk.notes.save(call_id, note)
     desk.delivery.wake()
-    desk.calls.note_saved(call_id, note)
     return ContactSaved(call_id=call_id, version=version)

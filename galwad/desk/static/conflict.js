@@ -17,6 +17,7 @@ export class Conflict {
   constructor(on) {
     this.on = on;
     this.other = null;
+    this.swapped = false; // the other text is the one that was in the form
     this.text = el("p", { t: "conflict.text", tabindex: "-1" });
     this.fields = el("dl", { class: "details" });
     this.box = el(
@@ -50,6 +51,7 @@ export class Conflict {
   /** Exchange the two texts: the one from the form can still be read here, and taken back. */
   swap() {
     this.show(this.on.use(this.other));
+    this.swapped = !this.swapped;
     this.text.focus();
   }
 
@@ -60,6 +62,7 @@ export class Conflict {
 
   hide() {
     this.other = null;
+    this.swapped = false;
     reveal(this.box, false);
   }
 }

@@ -21,7 +21,7 @@ export class ContactNote {
     this.callId = callId;
     this.draft = new Draft(callId, {
       text: () => (this.warnOfCard() ? null : this.note()),
-      state: (key) => say(this.saved, key),
+      state: (key) => this.refused || say(this.saved, key),
       conflict: () => this.compare(),
     });
     this.conflict = new Conflict({
@@ -110,7 +110,7 @@ export class ContactNote {
     this.known = held;
     if (!news || (draft && this.draft.isOwn(draft))) return;
     if (this.conflict.other) {
-      this.conflict.show(held ?? this.conflict.other);
+      if (held && !this.conflict.swapped) this.choose(held);
     } else if (this.draft.pending) {
       if (!this.draft.held) this.compare();
     } else if (held) {
@@ -144,20 +144,27 @@ export class ContactNote {
       return false;
     }
     const held = this.known;
+    this.compared = held;
     if (!held || [this.agreed, this.draft.last, this.note()].some((text) => text && same(held, text))) {
       this.keep();
       return true;
     }
     say(this.saved, "draft.conflict");
-    this.conflict.show(held);
+    this.choose(held);
     return false;
   }
 
-  /** Go on with the text in the form, in place of the one that the desk has. */
+  /** Let the user choose between the text in the form and `held`. */
+  choose(held) {
+    this.compared = held;
+    this.conflict.show(held);
+  }
+
+  /** Go on with the text in the form, in place of the one of the desk that it was compared with. */
   keep() {
     this.conflict.hide();
-    this.agreed = this.known;
-    this.draft.version = this.known?.version ?? 0;
+    this.agreed = this.compared;
+    this.draft.version = this.compared?.version ?? 0;
     this.draft.pending = true;
     this.draft.resume();
   }
@@ -214,6 +221,7 @@ export class ContactNote {
 
   dirty() {
     this.touched = true;
+    this.refused = false; // the reason for which the note was not saved stays until something is typed
     this.draft.typed();
     this.warnOfCard();
   }
@@ -266,6 +274,7 @@ export class ContactNote {
     await this.draft.rest();
     try {
       await ask("PUT", callPath(this.callId, "contact"), note);
+      this.refused = false;
       this.agreed = note;
       if (changes === this.draft.changes) {
         this.draft.settle();
@@ -277,6 +286,7 @@ export class ContactNote {
       this.tell("contact.saved");
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      this.refused = true;
       this.draft.resume();
       this.tell(REASONS[error.reason] ?? REFUSALS[error.status] ?? "error.notsent");
     }

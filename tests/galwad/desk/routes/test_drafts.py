@@ -16,6 +16,7 @@ from callerid.person import Person
 from galwad.desk.calls.user_limit import DRAFTS
 from galwad.desk.models.calls import ContactDraft
 from galwad.messages import Party
+from helpers.desk import until
 
 CALL = "20261125-101500-aaaaaaaa"
 URL = f"/api/v1/calls/{CALL}/contact/draft"
@@ -242,20 +243,23 @@ async def test_a_draft_of_a_note_that_was_saved_meanwhile_is_not_kept(running, m
     sian = await running.answered(CALL)
     running.switch.hang_up(CALL)
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
-    store = running.desk.notes._drafts.save
-    arrived, go_on = asyncio.Event(), asyncio.Event()
+    store = running.desk.contacts.save
+    begun, go_on = asyncio.Event(), asyncio.Event()
 
-    async def late(*of):
-        arrived.set()
+    async def slow(*of):
+        begun.set()
         await go_on.wait()
         return await store(*of)
 
-    monkeypatch.setattr(running.desk.notes._drafts, "save", late)
-    saving = asyncio.create_task(put(sian, notes="late"))
-    await arrived.wait()
-    await sian.http.put(f"/api/v1/calls/{CALL}/contact", json={"purpose": "Waste"})
+    monkeypatch.setattr(running.desk.contacts, "save", slow)
+    body = {"purpose": "Waste"}
+    saving = asyncio.create_task(sian.http.put(f"/api/v1/calls/{CALL}/contact", json=body))
+    await begun.wait()
+    drafting = asyncio.create_task(put(sian, notes="late"))
+    await until(lambda: "sian" in running.desk.notes.limit._times)
     go_on.set()
-    assert (await saving).status_code == 404
+    assert (await saving).status_code == 200
+    assert (await drafting).status_code == 404
     assert await running.desk.contacts.open_notes() == []
 
 
