@@ -194,8 +194,8 @@ class Contacts:
         """Close a note that was not saved in time, and return the note that is stored now.
 
         A draft becomes the note as it is. Without a draft, the reason "not_written" is stored in
-        place of the note. Return None if the note is saved, or the call was never answered. `now` is in seconds since
-        1970.
+        place of the note. Return None if the note is saved, or the call was never answered. `now`
+        is in seconds since 1970.
         """
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)

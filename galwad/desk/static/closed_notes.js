@@ -7,9 +7,9 @@ const REFRESH_MS = 300_000;
 
 export class ClosedNotes {
   constructor() {
-    const title = el("h2", { t: "closed_notes.title", id: "closed-notes-title" });
+    const title = el("h2", { t: "closed_notes.title" });
     this.list = el("ul", {});
-    this.box = el("section", { class: "card closed-notes", "aria-labelledby": title.id, hidden: true }, title, this.list);
+    this.box = el("section", { class: "card closed-notes", hidden: true }, title, this.list);
   }
 
   /** Show the list, and keep it up to date until `stop`. */

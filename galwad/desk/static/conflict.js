@@ -19,7 +19,7 @@ export class Conflict {
     this.other = null;
     this.swapped = false; // the other text is the one that was in the form
     this.text = el("p", { t: "conflict.text", tabindex: "-1" });
-    this.fields = el("dl", { class: "details" });
+    this.fields = el("dl", {});
     this.box = el(
       "div",
       { class: "conflict", role: "group", "data-t-label": "conflict.label", hidden: true },

@@ -126,6 +126,7 @@ export class ContactNote {
     this.agreed = held;
     this.draft.settle(held.version ?? 0);
     this.touched = held.version !== undefined;
+    this.refused = false;
     say(this.saved, this.touched ? "draft.saved" : "contact.saved");
     this.warnOfCard();
   }
@@ -163,6 +164,7 @@ export class ContactNote {
   /** Go on with the text in the form, in place of the one of the desk that it was compared with. */
   keep() {
     this.conflict.hide();
+    this.refused = false;
     this.agreed = this.compared;
     this.draft.version = this.compared?.version ?? 0;
     this.draft.pending = true;
@@ -221,7 +223,7 @@ export class ContactNote {
 
   dirty() {
     this.touched = true;
-    this.refused = false; // the reason for which the note was not saved stays until something is typed
+    this.refused = false;
     this.draft.typed();
     this.warnOfCard();
   }
@@ -252,6 +254,7 @@ export class ContactNote {
 
   async save(event) {
     event.preventDefault();
+    this.refused = false;
     if (this.conflict.other) {
       this.tell("draft.conflict");
       this.conflict.text.focus();
@@ -274,7 +277,6 @@ export class ContactNote {
     await this.draft.rest();
     try {
       await ask("PUT", callPath(this.callId, "contact"), note);
-      this.refused = false;
       this.agreed = note;
       if (changes === this.draft.changes) {
         this.draft.settle();
@@ -286,14 +288,15 @@ export class ContactNote {
       this.tell("contact.saved");
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.refused = true;
-      this.draft.resume();
       this.tell(REASONS[error.reason] ?? REFUSALS[error.status] ?? "error.notsent");
+      this.draft.resume();
     }
   }
 
-  /** Said aloud as well: the form may be gone with its call before anybody has read it. */
+  /** Said aloud as well: the form may be gone with its call before anybody has read it. The reason
+   *  for which a note was not saved stays until something is typed. */
   tell(key) {
+    this.refused = key !== "contact.saved";
     say(this.saved, key);
     announce(key);
   }

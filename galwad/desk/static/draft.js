@@ -22,7 +22,8 @@ export function guard(unsaved) {
 /** Store what was typed before a sign-out, as far as the desk answers in time. */
 export function storeAll(drafts) {
   const late = new Promise((done) => setTimeout(done, FIRST_RETRY_MS));
-  return Promise.race([Promise.all(drafts.map((draft) => draft.storeAndRest())), late]);
+  const open = drafts.filter((draft) => draft.pending);
+  return Promise.race([Promise.all(open.map((draft) => draft.storeAndRest())), late]);
 }
 
 function flushAll() {
@@ -97,10 +98,11 @@ export class Draft {
     await this.underWay;
   }
 
-  /** Store what was typed, then rest; false if another window has changed the note. */
+  /** Store what was typed, then rest; false if another window has changed the note. What is stored
+   *  already is stored again, because the desk may not have said yet that another window has changed it. */
   async storeAndRest() {
     await this.rest();
-    if (this.pending && !this.conflicted) {
+    if (this.changes && !this.conflicted) {
       this.underWay = this.put(this.changes);
       await this.underWay;
     }

@@ -11,9 +11,9 @@ export class OpenNotes {
     this.cards = new Map();
     this.rows = new Map(); // call id → row
     this.chosen = new Map(); // call id → true: in the list, false: open; until the page is loaded again
-    const title = el("h2", { t: "open_notes.title", id: "open-notes-title" });
+    const title = el("h2", { t: "open_notes.title" });
     this.list = el("ul", {});
-    this.box = el("section", { class: "card open-notes", "aria-labelledby": title.id, hidden: true }, title, this.list);
+    this.box = el("section", { class: "card open-notes", hidden: true }, title, this.list);
   }
 
   /** Show each call as a card or as a line; returns the pops of those that are cards. */
