@@ -33,6 +33,24 @@ NO_FIGURES = {
 class FakeDesk:
     """The state that tests set, and what the page has asked."""
 
+    signed_in = True
+    switch = True
+    pause_reminder = 180
+    pause_alarm = 300
+    waiting_warning = 20
+    pseudo = False
+    refusing = 0
+    unreadable = 0
+    reason = ""
+    other_holder = False
+    versions = 0
+    free_text = True
+    searchable = False
+    break_reminder = 3600
+    tokens_allowed = True
+    faster = ""
+    """The supervisor who takes an alarm just before the page does."""
+
     def __init__(self) -> None:
         self.calls: dict[str, dict] = {}
         self.me = {
@@ -43,37 +61,21 @@ class FakeDesk:
             "idle": 1800,
             "until": time.time() + 36000,
         }
-        self.signed_in = True
-        self.switch = True
-        self.pause_reminder = 180
-        self.pause_alarm = 300
-        self.waiting_warning = 20
-        self.pseudo = False
-        self.refusing = 0
-        self.unreadable = 0
-        self.reason = ""
-        self.other_holder = False
-        self.versions = 0
         self.purposes: list[dict] = []
-        self.free_text = True
         self.undelivered: list[dict] = []
         self.closed: list[dict] = []
         self.drafts: dict[str, dict] = {}
         """The draft of each call's note, as the signed-in user sees it."""
         self.alarms: dict[str, dict] = {}
-        self.faster = ""
-        """The supervisor who takes an alarm just before the page does."""
         self.earlier: list[dict] = []
         self.figures: dict = NO_FIGURES
         self.today: dict = {"since": 0, "calls": [], "missed": [], "transfers": [], "cut": False}
-        self.searchable = False
         self.presence: dict[str, dict] = {}
         """The presence of each user who takes calls; empty for a page without presence."""
         self.break_reasons = [
             {"code": "break", "en": "Short break", "cy": "Seibiant byr"},
             {"code": "lunch", "en": "Lunch", "cy": "Cinio"},
         ]
-        self.break_reminder = 3600
         self.searched: list[dict] = []
         self.slow: dict[str, threading.Event] = {}
         """Requests of these methods come in when their event is set, or at the test's end.
@@ -82,7 +84,6 @@ class FakeDesk:
         asked for can overtake it, and the request goes out.
         """
         self.tokens: list[dict] = []
-        self.tokens_allowed = True
         self.asked: list[tuple[str, str, dict]] = []
         self.read: list[tuple[str, str, dict]] = []
         """What the page has only read, which it does at times of its own."""

@@ -14,8 +14,6 @@ from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.presence.breaks import Break
 from galwad.messages import Party
 
-WRAP_UP_S = 120.0
-"""The longest time in seconds that a user is in wrap-up after a call without a contact note."""
 _TALKING = {"answered", "held"}
 
 
@@ -91,6 +89,10 @@ class PresenceFacts:
             if party.user:
                 self._extensions[party.user] = party.extension
 
+    def _goes_on(self, call: DeskCall) -> bool:
+        """Return whether the time that the settings allow for a call's wrap-up is not over."""
+        return call.wrapup_until is None or self._now < call.wrapup_until
+
     def presence_of(
         self, user: User, taken: Break | None, before: Presence | None, *, page: bool
     ) -> Presence:
@@ -102,9 +104,10 @@ class PresenceFacts:
         talking = [call for call, part in parts if part == "talks"]
         busy = talking or [call for call, part in parts if part == "rings"]
         ended = max(
-            (call.state.since for call, part in parts if part == "ended"), default=float("-inf")
+            (call.state.since for call, part in parts if part == "ended" and self._goes_on(call)),
+            default=float("-inf"),
         )
-        in_wrap_up = ended > max(self._now - WRAP_UP_S, self._wrapped_up.get(user.name, 0.0))
+        in_wrap_up = ended > self._wrapped_up.get(user.name, 0.0)
         since: float | None = None
         if busy:
             state = PresenceState.ON_CALL
@@ -146,7 +149,7 @@ def _parts(call: DeskCall) -> Iterable[tuple[Party, str]]:
     """
     state = call.state
     if call.wrapup or call.transferred_by is not None:
-        done = call.advisor is not None and call.note is None and not call.restored
+        done = call.advisor is not None and not call.has_saved_note and not call.restored
         return [(call.advisor, "ended")] if done and call.advisor is not None else []
     parts = [(party, "rings") for party in state.ringing]
     if state.advisor is not None and state.state in _TALKING:

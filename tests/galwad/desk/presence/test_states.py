@@ -7,9 +7,10 @@ from callerid.note import Note
 from galwad.desk.auth.users import User
 from galwad.desk.calls.live_calls import LiveCalls
 from galwad.desk.presence.breaks import Break
-from galwad.desk.presence.states import WRAP_UP_S, Presence, PresenceFacts, PresenceState
+from galwad.desk.presence.states import Presence, PresenceFacts, PresenceState
 from galwad.messages import CallerFacts, CallStatus, Party
 
+WRAP_UP_S = 120.0
 NOW = 1_800_000_000.0
 SIAN = User("sian", "advisor", extension="201")
 HUW = User("huw", "advisor", extension="202")
@@ -30,7 +31,7 @@ RINGING = CallStatus(
 
 @pytest.fixture
 def calls():
-    return LiveCalls(lambda _before, _after: None)
+    return LiveCalls(lambda _before, _after: None, wrapup_limit=WRAP_UP_S, clock=lambda: NOW)
 
 
 @pytest.fixture
