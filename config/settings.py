@@ -33,6 +33,7 @@ from config.sections import (
     SrtpRule,
     Trunk,
 )
+from config.sign_in import SignInSection
 from config.webhook import WebhookSection
 
 __all__ = ["DEFAULT_PATH", "EXAMPLE", "Settings", "SourceRule", "load"]
@@ -73,6 +74,7 @@ class Settings(Section):
         default=(), description="tables [[directories]]"
     )
     webhook: WebhookSection | None = Field(default=None, description="the table [webhook]")
+    sign_in: SignInSection | None = Field(default=None, description="the table [sign_in]")
 
     @model_validator(mode="after")
     def _check_unique_names(self) -> Self:

@@ -1,0 +1,97 @@
+"""The sign-ins that a browser has begun: they are in a sealed cookie, and not in memory.
+
+The cookie binds a sign-in to the browser. So no stranger can fill the desk's memory with sign-ins,
+and a response that another browser has begun is refused. The key of the seal is in memory: a person
+who signs in during a restart of the desk must begin again.
+
+A sign-in can be completed once, within `LIFETIME_S` seconds. The states that were used meanwhile
+are in memory.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Final
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from galwad.desk.oidc.errors import ResponseError
+
+LIFETIME_S: Final = 600.0
+MOST_IN_A_BROWSER: Final = 4
+"""The most sign-ins of one browser, such as in several tabs; the newest are kept."""
+MOST_USED: Final = 100_000
+"""The most states that are kept as used. If there are more, no sign-in is accepted."""
+_LONGEST_COOKIE: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSignIn:
+    """A sign-in that a browser has begun. It ends at the Unix time `until`."""
+
+    state: str
+    nonce: str
+    verifier: str
+    until: float
+
+    @property
+    def challenge(self) -> str:
+        """The code challenge of the verifier, by the method S256 (RFC 7636, section 4.2)."""
+        digest = sha256(self.verifier.encode()).digest()
+        return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+class PendingSignIns:
+    """Begins sign-ins and completes them. `clock` returns the Unix time in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._seal = Fernet(Fernet.generate_key())
+        self._clock = clock
+        self._used: dict[str, float] = {}
+
+    def begin(self, cookie: str) -> tuple[PendingSignIn, str]:
+        """Begin a sign-in; return it, and the new value of the browser's cookie."""
+        new = PendingSignIn(
+            secrets.token_urlsafe(32),
+            secrets.token_urlsafe(32),
+            secrets.token_urlsafe(48),
+            self._clock() + LIFETIME_S,
+        )
+        kept = [new, *self._open(cookie)][:MOST_IN_A_BROWSER]
+        sealed = self._seal.encrypt(json.dumps([asdict(each) for each in kept]).encode())
+        return new, sealed.decode()
+
+    def complete(self, cookie: str, state: str) -> PendingSignIn:
+        """Return the sign-in with this state, and accept the state no more.
+
+        Raises:
+            ResponseError: This browser has begun no such sign-in, or it is over.
+        """
+        now = self._clock()
+        while self._used and self._used[first := next(iter(self._used))] <= now:
+            del self._used[first]
+        for each in self._open(cookie):
+            if hmac.compare_digest(each.state.encode(), state.encode(errors="replace")):
+                if each.state in self._used or len(self._used) >= MOST_USED:
+                    break
+                self._used[each.state] = each.until
+                return each
+        raise ResponseError("this browser has begun no such sign-in, or it is over")
+
+    def _open(self, cookie: str) -> list[PendingSignIn]:
+        """Return the sign-ins in a cookie that have not ended."""
+        if not cookie or len(cookie) > _LONGEST_COOKIE:
+            return []
+        try:
+            entries = json.loads(self._seal.decrypt(cookie.encode()))
+        except (InvalidToken, UnicodeEncodeError):
+            return []
+        now = self._clock()
+        return [each for entry in entries if (each := PendingSignIn(**entry)).until > now]

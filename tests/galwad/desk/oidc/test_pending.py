@@ -1,0 +1,100 @@
+"""The sign-ins that a browser has begun: one use, a short life, and only in that browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import pytest
+
+from galwad.desk.oidc import pending
+from galwad.desk.oidc.errors import ResponseError
+from galwad.desk.oidc.pending import LIFETIME_S, MOST_IN_A_BROWSER, PendingSignIns
+from helpers.desk import Clock
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def sign_ins(clock):
+    return PendingSignIns(clock)
+
+
+def test_a_sign_in_is_completed_once(sign_ins):
+    begun, cookie = sign_ins.begin("")
+    assert sign_ins.complete(cookie, begun.state) == begun
+    with pytest.raises(ResponseError):
+        sign_ins.complete(cookie, begun.state)
+
+
+def test_the_cookie_shows_neither_the_state_nor_the_verifier(sign_ins):
+    begun, cookie = sign_ins.begin("")
+    opened = cookie.encode() + base64.urlsafe_b64decode(cookie)
+    for secret in (begun.state, begun.nonce, begun.verifier):
+        assert secret.encode() not in opened
+
+
+def test_the_challenge_is_the_digest_of_the_verifier(sign_ins):
+    begun, _ = sign_ins.begin("")
+    digest = hashlib.sha256(begun.verifier.encode()).digest()
+    assert base64.urlsafe_b64decode(begun.challenge + "=") == digest
+    assert 43 <= len(begun.verifier) <= 128
+
+
+def test_a_response_for_another_browser_is_refused_and_does_not_use_the_state_up(sign_ins):
+    begun, cookie = sign_ins.begin("")
+    _, other = sign_ins.begin("")
+    for wrong in (other, "", "nonsense", "é", "a" * 5000, cookie[:-4] + "AAAA"):
+        with pytest.raises(ResponseError):
+            sign_ins.complete(wrong, begun.state)
+    assert sign_ins.complete(cookie, begun.state) == begun
+
+
+@pytest.mark.parametrize("state", ["", "nonsense", "\ud800"])
+def test_a_state_that_was_never_given_out_is_refused(sign_ins, state):
+    _, cookie = sign_ins.begin("")
+    with pytest.raises(ResponseError):
+        sign_ins.complete(cookie, state)
+
+
+def test_a_sign_in_ends_after_ten_minutes(sign_ins, clock):
+    begun, cookie = sign_ins.begin("")
+    clock.now += LIFETIME_S
+    with pytest.raises(ResponseError):
+        sign_ins.complete(cookie, begun.state)
+
+
+def test_several_tabs_of_a_browser_can_sign_in_and_the_oldest_are_forgotten(sign_ins):
+    cookie, states = "", []
+    for _ in range(MOST_IN_A_BROWSER + 1):
+        begun, cookie = sign_ins.begin(cookie)
+        states.append(begun.state)
+    assert len(cookie) < 4096
+    with pytest.raises(ResponseError):
+        sign_ins.complete(cookie, states[0])
+    for state in states[1:]:
+        assert sign_ins.complete(cookie, state).state == state
+
+
+def test_a_cookie_of_before_a_restart_is_refused(sign_ins, clock):
+    begun, cookie = sign_ins.begin("")
+    with pytest.raises(ResponseError):
+        PendingSignIns(clock).complete(cookie, begun.state)
+
+
+def test_the_states_that_were_used_are_limited_and_forgotten_when_they_have_ended(
+    sign_ins, clock, monkeypatch
+):
+    monkeypatch.setattr(pending, "MOST_USED", 2)
+    for _ in range(2):
+        begun, cookie = sign_ins.begin("")
+        sign_ins.complete(cookie, begun.state)
+    begun, cookie = sign_ins.begin("")
+    with pytest.raises(ResponseError):
+        sign_ins.complete(cookie, begun.state)
+    clock.now += LIFETIME_S
+    begun, cookie = sign_ins.begin("")
+    assert sign_ins.complete(cookie, begun.state) == begun
