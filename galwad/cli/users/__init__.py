@@ -17,6 +17,7 @@ class UsersGroup(LazyGroup):
         "password",
         "sip-password",
         "move",
+        "link",
         "disable",
         "enable",
         "remove",

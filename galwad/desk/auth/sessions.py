@@ -66,7 +66,7 @@ log = structlog.get_logger()
 
 _SELECT = select(
     users,
-    *(sessions.c[name] for name in ("kind", "seen", "scopes", "expires", "address")),
+    *(sessions.c[name] for name in ("kind", "seen", "provider", "scopes", "expires", "address")),
     sessions.c.created.label("opened"),
 ).join(sessions, sessions.c.user == users.c.name)
 
@@ -76,13 +76,15 @@ class Session:
     """A session that is in force. `key` is the SHA-256 digest of the session's token.
 
     The session ends at the Unix time `until` at the latest. `until` is None for a token that does
-    not expire. The rights of `user` are only those that are among the token's scopes.
+    not expire. The rights of `user` are only those that are among the token's scopes. `provider`
+    is true if the user has signed in with the account of an OpenID provider.
     """
 
     key: str
     user: User
     kind: Kind
     until: float | None = None
+    provider: bool = False
 
     @property
     def actor(self) -> str:
@@ -158,10 +160,11 @@ class Sessions:
         self._pending_uses: dict[str, tuple[float, str]] = {}
         self._writing: asyncio.Task[None] | None = None
 
-    async def open(self, user: str, kind: Kind) -> str:
+    async def open(self, user: str, kind: Kind, *, provider: bool = False) -> str:
         """Open a session for the user named `user`, and return the session's token.
 
-        Only the token's digest is stored, so the token is not available again later.
+        `provider` is true if the user has signed in with the account of an OpenID provider. Only
+        the token's digest is stored, so the token is not available again later.
         """
         token = secrets.token_urlsafe(32)
         now = self._clock()
@@ -170,7 +173,12 @@ class Sessions:
             await connection.execute(delete(sessions).where(self._has_ended(now)))
             await connection.execute(
                 insert(sessions).values(
-                    token_sha256=digest(token), user=user, kind=kind, created=now, seen=now
+                    token_sha256=digest(token),
+                    user=user,
+                    kind=kind,
+                    created=now,
+                    seen=now,
+                    provider=provider,
                 )
             )
         return token
@@ -334,7 +342,7 @@ class Sessions:
         user, scopes = user_of(row), scopes_of(row)
         if scopes is not None:
             user = replace(user, rights=user.rights & scopes)
-        session = Session(key, user, row.kind, until)
+        session = Session(key, user, row.kind, until, bool(row.provider))
         seen = row.seen if before is None else max(row.seen, before.seen)
         self._known[key] = known = _Known(session, seen, row.seen, began, row.address)
         return known

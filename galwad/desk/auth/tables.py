@@ -1,8 +1,8 @@
-"""The database tables `users`, `sessions` and `payment_tokens`."""
+"""The database tables `users`, `identities`, `sessions` and `payment_tokens`."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, MetaData, String, Table
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, MetaData, String, Table, false
 
 metadata = MetaData()
 
@@ -31,6 +31,7 @@ sessions = Table(
     Column("kind", String(8), nullable=False),
     Column("created", Float, nullable=False),
     Column("seen", Float, nullable=False),
+    Column("provider", Boolean, nullable=False, server_default=false()),
     # The columns below are for tokens. In the session of a person they are empty.
     Column("name", String(40)),
     # None if the token has all rights of its user.
@@ -40,6 +41,17 @@ sessions = Table(
     # The network address of the most recent use; "" if the token was never used.
     Column("address", String(64), nullable=False, server_default=""),
     Index("sessions_by_name", "user", "name", unique=True),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("issuer", String(255), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column(
+        "user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("created", Float, nullable=False),
 )
 
 payment_tokens = Table(

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -33,7 +33,8 @@ from galwad.messages import PhoneCredentials
 MIN_PASSWORD = 12
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _EXTENSION = re.compile(r"[A-Za-z0-9._-]{1,32}")
-_NO_PASSWORD = "!"  # noqa: S105 - means "no password"; argon2 never writes this
+NO_PASSWORD: Final = "!"  # noqa: S105 - argon2 never writes this
+"""The stored password of a user who has none."""
 
 
 class Right(StrEnum):
@@ -110,7 +111,7 @@ class Users:
             UserError: A value is not valid, or another user already has this name or extension.
         """
         _check(user, password, sip_password)
-        hashed = _NO_PASSWORD if password is None else await self._hash(password)
+        hashed = NO_PASSWORD if password is None else await self._hash(password)
         ha1 = ("", "")
         if user.extension is not None and sip_password is not None:
             ha1 = digest_ha1(user.extension, realm, sip_password)
@@ -278,7 +279,7 @@ class Users:
         """
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(users).where(users.c.name == name))).first()
-        known = row is not None and row.password != _NO_PASSWORD
+        known = row is not None and row.password != NO_PASSWORD
         hashed = row.password if row is not None and known else await self._decoy()
         async with self._one_at_a_time:
             right = await asyncio.to_thread(self._verify, hashed, password)

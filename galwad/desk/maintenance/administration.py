@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callerid.directory import ImportResult, new_directory
 from callerid.import_file import ImportFile
+from galwad.desk.auth.identities import Identities, ProviderIdentity
 from galwad.desk.auth.tokens import Token, Tokens
 from galwad.desk.auth.users import User, UserError, Users
 from galwad.desk.database import open_engine, upgrade
@@ -140,6 +141,17 @@ class Administration:
             await Users(engine).move(name, extension, sip_password, self._realm)
             personal = {"user": name, "actor": _actor(), "extension": extension or ""}
             await audit.append("user.moved", {}, personal)
+
+    async def link_user(self, name: str, identity: ProviderIdentity) -> None:
+        """Link an identity at an OpenID provider to a person, and end the person's sessions.
+
+        Raises:
+            UserError: There is no such user, the user is a machine, or the identity is linked.
+        """
+        async with self._opened() as (engine, audit):
+            await Identities(engine).link(name, identity)
+            personal = {"user": name, "actor": _actor(), "subject": identity.subject}
+            await audit.append("user.linked", {"issuer": identity.issuer}, personal)
 
     async def set_rights(self, name: str, rights: frozenset[str]) -> None:
         """Replace all rights of a user by `rights`.

@@ -80,6 +80,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "users add",
         "users disable",
         "users enable",
+        "users link",
         "users list",
         "users move",
         "users password",

@@ -33,6 +33,7 @@ from callerid.note_drafts import NoteDrafts
 from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.alarms.alarm_store import AlarmStore
+from galwad.desk.auth.identities import Identities, ProviderIdentity
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.call_log.store import CallStore
 from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
@@ -56,6 +57,7 @@ SEVENTEENTH: list[str] = []  # only tokens
 EIGHTEENTH: list[str] = []  # only a call of the log
 LOGGED_CALL = "20261115-080100-ssssssss"
 NINETEENTH: list[str] = []  # only an open note with a draft
+TWENTIETH: list[str] = []  # only an identity at a provider, and a session
 CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
@@ -77,7 +79,7 @@ RECORDINGS: dict[str, list[str]] = dict(
             *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
             *(FOURTEENTH, FIFTEENTH, SIXTEENTH, SEVENTEENTH, EIGHTEENTH),
-            NINETEENTH,
+            *(NINETEENTH, TWENTIETH),
         ),
         strict=True,
     )
@@ -313,6 +315,19 @@ async def test_a_call_of_the_log_that_an_earlier_release_left_is_read(tmp_path):
         ("had", "sian", ""),
         ("sent", "sian", "answered"),
     ]
+
+
+async def test_an_identity_that_an_earlier_release_linked_is_still_that_of_its_user(tmp_path):
+    path = left_by(REVISIONS[-1], tmp_path)
+    upgrade(path)
+    engine = open_engine(path)
+    identity = ProviderIdentity(
+        "https://login.example/v2.0", "00000000-0000-0000-0000-000000000001"
+    )
+    user = await Identities(engine).user_of(identity)
+    await engine.dispose()
+    assert user is not None
+    assert (user.name, user.role) == ("gwen", "admin")
 
 
 async def custody_works(client, rows):

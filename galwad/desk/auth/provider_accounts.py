@@ -1,0 +1,66 @@
+"""The users who sign in with the account of an OpenID provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from config.sign_in import SignInSection
+from galwad.desk.auth.identities import IdentifiedUser, Identities, ProviderIdentity
+from galwad.desk.oidc.id_token import IdToken
+from galwad.desk.oidc.provider_sign_in import ProviderSignIn
+
+
+class RefusedError(Exception):
+    """The provider has signed a person in who may not use Galwad.
+
+    `reason` is "no_role" or "disabled". `user` is the name of the user, if there is one.
+    """
+
+    def __init__(self, reason: str, user: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.user = user
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccounts:
+    """The flow at the provider, and the identities that are linked to users."""
+
+    flow: ProviderSignIn
+    identities: Identities
+
+    @classmethod
+    def opened(cls, section: SignInSection | None, origin: str, engine: AsyncEngine) -> Self | None:
+        """Return the accounts of the provider in the settings; None if there is none."""
+        if section is None:
+            return None
+        return cls(ProviderSignIn(section, origin), Identities(engine))
+
+    async def enter(self, token: IdToken, language: str) -> IdentifiedUser:
+        """Return the user of a person whom the provider has signed in.
+
+        Raises:
+            RefusedError: The provider gives the person no role, or the user is disabled.
+        """
+        identity = ProviderIdentity(self.flow.section.issuer, token.subject)
+        role = self.flow.role_of(token)
+        if role is None:
+            known = await self.identities.user_of(identity)
+            raise RefusedError("no_role", known.name if known else "")
+        found = await self.identities.sign_in(identity, role, token.name, language)
+        if found.user.disabled:
+            raise RefusedError("disabled", found.user.name)
+        return found
+
+    def takes_password_of(self, name: str) -> bool:
+        """Return whether the user may sign in with a password of Galwad."""
+        listed = self.flow.section.password_users
+        return listed is None or name in listed
+
+    def is_break_glass(self, name: str) -> bool:
+        """Return whether the user is one of the few that may sign in with a password."""
+        listed = self.flow.section.password_users
+        return listed is not None and name in listed
