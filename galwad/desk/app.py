@@ -34,6 +34,7 @@ from galwad.desk.connections.acceptor import Acceptor
 from galwad.desk.connections.protocol import LimitedProtocol, PhaseLimits
 from galwad.desk.connections.session_layer import SessionLayer
 from galwad.desk.database import SchemaError
+from galwad.desk.oidc.provider_sign_in import CALLBACK
 from galwad.desk.routes import (
     accounts,
     alarms,
@@ -52,6 +53,7 @@ from galwad.desk.routes import (
     promises,
     recordings,
     reindex,
+    sign_in,
     stream,
     system,
     today,
@@ -111,6 +113,7 @@ def options_of(settings: Settings) -> DeskOptions:
         call_log=settings.call_log,
         origin=desk.origin,
         webhook=settings.webhook,
+        sign_in=settings.sign_in,
         time_zone=desk.time_zone,
         nightly=desk.nightly,
         anchors=desk.anchors,
@@ -135,6 +138,7 @@ def create_app(desk: Desk) -> ASGIApp:
     for module in (
         accounts,
         tokens,
+        sign_in,
         stream,
         calls,
         alarms,
@@ -156,6 +160,7 @@ def create_app(desk: Desk) -> ASGIApp:
         cookie=options.cookie,
         origin=options.public_origin,
         secure=options.secure,
+        opaque_path=CALLBACK,
         open_path=f"/api/v1{payment_pages.PATH}",
         open_origins=frozenset(options.payment_page_origins),
         embed_origins=options.embed_origins,

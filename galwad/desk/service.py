@@ -30,6 +30,7 @@ from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
 from config.directories import ExternalDirectory
 from config.sections import CallLogSection, ContactNotesSection, PresenceSection
+from config.sign_in import SignInSection
 from config.webhook import WebhookSection
 from galwad.desk.alarms.alarm_list import AlarmList, CallStage
 from galwad.desk.alarms.alarm_store import StoredAlarm
@@ -42,6 +43,7 @@ from galwad.desk.archive.indexer import Indexer
 from galwad.desk.archive.recipients_watch import RecipientsWatch
 from galwad.desk.auth.devices import Devices
 from galwad.desk.auth.payment_tokens import PaymentTokens
+from galwad.desk.auth.provider_accounts import ProviderAccounts
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.throttle import Throttle
 from galwad.desk.auth.token_watch import TokenWatch
@@ -153,6 +155,8 @@ class DeskOptions:
     """The origin of the page, such as "https://galwad.example"."""
     webhook: WebhookSection | None = None
     """The system that receives the events of calls; None if there is none."""
+    sign_in: SignInSection | None = None
+    """The OpenID provider with whose accounts people sign in; None if there is none."""
     time_zone: tzinfo | None = None
     nightly: str = "03:00"
     anchors: Path | None = None
@@ -195,6 +199,11 @@ class DeskOptions:
         return "__Host-galwad" if self.secure else "galwad"
 
     @property
+    def sign_in_cookie(self) -> str:
+        """The name of the cookie with the sign-ins that a browser has begun at a provider."""
+        return "__Host-galwad-sign-in" if self.secure else "galwad-sign-in"
+
+    @property
     def device_cookie(self) -> str:
         """The name of the cookie by which the desk knows a browser at its next sign-in."""
         return "__Secure-galwad-devices" if self.secure else "galwad-devices"
@@ -211,6 +220,7 @@ class Desk:
     """
     _switch_lost = False
     """True from the loss of the link to the switch until it is connected again."""
+    _loops: Sequence[asyncio.Task[None]] = ()
 
     def __init__(
         self,
@@ -259,6 +269,7 @@ class Desk:
             options.session_absolute,
             personal=options.personal_tokens,
         )
+        self.provider = ProviderAccounts.opened(options.sign_in, options.origin, self.engine)
         self.payment_tokens = PaymentTokens(self.engine)
         self.throttle = Throttle()
         self.searches = UserLimit(SEARCHES)
@@ -435,6 +446,8 @@ class Desk:
         await self.call_log.stop()
         await self.webhooks.stop()
         await self.alarms.stop()
+        if self.provider is not None:
+            await self.provider.flow.close()
         # Wait for running lookups and writes of contact notes, because they take only a short time.
         await self.background.finish(_TIMEOUT_S)
         await self.lookup.close()
@@ -664,6 +677,10 @@ class Desk:
         The entries are missing from the database. The desk continues to run.
         """
         self._alarm(Alarm("audit.cut", None, f"the audit entries before number {seq} are missing"))
+
+    def break_glass_used(self) -> None:
+        """Raise an alarm: a user who may sign in without the provider has signed in."""
+        self._alarm(Alarm("sign_in.break_glass", None))
 
     def _alarm(self, alarm: Alarm) -> None:
         call = self.calls.get(alarm.call_id) if alarm.call_id else None

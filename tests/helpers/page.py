@@ -48,6 +48,9 @@ class FakeDesk:
     searchable = False
     break_reminder = 3600
     tokens_allowed = True
+    provider = ""
+    """The address of the provider's page; empty if the provider is down."""
+    provider_sign_out = ""
     faster = ""
     """The supervisor who takes an alarm just before the page does."""
 
@@ -61,6 +64,7 @@ class FakeDesk:
             "idle": 1800,
             "until": time.time() + 36000,
         }
+        self.ways = {"provider": False, "passwords": "everyone"}
         self.purposes: list[dict] = []
         self.undelivered: list[dict] = []
         self.closed: list[dict] = []
@@ -209,14 +213,10 @@ class FakeDesk:
         self, method: str, path: str, body: dict
     ) -> tuple[int, dict | list | None]:
         """The API, but for the events."""
+        if path in {"/login", "/logout", "/sign-in", "/sign-in/begin"}:
+            return self.answer_sign_in(path, body)
         if path.startswith("/me"):
             return self.answer_me(method, path, body)
-        if path == "/login":
-            self.signed_in = body.get("password") == "correct horse battery"
-            return (200, self.me) if self.signed_in else (401, {"error": "no"})
-        if path == "/logout":
-            self.signed_in = False
-            return 204, None
         if path in self.readable:
             return (self.unreadable, {}) if self.unreadable else (200, self.readable[path])
         if self.refusing:
@@ -290,6 +290,20 @@ class FakeDesk:
         }
         self.tokens.append(token)
         return 201, {"secret": f"galwad_{'x' * 43}", "token": token}
+
+    def answer_sign_in(self, path: str, body: dict) -> tuple[int, dict | None]:
+        """Answer a request about the session, or about a new one."""
+        if path == "/sign-in":
+            return 200, self.ways
+        if path == "/sign-in/begin":
+            return (200, {"url": self.provider}) if self.provider else (503, {"error": "no"})
+        if path == "/logout":
+            self.signed_in = False
+            away = self.provider_sign_out
+            return (200, {"url": away}) if away else (204, None)
+        if path == "/login":
+            self.signed_in = body.get("password") == "correct horse battery"
+        return (200, self.me) if self.signed_in else (401, {"error": "no"})
 
     def change(self, call_id: str, method: str, part: str, body: dict) -> dict:
         """Change a call as the real desk and switch would, and return their answer."""

@@ -142,7 +142,7 @@ def test_each_private_key_and_password_reaches_only_the_process_that_uses_it():
     passed_on = {process: values(process, "ImportCredential") for process in PROCESSES}
     assert passed_on == {
         "switch": ["galwad.sip.*", "galwad.trunk.*"],
-        "desk": ["galwad.tls.*", "galwad.directory.*", "galwad.webhook.*"],
+        "desk": ["galwad.tls.*", "galwad.directory.*", "galwad.webhook.*", "galwad.sign-in.*"],
         "finaliser": [],
     }
 

@@ -25,6 +25,11 @@ log = structlog.get_logger()
 MAX_BODY = 256 * 1024
 MAX_ADDRESS = 2048
 """The longest path with query string, in characters, that is searched for card numbers."""
+MAX_OPAQUE_ADDRESS = 8192
+"""The longest path with query string, in characters, if the query has codes of an OpenID provider.
+
+Such codes are random, so one of them can look like a card number. They are not stored.
+"""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "PUT, DELETE",
@@ -51,7 +56,8 @@ class RequestGuard:
     `origin` is the value that a browser's `Origin` header must have. If `origin` is None, the
     `Origin` header must match the request's `Host` header. `cookie` is the name of the session
     cookie. `secure` is true if browsers use TLS; the responses then have the header
-    Strict-Transport-Security.
+    Strict-Transport-Security. `opaque_path` is the path to which an OpenID provider sends people
+    back with its codes.
 
     Pages of the origins in `open_origins` may use the one path `open_path` too (the CORS protocol,
     https://fetch.spec.whatwg.org/#http-cors-protocol). They never send our cookie: the endpoints
@@ -68,11 +74,13 @@ class RequestGuard:
         cookie: str,
         origin: str | None,
         secure: bool,
+        opaque_path: str = "",
         open_path: str = "",
         open_origins: Collection[str] = (),
         embed_origins: Collection[str] = (),
     ) -> None:
         self._app = app
+        self._opaque_path = opaque_path
         self._open_path = open_path
         self._open_origins = open_origins
         self._embed_origins = " ".join(embed_origins)
@@ -126,9 +134,10 @@ class RequestGuard:
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         # A proxy or a browser's history may store the address, so a client must learn of this.
         query = unquote_plus(scope["query_string"].decode("latin-1"))
-        if len(scope["path"]) + len(query) > MAX_ADDRESS:
+        opaque = scope["path"] == self._opaque_path
+        if len(scope["path"]) + len(query) > (MAX_OPAQUE_ADDRESS if opaque else MAX_ADDRESS):
             return answer(414, "the address is too long", "send texts in the body")
-        if has_card_number(scope["path"]) or has_card_number(query):
+        if not opaque and (has_card_number(scope["path"]) or has_card_number(query)):
             return card_number_answer(["the address"])
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > MAX_BODY:

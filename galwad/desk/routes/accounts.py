@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
 
 from galwad.desk.auth import embedding
 from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.accounts import Login, Me
+from galwad.desk.models.sign_in import ProviderAddress
 from galwad.desk.networks import network_of
 from galwad.desk.routes.access import SignedIn, TheDesk, session_of
 from galwad.desk.service import Desk
@@ -51,6 +53,8 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     desk.throttle.failed(name, address, device)
     async with desk.users.sign_ins.turn(network, known=known):
         user = await desk.users.check(name, body.password.get_secret_value())
+    if desk.provider is not None and not desk.provider.takes_password_of(name):
+        user = None  # as late as this, so that the time does not show whose password counts
     outcome = "accepted" if user is not None else "refused"
     desk.metrics.sign_ins.labels(outcome).inc()
     # An unknown name is not entered in the audit chain, because it may be a password typed into the
@@ -63,6 +67,8 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     )
     if user is None:
         raise ApiError(401, "the name or the password is wrong", "check the capital letters")
+    if desk.provider is not None and desk.provider.is_break_glass(name):
+        desk.break_glass_used()
     desk.throttle.succeeded(name, address, device)
     desk.places.know(network, time.monotonic())
     token = await desk.sessions.open(user.name, body.client)
@@ -71,7 +77,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
         raise ApiError(401, "the account was disabled just now", "ask your administrator")
     if body.client == "cli":
         return me_of(desk, session).model_copy(update={"token": token})
-    _set_session_cookie(response, desk, session, token)
+    set_session_cookie(response, desk, session, token)
     devices = desk.devices.cookie_for(name, tokens)
     remembered = _Cookie(desk.options.device_cookie, request.url.path, _DEVICE_S)
     _set_cookie(response, desk, session, remembered, devices)
@@ -87,9 +93,10 @@ class _Cookie:
     max_age: int | None = None
 
 
-def _set_session_cookie(
+def set_session_cookie(
     response: Response, desk: Desk, session: Session, token: str, max_age: int | None = None
 ) -> None:
+    """Let the browser keep a session's token for `max_age` seconds, or until it is closed."""
     name = embedding.COOKIE if session.kind == "embedded" else desk.options.cookie
     _set_cookie(response, desk, session, _Cookie(name, max_age=max_age), token)
 
@@ -116,16 +123,25 @@ def _set_cookie(
     )
 
 
-@router.post("/logout", status_code=204)
+@router.post("/logout", status_code=204, responses={200: {"model": ProviderAddress}})
 async def logout(
-    response: Response, desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
-) -> None:
-    """Sign the user out: immediately end the session and its event streams."""
+    desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
+) -> Response:
+    """Sign the user out: immediately end the session and its event streams.
+
+    If the user has signed in at a provider that offers a sign-out too, the response has the address
+    of the provider's page to which the browser must go.
+    """
+    response = Response(status_code=204)
     if session is not None:
+        if session.provider and desk.provider is not None:
+            url = desk.provider.flow.sign_out_address()
+            response = JSONResponse({"url": url}) if url else response
         await desk.sessions.close(session)
         await desk.audit.append("sign-out", {}, {"user": session.user.name})
         desk.hub.wake()
-        _set_session_cookie(response, desk, session, "", max_age=0)
+        set_session_cookie(response, desk, session, "", max_age=0)
+    return response
 
 
 @router.get("/me")

@@ -20,7 +20,7 @@ import { loadPurposes } from "./purposes.js";
 import { PAUSE_KEY, limits } from "./recording.js";
 import { search } from "./search.js";
 import { SessionWatch } from "./session.js";
-import { signIn } from "./signin.js";
+import { loadWays, signIn, takeReason } from "./signin.js";
 import { Stream } from "./stream.js";
 import { entitle } from "./title.js";
 import { Today } from "./today.js";
@@ -92,8 +92,8 @@ function showSignIn(note) {
     main.focus();
   };
   list = null;
-  main.replaceChildren(signIn(enter, note));
-  main.querySelector("input").focus();
+  main.replaceChildren(signIn(enter, note, drafts.notes.size > 0));
+  main.querySelector("button.primary, input").focus();
   entitle(null);
 }
 
@@ -307,12 +307,14 @@ async function choose(chosen) {
 
 async function leave() {
   await storeAll([...cards.values()].map(({ contact }) => contact.draft));
+  let answer = null;
   try {
-    await ask("POST", "/logout", {});
+    answer = await ask("POST", "/logout", {});
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
   }
   showSignIn();
+  if (answer) location.assign(answer.url); // the provider ends its own session
 }
 
 async function begin() {
@@ -346,12 +348,13 @@ async function begin() {
     presence.tick(now());
     advisors?.update([...presences.values()], known(), now());
   }, 1000);
-  await choose(i18n.preferred());
+  await Promise.all([choose(i18n.preferred()), loadWays()]);
+  const reason = takeReason();
   try {
     start(await ask("GET", "/me"));
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    showSignIn();
+    showSignIn(reason);
   }
 }
 

@@ -1,30 +1,64 @@
-// The sign-in form.
+// The sign-in: with the account of an OpenID provider if the desk has one, or with a password.
 
 import { ApiError, ask } from "./api.js";
 import { el, say } from "./dom.js";
 import { embedded } from "./embedding.js";
+import * as i18n from "./i18n.js";
 
 const REFUSALS = { 0: "error.connection", 401: "signin.wrong", 403: "signin.wrong", 429: "signin.wait" };
+const REASON = /^#sign-in=([a-z_]+)$/;
 
-/** The form; `done(me)` is called after a sign-in. `note` is a locale key shown above it. */
-export function signIn(done, note) {
+let ways = { provider: false, passwords: "everyone" };
+
+/** Ask the desk how people sign in. Until it answers, they do so with a password. So they do in a
+ *  panel of another site: no provider can be shown there, and its cookies would not come back. */
+export async function loadWays() {
+  if (embedded) return;
+  try {
+    ways = await ask("GET", "/sign-in");
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+  }
+}
+
+/** The locale key of the reason with which a sign-in at the provider came back, if it did. */
+export function takeReason() {
+  const [, reason] = REASON.exec(location.hash) ?? [];
+  if (!reason) return undefined;
+  history.replaceState(null, "", location.pathname);
+  const key = `signin.refused.${reason}`;
+  return i18n.has(key) ? key : "error.server";
+}
+
+/** The form; `done(me)` is called after a sign-in. `note` is a locale key shown above it.
+ *  With `keeping`, this page has a note that must not be lost: the provider gets a page of its own. */
+export function signIn(done, note, keeping = false) {
   const problem = el("p", { class: "problem", role: "alert", id: "signin-problem" });
   const user = field("user", { type: "text", autocomplete: "username", autocapitalize: "none", spellcheck: "false" });
   const password = field("password", { type: "password", autocomplete: "current-password" });
-  const button = el("button", { type: "submit", class: "primary", t: "signin.submit" });
+  const button = el("button", { type: "submit", class: ways.provider ? null : "primary", t: "signin.submit" });
+
+  function refuse(key) {
+    say(problem, key);
+  }
+
+  function forget() {
+    delete problem.dataset.t; // so that a second refusal is told like the first
+    problem.textContent = "";
+  }
 
   const client = embedded ? "embedded" : "page";
 
   async function submit(event) {
     event.preventDefault();
     button.disabled = true;
-    delete problem.dataset.t; // so that a second refusal is told like the first
-    problem.textContent = "";
+    forget();
     try {
       done(await ask("POST", "/login", { user: user.input.value.trim(), password: password.input.value, client }));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      say(problem, REFUSALS[error.status] ?? "error.server");
+      const wrong = ways.provider && error.status === 401;
+      refuse(wrong ? "signin.wrong_or_work" : REFUSALS[error.status] ?? "error.server");
       password.input.value = "";
       password.input.focus();
     } finally {
@@ -32,16 +66,55 @@ export function signIn(done, note) {
     }
   }
 
+  async function atProvider() {
+    if (work.getAttribute("aria-busy") === "true") return;
+    work.setAttribute("aria-busy", "true");
+    say(work, "signin.opening");
+    forget();
+    try {
+      const { url } = await ask("POST", "/sign-in/begin", { language: i18n.language() });
+      if (!keeping) location.assign(url);
+      else if (!window.open(url, "_blank")) refuse("signin.blocked");
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      refuse(error.status === 503 ? "signin.refused.provider" : REFUSALS[error.status] ?? "error.server");
+    } finally {
+      work.setAttribute("aria-busy", "false");
+      say(work, "signin.work");
+    }
+  }
+
+  /** Back from the other page: the sign-in there holds here too. */
+  async function look() {
+    if (!form.isConnected) {
+      window.removeEventListener("focus", look);
+      return;
+    }
+    try {
+      done(await ask("GET", "/me"));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+    }
+  }
+
+  const work = el("button", { type: "button", class: "primary", t: "signin.work", on: { click: atProvider } });
+  const refused = note?.startsWith("signin.refused.");
+  const own = [user.box, password.box, button];
   const form = el(
     "form",
     { class: "card signin", on: { submit } },
     el("h1", { t: "signin.title" }),
-    el("p", { class: "note", role: "alert", id: "signin-note", ...(note ? { t: note } : {}) }),
-    user.box,
-    password.box,
-    problem,
-    button,
+    el("p", { class: refused ? "problem" : "note", role: "alert", id: "signin-note", ...(note ? { t: note } : {}) }),
+    ...(ways.provider
+      ? [
+          keeping ? el("p", { class: "note", t: "signin.keeping" }) : null,
+          work,
+          problem,
+          el("details", { class: "own" }, el("summary", { t: "signin.own" }), ...own),
+        ]
+      : [user.box, password.box, problem, button]),
   );
+  if (keeping) window.addEventListener("focus", look);
   return form;
 }
 

@@ -1,0 +1,176 @@
+"""Endpoints to sign in with the account of an OpenID provider.
+
+The page asks for the provider's address and goes there. The provider sends the browser back to the
+callback, which is a navigation from another site: the browser sends no SameSite=Strict cookie with
+it, so the sign-in's own cookie is Lax. The answer sets the session's cookie, which is Strict, and
+leads to the page. The page's own requests then have it.
+
+The answer never leads anywhere else, and the code is in no log.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from galwad.desk.auth.identities import IdentifiedUser
+from galwad.desk.auth.provider_accounts import ProviderAccounts, RefusedError
+from galwad.desk.auth.sessions import Session
+from galwad.desk.errors import ApiError
+from galwad.desk.models.sign_in import BeginSignIn, ProviderAddress, SignInOptions
+from galwad.desk.networks import network_of
+from galwad.desk.oidc.errors import OidcError, ProviderError, TokenError
+from galwad.desk.oidc.pending import LIFETIME_S
+from galwad.desk.oidc.provider_sign_in import CALLBACK
+from galwad.desk.routes.access import TheDesk
+from galwad.desk.routes.accounts import set_session_cookie
+from galwad.desk.service import Desk
+from recording.errors import AuditError
+
+router = APIRouter()
+_PATH: Final = CALLBACK.removeprefix("/api/v1")
+log = structlog.get_logger()
+
+
+@router.get("/sign-in")
+async def options(desk: TheDesk) -> SignInOptions:
+    """Return the ways to sign in."""
+    section = desk.options.sign_in
+    few = section is not None and section.password_users is not None
+    return SignInOptions(provider=section is not None, passwords="few" if few else "everyone")
+
+
+@router.post("/sign-in/begin")
+async def begin(
+    body: BeginSignIn, request: Request, response: Response, desk: TheDesk
+) -> ProviderAddress:
+    """Begin a sign-in: return the provider's address, and bind the sign-in to the browser."""
+    provider = _provider(desk)
+    cookie = request.cookies.get(desk.options.sign_in_cookie, "")
+    try:
+        url, cookie = await provider.flow.begin(cookie, body.language)
+    except ProviderError as error:
+        log.warning("sign_in.provider_failed", detail=str(error))
+        raise ApiError(
+            503, "the provider of the sign-in cannot be reached", "try again in a minute"
+        ) from None
+    response.set_cookie(
+        desk.options.sign_in_cookie,
+        cookie,
+        max_age=int(LIFETIME_S),
+        path="/",
+        secure=desk.options.secure,
+        httponly=True,
+        samesite="lax",
+    )
+    return ProviderAddress(url=url)
+
+
+@router.get(_PATH)
+async def callback(request: Request, desk: TheDesk) -> Response:
+    """Complete a sign-in with the provider's response; lead the browser to the page.
+
+    If the person is not signed in, the address of the page has the reason as its fragment.
+    """
+    provider = _provider(desk)
+    address = request.client.host if request.client else ""
+    visitor = _Visitor(address, network_of(address), _language(request))
+    reason, opened = "", None
+    try:
+        user = await _enter(provider, desk, request, visitor)
+        opened = await _open(desk, user)
+    except OidcError as error:
+        reason = error.reason
+    except RefusedError as refusal:
+        reason = refusal.reason
+    except AuditError:
+        log.exception("storage.failed")
+        reason = "server"
+    desk.metrics.sign_ins.labels("refused" if reason else "accepted").inc()
+    response = RedirectResponse(f"/#sign-in={reason}" if reason else "/", 303)
+    if opened is not None:
+        set_session_cookie(response, desk, *opened)
+    return response
+
+
+@dataclass(frozen=True, slots=True)
+class _Visitor:
+    address: str
+    network: str
+    language: str
+
+
+async def _enter(
+    provider: ProviderAccounts, desk: Desk, request: Request, visitor: _Visitor
+) -> str:
+    """Return the name of the user whom the provider has signed in; audit the sign-in.
+
+    Raises:
+        OidcError: The sign-in is not complete.
+        RefusedError: The person may not use Galwad.
+        AuditError: The audit cannot be written.
+    """
+    cookie = request.cookies.get(desk.options.sign_in_cookie, "")
+    parameters = request.query_params
+    response = dict(parameters) if len(parameters.multi_items()) == len(parameters) else {}
+    facts = {"client": "page", "method": "provider"}
+    try:
+        token = await provider.flow.complete(cookie, response, visitor.network)
+        found = await provider.enter(token, visitor.language)
+    except (TokenError, ProviderError) as error:
+        log.warning("sign_in.provider_failed", detail=str(error))
+        if isinstance(error, TokenError):
+            personal = {"user": "", "address": visitor.address}
+            await desk.audit.append("sign-in.refused", {**facts, "reason": error.reason}, personal)
+        raise
+    except RefusedError as refusal:
+        personal = {"user": refusal.user, "address": visitor.address}
+        await desk.audit.append("sign-in.refused", {**facts, "reason": refusal.reason}, personal)
+        raise
+    name = found.user.name
+    await _audit_changes(desk, found)
+    personal = {"user": name, "address": visitor.address}
+    await desk.audit.append("sign-in.accepted", facts, personal)
+    desk.places.know(visitor.network, time.monotonic())
+    return name
+
+
+async def _open(desk: Desk, user: str) -> tuple[Session, str]:
+    """Open a session; return it with its token.
+
+    Raises:
+        RefusedError: The user was disabled just now.
+    """
+    token = await desk.sessions.open(user, "page", provider=True)
+    session = await desk.sessions.find(token)
+    if session is None:
+        raise RefusedError("disabled", user)
+    return session, token
+
+
+async def _audit_changes(desk: Desk, found: IdentifiedUser) -> None:
+    """Audit a user that the sign-in has added, or whose role it has changed."""
+    personal = {"user": found.user.name, "actor": "provider"}
+    if found.created:
+        await desk.audit.append("user.added", {"role": found.user.role, "rights": ""}, personal)
+    elif found.role_before:
+        facts = {"role": found.user.role, "before": found.role_before}
+        await desk.audit.append("user.role-set", facts, personal)
+        desk.sessions.recheck()
+        desk.hub.wake()
+
+
+def _provider(desk: Desk) -> ProviderAccounts:
+    if desk.provider is None:
+        raise ApiError(404, "there is no provider to sign in with", "sign in with a password")
+    return desk.provider
+
+
+def _language(request: Request) -> str:
+    """Return the language of a new user, from what the browser prefers."""
+    return "cy" if request.headers.get("accept-language", "").lower().startswith("cy") else "en"
