@@ -6,6 +6,7 @@
 #                            come from
 #   install_locked FILE      installs a lock file into it, hashes checked, when it has changed;
 #                            test.txt and ldap.txt need build.txt installed
+#   install_openid_provider  installs the provider that the tests of the sign-in drive, with npm
 #   install_wheel            builds the wheel and installs it, when the sources have changed;
 #                            needs requirements/build.txt installed
 #   install_editable         installs the working tree itself, when pyproject.toml has changed
@@ -28,6 +29,7 @@ package_of() {
     */ldap.h) echo libldap-dev ;;
     */sasl.h) echo libsasl2-dev ;;
     sipp) echo sip-tester ;;
+    node) echo nodejs ;;
     systemd-analyze) echo systemd ;;
     ldapsearch) echo ldap-utils ;;
     kamailio) echo kamailio-tls-modules ;; # and what that depends on
@@ -119,6 +121,17 @@ install_locked() {
     --no-deps --only-binary :all: --no-binary python-ldap --no-build-isolation \
     --require-hashes -r "$lock"
   cp "$lock" "$stamp"
+}
+
+install_openid_provider() {
+  local source="$root/tests/peers/openid_provider" target="$venv/openid-provider"
+  cmp -s "$source/package-lock.json" "$target/installed.json" &&
+    cmp -s "$source/provider.mjs" "$target/provider.mjs" && return
+  say "installing oidc-provider"
+  mkdir -p "$target"
+  cp "$source"/{package.json,package-lock.json,provider.mjs} "$target"
+  (cd "$target" && npm ci --silent --no-audit --no-fund --ignore-scripts)
+  cp "$source/package-lock.json" "$target/installed.json"
 }
 
 sources_digest() {

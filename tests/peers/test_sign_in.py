@@ -1,0 +1,108 @@
+"""Chromium signs in on the real desk at a real OpenID provider: oidc-provider on Node.js.
+
+The provider's ID tokens have the claims of Entra ID. Covers `tests/helpers/peers/openid.py`.
+"""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from helpers.peers.openid import OpenIdProvider
+from helpers.peers.service import PASSWORD
+
+pytestmark = pytest.mark.peer
+
+PEOPLE = {
+    # The name of a local user, whose account this person must not get.
+    "impostor": {"oid": "oid-1", "preferred_username": "ceri@evil.example", "roles": ["Advisor"]},
+    "mair": {"oid": "oid-2", "preferred_username": "mair@council.example", "roles": ["Lead"]},
+    "stranger": {"oid": "oid-3", "preferred_username": "stranger@council.example", "roles": []},
+    "guest": {"oid": "oid-4", "roles": ["Lead"], "tid": "11111111-1111-1111-1111-111111111111"},
+}
+WORK = "Sign in with your work account"
+
+
+@pytest.fixture
+def provider(ended, tmp_path):
+    return ended(OpenIdProvider(tmp_path, PEOPLE))
+
+
+@pytest.fixture
+def desk(start, provider):
+    """A real desk with the users sian and ceri, on which only ceri may use a password."""
+    return start(
+        "desk",
+        users=True,
+        more=provider.settings({"Advisor": "advisor", "Lead": "supervisor"}, ["ceri"]),
+    )
+
+
+@pytest.fixture
+def page(chromium, desk):
+    page = chromium.new_context(locale="en-GB").new_page()
+    page.goto(desk.url)
+    yield page
+    page.context.close()
+
+
+def sign_in(page, login):
+    """Go to the provider, sign in there, and agree."""
+    page.get_by_role("button", name=WORK).click()
+    page.locator("input[name=login]").fill(login)
+    page.locator("input[name=password]").fill("any")
+    page.get_by_role("button", name="Sign-in").click()
+    page.get_by_role("button", name="Continue").click()
+
+
+def test_a_person_signs_in_at_the_provider_stays_signed_in_and_signs_out_there(desk, page):
+    sign_in(page, "mair")
+    expect(page.locator("#who")).to_have_text("mair")
+    expect(page.get_by_role("heading", name="All calls")).to_be_visible()
+    assert page.url == f"{desk.url}/"
+    page.reload()
+    expect(page.locator("#who")).to_have_text("mair")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Yes, sign me out").click()
+    expect(page.get_by_role("button", name=WORK)).to_be_visible()
+    assert page.url == f"{desk.url}/"
+
+
+def test_a_person_with_the_name_of_an_administrator_gets_another_user(desk, page):
+    sign_in(page, "impostor")
+    expect(page.locator("#who")).to_have_text("ceri-2")
+    expect(page.get_by_text("No call at the moment")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("login", "text"),
+    [
+        ("stranger", "Your work account may not use Galwad."),
+        ("guest", "something that cannot be trusted"),
+    ],
+)
+def test_a_person_without_a_role_or_of_another_tenant_is_refused_with_a_reason(page, login, text):
+    sign_in(page, login)
+    expect(page.get_by_role("alert").get_by_text(text)).to_be_visible()
+    expect(page.locator("#who")).to_have_text("")
+
+
+def test_a_linked_identity_signs_in_as_the_local_user_with_the_extension(desk, provider, page):
+    identity = ("--issuer", provider.issuer, "--subject", "oid-2")
+    desk.galwad("users", "link", "sian", *identity)
+    sign_in(page, "mair")
+    expect(page.locator("#who")).to_have_text("sian")
+
+
+def test_while_the_provider_is_down_the_emergency_account_signs_in_with_an_alarm(
+    desk, provider, page
+):
+    provider.end()
+    page.get_by_role("button", name=WORK).click()
+    expect(page.get_by_role("alert").get_by_text("cannot be reached")).to_be_visible()
+    page.get_by_text("Sign in with a Galwad password").click()
+    page.get_by_label("User name").fill("ceri")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.locator("#who")).to_have_text("ceri")
+    assert desk.log.wait("alarm", kind="sign_in.break_glass")
