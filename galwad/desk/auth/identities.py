@@ -59,6 +59,14 @@ class Identities:
         async with self._engine.connect() as connection:
             return await _find(connection, identity)
 
+    async def end_sessions(self, identity: ProviderIdentity) -> User | None:
+        """End the sessions of the user of an identity; return the user, if there is one."""
+        async with self._writer.begin() as connection:
+            user = await _find(connection, identity)
+            if user is not None:
+                await connection.execute(delete(sessions).where(sessions.c.user == user.name))
+        return user
+
     async def sign_in(
         self, identity: ProviderIdentity, role: PersonRole, suggested: str, language: str = "en"
     ) -> IdentifiedUser:

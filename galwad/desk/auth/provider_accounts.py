@@ -42,13 +42,15 @@ class ProviderAccounts:
     async def enter(self, token: IdToken, language: str) -> IdentifiedUser:
         """Return the user of a person whom the provider has signed in.
 
+        If the provider gives a known person no role any more, all sessions of the user end.
+
         Raises:
             RefusedError: The provider gives the person no role, or the user is disabled.
         """
         identity = ProviderIdentity(self.flow.section.issuer, token.subject)
         role = self.flow.role_of(token)
         if role is None:
-            known = await self.identities.user_of(identity)
+            known = await self.identities.end_sessions(identity)
             raise RefusedError("no_role", known.name if known else "")
         found = await self.identities.sign_in(identity, role, token.name, language)
         if found.user.disabled:

@@ -129,6 +129,8 @@ async def _enter(
             await desk.audit.append("sign-in.refused", {**facts, "reason": error.reason}, personal)
         raise
     except RefusedError as refusal:
+        desk.sessions.recheck()
+        desk.hub.wake()
         personal = {"user": refusal.user, "address": visitor.address}
         await desk.audit.append("sign-in.refused", {**facts, "reason": refusal.reason}, personal)
         raise

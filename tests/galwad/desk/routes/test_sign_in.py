@@ -193,6 +193,17 @@ async def test_a_role_that_changed_takes_effect_in_all_sessions(desk, provider):
     assert (changed["before"], changed["role"]) == ("admin", "advisor")
 
 
+async def test_a_person_who_has_lost_the_role_is_refused_and_all_their_sessions_end(desk, provider):
+    first = desk.client()
+    await sign_in(first, provider)
+    provider.claims = {"roles": []}
+    reply = await sign_in(desk.client(), provider, "second")
+    assert reply.headers["location"] == "/#sign-in=no_role"
+    assert (await first.get(f"{API}/me")).status_code == 401
+    (refused,) = await entries(desk, "sign-in.refused")
+    assert refused["user"] == "sian.parry"
+
+
 async def test_a_disabled_user_is_refused(desk, provider):
     client = desk.client()
     await sign_in(client, provider)
