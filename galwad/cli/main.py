@@ -41,6 +41,7 @@ class CommandGroups(LazyGroup):
         "check",
         "status",
         "login",
+        "password",
         "recordings",
         "calls",
         "alarms",

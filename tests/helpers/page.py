@@ -63,6 +63,7 @@ class FakeDesk:
             "extension": "201",
             "idle": 1800,
             "until": time.time() + 36000,
+            "changes_password": True,
         }
         self.ways = {"provider": False, "passwords": "everyone"}
         self.purposes: list[dict] = []
@@ -213,7 +214,7 @@ class FakeDesk:
         self, method: str, path: str, body: dict
     ) -> tuple[int, dict | list | None]:
         """The API, but for the events."""
-        if path in {"/login", "/logout", "/sign-in", "/sign-in/begin"}:
+        if path in {"/me/password", "/login", "/logout", "/sign-in", "/sign-in/begin"}:
             return self.answer_sign_in(path, body)
         if path.startswith("/me"):
             return self.answer_me(method, path, body)
@@ -291,8 +292,16 @@ class FakeDesk:
         self.tokens.append(token)
         return 201, {"secret": f"galwad_{'x' * 43}", "token": token}
 
+    def change_password(self, body: dict) -> tuple[int, dict | None]:
+        """Answer as the real desk, which refuses more passwords than this one."""
+        if body["current"] != "correct horse battery":
+            return 403, {"error": "no"}
+        return (204, None) if len(body["new"]) > 11 else (422, {"error": "no"})
+
     def answer_sign_in(self, path: str, body: dict) -> tuple[int, dict | None]:
         """Answer a request about the session, or about a new one."""
+        if path == "/me/password":
+            return self.change_password(body)
         if path == "/sign-in":
             return 200, self.ways
         if path == "/sign-in/begin":

@@ -11,7 +11,7 @@ import typer
 from config.settings import Settings
 from config.values import HostPort, host_of_family
 from galwad.cli.support.console import CliError
-from galwad.desk.auth.users import MIN_PASSWORD
+from galwad.desk.auth.passwords import LEAST_LENGTH
 
 PasswordStdin: TypeAlias = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
@@ -33,7 +33,7 @@ def new_password(*, password_stdin: bool, generate: bool) -> str:
             "use --password-stdin or --generate",
             status=2,
         )
-    asked = f"Password (at least {MIN_PASSWORD} characters)"
+    asked = f"Password (at least {LEAST_LENGTH} characters)"
     return str(typer.prompt(asked, hide_input=True, confirmation_prompt=True, err=True))
 
 

@@ -25,12 +25,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callerid.card_number import ADVICE, has_card_number
+from galwad.desk.auth.passwords import LEAST_LENGTH, is_easy_to_guess
 from galwad.desk.auth.sign_in_queue import SignInQueue
 from galwad.desk.auth.tables import sessions, users
 from galwad.desk.models.accounts import Role
 from galwad.messages import PhoneCredentials
 
-MIN_PASSWORD = 12
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _EXTENSION = re.compile(r"[A-Za-z0-9._-]{1,32}")
 NO_PASSWORD: Final = "!"  # noqa: S105 - argon2 never writes this
@@ -183,6 +183,22 @@ class Users:
         async with self._writer.begin() as connection:
             await _change(connection, name, password=hashed)
             await connection.execute(delete(sessions).where(sessions.c.user == name))
+
+    async def change_own_password(self, name: str, password: str, session: str) -> None:
+        """Replace the password of a person who has just proven the present one.
+
+        All sessions of this person end, except the one with the token digest `session`.
+
+        Raises:
+            UserError: The new password is easy to guess.
+        """
+        if is_easy_to_guess(password, name):
+            raise UserError("the new password is too easy to guess")
+        hashed = await self._hash(password)
+        others = (sessions.c.user == name) & (sessions.c.token_sha256 != session)
+        async with self._writer.begin() as connection:
+            await _change(connection, name, password=hashed)
+            await connection.execute(delete(sessions).where(others))
 
     async def set_sip_password(self, name: str, sip_password: str, realm: str = "galwad") -> str:
         """Replace the SIP password of a user's phone, and return the phone's extension.
@@ -357,8 +373,8 @@ def _check(user: User, password: str | None, sip_password: str | None) -> None:
             "a person needs a password, and a machine must not have one",
             "`galwad users disable` and then `enable` gives a machine a new token",
         )
-    if password is not None and len(password) < MIN_PASSWORD:
-        raise UserError(f"the password is too short: use at least {MIN_PASSWORD} characters")
+    if password is not None and len(password) < LEAST_LENGTH:
+        raise UserError(f"the password is too short: use at least {LEAST_LENGTH} characters")
 
 
 def _check_extension(extension: str | None) -> None:

@@ -23,13 +23,21 @@ class Login(RequestBody):
     client: Literal["page", "embedded", "cli"] = "page"
 
 
+class ChangePassword(RequestBody):
+    """A request of a person to replace their own password."""
+
+    current: SecretStr = Field(max_length=1024)
+    new: SecretStr = Field(max_length=1024)
+
+
 class Me(BaseModel):
     """The user who is signed in, and the limits of the user's session.
 
     `token` is the bearer token. It is set only in the response to a sign-in from the command line.
     The session ends after `idle` seconds without use, or at the Unix time `until`, whichever comes
-    first. Each request of an embedded page that changes something must send `csrf` in the header
-    field `X-Galwad-CSRF`.
+    first. `changes_password` is true if the user has a password of Galwad and may replace it. Each
+    request of an embedded page that changes something must send `csrf` in the header field
+    `X-Galwad-CSRF`.
     """
 
     user: str
@@ -40,3 +48,4 @@ class Me(BaseModel):
     idle: float | None = None
     until: float | None = None
     csrf: str | None = None
+    changes_password: bool = False

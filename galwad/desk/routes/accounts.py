@@ -10,12 +10,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from galwad.desk.auth import embedding
+from galwad.desk.auth.passwords import LEAST_LENGTH
 from galwad.desk.auth.sessions import Session
+from galwad.desk.auth.users import UserError
 from galwad.desk.errors import ApiError
-from galwad.desk.models.accounts import Login, Me
+from galwad.desk.models.accounts import ChangePassword, Login, Me
 from galwad.desk.models.sign_in import ProviderAddress
 from galwad.desk.networks import network_of
-from galwad.desk.routes.access import SignedIn, TheDesk, session_of
+from galwad.desk.routes.access import Person, SignedIn, TheDesk, session_of
 from galwad.desk.service import Desk
 
 router = APIRouter()
@@ -37,10 +39,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     name = body.user.lower()
     tokens = request.cookies.get(desk.options.device_cookie, "")
     device = desk.devices.device_of(name, tokens)
-    wait = desk.throttle.wait(name, address, device)
-    if wait:
-        desk.metrics.sign_ins.labels("throttled").inc()
-        raise ApiError(429, "too many failed sign-ins", f"wait {wait} s, then try again", wait)
+    _refuse_if_throttled(desk, name, address, device)
     known = desk.throttle.is_known(name, address, device)
     network = network_of(address)
     if not desk.users.sign_ins.has_room(network, known=known):
@@ -53,7 +52,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     desk.throttle.failed(name, address, device)
     async with desk.users.sign_ins.turn(network, known=known):
         user = await desk.users.check(name, body.password.get_secret_value())
-    if desk.provider is not None and not desk.provider.takes_password_of(name):
+    if not _takes_password(desk, name):
         user = None  # as late as this, so that the time does not show whose password counts
     outcome = "accepted" if user is not None else "refused"
     desk.metrics.sign_ins.labels(outcome).inc()
@@ -144,6 +143,60 @@ async def logout(
     return response
 
 
+@router.put("/me/password", status_code=204)
+async def change_password(
+    body: ChangePassword, request: Request, desk: TheDesk, session: Person
+) -> None:
+    """Replace the password of the signed-in person, and end the person's other sessions.
+
+    The present password is asked for, under the same limits as at a sign-in.
+    """
+    name = session.user.name
+    if not _changes_password(desk, session):
+        raise ApiError(
+            409, "you sign in with your work account", "change the password of that account"
+        )
+    address = request.client.host if request.client else ""
+    device = desk.devices.device_of(name, request.cookies.get(desk.options.device_cookie, ""))
+    _refuse_if_throttled(desk, name, address, device)
+    desk.throttle.failed(name, address, device)
+    async with desk.users.sign_ins.turn(network_of(address), known=True):
+        user = await desk.users.check(name, body.current.get_secret_value())
+    if user is None:
+        await desk.audit.append(
+            "user.password-change-refused", {}, {"user": name, "address": address}
+        )
+        raise ApiError(403, "the present password is wrong", "check the capital letters")
+    desk.throttle.succeeded(name, address, device)
+    try:
+        await desk.users.change_own_password(name, body.new.get_secret_value(), session.key)
+    except UserError as error:
+        raise ApiError(
+            422,
+            str(error),
+            f"use at least {LEAST_LENGTH} characters, and neither your name nor common words",
+        ) from None
+    desk.sessions.recheck()
+    desk.hub.wake()
+    await desk.audit.append("user.password-set", {}, {"user": name, "actor": session.actor})
+
+
+def _refuse_if_throttled(desk: Desk, name: str, address: str, device: str) -> None:
+    wait = desk.throttle.wait(name, address, device)
+    if wait:
+        desk.metrics.sign_ins.labels("throttled").inc()
+        raise ApiError(429, "too many failed sign-ins", f"wait {wait} s, then try again", wait)
+
+
+def _takes_password(desk: Desk, name: str) -> bool:
+    return desk.provider is None or desk.provider.takes_password_of(name)
+
+
+def _changes_password(desk: Desk, session: Session) -> bool:
+    person = session.kind != "machine" and not session.provider
+    return person and _takes_password(desk, session.user.name)
+
+
 @router.get("/me")
 async def me(desk: TheDesk, session: SignedIn) -> Me:
     """Return the signed-in user. The request also counts as a use of the session."""
@@ -161,4 +214,5 @@ def me_of(desk: Desk, session: Session) -> Me:
         idle=None if session.kind == "machine" else desk.sessions.idle,
         until=session.until,
         csrf=embedding.csrf_token(session),
+        changes_password=_changes_password(desk, session),
     )

@@ -1,6 +1,7 @@
 // The advisor's page: signs in, follows the desk's events, and keeps one card for each call.
 // It decides nothing: every state shown is the desk's, and the desk has it from the switch.
 
+import { Account } from "./account.js";
 import { Advisors } from "./advisors.js";
 import { AlarmBanners, AlarmPanel } from "./alarms.js";
 import { announce, hush } from "./announce.js";
@@ -40,6 +41,7 @@ const cards = new Map(); // call id → CallCard
 let drafts = { user: null, notes: new Map() }; // what was typed and not stored when a card went away
 const chime = new Chime();
 const tokens = new OwnTokens();
+const account = new Account();
 let me = null;
 let stream = null;
 let watch = null;
@@ -76,6 +78,7 @@ function showSignIn(note) {
   for (const part of [link, lost, alarms, signOut, chime.toggle]) reveal(part, false);
   chime.settle();
   tokens.stop();
+  account.update(null);
   watch = null;
   undelivered?.stop();
   undelivered = null;
@@ -116,6 +119,7 @@ function start(signedIn) {
   if (drafts.user !== me.user) drafts = { user: me.user, notes: new Map() };
   who.textContent = me.user;
   for (const part of [signOut, link, chime.toggle]) reveal(part, true);
+  account.update(me);
   watch = new SessionWatch(me, now);
   session.replaceChildren(watch.box);
   i18n.translate(session);
@@ -328,7 +332,7 @@ async function begin() {
   document.addEventListener("keydown", onKey);
   document.addEventListener("keydown", (event) => openNotes?.onKey(event));
   guard(() => !me && drafts.notes.size > 0);
-  signOut.before(chime.toggle);
+  signOut.before(chime.toggle, account.button);
   link.after(presence.box);
   session.before(presence.reminder);
   who.after(tokens.button);

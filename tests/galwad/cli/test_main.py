@@ -62,6 +62,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "keys show",
         "keys sign",
         "login",
+        "password",
         "promise-check",
         "recordings fetch",
         "recordings hold",

@@ -2,12 +2,15 @@
 
 Covers `galwad/desk/routes/system.py`, `galwad/desk/auth/request_guard.py`, `galwad/desk/errors.py`,
 `galwad/desk/error_answers.py`, `galwad/desk/metrics.py`, `galwad/desk/app.py`,
-`galwad/desk/models/accounts.py` and `galwad/desk/models/system.py`.
+`galwad/desk/models/accounts.py`, `galwad/desk/models/system.py` and `galwad/cli/password.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import sys
 import time
 from dataclasses import replace
 
@@ -17,6 +20,7 @@ from starlette.requests import Request
 from galwad.desk.app import DeskServer, UnsafeListenerError
 from galwad.desk.routes.system import _is_from_here
 from galwad.desk.service import Desk
+from recording.audit.log import AuditFilter
 
 LOGIN = "/api/v1/login"
 GOOD = {"user": "sian", "password": "correct horse battery"}
@@ -40,6 +44,7 @@ async def test_a_session_cookie_is_samesite_strict_and_httponly(running):
         "token": None,
         "idle": 1800,
         "csrf": None,
+        "changes_password": True,
     }
 
 
@@ -328,3 +333,92 @@ async def test_a_known_client_signs_in_while_strangers_fill_the_queue(running):
     assert (await signing_in).status_code == 200
     statuses = [(await each).status_code for each in strangers]
     assert (statuses.count(401), statuses.count(429)) == (32, 8)
+
+
+PASSWORD_PATH = "/api/v1/me/password"
+NEW_PASSWORD = "tatws pum munud"
+
+
+def change(**changed):
+    return {"current": GOOD["password"], "new": NEW_PASSWORD, **changed}
+
+
+async def test_a_person_changes_the_password_and_only_the_other_sessions_end(running):
+    sian, other = await running.page("sian"), await running.page("sian")
+    mair = await running.page("mair")
+    await other.open()
+    assert (await sian.http.put(PASSWORD_PATH, json=change())).status_code == 204
+    assert await other.next() is None
+    assert (await other.http.get("/api/v1/me")).status_code == 401
+    assert (await sian.http.get("/api/v1/me")).status_code == 200
+    assert (await mair.http.get("/api/v1/me")).status_code == 200
+    client = running.client()
+    assert (await client.post(LOGIN, json=GOOD)).status_code == 401
+    assert (await client.post(LOGIN, json={**GOOD, "password": NEW_PASSWORD})).status_code == 200
+    (entry,) = await running.desk.audit.search(AuditFilter(kind="user.password-set"), limit=9)
+    assert entry.values["user"][1] == "sian"
+    assert NEW_PASSWORD not in str(entry)
+
+
+async def test_a_wrong_present_password_changes_nothing_and_is_slowed_down(running):
+    sian = await running.page("sian")
+    replies = [await sian.http.put(PASSWORD_PATH, json=change(current="x")) for _ in range(11)]
+    assert {each.status_code for each in replies[:10]} == {403}
+    assert replies[10].status_code == 429
+    assert await running.desk.users.check("sian", GOOD["password"]) is not None
+    assert (await sian.http.get("/api/v1/me")).status_code == 200
+
+
+@pytest.mark.parametrize("new", ["short", "sian-2026-2026", "password1234", "aaaaaaaaaaaa"])
+async def test_a_new_password_that_is_easy_to_guess_is_refused_without_repeating_it(running, new):
+    sian = await running.page("sian")
+    reply = await sian.http.put(PASSWORD_PATH, json=change(new=new))
+    assert reply.status_code == 422
+    assert new not in reply.text
+    assert await running.desk.users.check("sian", GOOD["password"]) is not None
+
+
+async def test_a_machine_and_a_stranger_change_no_password(running):
+    pay = await running.machine("pay", "payments")
+    assert (await pay.put(PASSWORD_PATH, json=change())).status_code == 403
+    assert (await running.client().put(PASSWORD_PATH, json=change())).status_code == 401
+
+
+async def test_another_site_changes_no_password(running):
+    sian = await running.page("sian")
+    headers = {"Origin": "https://evil.example"}
+    reply = await sian.http.put(PASSWORD_PATH, json=change(), headers=headers)
+    assert reply.status_code == 403
+    assert await running.desk.users.check("sian", GOOD["password"]) is not None
+
+
+@pytest.fixture
+async def galwad(running, tmp_path):
+    """Run a command that reads these lines, as a user of the desk elsewhere."""
+
+    async def galwad(*words, lines=()):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "galwad", *words, "--password-stdin"),
+            env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await process.communicate("".join(f"{line}\n" for line in lines).encode())
+        return process.returncode, out.decode()
+
+    login = ("login", "--server", running.url, "--user", "sian")
+    status, out = await galwad(*login, lines=[GOOD["password"]])
+    assert status == 0, out
+    return galwad
+
+
+async def test_the_command_line_changes_the_password_and_stays_signed_in(running, galwad):
+    sian = await running.page("sian")
+    status, out = await galwad("password", lines=[GOOD["password"], "short"])
+    assert (status, "too easy to guess" in out) == (2, True)
+    status, out = await galwad("password", lines=[GOOD["password"], NEW_PASSWORD])
+    assert (status, "is changed" in out) == (0, True)
+    assert (await sian.http.get("/api/v1/me")).status_code == 401
+    status, out = await galwad("password", "--json", lines=[NEW_PASSWORD, "pum munud arall"])
+    assert (status, json.loads(out)) == (0, {"changed": True})

@@ -215,6 +215,14 @@ async def test_a_disabled_user_is_refused(desk, provider):
     assert (refused["reason"], refused["user"]) == ("disabled", "sian.parry")
 
 
+async def test_a_user_of_the_provider_has_no_password_to_change(desk, provider):
+    client = desk.client(headers={"Origin": desk.url})
+    await sign_in(client, provider)
+    assert (await client.get(f"{API}/me")).json()["changes_password"] is False
+    body = {"current": "!", "new": "tatws pum munud"}
+    assert (await client.put(f"{API}/me/password", json=body)).status_code == 409
+
+
 async def test_signing_out_leads_to_the_sign_out_of_the_provider(desk, provider):
     client = desk.client(headers={"Origin": desk.url})
     await sign_in(client, provider)
