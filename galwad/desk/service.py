@@ -41,11 +41,10 @@ from galwad.desk.archive.files import ArchiveFolder
 from galwad.desk.archive.finaliser_client import FinaliserClient
 from galwad.desk.archive.indexer import Indexer
 from galwad.desk.archive.recipients_watch import RecipientsWatch
-from galwad.desk.auth.devices import Devices
 from galwad.desk.auth.payment_tokens import PaymentTokens
 from galwad.desk.auth.provider_accounts import ProviderAccounts
 from galwad.desk.auth.sessions import Sessions
-from galwad.desk.auth.throttle import Throttle
+from galwad.desk.auth.sign_in_limits import SignInLimits
 from galwad.desk.auth.token_watch import TokenWatch
 from galwad.desk.auth.users import User, Users
 from galwad.desk.background import BackgroundTasks
@@ -220,7 +219,6 @@ class Desk:
     """
     _switch_lost = False
     """True from the loss of the link to the switch until it is connected again."""
-    _loops: Sequence[asyncio.Task[None]] = ()
 
     def __init__(
         self,
@@ -271,9 +269,8 @@ class Desk:
         )
         self.provider = ProviderAccounts.opened(options.sign_in, options.origin, self.engine)
         self.payment_tokens = PaymentTokens(self.engine)
-        self.throttle = Throttle()
         self.searches = UserLimit(SEARCHES)
-        self.devices = Devices(options.device_key)
+        self.sign_in_limits = SignInLimits.with_key_in(options.device_key)
         self.call_log = CallLog(self.engine, options.call_log, self.hub.day_changed)
         self.catalogue = Catalogue(self.engine)
         self.custodian = Custodian(self.engine)
@@ -433,7 +430,7 @@ class Desk:
             values = {name: value for name, (_, value) in entry.values.items()}
             address = values.get("address", "")
             if address and values.get("user"):
-                self.throttle.know(values["user"], address)
+                self.sign_in_limits.throttle.know(values["user"], address)
                 age = max(now - entry.at_us / 1e6, 0.0)
                 self.places.know(network_of(address), time.monotonic() - age)
 

@@ -38,9 +38,9 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     address = request.client.host if request.client else ""
     name = body.user.lower()
     tokens = request.cookies.get(desk.options.device_cookie, "")
-    device = desk.devices.device_of(name, tokens)
+    device = desk.sign_in_limits.devices.device_of(name, tokens)
     _refuse_if_throttled(desk, name, address, device)
-    known = desk.throttle.is_known(name, address, device)
+    known = desk.sign_in_limits.throttle.is_known(name, address, device)
     network = network_of(address)
     if not desk.users.sign_ins.has_room(network, known=known):
         desk.metrics.sign_ins.labels("throttled").inc()
@@ -49,7 +49,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
         )
     # The sign-in is counted as failed before the password is checked. Otherwise parallel sign-ins
     # could exceed the limit.
-    desk.throttle.failed(name, address, device)
+    desk.sign_in_limits.throttle.failed(name, address, device)
     async with desk.users.sign_ins.turn(network, known=known):
         user = await desk.users.check(name, body.password.get_secret_value())
     if not _takes_password(desk, name):
@@ -68,7 +68,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
         raise ApiError(401, "the name or the password is wrong", "check the capital letters")
     if desk.provider is not None and desk.provider.is_break_glass(name):
         desk.break_glass_used()
-    desk.throttle.succeeded(name, address, device)
+    desk.sign_in_limits.throttle.succeeded(name, address, device)
     desk.places.know(network, time.monotonic())
     token = await desk.sessions.open(user.name, body.client)
     session = await desk.sessions.find(token)
@@ -77,7 +77,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     if body.client == "cli":
         return me_of(desk, session).model_copy(update={"token": token})
     set_session_cookie(response, desk, session, token)
-    devices = desk.devices.cookie_for(name, tokens)
+    devices = desk.sign_in_limits.devices.cookie_for(name, tokens)
     remembered = _Cookie(desk.options.device_cookie, request.url.path, _DEVICE_S)
     _set_cookie(response, desk, session, remembered, devices)
     return me_of(desk, session)
@@ -157,9 +157,11 @@ async def change_password(
             409, "you sign in with your work account", "change the password of that account"
         )
     address = request.client.host if request.client else ""
-    device = desk.devices.device_of(name, request.cookies.get(desk.options.device_cookie, ""))
+    device = desk.sign_in_limits.devices.device_of(
+        name, request.cookies.get(desk.options.device_cookie, "")
+    )
     _refuse_if_throttled(desk, name, address, device)
-    desk.throttle.failed(name, address, device)
+    desk.sign_in_limits.throttle.failed(name, address, device)
     async with desk.users.sign_ins.turn(network_of(address), known=True):
         user = await desk.users.check(name, body.current.get_secret_value())
     if user is None:
@@ -167,7 +169,7 @@ async def change_password(
             "user.password-change-refused", {}, {"user": name, "address": address}
         )
         raise ApiError(403, "the present password is wrong", "check the capital letters")
-    desk.throttle.succeeded(name, address, device)
+    desk.sign_in_limits.throttle.succeeded(name, address, device)
     try:
         await desk.users.change_own_password(name, body.new.get_secret_value(), session.key)
     except UserError as error:
@@ -182,7 +184,7 @@ async def change_password(
 
 
 def _refuse_if_throttled(desk: Desk, name: str, address: str, device: str) -> None:
-    wait = desk.throttle.wait(name, address, device)
+    wait = desk.sign_in_limits.throttle.wait(name, address, device)
     if wait:
         desk.metrics.sign_ins.labels("throttled").inc()
         raise ApiError(429, "too many failed sign-ins", f"wait {wait} s, then try again", wait)

@@ -1,6 +1,7 @@
 """Signing in and out, the checks of every request, and the desk's HTTP server.
 
-Covers `galwad/desk/routes/system.py`, `galwad/desk/auth/request_guard.py`, `galwad/desk/errors.py`,
+Covers `galwad/desk/routes/system.py`, `galwad/desk/auth/sign_in_limits.py`,
+`galwad/desk/auth/request_guard.py`, `galwad/desk/errors.py`,
 `galwad/desk/error_answers.py`, `galwad/desk/metrics.py`, `galwad/desk/app.py`,
 `galwad/desk/models/accounts.py`, `galwad/desk/models/system.py` and `galwad/cli/password.py`.
 """
@@ -302,8 +303,8 @@ async def test_a_restart_during_an_attack_does_not_make_known_addresses_stranger
     await running.stop()
     await running.start()
     for number in range(40):
-        running.desk.throttle.failed("sian", f"203.0.113.{number}")
-    assert running.desk.throttle.wait("sian", "127.0.0.1") == 0
+        running.desk.sign_in_limits.throttle.failed("sian", f"203.0.113.{number}")
+    assert running.desk.sign_in_limits.throttle.wait("sian", "127.0.0.1") == 0
     await running.client().get("/api/v1/me")
     assert running.desk.places.counts()["known"] == 1
 

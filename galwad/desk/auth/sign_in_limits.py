@@ -1,0 +1,25 @@
+"""The limits of sign-ins with a password."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from galwad.desk.auth.devices import Devices
+from galwad.desk.auth.throttle import Throttle
+
+
+@dataclass(frozen=True, slots=True)
+class SignInLimits:
+    """Counts failed sign-ins, and knows the browsers that have signed in before.
+
+    A known browser does not wait for the failures of others.
+    """
+
+    devices: Devices
+    throttle: Throttle = field(default_factory=Throttle)
+
+    @classmethod
+    def with_key_in(cls, path: Path) -> SignInLimits:
+        """Return the limits of a desk whose key for known browsers is in the file `path`."""
+        return cls(Devices(path))
