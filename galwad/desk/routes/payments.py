@@ -73,7 +73,7 @@ class Asker:
 
     def order(self, target: PauseTarget, holder: str) -> PauseOrder:
         """Return the order to pause or resume the calls of `target` for a pause holder."""
-        trigger: PauseTrigger = "page" if self.session.kind == "page" else "api"
+        trigger: PauseTrigger = "page" if self.session.kind in {"page", "embedded"} else "api"
         return PauseOrder(target, holder, self.session.actor, trigger, self.arrived_mono)
 
 

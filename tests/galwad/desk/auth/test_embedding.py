@@ -9,7 +9,10 @@ import pytest
 from galwad.desk.auth.embedding import COOKIE, CSRF_HEADER, csrf_token, has_csrf_token
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.users import User
+from galwad.messages import Pause
+from helpers.desk import until
 
+CALL = "20261125-101500-aaaaaaaa"
 ORIGIN = "https://galwad.example"
 CRM = "https://crm.example"
 LOGIN = {"user": "sian", "password": "correct horse battery", "client": "embedded"}
@@ -105,6 +108,18 @@ async def test_the_usual_page_needs_no_csrf_token(embeddable):
     client.headers["Cookie"] = reply.headers.get_list("set-cookie")[0].partition(";")[0]
     assert COOKIE not in client.headers["Cookie"]
     assert (await client.post("/api/v1/logout")).status_code == 204
+
+
+async def test_a_pause_from_a_panel_is_recorded_as_one_from_the_page(embeddable):
+    client, csrf = await signed_in(embeddable)
+    embeddable.switch.ring(CALL)
+    embeddable.switch.answer(CALL, "201", "sian")
+    await until(lambda: embeddable.desk.calls.get(CALL) is not None)
+    url = f"/api/v1/calls/{CALL}/payment"
+    reply = await client.put(url, headers={CSRF_HEADER: csrf})
+    assert reply.json()["state"] == "paused"
+    (pause,) = await embeddable.switch.until(Pause)
+    assert (pause.trigger, pause.holder) == ("page", "page:sian")
 
 
 def test_each_embedded_session_has_its_own_csrf_token():
