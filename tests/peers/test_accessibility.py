@@ -112,7 +112,7 @@ def test_axe_finds_no_fault_in_any_state_of_an_advisors_page(look, switch):
     page = look.page
     look.judge("sign-in")
     look.sign_in("sian", "wrong")
-    page.locator(".problem[data-t]").wait_for()
+    page.locator("#signin-problem[data-t]").wait_for()
     look.judge("refused")
     look.sign_in("sian")
     page.locator("#link[data-state=live]").wait_for()
@@ -166,7 +166,7 @@ def test_axe_finds_no_fault_in_closing_a_call_with_a_note_that_is_not_saved(look
     switch.hang_up()
     page.locator(".call[data-state=wrapup]").wait_for()
     page.locator("form.contact textarea").fill("Rang about a bin")
-    page.locator("footer button.quiet:visible").click()
+    page.locator("footer button[data-t='call.close']").click()
     page.locator("form.closing .warning:visible").wait_for()
     look.judge("closing the call")
     assert look.looked == 1
