@@ -73,7 +73,7 @@ def test_the_example_file_shows_every_setting_and_every_default():
     assert named == known
     shown = "\n".join(
         line.removeprefix("# ")
-        if re.match(r"# [a-z_]+ = [\d\"tf]|# \[\[directories\]\]|# \[webhook\]", line)
+        if re.match(r"# [a-z_]+ = [\d\"tf]|# \[\[directories\]\]|# \[(webhook|sign_in)\]", line)
         else line
         for line in text.splitlines()
         if "…" not in line and not re.match(r"# (extension|user|\[\[(?!directories))", line)

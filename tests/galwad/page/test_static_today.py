@@ -1,4 +1,7 @@
-"""The box with the advisor's calls of today."""
+"""The box with the advisor's calls of today.
+
+The page is in `galwad/desk/static/`.
+"""
 
 from __future__ import annotations
 
