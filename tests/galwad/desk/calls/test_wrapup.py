@@ -256,7 +256,7 @@ async def close_open_notes(running):
     """Let the desk close the notes that are open, as if their time were over."""
     notes = running.desk.notes
     notes._clock = lambda: 1_800_000_065.0 + running.options.contact_notes.close_after
-    await until(lambda: running.desk.switch.connected and not running.desk._tasks)
+    await until(lambda: running.desk.switch.connected and not running.desk.background._tasks)
     return await notes.close_due()
 
 

@@ -26,6 +26,9 @@ CARD = "4111 1111 1111 1111"
 FULL_WIDTH = {0x30 + digit: 0xFF10 + digit for digit in range(10)}
 TRACES = ("4111", "1111")
 NOT_TEXTS = {
+    ("ChangePassword", "current"): "only compared with its hash",
+    ("ChangePassword", "new"): "only its hash is stored",
+    ("NewMachineToken", "rights"): "each must be the name of a right",
     ("ContactDraft", "window"): "16 letters",
     ("Login", "password"): "only its hash is stored",
     ("NewHeader", "header"): "a signed file in base64",
