@@ -70,7 +70,7 @@ def test_a_forgotten_pause_warns_the_advisor_then_the_supervisor_and_nothing_res
     assert ceri.locator(".alarm-list > li").count() == 0
     expect(ceri.locator(".alarm-list > li")).to_contain_text("paused for very long")
     alarmed = time.monotonic() - pressed
-    expect(ceri.get_by_text("Forgotten?")).to_be_visible()
+    expect(ceri.locator("[data-t='overview.forgotten']")).to_be_visible()
     assert REMINDER_S <= reminded < alarmed
     assert alarmed >= ALARM_S
     assert sian.evaluate("window.tones") == 2
