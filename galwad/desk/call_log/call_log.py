@@ -121,8 +121,12 @@ class CallLog:
                 await asyncio.sleep(_BATCH_S)
                 try:
                     await self.flush()
+                except SQLAlchemyError as error:
+                    # The database may be back in a moment.
+                    log.error("call_log.not_written", why=type(error).__name__)  # noqa: TRY400
+                    await asyncio.sleep(_RETRY_S)
                 except Exception:
-                    # The database may be back in a moment. No error may end the writing for ever.
+                    # No error may end the writing for ever.
                     log.exception("call_log.not_written")
                     await asyncio.sleep(_RETRY_S)
             await self._added.wait()
