@@ -199,7 +199,7 @@ class FakeDesk:
 
     @property
     def readable(self) -> dict[str, dict | list]:
-        """What the page can read, by its path."""
+        """The answers to the requests that only read, by their paths."""
         return {
             "/contacts/closed": self.closed,
             "/contacts/purposes": {"purposes": self.purposes, "free_text": self.free_text},

@@ -1,4 +1,4 @@
-"""What is typed into a contact note is never lost: it is stored while it is typed.
+"""A contact note is stored while it is typed, so that no text is lost.
 
 The page is in `galwad/desk/static/`.
 """

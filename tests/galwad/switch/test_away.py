@@ -1,4 +1,4 @@
-"""How long the switch keeps the desk's report about users who are away."""
+"""The switch keeps the desk's report about users who are away for a limited time."""
 
 import pytest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -136,4 +137,7 @@ async def test_an_end_that_is_not_known_counts_from_the_start_of_the_call(world)
 
 async def test_without_a_limit_no_note_is_ever_closed(engine, clock):
     world = World(engine, clock, close_after=0)
-    await world.notes.run()
+    await world.begin()
+    async with asyncio.timeout(20):
+        await world.notes.run()  # it has nothing to do, and ends
+    assert world.calls.get(CALL) is not None

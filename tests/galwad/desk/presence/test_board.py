@@ -18,7 +18,7 @@ MAIR = User("mair", "supervisor")
 
 
 class Reports:
-    """What the board has reported."""
+    """The reports of the board to its listeners."""
 
     def __init__(self):
         self.changes, self.away, self.counts = [], [], {}

@@ -1,4 +1,4 @@
-"""How the state of a user follows from a break, calls, pages and phones."""
+"""The state of a user follows from a break, calls, pages and phones."""
 
 import pytest
 from msgspec.structs import replace
