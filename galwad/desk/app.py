@@ -104,6 +104,7 @@ def options_of(settings: Settings) -> DeskOptions:
         waiting_warning=desk.waiting_warning,
         alarm_days=desk.alarm_days,
         personal_tokens=desk.personal_tokens,
+        notification_names=desk.notification_names,
         lookup_budget=settings.directory.budget,
         area_code=settings.directory.area_code,
         merge_by=settings.directory.merge_by,

@@ -139,6 +139,8 @@ class DeskOptions:
     """The number of days for which closed alarms are kept."""
     personal_tokens: bool = True
     """True if people can make and use tokens with which they pause from a global key."""
+    notification_names: bool = False
+    """True if a notification of the browser may have the caller's name and number."""
     lookup_budget: float = 1.0
     area_code: str = ""
     """The area code that completes local numbers in directories; "" if there is none."""

@@ -51,6 +51,8 @@ class FakeDesk:
     provider = ""
     """The address of the provider's page; empty if the provider is down."""
     provider_sign_out = ""
+    notification_names = False
+    utc_offset = 0
     faster = ""
     """The supervisor who takes an alarm just before the page does."""
 
@@ -192,6 +194,8 @@ class FakeDesk:
                 "presence": [each for each in self.presence.values() if self.may_see(each)],
                 "break_reasons": self.break_reasons,
                 "break_reminder": self.break_reminder,
+                "utc_offset": self.utc_offset,
+                "notification_names": self.notification_names,
             }
             stream.put(("snapshot", snapshot))
             self._streams.append(stream)

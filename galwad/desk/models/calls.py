@@ -149,7 +149,9 @@ class PageSnapshot(BaseModel):
     a directory can be searched by a text. `embed_origins` are the origins of the CRMs that may show
     the page in a panel. `alarms` has the alarms that are not closed. `presence` has the user's own
     presence, and for a supervisor the presence of all users. After `break_reminder` seconds the
-    page reminds the user of a break.
+    page reminds the user of a break. `utc_offset` is how far the desk's local time is ahead of UTC,
+    in seconds. `notification_names` is true if a notification of the browser may have the caller's
+    name and number.
     """
 
     calls: list[Pop]
@@ -165,6 +167,8 @@ class PageSnapshot(BaseModel):
     presence: list[AdvisorPresence] = Field(default_factory=list)
     break_reasons: list[BreakReasonView] = Field(default_factory=list)
     break_reminder: float = 3600.0
+    utc_offset: int = 0
+    notification_names: bool = False
 
 
 class Closed(BaseModel):

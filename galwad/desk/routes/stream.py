@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated
 
 from fastapi import APIRouter, Header
@@ -151,5 +152,13 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
             for each in desk.options.presence.break_reasons
         ],
         break_reminder=desk.options.presence.break_reminder,
+        utc_offset=_utc_offset(desk.options.time_zone),
+        notification_names=desk.options.notification_names,
     )
     return encoded("snapshot", position, snapshot)
+
+
+def _utc_offset(time_zone: tzinfo | None) -> int:
+    """Return how far this time zone, or else this machine's, is ahead of UTC now, in seconds."""
+    offset = datetime.now(UTC).astimezone(time_zone).utcoffset() or timedelta()
+    return round(offset.total_seconds())

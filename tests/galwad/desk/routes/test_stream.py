@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import event
@@ -93,3 +95,14 @@ async def test_a_silent_stream_sends_comments(running, monkeypatch):
             if line == ": ping":
                 break
     assert line == ": ping"
+
+
+async def test_a_snapshot_has_the_desks_time_zone_and_whether_notifications_may_have_names(running):
+    first = await (await running.page("sian")).open()
+    assert first["notification_names"] is False
+    assert abs(first["utc_offset"]) <= 14 * 3600
+    running.desk.options = replace(
+        running.options, time_zone=ZoneInfo("Asia/Kolkata"), notification_names=True
+    )
+    second = await (await running.page("huw")).open()
+    assert (second["utc_offset"], second["notification_names"]) == (19_800, True)
