@@ -4,6 +4,7 @@
 import { t } from "./i18n.js";
 
 const KEPT_MS = 2_000; // long enough that two pieces of news at once are both heard
+const STALE_MS = 60_000; // who reads the page by line must not find old news in it
 
 /** Say a text of the locale: `urgent` for calls and recordings, which cannot wait. */
 export function announce(key, values = {}, { urgent = false } = {}) {
@@ -16,6 +17,7 @@ export function announce(key, values = {}, { urgent = false } = {}) {
   text.saidAt = now;
   text.textContent = t(key, values);
   region.append(text);
+  setTimeout(() => text.remove(), STALE_MS);
 }
 
 /** Forget what was said, as when it would otherwise be said again in another language. */

@@ -13,6 +13,8 @@ import { el, reveal, say } from "./dom.js";
 import { guard, storeAll } from "./draft.js";
 import { host } from "./embedding.js";
 import { Figures } from "./figures.js";
+import { Frame } from "./frame.js";
+import { deskTime } from "./greeting.js";
 import * as i18n from "./i18n.js";
 import { OpenNotes } from "./open_notes.js";
 import { Overview } from "./overview.js";
@@ -22,7 +24,10 @@ import { PAUSE_KEY, limits } from "./recording.js";
 import { search } from "./search.js";
 import { SessionWatch } from "./session.js";
 import { loadWays, signIn, takeReason } from "./signin.js";
+import { Slots } from "./slots.js";
+import { watchSticky } from "./sticky.js";
 import { Stream } from "./stream.js";
+import { CallStrip } from "./strip.js";
 import { entitle } from "./title.js";
 import { Today } from "./today.js";
 import { OwnTokens } from "./tokens.js";
@@ -40,8 +45,12 @@ const calls = new Map(); // call id → pop
 const cards = new Map(); // call id → CallCard
 let drafts = { user: null, notes: new Map() }; // what was typed and not stored when a card went away
 const chime = new Chime();
+const frame = new Frame(draw);
+const strip = new CallStrip(chooseCall);
+const measure = watchSticky(document.querySelector(".top"), main);
 const tokens = new OwnTokens();
 const account = new Account();
+let slots = new Slots();
 let me = null;
 let stream = null;
 let watch = null;
@@ -61,7 +70,8 @@ let connected = false;
 let switchUp = true;
 let skew = 0; // the desk's clock minus ours, seconds
 
-const now = () => Date.now() / 1000 + skew;
+// Not the time of day of this machine, which may be wrong, and is put right at any moment.
+const now = () => performance.now() / 1000 + skew;
 const known = () => connected && switchUp;
 const live = (pop) => pop.state === "answered" || pop.state === "held";
 
@@ -74,6 +84,8 @@ function showSignIn(note) {
   cards.clear();
   presences.clear();
   presence.update(undefined, false, now());
+  slots = new Slots();
+  hush();
   alarms.replaceChildren();
   for (const part of [link, lost, alarms, signOut, chime.toggle]) reveal(part, false);
   chime.settle();
@@ -130,15 +142,16 @@ function start(signedIn) {
   undelivered = me.role === "admin" ? new Undelivered() : null;
   figures = me.role === "advisor" ? null : new Figures();
   today = me.extension ? new Today() : null;
-  openNotes = new OpenNotes();
+  openNotes = new OpenNotes(showCall);
   closedNotes = me.role === "advisor" ? null : new ClosedNotes();
   idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
   list = el("div", { class: "calls" });
   const title = el("h1", { class: "unseen", t: "calls.title" });
   const own = [alarmList.box, overview ? overview.box : idle, openNotes.box, today?.box];
   const others = [advisors?.box, figures?.box, closedNotes?.box, undelivered?.box];
-  main.replaceChildren(title, tokens.box, list, ...[...own, ...others].filter(Boolean));
+  main.replaceChildren(title, tokens.box, strip.box, list, ...[...own, ...others].filter(Boolean));
   tokens.start();
+  i18n.translate(main);
   loadPurposes();
   undelivered?.start();
   figures?.start();
@@ -172,7 +185,8 @@ function showLink(first = false) {
 
 function receive(type, data) {
   if (type === "snapshot") {
-    skew = data.now - Date.now() / 1000;
+    skew = data.now - performance.now() / 1000;
+    deskTime.offset = data.utc_offset;
     watch.renewed(data.me);
     switchUp = data.switch !== false;
     limits.advisor = data.pause_reminder;
@@ -213,6 +227,10 @@ function receive(type, data) {
 }
 
 function render() {
+  frame.ask();
+}
+
+function draw() {
   if (!list) return;
   const mine = [...calls.values()].filter((pop) => pop.mine);
   const shown = new Set(mine.map((pop) => pop.call_id));
@@ -233,7 +251,7 @@ function render() {
       cards.set(pop.call_id, card);
       card.contact.resume(drafts.notes.get(pop.call_id));
       drafts.notes.delete(pop.call_id);
-      place(card.box, pop);
+      list.append(card.box);
       i18n.translate(card.box);
     }
     card.update(pop, known(), now());
@@ -255,17 +273,36 @@ function setPresence(changed) {
   showPresence();
 }
 
-/** Show the calls whose wrap-up takes too long as lines; the others are cards. */
+/** Show the calls whose wrap-up takes too long as lines, one of the others in full, and the rest in the strip. */
 function showNotes() {
-  const asCards = openNotes.update(cards, now());
-  reveal(idle, asCards.length === 0);
-  entitle(asCards, known());
+  const others = openNotes.update(cards, now());
+  showOne(others);
+  reveal(idle, others.length === 0);
+  entitle(others, known());
 }
 
-/** A call goes above those that are over: what rings must be seen. No card ever moves. */
-function place(box, pop) {
-  const done = pop.state === "wrapup" ? null : list.querySelector(':scope > [data-state="wrapup"]');
-  list.insertBefore(box, done);
+/** Show one call in full, and the others in the strip. A card out of sight keeps what was typed. */
+function showOne(pops) {
+  const before = cards.get(slots.shown);
+  const focus = document.activeElement;
+  const focused = Boolean(before?.box.contains(focus));
+  const id = slots.pick(pops, { focused, typing: focused && focus.matches("input, select, textarea") });
+  for (const [other, card] of cards) reveal(card.box, other === id);
+  strip.update(pops, id, known(), now());
+  if (focused && id !== before.pop.call_id) cards.get(id)?.focus();
+  measure();
+}
+
+/** Show a call because the advisor wants to see it. */
+function chooseCall(id) {
+  showCall(id);
+  cards.get(id).focus();
+}
+
+/** Show the calls again after one became a line or a card; `id` is the card to show in full, if any. */
+function showCall(id) {
+  if (id) slots.choose(id);
+  showNotes();
 }
 
 function replace(pop) {
@@ -284,6 +321,17 @@ function raise({ kind, alarm }) {
   if (kind === "note.refused") undelivered?.refresh();
   if (kind === "notes.not_written") closedNotes?.refresh();
   if (kind === "payment.forgotten_long" && me.role !== "advisor") chime.ring();
+}
+
+/** The parts that change with time alone. */
+function tick() {
+  watch?.tick([...cards.values()].some(({ pop }) => live(pop)));
+  for (const card of cards.values()) card.tick(now());
+  strip.tick(now());
+  if (openNotes) showNotes();
+  overview?.update([...calls.values()], known(), now());
+  presence.tick(now());
+  advisors?.update([...presences.values()], known(), now());
 }
 
 /** F8 only ever pauses, Shift+F8 only ever resumes: a nervous second press changes nothing. */
@@ -330,6 +378,7 @@ async function begin() {
   }
   signOut.addEventListener("click", leave);
   document.addEventListener("keydown", onKey);
+  document.addEventListener("keydown", (event) => strip.key(event));
   document.addEventListener("keydown", (event) => openNotes?.onKey(event));
   guard(() => !me && drafts.notes.size > 0);
   signOut.before(chime.toggle, account.button);
@@ -344,14 +393,7 @@ async function begin() {
       chime.unlock();
     });
   }
-  setInterval(() => {
-    watch?.tick([...cards.values()].some(({ pop }) => live(pop)));
-    for (const card of cards.values()) card.tick(now());
-    if (openNotes) showNotes();
-    overview?.update([...calls.values()], known(), now());
-    presence.tick(now());
-    advisors?.update([...presences.values()], known(), now());
-  }, 1000);
+  setInterval(tick, 1000);
   await Promise.all([choose(i18n.preferred()), loadWays()]);
   const reason = takeReason();
   try {

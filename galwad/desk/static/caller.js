@@ -58,27 +58,28 @@ export class CallerPanel {
   update(pop) {
     const caller = pop.caller;
     this.box.dataset.status = caller.status;
-    reveal(this.changed, caller.position > 1 && !caller.confirmed);
+    // A new person, or one who is confirmed, was asked; after the call, there is nobody left to ask.
+    const asked = caller.confirmed || caller.outcome === "new_person" || pop.state === "wrapup";
+    reveal(this.changed, caller.position > 1 && !asked);
     show(this.number, caller.number_display ?? "");
     reveal(this.number, Boolean(caller.number_display));
     const named = caller.status === "found" || caller.status === "several";
-    // When the call is over, there is nobody left to ask.
-    const asking = caller.searched ? !caller.confirmed : caller.status === "several";
-    reveal(this.status, pop.state !== "wrapup" && (!named || asking));
-    const key = named && caller.searched ? "caller.searched" : `caller.${caller.status}`;
+    const choosing = caller.searched || caller.status === "several";
+    const added = caller.outcome === "new_person" && pop.state !== "wrapup";
+    reveal(this.status, added || (!asked && (!named || choosing)));
+    const key = added ? "caller.new_person" : named && caller.searched ? "caller.searched" : `caller.${caller.status}`;
     say(this.status, key, { count: caller.candidates.length });
     this.listPeople(caller);
-    this.listDirectories(pop);
+    this.listDirectories(caller, asked);
     this.ask(pop, named);
     this.listDetails(caller);
     this.listPages(caller);
   }
 
   /** Say which directories have not answered, unless this is the only directory. */
-  listDirectories(pop) {
-    const { status, directories } = pop.caller;
+  listDirectories({ status, directories }, asked) {
     const one = directories.length === 1;
-    const open = pop.state === "wrapup" || one || status === "looking_up"
+    const open = asked || one || status === "looking_up"
       ? []
       : directories.filter((each) => has(`directory.${each.answer}`));
     const key = JSON.stringify(open);
@@ -106,19 +107,19 @@ export class CallerPanel {
       this.chosen = choose ? (caller.chosen ?? kept) : (people[0]?.person_id ?? null);
       this.choosing = choose;
       this.people.setAttribute("role", choose ? "radiogroup" : "group");
-      this.people.replaceChildren(...people.map((one) => this.person(one, choose)));
+      this.people.replaceChildren(...people.map((one) => this.person(one, choose, confirmed)));
     }
   }
 
-  person(one, choose) {
-    const name = el(choose ? "span" : "h3", { class: "name", raw: one.name });
+  person(one, choose, confirmed) {
+    const name = el(choose ? "span" : "h3", { class: "name", raw: one.name, dir: "auto" });
     const badges = el("span", { class: "badges" });
     if (has(`language.prefers.${one.language}`)) {
       badges.append(el("span", { class: "badge language", t: `language.prefers.${one.language}` }));
     }
     if (one.kind !== "person") badges.append(el("span", { class: "badge", t: `kind.${one.kind}` }));
     if (one.main_line) badges.append(el("span", { class: "badge", t: "kind.main_line" }));
-    if (one.shared_warning) badges.append(el("span", { class: "badge shared", t: "caller.shared" }));
+    if (one.shared_warning && !confirmed) badges.append(el("span", { class: "badge shared", t: "caller.shared" }));
     if (!choose) return el("div", { class: "person" }, name, badges);
     const radio = el("input", {
       type: "radio",
@@ -147,7 +148,9 @@ export class CallerPanel {
     const answered = pop.state !== "ringing";
     const open = pop.mine && answered && !confirmed;
     reveal(this.step, open && named);
-    this.search.offer(open);
+    this.search.offer(open, pop.caller.position);
+    if (JSON.stringify([confirmed, outcome, pop.state]) !== this.answered) reveal(this.trouble, false);
+    this.answered = JSON.stringify([confirmed, outcome, pop.state]);
     reveal(this.unknown, open && outcome !== "new_person");
     const first = pop.state === "wrapup" ? "confirm.after" : "confirm.question";
     const key = REJECTED.includes(outcome) ? "confirm.again" : first;
@@ -163,7 +166,7 @@ export class CallerPanel {
     this.details.replaceChildren(
       ...Object.entries(caller.details).flatMap(([name, value]) => [
         has(`detail.${name}`) ? el("dt", { t: `detail.${name}` }) : el("dt", { raw: name }),
-        el("dd", { raw: value }),
+        el("dd", { raw: value, dir: "auto" }),
       ]),
     );
   }

@@ -5,19 +5,23 @@ import { Closing } from "./closing.js";
 import { ContactNote } from "./contact.js";
 import { clock, el, reveal, say, show } from "./dom.js";
 import { EarlierContacts } from "./earlier.js";
+import { Greeting } from "./greeting.js";
 import { Recording } from "./recording.js";
+
+const SPOKEN = 100; // characters of a name that are read aloud
 
 export class CallCard {
   /** `replace(pop)` stores a newer pop. */
   constructor(pop, { announce, replace, supervises, user, chime }) {
     this.announce = announce;
-    this.line = el("h2", { class: "line-name", id: `line-${pop.call_id}` });
+    this.line = el("h2", { class: "line-name", id: `line-${pop.call_id}`, dir: "auto", tabindex: "-1" });
     this.state = el("span", { class: "call-state" });
     this.time = el("span", { class: "call-time" });
     this.recording = new Recording(pop.call_id, { announce, supervises, user, chime });
     this.caller = new CallerPanel(pop.call_id, replace);
     this.earlier = new EarlierContacts(pop.call_id);
     this.caller.box.append(this.earlier.box);
+    this.greeting = new Greeting();
     this.contact = new ContactNote(pop.call_id);
     this.closing = new Closing(pop.call_id, this.contact);
     this.kept = el("p", { class: "kept" }, el("span", { t: "call.recording" }), el("code", { raw: "" }));
@@ -27,10 +31,17 @@ export class CallCard {
       "article",
       { class: "card call", "data-call": pop.call_id, "aria-labelledby": this.line.id },
       head,
+      this.greeting.box,
       this.recording.box,
       el("div", { class: "columns" }, this.caller.box, this.contact.box),
       this.foot,
     );
+    this.box.addEventListener("focusin", ({ target }) => (this.last = target));
+  }
+
+  /** Take the focus, where it was when the card was last in sight. */
+  focus() {
+    (this.last?.checkVisibility() ? this.last : this.line).focus();
   }
 
   update(pop, known, now) {
@@ -45,7 +56,6 @@ export class CallCard {
     const over = pop.state === "wrapup" || pop.state === "ended";
     reveal(this.contact.box, pop.mine && (pop.state === "answered" || pop.state === "held" || over));
     this.contact.update(pop);
-    this.closing.offer(over && !(pop.contact_saved && pop.draft));
     reveal(this.foot, over || Boolean(pop.recording_link));
     reveal(this.kept, Boolean(pop.recording_link));
     show(this.kept.lastChild, pop.call_id);
@@ -59,13 +69,16 @@ export class CallCard {
     const changed = Boolean(before) && before.caller.position < pop.caller.position;
     if (changed) this.announce("caller.changed", {}, { urgent: true });
     if (!changed && before?.caller.status === pop.caller.status) return;
-    if (pop.caller.status === "found") this.announce("say.found", { name: pop.caller.candidates[0]?.name ?? "" });
+    if (pop.caller.status === "found") this.announce("say.found", { name: pop.caller.candidates[0]?.name.slice(0, SPOKEN) ?? "" });
     else if (before) this.announce(`caller.${pop.caller.status}`, { count: pop.caller.candidates.length });
   }
 
   tick(now) {
     const over = this.pop.state === "wrapup" || this.pop.state === "ended";
+    // A note that is saved meanwhile needs no warning, and one that is only changed needs no reason.
+    this.closing.offer(over && !(this.pop.contact_saved && this.pop.draft));
     show(this.time, over ? "" : clock(now - this.pop.since));
+    this.greeting.update(this.pop, now);
     this.recording.tick(now);
   }
 }

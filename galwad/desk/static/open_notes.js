@@ -7,7 +7,9 @@ import { el, reveal, say, show } from "./dom.js";
 import { language } from "./i18n.js";
 
 export class OpenNotes {
-  constructor() {
+  /** `show(id)` shows the cards again after a change here, and this call's card in full if there is an id. */
+  constructor(show) {
+    this.show = show;
     this.cards = new Map();
     this.rows = new Map(); // call id → row
     this.chosen = new Map(); // call id → true: in the list, false: open; until the page is loaded again
@@ -30,7 +32,6 @@ export class OpenNotes {
       if (listed) this.row(card);
       else if (this.rows.has(id)) this.drop(id, { keep: true });
       card.closing.offerLater(card.pop.state === "wrapup");
-      reveal(card.box, !listed);
       if (!listed) open.push(card.pop);
     }
     reveal(this.box, this.rows.size > 0);
@@ -102,13 +103,13 @@ export class OpenNotes {
 
   expand(id) {
     this.chosen.set(id, false);
-    this.update(this.cards, this.now);
+    this.show(id);
     this.cards.get(id).contact.purpose.focus();
   }
 
   collapse(id) {
     this.chosen.set(id, true);
-    this.update(this.cards, this.now);
+    this.show(null);
     this.rows.get(id).open.focus();
     announce("open_notes.moved");
   }

@@ -46,18 +46,18 @@ export class Recording {
     this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
     this.pauseButton = this.button("pause", PAUSE_KEY, () => this.pause());
     this.resumeButton = this.button("resume", `Shift+${PAUSE_KEY}`, () => this.pressResume());
-    this.holders = new Holders(callId, { supervises, landing: () => this.box, user });
-    this.box = el(
+    this.holders = new Holders(callId, { supervises, landing: () => this.bar, user });
+    this.below = el("p", { class: "meaning below" });
+    // Only the bar stays in sight while the card scrolls.
+    this.bar = el(
       "section",
-      { class: "recording", "data-t-label": "rec.label", tabindex: "-1" },
+      { class: "bar", "data-t-label": "rec.label", tabindex: "-1" },
       el("span", { class: "shape", "aria-hidden": "true" }),
       el("div", { class: "says" }, el("p", { class: "line" }, this.word, this.time), this.meaning),
       el("div", { class: "buttons" }, this.pauseButton, this.resumeButton),
-      this.warning,
-      this.late,
-      this.trouble,
-      this.holders.box,
     );
+    const more = el("div", { class: "more" }, this.below, this.warning, this.late, this.trouble, this.holders.box);
+    this.box = el("div", { class: "recording" }, this.bar, more);
   }
 
   button(name, key, act) {
@@ -75,13 +75,12 @@ export class Recording {
     const state = shownState(pop, known);
     this.box.dataset.state = state;
     say(this.word, `rec.${state}`);
-    say(this.meaning, `rec.${state}.means`);
+    for (const meaning of [this.meaning, this.below]) say(meaning, `rec.${state}.means`);
     // Of a lost connection the banner speaks, once for all calls.
     if (before && before !== state && state !== "unknown") this.announce(`rec.${state}.means`, {}, { urgent: true });
-    if (state === "recording" && this.trouble.dataset.t?.startsWith("rec.resume.")) reveal(this.trouble, false);
-    if (state === "paused" && this.trouble.dataset.t === "rec.pause.failed") reveal(this.trouble, false);
     const live = pop.state === "answered" || pop.state === "held";
     const paused = state === "paused";
+    if (!live || !this.applies(state)) reveal(this.trouble, false);
     this.offer(this.pauseButton, pop.mine && live && !paused);
     // Where others alone hold the pause, this page has nothing to let go of.
     const own = pop.holders.filter((holder) => isOwn(holder, this.user));
@@ -97,7 +96,13 @@ export class Recording {
     const focused = button === document.activeElement;
     reveal(button, visible);
     if (visible) button.shownAt = performance.now();
-    else if (focused) this.box.focus();
+    else if (focused) this.bar.focus();
+  }
+
+  /** Whether the failure that is shown still matters: a pause once it is paused does not, nor does a resume. */
+  applies(state) {
+    const pause = this.trouble.dataset.t === "rec.pause.failed";
+    return state === "unknown" || state === "fault" || (pause ? state === "recording" : state === "paused");
   }
 
   /** The parts that change with time alone. */
@@ -114,7 +119,8 @@ export class Recording {
   }
 
   warningKey(state) {
-    if (state === "unknown" || this.pop.durable) return null;
+    const live = this.pop.state === "answered" || this.pop.state === "held";
+    if (state === "unknown" || !live || this.pop.durable) return null;
     return state === "paused" ? "rec.undurable.paused" : "rec.undurable";
   }
 

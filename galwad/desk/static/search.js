@@ -17,7 +17,7 @@ export class CallerSearch {
     this.outcome = el("p", { class: "note", hidden: true });
     this.box = el(
       "form",
-      { class: "search", role: "search", autocomplete: "off", hidden: true, on: { submit: (event) => this.submit(event) } },
+      { class: "search", role: "search", autocomplete: "off", hidden: true, on: { submit: (event) => this.submit(event), input: () => reveal(this.outcome, false) } },
       el("div", { class: "field" }, el("label", { for: id, t: "search.label" }), this.text),
       el("button", { type: "submit", t: "search.submit" }),
       this.outcome,
@@ -25,8 +25,12 @@ export class CallerSearch {
   }
 
   /** Offer the search, or not, because the caller is known or the call is another advisor's. */
-  offer(possible) {
+  offer(possible, position) {
     reveal(this.box, possible && search.offered);
+    if (possible && position === this.position) return;
+    this.position = position; // what was found for an earlier caller is no news of this one
+    this.text.value = "";
+    reveal(this.outcome, false);
   }
 
   async submit(event) {

@@ -76,10 +76,12 @@ def page(browser_page, address):
 
 @pytest.fixture
 def open_timeless(browser_page, address):
-    """Open the page and stop its clock; only the test advances it."""
+    """Open the page and stop its clock; only the test advances it. The page is still drawn."""
 
     def open_timeless():
+        browser_page.add_init_script("window.drawFrame = requestAnimationFrame.bind(window)")
         browser_page.clock.install()
+        browser_page.add_init_script("window.requestAnimationFrame = window.drawFrame")
         browser_page.goto(address)
         browser_page.locator("#link[data-state=live]").wait_for()
         browser_page.clock.pause_at((browser_page.evaluate("Date.now()") + AHEAD_MS) / 1_000)

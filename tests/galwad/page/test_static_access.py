@@ -96,7 +96,7 @@ def test_a_second_failed_pause_is_announced_like_the_first(desk, page):
     answered(desk)
     desk.refusing = 503
     page.get_by_role("button", name="Pause for card details").click()
-    told = page.locator(".recording > [role=alert]")
+    told = page.locator(".recording > .more > [role=alert]")
     expect(told).to_contain_text("NOT confirmed")
     told.evaluate("""node => new MutationObserver(() => {
         if (!node.hidden) node.dataset.toldAgain = "";
@@ -108,7 +108,7 @@ def test_a_second_failed_pause_is_announced_like_the_first(desk, page):
 @pytest.mark.parametrize(
     ("change", "title"),
     [
-        ({}, "Ringing | Council Tax | Galwad"),
+        ({}, "Ringing: Council Tax | Galwad"),
         ({"state": "answered", "recording": "recording"}, "REC | Council Tax | Galwad"),
         ({"state": "held", "recording": "paused"}, "PAUSED | Council Tax | Galwad"),
         ({"state": "answered", "recording": "fault"}, "FAULT | Council Tax | Galwad"),
@@ -374,7 +374,7 @@ def test_pressed_buttons_and_states_are_visible_in_forced_colours(desk, page):
     languages = page.locator("[data-language]")
     assert languages.first.evaluate(ground) != languages.last.evaluate(ground)
     disc = page.locator(".recording .shape").evaluate(ground)
-    assert disc == page.locator(".recording").evaluate("node => getComputedStyle(node).color")
+    assert disc == page.locator(".recording .bar").evaluate("node => getComputedStyle(node).color")
 
 
 def found_by_axe(page):

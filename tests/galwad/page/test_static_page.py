@@ -320,16 +320,17 @@ def test_a_new_call_does_not_take_the_focus(desk, page):
     purpose = page.get_by_label("Purpose of the call").first
     purpose.fill("council tax")
     desk.put(call_id="20261125-093100-hgfedcba", line="Housing")
-    expect(page.get_by_role("heading", name="Housing")).to_be_visible()
+    expect(page.get_by_role("button", name="Ringing Housing")).to_be_visible()
     expect(purpose).to_be_focused()
 
 
-def test_a_new_call_is_shown_above_calls_with_unwritten_notes(desk, page):
+def test_a_new_call_is_shown_in_place_of_one_with_an_unwritten_note(desk, page):
     answered(desk)
     desk.put(state="wrapup", recording="ended", caller={"status": "unavailable"})
     expect(page.locator(".lookup")).to_be_hidden()
     desk.put(call_id="20261125-093100-abcdefgi", line="Housing")
-    expect(page.locator("article h2")).to_have_text(["Housing", "Council Tax"])
+    expect(page.get_by_role("heading", name="Housing")).to_be_visible()
+    expect(page.get_by_role("heading", name="Council Tax")).to_be_hidden()
 
 
 def test_a_call_is_closed_without_a_note_only_with_a_reason(desk, page):

@@ -1,0 +1,149 @@
+"""Each state in which the page can be seen, for the checks by axe and for the screenshots.
+
+The states are of the scripted desk in `helpers.page`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from helpers.page import FakeDesk
+
+CALL = "20261125-093000-abcdefgh"
+SECOND, THIRD, FOURTH = (f"20261125-09310{number}-hgfedcba" for number in range(3))
+MAIR = {
+    "person_id": "p1",
+    "name": "Mair Evans",
+    "language": "cy",
+    "shared_warning": False,
+    "kind": "person",
+    "main_line": False,
+}
+OWEN = {**MAIR, "person_id": "p2", "name": "Owen Evans", "language": "en", "shared_warning": True}
+HALL = {**MAIR, "person_id": "p3", "name": "Aberdrama Village Hall", "kind": "organisation"}
+DETAILS = {
+    "address": "12 Heol yr Eglwys, Aberdrama",
+    "postcode": "LL00 0XX",
+    "date_of_birth": "1951-03-01",
+    "reference": "CT-4471902",
+}
+NUMBER = "01970 123456"
+HOSTILE_NAME = "<img src=x onerror=alert(1)>\u202egnp.exe " + "W" * 10_000 + " 👩‍👩‍👧‍👦"
+
+
+@dataclass(frozen=True)
+class PageState:
+    """One state of the page."""
+
+    prepare: Callable[[FakeDesk], object]
+    """Brings the desk into the state, before the page is opened."""
+    shown: str
+    """A selector of what is visible then."""
+    disconnected: bool = False
+    """True if the desk is cut off after the page has been opened."""
+
+
+def ring(desk: FakeDesk, *people: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Let a call of these candidates ring."""
+    status = ("not_found", "found", "several")[min(len(people), 2)]
+    caller = {
+        "status": status,
+        "number_display": NUMBER,
+        "candidates": list(people),
+        "chosen": people[0]["person_id"] if len(people) == 1 else None,
+        **more.pop("caller", {}),
+    }
+    return desk.put(caller=caller, since=time.time() - 4, **more)
+
+
+def answer(desk: FakeDesk, *people: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Answer a call of these candidates and record it."""
+    ring(desk, *people, **{key: more[key] for key in more.keys() & {"call_id", "caller", "line"}})
+    facts = {"state": "answered", "advisor": "sian", "extension": "201", "recording": "recording"}
+    times = {"since": time.time() - 95, "recording_since": time.time() - 95}
+    more.pop("caller", None)
+    return desk.put(**{**facts, **times, **more})
+
+
+def confirm(desk: FakeDesk, **more: Any) -> dict[str, Any]:
+    """Answer a call and confirm its caller."""
+    caller = {"confirmed": True, "outcome": "confirmed", "details": DETAILS}
+    pages = [{"directory": "CRM", "url": "https://crm.example/contact/7"}]
+    return answer(desk, MAIR, caller={**caller, "pages": pages}, **more)
+
+
+def pause(desk: FakeDesk, seconds: float = 20, *holders: str, **more: Any) -> dict[str, Any]:
+    """Pause the recording of a call since so many seconds."""
+    held = list(holders or ("page:sian",))
+    since = time.time() - seconds
+    return confirm(desk, recording="paused", recording_since=since, holders=held, **more)
+
+
+def several_calls(desk: FakeDesk) -> None:
+    """Talk on one call, hold one, finish one and let one ring."""
+    confirm(desk)
+    answer(desk, OWEN, call_id=SECOND, line="Housing", state="held", started=time.time() - 300)
+    answer(desk, HALL, call_id=THIRD, line="Waste", state="wrapup", recording="ended")
+    ring(desk, HALL, call_id=FOURTH, line="Planning")
+
+
+def supervise(desk: FakeDesk) -> None:
+    """Let a supervisor see the calls of others."""
+    desk.me["role"] = "supervisor"
+    other = {"mine": False, "recording_since": time.time() - 61, "recording": "recording"}
+    desk.put(state="answered", advisor="owen", **other)
+    late = {"recording": "paused", "recording_since": time.time() - 400}
+    held = {"line": "Housing", "state": "answered", "advisor": "mair"}
+    desk.put(**{**other, "call_id": SECOND, "holders": ["page:mair"], **held, **late})
+    desk.put(**{**other, "call_id": THIRD, "line": "Waste", "recording": "not_started"})
+
+
+def sign_out(desk: FakeDesk) -> None:
+    """Ask for a sign-in."""
+    desk.signed_in = False
+
+
+def nothing(_: FakeDesk) -> None:
+    """Leave the desk without a call."""
+
+
+CARD = ".call:not([hidden])"
+STATES = {
+    "sign-in": PageState(sign_out, "#signin-user"),
+    "idle": PageState(nothing, ".idle"),
+    "ringing-found": PageState(lambda desk: ring(desk, MAIR), ".person"),
+    "ringing-several": PageState(lambda desk: ring(desk, MAIR, OWEN, HALL), ".choice"),
+    "ringing-unknown": PageState(ring, CARD),
+    "ringing-withheld": PageState(
+        lambda desk: ring(desk, caller={"status": "withheld", "number_display": None}), CARD
+    ),
+    "ringing-unavailable": PageState(
+        lambda desk: ring(desk, caller={"status": "unavailable"}), CARD
+    ),
+    "ringing-hostile": PageState(lambda desk: ring(desk, {**MAIR, "name": HOSTILE_NAME}), CARD),
+    "recording": PageState(lambda desk: answer(desk, MAIR), CARD),
+    "confirmed": PageState(confirm, ".details"),
+    "paused": PageState(pause, CARD),
+    "paused-long": PageState(lambda desk: pause(desk, 260), ".forgotten .warning:visible"),
+    "paused-by-payment-page": PageState(lambda desk: pause(desk, 20, "payment:pay"), ".holders"),
+    "fault": PageState(lambda desk: confirm(desk, recording="fault"), CARD),
+    "disconnected": PageState(confirm, CARD, disconnected=True),
+    "wrap-up": PageState(lambda desk: confirm(desk, state="wrapup", recording="ended"), CARD),
+    "several-calls": PageState(several_calls, ".strip"),
+    "supervisor": PageState(supervise, ".overview"),
+}
+
+
+def open_state(page: Any, address: str, desk: FakeDesk, state: PageState) -> None:
+    """Open the page in a state, in a Playwright page, and wait until it shows it."""
+    state.prepare(desk)
+    page.goto(address)
+    if desk.signed_in:
+        page.locator("#link[data-state=live]").wait_for()
+    page.locator(state.shown).first.wait_for()
+    if state.disconnected:
+        desk.cut()
+        page.locator("#link[data-state=lost]").wait_for()
