@@ -21,6 +21,7 @@ import { Overview } from "./overview.js";
 import { PresenceControl, breaks } from "./presence.js";
 import { loadPurposes } from "./purposes.js";
 import { PAUSE_KEY, limits } from "./recording.js";
+import { RingingAlerts, notifications } from "./ringing.js";
 import { search } from "./search.js";
 import { SessionWatch } from "./session.js";
 import { loadWays, signIn, takeReason } from "./signin.js";
@@ -47,6 +48,7 @@ let drafts = { user: null, notes: new Map() }; // what was typed and not stored 
 const chime = new Chime();
 const frame = new Frame(draw);
 const strip = new CallStrip(chooseCall);
+const ringing = new RingingAlerts(chime);
 const measure = watchSticky(document.querySelector(".top"), main);
 const tokens = new OwnTokens();
 const account = new Account();
@@ -85,6 +87,7 @@ function showSignIn(note) {
   presences.clear();
   presence.update(undefined, false, now());
   slots = new Slots();
+  ringing.leave();
   hush();
   alarms.replaceChildren();
   for (const part of [link, lost, alarms, signOut, chime.toggle]) reveal(part, false);
@@ -148,7 +151,7 @@ function start(signedIn) {
   list = el("div", { class: "calls" });
   const title = el("h1", { class: "unseen", t: "calls.title" });
   const own = [alarmList.box, overview ? overview.box : idle, openNotes.box, today?.box];
-  const others = [advisors?.box, figures?.box, closedNotes?.box, undelivered?.box];
+  const others = [advisors?.box, figures?.box, closedNotes?.box, undelivered?.box, ringing.box];
   main.replaceChildren(title, tokens.box, strip.box, list, ...[...own, ...others].filter(Boolean));
   tokens.start();
   i18n.translate(main);
@@ -187,6 +190,7 @@ function receive(type, data) {
   if (type === "snapshot") {
     skew = data.now - performance.now() / 1000;
     deskTime.offset = data.utc_offset;
+    notifications.names = data.notification_names;
     watch.renewed(data.me);
     switchUp = data.switch !== false;
     limits.advisor = data.pause_reminder;
@@ -259,6 +263,7 @@ function draw() {
   showNotes();
   overview?.update([...calls.values()], known(), now());
   alarmList.update(calls);
+  ringing.update(mine);
   showPresence();
   host.update(mine);
 }
@@ -385,7 +390,8 @@ async function begin() {
   link.after(presence.box);
   session.before(presence.reminder);
   who.after(tokens.button);
-  session.before(chime.blocked);
+  chime.unlocked = () => ringing.apply();
+  session.before(chime.blocked, ringing.blocked);
   reveal(chime.toggle, false);
   for (const kind of ["keydown", "pointerdown"]) {
     document.addEventListener(kind, () => {

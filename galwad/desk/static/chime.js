@@ -25,10 +25,34 @@ export function sound(context) {
   return at;
 }
 
+const RING_HZ = [400, 450]; // the British ringing tone: two bursts, then a silence
+const BURSTS_S = [[0, 0.4], [0.6, 1.0]];
+const RING_S = 3;
+const RING_LOUDNESS = 0.12;
+
+/** Let a telephone ring in an audio context until the tone is stopped. No timer is needed for it. */
+export function ringTone(context) {
+  const buffer = context.createBuffer(1, RING_S * context.sampleRate, context.sampleRate);
+  const samples = buffer.getChannelData(0);
+  for (const [begin, end] of BURSTS_S) {
+    for (let n = begin * context.sampleRate; n < end * context.sampleRate; n++) {
+      const at = n / context.sampleRate;
+      const edge = Math.min(1, (at - begin) / 0.02, (end - at) / 0.02); // without a click at either end
+      const sum = RING_HZ.reduce((total, frequency) => total + Math.sin(2 * Math.PI * frequency * at), 0);
+      samples[Math.floor(n)] = (RING_LOUDNESS * Math.max(0, edge) * sum) / RING_HZ.length;
+    }
+  }
+  const tone = new AudioBufferSourceNode(context, { buffer, loop: true });
+  tone.connect(context.destination);
+  tone.start();
+  return tone;
+}
+
 export class Chime {
   constructor() {
     this.muted = false;
     this.owed = false; // the browser has not let the last one sound
+    this.unlocked = null; // called when the browser allows sound
     this.toggle = el("button", { type: "button", class: "quiet", "aria-pressed": "false", t: "chime.mute", on: { click: () => this.mute() } });
     this.blocked = el("div", { class: "banner ending", role: "alert", hidden: true }, el("span", { t: "chime.blocked" }));
   }
@@ -43,7 +67,10 @@ export class Chime {
   /** Call this when a key is pressed or the page is clicked: browsers allow sound from then on. */
   async unlock() {
     this.context ??= new AudioContext();
-    if (this.context.state !== "running") await this.context.resume();
+    if (this.context.state !== "running") {
+      await this.context.resume();
+      this.unlocked?.();
+    }
     if (this.owed) this.ring();
   }
 
