@@ -14,7 +14,12 @@ from pathlib import Path
 from galwad.desk.alarms.kinds import kind_of
 
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
-TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".html": "text/html",
+}
 COMMENT_S = 15.0
 """As the real desk: after 25 s without a word the page takes the line for lost."""
 

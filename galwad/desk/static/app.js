@@ -18,6 +18,7 @@ import { deskTime } from "./greeting.js";
 import * as i18n from "./i18n.js";
 import { OpenNotes } from "./open_notes.js";
 import { Overview } from "./overview.js";
+import { MiniWindow } from "./mini.js";
 import { PresenceControl, breaks } from "./presence.js";
 import { loadPurposes } from "./purposes.js";
 import { PAUSE_KEY, limits } from "./recording.js";
@@ -49,6 +50,7 @@ const chime = new Chime();
 const frame = new Frame(draw);
 const strip = new CallStrip(chooseCall);
 const ringing = new RingingAlerts(chime);
+const mini = new MiniWindow({ onKey, tick });
 const measure = watchSticky(document.querySelector(".top"), main);
 const tokens = new OwnTokens();
 const account = new Account();
@@ -88,9 +90,10 @@ function showSignIn(note) {
   presence.update(undefined, false, now());
   slots = new Slots();
   ringing.leave();
+  mini.close();
   hush();
   alarms.replaceChildren();
-  for (const part of [link, lost, alarms, signOut, chime.toggle]) reveal(part, false);
+  for (const part of [link, lost, alarms, signOut, chime.toggle, mini.button]) reveal(part, false);
   chime.settle();
   tokens.stop();
   account.update(null);
@@ -133,7 +136,7 @@ function start(signedIn) {
   protection.csrf = me.csrf ?? null;
   if (drafts.user !== me.user) drafts = { user: me.user, notes: new Map() };
   who.textContent = me.user;
-  for (const part of [signOut, link, chime.toggle]) reveal(part, true);
+  for (const part of [signOut, link, chime.toggle, mini.button]) reveal(part, true);
   account.update(me);
   watch = new SessionWatch(me, now);
   session.replaceChildren(watch.box);
@@ -263,6 +266,7 @@ function draw() {
   showNotes();
   overview?.update([...calls.values()], known(), now());
   alarmList.update(calls);
+  mini.update([...cards.values()].filter(({ pop }) => live(pop)));
   ringing.update(mine);
   showPresence();
   host.update(mine);
@@ -337,6 +341,7 @@ function tick() {
   overview?.update([...calls.values()], known(), now());
   presence.tick(now());
   advisors?.update([...presences.values()], known(), now());
+  mini.draw();
 }
 
 /** F8 only ever pauses, Shift+F8 only ever resumes: a nervous second press changes nothing. */
@@ -386,11 +391,12 @@ async function begin() {
   document.addEventListener("keydown", (event) => strip.key(event));
   document.addEventListener("keydown", (event) => openNotes?.onKey(event));
   guard(() => !me && drafts.notes.size > 0);
-  signOut.before(chime.toggle, account.button);
+  signOut.before(mini.button, chime.toggle, account.button);
   link.after(presence.box);
   session.before(presence.reminder);
   who.after(tokens.button);
   chime.unlocked = () => ringing.apply();
+  reveal(mini.button, false);
   session.before(chime.blocked, ringing.blocked);
   reveal(chime.toggle, false);
   for (const kind of ["keydown", "pointerdown"]) {

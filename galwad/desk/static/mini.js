@@ -1,0 +1,143 @@
+// The recordings of the calls in a small window above all others: the state, the clock and the two
+// buttons. It shows what the bars of the page show, at the same moment, and acts through them.
+
+import { el, reveal, say, show } from "./dom.js";
+import * as i18n from "./i18n.js";
+
+const SIZE = { width: 360, height: 190 };
+const TICK_MS = 1000;
+const POPUP = "/static/mini.html";
+
+/** One call in the small window: a second view of its card's recording. */
+class MiniCall {
+  constructor(card) {
+    this.card = card;
+    const { recording } = card;
+    this.line = el("h2", { class: "mini-line", dir: "auto" });
+    this.word = el("strong", { class: "word" });
+    this.time = el("span", { class: "time" });
+    this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
+    this.warning = el("p", { class: "warning", hidden: true });
+    this.pause = recording.button("pause", "F8", () => recording.pause());
+    this.resume = recording.button("resume", "Shift+F8", () => recording.pressResume());
+    this.bar = el(
+      "section",
+      { class: "bar", "data-t-label": "rec.label", tabindex: "-1" },
+      el("span", { class: "shape", "aria-hidden": "true" }),
+      el("div", { class: "says" }, el("p", { class: "line" }, this.word, this.time)),
+      el("div", { class: "buttons" }, this.pause, this.resume),
+    );
+    this.box = el("article", { class: "mini recording" }, this.line, this.bar, this.trouble, this.warning);
+    i18n.translate(this.box);
+  }
+
+  update() {
+    const { pop, recording } = this.card;
+    show(this.line, pop.line);
+    this.box.dataset.state = recording.box.dataset.state;
+    copy(recording.word, this.word);
+    copy(recording.time, this.time);
+    this.offer(this.pause, recording.pauseButton);
+    this.offer(this.resume, recording.resumeButton);
+    this.mirror(recording.trouble, this.trouble);
+    this.mirror([recording.late, recording.warning].find((one) => !one.hidden), this.warning);
+  }
+
+  mirror(original, warning) {
+    const shown = Boolean(original) && !original.hidden;
+    if (shown) copy(original, warning);
+    reveal(warning, shown);
+  }
+
+  offer(button, original) {
+    if (button.hidden === original.hidden) return;
+    const focused = button === button.ownerDocument.activeElement;
+    reveal(button, !original.hidden);
+    if (focused) this.bar.focus();
+  }
+}
+
+/** Show the text of another element, in the language shown now. */
+function copy(from, to) {
+  if (from.dataset.t) say(to, from.dataset.t, JSON.parse(from.dataset.tValues));
+  else show(to, from.textContent);
+}
+
+export class MiniWindow {
+  /** `onKey(event)` handles a key of the small window; `tick()` brings the page's clocks up to date. */
+  constructor({ onKey, tick }) {
+    this.onKey = onKey;
+    this.tick = tick;
+    this.cards = [];
+    this.rows = new Map(); // CallCard → MiniCall
+    this.window = null;
+    this.button = el("button", { type: "button", class: "quiet", t: "mini.open", on: { click: () => this.open() } });
+    addEventListener("pagehide", () => this.close());
+  }
+
+  async open() {
+    if (this.window && !this.window.closed) {
+      this.window.focus();
+      return;
+    }
+    const pip = window.documentPictureInPicture;
+    if (pip) {
+      this.prepare(await pip.requestWindow(SIZE));
+      return;
+    }
+    const popup = window.open(POPUP, "galwad-mini", `popup,width=${SIZE.width},height=${SIZE.height}`);
+    if (popup) popup.addEventListener("load", () => this.prepare(popup));
+  }
+
+  /** Fill the window, and draw it by its own timer: that of a page out of sight is slowed down. */
+  prepare(opened) {
+    this.window = opened;
+    const page = opened.document;
+    if (!page.querySelector("link")) page.head.append(el("link", { rel: "stylesheet", href: "/static/style.css" }));
+    this.none = el("p", { class: "note", t: "idle.title" });
+    this.list = el("div", { class: "mini-list" });
+    this.title = el("h1", { class: "unseen", t: "mini.title" });
+    page.body.className = "mini-body";
+    page.body.replaceChildren(el("main", {}, this.title, this.none, this.list));
+    opened.addEventListener("keydown", this.onKey);
+    opened.addEventListener("pagehide", () => this.forget(opened));
+    opened.setInterval(() => this.tick(), TICK_MS);
+    this.rows.clear();
+    this.draw();
+  }
+
+  forget(closed) {
+    if (this.window === closed) this.window = null;
+  }
+
+  /** Show the recordings of these cards, those of the calls that are live. */
+  update(cards) {
+    this.cards = cards;
+    this.draw();
+  }
+
+  draw() {
+    if (!this.window || this.window.closed) return;
+    const page = this.window.document;
+    page.documentElement.lang = i18n.language();
+    page.title = i18n.t("mini.title");
+    for (const [card, row] of this.rows) {
+      if (this.cards.includes(card)) continue;
+      row.box.remove();
+      this.rows.delete(card);
+    }
+    for (const card of this.cards) {
+      const row = this.rows.get(card) ?? new MiniCall(card);
+      if (!this.rows.has(card)) this.list.append(row.box);
+      this.rows.set(card, row);
+      row.update();
+    }
+    i18n.translate(page.body);
+    reveal(this.none, this.cards.length === 0);
+  }
+
+  close() {
+    this.window?.close();
+    this.window = null;
+  }
+}
