@@ -16,9 +16,9 @@ import { Figures } from "./figures.js";
 import { Frame } from "./frame.js";
 import { deskTime } from "./greeting.js";
 import * as i18n from "./i18n.js";
+import { MiniWindow } from "./mini.js";
 import { OpenNotes } from "./open_notes.js";
 import { Overview } from "./overview.js";
-import { MiniWindow } from "./mini.js";
 import { PresenceControl, breaks } from "./presence.js";
 import { loadPurposes } from "./purposes.js";
 import { PAUSE_KEY, limits } from "./recording.js";
@@ -90,10 +90,10 @@ function showSignIn(note) {
   presence.update(undefined, false, now());
   slots = new Slots();
   ringing.leave();
-  mini.close();
+  mini.offer(false);
   hush();
   alarms.replaceChildren();
-  for (const part of [link, lost, alarms, signOut, chime.toggle, mini.button]) reveal(part, false);
+  for (const part of [link, lost, alarms, signOut, chime.toggle]) reveal(part, false);
   chime.settle();
   tokens.stop();
   account.update(null);
@@ -136,7 +136,8 @@ function start(signedIn) {
   protection.csrf = me.csrf ?? null;
   if (drafts.user !== me.user) drafts = { user: me.user, notes: new Map() };
   who.textContent = me.user;
-  for (const part of [signOut, link, chime.toggle, mini.button]) reveal(part, true);
+  for (const part of [signOut, link, chime.toggle]) reveal(part, true);
+  mini.offer(true);
   account.update(me);
   watch = new SessionWatch(me, now);
   session.replaceChildren(watch.box);
@@ -396,7 +397,7 @@ async function begin() {
   session.before(presence.reminder);
   who.after(tokens.button);
   chime.unlocked = () => ringing.apply();
-  reveal(mini.button, false);
+  mini.offer(false);
   session.before(chime.blocked, ringing.blocked);
   reveal(chime.toggle, false);
   for (const kind of ["keydown", "pointerdown"]) {

@@ -75,6 +75,12 @@ export class MiniWindow {
     addEventListener("pagehide", () => this.close());
   }
 
+  /** Offer the window, or close it. A panel of another site's page can open none that it may fill. */
+  offer(possible) {
+    reveal(this.button, possible && window.parent === window);
+    if (!possible) this.close();
+  }
+
   async open() {
     if (this.window && !this.window.closed) {
       this.window.focus();
