@@ -41,7 +41,7 @@ export class CallCard {
 
   /** Take the focus, where it was when the card was last in sight. */
   focus() {
-    (this.last?.checkVisibility() ? this.last : this.line).focus();
+    (this.last?.getClientRects().length ? this.last : this.line).focus();
   }
 
   update(pop, known, now) {

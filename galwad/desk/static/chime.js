@@ -66,11 +66,10 @@ export class Chime {
 
   /** Call this when a key is pressed or the page is clicked: browsers allow sound from then on. */
   async unlock() {
+    const open = this.context?.state === "running";
     this.context ??= new AudioContext();
-    if (this.context.state !== "running") {
-      await this.context.resume();
-      this.unlocked?.();
-    }
+    if (this.context.state !== "running") await this.context.resume();
+    if (!open) this.unlocked?.();
     if (this.owed) this.ring();
   }
 
