@@ -4,7 +4,7 @@ import { clock, el, reveal, say, show } from "./dom.js";
 import { shownState } from "./recording.js";
 import { inOrder } from "./slots.js";
 
-export const NEXT_KEY = "F2";
+export const NEXT_KEY = "F4";
 
 /** Return the name that is known of a caller: of the one who was chosen, or of the only candidate. */
 export function callerName({ candidates, chosen }) {

@@ -87,7 +87,7 @@ def test_a_click_shows_a_further_call_in_full_and_keeps_what_was_typed(several):
 def test_the_next_call_key_shows_each_call_in_turn(several):
     seen = set()
     for _ in range(4):
-        several.keyboard.press("F2")
+        several.keyboard.press("F4")
         expect(shown(several)).to_have_count(1)
         seen.add(shown(several).get_attribute("data-call"))
     assert seen == {CALL, SECOND, THIRD, FOURTH}
@@ -97,7 +97,7 @@ def test_the_next_call_key_is_left_to_the_browser_while_there_is_one_call(desk, 
     page.evaluate("addEventListener('keydown', (event) => (window.left = !event.defaultPrevented))")
     answer(desk, MAIR)
     expect_shown(page, CALL)
-    page.keyboard.press("F2")
+    page.keyboard.press("F4")
     assert page.evaluate("window.left")
 
 
