@@ -133,7 +133,7 @@ STATES = {
     "disconnected": PageState(confirm, CARD, disconnected=True),
     "wrap-up": PageState(lambda desk: confirm(desk, state="wrapup", recording="ended"), CARD),
     "several-calls": PageState(several_calls, ".strip"),
-    "supervisor": PageState(supervise, ".overview"),
+    "supervisor": PageState(supervise, ".all-calls"),
 }
 
 

@@ -16,6 +16,17 @@ POLL_S = 0.05
 AHEAD_MS = 10_000
 """How far ahead a page's clock is stopped, in ms: the command must arrive before that time."""
 
+SAID = """() => {
+    window.said = [];
+    for (const region of ["status", "urgent"]) {
+        new MutationObserver((changes) => {
+            for (const change of changes) {
+                for (const node of change.addedNodes) window.said.push([region, node.textContent]);
+            }
+        }).observe(document.getElementById(region), { childList: true, subtree: true });
+    }
+}"""
+
 
 @pytest.fixture
 def desk():
@@ -72,6 +83,13 @@ def page(browser_page, address):
     browser_page.goto(address)
     browser_page.locator("#link[data-state=live]").wait_for()
     return browser_page
+
+
+@pytest.fixture
+def said(page):
+    """The announcements to screen readers since then: `(region, text)`, in order."""
+    page.evaluate(SAID)
+    return lambda: [tuple(one) for one in page.evaluate("window.said")]
 
 
 @pytest.fixture

@@ -14,16 +14,6 @@ pytestmark = pytest.mark.peer
 
 CALL = "20261125-093000-abcdefgh"
 OTHER = "20261125-093100-abcdefgh"
-SAID = """() => {
-    window.said = [];
-    for (const id of ["status", "urgent"]) {
-        new MutationObserver((changes) => {
-            for (const change of changes) {
-                for (const node of change.addedNodes) window.said.push(node.textContent);
-            }
-        }).observe(document.getElementById(id), { childList: true, subtree: true });
-    }
-}"""
 
 
 @pytest.fixture
@@ -143,32 +133,30 @@ def test_a_new_alarm_takes_neither_the_focus_nor_a_remark_in_progress(supervisor
     expect(rows(page).last.get_by_role("button", name="Close…")).to_be_focused()
 
 
-def test_a_repeated_alarm_is_announced_once_and_again_when_it_comes_back(supervisor, page):
-    page.evaluate(SAID)
+def test_a_repeated_alarm_is_announced_once_and_again_when_it_comes_back(supervisor, page, said):
     for _ in range(3):
         supervisor.alarm("peer.down")
     expect(rows(page)).to_contain_text("3 times")
     text = "A trunk or PBX has stopped answering."
-    assert page.evaluate("window.said") == [text]
+    assert said() == [("urgent", text)]
     supervisor.handle("peer.down-None", state="closed", closed=time.time())
     expect(rows(page)).to_have_count(0)
     supervisor.alarm("peer.down")
     expect(rows(page)).to_have_count(1)
-    assert page.evaluate("window.said").count(text) == 2
+    assert said().count(("urgent", text)) == 2
 
 
-def test_an_alarm_of_the_time_without_a_connection_is_announced_after_it(supervisor, page):
+def test_an_alarm_of_the_time_without_a_connection_is_announced_after_it(supervisor, page, said):
     supervisor.alarm("peer.down")
     expect(rows(page)).to_have_count(1)
-    page.evaluate(SAID)
     supervisor.cut()
     expect(page.locator("#lost")).to_be_visible()
     del supervisor.alarms["peer.down-None"]
     supervisor.alarm("webhook.down")
     supervisor.mend()
     expect(rows(page)).to_contain_text("The system that receives call events cannot be reached.")
-    said = page.evaluate("window.said")
-    assert said.count("The system that receives call events cannot be reached.") == 1
+    texts = [text for _, text in said()]
+    assert texts.count("The system that receives call events cannot be reached.") == 1
 
 
 def test_hostile_text_in_an_alarm_is_shown_as_text(supervisor, page):
