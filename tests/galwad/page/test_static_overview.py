@@ -168,7 +168,7 @@ def test_no_row_moves_while_the_focus_is_in_the_table(supervisor, page):
     put(supervisor, 1)
     expect(lines(page)).to_have_text(["Line 001", "Line 002", "Line 003"])
     expect(button).to_be_focused()
-    page.locator(".scroll").first.focus()
+    page.locator(".all-calls .scroll").focus()
     expect(lines(page)).to_have_text(["Line 003", "Line 002", "Line 001"])
 
 
