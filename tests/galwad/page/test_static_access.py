@@ -34,13 +34,17 @@ def focused(page):
 
 
 def test_a_new_call_and_each_recording_change_are_announced_urgently_once(desk, page, said):
+    # The page draws once a frame, so each state is awaited before the next event.
+    word = page.locator(".recording .word")
     desk.put()
+    expect(word).to_have_text("OFF")
     answered(desk)
+    expect(word).to_have_text("REC")
     paused(desk, "page:sian")
-    expect(page.locator(".recording .word")).to_have_text("PAUSED")
+    expect(word).to_have_text("PAUSED")
     expect(page.locator(".recording .time")).to_have_text(re.compile(r"^0:(0[3-9]|[1-5]\d)$"))
     answered(desk)
-    expect(page.locator(".recording .word")).to_have_text("REC")
+    expect(word).to_have_text("REC")
     assert said() == [
         ("urgent", "Incoming call: Council Tax"),
         ("urgent", "Both sides are being recorded."),
@@ -61,6 +65,7 @@ def test_a_forgotten_pause_is_announced_once_with_its_length(desk, page, said):
 
 def test_the_lookup_result_is_announced_without_interrupting(desk, page, said):
     desk.put()
+    expect(page.locator(".lookup")).to_contain_text("Looking up")
     desk.put(caller={"status": "withheld"})
     expect(page.locator(".lookup")).to_contain_text("withheld")
     assert ("status", "Number withheld. It has not been looked up.") in said()
