@@ -160,8 +160,8 @@ def judge():
 @pytest.fixture(scope="module")
 def chromium():
     """Debian's Chromium, headless."""
-    program = shutil.which("chromium")
-    assert program, "chromium is missing: apt-get install chromium"
+    program = shutil.which("chromium-headless-shell")
+    assert program, "missing: apt-get install chromium-headless-shell"
     expect.set_options(timeout=20_000)
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
