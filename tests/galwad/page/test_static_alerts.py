@@ -36,6 +36,12 @@ WATCH = """() => {
 }"""
 
 
+@pytest.fixture(scope="module")
+def browser_path():
+    """The whole Chromium."""
+    return "/usr/bin/chromium"
+
+
 def tones(page):
     """How many ring tones sound now."""
     return page.evaluate("window.tones")

@@ -17,6 +17,11 @@ REMINDER_S = 45
 ALARM_S = 90
 AGAIN_S = 60
 STEP_S = 20
+LAG_S = 4
+"""How much later the page's count may be than the test's, in seconds.
+
+The page counts from the desk's time, which was some seconds old when it arrived on a busy machine.
+"""
 LISTEN = """() => {
     window.tones = [];
     const start = OscillatorNode.prototype.start;
@@ -96,19 +101,19 @@ def allow_sound(page):
 
 def test_a_pause_counts_up_and_chimes_after_the_reminder_time_and_each_minute_then(desk, timeless):
     allow_sound(timeless)
-    advance(desk, timeless, REMINDER_S - 1)
+    advance(desk, timeless, REMINDER_S - LAG_S)
     warning = timeless.locator(".recording .warning").get_by_text("Paused for")
-    expect(timeless.locator(".recording .time")).to_have_text(re.compile("0:4[345]"))
+    expect(timeless.locator(".recording .time")).to_have_text(re.compile("0:(3[6-9]|4[01])"))
     warned_early = warning.is_visible()
-    advance(desk, timeless, 1.5)
-    expect(warning).to_contain_text(re.compile("Paused for 0:4[56]"))
+    advance(desk, timeless, 2 * LAG_S)
+    expect(warning).to_contain_text(re.compile("Paused for 0:4[5-9]"))
     expect(timeless.locator("#urgent p").last).to_contain_text("Paused for 0:4")
     assert not warned_early
     assert tones(timeless) == [660, 880]
-    advance(desk, timeless, AGAIN_S - 3)
+    advance(desk, timeless, AGAIN_S - 2 * LAG_S)
     assert tones(timeless) == [660, 880]
-    advance(desk, timeless, 3)
-    expect(warning).to_contain_text(re.compile("Paused for 1:4[567]"))
+    advance(desk, timeless, 3 * LAG_S)
+    expect(warning).to_contain_text(re.compile("Paused for 1:(4[5-9]|5[0-3])"))
     assert tones(timeless) == [660, 880] * 2
     assert [method for method, path, _ in desk.asked if path.endswith("payment")] == []
     desk.put(recording="recording", holders=[])
@@ -123,7 +128,7 @@ def test_a_muted_chime_leaves_the_written_warning(desk, timeless):
         "aria-pressed", "true"
     )
     expect(timeless.locator("#status p").last).to_contain_text("The written warnings stay")
-    advance(desk, timeless, REMINDER_S + 2)
+    advance(desk, timeless, REMINDER_S + LAG_S)
     expect(timeless.locator(".recording .warning").get_by_text("Paused for")).to_be_visible()
     assert tones(timeless) == []
     timeless.get_by_role("button", name="Mute the chime").click()
@@ -132,7 +137,7 @@ def test_a_muted_chime_leaves_the_written_warning(desk, timeless):
 
 
 def test_a_chime_that_the_browser_blocks_asks_for_a_click_and_sounds_then(desk, timeless):
-    advance(desk, timeless, REMINDER_S + 1)
+    advance(desk, timeless, REMINDER_S + LAG_S)
     banner = timeless.get_by_role("alert").get_by_text("The browser has not allowed the chime")
     expect(banner).to_be_visible()
     assert tones(timeless) == []
@@ -142,7 +147,7 @@ def test_a_chime_that_the_browser_blocks_asks_for_a_click_and_sounds_then(desk, 
 
 
 def test_the_banner_about_a_blocked_chime_goes_with_the_pause(desk, timeless):
-    advance(desk, timeless, REMINDER_S + 1)
+    advance(desk, timeless, REMINDER_S + LAG_S)
     banner = timeless.get_by_text("The browser has not allowed the chime")
     expect(banner).to_be_visible()
     desk.put(recording="recording", holders=[])
@@ -178,10 +183,10 @@ def test_a_supervisor_sees_and_hears_a_pause_after_the_alarm_time(desk, open_tim
     page.clock.run_for(100)  # the next frame, in which the list is drawn
     row = page.get_by_role("row").nth(1)
     expect(row).to_contain_text("PAUSED")
-    advance(desk, page, ALARM_S - 1)
-    expect(row).to_contain_text(re.compile("1:(28|29)"))
+    advance(desk, page, ALARM_S - LAG_S)
+    expect(row).to_contain_text(re.compile("1:2[1-6]"))
     early = row.get_by_text("Forgotten?").is_visible()
-    advance(desk, page, 2)
+    advance(desk, page, 2 * LAG_S)
     expect(row.get_by_text("Forgotten?")).to_be_visible()
     assert not early
     desk.alarm("payment.forgotten_long", CALL)
