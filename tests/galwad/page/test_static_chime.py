@@ -179,8 +179,7 @@ def test_a_supervisor_sees_and_hears_a_pause_after_the_alarm_time(desk, open_tim
         "holders": ["page:owen"],
     }
     desk.put(recording="paused", recording_since=now, **facts)
-    expect(page.get_by_role("row")).to_have_count(0)
-    page.clock.run_for(100)  # the next frame, in which the list is drawn
+    page.clock.run_for(100)  # the list may be drawn with the next frame
     row = page.get_by_role("row").nth(1)
     expect(row).to_contain_text("PAUSED")
     advance(desk, page, ALARM_S - LAG_S)
