@@ -100,6 +100,7 @@ def test_without_reasons_in_the_settings_one_press_begins_a_break(desk, browser_
 
 @pytest.mark.usefixtures("mine")
 def test_a_break_that_a_supervisor_has_set_is_announced_once_with_the_name(desk, page, said):
+    expect(page.locator(OWN)).to_have_text("Available")
     desk.be("sian", state="break", on_break=True, reason="lunch", set_by="mair")
     expect(page.locator(OWN)).to_have_text("On a break")
     desk.be("sian", devices=2)
