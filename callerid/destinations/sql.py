@@ -2,7 +2,8 @@
 
 Rows are only added. So the database's user needs the right to insert rows, and to read the columns
 `note_id` and `version`; it cannot read, change or delete notes. The table's primary key must be
-these two columns, which keeps two attempts from adding the same version twice.
+these two columns, which keeps two attempts from adding the same version twice. There is no column
+for a note that is not finished: its text says so, and the tables of earlier releases fit.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from callerid.errors import NoteRefusedError, SqlError
 from callerid.note_destination import EarlierDelivery, OutgoingNote
 from callerid.sql_database import SqlDatabase
 
+_COLUMNS: Final = tuple(each.name for each in fields(OutgoingNote) if each.name != "unfinished")
+_NOT_FINISHED: Final = "Not finished: the advisor did not save this note.\n"
 _REFUSED: Final = ("22", "23", "SQLITE_CONSTRAINT")
 """The beginnings of the codes of errors that concern the note, not the database or its settings."""
 
@@ -30,7 +33,7 @@ class SqlNotes:
         self._database = database
         schema, _, own = table_name.rpartition(".")
         types = {"started": DateTime(timezone=True)}
-        columns = (column(each.name, types.get(each.name)) for each in fields(OutgoingNote))
+        columns = (column(name, types.get(name)) for name in _COLUMNS)
         self._table = table(own, column("note_id"), *columns, schema=schema or None)
 
     async def deliver(self, note: OutgoingNote, earlier: EarlierDelivery) -> str:
@@ -42,8 +45,7 @@ class SqlNotes:
             SourceError: The database cannot be used now.
         """
         note_id = str(note.note_id)
-        started = datetime.fromtimestamp(note.started, UTC)
-        row = {**asdict(note), "note_id": note_id, "started": started}
+        row = _row(note, note_id)
         try:
             async with self._database.transaction() as connection:
                 versions = await self._versions(connection, note_id)
@@ -70,3 +72,11 @@ class SqlNotes:
         notes = self._table
         rows = await connection.scalars(select(notes.c.version).where(notes.c.note_id == note_id))
         return frozenset(rows)
+
+
+def _row(note: OutgoingNote, note_id: str) -> dict[str, object]:
+    """Return the values of the columns for a version of a note."""
+    row = {name: value for name, value in asdict(note).items() if name in _COLUMNS}
+    notes = f"{_NOT_FINISHED}{note.notes}" if note.unfinished else note.notes
+    started = datetime.fromtimestamp(note.started, UTC)
+    return {**row, "note_id": note_id, "started": started, "notes": notes}

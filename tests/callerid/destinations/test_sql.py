@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import fields, replace
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
 from callerid.destinations.sql import SqlNotes
 from callerid.errors import NoteRefusedError, SourceError
-from callerid.note_destination import EarlierDelivery, OutgoingNote
+from callerid.note_destination import EarlierDelivery
 from callerid.sql_database import SqlAddress, SqlDatabase
 from helpers.notes import NOTE as PLAIN
 
-COLUMNS = ", ".join(["note_id", *(each.name for each in fields(OutgoingNote))])
+COLUMNS = (
+    "note_id, version, call_id, started, line, advisor, person_id, reference, purpose, "
+    "purpose_code, language, outcome, caller_type, on_behalf_of, authority, notes, "
+    "recording_url, no_note_reason"
+)
+"""The columns that docs/crm/sql.md names. Councils have made such tables, so these stay."""
 NOTE = replace(PLAIN, started=1_790_000_000.5, notes="'); DROP TABLE notes; -- tŷ ŵyr")
 FIRST = EarlierDelivery()
 
@@ -54,6 +59,11 @@ async def test_every_field_of_a_note_is_in_its_row(destination, crm):
         [NOTE.call_id, NOTE.line, NOTE.notes, NOTE.reference],
     )
     assert started.startswith("2026-09-21 14:13:20")
+
+
+async def test_a_note_that_is_not_finished_says_so_in_its_text(destination, crm):
+    await destination.deliver(replace(NOTE, notes="Drws wedi", unfinished=True), FIRST)
+    assert rows(crm, "notes") == [("Not finished: the advisor did not save this note.\nDrws wedi",)]
 
 
 async def test_a_version_that_is_delivered_again_changes_nothing(destination, crm):
