@@ -32,6 +32,7 @@ LONGEST = (
     "tests/galwad/desk/test_upgrade.py",
     "tests/peers/test_bad_networks.py",
     "tests/recording/audio/test_timeline_reference.py",
+    "tests/systemd/test_directory_import.py",
 )
 """The files that take a minute or more. They start first, because each runs in one process."""
 
