@@ -8,7 +8,7 @@ for a note that is not finished: its text says so, and the tables of earlier rel
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,7 +19,12 @@ from callerid.errors import NoteRefusedError, SqlError
 from callerid.note_destination import EarlierDelivery, OutgoingNote
 from callerid.sql_database import SqlDatabase
 
-_COLUMNS: Final = tuple(each.name for each in fields(OutgoingNote) if each.name != "unfinished")
+_COLUMNS: Final = (
+    *("version", "call_id", "started", "line", "advisor", "person_id", "reference", "purpose"),
+    *("purpose_code", "language", "outcome", "caller_type", "on_behalf_of", "authority", "notes"),
+    *("recording_url", "no_note_reason"),
+)
+"""The columns beside `note_id`. Councils have tables with these, so a new field adds none."""
 _NOT_FINISHED: Final = "Not finished: the advisor did not save this note.\n"
 _REFUSED: Final = ("22", "23", "SQLITE_CONSTRAINT")
 """The beginnings of the codes of errors that concern the note, not the database or its settings."""
