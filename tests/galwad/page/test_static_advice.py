@@ -14,6 +14,11 @@ pytestmark = pytest.mark.peer
 
 CONFIRMED = {"confirmed": True, "outcome": "confirmed", "chosen": MAIR["person_id"]}
 PAUSED = {"recording": "paused", "holders": ["page:sian"]}
+resumed_or_over = pytest.mark.parametrize(
+    "change",
+    [{"recording": "recording", "holders": []}, {"state": "wrapup", "recording": "ended"}],
+    ids=["resumed", "over"],
+)
 
 
 def test_the_advice_to_choose_among_several_goes_with_the_confirmation(desk, page):
@@ -115,11 +120,7 @@ def test_the_warning_of_a_failed_pause_goes_when_it_no_longer_applies(desk, page
     expect(warning).to_be_hidden()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"recording": "recording", "holders": []}, {"state": "wrapup", "recording": "ended"}],
-    ids=["resumed", "over"],
-)
+@resumed_or_over
 def test_the_warning_of_a_failed_resume_goes_when_it_no_longer_applies(desk, page, change):
     answer(desk, MAIR, **PAUSED)
     desk.refusing = 503
@@ -144,11 +145,7 @@ def test_the_warning_of_a_change_that_is_not_durable_goes_when_it_no_longer_appl
     expect(warning).to_be_hidden()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"recording": "recording", "holders": []}, {"state": "wrapup", "recording": "ended"}],
-    ids=["resumed", "over"],
-)
+@resumed_or_over
 def test_the_warning_of_a_forgotten_pause_goes_when_it_no_longer_applies(desk, page, change):
     answer(desk, MAIR, **{**PAUSED, "recording_since": 1.0})
     warning = page.locator(".recording").get_by_text("Paused for")
