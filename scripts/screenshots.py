@@ -26,7 +26,7 @@ WIDE, NARROW, ZOOMED = (1180, 800), (420, 800), (320, 256)
 
 @dataclass(frozen=True)
 class Look:
-    """How a picture is taken."""
+    """The size of the window, the colours and the language of a picture."""
 
     size: tuple[int, int] = WIDE
     dark: bool = False

@@ -38,17 +38,17 @@ WATCH = """() => {
 
 @pytest.fixture(scope="module")
 def browser_path():
-    """The whole Chromium."""
+    """The whole browser, which shows notifications."""
     return "/usr/bin/chromium"
 
 
 def tones(page):
-    """How many ring tones sound now."""
+    """Return the number of ring tones that sound now."""
     return page.evaluate("window.tones")
 
 
 def notes(page):
-    """The title and the text of each notification that is shown now."""
+    """Return the title and the text of each notification that is shown now."""
     return page.evaluate("window.notes.map((note) => [note.title, note.body])")
 
 
