@@ -239,7 +239,9 @@ class DeskServer:
         Raises:
             UnsafeListenerError: There is no TLS, and the server's address is not a loopback
                 address.
-            OSError: The server cannot listen on the address, or it ended while it was starting.
+            OSError: The server cannot listen on the address, the TLS certificate or its key cannot
+                be read, or the server ended while it was starting.
+            ssl.SSLError: The TLS certificate and its key do not fit together, or are damaged.
         """
         options = self.desk.options
         if options.tls_certificate is None and not _loopback(options.host):
@@ -247,6 +249,8 @@ class DeskServer:
                 f"the address {options.host} is not loopback and needs TLS: "
                 "set tls_certificate and tls_key, or listen on loopback"
             )
+        config = self._config()
+        config.load()  # reads the TLS key, which may be missing, before the desk starts its parts
         self._listener = listener = _listen(options.host, options.port)
         self.port = listener.getsockname()[1]
         try:
@@ -254,16 +258,14 @@ class DeskServer:
         except BaseException:
             listener.close()
             raise
-        self._server = _Server(self._config(), self.desk, self._limits)
+        self._server = _Server(config, self.desk, self._limits)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         ready = asyncio.create_task(self._server.ready.wait())
         await asyncio.wait([ready, self._task], return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if self._task.done():
             listener.close()
-            # If the HTTP server failed, this line raises its error. An example is the error for a
-            # TLS key that cannot be read.
-            await self._task
+            await self._task  # raises the error of the HTTP server, if it has failed
             raise OSError("the HTTP server ended at once")
 
     def _config(self) -> uvicorn.Config:

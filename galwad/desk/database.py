@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sqlite3
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only, greenlet_spawn
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -66,6 +69,7 @@ def open_engine(path: Path) -> AsyncEngine:
     The file must exist. The function `upgrade` creates it.
     """
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
+    event.listen(engine.sync_engine, "do_connect", _connect)
     event.listen(engine.sync_engine, "connect", _prepare)
     queue = _WriterQueue()
     event.listen(engine.sync_engine, "begin", queue.begin)
@@ -108,6 +112,27 @@ class _WriterQueue:
                 await self._lock.acquire()
         except TimeoutError:
             raise PoolTimeoutError("the database is locked") from None
+
+
+def _connect(
+    dialect: Dialect, _record: object, arguments: Sequence[Any], settings: Mapping[str, Any]
+) -> DBAPIConnection:
+    """Open a connection; if the task is cancelled meanwhile, close the connection.
+
+    aiosqlite opens a connection in a thread. If the task that waits for it is cancelled, aiosqlite
+    does not close the connection, and its file stays open until the next garbage collection.
+    """
+    opening = greenlet_spawn(dialect.loaded_dbapi.connect, *arguments, **settings)
+    return await_only(_opened(opening))
+
+
+async def _opened(opening: Coroutine[Any, Any, DBAPIConnection]) -> DBAPIConnection:
+    task = asyncio.create_task(opening)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await greenlet_spawn((await task).close)
+        raise
 
 
 def _roll_back(connection: Any, _record: object, _error: BaseException | None) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from callerid.contact_tables import metadata as callerid_metadata
@@ -187,3 +188,33 @@ async def test_a_cancelled_transaction_does_not_keep_the_database_locked(tmp_pat
     finally:
         gc.enable()
         await other.dispose()
+
+
+async def test_a_connection_whose_task_is_cancelled_while_it_opens_is_closed(tmp_path):
+    """From Python 3.13 on, a connection that was not closed raises a ResourceWarning."""
+    path = tmp_path / "galwad.db"
+    upgrade(path)
+    for turns in range(1, 12):
+        engine = open_engine(path)
+        task = asyncio.create_task(_read(engine))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await engine.dispose()
+    gc.collect()
+    assert _open_files(path) == 0
+
+
+async def _read(engine):
+    async with engine.connect() as connection:
+        await connection.execute(text("SELECT 1"))
+
+
+def _open_files(path):
+    """Return how many file descriptors of this process are open for `path`."""
+    opened = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of this listing
+            opened += descriptor.readlink() == path
+    return opened
