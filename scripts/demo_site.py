@@ -275,14 +275,16 @@ authentication = {{ kind = "bearer", secret_file = "{self.crm_token}" }}
             self.daemon.kill()
             await self.daemon.wait()
 
-    @staticmethod
-    async def _ready(client: httpx2.AsyncClient) -> bool:
+    async def _ready(self, client: httpx2.AsyncClient) -> bool:
         try:
             answer = await client.get("/api/v1/health")
         except httpx2.HTTPError:
             return False
         health = answer.json()
-        return bool(health["status"] == "ok" and health["switch"] and health["finaliser"])
+        connected = health["status"] == "ok" and health["switch"] and health["finaliser"]
+        # The desk sends the phone accounts after it has connected. Until the switch logs that it
+        # has them, it would refuse the phones.
+        return bool(connected and b"phones.set" in self.log.read_bytes())
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()

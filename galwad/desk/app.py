@@ -30,6 +30,7 @@ from galwad import supervise
 from galwad.desk import error_answers
 from galwad.desk.auth import embedding
 from galwad.desk.auth.request_guard import MAX_BODY, RequestGuard
+from galwad.desk.compression import PublicFileCompression
 from galwad.desk.connections.acceptor import Acceptor
 from galwad.desk.connections.protocol import LimitedProtocol, PhaseLimits
 from galwad.desk.connections.session_layer import SessionLayer
@@ -157,7 +158,7 @@ def create_app(desk: Desk) -> ASGIApp:
     options = desk.options
     _install_page(app, embedded=bool(options.embed_origins))
     return RequestGuard(
-        SessionLayer(app, desk.sessions, desk.places, cookie=options.cookie),
+        SessionLayer(PublicFileCompression(app), desk.sessions, desk.places, cookie=options.cookie),
         cookie=options.cookie,
         origin=options.public_origin,
         secure=options.secure,
