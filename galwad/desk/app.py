@@ -13,16 +13,13 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.resources import as_file, files
 from ipaddress import ip_address
-from pathlib import Path
 
 import structlog
 import uvicorn
 import uvloop
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
 from config.settings import Settings
@@ -36,6 +33,7 @@ from galwad.desk.connections.protocol import LimitedProtocol, PhaseLimits
 from galwad.desk.connections.session_layer import SessionLayer
 from galwad.desk.database import SchemaError
 from galwad.desk.oidc.provider_sign_in import CALLBACK
+from galwad.desk.page_files import PageFiles
 from galwad.desk.routes import (
     accounts,
     alarms,
@@ -170,12 +168,11 @@ def create_app(desk: Desk) -> ASGIApp:
 
 
 def _install_page(app: FastAPI, *, embedded: bool) -> None:
-    with as_file(files("galwad.desk")) as package:
-        static = Path(package) / "static"
-    app.mount("/static", StaticFiles(directory=static, check_dir=False))
+    page_files = PageFiles()
+    app.mount("/static", page_files)
 
-    async def index() -> FileResponse:
-        return FileResponse(static / "index.html")
+    async def index() -> HTMLResponse:
+        return page_files.page("index.html")
 
     for path in ("/", embedding.PATH) if embedded else ("/",):
         app.get(path, include_in_schema=False)(index)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.metadata import version
 from importlib.resources import files
 from ipaddress import ip_address
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -67,12 +68,22 @@ async def metrics(
 
 
 @router.get("/strings/{language}")
-async def strings(language: Language) -> Response:
-    """Return all texts of the page in this language, as a JSON object."""
+async def strings(
+    language: Language, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """Return all texts of the page in this language, as a JSON object.
+
+    The status is 304 if the client already has them (RFC 9110 section 13.1.2).
+    """
     file = files("galwad.desk") / "locale" / f"{language}.json"
     if not file.is_file():
         raise ApiError(404, "there are no texts in this language", "use en or cy")
-    return Response(file.read_bytes(), media_type="application/json")
+    texts = file.read_bytes()
+    tag = f'"{hashlib.sha256(texts).hexdigest()[:16]}"'
+    kept = {"ETag": tag, "Cache-Control": "no-cache"}
+    if if_none_match == tag:
+        return Response(status_code=304, headers=kept)
+    return Response(texts, headers=kept, media_type="application/json")
 
 
 async def _database(desk: Desk) -> bool:

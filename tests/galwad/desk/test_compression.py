@@ -43,10 +43,11 @@ async def test_scripts_styles_and_texts_are_compressed_if_the_browser_allows_it(
         assert short < long / 2
 
 
-async def test_a_script_that_has_not_changed_is_not_sent_again(running):
+@pytest.mark.parametrize("path", ["/static/app.js", "/api/v1/strings/cy"])
+async def test_a_script_or_text_that_has_not_changed_is_not_sent_again(running, path):
     client = running.client()
-    first = await client.get("/static/app.js")
-    again = await client.get("/static/app.js", headers={"If-None-Match": first.headers["etag"]})
+    first = await client.get(path)
+    again = await client.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
