@@ -6,6 +6,7 @@ import { Advisors } from "./advisors.js";
 import { AlarmBanners, AlarmPanel } from "./alarms.js";
 import { announce, hush } from "./announce.js";
 import { ApiError, ask, protection } from "./api.js";
+import { CONFIRM_KEY } from "./caller.js";
 import { CallCard } from "./card.js";
 import { Chime } from "./chime.js";
 import { ClosedNotes } from "./closed_notes.js";
@@ -357,6 +358,12 @@ function onKey(event) {
   }
 }
 
+/** Go to the question who is calling, in the call that is shown in full. */
+function onConfirmKey(event) {
+  if (event.key !== CONFIRM_KEY || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.repeat) return;
+  if (cards.get(slots.shown)?.caller.focusQuestion()) event.preventDefault();
+}
+
 async function choose(chosen) {
   hush();
   await i18n.use(chosen);
@@ -389,6 +396,7 @@ async function begin() {
   }
   signOut.addEventListener("click", leave);
   document.addEventListener("keydown", onKey);
+  document.addEventListener("keydown", onConfirmKey);
   document.addEventListener("keydown", (event) => strip.key(event));
   document.addEventListener("keydown", (event) => openNotes?.onKey(event));
   guard(() => !me && drafts.notes.size > 0);

@@ -10,6 +10,9 @@ import { CallerSearch } from "./search.js";
 const OUTCOMES = ["confirmed", "volunteered", "not_them"];
 const REJECTED = ["not_them", "new_person"];
 
+/** The key that goes to the question. It gives no answer: that takes a second key. */
+export const CONFIRM_KEY = "F7";
+
 export class CallerPanel {
   constructor(callId, replace) {
     this.callId = callId;
@@ -17,14 +20,14 @@ export class CallerPanel {
     this.number = el("p", { class: "number" });
     this.changed = el("p", { class: "warning changed", t: "caller.changed", hidden: true });
     this.status = el("p", { class: "lookup" });
-    this.people = el("div", { class: "people" });
+    this.people = el("div", { class: "people", tabindex: "-1" });
     this.directories = el("ul", { class: "directories" });
     this.question = el("p", { class: "question", id: `question-${callId}` });
     this.answers = OUTCOMES.map((outcome) => this.answer(outcome));
     this.step = el(
       "div",
       { class: "confirm", role: "group", "aria-labelledby": this.question.id },
-      this.question,
+      el("div", { class: "asked" }, this.question, el("kbd", { raw: CONFIRM_KEY })),
       el("div", { class: "buttons" }, ...this.answers),
     );
     this.search = new CallerSearch(callId);
@@ -52,7 +55,8 @@ export class CallerPanel {
   answer(outcome) {
     const kind = outcome === "confirmed" ? "primary" : "";
     const listener = { click: () => this.confirm(outcome) };
-    return el("button", { type: "button", class: kind, "data-outcome": outcome, t: `confirm.${outcome}`, on: listener });
+    const shortcut = outcome === "confirmed" ? { "aria-keyshortcuts": CONFIRM_KEY } : {};
+    return el("button", { type: "button", class: kind, "data-outcome": outcome, ...shortcut, t: `confirm.${outcome}`, on: listener });
   }
 
   update(pop) {
@@ -189,10 +193,20 @@ export class CallerPanel {
     );
   }
 
+  /** Go to the question, or to the choice between several people; false if nothing is asked. */
+  focusQuestion() {
+    if (this.step.hidden) return false;
+    const choice = this.chosen === null ? this.people.querySelector("input") : null;
+    (choice ?? this.answers[0]).focus();
+    return true;
+  }
+
   async confirm(outcome) {
+    const focused = this.step.contains(document.activeElement);
     try {
       this.replace(await ask("POST", callPath(this.callId, "confirm"), { outcome, person_id: this.chosen }));
       reveal(this.trouble, false);
+      if (focused) this.people.focus(); // the question, which had the focus, goes
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       say(this.trouble, "error.notsent");
