@@ -47,6 +47,7 @@ from config.settings import load
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.users import User, Users
 from galwad.desk.database import open_engine, upgrade
+from galwad.desk.models.accounts import Role
 from galwad.link import Link, serve
 from galwad.messages import (
     AnyMessage,
@@ -59,6 +60,7 @@ from galwad.messages import (
     Party,
     Pause,
     PauseReply,
+    RecordingStateName,
     Resume,
 )
 
@@ -130,7 +132,7 @@ class ScriptedSwitch:
             link.send(PauseReply(message.ref, (), "not_started", True))
             return
         paused = isinstance(message, Pause)
-        state = "paused" if paused else "recording"
+        state: RecordingStateName = "paused" if paused else "recording"
         self.change(
             call.call_id,
             holders=(message.holder,) if paused else (),
@@ -203,7 +205,7 @@ async def add_people(at: Site, desks: int) -> list[str]:
     tokens = []
     for number in range(desks):
         extension = str(FIRST_EXTENSION + number)
-        role = "supervisor" if number % 10 == 9 else "advisor"
+        role: Role = "supervisor" if number % 10 == 9 else "advisor"
         user = User(user_at(extension), role, extension=extension)
         await users.add(user, PASSWORD, "sip secret")
         if number:

@@ -63,17 +63,13 @@ class Firefox:
         )
         self._number = 0
         self._received = b""
-        self._socket: socket.socket | None = None
         try:
-            self._connect()
+            port = self._profile / "MarionetteActivePort"
+            wait_until(lambda: port.exists() and port.read_text(), START_S, "Firefox's port")
+            self._socket = socket.create_connection(("127.0.0.1", int(port.read_text())), ANSWER_S)
         except BaseException:
-            self.end()
+            self._stop()
             raise
-
-    def _connect(self):
-        port = self._profile / "MarionetteActivePort"
-        wait_until(lambda: port.exists() and port.read_text(), START_S, "Firefox's port")
-        self._socket = socket.create_connection(("127.0.0.1", int(port.read_text())), ANSWER_S)
         assert self._read()["marionetteProtocol"] == 3
         self.do("WebDriver:NewSession", {"strictFileInteractability": True})
 
@@ -171,8 +167,10 @@ class Firefox:
 
     def end(self):
         """Stop Firefox."""
-        if self._socket is not None:
-            self._socket.close()
+        self._socket.close()
+        self._stop()
+
+    def _stop(self):
         self._process.terminate()
         try:
             self._process.wait(10)
