@@ -1,4 +1,4 @@
-"""`galwad calls`: list calls in progress, and check that answered calls are fully explained.
+"""`galwad calls`: list calls in progress, show figures, and check that calls are fully explained.
 
 Each second of an answered call must be explained: it is recorded, or there is a reason why it is
 not recorded.
@@ -13,7 +13,7 @@ class CallsGroup(LazyGroup):
     """The commands of `galwad calls`."""
 
     package = __name__
-    names = ("list", "coverage")
+    names = ("list", "coverage", "figures")
 
 
 app = new_group(CallsGroup)
@@ -21,4 +21,4 @@ app = new_group(CallsGroup)
 
 @app.callback()
 def calls() -> None:
-    """List calls in progress; check that each second of the answered calls is explained."""
+    """List calls in progress; show figures; check that each second of the calls is explained."""

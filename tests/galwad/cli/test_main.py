@@ -49,6 +49,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "backup make",
         "backup restore",
         "calls coverage",
+        "calls figures",
         "calls list",
         "check",
         "contacts discard",
