@@ -6,7 +6,8 @@
 #                            come from
 #   install_locked FILE      installs a lock file into it, hashes checked, when it has changed;
 #                            test.txt and ldap.txt need build.txt installed
-#   install_openid_provider  installs the provider that the tests of the sign-in drive, with npm
+#   install_npm FOLDER       installs a folder of tests/peers and its packages with npm, into the
+#                            environment, when it has changed
 #   install_wheel            builds the wheel and installs it, when the sources have changed;
 #                            needs requirements/build.txt installed
 #   install_editable         installs the working tree itself, when pyproject.toml has changed
@@ -123,15 +124,15 @@ install_locked() {
   cp "$lock" "$stamp"
 }
 
-install_openid_provider() {
-  local source="$root/tests/peers/openid_provider" target="$venv/openid-provider"
-  cmp -s "$source/package-lock.json" "$target/installed.json" &&
-    cmp -s "$source/provider.mjs" "$target/provider.mjs" && return
-  say "installing oidc-provider"
-  mkdir -p "$target"
-  cp "$source"/{package.json,package-lock.json,provider.mjs} "$target"
-  (cd "$target" && npm ci --silent --no-audit --no-fund --ignore-scripts)
-  cp "$source/package-lock.json" "$target/installed.json"
+install_npm() {
+  local source="$root/tests/peers/$1" target="$venv/$1"
+  [ -d "$target/node_modules" ] &&
+    diff -rq --exclude=node_modules "$source" "$target" >/dev/null && return
+  say "installing tests/peers/$1 with npm"
+  rm -rf "$target" "$target.new"
+  cp -r "$source" "$target.new"
+  (cd "$target.new" && npm ci --silent --no-audit --no-fund --ignore-scripts)
+  mv "$target.new" "$target"
 }
 
 sources_digest() {

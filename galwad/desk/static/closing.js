@@ -13,7 +13,7 @@ export class Closing {
     this.contact = contact;
     this.button = el("button", { type: "button", class: "quiet", t: "call.close", on: { click: () => this.open() } });
     this.later = el("button", { type: "button", class: "quiet", t: "open_notes.later", on: { click: () => this.onLater() } });
-    this.unsaved = el("p", { class: "warning", role: "alert", t: "closing.unsaved", hidden: true });
+    this.unsaved = el("p", { class: "warning", role: "alert", hidden: true });
     const options = REASONS.map((reason) => el("option", { value: reason, t: `no_note_reason.${reason}` }));
     this.reason = el("select", { id: `reason-${callId}`, required: true }, el("option", { value: "", t: "closing.choose" }), ...options);
     this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
@@ -36,7 +36,9 @@ export class Closing {
   offer(possible) {
     reveal(this.button, possible && this.form.hidden);
     if (!possible) reveal(this.form, false);
-    reveal(this.unsaved, Boolean(this.contact.touched));
+    const unsaved = Boolean(this.contact.touched);
+    if (unsaved) say(this.unsaved, "closing.unsaved"); // no text before: a screen reader may read it
+    reveal(this.unsaved, unsaved);
   }
 
   /** Offer to write the note later: `onLater()` puts the call into the list of notes to write. */

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from helpers.peers.programs import program
 
-INSTALLED = Path(sys.prefix) / "openid-provider"
+INSTALLED = Path(sys.prefix) / "openid_provider"
 TENANT = "6f1c4f0e-5a54-4b6f-9a0e-0d4d5b1d7c11"
 CLIENT = "galwad"
 SECRET = "a secret of the tests"
