@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from ipaddress import ip_address
+from typing import Final
 
 import structlog
 import uvicorn
@@ -32,6 +33,8 @@ from galwad.desk.connections.acceptor import Acceptor
 from galwad.desk.connections.protocol import LimitedProtocol, PhaseLimits
 from galwad.desk.connections.session_layer import SessionLayer
 from galwad.desk.database import SchemaError
+from galwad.desk.description.document import PREFIX, describe
+from galwad.desk.description.tags import operation_id
 from galwad.desk.oidc.provider_sign_in import CALLBACK
 from galwad.desk.page_files import PageFiles
 from galwad.desk.routes import (
@@ -69,6 +72,33 @@ log = structlog.get_logger()
 
 API_VERSION = "1"
 """The version of the API, as in its paths. It is public, but the version of Galwad is not."""
+
+
+ENDPOINT_MODULES: Final = (
+    accounts,
+    tokens,
+    sign_in,
+    stream,
+    calls,
+    alarms,
+    contacts,
+    directories,
+    presence,
+    payments,
+    payment_pages,
+    recordings,
+    gaps,
+    headers,
+    custody,
+    reindex,
+    coverage,
+    promises,
+    audit,
+    today,
+    figures,
+    system,
+)
+"""The modules with the endpoints of the API."""
 
 
 class UnsafeListenerError(Exception):
@@ -122,37 +152,8 @@ def options_of(settings: Settings) -> DeskOptions:
 
 def create_app(desk: Desk) -> ASGIApp:
     """Return the desk's ASGI application, wrapped in the layers that each request passes first."""
-    app = FastAPI(
-        title="Galwad",
-        version=API_VERSION,
-        # FastAPI's documentation page is not offered, because it loads scripts from other hosts.
-        docs_url=None,
-        redoc_url=None,
-        openapi_url="/api/v1/openapi.json",
-        max_body_size=MAX_BODY,
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-    )
+    app = create_api()
     app.state.desk = desk
-    error_answers.install(app)
-    archive = recordings, gaps, headers, custody, reindex, coverage, promises, audit
-    for module in (
-        accounts,
-        tokens,
-        sign_in,
-        stream,
-        calls,
-        alarms,
-        contacts,
-        directories,
-        presence,
-        payments,
-        payment_pages,
-        *archive,
-        today,
-        figures,
-        system,
-    ):
-        app.include_router(module.router, prefix="/api/v1")
     options = desk.options
     _install_page(app, embedded=bool(options.embed_origins))
     return RequestGuard(
@@ -161,10 +162,30 @@ def create_app(desk: Desk) -> ASGIApp:
         origin=options.public_origin,
         secure=options.secure,
         opaque_path=CALLBACK,
-        open_path=f"/api/v1{payment_pages.PATH}",
+        open_path=f"{PREFIX}{payment_pages.PATH}",
         open_origins=frozenset(options.payment_page_origins),
         embed_origins=options.embed_origins,
     )
+
+
+def create_api() -> FastAPI:
+    """Return the endpoints of the API with their description, but without a desk behind them."""
+    app = FastAPI(
+        title="Galwad",
+        version=API_VERSION,
+        # FastAPI's documentation page is not offered, because it loads scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{PREFIX}/openapi.json",
+        generate_unique_id_function=operation_id,
+        max_body_size=MAX_BODY,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    error_answers.install(app)
+    for module in ENDPOINT_MODULES:
+        app.include_router(module.router, prefix=PREFIX)
+    describe(app, [module.router for module in ENDPOINT_MODULES])
+    return app
 
 
 def _install_page(app: FastAPI, *, embedded: bool) -> None:
@@ -174,8 +195,12 @@ def _install_page(app: FastAPI, *, embedded: bool) -> None:
     async def index() -> HTMLResponse:
         return page_files.page("index.html")
 
+    async def reference() -> HTMLResponse:
+        return page_files.page("api_reference.html")
+
     for path in ("/", embedding.PATH) if embedded else ("/",):
         app.get(path, include_in_schema=False)(index)
+    app.get("/api-reference", include_in_schema=False)(reference)
 
 
 class _Server(uvicorn.Server):

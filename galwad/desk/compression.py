@@ -1,4 +1,4 @@
-"""Compression of the page's public files: scripts, styles and texts.
+"""Compression of public files: the page's scripts, styles and texts, and the API's description.
 
 Only files that are the same for everybody are compressed. The length of a compressed response shows
 whether it repeats something that an attacker has put into the request, so a response with a
@@ -10,7 +10,7 @@ from __future__ import annotations
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-PUBLIC = ("/static/", "/api/v1/strings/")
+PUBLIC = ("/static/", "/api/v1/strings/", "/api/v1/openapi.json")
 """The beginnings of the paths whose responses have no personal data and depend on no session."""
 _SMALLEST = 1000
 """Shorter responses are sent as they are, because they fit into one packet in any case."""

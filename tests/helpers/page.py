@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from galwad.desk.alarms.kinds import kind_of
+from galwad.desk.app import create_api
 
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 TYPES = {
@@ -462,6 +463,10 @@ class Handler(BaseHTTPRequestHandler):
         root = files("galwad.desk")
         if self.path == "/":
             self.send(200, root.joinpath("static/index.html").read_bytes(), "text/html")
+        elif self.path == "/api-reference":
+            self.send(200, root.joinpath("static/api_reference.html").read_bytes(), "text/html")
+        elif self.path == "/api/v1/openapi.json":
+            self.send_json(200, create_api().openapi())
         elif self.path.startswith("/static/"):
             name = Path(self.path).name
             body = root.joinpath("static", name).read_bytes()

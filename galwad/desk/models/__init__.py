@@ -67,7 +67,7 @@ means that the request is entered in the audit chain. A machine can have the rig
 `PauseRequest` is optional. An empty cell means that the request has no body and no parameters. The
 number 204 is the HTTP status of a response without a body.
 
-If a request fails, the response body is `{"error": …, "hint": …}`. The path `/` is the page, and
+If a request fails, the response body is `Refusal`. The path `/` is the page, and
 `/static/…` are the page's files. The data of an event is one of these models: `PageSnapshot` for
 `snapshot`, `Pop` for `call`, `Closed` for `closed`, `AlarmEvent` for `alarm`, and `PresenceNews`
 for `presence`. Times are Unix seconds.

@@ -32,6 +32,10 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     After too many failed sign-ins for one account or from one network, the client must wait before
     the next sign-in, and receives the status 429. It also receives this status while too many
     sign-ins of strangers wait for the check of their passwords.
+
+    Raises:
+        ApiError: 401, the name or the password is wrong. 403, no other site may show the page. 429,
+            too many sign-ins have failed, or wait.
     """
     if body.client == "embedded" and not desk.options.embed_origins:
         raise ApiError(403, "no other site may show the page", "sign in on the desk's own page")
@@ -150,6 +154,10 @@ async def change_password(
     """Replace the password of the signed-in person, and end the person's other sessions.
 
     The present password is asked for, under the same limits as at a sign-in.
+
+    Raises:
+        ApiError: 403, the present password is wrong. 409, the person signs in at a provider. 422,
+            the new password is easy to guess. 429, too many attempts have failed.
     """
     name = session.user.name
     if not _changes_password(desk, session):
@@ -176,7 +184,7 @@ async def change_password(
         raise ApiError(
             422,
             str(error),
-            f"use at least {LEAST_LENGTH} characters, and neither your name nor common words",
+            f"`new` needs at least {LEAST_LENGTH} characters, not your name, and not common words",
         ) from None
     desk.sessions.recheck()
     desk.hub.wake()

@@ -35,7 +35,12 @@ async def listed(desk: TheDesk, session: Person) -> list[AlarmView]:
 
 @router.post("/alarms/{alarm_id}/take")
 async def take(alarm_id: str, desk: TheDesk, session: Supervisor) -> AlarmView:
-    """Take an alarm: the user handles it. Repeating this changes nothing."""
+    """Take an alarm: the user handles it. Repeating this changes nothing.
+
+    Raises:
+        ApiError: 404, no alarm has this id. 409, another user has taken the alarm, or it is closed.
+            503, the decision cannot be stored.
+    """
     _find(desk, session, alarm_id)
     return await _decided(desk.alarms.take(alarm_id, session.user.name, session.actor))
 
@@ -45,6 +50,10 @@ async def release(alarm_id: str, desk: TheDesk, session: Supervisor) -> AlarmVie
     """Give an alarm back, so that another user can take it. Repeating this changes nothing.
 
     An administrator may also give back an alarm that another user has taken.
+
+    Raises:
+        ApiError: 404, no alarm has this id. 409, another user has taken the alarm, or it is closed.
+            503, the decision cannot be stored.
     """
     _find(desk, session, alarm_id)
     user = session.user
@@ -57,7 +66,12 @@ async def release(alarm_id: str, desk: TheDesk, session: Supervisor) -> AlarmVie
 async def close(
     alarm_id: str, desk: TheDesk, session: Supervisor, body: CloseAlarm | None = None
 ) -> AlarmView:
-    """Close an alarm, perhaps with a remark. Repeating this changes nothing."""
+    """Close an alarm, perhaps with a remark. Repeating this changes nothing.
+
+    Raises:
+        ApiError: 404, no alarm has this id. 409, the alarm cannot be closed now. 503, the decision
+            cannot be stored.
+    """
     _find(desk, session, alarm_id)
     remark = body.remark if body is not None else ""
     return await _decided(desk.alarms.close(alarm_id, session.user.name, session.actor, remark))

@@ -77,6 +77,9 @@ async def search(
 
     The search itself is also entered in the audit chain. That entry has the names of the filters,
     but not the name of the person who was searched for.
+
+    Raises:
+        ApiError: 422, the words of `when` cannot be read as a period.
     """
     span = span_of(body.when, desk)
     actor = body.actor or ""
@@ -107,6 +110,9 @@ async def head(
 
     The hash is None if there is no entry with this number. The number 0 means that no hash is
     requested.
+
+    Raises:
+        ApiError: 404, the audit has no entry yet.
     """
     anchor = await desk.anchors.head()
     if anchor is None:

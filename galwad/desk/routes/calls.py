@@ -49,7 +49,11 @@ async def calls(desk: TheDesk, session: Person) -> list[Pop]:
 
 @router.get("/calls/{call_id}")
 async def call(call_id: str, desk: TheDesk, session: Person) -> Pop:
-    """Return one live call, with the facts that the signed-in user may see."""
+    """Return one live call, with the facts that the signed-in user may see.
+
+    Raises:
+        ApiError: 404, no live call has this id, or the user may not see it.
+    """
     return live_call(desk, session, call_id).view(session.user)
 
 
@@ -59,6 +63,11 @@ async def choose(call_id: str, body: Choice, desk: TheDesk, session: Person) -> 
 
     The caller's details are shown only later, after the advisor has confirmed the caller's
     identity.
+
+    Raises:
+        ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
+            has the call. 409, the call is not answered yet.
+        ChoiceError: The chosen person is not a candidate, or the caller is confirmed.
     """
     chosen = desk.calls.choose(own_call(desk, session, call_id), body.person_id)
     return chosen.view(session.user)
@@ -71,7 +80,8 @@ async def search(call_id: str, body: PersonSearch, desk: TheDesk, session: Perso
     The people found become candidates of the call. The search is entered in the audit chain first.
 
     Raises:
-        ApiError: 404, no directory can be searched by a text. 429, too many searches.
+        ApiError: 404, no live call has this id, or no directory can be searched by a text. 403,
+            another advisor has the call. 409, the call is not answered yet. 429, too many searches.
         ChoiceError: The advisor has confirmed the caller, or the caller has changed.
     """
     before = own_call(desk, session, call_id)
@@ -97,6 +107,11 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
     """Store whether the advisor has confirmed that the caller is the chosen person.
 
     The confirmation is entered in the audit chain before any detail about the caller is sent.
+
+    Raises:
+        ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
+            has the call. 409, the call is not answered yet.
+        ChoiceError: The person is not the chosen one, or the caller has changed.
     """
     confirmation = PopConfirmation(body.outcome)
     before = own_call(desk, session, call_id)
@@ -127,8 +142,9 @@ async def earlier(call_id: str, desk: TheDesk, session: Person) -> list[EarlierC
     The reading is entered in the audit chain before any note is sent.
 
     Raises:
-        ApiError: 404, 403 or 409, the user is not responsible for the call. 409, the caller is not
-            confirmed.
+        ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
+            has the call. 409, the call is not answered yet. 409, the caller is not confirmed.
+        ChoiceError: The caller has changed.
     """
     person = _confirmed_person(own_call(desk, session, call_id))
     found = await desk.contacts.earlier(person.entries, call_id, MOST_EARLIER)
@@ -155,6 +171,11 @@ async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -
     """Save the contact note of a call. During wrap-up, also remove the call from the live calls.
 
     A supervisor may also save the note, for example if the advisor has gone home.
+
+    Raises:
+        ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
+            has the call. 409, the call is not answered yet.
+        ContactError: The note is not complete, or its purpose is not one of the list.
     """
     _claim_note(desk, session, call_id)
     if not desk.options.contact_notes.accepts(body.purpose):
@@ -168,6 +189,11 @@ async def no_contact(call_id: str, body: NoNote, desk: TheDesk, session: Person)
 
     The reason is stored in place of the note. The same users as for `contact` may do this, but only
     after the call has ended.
+
+    Raises:
+        ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
+            has the call. 409, the call is not answered yet. 409, the call has not ended. 409, the
+            call has a contact note.
     """
     call = _claim_note(desk, session, call_id)
     if call.page_state(own=True) != "wrapup":
@@ -184,9 +210,9 @@ async def draft(call_id: str, body: ContactDraft, desk: TheDesk, session: Person
     The same users as for `contact` may do this. It does not decide who is the call's advisor.
 
     Raises:
-        ApiError: 404, there is no such call, or it is another advisor's. 409 with the reason
-            "draft_conflict", another window of this user has changed the draft or saved the note.
-            429, too many requests.
+        ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
+            has the call. 409, another window of this user has changed the draft or saved the note
+            (the reason is `draft_conflict`), or the call is not answered yet. 429, too many drafts.
     """
     if not session.user.supervises:
         own_call(desk, session, call_id)

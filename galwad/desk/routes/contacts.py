@@ -70,7 +70,11 @@ async def closed(desk: TheDesk, _: Supervisor) -> list[ClosedNotesView]:
 
 @router.post("/contacts/{call_id}/retry", status_code=204)
 async def retry(call_id: str, desk: TheDesk, session: Administrator) -> None:
-    """Deliver the undelivered versions of a call's contact note as soon as possible."""
+    """Deliver the undelivered versions of a call's contact note as soon as possible.
+
+    Raises:
+        ApiError: 404, the call has no undelivered contact note.
+    """
     _check(await desk.delivery.outbox.retry(call_id))
     await desk.audit.append("contact.retried", {"call_id": call_id}, {"actor": session.actor})
     desk.alarms.ended(Ending.DECISION, call_id)
@@ -82,6 +86,9 @@ async def discard(call_id: str, body: DiscardReason, desk: TheDesk, session: Adm
     """Never deliver the undelivered versions of a call's contact note. They stay with the call.
 
     The decision is entered in the audit chain, with its reason, before it takes effect.
+
+    Raises:
+        ApiError: 404, the call has no undelivered contact note.
     """
     personal = {"actor": session.actor, "reason": body.reason}
     await desk.audit.append("contact.discarded", {"call_id": call_id}, personal)

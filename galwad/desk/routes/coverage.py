@@ -43,6 +43,9 @@ async def coverage(
     """Check the coverage of the calls that were answered in the period `when`.
 
     `when` is a period in words, such as "today". The result has no personal data.
+
+    Raises:
+        ApiError: 422, the words of `when` cannot be read as a period.
     """
     span = span_of(when, desk) or Period(0.0, 0.0)
     facts = {"since": int(span.since), "until": int(span.until)}

@@ -29,7 +29,11 @@ router = APIRouter()
 
 @router.put("/recordings/{call_id}/hold", status_code=204)
 async def retain(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
-    """Retain a recording: it cannot be disposed of until it is released."""
+    """Retain a recording: it cannot be disposed of until it is released.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the recording was disposed of.
+    """
     recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         certified = desk.archive.content(recording, "disposal") is not None
@@ -42,7 +46,11 @@ async def retain(call_id: str, body: RetainReason, desk: TheDesk, session: Admin
 
 @router.delete("/recordings/{call_id}/hold", status_code=204)
 async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
-    """Release a retained recording, so that its disposal is allowed again."""
+    """Release a retained recording, so that its disposal is allowed again.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the recording is not retained.
+    """
     await recording_of(desk, call_id)
     async with desk.custodian.deciding:
         if (await desk.custodian.one(call_id)).retained_for is None:
@@ -58,6 +66,9 @@ async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administr
 
     The desk does not send the key. The encrypted key is in the spool, and the officer decrypts it
     with their own identity.
+
+    Raises:
+        ApiError: 404, this cannot be the id of a recording.
     """
     facts: Facts = {"call_id": checked_id(call_id), "life": body.life}
     personal = {"actor": session.actor, "reference": body.reference}
@@ -71,6 +82,10 @@ async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator
     If the recording was disposed of before, the existing certificate is returned. If the reason is
     a captured card, the prevention record is entered in the audit chain first, and the incidents of
     the recording are closed after the disposal.
+
+    Raises:
+        ApiError: 403, the user does not have the right `purge`. 404, no recording has this id. 409,
+            the recording is retained, no card number was keyed in it, or the finaliser refuses.
     """
     if PURGE not in session.user.rights:
         raise ApiError(

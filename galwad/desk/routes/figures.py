@@ -34,7 +34,7 @@ async def figures(desk: TheDesk, _: Supervisor, when: When = "today") -> CallsFi
     """Return the figures of the calls of a period in words, such as "today". They name no person.
 
     Raises:
-        ApiError: 422, the words cannot be read as a period.
+        ApiError: 422, the words of `when` cannot be read as a period.
     """
     return await _figures(desk, when)
 
@@ -46,7 +46,7 @@ async def export(desk: TheDesk, session: Supervisor, when: When = "today") -> Re
     """Return the same figures as a CSV file, and enter the export in the audit chain first.
 
     Raises:
-        ApiError: 422, the words cannot be read as a period.
+        ApiError: 422, the words of `when` cannot be read as a period.
     """
     found = await _figures(desk, when)
     facts = {"since": int(found.since), "until": int(found.until)}

@@ -42,6 +42,9 @@ async def explain(call_id: str, desk: TheDesk, session: Supervisor) -> GapExplan
     """Return the gaps of a recording, each with its cause and the numbers of its audit entries.
 
     The request is entered in the audit chain.
+
+    Raises:
+        ApiError: 404, no recording has this id.
     """
     recording = await recording_of(desk, call_id)
     await desk.audit.append("recording.explained", {"call_id": call_id}, {"actor": session.actor})

@@ -38,7 +38,11 @@ router = APIRouter()
 
 @router.get("/recipients")
 async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
-    """Return the signed set of recipients in force. The client must verify the signature."""
+    """Return the signed set of recipients in force. The client must verify the signature.
+
+    Raises:
+        ApiError: 409, the server has no signed set of recipients, or cannot use it.
+    """
     file = desk.options.recipients
     if file is None or not file.path.exists():
         raise ApiError(409, "the server has no signed recipient set", "copy it there first")
@@ -75,7 +79,12 @@ async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> He
 async def fetch(
     call_id: str, body: HeaderReason, desk: TheDesk, session: Administrator
 ) -> SealedHeader:
-    """Enter the fetch in the audit chain, then return a recording's header from the archive."""
+    """Enter the fetch in the audit chain, then return a recording's header from the archive.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the header or the manifest is missing. 410,
+            the recording was disposed of.
+    """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
     header = desk.archive.text(recording, "header")
@@ -98,6 +107,10 @@ async def stage(
     """Store a recording's new header in the archive, without putting it in force.
 
     Return the new header as read again from the disk, so that the client can check it.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the finaliser refuses the new header. 410, the
+            recording was disposed of.
     """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
@@ -114,6 +127,10 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
 
     An audit entry about the replacement is written first. If the replacement then fails, a second
     audit entry reports the failure.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the finaliser refuses the new header. 410, the
+            recording was disposed of.
     """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)

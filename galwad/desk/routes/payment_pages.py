@@ -41,7 +41,12 @@ log = structlog.get_logger()
 async def make_token(
     body: PaymentTokenRequest, desk: TheDesk, session: SignedIn
 ) -> NewPaymentToken:
-    """Make a token with which a payment page can pause one call, once."""
+    """Make a token with which a payment page can pause one call, once.
+
+    Raises:
+        ApiError: 403, the user is not a machine with the right `payments`. 404, there is no such
+            answered call. 409, several calls fit. 422, not exactly one field is set.
+    """
     if not has_right(session):
         raise ApiError(
             403, "this needs a machine's token with the right `payments`", "let the CRM do it"
@@ -58,7 +63,7 @@ async def make_token(
     )
 
 
-async def _token(request: Request, desk: TheDesk) -> PaymentToken:
+async def token_of(request: Request, desk: TheDesk) -> PaymentToken:
     """Return the token in the header field `Authorization`, which may be used up or expired.
 
     Raises:
@@ -79,14 +84,20 @@ async def _token(request: Request, desk: TheDesk) -> PaymentToken:
     return found
 
 
-Token = Annotated[PaymentToken, Depends(_token)]
+Token = Annotated[PaymentToken, Depends(token_of)]
 
 
 @router.put(PATH)
 async def pause(
     desk: TheDesk, token: Token, arrived: ArrivedAt, body: PaymentPage | None = None
 ) -> PauseOutcome:
-    """Pause the call of the token. To renew the pause, the page repeats this request."""
+    """Pause the call of the token. To renew the pause, the page repeats this request.
+
+    Raises:
+        ApiError: 404, the call has ended. 409, another user has released the pause. 410, the token
+            is used up or expired.
+        SwitchDownError: The switch or the database does not answer.
+    """
     if not desk.payment_tokens.may_pause(token):
         raise ApiError(
             410, "the token is used up or expired", "request a new one; take no card details yet"
@@ -110,6 +121,11 @@ async def resume(desk: TheDesk, token: Token, arrived: ArrivedAt) -> PauseOutcom
     """End the pause of the token's page, for good: the token cannot pause again.
 
     The recording resumes if the call has no other pause holder. Repeating this changes nothing.
+
+    Raises:
+        ApiError: 404, the call has ended.
+        SwitchDownError: The switch, the audit or the database does not answer. The recording stays
+            paused.
     """
     try:
         await desk.payment_tokens.released(token)

@@ -99,6 +99,11 @@ async def pause(
     """Pause the recording of a call for the pause holder that sends the request.
 
     If this pause holder has already paused the recording, nothing changes.
+
+    Raises:
+        ApiError: 403, another advisor has the call, or the body names another pause holder. 404, no
+            live call has this id, or the user may not see it.
+        SwitchDownError: The switch does not answer.
     """
     return await _for_call(desk, asker, call_id, "hold", body)
 
@@ -111,6 +116,11 @@ async def resume(
 
     `PauseRequest.holder` names the pause holder; see `PauseRequest` for the default. The recording
     resumes when the call has no pause holder any more.
+
+    Raises:
+        ApiError: 403, another advisor has the call, or the user may not end the pause of this pause
+            holder. 404, no live call has this id, or the user may not see it.
+        SwitchDownError: The switch or the audit does not answer. The recording stays paused.
     """
     return await _for_call(desk, asker, call_id, "release", body)
 
@@ -123,6 +133,11 @@ async def pause_all(
 
     The pause holder is the machine or the person that sends the request. With a personal token, the
     calls are those in which its user talks, and the body can be left out.
+
+    Raises:
+        ApiError: 403, the user may not pause these calls. 404, there is no such call. 422, not
+            exactly one of `advisor` and `extension` is set.
+        SwitchDownError: The switch does not answer.
     """
     return await _for_all(desk, asker, body, "hold")
 
@@ -135,6 +150,11 @@ async def resume_all(
 
     The pause holder is the machine or the person that sends the request. With a personal token, the
     calls are those in which its user talks, and the body can be left out.
+
+    Raises:
+        ApiError: 403, the user may not end this pause. 404, there is no such call. 422, not exactly
+            one of `advisor` and `extension` is set.
+        SwitchDownError: The switch or the audit does not answer. The recording stays paused.
     """
     return await _for_all(desk, asker, body, "release")
 

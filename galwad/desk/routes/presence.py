@@ -28,7 +28,11 @@ async def presences(desk: TheDesk, _: Supervisor) -> list[AdvisorPresence]:
 
 @router.put("/presence")
 async def set_own(body: PresenceChoice, desk: TheDesk, session: Person) -> AdvisorPresence:
-    """Begin a break of the signed-in user, or end the user's break and wrap-up."""
+    """Begin a break of the signed-in user, or end the user's break and wrap-up.
+
+    Raises:
+        ApiError: 409, the user takes no calls. 422, the reason of the break is missing or unknown.
+    """
     _check_reason(desk, body)
     if not takes_calls(session.user):
         raise ApiError(409, "you take no calls, so you have no presence", "name another user")
@@ -42,6 +46,10 @@ async def set_other(
     """Begin a break of another user, or end the user's break and wrap-up.
 
     The decision is entered in the audit chain before it takes effect.
+
+    Raises:
+        ApiError: 404, no user who takes calls has this name. 422, the reason of the break is
+            missing or unknown.
     """
     _check_reason(desk, body)
     found = await desk.users.get(user)
@@ -66,4 +74,4 @@ def _check_reason(desk: Desk, body: PresenceChoice) -> None:
     if body.state == "break" and (body.reason or codes) and body.reason not in codes:
         known = f"choose one of {', '.join(codes)}" if codes else "leave it out"
         wrong = "an unknown" if body.reason else "no"
-        raise ApiError(422, f"this break has {wrong} reason", known)
+        raise ApiError(422, f"this break has {wrong} `reason`", known)

@@ -29,6 +29,9 @@ async def promises(
 
     `when` is a period in words, such as "yesterday". The request is entered in the audit chain. The
     result has no personal data.
+
+    Raises:
+        ApiError: 422, the words of `when` cannot be read as a period.
     """
     span = span_of(when, desk) or Period(0.0, 0.0)
     facts = {"since": int(span.since), "until": int(span.until)}

@@ -58,6 +58,9 @@ async def search(body: RecordingQuery, desk: TheDesk, session: Supervisor) -> Re
 
     The filters are in the request's body and not in the URL, because proxies and servers often log
     URLs.
+
+    Raises:
+        ApiError: 422, the filters contradict each other, or a time cannot be read.
     """
     return await _search(desk, session, body)
 
@@ -68,6 +71,9 @@ async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDet
 
     The state says whether the recording was rewrapped, retained or disposed of. The request is
     entered in the audit chain.
+
+    Raises:
+        ApiError: 404, no recording has this id.
     """
     recording = await recording_of(desk, call_id)
     await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
@@ -97,11 +103,20 @@ async def captured_cards(
     return CapturedCardList(rows=[incident_of(incident) for incident in found])
 
 
-@router.post("/recordings/{call_id}/fetch", response_class=StreamingResponse)
+@router.post(
+    "/recordings/{call_id}/fetch",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
 async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -> StreamingResponse:
     """Send an encrypted recording: first the header, then the payload.
 
     The header and the payload together are a standard age file.
+
+    Raises:
+        ApiError: 403, the purpose is one of the administrator's. 404, no recording has this id, or
+            all its packets could be decoded and `raw` is true. 409, the manifest is not the one
+            that was indexed. 410, the recording was disposed of.
     """
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
         raise ApiError(
@@ -208,8 +223,8 @@ async def _search(desk: Desk, session: Session, query: RecordingQuery) -> Record
 
 def _filters(query: RecordingQuery, desk: Desk) -> Filters:
     span = span_of(query.when, desk)
-    begins = [_start_of(query.since, desk), None if span is None else span.since]
-    ends = [_start_of(query.until, desk), None if span is None else span.until]
+    begins = [_start_of(query.since, desk, "since"), None if span is None else span.since]
+    ends = [_start_of(query.until, desk, "until"), None if span is None else span.until]
     filters = Filters(
         number=indexed_number(query.number),
         advisor=query.advisor.lower() if query.advisor else None,
@@ -256,17 +271,18 @@ async def _with_known_line(desk: Desk, filters: Filters) -> Filters:
     return replace(filters, line=await desk.catalogue.line_named(filters.line))
 
 
-def _start_of(moment: float | str | None, desk: Desk) -> float | None:
+def _start_of(moment: float | str | None, desk: Desk, field: str) -> float | None:
     if not isinstance(moment, str):
         return moment
-    span = span_of(moment, desk)
+    span = span_of(moment, desk, field)
     return None if span is None else span.since
 
 
-def span_of(words: str | None, desk: Desk) -> when.Period | None:
+def span_of(words: str | None, desk: Desk, field: str = "when") -> when.Period | None:
     """Return the period that words such as "last week" mean; None if `words` is None or empty.
 
-    The words are read in the time zone of the desk's settings.
+    The words are read in the time zone of the desk's settings. `field` is the name of the
+    request's field with the words.
 
     Raises:
         ApiError: 422, the words cannot be read as a period.
@@ -276,7 +292,7 @@ def span_of(words: str | None, desk: Desk) -> when.Period | None:
     try:
         return when.period(words, time.time(), desk.options.time_zone)
     except ValueError:
-        raise ApiError(422, "cannot read the time", when.HINT) from None
+        raise ApiError(422, f"cannot read the time in `{field}`", when.HINT) from None
 
 
 def _cursor(text: str | None) -> Cursor | None:

@@ -56,6 +56,10 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
     If the recording was disposed of but an existing row does not show this, verify the recording
     and enter the disposal in the index. If an existing row contradicts the manifest, verify the
     recording and write the row again. A dry run does the same, except that it writes nothing.
+
+    Raises:
+        ApiError: 404, this cannot be the id of a recording. 409, the manifest is not the one that
+            the audit has, or the new row was removed meanwhile.
     """
     row = await desk.catalogue.get(checked_id(call_id))
     corrected = None
@@ -82,6 +86,10 @@ async def restore_facts(
     """Put the callers' numbers, line, advisor and extension into a row that lacks them.
 
     Facts that are not those that were sealed are refused, and so are facts that were erased.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the facts are not those that were sealed, or
+            were erased.
     """
     row = await recording_of(desk, call_id)
     if row.has_personal_facts or row.salt:

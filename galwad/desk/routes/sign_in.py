@@ -49,7 +49,11 @@ async def options(desk: TheDesk) -> SignInOptions:
 async def begin(
     body: BeginSignIn, request: Request, response: Response, desk: TheDesk
 ) -> ProviderAddress:
-    """Begin a sign-in: return the provider's address, and bind the sign-in to the browser."""
+    """Begin a sign-in: return the provider's address, and bind the sign-in to the browser.
+
+    Raises:
+        ApiError: 404, there is no provider to sign in with. 503, the provider cannot be reached.
+    """
     provider = _provider(desk)
     cookie = request.cookies.get(desk.options.sign_in_cookie, "")
     try:
@@ -71,11 +75,14 @@ async def begin(
     return ProviderAddress(url=url)
 
 
-@router.get(_PATH)
+@router.get(_PATH, status_code=303, response_class=RedirectResponse)
 async def callback(request: Request, desk: TheDesk) -> Response:
     """Complete a sign-in with the provider's response; lead the browser to the page.
 
     If the person is not signed in, the address of the page has the reason as its fragment.
+
+    Raises:
+        ApiError: 404, there is no provider to sign in with.
     """
     provider = _provider(desk)
     address = request.client.host if request.client else ""

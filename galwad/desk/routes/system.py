@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +24,7 @@ from galwad.desk.service import Desk
 router = APIRouter()
 
 
-@router.get("/health")
+@router.get("/health", responses={503: {"model": NodeHealth}})
 async def health(
     desk: TheDesk, response: Response, session: Annotated[Session | None, Depends(session_of)]
 ) -> NodeHealth:
@@ -46,7 +47,7 @@ async def health(
     )
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(
     request: Request, desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
 ) -> Response:
@@ -54,6 +55,9 @@ async def metrics(
 
     The metrics may be read by clients on this machine, on whatever address the desk listens, by
     administrators, and by machines with the right `metrics`.
+
+    Raises:
+        ApiError: 403, the client is on another machine and does not have the right `metrics`.
     """
     allowed = session is not None and (
         "metrics" in session.user.rights or session.user.role == "admin"
@@ -67,13 +71,20 @@ async def metrics(
     return Response(desk.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/strings/{language}")
+@router.get(
+    "/strings/{language}",
+    response_model=dict[str, str],
+    responses={304: {"description": "The client already has these texts."}},
+)
 async def strings(
     language: Language, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """Return all texts of the page in this language, as a JSON object.
 
     The status is 304 if the client already has them (RFC 9110 section 13.1.2).
+
+    Raises:
+        ApiError: 404, there are no texts in this language.
     """
     file = files("galwad.desk") / "locale" / f"{language}.json"
     if not file.is_file():

@@ -34,7 +34,11 @@ async def tokens(desk: TheDesk, _: Administrator) -> list[TokenFacts]:
 async def make_machine_token(
     body: NewMachineToken, desk: TheDesk, session: Administrator
 ) -> MadeToken:
-    """Make a further token for a machine. The other tokens of the machine stay valid."""
+    """Make a further token for a machine. The other tokens of the machine stay valid.
+
+    Raises:
+        ApiError: 404, no machine has this name. 409, the token cannot be made: the error says why.
+    """
     user = await desk.users.get(body.user)
     if user is None or user.role != "machine":
         raise ApiError(404, "there is no machine with this name", "see `galwad users list`")
@@ -50,7 +54,11 @@ async def make_machine_token(
 
 @router.delete("/tokens/{token_id}", status_code=204)
 async def revoke(token_id: str, desk: TheDesk, session: Administrator) -> None:
-    """Revoke a token of any user. It is refused from now on, and its streams end."""
+    """Revoke a token of any user. It is refused from now on, and its streams end.
+
+    Raises:
+        ApiError: 404, there is no such token.
+    """
     await _revoke(desk, session, token_id, await desk.sessions.tokens.all())
 
 
@@ -65,7 +73,12 @@ async def own_tokens(desk: TheDesk, session: Person) -> OwnTokens:
 
 @router.post("/me/tokens", status_code=201)
 async def make_own_token(body: NewOwnToken, desk: TheDesk, session: Person) -> MadeToken:
-    """Make a token that can only pause and resume the calls of the signed-in person."""
+    """Make a token that can only pause and resume the calls of the signed-in person.
+
+    Raises:
+        ApiError: 403, personal tokens are switched off. 409, the token cannot be made: the error
+            says why.
+    """
     if not desk.options.personal_tokens:
         raise ApiError(
             403, "personal tokens are switched off", "ask the administrator: [desk] personal_tokens"
@@ -81,7 +94,11 @@ async def make_own_token(body: NewOwnToken, desk: TheDesk, session: Person) -> M
 
 @router.delete("/me/tokens/{token_id}", status_code=204)
 async def revoke_own(token_id: str, desk: TheDesk, session: Person) -> None:
-    """Revoke a personal token of the signed-in person."""
+    """Revoke a personal token of the signed-in person.
+
+    Raises:
+        ApiError: 404, the user has no such token.
+    """
     await _revoke(desk, session, token_id, await desk.sessions.tokens.all(session.user.name))
 
 

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated, get_args
 
+import httpx2
 import pytest
+from fastapi import Cookie, FastAPI, Header, Query
+from pydantic import BaseModel, Field
+
+from galwad.desk import error_answers
+from galwad.desk.models.base import RequestBody, field_names
+from helpers.endpoints import endpoints
 
 CALL = "20261125-101500-aaaaaaaa"
 JSON = {"Content-Type": "application/json"}
@@ -94,3 +102,96 @@ async def test_a_refusal_is_json_that_says_what_is_expected_and_not_what_was_sen
     assert "zzz" not in reply.text
     if status == 405:
         assert reply.headers["allow"]
+
+
+class Part(BaseModel):
+    limit: int
+
+
+class Whole(RequestBody):
+    name: str = ""
+    parts: list[Part] = Field(default_factory=list)
+
+
+@pytest.fixture
+async def strict():
+    """A client of an application whose one endpoint has a parameter of each kind."""
+    app = FastAPI()
+    error_answers.install(app)
+
+    @app.post("/things/{number}")
+    async def endpoint(
+        number: int,
+        body: Whole,
+        size: Annotated[int, Query(alias="page-size")] = 1,
+        x_count: Annotated[int, Header()] = 1,
+        color: Annotated[int, Cookie()] = 1,
+    ) -> None: ...
+
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="http://desk"
+    ) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("request_", "named"),
+    [
+        ({"url": f"/things/{SENT}"}, "path.number (must be a whole number)"),
+        ({"params": {"page-size": SENT}}, "query.page-size (must be a whole number)"),
+        ({"headers": {"X-Count": SENT}}, "header.x-count (must be a whole number)"),
+        ({"headers": {"Cookie": f"color={SENT}"}}, "cookie.color (must be a whole number)"),
+        ({"json": {"name": 1}}, "body.name (must be a text)"),
+        ({"json": {"parts": [{"limit": 1}, {"limit": SENT}]}}, "body.parts.limit (must be a whole"),
+        ({"json": {"parts": SENT}}, "body.parts (must be a list)"),
+        ({"json": {SENT: 1}}, "body (has an unknown field)"),
+        ({"json": []}, "body (must be an object)"),
+    ],
+    ids=lambda value: value[:24] if isinstance(value, str) else None,
+)
+async def test_the_error_422_names_what_is_not_valid_whichever_part_has_it(strict, request_, named):
+    reply = await strict.request("POST", **{"url": "/things/1", "json": {}, **request_})
+    assert reply.status_code == 422, reply.text
+    assert f"look at: {named}" in reply.json()["hint"]
+    assert SENT not in reply.text
+
+
+def models_of(annotation):
+    """Yield the pydantic models in an annotation, and those in their fields."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from models_of(field.annotation)
+    for argument in get_args(annotation):
+        yield from models_of(argument)
+
+
+def test_the_error_422_can_name_each_field_of_each_body():
+    bodies = [route.body_field for route in endpoints().values() if route.body_field is not None]
+    assert len(bodies) > 20
+    fields = {
+        field
+        for body in bodies
+        for model in models_of(body.field_info.annotation)
+        for field in model.model_fields
+    }
+    assert fields - field_names() == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "named"),
+    [
+        ("PUT", "/payments", {}, "`advisor` or `extension`"),
+        ("POST", "/recordings/search", {"since": "once"}, "`since`"),
+        ("POST", "/recordings/search", {"after": "once"}, "body.after"),
+        ("POST", "/recordings/search", {"min_length_s": 2, "max_length_s": 1}, "`min_length_s`"),
+        ("GET", "/figures?when=once", None, "`when`"),
+        ("PUT", "/presence", {"state": "break", "reason": "once"}, "`reason`"),
+        ("PUT", "/me/password", {"current": "correct horse battery", "new": "short"}, "`new`"),
+    ],
+)
+async def test_the_error_422_of_an_endpoint_names_the_field(running, method, path, body, named):
+    gwen = (await running.page("gwen")).http
+    reply = await gwen.request(method, f"/api/v1{path}", json=body)
+    assert reply.status_code == 422, reply.text
+    assert named in reply.json()["error"] + reply.json()["hint"]

@@ -160,7 +160,8 @@ async def test_a_body_that_fails_validation_is_not_echoed(running):
 
 async def test_every_answer_carries_the_security_headers(running):
     client = running.client()
-    for path in ("/", "/static/app.js", "/api/v1/me", "/nowhere", "/api/v1/openapi.json"):
+    pages = ("/", "/static/app.js", "/api-reference")
+    for path in (*pages, "/api/v1/me", "/nowhere", "/api/v1/openapi.json"):
         headers = (await client.get(path)).headers
         assert "script-src 'self'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
@@ -172,6 +173,7 @@ async def test_every_answer_carries_the_security_headers(running):
 async def test_the_page_and_its_texts_are_served(running):
     client = running.client()
     assert "<html" in (await client.get("/")).text
+    assert "api_reference.js" in (await client.get("/api-reference")).text
     assert (await client.get("/api/v1/strings/cy")).json()
     assert (await client.get("/static/../../service.py")).status_code == 404
 

@@ -106,7 +106,7 @@ async def test_a_break_needs_a_reason_of_the_settings(listed, reason):
     reply = await sian.http.put(URL, json={"state": "break", "reason": reason})
     assert (reply.status_code, reply.json()["error"]) == (
         422,
-        "this break has no reason" if not reason else "this break has an unknown reason",
+        "this break has no `reason`" if not reason else "this break has an unknown `reason`",
     )
     assert "lunch" in reply.json()["hint"]
 

@@ -388,7 +388,8 @@ async def test_an_unreadable_time_in_a_search_is_refused(running):
     mair = await running.page("mair")
     for field in ("when", "since", "until"):
         reply = await mair.http.post(SEARCH, json={field: "once upon a time"})
-        assert (reply.status_code, reply.json()["error"]) == (422, "cannot read the time")
+        error = f"cannot read the time in `{field}`"
+        assert (reply.status_code, reply.json()["error"]) == (422, error)
 
 
 async def test_search_pages_follow_each_other_without_gaps(running, sealed):

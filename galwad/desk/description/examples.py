@@ -1,0 +1,221 @@
+"""Examples of requests and answers for the description of the API.
+
+The numbers are from the range that Ofcom keeps for fiction
+(https://www.ofcom.org.uk/phones-and-broadband/phone-numbers/numbers-for-drama). A test checks that
+each example is valid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The JSON bodies of a request and of the answer to it; None if the example lacks one."""
+
+    request: Any = None
+    response: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """The meaning of a parameter, and an example of its value."""
+
+    description: str
+    example: str
+
+
+_CALL: Final = "20261125-014106-n23icn7w"
+_PAUSED: Final = {"state": "paused", "durable": True, "calls": [_CALL]}
+_RECORDING: Final = {"state": "recording", "durable": True, "calls": [_CALL]}
+_TOKEN: Final = {
+    "id": "9f86d081884c7d65",
+    "user": "pay",
+    "name": "spring-2027",
+    "rights": ["payments"],
+    "created": 1795743681.2,
+    "created_by": "user:gwen",
+    "expires": 1827279681.2,
+    "last_used": None,
+    "address": "",
+}
+_OWN_TOKEN: Final = {**_TOKEN, "user": "sian", "name": "f8-key", "rights": ["pause"]}
+_PRESENCE: Final = {
+    "user": "sian",
+    "extension": "201",
+    "state": "break",
+    "since": 1795743681.2,
+    "on_break": True,
+    "reason": "lunch",
+    "set_by": "",
+    "devices": 1,
+    "page": True,
+    "line": "",
+    "ringing": False,
+}
+_ROW: Final = {
+    "call_id": _CALL,
+    "started": 1795570868.4,
+    "talk_s": 38.2,
+    "number": "+441632960123",
+    "line": "Council Tax",
+    "advisor": "sian",
+    "extension": "201",
+    "interrupted": False,
+    "unexplained_s": 0.0,
+    "raw_size": 0,
+    "payload_size": 222104,
+    "payload_sha256": "d2" * 32,
+    "manifest_sha256": "4b" * 32,
+    "gaps": [
+        {
+            "reason": "payment",
+            "trigger": "page",
+            "actor": "user:sian",
+            "from_us": 12_000_000,
+            "to_us": 22_000_000,
+        }
+    ],
+    "later_callers": [],
+    "network": [],
+    "custody": "",
+    "captured_card": "",
+    "named": True,
+}
+_POP: Final = {
+    "call_id": _CALL,
+    "line": "Council Tax",
+    "state": "answered",
+    "since": 1795570868.4,
+    "started": 1795570866.1,
+    "advisor": "sian",
+    "extension": "201",
+    "mine": True,
+    "recording": "recording",
+    "recording_since": 1795570868.4,
+    "durable": True,
+    "holders": [],
+    "caller": {
+        "status": "found",
+        "number_display": "01632 960123",
+        "candidates": [
+            {
+                "person_id": "P-1",
+                "name": "Mair Evans",
+                "language": "cy",
+                "shared_warning": False,
+                "kind": "person",
+                "main_line": False,
+            }
+        ],
+        "chosen": None,
+        "confirmed": False,
+        "outcome": None,
+        "details": {},
+        "position": 1,
+        "directories": [{"name": "residents", "answer": "found"}],
+        "searched": False,
+        "pages": [],
+        "name": None,
+    },
+    "contact_saved": False,
+    "contact": None,
+    "draft": None,
+    "wrap_up_until": None,
+    "recording_link": None,
+}
+PARAMETERS: Final = {
+    "call_id": Parameter("The id of a call, which is also that of its recording.", _CALL),
+    "token_id": Parameter("The `id` of a token.", "9f86d081884c7d65"),
+    "alarm_id": Parameter("The `id` of an alarm.", "payment.forgotten-1"),
+    "user": Parameter("The name of a user.", "sian"),
+    "when": Parameter("A period in words.", "last week"),
+    "language": Parameter("The language of the texts.", "cy"),
+}
+"""The parameters of paths and query strings, by name."""
+EXAMPLES: Final = {
+    "payments_pause": Example({"heartbeat": 30}, _PAUSED),
+    "payments_resume": Example({"holder": "phone:201"}, _RECORDING),
+    "payments_pause_all": Example({"extension": "201", "heartbeat": 30}, _PAUSED),
+    "payments_resume_all": Example({"extension": "201"}, _RECORDING),
+    "payment_pages_make_token": Example(
+        {"advisor": "sian"},
+        {
+            "token": "kq3ZP0x4bK1m…",
+            "call_id": _CALL,
+            "expires": 1795571768.4,
+            "holder": "payment:crm-3f2a91bc",
+        },
+    ),
+    "payment_pages_pause": Example({"heartbeat": 30}, _PAUSED),
+    "payment_pages_resume": Example(None, _RECORDING),
+    "calls": Example(None, [_POP]),
+    "calls_call": Example(None, _POP),
+    "calls_choose": Example({"person_id": "P-1"}, None),
+    "calls_search": Example({"text": "evans"}, {"found": 2, "failed": []}),
+    "calls_confirm": Example({"outcome": "confirmed", "person_id": "P-1"}, None),
+    "calls_contact": Example(
+        {"purpose": "moved-house", "language": "cy", "notes": "Sends the tenancy agreement."},
+        {"call_id": _CALL, "version": 1},
+    ),
+    "calls_no_contact": Example({"reason": "wrong_number"}, {"call_id": _CALL, "version": 1}),
+    "presence_presences": Example(None, [_PRESENCE]),
+    "presence_set_own": Example({"state": "break", "reason": "lunch"}, _PRESENCE),
+    "presence_set_other": Example(
+        {"state": "break", "reason": "lunch"}, {**_PRESENCE, "set_by": "mair"}
+    ),
+    "recordings_newest": Example(None, {"rows": [_ROW], "after": None}),
+    "recordings_search": Example(
+        {"when": "last week", "min_length_s": 600, "limit": 100}, {"rows": [_ROW], "after": None}
+    ),
+    "recordings_show": Example(
+        None,
+        {
+            "recording": _ROW,
+            "manifest": "galwad-manifest v1\n…",
+            "rewrap": None,
+            "hold": None,
+            "disposal": None,
+            "folder": "2026/11/25",
+            "salt": "7c" * 16,
+            "captured_cards": [],
+        },
+    ),
+    "recordings_fetch": Example({"purpose": "complaint", "reference": "C-1024"}, None),
+    "custody_retain": Example({"reason": "complaint C-1024"}, None),
+    "tokens": Example(None, [_TOKEN]),
+    "tokens_make_machine_token": Example(
+        {"user": "pay", "name": "spring-2027", "rights": ["payments"], "days": 365},
+        {"secret": "galwad_…", "token": _TOKEN},
+    ),
+    "tokens_own_tokens": Example(None, {"allowed": True, "tokens": [_OWN_TOKEN]}),
+    "tokens_make_own_token": Example(
+        {"name": "f8-key", "days": 90}, {"secret": "galwad_…", "token": _OWN_TOKEN}
+    ),
+    "accounts_login": Example(
+        {"user": "gwen", "password": "correct horse battery", "client": "cli"}
+    ),
+    "audit_search": Example({"kind": "recording.fetched", "when": "last week"}, None),
+    "audit_head": Example(
+        None,
+        {
+            "anchor": '{"at":1795743681.2,"format":1,"hash":"…","node":"a","seq":1024}',
+            "earlier": None,
+        },
+    ),
+    "system_health": Example(
+        None,
+        {
+            "status": "ok",
+            "version": None,
+            "database": True,
+            "switch": True,
+            "finaliser": True,
+            "live_calls": 3,
+            "peers_down": 0,
+        },
+    ),
+}
+"""The examples of endpoints, by the name of the endpoint (`operationId`)."""

@@ -1,0 +1,92 @@
+"""The tags, which group the endpoints of the API's description by subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fastapi.routing import APIRoute
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A subject of the API. `modules` are the modules of `galwad.desk.routes` that belong to it."""
+
+    name: str
+    description: str
+    modules: tuple[str, ...]
+
+
+TAGS = (
+    Tag(
+        "Payments",
+        "Pause and resume the recording of a call while card details are taken.",
+        ("payments", "payment_pages"),
+    ),
+    Tag(
+        "Calls",
+        "Live calls: who is calling, the contact note, and the user's own calls of today.",
+        ("calls", "today", "phones"),
+    ),
+    Tag("Events", "Streams of events (server-sent events).", ("stream",)),
+    Tag("Presence", "Which advisors are available, on a call or on a break.", ("presence",)),
+    Tag(
+        "Recordings",
+        "Search, show and fetch recordings, which are sent as they are stored: encrypted.",
+        ("recordings", "gaps"),
+    ),
+    Tag(
+        "Custody",
+        "Retain, dispose of and recover recordings, seal them to other recipients, and repair "
+        "the index.",
+        ("custody", "headers", "reindex"),
+    ),
+    Tag(
+        "Evidence",
+        "The audit chain, and the checks that prove what was recorded.",
+        ("audit", "coverage", "promises"),
+    ),
+    Tag("Contact notes", "The delivery of contact notes, and their purposes.", ("contacts",)),
+    Tag("Alarms", "What needs a person's attention, and who handles it.", ("alarms",)),
+    Tag("Figures", "How many calls there were, without any name.", ("figures",)),
+    Tag(
+        "Sign-in",
+        "Sign in and out, and the signed-in user's own account.",
+        ("accounts", "sign_in", "second_factor"),
+    ),
+    Tag("Tokens", "Tokens of machines, and the personal tokens of people.", ("tokens",)),
+    Tag("Administration", "Users, and the directories of people.", ("users", "directories")),
+    Tag("System", "The node's health and metrics, and the page's texts.", ("system",)),
+)
+"""All tags, in the order of the description."""
+_BY_MODULE = {module: tag.name for tag in TAGS for module in tag.modules}
+
+
+def module_of(route: APIRoute) -> str:
+    """Return the name of the module of an endpoint, such as "payments"."""
+    return route.endpoint.__module__.rpartition(".")[2]
+
+
+def methods_of(route: APIRoute) -> frozenset[str]:
+    """Return the methods of an endpoint, such as "GET"."""
+    return frozenset(route.methods or ())
+
+
+def tag_of(route: APIRoute) -> str:
+    """Return the name of the tag of an endpoint; "" if no tag has its module."""
+    return _BY_MODULE.get(module_of(route), "")
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the name of an endpoint: its module and its function, such as `payments_pause_all`.
+
+    If the two are the same, the name has them once, such as `figures`.
+    """
+    module, function = module_of(route), route.endpoint.__name__
+    return function if module == function else f"{module}_{function}"
+
+
+def used_tags(names: Iterable[str]) -> list[dict[str, str]]:
+    """Return the OpenAPI objects of those tags that have one of these names."""
+    used = set(names)
+    return [{"name": tag.name, "description": tag.description} for tag in TAGS if tag.name in used]
