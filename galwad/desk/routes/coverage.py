@@ -98,6 +98,9 @@ async def index(
 
     Only the calls that began to ring at or after `since` (Unix seconds) are compared. If `call_id`
     is not empty, only this call is compared. The result has no personal data.
+
+    Raises:
+        ApiError: 404, `call_id` cannot be the id of a call.
     """
     wanted = checked_id(call_id) if call_id else ""
     facts: Facts = {"call_id": wanted} if wanted else {"since": int(since)}
