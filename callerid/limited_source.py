@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from callerid.answer_cache import AnswerCache, CacheLimits
 from callerid.breaker import BreakerLimits, BreakerState, CircuitBreaker
@@ -21,7 +21,16 @@ from callerid.errors import CallerIdError, SourceBusyError, SourceError
 from callerid.matching import matching
 from callerid.number import REGION, PhoneNumber
 from callerid.person import Person
-from callerid.source import AnswerState, DirectorySource, SearchableSource, SourceAnswer
+from callerid.source import (
+    AnswerState,
+    ContactsAnswer,
+    ContactsSource,
+    DirectorySource,
+    SearchableSource,
+    SourceAnswer,
+)
+
+T = TypeVar("T")
 
 _MOST_PEOPLE: Final = 500
 """The most people that are compared with the searched number, which takes a few milliseconds."""
@@ -118,6 +127,11 @@ class LimitedSource:
         return isinstance(self._source, SearchableSource)
 
     @property
+    def has_contacts(self) -> bool:
+        """True if the directory can be asked for the earlier contacts of a person."""
+        return isinstance(self._source, ContactsSource) and self._source.has_contacts
+
+    @property
     def breaker_state(self) -> BreakerState:
         """The present state of the directory's circuit breaker."""
         return self._breaker.state(self._clock())
@@ -146,7 +160,7 @@ class LimitedSource:
             return kept
         resting = self._resting()
         if resting is not None:
-            return resting
+            return SourceAnswer(resting)
         request = self._requests.get(number)
         if request is None:
             request = self._requests[number] = self._begin(number)
@@ -165,7 +179,15 @@ class LimitedSource:
         if not isinstance(source, SearchableSource):
             return SourceAnswer(AnswerState.NOT_FOUND)
         async with self._text_slots, self._slots:
-            return self._resting() or await self._attempt(partial(source.search, text))
+            return SourceAnswer(*await self._request(partial(source.search, text)))
+
+    async def contacts_of(self, record_id: str) -> ContactsAnswer:
+        """Ask the directory for a person's earlier contacts. The answer is not kept."""
+        source = self._source
+        if not isinstance(source, ContactsSource) or not source.has_contacts:
+            return ContactsAnswer(AnswerState.NOT_FOUND)
+        async with self._text_slots, self._slots:
+            return ContactsAnswer(*await self._request(partial(source.contacts_of, record_id)))
 
     def _forget(self, number: PhoneNumber, request: _Request) -> None:
         if self._requests.get(number) is request:
@@ -177,7 +199,7 @@ class LimitedSource:
                 async with self._slots:
                     request.begun = True
                     find = partial(self._find, number)
-                    answer = self._resting() or await self._attempt(find)
+                    answer = SourceAnswer(*await self._request(find))
                 if self._requests.get(number) is request:
                     self._cache.put(number, answer, self._clock())
                 return answer
@@ -189,44 +211,51 @@ class LimitedSource:
         request.task.add_done_callback(self._tasks.discard)
         return request
 
-    def _resting(self) -> SourceAnswer | None:
-        """Return the answer of a directory that gets no request now; None if it may be asked."""
-        state = self.breaker_state
-        if state is BreakerState.BUSY:
-            answer = SourceAnswer(AnswerState.BUSY)
-        elif state is BreakerState.OPEN:
-            answer = SourceAnswer(AnswerState.UNAVAILABLE)
+    def _resting(self) -> AnswerState | None:
+        """Return the state of a directory that gets no request now; None if it may be asked."""
+        breaker = self.breaker_state
+        if breaker is BreakerState.BUSY:
+            state = AnswerState.BUSY
+        elif breaker is BreakerState.OPEN:
+            state = AnswerState.UNAVAILABLE
         else:
             return None
-        self._observe(Observation(self.name, answer.state, 0.0))
-        return answer
+        self._observe(Observation(self.name, state, 0.0))
+        return state
 
-    async def _attempt(self, find: Callable[[], Awaitable[list[Person]]]) -> SourceAnswer:
+    async def _request(
+        self, ask: Callable[[], Awaitable[list[T]]]
+    ) -> tuple[AnswerState, tuple[T, ...]]:
+        """Ask the directory, unless it rests; return the state of its answer, and what it found."""
+        resting = self._resting()
+        return (resting, ()) if resting is not None else await self._attempt(ask)
+
+    async def _attempt(
+        self, ask: Callable[[], Awaitable[list[T]]]
+    ) -> tuple[AnswerState, tuple[T, ...]]:
         started = self._clock()
         if not self._breaker.begin(started):  # another request tries whether it works again
             self._observe(Observation(self.name, AnswerState.UNAVAILABLE, 0.0))
-            return SourceAnswer(AnswerState.UNAVAILABLE)
-        reason = ""
+            return AnswerState.UNAVAILABLE, ()
+        reason, found = "", list[T]()
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                people = await find()
+                found = await ask()
         except SourceBusyError as error:
             self._breaker.asked_for_rest(self._clock(), error.seconds)
-            answer, reason = SourceAnswer(AnswerState.BUSY), str(error)
+            state, reason = AnswerState.BUSY, str(error)
         except asyncio.CancelledError:
             self._breaker.abandoned()
             raise
         except Exception as error:  # noqa: BLE001 - a fault of a directory must not end the lookup
             self._breaker.failed(self._clock())
-            answer, reason = SourceAnswer(AnswerState.UNAVAILABLE), _reason(error)
+            state, reason = AnswerState.UNAVAILABLE, _reason(error)
         else:
             self._breaker.succeeded()
-            answer = SourceAnswer(
-                AnswerState.FOUND if people else AnswerState.NOT_FOUND, tuple(people)
-            )
+            state = AnswerState.FOUND if found else AnswerState.NOT_FOUND
         seconds = self._clock() - started
-        self._observe(Observation(self.name, answer.state, seconds, reason=reason))
-        return answer
+        self._observe(Observation(self.name, state, seconds, reason=reason))
+        return state, tuple(found)
 
     async def _find(self, number: PhoneNumber) -> list[Person]:
         found = await self._source.find(number)

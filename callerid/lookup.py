@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from callerid.earlier_contacts import DirectoryContact
 from callerid.limited_source import LimitedSource
 from callerid.matching import merged
 from callerid.number import CallerId
-from callerid.person import Person
+from callerid.person import Person, record_id_in
 from callerid.source import AnswerState, SourceAnswer
 
 BUDGET_S: Final = 1.0
@@ -67,6 +68,16 @@ class SearchResult:
     """The names of the directories that are unavailable or busy."""
 
 
+@dataclass(frozen=True, slots=True)
+class ContactsResult:
+    """A person's earlier contacts in all directories that have contacts."""
+
+    contacts: tuple[tuple[str, DirectoryContact], ...]
+    """The name of the directory and the contact."""
+    failed: tuple[str, ...]
+    """The names of the directories that are unavailable or busy."""
+
+
 class Lookup:
     """Looks up a caller in all directories at the same time.
 
@@ -110,6 +121,27 @@ class Lookup:
         return SearchResult(
             tuple(people[:MOST_PEOPLE]), tuple(failed | {tasks[task] for task in late})
         )
+
+    async def contacts_of(self, entries: Collection[str]) -> ContactsResult:
+        """Ask for the earlier contacts of a person, in all directories that have contacts.
+
+        `entries` are the ids of the person's entries (`Person.entries`). An answer that takes
+        longer than `LATEST_S` counts as unavailable.
+        """
+        asked = {
+            asyncio.create_task(source.contacts_of(record_id)): source.name
+            for source in self._sources
+            if source.has_contacts and (record_id := record_id_in(source.name, entries))
+        }
+        try:
+            done, late = await asyncio.wait(asked, timeout=LATEST_S) if asked else (set(), set())
+        finally:
+            for task in asked:
+                task.cancel()
+        answers = [(name, task.result()) for task, name in asked.items() if task in done]
+        failed = [name for name, answer in answers if answer.state in FAILURES]
+        contacts = [(name, each) for name, answer in answers for each in answer.contacts]
+        return ContactsResult(tuple(contacts), tuple(failed + [asked[task] for task in late]))
 
     def forget_answers(self) -> None:
         """Forget the answers of directories that are kept in memory."""

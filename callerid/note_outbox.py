@@ -8,6 +8,7 @@ version that is delivered or discarded keeps no text.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -115,6 +116,12 @@ class NoteOutbox:
         return QueuedVersion(
             row.call_id, row.version, json.loads(row.payload), row.attempts, earlier
         )
+
+    async def delivered_records(self, record_ids: Collection[str]) -> set[str]:
+        """Return those of these record ids that are the records of delivered contact notes."""
+        statement = select(outbox.c.record_id).where(outbox.c.record_id.in_(record_ids)).distinct()
+        async with self._engine.connect() as connection:
+            return set((await connection.execute(statement)).scalars())
 
     async def begin(self, version: QueuedVersion) -> None:
         """Store that an attempt to deliver a version begins."""

@@ -148,6 +148,11 @@ def text_of_value(value: Any) -> str:
     return " ".join(_visible(value).split())[:_LONGEST_TEXT].strip()
 
 
+def text_of_lines(value: Any) -> str:
+    """Return a value as `text_of_value` does, but with its line ends."""
+    return _visible(value).strip()[:_LONGEST_TEXT].strip()
+
+
 def _visible(value: Any) -> str:
     """Return a value as a text with its line ends; "" if it is no text, number or truth value."""
     if isinstance(value, bool):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+from callerid.earlier_contacts import DirectoryContact
 from callerid.number import PhoneNumber
 from callerid.person import Person
 
@@ -51,6 +52,23 @@ class SearchableSource(DirectorySource, Protocol):
         """
 
 
+@runtime_checkable
+class ContactsSource(DirectorySource, Protocol):
+    """A directory that may also have the earlier contacts of its people."""
+
+    @property
+    def has_contacts(self) -> bool:
+        """True if the directory can be asked for contacts."""
+
+    async def contacts_of(self, record_id: str) -> list[DirectoryContact]:
+        """Return the earlier contacts of the person with this record id, the newest first.
+
+        Raises:
+            SourceBusyError: The directory asks for a rest.
+            SourceError: The directory cannot be asked now. Any other exception means the same.
+        """
+
+
 class AnswerState(StrEnum):
     """The state of one directory's answer to one search."""
 
@@ -70,3 +88,11 @@ class SourceAnswer:
 
     state: AnswerState
     people: tuple[Person, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContactsAnswer:
+    """A directory's answer to the question for a person's earlier contacts, the newest first."""
+
+    state: AnswerState
+    contacts: tuple[DirectoryContact, ...] = ()

@@ -10,7 +10,8 @@ A `NumberTemplate` is for a search. The searched number is filled in:
 | `{spelling}` | each of the usual spellings: the element of the outermost list is repeated |
 | `"{spellings}"` | a list of the usual spellings; it must be a whole text |
 
-In a `TextTemplate`, `{text}` is the text of a search, such as a name. A template for contact notes
+In a `TextTemplate`, `{text}` is the text of a search, such as a name. In a `RecordTemplate`, `{id}`
+is the id of a person's record. A template for contact notes
 (`callerid.note_templates`) has other placeholders.
 
 Values are filled only into the texts of a JSON value. So no value can change the structure of a
@@ -84,6 +85,25 @@ class TextTemplate:
     def fill(self, text: str) -> Json:
         """Return the JSON value in which the text is filled in."""
         return _filled(self.value, {"text": text}, ())
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTemplate:
+    """A JSON value with the placeholder `{id}`."""
+
+    value: Json
+
+    def __post_init__(self) -> None:
+        """Check the placeholders.
+
+        Raises:
+            TemplateError: A placeholder is unknown.
+        """
+        check_placeholders(self.value, ("id",))
+
+    def fill(self, record_id: str) -> Json:
+        """Return the JSON value in which the id is filled in."""
+        return _filled(self.value, {"id": record_id}, ())
 
 
 def query_of(values: Mapping[str, Json]) -> list[tuple[str, str]]:

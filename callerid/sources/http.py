@@ -9,16 +9,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from jmespath.parser import ParsedResult
 
+from callerid.earlier_contacts import ContactsMapping, DirectoryContact
 from callerid.errors import SourceError
 from callerid.json_client import JsonClient, JsonRequest
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleMapping, apply
 from callerid.person import Person
-from callerid.templates import Json, NumberTemplate, TextTemplate, query_of
+from callerid.templates import Json, NumberTemplate, RecordTemplate, TextTemplate, query_of
 
 _MOST_PAGES: Final = 5
 
@@ -48,16 +49,48 @@ class HttpSearch:
     body: TextTemplate | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HttpContacts:
+    """The form of the request for the earlier contacts of a person, and of its answer."""
+
+    method: str
+    url: str
+    """The address, in which `{id}` is the id of the person's record."""
+    mapping: ContactsMapping
+    query: Mapping[str, RecordTemplate] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: RecordTemplate | None = None
+
+    def request(self, record_id: str) -> JsonRequest:
+        """Return the request for the contacts of the person with this record id."""
+        url = self.url.replace("{id}", quote(record_id, safe="", errors="replace"))
+        query = query_of({name: each.fill(record_id) for name, each in self.query.items()})
+        body = self.body.fill(record_id) if self.body is not None else None
+        return JsonRequest(self.method, url, query, self.headers, body)
+
+
 class HttpDirectory:
     """A directory that is asked over HTTP. Its requests are sent by `client`."""
 
     def __init__(
-        self, name: str, template: HttpTemplate, client: JsonClient, *, has_extensions: bool = False
+        self,
+        name: str,
+        template: HttpTemplate,
+        client: JsonClient,
+        *,
+        has_extensions: bool = False,
+        contacts: HttpContacts | None = None,
     ) -> None:
         self.name = name
         self.has_extensions = has_extensions
         self._template = template
         self._client = client
+        self._contacts = contacts
+
+    @property
+    def has_contacts(self) -> bool:
+        """True if the directory can be asked for contacts."""
+        return self._contacts is not None
 
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people whom the server finds, at most those on the first five pages.
@@ -70,6 +103,23 @@ class HttpDirectory:
         query = query_of({name: each.fill(number) for name, each in template.query.items()})
         body = template.body.fill(number) if template.body is not None else None
         return await self._people(template.method, template.url, query, body)
+
+    async def contacts_of(self, record_id: str) -> list[DirectoryContact]:
+        """Return the earlier contacts of the person with this record id, the newest first.
+
+        Only the first page of an answer is read, so the request should ask for the newest ones.
+
+        Raises:
+            SourceBusyError: The server asks for a rest.
+            SourceError: The server cannot be asked, or the id cannot be a part of an address.
+        """
+        if self._contacts is None:
+            return []
+        if not record_id.strip("."):  # in an address, dots are another folder
+            raise SourceError("the person has no record id that can be asked for")
+        document = await self._client.send(self._contacts.request(record_id))
+        # In a thread, because a huge answer must not delay other work.
+        return await asyncio.to_thread(self._contacts.mapping.read, document, record_id)
 
     async def close(self) -> None:
         """Close the connections to the server."""
@@ -124,8 +174,9 @@ class SearchableHttpDirectory(HttpDirectory):
         client: JsonClient,
         *,
         has_extensions: bool = False,
+        contacts: HttpContacts | None = None,
     ) -> None:
-        super().__init__(name, template, client, has_extensions=has_extensions)
+        super().__init__(name, template, client, has_extensions=has_extensions, contacts=contacts)
         self._text_search = text_search
 
     async def search(self, text: str) -> list[Person]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
 import jmespath
 import jmespath.exceptions
@@ -29,6 +31,7 @@ def _expression(text: str) -> str:
 HeaderText: TypeAlias = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
 HeaderFieldName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 Expression: TypeAlias = Annotated[str, AfterValidator(_expression)]
+_PERSON = "{id}"
 _PATH = 'a JMESPath expression, such as "fullname"'
 
 
@@ -83,6 +86,52 @@ class HttpSearchSection(Section):
     body: JsonValue = Field(
         default=None, description='a table or a list, such as { name = "{text}" }'
     )
+
+
+class HttpContactFields(Section):
+    """`[directories.earlier_contacts.fields]`: where each contact in an answer has what."""
+
+    time: Expression = Field(description='a JMESPath expression, such as "Created"')
+    subject: Expression = Field(description='a JMESPath expression, such as "Subject"')
+    person: Expression | None = Field(
+        default=None, description='a JMESPath expression, such as "Requestor[].id"'
+    )
+    outcome: Expression | None = Field(default=None, description=_PATH)
+    text: Expression | None = Field(default=None, description=_PATH)
+    id: Expression | None = Field(default=None, description=_PATH)
+
+
+class HttpContactsSection(Section):
+    """`[directories.earlier_contacts]`: the request for the earlier contacts of a person."""
+
+    url: Url = Field(description=URL)
+    method: Literal["GET", "POST"] = Field(default="GET", description='"GET" or "POST"')
+    query: dict[str, JsonValue] = Field(
+        default_factory=dict, description='a table, such as { person = "{id}" }'
+    )
+    headers: dict[HeaderFieldName, HeaderText] = Field(
+        default_factory=dict, description='a table, such as { Prefer = "return=minimal" }'
+    )
+    body: JsonValue = Field(
+        default=None, description='a table or a list, such as { person = "{id}" }'
+    )
+    contacts: Expression = Field(description='a JMESPath expression, such as "items"')
+    fields: HttpContactFields = Field(description='a table with "time" and "subject"')
+
+    @model_validator(mode="after")
+    def _check_person(self) -> Self:
+        in_path = _PERSON in urlsplit(self.url).path
+        if _PERSON not in self.url + json.dumps([self.query, self.body]):
+            raise ValueError(
+                f'needs {_PERSON}, the id of the person\'s record, in "url", "query" or "body": '
+                "otherwise the contacts of all people would be requested"
+            )
+        if not in_path and self.fields.person is None:
+            raise ValueError(
+                'needs "fields.person", where a contact has the id of its person: a server that '
+                "ignores the condition would otherwise show the contacts of other people"
+            )
+        return self
 
 
 class NoteRequestSection(Section):
@@ -196,6 +245,9 @@ class HttpDirectorySection(ExternalDirectorySection):
     tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
 
     search: HttpSearchSection | None = Field(default=None, description='a table with "url"')
+    earlier_contacts: HttpContactsSection | None = Field(
+        default=None, description='a table with "url", "contacts" and "fields"'
+    )
     contact_notes: HttpNotesSection | None = Field(
         default=None, description='a table with "url" and "body"'
     )

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from functools import cached_property
 from pathlib import Path
 
 import structlog
@@ -68,6 +69,7 @@ from galwad.desk.metrics import Metrics
 from galwad.desk.models.presence import PresenceNews
 from galwad.desk.networks import network_of
 from galwad.desk.notes.delivery import NoteDelivery
+from galwad.desk.notes.earlier import EarlierContacts
 from galwad.desk.notes.open_notes import OpenNotes
 from galwad.desk.notes.outgoing import NoteForm
 from galwad.desk.presence.board import PresenceBoard, PresenceChange, PresenceListeners
@@ -357,6 +359,13 @@ class Desk:
     def contacts(self) -> Contacts:
         """The contact notes in the database."""
         return self.notes.contacts
+
+    @cached_property
+    def earlier(self) -> EarlierContacts:
+        """The earlier contacts of confirmed callers."""
+        notes_to = (each.name for each in self.options.directories if each.takes_notes)
+        outbox = NoteOutbox(self.engine)
+        return EarlierContacts(self.contacts, outbox, self.lookup, next(notes_to, ""))
 
     def _directories(self) -> Sequence[tuple[DirectorySource, SourceLimits]]:
         """Return the embedded directory and those of the settings, with their limits."""

@@ -7,13 +7,14 @@ import asyncio
 import pytest
 
 from callerid import lookup
+from callerid.earlier_contacts import DirectoryContact
 from callerid.errors import SourceBusyError, SourceError
 from callerid.limited_source import LimitedSource, SourceLimits
 from callerid.lookup import Lookup, LookupStatus, SearchResult
 from callerid.number import NO_NUMBER, WITHHELD, CallerId, PhoneNumber
 from callerid.person import Person
 from callerid.source import AnswerState
-from helpers.fake_directory import Directory, SearchableDirectory
+from helpers.fake_directory import Directory, DirectoryWithContacts, SearchableDirectory
 
 CALLER = CallerId(PhoneNumber("+441632960001"), withheld=False)
 INSIDE = CallerId(PhoneNumber("", "201"), withheld=False)
@@ -200,3 +201,38 @@ async def test_a_directory_that_rests_is_not_searched():
     for _ in range(3):
         assert (await one.search("huw")).failed == ("b",)
     assert crm.texts == ["huw"]
+
+
+BINS = DirectoryContact(1_794_744_000.0, "Bins")
+LIGHT = DirectoryContact(1_794_744_001.0, "Street light")
+
+
+async def test_contacts_are_sought_by_the_record_of_each_directory_that_has_any():
+    crm = DirectoryWithContacts("crm", contacts={"7": [BINS]})
+    other = DirectoryWithContacts("other", contacts={"x:1": [LIGHT]})
+    unasked = DirectoryWithContacts("unasked", contacts={"7": [LIGHT]})
+    found = await lookup_in(crm, Directory("plain"), other, unasked).contacts_of(
+        ["crm:7", "plain:7", "other:x:1"]
+    )
+    assert found.contacts == (("crm", BINS), ("other", LIGHT))
+    assert found.failed == ()
+    assert unasked.contacts_asked == []
+
+
+async def test_directories_whose_contacts_cannot_be_read_are_named(short):
+    found = await lookup_in(
+        DirectoryWithContacts("a", contacts={"7": [BINS]}),
+        DirectoryWithContacts("b", contacts={}, error=SourceError("down")),
+        DirectoryWithContacts("c", contacts={}, error=SourceBusyError(5)),
+        DirectoryWithContacts("d", contacts={}, hangs=True),
+    ).contacts_of(["a:7", "b:7", "c:7", "d:7"])
+    assert found.contacts == (("a", BINS),)
+    assert sorted(found.failed) == ["b", "c", "d"]
+
+
+async def test_a_directory_that_rests_is_not_asked_for_contacts():
+    crm = DirectoryWithContacts("b", contacts={}, error=SourceBusyError(5))
+    one = lookup_in(crm)
+    for _ in range(3):
+        assert (await one.contacts_of(["b:7"])).failed == ("b",)
+    assert crm.contacts_asked == ["7"]

@@ -81,6 +81,7 @@ class FakeDesk:
         """The draft of each call's note, as the signed-in user sees it."""
         self.alarms: dict[str, dict] = {}
         self.earlier: list[dict] = []
+        self.earlier_failed: list[str] = []
         self.figures: dict = NO_FIGURES
         self.today: dict = {"since": 0, "calls": [], "missed": [], "transfers": [], "cut": False}
         self.presence: dict[str, dict] = {}
@@ -210,6 +211,7 @@ class FakeDesk:
     @property
     def readable(self) -> dict[str, dict | list]:
         """The answers to the requests that only read, by their paths."""
+        earlier = {"contacts": self.earlier, "failed": self.earlier_failed}
         return {
             "/contacts/closed": self.closed,
             "/contacts/purposes": {"purposes": self.purposes, "free_text": self.free_text},
@@ -217,7 +219,7 @@ class FakeDesk:
             "/today": self.today,
             "/figures?when=today": self.figures,
             **{f"/calls/{call_id}": call for call_id, call in self.calls.items()},
-            **{f"/calls/{call_id}/earlier": self.earlier for call_id in self.calls},
+            **{f"/calls/{call_id}/earlier": earlier for call_id in self.calls},
         }
 
     def answer(  # noqa: PLR0911 - one for each kind of request

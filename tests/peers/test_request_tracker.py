@@ -160,6 +160,40 @@ def test_a_contact_note_becomes_one_ticket_of_the_confirmed_person(service, plac
     assert [each["id"] for each in requestors] == ["elin"]
 
 
+def earlier(page, call):
+    """Return the subjects and directories of the caller's earlier contacts, and what failed."""
+    answer = page.get(f"/api/v1/calls/{call.call_id}/earlier").json()
+    contacts = [(each["directory"], each["purpose"]) for each in answer["contacts"]]
+    return contacts, answer["failed"]
+
+
+def test_the_earlier_tickets_of_the_confirmed_person_are_shown_without_the_note_of_this_call(
+    service, place_call, tracker
+):
+    for requestor, subject in (("elin", "Street light"), ("eve", "Something private")):
+        ticket = {"Queue": "General", "Subject": subject, "Requestor": requestor}
+        assert tracker.http.post("/ticket", json=ticket).status_code == 201
+    call = place_call("uas_plain")
+    url = f"/api/v1/calls/{call.call_id}"
+    with service.sign_in() as page:
+        wait_until(lambda: pop(page, call)["caller"]["status"] == "found")
+        page.post(f"{url}/confirm", json={"outcome": "confirmed"})
+        page.put(f"{url}/contact", json={"purpose": "Bin newydd", "language": "cy"})
+        wait_until(lambda: call.call_id in str(tickets(tracker)))
+        # The ticket is there a moment before the desk has stored the tracker's answer.
+        wait_until(lambda: call.call_id not in str(earlier(page, call)))
+        contacts, failed = earlier(page, call)
+        assert failed == []
+        assert ("request-tracker", "Street light") in contacts
+        assert "Something private" not in str(contacts)
+        tracker.stop()
+        try:
+            assert earlier(page, call) == ([], ["request-tracker"])
+        finally:
+            tracker.go_on()
+    call.hang_up()
+
+
 def test_a_note_that_the_tracker_may_not_take_waits_until_it_may(service, place_call, tracker):
     tracker.http.put("/queue/1", json={"Disabled": 1})
     call = place_call("uas_plain")

@@ -15,19 +15,22 @@ from callerid.authentication import (
     NoAuthentication,
 )
 from callerid.destinations.http import HttpNotes, NoteRequest, NoteSearch, NoteTemplates
+from callerid.earlier_contacts import ContactsMapping
 from callerid.errors import TemplateError
 from callerid.json_client import Authentication, JsonClient, TlsFiles, tls_context
 from callerid.note_templates import AddressTemplate, NoteTemplate
 from callerid.people_mapping import PeopleMapping, compiled
 from callerid.sources.http import (
+    HttpContacts,
     HttpDirectory,
     HttpSearch,
     HttpTemplate,
     SearchableHttpDirectory,
 )
-from callerid.templates import Json, NumberTemplate, TextTemplate
+from callerid.templates import Json, NumberTemplate, RecordTemplate, TextTemplate
 from config.directories.http import (
     DirectoryAuthentication,
+    HttpContactsSection,
     HttpDirectorySection,
     HttpNotesSection,
     HttpSearchSection,
@@ -45,11 +48,18 @@ def open_http(section: HttpDirectorySection) -> HttpDirectory:
     """
     template = _template(section)
     search = None if section.search is None else _search(section.search)
+    contacts = None if section.earlier_contacts is None else _contacts(section.earlier_contacts)
     client = _client(section, empty_statuses=section.not_found)
     if search is None:
-        return HttpDirectory(section.name, template, client, has_extensions=section.extensions)
+        return HttpDirectory(
+            *(section.name, template, client),
+            has_extensions=section.extensions,
+            contacts=contacts,
+        )
     return SearchableHttpDirectory(
-        section.name, template, search, client, has_extensions=section.extensions
+        *(section.name, template, search, client),
+        has_extensions=section.extensions,
+        contacts=contacts,
     )
 
 
@@ -125,6 +135,32 @@ def _search(section: HttpSearchSection) -> HttpSearch:
         {name: _text(f"search.query.{name}", value) for name, value in section.query.items()},
         None if section.body is None else _text("search.body", section.body),
     )
+
+
+def _contacts(section: HttpContactsSection) -> HttpContacts:
+    table, fields = "earlier_contacts", section.fields
+    mapping = ContactsMapping(
+        contacts=_path(f"{table}.contacts", section.contacts),
+        time=_path(f"{table}.fields.time", fields.time),
+        subject=_path(f"{table}.fields.subject", fields.subject),
+        person=_optional_path(f"{table}.fields.person", fields.person),
+        outcome=_optional_path(f"{table}.fields.outcome", fields.outcome),
+        text=_optional_path(f"{table}.fields.text", fields.text),
+        record_id=_optional_path(f"{table}.fields.id", fields.id),
+    )
+    return HttpContacts(
+        section.method,
+        section.url,
+        mapping,
+        {name: _record(f"{table}.query.{name}", each) for name, each in section.query.items()},
+        section.headers,
+        None if section.body is None else _record(f"{table}.body", section.body),
+    )
+
+
+def _record(setting: str, value: Json) -> RecordTemplate:
+    with _named(setting):
+        return RecordTemplate(value)
 
 
 def _text(setting: str, value: Json) -> TextTemplate:

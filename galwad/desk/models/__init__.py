@@ -28,7 +28,7 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | POST calls/{id}/choose | `Choice` | `Pop` | own advisor |
 | POST calls/{id}/search | `PersonSearch` | `SearchOutcome`, audited | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
-| GET calls/{id}/earlier | | `list[EarlierContactView]`, audited | own advisor |
+| GET calls/{id}/earlier | | `EarlierContactsView`, audited | own advisor |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
 | GET contacts/purposes | | `Purposes` | people |
 | GET contacts/undelivered | | `list[UndeliveredNote]` | admin |

@@ -264,14 +264,29 @@ class DraftSaved(BaseModel):
 
 
 class EarlierContactView(BaseModel):
-    """The contact note of an earlier call of the confirmed caller."""
+    """An earlier contact of the confirmed caller: a contact note, or a record of a directory.
 
-    call_id: str
+    `directory` is the name of the directory; "" for Galwad's own contact notes. A contact of a
+    directory has no `call_id` and no `line`.
+    """
+
+    directory: str = ""
+    call_id: str = ""
     started: float
-    line: str
+    line: str = ""
     purpose: str
     outcome: str
     notes: str
+
+
+class EarlierContactsView(BaseModel):
+    """The earlier contacts of the confirmed caller, the newest first.
+
+    `failed` are the names of the directories that could not be asked.
+    """
+
+    contacts: list[EarlierContactView]
+    failed: list[str]
 
 
 class NoNote(RequestBody):

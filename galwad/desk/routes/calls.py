@@ -6,7 +6,6 @@ A contact note is the advisor's note about a call.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from math import ceil
 
 from fastapi import APIRouter
@@ -26,7 +25,7 @@ from galwad.desk.models.calls import (
     ContactDraft,
     ContactSaved,
     DraftSaved,
-    EarlierContactView,
+    EarlierContactsView,
     NoNote,
     PersonSearch,
     Pop,
@@ -36,8 +35,6 @@ from galwad.desk.routes.access import Person, TheDesk, live_call, no_live_call, 
 from galwad.desk.service import Desk
 
 router = APIRouter()
-MOST_EARLIER = 10
-"""The most contact notes of earlier calls that an advisor gets."""
 
 
 @router.get("/calls")
@@ -136,10 +133,11 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
 
 
 @router.get("/calls/{call_id}/earlier")
-async def earlier(call_id: str, desk: TheDesk, session: Person) -> list[EarlierContactView]:
-    """Return the contact notes of the confirmed caller's earlier calls, the newest first.
+async def earlier(call_id: str, desk: TheDesk, session: Person) -> EarlierContactsView:
+    """Return the earlier contacts of the confirmed caller, the newest first.
 
-    The reading is entered in the audit chain before any note is sent.
+    These are the contact notes of earlier calls, and the records of directories that have any. The
+    reading is entered in the audit chain before any contact is sent.
 
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
@@ -147,16 +145,17 @@ async def earlier(call_id: str, desk: TheDesk, session: Person) -> list[EarlierC
         ChoiceError: The caller has changed.
     """
     person = _confirmed_person(own_call(desk, session, call_id))
-    found = await desk.contacts.earlier(person.entries, call_id, MOST_EARLIER)
+    found = await desk.earlier.find(person, call_id)
+    ours = sum(not each.directory for each in found.contacts)
     await desk.audit.append(
         "contacts.read",
-        {"call_id": call_id, "notes": len(found)},
+        {"call_id": call_id, "notes": ours, "records": len(found.contacts) - ours},
         {"actor": session.actor, "person_id": person.person_id},
     )
     # Check again, because the call may have been transferred or have a new caller meanwhile.
     if _confirmed_person(own_call(desk, session, call_id)).person_id != person.person_id:
         raise ChoiceError("the caller has changed: ask who is calling")
-    return [EarlierContactView.model_validate(asdict(each)) for each in found]
+    return found
 
 
 def _confirmed_person(call: DeskCall) -> DirectoryPerson:

@@ -1,5 +1,5 @@
-// The contact notes of a confirmed caller's earlier calls: a quiet list that opens. It is read only
-// when it is opened, because each reading is in the audit.
+// The earlier contacts of a confirmed caller, from Galwad's own notes and from directories such as a
+// CRM: a quiet list that opens. It is read only when it is opened, because each reading is audited.
 
 import { ApiError, ask, callPath } from "./api.js";
 import { el, reveal, say } from "./dom.js";
@@ -9,6 +9,7 @@ export class EarlierContacts {
   constructor(callId) {
     this.callId = callId;
     this.status = el("p", { class: "note", role: "status" });
+    this.failed = el("p", { class: "note", role: "status" });
     this.list = el("ul", {});
     const toggle = () => this.box.open && this.read();
     this.box = el(
@@ -16,6 +17,7 @@ export class EarlierContacts {
       { class: "earlier", hidden: true, on: { toggle } },
       el("summary", { t: "earlier.title" }),
       this.status,
+      this.failed,
       this.list,
     );
   }
@@ -26,26 +28,34 @@ export class EarlierContacts {
     if (person !== this.person) {
       this.person = person;
       this.box.open = false;
-      this.list.replaceChildren();
+      this.clear();
     }
     reveal(this.box, person !== null);
   }
 
   async read() {
     const { person } = this;
-    this.list.replaceChildren();
+    this.clear();
     say(this.status, "earlier.reading");
     try {
-      const contacts = await ask("GET", callPath(this.callId, "earlier"));
-      if (person === this.person) this.show(contacts);
+      const found = await ask("GET", callPath(this.callId, "earlier"));
+      if (person === this.person) this.show(found);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (person === this.person) say(this.status, "earlier.failed");
     }
   }
 
-  show(contacts) {
-    say(this.status, contacts.length ? "earlier.newest" : "earlier.none");
+  clear() {
+    this.list.replaceChildren();
+    this.failed.replaceChildren();
+    delete this.failed.dataset.t;
+  }
+
+  show({ contacts, failed }) {
+    const none = failed.length ? "earlier.none_known" : "earlier.none";
+    say(this.status, contacts.length ? "earlier.newest" : none);
+    if (failed.length) say(this.failed, "earlier.missing", { names: failed.join(", ") });
     this.list.replaceChildren(...contacts.map(row));
   }
 }
@@ -55,7 +65,7 @@ function row(contact) {
   const facts = [
     el("time", { raw: day, datetime: new Date(contact.started * 1000).toISOString() }),
     el("strong", { raw: contact.purpose }),
-    el("span", { class: "line", raw: contact.line }),
+    el("span", { class: "line", raw: contact.line || contact.directory }),
   ];
   const outcome = contact.outcome ? el("p", { raw: contact.outcome }) : null;
   const text = contact.notes

@@ -9,17 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callerid.authentication import NoAuthentication
+from callerid.earlier_contacts import ContactsMapping
 from callerid.errors import SourceError
 from callerid.json_client import JsonClient, TlsFiles, tls_context
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleMapping, compiled
 from callerid.sources.http import (
+    HttpContacts,
     HttpDirectory,
     HttpSearch,
     HttpTemplate,
     SearchableHttpDirectory,
 )
-from callerid.templates import NumberTemplate, TextTemplate
+from callerid.templates import NumberTemplate, RecordTemplate, TextTemplate
 from helpers.http_server import answer
 
 NUMBER = PhoneNumber("+441632960001")
@@ -36,11 +38,10 @@ async def directory(server):
         NoAuthentication(), tls_context(TlsFiles()), connections=2, empty_statuses=[404]
     )
 
-    def directory(**more):
+    def directory(contacts=None, **more):
         url = f"{server.url}/people"
-        return HttpDirectory(
-            "crm", HttpTemplate(more.pop("method", "GET"), url, MAPPING, **more), client
-        )
+        template = HttpTemplate(more.pop("method", "GET"), url, MAPPING, **more)
+        return HttpDirectory("crm", template, client, contacts=contacts)
 
     yield directory
     await client.close()
@@ -162,3 +163,43 @@ async def test_a_text_is_sought_as_the_settings_say_and_its_answer_is_read_in_th
     assert (request.method, request.path, request.query) == ("POST", "/search", [("limit", "20")])
     assert request.json == {"any": [{"contains": 'Elin "} LL57'}]}
     await directory.close()
+
+
+CONTACTS = ContactsMapping(
+    compiled("items"), compiled("when"), compiled("subject"), person=compiled("person")
+)
+BINS = {"when": "2026-11-15T12:00:00Z", "subject": "Bins", "person": "7&all=1"}
+
+
+async def test_the_contacts_of_a_person_are_requested_by_the_id_of_the_record(directory, server):
+    server.answers = [answer({"items": [BINS]})]
+    query = {"person": RecordTemplate("{id}"), "newest": RecordTemplate(10)}
+    form = HttpContacts("GET", f"{server.url}/contacts", CONTACTS, query)
+    (found,) = await directory(form).contacts_of("7&all=1")
+    assert found.subject == "Bins"
+    assert server.received[0].query == [("person", "7&all=1"), ("newest", "10")]
+
+
+async def test_an_id_in_the_address_or_body_cannot_change_the_rest_of_the_request(
+    directory, server
+):
+    server.answers = [answer({"items": []})]
+    body = RecordTemplate({"person": ["{id}"]})
+    form = HttpContacts("POST", f"{server.url}/people/{{id}}/contacts", CONTACTS, body=body)
+    assert await directory(form).contacts_of('../x?"') == []
+    (request,) = server.received
+    assert request.path == "/people/..%2Fx%3F%22/contacts"
+    assert request.json == {"person": ['../x?"']}
+
+
+async def test_an_id_of_dots_is_not_requested(directory, server):
+    form = HttpContacts("GET", f"{server.url}/people/{{id}}/contacts", CONTACTS)
+    with pytest.raises(SourceError, match="no record id"):
+        await directory(form).contacts_of("..")
+    assert server.received == []
+
+
+async def test_a_directory_without_contacts_says_so_and_asks_nothing(directory, server):
+    assert not directory().has_contacts
+    assert await directory().contacts_of("7") == []
+    assert server.received == []

@@ -223,3 +223,42 @@ def test_only_one_directory_gets_contact_notes(faults):
     text = CRM + PUT + CRM.replace('"crm"', '"housing"') + PUT
     ((_, message),) = faults(text)
     assert message.startswith("Two [[directories]] have a table [directories.contact_notes]")
+
+
+CONTACTS = """
+[directories.earlier_contacts]
+url = "https://crm.example/contacts"
+contacts = "items"
+fields = { time = "when", subject = "subject" }
+"""
+
+
+def refused(faults, text):
+    ((_, message),) = faults(CRM + text)
+    return message
+
+
+def test_earlier_contacts_need_the_person_in_the_request(faults):
+    said = refused(faults, CONTACTS)
+    assert "{id}" in said
+    assert "the contacts of all people" in said
+
+
+@pytest.mark.parametrize(
+    "condition", ['query = { person = "{id}" }', 'body = { all = [{ person = "x{id}" }] }']
+)
+def test_a_condition_in_the_request_needs_the_person_of_each_contact(read, faults, condition):
+    text = CONTACTS.replace('contacts = "items"', f'contacts = "items"\n{condition}')
+    assert '"fields.person"' in refused(faults, text)
+    whole = text.replace('"subject" }', '"subject", person = "p" }')
+    (crm,) = read(CRM + whole).directories
+    assert crm.earlier_contacts.fields.person == "p"
+
+
+def test_a_person_in_the_path_is_enough(read):
+    (crm,) = read(CRM + CONTACTS.replace("/contacts", "/people/{id}/contacts")).directories
+    assert crm.earlier_contacts.fields.person is None
+
+
+def test_a_person_in_the_query_of_the_address_is_a_condition_too(faults):
+    assert '"fields.person"' in refused(faults, CONTACTS.replace("/contacts", "/contacts?p={id}"))

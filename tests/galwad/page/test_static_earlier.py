@@ -65,3 +65,43 @@ def test_the_contacts_of_one_caller_disappear_when_another_caller_speaks(desk, p
     put(desk, confirmed=False, chosen=None, outcome=None, position=2)
     expect(page.locator(".earlier")).to_be_hidden()
     assert "Missed collection" not in page.content()
+
+
+RECORD = {
+    "directory": "crm",
+    "call_id": "",
+    "started": time.time() - 9_000_000,
+    "line": "",
+    "purpose": "Street light",
+    "outcome": "solved",
+    "notes": "",
+}
+
+
+def test_a_contact_of_a_directory_has_the_name_of_the_directory(desk, page):
+    desk.earlier = [NOTE, RECORD]
+    put(desk, confirmed=True, chosen="one", outcome="confirmed")
+    box = page.locator(".earlier")
+    box.get_by_text("Earlier contacts").click()
+    rows = box.locator("li")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0).locator(".line")).to_have_text("Council Tax")
+    expect(rows.nth(1).locator(".line")).to_have_text("crm")
+    expect(rows.nth(1)).to_contain_text("solved")
+
+
+def test_a_directory_that_did_not_answer_is_named_and_the_list_does_not_say_that_there_is_none(
+    desk, page
+):
+    desk.earlier_failed = ["crm", "housing"]
+    put(desk, confirmed=True, chosen="one", outcome="confirmed")
+    box = page.locator(".earlier")
+    box.get_by_text("Earlier contacts").click()
+    expect(box).to_contain_text("No answer from crm, housing: contacts there are missing here.")
+    expect(box).to_contain_text("No earlier contact is known.")
+    expect(box).not_to_contain_text("No earlier contact is noted.")
+    desk.earlier_failed = []
+    box.get_by_text("Earlier contacts").click()
+    box.get_by_text("Earlier contacts").click()
+    expect(box).to_contain_text("No earlier contact is noted.")
+    expect(box).not_to_contain_text("No answer from")

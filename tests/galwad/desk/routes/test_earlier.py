@@ -1,14 +1,19 @@
 """The earlier contacts of a confirmed caller: who gets them, when, and what is audited.
 
-Covers `galwad/desk/routes/calls.py` and `callerid/contacts.py`.
+Covers `galwad/desk/routes/calls.py`, `galwad/desk/notes/earlier.py` and `callerid/contacts.py`.
 """
 
 from __future__ import annotations
 
 import pytest
 
+from callerid.earlier_contacts import DirectoryContact
+from callerid.errors import SourceError
+from callerid.person import Person
+from callerid.sources.embedded import LIMITS
 from helpers.desk import Running
 from helpers.directory import import_people
+from helpers.fake_directory import DirectoryWithContacts
 from recording.audit.log import AuditFilter
 
 CALL, EARLIER = "20261125-101500-aaaaaaaa", "20261125-091500-bbbbbbbb"
@@ -44,6 +49,12 @@ async def sian(running):
     return await running.answered(CALL)
 
 
+async def contacts(page, call_id=CALL):
+    reply = await page.http.get(f"/api/v1/calls/{call_id}/earlier")
+    assert reply.status_code == 200, reply.text
+    return reply.json()["contacts"]
+
+
 async def confirm(page, outcome="confirmed"):
     path = f"/api/v1/calls/{CALL}/confirm"
     assert (await page.http.post(path, json={"outcome": outcome})).status_code == 200
@@ -53,11 +64,11 @@ async def test_the_advisor_gets_the_confirmed_callers_earlier_notes_and_it_is_au
     running, sian
 ):
     await confirm(sian)
-    (found,) = (await sian.http.get(URL)).json()
+    (found,) = await contacts(sian)
     assert (found["call_id"], found["purpose"]) == (EARLIER, "Bins")
     assert (found["notes"], found["line"]) == ("text of Bins", "Council Tax")
     (entry,) = await running.desk.audit.search(AuditFilter(kind="contacts.read"), limit=9)
-    assert entry.facts == {"call_id": CALL, "notes": 1}
+    assert entry.facts == {"call_id": CALL, "notes": 1, "records": 0}
     personal = {name: value for name, (_, value) in entry.values.items()}
     assert personal == {"actor": "user:sian", "person_id": "directory:1"}
 
@@ -66,17 +77,17 @@ async def test_the_note_of_the_present_call_is_not_an_earlier_one(sian):
     await confirm(sian)
     note = {"purpose": "Now", "language": "en"}
     await sian.http.put(f"/api/v1/calls/{CALL}/contact", json=note)
-    assert [each["purpose"] for each in (await sian.http.get(URL)).json()] == ["Bins"]
+    assert [each["purpose"] for each in await contacts(sian)] == ["Bins"]
 
 
 async def test_at_most_ten_notes_are_returned_the_newest_first(running, sian, monkeypatch):
-    monkeypatch.setattr("galwad.desk.routes.calls.MOST_EARLIER", 1)
+    monkeypatch.setattr("galwad.desk.notes.earlier.MOST_NOTES", 1)
     running.switch.hang_up(CALL)
     await contact(running, "20261125-101600-dddddddd", "Later")
     again = "20261125-101700-eeeeeeee"
     page = await running.answered(again)
     await page.http.post(f"/api/v1/calls/{again}/confirm", json={"outcome": "confirmed"})
-    assert len((await page.http.get(f"/api/v1/calls/{again}/earlier")).json()) == 1
+    assert len(await contacts(page, again)) == 1
 
 
 @pytest.mark.parametrize("outcome", [None, "not_them", "new_person"])
@@ -96,3 +107,50 @@ async def test_only_the_advisor_of_the_call_gets_its_callers_notes(running, sian
     machine = await running.machine("pay", "payments")
     assert (await machine.get(URL)).status_code == 403
     assert (await running.client().get(URL)).status_code == 401
+
+
+class Crm(DirectoryWithContacts):
+    """A CRM that has Elin, with a contact."""
+
+    async def find(self, number):
+        await super().find(number)
+        return [Person("crm:7", "Elin Fictitious", numbers=("01632 960001",))]
+
+
+@pytest.fixture
+def crm():
+    light = DirectoryContact(1_700_000_000.0, "Street light", "solved", "It is dark.", "4711")
+    return Crm("crm", contacts={"7": [light]})
+
+
+@pytest.fixture
+async def elin(running, crm):
+    """Sian's page: Elin, whom only the CRM has, has called before, and calls again."""
+    await running.stop()
+    await running.start([(crm, LIMITS)])
+    await contact(running, EARLIER, "Bins")
+    return await running.answered(CALL)
+
+
+async def test_contacts_of_a_directory_are_listed_beside_our_notes_and_audited(running, elin):
+    await confirm(elin)
+    reply = (await elin.http.get(URL)).json()
+    found = [(each["directory"], each["purpose"], each["outcome"]) for each in reply["contacts"]]
+    assert found == [("", "Bins", ""), ("crm", "Street light", "solved")]
+    assert reply["failed"] == []
+    (entry,) = await running.desk.audit.search(AuditFilter(kind="contacts.read"), limit=9)
+    assert entry.facts == {"call_id": CALL, "notes": 1, "records": 1}
+    assert "Street light" not in str(entry)
+
+
+async def test_a_directory_whose_contacts_cannot_be_read_is_named_beside_our_notes(elin, crm):
+    await confirm(elin)
+    crm.error = SourceError("down")
+    reply = (await elin.http.get(URL)).json()
+    assert [each["purpose"] for each in reply["contacts"]] == ["Bins"]
+    assert reply["failed"] == ["crm"]
+
+
+async def test_no_directory_is_asked_for_contacts_before_the_confirmation(elin, crm):
+    assert (await elin.http.get(URL)).status_code == 409
+    assert crm.contacts_asked == []

@@ -1,0 +1,131 @@
+"""The earlier contacts that a directory, such as a CRM, has of a person, read from its JSON answer.
+
+The settings say by JMESPath expressions (jmespath.org) where an answer has the contacts, and where
+each contact has a time, a subject and so on. A document that does not fit is a `SourceError`, whose
+message never repeats a part of the document.
+
+A server can ignore a condition of a request that it does not know, and return the contacts of all
+people. So the mapping says where a contact names its person, and all others are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from jmespath.parser import ParsedResult
+
+from callerid.errors import SourceError
+from callerid.people_mapping import apply, text_of_lines, text_of_value
+from callerid.templates import Json
+
+MOST_CONTACTS: Final = 10
+"""The most contacts of one directory that are shown: the newest ones."""
+_MOST_READ: Final = 500
+_LATEST: Final = 253_402_300_799.0  # the end of the year 9999
+_MILLISECONDS: Final = 1e11
+"""Greater numbers are times in milliseconds: as seconds, they would be after the year 5138."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryContact:
+    """An earlier contact of a person, such as a ticket or a case."""
+
+    time: float
+    """The time of the contact in Unix seconds."""
+    subject: str
+    outcome: str = ""
+    text: str = ""
+    record_id: str = ""
+    """The id of the contact's record in the directory; "" if it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactsMapping:
+    """The places of contacts in a JSON document. The attributes are JMESPath expressions.
+
+    All except `contacts` are applied to each contact. One that is None gives an empty text.
+    """
+
+    contacts: ParsedResult
+    """The list of contacts."""
+    time: ParsedResult
+    """A text in ISO 8601, in UTC if it has no offset, or a number of seconds or ms since 1970."""
+    subject: ParsedResult
+    person: ParsedResult | None = None
+    """The id of the contact's person, or a list of ids; None if the request can return no other."""
+    outcome: ParsedResult | None = None
+    text: ParsedResult | None = None
+    record_id: ParsedResult | None = None
+
+    def read(self, document: Json, person_id: str) -> list[DirectoryContact]:
+        """Return the newest contacts of the person with this record id, the newest first.
+
+        A document that is None has none. A contact without a subject is left out.
+
+        Raises:
+            SourceError: The document does not have a list of contacts where the mapping says, or
+                none of them has a time that can be read.
+        """
+        if document is None:
+            return []
+        found = apply(self.contacts, document)
+        if not isinstance(found, list):
+            raise SourceError('the answer has no list where "contacts" points')
+        if len(found) > _MOST_READ:
+            raise SourceError(f"the answer has more than {_MOST_READ} contacts")
+        items = [item for item in found if self._is_of(item, person_id)]
+        contacts = [each for item in items if (each := self._contact(item)) is not None]
+        if items and not contacts:
+            raise SourceError("no contact in the answer has a subject and a time that can be read")
+        return sorted(contacts, key=lambda each: -each.time)[:MOST_CONTACTS]
+
+    def _is_of(self, item: Json, person_id: str) -> bool:
+        if self.person is None:
+            return True
+        return person_id in _texts(apply(self.person, item))
+
+    def _contact(self, item: Json) -> DirectoryContact | None:
+        subject, time = text_of_value(apply(self.subject, item)), _time(apply(self.time, item))
+        if not subject or time is None:
+            return None
+        return DirectoryContact(
+            time,
+            subject,
+            outcome="" if self.outcome is None else text_of_value(apply(self.outcome, item)),
+            text="" if self.text is None else text_of_lines(apply(self.text, item)),
+            record_id="" if self.record_id is None else text_of_value(apply(self.record_id, item)),
+        )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    for each in value if isinstance(value, list) else [value]:
+        yield text_of_value(each)
+
+
+def _time(value: Any) -> float | None:
+    """Return a time in Unix seconds; None if it cannot be read."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return _checked(value)
+    if not isinstance(value, str):
+        return None
+    try:
+        read = datetime.fromisoformat(value.strip())
+        return _checked((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _checked(number: float) -> float | None:
+    try:
+        seconds = float(number)
+    except OverflowError:  # an integer with hundreds of digits
+        return None
+    if abs(seconds) > _MILLISECONDS:
+        seconds /= 1000
+    return seconds if math.isfinite(seconds) and 0 < seconds <= _LATEST else None
