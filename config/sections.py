@@ -330,6 +330,7 @@ class Route(Section):
         default=False, description='true to ring people who are away last; needs "ring"'
     )
     line: str = Field(default="", description="the label that advisors see, in quotes")
+    line_cy: str = Field(default="", description="the label in Welsh, in quotes")
     advisors: tuple[str, ...] = Field(
         default=(), description='a list of user names, such as ["sian"], for a route with "target"'
     )

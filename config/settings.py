@@ -34,6 +34,7 @@ from config.sections import (
     Trunk,
 )
 from config.sign_in import SignInSection
+from config.values import HostPort, host_of_family
 from config.webhook import WebhookSection
 
 __all__ = ["DEFAULT_PATH", "EXAMPLE", "Settings", "SourceRule", "load"]
@@ -167,6 +168,13 @@ class Settings(Section):
     def desk_socket(self) -> Path:
         """The path of the Unix socket on which the desk accepts links from the finaliser."""
         return self.node.runtime / "desk.sock"
+
+    @property
+    def phone_server(self) -> str:
+        """The host and port with which phones register, such as "192.0.2.10:5060"."""
+        listener = self.sip.listen[0]
+        host = host_of_family(self.sip.advertise, listener.host) or listener.host
+        return str(HostPort(host, listener.port))
 
     def find_trunk(self, host: str, port: int, transport: str = "udp") -> Trunk | None:
         """Return the first trunk in the settings that sends from this address over this transport.

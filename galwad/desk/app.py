@@ -58,8 +58,11 @@ from galwad.desk.routes import (
     sign_in,
     stream,
     system,
+    texts,
     today,
     tokens,
+    users,
+    webhooks,
 )
 from galwad.desk.service import PROXIES, Desk, DeskOptions
 from galwad.start_failure import log_cannot_start
@@ -76,12 +79,15 @@ API_VERSION = "1"
 
 ENDPOINT_MODULES: Final = (
     accounts,
+    users,
     tokens,
     sign_in,
     stream,
     calls,
     alarms,
     contacts,
+    webhooks,
+    texts,
     directories,
     presence,
     payments,
@@ -141,6 +147,9 @@ def options_of(settings: Settings) -> DeskOptions:
         contact_notes=settings.contact_notes,
         presence=settings.presence,
         call_log=settings.call_log,
+        realm=settings.sip.realm,
+        phone_server=settings.phone_server,
+        routes=settings.routes,
         origin=desk.origin,
         webhook=settings.webhook,
         sign_in=settings.sign_in,

@@ -30,7 +30,7 @@ from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
 from config.directories import ExternalDirectory
-from config.sections import CallLogSection, ContactNotesSection, PresenceSection
+from config.sections import CallLogSection, ContactNotesSection, PresenceSection, Route
 from config.sign_in import SignInSection
 from config.webhook import WebhookSection
 from galwad.desk.alarms.alarm_list import AlarmList, CallStage
@@ -154,6 +154,12 @@ class DeskOptions:
     presence: PresenceSection = field(default_factory=PresenceSection)
     """The reasons of breaks, and when the page reminds of a break."""
     call_log: CallLogSection = field(default_factory=CallLogSection)
+    realm: str = "galwad"
+    """The SIP realm, to which the passwords of phones belong."""
+    phone_server: str = ""
+    """The host and port with which phones register; "" if not known."""
+    routes: Sequence[Route] = ()
+    """The routes in the settings, whose lines and extensions administrators see."""
     origin: str = ""
     """The origin of the page, such as "https://galwad.example"."""
     webhook: WebhookSection | None = None
@@ -336,7 +342,7 @@ class Desk:
             self.finaliser,
             self.indexer,
             on_alarm=self._alarm,
-            on_users=self._users_changed,
+            on_users=self.users_changed,
             on_spools=self.coverage.spools_left,
         )
         self._forgotten = ForgottenPauses(
@@ -732,7 +738,8 @@ class Desk:
         concerned = call is not None and call.concerns(user)
         return may_see(alarm.traits.audience, supervises=user.supervises, concerned=concerned)
 
-    async def _users_changed(self) -> None:
+    async def users_changed(self) -> None:
+        """Let a change of users take effect: end streams, and inform the switch of the phones."""
         self.sessions.recheck()
         self.hub.wake()
         await self.switch.set_phones()

@@ -15,11 +15,11 @@ from galwad.cli.users.secrets import (
     Generate,
     PasswordStdin,
     new_password,
-    new_secret,
     print_if_no_desk,
     print_secrets,
     sip_account,
 )
+from galwad.desk.auth.user_administration import new_secret
 from galwad.desk.auth.users import Right, User
 from galwad.desk.maintenance.administration import poke
 from galwad.desk.models.accounts import Role

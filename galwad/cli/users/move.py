@@ -11,7 +11,8 @@ from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.cli.users.secrets import new_secret, print_if_no_desk, print_secrets, sip_account
+from galwad.cli.users.secrets import print_if_no_desk, print_secrets, sip_account
+from galwad.desk.auth.user_administration import new_secret
 from galwad.desk.maintenance.administration import poke
 
 app = new_command()

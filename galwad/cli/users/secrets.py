@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from typing import Annotated, TypeAlias
 
 import typer
 
 from config.settings import Settings
-from config.values import HostPort, host_of_family
 from galwad.cli.support.console import CliError
 from galwad.desk.auth.passwords import LEAST_LENGTH
+from galwad.desk.auth.user_administration import new_secret
 
 PasswordStdin: TypeAlias = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
@@ -37,17 +36,10 @@ def new_password(*, password_stdin: bool, generate: bool) -> str:
     return str(typer.prompt(asked, hide_input=True, confirmation_prompt=True, err=True))
 
 
-def new_secret() -> str:
-    """Return a new random password."""
-    return secrets.token_urlsafe(15)
-
-
 def sip_account(settings: Settings, extension: str, password: str) -> dict[str, str]:
     """Return the values that a phone needs to register."""
-    listener = settings.sip.listen[0]
-    host = host_of_family(settings.sip.advertise, listener.host) or listener.host
     return {
-        "server": str(HostPort(host, listener.port)),
+        "server": settings.phone_server,
         "extension": extension,
         "password": password,
         "realm": settings.sip.realm,

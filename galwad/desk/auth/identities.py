@@ -19,7 +19,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from callerid.card_number import has_card_number
 from config.sign_in import PersonRole
 from galwad.desk.auth.tables import identities, sessions, users
-from galwad.desk.auth.users import NO_PASSWORD, User, UserError, user_of
+from galwad.desk.auth.users import (
+    NO_PASSWORD,
+    Precondition,
+    UnknownUserError,
+    User,
+    UserError,
+    no_precondition,
+    user_of,
+)
 
 _FOREIGN: Final = re.compile(r"[^a-z0-9._-]+")
 _LONGEST: Final = 255
@@ -48,11 +56,15 @@ class IdentifiedUser:
 
 
 class Identities:
-    """The identities in the database of one node."""
+    """The identities in the database of one node.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    An administrator's changes check `precondition` first. Sign-ins do not.
+    """
+
+    def __init__(self, engine: AsyncEngine, precondition: Precondition = no_precondition) -> None:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
+        self._precondition = precondition
 
     async def user_of(self, identity: ProviderIdentity) -> User | None:
         """Return the user to whom an identity is linked, who may be disabled."""
@@ -99,21 +111,51 @@ class Identities:
                 or not valid.
         """
         if not 0 < len(identity.subject) <= _LONGEST or not identity.subject.isprintable():
-            raise UserError("this is no subject of a provider", "copy it from the provider")
+            raise UserError(
+                "this is no subject of a provider", "copy it from the provider", "subject"
+            )
         async with self._writer.begin() as connection:
+            await self._precondition(connection, name)
             row = (await connection.execute(select(users).where(users.c.name == name))).first()
             if row is None:
-                raise UserError(f'there is no user "{name}"')
+                raise UnknownUserError(name)
             if row.role == "machine":
-                raise UserError(f'"{name}" is a machine, which signs in with its token')
+                raise UserError(
+                    f'"{name}" is a machine, which signs in with its token', reason="machine"
+                )
             other = await _find(connection, identity)
             if other is not None:
                 raise UserError(
                     f'this identity is linked to "{other.name}"',
                     f"`galwad users remove {other.name}`, if that user was made by mistake",
+                    "linked",
                 )
             await _link(connection, identity, name)
             await connection.execute(delete(sessions).where(sessions.c.user == name))
+
+    async def unlink(self, name: str, subject: str) -> ProviderIdentity:
+        """Unlink the identity with this subject from a user, and end the user's sessions.
+
+        Return the identity.
+
+        Raises:
+            UserError: The user has no such identity.
+        """
+        which = (identities.c.user == name) & (identities.c.subject == subject)
+        async with self._writer.begin() as connection:
+            await self._precondition(connection, name)
+            row = (await connection.execute(select(identities).where(which))).first()
+            if row is None:
+                raise UserError(
+                    f'the user "{name}" has no such identity',
+                    "it may be unlinked already",
+                    "changed",
+                )
+            await connection.execute(
+                delete(identities).where(which, identities.c.issuer == row.issuer)
+            )
+            await connection.execute(delete(sessions).where(sessions.c.user == name))
+        return ProviderIdentity(row.issuer, row.subject)
 
 
 async def _find(connection: AsyncConnection, identity: ProviderIdentity) -> User | None:

@@ -10,13 +10,15 @@ given separately: an administrator needs it to dispose of recordings.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import copy
 import hashlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -54,15 +56,38 @@ RIGHTS: tuple[str, ...] = tuple(Right)
 PURGE = Right.PURGE.value
 
 
+def rights_of() -> dict[Role, list[str]]:
+    """Return the rights that a user of each role can have."""
+    machine = [right for right in RIGHTS if right != PURGE]
+    return {"advisor": [], "supervisor": [], "admin": [PURGE], "machine": machine}
+
+
 class UserError(Exception):
     """A user cannot be added or changed as requested. The error's text gives the reason.
 
-    `hint` says what the administrator can do; if it is empty, the text says this already.
+    `hint` says what the administrator can do; if it is empty, the text says this already. `reason`
+    names the error for the page, or is "".
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", reason: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.reason = reason
+
+
+class UnknownUserError(UserError):
+    """There is no user with this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'there is no user "{name}"', reason="unknown")
+
+
+Precondition: TypeAlias = Callable[[AsyncConnection, str], Awaitable[None]]
+"""Runs in the transaction that changes the user of this name. It raises `UserError` to stop it."""
+
+
+async def no_precondition(_connection: AsyncConnection, _name: str) -> None:
+    """Let a change of any user take place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +118,20 @@ class Users:
         self.sign_ins = SignInQueue()
         """The queue in which sign-ins wait before they call `check`."""
         self._dummy = ""
+        self._precondition: Precondition = no_precondition
+
+    def under(self, precondition: Precondition) -> Users:
+        """Return these users with a precondition, which each change of a user checks first."""
+        conditional = copy.copy(self)
+        conditional._precondition = precondition  # noqa: SLF001 - this class's own
+        return conditional
+
+    @contextlib.asynccontextmanager
+    async def _changing(self, name: str) -> AsyncIterator[AsyncConnection]:
+        """Open the transaction of a change of the user `name`, after the precondition."""
+        async with self._writer.begin() as connection:
+            await self._precondition(connection, name)
+            yield connection
 
     async def add(
         self,
@@ -134,7 +173,9 @@ class Users:
                     )
                 )
         except IntegrityError:
-            raise UserError(f'the name "{user.name}" or the extension is already in use') from None
+            raise UserError(
+                f'the name "{user.name}" or the extension is already in use', reason="taken"
+            ) from None
 
     async def disable(self, name: str) -> None:
         """Disable a user: end all sessions of this user, and refuse every new sign-in.
@@ -144,7 +185,7 @@ class Users:
         Raises:
             UserError: There is no such user.
         """
-        async with self._writer.begin() as connection:
+        async with self._changing(name) as connection:
             await _change(connection, name, disabled=True)
             await connection.execute(delete(sessions).where(sessions.c.user == name))
 
@@ -157,7 +198,7 @@ class Users:
         Raises:
             UserError: There is no such user.
         """
-        async with self._writer.begin() as connection:
+        async with self._changing(name) as connection:
             await _change(connection, name, disabled=False)
         return await self._one(name)
 
@@ -167,10 +208,10 @@ class Users:
         Raises:
             UserError: There is no such user.
         """
-        async with self._writer.begin() as connection:
+        async with self._changing(name) as connection:
             done = await connection.execute(delete(users).where(users.c.name == name))
             if not done.rowcount:
-                raise _unknown(name)
+                raise UnknownUserError(name)
 
     async def set_password(self, name: str, password: str) -> None:
         """Replace the password of a person, and end all sessions of this person.
@@ -180,7 +221,7 @@ class Users:
         """
         _check(replace(await self._one(name), extension=None), password, None)
         hashed = await self._hash(password)
-        async with self._writer.begin() as connection:
+        async with self._changing(name) as connection:
             await _change(connection, name, password=hashed)
             await connection.execute(delete(sessions).where(sessions.c.user == name))
 
@@ -196,7 +237,7 @@ class Users:
             raise UserError("the new password is too easy to guess")
         hashed = await self._hash(password)
         others = (sessions.c.user == name) & (sessions.c.token_sha256 != session)
-        async with self._writer.begin() as connection:
+        async with self._changing(name) as connection:
             await _change(connection, name, password=hashed)
             await connection.execute(delete(sessions).where(others))
 
@@ -209,10 +250,12 @@ class Users:
         extension = (await self._one(name)).extension
         if extension is None:
             raise UserError(
-                f'the user "{name}" has no extension', f"`galwad users move {name} EXTENSION`"
+                f'the user "{name}" has no extension',
+                f"`galwad users move {name} EXTENSION`",
+                "no_extension",
             )
         md5, sha256 = digest_ha1(extension, realm, sip_password)
-        async with self._writer.begin() as connection:
+        async with self._changing(name) as connection:
             await _change(connection, name, ha1_md5=md5, ha1_sha256=sha256)
         return extension
 
@@ -230,19 +273,21 @@ class Users:
         await self._one(name)
         ha1 = ("", "") if extension is None else digest_ha1(extension, realm, sip_password)
         try:
-            async with self._writer.begin() as connection:
+            async with self._changing(name) as connection:
                 if extension is not None:
                     await _free(connection, extension, name)
                 await _change(
                     connection, name, extension=extension, ha1_md5=ha1[0], ha1_sha256=ha1[1]
                 )
         except IntegrityError:
-            raise UserError(f'another user has the extension "{extension}"') from None
+            raise UserError(
+                f'another user has the extension "{extension}"', reason="taken"
+            ) from None
 
     async def _one(self, name: str) -> User:
         found = await self.get(name)
         if found is None:
-            raise _unknown(name)
+            raise UnknownUserError(name)
         return found
 
     async def set_rights(self, name: str, rights: frozenset[str]) -> None:
@@ -253,9 +298,32 @@ class Users:
         """
         user = await self._one(name)
         _check_rights(replace(user, rights=rights))
-        async with self._writer.begin() as connection:
+        async with self._changing(name) as connection:
             changed = update(users).where(users.c.name == name)
             await connection.execute(changed.values(rights=",".join(sorted(rights))))
+
+    async def set_role(self, name: str, role: Role) -> str:
+        """Give a person another role without any right, and end the person's sessions.
+
+        Return the role before. Another role may not have the rights of the one before.
+
+        Raises:
+            UserError: There is no such user, the user or the role is a machine's, or the user has
+                this role.
+        """
+        before = await self._one(name)
+        if before.role == role:
+            raise UserError(f'the user "{name}" has this role already', reason="changed")
+        if "machine" in {before.role, role}:
+            raise UserError(
+                "a person cannot become a machine, nor a machine a person",
+                "add another user",
+                "machine",
+            )
+        async with self._changing(name) as connection:
+            await _change(connection, name, role=role, rights="")
+            await connection.execute(delete(sessions).where(sessions.c.user == name))
+        return before.role
 
     async def get(self, name: str) -> User | None:
         """Return the user with this name, or None if there is no such user.
@@ -322,7 +390,7 @@ class Users:
 async def _change(connection: AsyncConnection, name: str, **values: object) -> None:
     done = await connection.execute(update(users).where(users.c.name == name).values(**values))
     if not done.rowcount:
-        raise _unknown(name)
+        raise UnknownUserError(name)
 
 
 async def _free(connection: AsyncConnection, extension: str, but: str = "") -> None:
@@ -331,10 +399,6 @@ async def _free(connection: AsyncConnection, extension: str, but: str = "") -> N
     await connection.execute(
         update(users).where(holder).values(extension=None, ha1_md5="", ha1_sha256="")
     )
-
-
-def _unknown(name: str) -> UserError:
-    return UserError(f'there is no user "{name}"')
 
 
 def digest_ha1(extension: str, realm: str, password: str) -> tuple[str, str]:
@@ -354,11 +418,14 @@ def user_of(row: Row[Any]) -> User:
 
 def _check(user: User, password: str | None, sip_password: str | None) -> None:
     if has_card_number(user.name) or has_card_number(user.extension or ""):
-        raise UserError(f"the name or extension seems to be a payment card number: {ADVICE}")
+        raise UserError(
+            f"the name or extension seems to be a payment card number: {ADVICE}", reason="name"
+        )
     if not _NAME.fullmatch(user.name):
         raise UserError(
             f'the name "{user.name}" is not valid: use up to 64 lower-case letters, digits, '
-            "dots, underscores and hyphens, the first a letter or a digit"
+            "dots, underscores and hyphens, the first a letter or a digit",
+            reason="name",
         )
     if user.role not in get_args(Role):
         raise UserError(f'unknown role "{user.role}": choose {", ".join(get_args(Role))}')
@@ -372,6 +439,7 @@ def _check(user: User, password: str | None, sip_password: str | None) -> None:
         raise UserError(
             "a person needs a password, and a machine must not have one",
             "`galwad users disable` and then `enable` gives a machine a new token",
+            "machine",
         )
     if password is not None and len(password) < LEAST_LENGTH:
         raise UserError(f"the password is too short: use at least {LEAST_LENGTH} characters")
@@ -379,23 +447,27 @@ def _check(user: User, password: str | None, sip_password: str | None) -> None:
 
 def _check_extension(extension: str | None) -> None:
     if has_card_number(extension or ""):
-        raise UserError(f"the extension seems to be a payment card number: {ADVICE}")
+        raise UserError(
+            f"the extension seems to be a payment card number: {ADVICE}", reason="extension"
+        )
     if extension is not None and not _EXTENSION.fullmatch(extension):
         raise UserError(
             f'the extension "{extension}" is not valid: '
-            "use up to 32 letters, digits, dots, underscores and hyphens"
+            "use up to 32 letters, digits, dots, underscores and hyphens",
+            reason="extension",
         )
 
 
 def _check_rights(user: User) -> None:
     if user.rights - set(RIGHTS):
         unknown = ", ".join(sorted(user.rights - set(RIGHTS)))
-        raise UserError(f"unknown right {unknown}: choose {', '.join(RIGHTS)}")
-    wrong = {"machine": {PURGE}, "admin": set(RIGHTS) - {PURGE}}.get(user.role, set(RIGHTS))
-    if user.rights & wrong:
-        rights = ", ".join(sorted(user.rights & wrong))
+        raise UserError(f"unknown right {unknown}: choose {', '.join(RIGHTS)}", reason="rights")
+    wrong = user.rights - set(rights_of()[user.role])
+    if wrong:
+        rights = ", ".join(sorted(wrong))
         raise UserError(
             f"the role {user.role} cannot have {rights}: "
             "machines may have payments, metrics, anchors and directories; "
-            "administrators may have purge"
+            "administrators may have purge",
+            reason="rights",
         )

@@ -21,10 +21,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callerid.directory import ImportResult, new_directory
 from callerid.import_file import ImportFile
-from galwad.desk.auth.identities import Identities, ProviderIdentity
+from galwad.desk.auth.identities import ProviderIdentity
 from galwad.desk.auth.tokens import Token, Tokens
-from galwad.desk.auth.users import User, UserError, Users
+from galwad.desk.auth.user_administration import UserAdministration
+from galwad.desk.auth.users import UnknownUserError, User, UserError, Users
 from galwad.desk.database import open_engine, upgrade
+from galwad.desk.models.accounts import Role
 from galwad.link import Link
 from galwad.messages import Hello, UsersChanged
 from recording.audit.chain import Head
@@ -53,116 +55,71 @@ class Administration:
             finally:
                 await engine.dispose()
 
+    @contextlib.asynccontextmanager
+    async def changes(self) -> AsyncIterator[UserAdministration]:
+        """Open the database for changes of users, which this process's user makes.
+
+        In the `with` block, the errors of `UserAdministration` occur.
+        """
+        async with self._opened() as (engine, audit):
+            yield UserAdministration(engine, audit, _actor(), self._realm)
+
     async def add_user(
         self, user: User, password: str | None, sip_password: str | None = None
     ) -> str | None:
-        """Add a user. If the user is a machine, return its bearer token, otherwise return None.
-
-        The token is not stored, so it is available only now. `sip_password` is the password of the
-        user's phone; None if the phone may not register.
-
-        Raises:
-            UserError: A value is not valid, or another user already has this name or extension.
-        """
-        async with self._opened() as (engine, audit):
-            await Users(engine).add(user, password, sip_password, self._realm)
-            await audit.append(
-                "user.added",
-                {"role": user.role, "rights": ",".join(sorted(user.rights))},
-                {"user": user.name, "actor": _actor()},
-            )
-            if user.role == "machine":
-                return (await Tokens(engine).make(user, _actor(), days=None))[0]
-            return None
+        """Add a user, see `UserAdministration.add`."""
+        async with self.changes() as users:
+            return await users.add(user, password, sip_password)
 
     async def disable_user(self, name: str) -> None:
-        """Disable a user: end all sessions of this user, and refuse every new sign-in.
-
-        Raises:
-            UserError: There is no such user.
-        """
-        async with self._opened() as (engine, audit):
-            await Users(engine).disable(name)
-            await audit.append("user.disabled", {}, {"user": name, "actor": _actor()})
+        """Disable a user, see `UserAdministration.disable`."""
+        async with self.changes() as users:
+            await users.disable(name)
 
     async def enable_user(self, name: str) -> tuple[User, str | None]:
-        """Let a disabled user sign in again; return the user, and the new token of a machine.
-
-        The token is None for a person.
-
-        Raises:
-            UserError: There is no such user.
-        """
-        async with self._opened() as (engine, audit):
-            user = await Users(engine).enable(name)
-            await audit.append("user.enabled", {}, {"user": name, "actor": _actor()})
-            if user.role == "machine":
-                return user, (await Tokens(engine).make(user, _actor(), days=None))[0]
-            return user, None
+        """Let a disabled user sign in again, see `UserAdministration.enable`."""
+        async with self.changes() as users:
+            return await users.enable(name)
 
     async def remove_user(self, name: str) -> None:
-        """Remove a user with all sessions. The extension and the name are free again.
-
-        Raises:
-            UserError: There is no such user.
-        """
-        async with self._opened() as (engine, audit):
-            await Users(engine).remove(name)
-            await audit.append("user.removed", {}, {"user": name, "actor": _actor()})
+        """Remove a user, see `UserAdministration.remove`."""
+        async with self.changes() as users:
+            await users.remove(name)
 
     async def set_password(self, name: str, password: str) -> None:
-        """Replace the password of a person, and end all sessions of this person.
-
-        Raises:
-            UserError: There is no such user, the user is a machine, or the password is too short.
-        """
-        async with self._opened() as (engine, audit):
-            await Users(engine).set_password(name, password)
-            await audit.append("user.password-set", {}, {"user": name, "actor": _actor()})
+        """Replace the password of a person, see `UserAdministration.set_password`."""
+        async with self.changes() as users:
+            await users.set_password(name, password)
 
     async def set_sip_password(self, name: str, sip_password: str) -> str:
-        """Replace the SIP password of a user's phone, and return the phone's extension.
-
-        Raises:
-            UserError: There is no such user, or the user has no extension.
-        """
-        async with self._opened() as (engine, audit):
-            extension = await Users(engine).set_sip_password(name, sip_password, self._realm)
-            await audit.append("user.sip-password-set", {}, {"user": name, "actor": _actor()})
-            return extension
+        """Replace the SIP password of a phone, see `UserAdministration.set_sip_password`."""
+        async with self.changes() as users:
+            return await users.set_sip_password(name, sip_password)
 
     async def move_user(self, name: str, extension: str | None, sip_password: str) -> None:
-        """Give a user another extension with a new SIP password; None takes the extension away.
-
-        Raises:
-            UserError: There is no such user, the extension is not valid, or another user has it.
-        """
-        async with self._opened() as (engine, audit):
-            await Users(engine).move(name, extension, sip_password, self._realm)
-            personal = {"user": name, "actor": _actor(), "extension": extension or ""}
-            await audit.append("user.moved", {}, personal)
+        """Give a user another extension, or none, see `UserAdministration.move`."""
+        async with self.changes() as users:
+            await users.move(name, extension, sip_password)
 
     async def link_user(self, name: str, identity: ProviderIdentity) -> None:
-        """Link an identity at an OpenID provider to a person, and end the person's sessions.
+        """Link an identity to a person, see `UserAdministration.link`."""
+        async with self.changes() as users:
+            await users.link(name, identity)
 
-        Raises:
-            UserError: There is no such user, the user is a machine, or the identity is linked.
-        """
-        async with self._opened() as (engine, audit):
-            await Identities(engine).link(name, identity)
-            personal = {"user": name, "actor": _actor(), "subject": identity.subject}
-            await audit.append("user.linked", {"issuer": identity.issuer}, personal)
+    async def unlink_user(self, name: str, subject: str) -> None:
+        """Unlink an identity from a person, see `UserAdministration.unlink`."""
+        async with self.changes() as users:
+            await users.unlink(name, subject)
+
+    async def set_role(self, name: str, role: Role) -> None:
+        """Give a person another role, see `UserAdministration.set_role`."""
+        async with self.changes() as users:
+            await users.set_role(name, role)
 
     async def set_rights(self, name: str, rights: frozenset[str]) -> None:
-        """Replace all rights of a user by `rights`.
-
-        Raises:
-            UserError: There is no such user, or a user of this role cannot have one of the rights.
-        """
-        async with self._opened() as (engine, audit):
-            await Users(engine).set_rights(name, rights)
-            facts = {"rights": ",".join(sorted(rights))}
-            await audit.append("user.rights-set", facts, {"user": name, "actor": _actor()})
+        """Replace all rights of a user, see `UserAdministration.set_rights`."""
+        async with self.changes() as users:
+            await users.set_rights(name, rights)
 
     async def tokens(self, name: str) -> list[Token]:
         """Return the tokens of a user, also those that have expired.
@@ -282,7 +239,7 @@ async def poke(desk_socket: Path) -> bool:
 async def _one(engine: AsyncEngine, name: str) -> User:
     user = await Users(engine).get(name)
     if user is None:
-        raise UserError(f'there is no user "{name}"')
+        raise UnknownUserError(name)
     return user
 
 

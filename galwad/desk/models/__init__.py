@@ -13,6 +13,17 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | GET me/tokens | | `OwnTokens` | people |
 | POST me/tokens | `NewOwnToken` | 201, `MadeToken`, audited | people |
 | DELETE me/tokens/{id} | | 204, audited | people |
+| GET users | | `UserList` | admin |
+| POST users | `NewUser` | 201, `ChangedUser`, audited | admin |
+| DELETE users/{name} | `UserVersion` | 204, audited | admin |
+| PUT users/{name}/role | `NewRole` | `ChangedUser`, audited | admin |
+| PUT users/{name}/rights | `NewRights` | `ChangedUser`, audited | admin |
+| PUT users/{name}/extension | `NewExtension` | `ChangedUser`, audited | admin |
+| POST users/{name}/password | `UserVersion` | `ChangedUser`, audited | admin |
+| POST users/{name}/sip-password | `UserVersion` | `ChangedUser`, audited | admin |
+| POST users/{name}/disable, enable | `UserVersion` | `ChangedUser`, audited | admin |
+| PUT, DELETE users/{name}/identity | `LinkedSubject` | `ChangedUser`, audited | admin |
+| GET texts | | `list[TextView]` | admin |
 | GET strings/{language} | | the page's texts (`en`, `cy`) | anyone |
 | GET events | `Last-Event-ID` | server-sent events, see below | people |
 | GET presence | | `list[AdvisorPresence]` | supervisor, admin |
@@ -34,6 +45,9 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | GET contacts/undelivered | | `list[UndeliveredNote]` | admin |
 | POST contacts/{id}/retry | | 204, audited | admin |
 | POST contacts/{id}/discard | `DiscardReason` | 204, audited | admin |
+| GET webhooks/undelivered | | `list[UndeliveredEventView]` | admin |
+| POST webhooks/{id}/retry | | 204, audited | admin |
+| POST webhooks/{id}/discard | `DiscardReason` | 204, audited | admin |
 | GET today | | `Today` | people |
 | GET figures | `when` | `CallsFigures` | supervisor, admin |
 | GET figures/export | `when` | CSV, audited | supervisor, admin |

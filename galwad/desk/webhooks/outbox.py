@@ -28,6 +28,8 @@ MAX_AGE_S: Final = 3 * 86_400.0
 _KEPT_S: Final = {"delivered": 4 * 86_400.0, "refused": 30 * 86_400.0, "dropped": 30 * 86_400.0}
 """The time for which a settled event is kept. It is longer than any event waits."""
 _WAITING: Final = webhook_events.c.outcome == ""
+_REFUSED: Final = webhook_events.c.outcome == "refused"
+_LONGEST_REASON: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,25 @@ class WaitingEvent:
 
     event: WebhookEvent
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndeliveredEvent:
+    """An event that was not delivered, without its content.
+
+    `state` is "waiting" if it is tried again at the Unix time `due`. It is "refused" if the
+    receiver does not accept it; its content is then removed. `reason` says why the last attempt
+    failed.
+    """
+
+    event_id: str
+    call_id: str
+    kind: str
+    state: Literal["waiting", "refused"]
+    created: float
+    attempts: int
+    due: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +149,63 @@ class WebhookOutbox:
         async with self._writer.begin() as connection:
             await _settle(connection, webhook_events.c.event_id == event_id, outcome, reason, now)
 
-    async def postpone(self, event_id: str, due: float) -> None:
-        """Store that an attempt to send an event has failed; try again at the time `due`."""
+    async def postpone(self, event_id: str, due: float, reason: str = "") -> None:
+        """Store that an attempt to send an event has failed, and why; the next is at `due`."""
         async with self._writer.begin() as connection:
             await connection.execute(
                 update(webhook_events)
                 .where(webhook_events.c.event_id == event_id)
-                .values(attempts=webhook_events.c.attempts + 1, due=due)
+                .values(
+                    attempts=webhook_events.c.attempts + 1, due=due, reason=reason[:_LONGEST_REASON]
+                )
+            )
+
+    async def undelivered(self, most: int) -> list[UndeliveredEvent]:
+        """Return at most `most` events whose attempts have failed.
+
+        Those that wait come before the refused ones; of each, the oldest come first.
+        """
+        columns = [
+            webhook_events.c[name]
+            for name in ("event_id", "call_id", "kind", "outcome", "created", "attempts", "due")
+        ]
+        query = (
+            select(*columns, webhook_events.c.reason)
+            .where(or_(_WAITING & (webhook_events.c.attempts > 0), _REFUSED))
+            .order_by(webhook_events.c.outcome, webhook_events.c.seq)
+            .limit(most)
+        )
+        async with self._engine.connect() as connection:
+            return [
+                UndeliveredEvent(
+                    row.event_id,
+                    row.call_id,
+                    row.kind,
+                    "refused" if row.outcome else "waiting",
+                    row.created,
+                    row.attempts,
+                    row.due,
+                    row.reason,
+                )
+                for row in await connection.execute(query)
+            ]
+
+    async def waiting_call(self, event_id: str) -> str | None:
+        """Return the id of the call of an event that waits; None if no such event waits."""
+        query = select(webhook_events.c.call_id).where(
+            _WAITING, webhook_events.c.event_id == event_id
+        )
+        async with self._engine.connect() as connection:
+            found: str | None = await connection.scalar(query)
+            return found
+
+    async def hurry(self, event_id: str, now: float) -> None:
+        """Make a waiting event due now."""
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                update(webhook_events)
+                .where(_WAITING, webhook_events.c.event_id == event_id)
+                .values(due=now)
             )
 
     async def expire(self, now: float) -> int:

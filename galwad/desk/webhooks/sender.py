@@ -57,6 +57,7 @@ class WebhookObserver(Protocol):
         """Show how many events wait."""
 
 
+DISCARDED: Final = "an administrator has discarded it"
 OnAlarm: TypeAlias = Callable[[Alarm], None]
 
 
@@ -108,6 +109,19 @@ class WebhookSender:
     def wake(self) -> None:
         """Look for new events in the outbox."""
         self._wake.set()
+
+    async def retry(self, event_id: str) -> None:
+        """Send a waiting event as soon as possible, although the receiver may be resting."""
+        await self._outbox.hurry(event_id, self._clock())
+        self._rest_until = 0.0
+        self.wake()
+
+    async def discard(self, event_id: str) -> None:
+        """Never send a waiting event, unless it is being sent just now."""
+        await self._outbox.settle(event_id, "dropped", DISCARDED, self._clock())
+        self._observer.webhook_attempt("dropped")
+        self._ready.clear()
+        self.wake()
 
     async def run(self) -> None:
         """Send events until cancelled."""
@@ -199,7 +213,7 @@ class WebhookSender:
             asked_s = min(result.rest_s, _LONGEST_REST_S)
             self._failed(asked_s, result.reason)
             due = self._clock() + max(self._pause(waiting.attempts), asked_s)
-            await self._outbox.postpone(event.event_id, due)
+            await self._outbox.postpone(event.event_id, due, result.reason)
             return
         self._failures = 0
         if result.outcome == "refused":

@@ -40,16 +40,16 @@ class Webhooks:
         on_alarm: OnAlarm,
         on_delivered: Callable[[], None],
     ) -> None:
-        self._outbox = WebhookOutbox(engine)
+        self.outbox = WebhookOutbox(engine)
         self._log: CallEventLog | None = None
         self._sender: WebhookSender | None = None
         if section is not None:
             kinds = known_kinds(section.format).intersection(section.events)
             receiver = WebhookReceiver(section)
             self._sender = WebhookSender(
-                self._outbox, receiver, observer, on_alarm, on_delivered=on_delivered
+                self.outbox, receiver, observer, on_alarm, on_delivered=on_delivered
             )
-            self._log = CallEventLog(self._outbox, kinds, self._sender.wake)
+            self._log = CallEventLog(self.outbox, kinds, self._sender.wake)
 
     async def start(self) -> None:
         """Load the state from before a restart."""
@@ -67,9 +67,19 @@ class Webhooks:
 
     async def _clear(self) -> None:
         try:
-            await self._outbox.clear()
+            await self.outbox.clear()
         except SQLAlchemyError as error:
             log.error("webhook.not_cleared", why=type(error).__name__)  # noqa: TRY400
+
+    async def retry(self, event_id: str) -> None:
+        """Send a waiting event as soon as possible."""
+        if self._sender is not None:
+            await self._sender.retry(event_id)
+
+    async def discard(self, event_id: str) -> None:
+        """Never send a waiting event."""
+        if self._sender is not None:
+            await self._sender.discard(event_id)
 
     def received(self, message: FromSwitch) -> None:
         """Handle a message of the switch. An error here must not reach the desk's calls."""

@@ -88,10 +88,12 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "users password",
         "users remove",
         "users rights",
+        "users role",
         "users sip-password",
         "users tokens add",
         "users tokens list",
         "users tokens revoke",
+        "users unlink",
     ]
 
 

@@ -151,3 +151,31 @@ async def test_damaged_rows_stop_neither_the_desk_nor_the_other_events(outbox, e
     assert list(await outbox.calls()) == ["b"]
     assert ids(await outbox.due(NOW, (), 9)) == ["b-ringing"]
     assert await rows("outcome", "reason") == [("dropped", "it cannot be read"), ("", "")]
+
+
+async def test_the_undelivered_events_are_those_with_a_failed_attempt_then_the_refused(outbox):
+    await outbox.write([step("a", "ringing", "answered"), step("b", "ringing")], NOW)
+    assert await outbox.undelivered(9) == []
+    await outbox.settle("b-ringing", "refused", "the receiver answers 400", NOW)
+    await outbox.postpone("a-ringing", NOW + 5, "the receiver answers 500" + "!" * 300)
+    waiting, refused = await outbox.undelivered(9)
+    assert (waiting.event_id, waiting.state, waiting.attempts) == ("a-ringing", "waiting", 1)
+    assert (waiting.created, waiting.due, waiting.kind) == (NOW, NOW + 5, "ringing")
+    assert waiting.reason == ("the receiver answers 500" + "!" * 300)[:200]
+    assert (refused.event_id, refused.state) == ("b-ringing", "refused")
+    assert refused.reason == "the receiver answers 400"
+    assert await outbox.undelivered(1) == [waiting]
+    await outbox.settle("a-ringing", "dropped", "discarded", NOW)
+    assert await outbox.undelivered(9) == [refused]
+
+
+async def test_a_hurried_event_is_due_now_if_it_still_waits(outbox):
+    await outbox.write([step("a", "ringing"), step("b", "ringing")], NOW)
+    for event_id in ("a-ringing", "b-ringing"):
+        await outbox.postpone(event_id, NOW + 300)
+    await outbox.settle("b-ringing", "dropped", "discarded", NOW)
+    for event_id in ("a-ringing", "b-ringing", "c-ringing"):
+        await outbox.hurry(event_id, NOW)
+    assert ids(await outbox.due(NOW, (), 9)) == ["a-ringing"]
+    found = [await outbox.waiting_call(f"{call_id}-ringing") for call_id in "abc"]
+    assert found == ["a", None, None]

@@ -333,3 +333,30 @@ def test_the_pauses_grow_to_a_longest_one_and_differ():
         assert max(each) <= 300
         assert min(each[9:]) >= 150
     assert len({each[0] for each in pauses}) > 10
+
+
+async def test_a_retry_does_not_wait_for_the_rest_of_the_receiver(sending, server):
+    server.answers = [answer(b"", "503 Busy", Retry_After="3600"), OK]
+    await sending.add("call-1", kinds=("ringing",))
+    sending.start()
+    await sending.until(lambda: sending.outcomes["failed"] == 1)
+    while not (found := await sending.outbox.undelivered(9)):
+        await asyncio.sleep(0)
+    (waiting,) = found
+    assert waiting.due > sending.clock.now + 1000
+    assert waiting.reason == "the receiver answers 503"
+    await sending.sender.retry(waiting.event_id)
+    await sending.all_sent(1)
+    assert sending.accepted() == {"call-1": ["ringing", "ringing"]}
+
+
+async def test_a_discarded_event_is_not_sent_and_the_next_of_its_call_is(sending, server):
+    server.answers = [answer(b"", "503 Busy", Retry_After="3600"), OK]
+    await sending.add("call-1", kinds=("ringing", "answered"))
+    sending.start()
+    await sending.until(lambda: sending.outcomes["failed"] == 1)
+    await sending.sender.discard("call-1-ringing")
+    await sending.sender.retry("call-1-answered")
+    await sending.all_sent(1)
+    assert sending.accepted() == {"call-1": ["ringing", "answered"]}
+    assert sending.outcomes["dropped"] == 1
