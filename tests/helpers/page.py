@@ -13,6 +13,7 @@ from pathlib import Path
 
 from galwad.desk.alarms.kinds import kind_of
 from galwad.desk.app import create_api
+from helpers.page_users import FakeUsers
 
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 TYPES = {
@@ -76,6 +77,12 @@ class FakeDesk:
         self.ways = {"provider": False, "passwords": "everyone"}
         self.purposes: list[dict] = []
         self.undelivered: list[dict] = []
+        self.events: list[dict] = []
+        """The call events that were not delivered."""
+        self.texts: list[dict] = []
+        self.users = FakeUsers()
+        self.user_tokens: list[dict] = []
+        """The tokens of all users, which an administrator sees."""
         self.closed: list[dict] = []
         self.drafts: dict[str, dict] = {}
         """The draft of each call's note, as the signed-in user sees it."""
@@ -216,6 +223,10 @@ class FakeDesk:
             "/contacts/closed": self.closed,
             "/contacts/purposes": {"purposes": self.purposes, "free_text": self.free_text},
             "/contacts/undelivered": self.undelivered,
+            "/webhooks/undelivered": self.events,
+            "/users": self.users.listed,
+            "/texts": self.texts,
+            "/tokens": self.user_tokens,
             "/today": self.today,
             "/figures?when=today": self.figures,
             **{f"/calls/{call_id}": call for call_id, call in self.calls.items()},
@@ -230,15 +241,25 @@ class FakeDesk:
             return self.answer_sign_in(path, body)
         if path.startswith("/me"):
             return self.answer_me(method, path, body)
-        if path in self.readable:
+        if path in self.readable and (method, path) != ("POST", "/users"):
             return (self.unreadable, {}) if self.unreadable else (200, self.readable[path])
         if self.refusing:
             return self.refusing, {"error": "no", "reason": self.reason}
+        if path.startswith("/users"):
+            return self.users.answer(method, path, body)
+        if path.startswith(("/webhooks", "/tokens")):
+            return self.administer(path)
         if path.startswith("/alarms"):
             return self.answer_alarms(path, body)
         if path.endswith("/contact/draft"):
             return self.draft(path.split("/")[2], body)
         return 200, self.carry_out(method, path, body)
+
+    def administer(self, path: str) -> tuple[int, dict | None]:
+        """Revoke a token, or decide about an event, which then is in the list no more."""
+        self.events = [each for each in self.events if f"/{each['id']}/" not in path]
+        self.user_tokens = [each for each in self.user_tokens if not path.endswith(each["id"])]
+        return 204, None
 
     def carry_out(self, method: str, path: str, body: dict) -> dict:
         """Change a presence or a call, and return the new one."""
@@ -498,7 +519,8 @@ class Handler(BaseHTTPRequestHandler):
         held = self.desk.slow.get(self.command)
         if held is not None:
             held.wait()
-        asked = self.desk.read if path in self.desk.readable else self.desk.asked
+        reads = self.command == "GET" and path in self.desk.readable
+        asked = self.desk.read if reads else self.desk.asked
         asked.append((self.command, path, body))
         self.send_json(*self.desk.answer(self.command, path, body))
 

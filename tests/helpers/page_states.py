@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helpers.page import FakeDesk
+from helpers.page_users import a_user
 
 CALL = "20261125-093000-abcdefgh"
 SECOND, THIRD, FOURTH = (f"20261125-09310{number}-hgfedcba" for number in range(3))
@@ -44,6 +45,10 @@ class PageState:
     """A selector of what is visible then."""
     disconnected: bool = False
     """True if the desk is cut off after the page has been opened."""
+    fragment: str = ""
+    """The part of the address after the path, such as "#admin"."""
+    press: tuple[str, ...] = ()
+    """The selectors of what is clicked, one after the other, after the page has been opened."""
 
 
 def ring(desk: FakeDesk, *people: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -110,6 +115,78 @@ def nothing(_: FakeDesk) -> None:
     """Leave the desk without a call."""
 
 
+def administer_nothing(desk: FakeDesk) -> None:
+    """Let an administrator see a desk without phones, lines and troubles."""
+    desk.me |= {"user": "gwen", "role": "admin", "extension": None}
+    desk.users.put(a_user("gwen", "admin", rights=["purge"], signed_in=time.time() - 900))
+
+
+def administer(desk: FakeDesk) -> None:
+    """Let an administrator see users, undelivered notes and events, and texts."""
+    administer_nothing(desk)
+    desk.users.issuer = "https://login.example/v2.0"
+    lines = ["Council Tax", "Housing"]
+    phone = {"extension": "201", "has_phone": True, "lines": lines, "tokens": 1}
+    subject = "8f4e2c1a-0b6d-4c3e-9a57-1d2e3f405162"
+    desk.users.put(
+        a_user("sian", signed_in=time.time() - 7200, subjects=[subject], **phone),
+        a_user("huw", extension="202", language="cy"),
+        a_user("mair", "supervisor", disabled=True),
+        a_user("pay", "machine", rights=["payments"], tokens=2),
+        a_user("a-name-" + "w" * 57),
+    )
+    desk.user_tokens = [a_token("pay", "spring-2027"), a_token("pay", "autumn", used=False)]
+    desk.undelivered = [an_undelivered_note()]
+    event = {"id": "e1", "call_id": CALL, "kind": "answered", "created": time.time() - 4000}
+    desk.events = [
+        {**event, **waits(3, "the receiver answers 503")},
+        {**event, "id": "e2", "kind": "ended", **waits(0, "the receiver answers 400", "refused")},
+    ]
+    desk.texts = [
+        a_text("line", "Council Tax", "Treth Gyngor", "routes", 1),
+        a_text("line", "Housing", "", "routes", 2),
+        a_text("purpose", "Missed collection", "Casgliad a fethwyd", "contact_notes.purposes", 1),
+        a_text("break", "Lunch", "Lunch", "presence.break_reasons", 1),
+        a_text("no_note", "Test call", "Galwad brawf"),
+    ]
+
+
+def waits(attempts: int, reason: str, state: str = "waiting") -> dict[str, Any]:
+    """Return what has become of the attempts to deliver something."""
+    return {"attempts": attempts, "reason": reason, "state": state, "due": time.time() + 60}
+
+
+def an_undelivered_note() -> dict[str, Any]:
+    """Return a contact note that the CRM does not have."""
+    facts = {"call_id": CALL, "version": 1, "saved": 1, "line": "Waste", "advisor": "sian"}
+    return {**facts, **waits(2, "status 422", "refused")}
+
+
+def a_text(kind: str, en: str, cy: str, table: str = "", number: int = 0) -> dict[str, Any]:
+    """Return a text in both languages, and its place in the settings."""
+    keys = ["line", "line_cy"] if kind == "line" else ["en", "cy"]
+    place = {"table": table, "number": number, "keys": keys if table else []}
+    return {"kind": kind, "en": en, "cy": cy, **place}
+
+
+def a_token(user: str, name: str, *, used: bool = True) -> dict[str, Any]:
+    """Return a token of a user, as an administrator sees it."""
+    now = time.time()
+    return {
+        "id": f"{name}-id",
+        "user": user,
+        "name": name,
+        "rights": None,
+        "created": now - 86_400,
+        "created_by": "os:root",
+        "expires": now + 300 * 86_400 if used else None,
+        "last_used": now - 60 if used else None,
+        "address": "192.0.2.7" if used else "",
+    }
+
+
+ADMIN = "#admin"
+SIAN = "li:has(> div > #user-sian)"
 CARD = ".call:not([hidden])"
 STATES = {
     "sign-in": PageState(sign_out, "#signin-user"),
@@ -134,15 +211,47 @@ STATES = {
     "wrap-up": PageState(lambda desk: confirm(desk, state="wrapup", recording="ended"), CARD),
     "several-calls": PageState(several_calls, ".strip"),
     "supervisor": PageState(supervise, ".all-calls"),
+    "administration": PageState(administer, ".admin-texts tbody", fragment=ADMIN),
+    "administration-idle": PageState(administer_nothing, ".admin-texts h3", fragment=ADMIN),
+    "administration-new": PageState(
+        administer, ".new-user", fragment=ADMIN, press=(".admin-users > .search button",)
+    ),
+    "administration-user": PageState(
+        administer,
+        ".user-panel .ask:visible",
+        fragment=ADMIN,
+        press=(f"{SIAN} .user-head button", f"{SIAN} button[data-t='admin.disable']"),
+    ),
+    "administration-secret": PageState(
+        administer,
+        ".secrets:visible",
+        fragment=ADMIN,
+        press=(
+            f"{SIAN} .user-head button",
+            f"{SIAN} button[data-t='admin.sip_password']",
+            f"{SIAN} button[data-t='admin.yes.sip_password']",
+        ),
+    ),
+    "administration-machine": PageState(
+        administer,
+        ".subjects:visible",
+        fragment=ADMIN,
+        press=(
+            "li:has(> div > #user-pay) .user-head button",
+            "button[data-t='admin.tokens.show']:visible",
+        ),
+    ),
 }
 
 
 def open_state(page: Any, address: str, desk: FakeDesk, state: PageState) -> None:
     """Open the page in a state, in a Playwright page, and wait until it shows it."""
     state.prepare(desk)
-    page.goto(address)
+    page.goto(f"{address}/{state.fragment}")
     if desk.signed_in:
         page.locator("#link[data-state=live]").wait_for()
+    for pressed in state.press:
+        page.locator(pressed).click()
     page.locator(state.shown).first.wait_for()
     if state.disconnected:
         desk.cut()

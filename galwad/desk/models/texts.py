@@ -12,11 +12,15 @@ TextKind: TypeAlias = Literal["line", "purpose", "break", "no_note"]
 class TextView(BaseModel):
     """A text that advisors see, in English and in Welsh.
 
-    `key` is its place in the settings file, or "" if it is a part of Galwad. A text that is "" is
-    missing in this language; the page then shows the other one.
+    Its place in the settings file is the table `table` that is the one of this `number` there, from
+    1 on, such as `[[routes]]` number 2. `table` is "" if the text is a part of Galwad. `keys` are
+    the names of the settings. A text that is "" is missing in this language; the page then shows
+    the other one.
     """
 
     kind: TextKind
-    key: str
+    table: str
+    number: int
+    keys: list[str]
     en: str
     cy: str

@@ -11,7 +11,7 @@ from typing import get_args
 from fastapi import APIRouter
 
 from galwad.desk.models.calls import NoNoteReason
-from galwad.desk.models.texts import TextView
+from galwad.desk.models.texts import TextKind, TextView
 from galwad.desk.routes.access import Administrator, TheDesk
 from galwad.desk.service import Desk
 
@@ -27,27 +27,36 @@ async def texts(desk: TheDesk, _: Administrator) -> list[TextView]:
 def _lines(desk: Desk) -> Iterator[TextView]:
     for number, route in enumerate(desk.options.routes, 1):
         if route.line:
-            key = f"routes[{number}].line"
-            yield TextView(kind="line", key=key, en=route.line, cy=route.line_cy)
+            yield TextView(
+                kind="line",
+                table="routes",
+                number=number,
+                keys=["line", "line_cy"],
+                en=route.line,
+                cy=route.line_cy,
+            )
 
 
 def _purposes(desk: Desk) -> Iterator[TextView]:
     for number, purpose in enumerate(desk.options.contact_notes.purposes, 1):
-        key = f"contact_notes.purposes[{number}]"
-        yield TextView(kind="purpose", key=key, en=purpose.en, cy=purpose.cy)
+        yield _pair("purpose", "contact_notes.purposes", number, purpose.en, purpose.cy)
 
 
 def _breaks(desk: Desk) -> Iterator[TextView]:
     for number, reason in enumerate(desk.options.presence.break_reasons, 1):
-        key = f"presence.break_reasons[{number}]"
-        yield TextView(kind="break", key=key, en=reason.en, cy=reason.cy)
+        yield _pair("break", "presence.break_reasons", number, reason.en, reason.cy)
 
 
 def _no_note_reasons() -> Iterator[TextView]:
     english, welsh = _page_texts("en"), _page_texts("cy")
     for reason in get_args(NoNoteReason):
         name = f"no_note_reason.{reason}"
-        yield TextView(kind="no_note", key="", en=english[name], cy=welsh[name])
+        yield _pair("no_note", "", 0, english[name], welsh[name])
+
+
+def _pair(kind: TextKind, table: str, number: int, english: str, welsh: str) -> TextView:
+    keys = ["en", "cy"] if table else []
+    return TextView(kind=kind, table=table, number=number, keys=keys, en=english, cy=welsh)
 
 
 @cache

@@ -2,6 +2,7 @@
 // It decides nothing: every state shown is the desk's, and the desk has it from the switch.
 
 import { Account } from "./account.js";
+import { AdminDoor } from "./admin_door.js";
 import { Advisors } from "./advisors.js";
 import { AlarmBanners, AlarmPanel } from "./alarms.js";
 import { announce, hush } from "./announce.js";
@@ -55,6 +56,7 @@ const mini = new MiniWindow({ onKey, tick });
 const measure = watchSticky(document.querySelector(".top"), main);
 const tokens = new OwnTokens();
 const account = new Account();
+const admin = new AdminDoor();
 let slots = new Slots();
 let me = null;
 let stream = null;
@@ -99,6 +101,7 @@ function showSignIn(note) {
   tokens.stop();
   account.update(null);
   watch = null;
+  admin.stop();
   undelivered?.stop();
   undelivered = null;
   figures?.stop();
@@ -157,11 +160,12 @@ function start(signedIn) {
   const title = el("h1", { class: "unseen", t: "calls.title" });
   const own = [alarmList.box, overview ? overview.box : idle, openNotes.box, today?.box];
   const others = [advisors?.box, figures?.box, closedNotes?.box, undelivered?.box, ringing.box];
-  main.replaceChildren(title, tokens.box, strip.box, list, ...[...own, ...others].filter(Boolean));
+  main.replaceChildren(title, tokens.box, strip.box, list, admin.box, ...[...own, ...others].filter(Boolean));
   tokens.start();
   i18n.translate(main);
   loadPurposes();
   undelivered?.start();
+  if (undelivered) admin.start(me, undelivered);
   figures?.start();
   closedNotes?.start();
   stream = new Stream({
@@ -403,7 +407,7 @@ async function begin() {
   signOut.before(mini.button, chime.toggle, account.button);
   link.after(presence.box);
   session.before(presence.reminder);
-  who.after(tokens.button);
+  who.after(admin.button, tokens.button);
   chime.unlocked = () => ringing.apply();
   mini.offer(false);
   session.before(chime.blocked, ringing.blocked);

@@ -32,23 +32,24 @@ async def texts(running):
     await running.start()
     found: dict[str, list] = {}
     for each in (await (await running.page("gwen")).http.get("/api/v1/texts")).json():
-        found.setdefault(each["kind"], []).append((each["key"], each["en"], each["cy"]))
+        place = f"{each['table']} {each['number']} {' '.join(each['keys'])}".strip()
+        found.setdefault(each["kind"], []).append((place, each["en"], each["cy"]))
     return found
 
 
 async def test_each_text_has_its_place_in_the_settings(texts):
     assert texts["line"] == [
-        ("routes[2].line", "Council Tax", "Treth Gyngor"),
-        ("routes[3].line", "Housing", ""),
+        ("routes 2 line line_cy", "Council Tax", "Treth Gyngor"),
+        ("routes 3 line line_cy", "Housing", ""),
     ]
     assert texts["purpose"] == [
-        ("contact_notes.purposes[1]", "Missed collection", "Casgliad a fethwyd")
+        ("contact_notes.purposes 1 en cy", "Missed collection", "Casgliad a fethwyd")
     ]
-    assert texts["break"][0] == ("presence.break_reasons[1]", "Short break", "Seibiant byr")
+    assert texts["break"][0] == ("presence.break_reasons 1 en cy", "Short break", "Seibiant byr")
 
 
 async def test_the_reasons_without_a_note_are_those_of_the_page(texts):
-    assert ("", "Test call", "Galwad brawf") in texts["no_note"]
+    assert ("0", "Test call", "Galwad brawf") in texts["no_note"]
     assert len(texts["no_note"]) == 5
 
 

@@ -340,9 +340,8 @@ async def test_a_retry_does_not_wait_for_the_rest_of_the_receiver(sending, serve
     await sending.add("call-1", kinds=("ringing",))
     sending.start()
     await sending.until(lambda: sending.outcomes["failed"] == 1)
-    while not (found := await sending.outbox.undelivered(9)):
-        await asyncio.sleep(0)
-    (waiting,) = found
+    await sending.until(lambda: not sending.sender._busy)
+    (waiting,) = await sending.outbox.undelivered(9)
     assert waiting.due > sending.clock.now + 1000
     assert waiting.reason == "the receiver answers 503"
     await sending.sender.retry(waiting.event_id)
