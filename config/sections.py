@@ -357,6 +357,8 @@ class Route(Section):
             raise ValueError('needs "target" for "options_every"')
         if self.skip_away and self.ring is None:
             raise ValueError('needs "ring" for "skip_away"')
+        if self.line_cy and not self.line:
+            raise ValueError('needs "line" for "line_cy"')
         return self
 
 

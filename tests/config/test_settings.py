@@ -135,6 +135,12 @@ def test_a_minimal_file_has_the_documented_defaults(write):
             '[[routes]] number 1 needs "ring" for "skip_away"',
         ),
         (
+            "[[routes]]\ncalled = '1'\nring = ['201']\nline_cy = 'Treth Gyngor'",
+            "routes[1]",
+            5,
+            '[[routes]] number 1 needs "line" for "line_cy"',
+        ),
+        (
             "[[routes]]\ncalled = '1 2'\nring = ['201']",
             "routes[1].called",
             6,

@@ -80,6 +80,8 @@ class FakeDesk:
         self.events: list[dict] = []
         """The call events that were not delivered."""
         self.texts: list[dict] = []
+        self.line_names: dict[str, str] = {}
+        """The Welsh names of lines, by their names in English."""
         self.users = FakeUsers()
         self.user_tokens: list[dict] = []
         """The tokens of all users, which an administrator sees."""
@@ -210,6 +212,7 @@ class FakeDesk:
                 "break_reminder": self.break_reminder,
                 "utc_offset": self.utc_offset,
                 "notification_names": self.notification_names,
+                "line_names": self.line_names,
             }
             stream.put(("snapshot", snapshot))
             self._streams.append(stream)

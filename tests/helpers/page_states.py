@@ -126,7 +126,7 @@ def administer(desk: FakeDesk) -> None:
     administer_nothing(desk)
     desk.users.issuer = "https://login.example/v2.0"
     lines = ["Council Tax", "Housing"]
-    phone = {"extension": "201", "has_phone": True, "lines": lines, "tokens": 1}
+    phone: dict[str, Any] = {"extension": "201", "has_phone": True, "lines": lines, "tokens": 1}
     subject = "8f4e2c1a-0b6d-4c3e-9a57-1d2e3f405162"
     desk.users.put(
         a_user("sian", signed_in=time.time() - 7200, subjects=[subject], **phone),

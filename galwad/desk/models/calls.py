@@ -150,7 +150,8 @@ class PageSnapshot(BaseModel):
     the page in a panel. `alarms` has the alarms that are not closed. `presence` has the user's own
     presence, and for a supervisor the presence of all users. After `break_reminder` seconds the
     page reminds the user of a break. `utc_offset` is how far the desk's local time is ahead of UTC,
-    in seconds. `notification_names` is true if a notification of the browser may have the caller's
+    in seconds. `line_names` has the Welsh names of lines, by their names in English.
+    `notification_names` is true if a notification of the browser may have the caller's
     name and number.
     """
 
@@ -169,6 +170,7 @@ class PageSnapshot(BaseModel):
     break_reminder: float = 3600.0
     utc_offset: int = 0
     notification_names: bool = False
+    line_names: dict[str, str] = Field(default_factory=dict)
 
 
 class Closed(BaseModel):

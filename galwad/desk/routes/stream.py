@@ -154,6 +154,11 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
         break_reminder=desk.options.presence.break_reminder,
         utc_offset=_utc_offset(desk.options.time_zone),
         notification_names=desk.options.notification_names,
+        line_names={
+            route.line: route.line_cy
+            for route in desk.options.routes
+            if route.line and route.line_cy
+        },
     )
     return encoded("snapshot", position, snapshot)
 

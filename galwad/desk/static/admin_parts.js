@@ -26,6 +26,11 @@ export function chosenRights(fieldset) {
   return [...fieldset.querySelectorAll("input:checked")].map((box) => box.value);
 }
 
+/** The part of an element's id that names a user: no two users have the same. */
+export function idOf(user) {
+  return user.name.replace(/[^a-z0-9-]/g, (sign) => `_${sign.charCodeAt(0)}`);
+}
+
 /** A date, with the time of day unless `day` is true, in the language now shown. */
 export function dateOf(seconds, { day = false } = {}) {
   return new Date(seconds * 1000).toLocaleString(language() === "cy" ? "cy" : "en-GB", { dateStyle: "medium", ...(day ? {} : { timeStyle: "short" }) });

@@ -4,7 +4,7 @@
 import { announce } from "./announce.js";
 import { el, reveal, say } from "./dom.js";
 
-const PARTS = ["password", "token", "sip.server", "sip.extension", "sip.realm", "sip.password"];
+const PARTS = ["password", "token", "sip_server", "sip_extension", "sip_realm", "sip_password"];
 let boxes = 0;
 
 export class Secrets {
@@ -25,7 +25,7 @@ export class Secrets {
 
   /** Show the secrets in the answer to a change, if it has some; return whether it has. */
   show({ user, password, token, sip }) {
-    const values = { password, token, ...Object.fromEntries(Object.entries(sip ?? {}).map(([name, value]) => [`sip.${name}`, value])) };
+    const values = { password, token, ...Object.fromEntries(Object.entries(sip ?? {}).map(([name, value]) => [`sip_${name}`, value])) };
     const given = PARTS.filter((name) => values[name]);
     if (!given.length) return false;
     say(this.title, "admin.secrets.title", { name: user.name });
@@ -36,12 +36,12 @@ export class Secrets {
   }
 
   field(name, value) {
-    const id = `secret-${this.number}-${name.replace(".", "-")}`;
+    const id = `secret-${this.number}-${name}`;
     const input = el("input", { type: "text", id, readonly: true, spellcheck: "false", autocomplete: "off", dir: "ltr" });
     input.value = value;
     input.addEventListener("focus", () => input.select());
-    const label = el("label", { for: id, t: `admin.secrets.${name}` });
-    const copy = el("button", { type: "button", class: "quiet", t: "tokens.copy", "aria-describedby": id });
+    const label = el("label", { for: id, id: `${id}-label`, t: `admin.secrets.${name}` });
+    const copy = el("button", { type: "button", class: "quiet", t: "tokens.copy", "aria-describedby": label.id });
     copy.addEventListener("click", async () => {
       try {
         await navigator.clipboard.writeText(value);

@@ -1,7 +1,7 @@
 // The tokens of one user, which an administrator can revoke; for a machine, also a further one.
 
 import { AskedButton } from "./admin_ask.js";
-import { dateOf } from "./admin_parts.js";
+import { dateOf, idOf } from "./admin_parts.js";
 import { Secrets } from "./admin_secrets.js";
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
@@ -12,7 +12,7 @@ export class UserTokens {
   constructor(user, rights, onChange) {
     this.user = user;
     this.onChange = onChange;
-    const id = `tokens-of-${user.name.replace(/[^a-z0-9-]/g, "_")}`;
+    const id = `tokens-of-${idOf(user)}`;
     this.opener = el("button", { type: "button", class: "quiet", "aria-expanded": "false", on: { click: () => this.open() } });
     say(this.opener, "admin.tokens.show", { count: user.tokens });
     this.list = el("ul", { class: "subjects", hidden: true });

@@ -2,13 +2,13 @@
 // the user's version that is shown: if another administrator was faster, the desk refuses it.
 
 import { AskedButton } from "./admin_ask.js";
-import { chosenRights, dateOf, fillRights, sayRefusal } from "./admin_parts.js";
+import { chosenRights, dateOf, fillRights, idOf, sayRefusal } from "./admin_parts.js";
 import { Secrets } from "./admin_secrets.js";
 import { UserTokens } from "./admin_tokens.js";
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { el, reveal, say, show } from "./dom.js";
-import { t, translate } from "./i18n.js";
+import { lineName, t, translate } from "./i18n.js";
 
 const PERSON_ROLES = ["advisor", "supervisor", "admin"];
 
@@ -16,7 +16,7 @@ export class UserRow {
   /** `users` is the list. */
   constructor(users, user) {
     this.users = users;
-    const id = `user-${user.name.replace(/[^a-z0-9-]/g, "_")}`;
+    const id = `user-${idOf(user)}`;
     this.id = id;
     this.name = el("h3", { id, dir: "auto", raw: user.name });
     this.role = el("span", {});
@@ -34,7 +34,7 @@ export class UserRow {
   /** The words by which the user is found. */
   words() {
     const { name, role, extension, lines } = this.user;
-    return [name, t(`admin.role.${role}`), extension ?? "", ...lines].join(" ");
+    return [name, t(`admin.role.${role}`), extension ?? "", ...lines, ...lines.map((line) => lineName(line))].join(" ");
   }
 
   update(user) {
@@ -103,7 +103,7 @@ export class UserRow {
     const rows = [...fact("language", el("dd", { t: `admin.language.${own}` }))];
     if (signedIn !== null) rows.push(...fact("signed_in", el("dd", { raw: dateOf(signedIn) })));
     if (extension) rows.push(...fact("phone", el("dd", { t: hasPhone ? "admin.phone.yes" : "admin.phone.no" })));
-    if (lines.length) rows.push(...fact("lines", el("dd", { dir: "auto", raw: lines.join(", ") })));
+    if (lines.length) rows.push(...fact("lines", el("dd", { dir: "auto", raw: lines.map((line) => lineName(line)).join(", ") })));
     if (subjects.length && this.user.name === this.users.me.user) rows.push(...fact("account", el("dd", { class: "subject", raw: subjects.join(", ") })));
     return el("dl", { class: "details" }, ...rows);
   }

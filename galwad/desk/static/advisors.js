@@ -2,7 +2,7 @@
 
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
-import { clock, el, reveal, say, show } from "./dom.js";
+import { clock, el, reveal, say, show, showLine } from "./dom.js";
 import { breaks, forgottenBreak, reasonName, shownPresence } from "./presence.js";
 
 const COLUMNS = ["name", "extension", "state", "reason", "phone", "line", "action"];
@@ -74,7 +74,7 @@ export class Advisors {
     const absent = presence.state === "offline" ? "offline" : "false";
     row.phone.dataset.registered = presence.devices === null || !known ? "unknown" : presence.devices ? "true" : absent;
     reveal(row.nopage, !presence.page && presence.state !== "offline");
-    show(row.line, presence.line);
+    showLine(row.line, presence.line);
     const key = presence.on_break || presence.state === "wrap_up" ? "advisors.back" : "advisors.leave";
     say(row.button, key);
     if (presence.on_break) reveal(row.form, false);

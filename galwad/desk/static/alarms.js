@@ -196,7 +196,7 @@ export class AlarmPanel {
       el("div", { class: "field" }, el("label", { for: label, t: "alarms.remark" }), row.remark),
       el("button", { type: "submit", "aria-describedby": id, t: "alarms.closenow" }),
     );
-    const line = alarm.line ? el("span", { class: "badge", raw: alarm.line }) : null;
+    const line = alarm.line ? el("span", { class: "badge", line: alarm.line }) : null;
     row.box = el(
       "li",
       { "data-severity": alarm.severity },

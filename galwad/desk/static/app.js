@@ -207,6 +207,8 @@ function receive(type, data) {
     limits.waiting = data.waiting_warning;
     search.offered = data.searchable === true;
     host.origins = data.embed_origins ?? [];
+    i18n.lines.names = data.line_names ?? {};
+    i18n.translate(main);
     calls.clear();
     for (const pop of data.calls) calls.set(pop.call_id, pop);
     breaks.reasons = data.break_reasons;

@@ -3,7 +3,7 @@
 import { CallerPanel } from "./caller.js";
 import { Closing } from "./closing.js";
 import { ContactNote } from "./contact.js";
-import { clock, el, reveal, say, show } from "./dom.js";
+import { clock, el, reveal, say, show, showLine } from "./dom.js";
 import { EarlierContacts } from "./earlier.js";
 import { Greeting } from "./greeting.js";
 import { Recording } from "./recording.js";
@@ -48,7 +48,7 @@ export class CallCard {
     const before = this.pop;
     this.pop = pop;
     this.box.dataset.state = pop.state;
-    show(this.line, pop.line);
+    showLine(this.line, pop.line);
     say(this.state, `state.${pop.state}`);
     this.recording.update(pop, known, now);
     this.caller.update(pop);

@@ -1,8 +1,11 @@
 // Building and changing elements. Texts come from the locale by key (`t`), or are data (`raw`).
 
-import { t } from "./i18n.js";
+import { lineName, t } from "./i18n.js";
 
-/** Make an element: attributes, `t` (a locale key), `raw` (data as text), `on` (listeners). */
+/**
+ * Make an element: attributes, `t` (a locale key), `raw` (data as text), `line` (the name of a line),
+ * `on` (listeners).
+ */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -12,6 +15,8 @@ export function el(tag, attributes = {}, ...children) {
       say(node, value);
     } else if (name === "raw") {
       show(node, value);
+    } else if (name === "line") {
+      showLine(node, value);
     } else if (value === true) {
       node.setAttribute(name, "");
     } else if (value !== false && value !== null && value !== undefined) {
@@ -34,6 +39,12 @@ export function say(node, key, values = {}) {
 export function show(node, text) {
   if (node.dataset.raw !== "") node.dataset.raw = "";
   change(node, text);
+}
+
+/** Show the name of a line, which follows a change of language. */
+export function showLine(node, line) {
+  if (node.dataset.line !== line) node.dataset.line = line;
+  show(node, lineName(line));
 }
 
 /** Show an element or hide it, touching the page only where that changes something. */

@@ -65,7 +65,7 @@ function row(contact) {
   const facts = [
     el("time", { raw: day, datetime: new Date(contact.started * 1000).toISOString() }),
     el("strong", { raw: contact.purpose }),
-    el("span", { class: "line", raw: contact.line || contact.directory }),
+    el("span", { class: "line", ...(contact.directory ? { raw: contact.directory } : { line: contact.line }) }),
   ];
   const outcome = contact.outcome ? el("p", { raw: contact.outcome }) : null;
   const text = contact.notes

@@ -2,7 +2,7 @@
 // line and language. They name no person.
 
 import { ApiError, ask } from "./api.js";
-import { clock, el, reveal, say, show } from "./dom.js";
+import { clock, el, reveal, say, show, showLine } from "./dom.js";
 
 const REFRESH_MS = 60_000;
 const SVG = "http://www.w3.org/2000/svg";
@@ -95,7 +95,8 @@ class FiguresTable {
   head(row) {
     const head = el("th", { scope: "row" });
     if (this.group === "language") say(head, LANGUAGES[row.language] ?? "figures.unknown");
-    else show(head, this.group === "hour" ? hourOf(row) : row.line);
+    else if (this.group === "hour") show(head, hourOf(row));
+    else showLine(head, row.line);
     return head;
   }
 }

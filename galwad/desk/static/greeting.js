@@ -1,7 +1,8 @@
 // What to say first, in the caller's language, by the desk's time of day. Of a caller whose
 // preference is not known, it is said in both languages.
 
-import { el, reveal, show } from "./dom.js";
+import { el, reveal } from "./dom.js";
+import { lineName } from "./i18n.js";
 
 const GREETINGS = {
   cy: { morning: "Bore da", afternoon: "Prynhawn da", evening: "Noswaith dda" },
@@ -44,13 +45,18 @@ export class Greeting {
   }
 
   draw(languages, part, line) {
-    const key = JSON.stringify([languages, part, line]);
+    const key = JSON.stringify([languages, part, lineName(line, "cy"), line]);
     if (key === this.key) return;
     this.key = key;
     const words = languages.map((lang) => el("span", { lang, raw: GREETINGS[lang][part] }));
-    const name = el("bdi", {});
-    show(name, line);
+    const names = new Set(languages.map((lang) => lineName(line, lang)));
+    const lines = [...names].map((raw) => el("bdi", { raw }));
     this.text.dataset.raw = "";
-    this.text.replaceChildren(...words.flatMap((word, place) => (place ? [" / ", word] : [word])), ", ", name);
+    this.text.replaceChildren(...joined(words), ", ", ...joined(lines));
   }
+}
+
+/** The same in each language, one after the other. */
+function joined(parts) {
+  return parts.flatMap((part, place) => (place ? [" / ", part] : [part]));
 }

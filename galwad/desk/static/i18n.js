@@ -3,6 +3,14 @@
 let texts = {};
 let current = "en";
 
+/** The Welsh names of lines, by their names in English. The desk says them. */
+export const lines = { names: {} };
+
+/** The name of a line in a language. */
+export function lineName(line, spoken = current) {
+  return spoken === "cy" ? (lines.names[line] ?? line) : line;
+}
+
 /** The language now shown. */
 export function language() {
   return current;
@@ -42,10 +50,10 @@ export async function use(chosen) {
   translate(document.body);
 }
 
-/** A text by its key, with `{name}` filled in. */
+/** A text by its key, with `{name}` filled in; `{line}` is the name of a line in this language. */
 export function t(key, values = {}) {
   const text = texts[key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+  return text.replace(/\{(\w+)\}/g, (whole, name) => (name === "line" && values.line ? lineName(values.line) : values[name]) ?? whole);
 }
 
 /** Whether the locale knows a key. */
@@ -57,6 +65,9 @@ export function has(key) {
 export function translate(root) {
   for (const node of root.querySelectorAll("[data-t]")) {
     node.textContent = t(node.dataset.t, JSON.parse(node.dataset.tValues ?? "{}"));
+  }
+  for (const node of root.querySelectorAll("[data-line]")) {
+    node.textContent = lineName(node.dataset.line);
   }
   for (const node of root.querySelectorAll("[data-t-label]")) {
     node.setAttribute("aria-label", t(node.dataset.tLabel));

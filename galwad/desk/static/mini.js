@@ -1,7 +1,7 @@
 // The recordings of the calls in a small window above all others: the state, the clock and the two
 // buttons. It shows what the bars of the page show, at the same moment, and acts through them.
 
-import { el, reveal, say, show } from "./dom.js";
+import { el, reveal, say, show, showLine } from "./dom.js";
 import * as i18n from "./i18n.js";
 
 const SIZE = { width: 360, height: 190 };
@@ -33,7 +33,7 @@ class MiniCall {
 
   update() {
     const { pop, recording } = this.card;
-    show(this.line, pop.line);
+    showLine(this.line, pop.line);
     this.box.dataset.state = recording.box.dataset.state;
     copy(recording.word, this.word);
     copy(recording.time, this.time);

@@ -3,7 +3,7 @@
 
 import { announce } from "./announce.js";
 import { NOTE_KEY } from "./contact.js";
-import { el, reveal, say, show } from "./dom.js";
+import { el, reveal, say, show, showLine } from "./dom.js";
 import { language } from "./i18n.js";
 
 export class OpenNotes {
@@ -60,7 +60,7 @@ export class OpenNotes {
     const at = new Date(pop.started * 1000);
     show(row.time, at.toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }));
     row.time.setAttribute("datetime", at.toISOString());
-    show(row.line, pop.line);
+    showLine(row.line, pop.line);
     if (caller.number_display) show(row.number, caller.number_display);
     else say(row.number, caller.status === "withheld" ? "open_notes.withheld" : "open_notes.unknown");
     show(row.name, caller.name ?? person?.name ?? "");

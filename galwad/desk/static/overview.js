@@ -1,7 +1,7 @@
 // The supervisors' view of all calls: how many wait, talk and pause, and a row for each call. It
 // names no caller. As a wall it fills a screen that nobody operates.
 
-import { clock, el, reveal, say, show } from "./dom.js";
+import { clock, el, reveal, say, show, showLine } from "./dom.js";
 import { Holders } from "./holders.js";
 import { forgotten, limits, shownState } from "./recording.js";
 import { Wall } from "./wall.js";
@@ -114,7 +114,7 @@ export class Overview {
     const state = shownState(pop, known);
     row.box.dataset.state = state;
     row.box.dataset.call = pop.state;
-    show(row.line, pop.line);
+    showLine(row.line, pop.line);
     say(row.state, `state.${pop.state}`);
     show(row.name, pop.advisor ?? "");
     show(row.extension, pop.extension && pop.extension !== pop.advisor ? ` ${pop.extension}` : "");

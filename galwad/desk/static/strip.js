@@ -1,6 +1,6 @@
 // The further calls, one button each: always in sight, and a click or a key shows the call in full.
 
-import { clock, el, reveal, say, show } from "./dom.js";
+import { clock, el, reveal, say, show, showLine } from "./dom.js";
 import { shownState } from "./recording.js";
 import { inOrder } from "./slots.js";
 
@@ -58,7 +58,7 @@ export class CallStrip {
     say(parts.state, pop.state === "wrapup" ? "strip.wrapup" : `state.${pop.state}`);
     show(parts.number, pop.caller.number_display ?? "");
     show(parts.name, callerName(pop.caller));
-    show(parts.line, pop.line);
+    showLine(parts.line, pop.line);
     const live = pop.state === "answered" || pop.state === "held";
     const state = shownState(pop, known);
     parts.mark.dataset.state = state;

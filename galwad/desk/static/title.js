@@ -1,6 +1,6 @@
 // The title of the page, which is all that is seen of it from another tab.
 
-import { t } from "./i18n.js";
+import { lineName, t } from "./i18n.js";
 import { shownState } from "./recording.js";
 
 const ORDER = { answered: 0, held: 0, wrapup: 1, ended: 1 };
@@ -17,5 +17,5 @@ function parts(pops, known) {
   const [first] = pops.filter((pop) => pop.state !== "ringing").sort((a, b) => ORDER[a.state] - ORDER[b.state]);
   if (!first) return calls.length ? calls : [t("idle.title")];
   const live = first.state === "answered" || first.state === "held";
-  return [...calls, t(live ? `rec.${shownState(first, known)}` : `state.${first.state}`), first.line];
+  return [...calls, t(live ? `rec.${shownState(first, known)}` : `state.${first.state}`), lineName(first.line)];
 }

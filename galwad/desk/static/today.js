@@ -135,7 +135,7 @@ function missedRow(call) {
   return [
     timeOf(call.started),
     numberOf(call),
-    el("span", { class: "line", raw: call.line }),
+    el("span", { class: "line", line: call.line }),
     fact(call.outcome === "missed" ? "today.missed.waited" : `today.${call.outcome}`, { time: clock(call.waited) }),
   ];
 }
@@ -145,7 +145,7 @@ function callRow(call) {
   return [
     timeOf(call.started),
     numberOf(call),
-    el("span", { class: "line", raw: call.purpose || call.line }),
+    el("span", { class: "line", ...(call.purpose ? { raw: call.purpose } : { line: call.line }) }),
     call.outgoing ? fact("today.made", { time: clock(call.length) }) : el("span", { raw: clock(call.length) }),
     note,
   ];
@@ -155,7 +155,7 @@ function transferRow(transfer) {
   return [
     timeOf(transfer.at),
     el("span", { class: "who", t: `today.to.${transfer.destination || "unknown"}` }),
-    el("span", { class: "line", raw: transfer.line }),
+    el("span", { class: "line", line: transfer.line }),
     el("span", { class: transfer.result === "answered" ? "" : "badge missing", t: `today.transfer.${transfer.result}` }),
   ];
 }

@@ -111,7 +111,7 @@ export class Undelivered {
 
   /** The cells that say what it is. */
   cells(note) {
-    return [el("th", { scope: "row", raw: note.call_id }), el("td", { raw: note.line }), el("td", { raw: note.advisor })];
+    return [el("th", { scope: "row", raw: note.call_id }), el("td", { line: note.line }), el("td", { raw: note.advisor })];
   }
 
   /** Show what may have changed. */

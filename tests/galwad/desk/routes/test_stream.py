@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import event
 
+from config.sections import Route
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION
 from galwad.desk.maintenance.administration import poke
 from helpers.desk import PATIENCE_S, Page
@@ -106,3 +107,13 @@ async def test_a_snapshot_has_the_desks_time_zone_and_whether_notifications_may_
     )
     second = await (await running.page("huw")).open()
     assert (second["utc_offset"], second["notification_names"]) == (19_800, True)
+
+
+async def test_a_snapshot_has_the_welsh_names_of_the_lines_that_have_one(running):
+    routes = [{"line": "Tax", "line_cy": "Treth"}, {"line": "Housing"}, {}]
+    running.desk.options = replace(
+        running.options,
+        routes=[Route.model_validate({"called": "1", "ring": ["201"], **each}) for each in routes],
+    )
+    snapshot = await (await running.page("sian")).open()
+    assert snapshot["line_names"] == {"Tax": "Treth"}
