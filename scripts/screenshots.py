@@ -87,6 +87,8 @@ def take(browser: Browser, state: str, look: Look, path: Path) -> None:
     open_state(page, f"http://127.0.0.1:{server.server_port}", desk, STATES[state])
     if look.size == ZOOMED:
         page.locator(".columns:visible").evaluate("(node) => node.scrollIntoView()")
+    else:
+        page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=str(path), full_page=look.size != ZOOMED)
     context.close()
     desk.cut()
