@@ -222,6 +222,7 @@ def test_the_secrets_go_when_the_administration_is_left_or_the_session_ends(open
         sian.get_by_role("button", name="Make a new password").click()
         expect(sian.get_by_label("Password", exact=True)).to_have_value(PASSWORD)
         opened.get_by_role("button", name=leave).click()
+        opened.get_by_role("heading", name="Administration").wait_for(state="hidden")
         values = "[...document.querySelectorAll('input')].map((each) => each.value).join()"
         assert PASSWORD not in opened.evaluate(values)
         if leave == "Back to the calls":
