@@ -42,6 +42,28 @@ _TOKEN: Final = {
     "address": "",
 }
 _OWN_TOKEN: Final = {**_TOKEN, "user": "sian", "name": "f8-key", "rights": ["pause"]}
+_USER: Final = {
+    "name": "sian",
+    "version": "5f2c0a91d3b84e67",
+    "role": "advisor",
+    "language": "en",
+    "extension": "201",
+    "has_phone": True,
+    "rights": [],
+    "disabled": False,
+    "lines": ["Council Tax"],
+    "subjects": [],
+    "signed_in": 1795743681.2,
+    "tokens": 0,
+}
+_VERSION: Final = {"version": _USER["version"]}
+_CHANGED: Final = {"user": _USER, "password": None, "token": None, "sip": None}
+_SIP: Final = {
+    "server": "192.0.2.10:5060",
+    "extension": "201",
+    "password": "mZk0yq3vT8…",
+    "realm": "galwad",
+}
 _PRESENCE: Final = {
     "user": "sian",
     "extension": "201",
@@ -131,6 +153,8 @@ PARAMETERS: Final = {
     "token_id": Parameter("The `id` of a token.", "9f86d081884c7d65"),
     "alarm_id": Parameter("The `id` of an alarm.", "payment.forgotten-1"),
     "user": Parameter("The name of a user.", "sian"),
+    "name": Parameter("The name of a user.", "sian"),
+    "event_id": Parameter("The `id` of a call event.", "0193a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b"),
     "when": Parameter("A period in words.", "last week"),
     "language": Parameter("The language of the texts.", "cy"),
 }
@@ -161,6 +185,36 @@ EXAMPLES: Final = {
         {"call_id": _CALL, "version": 1},
     ),
     "calls_no_contact": Example({"reason": "wrong_number"}, {"call_id": _CALL, "version": 1}),
+    "users_add_user": Example(
+        {"name": "sian", "role": "advisor", "extension": "201"},
+        {**_CHANGED, "password": "Wd7pQ0xkV2…", "sip": _SIP},
+    ),
+    "users_remove_user": Example(_VERSION, None),
+    "users_set_role": Example({**_VERSION, "role": "supervisor"}, None),
+    "users_set_rights": Example({**_VERSION, "rights": []}, _CHANGED),
+    "users_set_extension": Example({**_VERSION, "extension": "201"}, {**_CHANGED, "sip": _SIP}),
+    "users_reset_password": Example(_VERSION, {**_CHANGED, "password": "Wd7pQ0xkV2…"}),
+    "users_reset_sip_password": Example(_VERSION, {**_CHANGED, "sip": _SIP}),
+    "users_disable_user": Example(
+        _VERSION, {**_CHANGED, "user": {**_USER, "disabled": True, "signed_in": None}}
+    ),
+    "users_enable_user": Example(_VERSION, _CHANGED),
+    "users_link_identity": Example({**_VERSION, "subject": "8f4e2c1a"}, None),
+    "users_unlink_identity": Example({**_VERSION, "subject": "8f4e2c1a"}, _CHANGED),
+    "webhooks_discard_event": Example({"reason": "test call"}, None),
+    "texts": Example(
+        None,
+        [
+            {
+                "kind": "line",
+                "table": "routes",
+                "number": 1,
+                "keys": ["line", "line_cy"],
+                "en": "Council Tax",
+                "cy": "Treth Gyngor",
+            }
+        ],
+    ),
     "presence_presences": Example(None, [_PRESENCE]),
     "presence_set_own": Example({"state": "break", "reason": "lunch"}, _PRESENCE),
     "presence_set_other": Example(

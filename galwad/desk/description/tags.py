@@ -47,6 +47,7 @@ TAGS = (
         ("audit", "coverage", "promises"),
     ),
     Tag("Contact notes", "The delivery of contact notes, and their purposes.", ("contacts",)),
+    Tag("Call events", "Call events that their receiver does not have.", ("webhooks",)),
     Tag("Alarms", "What needs a person's attention, and who handles it.", ("alarms",)),
     Tag("Figures", "How many calls there were, without any name.", ("figures",)),
     Tag(
@@ -55,7 +56,11 @@ TAGS = (
         ("accounts", "sign_in", "second_factor"),
     ),
     Tag("Tokens", "Tokens of machines, and the personal tokens of people.", ("tokens",)),
-    Tag("Administration", "Users, and the directories of people.", ("users", "directories")),
+    Tag(
+        "Administration",
+        "Users, the directories of people, and the texts of the settings.",
+        ("users", "directories", "texts"),
+    ),
     Tag("System", "The node's health and metrics, and the page's texts.", ("system",)),
 )
 """All tags, in the order of the description."""

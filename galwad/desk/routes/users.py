@@ -53,7 +53,12 @@ async def users(desk: TheDesk, _: Administrator) -> UserList:
 
 @router.post("/users", status_code=201)
 async def add_user(body: NewUser, desk: TheDesk, session: Administrator) -> ChangedUser:
-    """Add a user. The answer has the new user's password or token, and the account of the phone."""
+    """Add a user. The answer has the new user's password or token, and the account of the phone.
+
+    Raises:
+        ApiError: 409, the user cannot be added: `reason` says why. 404, the user was
+            removed meanwhile.
+    """
     user = User(
         body.name.lower(),
         body.role,
@@ -70,7 +75,11 @@ async def add_user(body: NewUser, desk: TheDesk, session: Administrator) -> Chan
 
 @router.delete("/users/{name}", status_code=204)
 async def remove_user(name: str, body: UserVersion, desk: TheDesk, session: Administrator) -> None:
-    """Remove a user, and end the user's sessions. The name and the extension are free again."""
+    """Remove a user, and end the user's sessions. The name and the extension are free again.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
     with _refusals():
         await _changes(desk, session, body.version, takes_access=True).remove(name)
     await desk.users_changed()
@@ -78,7 +87,11 @@ async def remove_user(name: str, body: UserVersion, desk: TheDesk, session: Admi
 
 @router.put("/users/{name}/role")
 async def set_role(name: str, body: NewRole, desk: TheDesk, session: Administrator) -> ChangedUser:
-    """Give a person another role without any right, and end the person's sessions."""
+    """Give a person another role without any right, and end the person's sessions.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
     with _refusals():
         await _changes(desk, session, body.version, takes_access=True).set_role(name, body.role)
     return await _changed(desk, name)
@@ -88,7 +101,11 @@ async def set_role(name: str, body: NewRole, desk: TheDesk, session: Administrat
 async def set_rights(
     name: str, body: NewRights, desk: TheDesk, session: Administrator
 ) -> ChangedUser:
-    """Replace all rights of a user. The change takes effect at the user's next request."""
+    """Replace all rights of a user. The change takes effect at the user's next request.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
     with _refusals():
         await _changes(desk, session, body.version).set_rights(name, frozenset(body.rights))
     return await _changed(desk, name)
@@ -98,7 +115,11 @@ async def set_rights(
 async def set_extension(
     name: str, body: NewExtension, desk: TheDesk, session: Administrator
 ) -> ChangedUser:
-    """Give a user another extension with a new SIP password, or none."""
+    """Give a user another extension with a new SIP password, or none.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
     secret = new_secret()
     with _refusals():
         await _changes(desk, session, body.version).move(name, body.extension or None, secret)
@@ -109,7 +130,11 @@ async def set_extension(
 async def reset_password(
     name: str, body: UserVersion, desk: TheDesk, session: Administrator
 ) -> ChangedUser:
-    """Give a person a new random password, and end the person's sessions."""
+    """Give a person a new random password, and end the person's sessions.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
     secret = new_secret()
     with _refusals():
         await _changes(desk, session, body.version).set_password(name, secret)
@@ -120,7 +145,11 @@ async def reset_password(
 async def reset_sip_password(
     name: str, body: UserVersion, desk: TheDesk, session: Administrator
 ) -> ChangedUser:
-    """Give a user's phone a new random SIP password. The phone's registration ends."""
+    """Give a user's phone a new random SIP password. The phone's registration ends.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
     secret = new_secret()
     with _refusals():
         await _changes(desk, session, body.version).set_sip_password(name, secret)
@@ -131,7 +160,11 @@ async def reset_sip_password(
 async def disable_user(
     name: str, body: UserVersion, desk: TheDesk, session: Administrator
 ) -> ChangedUser:
-    """Stop a user from signing in, end the user's sessions, and the phone's registration."""
+    """Stop a user from signing in, end the user's sessions, and the phone's registration.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
     with _refusals():
         await _changes(desk, session, body.version, takes_access=True).disable(name)
     return await _changed(desk, name)
@@ -141,7 +174,11 @@ async def disable_user(
 async def enable_user(
     name: str, body: UserVersion, desk: TheDesk, session: Administrator
 ) -> ChangedUser:
-    """Let a disabled user sign in again. A machine gets a new token."""
+    """Let a disabled user sign in again. A machine gets a new token.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
     with _refusals():
         _, token = await _changes(desk, session, body.version).enable(name)
     return await _changed(desk, name, token=token)
@@ -151,7 +188,11 @@ async def enable_user(
 async def link_identity(
     name: str, body: LinkedSubject, desk: TheDesk, session: Administrator
 ) -> ChangedUser:
-    """Link an account of the OpenID provider to a person, and end the person's sessions."""
+    """Link an account of the OpenID provider to a person, and end the person's sessions.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
     section = desk.options.sign_in
     if section is None:
         raise ApiError(
@@ -167,7 +208,11 @@ async def link_identity(
 async def unlink_identity(
     name: str, body: LinkedSubject, desk: TheDesk, session: Administrator
 ) -> ChangedUser:
-    """Unlink an account of the OpenID provider from a user, and end the user's sessions."""
+    """Unlink an account of the OpenID provider from a user, and end the user's sessions.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
     with _refusals():
         await _changes(desk, session, body.version).unlink(name, body.subject)
     return await _changed(desk, name)

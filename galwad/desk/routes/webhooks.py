@@ -37,7 +37,11 @@ async def undelivered_events(desk: TheDesk, _: Administrator) -> list[Undelivere
 
 @router.post("/webhooks/{event_id}/retry", status_code=204)
 async def retry_event(event_id: str, desk: TheDesk, session: Administrator) -> None:
-    """Send a call event that waits as soon as possible."""
+    """Send a call event that waits as soon as possible.
+
+    Raises:
+        ApiError: 404, no event with this id waits.
+    """
     facts = await _facts(desk, event_id)
     await desk.webhooks.retry(event_id)
     await desk.audit.append("webhook.retried", facts, {"actor": session.actor})
@@ -50,6 +54,9 @@ async def discard_event(
     """Never send a call event that waits. The next event of its call is sent instead.
 
     The decision is entered in the audit chain, with its reason, before it takes effect.
+
+    Raises:
+        ApiError: 404, no event with this id waits.
     """
     facts = await _facts(desk, event_id)
     personal = {"actor": session.actor, "reason": body.reason}
