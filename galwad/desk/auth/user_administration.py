@@ -1,16 +1,17 @@
 """The changes that administrators make to users, each with its entry in the audit chain.
 
 The commands `galwad users` on the server and the administrators' page use this module, so both make
-the same changes and write the same entries. The page has three rules more, which `PageRules`
+the same changes and write the same entries. The page has four rules more, which `PageRules`
 checks in the transaction of the change: it must be based on the present state of the user, it must
-not change the administrator who makes it, and it must leave one administrator who can sign in.
+not change the administrator who makes it, it must leave one administrator who can sign in, and the
+right `purge` is in the hands of administrators who have it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from galwad.desk.auth.identities import Identities, ProviderIdentity
 from galwad.desk.auth.tables import identities, sessions, users
 from galwad.desk.auth.tokens import KINDS, Tokens
 from galwad.desk.auth.users import (
+    PURGE,
     UnknownUserError,
     User,
     UserError,
@@ -56,21 +58,40 @@ class UserAccount:
 class PageRules:
     """The rules for a change that an administrator makes on the page.
 
-    `administrator` is the name of the administrator. `version` is the version of the user that the
-    page showed. `takes_access` is true if the user may lose the role or the sign-in by the change.
+    `version` is the version of the user that the page showed; "" for a new user. `takes_access` is
+    true if the user may lose the role or the sign-in by the change. `given` are the rights that the
+    change gives.
     """
 
-    administrator: str
-    version: str
+    administrator: User
+    version: str = ""
     takes_access: bool = False
+    given: frozenset[str] = frozenset()
+
+    def check_given(self, rights: Collection[str]) -> None:
+        """Check whether the administrator may give these rights, or change a user who has them.
+
+        An administrator without the right `purge` could otherwise get it through another user.
+
+        Raises:
+            UserError: Only an administrator with the right `purge` may do this; `reason` is
+                "purge".
+        """
+        if PURGE in rights and PURGE not in self.administrator.rights:
+            raise UserError(
+                "only an administrator with the right purge can do this",
+                "ask one, or use `galwad users` on the server",
+                PURGE,
+            )
 
     async def check(self, connection: AsyncConnection, name: str) -> None:
         """Check the rules for a change of the user `name`.
 
         Raises:
-            UserError: A rule forbids the change. `reason` is "self", "changed" or "last_admin".
+            UserError: A rule forbids the change. `reason` is "self", "changed", "purge" or
+                "last_admin".
         """
-        if name == self.administrator:
+        if name == self.administrator.name:
             raise UserError(
                 "you cannot change your own account here", "ask another administrator", "self"
             )
@@ -84,6 +105,7 @@ class PageRules:
                 "look at the present state, then try again",
                 "changed",
             )
+        self.check_given(user_of(row).rights | self.given)
         if self.takes_access and row.role == "admin" and not row.disabled:
             others = select(func.count()).where(
                 users.c.role == "admin", users.c.disabled.is_(False), users.c.name != name
@@ -117,6 +139,7 @@ class UserAdministration:
         rules: PageRules | None = None,
     ) -> None:
         precondition = no_precondition if rules is None else rules.check
+        self._rules = rules
         self._users = (users or Users(engine)).under(precondition)
         self._identities = Identities(engine, precondition)
         self._tokens = Tokens(engine)
@@ -135,6 +158,8 @@ class UserAdministration:
         Raises:
             UserError: A value is not valid, or another user already has this name or extension.
         """
+        if self._rules is not None and user.role == "admin":
+            self._rules.check_given(user.rights)
         await self._users.add(user, password, sip_password, self._realm)
         facts = {"role": user.role, "rights": ",".join(sorted(user.rights))}
         await self._append("user.added", user.name, facts)

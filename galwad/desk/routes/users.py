@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from fastapi import APIRouter
 
@@ -107,7 +107,8 @@ async def set_rights(
         ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
     """
     with _refusals():
-        await _changes(desk, session, body.version).set_rights(name, frozenset(body.rights))
+        changes = _changes(desk, session, body.version, given=body.rights)
+        await changes.set_rights(name, frozenset(body.rights))
     return await _changed(desk, name)
 
 
@@ -219,12 +220,15 @@ async def unlink_identity(
 
 
 def _changes(
-    desk: Desk, session: Session, version: str | None = None, *, takes_access: bool = False
+    desk: Desk,
+    session: Session,
+    version: str = "",
+    *,
+    takes_access: bool = False,
+    given: Collection[str] = (),
 ) -> UserAdministration:
     """Return the changes that this administrator may make, based on a version of a user."""
-    rules = None
-    if version is not None:
-        rules = PageRules(session.user.name, version, takes_access)
+    rules = PageRules(session.user, version, takes_access, frozenset(given))
     return UserAdministration(
         desk.engine, desk.audit, session.actor, desk.options.realm, users=desk.users, rules=rules
     )

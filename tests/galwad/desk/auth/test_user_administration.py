@@ -47,7 +47,7 @@ def page(engine, audit, users):
     """Return a function that makes the changes of gwen on the page, for a version of a user."""
 
     def page(version, *, takes_access=False):
-        rules = PageRules("gwen", version, takes_access)
+        rules = PageRules(User("gwen", "admin"), version, takes_access)
         return UserAdministration(engine, audit, "user:gwen", "galwad", users=users, rules=rules)
 
     return page

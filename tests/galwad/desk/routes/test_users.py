@@ -257,6 +257,25 @@ async def test_administrators_can_change_neither_themselves_nor_the_last_one(run
     assert (await gwen.http.get("/api/v1/me")).status_code == 200
 
 
+async def test_an_administrator_without_purge_gets_it_through_no_other_user(running, gwen):
+    await running.add("nia", "admin", rights=["purge"])
+    new = {"name": "non", "role": "admin", "rights": ["purge"]}
+    replies = [await gwen.http.post(USERS, json=new)]
+    await running.add("ffion", "admin")
+    replies.append(await gwen.change("PUT", "ffion", "rights", rights=["purge"]))
+    replies += [
+        await gwen.change("POST", "nia", "password"),
+        await gwen.change("POST", "nia", "disable"),
+        await gwen.change("PUT", "nia", "rights", rights=[]),
+        await gwen.change("DELETE", "nia"),
+    ]
+    assert [(each.status_code, each.json()["reason"]) for each in replies] == [(409, "purge")] * 6
+    assert await entries(running) == []
+    nia = Admin(await running.page("nia"))
+    assert (await nia.change("PUT", "ffion", "rights", rights=["purge"])).status_code == 200
+    assert (await nia.http.post(USERS, json=new)).status_code == 201
+
+
 async def test_an_unknown_user_gets_404(gwen):
     reply = await gwen.http.post(f"{USERS}/nia/disable", json=VERSION)
     assert (reply.status_code, reply.json()["reason"]) == (404, "unknown")
@@ -264,6 +283,7 @@ async def test_an_unknown_user_gets_404(gwen):
 
 async def test_the_page_and_the_commands_write_the_same_audit_entries(provided, running):
     """Each act is done by the page for nia, and by the command for non."""
+    await running.desk.users.set_rights("gwen", frozenset({"purge"}))
     gwen = Admin(await running.page("gwen"))
     new = {"role": "advisor", "extension": "301"}
     assert (await gwen.http.post(USERS, json={"name": "nia", **new})).status_code == 201
