@@ -527,6 +527,9 @@ class DeskSection(Section):
         default=30, ge=1, le=400, description="a whole number of days from 1 to 400"
     )
     personal_tokens: bool = Field(default=True, description="true or false")
+    second_factor_roles: tuple[Literal["advisor", "supervisor", "admin"], ...] = Field(
+        default=(), description='a list of roles such as ["supervisor", "admin"]'
+    )
     notification_names: bool = Field(default=False, description="true or false")
     anchors: FilePath | None = Field(
         default=None, description="the full path of a file to which the desk can append lines"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,12 +36,17 @@ def login(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
+    code: Annotated[
+        str,
+        typer.Option(help="The code of your app, or a recovery code; asked for if it is needed."),
+    ] = "",
     json: Json = False,
 ) -> None:
     """Sign in to a server, for the commands that send requests to it.
 
     The token is stored in ~/.config/galwad/client.toml, which only you can read. The password is
-    not stored. The token has the same time limits as a session of the page. It becomes invalid if
+    not stored. If you have a second factor, a code of your authenticator app is needed too. The
+    token has the same time limits as a session of the page. It becomes invalid if
     it is not used for some time, and in any case at a fixed time after the login. If the token is
     invalid, log in again.
     """
@@ -52,14 +57,13 @@ def login(
     password = (
         sys.stdin.readline().rstrip("\n") if password_stdin else _asked("Password", hide=True)
     )
-    me = ask(
-        address,
-        "POST",
-        "/login",
-        {"user": name, "password": password, "client": "cli"},
-        anonymous=True,
-        authority=authority,
-    )
+    login = {"user": name, "password": password, "client": "cli"}
+    try:
+        me = _sign_in(address, login, code, authority)
+    except CliError as error:
+        if error.reason != "code_needed":
+            raise
+        me = _sign_in(address, login, _asked("Code"), authority)
     token = me.get("token") if isinstance(me, dict) else None
     if not token:
         raise CliError("the server sent no token", "check the address")
@@ -71,9 +75,15 @@ def login(
         print(f"signed in at {address} as {me['user']} ({me['role']})")
 
 
+def _sign_in(server: str, login: dict[str, str], code: str, authority: Path | None) -> Any:
+    """Send the sign-in; return the server's answer. An empty code is not sent."""
+    body = {**login, "code": code} if code else login
+    return ask(server, "POST", "/login", body, anonymous=True, authority=authority)
+
+
 def _asked(what: str, *, hide: bool = False) -> str:
     if not sys.stdin.isatty():
-        option = "--password-stdin" if hide else "--user"
+        option = {"User": "--user", "Password": "--password-stdin", "Code": "--code"}[what]
         raise CliError(
             f"the {what.lower()} is missing, and there is no terminal to ask for it",
             f"use {option}",

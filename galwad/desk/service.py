@@ -44,6 +44,8 @@ from galwad.desk.archive.indexer import Indexer
 from galwad.desk.archive.recipients_watch import RecipientsWatch
 from galwad.desk.auth.payment_tokens import PaymentTokens
 from galwad.desk.auth.provider_accounts import ProviderAccounts
+from galwad.desk.auth.second_factors import SecondFactors
+from galwad.desk.auth.secret_box import SecretBox
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.sign_in_limits import SignInLimits
 from galwad.desk.auth.token_watch import TokenWatch
@@ -141,6 +143,8 @@ class DeskOptions:
     """The number of days for which closed alarms are kept."""
     personal_tokens: bool = True
     """True if people can make and use tokens with which they pause from a global key."""
+    second_factor_roles: Collection[str] = ()
+    """The roles whose users must have a second factor if they sign in with a password."""
     notification_names: bool = False
     """True if a notification of the browser may have the caller's name and number."""
     lookup_budget: float = 1.0
@@ -182,6 +186,11 @@ class DeskOptions:
     def device_key(self) -> Path:
         """The file with the key of the tokens that known browsers have."""
         return self.database.with_name("devices.key")
+
+    @property
+    def second_factor_key(self) -> Path:
+        """The file with the key that encrypts the secrets of second factors. No backup has it."""
+        return self.database.with_name("second-factor.key")
 
     @property
     def directory_file(self) -> Path:
@@ -360,6 +369,11 @@ class Desk:
         )
         self._recipients = RecipientsWatch(options.recipients, self.audit, on_alarm=self._alarm)
         self.background = BackgroundTasks()
+
+    @cached_property
+    def second_factors(self) -> SecondFactors:
+        """The second factors of the users who sign in with a password."""
+        return SecondFactors(self.engine, SecretBox(self.options.second_factor_key))
 
     @property
     def contacts(self) -> Contacts:
@@ -695,6 +709,10 @@ class Desk:
     def break_glass_used(self) -> None:
         """Raise an alarm: a user who may sign in without the provider has signed in."""
         self._alarm(Alarm("sign_in.break_glass", None))
+
+    def codes_guessed(self) -> None:
+        """Raise an alarm: a client sends wrong codes of a user whose password it knows."""
+        self._alarm(Alarm("sign_in.codes_guessed", None))
 
     def _alarm(self, alarm: Alarm) -> None:
         call = self.calls.get(alarm.call_id) if alarm.call_id else None

@@ -14,7 +14,15 @@ from pathlib import Path
 from galwad.desk.alarms.kinds import kind_of
 from galwad.desk.app import create_api
 from helpers.page_users import FakeUsers
+from galwad.desk.auth.qr_code import QUIET, drawn
 
+PASSWORD = "correct horse battery"
+CODE = "123456"
+"""The one code of an app that the scripted desk accepts."""
+RECOVERY_CODES = [f"k7qd-m2ye-4fxa-zol{letter}" for letter in "abcdefghij"]
+FACTOR = "/me/second-factor"
+NEW_FACTOR = {"since": 1_800_000_000.0, "recovery_left": 10, "recovery_used": None}
+SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'"
 TYPES = {
     ".js": "text/javascript",
@@ -99,6 +107,13 @@ class FakeDesk:
             {"code": "break", "en": "Short break", "cy": "Seibiant byr"},
             {"code": "lunch", "en": "Lunch", "cy": "Cinio"},
         ]
+        self.factor = {
+            "since": None,
+            "recovery_left": 0,
+            "recovery_used": None,
+            "required": False,
+        }
+        """The second factor of the signed-in user, who has none while `since` is None."""
         self.searched: list[dict] = []
         self.slow: dict[str, threading.Event] = {}
         """Requests of these methods come in when their event is set, or at the test's end.
@@ -231,6 +246,7 @@ class FakeDesk:
             "/texts": self.texts,
             "/tokens": self.user_tokens,
             "/today": self.today,
+            FACTOR: self.factor,
             "/figures?when=today": self.figures,
             **{f"/calls/{call_id}": call for call_id, call in self.calls.items()},
             **{f"/calls/{call_id}/earlier": earlier for call_id in self.calls},
@@ -242,6 +258,8 @@ class FakeDesk:
         """The API, but for the events."""
         if path in {"/me/password", "/login", "/logout", "/sign-in", "/sign-in/begin"}:
             return self.answer_sign_in(path, body)
+        if path.startswith(FACTOR):
+            return self.answer_second_factor(path.removeprefix(FACTOR), body)
         if path.startswith("/me"):
             return self.answer_me(method, path, body)
         if path in self.readable and (method, path) != ("POST", "/users"):
@@ -347,8 +365,53 @@ class FakeDesk:
             away = self.provider_sign_out
             return (200, {"url": away}) if away else (204, None)
         if path == "/login":
-            self.signed_in = body.get("password") == "correct horse battery"
+            self.signed_in = body.get("password") == PASSWORD
+            refused = self.signed_in and self.factor["since"] and self.code_refusal(body)
+            if refused:
+                self.signed_in = False
+                return 401, {"error": "no", "reason": refused}
         return (200, self.me) if self.signed_in else (401, {"error": "no"})
+
+    def code_refusal(self, body: dict) -> str:
+        """Return the reason for which the code in a request is refused; "" if it is right."""
+        code = body.get("code", "")
+        if code in {CODE, *RECOVERY_CODES}:
+            return self.reason
+        return "code_wrong" if code else "code_needed"
+
+    def answer_second_factor(self, path: str, body: dict) -> tuple[int, dict | None]:
+        """Answer as the real desk does, but accept only `CODE` and `RECOVERY_CODES`."""
+        refusal = self.factor_refusal(path, body)
+        if refusal is not None:
+            return refusal
+        if path == "":
+            return 200, self.factor
+        if path == "/setup":
+            size, drawing = drawn("otpauth://totp/Galwad:sian")
+            return 200, {"secret": SECRET, "qr": {"size": size + 2 * QUIET, "path": drawing}}
+        outcomes: dict[str, tuple[dict, dict | None]] = {
+            "/seen": ({"recovery_used": None}, None),
+            "/remove": ({"since": None, "recovery_left": 0}, None),
+        }
+        set_up = NEW_FACTOR, {"recovery_codes": RECOVERY_CODES}
+        changes, answer = outcomes.get(path, set_up)
+        self.factor.update(changes)
+        self.me["needs_second_factor"] = False
+        return (204, None) if answer is None else (200, answer)
+
+    def factor_refusal(self, path: str, body: dict) -> tuple[int, dict] | None:
+        """Return the refusal of a request about the second factor; None if it is accepted."""
+        if not self.signed_in:
+            return 401, {"error": "no"}
+        if path == "/confirm":
+            reason = self.code_refusal(body)
+            return (422, {"error": "no", "reason": reason}) if reason else None
+        if path in {"", "/seen"} or self.me.get("needs_second_factor"):
+            return None
+        if body.get("password") != PASSWORD:
+            return 403, {"error": "no"}
+        reason = self.code_refusal(body) if self.factor["since"] else ""
+        return (403, {"error": "no", "reason": reason}) if reason else None
 
     def change(self, call_id: str, method: str, part: str, body: dict) -> dict:
         """Change a call as the real desk and switch would, and return their answer."""

@@ -111,6 +111,11 @@ def sign_out(desk: FakeDesk) -> None:
     desk.signed_in = False
 
 
+def need_second_factor(desk: FakeDesk) -> None:
+    """Sign in a user who must set up a second factor."""
+    desk.me["needs_second_factor"] = True
+
+
 def nothing(_: FakeDesk) -> None:
     """Leave the desk without a call."""
 
@@ -190,6 +195,7 @@ SIAN = "li:has(> div > #user-sian)"
 CARD = ".call:not([hidden])"
 STATES = {
     "sign-in": PageState(sign_out, "#signin-user"),
+    "second-factor": PageState(need_second_factor, ".qr"),
     "idle": PageState(nothing, ".idle"),
     "ringing-found": PageState(lambda desk: ring(desk, MAIR), ".person"),
     "ringing-several": PageState(lambda desk: ring(desk, MAIR, OWEN, HALL), ".choice"),
@@ -248,7 +254,7 @@ def open_state(page: Any, address: str, desk: FakeDesk, state: PageState) -> Non
     """Open the page in a state, in a Playwright page, and wait until it shows it."""
     state.prepare(desk)
     page.goto(f"{address}/{state.fragment}")
-    if desk.signed_in:
+    if desk.signed_in and not desk.me.get("needs_second_factor"):
         page.locator("#link[data-state=live]").wait_for()
     for pressed in state.press:
         page.locator(pressed).click()

@@ -27,11 +27,20 @@ class Said:
     shown: str
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to a prompt with this text. What is typed is hidden if `hidden` is true."""
+
+    prompt: str
+    text: str
+    hidden: bool = True
+
+
 def on_terminal(command, *answers, env=None) -> Said:
     """Run a program whose input and errors are a terminal; an answer to each "passphrase" it asks.
 
     An answer is typed when the program has switched the echo off: what is typed earlier may be
-    thrown away.
+    thrown away. An `Answer` is for another prompt, which must differ from those before it.
     """
     master, slave = pty.openpty()
     shown: list[bytes] = []
@@ -43,9 +52,15 @@ def on_terminal(command, *answers, env=None) -> Said:
         listener.start()
         try:
             for place, answer in enumerate(answers, 1):
-                if not _asked(process, slave, partial(_has_prompts, shown, place)):
+                if isinstance(answer, Answer):
+                    prompted = partial(_has_prompts, shown, 1, answer.prompt)
+                    typed, hidden = answer.text, answer.hidden
+                else:
+                    prompted = partial(_has_prompts, shown, place)
+                    typed, hidden = answer, True
+                if not _asked(process, slave, prompted, hidden=hidden):
                     break
-                text = answer if answer == CTRL_D else f"{answer}\n"
+                text = typed if typed == CTRL_D else f"{typed}\n"
                 os.write(master, text.encode())
             status = process.wait(_PATIENCE)
         finally:
@@ -58,20 +73,22 @@ def on_terminal(command, *answers, env=None) -> Said:
         return Said(status, out.read(), b"".join(shown).decode(errors="replace"))
 
 
-def _asked(process: subprocess.Popen, slave: int, prompted: Callable[[], bool]) -> bool:
-    """Wait until there is a prompt and what is typed is hidden; False when the program ends."""
+def _asked(
+    process: subprocess.Popen, slave: int, prompted: Callable[[], bool], *, hidden: bool
+) -> bool:
+    """Wait until there is a prompt, and the echo is as it must be; False when the program ends."""
     limit = time.monotonic() + _PATIENCE
     while time.monotonic() < limit:
         if process.poll() is not None:
             return False
-        if prompted() and not termios.tcgetattr(slave)[3] & termios.ECHO:
+        if prompted() and bool(termios.tcgetattr(slave)[3] & termios.ECHO) != hidden:
             return True
         time.sleep(0.005)
     raise TimeoutError("the program asks for nothing")
 
 
-def _has_prompts(shown: list[bytes], count: int) -> bool:
-    return b"".join(shown).lower().count(b"passphrase") >= count
+def _has_prompts(shown: list[bytes], count: int, text: str = "passphrase") -> bool:
+    return b"".join(shown).lower().count(text.lower().encode()) >= count
 
 
 def _listen(master: int, shown: list[bytes]) -> None:

@@ -252,7 +252,15 @@ def check_response(response: httpx2.Response) -> None:
         # the name of the command instead.
         hint = "run `galwad login`"
     wrong_usage = response.status_code == httpx2.codes.UNPROCESSABLE_CONTENT
-    raise CliError(message, hint, status=2 if wrong_usage else 1)
+    raise CliError(message, hint, status=2 if wrong_usage else 1, reason=_reason(response))
+
+
+def _reason(response: httpx2.Response) -> str:
+    """Return the server's name for the error, or "" if the response has none."""
+    try:
+        return str(response.json().get("reason", ""))
+    except (ValueError, AttributeError):
+        return ""
 
 
 def answer_of(response: httpx2.Response) -> Any:

@@ -23,13 +23,14 @@ class CliError(Exception):
     """The failure of a command.
 
     `message` says what is wrong, with one line for each fault. `hint` says what the user can do.
-    `status` is the exit status.
+    `status` is the exit status. `reason` is the server's name for the error, or "".
     """
 
-    def __init__(self, message: str, hint: str = "", *, status: int = 1) -> None:
+    def __init__(self, message: str, hint: str = "", *, status: int = 1, reason: str = "") -> None:
         self.message = message
         self.hint = hint
         self.status = status
+        self.reason = reason
         super().__init__(message)
 
 

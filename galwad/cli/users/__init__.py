@@ -20,6 +20,7 @@ class UsersGroup(LazyGroup):
         "move",
         "link",
         "unlink",
+        "remove-second-factor",
         "disable",
         "enable",
         "remove",

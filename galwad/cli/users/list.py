@@ -18,6 +18,7 @@ def list_(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     settings = load_settings(config)
     with on_the_server(settings):
         everyone = asyncio.run(administration(settings).users())
+        protected = asyncio.run(administration(settings).second_factors())
     if json:
         print_json(
             [
@@ -27,6 +28,7 @@ def list_(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
                     "extension": user.extension,
                     "language": user.language,
                     "rights": sorted(user.rights),
+                    "second_factor": user.name in protected,
                     "disabled": user.disabled,
                 }
                 for user in everyone
@@ -34,7 +36,7 @@ def list_(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
         )
         return
     print_table(
-        ("USER", "ROLE", "EXTENSION", "LANGUAGE", "RIGHTS", ""),
+        ("USER", "ROLE", "EXTENSION", "LANGUAGE", "RIGHTS", "SECOND FACTOR", ""),
         (
             (
                 user.name,
@@ -42,6 +44,7 @@ def list_(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
                 user.extension or "",
                 user.language,
                 " ".join(sorted(user.rights)),
+                "yes" if user.name in protected else "",
                 "disabled" if user.disabled else "",
             )
             for user in everyone

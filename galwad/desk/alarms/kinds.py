@@ -86,6 +86,7 @@ KINDS: Final[Mapping[str, AlarmKind]] = {
     "recording.missing": AlarmKind(Severity.CRITICAL, Ending.INDEXED),
     "index.changed": AlarmKind(Severity.CRITICAL),
     "sign_in.break_glass": AlarmKind(Severity.CRITICAL),
+    "sign_in.codes_guessed": AlarmKind(Severity.CRITICAL),
     "note.refused": AlarmKind(Severity.WARNING, Ending.DECISION),
     "notes.not_written": AlarmKind(Severity.NOTICE),
     "ledger.full": AlarmKind(Severity.WARNING),

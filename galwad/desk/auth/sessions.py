@@ -67,6 +67,7 @@ log = structlog.get_logger()
 _SELECT = select(
     users,
     *(sessions.c[name] for name in ("kind", "seen", "provider", "scopes", "expires", "address")),
+    sessions.c.needs_second_factor,
     sessions.c.created.label("opened"),
 ).join(sessions, sessions.c.user == users.c.name)
 
@@ -77,7 +78,8 @@ class Session:
 
     The session ends at the Unix time `until` at the latest. `until` is None for a token that does
     not expire. The rights of `user` are only those that are among the token's scopes. `provider`
-    is true if the user has signed in with the account of an OpenID provider.
+    is true if the user has signed in with the account of an OpenID provider. If
+    `needs_second_factor` is true, the session can only set up a second factor.
     """
 
     key: str
@@ -85,6 +87,7 @@ class Session:
     kind: Kind
     until: float | None = None
     provider: bool = False
+    needs_second_factor: bool = False
 
     @property
     def actor(self) -> str:
@@ -160,11 +163,14 @@ class Sessions:
         self._pending_uses: dict[str, tuple[float, str]] = {}
         self._writing: asyncio.Task[None] | None = None
 
-    async def open(self, user: str, kind: Kind, *, provider: bool = False) -> str:
+    async def open(
+        self, user: str, kind: Kind, *, provider: bool = False, needs_second_factor: bool = False
+    ) -> str:
         """Open a session for the user named `user`, and return the session's token.
 
-        `provider` is true if the user has signed in with the account of an OpenID provider. Only
-        the token's digest is stored, so the token is not available again later.
+        `provider` is true if the user has signed in with the account of an OpenID provider. If
+        `needs_second_factor` is true, the session can only set up a second factor. Only the token's
+        digest is stored, so the token is not available again later.
         """
         token = secrets.token_urlsafe(32)
         now = self._clock()
@@ -179,6 +185,7 @@ class Sessions:
                     created=now,
                     seen=now,
                     provider=provider,
+                    needs_second_factor=needs_second_factor,
                 )
             )
         return token
@@ -342,7 +349,8 @@ class Sessions:
         user, scopes = user_of(row), scopes_of(row)
         if scopes is not None:
             user = replace(user, rights=user.rights & scopes)
-        session = Session(key, user, row.kind, until, bool(row.provider))
+        limited = bool(row.needs_second_factor)
+        session = Session(key, user, row.kind, until, bool(row.provider), limited)
         seen = row.seen if before is None else max(row.seen, before.seen)
         self._known[key] = known = _Known(session, seen, row.seen, began, row.address)
         return known

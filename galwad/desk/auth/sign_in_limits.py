@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from galwad.desk.auth.code_guesses import CodeGuesses
 from galwad.desk.auth.devices import Devices
 from galwad.desk.auth.throttle import Throttle
 
 
 @dataclass(frozen=True, slots=True)
 class SignInLimits:
-    """Counts failed sign-ins, and knows the browsers that have signed in before.
+    """Counts failed sign-ins and wrong codes, and knows the browsers that have signed in before.
 
     A known browser does not wait for the failures of others.
     """
 
     devices: Devices
     throttle: Throttle = field(default_factory=Throttle)
+    codes: CodeGuesses = field(default_factory=CodeGuesses)
 
     @classmethod
     def with_key_in(cls, path: Path) -> SignInLimits:

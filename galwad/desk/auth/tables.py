@@ -1,8 +1,19 @@
-"""The database tables `users`, `identities`, `sessions` and `payment_tokens`."""
+"""The database tables of users, their identities, sessions, second factors and tokens."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, MetaData, String, Table, false
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    false,
+)
 
 metadata = MetaData()
 
@@ -32,6 +43,8 @@ sessions = Table(
     Column("created", Float, nullable=False),
     Column("seen", Float, nullable=False),
     Column("provider", Boolean, nullable=False, server_default=false()),
+    # True if the session can only set up a second factor.
+    Column("needs_second_factor", Boolean, nullable=False, server_default=false()),
     # The columns below are for tokens. In the session of a person they are empty.
     Column("name", String(40)),
     # None if the token has all rights of its user.
@@ -52,6 +65,29 @@ identities = Table(
         "user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True
     ),
     Column("created", Float, nullable=False),
+)
+
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), primary_key=True),
+    # Encrypted (see `galwad.desk.auth.secret_box`).
+    Column("secret", String(200), nullable=False),
+    # The step of the most recent code that was accepted (RFC 6238, section 5.2).
+    Column("last_step", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    # The time of the use of a recovery code, until the user has seen the notice of it.
+    Column("recovery_used", Float),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column(
+        "user", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("used", Float),
 )
 
 payment_tokens = Table(

@@ -75,6 +75,11 @@ class Throttle:
         """Return whether the client is no stranger to the account."""
         return bool(device) or (account, network_of(address)) in self._known_pairs
 
+    def source(self, account: str, address: str, device: str = "") -> str:
+        """Return a name of the known device or network; "" if the client is a stranger."""
+        known = self.is_known(account, address, device)
+        return device or (network_of(address) if known else "")
+
     def wait(self, account: str, address: str, device: str = "") -> int:
         """Return the seconds until `account` may sign in from `address`; 0 if it may do so now.
 
@@ -114,12 +119,14 @@ class Throttle:
         network = network_of(address)
         self.know(account, address)
         self._failures.pop(_own(account, network, device), None)
-        for key in _keys(account, network, device):
-            times = self._failures.get(key)
-            if times:
-                times.pop()
-                if not times:
-                    del self._failures[key]
+        self._remove_newest(_keys(account, network, device))
+
+    def uncounted(self, account: str, address: str, device: str = "") -> None:
+        """Remove the failure that `failed` has counted: the password was right.
+
+        The sign-in is not complete, so earlier failures stay, and the client stays a stranger.
+        """
+        self._remove_newest(_keys(account, network_of(address), device))
 
     def know(self, account: str, address: str) -> None:
         """Store that `account` has signed in from `address`, now or before the desk's start."""
@@ -128,6 +135,14 @@ class Throttle:
         self._known_pairs.move_to_end(pair)
         if len(self._known_pairs) > _MAX_KEYS:
             self._known_pairs.popitem(last=False)
+
+    def _remove_newest(self, keys: tuple[Key, ...]) -> None:
+        for key in keys:
+            times = self._failures.get(key)
+            if times:
+                times.pop()
+                if not times:
+                    del self._failures[key]
 
     def _recent(self, key: Key, now: float) -> deque[float]:
         times = self._failures.get(key, deque[float]())

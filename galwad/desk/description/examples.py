@@ -251,6 +251,13 @@ EXAMPLES: Final = {
     "accounts_login": Example(
         {"user": "gwen", "password": "correct horse battery", "client": "cli"}
     ),
+    "second_factor_facts": Example(
+        None,
+        {"since": 1795743681.2, "recovery_left": 9, "recovery_used": None, "required": True},
+    ),
+    "second_factor_confirm": Example(
+        {"code": "287082"}, {"recovery_codes": ["k7qd-m2ye-4fxa-zolb", "…"]}
+    ),
     "audit_search": Example({"kind": "recording.fetched", "when": "last week"}, None),
     "audit_head": Example(
         None,

@@ -82,13 +82,14 @@ def security_of(route: APIRoute) -> list[dict[str, list[str]]]:
     needed = set(dependencies_of(route))
     if payment_pages.token_of in needed:
         return [{"paymentPageToken": []}]
-    if access.pausing not in needed:
+    if needed.isdisjoint({access.pausing, access.entering}):
         stranger: dict[str, list[str]] = {}
-        return [stranger, *_schemes(route)] if access.session_of in needed else []
+        maybe = not needed.isdisjoint({access.session_of, access.leaving})
+        return [stranger, *_schemes(route)] if maybe else []
     found = _schemes(route)
-    if access.person in needed:
+    if not needed.isdisjoint({access.person, access.entering_person}):
         found.remove({"machineToken": []})
-    if access.signed_in not in needed:
+    if needed.isdisjoint({access.signed_in, access.entering}):
         found.append({"personalToken": []})
     return found
 
@@ -113,7 +114,9 @@ _WHO: Final[tuple[tuple[Callable[..., Any], str], ...]] = (
     (access.administrator, "recording administrators"),
     (access.supervisor, "supervisors and recording administrators"),
     (access.person, "people who are signed in"),
+    (access.entering_person, "people who are signed in"),
     (access.signed_in, "people who are signed in, and machines"),
+    (access.entering, "people who are signed in, and machines"),
     (access.pausing, "people who are signed in, machines, and personal tokens"),
     (payment_pages.token_of, "payment pages"),
 )

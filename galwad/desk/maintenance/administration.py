@@ -22,6 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from callerid.directory import ImportResult, new_directory
 from callerid.import_file import ImportFile
 from galwad.desk.auth.identities import ProviderIdentity
+from galwad.desk.auth.second_factors import SecondFactors
+from galwad.desk.auth.secret_box import SecretBox
 from galwad.desk.auth.tokens import Token, Tokens
 from galwad.desk.auth.user_administration import UserAdministration
 from galwad.desk.auth.users import UnknownUserError, User, UserError, Users
@@ -115,6 +117,25 @@ class Administration:
         """Give a person another role, see `UserAdministration.set_role`."""
         async with self.changes() as users:
             await users.set_role(name, role)
+
+    async def remove_second_factor(self, name: str) -> None:
+        """Remove the second factor of a person, and end the sessions that a password has opened.
+
+        Raises:
+            UserError: There is no such user, or the user has no second factor.
+        """
+        async with self._opened() as (engine, audit):
+            await self._factors(engine).remove(name)
+            personal = {"user": name, "actor": _actor()}
+            await audit.append("user.second-factor-removed", {}, personal)
+
+    async def second_factors(self) -> frozenset[str]:
+        """Return the names of the users who have a second factor."""
+        async with self._opened() as (engine, _):
+            return await self._factors(engine).users()
+
+    def _factors(self, engine: AsyncEngine) -> SecondFactors:
+        return SecondFactors(engine, SecretBox(self._database.with_name("second-factor.key")))
 
     async def set_rights(self, name: str, rights: frozenset[str]) -> None:
         """Replace all rights of a user, see `UserAdministration.set_rights`."""

@@ -14,12 +14,14 @@ Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
 class Login(RequestBody):
     """A request to sign in with name and password.
 
-    If `client` is "cli", the response contains a bearer token. Otherwise, the response sets a
-    cookie. "embedded" means the page in a panel of a CRM.
+    `code` is the code of an authenticator app, or a recovery code. It is needed if the user has a
+    second factor. If `client` is "cli", the response contains a bearer token. Otherwise, the
+    response sets a cookie. "embedded" means the page in a panel of a CRM.
     """
 
     user: RequiredText
     password: SecretStr = Field(max_length=1024)
+    code: SecretStr = Field(SecretStr(""), max_length=40)
     client: Literal["page", "embedded", "cli"] = "page"
 
 
@@ -35,8 +37,9 @@ class Me(BaseModel):
 
     `token` is the bearer token. It is set only in the response to a sign-in from the command line.
     The session ends after `idle` seconds without use, or at the Unix time `until`, whichever comes
-    first. `changes_password` is true if the user has a password of Galwad and may replace it. Each
-    request of an embedded page that changes something must send `csrf` in the header field
+    first. `changes_password` is true if the user has a password of Galwad and may replace it, and
+    so may have a second factor. If `needs_second_factor` is true, the session can only set it up.
+    Each request of an embedded page that changes something must send `csrf` in the header field
     `X-Galwad-CSRF`.
     """
 
@@ -49,3 +52,4 @@ class Me(BaseModel):
     until: float | None = None
     csrf: str | None = None
     changes_password: bool = False
+    needs_second_factor: bool = False

@@ -35,8 +35,14 @@ async def session_of(request: Request) -> Session | None:
 
     Return None if the request has no token and no cookie, or if the session is not in force. The
     layer `SessionLayer` has found the session. A personal token counts as none here, because it
-    gives no access to anything but the pause.
+    gives no access to anything but the pause. So does a session that needs a second factor.
     """
+    session = await leaving(request)
+    return None if session is not None and session.needs_second_factor else session
+
+
+async def leaving(request: Request) -> Session | None:
+    """Return the session as `session_of` does, also one that needs a second factor."""
     session: Session | None = request.scope[SESSION]
     return None if session is not None and session.only_pauses else session
 
@@ -47,11 +53,17 @@ async def pausing(request: Request) -> Session:
     Only the endpoints that pause and resume the user's own calls use this function.
 
     Raises:
-        ApiError: 401, the user is not signed in, or the session or token has ended.
+        ApiError: 401, the user is not signed in, or the session or token has ended. 403, the user
+            must set up a second factor first.
     """
-    session: Session | None = request.scope[SESSION]
-    if session is None:
-        raise ApiError(401, "you are not signed in", "sign in again, or use a valid token")
+    session = _present(request)
+    if session.needs_second_factor:
+        raise ApiError(
+            403,
+            "you must set up a second factor first",
+            "do so on the page",
+            reason="second_factor_needed",
+        )
     return session
 
 
@@ -63,18 +75,25 @@ async def signed_in(session: Pausing) -> Session:
 
     Raises:
         ApiError: 401, the user is not signed in or the session has ended. 403, the request has a
-            personal token.
+            personal token, or the user must set up a second factor first.
     """
-    if session.only_pauses:
-        raise ApiError(
-            403,
-            "a personal token can only pause and resume its user's calls",
-            "send PUT or DELETE to /api/v1/payments",
-        )
-    return session
+    return _not_personal(session)
 
 
 SignedIn = Annotated[Session, Depends(signed_in)]
+
+
+async def entering(request: Request) -> Session:
+    """Return the session of the user, who may still have to set up a second factor.
+
+    Raises:
+        ApiError: 401, the user is not signed in or the session has ended. 403, the request has a
+            personal token.
+    """
+    return _not_personal(_present(request))
+
+
+Entering = Annotated[Session, Depends(entering)]
 
 
 async def person(session: SignedIn) -> Session:
@@ -89,6 +108,18 @@ async def person(session: SignedIn) -> Session:
 
 
 Person = Annotated[Session, Depends(person)]
+
+
+async def entering_person(session: Entering) -> Session:
+    """Return the session as `entering` does; the user must be a person.
+
+    Raises:
+        ApiError: 403, the user is a machine.
+    """
+    return await person(session)
+
+
+EnteringPerson = Annotated[Session, Depends(entering_person)]
 
 
 async def supervisor(session: Person) -> Session:
@@ -117,6 +148,23 @@ async def administrator(session: Person) -> Session:
 
 
 Administrator = Annotated[Session, Depends(administrator)]
+
+
+def _present(request: Request) -> Session:
+    session: Session | None = request.scope[SESSION]
+    if session is None:
+        raise ApiError(401, "you are not signed in", "sign in again, or use a valid token")
+    return session
+
+
+def _not_personal(session: Session) -> Session:
+    if session.only_pauses:
+        raise ApiError(
+            403,
+            "a personal token can only pause and resume its user's calls",
+            "send PUT or DELETE to /api/v1/payments",
+        )
+    return session
 
 
 async def arrival_of(request: Request) -> float:

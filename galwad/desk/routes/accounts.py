@@ -12,12 +12,20 @@ from fastapi.responses import JSONResponse
 from galwad.desk.auth import embedding
 from galwad.desk.auth.passwords import LEAST_LENGTH
 from galwad.desk.auth.sessions import Session
-from galwad.desk.auth.users import UserError
+from galwad.desk.auth.users import User, UserError
 from galwad.desk.errors import ApiError
 from galwad.desk.models.accounts import ChangePassword, Login, Me
 from galwad.desk.models.sign_in import ProviderAddress
-from galwad.desk.networks import network_of
-from galwad.desk.routes.access import Person, SignedIn, TheDesk, session_of
+from galwad.desk.routes.access import Entering, Person, TheDesk, leaving
+from galwad.desk.routes.proofs import (
+    Visitor,
+    check_code,
+    code_refusal,
+    has_password,
+    prove,
+    refuse_if_throttled,
+    takes_password,
+)
 from galwad.desk.service import Desk
 
 router = APIRouter()
@@ -27,64 +35,118 @@ _DEVICE_S = 180 * 86_400
 
 @router.post("/login")
 async def login(body: Login, request: Request, response: Response, desk: TheDesk) -> Me:
-    """Sign a user in by name and password.
+    """Sign a user in by name and password, and by a code if the user has a second factor.
 
+    A user whose role needs a second factor and who has none gets a session that can only set it up.
     After too many failed sign-ins for one account or from one network, the client must wait before
     the next sign-in, and receives the status 429. It also receives this status while too many
     sign-ins of strangers wait for the check of their passwords.
 
     Raises:
-        ApiError: 401, the name or the password is wrong. 403, no other site may show the page. 429,
-            too many sign-ins have failed, or wait.
+        ApiError: 401, the name or the password is wrong. 401, the password is right, and a code is
+            missing or wrong: `reason` says so. 403, no other site may show the page. 403, the user
+            must set up a second factor on the page first. 429, too many sign-ins have failed, or
+            wait.
     """
     if body.client == "embedded" and not desk.options.embed_origins:
         raise ApiError(403, "no other site may show the page", "sign in on the desk's own page")
-    address = request.client.host if request.client else ""
-    name = body.user.lower()
-    tokens = request.cookies.get(desk.options.device_cookie, "")
-    device = desk.sign_in_limits.devices.device_of(name, tokens)
-    _refuse_if_throttled(desk, name, address, device)
-    known = desk.sign_in_limits.throttle.is_known(name, address, device)
-    network = network_of(address)
-    if not desk.users.sign_ins.has_room(network, known=known):
-        desk.metrics.sign_ins.labels("throttled").inc()
+    visitor = Visitor.of(request, desk, body.user.lower())
+    user = await _check_password(desk, visitor, body)
+    second_factor = await _check_second_factor(desk, visitor, body)
+    needs_one = not second_factor and user.role in desk.options.second_factor_roles
+    if needs_one and body.client == "cli":
+        desk.sign_in_limits.throttle.uncounted(*visitor.keys)
+        await _audit(desk, visitor, "sign-in.refused", client="cli", reason="no_second_factor")
         raise ApiError(
-            429, "too many sign-ins at once", f"wait {_BUSY_S} s, then try again", _BUSY_S
+            403,
+            "you must set up a second factor first",
+            "sign in on the page and set it up there",
+            reason="second_factor_needed",
         )
-    # The sign-in is counted as failed before the password is checked. Otherwise parallel sign-ins
-    # could exceed the limit.
-    desk.sign_in_limits.throttle.failed(name, address, device)
-    async with desk.users.sign_ins.turn(network, known=known):
-        user = await desk.users.check(name, body.password.get_secret_value())
-    if not _takes_password(desk, name):
-        user = None  # as late as this, so that the time does not show whose password counts
-    outcome = "accepted" if user is not None else "refused"
-    desk.metrics.sign_ins.labels(outcome).inc()
-    # An unknown name is not entered in the audit chain, because it may be a password typed into the
-    # wrong field.
-    named = user or await desk.users.get(name)
-    await desk.audit.append(
-        f"sign-in.{outcome}",
-        {"client": body.client},
-        {"user": named.name if named else "", "address": address},
-    )
-    if user is None:
-        raise ApiError(401, "the name or the password is wrong", "check the capital letters")
-    if desk.provider is not None and desk.provider.is_break_glass(name):
+    desk.metrics.sign_ins.labels("accepted").inc()
+    await _audit(desk, visitor, "sign-in.accepted", client=body.client, **second_factor)
+    if desk.provider is not None and desk.provider.is_break_glass(user.name):
         desk.break_glass_used()
-    desk.sign_in_limits.throttle.succeeded(name, address, device)
-    desk.places.know(network, time.monotonic())
-    token = await desk.sessions.open(user.name, body.client)
+    desk.sign_in_limits.throttle.succeeded(*visitor.keys)
+    desk.places.know(visitor.network, time.monotonic())
+    token = await desk.sessions.open(user.name, body.client, needs_second_factor=needs_one)
     session = await desk.sessions.find(token)
     if session is None:
         raise ApiError(401, "the account was disabled just now", "ask your administrator")
     if body.client == "cli":
         return me_of(desk, session).model_copy(update={"token": token})
     set_session_cookie(response, desk, session, token)
-    devices = desk.sign_in_limits.devices.cookie_for(name, tokens)
+    tokens = request.cookies.get(desk.options.device_cookie, "")
+    devices = desk.sign_in_limits.devices.cookie_for(user.name, tokens)
     remembered = _Cookie(desk.options.device_cookie, request.url.path, _DEVICE_S)
     _set_cookie(response, desk, session, remembered, devices)
     return me_of(desk, session)
+
+
+async def _check_password(desk: Desk, visitor: Visitor, body: Login) -> User:
+    """Return the user whose password the request has. Until the sign-in is complete, it counts.
+
+    Raises:
+        ApiError: 401, the name or the password is wrong. 429, after too many failures.
+    """
+    refuse_if_throttled(desk, visitor)
+    known = desk.sign_in_limits.throttle.is_known(*visitor.keys)
+    if not desk.users.sign_ins.has_room(visitor.network, known=known):
+        desk.metrics.sign_ins.labels("throttled").inc()
+        raise ApiError(
+            429, "too many sign-ins at once", f"wait {_BUSY_S} s, then try again", _BUSY_S
+        )
+    # The sign-in is counted as failed before the password is checked. Otherwise parallel sign-ins
+    # could exceed the limit.
+    desk.sign_in_limits.throttle.failed(*visitor.keys)
+    async with desk.users.sign_ins.turn(visitor.network, known=known):
+        user = await desk.users.check(visitor.name, body.password.get_secret_value())
+    if not takes_password(desk, visitor.name):
+        user = None  # as late as this, so that the time does not show whose password counts
+    if user is None:
+        desk.metrics.sign_ins.labels("refused").inc()
+        await _audit(desk, visitor, "sign-in.refused", client=body.client)
+        raise ApiError(401, "the name or the password is wrong", "check the capital letters")
+    return user
+
+
+async def _check_second_factor(desk: Desk, visitor: Visitor, body: Login) -> dict[str, str]:
+    """Check the code of a user who has a second factor and whose password was right.
+
+    Return the fact for the audit; {} if the user has no second factor.
+
+    Raises:
+        ApiError: 401, there is no code, or it is wrong. 429, after too many wrong codes.
+    """
+    if await desk.second_factors.status(visitor.name) is None:
+        return {}
+    if not body.code.get_secret_value().strip():
+        desk.sign_in_limits.throttle.uncounted(*visitor.keys)
+        desk.metrics.sign_ins.labels("code_asked").inc()
+        await _audit(desk, visitor, "sign-in.code-asked", client=body.client)
+        raise ApiError(
+            401,
+            "a code is needed too",
+            "send the code of your authenticator app, or a recovery code",
+            reason="code_needed",
+        )
+    verdict = await check_code(desk, visitor, body.code)
+    if not verdict.right:
+        desk.metrics.sign_ins.labels("refused").inc()
+        await _audit(desk, visitor, "sign-in.refused", client=body.client, reason="code")
+        raise code_refusal(verdict, 401)
+    return {"second_factor": verdict.value}
+
+
+async def _audit(desk: Desk, visitor: Visitor, kind: str, **facts: str) -> None:
+    """Audit a sign-in.
+
+    An unknown name is not entered in the audit chain, because it may be a password typed into the
+    wrong field.
+    """
+    named = await desk.users.get(visitor.name)
+    personal = {"user": named.name if named else "", "address": visitor.address}
+    await desk.audit.append(kind, facts, personal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +189,7 @@ def _set_cookie(
 
 
 @router.post("/logout", status_code=204, responses={200: {"model": ProviderAddress}})
-async def logout(
-    desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
-) -> Response:
+async def logout(desk: TheDesk, session: Annotated[Session | None, Depends(leaving)]) -> Response:
     """Sign the user out: immediately end the session and its event streams.
 
     If the user has signed in at a provider that offers a sign-out too, the response has the address
@@ -160,24 +220,12 @@ async def change_password(
             the new password is easy to guess. 429, too many attempts have failed.
     """
     name = session.user.name
-    if not _changes_password(desk, session):
+    if not has_password(desk, session):
         raise ApiError(
             409, "you sign in with your work account", "change the password of that account"
         )
-    address = request.client.host if request.client else ""
-    device = desk.sign_in_limits.devices.device_of(
-        name, request.cookies.get(desk.options.device_cookie, "")
-    )
-    _refuse_if_throttled(desk, name, address, device)
-    desk.sign_in_limits.throttle.failed(name, address, device)
-    async with desk.users.sign_ins.turn(network_of(address), known=True):
-        user = await desk.users.check(name, body.current.get_secret_value())
-    if user is None:
-        await desk.audit.append(
-            "user.password-change-refused", {}, {"user": name, "address": address}
-        )
-        raise ApiError(403, "the present password is wrong", "check the capital letters")
-    desk.sign_in_limits.throttle.succeeded(name, address, device)
+    visitor = Visitor.of(request, desk, name)
+    await prove(desk, visitor, body.current, "user.password-change-refused")
     try:
         await desk.users.change_own_password(name, body.new.get_secret_value(), session.key)
     except UserError as error:
@@ -191,24 +239,8 @@ async def change_password(
     await desk.audit.append("user.password-set", {}, {"user": name, "actor": session.actor})
 
 
-def _refuse_if_throttled(desk: Desk, name: str, address: str, device: str) -> None:
-    wait = desk.sign_in_limits.throttle.wait(name, address, device)
-    if wait:
-        desk.metrics.sign_ins.labels("throttled").inc()
-        raise ApiError(429, "too many failed sign-ins", f"wait {wait} s, then try again", wait)
-
-
-def _takes_password(desk: Desk, name: str) -> bool:
-    return desk.provider is None or desk.provider.takes_password_of(name)
-
-
-def _changes_password(desk: Desk, session: Session) -> bool:
-    person = session.kind != "machine" and not session.provider
-    return person and _takes_password(desk, session.user.name)
-
-
 @router.get("/me")
-async def me(desk: TheDesk, session: SignedIn) -> Me:
+async def me(desk: TheDesk, session: Entering) -> Me:
     """Return the signed-in user. The request also counts as a use of the session."""
     return me_of(desk, session)
 
@@ -224,5 +256,6 @@ def me_of(desk: Desk, session: Session) -> Me:
         idle=None if session.kind == "machine" else desk.sessions.idle,
         until=session.until,
         csrf=embedding.csrf_token(session),
-        changes_password=_changes_password(desk, session),
+        changes_password=has_password(desk, session),
+        needs_second_factor=session.needs_second_factor,
     )

@@ -26,6 +26,7 @@ import { loadPurposes } from "./purposes.js";
 import { PAUSE_KEY, limits } from "./recording.js";
 import { RingingAlerts, notifications } from "./ringing.js";
 import { search } from "./search.js";
+import { SecondFactor } from "./second_factor.js";
 import { SessionWatch } from "./session.js";
 import { loadWays, signIn, takeReason } from "./signin.js";
 import { Slots } from "./slots.js";
@@ -57,6 +58,7 @@ const measure = watchSticky(document.querySelector(".top"), main);
 const tokens = new OwnTokens();
 const account = new Account();
 const admin = new AdminDoor();
+const secondFactor = new SecondFactor();
 let slots = new Slots();
 let me = null;
 let stream = null;
@@ -100,6 +102,7 @@ function showSignIn(note) {
   chime.settle();
   tokens.stop();
   account.update(null);
+  secondFactor.update(null);
   watch = null;
   admin.stop();
   undelivered?.stop();
@@ -140,9 +143,14 @@ function start(signedIn) {
   protection.csrf = me.csrf ?? null;
   if (drafts.user !== me.user) drafts = { user: me.user, notes: new Map() };
   who.textContent = me.user;
+  if (me.needs_second_factor) {
+    setUpFirst();
+    return;
+  }
   for (const part of [signOut, link, chime.toggle]) reveal(part, true);
   mini.offer(true);
   account.update(me);
+  secondFactor.update(me);
   watch = new SessionWatch(me, now);
   session.replaceChildren(watch.box);
   i18n.translate(session);
@@ -177,6 +185,21 @@ function start(signedIn) {
   });
   setConnected(false, { first: true });
   stream.run();
+}
+
+/** A user whose role needs a second factor can do nothing else before it is set up. */
+function setUpFirst() {
+  reveal(signOut, true);
+  const done = async () => {
+    try {
+      start(await ask("GET", "/me"));
+      main.focus();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      showSignIn("signin.expired");
+    }
+  };
+  main.replaceChildren(el("h1", { class: "unseen", t: "factor.title" }), secondFactor.begin(done));
 }
 
 function setConnected(up, { first = false } = {}) {
@@ -406,12 +429,13 @@ async function begin() {
   document.addEventListener("keydown", (event) => strip.key(event));
   document.addEventListener("keydown", (event) => openNotes?.onKey(event));
   guard(() => !me && drafts.notes.size > 0);
-  signOut.before(mini.button, chime.toggle, account.button);
+  signOut.before(mini.button, chime.toggle, account.button, secondFactor.button);
   link.after(presence.box);
   session.before(presence.reminder);
   who.after(admin.button, tokens.button);
   chime.unlocked = () => ringing.apply();
   mini.offer(false);
+  session.before(secondFactor.notice);
   session.before(chime.blocked, ringing.blocked);
   reveal(chime.toggle, false);
   for (const kind of ["keydown", "pointerdown"]) {

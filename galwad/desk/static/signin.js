@@ -1,11 +1,18 @@
 // The sign-in: with the account of an OpenID provider if the desk has one, or with a password.
 
 import { ApiError, ask } from "./api.js";
-import { el, say } from "./dom.js";
+import { el, reveal, say } from "./dom.js";
 import { embedded } from "./embedding.js";
 import * as i18n from "./i18n.js";
 
 const REFUSALS = { 0: "error.connection", 401: "signin.wrong", 403: "signin.wrong", 429: "signin.wait" };
+const CODES = {
+  code_needed: "signin.code_needed",
+  code_wrong: "signin.code_wrong",
+  code_used: "signin.code_used",
+  code_unreadable: "signin.code_unreadable",
+  codes_barred: "signin.codes_barred",
+};
 const REASON = /^#sign-in=([a-z_]+)$/;
 
 let ways = { provider: false, passwords: "everyone" };
@@ -36,6 +43,10 @@ export function signIn(done, note, keeping = false) {
   const problem = el("p", { class: "problem", role: "alert", id: "signin-problem" });
   const user = field("user", { type: "text", autocomplete: "username", autocapitalize: "none", spellcheck: "false" });
   const password = field("password", { type: "password", autocomplete: "current-password" });
+  const code = field("code", { type: "text", autocomplete: "one-time-code", autocapitalize: "none", spellcheck: "false" });
+  code.box.append(el("p", { class: "note", id: "signin-code-hint", t: "signin.code_hint" }));
+  code.input.setAttribute("aria-describedby", "signin-code-hint signin-problem");
+  askForCode(false);
   const button = el("button", { type: "submit", class: ways.provider ? null : "primary", t: "signin.submit" });
 
   function refuse(key) {
@@ -47,6 +58,13 @@ export function signIn(done, note, keeping = false) {
     problem.textContent = "";
   }
 
+  /** Ask for a code, or not any more: only a user whose password was right learns that one is needed. */
+  function askForCode(asked) {
+    reveal(code.box, asked);
+    code.input.required = asked;
+    code.input.value = "";
+  }
+
   const client = embedded ? "embedded" : "page";
 
   async function submit(event) {
@@ -54,9 +72,17 @@ export function signIn(done, note, keeping = false) {
     button.disabled = true;
     forget();
     try {
-      done(await ask("POST", "/login", { user: user.input.value.trim(), password: password.input.value, client }));
+      const typed = code.input.value ? { code: code.input.value } : {};
+      done(await ask("POST", "/login", { user: user.input.value.trim(), password: password.input.value, client, ...typed }));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (error.reason in CODES) {
+        askForCode(true);
+        say(problem, CODES[error.reason]);
+        code.input.focus();
+        return;
+      }
+      askForCode(false);
       const wrong = ways.provider && error.status === 401;
       refuse(wrong ? "signin.wrong_or_work" : REFUSALS[error.status] ?? "error.server");
       password.input.value = "";
@@ -99,7 +125,7 @@ export function signIn(done, note, keeping = false) {
 
   const work = el("button", { type: "button", class: "primary", t: "signin.work", on: { click: atProvider } });
   const refused = note?.startsWith("signin.refused.");
-  const own = [user.box, password.box, button];
+  const own = [user.box, password.box, code.box, button];
   const form = el(
     "form",
     { class: "card signin", on: { submit } },
@@ -112,7 +138,7 @@ export function signIn(done, note, keeping = false) {
           problem,
           el("details", { class: "own" }, el("summary", { t: "signin.own" }), ...own),
         ]
-      : [user.box, password.box, problem, button]),
+      : [user.box, password.box, code.box, problem, button]),
   );
   if (keeping) window.addEventListener("focus", look);
   return form;

@@ -87,6 +87,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "users move",
         "users password",
         "users remove",
+        "users remove-second-factor",
         "users rights",
         "users role",
         "users sip-password",

@@ -166,6 +166,7 @@ def test_every_desk_setting_reaches_the_desks_options(settings):
             waiting_warning = 21
             alarm_days = 31
             personal_tokens = false
+            second_factor_roles = ["admin"]
             notification_names = true
             anchors = "/mnt/governance/anchors.jsonl"
             nightly = "04:05"

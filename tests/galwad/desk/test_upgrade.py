@@ -34,6 +34,8 @@ from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.alarms.alarm_store import AlarmStore
 from galwad.desk.auth.identities import Identities, ProviderIdentity
+from galwad.desk.auth.second_factors import CodeVerdict, SecondFactors
+from galwad.desk.auth.secret_box import SecretBox
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.call_log.store import CallStore
 from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
@@ -58,6 +60,7 @@ EIGHTEENTH: list[str] = []  # only a call of the log
 LOGGED_CALL = "20261115-080100-ssssssss"
 NINETEENTH: list[str] = []  # only an open note with a draft
 TWENTIETH: list[str] = []  # only an identity at a provider, and a session
+TWENTY_FIRST: list[str] = []  # only a second factor with recovery codes, and a session
 CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
@@ -79,7 +82,7 @@ RECORDINGS: dict[str, list[str]] = dict(
             *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
             *(FOURTEENTH, FIFTEENTH, SIXTEENTH, SEVENTEENTH, EIGHTEENTH),
-            *(NINETEENTH, TWENTIETH),
+            *(NINETEENTH, TWENTIETH, TWENTY_FIRST),
         ),
         strict=True,
     )
@@ -471,3 +474,16 @@ def test_a_file_that_is_not_a_database_is_refused_and_not_changed(settings, tmp_
     with pytest.raises(SchemaError, match="file is not a database"):
         upgrade(path)
     assert path.read_bytes() == before
+
+
+async def test_a_recovery_code_that_an_earlier_release_made_still_works_once(tmp_path):
+    path = left_by(REVISIONS[-1], tmp_path)
+    upgrade(path)
+    engine = open_engine(path)
+    factors = SecondFactors(engine, SecretBox(path.with_name("second-factor.key")))
+    before = await factors.status("sian")
+    verdicts = [await factors.check("sian", "k7qd-m2ye-4fxa-zolb") for _ in range(2)]
+    await engine.dispose()
+    assert before is not None
+    assert (before.since, before.recovery_left) == (1_794_643_200.0, 1)
+    assert verdicts == [CodeVerdict.RECOVERY, CodeVerdict.WRONG]

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 
 import msgspec
 import pytest
@@ -21,6 +22,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
+from galwad.desk.auth import totp
+from galwad.desk.auth.second_factors import CodeVerdict
+from galwad.desk.auth.users import User
 from galwad.desk.maintenance.backup_proof import INDEX, UNSIGNED, Description, sign
 from galwad.single_instance import lock_folder
 from helpers.file_sizes import run_with_small_files
@@ -278,6 +282,37 @@ def test_users_must_sign_in_again_after_a_restore(run, site, signed_in, tmp_path
     with House(site) as house:
         done = run("recordings", "list", "--server", house.url)
         assert done.err.startswith("error: you are not signed in\n")
+
+
+async def set_up_second_factor(desk):
+    """Set up the second factor of sian; return its secret and the recovery codes."""
+    await desk.users.add(User("sian", "advisor"), "correct horse battery")
+    session = await desk.sessions.find(await desk.sessions.open("sian", "page"))
+    secret = desk.second_factors.begin(session)
+    code = totp.code_of(secret, totp.step_at(time.time()))
+    return secret, await desk.second_factors.confirm(session, code)
+
+
+def test_a_backup_has_neither_the_secret_of_a_second_factor_nor_its_key(run, site, tmp_path):
+    backup, config = tmp_path / "backup", ("--config", site.config)
+    key_file = site.settings.database.with_name("second-factor.key")
+    with House(site) as house:
+        secret, codes = house.do(set_up_second_factor(house.desk))
+        key = key_file.read_bytes()
+        assert run("backup", "make", backup, *config).status == 0
+    content = b"".join(path.read_bytes() for path in backup.rglob("*") if path.is_file())
+    assert key not in content
+    assert secret not in content
+    assert totp.text_of(secret).encode() not in content
+    lose(site, tmp_path)
+    done = run("backup", "restore", backup, *config)
+    assert done.status == 0, done.err
+    assert not key_file.exists()
+    with House(site) as house:
+        code = totp.code_of(secret, totp.step_at(time.time()) + 1)
+        factors = house.desk.second_factors
+        assert house.do(factors.check("sian", code)) is CodeVerdict.UNREADABLE
+        assert house.do(factors.check("sian", codes[0])) is CodeVerdict.RECOVERY
 
 
 def test_a_backup_lists_the_names_of_settings_without_their_values(run, site, signed_in, tmp_path):

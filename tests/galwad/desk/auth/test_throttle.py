@@ -107,6 +107,25 @@ def test_a_correct_password_clears_earlier_failures_from_that_address(throttle):
     assert throttle.wait("sian", HOME) == 0
 
 
+def test_a_right_password_without_its_code_is_not_counted_and_leaves_a_stranger(throttle):
+    fail(throttle, 9)
+    for _ in range(20):
+        throttle.failed("sian", AWAY)
+        throttle.uncounted("sian", AWAY)
+    assert throttle.wait("sian", AWAY) == 0
+    assert throttle.source("sian", AWAY) == ""
+    throttle.failed("sian", AWAY)
+    assert throttle.wait("sian", AWAY) == 901
+
+
+def test_a_source_is_the_device_or_the_network_of_a_known_client(throttle):
+    throttle.failed("sian", HOME)
+    throttle.succeeded("sian", HOME)
+    assert throttle.source("sian", HOME) == throttle.source("sian", "192.0.2.7") != ""
+    assert throttle.source("sian", AWAY, "device-1") == "device-1"
+    assert throttle.source("huw", HOME) == ""
+
+
 def elsewhere(number):
     return AWAY
 

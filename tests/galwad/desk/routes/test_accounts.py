@@ -46,6 +46,7 @@ async def test_a_session_cookie_is_samesite_strict_and_httponly(running):
         "idle": 1800,
         "csrf": None,
         "changes_password": True,
+        "needs_second_factor": False,
     }
 
 

@@ -1,0 +1,281 @@
+"""The second factors of users: a secret for one-time codes, and recovery codes.
+
+The database has the secret encrypted (see `galwad.desk.auth.secret_box`) and the recovery codes as
+digests. Each one-time code is accepted once: the database has the step of the most recent one, and
+one statement compares and replaces it. A recovery code is used up in the same manner.
+
+A secret comes into force when its user has confirmed it with a code. Until then it is only in
+memory, so a restart of the desk ends a setup.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import structlog
+from sqlalchemy import CursorResult, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from galwad.desk.auth import recovery_codes as codes
+from galwad.desk.auth import totp
+from galwad.desk.auth.secret_box import SecretBox, SecretBoxError
+from galwad.desk.auth.sessions import Session
+from galwad.desk.auth.tables import recovery_codes, second_factors, sessions
+from galwad.desk.auth.tokens import KINDS
+from galwad.desk.auth.users import UserError
+
+SETUP_S: Final = 900.0
+"""The seconds in which a setup must be confirmed."""
+_OTHER_TIMES: Final = 3600 // totp.STEP_S
+"""The number of steps in an hour, in which a code of another time is looked for."""
+_ONE_TIME: Final = re.compile(r"[0-9]{6}")
+log = structlog.get_logger()
+
+
+class CodeVerdict(StrEnum):
+    """The result of the check of a code."""
+
+    ACCEPTED = "code"
+    """The one-time code is right, and was not used before."""
+    RECOVERY = "recovery_code"
+    """The recovery code is right. It is used up now."""
+    WRONG = "wrong"
+    """The code is wrong, or is not one of the present time."""
+    USED = "used"
+    """The one-time code is right, but was used already."""
+    UNREADABLE = "unreadable"
+    """One-time codes cannot be checked, because the key of the secret is missing."""
+
+    @property
+    def right(self) -> bool:
+        """True if the code completes the sign-in."""
+        return self in {CodeVerdict.ACCEPTED, CodeVerdict.RECOVERY}
+
+
+class SetupError(Exception):
+    """A setup cannot be confirmed. `reason` is "none", "wrong" or "clock".
+
+    With "clock", the code is right for another time: `seconds` is how far the clock of the phone is
+    ahead of the server's, negative if it is behind.
+    """
+
+    def __init__(self, reason: str, seconds: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class FactorStatus:
+    """The second factor of a user, without its secret. Times are Unix times in seconds.
+
+    `recovery_used` is the time of a use of a recovery code that the user has not seen yet, or None.
+    """
+
+    since: float
+    recovery_left: int
+    recovery_used: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    user: str
+    secret: bytes
+    until: float
+
+
+class SecondFactors:
+    """The second factors in the database of one node. `clock` returns the Unix time in seconds."""
+
+    def __init__(
+        self, engine: AsyncEngine, box: SecretBox, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+        self._box = box
+        self._clock = clock
+        self._setups: dict[str, _Setup] = {}
+        """The setups that are not confirmed yet, by the digest of the session's token."""
+
+    async def status(self, user: str) -> FactorStatus | None:
+        """Return the second factor of a user, or None if the user has none."""
+        left = (
+            select(func.count())
+            .where(recovery_codes.c.user == user, recovery_codes.c.used.is_(None))
+            .scalar_subquery()
+        )
+        statement = select(second_factors, left.label("left")).where(second_factors.c.user == user)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(statement)).first()
+        return None if row is None else FactorStatus(row.created, row.left, row.recovery_used)
+
+    async def users(self) -> frozenset[str]:
+        """Return the names of the users who have a second factor."""
+        async with self._engine.connect() as connection:
+            return frozenset(await connection.scalars(select(second_factors.c.user)))
+
+    def begin(self, session: Session) -> bytes:
+        """Begin a setup for the user of a session, and return its new secret.
+
+        It replaces an earlier setup of this session. A second factor that is in force stays so.
+        """
+        now = self._clock()
+        self._setups = {key: each for key, each in self._setups.items() if each.until > now}
+        setup = _Setup(session.user.name, totp.new_secret(), now + SETUP_S)
+        self._setups[session.key] = setup
+        return setup.secret
+
+    async def confirm(self, session: Session, code: str) -> list[str]:
+        """Put the secret of a setup into force, and return new recovery codes.
+
+        The sessions that the user has opened with a password end, except this one, which now has
+        all rights of the user.
+
+        Raises:
+            SetupError: There is no setup, or the code is wrong.
+            SecretBoxError: The secret cannot be encrypted.
+        """
+        now = self._clock()
+        setup = self._setups.get(session.key)
+        if setup is None or setup.until < now:
+            raise SetupError("none")
+        step = totp.matching_step(setup.secret, _digits(code), now)
+        if step is None:
+            # Only the user knows this secret, so it is safe to say for which time a code is right.
+            other = totp.matching_step(setup.secret, _digits(code), now, _OTHER_TIMES)
+            if other is None:
+                raise SetupError("wrong")
+            raise SetupError("clock", (other - totp.step_at(now)) * totp.STEP_S)
+        user = setup.user
+        row = {
+            "user": user,
+            "secret": self._box.seal(user, setup.secret),
+            "last_step": step,
+            "created": now,
+        }
+        async with self._writer.begin() as connection:
+            await _forget(connection, user)
+            await connection.execute(insert(second_factors).values(row))
+            fresh = await _new_codes(connection, user)
+            await _end_sessions(connection, user, but=session.key)
+            await connection.execute(
+                update(sessions)
+                .where(sessions.c.token_sha256 == session.key)
+                .values(needs_second_factor=False)
+            )
+        del self._setups[session.key]
+        return fresh
+
+    async def check(self, user: str, code: str) -> CodeVerdict:
+        """Check a one-time code or a recovery code of a user, and use it up if it is right.
+
+        The verdict is `CodeVerdict.WRONG` for a user without a second factor.
+        """
+        recovery = codes.canonical(code)
+        if recovery:
+            return await self._use_recovery_code(user, recovery)
+        statement = select(second_factors).where(second_factors.c.user == user)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(statement)).first()
+        if row is None:
+            return CodeVerdict.WRONG
+        try:
+            secret = self._box.open(user, row.secret)
+        except SecretBoxError as error:
+            log.error("second_factor.unreadable", reason=str(error))  # noqa: TRY400 - no traceback
+            return CodeVerdict.UNREADABLE
+        step = totp.matching_step(secret, _digits(code), self._clock())
+        if step is None:
+            return CodeVerdict.WRONG
+        newer = (second_factors.c.user == user) & (second_factors.c.last_step < step)
+        accepted = await self._changed(
+            update(second_factors)
+            .where(newer, second_factors.c.secret == row.secret)
+            .values(last_step=step)
+        )
+        return CodeVerdict.ACCEPTED if accepted else CodeVerdict.USED
+
+    async def renew_codes(self, user: str) -> list[str]:
+        """Replace all recovery codes of a user, and return the new ones."""
+        async with self._writer.begin() as connection:
+            return await _new_codes(connection, user)
+
+    async def seen(self, user: str) -> None:
+        """Store that the user has seen the notice of a used recovery code."""
+        await self._changed(
+            update(second_factors).where(second_factors.c.user == user).values(recovery_used=None)
+        )
+
+    async def switch_off(self, user: str) -> None:
+        """Remove the second factor of a user, if there is one. No session ends."""
+        async with self._writer.begin() as connection:
+            await _forget(connection, user)
+
+    async def remove(self, user: str) -> None:
+        """Remove the second factor of a user, for an administrator, and end the user's sessions.
+
+        Tokens stay valid, and so do the sessions of a sign-in at a provider.
+
+        Raises:
+            UserError: There is no such user, or the user has no second factor.
+        """
+        async with self._writer.begin() as connection:
+            if not await _forget(connection, user):
+                raise UserError(f'there is no user "{user}" with a second factor')
+            await _end_sessions(connection, user)
+
+    async def _use_recovery_code(self, user: str, code: str) -> CodeVerdict:
+        now = self._clock()
+        unused = (recovery_codes.c.digest == codes.digest_of(user, code)) & (
+            recovery_codes.c.used.is_(None)
+        )
+        async with self._writer.begin() as connection:
+            done = await connection.execute(update(recovery_codes).where(unused).values(used=now))
+            if not done.rowcount:
+                return CodeVerdict.WRONG
+            await connection.execute(
+                update(second_factors)
+                .where(second_factors.c.user == user)
+                .values(recovery_used=now)
+            )
+        return CodeVerdict.RECOVERY
+
+    async def _changed(self, statement: object) -> bool:
+        async with self._writer.begin() as connection:
+            done: CursorResult[tuple[()]] = await connection.execute(statement)  # type: ignore[call-overload]
+        return bool(done.rowcount)
+
+
+async def _forget(connection: AsyncConnection, user: str) -> bool:
+    """Delete the second factor of a user; return False if there was none."""
+    await connection.execute(delete(recovery_codes).where(recovery_codes.c.user == user))
+    done = await connection.execute(delete(second_factors).where(second_factors.c.user == user))
+    return bool(done.rowcount)
+
+
+async def _new_codes(connection: AsyncConnection, user: str) -> list[str]:
+    fresh = codes.new_codes()
+    rows = [
+        {"digest": codes.digest_of(user, codes.canonical(code)), "user": user} for code in fresh
+    ]
+    await connection.execute(delete(recovery_codes).where(recovery_codes.c.user == user))
+    await connection.execute(insert(recovery_codes), rows)
+    return fresh
+
+
+async def _end_sessions(connection: AsyncConnection, user: str, but: str = "") -> None:
+    """End the sessions that the user has opened with a password, except the one with key `but`."""
+    theirs = (sessions.c.user == user) & sessions.c.kind.not_in(KINDS)
+    by_password = sessions.c.provider.is_(False) & (sessions.c.token_sha256 != but)
+    await connection.execute(delete(sessions).where(theirs, by_password))
+
+
+def _digits(code: str) -> str:
+    """Return a typed code without spaces; "" if it is not a one-time code."""
+    digits = re.sub(r"\s", "", code)
+    return digits if _ONE_TIME.fullmatch(digits) else ""

@@ -1,0 +1,65 @@
+"""One-time codes of an authenticator app: TOTP (RFC 6238) over HOTP (RFC 4226).
+
+A code has six digits and is for one step of 30 seconds. It is computed with HMAC-SHA-1, which all
+authenticator apps support. This module reads no clock and stores nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from typing import Final
+from urllib.parse import quote, urlencode
+
+STEP_S: Final = 30
+DIGITS: Final = 6
+SECRET_BYTES: Final = 20
+"""The length of a new secret: that of the HMAC (RFC 4226, section 4, requirement R6)."""
+TOLERANCE: Final = 1
+"""The number of steps by which the clock of the phone may differ (RFC 6238, section 5.2)."""
+
+
+def new_secret() -> bytes:
+    """Return a new random secret."""
+    return secrets.token_bytes(SECRET_BYTES)
+
+
+def step_at(now: float) -> int:
+    """Return the number of the step at the Unix time `now`, in seconds (RFC 6238, section 4.2)."""
+    return int(now // STEP_S)
+
+
+def code_of(secret: bytes, step: int) -> str:
+    """Return the code of a step, which may not be negative (RFC 4226, section 5.3)."""
+    digest = hmac.digest(secret, step.to_bytes(8, "big"), hashlib.sha1)
+    offset = digest[-1] & 0xF
+    number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFFFFFF
+    return f"{number % 10**DIGITS:0{DIGITS}}"
+
+
+def matching_step(secret: bytes, code: str, now: float, tolerance: int = TOLERANCE) -> int | None:
+    """Return the step whose code is `code`, at most `tolerance` steps from the time `now`.
+
+    Of several steps with this code, return the nearest. Return None if there is none. All steps are
+    compared, each in constant time, so the time does not show how near a wrong code is.
+    """
+    present, sent = step_at(now), code.encode()
+    steps = range(max(0, present - tolerance), present + tolerance + 1)
+    fit = [s for s in steps if hmac.compare_digest(code_of(secret, s).encode(), sent)]
+    return min(fit, key=lambda step: abs(step - present), default=None)
+
+
+def text_of(secret: bytes) -> str:
+    """Return the secret in base32 without padding, as people type it into an app."""
+    return base64.b32encode(secret).decode().rstrip("=")
+
+
+def setup_address(secret: bytes, user: str, host: str) -> str:
+    """Return the address in the QR code that an authenticator app reads.
+
+    Its format is that of the wiki of Google Authenticator, "Key URI Format", which all apps follow.
+    """
+    query = urlencode({"secret": text_of(secret), "issuer": "Galwad"})
+    return f"otpauth://totp/Galwad:{quote(f'{user}@{host}', safe='@')}?{query}"

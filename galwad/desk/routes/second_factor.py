@@ -1,0 +1,196 @@
+"""Endpoints with which people set up, replace and switch off their second factor.
+
+They are for people who sign in with a password. A change of a second factor that is in force needs
+the password and a code. For the first setup, the password is enough, and directly after a sign-in
+whose session can do nothing else, no password is needed.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request
+
+from galwad.desk.auth import totp
+from galwad.desk.auth.qr_code import QUIET, drawn
+from galwad.desk.auth.second_factors import FactorStatus, SetupError
+from galwad.desk.auth.secret_box import SecretBoxError
+from galwad.desk.auth.sessions import Session
+from galwad.desk.errors import ApiError
+from galwad.desk.models.second_factor import (
+    ConfirmSetup,
+    FactorProof,
+    QrCode,
+    RecoveryCodes,
+    SecondFactorFacts,
+    SecondFactorSetup,
+)
+from galwad.desk.routes.access import EnteringPerson, Person, TheDesk
+from galwad.desk.routes.proofs import Visitor, has_password, prove
+from galwad.desk.service import Desk
+
+router = APIRouter(prefix="/me/second-factor")
+_REFUSED = "user.second-factor-change-refused"
+_MINUTE_S = 60
+
+
+@router.get("")
+async def facts(desk: TheDesk, session: EnteringPerson) -> SecondFactorFacts:
+    """Return whether the signed-in person has a second factor, and how many recovery codes."""
+    required = _required(desk, session)
+    status = await desk.second_factors.status(session.user.name)
+    if status is None:
+        return SecondFactorFacts(since=None, required=required)
+    return SecondFactorFacts(
+        since=status.since,
+        recovery_left=status.recovery_left,
+        recovery_used=status.recovery_used,
+        required=required,
+    )
+
+
+@router.post("/setup")
+async def begin(
+    body: FactorProof, request: Request, desk: TheDesk, session: EnteringPerson
+) -> SecondFactorSetup:
+    """Begin to set up or replace the second factor. It comes into force when it is confirmed.
+
+    A replacement needs the password and a code. The first setup needs only the password, and in a
+    session that can do nothing else not even that.
+
+    Raises:
+        ApiError: 403, the password or the code is wrong. 409, the person signs in at a provider.
+            429, too many attempts have failed.
+    """
+    _refuse_without_password(desk, session)
+    status = await desk.second_factors.status(session.user.name)
+    if not session.needs_second_factor or status is not None:
+        await _prove(desk, request, session, body, status)
+    secret = desk.second_factors.begin(session)
+    host = urlsplit(desk.options.origin).hostname or desk.options.node
+    address = totp.setup_address(secret, session.user.name, host)
+    size, path = drawn(address)
+    return SecondFactorSetup(
+        secret=totp.text_of(secret), address=address, qr=QrCode(size=size + 2 * QUIET, path=path)
+    )
+
+
+@router.post("/confirm")
+async def confirm(body: ConfirmSetup, desk: TheDesk, session: EnteringPerson) -> RecoveryCodes:
+    """Put the second factor into force with a first code, and return the recovery codes.
+
+    The person's other sessions that a password has opened end.
+
+    Raises:
+        ApiError: 409, there is no setup, or it has expired. 422, the code is wrong, or is for
+            another time. 503, the second factor cannot be stored.
+    """
+    try:
+        codes = await desk.second_factors.confirm(session, body.code.get_secret_value())
+    except SetupError as error:
+        raise _refusal(error) from None
+    except SecretBoxError:
+        raise ApiError(
+            503, "the second factor cannot be stored", "see the desk's journal: nothing was changed"
+        ) from None
+    desk.sessions.recheck()
+    desk.hub.wake()
+    await _audit(desk, session, "user.second-factor-set")
+    return RecoveryCodes(recovery_codes=codes)
+
+
+@router.post("/recovery-codes")
+async def renew(
+    body: FactorProof, request: Request, desk: TheDesk, session: Person
+) -> RecoveryCodes:
+    """Replace the recovery codes.
+
+    Raises:
+        ApiError: 403, the password or the code is wrong. 409, there is no second factor. 429, too
+            many attempts have failed.
+    """
+    await _prove(desk, request, session, body, await _present(desk, session))
+    codes = await desk.second_factors.renew_codes(session.user.name)
+    await _audit(desk, session, "user.recovery-codes-made")
+    return RecoveryCodes(recovery_codes=codes)
+
+
+@router.post("/remove", status_code=204)
+async def remove(body: FactorProof, request: Request, desk: TheDesk, session: Person) -> None:
+    """Switch the second factor off.
+
+    Raises:
+        ApiError: 403, the password or the code is wrong. 409, there is no second factor, or the
+            person's role needs it. 429, too many attempts have failed.
+    """
+    status = await _present(desk, session)
+    if _required(desk, session):
+        raise ApiError(
+            409,
+            "your role needs a second factor",
+            "replace it instead",
+            reason="second_factor_needed",
+        )
+    await _prove(desk, request, session, body, status)
+    await desk.second_factors.switch_off(session.user.name)
+    await _audit(desk, session, "user.second-factor-removed")
+
+
+@router.post("/seen", status_code=204)
+async def seen(desk: TheDesk, session: Person) -> None:
+    """Store that the person has seen the notice of a used recovery code."""
+    await desk.second_factors.seen(session.user.name)
+
+
+def _required(desk: Desk, session: Session) -> bool:
+    return has_password(desk, session) and session.user.role in desk.options.second_factor_roles
+
+
+def _refuse_without_password(desk: Desk, session: Session) -> None:
+    if not has_password(desk, session):
+        raise ApiError(
+            409,
+            "you sign in with your work account",
+            "its provider asks for a second factor, if it needs one",
+            reason="no_password",
+        )
+
+
+async def _present(desk: Desk, session: Session) -> FactorStatus:
+    _refuse_without_password(desk, session)
+    status = await desk.second_factors.status(session.user.name)
+    if status is None:
+        raise ApiError(
+            409, "you have no second factor", "set one up first", reason="no_second_factor"
+        )
+    return status
+
+
+async def _prove(
+    desk: Desk, request: Request, session: Session, body: FactorProof, status: FactorStatus | None
+) -> None:
+    """Check the password, and the code if a second factor is in force."""
+    visitor = Visitor.of(request, desk, session.user.name)
+    code = None if status is None else body.code
+    await prove(desk, visitor, body.password, _REFUSED, code)
+
+
+async def _audit(desk: Desk, session: Session, kind: str) -> None:
+    await desk.audit.append(kind, {}, {"user": session.user.name, "actor": session.actor})
+
+
+def _refusal(error: SetupError) -> ApiError:
+    if error.reason == "none":
+        return ApiError(409, "the setup has expired", "begin it again", reason="setup_expired")
+    if error.reason == "clock":
+        minutes = max(1, round(abs(error.seconds) / _MINUTE_S))
+        side = "ahead of" if error.seconds > 0 else "behind"
+        return ApiError(
+            422,
+            f"the code is for another time: the phone is {minutes} min {side} the server",
+            "correct the clock of the phone or of the server: `code` is right but for it",
+            reason="clock",
+        )
+    return ApiError(
+        422, "the code is wrong", "send in `code` what the app shows now", reason="code_wrong"
+    )
