@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from config.directories import ExternalDirectory
 from config.errors import SettingsError, SettingsFault
+from config.event_stream import EventStreamSection
 from config.explain import faults_of, syntax_fault
 from config.sections import (
     CallLogSection,
@@ -75,6 +76,9 @@ class Settings(Section):
         default=(), description="tables [[directories]]"
     )
     webhook: WebhookSection | None = Field(default=None, description="the table [webhook]")
+    event_stream: EventStreamSection | None = Field(
+        default=None, description="the table [event_stream]"
+    )
     sign_in: SignInSection | None = Field(default=None, description="the table [sign_in]")
 
     @model_validator(mode="after")

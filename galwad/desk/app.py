@@ -155,6 +155,7 @@ def options_of(settings: Settings) -> DeskOptions:
         routes=settings.routes,
         origin=desk.origin,
         webhook=settings.webhook,
+        event_stream=settings.event_stream,
         sign_in=settings.sign_in,
         time_zone=desk.time_zone,
         nightly=desk.nightly,

@@ -30,6 +30,7 @@ from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
 from config.directories import ExternalDirectory
+from config.event_stream import EventStreamSection
 from config.sections import CallLogSection, ContactNotesSection, PresenceSection, Route
 from config.sign_in import SignInSection
 from config.webhook import WebhookSection
@@ -52,6 +53,7 @@ from galwad.desk.auth.token_watch import TokenWatch
 from galwad.desk.auth.users import User, Users
 from galwad.desk.background import BackgroundTasks
 from galwad.desk.call_log.call_log import CallLog
+from galwad.desk.call_stream.call_stream import CallStream
 from galwad.desk.calls.events import EventHub
 from galwad.desk.calls.forgotten_pauses import ForgottenPauses
 from galwad.desk.calls.heartbeats import Heartbeats
@@ -77,7 +79,7 @@ from galwad.desk.notes.outgoing import NoteForm
 from galwad.desk.presence.board import PresenceBoard, PresenceChange, PresenceListeners
 from galwad.desk.presence.breaks import Breaks
 from galwad.desk.presence.views import view_of
-from galwad.desk.webhooks.webhooks import Webhooks
+from galwad.desk.webhooks.webhooks import EventReaders, Webhooks
 from galwad.messages import (
     Alarm,
     CallChanged,
@@ -168,6 +170,8 @@ class DeskOptions:
     """The origin of the page, such as "https://galwad.example"."""
     webhook: WebhookSection | None = None
     """The system that receives the events of calls; None if there is none."""
+    event_stream: EventStreamSection | None = None
+    """The events of calls that machines can read; None if they can read none."""
     sign_in: SignInSection | None = None
     """The OpenID provider with whose accounts people sign in; None if there is none."""
     time_zone: tzinfo | None = None
@@ -364,9 +368,7 @@ class Desk:
         self.heartbeats = Heartbeats(
             self.calls, self._warn, on_count=self.metrics.lost_payment_pages.set
         )
-        self.webhooks = Webhooks(
-            options.webhook, self.engine, self.metrics, self._alarm, self._event_delivered
-        )
+        self.call_stream, self.webhooks = self._call_events()
         self._recipients = RecipientsWatch(options.recipients, self.audit, on_alarm=self._alarm)
         self.background = BackgroundTasks()
 
@@ -374,6 +376,22 @@ class Desk:
     def second_factors(self) -> SecondFactors:
         """The second factors of the users who sign in with a password."""
         return SecondFactors(self.engine, SecretBox(self.options.second_factor_key))
+
+    def _call_events(self) -> tuple[CallStream, Webhooks]:
+        """Return the stream of call events, and the webhooks, which store events for it."""
+        stream = CallStream(self.options.event_stream, self.engine)
+        readers = None
+        if stream.store is not None:
+            readers = EventReaders(stream.store.kinds, stream.store, stream.wake)
+        webhooks = Webhooks(
+            self.options.webhook,
+            self.engine,
+            self.metrics,
+            self._alarm,
+            self._event_delivered,
+            readers=readers,
+        )
+        return stream, webhooks
 
     @property
     def contacts(self) -> Contacts:
@@ -447,6 +465,7 @@ class Desk:
             self.alarms.run(),
             self.notes.run(),
             self.webhooks.run(),
+            self.call_stream.run(),
             self.call_log.run(),
         )
 

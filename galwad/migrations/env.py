@@ -11,6 +11,7 @@ from callerid.contact_tables import metadata as callerid_metadata
 from galwad.desk.alarms.tables import metadata as alarms_metadata
 from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.call_log.tables import metadata as call_log_metadata
+from galwad.desk.call_stream.tables import metadata as call_stream_metadata
 from galwad.desk.presence import tables as presence
 from galwad.desk.webhooks.tables import metadata as webhooks_metadata
 from recording.audit import log as audit_log
@@ -24,6 +25,7 @@ METADATA = [
     alarms_metadata,
     callerid_metadata,
     call_log_metadata,
+    call_stream_metadata,
     desk_metadata,
     recording_metadata,
     webhooks_metadata,

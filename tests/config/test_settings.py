@@ -14,6 +14,7 @@ import pytest
 
 from config.directories.http import HttpDirectorySection
 from config.errors import SettingsError
+from config.event_stream import EventStreamSection
 from config.sections import Section
 from config.settings import EXAMPLE, Settings, load
 from config.webhook import ALL_EVENTS, WebhookSection
@@ -73,7 +74,9 @@ def test_the_example_file_shows_every_setting_and_every_default():
     assert named == known
     shown = "\n".join(
         line.removeprefix("# ")
-        if re.match(r"# [a-z_]+ = [\d\"tf]|# \[\[directories\]\]|# \[(webhook|sign_in)\]", line)
+        if re.match(
+            r"# [a-z_]+ = [\d\"tf]|# \[\[directories\]\]|# \[(webhook|event_stream|sign_in)\]", line
+        )
         else line
         for line in text.splitlines()
         if "…" not in line and not re.match(r"# (extension|user|\[\[(?!directories))", line)
@@ -93,7 +96,10 @@ def test_the_example_file_shows_every_setting_and_every_default():
             assert directory[key] == field.default, key
     for key in ("format", "timeout"):
         assert with_defaults["webhook"][key] == WebhookSection.model_fields[key].default, key
-    (events,) = re.findall(r"^# events = (.*)$", text, re.MULTILINE)
+    for key, field in EventStreamSection.model_fields.items():
+        found = with_defaults["event_stream"][key]
+        assert (tuple(found) if isinstance(found, list) else found) == field.default, key
+    events = re.findall(r"^# events = (.*)$", text, re.MULTILINE)[-1]
     assert tuple(tomllib.loads(f"events = {events}")["events"]) == ALL_EVENTS
 
 

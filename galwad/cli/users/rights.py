@@ -30,9 +30,9 @@ def rights(
 ) -> None:
     """Set the rights of a user. The user loses all rights that are not named.
 
-    A machine may have the rights payments, metrics, anchors and directories. An administrator may
-    have the right purge, which is required to dispose of recordings. The change takes effect at the
-    user's next request.
+    A machine may have the rights payments, metrics, anchors, directories and events. An
+    administrator may have the right purge, which is required to dispose of recordings. The change
+    takes effect at the user's next request.
     """
     settings = load_settings(config)
     given = sorted({str(item.value) for item in right or ()})

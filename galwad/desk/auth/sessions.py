@@ -221,6 +221,16 @@ class Sessions:
             self._mark_used(session.key, known)
         return True
 
+    async def current(self, session: Session) -> Session | None:
+        """Return the session with the user's present rights; None if it is not in force any more.
+
+        As in `alive`, the rights may be as old as `RECHECK_S` seconds if `recheck` was not called.
+        """
+        if not await self.alive(session):
+            return None
+        known = self._known.get(session.key)
+        return known.session if known is not None else None
+
     def recheck(self) -> None:
         """Let `alive` read each session again, because users may have changed."""
         self._changed = time.monotonic()

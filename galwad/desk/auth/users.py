@@ -49,6 +49,7 @@ class Right(StrEnum):
     METRICS = "metrics"
     ANCHORS = "anchors"
     DIRECTORIES = "directories"
+    EVENTS = "events"
     PURGE = "purge"
 
 
@@ -467,7 +468,7 @@ def _check_rights(user: User) -> None:
         rights = ", ".join(sorted(wrong))
         raise UserError(
             f"the role {user.role} cannot have {rights}: "
-            "machines may have payments, metrics, anchors and directories; "
+            "machines may have payments, metrics, anchors, directories and events; "
             "administrators may have purge",
             reason="rights",
         )

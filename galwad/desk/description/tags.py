@@ -28,7 +28,11 @@ TAGS = (
         "Live calls: who is calling, the contact note, and the user's own calls of today.",
         ("calls", "today", "phones"),
     ),
-    Tag("Events", "Streams of events (server-sent events).", ("stream",)),
+    Tag(
+        "Events",
+        "Streams of events (server-sent events): call events for machines, changes for the page.",
+        ("stream",),
+    ),
     Tag("Presence", "Which advisors are available, on a call or on a break.", ("presence",)),
     Tag(
         "Recordings",

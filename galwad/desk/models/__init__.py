@@ -25,7 +25,7 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | PUT, DELETE users/{name}/identity | `LinkedSubject` | `ChangedUser`, audited | admin |
 | GET texts | | `list[TextView]` | admin |
 | GET strings/{language} | | the page's texts (`en`, `cy`) | anyone |
-| GET events | `Last-Event-ID` | server-sent events, see below | people |
+| GET events | `Last-Event-ID` | server-sent events, see below | people, the right `events` |
 | GET presence | | `list[AdvisorPresence]` | supervisor, admin |
 | PUT presence | `PresenceChoice` | `AdvisorPresence`, the own one | people |
 | PUT presence/{user} | `PresenceChoice` | `AdvisorPresence`, audited | supervisor, admin |
@@ -77,9 +77,9 @@ This table lists the endpoints. All paths are under `/api/v1`.
 "People" are all users except those of the role `machine`. A "token" is the token of a machine with
 the right `payments`. The "own advisor" is the advisor who is responsible for the call. "Audited"
 means that the request is entered in the audit chain. A machine can have the rights `payments`,
-`anchors`, `directories` and `metrics`. Only an administrator can have the right `purge`. The body
-`PauseRequest` is optional. An empty cell means that the request has no body and no parameters. The
-number 204 is the HTTP status of a response without a body.
+`anchors`, `directories`, `events` and `metrics`. Only an administrator can have the right `purge`.
+The body `PauseRequest` is optional. An empty cell means that the request has no body and no
+parameters. The number 204 is the HTTP status of a response without a body.
 
 If a request fails, the response body is `Refusal`. The path `/` is the page, and
 `/static/…` are the page's files. The data of an event is one of these models: `PageSnapshot` for

@@ -1,4 +1,6 @@
-"""The endpoint for the event stream, which sends changes to a page.
+"""The endpoint for event streams, which sends changes to a page, and call events to a machine.
+
+The stream of a machine is in `galwad.desk.routes.call_events`.
 
 A new page's stream begins with a snapshot of all live calls. After a lost connection, a page's
 stream begins with the events that the page has missed. After that the stream sends each change that
@@ -24,7 +26,8 @@ from galwad.desk.models.alarms import AlarmView
 from galwad.desk.models.calls import PageSnapshot, StreamReplaced
 from galwad.desk.models.presence import BreakReasonView
 from galwad.desk.presence.views import view_of
-from galwad.desk.routes.access import Person, TheDesk
+from galwad.desk.routes import call_events
+from galwad.desk.routes.access import SignedIn, TheDesk
 from galwad.desk.routes.accounts import me_of
 from galwad.desk.service import Desk
 
@@ -34,6 +37,15 @@ router = APIRouter()
 # still signed in, and sends a comment, so that the page notices a broken connection.
 CHECK_S = 10.0
 _MEDIA_TYPE = "text/event-stream"
+_EXAMPLE = (
+    "event: call.answered\n"
+    "id: 575a9a2c-44e5-57b4-83f7-273ec0888e21\n"
+    'data: {"id":"575a9a2c-44e5-57b4-83f7-273ec0888e21","type":"call.answered",'
+    '"timestamp":"2026-11-25T10:15:07.000Z","data":{"call_id":"20261125-101500-abcdefgh",'
+    '"started":"2026-11-25T10:15:00.000Z","line":"Council Tax","direction":"in",'
+    '"caller":"+441632960001","called":"+441970000000","advisor":"sian","extension":"201"}}\n\n'
+)
+"""An event for a machine, for the description of the API."""
 _COMMENT = b": ping\n\n"
 _EVENT_ID = re.compile(r"[0-9]{1,18}")
 
@@ -55,21 +67,36 @@ class _EventStream(StreamingResponse):
 
 
 @router.get(
-    "/events", response_class=StreamingResponse, responses={200: {"content": {_MEDIA_TYPE: {}}}}
+    "/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {_MEDIA_TYPE: {"example": _EXAMPLE}}}},
 )
 async def events(
     desk: TheDesk,
-    session: Person,
-    last_event_id: Annotated[str, Header()] = "",
+    session: SignedIn,
+    last_event_id: Annotated[str, Header(max_length=64)] = "",
 ) -> StreamingResponse:
-    """Send the changes of live calls and the alarms to a page, as a stream of events.
+    """Send the events of calls to a machine, or the changes of live calls and alarms to a page.
 
-    After a lost connection, the page sends the header field `Last-Event-ID` with the id of the
-    newest event that it has received. The stream then continues with the next event. If the next
-    event is no longer stored, the stream begins with a snapshot instead.
+    A machine needs the right `events`. It receives the events of webhooks: the same names, ids and
+    JSON documents. Its stream begins with the event `ready`, which has an `id` too. A page's stream
+    begins with a snapshot.
 
-    If a session opens too many streams, its oldest one ends with the event `replaced`.
+    After a lost connection, the client sends the header field `Last-Event-ID` with the id of the
+    newest event that it has received. The stream then continues with the next event. If that event
+    is not stored any more, a machine receives the status 410, and a page receives a snapshot. A
+    machine that has fallen so far behind during its stream receives the event `missed`, and the
+    stream ends.
+
+    If a session or a machine opens too many streams, its oldest one ends with the event `replaced`.
+
+    Raises:
+        ApiError: 403, the machine does not have the right `events`. 404, the settings have no
+            `[event_stream]`. 410, an event after `Last-Event-ID` is not stored any more. 422,
+            `Last-Event-ID` is not the id of an event. 503, the database does not answer.
     """
+    if session.user.role == "machine":
+        return _EventStream(await call_events.begin(desk, session, last_event_id))
     position = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id) else -1
     return _EventStream(_events(desk, session, position))
 

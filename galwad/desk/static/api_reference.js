@@ -82,7 +82,7 @@ function part(title, ...children) {
 function example(value) {
   return value === undefined
     ? []
-    : [el("p", { t: "api.example" }), el("pre", { lang: "en", raw: JSON.stringify(value, null, 2) })];
+    : [el("p", { t: "api.example" }), el("pre", { lang: "en", raw: typeof value === "string" ? value : JSON.stringify(value, null, 2) })];
 }
 
 function parameters(operation) {

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from config.webhook import ALL_EVENTS, EventName
 from galwad.desk.webhooks.call_events import CallProgress, WebhookEvent
 from galwad.desk.webhooks.tables import webhook_calls, webhook_events
 
@@ -76,10 +77,32 @@ class OutboxDepth:
     oldest: float
 
 
-class WebhookOutbox:
-    """The outbox in a database. Each method runs as one transaction. Times are in Unix seconds."""
+class EventSink(Protocol):
+    """Another part of the database that stores events: those that machines read as a stream."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    async def add(
+        self, connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
+    ) -> None:
+        """Store the events in which this part is interested, in the transaction of `connection`."""
+
+
+class WebhookOutbox:
+    """The outbox in a database. Each method runs as one transaction. Times are in Unix seconds.
+
+    Args:
+        engine: The desk's database.
+        kinds: The kinds of events that are sent; none if there is no receiver.
+        sink: What else stores the events, in the same transactions.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        kinds: Collection[EventName] = ALL_EVENTS,
+        sink: EventSink | None = None,
+    ) -> None:
+        self._kinds = frozenset(kinds)
+        self._sink = sink
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
@@ -97,7 +120,10 @@ class WebhookOutbox:
         events = [event for step in steps for event in step.events]
         latest = {step.call_id: step.progress for step in steps}
         async with self._writer.begin() as connection:
-            await _write_events(connection, events, now)
+            sent = [event for event in events if event.kind in self._kinds]
+            await _write_events(connection, sent, now)
+            if self._sink is not None:
+                await self._sink.add(connection, events, now)
             await connection.execute(
                 delete(webhook_calls).where(webhook_calls.c.call_id.in_(latest))
             )
@@ -247,10 +273,14 @@ class WebhookOutbox:
             return OutboxDepth(waiting, oldest or 0.0)
 
     async def clear(self) -> None:
-        """Remove everything, because no receiver is set up any more."""
+        """Remove the events, because no receiver is set up any more.
+
+        If nothing else stores events, the progress of the calls is removed too.
+        """
         async with self._writer.begin() as connection:
             await connection.execute(delete(webhook_events))
-            await connection.execute(delete(webhook_calls))
+            if self._sink is None:
+                await connection.execute(delete(webhook_calls))
 
 
 def _first_of_calls(busy: Collection[str]) -> ColumnElement[bool]:

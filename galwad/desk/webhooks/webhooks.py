@@ -1,28 +1,47 @@
-"""The parts of the desk that send call events: the log of events, and the sender."""
+"""The parts of the desk that follow call events: the log of events, and the sender.
+
+Machines can read the same events as a stream (`galwad.desk.call_stream`), also if there is no
+receiver to which they are sent.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config.webhook import WebhookSection
+from config.webhook import EventName, WebhookSection
 from galwad.desk.calls.switch_client import FromSwitch
 from galwad.desk.webhooks.event_log import CallEventLog
 from galwad.desk.webhooks.formats import known_kinds
-from galwad.desk.webhooks.outbox import WebhookOutbox
+from galwad.desk.webhooks.outbox import EventSink, WebhookOutbox
 from galwad.desk.webhooks.receiver import WebhookReceiver
 from galwad.desk.webhooks.sender import OnAlarm, WebhookObserver, WebhookSender
 from galwad.messages import Sealed
 
+_EXPIRY_S: Final = 600.0
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class EventReaders:
+    """Those who read the stored events of some kinds. `wake` is called when there are new ones."""
+
+    kinds: Collection[EventName]
+    sink: EventSink
+    wake: Callable[[], None]
+
+
 class Webhooks:
-    """Sends the events of calls to the receiver in the settings; does nothing if there is none.
+    """Sends the events of calls to the receiver in the settings, and stores them for readers.
+
+    Without a receiver and readers, it does nothing.
 
     Args:
         section: The settings of the receiver.
@@ -30,6 +49,7 @@ class Webhooks:
         observer: The metrics.
         on_alarm: A function that is called with each alarm.
         on_delivered: A function that is called when the receiver has accepted an event.
+        readers: Those who read the events; None if there is no stream.
     """
 
     def __init__(
@@ -39,17 +59,24 @@ class Webhooks:
         observer: WebhookObserver,
         on_alarm: OnAlarm,
         on_delivered: Callable[[], None],
+        *,
+        readers: EventReaders | None = None,
     ) -> None:
-        self.outbox = WebhookOutbox(engine)
+        sent: frozenset[EventName] = frozenset()
+        if section is not None:
+            sent = known_kinds(section.format).intersection(section.events)
+        self.outbox = WebhookOutbox(engine, sent, readers.sink if readers is not None else None)
+        self._readers = readers
         self._log: CallEventLog | None = None
         self._sender: WebhookSender | None = None
         if section is not None:
-            kinds = known_kinds(section.format).intersection(section.events)
             receiver = WebhookReceiver(section)
             self._sender = WebhookSender(
                 self.outbox, receiver, observer, on_alarm, on_delivered=on_delivered
             )
-            self._log = CallEventLog(self.outbox, kinds, self._sender.wake)
+        if section is not None or readers is not None:
+            read = frozenset(readers.kinds) if readers is not None else frozenset()
+            self._log = CallEventLog(self.outbox, sent | read, self._written)
 
     async def start(self) -> None:
         """Load the state from before a restart."""
@@ -58,12 +85,27 @@ class Webhooks:
 
     async def run(self) -> None:
         """Write and send events until cancelled. If there is no receiver, empty the outbox."""
-        if self._log is None or self._sender is None:
+        if self._sender is None:
             await self._clear()
-            return
         async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._log.run())
-            loops.create_task(self._sender.run())
+            if self._log is not None:
+                loops.create_task(self._log.run())
+                loops.create_task(self._sender.run() if self._sender else self._expire())
+
+    def _written(self) -> None:
+        if self._sender is not None:
+            self._sender.wake()
+        if self._readers is not None:
+            self._readers.wake()
+
+    async def _expire(self) -> None:
+        """Remove the progress of old calls again and again, as the sender does."""
+        while True:
+            try:
+                await self.outbox.expire(time.time())
+            except SQLAlchemyError as error:
+                log.error("webhook.not_expired", why=type(error).__name__)  # noqa: TRY400
+            await asyncio.sleep(_EXPIRY_S)
 
     async def _clear(self) -> None:
         try:

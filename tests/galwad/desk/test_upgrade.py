@@ -32,12 +32,14 @@ from callerid.contacts import Contacts
 from callerid.note_drafts import NoteDrafts
 from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
+from config.webhook import ALL_EVENTS
 from galwad.desk.alarms.alarm_store import AlarmStore
 from galwad.desk.auth.identities import Identities, ProviderIdentity
 from galwad.desk.auth.second_factors import CodeVerdict, SecondFactors
 from galwad.desk.auth.secret_box import SecretBox
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.call_log.store import CallStore
+from galwad.desk.call_stream.store import BEFORE_ALL, StreamStore
 from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
 from galwad.desk.presence.breaks import Break, Breaks
 from galwad.desk.webhooks.outbox import WebhookOutbox
@@ -61,6 +63,7 @@ LOGGED_CALL = "20261115-080100-ssssssss"
 NINETEENTH: list[str] = []  # only an open note with a draft
 TWENTIETH: list[str] = []  # only an identity at a provider, and a session
 TWENTY_FIRST: list[str] = []  # only a second factor with recovery codes, and a session
+TWENTY_SECOND: list[str] = []  # only an event of a call that machines can read
 CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
@@ -82,7 +85,7 @@ RECORDINGS: dict[str, list[str]] = dict(
             *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
             *(FOURTEENTH, FIFTEENTH, SIXTEENTH, SEVENTEENTH, EIGHTEENTH),
-            *(NINETEENTH, TWENTIETH, TWENTY_FIRST),
+            *(NINETEENTH, TWENTIETH, TWENTY_FIRST, TWENTY_SECOND),
         ),
         strict=True,
     )
@@ -266,6 +269,20 @@ async def test_call_events_that_an_earlier_release_left_can_still_be_sent(tmp_pa
     assert (waiting.event.kind, waiting.event.call.call_id) == ("answered", CALL_WITH_EVENT)
     assert (waiting.event.call, waiting.attempts) == (progress.call, 2)
     assert progress.answered
+
+
+async def test_a_stream_of_events_continues_after_an_event_of_an_earlier_release(tmp_path):
+    path = left_by(REVISIONS[-1], tmp_path)
+    upgrade(path)
+    engine = open_engine(path)
+    store = StreamStore(engine, ALL_EVENTS, 3600.0, 100)
+    position = await store.position(BEFORE_ALL)
+    assert position is not None
+    found = await store.after(position, 9)
+    newest = await store.newest()
+    await engine.dispose()
+    assert found is not None
+    assert [(event.kind, event.event_id) for event in found] == [("answered", newest)]
 
 
 async def test_an_alarm_that_was_taken_before_the_upgrade_is_still_taken(tmp_path):
