@@ -64,6 +64,16 @@ class Party(msgspec.Struct, frozen=True):
     user: str = ""
 
 
+class ActState(msgspec.Struct, frozen=True):
+    """An act that the call's advisor can ask for on the page, such as "hold".
+
+    `refused` is the reason why the act is not possible now; "" if it is possible.
+    """
+
+    act: str
+    refused: str = ""
+
+
 class CallStatus(msgspec.Struct, frozen=True):
     """The whole state of one live call.
 
@@ -78,7 +88,12 @@ class CallStatus(msgspec.Struct, frozen=True):
     `outgoing` is True if an advisor has placed the call. `transfers` is the number of complete
     transfers, and `destination` the class of the last one's destination, such as "department"; ""
     if there was none. `transferring` is the class of the destination that rings now because of a
-    transfer; "" if there is none.
+    transfer; "" if there is none. `transfers_begun` is the number of transfers that have begun, and
+    `transfer_failed` the SIP status of the most recent one if it failed; 0 if it did not.
+
+    `acts` are the acts of the page that the switch knows for this call's advisor (`PhoneAct`); it
+    is empty if no advisor has the call, or if the switch is of an earlier release. `answerable` are
+    the ringing phones that the switch can ask to answer the call.
     """
 
     call_id: str
@@ -102,6 +117,10 @@ class CallStatus(msgspec.Struct, frozen=True):
     transfers: int = 0
     destination: str = ""
     transferring: str = ""
+    transfers_begun: int = 0
+    transfer_failed: int = 0
+    acts: tuple[ActState, ...] = ()
+    answerable: tuple[Party, ...] = ()
 
 
 class Hello(LinkMessage, frozen=True):
@@ -121,12 +140,13 @@ class Hello(LinkMessage, frozen=True):
 class CallsSnapshot(LinkMessage, frozen=True, tag="Snapshot"):
     """From the switch to a desk that has just connected: the states of all live calls.
 
-    `presence` is true if the switch knows the message `SetAway`, which earlier releases do not
-    know.
+    `presence` is true if the switch knows the message `SetAway`, and `dials` if it knows
+    `DialNumber`. Earlier releases do not know these messages.
     """
 
     calls: tuple[CallStatus, ...]
     presence: bool = False
+    dials: bool = False
 
 
 class CallChanged(LinkMessage, frozen=True):
@@ -332,6 +352,50 @@ class PauseReply(LinkMessage, frozen=True, tag="HoldReply"):
     durable: bool
 
 
+class PhoneAct(LinkMessage, frozen=True):
+    """From the desk to the switch: carry out an act of the page for the advisor of a call.
+
+    `act` is "answer", "hold", "resume", "hangup" or "transfer". The desk sends only acts that the
+    switch has listed for the call (`CallStatus.acts`, or `answerable` for "answer"). `user` and
+    `extension` are those of the person who asks: the switch carries the act out only if the call is
+    this person's. `number` is the number or destination of a transfer. `actor` names the person as
+    the manifest does, such as `user:anna`.
+    """
+
+    ref: int
+    call_id: str
+    act: str
+    user: str
+    extension: str
+    actor: str
+    number: str = ""
+
+
+class DialNumber(LinkMessage, frozen=True):
+    """From the desk to the switch: ring the phone of a user, then call a number for this phone.
+
+    The phone `extension` must belong to `user`. The number gets the route that it would get if the
+    phone had dialled it. If `answers_itself` is true, the phone is asked to answer without ringing.
+    """
+
+    ref: int
+    user: str
+    extension: str
+    number: str
+    answers_itself: bool = False
+
+
+class PhoneReply(LinkMessage, frozen=True):
+    """From the switch to the desk: the result of the request with the same `ref`.
+
+    The request is a `PhoneAct` or a `DialNumber`. `refused` is the reason why nothing was done; ""
+    if the act has begun.
+    """
+
+    ref: int
+    refused: str = ""
+
+
 class SpoolClosed(LinkMessage, frozen=True):
     """From the switch to the finaliser: the spools of this call are complete.
 
@@ -496,6 +560,9 @@ AnyMessage: TypeAlias = (
     | Pause
     | Resume
     | PauseReply
+    | PhoneAct
+    | DialNumber
+    | PhoneReply
     | SpoolClosed
     | Sealed
     | WaitingSpools

@@ -61,6 +61,8 @@ class Trigger(StrEnum):
     PHONE = "phone"
     DTMF = "dtmf"
     REFER = "refer"
+    PAGE_TRANSFER = "page-transfer"
+    """A transfer that the advisor ordered on the page; `PAGE` is a pause on the page."""
     IDENTITY = "identity"
     STORAGE = "storage"
     OVERFLOW = "overflow"

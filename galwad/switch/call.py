@@ -29,6 +29,7 @@ from galwad.switch.consultation import CallersPhone, ConsultationRecordings, Hel
 from galwad.switch.context import CallContext, call_settings
 from galwad.switch.pauses import PausableRecording, Pauses, PausingParty
 from galwad.switch.pbx_joins import JoinState, PbxJoins
+from galwad.switch.phone_control import acts_of
 from galwad.switch.recorded_legs import TRACKS
 from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
@@ -353,6 +354,18 @@ class SwitchCall:
         self.legs.hangup(now.mono, reason)
         self.settle(now)
 
+    def set_hold(self, now: Now, *, held: bool) -> None:
+        """Put the caller on hold because the advisor asks for it on the page, or end this hold.
+
+        For the recording, this is the same as a hold by the advisor's phone.
+        """
+        if held:
+            self.legs.hold(now.mono)
+        else:
+            self.legs.resume(now.mono)
+        self._update_hold()
+        self.settle(now)
+
     def on_silence(self, leg_id: str, seconds: float) -> None:
         """Raise an alarm for a leg that has sent no media for `seconds` seconds.
 
@@ -386,6 +399,9 @@ class SwitchCall:
             transfers=self.transfer_state.completed,
             destination=self.transfer_state.destination,
             transferring=self._transferring,
+            transfers_begun=self.transfer_state.begun,
+            transfer_failed=self.transfer_state.failed,
+            acts=acts_of(self.legs),
         )
 
     @property

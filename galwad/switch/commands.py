@@ -1,4 +1,7 @@
-"""The desk's commands: pause and resume calls, set a call's advisor, replace the phone accounts."""
+"""The desk's commands: pause and resume calls, set a call's advisor, replace the phone accounts.
+
+The acts of the page for an advisor's call, such as a transfer, are in `phone_control.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,20 @@ from collections.abc import Iterable
 
 import structlog
 
-from galwad.messages import CallStatus, ClaimCall, Pause, PauseReply, PhoneCredentials, Resume
+from galwad.messages import (
+    CallStatus,
+    ClaimCall,
+    Pause,
+    PauseReply,
+    PhoneAct,
+    PhoneCredentials,
+    PhoneReply,
+    Resume,
+)
 from galwad.switch.away import AwayUsers
 from galwad.switch.call import SwitchCall
 from galwad.switch.clocks import read_clocks
+from galwad.switch.phone_control import PhoneControl
 from galwad.switch.phones import Phones
 from recording.policy import RecordingState, Trigger
 
@@ -27,6 +40,7 @@ class DeskCommands:
         self._calls = calls
         self._phones = phones
         self._away = away
+        self._control = PhoneControl(calls.get)
 
     async def pause(self, command: Pause) -> PauseReply:
         """Pause the recordings of the calls that `command` names, and return the reply.
@@ -49,6 +63,15 @@ class DeskCommands:
             *(call.pauses.resume(command.holder, command.actor) for call in calls)
         )
         return _reply(command.ref, calls, durable=all(durable))
+
+    def act(self, command: PhoneAct) -> PhoneReply:
+        """Carry out an act of the page for the advisor of a call, and return the reply."""
+        try:
+            refused = self._control.act(command)
+        except Exception:  # the page must learn of a failure, whatever failed
+            log.exception("phone.act_failed", call_id=command.call_id, act=command.act)
+            refused = "failed"
+        return PhoneReply(command.ref, refused)
 
     def claim(self, command: ClaimCall) -> None:
         """Set the advisor of a call that a PBX has answered, if the advisor is not known."""

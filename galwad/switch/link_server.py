@@ -5,7 +5,7 @@ may be missing in its ledger (`ledger_outbox.py`). A finaliser that connects rec
 `Hello` back. The finaliser then searches the spool folder for spools that are already closed. From
 then on, the switch notifies the finaliser of each closed spool.
 
-The desk's commands (pause, resume, claim, phones, away) are passed to the daemon's `Commands`
+The desk's commands (pause, resume, acts, claim, phones, away) are passed to the daemon's `Commands`
 object. The reply to a command is sent on the link on which the command arrived.
 """
 
@@ -34,7 +34,9 @@ from galwad.messages import (
     Party,
     Pause,
     PauseReply,
+    PhoneAct,
     PhoneCredentials,
+    PhoneReply,
     PhonesRegistered,
     RegisteredPhone,
     Resume,
@@ -55,6 +57,9 @@ class Commands(Protocol):
 
     async def resume(self, command: Resume) -> PauseReply:
         """Remove `command.holder` from the pause holders of the calls that `command` names."""
+
+    def act(self, command: PhoneAct) -> PhoneReply:
+        """Carry out an act of the page for the advisor of a call, and return the reply."""
 
     def claim(self, command: ClaimCall) -> None:
         """Set the advisor of a call, after a PBX has answered the call without naming a user."""
@@ -166,6 +171,8 @@ class LinkServer:
                 peer.send(await self._commands.pause(message))
             case Resume():
                 peer.send(await self._commands.resume(message))
+            case PhoneAct():
+                peer.send(self._commands.act(message))
             case LedgerHas():
                 self.outbox.remove(message.call_ids)
             case ClaimCall() | SetPhones() | SetAway():

@@ -104,6 +104,7 @@ class NoRecorder:
         actor: str,
         to: str = "",
         *,
+        trigger: Trigger = Trigger.REFER,
         arrived_mono: float | None = None,
     ) -> None:
         """Do nothing, because a transfer has no effect on a call that stores no audio."""

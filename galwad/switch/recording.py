@@ -245,7 +245,15 @@ class CallRecording:
         """
         return self.note(durable=await self._recorder.resume(holder, actor))
 
-    def referred(self, destination: DestinationClass, actor: str, label: str, now: Now) -> None:
+    def referred(
+        self,
+        destination: DestinationClass,
+        actor: str,
+        label: str,
+        now: Now,
+        *,
+        trigger: Trigger = Trigger.REFER,
+    ) -> None:
         """Shut the gate if the advisor transfers the call to a party outside the centre.
 
         The gate is shut from `now.arrived`, which is when the request for the transfer arrived.
@@ -254,7 +262,9 @@ class CallRecording:
         is the pattern in the settings that matches the transfer's target, or the extension of one
         of our phones. For any other target, it is "".
         """
-        self._recorder.referred(destination, actor, label, arrived_mono=now.arrived)
+        self._recorder.referred(
+            destination, actor, label, trigger=trigger, arrived_mono=now.arrived
+        )
 
     def transfer_failed(self, now: Now) -> None:
         """Open the gate after a failed transfer, unless another cause keeps the gate shut."""

@@ -19,22 +19,45 @@ from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.clocks import Now
 from galwad.switch.recording import CallRecording
 from galwad.switch.routing import Router
-from recording.policy import DestinationClass
+from recording.policy import DestinationClass, Trigger
 from telephony.b2bua import BackToBackCall, JoinPlan, Leg, Target, plan_join
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
+from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.ua.uas import InviteServer
+
+
+@dataclass(frozen=True, slots=True)
+class TransferTrigger:
+    """The request for a transfer: a REFER of the advisor's phone, or an order of the page."""
+
+    trigger: Trigger = Trigger.REFER
+    actor: str = ""
+    """The person who ordered the transfer on the page; "" means the advisor's phone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingingTarget:
+    """A transfer target that rings, whose transfer the recording has not seen yet."""
+
+    destination: DestinationClass
+    label: str
+    asked: TransferTrigger
+
+
+_BY_REFER = TransferTrigger()
 
 
 @dataclass(slots=True)
 class TransferState:
     """The results of the transfers of one call so far, and a transfer in progress."""
 
-    ringing: tuple[DestinationClass, str] | None = None
-    """The class and label of a target that rings, whose transfer the recording has not seen.
-
-    Meanwhile, the advisor still talks with the caller. None if there is no such target.
-    """
+    ringing: RingingTarget | None = None
+    """The target that rings while the advisor still talks with the caller; None if none does."""
+    begun: int = 0
+    """The number of transfers that have begun."""
+    failed: int = 0
+    """The SIP status of the most recent transfer, if it failed; 0 if it did not."""
     referred_to: DestinationClass = DestinationClass.UNKNOWN
     """The destination class of the most recent transfer's target; UNKNOWN if there was none."""
     outside: bool = False
@@ -52,6 +75,11 @@ class TransferState:
     def complete(self, destination: DestinationClass) -> None:
         """Count a complete transfer to a destination of this class."""
         self.completed, self.destination = self.completed + 1, destination.value
+        self.failed = 0
+
+    def begin(self) -> None:
+        """Count a transfer that begins. The failure of an earlier transfer does not matter now."""
+        self.begun, self.failed = self.begun + 1, 0
 
 
 class FarEnd(Protocol):
@@ -148,6 +176,30 @@ class CallTransfers:
             self._send_after(event, self._find(other.call_id), now)
         else:
             self._send(event, now)
+
+    def order(self, refer_to: NameAddr, actor: str, now: Now) -> str:
+        """Transfer the caller to `refer_to` because the page asks for it, as a REFER would.
+
+        `actor` is the person who asks. Return the reason why the transfer has not begun; "" if it
+        has.
+        """
+        call = self._call
+        if call.legs.joined is None or call.legs.transferring:
+            return "transferring"
+        referral = self._router.refer(refer_to, now.mono)
+        if referral is None:
+            call.log.info("transfer.refused")
+            return "unknown_number"
+        asked = TransferTrigger(Trigger.PAGE_TRANSFER, actor)
+        self._expect(referral.destination, referral.label, now, asked)
+        call.advisor_side.rings_at(referral.targets)
+        begun = call.legs.transfer(referral.targets, now.mono)
+        if not begun:
+            call.advisor_side.rings_at(())
+            self._back(now)
+        call.publish()
+        call.settle(now)
+        return "" if begun else "transferring"
 
     def _refuse(self, event: sip.TransferRequested, now: Now) -> None:
         self._call.log.info("transfer.refused")
@@ -289,18 +341,26 @@ class CallTransfers:
             else (there.identity_class, "")
         )
 
-    def _expect(self, destination: DestinationClass, label: str, now: Now) -> None:
+    def _expect(
+        self,
+        destination: DestinationClass,
+        label: str,
+        now: Now,
+        asked: TransferTrigger = _BY_REFER,
+    ) -> None:
         """Prepare for a transfer whose target rings first, while the advisor is still in the call.
 
         The gate shuts now if the settings require it, or if the target takes payments. Otherwise it
         shuts when the target answers or the advisor has hung up.
         """
+        self._state.begin()
         at_once = self._ceases_at_request or destination is DestinationClass.PAYMENT
         if at_once or self._state.outside:
-            self._shut_for(destination, label, now)
+            self._shut_for(destination, label, now, asked)
             return
         self._call.log.info("transfer.accepted", destination=destination)
-        self._state.referred_to, self._state.ringing = destination, (destination, label)
+        self._state.referred_to = destination
+        self._state.ringing = RingingTarget(destination, label, asked)
 
     def leg_ended(self, now: Now) -> None:
         """Shut the gate if the advisor has hung up while the target of the transfer still rings.
@@ -314,15 +374,26 @@ class CallTransfers:
         """Apply the transfer whose target rings to the recording: this is the point of transfer."""
         ringing, self._state.ringing = self._state.ringing, None
         if ringing is not None:
-            actor = self._call.advisor_side.actor
-            self._call.recording.referred(ringing[0], actor, ringing[1], now)
+            self._refer(ringing.destination, ringing.label, ringing.asked, now)
 
-    def _shut_for(self, destination: DestinationClass, label: str, now: Now) -> None:
+    def _refer(
+        self, destination: DestinationClass, label: str, asked: TransferTrigger, now: Now
+    ) -> None:
+        actor = asked.actor or self._call.advisor_side.actor
+        self._call.recording.referred(destination, actor, label, now, trigger=asked.trigger)
+
+    def _shut_for(
+        self,
+        destination: DestinationClass,
+        label: str,
+        now: Now,
+        asked: TransferTrigger = _BY_REFER,
+    ) -> None:
         call = self._call
         call.log.info("transfer.accepted", destination=destination)
         self._state.referred_to, self._state.ringing = destination, None
         if not self._state.outside:
-            call.recording.referred(destination, call.advisor_side.actor, label, now)
+            self._refer(destination, label, asked, now)
 
     def completed(self, leg_id: str, target: Target, now: Now) -> None:
         """Update the call and its recording after a transfer to `target`."""
@@ -342,6 +413,7 @@ class CallTransfers:
         """
         call = self._call
         call.log.info("transfer.failed", status=event.status, advisor_gone=event.transferor_gone)
+        self._state.failed = event.status
         if not event.transferor_gone:
             call.advisor_side.rings_at(())
             self._back(now)

@@ -39,7 +39,10 @@ class _OwnOffer:
     leg: Leg
     source: Leg
     direction: Direction | None = None
-    """The direction to offer; None means the direction in the description of `source`."""
+    """The direction to offer; None means the direction in the description of `source`.
+
+    While the call's owner holds the call, the direction is always inactive.
+    """
     then: OnAligned = _nothing
 
 
@@ -119,12 +122,17 @@ class Alignment:
             wanted.then(now, True)
             return
 
+        held = self._core.owner_holds
+
         def answered(theirs: SessionDescription | None, status: int, at: float) -> None:
             if status == 491 and leg.dialog is not None and leg.talking:
                 self._again = wanted, at + leg.dialog.glare_delay()
                 return
             agreed = theirs is not None and leg.talking and self._agree(leg, asked, theirs)
-            wanted.then(at, agreed)
+            if held != self._core.owner_holds:
+                self._offer(wanted, at)  # a hold by the owner has begun or ended meanwhile
+            else:
+                wanted.then(at, agreed)
 
         self._offers.offer(leg, asked, answered, now)
 
@@ -139,9 +147,10 @@ class Alignment:
         """
         source, allowed = wanted.source.media, self._allowed
         said = source.remote_description
-        if said is None or wanted.leg.media.matches(said, source, allowed, wanted.direction):
+        direction = Direction.INACTIVE if self._core.owner_holds else wanted.direction
+        if said is None or wanted.leg.media.matches(said, source, allowed, direction):
             return None
-        return wanted.leg.media.pass_on(said, source, allowed, wanted.direction)
+        return wanted.leg.media.pass_on(said, source, allowed, direction)
 
     def _agree(self, leg: Leg, asked: SessionDescription, theirs: SessionDescription) -> bool:
         try:

@@ -178,10 +178,20 @@ class BackToBackCall:
 
     @property
     def holding(self) -> frozenset[Side]:
-        """The sides of the two joined legs whose peer has put the other party on hold."""
+        """The sides of the two joined legs whose peer has put the other party on hold.
+
+        A hold by the call's owner counts as one by the callee.
+        """
         callee = self._core.callee
-        legs = () if callee is None or self.ended else (self._core.caller, callee)
-        return frozenset(leg.side for leg in legs if leg.media.holds_other)
+        if callee is None or self.ended:
+            return frozenset()
+        own = frozenset({callee.side} if self._core.owner_holds else ())
+        return own | {leg.side for leg in (self._core.caller, callee) if leg.media.holds_other}
+
+    @property
+    def held_by_owner(self) -> bool:
+        """True while the call's owner holds the call (see `hold`)."""
+        return self._core.owner_holds and self._core.callee is not None
 
     @property
     def answered(self) -> bool:
@@ -266,6 +276,49 @@ class BackToBackCall:
         """End the call and all its legs; `reason` is the value of the Reason header field."""
         headers = (("Reason", reason),) if reason is not None else ()
         self._core.end(EndCause.HUNG_UP, now, headers)
+
+    def hang_up_callee(self, now: float) -> None:
+        """Hang up for the joined callee, as if its phone had sent a BYE.
+
+        The call ends, unless the target of a transfer rings: the caller then waits for the target.
+        If no callee is joined, do nothing.
+        """
+        callee = self._core.callee
+        if callee is None:
+            return
+        if self._transfers.on_leg_left(callee, now):
+            self._core.end_leg(callee, EndCause.TRANSFERRED, now)
+        else:
+            self._core.end(EndCause.CALLEE_HUNG_UP, now)
+
+    def hold(self, now: float) -> None:
+        """Put the caller on hold for the joined callee, by offers with the direction inactive.
+
+        No media passes between the two parties from now on, whatever their phones answer. The hold
+        ends by `resume`, by the resume key of a callee whose phone also holds the call, or when
+        another callee is joined. If no callee is joined, do nothing.
+        """
+        self._set_hold(now, held=True)
+
+    def resume(self, now: float) -> None:
+        """End a hold that `hold` began."""
+        self._set_hold(now, held=False)
+
+    def _set_hold(self, now: float, *, held: bool) -> None:
+        callee = self._core.callee
+        if callee is None or held == self._core.owner_holds:
+            return
+        self._core.set_owner_hold(held=held)
+        self._alignment.align_both(self._core.caller, callee, now)
+
+    def transfer(self, targets: Sequence[Target], now: float) -> bool:
+        """Transfer the caller to one of the targets, as if the callee had sent a REFER.
+
+        The events are those of a transfer by REFER, without `TransferRequested`. Return False if
+        no transfer can begin now: no callee is joined, there are no targets, or another transfer is
+        in progress.
+        """
+        return not self.ended and bool(targets) and self._transfers.begin(targets, now)
 
     def accept_transfer(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
         """Accept a REFER with 202, and ring the transfer's targets with the caller's media.

@@ -212,6 +212,8 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     branches: tuple[dict[str, Any], ...] = ()
     """The result of `InviteClient.checkpoint` for each of our INVITEs without a final response."""
     transfers: TransferCheckpoint
+    owner_holds: bool | msgspec.UnsetType = msgspec.UNSET
+    """True if the call's owner holds the call; unset if not."""
 
     @classmethod
     def of(cls, core: CallCore, transfers: TransferCheckpoint) -> CallCheckpoint:
@@ -228,6 +230,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             invite=invite.checkpoint() if invite is not None else None,
             branches=tuple(client.checkpoint() for client in rung if client is not None),
             transfers=transfers,
+            owner_holds=core.owner_holds or msgspec.UNSET,
         )
 
     @classmethod

@@ -92,6 +92,9 @@ class CallCore:
         self._callee: Leg | None = None
         self.ended = False
         self.ringback = False
+        self.owner_holds = False
+        """True while the call's owner holds the call, so that the two parties do not hear each
+        other."""
         self.events: deque[CallEvent] = deque()
         self.on_leg_ended: Callable[[Leg], None] = _ignore_leg
         self._numbers = count(1)
@@ -214,8 +217,19 @@ class CallCore:
         self.emit_media(self.caller)
         self.emit_media(leg)
 
+    def set_owner_hold(self, *, held: bool) -> None:
+        """Begin or end a hold by the call's owner: no party gets media of the other party."""
+        self.owner_holds = held
+        for leg in (self.caller, self._callee):
+            if leg is not None:
+                leg.media.mute(muted=held)
+
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg that moves to another call. The leg's dialog and media do not change."""
+        """Remove a leg that moves to another call. The leg's dialog and media do not change.
+
+        A hold by the call's owner ends.
+        """
+        self.set_owner_hold(held=False)
         self._callee = None
         del self.legs[leg.id]
         self.on_leg_ended(leg)
@@ -223,13 +237,15 @@ class CallCore:
     def join(self, leg: Leg) -> None:
         """Join a callee leg with the caller's leg.
 
-        Media is relayed if the peers of both legs have agreed on media.
+        Media is relayed if the peers of both legs have agreed on media. A hold by the call's owner
+        ends.
 
         Raises:
             ProtocolError: The leg is the caller's leg.
         """
         if leg.side is Side.CALLER:
             raise ProtocolError("only a callee can be joined with the caller")
+        self.set_owner_hold(held=False)
         self._callee = leg
         self.connect(leg)
 

@@ -139,8 +139,24 @@ class Exchange:
         elif leg.media.has_agreed and same_media(offer, leg.media.remote_description):
             self._note_hold(leg)
             self._accept(leg, transaction, leg.media.current(), timer, now)
+        elif self._core.owner_holds and not self._resumes(leg, offer):
+            other = self._core.other(leg)
+            said = other.media.remote_description if other is not None else None
+            self._answer_locally(leg, transaction, offer, timer, now, said=said)
         else:
             self._changed(leg, transaction, offer, timer, now)
+
+    def _resumes(self, leg: Leg, offer: SessionDescription) -> bool:
+        """Return True if the callee's phone ends its own hold, and end the owner's hold then.
+
+        Any other offer, such as a refresh, does not end a hold by the call's owner.
+        """
+        index = offer.audio_index()
+        receives = index is not None and offer.direction(index).receives
+        if leg is not self._core.callee or not leg.media.holds_other or not receives:
+            return False
+        self._core.set_owner_hold(held=False)
+        return True
 
     def _accept(
         self,
@@ -210,7 +226,7 @@ class Exchange:
         self, leg: Leg, transaction: ServerRequest, timer: SessionTimer, now: float
     ) -> None:
         other = self._core.other(leg)
-        if other is not None and other.talking:
+        if other is not None and other.talking and not self._core.owner_holds:
             self._pass_on(ForwardedOffer(leg, transaction, None, other, None, timer, None), now)
         elif (ours := leg.media.current()) is not None:
             self._awaited_ack = AwaitedAck(leg, None, ours, None)

@@ -84,6 +84,7 @@ class LegMedia:
         """
         self.holds_other = False
         """True if the most recent offer of this leg's peer put the other party on hold."""
+        self._muted = False
 
     def describe(self, build: Builder) -> SessionDescription:
         """Build a session description for the peer.
@@ -117,7 +118,17 @@ class LegMedia:
             raise SdpParseError("the leg requires SRTP, but the peer offers none", status=488)
         self.local_description, self.remote_description = agreed(ours, theirs), theirs
         self.remote = remote
-        if self._open:
+        self._configure()
+
+    def mute(self, *, muted: bool) -> None:
+        """Stop sending media to the peer, whatever the peer's SDP says, or send it again."""
+        if muted != self._muted:
+            self._muted = muted
+            self._configure()
+
+    def _configure(self) -> None:
+        if self._open and self.remote is not None:
+            remote = replace(self.remote, receive=False) if self._muted else self.remote
             self._plane.configure(self.leg_id, remote)
 
     def pass_on(

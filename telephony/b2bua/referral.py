@@ -1,10 +1,15 @@
-"""One REFER (RFC 3515) that we received, and the NOTIFYs that report its result to the sender."""
+"""One transfer that a REFER (RFC 3515) or the call's owner requests, and the NOTIFYs about it.
+
+The NOTIFYs report the result of the transfer to the sender of the REFER.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
+from telephony.b2bua.core import answer
+from telephony.b2bua.headers import HeaderFields
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.request_queue import OnResponse, QueuedRequest
 from telephony.errors import ParseError
@@ -17,11 +22,13 @@ _SIPFRAG: Final = ("Content-Type", "message/sipfrag;version=2.0")
 
 @dataclass(slots=True)
 class PendingRefer:
-    """A REFER that we received, and the state of the transfer that it asks for."""
+    """A request for a transfer: a REFER that we received, or an order of the call's owner."""
 
     request_id: int
     leg: Leg
-    transaction: ServerRequest
+    """The leg that the transfer ends: that of the REFER's sender, or of the callee."""
+    transaction: ServerRequest | None
+    """The transaction of the REFER; None if the call's owner has ordered the transfer."""
     event: str
     """The value of the Event header field in our NOTIFYs, for example "refer;id=93"."""
     subscribed: bool
@@ -61,6 +68,28 @@ class PendingRefer:
             replaces=to.uri.header("Replaces"),
             asked_at=now,
         )
+
+    @classmethod
+    def ordered(cls, request_id: int, leg: Leg, now: float) -> PendingRefer:
+        """Create the object for a blind transfer that the call's owner has ordered.
+
+        No REFER asked for it, so no NOTIFY reports it, and it needs no decision of the owner.
+        """
+        return cls(
+            request_id,
+            leg,
+            transaction=None,
+            event="",
+            subscribed=False,
+            replaces=None,
+            asked_at=now,
+            accepted=True,
+        )
+
+    def answer(self, status: int, now: float, headers: HeaderFields = ()) -> None:
+        """Send the final response to the REFER, if there is a REFER."""
+        if self.transaction is not None:
+            answer(self.transaction, status, now, headers=headers)
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:

@@ -102,6 +102,7 @@ def restore(
         _require_caller(core)
         if checkpoint.partner is not None:
             core.join(core.legs[checkpoint.partner])
+            core.set_owner_hold(held=checkpoint.owner_holds is True)
         transfers.resume(checkpoint.transfers, now)
     except (*_DAMAGED, TelephonyError) as error:
         core.forget_legs()

@@ -1,6 +1,7 @@
 """Blind transfer (RFC 3515, RFC 5589), and the recall after a failed transfer.
 
-A REFER waits until the owner of the call (the application) accepts or refuses it. Then we ring the
+A REFER waits until the owner of the call (the application) accepts or refuses it. The owner can
+also order a transfer by itself, as if the callee had sent a REFER. Then we ring the
 target with the caller's media, while the sender of the REFER stays joined with the caller. The
 sender's leg ends when the target has answered, or earlier if the sender hangs up. If the transfer
 fails after the sender has hung up, we ring the sender again: this is the recall. This module also
@@ -160,7 +161,7 @@ class ReferTransfers:
         referral = self._referral
         if referral is not None and referral.request_id == request_id and not referral.accepted:
             self._referral = None
-            answer(referral.transaction, status, now)
+            referral.answer(status, now)
 
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
         """Answer the REFER `request_id` with 202, ring the targets, and return True.
@@ -178,8 +179,24 @@ class ReferTransfers:
             self.refuse(request_id, 603, now)
             return False
         referral.accepted = True
-        answer(referral.transaction, 202, now, headers=referral.headers)
+        referral.answer(202, now, referral.headers)
         self._notify("100 Trying", now)
+        self._ring(targets, now, self._core.settings.transfer_timeout)
+        return True
+
+    def begin(self, targets: Sequence[Target], now: float) -> bool:
+        """Begin a blind transfer of the caller to the targets, without a REFER; return True.
+
+        All steps are those of a REFER from the joined callee, but there is no NOTIFY. If no callee
+        is joined, or another transfer is in progress, do nothing and return False.
+        """
+        callee = self._core.callee
+        ringing = self._attempt is not None and not self._attempt.over
+        if callee is None or self._referral is not None or ringing:
+            return False
+        self._serial += 1
+        self._recent_failure = None
+        self._referral = PendingRefer.ordered(self._serial, callee, now)
         self._ring(targets, now, self._core.settings.transfer_timeout)
         return True
 
@@ -213,7 +230,7 @@ class ReferTransfers:
         if referral is None or referral.request_id != request_id:
             return
         self._referral = None
-        answer(referral.transaction, 202, now, headers=referral.headers)
+        referral.answer(202, now, referral.headers)
         self._release_transferor(referral, now)
         if referral.leg is plan.kept_leg:
             plan.ending_leg.call.core.end(EndCause.TRANSFERRED, now)

@@ -47,9 +47,10 @@ _PAUSES: Final = (
     Trigger.PHONE,
     Trigger.DTMF,
     Trigger.REFER,
+    Trigger.PAGE_TRANSFER,
     Trigger.IDENTITY,
 )
-_TRANSFERS: Final = (Trigger.REFER, Trigger.IDENTITY)
+_TRANSFERS: Final = (Trigger.REFER, Trigger.PAGE_TRANSFER, Trigger.IDENTITY)
 _FAULTS: Final = ("recordings", "missing", "faults", "fault_us", "miscounted")
 _PAYMENTS: Final = (
     *("pauses", "paused_us", "longest_pause_us", "pauses_over_reminder", "pauses_over_alarm"),
@@ -345,7 +346,7 @@ class PromiseChecker:
     def _add_pause(self, line: _Line, gap: Gap, talk_us: int) -> None:
         evidence, length = line.evidence, gap.length_us
         line.add("pauses", 1)
-        line.add(f"pauses_{gap.trigger if gap.trigger in _PAUSES else 'other'}", 1)
+        line.add(f"pauses_{_counted(gap, _PAUSES)}", 1)
         line.add("paused_us", length)
         evidence["longest_pause_us"] = max(evidence["longest_pause_us"], length)
         # A call at a payment line is paused until it returns: no person can forget to resume it.
@@ -354,6 +355,11 @@ class PromiseChecker:
         line.add("pauses_over_reminder", length >= self._reminder_us)
         line.add("pauses_over_alarm", length >= self._alarm_us)
         line.add("pauses_to_the_end", gap.to_us >= talk_us)
+
+
+def _counted(gap: Gap, triggers: Collection[str]) -> str:
+    """Return the name under which a gap is counted: that of its trigger, or "other"."""
+    return gap.trigger.replace("-", "_") if gap.trigger in triggers else "other"
 
 
 def _add_coverage(
@@ -391,7 +397,7 @@ def _add_transfers(line: _Line, each: _Recording) -> None:
     gaps = each.gaps_of(GapReason.TRANSFER)
     for gap in gaps:
         line.add("transfers", 1)
-        line.add(f"transfers_{gap.trigger if gap.trigger in _TRANSFERS else 'other'}", 1)
+        line.add(f"transfers_{_counted(gap, _TRANSFERS)}", 1)
         line.add("transferred_us", gap.length_us)
     segments = () if each.manifest is None else each.manifest.segments
     outside = [s for s in segments if s.destination != DestinationClass.CENTRE]
