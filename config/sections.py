@@ -531,6 +531,12 @@ class DeskSection(Section):
         default=(), description='a list of roles such as ["supervisor", "admin"]'
     )
     notification_names: bool = Field(default=False, description="true or false")
+    welsh_destination: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9+#._-]{0,64}$",
+        description='the exact "match" of one of the [[destinations]], such as "600"',
+    )
+    dial_answers_itself: bool = Field(default=False, description="true or false")
     anchors: FilePath | None = Field(
         default=None, description="the full path of a file to which the desk can append lines"
     )

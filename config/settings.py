@@ -97,6 +97,19 @@ class Settings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_welsh_destination(self) -> Self:
+        name = self.desk.welsh_destination
+        if not name:
+            return self
+        found = self.find_destination(f"sip:{name}@galwad.invalid", name)
+        if found is None or found.match.text != name or found.class_ != "centre":
+            raise ValueError(
+                '[desk] "welsh_destination" must be the "match" of one of the [[destinations]] '
+                'whose class is "centre"'
+            )
+        return self
+
     @property
     def spool_folder(self) -> Path:
         """The folder for the spools of calls in progress."""

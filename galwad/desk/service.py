@@ -59,7 +59,7 @@ from galwad.desk.calls.forgotten_pauses import ForgottenPauses
 from galwad.desk.calls.heartbeats import Heartbeats
 from galwad.desk.calls.live_calls import DeskCall, LiveCalls
 from galwad.desk.calls.switch_client import FromSwitch, SwitchClient
-from galwad.desk.calls.user_limit import SEARCHES, UserLimit
+from galwad.desk.calls.user_limit import ACTS, DIALS, SEARCHES, UserLimit
 from galwad.desk.connections.acceptor import connection_limit
 from galwad.desk.connections.places import PlaceLimits, Places
 from galwad.desk.coverage.checker import CoverageChecker, CoverageResult
@@ -149,6 +149,10 @@ class DeskOptions:
     """The roles whose users must have a second factor if they sign in with a password."""
     notification_names: bool = False
     """True if a notification of the browser may have the caller's name and number."""
+    welsh_destination: str = ""
+    """The destination to which one key transfers callers who want to speak Welsh; or ""."""
+    dial_answers_itself: bool = False
+    """True if a phone that rings for a click-to-dial is asked to answer by itself."""
     lookup_budget: float = 1.0
     area_code: str = ""
     """The area code that completes local numbers in directories; "" if there is none."""
@@ -292,7 +296,7 @@ class Desk:
         )
         self.provider = ProviderAccounts.opened(options.sign_in, options.origin, self.engine)
         self.payment_tokens = PaymentTokens(self.engine)
-        self.searches = UserLimit(SEARCHES)
+        self.searches, self.dials, self.acts = map(UserLimit, (SEARCHES, DIALS, ACTS))
         self.sign_in_limits = SignInLimits.with_key_in(options.device_key)
         self.call_log = CallLog(self.engine, options.call_log, self.hub.day_changed)
         self.catalogue = Catalogue(self.engine)

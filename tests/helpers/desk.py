@@ -25,11 +25,14 @@ from galwad.messages import (
     CallerFacts,
     CallsSnapshot,
     CallStatus,
+    DialNumber,
     Hello,
     Indexed,
     Party,
     Pause,
     PauseReply,
+    PhoneAct,
+    PhoneReply,
     RecordingStateName,
     Resume,
     Sealed,
@@ -51,6 +54,10 @@ class FakeSwitch:
         self.durable = True
         self.presence = True
         """False for a switch of an earlier release, which does not know `SetAway`."""
+        self.dials = True
+        """False for a switch of an earlier release, which does not know `DialNumber`."""
+        self.refuses = ""
+        """The reason with which it refuses acts and numbers to dial."""
         self.link: Link | None = None
         self._news = asyncio.Condition()
         self._server: asyncio.Server | None = None
@@ -69,9 +76,12 @@ class FakeSwitch:
         self.received.append(message)
         if isinstance(message, Hello):
             self.link = link
-            link.send(CallsSnapshot(tuple(self.calls.values()), presence=self.presence))
+            calls = tuple(self.calls.values())
+            link.send(CallsSnapshot(calls, presence=self.presence, dials=self.dials))
         elif isinstance(message, Pause | Resume) and not self.silent:
             self._gate(link, message)
+        elif isinstance(message, PhoneAct | DialNumber) and not self.silent:
+            link.send(PhoneReply(message.ref, self.refuses))
         async with self._news:
             self._news.notify_all()
 

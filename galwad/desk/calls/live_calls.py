@@ -226,7 +226,20 @@ class DeskCall:
             draft=_draft_view(self.draft_of(user)) if has else None,
             wrap_up_until=self.wrapup_until if page_state == "wrapup" else None,
             recording_link=self.recording_link,
+            acts=self._acts(user, page_state),
+            transferring=state.transferring if has else "",
+            transfers_begun=state.transfers_begun if has else 0,
+            transfer_failed=state.transfer_failed if has else 0,
         )
+
+    def _acts(self, user: User, page_state: PopState) -> dict[str, str]:
+        """Return what the user can do with this call on the page, and what prevents each act."""
+        if page_state == "ringing" and self.concerns(user):
+            able = any(_is_phone_of(party, user) for party in self.state.answerable)
+            return {"answer": "" if able else "answer_on_phone"}
+        if page_state not in {"answered", "held"} or not self.is_handled_by(user):
+            return {}
+        return {each.act: each.refused for each in self.state.acts}
 
     def _confirmed_name(self) -> str | None:
         """Return the name of the person whom the advisor confirmed, perhaps before a restart."""

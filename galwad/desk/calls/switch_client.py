@@ -1,7 +1,8 @@
 """The desk's end of the link to the switch, over the Unix socket `switch.sock`.
 
-The desk receives the states of the live calls. It sends requests to pause and to resume recordings,
-the accounts of the phones, and the names of the users who are away.
+The desk receives the states of the live calls. It sends requests to pause and to resume recordings
+and to control an advisor's calls, the accounts of the phones, and the names of the users who are
+away.
 
 A reply has the reference number of its request. A request waits at most two seconds for the reply,
 and fails immediately if the link to the switch is lost. The page then shows an error, because it
@@ -16,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import structlog
 
@@ -29,13 +30,16 @@ from galwad.messages import (
     CallEnded,
     CallsSnapshot,
     ClaimCall,
+    DialNumber,
     Figures,
     Hello,
     LedgerHas,
     Party,
     Pause,
     PauseReply,
+    PhoneAct,
     PhoneCredentials,
+    PhoneReply,
     PhonesRegistered,
     Resume,
     SetAway,
@@ -74,6 +78,28 @@ class PauseOrder:
     """When the request arrived at the desk, in monotonic seconds. A pause counts from this time."""
 
 
+@dataclass(frozen=True, slots=True)
+class ActOrder:
+    """An act for the advisor of a call, as in `PhoneAct`."""
+
+    call_id: str
+    act: str
+    user: str
+    extension: str
+    actor: str
+    number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DialRequest:
+    """A number to call for the phone of a user, as in `DialNumber`."""
+
+    user: str
+    extension: str
+    number: str
+    answers_itself: bool = False
+
+
 class SwitchClient:
     """Maintains the desk's link to the switch, and sends and receives messages over this link.
 
@@ -97,8 +123,11 @@ class SwitchClient:
         self._away = away
         self._knows_away = False
         """True if the connected switch knows the message `SetAway`."""
+        self._knows_dialling = False
+        """True if the connected switch knows the message `DialNumber`."""
         self._refs = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[PauseReply]] = {}
+        self._acts: dict[int, asyncio.Future[PhoneReply]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -167,6 +196,70 @@ class SwitchClient:
         """
         return await self._request("release", Resume(*self._fields(order)))
 
+    @property
+    def dials(self) -> bool:
+        """True if the switch can call a number for a phone. If there is no link, it may be able."""
+        return self._knows_dialling or not self.connected
+
+    async def act(self, order: ActOrder) -> str:
+        """Ask the switch for an act for the advisor of a call.
+
+        Return the reason why the switch refused it; "" if the act has begun. The user must have
+        been offered the act: a switch of an earlier release does not know it.
+
+        Raises:
+            SwitchDownError: There is no link, or no reply came within two seconds.
+        """
+        ref = next(self._refs)
+        return await self._ask(
+            ref,
+            PhoneAct(
+                ref,
+                order.call_id,
+                order.act,
+                user=order.user,
+                extension=order.extension,
+                actor=order.actor,
+                number=order.number,
+            ),
+        )
+
+    async def dial(self, request: DialRequest) -> str:
+        """Ask the switch to ring a user's phone and then to call a number for it.
+
+        Return the reason why the switch refused it; "" if the phone rings.
+
+        Raises:
+            SwitchDownError: There is no link, or no reply came within two seconds.
+        """
+        if self.connected and not self._knows_dialling:
+            return "old_switch"
+        ref = next(self._refs)
+        return await self._ask(
+            ref,
+            DialNumber(
+                ref,
+                request.user,
+                request.extension,
+                request.number,
+                answers_itself=request.answers_itself,
+            ),
+        )
+
+    async def _ask(self, ref: int, message: PhoneAct | DialNumber) -> str:
+        reply: asyncio.Future[PhoneReply] = asyncio.get_running_loop().create_future()
+        self._acts[ref] = reply
+        try:
+            if not self._connector.send(message):
+                raise SwitchDownError
+            async with asyncio.timeout(REPLY_S):
+                return (await reply).refused
+        except TimeoutError:
+            log.warning("switch.no_reply", action=type(message).__name__)
+            raise SwitchDownError("the switch did not answer in time") from None
+        finally:
+            self._acts.pop(ref, None)
+
     def _fields(self, order: PauseOrder) -> tuple[int, str, PauseTrigger, str, str, str, str]:
         target = order.target
         calls = target.call_id, target.extension, target.user
@@ -194,8 +287,9 @@ class SwitchClient:
         self._on_connection(True)
 
     def _lost(self) -> None:
-        self._knows_away = False
-        for reply in self._waiting.values():
+        self._knows_away = self._knows_dialling = False
+        waiting: list[asyncio.Future[Any]] = [*self._waiting.values(), *self._acts.values()]
+        for reply in waiting:
             if not reply.done():
                 reply.set_exception(SwitchDownError("the connection to the switch was lost"))
         self._on_connection(False)
@@ -206,8 +300,13 @@ class SwitchClient:
                 reply = self._waiting.get(message.ref)
                 if reply is not None and not reply.done():
                     reply.set_result(message)
+            case PhoneReply():
+                answer = self._acts.get(message.ref)
+                if answer is not None and not answer.done():
+                    answer.set_result(message)
             case CallsSnapshot():
                 self._knows_away = message.presence
+                self._knows_dialling = message.dials
                 self.set_away()
                 self._on_message(message)
             case CallChanged() | CallEnded() | Alarm() | Figures() | PhonesRegistered():

@@ -22,6 +22,11 @@ SEARCHES: Final = UserRate(20, 300.0)
 DRAFTS: Final = UserRate(120, 60.0)
 """The saves of drafts. The page saves a draft at most once a second."""
 
+DIALS: Final = UserRate(30, 60.0)
+"""The calls that a user makes from the page."""
+ACTS: Final = UserRate(120, 60.0)
+"""What a user does with calls on the page, such as to hold and to transfer them."""
+
 
 class UserLimit:
     """Counts the requests of each user. `clock` returns the monotonic time in seconds."""

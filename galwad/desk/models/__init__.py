@@ -40,6 +40,8 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | POST calls/{id}/search | `PersonSearch` | `SearchOutcome`, audited | own advisor |
 | POST calls/{id}/confirm | `Confirmation` | `Pop` | own advisor |
 | GET calls/{id}/earlier | | `EarlierContactsView`, audited | own advisor |
+| POST calls/{id}/phone | `PhoneOrder` | 204, audited | own advisor |
+| POST phone/dial | `DialOrder` | 204, audited | people |
 | PUT calls/{id}/contact | `Contact` | `ContactSaved` | own advisor, supervisor |
 | GET contacts/purposes | | `Purposes` | people |
 | GET contacts/undelivered | | `list[UndeliveredNote]` | admin |

@@ -117,6 +117,11 @@ class Pop(BaseModel):
     `mine` is true if the call rings at this user's phone, or if this user is responsible for the
     call or for its contact note. `wrap_up_until` is the Unix time after which the page shows a call
     in wrap-up as one line; None if the call is not in wrap-up, or there is no limit.
+
+    `acts` has what this user can do with the call on the page, such as "hold", each with the reason
+    why it is not possible now, or "". `transferring` is the class of the destination that rings now
+    because of a transfer. `transfer_failed` is the SIP status of the most recent transfer if it
+    failed, otherwise 0, and `transfers_begun` is the number of transfers that have begun.
     """
 
     call_id: str
@@ -137,6 +142,10 @@ class Pop(BaseModel):
     draft: DraftView | None = None
     wrap_up_until: float | None = None
     recording_link: str | None = None
+    acts: dict[str, str] = Field(default_factory=dict)
+    transferring: str = ""
+    transfers_begun: int = 0
+    transfer_failed: int = 0
 
 
 class PageSnapshot(BaseModel):
@@ -153,6 +162,8 @@ class PageSnapshot(BaseModel):
     in seconds. `line_names` has the Welsh names of lines, by their names in English.
     `notification_names` is true if a notification of the browser may have the caller's
     name and number.
+    `dials` is true if the user's phone can be rung to call a number, and `welsh` if a caller can be
+    transferred to the destination for Welsh.
     """
 
     calls: list[Pop]
@@ -171,6 +182,8 @@ class PageSnapshot(BaseModel):
     utc_offset: int = 0
     notification_names: bool = False
     line_names: dict[str, str] = Field(default_factory=dict)
+    dials: bool = False
+    welsh: bool = False
 
 
 class Closed(BaseModel):

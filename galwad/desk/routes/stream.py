@@ -186,6 +186,8 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
             for route in desk.options.routes
             if route.line and route.line_cy
         },
+        dials=bool(user.extension) and desk.switch.dials,
+        welsh=bool(desk.options.welsh_destination),
     )
     return encoded("snapshot", position, snapshot)
 
