@@ -68,6 +68,8 @@ class FakeDesk:
     provider_sign_out = ""
     notification_names = False
     utc_offset = 0
+    dials = False
+    welsh = False
     faster = ""
     """The supervisor who takes an alarm just before the page does."""
 
@@ -228,6 +230,8 @@ class FakeDesk:
                 "utc_offset": self.utc_offset,
                 "notification_names": self.notification_names,
                 "line_names": self.line_names,
+                "dials": self.dials,
+                "welsh": self.welsh,
             }
             stream.put(("snapshot", snapshot))
             self._streams.append(stream)
@@ -272,6 +276,8 @@ class FakeDesk:
             return self.administer(path)
         if path.startswith("/alarms"):
             return self.answer_alarms(path, body)
+        if path == "/phone/dial" or path.endswith("/phone"):
+            return 204, None  # what the act has changed comes as an event, if the test sends one
         if path.endswith("/contact/draft"):
             return self.draft(path.split("/")[2], body)
         return 200, self.carry_out(method, path, body)
@@ -535,6 +541,10 @@ def a_pop(call_id: str) -> dict:
         "draft": None,
         "wrap_up_until": None,
         "recording_link": None,
+        "acts": {},
+        "transferring": "",
+        "transfers_begun": 0,
+        "transfer_failed": 0,
     }
 
 

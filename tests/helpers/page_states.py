@@ -87,6 +87,27 @@ def pause(desk: FakeDesk, seconds: float = 20, *holders: str, **more: Any) -> di
     return confirm(desk, recording="paused", recording_since=since, holders=held, **more)
 
 
+ACTS = {"hangup": "", "hold": "", "transfer": ""}
+
+
+def hold(desk: FakeDesk) -> None:
+    """Hold a call on the page, where callers can be handed over in Welsh."""
+    desk.welsh = desk.dials = True
+    confirm(desk, state="held", acts={"hangup": "", "resume": "", "transfer": ""})
+
+
+def transfer(desk: FakeDesk) -> None:
+    """Transfer a call to a department, which has not answered."""
+    desk.welsh = True
+    acts = {**ACTS, "transfer": "transferring"}
+    confirm(desk, acts=acts, transferring="department", transfers_begun=1)
+
+
+def fail_to_transfer(desk: FakeDesk) -> None:
+    """Get the caller back from a transfer that failed."""
+    confirm(desk, acts=ACTS, transfer_failed=486, transfers_begun=1)
+
+
 def several_calls(desk: FakeDesk) -> None:
     """Talk on one call, hold one, finish one and let one ring."""
     confirm(desk)
@@ -215,6 +236,12 @@ STATES = {
     "fault": PageState(lambda desk: confirm(desk, recording="fault"), CARD),
     "disconnected": PageState(confirm, CARD, disconnected=True),
     "wrap-up": PageState(lambda desk: confirm(desk, state="wrapup", recording="ended"), CARD),
+    "ringing-answerable": PageState(
+        lambda desk: ring(desk, MAIR, acts={"answer": ""}), ".phone .answer"
+    ),
+    "held-on-page": PageState(hold, ".phone .hold"),
+    "transferring": PageState(transfer, ".phone .note"),
+    "transfer-failed": PageState(fail_to_transfer, ".failed"),
     "several-calls": PageState(several_calls, ".strip"),
     "supervisor": PageState(supervise, ".all-calls"),
     "administration": PageState(administer, ".admin-texts tbody", fragment=ADMIN),

@@ -11,6 +11,7 @@ import { CONFIRM_KEY } from "./caller.js";
 import { CallCard } from "./card.js";
 import { Chime } from "./chime.js";
 import { ClosedNotes } from "./closed_notes.js";
+import { Dial, dialling } from "./dial.js";
 import { el, reveal, say } from "./dom.js";
 import { guard, storeAll } from "./draft.js";
 import { host } from "./embedding.js";
@@ -21,6 +22,7 @@ import * as i18n from "./i18n.js";
 import { MiniWindow } from "./mini.js";
 import { OpenNotes } from "./open_notes.js";
 import { Overview } from "./overview.js";
+import { PHONE_KEY, WELSH_KEY, welsh } from "./phone.js";
 import { PresenceControl, breaks } from "./presence.js";
 import { loadPurposes } from "./purposes.js";
 import { PAUSE_KEY, limits } from "./recording.js";
@@ -59,6 +61,7 @@ const tokens = new OwnTokens();
 const account = new Account();
 const admin = new AdminDoor();
 const secondFactor = new SecondFactor();
+const dial = new Dial();
 let slots = new Slots();
 let me = null;
 let stream = null;
@@ -166,7 +169,7 @@ function start(signedIn) {
   idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
   list = el("div", { class: "calls" });
   const title = el("h1", { class: "unseen", t: "calls.title" });
-  const own = [alarmList.box, overview ? overview.box : idle, openNotes.box, today?.box];
+  const own = [alarmList.box, overview ? overview.box : idle, openNotes.box, dial.box, today?.box];
   const others = [advisors?.box, figures?.box, closedNotes?.box, undelivered?.box, ringing.box];
   main.replaceChildren(title, tokens.box, strip.box, list, admin.box, ...[...own, ...others].filter(Boolean));
   tokens.start();
@@ -223,6 +226,9 @@ function receive(type, data) {
     skew = data.now - performance.now() / 1000;
     deskTime.offset = data.utc_offset;
     notifications.names = data.notification_names;
+    dialling.offered = data.dials === true;
+    welsh.offered = data.welsh === true;
+    dial.update();
     watch.renewed(data.me);
     switchUp = data.switch !== false;
     limits.advisor = data.pause_reminder;
@@ -393,6 +399,25 @@ function onConfirmKey(event) {
   if (cards.get(slots.shown)?.caller.focusQuestion()) event.preventDefault();
 }
 
+/** F9 answers, holds and ends the hold; Shift+F9 hangs up; Shift+F2 hands over to Welsh speakers. */
+function onPhoneKey(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
+  const act = { [PHONE_KEY]: event.shiftKey ? "hangup" : "press", [WELSH_KEY]: event.shiftKey ? "welsh" : null }[event.key];
+  const phone = act && keyedPhone(act);
+  if (!phone) return;
+  event.preventDefault();
+  if (act === "press") phone.press();
+  else phone.act(act);
+}
+
+/** The call that a key of the phone means: a ringing one first, then the one in sight, then the only one. */
+function keyedPhone(act) {
+  const able = [...cards.values()].filter(({ phone }) => (act === "press" ? phone.can("answer") || phone.can("hold") : phone.can(act)));
+  const rings = act === "press" && able.find(({ phone }) => phone.can("answer"));
+  const shown = able.find((card) => card === cards.get(slots.shown));
+  return (rings || shown || (able.length === 1 ? able[0] : null))?.phone;
+}
+
 async function choose(chosen) {
   hush();
   await i18n.use(chosen);
@@ -426,6 +451,8 @@ async function begin() {
   signOut.addEventListener("click", leave);
   document.addEventListener("keydown", onKey);
   document.addEventListener("keydown", onConfirmKey);
+  document.addEventListener("keydown", onPhoneKey);
+  document.addEventListener("click", (event) => dial.onClick(event));
   document.addEventListener("keydown", (event) => strip.key(event));
   document.addEventListener("keydown", (event) => openNotes?.onKey(event));
   guard(() => !me && drafts.notes.size > 0);

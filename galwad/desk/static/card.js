@@ -6,6 +6,7 @@ import { ContactNote } from "./contact.js";
 import { clock, el, reveal, say, show, showLine } from "./dom.js";
 import { EarlierContacts } from "./earlier.js";
 import { Greeting } from "./greeting.js";
+import { PhoneControl } from "./phone.js";
 import { Recording } from "./recording.js";
 
 const SPOKEN = 100; // characters of a name that are read aloud
@@ -18,6 +19,7 @@ export class CallCard {
     this.state = el("span", { class: "call-state" });
     this.time = el("span", { class: "call-time" });
     this.recording = new Recording(pop.call_id, { announce, supervises, user, chime });
+    this.phone = new PhoneControl(pop.call_id, { announce, landing: () => this.line });
     this.caller = new CallerPanel(pop.call_id, replace);
     this.earlier = new EarlierContacts(pop.call_id);
     this.caller.box.append(this.earlier.box);
@@ -33,6 +35,7 @@ export class CallCard {
       head,
       this.greeting.box,
       this.recording.box,
+      this.phone.box,
       el("div", { class: "columns" }, this.caller.box, this.contact.box),
       this.foot,
     );
@@ -51,6 +54,7 @@ export class CallCard {
     showLine(this.line, pop.line);
     say(this.state, `state.${pop.state}`);
     this.recording.update(pop, known, now);
+    this.phone.update(pop, known);
     this.caller.update(pop);
     this.earlier.update(pop);
     const over = pop.state === "wrapup" || pop.state === "ended";

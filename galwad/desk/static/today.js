@@ -2,6 +2,7 @@
 // transfers. It is read again when the desk says that it has changed, never on a timer.
 
 import { ApiError, ask } from "./api.js";
+import { numberLink } from "./dial.js";
 import { clock, el, reveal, say, show } from "./dom.js";
 import { language } from "./i18n.js";
 
@@ -119,9 +120,9 @@ function timeOf(seconds) {
   return el("time", { raw: text, datetime: new Date(seconds * 1000).toISOString() });
 }
 
-/** The number as text; another part of the page may make it a button by its `data-number`. */
+/** The number, which a click calls where that is possible. */
 function numberOf(item) {
-  if (item.number) return el("span", { class: "who", raw: item.number_display ?? item.number, "data-number": item.number, dir: "ltr" });
+  if (item.number) return numberLink(item.number, item.number_display ?? item.number, { class: "who", "data-number": item.number, dir: "ltr" });
   return el("span", { class: "who none", t: item.withheld ? "today.withheld" : "today.no_number" });
 }
 

@@ -1,0 +1,305 @@
+"""Phone control on the page: buttons and keys for my own call, failed transfers, numbers to call.
+
+The page is `galwad/desk/static/phone.js` and `dial.js`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from helpers.page_states import ACTS, CALL, MAIR, SECOND, answer, ring
+
+pytestmark = pytest.mark.peer
+
+PATH = f"/calls/{CALL}/phone"
+FAILED = ".failed > p"
+
+
+def asked(desk):
+    return [(path, body) for method, path, body in desk.asked if "phone" in path]
+
+
+def talk(desk, **more):
+    return answer(desk, MAIR, **{"acts": ACTS, **more})
+
+
+@pytest.mark.parametrize("name", ["hold", "hangup"])
+def test_a_button_asks_for_its_act(desk, page, name):
+    talk(desk)
+    page.locator(f".phone .{name}").click()
+    expect(page.locator(".phone .hold")).to_be_visible()
+    assert asked(desk) == [(PATH, {"act": name})]
+
+
+def test_a_call_offers_only_what_the_desk_says(desk, page):
+    talk(desk, acts={})
+    expect(page.locator(".bar .word")).to_have_text("REC")
+    expect(page.locator(".phone")).to_be_hidden()
+    talk(desk, acts={"hangup": ""})
+    expect(page.locator(".phone button:visible")).to_have_text(["Hang upShift+F9"])
+
+
+def test_an_act_that_is_not_possible_is_marked_with_its_reason_and_asks_nothing(desk, page):
+    talk(desk, acts={**ACTS, "hold": "on_hold"})
+    hold = page.locator(".phone .hold")
+    expect(hold).to_have_attribute("aria-disabled", "true")
+    expect(hold).to_have_accessible_description(
+        "Your phone holds the call. End the hold on your phone."
+    )
+    hold.click(force=True)
+    page.keyboard.press("F9")
+    talk(desk)
+    expect(hold).not_to_have_attribute("aria-disabled", "true")
+    assert asked(desk) == []
+
+
+def test_f9_holds_and_ends_the_hold_and_shift_f9_hangs_up(desk, open_timeless):
+    page = open_timeless()
+    talk(desk)
+    button = page.locator(".phone .hold")
+    expect(button).to_have_text("HoldF9")
+    page.keyboard.press("F9")
+    talk(desk, state="held", acts={"hangup": "", "resume": "", "transfer": ""})
+    expect(button).to_have_text("End holdF9")
+    for key in ("F9", "Shift+F9"):
+        page.clock.run_for(800)
+        page.keyboard.press(key)
+    expect(button).to_be_visible()
+    assert [body["act"] for _, body in asked(desk)] == ["hold", "resume", "hangup"]
+
+
+def test_a_second_press_at_once_asks_nothing(desk, page):
+    talk(desk)
+    expect(page.locator(".phone")).to_be_visible()
+    page.keyboard.press("F9")
+    page.keyboard.press("Shift+F9")
+    expect(page.locator(".phone")).to_be_visible()
+    assert asked(desk) == [(PATH, {"act": "hold"})]
+
+
+def test_f9_answers_a_ringing_call_where_the_phone_allows_it(desk, page):
+    ring(desk, MAIR, acts={"answer": "answer_on_phone"})
+    expect(page.locator(".phone .note")).to_have_text(
+        "Answer on your phone: it cannot be answered from this page."
+    )
+    expect(page.locator(".phone .answer")).to_be_hidden()
+    page.keyboard.press("F9")
+    ring(desk, MAIR, acts={"answer": ""})
+    expect(page.locator(".phone .answer")).to_be_visible()
+    page.keyboard.press("F9")
+    expect(page.locator(".phone .answer")).to_be_visible()
+    assert asked(desk) == [(PATH, {"act": "answer"})]
+
+
+def test_f9_answers_a_further_call_that_rings_before_it_holds_the_call_in_sight(desk, page):
+    talk(desk)
+    ring(desk, call_id=SECOND, acts={"answer": ""})
+    page.locator(".strip li").wait_for()
+    page.keyboard.press("F9")
+    expect(page.locator(".strip li")).to_be_visible()
+    assert asked(desk) == [(f"/calls/{SECOND}/phone", {"act": "answer"})]
+
+
+def test_a_transfer_is_typed_and_sent_with_the_keyboard(desk, page):
+    talk(desk)
+    page.locator(".phone .transfer").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Number or destination")).to_be_focused()
+    page.keyboard.type("01970 111111")
+    page.keyboard.press("Enter")
+    expect(page.locator(".phone button.transfer")).to_be_focused()
+    assert asked(desk) == [(PATH, {"act": "transfer", "number": "01970 111111"})]
+
+
+def test_escape_closes_the_transfer_without_asking_anything(desk, page):
+    talk(desk)
+    page.locator(".phone button.transfer").click()
+    page.keyboard.type("301")
+    page.keyboard.press("Escape")
+    expect(page.locator("form.transfer")).to_be_hidden()
+    expect(page.locator(".phone button.transfer")).to_be_focused()
+    assert asked(desk) == []
+
+
+def test_a_refused_transfer_says_why_and_keeps_the_number(desk, page):
+    talk(desk)
+    desk.refusing, desk.reason = 409, "unknown_number"
+    page.locator(".phone button.transfer").click()
+    page.keyboard.type("999")
+    page.keyboard.press("Enter")
+    alert = page.locator(".phone > [role=alert]")
+    expect(alert).to_have_text("Nothing can be reached at this number. Check it.")
+    expect(page.get_by_label("Number or destination")).to_have_value("999")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "text"),
+    [
+        (503, "", "No connection to the switch. Do it on your phone."),
+        (429, "", "Too many at once. Wait a minute."),
+        (409, "a newer reason", "That did not work. Do it on your phone."),
+        (409, "not_yours", "This call is no longer yours."),
+    ],
+)
+def test_each_refusal_is_shown_in_words(desk, page, status, reason, text):
+    talk(desk)
+    desk.refusing, desk.reason = status, reason
+    page.locator(".phone .hangup").click()
+    expect(page.locator(".phone > [role=alert]")).to_have_text(text)
+
+
+def test_a_transfer_in_progress_is_shown_and_no_second_one_is_offered(desk, page):
+    talk(desk, acts={**ACTS, "transfer": "transferring"}, transferring="department")
+    expect(page.locator(".phone .note")).to_contain_text("the other party has not answered yet")
+    expect(page.locator(".phone button.transfer")).to_have_attribute("aria-disabled", "true")
+    page.locator(".phone button.transfer").click(force=True)
+    expect(page.locator("form.transfer")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (486, "the line is busy"),
+        (600, "the line is busy"),
+        (603, "the other party declined it"),
+        (480, "there was no answer"),
+        (408, "there was no answer"),
+        (404, "the number does not exist"),
+        (503, "the other party cannot be reached now"),
+        (488, "the other side refused it (status 488)"),
+    ],
+)
+def test_a_failed_transfer_is_shown_with_its_reason(desk, page, status, words):
+    talk(desk, transfer_failed=status, transfers_begun=1)
+    text = f"The transfer did not happen: {words}. You still have the caller."
+    expect(page.locator(FAILED)).to_have_text(text)
+
+
+def test_a_failed_transfer_is_announced_and_stays_until_it_is_dismissed(desk, page, said):
+    talk(desk, transferring="department", transfers_begun=1)
+    expect(page.locator(".phone")).to_be_visible()
+    talk(desk, transferring="", transfer_failed=486, transfers_begun=1)
+    expect(page.locator(FAILED)).to_be_visible()
+    text = "The transfer did not happen: the line is busy. You still have the caller."
+    assert ("urgent", text) in said()
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.locator(FAILED)).to_be_hidden()
+    expect(page.locator(".line-name")).to_be_focused()
+    talk(desk, recording="paused", holders=["page:sian"])
+    expect(page.locator(".bar .word")).to_have_text("PAUSED")
+    expect(page.locator(FAILED)).to_be_hidden()
+    talk(desk, transfer_failed=486, transfers_begun=2)
+    expect(page.locator(FAILED)).to_be_visible()
+
+
+def test_the_next_transfer_takes_the_reason_of_the_failed_one_away(desk, page):
+    talk(desk, transfer_failed=486, transfers_begun=1)
+    expect(page.locator(FAILED)).to_be_visible()
+    talk(desk, transfer_failed=0, transferring="centre", transfers_begun=2)
+    expect(page.locator(FAILED)).to_be_hidden()
+
+
+def test_shift_f2_hands_the_caller_over_where_a_destination_for_welsh_is_set(desk, page):
+    talk(desk)
+    expect(page.locator(".phone .hangup")).to_be_visible()
+    expect(page.locator(".phone .welsh")).to_be_hidden()
+    page.keyboard.press("Shift+F2")
+    desk.welsh = True
+    page.reload()
+    expect(page.locator(".phone .welsh")).to_be_visible()
+    page.keyboard.press("Shift+F2")
+    expect(page.locator(".phone .welsh")).to_be_visible()
+    assert asked(desk) == [(PATH, {"act": "welsh"})]
+
+
+def test_the_focus_goes_to_the_call_when_its_buttons_go(desk, page):
+    talk(desk)
+    page.locator(".phone .hangup").focus()
+    talk(desk, state="wrapup", recording="ended", acts={})
+    expect(page.locator(".phone")).to_be_hidden()
+    expect(page.locator(".line-name")).to_be_focused()
+
+
+def test_nothing_is_offered_without_a_connection(desk, page):
+    talk(desk)
+    expect(page.locator(".phone .hold")).to_be_visible()
+    desk.cut()
+    page.locator("#link[data-state=lost]").wait_for()
+    expect(page.locator(".phone .hold")).to_be_hidden()
+    page.keyboard.press("Shift+F9")
+    desk.mend()
+    page.locator("#link[data-state=live]").wait_for()
+    expect(page.locator(".phone .hold")).to_be_visible()
+    assert asked(desk) == []
+
+
+def test_the_texts_follow_the_language(desk, page):
+    talk(desk, transfer_failed=486, transfers_begun=1)
+    page.get_by_role("button", name="Cymraeg").click()
+    expect(page.locator(FAILED)).to_contain_text("mae'r llinell yn brysur")
+    expect(page.locator(".phone .hangup")).to_contain_text("Rhoi'r ffôn i lawr")
+
+
+def test_a_number_is_called_from_the_form(desk, browser_page, address):
+    desk.dials = True
+    browser_page.goto(address)
+    field = browser_page.get_by_label("Call a number")
+    field.fill("01970 222222")
+    field.press("Enter")
+    expect(browser_page.locator(".dial .note")).to_have_text(
+        "Your phone is ringing. Answer it, and 01970 222222 is called."
+    )
+    expect(field).to_have_value("")
+    assert asked(desk) == [("/phone/dial", {"number": "01970 222222"})]
+
+
+def test_a_number_of_the_day_is_called_with_a_click(desk, browser_page, address):
+    desk.dials = True
+    missed = {
+        "call_id": CALL,
+        "line": "Housing",
+        "number": "+441970333333",
+        "number_display": "01970 333333",
+        "withheld": False,
+        "outcome": "missed",
+        "started": time.time() - 60,
+        "waited": 9,
+    }
+    desk.today = {**desk.today, "missed": [missed]}
+    browser_page.goto(address)
+    browser_page.get_by_role("link", name="01970 333333").click()
+    expect(browser_page.locator(".dial .note")).to_be_visible()
+    assert asked(desk) == [("/phone/dial", {"number": "+441970333333"})]
+
+
+def test_one_call_at_a_time_is_asked_for(desk, browser_page, address):
+    desk.dials = True
+    desk.slow["POST"] = gate = threading.Event()
+    browser_page.goto(address)
+    field = browser_page.get_by_label("Call a number")
+    field.fill("301")
+    field.press("Enter")
+    field.press("Enter")
+    gate.set()
+    expect(browser_page.locator(".dial .note")).to_be_visible()
+    assert asked(desk) == [("/phone/dial", {"number": "301"})]
+
+
+def test_a_refused_call_says_why(desk, browser_page, address):
+    desk.dials, desk.refusing, desk.reason = True, 409, "not_registered"
+    browser_page.goto(address)
+    field = browser_page.get_by_label("Call a number")
+    field.fill("301")
+    field.press("Enter")
+    expect(browser_page.locator(".dial [role=alert]")).to_have_text(
+        "Your phone is not registered. Switch it on."
+    )
+
+
+def test_numbers_cannot_be_called_where_the_desk_does_not_offer_it(desk, page):
+    expect(page.locator(".idle")).to_be_visible()
+    expect(page.locator(".dial")).to_be_hidden()
