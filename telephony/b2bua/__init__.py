@@ -15,6 +15,7 @@ from telephony.b2bua.core import EndCause
 from telephony.b2bua.join import JoinPlan, plan_join
 from telephony.b2bua.leg import Leg, LegState
 from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
+from telephony.b2bua.placed import CallerInvite
 from telephony.b2bua.replacement import leg_to_replace
 from telephony.b2bua.restore import cancel_branches, replay_invite
 from telephony.b2bua.settings import CallSettings, LaterTargets, Target
@@ -24,6 +25,7 @@ __all__ = [
     "NO_GRANTS",
     "BackToBackCall",
     "CallSettings",
+    "CallerInvite",
     "EndCause",
     "Grants",
     "JoinPlan",

@@ -20,6 +20,7 @@ from telephony.b2bua.join import JoinPlan, plan_join
 from telephony.b2bua.leg import Leg, LegOwner
 from telephony.b2bua.media_plane import MediaPlane
 from telephony.b2bua.offers import Offers
+from telephony.b2bua.placed import CallerInvite, PlacedSetup
 from telephony.b2bua.redirection import FindTargets
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.replacement import CalleeReplacement
@@ -44,6 +45,7 @@ from telephony.sip.events import (
     SipEvent,
 )
 from telephony.sip.message.messages import Request
+from telephony.sip.transport.address import is_ipv6
 from telephony.sip.ua.uas import InviteServer
 
 
@@ -114,6 +116,35 @@ class BackToBackCall:
         restore(call._core, call._transfers, call._alignment, before, now)
         return call
 
+    @classmethod
+    def placed(
+        cls,
+        endpoint: Endpoint,
+        media: MediaPlane,
+        caller: CallerInvite,
+        request: Request,
+        settings: CallSettings,
+        *,
+        call_id: str,
+        now: float,
+    ) -> BackToBackCall:
+        """Place a call for a caller: ring the caller's phone first.
+
+        `request` is the INVITE that the caller would have sent to call the targets. When the caller
+        has answered, the call emits `CallerReached`, and its owner calls `dial`. If the caller
+        cannot be rung, the call emits `CallEnded`.
+        """
+        call = cls(endpoint, media, settings, call_id, request)
+        core, target = call._core, caller.target
+        call._placed = PlacedSetup(core, call._refresh, call._alignment, request)
+        try:
+            core.new_leg(Side.CALLER, None, ipv6=is_ipv6(target.destination.host))
+        except NoPortsError:
+            core.end(EndCause.NO_PORTS, now, status=503)
+        else:
+            call._placed.ring_caller(caller, now)
+        return call
+
     def __init__(
         self,
         endpoint: Endpoint,
@@ -122,7 +153,7 @@ class BackToBackCall:
         call_id: str,
         request: Request,
     ) -> None:
-        """Create the call's components; use `incoming` or `restored` to create a call."""
+        """Create the call's components; use `incoming`, `placed` or `restored` to create a call."""
         self.call_id = call_id
         self._core = core = CallCore(self, endpoint, media, settings, call_id)
         offers = Offers(core)
@@ -135,6 +166,8 @@ class BackToBackCall:
         self._in_dialog = InDialogRequests(core, self._exchange, self._refresh, self._transfers)
         self._setup: Setup | None = None
         """The setup of the call; None in a restored call, whose setup ended before the restart."""
+        self._placed: PlacedSetup | None = None
+        """The setup of a call that we place; None in any other call, and in a restored call."""
         self._invite: InviteServer | None = None
 
     def _on_leg_ended(self, leg: Leg) -> None:
@@ -195,7 +228,9 @@ class BackToBackCall:
 
     @property
     def answered(self) -> bool:
-        """True once the caller's INVITE was answered with a 2xx."""
+        """True once the caller's INVITE was answered with a 2xx, or the callee of a placed call."""
+        if self._placed is not None and not self._placed.answered:
+            return False
         return bool(self._core.legs) and self._core.caller.dialog is not None
 
     @property
@@ -227,8 +262,9 @@ class BackToBackCall:
         """
         self._core.release(EndedCall(self.call_id))
         self._transfers.release()
-        if self._setup is not None:
-            self._setup.attempt = None
+        for setup in (self._setup, self._placed):
+            if setup is not None:
+                setup.attempt = None
 
     # --- methods for the call's owner ---------------------------------------------------------
 
@@ -256,9 +292,10 @@ class BackToBackCall:
         """
         if self.ended:
             return
-        if self._setup is None or self._setup.attempt is not None or not targets:
+        setup = self._placed or self._setup
+        if setup is None or setup.attempt is not None or not targets:
             raise ProtocolError("the call was dialled before, or there are no targets")
-        self._setup.dial(targets, now, later)
+        setup.dial(targets, now, later)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
         """Refuse the caller's INVITE with a failure status, and end the call.
@@ -463,6 +500,9 @@ class BackToBackCall:
     def _branch(
         self, event: InviteProgress | InviteAnswered | InviteFailed, leg: Leg, now: float
     ) -> None:
+        if self._placed is not None and leg is self._core.caller:
+            self._placed.caller_event(event, now)
+            return
         attempt = self._attempt_of(leg)
         if attempt is None:
             if isinstance(event, InviteAnswered):
@@ -482,7 +522,8 @@ class BackToBackCall:
 
     @property
     def _first_attempt(self) -> Attempt | None:
-        return None if self._setup is None else self._setup.attempt
+        setup = self._placed or self._setup
+        return None if setup is None else setup.attempt
 
     def _cancelled(self, event: InviteCancelled, now: float) -> None:
         if event.invite is not self._invite:
@@ -507,6 +548,7 @@ class BackToBackCall:
         attempt = self._first_attempt
         due = [
             attempt.next_timer if attempt is not None else None,
+            self._placed.next_timer() if self._placed is not None else None,
             self._refresh.next_timer(),
             self._exchange.next_timer(),
             self._alignment.next_timer(),
@@ -522,7 +564,9 @@ class BackToBackCall:
         if self.ended:
             return
         try:
-            if self._first_attempt is not None:
+            if self._placed is not None:
+                self._placed.timer(now)
+            elif self._first_attempt is not None:
                 self._first_attempt.timer(now)
             self._refresh.timer(now)
             self._exchange.timer(now)

@@ -50,6 +50,16 @@ class MoreTargetsRung:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerReached:
+    """The caller of a call that we place has answered. The call's owner must now dial the targets.
+
+    The owner calls `dial`, or `hangup` if there is no target.
+    """
+
+    leg_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallAnswered:
     """A callee has answered the call with a 2xx. The caller's 200 is not sent yet.
 
@@ -238,6 +248,7 @@ CallEvent = (
     LegRinging
     | CallRedirected
     | MoreTargetsRung
+    | CallerReached
     | CallAnswered
     | LegEnded
     | CallHeld

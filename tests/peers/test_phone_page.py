@@ -262,5 +262,7 @@ def test_the_audit_says_who_did_what_on_the_page(service, page, phone, talk):
     shows(page, "Wrap up: finish the note")
     with service.sign_in("ceri") as client:
         found = client.post("/api/v1/audit/search", json={"kind": "phone.act"}).json()
-    assert ['"act":"hangup"' in found["lines"][0], '"act":"hold"' in found["lines"][1]] == [True] * 2
+    assert ['"act":"hangup"' in found["lines"][0], '"act":"hold"' in found["lines"][1]] == [
+        True
+    ] * 2
     assert len(found["lines"]) == 2
