@@ -76,6 +76,25 @@ class Rejection:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+def phone_admission(
+    settings: Settings, phones: Phones, extension: str, host: str, called: str
+) -> Admission:
+    """Return the `Admission` of a call that one of our phones makes to the number `called`.
+
+    `host` is the host of the phone's From URI.
+    """
+    return Admission(
+        caller=CallerFacts(extension, host, trusted=False),
+        called=called,
+        trusted=True,
+        phone=True,
+        recorded=settings.recording.include_phones,
+        source_rule=settings.media.source,
+        srtp=settings.srtp_rule_of(extension),
+        user=phones.user_of(extension),
+    )
+
+
 class AdmissionControl:
     """Admits or refuses each REGISTER, and each INVITE that is outside a dialog."""
 
@@ -126,15 +145,12 @@ class AdmissionControl:
             return self._rejection(invite.source, verification.outcome, now)
         if not self._settings.allows_transport(verification.user, invite.source.transport):
             return Rejection(403)
-        return Admission(
-            caller=CallerFacts(verification.user, request.from_.uri.host, trusted=False),
-            called=request.uri.dialled,
-            trusted=True,
-            phone=True,
-            recorded=self._settings.recording.include_phones,
-            source_rule=self._settings.media.source,
-            srtp=self._settings.srtp_rule_of(verification.user),
-            user=self._phones.user_of(verification.user),
+        return phone_admission(
+            self._settings,
+            self._phones,
+            verification.user,
+            request.from_.uri.host,
+            request.uri.dialled,
         )
 
     def prove(

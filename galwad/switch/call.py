@@ -29,7 +29,7 @@ from galwad.switch.consultation import CallersPhone, ConsultationRecordings, Hel
 from galwad.switch.context import CallContext, call_settings
 from galwad.switch.pauses import PausableRecording, Pauses, PausingParty
 from galwad.switch.pbx_joins import JoinState, PbxJoins
-from galwad.switch.phone_control import acts_of
+from galwad.switch.phone_control import acts_of, answerable_of
 from galwad.switch.recorded_legs import TRACKS
 from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
@@ -38,6 +38,7 @@ from telephony.aio.relay import SourceRule
 from telephony.b2bua import (
     NO_GRANTS,
     BackToBackCall,
+    CallerInvite,
     EndCause,
     LaterTargets,
     Leg,
@@ -47,7 +48,9 @@ from telephony.b2bua import (
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.events import AckReceived, Address, SipEvent
-from telephony.sip.message.uri import Uri
+from telephony.sip.message.headers import Headers
+from telephony.sip.message.messages import Request
+from telephony.sip.message.uri import Uri, escape_user
 from telephony.sip.ua.uas import InviteServer
 
 _REFUSALS = frozenset({486, 600, 603})
@@ -232,6 +235,44 @@ class SwitchCall:
             raise
         return call
 
+    @classmethod
+    def placed(
+        cls,
+        context: CallContext,
+        admission: Admission,
+        route: Route,
+        invite: CallerInvite,
+        now: Now,
+    ) -> SwitchCall:
+        """Place a call for one of our phones, which rings now.
+
+        `admission` is that of the phone. If the phone cannot be rung, the returned call has ended.
+        `settle` must be called next.
+        """
+        call_id, facts = new_call_id(now.wall), admission.caller
+        called = Uri(user=escape_user(admission.called), host=facts.from_host)
+        own = Uri(user=escape_user(facts.from_user), host=facts.from_host)
+        headers = Headers(
+            (
+                ("Via", f"SIP/2.0/UDP {facts.from_host};branch=z9hG4bK{call_id}"),
+                ("From", f"<{own}>;tag=page"),
+                ("To", f"<{called}>"),
+                ("Call-ID", call_id),
+                ("CSeq", "1 INVITE"),
+                ("Max-Forwards", "70"),
+            )
+        )
+        legs = BackToBackCall.placed(
+            context.endpoint,
+            context.relay,
+            invite,
+            Request("INVITE", called, headers),
+            call_settings(context.settings, admission),
+            call_id=call_id,
+            now=now.mono,
+        )
+        return cls(context, admission, route, legs, now)
+
     def _take_pauses(self, pauses: tuple[EarlyPause, ...]) -> None:
         for hold in pauses:
             self.recording.shut(hold.holder, hold.trigger, hold.actor)
@@ -402,6 +443,7 @@ class SwitchCall:
             transfers_begun=self.transfer_state.begun,
             transfer_failed=self.transfer_state.failed,
             acts=acts_of(self.legs),
+            answerable=answerable_of(self.legs),
         )
 
     @property
@@ -480,6 +522,8 @@ class SwitchCall:
                 self.log.info("call.rings_elsewhere", reason=type(event).__name__)
                 self.advisor_side.also_rings_at(targets)
                 self.publish()
+            case sip.CallerReached():
+                self._dial(now)
             case sip.CallAnswered(leg_id, target):
                 self._answered(leg_id, target, now)
             case sip.TransferRequested():
@@ -510,7 +554,24 @@ class SwitchCall:
             case sip.LegEnded():
                 self.transfers.leg_ended(now)
             case sip.LegRinging() | sip.TransferProgress():
-                self.log.debug("call.leg", what=type(event).__name__)
+                self._leg_rings(event)
+
+    def _leg_rings(self, event: sip.LegRinging | sip.TransferProgress) -> None:
+        self.log.debug("call.leg", what=type(event).__name__)
+        if self.legs.answerable:
+            self.publish()  # the page may now answer for this phone
+
+    def _dial(self, now: Now) -> None:
+        """Ring the targets of a placed call, because its caller has answered."""
+        called = self.admission.called
+        targets, later = self._context.router.ring_order(self._route, called, now.mono)
+        self.log.info("call.started", targets=len(targets))
+        if not targets:
+            self.legs.hangup(now.mono, "SIP;cause=480")
+            return
+        self.advisor_side.dialled(targets)
+        self.legs.dial(targets, now.mono, later)
+        self.publish()
 
     def _negotiated(self, event: sip.MediaNegotiated) -> None:
         leg = self.legs.legs.get(event.leg_id)

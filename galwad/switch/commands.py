@@ -13,6 +13,7 @@ import structlog
 from galwad.messages import (
     CallStatus,
     ClaimCall,
+    DialNumber,
     Pause,
     PauseReply,
     PhoneAct,
@@ -23,6 +24,7 @@ from galwad.messages import (
 from galwad.switch.away import AwayUsers
 from galwad.switch.call import SwitchCall
 from galwad.switch.clocks import read_clocks
+from galwad.switch.dialling import Dialler
 from galwad.switch.phone_control import PhoneControl
 from galwad.switch.phones import Phones
 from recording.policy import RecordingState, Trigger
@@ -41,6 +43,8 @@ class DeskCommands:
         self._phones = phones
         self._away = away
         self._control = PhoneControl(calls.get)
+        self.dialler: Dialler | None = None
+        """Places the calls that the page dials. The switch sets it when it can place calls."""
 
     async def pause(self, command: Pause) -> PauseReply:
         """Pause the recordings of the calls that `command` names, and return the reply.
@@ -64,12 +68,21 @@ class DeskCommands:
         )
         return _reply(command.ref, calls, durable=all(durable))
 
-    def act(self, command: PhoneAct) -> PhoneReply:
+    async def act(self, command: PhoneAct) -> PhoneReply:
         """Carry out an act of the page for the advisor of a call, and return the reply."""
         try:
-            refused = self._control.act(command)
+            refused = await self._control.act(command)
         except Exception:  # the page must learn of a failure, whatever failed
             log.exception("phone.act_failed", call_id=command.call_id, act=command.act)
+            refused = "failed"
+        return PhoneReply(command.ref, refused)
+
+    def dial(self, command: DialNumber) -> PhoneReply:
+        """Ring the phone of a user, to call a number for it then, and return the reply."""
+        try:
+            refused = "failed" if self.dialler is None else self.dialler.dial(command)
+        except Exception:  # the page must learn of a failure, whatever failed
+            log.exception("phone.dial_failed")
             refused = "failed"
         return PhoneReply(command.ref, refused)
 

@@ -35,6 +35,7 @@ from galwad.switch.clocks import read_clocks
 from galwad.switch.collector import Collector
 from galwad.switch.commands import DeskCommands
 from galwad.switch.context import CallContext
+from galwad.switch.dialling import Dialler
 from galwad.switch.dialog_sources import DialogSources
 from galwad.switch.dispatcher import EventDispatcher
 from galwad.switch.guard import FloodGuard
@@ -89,7 +90,8 @@ class Switch:
         self._checkpoints = CheckpointStore(settings.node.runtime / "calls", self._lasting)
         outbox = settings.node.state / "switch" / "ended.jsonl"
         away = AwayUsers()
-        self._links = LinkServer(DeskCommands(self.calls, self._phones, away), outbox)
+        commands = DeskCommands(self.calls, self._phones, away)
+        self._links = LinkServer(commands, outbox)
         self._relay = Relay(
             *_pools(settings.media),
             source=SourceRule(settings.media.source),
@@ -128,6 +130,9 @@ class Switch:
             forget=self._forget,
         )
         self._router = context.router
+        commands.dialler = Dialler(
+            context, self._phones, self.calls, self._stopping.is_set, self._idle.clear
+        )
         locate, alarm = context.router.locations, self._links.alarm
         self._trunk_accounts = TrunkAccounts(settings, self._endpoint, locate, alarm)
         self._peer_monitor = PeerMonitor(settings, self._endpoint, locate, alarm)

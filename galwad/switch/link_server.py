@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Server
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +28,7 @@ from galwad.messages import (
     CallsSnapshot,
     CallStatus,
     ClaimCall,
+    DialNumber,
     Figures,
     Hello,
     LedgerHas,
@@ -58,8 +59,11 @@ class Commands(Protocol):
     async def resume(self, command: Resume) -> PauseReply:
         """Remove `command.holder` from the pause holders of the calls that `command` names."""
 
-    def act(self, command: PhoneAct) -> PhoneReply:
+    async def act(self, command: PhoneAct) -> PhoneReply:
         """Carry out an act of the page for the advisor of a call, and return the reply."""
+
+    def dial(self, command: DialNumber) -> PhoneReply:
+        """Ring the phone of a user, to call a number for it then, and return the reply."""
 
     def claim(self, command: ClaimCall) -> None:
         """Set the advisor of a call, after a PBX has answered the call without naming a user."""
@@ -86,7 +90,7 @@ class LinkServer:
         `outbox` is the path of the file with the ended calls that no desk has confirmed.
         """
         self._commands = commands
-        self._sending: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._desks: set[link.Link] = set()
         self._finalisers: set[link.Link] = set()
         self._alarms: list[Alarm] = []
@@ -171,14 +175,30 @@ class LinkServer:
                 peer.send(await self._commands.pause(message))
             case Resume():
                 peer.send(await self._commands.resume(message))
-            case PhoneAct():
-                peer.send(self._commands.act(message))
+            case PhoneAct() | DialNumber():
+                self._spawn(self._control_phone(peer, message))
             case LedgerHas():
                 self.outbox.remove(message.call_ids)
             case ClaimCall() | SetPhones() | SetAway():
                 self._carry_out(message)
             case _:
                 log.warning("hub.unexpected", message=type(message).__name__)
+
+    async def _control_phone(self, peer: link.Link, command: PhoneAct | DialNumber) -> None:
+        """Carry out an act, and send the reply.
+
+        This is a task of its own, because a phone may take a second to respond: a pause that
+        arrives meanwhile must not wait for it.
+        """
+        if isinstance(command, PhoneAct):
+            peer.send(await self._commands.act(command))
+        else:
+            peer.send(self._commands.dial(command))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _carry_out(self, command: ClaimCall | SetPhones | SetAway) -> None:
         """Carry out a command to which the desk gets no reply."""
@@ -192,7 +212,8 @@ class LinkServer:
 
     def _greet_desk(self, peer: link.Link, *, knows_presence: bool) -> None:
         self._desks.add(peer)
-        peer.send(CallsSnapshot(calls=tuple(self._commands.live_calls()), presence=True))
+        calls = tuple(self._commands.live_calls())
+        peer.send(CallsSnapshot(calls=calls, presence=True, dials=True))
         if knows_presence:
             self._follow_devices.add(peer)
             phones = tuple(RegisteredPhone(*each) for each in self._devices.items())
@@ -200,9 +221,7 @@ class LinkServer:
         for message in self._alarms:
             peer.send(message)
         self._alarms.clear()
-        task = asyncio.create_task(self._send_ended(peer))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        self._spawn(self._send_ended(peer))
 
     async def _send_ended(self, peer: link.Link) -> None:
         """Send a newly connected desk the ended calls that no desk has confirmed.

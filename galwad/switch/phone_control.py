@@ -1,6 +1,7 @@
-"""The acts of the page for an advisor's own call: hang up, hold, resume and transfer.
+"""The acts of the page for an advisor's own call: answer, hang up, hold, resume and transfer.
 
-The switch owns both legs of a call, so most acts need nothing of the advisor's phone. Each act has
+The switch owns both legs of a call, so most acts need nothing of the advisor's phone. Only to
+answer, the phone must know the event "talk", with which a switch asks it to answer. Each act has
 the effect that the same key of the phone would have: a transfer takes the path of a REFER
 (`transfers.py`), and a hold is recorded as a hold of the phone. An act is carried out only for the
 advisor who has the call. `docs/page.md` describes the acts for advisors.
@@ -8,6 +9,7 @@ advisor who has the call. `docs/page.md` describes the acts for advisors.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -19,10 +21,13 @@ from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.transfers import CallTransfers
 from telephony.b2bua import BackToBackCall
+from telephony.sip.message.messages import Response
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri, escape_user
 
 _SEPARATORS: Final = re.compile(r"[\s().\-]")
+_PHONE_ANSWERS_S: Final = 1.5
+"""How long the page waits for a phone's response, in seconds; the desk waits two for the switch."""
 log = structlog.get_logger()
 
 
@@ -57,6 +62,12 @@ def acts_of(legs: BackToBackCall) -> tuple[ActState, ...]:
     )
 
 
+def answerable_of(legs: BackToBackCall) -> tuple[Party, ...]:
+    """Return the ringing phones that the switch can ask to answer."""
+    targets = [leg.target for leg in legs.answerable if leg.target and leg.target.is_phone]
+    return tuple(Party(target.name, target.user) for target in targets)
+
+
 def address_of(number: str) -> NameAddr | None:
     """Return the address of a number or destination that was typed or clicked on the page.
 
@@ -75,14 +86,16 @@ class PhoneControl:
     def __init__(self, find: Callable[[str], ControlledCall | None]) -> None:
         self._find = find
 
-    def act(self, command: PhoneAct) -> str:
-        """Carry out an act for the advisor of a call.
+    async def act(self, command: PhoneAct) -> str:
+        """Carry out an act for the advisor of a call, or answer for a user whose phone rings.
 
         Return the reason why nothing was done; "" if the act has begun.
         """
         call = self._find(command.call_id)
         if call is None:
             return "no_call"
+        if command.act == "answer":
+            return await _answer(call, command)
         if not _has(call.advisor_side.advisor, command):
             return "not_yours"
         possible = {each.act: each.refused for each in acts_of(call.legs)}
@@ -94,8 +107,33 @@ class PhoneControl:
         return _carry_out(call, command, read_clocks())
 
 
+async def _answer(call: ControlledCall, command: PhoneAct) -> str:
+    """Ask the phone of the user to answer, and wait for its response to this."""
+    if not any(_has(party, command) for party in call.advisor_side.ringing):
+        return "not_yours"
+    targets = [(leg, leg.target) for leg in call.legs.answerable if leg.target is not None]
+    own = [leg for leg, target in targets if _has(Party(target.name, target.user), command)]
+    answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def then(_response: Response | None, status: int, _now: float) -> None:
+        if not answered.done():
+            answered.set_result(status)
+
+    now = read_clocks()
+    if not own or not call.legs.ask_to_answer(own[0], then, now.mono):
+        return "answer_on_phone"
+    call.log.info("phone.act", act="answer")
+    call.settle(now)
+    try:
+        async with asyncio.timeout(_PHONE_ANSWERS_S):
+            status = await answered
+    except TimeoutError:
+        return "phone_silent"
+    return "" if 200 <= status < 300 else "phone_refused"
+
+
 def _has(advisor: Party | None, command: PhoneAct) -> bool:
-    """Return whether the person who asks is the advisor who has the call."""
+    """Return whether this party is the person who asks."""
     if advisor is None:
         return False
     if advisor.user:

@@ -229,6 +229,10 @@ class Router:
         uris = (*self._uris.values(), *self._registrars)
         return {there.host for uri in uris for there in self.locations(uri)}
 
+    def phone_targets(self, extension: str, now: float) -> tuple[Target, ...]:
+        """Return the registered devices of an extension, the one with the highest q value first."""
+        return self._ring(extension, now)
+
     def user_of(self, extension: str) -> str:
         """Return the user name of the advisor at an extension; "" if there is no advisor."""
         return self._phones.user_of(extension)

@@ -245,6 +245,7 @@ class Attempt:
         if self.over or not leg.alive or event.response.status <= 100:
             return
         self._core.learn_from(leg, event.response)
+        leg.learn_events(event.dialog, event.response.headers.get("Allow-Events"))
         self._core.set_ringing(leg)
         # The response contains an offer. We would have to send the SDP answer in the PRACK, which
         # we do not support.

@@ -17,13 +17,14 @@ from telephony.b2bua.events import CallEnded, CallEvent, Side
 from telephony.b2bua.exchange import Exchange
 from telephony.b2bua.in_dialog import InDialogRequests
 from telephony.b2bua.join import JoinPlan, plan_join
-from telephony.b2bua.leg import Leg, LegOwner
+from telephony.b2bua.leg import Leg, LegOwner, LegState
 from telephony.b2bua.media_plane import MediaPlane
 from telephony.b2bua.offers import Offers
 from telephony.b2bua.placed import CallerInvite, PlacedSetup
 from telephony.b2bua.redirection import FindTargets
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.replacement import CalleeReplacement
+from telephony.b2bua.request_queue import OnResponse
 from telephony.b2bua.restore import invite_of, restore
 from telephony.b2bua.settings import CallSettings, LaterTargets, Target
 from telephony.b2bua.setup import Setup
@@ -327,6 +328,29 @@ class BackToBackCall:
             self._core.end_leg(callee, EndCause.TRANSFERRED, now)
         else:
             self._core.end(EndCause.CALLEE_HUNG_UP, now)
+
+    @property
+    def answerable(self) -> tuple[Leg, ...]:
+        """The ringing legs whose phones can be asked to answer (see `ask_to_answer`)."""
+        legs = () if self.ended else tuple(self._core.legs.values())
+        return tuple(leg for leg in legs if leg.state is LegState.RINGING and leg.ringing_dialog)
+
+    def ask_to_answer(self, leg: Leg, then: OnResponse, now: float) -> bool:
+        """Ask a ringing phone to answer, by a NOTIFY of the event "talk" in its early dialog.
+
+        Phones of several makers do this if they list the event in Allow-Events. `then` is called
+        with the response to the NOTIFY. Return False if the phone cannot be asked.
+        """
+        dialog = leg.ringing_dialog
+        if leg not in self.answerable or dialog is None:
+            return False
+        headers = (("Event", "talk"), ("Subscription-State", "active"))
+        try:
+            client = dialog.request("NOTIFY", headers=headers, now=now)
+        except ProtocolError:
+            return False  # the phone has ended its early dialog
+        leg.requests.expect(client, then)
+        return True
 
     def hold(self, now: float) -> None:
         """Put the caller on hold for the joined callee, by offers with the direction inactive.

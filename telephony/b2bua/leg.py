@@ -123,6 +123,11 @@ class Leg:
         """
         self.allow: frozenset[str] = frozenset()
         """The methods in the peer's most recent Allow header field, in upper case."""
+        self.ringing_dialog: Dialog | None = None
+        """The early dialog of a callee that rings and that knows the event package "talk".
+
+        None for any other leg. A NOTIFY of this event asks the phone to answer.
+        """
         self.identity: tuple[str, str] | None = None
         """The peer's SIP identity; None while the identity is unknown.
 
@@ -155,6 +160,7 @@ class Leg:
         """
         self.call = ended
         self.dialog = self.client_invite = self.server_invite = self.invite_to_ack = None
+        self.ringing_dialog = None
         self.requests = RequestQueue(NO_SENDER)
         self.media.release()
 
@@ -193,6 +199,16 @@ class Leg:
         """
         if allow is not None:
             self.allow = frozenset(word.strip().upper() for word in allow.split(","))
+
+    def learn_events(self, dialog: Dialog | None, allow_events: str | None) -> None:
+        """Store the early dialog of a ringing callee, if its phone can be asked to answer.
+
+        `allow_events` is the value of the Allow-Events header field (RFC 6665) in a provisional
+        response, or None.
+        """
+        known = {word.strip().lower() for word in (allow_events or "").split(",")}
+        if dialog is not None and "talk" in known:
+            self.ringing_dialog = dialog
 
     def set_identity(self, header: str, key: str) -> bool:
         """Store the peer's SIP identity, and return whether the identity is new.

@@ -194,6 +194,10 @@ class Phone:
         self.endpoint = Endpoint(rng=random.Random(host))
         self.endpoint.listen(self.address)
         self.final = 200
+        self.allow_events = ""
+        """The Allow-Events in its 180; a phone with "talk" answers at a NOTIFY of this event."""
+        self.notify_status: int | None = 200
+        """The status of its response to a NOTIFY while it rings; None for no response."""
         self.leaves = False
         """It hangs up at the 202 to its REFER, and answers no NOTIFY."""
         self.dialogs, self.invites, self.requests, self.statuses = [], [], [], []
@@ -240,13 +244,24 @@ class Phone:
     def methods(self):
         return [request.method for request in self.requests]
 
+    def _notified(self, transaction, request):
+        """Handle a NOTIFY; return whether it needs no further response."""
+        if request.headers.get("Event") != "talk":
+            return self.leaves
+        if self.notify_status is not None:
+            transaction.respond(self.notify_status, now=time.monotonic())
+        if self.notify_status == 200:
+            self.answer()
+        return True
+
     def work(self):
         now = time.monotonic()
         while (event := self.endpoint.next_event()) is not None:
             match event:
                 case IncomingInvite(invite):
                     self.invites.append(invite)
-                    invite.respond(180, now=now)
+                    events = (("Allow-Events", self.allow_events),) if self.allow_events else ()
+                    invite.respond(180, headers=events, now=now)
                     if self.final:
                         made = invite.respond(
                             self.final, headers=SDP, body=sdp(self.address.host), now=now
@@ -254,7 +269,7 @@ class Phone:
                         self.dialogs += [made] if made else []
                 case DialogRequest(_, transaction, request):
                     self.requests.append(request)
-                    if self.leaves and request.method == "NOTIFY":
+                    if request.method == "NOTIFY" and self._notified(transaction, request):
                         continue
                     offered = request.method == "INVITE"
                     transaction.respond(

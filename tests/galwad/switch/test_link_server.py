@@ -83,7 +83,7 @@ async def test_a_desk_receives_the_registered_phones_and_then_only_the_changes(s
     links, _, connect = served
     links.devices({SIAN: 2})
     desk = await connect(Hello("desk", "0", presence=True))
-    assert await desk.receive() == CallsSnapshot((), presence=True)
+    assert await desk.receive() == CallsSnapshot((), presence=True, dials=True)
     complete = PhonesRegistered((RegisteredPhone(SIAN, 2),), complete=True)
     assert await desk.receive() == complete
     links.devices({SIAN: 2})

@@ -7,14 +7,18 @@ from telephony.b2bua import BackToBackCall, CallerInvite
 from telephony.b2bua.events import CallAnswered, CallEnded, CallerReached
 from telephony.b2bua.placed import CALLER_RINGS_S
 from telephony.sip.message.headers import NameAddr
-from telephony.sip.message.messages import parse_message
+from telephony.sip.message.messages import Request, parse_message
 
 NUMBER = "<sip:0800@192.0.2.1>"
-REQUEST = parse_message(
+MESSAGE = parse_message(
     b"INVITE sip:0800@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKx\r\n"
     b"From: <sip:201@192.0.2.1>;tag=1\r\nTo: <sip:0800@192.0.2.1>\r\nCall-ID: placed\r\n"
     b"CSeq: 1 INVITE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
 )
+
+
+assert isinstance(MESSAGE, Request)
+REQUEST = MESSAGE
 
 
 @pytest.fixture
