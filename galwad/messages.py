@@ -140,8 +140,8 @@ class Hello(LinkMessage, frozen=True):
 class CallsSnapshot(LinkMessage, frozen=True, tag="Snapshot"):
     """From the switch to a desk that has just connected: the states of all live calls.
 
-    `presence` is true if the switch knows the message `SetAway`, and `dials` if it knows
-    `DialNumber`. Earlier releases do not know these messages.
+    `presence` is true if the switch knows the message `SetAway`, and `dials` if it knows `PhoneAct`
+    and `DialNumber`. Earlier releases do not know these messages.
     """
 
     calls: tuple[CallStatus, ...]

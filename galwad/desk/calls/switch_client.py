@@ -124,7 +124,7 @@ class SwitchClient:
         self._knows_away = False
         """True if the connected switch knows the message `SetAway`."""
         self._knows_dialling = False
-        """True if the connected switch knows the message `DialNumber`."""
+        """True if the connected switch knows the messages `PhoneAct` and `DialNumber`."""
         self._refs = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[PauseReply]] = {}
         self._acts: dict[int, asyncio.Future[PhoneReply]] = {}
@@ -204,12 +204,14 @@ class SwitchClient:
     async def act(self, order: ActOrder) -> str:
         """Ask the switch for an act for the advisor of a call.
 
-        Return the reason why the switch refused it; "" if the act has begun. The user must have
-        been offered the act: a switch of an earlier release does not know it.
+        Return the reason why the switch refused it; "" if the act has begun. A switch of an earlier
+        release is not asked.
 
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
         """
+        if self.connected and not self._knows_dialling:
+            return "old_switch"
         ref = next(self._refs)
         return await self._ask(
             ref,

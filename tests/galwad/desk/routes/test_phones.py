@@ -199,6 +199,16 @@ async def test_a_user_without_a_phone_cannot_dial(running):
     assert (reply.status_code, reply.json()["reason"]) == (409, "no_phone")
 
 
+async def test_an_earlier_switch_never_gets_an_act(running):
+    running.switch.dials = False
+    await set_options(running)
+    sian = await running.answered(CALL)
+    for act in ("hangup", "hold", "resume"):
+        reply = await sian.http.post(URL, json={"act": act})
+        assert (reply.status_code, reply.json()["reason"]) == (409, "old_switch")
+    assert running.switch.of(PhoneAct) == []
+
+
 async def test_an_earlier_switch_is_never_asked_to_dial(running):
     running.switch.dials = False
     await set_options(running)
