@@ -147,6 +147,10 @@ _POP: Final = {
     "draft": None,
     "wrap_up_until": None,
     "recording_link": None,
+    "acts": {"hangup": "", "hold": "", "transfer": ""},
+    "transferring": "",
+    "transfers_begun": 0,
+    "transfer_failed": 0,
 }
 PARAMETERS: Final = {
     "call_id": Parameter("The id of a call, which is also that of its recording.", _CALL),
@@ -215,6 +219,8 @@ EXAMPLES: Final = {
             }
         ],
     ),
+    "phones_act": Example({"act": "transfer", "number": "01632 960200"}),
+    "phones_dial": Example({"number": "01632 960123"}),
     "presence_presences": Example(None, [_PRESENCE]),
     "presence_set_own": Example({"state": "break", "reason": "lunch"}, _PRESENCE),
     "presence_set_other": Example(

@@ -7,6 +7,8 @@ here than advisors: each user controls only the own calls and the own phone.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from math import ceil
 
 import structlog
@@ -18,20 +20,26 @@ from galwad.desk.errors import ApiError
 from galwad.desk.models.phones import DialOrder, PhoneOrder
 from galwad.desk.routes.access import Person, TheDesk, live_call, own_call
 from galwad.desk.service import Desk
+from recording.errors import AuditError
 
 router = APIRouter()
 log = structlog.get_logger()
 _AUDIT_S = 2.0
 """The longest time in seconds that a request waits for its audit entry. The act is done by then."""
+_RETRY_S = 5.0
 
 
 @router.post("/calls/{call_id}/phone", status_code=204)
 async def act(call_id: str, body: PhoneOrder, desk: TheDesk, session: Person) -> None:
     """Answer, hold, resume, transfer or hang up the signed-in user's own call.
 
+    The act has begun when the answer is sent. The call's next event shows what has become of it.
+
     Raises:
-        ApiError: 404, 403 or 409, the call is not the user's. 409 with a `reason`, the act is not
-            possible now. 422, a transfer without a number. 429, too many acts.
+        ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
+            has the call. 409, the act is not possible now: `reason` says why. 422, a transfer
+            without a number. 429, too many acts.
+        SwitchDownError: The switch does not answer.
     """
     _check_own(desk, session, call_id, answers=body.act == "answer")
     number = _number_of(desk, body)
@@ -53,8 +61,11 @@ async def act(call_id: str, body: PhoneOrder, desk: TheDesk, session: Person) ->
 async def dial(body: DialOrder, desk: TheDesk, session: Person) -> None:
     """Ring the signed-in user's phone, and call the number when the user answers.
 
+    The phone rings when the answer is sent.
+
     Raises:
-        ApiError: 409 with a `reason`, the number cannot be called now. 429, too many calls.
+        ApiError: 409, the number cannot be called now: `reason` says why. 429, too many calls.
+        SwitchDownError: The switch does not answer.
     """
     extension = session.user.extension
     if not extension:
@@ -113,17 +124,32 @@ def _refused(reason: str) -> ApiError:
 
 
 async def _audit(desk: Desk, session: Session, call_id: str, name: str, number: str) -> None:
-    """Write the audit entry of an act that the switch has carried out.
+    """Write the audit entry of an act that the switch has carried out, with the act's time.
 
-    If the database does not answer within `_AUDIT_S` seconds, the entry is written later.
+    If the database refuses the entry, a background task tries again every `_RETRY_S` seconds. This
+    function returns after the first attempt, or after `_AUDIT_S` seconds.
     """
+    facts, at = {"call_id": call_id, "act": name}, time.time()
     personal = {"actor": session.actor, **({"number": number} if number else {})}
-    entry = desk.audit.append("phone.act", {"call_id": call_id, "act": name}, personal)
+    tried = asyncio.Event()
 
-    async def write() -> None:
-        await entry
+    async def until_it_is_written() -> None:
+        while True:
+            try:
+                await desk.audit.append("phone.act", facts, personal, at=at)
+            except AuditError:
+                log.warning("phone.not_audited", act=name)
+            else:
+                return
+            finally:
+                tried.set()
+            await asyncio.sleep(_RETRY_S)
 
-    if not await desk.background.finishes_within(write(), _AUDIT_S):
+    desk.background.spawn(until_it_is_written())
+    try:
+        async with asyncio.timeout(_AUDIT_S):
+            await tried.wait()
+    except TimeoutError:
         log.warning("phone.audit_late", act=name)
 
 

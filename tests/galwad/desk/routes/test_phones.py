@@ -3,13 +3,16 @@
 Covers `galwad/desk/models/phones.py` and the acts in `galwad/desk/calls/switch_client.py`.
 """
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from galwad.desk.routes import phones
 from galwad.messages import ActState, DialNumber, Party, PhoneAct
 from helpers.desk import until
 from recording.audit.log import AuditFilter
+from recording.errors import AuditError
 
 CALL = "20261125-101500-aaaaaaaa"
 URL = f"/api/v1/calls/{CALL}/phone"
@@ -108,6 +111,24 @@ async def test_a_refusal_of_the_switch_has_its_reason_and_no_audit_entry(running
     reply = await sian.http.post(URL, json={"act": "hold"})
     assert (reply.status_code, reply.json()["reason"]) == (409, "something newer")
     assert await audited(running.desk) == []
+
+
+async def test_an_act_is_done_and_audited_later_if_the_database_refuses(running, monkeypatch):
+    monkeypatch.setattr(phones, "_RETRY_S", 0.01)
+    sian = await running.answered(CALL)
+    append, failures = running.desk.audit.append, [AuditError("full")]
+    written = asyncio.Event()
+
+    async def refuse_once(*arguments, **named):
+        if failures:
+            raise failures.pop()
+        await append(*arguments, **named)
+        written.set()
+
+    monkeypatch.setattr(running.desk.audit, "append", refuse_once)
+    assert (await sian.http.post(URL, json={"act": "hangup"})).status_code == 204
+    await until(written.is_set)
+    assert len(await audited(running.desk)) == 1
 
 
 async def test_a_switch_that_is_lost_is_reported(running):
