@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from helpers.peers.evidence import Recording
-from helpers.peers.programs import Baresip, Callee, Caller
+from helpers.peers.programs import Baresip, Callee, Caller, register
 from helpers.peers.service import PASSWORD
 from helpers.peers.sound import find, save, speech
 
@@ -270,6 +270,22 @@ def test_a_number_that_is_dialled_on_the_page_rings_the_phone_first(
     other.wait()
     phone.wait("CALL_CLOSED")
     service.log.wait("call.ended")
+
+
+def test_a_phone_that_lists_the_event_talk_is_answered_from_the_page(service, page, talker, ended):
+    ear, mouth = talker("127.0.0.1"), talker("127.0.0.2")
+    phone = ended(Callee(service.folder, "uas_talk", "127.0.0.1", media=ear.port))
+    register(service, "201", phone.port, password=service.sip_password)
+    caller = ended(Caller(service, LINE, media=mouth.port))
+    expect(page.locator(".phone .answer")).to_be_visible()
+    page.keyboard.press("F9")
+    phone.logged("asked to talk")
+    phone.logged("acked")
+    shows(page, "In call")
+    mouth.say(speech(1, 41), caller.media_target)
+    ear.wait_heard(30)
+    caller.hang_up()
+    phone.wait()
 
 
 def test_the_audit_says_who_did_what_on_the_page(service, page, phone, talk):

@@ -10,8 +10,13 @@ import pytest
 from galwad import link
 from galwad.messages import (
     CallsSnapshot,
+    DialNumber,
     Hello,
     Party,
+    Pause,
+    PauseReply,
+    PhoneAct,
+    PhoneReply,
     PhonesRegistered,
     RegisteredPhone,
     SetAway,
@@ -29,9 +34,20 @@ class FakeCommands:
     def __init__(self) -> None:
         self.away: tuple[str, ...] | None = None
         self.lost = asyncio.Event()
+        self.phone_answers = asyncio.Event()
 
     def live_calls(self):
         return ()
+
+    async def act(self, command):
+        await self.phone_answers.wait()
+        return PhoneReply(command.ref, "phone_silent")
+
+    def dial(self, command):
+        return PhoneReply(command.ref, "busy")
+
+    async def pause(self, command):
+        return PauseReply(command.ref, (), "paused", durable=True)
 
     def set_away(self, users):
         self.away = users
@@ -100,6 +116,25 @@ async def test_a_desk_of_an_earlier_release_receives_no_message_that_it_does_not
     links.devices({SIAN: 1})
     links.alarm("after.it")
     assert (await desk.receive()).kind == "after.it"
+
+
+async def test_a_pause_does_not_wait_for_a_phone_that_is_asked_to_answer(served):
+    _, commands, connect = served
+    desk = await connect(Hello("desk", "0"))
+    assert isinstance(await desk.receive(), CallsSnapshot)
+    desk.send(PhoneAct(1, "call", "answer", "sian", "201", "user:sian"))
+    desk.send(Pause(2, "page:sian", "page", "user:sian", user="sian"))
+    assert await desk.receive() == PauseReply(2, (), "paused", durable=True)
+    commands.phone_answers.set()
+    assert await desk.receive() == PhoneReply(1, "phone_silent")
+
+
+async def test_the_reply_to_a_number_to_dial_has_its_reference(served):
+    _, _, connect = served
+    desk = await connect(Hello("desk", "0"))
+    assert isinstance(await desk.receive(), CallsSnapshot)
+    desk.send(DialNumber(9, "sian", "201", "301"))
+    assert await desk.receive() == PhoneReply(9, "busy")
 
 
 async def test_the_commands_learn_who_is_away_and_that_the_last_desk_is_gone(served):
