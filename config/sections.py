@@ -531,9 +531,9 @@ class DeskSection(Section):
         default=(), description='a list of roles such as ["supervisor", "admin"]'
     )
     notification_names: bool = Field(default=False, description="true or false")
-    welsh_destination: str = Field(
-        default="",
-        pattern=r"^[A-Za-z0-9+#._-]{0,64}$",
+    welsh_destination: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9+#._-]{1,64}$",
         description='the exact "match" of one of the [[destinations]], such as "600"',
     )
     dial_answers_itself: bool = Field(default=False, description="true or false")

@@ -100,7 +100,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _check_welsh_destination(self) -> Self:
         name = self.desk.welsh_destination
-        if not name:
+        if name is None:
             return self
         found = self.find_destination(f"sip:{name}@galwad.invalid", name)
         if found is None or found.match.text != name or found.class_ != "centre":

@@ -27,7 +27,7 @@ from telephony.sip.message.uri import Uri, escape_user
 
 _SEPARATORS: Final = re.compile(r"[\s().\-]")
 _PHONE_ANSWERS_S: Final = 1.5
-"""How long the page waits for a phone's response, in seconds; the desk waits two for the switch."""
+"""The longest wait for a phone's response, in seconds. The desk waits two for the switch."""
 log = structlog.get_logger()
 
 

@@ -236,6 +236,28 @@ def test_two_routes_with_the_same_called_number_are_a_fault(faults):
     assert expected == 'Two [[routes]] have the same "called"; give each its own'
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [("600", "department")],
+        [("6*", "centre")],
+        [("6*", "department"), ("600", "centre")],
+    ],
+)
+def test_the_destination_for_welsh_must_be_one_of_the_centre(faults, rows):
+    tables = "".join(f'[[destinations]]\nmatch = "{m}"\nclass = "{c}"\n' for m, c in rows)
+    ((_, _, expected),) = faults(f'{LEAST}[desk]\nwelsh_destination = "600"\n{tables}')
+    assert "welsh_destination" in expected
+    assert '"centre"' in expected
+
+
+def test_the_destination_for_welsh_is_the_name_of_a_destination_of_the_centre(write):
+    centre = '[[destinations]]\nmatch = "600"\nclass = "centre"\n'
+    settings = load(write(f'{LEAST}[desk]\nwelsh_destination = "600"\n{centre}'))
+    assert settings.desk.welsh_destination == "600"
+
+
 def test_a_payment_code_must_not_begin_with_the_other_one(faults):
     codes = 'payment_code_on = "*7"\npayment_code_off = "*71"\n'
     ((_, _, expected),) = faults(LEAST + codes)

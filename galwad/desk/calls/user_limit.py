@@ -25,7 +25,7 @@ DRAFTS: Final = UserRate(120, 60.0)
 DIALS: Final = UserRate(30, 60.0)
 """The calls that a user makes from the page."""
 ACTS: Final = UserRate(120, 60.0)
-"""What a user does with calls on the page, such as to hold and to transfer them."""
+"""The acts of a user on the page, such as to hold and to transfer calls."""
 
 
 class UserLimit:

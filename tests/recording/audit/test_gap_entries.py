@@ -68,7 +68,13 @@ def test_an_entry_whose_actor_was_erased_still_belongs_to_the_pause():
 
 @pytest.mark.parametrize(
     ("reason", "trigger"),
-    [("payment", "phone"), ("transfer", "refer"), ("fault", "storage"), ("payment", "refer")],
+    [
+        ("payment", "phone"),
+        ("transfer", "refer"),
+        ("fault", "storage"),
+        ("payment", "refer"),
+        ("payment", "page-transfer"),
+    ],
 )
 def test_another_cause_is_proven_by_the_entry_with_the_digest_of_the_manifest(reason, trigger):
     (only,) = found([gap(80, 125, reason, trigger, "phone:201")])

@@ -98,6 +98,8 @@ def test_a_pause_is_a_sentence_in_welsh(run, server, archive, monkeypatch):
         ("payment", "dtmf", "the code for a pause was dialled"),
         ("payment", "refer", "transferred to a payment line"),
         ("payment", "identity", "named a payment line as the new party"),
+        ("payment", "page-transfer", "transferred to a payment line on the page"),
+        ("transfer", "page-transfer", "transferred out of the centre on the page"),
         ("transfer", "refer", "transferred out of the centre"),
         ("transfer", "identity", "named a new party at the advisor's end"),
         ("fault", "storage", "the recorder could not write to its disk"),

@@ -307,6 +307,17 @@ async def test_forgotten_pauses_are_counted_and_break_no_promise(day):
     assert evidence["pauses_to_the_end"] == 1
 
 
+async def test_transfers_on_the_page_are_counted_and_are_no_forgotten_pauses(day):
+    await day.call(Gap(500 * US, TALK_US, "transfer", "page-transfer", "user:sian"))
+    await day.call(Gap(100 * US, TALK_US, "payment", "page-transfer", "user:sian"))
+    status, broken, promises = await day.check()
+    assert (status, broken) == (0, [])
+    assert promises["transfers"]["evidence"]["transfers_page_transfer"] == 1
+    evidence = promises["payments"]["evidence"]
+    assert evidence["pauses_page_transfer"] == 1
+    assert evidence["pauses_over_reminder"] == evidence["pauses_to_the_end"] == 0
+
+
 @pytest.mark.parametrize("destination", ["department", "external", "unknown"])
 async def test_a_recorded_second_after_a_transfer_breaks_the_promise_of_transfers_only(
     day, destination
