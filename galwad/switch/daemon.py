@@ -131,7 +131,11 @@ class Switch:
         )
         self._router = context.router
         commands.dialler = Dialler(
-            context, self._phones, self.calls, self._stopping.is_set, self._idle.clear
+            context,
+            self._phones,
+            self.calls,
+            refuses=lambda: self._stopping.is_set() or len(self.calls) >= settings.sip.max_calls,
+            placed=self._idle.clear,
         )
         locate, alarm = context.router.locations, self._links.alarm
         self._trunk_accounts = TrunkAccounts(settings, self._endpoint, locate, alarm)

@@ -21,6 +21,7 @@ from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.transfers import CallTransfers
 from telephony.b2bua import BackToBackCall
+from telephony.b2bua import events as sip
 from telephony.sip.message.messages import Response
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri, escape_user
@@ -53,12 +54,12 @@ def acts_of(legs: BackToBackCall) -> tuple[ActState, ...]:
     """Return the acts that the page can offer the advisor of a call, and what prevents each."""
     if legs.joined is None:
         return ()
-    by_phone = bool(legs.holding) and not legs.held_by_owner
-    hold = ActState("resume") if legs.held_by_owner else ActState("hold", "on_hold" * by_phone)
+    by_phone = sip.Side.CALLEE in legs.holding and not legs.held_by_owner
+    hold = ActState("hold", "on_hold" if by_phone else "")
     return (
         ActState("hangup"),
-        hold,
-        ActState("transfer", "transferring" * legs.transferring),
+        ActState("resume") if legs.held_by_owner else hold,
+        ActState("transfer", "transferring" if legs.transferring else ""),
     )
 
 

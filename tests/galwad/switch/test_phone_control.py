@@ -104,6 +104,16 @@ async def test_a_hold_on_the_phone_cannot_be_changed_on_the_page(centre, talk, a
     assert await act("hold") == "on_hold"
 
 
+async def test_a_call_that_the_caller_holds_can_be_held_on_the_page_too(centre, talk, act):
+    centre.trunk.ask("INVITE")
+    assert talk.state().state == "held"
+    assert await act("hold") == ""
+    assert ActState("resume") in talk.state().acts
+    assert await act("resume") == ""
+    assert talk.state().state == "held"
+    assert ActState("hold") in talk.state().acts
+
+
 async def test_a_transfer_on_the_page_to_a_department_ceases_the_recording(centre, talk, act):
     events = record_events(talk)
     assert await act("transfer", "30 01") == ""
