@@ -13,8 +13,8 @@ from pathlib import Path
 
 from galwad.desk.alarms.kinds import kind_of
 from galwad.desk.app import create_api
-from helpers.page_users import FakeUsers
 from galwad.desk.auth.qr_code import QUIET, drawn
+from helpers.page_users import FakeUsers
 
 PASSWORD = "correct horse battery"
 CODE = "123456"
@@ -262,8 +262,6 @@ class FakeDesk:
         """The API, but for the events."""
         if path in {"/me/password", "/login", "/logout", "/sign-in", "/sign-in/begin"}:
             return self.answer_sign_in(path, body)
-        if path.startswith(FACTOR):
-            return self.answer_second_factor(path.removeprefix(FACTOR), body)
         if path.startswith("/me"):
             return self.answer_me(method, path, body)
         if path in self.readable and (method, path) != ("POST", "/users"):
@@ -328,7 +326,9 @@ class FakeDesk:
         return 200, self.handle(alarm_id, **changes[action])
 
     def answer_me(self, method: str, path: str, body: dict) -> tuple[int, dict | None]:
-        """Answer a request about the person who is signed in, or about the person's tokens."""
+        """Answer a request about the person who is signed in, their second factor or tokens."""
+        if path.startswith(FACTOR):
+            return self.answer_second_factor(path.removeprefix(FACTOR), body)
         if path == "/me" or not self.signed_in:
             return (200, self.me) if self.signed_in else (401, {"error": "not signed in"})
         if method == "GET":
