@@ -11,7 +11,7 @@ RIGHTS = {
     "advisor": [],
     "supervisor": [],
     "admin": ["purge"],
-    "machine": ["payments", "metrics", "anchors", "directories"],
+    "machine": ["payments", "metrics", "anchors", "directories", "events"],
 }
 
 
@@ -30,6 +30,7 @@ def a_user(name: str, role: str = "advisor", **facts: Any) -> dict[str, Any]:
         "subjects": [],
         "signed_in": None,
         "tokens": 0,
+        "second_factor": False,
         **facts,
     }
 
@@ -100,6 +101,7 @@ class FakeUsers:
             "enable": {"disabled": False},
             "password": {"signed_in": None},
             "sip-password": {},
+            "second-factor": {"second_factor": False, "signed_in": None},
             "identity": {"subjects": linked},
         }
         self.change(name, **facts[action])

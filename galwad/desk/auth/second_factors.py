@@ -27,7 +27,7 @@ from galwad.desk.auth.secret_box import SecretBox, SecretBoxError
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.tables import recovery_codes, second_factors, sessions
 from galwad.desk.auth.tokens import KINDS
-from galwad.desk.auth.users import UserError
+from galwad.desk.auth.users import Precondition, UserError, no_precondition
 
 SETUP_S: Final = 900.0
 """The seconds in which a setup must be confirmed."""
@@ -216,17 +216,21 @@ class SecondFactors:
         async with self._writer.begin() as connection:
             await _forget(connection, user)
 
-    async def remove(self, user: str) -> None:
+    async def remove(self, user: str, precondition: Precondition = no_precondition) -> None:
         """Remove the second factor of a user, for an administrator, and end the user's sessions.
 
-        Tokens stay valid, and so do the sessions of a sign-in at a provider.
+        Tokens stay valid, and so do the sessions of a sign-in at a provider. The change is checked
+        by `precondition` first.
 
         Raises:
             UserError: There is no such user, or the user has no second factor.
         """
         async with self._writer.begin() as connection:
+            await precondition(connection, user)
             if not await _forget(connection, user):
-                raise UserError(f'there is no user "{user}" with a second factor')
+                raise UserError(
+                    f'there is no user "{user}" with a second factor', reason="no_factor"
+                )
             await _end_sessions(connection, user)
 
     async def _use_recovery_code(self, user: str, code: str) -> CodeVerdict:

@@ -19,7 +19,8 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.desk.auth.identities import Identities, ProviderIdentity
-from galwad.desk.auth.tables import identities, sessions, users
+from galwad.desk.auth.second_factors import SecondFactors
+from galwad.desk.auth.tables import identities, second_factors, sessions, users
 from galwad.desk.auth.tokens import KINDS, Tokens
 from galwad.desk.auth.users import (
     PURGE,
@@ -43,7 +44,8 @@ class UserAccount:
 
     `version` changes with each change of the user, also with that of a password. `signed_in` is the
     Unix time of the newest sign-in whose session has not ended, or None. `tokens` is the number of
-    tokens. `has_phone` is true if the user has a SIP password.
+    tokens. `has_phone` is true if the user has a SIP password. `second_factor` is true if a sign-in
+    with the password needs a code.
     """
 
     user: User
@@ -52,6 +54,7 @@ class UserAccount:
     signed_in: float | None = None
     tokens: int = 0
     has_phone: bool = False
+    second_factor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ class UserAdministration:
         audit: The audit chain.
         actor: The person who makes the changes, such as `os:root` or `user:gwen`.
         realm: The SIP realm, to which the passwords of phones belong.
+        factors: The second factors of the users.
         users: The users of a running desk; None for those of the database.
         rules: The rules for a change on the page; None for a command on the server.
     """
@@ -135,11 +139,13 @@ class UserAdministration:
         actor: str,
         realm: str,
         *,
+        factors: SecondFactors,
         users: Users | None = None,
         rules: PageRules | None = None,
     ) -> None:
-        precondition = no_precondition if rules is None else rules.check
+        self._precondition = precondition = no_precondition if rules is None else rules.check
         self._rules = rules
+        self._factors = factors
         self._users = (users or Users(engine)).under(precondition)
         self._identities = Identities(engine, precondition)
         self._tokens = Tokens(engine)
@@ -262,6 +268,15 @@ class UserAdministration:
         facts = {"issuer": identity.issuer}
         await self._append("user.unlinked", name, facts, subject=subject)
 
+    async def remove_second_factor(self, name: str) -> None:
+        """Remove the second factor of a person, and end the sessions that a password has opened.
+
+        Raises:
+            UserError: There is no such user, or the user has no second factor.
+        """
+        await self._factors.remove(name, self._precondition)
+        await self._append("user.second-factor-removed", name)
+
     async def _token_of(self, user: User) -> str | None:
         if user.role != "machine":
             return None
@@ -307,6 +322,7 @@ class UserAccounts:
                 linked.setdefault(row.user, []).append(row)
             signed_in = {row.user: row.at for row in await connection.execute(opened)}
             counts = {row.user: row.number for row in await connection.execute(tokens)}
+            with_factor = set(await connection.scalars(select(second_factors.c.user)))
         return [
             UserAccount(
                 user_of(row),
@@ -315,6 +331,7 @@ class UserAccounts:
                 signed_in.get(row.name),
                 counts.get(row.name, 0),
                 row.ha1_sha256 != "",
+                row.name in with_factor,
             )
             for row in rows
         ]

@@ -64,7 +64,8 @@ class Administration:
         In the `with` block, the errors of `UserAdministration` occur.
         """
         async with self._opened() as (engine, audit):
-            yield UserAdministration(engine, audit, _actor(), self._realm)
+            factors = self._factors(engine)
+            yield UserAdministration(engine, audit, _actor(), self._realm, factors=factors)
 
     async def add_user(
         self, user: User, password: str | None, sip_password: str | None = None
@@ -119,15 +120,9 @@ class Administration:
             await users.set_role(name, role)
 
     async def remove_second_factor(self, name: str) -> None:
-        """Remove the second factor of a person, and end the sessions that a password has opened.
-
-        Raises:
-            UserError: There is no such user, or the user has no second factor.
-        """
-        async with self._opened() as (engine, audit):
-            await self._factors(engine).remove(name)
-            personal = {"user": name, "actor": _actor()}
-            await audit.append("user.second-factor-removed", {}, personal)
+        """Remove a second factor, see `UserAdministration.remove_second_factor`."""
+        async with self.changes() as users:
+            await users.remove_second_factor(name)
 
     async def second_factors(self) -> frozenset[str]:
         """Return the names of the users who have a second factor."""

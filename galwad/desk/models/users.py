@@ -21,7 +21,8 @@ class UserFacts(BaseModel):
     `lines` are the lines whose calls ring at the user's extension, or whose calls the user takes.
     `subjects` are the accounts of the OpenID provider with which the user can sign in. `signed_in`
     is the time of the newest sign-in whose session has not ended, or null. `has_phone` is true if
-    a phone may register with the extension. `tokens` is the number of tokens.
+    a phone may register with the extension. `tokens` is the number of tokens. `second_factor` is
+    true if the sign-in with a password needs a code.
     """
 
     name: str
@@ -36,6 +37,7 @@ class UserFacts(BaseModel):
     subjects: list[str]
     signed_in: float | None
     tokens: int
+    second_factor: bool
 
 
 class UserList(BaseModel):

@@ -157,6 +157,20 @@ async def reset_sip_password(
     return await _changed(desk, name, sip=secret)
 
 
+@router.delete("/users/{name}/second-factor")
+async def remove_second_factor(
+    name: str, body: UserVersion, desk: TheDesk, session: Administrator
+) -> ChangedUser:
+    """Remove a person's second factor, and end the sessions that the password has opened.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
+    with _refusals():
+        await _changes(desk, session, body.version).remove_second_factor(name)
+    return await _changed(desk, name)
+
+
 @router.post("/users/{name}/disable")
 async def disable_user(
     name: str, body: UserVersion, desk: TheDesk, session: Administrator
@@ -230,7 +244,10 @@ def _changes(
     """Return the changes that this administrator may make, based on a version of a user."""
     rules = PageRules(session.user, version, takes_access, frozenset(given))
     return UserAdministration(
-        desk.engine, desk.audit, session.actor, desk.options.realm, users=desk.users, rules=rules
+        *(desk.engine, desk.audit, session.actor, desk.options.realm),
+        factors=desk.second_factors,
+        users=desk.users,
+        rules=rules,
     )
 
 
@@ -294,4 +311,5 @@ def _facts(desk: Desk, account: UserAccount) -> UserFacts:
         subjects=[each.subject for each in account.identities],
         signed_in=account.signed_in,
         tokens=account.tokens,
+        second_factor=account.second_factor,
     )

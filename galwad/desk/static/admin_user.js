@@ -47,7 +47,8 @@ export class UserRow {
     else show(this.phone, "");
     this.state.replaceChildren(...this.badges());
     translate(this.state);
-    if (this.panel.hidden || before?.version === user.version) return;
+    const same = before?.version === user.version && before.second_factor === user.second_factor;
+    if (this.panel.hidden || same) return;
     this.draw();
     if (focused) this.opener.focus();
   }
@@ -102,6 +103,7 @@ export class UserRow {
     const fact = (name, value) => [el("dt", { t: `admin.fact.${name}` }), value];
     const rows = [...fact("language", el("dd", { t: `admin.language.${own}` }))];
     if (signedIn !== null) rows.push(...fact("signed_in", el("dd", { raw: dateOf(signedIn) })));
+    if (this.user.second_factor) rows.push(...fact("second_factor", el("dd", { t: "admin.factor.yes" })));
     if (extension) rows.push(...fact("phone", el("dd", { t: hasPhone ? "admin.phone.yes" : "admin.phone.no" })));
     if (lines.length) rows.push(...fact("lines", el("dd", { dir: "auto", raw: lines.map((line) => lineName(line)).join(", ") })));
     if (subjects.length && this.user.name === this.users.me.user) rows.push(...fact("account", el("dd", { class: "subject", raw: subjects.join(", ") })));
@@ -146,6 +148,7 @@ export class UserRow {
     const machine = this.user.role === "machine";
     const acts = [];
     if (!machine) acts.push(this.asked("password", "POST", "password"));
+    if (this.user.second_factor) acts.push(this.asked("second_factor", "DELETE", "second-factor"));
     acts.push(this.user.disabled ? null : this.asked("disable", "POST", "disable"), this.asked("remove", "DELETE", ""));
     const enable = this.user.disabled ? el("button", { type: "button", class: "quiet", t: "admin.enable", on: { click: () => this.change("POST", "enable") } }) : null;
     const given = acts.filter(Boolean);

@@ -204,6 +204,20 @@ def test_a_disabled_user_is_marked_and_enabled_without_a_question(desk, opened):
     assert focused(opened) == "Close"
 
 
+def test_a_second_factor_is_named_and_removed_after_a_question(desk, opened):
+    desk.users.change("sian", second_factor=True)
+    opened.reload()
+    sian = panel(opened, "sian")
+    expect(sian.locator("dl")).to_contain_text("Second factor")
+    sian.get_by_role("button", name="Remove the second factor…").click()
+    question = sian.locator(".ask:visible")
+    expect(question).to_contain_text("First make sure that it is sian who asks.")
+    question.get_by_role("button", name="Remove the second factor", exact=True).click()
+    expect(sian.locator("dl")).not_to_contain_text("Second factor")
+    expect(sian.get_by_role("button", name="Remove the second factor…")).to_have_count(0)
+    assert sent(desk) == [("DELETE", "/users/sian/second-factor", {})]
+
+
 def test_a_new_password_is_shown_once_and_forgotten_when_the_row_is_closed(opened):
     sian = panel(opened, "sian")
     sian.get_by_role("button", name="New password…").click()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import select
 
+from galwad.desk.auth import totp
 from galwad.desk.auth.identities import Identities, ProviderIdentity
+from galwad.desk.auth.second_factors import SecondFactors
+from galwad.desk.auth.secret_box import SecretBox
 from galwad.desk.auth.tables import identities as identity_rows
 from galwad.desk.auth.tables import users as user_rows
 from galwad.desk.auth.user_administration import (
@@ -37,18 +42,25 @@ def audit(engine, tmp_path):
 
 
 @pytest.fixture
-def server(engine, audit, users):
-    """The changes of root on the server."""
-    return UserAdministration(engine, audit, "os:root", "galwad", users=users)
+def factors(engine, tmp_path):
+    return SecondFactors(engine, SecretBox(tmp_path / "second-factor.key"))
 
 
 @pytest.fixture
-def page(engine, audit, users):
+def server(engine, audit, users, factors):
+    """The changes of root on the server."""
+    return UserAdministration(engine, audit, "os:root", "galwad", factors=factors, users=users)
+
+
+@pytest.fixture
+def page(engine, audit, users, factors):
     """Return a function that makes the changes of gwen on the page, for a version of a user."""
 
     def page(version, *, takes_access=False):
         rules = PageRules(User("gwen", "admin"), version, takes_access)
-        return UserAdministration(engine, audit, "user:gwen", "galwad", users=users, rules=rules)
+        return UserAdministration(
+            *(engine, audit, "user:gwen", "galwad"), factors=factors, users=users, rules=rules
+        )
 
     return page
 
@@ -149,6 +161,25 @@ async def test_another_role_ends_the_sessions_and_takes_the_rights(server, users
         await server.set_role("pay", "admin")
     with pytest.raises(UnknownUserError):
         await server.set_role("mair", "admin")
+
+
+async def test_a_second_factor_is_removed_under_the_rules_of_the_page(
+    page, factors, version, audit, open_sessions
+):
+    sessions = open_sessions()
+    session = await sessions.find(await sessions.open("sian", "page"))
+    secret = factors.begin(session)
+    await factors.confirm(session, totp.code_of(secret, totp.step_at(time.time())))
+    with pytest.raises(UserError) as refused:
+        await page("0" * 16).remove_second_factor("sian")
+    assert refused.value.reason == "changed"
+    assert await factors.users() == {"sian"}
+    await page(await version("sian")).remove_second_factor("sian")
+    assert await factors.users() == frozenset()
+    assert (await audit.entries())[-1].kind == "user.second-factor-removed"
+    with pytest.raises(UserError) as refused:
+        await page(await version("sian")).remove_second_factor("sian")
+    assert refused.value.reason == "no_factor"
 
 
 async def test_an_unlinked_identity_ends_the_sessions_and_is_free(server, engine, open_sessions):

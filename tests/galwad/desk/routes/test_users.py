@@ -6,6 +6,8 @@ Covers `galwad/desk/models/users.py`, `galwad/cli/users/role.py` and `galwad/cli
 from __future__ import annotations
 
 import asyncio
+import base64
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from config.sections import Route
 from config.sign_in import SignInSection
 from galwad.cli import main
+from galwad.desk.auth import totp
 from galwad.messages import SetPhones
 from helpers.desk import PASSWORD, until
 from recording.keys.keyring import OfficerKeys
@@ -30,6 +33,7 @@ ENDPOINTS: dict[tuple[str, str], Any] = {
     ("PUT", "/sian/extension"): {**VERSION, "extension": "209"},
     ("POST", "/sian/password"): VERSION,
     ("POST", "/sian/sip-password"): VERSION,
+    ("DELETE", "/sian/second-factor"): VERSION,
     ("POST", "/sian/disable"): VERSION,
     ("POST", "/sian/enable"): VERSION,
     ("PUT", "/sian/identity"): {**VERSION, "subject": "oid-1"},
@@ -274,6 +278,24 @@ async def test_an_administrator_without_purge_gets_it_through_no_other_user(runn
     nia = Admin(await running.page("nia"))
     assert (await nia.change("PUT", "ffion", "rights", rights=["purge"])).status_code == 200
     assert (await nia.http.post(USERS, json=new)).status_code == 201
+
+
+async def test_a_second_factor_is_listed_and_removed_and_its_sessions_end(running, gwen):
+    sian = await running.page("sian")
+    body = {"password": PASSWORD}
+    setup = (await sian.http.post("/api/v1/me/second-factor/setup", json=body)).json()
+    code = totp.code_of(base64.b32decode(setup["secret"]), totp.step_at(time.time()))
+    confirmed = await sian.http.post("/api/v1/me/second-factor/confirm", json={"code": code})
+    assert confirmed.status_code == 200, confirmed.text
+    assert (await gwen.user("sian"))["second_factor"] is True
+    reply = await gwen.change("DELETE", "sian", "second-factor")
+    assert reply.json()["user"]["second_factor"] is False
+    assert (await sian.http.get("/api/v1/me")).status_code == 401
+    again = await gwen.change("DELETE", "sian", "second-factor")
+    assert (again.status_code, again.json()["reason"]) == (409, "no_factor")
+    kind, _, personal = (await entries(running))[-1]
+    assert kind == "user.second-factor-removed"
+    assert personal == {"user": "sian", "actor": "user:gwen"}
 
 
 async def test_an_unknown_user_gets_404(gwen):
