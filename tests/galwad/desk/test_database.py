@@ -20,6 +20,7 @@ from callerid.contact_tables import metadata as callerid_metadata
 from galwad.desk.alarms.tables import metadata as alarms_metadata
 from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.call_log.tables import metadata as call_log_metadata
+from galwad.desk.call_stream.tables import metadata as call_stream_metadata
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.webhooks.tables import metadata as webhooks_metadata
 from helpers.database import open_patiently
@@ -41,6 +42,7 @@ def test_the_revisions_create_exactly_the_declared_tables(tmp_path):
             alarms_metadata,
             callerid_metadata,
             call_log_metadata,
+            call_stream_metadata,
             desk_metadata,
             recording_metadata,
             webhooks_metadata,
