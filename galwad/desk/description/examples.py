@@ -55,6 +55,7 @@ _USER: Final = {
     "subjects": [],
     "signed_in": 1795743681.2,
     "tokens": 0,
+    "second_factor": False,
 }
 _VERSION: Final = {"version": _USER["version"]}
 _CHANGED: Final = {"user": _USER, "password": None, "token": None, "sip": None}
