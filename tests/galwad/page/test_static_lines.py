@@ -24,6 +24,8 @@ def desk(desk):
 
 def speak(page, name):
     page.get_by_role("button", name=name).click()
+    code = {"English": "en", "Cymraeg": "cy"}[name]
+    expect(page.locator("html")).to_have_attribute("lang", code)
 
 
 def test_a_line_has_its_welsh_name_on_the_welsh_page_and_changes_with_the_language(
