@@ -145,7 +145,7 @@ def options_of(settings: Settings) -> DeskOptions:
         personal_tokens=desk.personal_tokens,
         second_factor_roles=desk.second_factor_roles,
         notification_names=desk.notification_names,
-        welsh_destination=desk.welsh_destination or "",
+        welsh_destination=desk.welsh_destination,
         dial_answers_itself=desk.dial_answers_itself,
         lookup_budget=settings.directory.budget,
         area_code=settings.directory.area_code,

@@ -149,8 +149,8 @@ class DeskOptions:
     """The roles whose users must have a second factor if they sign in with a password."""
     notification_names: bool = False
     """True if a notification of the browser may have the caller's name and number."""
-    welsh_destination: str = ""
-    """The destination to which one key transfers callers who want to speak Welsh; or ""."""
+    welsh_destination: str | None = None
+    """The destination to which one key transfers callers who want to speak Welsh, or None."""
     dial_answers_itself: bool = False
     """True if a phone that rings for a click-to-dial is asked to answer by itself."""
     lookup_budget: float = 1.0

@@ -170,6 +170,11 @@ def test_every_desk_setting_reaches_the_desks_options(settings):
             notification_names = true
             anchors = "/mnt/governance/anchors.jsonl"
             nightly = "04:05"
+            welsh_destination = "600"
+            dial_answers_itself = true
+            [[destinations]]
+            match = "600"
+            class = "centre"
             """
         )
     desk = load(file).desk
