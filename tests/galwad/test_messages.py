@@ -71,7 +71,7 @@ from galwad.messages import (
             {"type": "Prove", "ref": 3, "call_id": "one", "node_keys": [], "officer_keys": []},
         ),
         (LedgerHas(("one",)), {"type": "Entered", "call_ids": ["one"]}),
-        (CallsSnapshot(()), {"type": "Snapshot", "calls": [], "presence": False}),
+        (CallsSnapshot(()), {"type": "Snapshot", "calls": [], "presence": False, "dials": False}),
         (
             CallEnded("one", 2.0, True, 5, for_ledger=True),
             {
@@ -99,6 +99,7 @@ def test_the_types_on_the_wire_are_those_of_the_first_release():
         "CallChanged",
         "CallEnded",
         "CommitHeader",
+        "DialNumber",
         "Dispose",
         "Entered",
         "Figures",
@@ -106,6 +107,8 @@ def test_the_types_on_the_wire_are_those_of_the_first_release():
         "Hold",
         "HoldReply",
         "Indexed",
+        "PhoneAct",
+        "PhoneReply",
         "PhonesRegistered",
         "Prove",
         "Release",

@@ -74,7 +74,7 @@ class _EventStream(StreamingResponse):
 async def events(
     desk: TheDesk,
     session: SignedIn,
-    last_event_id: Annotated[str, Header(max_length=64)] = "",
+    last_event_id: Annotated[str, Header()] = "",
 ) -> StreamingResponse:
     """Send the events of calls to a machine, or the changes of live calls and alarms to a page.
 

@@ -3,25 +3,21 @@
 
 import { Account } from "./account.js";
 import { AdminDoor } from "./admin_door.js";
-import { Advisors } from "./advisors.js";
 import { AlarmBanners, AlarmPanel } from "./alarms.js";
 import { announce, hush } from "./announce.js";
 import { ApiError, ask, protection } from "./api.js";
 import { CONFIRM_KEY } from "./caller.js";
 import { CallCard } from "./card.js";
 import { Chime } from "./chime.js";
-import { ClosedNotes } from "./closed_notes.js";
 import { Dial, dialling } from "./dial.js";
 import { el, reveal, say } from "./dom.js";
 import { guard, storeAll } from "./draft.js";
 import { host } from "./embedding.js";
-import { Figures } from "./figures.js";
 import { Frame } from "./frame.js";
 import { deskTime } from "./greeting.js";
 import * as i18n from "./i18n.js";
 import { MiniWindow } from "./mini.js";
 import { OpenNotes } from "./open_notes.js";
-import { Overview } from "./overview.js";
 import { PHONE_KEY, WELSH_KEY, welsh } from "./phone.js";
 import { PresenceControl, breaks } from "./presence.js";
 import { loadPurposes } from "./purposes.js";
@@ -38,7 +34,6 @@ import { CallStrip } from "./strip.js";
 import { entitle } from "./title.js";
 import { Today } from "./today.js";
 import { OwnTokens } from "./tokens.js";
-import { Undelivered } from "./undelivered.js";
 
 const main = document.getElementById("main");
 const who = document.getElementById("who");
@@ -118,8 +113,8 @@ function showSignIn(note) {
   openNotes = null;
   session.replaceChildren();
   who.textContent = "";
-  const enter = (signedIn) => {
-    start(signedIn);
+  const enter = async (signedIn) => {
+    await start(signedIn);
     main.focus();
   };
   list = null;
@@ -141,7 +136,8 @@ function keepDraft(id, contact) {
   contact.leave();
 }
 
-function start(signedIn) {
+async function start(signedIn) {
+  const supervision = signedIn.role === "advisor" ? null : await import("./supervision.js");
   me = signedIn;
   protection.csrf = me.csrf ?? null;
   if (drafts.user !== me.user) drafts = { user: me.user, notes: new Map() };
@@ -158,14 +154,14 @@ function start(signedIn) {
   session.replaceChildren(watch.box);
   i18n.translate(session);
   if (!i18n.remembered() && me.language !== i18n.language()) choose(me.language);
-  overview = me.role === "advisor" ? null : new Overview();
-  alarmList = me.role === "advisor" ? new AlarmBanners(alarms, () => main) : new AlarmPanel(me);
-  advisors = me.role === "advisor" ? null : new Advisors(setPresence);
-  undelivered = me.role === "admin" ? new Undelivered() : null;
-  figures = me.role === "advisor" ? null : new Figures();
+  overview = supervision ? new supervision.Overview() : null;
+  alarmList = supervision ? new AlarmPanel(me) : new AlarmBanners(alarms, () => main);
+  advisors = supervision ? new supervision.Advisors(setPresence) : null;
+  undelivered = me.role === "admin" ? new supervision.Undelivered() : null;
+  figures = supervision ? new supervision.Figures() : null;
   today = me.extension ? new Today() : null;
   openNotes = new OpenNotes(showCall);
-  closedNotes = me.role === "advisor" ? null : new ClosedNotes();
+  closedNotes = supervision ? new supervision.ClosedNotes() : null;
   idle = el("div", { class: "idle card" }, el("h2", { class: "big", t: "idle.title" }), el("p", { t: "idle.hint", class: "note" }));
   list = el("div", { class: "calls" });
   const title = el("h1", { class: "unseen", t: "calls.title" });
@@ -179,6 +175,7 @@ function start(signedIn) {
   if (undelivered) admin.start(me, undelivered);
   figures?.start();
   closedNotes?.start();
+  stream?.close();
   stream = new Stream({
     event: receive,
     up: () => setConnected(true),
@@ -195,7 +192,7 @@ function setUpFirst() {
   reveal(signOut, true);
   const done = async () => {
     try {
-      start(await ask("GET", "/me"));
+      await start(await ask("GET", "/me"));
       main.focus();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -475,7 +472,7 @@ async function begin() {
   await Promise.all([choose(i18n.preferred()), loadWays()]);
   const reason = takeReason();
   try {
-    start(await ask("GET", "/me"));
+    await start(await ask("GET", "/me"));
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     showSignIn(reason);

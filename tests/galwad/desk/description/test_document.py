@@ -6,6 +6,7 @@ galwad/desk/models/refusals.py and the program scripts/openapi.py.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_the_committed_description_is_that_of_the_endpoints(tmp_path):
     code = "import openapi; print(openapi.text(), end='')"
     made = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=ROOT / "scripts",
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
         capture_output=True,
         text=True,
         check=True,
