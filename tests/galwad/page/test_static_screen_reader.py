@@ -105,6 +105,7 @@ def test_nothing_is_said_that_is_not_shown(desk, page):
 
 def test_the_recording_is_read_before_the_caller_and_the_caller_before_the_note(desk, page):
     answered(desk)
+    expect(page.locator(".recording .word")).to_have_text("REC")
     page.keyboard.press("F8")
     expect(page.locator(".recording .word")).to_have_text("PAUSED")
     page.evaluate(STOP_TIMERS)
