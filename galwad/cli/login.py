@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +12,14 @@ import typer
 
 from galwad.cli.support.atomic import atomic_file
 from galwad.cli.support.client import ask, base_url, client_file, client_settings
-from galwad.cli.support.console import CliError, print_json
+from galwad.cli.support.console import CliError, one_line, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 
 app = new_command()
+
+_SHORTEST_S, _LONGEST_S = 0.5, 30.0
+"""The limits for the seconds between two requests, whatever the server says."""
 
 
 @app.command(epilog="Example: galwad login --server https://galwad.example --user officer")
@@ -40,9 +44,18 @@ def login(
         str,
         typer.Option(help="The code of your app, or a recovery code; asked for if it is needed."),
     ] = "",
+    browser: Annotated[
+        bool,
+        typer.Option(
+            "--browser", help="Sign in on the page, as with an account of the council; no password."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Sign in to a server, for the commands that send requests to it.
+
+    With --browser, the command shows an address and a code. Open the address on any machine, sign
+    in there as always, and enter the code. It needs neither a user name nor a password here.
 
     The token is stored in ~/.config/galwad/client.toml, which only you can read. The password is
     not stored. If you have a second factor, a code of your authenticator app is needed too. The
@@ -53,17 +66,20 @@ def login(
     known = client_settings()
     authority = tls_ca or known.certificate
     address = base_url(server or known.server)
-    name = user or _asked("User")
-    password = (
-        sys.stdin.readline().rstrip("\n") if password_stdin else _asked("Password", hide=True)
-    )
-    login = {"user": name, "password": password, "client": "cli"}
-    try:
-        me = _sign_in(address, login, code, authority)
-    except CliError as error:
-        if error.reason != "code_needed":
-            raise
-        me = _sign_in(address, login, _asked("Code"), authority)
+    if browser and (user or password_stdin or code):
+        raise CliError(
+            "--browser cannot be used with a user name, a password or a code",
+            "leave them out: you sign in on the page",
+            status=2,
+        )
+    if browser:
+        me = _approved(address, authority)
+    else:
+        name = user or _asked("User")
+        password = (
+            sys.stdin.readline().rstrip("\n") if password_stdin else _asked("Password", hide=True)
+        )
+        me = _with_password(address, name, password, code, authority)
     token = me.get("token") if isinstance(me, dict) else None
     if not token:
         raise CliError("the server sent no token", "check the address")
@@ -73,6 +89,38 @@ def login(
         print_json({"user": me["user"], "role": me["role"], "server": address, "file": str(file)})
     else:
         print(f"signed in at {address} as {me['user']} ({me['role']})")
+
+
+def _with_password(server: str, name: str, password: str, code: str, authority: Path | None) -> Any:
+    """Sign in with a password; ask for a code if one is needed. Return the server's answer."""
+    login = {"user": name, "password": password, "client": "cli"}
+    try:
+        return _sign_in(server, login, code, authority)
+    except CliError as error:
+        if error.reason != "code_needed":
+            raise
+        return _sign_in(server, login, _asked("Code"), authority)
+
+
+def _approved(server: str, authority: Path | None) -> Any:
+    """Show the code, and wait until the person has approved it. Return the server's answer."""
+    waiting = ask(server, "POST", "/command-lines", anonymous=True, authority=authority)
+    try:
+        secret, interval = str(waiting["secret"]), float(waiting["interval_s"])
+        shown = one_line(f"open {waiting['page']} and enter the code {waiting['code']}")
+    except (KeyError, TypeError, ValueError):
+        raise CliError("the answer is not from a Galwad server", "check the address") from None
+    print(shown, file=sys.stderr, flush=True)
+    while True:
+        time.sleep(min(max(interval, _SHORTEST_S), _LONGEST_S))
+        try:
+            body = {"secret": secret}
+            return ask(
+                server, "POST", "/command-lines/token", body, anonymous=True, authority=authority
+            )
+        except CliError as error:
+            if error.reason != "waiting":
+                raise
 
 
 def _sign_in(server: str, login: dict[str, str], code: str, authority: Path | None) -> Any:

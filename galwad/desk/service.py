@@ -43,6 +43,7 @@ from galwad.desk.archive.files import ArchiveFolder
 from galwad.desk.archive.finaliser_client import FinaliserClient
 from galwad.desk.archive.indexer import Indexer
 from galwad.desk.archive.recipients_watch import RecipientsWatch
+from galwad.desk.auth.command_lines import CommandLines
 from galwad.desk.auth.payment_tokens import PaymentTokens
 from galwad.desk.auth.provider_accounts import ProviderAccounts
 from galwad.desk.auth.second_factors import SecondFactors
@@ -59,7 +60,7 @@ from galwad.desk.calls.forgotten_pauses import ForgottenPauses
 from galwad.desk.calls.heartbeats import Heartbeats
 from galwad.desk.calls.live_calls import DeskCall, LiveCalls
 from galwad.desk.calls.switch_client import FromSwitch, SwitchClient
-from galwad.desk.calls.user_limit import ACTS, DIALS, SEARCHES, UserLimit
+from galwad.desk.calls.user_limit import ACTS, CODES, DIALS, SEARCHES, UserLimit
 from galwad.desk.connections.acceptor import connection_limit
 from galwad.desk.connections.places import PlaceLimits, Places
 from galwad.desk.coverage.checker import CoverageChecker, CoverageResult
@@ -296,7 +297,9 @@ class Desk:
         )
         self.provider = ProviderAccounts.opened(options.sign_in, options.origin, self.engine)
         self.payment_tokens = PaymentTokens(self.engine)
-        self.searches, self.dials, self.acts = map(UserLimit, (SEARCHES, DIALS, ACTS))
+        self.searches, self.dials, self.acts, self.codes = map(
+            UserLimit, (SEARCHES, DIALS, ACTS, CODES)
+        )
         self.sign_in_limits = SignInLimits.with_key_in(options.device_key)
         self.call_log = CallLog(self.engine, options.call_log, self.hub.day_changed)
         self.catalogue = Catalogue(self.engine)
@@ -375,6 +378,11 @@ class Desk:
         self.call_stream, self.webhooks = self._call_events()
         self._recipients = RecipientsWatch(options.recipients, self.audit, on_alarm=self._alarm)
         self.background = BackgroundTasks()
+
+    @cached_property
+    def command_lines(self) -> CommandLines:
+        """The command lines that wait until a person approves them on the page."""
+        return CommandLines()
 
     @cached_property
     def second_factors(self) -> SecondFactors:

@@ -246,6 +246,7 @@ class FakeDesk:
             "/contacts/purposes": {"purposes": self.purposes, "free_text": self.free_text},
             "/contacts/undelivered": self.undelivered,
             "/webhooks/undelivered": self.events,
+            **({} if self.refusing else {"/command-lines/show": {"address": "192.0.2.7"}}),
             "/users": self.users.listed,
             "/texts": self.texts,
             "/tokens": self.user_tokens,
@@ -274,7 +275,7 @@ class FakeDesk:
             return self.administer(path)
         if path.startswith("/alarms"):
             return self.answer_alarms(path, body)
-        if path == "/phone/dial" or path.endswith("/phone"):
+        if path.endswith(("/phone", "/phone/dial", "/command-lines/approve")):
             return 204, None  # what the act has changed comes as an event, if the test sends one
         if path.endswith("/contact/draft"):
             return self.draft(path.split("/")[2], body)

@@ -5,11 +5,16 @@ The provider's ID tokens have the claims of Entra ID. Covers `tests/helpers/peer
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+
 import pytest
 from playwright.sync_api import expect
 
 from helpers.peers.openid import OpenIdProvider
-from helpers.peers.service import PASSWORD
+from helpers.peers.service import GALWAD, PASSWORD
 
 pytestmark = pytest.mark.peer
 
@@ -92,6 +97,36 @@ def test_a_linked_identity_signs_in_as_the_local_user_with_the_extension(desk, p
     desk.galwad("users", "link", "sian", *identity)
     sign_in(page, "mair")
     expect(page.locator("#who")).to_have_text("sian")
+
+
+def test_a_person_of_the_provider_signs_a_command_line_in_without_a_password(desk, page, tmp_path):
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    with subprocess.Popen(
+        [*GALWAD, "login", "--browser", "--server", desk.url],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        shown = re.search(r"open (\S+) and enter the code ([A-Z-]{9})", command.stderr.readline())
+        assert shown is not None
+        sign_in(page, "mair")
+        expect(page.locator("#who")).to_have_text("mair")
+        page.goto(shown[1])
+        page.get_by_label("Code of the command line").fill(shown[2])
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Approve", exact=True).click()
+        out, err = command.communicate(timeout=30)
+    assert command.returncode == 0, err
+    assert "as mair (supervisor)" in out
+    listed = subprocess.run(
+        [*GALWAD, "calls", "list", "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(listed.stdout) == []
 
 
 def test_while_the_provider_is_down_the_emergency_account_signs_in_with_an_alarm(

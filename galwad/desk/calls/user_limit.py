@@ -27,6 +27,9 @@ DIALS: Final = UserRate(30, 60.0)
 ACTS: Final = UserRate(120, 60.0)
 """The acts of a user on the page, such as to hold and to transfer calls."""
 
+CODES: Final = UserRate(10, 600.0)
+"""The codes of command lines that a user enters."""
+
 
 class UserLimit:
     """Counts the requests of each user. `clock` returns the monotonic time in seconds."""

@@ -57,7 +57,7 @@ TAGS = (
     Tag(
         "Sign-in",
         "Sign in and out, and the signed-in user's own account.",
-        ("accounts", "sign_in", "second_factor"),
+        ("accounts", "sign_in", "second_factor", "command_lines"),
     ),
     Tag("Tokens", "Tokens of machines, and the personal tokens of people.", ("tokens",)),
     Tag(

@@ -40,6 +40,8 @@ NOT_TEXTS = {
     ("ContactDraft", "window"): "16 letters",
     ("Login", "password"): "only its hash is stored",
     ("Login", "code"): "only compared with a secret or a hash",
+    ("CommandLineCode", "code"): "only compared with a code of letters",
+    ("CommandLineSecret", "secret"): "only compared with a digest",
     ("FactorProof", "password"): "only compared with its hash",
     ("FactorProof", "code"): "only compared with a secret or a hash",
     ("ConfirmSetup", "code"): "only compared with a secret",
