@@ -108,6 +108,7 @@ def test_a_person_of_the_provider_signs_a_command_line_in_without_a_password(des
         stderr=subprocess.PIPE,
         text=True,
     ) as command:
+        assert command.stderr is not None
         shown = re.search(r"open (\S+) and enter the code ([A-Z-]{9})", command.stderr.readline())
         assert shown is not None
         sign_in(page, "mair")

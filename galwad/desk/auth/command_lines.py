@@ -4,9 +4,9 @@ A command line asks for a sign-in and gets a secret and a short code. It shows t
 person enters it on the page, where they are signed in in their usual way. Then the command line
 exchanges its secret for a token, once. This is the idea of RFC 8628, with the desk as the server.
 
-Whoever has seen only the code cannot get the token, because it needs the secret. The danger is a
-person who approves the command line of somebody else (RFC 8628, section 5.4). So the page shows the
-network address from which the code was requested, and asks.
+A person who has seen only the code cannot get the token, because it needs the secret. The danger is
+a person who approves the command line of somebody else (RFC 8628, section 5.4). So the page shows
+the network address from which the code was requested, and asks.
 
 All sign-ins are in memory. A restart of the desk ends those that are not complete.
 """

@@ -8,7 +8,7 @@ from galwad.desk.models.base import RequestBody
 
 
 class WaitingCommandLine(BaseModel):
-    """What a command line needs for its sign-in.
+    """A sign-in of a command line that waits for an approval.
 
     It shows `code` and `page`, the address at which the person enters the code. It exchanges
     `secret` for a token, and asks at most once in `interval_s` seconds. All ends after `lifetime_s`
