@@ -7,6 +7,7 @@ Covers `galwad/desk/error_answers.py`, `galwad/desk/models/base.py` and
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import Annotated, get_args, get_origin, get_type_hints
 from urllib.parse import quote
@@ -151,7 +152,8 @@ async def test_a_refused_card_number_is_not_in_the_answer_the_log_or_the_databas
         assert not any(trace in reply.text for trace in TRACES), path
     database = running.options.database
     await running.stop()
-    written = journal.getvalue()
+    # A fraction of a second can have the digits of a card by chance.
+    written = re.sub(r"T\d\d:\d\d:\d\d\.\d+Z", "", journal.getvalue())
     assert written.count("request.card_number") == len(REQUESTS)
     assert "body.notes" in written
     assert not any(trace in written for trace in TRACES)
