@@ -22,7 +22,7 @@ export class CommandLineApproval {
       el("div", { class: "field" }, el("label", { for: this.code.id, t: "command_line.code" }), this.code),
       el("div", { class: "buttons" }, el("button", { type: "submit", class: "primary", t: "command_line.next" }), this.closer()),
     );
-    this.question = el("p", { id: "command-line-question", class: "question" });
+    this.question = el("p", { id: "command-line-question", class: "asks" });
     this.approval = el(
       "div",
       { role: "group", tabindex: "-1", "aria-labelledby": this.question.id, hidden: true },
