@@ -46,7 +46,7 @@ def focused(page):
 
 
 def sent(desk):
-    """What the page has sent about users: method, path and body without the version."""
+    """Return the requests of the page about users: method, path and body without the version."""
     return [
         (method, path, {key: value for key, value in body.items() if key != "version"})
         for method, path, body in desk.asked

@@ -25,7 +25,7 @@ def offered(phone):
 
 
 def receives(world):
-    """Whether the relay sends media to the caller and to the callee."""
+    """Return whether the relay sends media to the caller, and whether to the callee."""
     remotes = world.switch.plane.remotes
     return tuple(remotes[leg].receive for leg in world.call.joined)
 
