@@ -138,7 +138,8 @@ async def _audit(desk: Desk, session: Session, call_id: str, name: str, number: 
             try:
                 await desk.audit.append("phone.act", facts, personal, at=at)
             except AuditError:
-                log.warning("phone.not_audited", act=name)
+                if not tried.is_set():
+                    log.warning("phone.not_audited", act=name)
             else:
                 return
             finally:
