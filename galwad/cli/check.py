@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from rich.text import Text
-
-from galwad.cli import checks
+from galwad.cli.checks.result import CheckResult, Grade
 from galwad.cli.support.console import CliError, console, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
@@ -14,9 +12,9 @@ from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 app = new_command()
 
 _MARKS: Final = {
-    checks.Grade.FINE: ("ok  ", "green"),
-    checks.Grade.WARNING: ("warn", "yellow"),
-    checks.Grade.FAULT: ("FAIL", "bold red"),
+    Grade.FINE: ("ok  ", "green"),
+    Grade.WARNING: ("warn", "yellow"),
+    Grade.FAULT: ("FAIL", "bold red"),
 }
 
 
@@ -28,10 +26,12 @@ def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     is a fault, otherwise 0, even if there are warnings. The command changes no data and does not
     disturb a running service.
     """
+    from galwad.cli.checks.all_checks import run  # noqa: PLC0415 - loads most of Galwad
+
     settings = load_settings(config)
-    findings = [checks.CheckResult("settings", checks.Grade.FINE, f"{config} is correct")]
-    findings += checks.run(settings)
-    faults = sum(1 for finding in findings if finding.grade is checks.Grade.FAULT)
+    findings = [CheckResult("settings", Grade.FINE, f"{config} is correct")]
+    findings += run(settings)
+    faults = sum(1 for finding in findings if finding.grade is Grade.FAULT)
     if json:
         print_json([finding.as_json() for finding in findings])
     else:
@@ -42,7 +42,9 @@ def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
         )
 
 
-def _print(findings: list[checks.CheckResult]) -> None:
+def _print(findings: list[CheckResult]) -> None:
+    from rich.text import Text  # noqa: PLC0415 - not loaded for the help
+
     out = console()
     for finding in findings:
         mark, style = _MARKS[finding.grade]

@@ -11,10 +11,9 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import typer
 
@@ -36,24 +35,24 @@ class CommandGroups(LazyGroup):
     """
 
     package = "galwad.cli"
-    names = (
-        "serve",
-        "check",
-        "status",
-        "login",
-        "password",
-        "recordings",
-        "calls",
-        "alarms",
-        "promise-check",
-        "audit",
-        "keys",
-        "users",
-        "directory",
-        "contacts",
-        "backup",
-        "simulate",
-    )
+    summaries: ClassVar = {
+        "serve": "Run the daemon: switch, desk and finaliser.",
+        "check": "Find the faults of an installation.",
+        "status": "Show which processes are running on this server.",
+        "login": "Sign in to a server.",
+        "password": "Replace your own password.",
+        "recordings": "Find, fetch, verify, retain and dispose of recordings.",
+        "calls": "List calls in progress; show figures and coverage.",
+        "alarms": "List, take and close alarms.",
+        "promise-check": "Check what the privacy notice promises, with evidence.",
+        "audit": "List, export and verify the audit.",
+        "keys": "Manage the officer's keys and the recipients.",
+        "users": "Manage users, their tokens and their phones.",
+        "directory": "Manage the directory of callers.",
+        "contacts": "List, retry or discard undelivered contact notes.",
+        "backup": "Back up this server, or restore it.",
+        "simulate": "Test an installation with simulated calls.",
+    }
 
 
 app = typer.Typer(
@@ -69,6 +68,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        # Loading this module takes longer than printing the help.
+        from importlib.metadata import version  # noqa: PLC0415
+
         print(f"galwad {version('galwad')}")
         raise typer.Exit
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
@@ -9,7 +11,11 @@ class AlarmsGroup(LazyGroup):
     """The commands of `galwad alarms`."""
 
     package = __name__
-    names = ("list", "take", "close")
+    summaries: ClassVar = {
+        "list": "List the alarms that are not closed.",
+        "take": "Take an alarm: all supervisors see it.",
+        "close": "Close an alarm.",
+    }
 
 
 app = new_group(AlarmsGroup)

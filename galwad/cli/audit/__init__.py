@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
@@ -9,7 +11,12 @@ class AuditGroup(LazyGroup):
     """The commands of `galwad audit`."""
 
     package = __name__
-    names = ("list", "export", "verify", "anchor")
+    summaries: ClassVar = {
+        "list": "List entries, sorted from old to new.",
+        "export": "Export the whole chain, one entry a line.",
+        "verify": "Verify each hash, signature and anchor.",
+        "anchor": "Append the newest entry's hash to a file that you keep.",
+    }
 
 
 app = new_group(AuditGroup)

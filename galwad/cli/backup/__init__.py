@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
@@ -9,7 +11,10 @@ class BackupGroup(LazyGroup):
     """The commands of `galwad backup`."""
 
     package = __name__
-    names = ("make", "restore")
+    summaries: ClassVar = {
+        "make": "Back up this server.",
+        "restore": "Restore a server that lost its database.",
+    }
 
 
 app = new_group(BackupGroup)

@@ -6,6 +6,8 @@ not recorded.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
@@ -13,7 +15,11 @@ class CallsGroup(LazyGroup):
     """The commands of `galwad calls`."""
 
     package = __name__
-    names = ("list", "coverage", "figures")
+    summaries: ClassVar = {
+        "list": "List the calls in progress.",
+        "coverage": "Check that each second of each call is explained.",
+        "figures": "Show the figures of the calls that ended.",
+    }
 
 
 app = new_group(CallsGroup)

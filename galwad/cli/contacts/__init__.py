@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
@@ -9,7 +11,11 @@ class ContactsGroup(LazyGroup):
     """The commands of `galwad contacts`."""
 
     package = __name__
-    names = ("list", "retry", "discard")
+    summaries: ClassVar = {
+        "list": "List the notes that are not delivered, without texts.",
+        "retry": "Deliver notes as soon as possible.",
+        "discard": "Never deliver notes; Galwad itself keeps them.",
+    }
 
 
 app = new_group(ContactsGroup)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
@@ -9,7 +11,11 @@ class DirectoryGroup(LazyGroup):
     """The commands of `galwad directory`."""
 
     package = __name__
-    names = ("import", "import-folder", "test")
+    summaries: ClassVar = {
+        "import": "Import people from a CSV file.",
+        "import-folder": "Import the CSV files in a folder.",
+        "test": "Look a number up in each directory.",
+    }
 
 
 app = new_group(DirectoryGroup)

@@ -7,6 +7,8 @@ recordings.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
@@ -14,7 +16,12 @@ class KeysGroup(LazyGroup):
     """The commands of `galwad keys`."""
 
     package = __name__
-    names = ("init", "show", "sign", "rewrap")
+    summaries: ClassVar = {
+        "init": "Create your two keys: an identity and a signing key.",
+        "show": "Print the public halves of your keys.",
+        "sign": "Sign the set of recipients who can open recordings.",
+        "rewrap": "Give every recording a header for the signed set.",
+    }
 
 
 app = new_group(KeysGroup)

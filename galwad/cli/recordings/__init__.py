@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
@@ -9,17 +11,17 @@ class RecordingsGroup(LazyGroup):
     """The commands of `galwad recordings`."""
 
     package = __name__
-    names = (
-        "list",
-        "show",
-        "fetch",
-        "verify",
-        "recover",
-        "hold",
-        "release",
-        "purge",
-        "reindex",
-    )
+    summaries: ClassVar = {
+        "list": "List recordings, the newest first.",
+        "show": "Show the recorded parts and gaps of a recording.",
+        "fetch": "Fetch a recording, and decrypt it here.",
+        "verify": "Verify signatures, digests and lengths of recordings.",
+        "recover": "Recover spools that a reboot locked.",
+        "hold": "Retain a recording: it cannot be disposed of.",
+        "release": "End the retention of a recording.",
+        "purge": "Dispose of a recording.",
+        "reindex": "Index recordings again from their signed manifests.",
+    }
 
 
 app = new_group(RecordingsGroup)

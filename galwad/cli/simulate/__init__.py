@@ -5,6 +5,8 @@ To the server, a simulated call looks like a real call.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
@@ -12,7 +14,11 @@ class SimulateGroup(LazyGroup):
     """The commands of `galwad simulate`."""
 
     package = __name__
-    names = ("call", "payments", "transfers")
+    summaries: ClassVar = {
+        "call": "Place a call to a running Galwad, and judge the result.",
+        "payments": "Try each trigger of a payment pause.",
+        "transfers": "Try each kind of transfer that phones can make.",
+    }
 
 
 app = new_group(SimulateGroup)

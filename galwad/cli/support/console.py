@@ -6,11 +6,11 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 _ANY_WIDTH = 1_000_000
 """The width of the output, in columns, if stdout is not a terminal.
@@ -69,12 +69,16 @@ def console() -> Console:
     If stdout is not a terminal, the console never shortens a line. Square brackets in a text are
     printed unchanged and are not read as markup, because a caller's name may contain them.
     """
+    from rich.console import Console  # noqa: PLC0415 - not loaded for a help text
+
     width = None if sys.stdout.isatty() else _ANY_WIDTH
     return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
     """Print a table with these columns and rows, or the sentence `empty` if there are no rows."""
+    from rich.table import Table  # noqa: PLC0415 - as in `console`
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         # The first column identifies the row, so it is never shortened. If there is not enough
@@ -86,6 +90,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: st
 
 
 def _cell(text: str) -> Text:
+    from rich.text import Text  # noqa: PLC0415 - as in `console`
+
     return Text(one_line(text), no_wrap=True, overflow="ellipsis")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import keyword
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import typer
@@ -16,17 +17,21 @@ class LazyGroup(TyperGroup):
     The module of a command has the same name as the command. If the name is a keyword of Python,
     the module's name has an underscore at the end: the module of the command `import` is `import_`.
     The name of a module has an underscore in the place of each hyphen.
-    Each module has a Typer app named `app`. Each subclass sets `package` and `names`.
+    Each module has a Typer app named `app`. Each subclass sets `package` and `summaries`.
     """
 
     package: ClassVar[str]
-    names: ClassVar[tuple[str, ...]]
-    """The names of the commands, in the order in which the help lists them."""
+    summaries: ClassVar[Mapping[str, str]]
+    """For the name of each command, the line that the group's help shows.
+
+    The help has the commands in this order. It shows these lines in place of the commands' own
+    texts, because these are in the commands' modules, which take a second to load.
+    """
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands in the group, for the help."""
         del ctx
-        return list(self.names)
+        return list(self.summaries)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Load the module of the command `cmd_name` and return the command.
@@ -34,12 +39,18 @@ class LazyGroup(TyperGroup):
         Return None if the group has no such command.
         """
         del ctx
-        if cmd_name not in self.names:
+        if cmd_name not in self.summaries:
             return None
         module = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
         command = typer.main.get_command(importlib.import_module(f"{self.package}.{module}").app)
         command.name = cmd_name
         return command
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of the commands to the help, without loading their modules."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.summaries.items()))
 
 
 def new_group(commands: type[LazyGroup]) -> typer.Typer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
@@ -9,22 +11,22 @@ class UsersGroup(LazyGroup):
     """The commands of `galwad users`."""
 
     package = __name__
-    names = (
-        "add",
-        "list",
-        "role",
-        "rights",
-        "tokens",
-        "password",
-        "sip-password",
-        "move",
-        "link",
-        "unlink",
-        "remove-second-factor",
-        "disable",
-        "enable",
-        "remove",
-    )
+    summaries: ClassVar = {
+        "add": "Add a user.",
+        "list": "List the users, without secrets.",
+        "role": "Give a person another role.",
+        "rights": "Set the rights of a user.",
+        "tokens": "Manage the tokens of machines and people.",
+        "password": "Give a person a new password.",
+        "sip-password": "Generate a new SIP password for a phone.",
+        "move": "Give a user another extension.",
+        "link": "Link an account of the OpenID provider to a user.",
+        "unlink": "Unlink an account of the OpenID provider.",
+        "remove-second-factor": "Remove the second factor of a person.",
+        "disable": "Disable a user, and end the user's sessions.",
+        "enable": "Let a disabled user sign in again.",
+        "remove": "Remove a user.",
+    }
 
 
 app = new_group(UsersGroup)

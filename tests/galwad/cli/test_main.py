@@ -22,19 +22,23 @@ from typer import Context
 from typer.core import TyperGroup
 
 from galwad.cli.main import app
+from galwad.cli.support.lazy import LazyGroup
 
 
 def commands(group, *words):
-    """Return every command of a group, by the words that name it."""
+    """Return every command of a group and of its groups, by the words that name it."""
     for name in group.list_commands(Context(group)):
         command = group.get_command(Context(group), name)
+        yield (*words, name), command
         if isinstance(command, TyperGroup):
             yield from commands(command, *words, name)
-        else:
-            yield (*words, name), command
 
 
-COMMANDS = dict(commands(typer.main.get_command(app)))
+COMMANDS_AND_GROUPS = {(): typer.main.get_command(app)}
+COMMANDS_AND_GROUPS |= commands(COMMANDS_AND_GROUPS[()])
+COMMANDS = {
+    words: each for words, each in COMMANDS_AND_GROUPS.items() if not isinstance(each, TyperGroup)
+}
 
 
 def test_the_command_line_has_exactly_the_listed_commands():
@@ -246,3 +250,62 @@ def test_an_argument_with_a_card_number_is_refused_unsent_and_not_repeated(
     assert hint.startswith("hint: remove it; if it is another number, write a word")
     assert "1111" not in done.err
     assert archive.asked == []
+
+
+LOADED = """
+import sys
+from galwad.cli.main import run
+try:
+    run(sys.argv[1:])
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+ON_THE_SERVER = {"backup", "directory", "users"}
+"""The groups whose commands open the database."""
+
+
+def loaded(*words):
+    """Return the modules that the command line loads to print the help of a command or group."""
+    command = [sys.executable, "-c", LOADED, *words, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Usage: galwad" in done.stdout
+    return done.stderr.split()
+
+
+@pytest.mark.parametrize("group", [(), ("recordings",), ("users",), ("users", "tokens")])
+def test_the_help_of_a_group_loads_no_command(group):
+    found = loaded(*group)
+    packages = ["galwad", "galwad.cli", "galwad.cli.main", "galwad.cli.support"]
+    packages += [f"galwad.cli.support.{name}" for name in ("console", "lazy")]
+    packages += [".".join(["galwad", "cli", *group[: n + 1]]) for n in range(len(group))]
+    assert sorted(m for m in found if m.split(".")[0] == "galwad") == sorted(packages)
+    assert not {"config", "recording", "telephony", "rich", "asyncio"} & set(found)
+    assert len(found) < 300
+
+
+def test_the_help_of_check_loads_no_check():
+    found = loaded("check")
+    assert [m for m in found if m.startswith("galwad.cli.checks.")] == ["galwad.cli.checks.result"]
+    assert not {"recording", "telephony", "sqlalchemy", "rich"} & set(found)
+    assert len(found) < 350
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_loads_only_the_libraries_that_it_needs(words):
+    found = set(loaded(*words))
+    if words[0] not in ON_THE_SERVER:
+        assert not {"sqlalchemy", "alembic", "phonenumbers"} & found
+    if words[0] != "simulate":
+        assert "telephony" not in found
+    assert not {"fastapi", "av", "galwad.desk.service", "galwad.switch.daemon"} & found
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_line_of_a_command_in_the_help_of_its_group_is_one_short_sentence(words):
+    group = COMMANDS_AND_GROUPS[words[:-1]]
+    assert isinstance(group, LazyGroup)
+    line = group.summaries[words[-1]]
+    assert line[0].isupper()
+    assert line.endswith(".")
+    assert len(line) <= 80 - 4 - max(map(len, group.summaries))

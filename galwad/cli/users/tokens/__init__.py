@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from galwad.cli.support.lazy import LazyGroup, new_group
 
 
@@ -9,7 +11,11 @@ class TokensGroup(LazyGroup):
     """The commands of `galwad users tokens`."""
 
     package = __name__
-    names = ("list", "add", "revoke")
+    summaries: ClassVar = {
+        "list": "List the tokens of a user.",
+        "add": "Make a token for a user.",
+        "revoke": "Revoke one token of a user.",
+    }
 
 
 app = new_group(TokensGroup)

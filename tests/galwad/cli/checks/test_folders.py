@@ -1,6 +1,6 @@
 """`galwad check` on full, read-only and damaged disks: folders, keys and the database.
 
-Covers `galwad/cli/checks/__init__.py`, `galwad/cli/checks/keys.py` and
+Covers `galwad/cli/checks/all_checks.py`, `galwad/cli/checks/keys.py` and
 `galwad/cli/checks/database.py`.
 """
 
