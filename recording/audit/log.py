@@ -19,7 +19,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    ScalarSelect,
     Select,
     String,
     Table,
@@ -89,8 +90,6 @@ Such a key was made while the clock was wrong. It is replaced before the next en
 """
 
 Facts = Mapping[str, str | int | bool]
-Work = Callable[[AsyncConnection], Awaitable[Sequence[Facts]]]
-"""A function that changes the database, and returns the facts of the entries about the changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +132,43 @@ class AuditFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Event:
-    at_us: int
+class NewEntry:
+    """An entry that is not in the chain yet.
+
+    Attributes:
+        kind: An event name, such as `recording.fetched`.
+        facts: The facts that are not personal. They remain in the chain for ever.
+        personal: The personal values by name, such as names, phone numbers and addresses. The
+            chain has only commitments to these values, so the values can be erased.
+    """
+
     kind: str
-    facts: Facts
-    personal: Mapping[str, str]
+    facts: Facts = field(default_factory=dict)
+    personal: Mapping[str, str] = field(default_factory=dict)
+
+
+Work = Callable[[AsyncConnection], Awaitable[Sequence[NewEntry]]]
+"""A function that changes the database, and returns the entries about the changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """The end of a chain, which a new entry follows.
+
+    Attributes:
+        last: The newest entry.
+        taken: The highest number of an entry that must not be used again. It is usually the number
+            of the newest entry. It is higher if later entries were deleted from the database, but
+            their personal values were not. If a new entry got the number of a deleted entry, the
+            write could fail, or the new entry could get the wrong personal values.
+        day_key_us: The time of the newest entry with a day key; None if there is no such entry.
+        day_key_body: The body of this entry.
+    """
+
+    last: Head
+    taken: int
+    day_key_us: int | None
+    day_key_body: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +215,7 @@ class AuditLog:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
         self._node = node
+        self._end_statement = _end_statement(node)
         self._keys = DayKeys(key)
         self._clock = clock
         self._on_cut = on_cut
@@ -199,10 +231,7 @@ class AuditLog:
         """Write one entry and commit it. Return the new head of the chain.
 
         Args:
-            kind: An event name, such as `recording.fetched`.
-            facts: The facts that are not personal. They remain in the chain for ever.
-            personal: A dict of personal values, such as names, phone numbers and addresses. The
-                chain has only commitments to these values, so the values can be erased.
+            kind, facts, personal: The fields of a `NewEntry`.
             at: The time of the recorded action, in Unix seconds; None means now.
 
         Raises:
@@ -210,41 +239,40 @@ class AuditLog:
                 not carry out the action that the entry should record.
         """
         at_us = int((self._clock() if at is None else at) * _US)
-        event = _Event(at_us, kind, facts or {}, personal or {})
+        entry = NewEntry(kind, facts or {}, personal or {})
         try:
             async with self._writer.begin() as connection:
-                written = await self._append(connection, [event])
+                written = await self._append(connection, at_us, [entry])
             return self._committed(written)
         except (SQLAlchemyError, OSError) as error:
             raise _not_written(error) from None
 
-    async def append_after(self, work: Work, kind: str) -> None:
+    async def append_after(self, work: Work) -> None:
         """Run `work` in a database transaction, and write the entries for it in the same one.
 
-        So either the changes and the entries are written, or neither. Each entry has the given
-        `kind` and the facts that `work` returned for it.
+        So either the changes and the entries are written, or neither.
 
         Raises `AuditError` if the database fails; then nothing was changed.
         """
         try:
             async with self._writer.begin() as connection:
-                facts = await work(connection)
+                entries = await work(connection)
                 at_us = int(self._clock() * _US)
-                events = [_Event(at_us, kind, each, {}) for each in facts]
-                written = await self._append(connection, events) if events else None
+                written = await self._append(connection, at_us, entries) if entries else None
             if written is not None:
                 self._committed(written)
         except (SQLAlchemyError, OSError) as error:
             raise _not_written(error) from None
 
-    async def _append(self, connection: AsyncConnection, events: Sequence[_Event]) -> _Written:
+    async def _append(
+        self, connection: AsyncConnection, at_us: int, entries: Sequence[NewEntry]
+    ) -> _Written:
         """Write one entry or more, which all have the same time."""
-        last, taken = await self._last(connection)
-        start = Head(taken, last.hash)
-        head, rolled = await self._roll_day_key(connection, start, events[0].at_us)
-        for event in events:
-            head = await self._write(connection, head, event)
-        return _Written(head, rolled, taken + 1 if taken > last.seq else None)
+        end = await self._end(connection)
+        start = Head(end.taken, end.last.hash)
+        new_key = self._roll_day_key(end, start, at_us)
+        head = await self._write(connection, start, at_us, [*new_key, *entries])
+        return _Written(head, bool(new_key), end.taken + 1 if end.taken > end.last.seq else None)
 
     def _committed(self, written: _Written) -> Head:
         """Finish the writing of entries after their transaction was committed.
@@ -257,90 +285,66 @@ class AuditLog:
             self._on_cut(written.cut)
         return written.head
 
-    async def _last(self, connection: AsyncConnection) -> tuple[Head, int]:
-        """Return the chain's head, and the highest entry number that must not be used again.
+    async def _end(self, connection: AsyncConnection) -> _End:
+        """Return the end of the chain."""
+        row = (await connection.execute(self._end_statement)).one()
+        last = Head(0, GENESIS) if row.seq is None else Head(row.seq, row.hash)
+        return _End(last, max(last.seq, row.taken or 0), row.day_key_us, row.day_key_body)
 
-        This number is usually the number of the newest entry. It is higher if later entries were
-        deleted from the database, but their personal values were not. If a new entry got the number
-        of a deleted entry, the write could fail, or the new entry could get the wrong personal
-        values.
-        """
-        entries, values = audit_entries.c, audit_values.c
-        statement = (
-            select(entries.seq, entries.hash)
-            .where(entries.node == self._node)
-            .order_by(entries.seq.desc())
-            .limit(1)
-        )
-        row = (await connection.execute(statement)).first()
-        last = Head(0, GENESIS) if row is None else Head(row.seq, row.hash)
-        taken = select(func.max(values.seq)).where(values.node == self._node)
-        return last, max(last.seq, await connection.scalar(taken) or 0)
-
-    async def _roll_day_key(
-        self, connection: AsyncConnection, head: Head, at_us: int
-    ) -> tuple[Head, bool]:
-        """Write an entry with a new day key (signing key), if the newest key must be replaced.
+    def _roll_day_key(self, end: _End, head: Head, at_us: int) -> list[NewEntry]:
+        """Return an entry with a new day key (signing key), if the newest key must be replaced.
 
         The newest key must be replaced if its day is before the day of `at_us`, if its day is
-        `_AHEAD_DAYS` days or more after the day of `at_us`, or if its private half is lost.
-
-        Return the chain's head, and True if a new day key was written.
+        `_AHEAD_DAYS` days or more after the day of `at_us`, or if its private half is lost. If it
+        need not be replaced, return an empty list. `head` is the entry before the new entry.
         """
-        table = audit_entries.c
-        own = table.node == self._node
-        day = (
-            await connection.execute(
-                select(table.at_us, table.body)
-                .where(own, table.kind == DAY_KEY)
-                .order_by(table.seq.desc())
-                .limit(1)
-            )
-        ).first()
-        fields = {} if day is None else ChainEntry.of_body(day.body, "").facts
+        fields = {} if end.day_key_body is None else ChainEntry.of_body(end.day_key_body, "").facts
         # The public key is missing if the entry's body was changed.
         announced = str(fields.get("public_key", ""))
         old = self._keys.current(announced)
-        ahead = -1 if day is None else day.at_us // DAY_US - at_us // DAY_US
+        ahead = -1 if end.day_key_us is None else end.day_key_us // DAY_US - at_us // DAY_US
         if old is not None and 0 <= ahead < _AHEAD_DAYS:
-            return head, False
+            return []
         new = public_hex(self._keys.successor())
         facts = {"public_key": new, "previous": announced}
         if old is not None:
             facts["signature"] = old.sign(day_key_text(head.hash, new)).hex()
-        event = _Event(at_us, DAY_KEY, facts, {})
-        return await self._write(connection, head, event), True
+        return [NewEntry(DAY_KEY, facts)]
 
-    async def _write(self, connection: AsyncConnection, head: Head, event: _Event) -> Head:
-        seq = head.seq + 1
-        salts = {name: secrets.token_bytes(32) for name in event.personal}
-        body = canonical(
-            {
-                "node": self._node,
-                "seq": seq,
-                "at_us": event.at_us,
-                "kind": event.kind,
-                "facts": dict(event.facts),
-                "commitments": {
-                    name: commitment(salts[name], name, value)
-                    for name, value in event.personal.items()
-                },
-            }
-        )
-        new = Head(seq, chained(head.hash, body))
-        row = {"node": self._node, "seq": seq}
-        await connection.execute(
-            insert(audit_entries).values(
-                **row, at_us=event.at_us, kind=event.kind, body=body, hash=new.hash
+    async def _write(
+        self, connection: AsyncConnection, head: Head, at_us: int, entries: Sequence[NewEntry]
+    ) -> Head:
+        """Write the rows of these entries, which follow `head`; return the new head."""
+        rows, values = [], []
+        for entry in entries:
+            seq = head.seq + 1
+            salts = {name: secrets.token_bytes(32) for name in entry.personal}
+            body = canonical(
+                {
+                    "node": self._node,
+                    "seq": seq,
+                    "at_us": at_us,
+                    "kind": entry.kind,
+                    "facts": dict(entry.facts),
+                    "commitments": {
+                        name: commitment(salts[name], name, value)
+                        for name, value in entry.personal.items()
+                    },
+                }
             )
-        )
-        values = [
-            {**row, "name": name, "salt": salts[name], "value": value}
-            for name, value in event.personal.items()
-        ]
+            head = Head(seq, chained(head.hash, body))
+            key = {"node": self._node, "seq": seq}
+            rows.append(
+                {**key, "at_us": at_us, "kind": entry.kind, "body": body, "hash": head.hash}
+            )
+            values += [
+                {**key, "name": name, "salt": salts[name], "value": value}
+                for name, value in entry.personal.items()
+            ]
+        await connection.execute(insert(audit_entries), rows)
         if values:
             await connection.execute(insert(audit_values), values)
-        return new
+        return head
 
     async def chain_entries(self, after: int = 0, limit: int = 500) -> list[ChainEntry]:
         """Return up to `limit` entries with `seq` > `after`, sorted by `seq`, exactly as stored."""
@@ -453,6 +457,23 @@ def _fits(sought: AuditFilter) -> Iterator[ColumnElement[bool]]:
     if sought.actor:
         own = value.node == table.node, value.seq == table.seq, value.name == "actor"
         yield exists().where(*own, value.value == sought.actor)
+
+
+def _end_statement(node: str) -> Select[Any]:
+    """Return the statement that reads all fields of an `_End` at once."""
+    entry, value = audit_entries.c, audit_values.c
+
+    def newest(column: Column[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:
+        chosen = select(column).where(entry.node == node, *conditions)
+        return chosen.order_by(entry.seq.desc()).limit(1).scalar_subquery()
+
+    return select(
+        newest(entry.seq).label("seq"),
+        newest(entry.hash).label("hash"),
+        newest(entry.at_us, entry.kind == DAY_KEY).label("day_key_us"),
+        newest(entry.body, entry.kind == DAY_KEY).label("day_key_body"),
+        select(func.max(value.seq)).where(value.node == node).scalar_subquery().label("taken"),
+    )
 
 
 async def _chain_entries(

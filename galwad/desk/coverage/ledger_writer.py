@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galwad.messages import CallEnded, CallStatus
 from recording.audit.index_comparison import CALL_ENDED, ended_facts
-from recording.audit.log import AuditLog, Facts
+from recording.audit.log import AuditLog, NewEntry
 from recording.errors import AuditError
 from recording.index import ledger
 from recording.index.ledger import Answered, AnsweredCall, Ended, LedgerEntry, OthersEnded
@@ -80,7 +80,7 @@ class LedgerWriter:
         async with self._writing:
             batch = tuple(self._entries)
             try:
-                await self._audit.append_after(partial(_write, batch), CALL_ENDED)
+                await self._audit.append_after(partial(_write, batch))
             except AuditError as error:
                 log.error("ledger.not_written", why=str(error))  # noqa: TRY400 - it says what
                 return False
@@ -126,10 +126,10 @@ class LedgerWriter:
         self._added.set()
 
 
-async def _write(entries: Sequence[LedgerEntry], connection: AsyncConnection) -> list[Facts]:
-    """Write the entries to the ledger; return the facts of an audit entry for each ended call."""
+async def _write(entries: Sequence[LedgerEntry], connection: AsyncConnection) -> list[NewEntry]:
+    """Write the entries to the ledger; return an audit entry for each ended call."""
     return [
-        ended_facts(call.call_id, call.answered, call.ended, call.talk_us)
+        NewEntry(CALL_ENDED, ended_facts(call.call_id, call.answered, call.ended, call.talk_us))
         for call in await ledger.write(connection, entries)
         if call.ended is not None
     ]

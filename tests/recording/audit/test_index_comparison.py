@@ -17,7 +17,7 @@ from recording.audit.index_comparison import (
     IndexFinding,
     ended_facts,
 )
-from recording.audit.log import AuditLog, verify
+from recording.audit.log import AuditLog, NewEntry, verify
 from recording.errors import AuditError
 from recording.index.catalogue import Catalogue
 from recording.index.ledger import Answered, AnsweredCall, Ended, OthersEnded, write
@@ -52,12 +52,12 @@ async def index(engine, audit, call_id, digest="a" * 64):
 async def enter(audit, *entries):
     async def work(connection):
         return [
-            ended_facts(call.call_id, call.answered, call.ended, call.talk_us)
+            NewEntry(CALL_ENDED, ended_facts(call.call_id, call.answered, call.ended, call.talk_us))
             for call in await write(connection, entries)
             if call.ended is not None
         ]
 
-    await audit.append_after(work, CALL_ENDED)
+    await audit.append_after(work)
 
 
 def ended(call_id, answered, end, talk_us=5):
@@ -190,7 +190,7 @@ async def test_a_ledger_entry_and_its_audit_entry_are_written_together_or_not_at
         raise OSError("no space")
 
     with pytest.raises(AuditError):
-        await audit.append_after(failing, CALL_ENDED)
+        await audit.append_after(failing)
     await sql(engine, "ALTER TABLE audit_entries RENAME TO away")
     with pytest.raises(AuditError):
         await enter(audit, ended(FIRST, 1.0, 2.0))
