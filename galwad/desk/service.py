@@ -350,13 +350,7 @@ class Desk:
             away=lambda: self.presence.away,
         )
         self.finaliser = FinaliserClient()
-        self.indexer = Indexer(
-            self.catalogue,
-            self.captured_cards,
-            self.audit,
-            on_indexed=self._indexed,
-            on_alarm=self._alarm,
-        )
+        self.indexer = Indexer(self.audit, on_indexed=self._indexed, on_alarm=self._alarm)
         self.socket = DeskSocket(
             options.desk_socket,
             self.finaliser,
@@ -697,17 +691,28 @@ class Desk:
         if note is not None and current is not None and current.note is None:
             self.calls.note_saved(call.call_id, note)
 
-    async def _indexed(self, sealed: Sealed) -> None:
-        """Handle a recording that is now in the index.
+    async def _indexed(self, reports: Sequence[Sealed]) -> None:
+        """Handle recordings that are now in the index.
 
-        Put its event into the outbox of call events, update the metrics, and store the recording's
-        API path in the live call. If the recording has unexplained talk time, raise an alarm. If an
-        advisor answered the call, but the call is not among the live calls and has no contact note,
-        add the call to the live calls. The advisor can then still write the contact note.
+        Add them to the log of calls, and put their events into the outbox of call events: each in
+        one transaction. Then handle each recording by itself.
+
+        Raises:
+            SQLAlchemyError: The database cannot be written.
+        """
+        await self.call_log.sealed(reports)
+        await self.webhooks.sealed(reports)
+        for sealed in reports:
+            await self._indexed_one(sealed)
+
+    async def _indexed_one(self, sealed: Sealed) -> None:
+        """Update the metrics, the alarms and the live call of a recording that is now indexed.
+
+        If the recording has unexplained talk time, raise an alarm. If an advisor answered the call,
+        but the call is not among the live calls and has no contact note, add the call to the live
+        calls. The advisor can then still write the contact note.
         """
         self.alarms.ended(Ending.INDEXED, sealed.call_id)
-        await self.call_log.sealed(sealed)
-        await self.webhooks.sealed(sealed)
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)
         if sealed.unexplained_us:

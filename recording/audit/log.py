@@ -231,7 +231,9 @@ class AuditLog:
         """Write one entry and commit it. Return the new head of the chain.
 
         Args:
-            kind, facts, personal: The fields of a `NewEntry`.
+            kind: An event name, as in `NewEntry`.
+            facts: The facts that are not personal.
+            personal: The personal values by name.
             at: The time of the recorded action, in Unix seconds; None means now.
 
         Raises:

@@ -7,8 +7,8 @@ digit. The table is in the same database as the index of recordings.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.accounting import Interval
 from recording.errors import CatalogueError, reason_of
@@ -96,20 +96,6 @@ class CapturedCards:
             statement = statement.where(captured_cards.c.closed.is_(None))
         return await self._read(statement)
 
-    async def unknown(self, call_id: str, gaps: Iterable[Interval]) -> list[Interval]:
-        """Return those of a recording's captured-card gaps that are not entered yet."""
-        known = {each.from_us for each in (await self.of([call_id])).get(call_id, [])}
-        return [gap for gap in gaps if gap.from_us not in known]
-
-    async def enter(self, call_id: str, gaps: Iterable[Interval], now: float) -> None:
-        """Enter an open incident for each gap. `now` is in Unix seconds."""
-        rows = [
-            {"call_id": call_id, "from_us": gap.from_us, "to_us": gap.to_us, "detected": now}
-            for gap in gaps
-        ]
-        if rows:
-            await self._write(insert(captured_cards).values(rows))
-
     async def close(self, call_id: str, missing_trigger: str, changed: str, now: float) -> None:
         """Close the open incidents of a recording. Closed ones keep what was stored with them."""
         await self._write(
@@ -133,6 +119,28 @@ class CapturedCards:
                 await connection.execute(statement)
         except SQLAlchemyError as error:
             raise _failed(error) from None
+
+
+async def enter_new(
+    connection: AsyncConnection, found: Mapping[str, Collection[Interval]], now: float
+) -> list[CapturedCard]:
+    """Enter an open incident for each captured-card gap that has none; return the new incidents.
+
+    `found` has such gaps by the call ids of their recordings, which must be in the index. `now` is
+    in Unix seconds. The caller of this function commits the transaction. Raises `SQLAlchemyError`.
+    """
+    statement = select(captured_cards.c.call_id, captured_cards.c.from_us)
+    rows = await connection.execute(statement.where(captured_cards.c.call_id.in_(found)))
+    known = {(row.call_id, row.from_us) for row in rows}
+    new = [
+        CapturedCard(call_id, gap.from_us, gap.to_us, now)
+        for call_id, gaps in found.items()
+        for gap in gaps
+        if (call_id, gap.from_us) not in known
+    ]
+    if new:
+        await connection.execute(insert(captured_cards), [asdict(incident) for incident in new])
+    return new
 
 
 def _incident(row: Row[Any]) -> CapturedCard:

@@ -7,18 +7,19 @@ message again, nothing changes. The callers' phone numbers are in E.164 form if 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Select, delete, func, insert, select
+from sqlalchemy import Row, Select, delete, exists, func, insert, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.manifest import Gap
 from recording.archive.summary import LaterCaller, RecordingSummary
 from recording.errors import CatalogueError, reason_of
-from recording.index.networks import networks_of, replace_networks
+from recording.index.networks import network_rows, networks_of
 from recording.index.search import (
     RARE_BELOW,
     Cursor,
@@ -31,12 +32,15 @@ from recording.index.tables import (
     gaps,
     later_callers,
     metadata,
+    networks,
     recordings,
     references,
 )
 
 __all__ = ["Catalogue", "Cursor", "Filters", "Page", "metadata"]
 
+MOST_IDS = 500
+"""The number of recordings that one SQL statement may name."""
 _BATCH = 2000
 """The number of rows in each part, when all rows of a table are read in parts."""
 
@@ -53,6 +57,15 @@ class Page:
     after: Cursor | None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownRow:
+    """The facts about a recording's row that decide whether it is replaced."""
+
+    manifest_sha256: str
+    has_personal_facts: bool
+    """As in `RecordingSummary`."""
+
+
 class Catalogue:
     """The index of one node's recordings.
 
@@ -63,38 +76,18 @@ class Catalogue:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
-    async def add(self, recording: RecordingSummary, *, replace: bool = True) -> bool:
-        """Write a recording's row and gaps. Return True if the recording had no row before.
+    async def add(self, recording: RecordingSummary) -> bool:
+        """Write a recording's row and gaps, in place of older ones.
 
-        If the recording already has a row, `replace` decides: True replaces the row and the gaps,
-        False changes nothing.
+        Return True if the recording had no row before.
         """
-        fields = {name: getattr(recording, name) for name in _FIELDS}
         try:
             async with self._writer.begin() as connection:
-                known = await connection.scalar(
-                    select(recordings.c.call_id).where(recordings.c.call_id == recording.call_id)
-                )
-                if known is None:
-                    await connection.execute(insert(recordings).values(**fields))
-                elif not replace:
-                    return False
-                else:
-                    await connection.execute(
-                        recordings.update()
-                        .where(recordings.c.call_id == recording.call_id)
-                        .values(**fields)
-                    )
-                    for table in (gaps, gap_reasons, later_callers):
-                        await connection.execute(
-                            delete(table).where(table.c.call_id == recording.call_id)
-                        )
-                await _add_gaps(connection, recording)
-                await _add_later_callers(connection, recording)
-                await replace_networks(connection, recording)
+                known = await known_rows(connection, [recording.call_id])
+                await write_rows(connection, [recording], known)
         except SQLAlchemyError as error:
             raise _failed(error) from None
-        return known is None
+        return not known
 
     async def get(self, call_id: str) -> RecordingSummary | None:
         """Return the recording with this call id; None if the index does not have it."""
@@ -262,31 +255,72 @@ def _page(rows: list[RecordingSummary], limit: int) -> Page:
     return Page(shown, Cursor(shown[-1].started, shown[-1].call_id) if more else None)
 
 
-async def _add_gaps(connection: AsyncConnection, recording: RecordingSummary) -> None:
-    rows = [
-        {
-            "call_id": recording.call_id,
-            "position": position,
-            **{name: getattr(gap, name) for name in _GAP_FIELDS},
-        }
-        for position, gap in enumerate(recording.gaps)
-    ]
-    if rows:
-        await connection.execute(insert(gaps), rows)
-        key = {name: getattr(recording, name) for name in ("call_id", "started", "talk_us", "line")}
-        reasons = sorted({gap.reason for gap in recording.gaps})
-        await connection.execute(
-            insert(gap_reasons), [{"reason": reason, **key} for reason in reasons]
-        )
+async def known_rows(connection: AsyncConnection, call_ids: Collection[str]) -> dict[str, KnownRow]:
+    """Return the rows that these recordings have, by call id. Raises `SQLAlchemyError`.
+
+    `call_ids` has at most `MOST_IDS` ids.
+    """
+    statement = select(
+        recordings.c.call_id,
+        recordings.c.manifest_sha256,
+        or_(*(recordings.c[name] != "" for name in ("number", "line", "advisor", "extension"))),
+        exists().where(later_callers.c.call_id == recordings.c.call_id),
+    ).where(recordings.c.call_id.in_(call_ids))
+    return {
+        call_id: KnownRow(digest, bool(of_call) or bool(of_later))
+        for call_id, digest, of_call, of_later in await connection.execute(statement)
+    }
 
 
-async def _add_later_callers(connection: AsyncConnection, recording: RecordingSummary) -> None:
-    rows = [
-        {"call_id": recording.call_id, "position": position, **msgspec.structs.asdict(caller)}
-        for position, caller in enumerate(recording.later_callers)
-    ]
-    if rows:
-        await connection.execute(insert(later_callers), rows)
+async def write_rows(
+    connection: AsyncConnection,
+    summaries: Sequence[RecordingSummary],
+    known: Container[str],
+) -> None:
+    """Write the rows of recordings, and those of their gaps, callers and networks.
+
+    The rows of the recordings in `known` are replaced. `summaries` has at most `MOST_IDS` different
+    recordings. The caller of this function commits the transaction. Raises `SQLAlchemyError`.
+    """
+    new: list[dict[str, Any]] = []
+    old: list[dict[str, Any]] = []
+    for each in summaries:
+        fields = {name: getattr(each, name) for name in _FIELDS}
+        (old if each.call_id in known else new).append(fields)
+    for fields in old:
+        own = recordings.c.call_id == fields["call_id"]
+        await connection.execute(recordings.update().where(own).values(**fields))
+    ids = [each.call_id for each in summaries]
+    # A recording whose row was lost can still have rows in these tables.
+    for table in (gaps, gap_reasons, later_callers, networks):
+        await connection.execute(delete(table).where(table.c.call_id.in_(ids)))
+    for table, rows in (
+        (recordings, new),
+        (gaps, [row for each in summaries for row in _gap_rows(each)]),
+        (gap_reasons, [row for each in summaries for row in _reason_rows(each)]),
+        (later_callers, [row for each in summaries for row in _caller_rows(each)]),
+        (networks, [row for each in summaries for row in network_rows(each)]),
+    ):
+        if rows:
+            await connection.execute(insert(table), rows)
+
+
+def _gap_rows(recording: RecordingSummary) -> Iterator[dict[str, Any]]:
+    for position, gap in enumerate(recording.gaps):
+        fields = {name: getattr(gap, name) for name in _GAP_FIELDS}
+        yield {"call_id": recording.call_id, "position": position, **fields}
+
+
+def _reason_rows(recording: RecordingSummary) -> Iterator[dict[str, Any]]:
+    key = {name: getattr(recording, name) for name in ("call_id", "started", "talk_us", "line")}
+    for reason in sorted({gap.reason for gap in recording.gaps}):
+        yield {"reason": reason, **key}
+
+
+def _caller_rows(recording: RecordingSummary) -> Iterator[dict[str, Any]]:
+    for position, caller in enumerate(recording.later_callers):
+        fields = msgspec.structs.asdict(caller)
+        yield {"call_id": recording.call_id, "position": position, **fields}
 
 
 async def _later_callers(

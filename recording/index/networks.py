@@ -1,11 +1,12 @@
-"""Writes and reads the network's effects on each party of a recording, in the index."""
+"""The rows with the network's effects on each party of a recording, in the index."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import msgspec
-from sqlalchemy import delete, insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from recording.archive.party_network import PartyNetwork
@@ -15,15 +16,9 @@ from recording.index.tables import networks
 _FIELDS = PartyNetwork.__struct_fields__
 
 
-async def replace_networks(connection: AsyncConnection, recording: RecordingSummary) -> None:
-    """Write one row for each party of the recording, in place of older rows.
-
-    Raises `SQLAlchemyError`.
-    """
-    await connection.execute(delete(networks).where(networks.c.call_id == recording.call_id))
-    rows = [{"call_id": recording.call_id, **msgspec.structs.asdict(p)} for p in recording.network]
-    if rows:
-        await connection.execute(insert(networks), rows)
+def network_rows(recording: RecordingSummary) -> list[dict[str, Any]]:
+    """Return the rows of a recording in the table `networks`: one for each party."""
+    return [{"call_id": recording.call_id, **msgspec.structs.asdict(p)} for p in recording.network]
 
 
 async def networks_of(

@@ -1,8 +1,9 @@
 """The socket `desk.sock`, to which the finaliser and the command-line interface send messages.
 
 When the finaliser reports a recording, the desk commits the recording's index row to the database
-and then acknowledges the report. If the desk crashes before it acknowledges a report, the finaliser
-sends the report again. A recording that is reported twice has only one index row.
+and then acknowledges the report. Reports that arrive together are committed together. If the desk
+crashes before it acknowledges a report, the finaliser sends the report again. A recording that is
+reported twice has only one index row.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -28,6 +30,8 @@ from galwad.messages import (
     WaitingSpools,
 )
 
+_MOST_REPORTS: Final = 1000
+"""The number of reports of recordings that may wait in memory to be written."""
 log = structlog.get_logger()
 
 
@@ -79,7 +83,10 @@ class DeskSocket:
         work = asyncio.create_task(self._dispatch(link, message))
         self._at_work.add(work)
         work.add_done_callback(self._at_work.discard)
-        await work
+        # The next message is read at once, so that reports which arrive together are written
+        # together.
+        if not isinstance(message, Sealed) or len(self._at_work) >= _MOST_REPORTS:
+            await work
 
     async def _dispatch(self, link: Link, message: AnyMessage) -> None:
         match message:

@@ -1,30 +1,32 @@
 """Writes an index row for each recording that the finaliser reports.
 
-Before the row is written, the digest of the recording's manifest is added to the audit chain. So a
-manifest that is later lost or changed can be detected. If a recording is reported twice, the second
+The same transaction adds the digest of the recording's manifest to the audit chain. So a manifest
+that is later lost or changed can be detected. If a recording is reported twice, the second
 report changes nothing. If the finaliser silenced a card number in the recording, this is entered as
 an incident.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import msgspec
 import structlog
 from msgspec.structs import asdict
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callerid.errors import NumberError
 from callerid.number import PhoneNumber
 from galwad.messages import Alarm, Sealed
 from recording.archive.commitments import IndexFacts
 from recording.archive.summary import RecordingSummary
-from recording.audit.log import AuditLog, Facts
-from recording.errors import AuditError, CatalogueError
-from recording.index.captured_cards import CapturedCards
-from recording.index.catalogue import Catalogue
+from recording.audit.log import AuditLog, NewEntry
+from recording.index.captured_cards import enter_new
+from recording.index.catalogue import MOST_IDS, KnownRow, known_rows, write_rows
 from recording.policy import GapReason
 
 log = structlog.get_logger()
@@ -33,24 +35,24 @@ log = structlog.get_logger()
 class Indexer:
     """Writes the index rows of recordings.
 
-    When a recording's row is in the database, `on_indexed` is called with the finaliser's report of
-    the recording.
+    When many calls end at once, the reports that wait are written in one transaction. When the rows
+    are in the database, `on_indexed` is called with these reports.
     """
 
     def __init__(
         self,
-        catalogue: Catalogue,
-        captured_cards: CapturedCards,
         audit: AuditLog,
         *,
-        on_indexed: Callable[[Sealed], Awaitable[None]],
+        on_indexed: Callable[[Sequence[Sealed]], Awaitable[None]],
         on_alarm: Callable[[Alarm], None],
     ) -> None:
-        self._catalogue = catalogue
-        self._captured_cards = captured_cards
+        """Set up the indexer. The index is in the same database as the audit chain `audit`."""
         self._audit = audit
         self._on_indexed = on_indexed
         self._on_alarm = on_alarm
+        self._reports: list[_Report] = []
+        """The reports that are not written yet, the oldest first."""
+        self._writing = asyncio.Lock()
         self._without_caller: set[str] = set()
         """The ids of the calls for which this object has raised the alarm `recording.locked`.
 
@@ -65,25 +67,48 @@ class Indexer:
         remove the call's spools. False means that the spools are still needed: no row was written,
         or these three facts are stored only in the spools.
         """
+        report = _Report(sealed, asyncio.get_running_loop().create_future())
+        self._reports.append(report)
+        async with self._writing:
+            # The task that had the lock before may have written this report too.
+            while not report.complete.done():
+                await self._index(_first_of_each_call(self._reports))
+                self._reports = [each for each in self._reports if not each.complete.done()]
+        return report.complete.result()
+
+    async def _index(self, batch: Sequence[_Report]) -> None:
+        """Index these recordings, and complete their reports.
+
+        If their rows cannot be written together, one report may be the reason: write each by
+        itself.
+        """
+        writing = _Writing([report.sealed for report in batch])
         try:
-            known = await self._catalogue.get(sealed.call_id)
-            if sealed.recovered and not (known is not None and _is_of(known, sealed)):
-                await self._audit_recovery(sealed)
-            if known is None or known.manifest_sha256 != sealed.manifest_sha256:
-                await self._audit_digest(sealed)
-            row = None if sealed.personal else known
-            new = row is None and await self._catalogue.add(index_row(sealed))
-            await self._enter_captured_cards(sealed)
-            if row is None or _is_of(row, sealed):
-                await self._on_indexed(sealed)
-        except (AuditError, CatalogueError, SQLAlchemyError):
-            log.exception("recording.not_indexed", call_id=sealed.call_id)
-            return False
-        if not sealed.personal and (row is None or not _is_of(row, sealed)):
-            self._alarm_without_caller(sealed.call_id)
-            return False
-        log.info("recording.indexed", call_id=sealed.call_id, again=not new)
-        return True
+            await self._audit.append_after(writing.write)
+        except Exception as error:  # One report with unusual values must not hold up the others.
+            if len(batch) > 1:
+                log.warning("recordings.not_indexed", why=str(error), count=len(batch))
+                for report in batch:
+                    await self._index([report])
+                return
+            log.exception("recording.not_indexed", call_id=batch[0].sealed.call_id)
+            batch[0].finish(complete=False)
+            return
+        try:
+            await self._on_indexed(writing.indexed)
+        except Exception:
+            log.exception("recordings.not_reported", count=len(batch))
+            for report in batch:
+                report.finish(complete=False)
+            return
+        for report in batch:
+            call_id = report.sealed.call_id
+            complete = writing.is_complete(report.sealed)
+            if complete:
+                log.info("recording.indexed", call_id=call_id, again=call_id in writing.known)
+            else:
+                self._alarm_without_caller(call_id)
+            report.finish(complete=complete)
 
     async def reindex(self, sealed: Sealed, corrected: IndexFacts | None = None) -> bool:
         """Index a recording that the finaliser has verified in the archive.
@@ -92,43 +117,17 @@ class Indexer:
         `corrected` is not None, replace the row, and use these facts about people for the new row.
 
         Raises:
-            AuditError, CatalogueError: The recording was not indexed.
+            AuditError: The recording was not indexed.
+            SQLAlchemyError: The recording is indexed, but the log of calls cannot be written.
         """
-        await self._audit_digest(sealed)
-        row = index_row(sealed)
+        writing = _Rewriting(sealed, corrected)
+        await self._audit.append_after(writing.write)
         if corrected is not None:
-            await self._catalogue.add(msgspec.structs.replace(row, **asdict(corrected)))
             log.info("recording.row_corrected", call_id=sealed.call_id)
-            return True
-        new = await self._catalogue.add(row, replace=False)
-        await self._enter_captured_cards(sealed)
-        if new:
-            await self._on_indexed(sealed)
+        elif writing.new:
+            await self._on_indexed([sealed])
             log.info("recording.reindexed", call_id=sealed.call_id)
-        return new
-
-    async def _audit_recovery(self, sealed: Sealed) -> None:
-        """Add an audit entry which says that an officer's key opened spools of this call."""
-        lives = ",".join(str(life) for life in sealed.recovered)
-        await self._audit.append("spool.recovered", {"call_id": sealed.call_id, "lives": lives})
-
-    async def _audit_digest(self, sealed: Sealed) -> None:
-        """Add an audit entry with the digest of the recording's manifest."""
-        facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
-        await self._audit.append("recording.indexed", facts)
-
-    async def _enter_captured_cards(self, sealed: Sealed) -> None:
-        """Enter an incident, and an audit entry, for card numbers keyed outside a pause.
-
-        Nothing is entered twice.
-        """
-        reason = GapReason.CAPTURED_CARD.value
-        gaps = [gap for gap in sealed.gaps if gap.reason == reason]
-        new = await self._captured_cards.unknown(sealed.call_id, gaps) if gaps else []
-        for gap in new:
-            facts: Facts = {"call_id": sealed.call_id, "from_us": gap.from_us, "to_us": gap.to_us}
-            await self._audit.append("recording.captured-card", facts)
-        await self._captured_cards.enter(sealed.call_id, new, time.time())
+        return writing.new
 
     def _alarm_without_caller(self, call_id: str) -> None:
         if call_id not in self._without_caller:
@@ -140,12 +139,130 @@ class Indexer:
             self._on_alarm(Alarm("recording.locked", call_id, text))
 
 
-def _is_of(row: RecordingSummary, sealed: Sealed) -> bool:
-    """Return whether the row is complete and was made from the recording in `sealed`.
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """A report of the finaliser. The result of `complete` is that of `Indexer.index`."""
 
-    A row is complete if it has the phone number, the line and the advisor.
-    """
-    return row.has_personal_facts and row.manifest_sha256 == sealed.manifest_sha256
+    sealed: Sealed
+    complete: asyncio.Future[bool]
+
+    def finish(self, *, complete: bool) -> None:
+        """Set the result, unless the task that waits for it was cancelled."""
+        if not self.complete.done():
+            self.complete.set_result(complete)
+
+
+def _first_of_each_call(reports: Iterable[_Report]) -> list[_Report]:
+    """Return the oldest report of each call, at most `MOST_IDS` reports."""
+    found: dict[str, _Report] = {}
+    for report in reports:
+        found.setdefault(report.sealed.call_id, report)
+    return list(islice(found.values(), MOST_IDS))
+
+
+class _Writing:
+    """One transaction that writes the index rows of several recordings, and its result."""
+
+    def __init__(self, reports: Sequence[Sealed]) -> None:
+        self._reports = reports
+        self.known: dict[str, KnownRow] = {}
+        """The rows from before the transaction, by call id."""
+
+    async def write(self, connection: AsyncConnection) -> list[NewEntry]:
+        """Write the rows; return the audit entries about them."""
+        reports = self._reports
+        self.known = await known_rows(connection, [each.call_id for each in reports])
+        new = [each for each in reports if each.personal or each.call_id not in self.known]
+        await write_rows(connection, list(map(index_row, new)), self.known)
+        return [
+            *(_recovery_entry(e) for e in reports if e.recovered and not self._has_row_of(e)),
+            *(_digest_entry(e) for e in reports if self._digest(e) != e.manifest_sha256),
+            *await _enter_captured_cards(connection, reports),
+        ]
+
+    @property
+    def indexed(self) -> list[Sealed]:
+        """The reports whose facts about people are in the index, or are nowhere but in a spool."""
+        return [
+            each
+            for each in self._reports
+            if each.personal or each.call_id not in self.known or self._has_row_of(each)
+        ]
+
+    def is_complete(self, sealed: Sealed) -> bool:
+        """Return whether the recording's row has all facts, so that its spools may be removed."""
+        return sealed.personal or self._has_row_of(sealed)
+
+    def _digest(self, sealed: Sealed) -> str:
+        row = self.known.get(sealed.call_id)
+        return "" if row is None else row.manifest_sha256
+
+    def _has_row_of(self, sealed: Sealed) -> bool:
+        """Return whether there was a complete row that was made from this very recording.
+
+        A row is complete if it has the phone number, the line and the advisor.
+        """
+        row = self.known.get(sealed.call_id)
+        return (
+            row is not None
+            and row.has_personal_facts
+            and row.manifest_sha256 == sealed.manifest_sha256
+        )
+
+
+class _Rewriting:
+    """One transaction that writes the row of a recording that was verified in the archive."""
+
+    def __init__(self, sealed: Sealed, corrected: IndexFacts | None) -> None:
+        self._sealed = sealed
+        self._corrected = corrected
+        self.new = False
+        """True if the row was written."""
+
+    async def write(self, connection: AsyncConnection) -> list[NewEntry]:
+        """Write the row, unless there is one to keep; return the audit entries about it."""
+        sealed, corrected, row = self._sealed, self._corrected, index_row(self._sealed)
+        known = await known_rows(connection, [sealed.call_id])
+        self.new = corrected is not None or not known
+        if corrected is not None:
+            row = msgspec.structs.replace(row, **asdict(corrected))
+        if self.new:
+            await write_rows(connection, [row], known)
+        incidents = [] if corrected else await _enter_captured_cards(connection, [sealed])
+        return [_digest_entry(sealed), *incidents]
+
+
+def _recovery_entry(sealed: Sealed) -> NewEntry:
+    """Return an audit entry which says that an officer's key opened spools of this call."""
+    lives = ",".join(str(life) for life in sealed.recovered)
+    return NewEntry("spool.recovered", {"call_id": sealed.call_id, "lives": lives})
+
+
+def _digest_entry(sealed: Sealed) -> NewEntry:
+    """Return an audit entry with the digest of the recording's manifest."""
+    facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
+    return NewEntry("recording.indexed", facts)
+
+
+async def _enter_captured_cards(
+    connection: AsyncConnection, reports: Iterable[Sealed]
+) -> list[NewEntry]:
+    """Enter an incident for each new card number keyed outside a pause; return audit entries."""
+    reason = GapReason.CAPTURED_CARD.value
+    found = {
+        each.call_id: gaps
+        for each in reports
+        if (gaps := [gap for gap in each.gaps if gap.reason == reason])
+    }
+    if not found:
+        return []
+    return [
+        NewEntry(
+            "recording.captured-card",
+            {"call_id": card.call_id, "from_us": card.from_us, "to_us": card.to_us},
+        )
+        for card in await enter_new(connection, found, time.time())
+    ]
 
 
 def index_row(sealed: Sealed) -> RecordingSummary:

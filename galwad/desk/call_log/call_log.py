@@ -208,18 +208,20 @@ class CallLog:
         if person is not None and person != known and person.language in _LANGUAGES:
             self._add(_Confirmed(after.call_id, person.language))
 
-    async def sealed(self, sealed: Sealed) -> None:
-        """Handle a sealed recording; return when its call is in the log.
+    async def sealed(self, reports: Collection[Sealed]) -> None:
+        """Handle sealed recordings; return when their calls are in the log.
 
         The recording of a call that would be too old for the log is ignored.
 
         Raises:
-            SQLAlchemyError: The database cannot be written. The finaliser must report the recording
-                again.
+            SQLAlchemyError: The database cannot be written. The finaliser must report the
+                recordings again.
         """
-        if sealed.started >= self._clock() - self._section.calls_days * _DAY_S:
-            self._add(sealed)
-            await self.flush()
+        oldest = self._clock() - self._section.calls_days * _DAY_S
+        for sealed in reports:
+            if sealed.started >= oldest:
+                self._add(sealed)
+        await self.flush()
 
     def _add(self, report: Report) -> None:
         self._reports.append(report)

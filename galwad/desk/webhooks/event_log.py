@@ -110,20 +110,21 @@ class CallEventLog:
             case CallEnded():
                 self._end(message.call_id, message.ended)
 
-    async def sealed(self, sealed: Sealed) -> None:
-        """Write the event of a sealed recording; return when it is in the outbox.
+    async def sealed(self, reports: Collection[Sealed]) -> None:
+        """Write the events of sealed recordings; return when they are in the outbox.
 
         An old recording of a call of which nothing is known has no event, because all its events
         would have been dropped by now. Such recordings are reported when an index is made again.
 
         Raises:
-            SQLAlchemyError: The database cannot be written. The finaliser must report the recording
-                again.
+            SQLAlchemyError: The database cannot be written. The finaliser must report the
+                recordings again.
         """
-        now, progress = self._clock(), self._calls.get(sealed.call_id)
-        if progress is None and sealed.started < now - MAX_AGE_S:
-            return
-        self._take(sealed.call_id, seal(progress, sealed, now))
+        now = self._clock()
+        for sealed in reports:
+            progress = self._calls.get(sealed.call_id)
+            if progress is not None or sealed.started >= now - MAX_AGE_S:
+                self._take(sealed.call_id, seal(progress, sealed, now))
         await self.flush()
 
     def _snapshot(self, snapshot: CallsSnapshot) -> None:

@@ -131,14 +131,14 @@ class Webhooks:
             except Exception:
                 log.exception("webhook.not_followed")
 
-    async def sealed(self, sealed: Sealed) -> None:
-        """Handle a sealed recording; return when its event is in the outbox.
+    async def sealed(self, reports: Collection[Sealed]) -> None:
+        """Handle sealed recordings; return when their events are in the outbox.
 
         Raises:
             SQLAlchemyError: The database cannot be written.
         """
         if self._log is not None:
-            await self._log.sealed(sealed)
+            await self._log.sealed(reports)
 
     async def stop(self) -> None:
         """Write the events that are not in the outbox yet. They are sent after the next start."""

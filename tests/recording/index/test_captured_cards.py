@@ -6,7 +6,7 @@ from sqlalchemy import text
 from recording.archive.accounting import Interval
 from recording.archive.summary import RecordingSummary
 from recording.errors import CatalogueError
-from recording.index.captured_cards import CapturedCard, CapturedCards
+from recording.index.captured_cards import CapturedCard, CapturedCards, enter_new
 from recording.index.catalogue import Catalogue
 
 FIRST, SECOND = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
@@ -24,9 +24,14 @@ async def cards(engine):
     return CapturedCards(engine)
 
 
+async def enter(cards, call_id, gaps, now):
+    async with cards._writer.begin() as connection:
+        return await enter_new(connection, {call_id: gaps}, now)
+
+
 async def test_an_incident_is_open_until_it_is_closed_with_its_prevention_record(cards):
-    await cards.enter(FIRST, [Interval(5, 9), Interval(20, 30)], 100.0)
-    await cards.enter(SECOND, [Interval(7, 8)], 101.0)
+    await enter(cards, FIRST, [Interval(5, 9), Interval(20, 30)], 100.0)
+    await enter(cards, SECOND, [Interval(7, 8)], 101.0)
     opened = CapturedCard(FIRST, 5, 9, 100.0)
     assert (await cards.of([FIRST]))[FIRST] == [opened, CapturedCard(FIRST, 20, 30, 100.0)]
     assert opened.state == "open"
@@ -38,18 +43,17 @@ async def test_an_incident_is_open_until_it_is_closed_with_its_prevention_record
 
 
 async def test_closing_again_keeps_the_first_prevention_record(cards):
-    await cards.enter(FIRST, [Interval(5, 9)], 100.0)
+    await enter(cards, FIRST, [Interval(5, 9)], 100.0)
     await cards.close(FIRST, "no key", "a key", 200.0)
     await cards.close(FIRST, "other", "other", 300.0)
     assert (await cards.all())[0].changed == "a key"
 
 
-async def test_only_gaps_that_are_not_entered_yet_are_unknown(cards):
+async def test_a_gap_that_has_an_incident_is_not_entered_again(cards):
     gaps = [Interval(5, 9), Interval(20, 30)]
-    assert await cards.unknown(FIRST, gaps) == gaps
-    await cards.enter(FIRST, gaps[:1], 100.0)
-    assert await cards.unknown(FIRST, gaps) == gaps[1:]
-    await cards.enter(FIRST, [], 100.0)
+    assert await enter(cards, FIRST, gaps[:1], 100.0) == [CapturedCard(FIRST, 5, 9, 100.0)]
+    assert await enter(cards, FIRST, gaps, 101.0) == [CapturedCard(FIRST, 20, 30, 101.0)]
+    assert await enter(cards, FIRST, gaps, 102.0) == []
     assert await cards.of([SECOND]) == {}
 
 
@@ -59,4 +63,4 @@ async def test_a_broken_database_raises_a_catalogue_error(cards, engine):
     with pytest.raises(CatalogueError):
         await cards.all()
     with pytest.raises(CatalogueError):
-        await cards.enter(FIRST, [Interval(1, 2)], 1.0)
+        await cards.close(FIRST, "no key", "a key", 1.0)

@@ -16,7 +16,7 @@ from recording.archive.manifest import Gap
 from recording.archive.party_network import PartyNetwork
 from recording.archive.summary import LaterCaller, RecordingSummary
 from recording.errors import CatalogueError
-from recording.index.catalogue import Catalogue, Cursor, Filters
+from recording.index.catalogue import Catalogue, Cursor, Filters, KnownRow, known_rows, write_rows
 from recording.index.search import search_statement
 from recording.index.tables import recordings
 
@@ -106,14 +106,49 @@ async def test_the_networks_of_a_row_that_is_written_again_are_replaced(catalogu
     assert await catalogue.get(again.call_id) == again
 
 
-async def test_adding_an_existing_row_without_replace_leaves_it_unchanged(catalogue):
-    await catalogue.add(row(gaps=(PAYMENT,)))
-    again = row(line="", number=None, advisor="", extension="")
-    assert not await catalogue.add(again, replace=False)
-    assert await catalogue.get(again.call_id) == row(gaps=(PAYMENT,))
-    assert await catalogue.add(row("b", line="", number=None, advisor="", extension=""))
-    unnamed = await catalogue.get("20261125-101500-bbbbbbbb")
-    assert (unnamed.has_personal_facts, row().has_personal_facts) == (False, True)
+NAMELESS = {"line": "", "number": None, "advisor": "", "extension": ""}
+LATER = LaterCaller(5_000_000, "+441970000002", withheld=False)
+
+
+async def known(catalogue, *call_ids):
+    async with catalogue._engine.connect() as connection:
+        return await known_rows(connection, call_ids)
+
+
+async def test_known_rows_say_which_recordings_have_facts_about_people(catalogue):
+    letters = {
+        "a": row("a"),
+        "b": row("b", **NAMELESS),
+        "c": row("c", **NAMELESS, later_callers=(LATER,)),
+        "d": row("d", **{**NAMELESS, "extension": "201"}),
+    }
+    for each in letters.values():
+        await catalogue.add(each)
+    found = await known(catalogue, *(each.call_id for each in letters.values()), "missing")
+    assert found == {
+        each.call_id: KnownRow(each.manifest_sha256, each.has_personal_facts)
+        for each in letters.values()
+    }
+    assert [found[each.call_id].has_personal_facts for each in letters.values()] == [
+        *(True, False, True, True)
+    ]
+
+
+async def test_rows_that_are_written_together_are_those_that_are_written_one_by_one(catalogue):
+    kept, old = row("a", gaps=(FAULT,)), row("b", gaps=(PAYMENT, FAULT), network=(CALLER,))
+    for each in (kept, old):
+        await catalogue.add(each)
+    changed = row("b", line="Waste", gaps=(FAULT,), later_callers=(LATER,))
+    new = row("c", network=(CALLER, ADVISOR))
+    plain = row("d")
+    async with catalogue._writer.begin() as connection:
+        before = await known_rows(connection, [changed.call_id, new.call_id, plain.call_id])
+        await write_rows(connection, [new, changed, plain], before)
+    assert list(before) == [old.call_id]
+    for each in (kept, changed, new, plain):
+        assert await catalogue.get(each.call_id) == each
+    by_reason = await catalogue.search(Filters(gap_reason="payment"))
+    assert by_reason.rows == ()
 
 
 async def test_a_line_is_found_regardless_of_case_unless_ambiguous(catalogue):

@@ -151,12 +151,12 @@ async def test_the_late_report_of_an_end_corrects_the_assumed_end(engine, desk, 
 
 
 async def test_a_recording_is_in_the_log_when_its_report_is_acknowledged(desk):
-    await desk.log.sealed(sealed())
+    await desk.log.sealed([sealed()])
     assert await desk.outcome() == "answered"
 
 
 async def test_the_recording_of_a_call_older_than_the_log_makes_no_row(desk):
-    await desk.log.sealed(sealed(started=1_700_000_000.0))
+    await desk.log.sealed([sealed(started=1_700_000_000.0)])
     assert await desk.outcome() is None
 
 

@@ -1,7 +1,6 @@
 """Recordings over the HTTP API: indexed, searched, shown, and fetched as sealed files.
 
 Covers `galwad/desk/archive/files.py`, `galwad/desk/archive/desk_socket.py`,
-`galwad/desk/archive/indexer.py`,
 `galwad/desk/models/base.py` and `galwad/desk/models/recordings.py`.
 """
 
@@ -93,14 +92,14 @@ async def test_a_recording_with_locked_names_is_indexed_but_not_acknowledged(run
 
 async def test_a_stopping_desk_finishes_the_index_entry_that_it_began(running, sealed):
     begun, let = asyncio.Event(), asyncio.Event()
-    before = running.desk.indexer._audit_digest
+    before = running.desk.audit.append_after
 
-    async def slowly(recording):
+    async def slowly(work):
         begun.set()
         await let.wait()
-        await before(recording)
+        await before(work)
 
-    running.desk.indexer._audit_digest = slowly
+    running.desk.audit.append_after = slowly
     link = Link(*await asyncio.open_unix_connection(running.options.desk_socket))
     for message in (Hello("finaliser", "0"), sealed, sealed):
         link.send(message)

@@ -215,18 +215,18 @@ async def test_a_sealed_recording_is_in_the_outbox_when_its_report_is_handled(de
     await desk.receive(
         CallChanged(answered()), CallEnded(CALL, 1_800_000_060.0, answered=True), write=False
     )
-    await desk.log.sealed(sealed())
+    await desk.log.sealed([sealed()])
     assert await desk.kinds_of() == ["ringing", "answered", "ended", "sealed"]
     assert await desk.outbox.calls() == {}
     await desk.restart()
-    await desk.log.sealed(sealed())
+    await desk.log.sealed([sealed()])
     assert await desk.kinds_of() == ["ringing", "answered", "ended", "sealed"]
 
 
 async def test_an_old_recording_of_an_unknown_call_has_no_event(desk):
-    await desk.log.sealed(sealed(started=desk.clock.now - MAX_AGE_S - 1))
+    await desk.log.sealed([sealed(started=desk.clock.now - MAX_AGE_S - 1)])
     assert await desk.kinds_of() == []
-    await desk.log.sealed(sealed(started=desk.clock.now - MAX_AGE_S + 1))
+    await desk.log.sealed([sealed(started=desk.clock.now - MAX_AGE_S + 1)])
     assert await desk.kinds_of() == ["sealed"]
 
 
@@ -245,7 +245,7 @@ async def test_events_are_kept_while_the_database_cannot_be_written(desk, monkey
     monkeypatch.setattr(event_log_module, "_RETRY_S", 0.01)
     await desk.receive(CallChanged(answered()), write=False)
     with pytest.raises(OperationalError):
-        await desk.log.sealed(sealed())
+        await desk.log.sealed([sealed()])
     await desk.until("ringing", "answered")
 
 
