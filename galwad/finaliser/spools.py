@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -44,35 +44,44 @@ class Spools:
             OSError: The first folder cannot be read, and there is no spool on the spare disk. Or
                 the folder on the spare disk exists, but cannot be read.
         """
-        spare = list(self._spares())
+        return self._named("")
+
+    def _named(self, prefix: str) -> list[Path]:
+        """Return the spools whose file names begin with `prefix`, as `all` does.
+
+        Raises:
+            OSError: As for `all`.
+        """
+        spare = list(self._spares(prefix))
         try:
-            found = _spools_in(self._first)
+            found = _spools_in(self._first, prefix)
         except OSError:
             if not spare:
                 raise
             found = []
         return _each_once([*found, *spare])
 
-    def _spares(self) -> Iterator[Path]:
+    def _spares(self, prefix: str) -> Iterator[Path]:
         try:
-            yield from _spools_in(self._spare)
+            yield from _spools_in(self._spare, prefix)
         except FileNotFoundError:  # The switch has not created the folder yet.
             return
 
     def by_call(self) -> dict[str, list[Path]]:
         """Return the paths of all spools whose file name is valid, grouped by call id."""
-        found: dict[str, list[Path]] = {}
-        for path in self.all():
-            if match := NAME.fullmatch(path.name):
-                found.setdefault(match[1], []).append(path)
-        return found
+        return _by_call(self.all())
 
     def of(self, call_id: str) -> list[Path]:
-        """Return the spools of one call, sorted by life; [] if `all` raises an `OSError`."""
+        """Return the spools of one call, sorted by life; [] if `all` raises an `OSError`.
+
+        Only paths of this call are made, because making one takes longer than reading its name.
+        When many calls end at once, this method is called several times for each of them.
+        """
         try:
-            return sorted(self.by_call().get(call_id, ()), key=life_of)
+            found = self._named(f"{call_id}.")
         except OSError:
             return []
+        return sorted(_by_call(found).get(call_id, ()), key=life_of)
 
     def places(self, path: Path) -> list[Path]:
         """Return every path at which the spool at `path` is stored; the final entry is `path`.
@@ -85,11 +94,20 @@ class Spools:
         return [*(other for other in others if other != path and os.path.lexists(other)), path]
 
 
+def _by_call(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        if match := NAME.fullmatch(path.name):
+            found.setdefault(match[1], []).append(path)
+    return found
+
+
 def _each_once(paths: list[Path]) -> list[Path]:
     return list({path.name: path for path in paths}.values())
 
 
-def _spools_in(folder: Path) -> list[Path]:
+def _spools_in(folder: Path, prefix: str) -> list[Path]:
     # `glob` is not used, because it would hide an error.
     with os.scandir(folder) as entries:
-        return [folder / entry.name for entry in entries if entry.name.endswith(".spool")]
+        names = [entry.name for entry in entries]
+    return [folder / name for name in names if name.startswith(prefix) and name.endswith(".spool")]

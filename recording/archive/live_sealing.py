@@ -81,15 +81,21 @@ class LiveSealing:
         second. Returns False if there are no more such frames at present, and otherwise True.
         """
         try:
-            for _ in range(frames):
-                records = self._reader.take(unpack_burst)
-                if records is None:
-                    return False
-                for record in records:
-                    for _ in self._reading.take(record):
-                        self._reading.write(self._flac, self.raw)
+            more = self._take(frames)
         except WidebandError:
             self._restart_wideband()
+            return True
+        self._reading.write(self._flac, self.raw)
+        return more
+
+    def _take(self, frames: int) -> bool:
+        for _ in range(frames):
+            records = self._reader.take(unpack_burst)
+            if records is None:
+                return False
+            for record in records:
+                for _ in self._reading.take(record):
+                    self._reading.write(self._flac, self.raw)
         return True
 
     def finish(self) -> SealedAudio | None:

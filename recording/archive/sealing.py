@@ -46,6 +46,8 @@ from recording.spool.recovery import boot_key_for
 
 _STEP_US = 500_000
 _MINUTE_US = 60_000_000
+_WORTHWHILE_S = 5
+"""The seconds of audio that are collected before they are written."""
 _US = 1_000_000
 _PAYMENTS = {GapReason.PAYMENT.value, GapReason.ERASED.value}
 """The reasons of the gaps in which a payment was made, or may have begun."""
@@ -139,7 +141,8 @@ class SealingPass:
     """Processes the spools of a call one after another, at one sample rate.
 
     For each spool, call `begin`, then `take` for each record of the spool, then `end`. After the
-    last spool, call `finish`. `take` is a generator: call `write` each time `take` yields.
+    last spool, call `finish`. `take` is a generator: call `write` each time `take` yields. It does
+    so when there are several seconds of audio, because a longer block costs less for each sample.
     """
 
     def __init__(self, rate: int, started_wall_us: int, near_pause_s: float = 0.0) -> None:
@@ -188,7 +191,7 @@ class SealingPass:
     def take(self, record: object) -> Iterator[None]:
         """Process the next record of a spool.
 
-        This generator yields each time that `write` may be able to seal more audio.
+        This generator yields each time that `write` can seal `_WORTHWHILE_S` seconds of audio.
         """
         shift = self._spool_start_us
         if isinstance(record, BurstRecord):
@@ -256,6 +259,11 @@ class SealingPass:
             flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives, packets
         )
 
+    @property
+    def _is_worthwhile(self) -> bool:
+        """True if there is enough audio for a call of `write`."""
+        return self.timeline.ready_samples >= _WORTHWHILE_S * self.timeline.rate
+
     def _released_packets(self) -> Iterator[UndecodedPacket]:
         """Yield the undecodable packets whose time was released, except those of a captured card.
 
@@ -303,7 +311,7 @@ class SealingPass:
         yield from self._advance(at_us)
 
     def _advance(self, at_us: int) -> Iterator[None]:
-        """Advance the timeline to `at_us` in steps of at most one minute. Yield after each step.
+        """Advance the timeline to `at_us` in steps of at most one minute. Yield as `take` does.
 
         The code that uses this generator seals the audio after each step. Without these steps, the
         audio of a long time without packets would fill the memory.
@@ -311,7 +319,8 @@ class SealingPass:
         while at_us - self._advanced_us >= _STEP_US:
             self._advanced_us = min(at_us, self._advanced_us + _MINUTE_US)
             self.timeline.advance(self._advanced_us)
-            yield
+            if self._is_worthwhile:
+                yield
 
     def _burst(self, record: BurstRecord, shift_us: int) -> Iterator[None]:
         """Process all packets of a burst.
@@ -326,7 +335,8 @@ class SealingPass:
         for now_us in self.timeline.burst(record, shift_us, self._advanced_us, _STEP_US):
             self._advanced_us = now_us
             self.timeline.advance(now_us)
-            yield
+            if self._is_worthwhile:
+                yield
         self.facts.reached(int(np.max(record.at_us)) + shift_us)
 
     def _answered(self, event: EventRecord, at_us: int) -> None:

@@ -273,6 +273,12 @@ class CardFilter:
         while self._held and self._released + len(self._held[0]) <= free:
             self._released += len(self._held[0])
             self._ready.append(self._held.popleft())
+        # A long block is released in parts of at least a second.
+        if self._held and free - self._released >= self.rate:
+            block, count = self._held.popleft(), free - self._released
+            self._ready.append(block[:count])
+            self._held.appendleft(block[count:])
+            self._released = free
         while self._edges and self._edges[0] < self._released - self._near:
             self._edges.popleft()
 

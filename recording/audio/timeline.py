@@ -28,6 +28,11 @@ WINDOW_S = 10
 
 If a packet is delayed for longer than this, its audio is not recorded.
 """
+_BLOCK_S = 10
+"""The length in seconds of the longest block of samples.
+
+A longer block costs less for each sample, and takes more memory while it is searched for digits.
+"""
 _US = 1_000_000
 
 
@@ -205,7 +210,7 @@ class Timeline:
         """Set the present time to `now_us`.
 
         Samples that are more than `WINDOW_S` seconds older can no longer change. `blocks` yields
-        them in blocks of one second.
+        them, in blocks of whole seconds.
         """
         for track in self._tracks:
             track.advance(now_us)
@@ -213,13 +218,20 @@ class Timeline:
         while self._emitted + self.rate <= horizon:
             self._emit(self.rate)
 
+    @property
+    def ready_samples(self) -> int:
+        """The number of samples of each track that `blocks` would yield now."""
+        return sum(map(len, self._ready))
+
     def blocks(self) -> Iterator[Samples]:
         """Yield the samples that can no longer change and were not yielded before.
 
-        Each block is an int16 array of shape (n, 2): n samples of each of the two tracks.
+        Each block is an int16 array of shape (n, 2): n samples of each of the two tracks. It has at
+        most `_BLOCK_S` seconds.
         """
         while self._ready:
-            yield self._ready.popleft()
+            parts = [self._ready.popleft() for _ in range(min(_BLOCK_S, len(self._ready)))]
+            yield _joined(parts) if len(parts) > 1 else parts[0]
 
     def finish(self, length_us: int) -> None:
         """End the audio at `length_us`, the call's length. `blocks` then yields the rest."""
@@ -244,3 +256,11 @@ class Timeline:
             self._gaps.popleft()
         self._emitted = end
         self._ready.append(block)
+
+
+def _joined(parts: list[Samples]) -> Samples:
+    """Return the parts as one block, and overwrite them: they can have the tones of a card."""
+    block = np.concatenate(parts)
+    for part in parts:
+        part.fill(0)
+    return block

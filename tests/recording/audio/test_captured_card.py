@@ -140,6 +140,19 @@ def test_audio_is_held_back_only_while_digits_are_keyed():
     assert Filtered(np.tile(tone("5", 1000, 0), 300)).held <= (LONGEST_RUN_S + 2) * second
 
 
+def test_a_long_block_is_released_up_to_the_digits_in_it():
+    first, rest = between(30, keyed(CARDS[0][:8]), 1), between(keyed(CARDS[0][8:]), 10)
+    cards = CardFilter(8000)
+    cards.feed(np.stack([first, first], axis=1))
+    released = sum(map(len, cards.blocks()))
+    assert 29 * 8000 < released == cards.released < 30 * 8000
+    cards.feed(np.stack([rest, rest], axis=1))
+    cards.finish()
+    later = np.concatenate([*cards.blocks()])
+    assert released + len(later) == len(first) + len(rest)
+    assert not heard(later[:, 0].copy())
+
+
 def test_the_held_blocks_themselves_are_silenced():
     """The memory of the blocks is overwritten: the result is not a copy."""
     sound = np.stack([between(1, keyed(CARDS[0]), 12)] * 2, axis=1)
@@ -199,13 +212,14 @@ def test_a_distance_of_more_than_ten_seconds_is_refused():
 
 @given(
     keys=st.lists(st.sampled_from([*CARDS, NOT_A_CARD, "12", "*71"]), min_size=1, max_size=3),
-    block=st.integers(100, 20_000),
+    block=st.integers(100, 100_000),
 )
 @settings(max_examples=examples(60), deadline=None)
 def test_the_released_audio_is_the_audio_with_the_captured_spans_silenced(keys, block):
     parts = [part for key in keys for part in (keyed(key, 50, 50), DIGIT_GAP_S + 1)]
     result = Filtered(between(0.3, *parts), block=block)
     assert result.untouched
+    assert result.samples == Filtered(between(0.3, *parts)).samples
     assert bool(result.spans) == any(key in CARDS for key in keys)
     assert not any(card in result.left() for card in CARDS)
 
