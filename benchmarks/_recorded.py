@@ -141,8 +141,8 @@ class Crowd:
     async def _speak(self, talk: Talk, sink: socket.socket, calls: Mapping[str, Call]) -> None:
         parties = [party for call in calls.values() for party in (call.caller, call.callee)]
         ports = [party.to[1] for party in parties if party is not None and party.to is not None]
-        told = await asyncio.to_thread(exchange, sink, ports, talk.seconds, sounds=talk.sounds)
-        talk.sent, talk.passed_on, talk.unsent = told
+        traffic = await asyncio.to_thread(exchange, sink, ports, talk.seconds, sounds=talk.sounds)
+        talk.sent, talk.passed_on, talk.unsent = traffic.sent, traffic.back, traffic.unsent
         talk.spool = sum(file.stat().st_size for file in self._at.spool.glob("*.spool"))
 
     def _spent(self) -> Row:

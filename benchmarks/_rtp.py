@@ -7,6 +7,9 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from telephony.rtp.srtp import Protection
 from telephony.sdp import KeyPair
@@ -15,12 +18,18 @@ HOST = "127.0.0.1"
 PACKET_BYTES = 172
 SOUND_BYTES = 160
 TAG_BYTES = 10
+HEADER_BYTES = 12
+TIME_BYTES = 8
+"""The first bytes of the sound are the time at which the packet was sent, in ns."""
 SLICES = 200
 """The parts of 20 ms in which streams send.
 
 Calls begin at any moment, so their packets arrive spread out, not in bursts that one wake-up could
 serve.
 """
+
+
+Delays = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 class _Span(ctypes.Structure):
@@ -80,8 +89,13 @@ class Batch:
                 header.name_size = 16
 
     def number(self, sequence: int) -> None:
-        """Give every packet the header with this sequence number, and its next sound."""
+        """Give every packet the header with this sequence number, and its next sound.
+
+        Without SRTP and sounds, the sound begins with the present time.
+        """
         head = struct.pack("!BBHII", 0x80, 0, sequence & 0xFFFF, sequence * 160 & 0xFFFFFFFF, 7)
+        if self._end is None and not self._sounds:
+            head += time.perf_counter_ns().to_bytes(TIME_BYTES, "little")
         if self._end is not None:
             head = self._end.protect(head + bytes(PACKET_BYTES - len(head)))
         for index in range(self.count):
@@ -91,6 +105,34 @@ class Batch:
                 at = sequence * SOUND_BYTES % len(sound)
                 packet = head + sound[at : at + SOUND_BYTES]
             ctypes.memmove(ctypes.addressof(self.data) + index * self._size, packet, len(packet))
+
+    def ages_ms(self, count: int) -> Delays:
+        """Return how many ms ago the first `count` packets were sent, by the time in them."""
+        packets = np.frombuffer(memoryview(self.data), np.uint8).reshape(self.count, self._size)[:count]
+        begin = np.ascontiguousarray(packets[:, HEADER_BYTES : HEADER_BYTES + TIME_BYTES])
+        return (time.perf_counter_ns() - begin.view("<i8")[:, 0]) / 1e6
+
+
+@dataclass
+class Traffic:
+    """The packets of one exchange."""
+
+    sent: int = 0
+    back: int = 0
+    """The number of packets that came back."""
+    unsent: int = 0
+    """The number of packets that were not sent for lack of time."""
+    delays_ms: list[Delays] = field(default_factory=list)
+    """The ms from sending each packet until it came back; empty if the packets carry no time."""
+
+    def delay(self) -> dict[str, float]:
+        """Return the median, the 99th percentile and the longest delay, in ms."""
+        if not self.delays_ms:
+            return {}
+        delays = np.concatenate(self.delays_ms)
+        p50, p99 = np.percentile(delays, (50, 99))
+        figures = {"p50": p50, "p99": p99, "max": delays.max()}
+        return {f"delay_ms_{name}": round(float(value), 2) for name, value in figures.items()}
 
 
 def listening(host: str = HOST) -> socket.socket:
@@ -107,14 +149,11 @@ def exchange(
     seconds: float,
     keys: KeyPair | None = None,
     sounds: Sequence[bytes] = (),
-) -> tuple[int, int, int]:
+) -> Traffic:
     """Send to each port every 20 ms, protected by `keys`, for `seconds` and no longer.
 
     The sound is zeros or, without keys, one of `sounds` (whole packets) for each port. It sends
     from the port at which it receives, as phones do (RFC 4961).
-
-    Returns:
-        The numbers of packets sent, received back, and not sent for lack of time.
     """
     libc = ctypes.CDLL(ctypes.util.find_library("c"))
     size = -(-len(ports) // SLICES)
@@ -128,31 +167,36 @@ def exchange(
         for start in range(0, len(ports), size)
     ]
     room = Batch(256)
-    sent = back = 0
+    traffic = Traffic()
+    timed = keys is None and not sounds
     begun = time.perf_counter()
     for step in range(int(seconds * 50) * len(batches)):
         if time.perf_counter() - begun > seconds:
             break
         batch = batches[step % len(batches)]
         batch.number(step // len(batches))
-        sent += max(libc.sendmmsg(sink.fileno(), batch.messages, batch.count, 0), 0)
-        back += _drain(libc, sink, room)
+        traffic.sent += max(libc.sendmmsg(sink.fileno(), batch.messages, batch.count, 0), 0)
+        _drain(libc, sink, room, traffic, timed=timed)
         wait = begun + (step + 1) * 0.02 / len(batches) - time.perf_counter()
         if wait > 0:
             time.sleep(wait)
     while select.select([sink], [], [], 0.5)[0]:
-        back += _drain(libc, sink, room)
-    return sent, back, int(seconds * 50) * len(ports) - sent
+        _drain(libc, sink, room, traffic, timed=timed)
+    traffic.unsent = int(seconds * 50) * len(ports) - traffic.sent
+    return traffic
 
 
-def _drain(libc: ctypes.CDLL, sink: socket.socket, room: Batch) -> int:
-    total = 0
+def _drain(
+    libc: ctypes.CDLL, sink: socket.socket, room: Batch, traffic: Traffic, *, timed: bool
+) -> None:
     while True:
         got: int = libc.recvmmsg(
             sink.fileno(), room.messages, room.count, socket.MSG_DONTWAIT, None
         )
         if got <= 0:
-            return total
-        total += got
+            return
+        traffic.back += got
+        if timed:
+            traffic.delays_ms.append(room.ages_ms(got))
         if got < room.count:
-            return total
+            return

@@ -4,7 +4,8 @@
 
 Two processes run on the loopback: one sends and receives RTP (20 ms of G.711 in both directions of
 each call), the other relays it. `recording` is our relay with a recorder and a spool for each call,
-as in the switch. `relay` is the same without recorders. `SRTP` records too, with SRTP on both legs:
+made by the switch's own code: with the watched disk, keys for recipients, and the switch's garbage
+collection. `relay` is the same without recorders. `SRTP` records too, with SRTP on both legs:
 every packet is decrypted and encrypted. In the same run are measured rtpengine in userspace,
 without and with its recording (pcap), if it is installed; and lower bounds, which only receive a
 packet and send it on, in C (if there is a compiler) and in Python, with a single socket (`one`) and
@@ -14,14 +15,15 @@ on, as the kernel counts it for the process: the median of the rounds.
 Then `recording` is measured at each number of calls, beside a process that uses a core fully, as a
 busy desk would. `lost` are packets that were not passed on. `missed_by_sink` are those that the
 measuring process failed to read from the kernel (rtpengine does not report its count, so its `lost`
-contains both). `unsent` are those that the process had no time to send. The relay gathers packets
-for up to 2 ms; the lag is that of the loop's other work. The last line is one JSON object.
+contains both). `unsent` are those that the process had no time to send. `delay` is the time from
+sending a packet until the same process has it back: it includes both processes and the kernel (with
+SRTP, it is not measured). The relay gathers packets for up to 2 ms; the lag is that of the loop's
+other work. The last line is one JSON object.
 """
 
 import argparse
 import asyncio
 import contextlib
-import gc
 import hashlib
 import json
 import os
@@ -38,13 +40,16 @@ from functools import partial
 from pathlib import Path
 
 import uvloop
-from _common import all_files, cpu_us, found, machine
+from _common import MEMORY, all_files, cpu_us, found, free_port, machine, settle
 from _floor import STOP, compiled, loop
-from _rtp import HOST, exchange, listening
+from _rtp import HOST, Traffic, exchange, listening
 from _rtpengine import rtpengine
 
+from config.settings import Settings, load
+from galwad.switch.collector import Collector
+from galwad.switch.spools import CallSpools, SpoolFactory
 from recording.recorder import Recorder
-from recording.spool import Clock, SpoolSync, SpoolWriter
+from recording.spool import Clock
 from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay
 from telephony.sdp import STATIC_PAYLOADS, KeyPair, MasterKey, RemoteMedia, Suite
@@ -66,18 +71,11 @@ def used_us() -> float:
 # The relay under test
 
 
-def record(folder: Path, number: int, started: Clock, sync: SpoolSync) -> Recorder:
+def record(factory: SpoolFactory, number: int, started: Clock) -> Recorder:
     """Return a recorder as the switch makes one, in the state RECORDING."""
     letters = "abcdefghijklmnopqrstuvwxyz234567"
     name = "".join(letters[number >> shift & 31] for shift in range(0, 40, 5))
-    call_id = f"20260101-090000-{name}"
-    recorder = Recorder(
-        lambda: SpoolWriter.create(
-            folder / "spool", folder / "keys", call_id, 1, bytes(32), None, started
-        ),
-        started,
-        sync=sync,
-    )
+    recorder = CallSpools(factory, f"20260101-090000-{name}").recorder(started, lambda _: None)
     recorder.start()
     recorder.answered("sian", "201")
     return recorder
@@ -91,17 +89,26 @@ async def measure_lag(lags: list[float]) -> None:
         lags.append((time.perf_counter() - before - 0.01) * 1e3)
 
 
+async def collect(collector: Collector, calls: int) -> None:
+    """Collect the garbage when the switch would."""
+    while True:
+        collector.tick(calls)
+        await asyncio.sleep(1.0)
+
+
 async def relay_calls(
-    calls: int, sink: int, folder: Path, keys: KeyPair | None, *, recorded: bool
+    calls: int, sink: int, settings: Settings, keys: KeyPair | None, *, recorded: bool
 ) -> None:
     """Relay, and record if requested, until a line comes on standard input.
 
     Print the ports first, and the figures at the end.
     """
     loop = asyncio.get_running_loop()
-    sync = SpoolSync(folder / "spool")
-    sync.start(loop)
+    factory = SpoolFactory(settings)
+    factory.sync.start(loop)
     relay = Relay(PortPool(HOST, 45_000, 60_000))
+    Collector.start()
+    collecting = asyncio.create_task(collect(Collector(), calls))
     remote = RemoteMedia(
         HOST, sink, sink, payloads=STATIC_PAYLOADS, accepts=STATIC_PAYLOADS, keys=keys
     )
@@ -114,10 +121,9 @@ async def relay_calls(
         relay.configure(b, remote)
         relay.join(a, b, {0: 0}, {0: 0})
         if recorded:
-            recorders.append(record(folder, number, started, sync))
+            recorders.append(record(factory, number, started))
             relay.set_tap(a, 0, recorders[-1].tap)
             relay.set_tap(b, 1, recorders[-1].tap)
-    gc.freeze()
     lags: list[float] = []
     lag = asyncio.create_task(measure_lag(lags))
     print(json.dumps(ports), flush=True)
@@ -133,9 +139,10 @@ async def relay_calls(
         "lag_ms_p99": sorted(lags)[int(len(lags) * 0.99)],
         "lag_ms_max": max(lags),
     }
+    collecting.cancel()
     for recorder in recorders:
         recorder.close()
-    sync.stop()
+    factory.sync.stop()
     relay.close_all()
     print(json.dumps(figures), flush=True)
 
@@ -177,7 +184,7 @@ def run(role: str, calls: int, seconds: float, *, loaded: bool = False) -> Row:
         ports = json.loads(_line(process))
         traffic = exchange(sink, ports, seconds, SRTP if role == "SRTP" else None)
         _tell(process)
-        return row(json.loads(_line(process)), calls, *traffic)
+        return row(json.loads(_line(process)), calls, traffic)
 
 
 def run_floor(command: list[str], calls: int, seconds: float, sockets: int) -> Row:
@@ -189,7 +196,7 @@ def run_floor(command: list[str], calls: int, seconds: float, sockets: int) -> R
         ports = json.loads(_line(process))
         traffic = exchange(sink, ports * (2 * calls // sockets), seconds)
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(STOP, (HOST, ports[0]))
-        return row(json.loads(_line(process)), calls, *traffic)
+        return row(json.loads(_line(process)), calls, traffic)
 
 
 def run_rtpengine(program: str, calls: int, seconds: float, *, record: bool) -> Row:
@@ -202,21 +209,23 @@ def run_rtpengine(program: str, calls: int, seconds: float, *, record: bool) -> 
         port = sink.getsockname()[1]
         ports = [each for _ in range(calls) for each in engine.call(port, record=record)]
         before = cpu_us(engine.pid)
-        sent, back, unsent = exchange(sink, ports, seconds)
+        traffic = exchange(sink, ports, seconds)
         time.sleep(0.5)
-        figures = {"cpu_us": cpu_us(engine.pid) - before, "forwarded": back}
-        return row(figures, calls, sent, back, unsent)
+        figures: Row = {"cpu_us": cpu_us(engine.pid) - before, "forwarded": traffic.back}
+        return row(figures, calls, traffic)
 
 
-def row(figures: Row, calls: int, sent: int, back: int, unsent: int) -> Row:
+def row(figures: Row, calls: int, traffic: Traffic) -> Row:
     """Return the figures of a run."""
     forwarded = figures["forwarded"]
-    return figures | {
+    return {
+        **figures,
+        **traffic.delay(),
         "calls": calls,
-        "sent": sent,
-        "unsent": unsent,
-        "lost": sent - forwarded,
-        "missed_by_sink": forwarded - back,
+        "sent": traffic.sent,
+        "unsent": traffic.unsent,
+        "lost": traffic.sent - forwarded,
+        "missed_by_sink": forwarded - traffic.back,
         "us_per_packet": round(figures["cpu_us"] / max(forwarded, 1), 2),
     }
 
@@ -244,10 +253,10 @@ def serve_role(role: str, rest: list[str]) -> None:
         loop(int(rest[0]), int(rest[1]))
         return
     calls, sink, folder = int(rest[0]), int(rest[1]), Path(rest[2])
-    for name in ("spool", "keys"):
-        (folder / name).mkdir()
     keys = KeyPair(OURS, PHONES) if role == "SRTP" else None
-    uvloop.run(relay_calls(calls, sink, folder, keys, recorded=role != "relay"))
+    with tempfile.TemporaryDirectory(dir=MEMORY) as runtime:
+        settings, _ = settle(folder, Path(runtime), "", sip=free_port(HOST), calls=calls)
+        uvloop.run(relay_calls(calls, sink, load(settings), keys, recorded=role != "relay"))
 
 
 def runners(folder: Path, calls: int, seconds: float) -> dict[str, Callable[[], Row]]:
@@ -290,6 +299,9 @@ def compare(calls: int, seconds: float, rounds: int) -> dict[str, list[Row]]:
 def told(name: str, of: Row) -> None:
     """Print a row."""
     lag = f"{of['lag_ms_p99']:7.1f} ms p99 lag" if "lag_ms_p99" in of else ""
+    if "delay_ms_p99" in of:
+        delays = " ".join(f"{of[f'delay_ms_{name}']:.1f}" for name in ("p50", "p99", "max"))
+        lag += f"  delay {delays} ms"
     print(
         f"{name:22} {of['calls']:4.0f} calls {of['us_per_packet']:6.2f} µs a packet"
         f" {of['lost']:6.0f} of {of['sent']:7.0f} lost {of['unsent']:7.0f} unsent {lag}",

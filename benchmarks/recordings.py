@@ -176,16 +176,20 @@ def beside(options: argparse.Namespace) -> JsonRow | None:
         port = sink.getsockname()[1]
         ports = [each for _ in range(options.calls) for each in engine.call(port, record=True)]
         before = cpu_us(engine.pid)
-        sent, back, unsent = exchange(sink, ports, seconds, sounds=sounds)
+        traffic = exchange(sink, ports, seconds, sounds=sounds)
         spent = (cpu_us(engine.pid) - before) / 1e6
         complete = shares(engine.hang_up())
         size = engine.recorded
     hours = options.calls * seconds / HOUR_S
     return {
         "call_s": seconds,
-        "packets": {"sent": sent, "passed_on": back, "unsent": unsent},
+        "packets": {
+            "sent": traffic.sent,
+            "passed_on": traffic.back,
+            "unsent": traffic.unsent,
+        },
         "percent_of_a_core_per_call": percent(spent, options.calls, seconds),
-        "us_per_packet": round(spent * 1e6 / max(back, 1), 2),
+        "us_per_packet": round(spent * 1e6 / max(traffic.back, 1), 2),
         "cpu_s_per_call_hour": round(spent / hours, 2),
         "seconds_from_hang_up": complete,
         "bytes_per_call_hour": round(size / hours),
