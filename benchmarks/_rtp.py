@@ -108,7 +108,9 @@ class Batch:
 
     def ages_ms(self, count: int) -> Delays:
         """Return how many ms ago the first `count` packets were sent, by the time in them."""
-        packets = np.frombuffer(memoryview(self.data), np.uint8).reshape(self.count, self._size)[:count]
+        packets = np.frombuffer(memoryview(self.data), np.uint8).reshape(self.count, self._size)[
+            :count
+        ]
         begin = np.ascontiguousarray(packets[:, HEADER_BYTES : HEADER_BYTES + TIME_BYTES])
         return (time.perf_counter_ns() - begin.view("<i8")[:, 0]) / 1e6
 

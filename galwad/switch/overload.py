@@ -3,12 +3,17 @@
 A new call is refused in three cases: there are already as many calls as the settings allow, no
 media ports are free, or the delay of the event loop is too long while other calls are in progress.
 A full disk is not a reason to refuse a call, because a call can continue without being recorded.
+
+A single long delay refuses no call. It is over before the next call arrives, and a second of
+refusals would harm more callers than the delay itself. If the load is too high, each delay is
+followed by another one.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from heapq import nlargest
 from typing import Final
 
 import structlog
@@ -52,11 +57,13 @@ class OverloadControl:
             self._late.popleft()
 
     def lag(self, now: float) -> float:
-        """Return the longest delay of the event loop during the most recent second, in seconds.
+        """Return the second longest delay of the event loop during the most recent second.
 
-        Return 0 if no delay was stored.
+        The result is in seconds. It is 0 if fewer than two delays were stored.
         """
-        return max((late for when, late in self._late if when >= now - _LOOK_BACK_S), default=0.0)
+        recent = (late for when, late in self._late if when >= now - _LOOK_BACK_S)
+        longest = nlargest(2, recent)
+        return longest[1] if len(longest) == 2 else 0.0
 
     def refuses(self, calls: int, invite: tuple[str, ...], now: float) -> bool:
         """Return whether to refuse a new call. `calls` is the number of calls in progress.

@@ -34,15 +34,25 @@ def test_a_call_above_the_limit_is_refused(load):
 
 
 def test_a_late_loop_does_not_refuse_a_call_when_no_other_is_live(load):
+    load.late(9.0, 99.4)
     load.late(9.0, 99.5)
     assert not load.refuses(0, INVITE, 100.0)
 
 
-def test_a_loop_that_was_late_within_the_last_second_refuses_new_calls(load):
+def test_a_loop_that_was_late_twice_within_the_last_second_refuses_new_calls(load):
+    load.late(0.4, 99.2)
     load.late(0.3, 99.5)
     load.late(0.0, 99.9)
     assert load.refuses(1, INVITE, 100.0)
-    assert not load.refuses(0, ("another",), 100.6)
+    assert not load.refuses(1, ("another",), 100.3)
+
+
+def test_a_single_long_delay_refuses_no_call(load):
+    load.late(0.2, 99.0)
+    load.late(3.0, 99.5)
+    load.late(0.1, 99.7)
+    assert not load.refuses(1, INVITE, 99.8)
+    assert not load.refuses(1, INVITE, 100.4)
 
 
 def test_a_call_is_refused_when_fewer_than_two_port_pairs_are_free(load, room):
