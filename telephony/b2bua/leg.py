@@ -160,7 +160,7 @@ class Leg:
         """
         self.call = ended
         self.dialog = self.client_invite = self.server_invite = self.invite_to_ack = None
-        self.ringing_dialog = None
+        self.ringing_dialog = self.timer = self.target = None
         self.requests = RequestQueue(NO_SENDER)
         self.media.release()
 

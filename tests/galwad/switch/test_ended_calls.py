@@ -17,6 +17,7 @@ from galwad.switch.clocks import read_clocks
 from helpers.garbage import unreachable, without_collections
 from helpers.switch import replaces
 from recording.policy import Trigger
+from telephony.b2bua.leg_media import LegMedia
 
 LONGEST_WAIT_S = 600.0
 """A time after which no transaction and no timer of an ended call is left, in seconds."""
@@ -203,3 +204,15 @@ async def test_nothing_of_an_ended_call_is_left_to_the_garbage_collector(centre,
             await parties.forget()
         left = unreachable("galwad", "telephony", "recording")
     assert left == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_legs_of_an_ended_call_keep_no_session_descriptions(centre, register, kind):
+    """Its transactions refer to its legs for half a minute."""
+    parties = Parties(centre, register)
+    await getattr(parties, kind)()
+    with without_collections():
+        centre.end()
+        legs = [each for each in gc.get_objects() if isinstance(each, LegMedia)]
+    kept = [(leg.last_sent, leg.local_description, leg.remote_description) for leg in legs]
+    assert kept == [(None, None, None)] * len(legs)
