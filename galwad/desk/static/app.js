@@ -13,7 +13,7 @@ import { Chime } from "./chime.js";
 import { Dial, dialling } from "./dial.js";
 import { el, reveal, say } from "./dom.js";
 import { guard, storeAll } from "./draft.js";
-import { host } from "./embedding.js";
+import { embedded, host } from "./embedding.js";
 import { Frame } from "./frame.js";
 import { deskTime } from "./greeting.js";
 import * as i18n from "./i18n.js";
@@ -473,6 +473,7 @@ async function begin() {
     });
   }
   setInterval(tick, 1000);
+  if (embedded) import("./panel_dial.js").then(({ listen }) => listen(dial));
   await Promise.all([choose(i18n.preferred()), loadWays()]);
   const reason = takeReason();
   resumeApproval();
