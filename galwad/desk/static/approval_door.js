@@ -3,19 +3,20 @@
 
 import { el, reveal } from "./dom.js";
 import { translate } from "./i18n.js";
+import { keep, recall } from "./tab_memory.js";
 
 const FRAGMENT = /^#(command-line|panel)(?:=([A-Z-]{1,20}))?$/;
-const KEPT = "galwad.approval";
+const KEPT = "approval";
 
 /** Keep the address of the approval while the person signs in at the provider, in this tab. */
 export function keepApproval() {
-  if (FRAGMENT.test(location.hash)) sessionStorage.setItem(KEPT, location.hash);
+  if (FRAGMENT.test(location.hash)) keep(KEPT, location.hash);
 }
 
 /** Come back to the approval that was kept, if there is one. */
 export function resumeApproval() {
-  const kept = sessionStorage.getItem(KEPT) ?? "";
-  sessionStorage.removeItem(KEPT);
+  const kept = recall(KEPT);
+  keep(KEPT, "");
   if (FRAGMENT.test(kept)) history.replaceState(null, "", location.pathname + kept);
 }
 
