@@ -74,6 +74,8 @@ class FakeDesk:
     approved = False
     """Whether the panel that waits has been approved."""
     same_network = True
+    site = "https://crm.example"
+    """The site around the panel that waits."""
     faster = ""
     """The supervisor who takes an alarm just before the page does."""
 
@@ -246,7 +248,7 @@ class FakeDesk:
     def waiting(self) -> dict[str, dict]:
         """The answers about a command line and about a panel that wait for an approval."""
         panel = {
-            "site": "https://crm.example",
+            "site": self.site,
             "address": "192.0.2.7",
             "same_network": self.same_network,
         }

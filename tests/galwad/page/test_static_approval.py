@@ -123,6 +123,26 @@ def test_a_link_to_a_panel_in_another_network_approves_nothing_before_the_code_i
     assert sent(desk)[-1] == ("/panels/approve", {"code": "bcdfghjk"})
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_the_approval_fits_into_a_narrow_window(desk, panel_link, same):
+    desk.same_network = same
+    desk.site = f"https://{'x' * 60}.example"
+    page = panel_link()
+    page.set_viewport_size({"width": 320, "height": 700})
+    shown = page.get_by_text(desk.site) if same else page.get_by_label("Code of the panel")
+    expect(shown).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_a_browser_that_keeps_nothing_shows_the_page_all_the_same(desk, browser_page, address):
+    browser_page.add_init_script(
+        "Object.defineProperty(window, 'sessionStorage', {"
+        " get() { throw new DOMException('barred', 'SecurityError'); } })"
+    )
+    browser_page.goto(f"{address}/{PANEL}")
+    expect(browser_page.get_by_role("group", name="Use your sign-in")).to_be_visible()
+
+
 def test_the_link_of_a_panel_that_waits_no_more_says_so(desk, panel_link):
     desk.refusing = 404
     page = panel_link()
