@@ -19,8 +19,9 @@ window.addEventListener("CIFInitDone", () => {
     },
   });
   const clicked = async (event) => {
+    const { value } = typeof event === "string" ? JSON.parse(event) : event; // a text, or the object
     show();
-    dial(JSON.parse(event).value);
+    dial(value);
   };
   CIFramework.addHandler("onclicktoact", clicked).catch(failed);
   CIFramework.setClickToAct(true).catch(failed);
