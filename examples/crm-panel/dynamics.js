@@ -9,12 +9,20 @@ const DOCKED = 1;
 window.addEventListener("CIFInitDone", () => {
   const { CIFramework } = window.Microsoft;
   const failed = (error) => console.error("Dynamics did not do what Galwad asked for", error);
-  showGalwad({
+  const show = () => CIFramework.setMode(DOCKED).catch(failed);
+  const dial = showGalwad({
     calls: ({ ringing }) => {
-      if (ringing) CIFramework.setMode(DOCKED).catch(failed);
+      if (ringing) show();
     },
     record: (id) => {
       CIFramework.openForm(JSON.stringify({ entityName: TABLE, entityId: id })).catch(failed);
     },
   });
+  const clicked = async (event) => {
+    const { value } = typeof event === "string" ? JSON.parse(event) : event; // a text, or the object
+    show();
+    dial(value);
+  };
+  CIFramework.addHandler("onclicktoact", clicked).catch(failed);
+  CIFramework.setClickToAct(true).catch(failed);
 }, { once: true });

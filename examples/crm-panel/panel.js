@@ -1,10 +1,11 @@
-// Galwad's page in a panel, and the messages that it sends to the page around it.
+// Galwad's page in a panel, and the messages between it and the page around it.
 
 import { DESK, DIRECTORY } from "./config.js";
 
 /**
  * Show Galwad in the element with the id `panel`. `on.calls({ringing, live, paused})` is called when the number of
  * the advisor's calls changes, and `on.record(id)` when the advisor has confirmed a caller or opens their record.
+ * Returns a function that fills a number in there; the advisor calls it with a press on Galwad's own button.
  */
 export function showGalwad(on) {
   const frame = document.createElement("iframe");
@@ -20,4 +21,5 @@ export function showGalwad(on) {
     if (message.type === "calls") on.calls(message);
     else if (message.type === "record" && message.directory === DIRECTORY) on.record(message.record_id);
   });
+  return (number) => frame.contentWindow.postMessage({ source: "galwad-crm", type: "dial", number }, DESK);
 }

@@ -10,11 +10,21 @@ function callback({ success, errors }) {
   if (!success) console.error("Salesforce did not do what Galwad asked for", errors);
 }
 
-showGalwad({
+const show = () => opencti.setSoftphonePanelVisibility({ visible: true, callback });
+
+const dial = showGalwad({
   calls: ({ ringing }) => {
-    if (ringing) opencti.setSoftphonePanelVisibility({ visible: true, callback });
+    if (ringing) show();
   },
   record: (recordId) => {
     opencti.screenPop({ type: opencti.SCREENPOP_TYPE.SOBJECT, params: { recordId }, callback });
   },
 });
+
+opencti.onClickToDial({
+  listener: ({ number }) => {
+    show();
+    dial(number);
+  },
+});
+opencti.enableClickToDial({ callback });

@@ -30,11 +30,15 @@ class PageFiles(StaticFiles):
             self._folder = Path(package) / "static"
         super().__init__(directory=self._folder, check_dir=False)
         self.version = _digest(self._folder)
+        self._pages = {path.name: self._versioned(path) for path in self._folder.glob("*.html")}
 
     def page(self, name: str) -> HTMLResponse:
         """Return a page of this name, in which the addresses of the files have the version."""
-        text = (self._folder / name).read_text(encoding="utf-8")
-        return HTMLResponse(text.replace('"/static/', f'"/static/{self.version}/'))
+        return HTMLResponse(self._pages[name])
+
+    def _versioned(self, path: Path) -> str:
+        text = path.read_text(encoding="utf-8")
+        return text.replace('"/static/', f'"/static/{self.version}/')
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return the file at `path`, which may begin with a version."""

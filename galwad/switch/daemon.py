@@ -134,7 +134,7 @@ class Switch:
             context,
             self._phones,
             self.calls,
-            refuses=lambda: self._stopping.is_set() or len(self.calls) >= settings.sip.max_calls,
+            stopping=self._stopping.is_set,
             placed=self._idle.clear,
         )
         locate, alarm = context.router.locations, self._links.alarm

@@ -36,8 +36,9 @@ log = structlog.get_logger()
 class Dialler:
     """Places the calls that the page dials.
 
-    `calls` is the dict in which the switch itself stores its live calls, by call id. `refuses`
-    returns whether the switch takes no new call now. `placed` is called after a call was placed.
+    `calls` is the dict in which the switch itself stores its live calls, by call id. `stopping`
+    returns whether the switch is ending, and so takes no new call. `placed` is called after a call
+    was placed.
     """
 
     def __init__(
@@ -45,13 +46,13 @@ class Dialler:
         context: CallContext,
         phones: Phones,
         calls: dict[str, SwitchCall],
-        refuses: Callable[[], bool] = lambda: False,
+        stopping: Callable[[], bool] = lambda: False,
         placed: Callable[[], None] = lambda: None,
     ) -> None:
         self._context = context
         self._phones = phones
         self._calls = calls
-        self._refuses = refuses
+        self._stopping = stopping
         self._placed = placed
 
     def dial(self, command: DialNumber) -> str:
@@ -99,6 +100,8 @@ class Dialler:
     def _refusal(self, user: str, extension: str, calls: Collection[SwitchCall]) -> str:
         if not user or self._phones.user_of(extension) != user:
             return "no_phone"
-        if self._refuses():
+        if self._stopping():
             return "failed"
-        return "busy" if any(call.concerns(extension=extension) for call in calls) else ""
+        if any(call.concerns(extension=extension) for call in calls):
+            return "busy"
+        return "full" if len(calls) >= self._context.settings.sip.max_calls else ""

@@ -70,6 +70,12 @@ class FakeDesk:
     utc_offset = 0
     dials = False
     welsh = False
+    embed_origins: tuple[str, ...] = ()
+    approved = False
+    """Whether the panel that waits has been approved."""
+    same_network = True
+    site = "https://crm.example"
+    """The site around the panel that waits."""
     faster = ""
     """The supervisor who takes an alarm just before the page does."""
 
@@ -231,11 +237,22 @@ class FakeDesk:
                 "notification_names": self.notification_names,
                 "line_names": self.line_names,
                 "dials": self.dials,
+                "embed_origins": self.embed_origins,
                 "welsh": self.welsh,
             }
             stream.put(("snapshot", snapshot))
             self._streams.append(stream)
         return stream
+
+    @property
+    def waiting(self) -> dict[str, dict]:
+        """The answers about a command line and about a panel that wait for an approval."""
+        panel = {
+            "site": self.site,
+            "address": "192.0.2.7",
+            "same_network": self.same_network,
+        }
+        return {"/command-lines/show": {"address": "192.0.2.7"}, "/panels/show": panel}
 
     @property
     def readable(self) -> dict[str, dict | list]:
@@ -246,7 +263,7 @@ class FakeDesk:
             "/contacts/purposes": {"purposes": self.purposes, "free_text": self.free_text},
             "/contacts/undelivered": self.undelivered,
             "/webhooks/undelivered": self.events,
-            **({} if self.refusing else {"/command-lines/show": {"address": "192.0.2.7"}}),
+            **({} if self.refusing else self.waiting),
             "/users": self.users.listed,
             "/texts": self.texts,
             "/tokens": self.user_tokens,
@@ -257,12 +274,14 @@ class FakeDesk:
             **{f"/calls/{call_id}/earlier": earlier for call_id in self.calls},
         }
 
-    def answer(  # noqa: PLR0911 - one for each kind of request
+    def answer(  # noqa: C901, PLR0911 - one for each kind of request
         self, method: str, path: str, body: dict
     ) -> tuple[int, dict | list | None]:
         """The API, but for the events."""
         if path in {"/me/password", "/login", "/logout", "/sign-in", "/sign-in/begin"}:
             return self.answer_sign_in(path, body)
+        if path in {"/panels", "/panels/session"}:
+            return self.answer_panel(path)
         if path.startswith("/me"):
             return self.answer_me(method, path, body)
         if path in self.readable and (method, path) != ("POST", "/users"):
@@ -275,7 +294,7 @@ class FakeDesk:
             return self.administer(path)
         if path.startswith("/alarms"):
             return self.answer_alarms(path, body)
-        if path.endswith(("/phone", "/phone/dial", "/command-lines/approve")):
+        if path.endswith(("/phone", "/phone/dial", "/approve")):
             return 204, None  # what the act has changed comes as an event, if the test sends one
         if path.endswith("/contact/draft"):
             return self.draft(path.split("/")[2], body)
@@ -378,6 +397,18 @@ class FakeDesk:
                 self.signed_in = False
                 return 401, {"error": "no", "reason": refused}
         return (200, self.me) if self.signed_in else (401, {"error": "no"})
+
+    def answer_panel(self, path: str) -> tuple[int, dict]:
+        """Answer a panel that asks for a sign-in, as the real desk does."""
+        if self.refusing:
+            return self.refusing, {"error": "no", "reason": self.reason}
+        if path == "/panels":
+            page = f"{self.ways.get('page', '')}/#panel"
+            return 201, {"secret": "s", "code": "BCDF-GHJK", "page": page, "interval_s": 0.05}
+        if not self.approved:
+            return 409, {"error": "no", "reason": "waiting"}
+        self.signed_in = True
+        return 200, self.me
 
     def code_refusal(self, body: dict) -> str:
         """Return the reason for which the code in a request is refused; "" if it is right."""
@@ -561,7 +592,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """The page, its files, its texts, the events."""
         root = files("galwad.desk")
-        if self.path == "/":
+        if self.path in {"/", "/embedded"}:
             self.send(200, root.joinpath("static/index.html").read_bytes(), "text/html")
         elif self.path == "/api-reference":
             self.send(200, root.joinpath("static/api_reference.html").read_bytes(), "text/html")

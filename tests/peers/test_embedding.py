@@ -6,6 +6,7 @@ that notes what it is asked for.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import ssl
@@ -19,6 +20,7 @@ from playwright.sync_api import expect
 
 from helpers.certificates import Authority
 from helpers.loopback import free_port
+from helpers.peers.openid import OpenIdProvider
 from helpers.peers.programs import Baresip, Caller
 from helpers.peers.service import CALLER, PASSWORD
 from helpers.peers.sound import save, speech
@@ -32,6 +34,10 @@ window.asked = [];
 window.Microsoft = { CIFramework: {
   setMode: async (mode) => asked.push(["panel", mode]),
   openForm: async (form) => asked.push(["record", JSON.parse(form)]),
+  setClickToAct: async (on) => (window.clickable = on),
+  addHandler: async (name, handler) => {
+    window.clickNumber = (value) => name === "onclicktoact" && handler(JSON.stringify({ value }));
+  },
 } };
 addEventListener("load", () => dispatchEvent(new Event("CIFInitDone")));
 """
@@ -41,6 +47,8 @@ window.sforce = { opencti: {
   SCREENPOP_TYPE: { SOBJECT: "sobject" },
   setSoftphonePanelVisibility: ({ visible }) => asked.push(["panel", visible]),
   screenPop: ({ type, params }) => asked.push(["record", { type, ...params }]),
+  enableClickToDial: () => (window.clickable = true),
+  onClickToDial: ({ listener }) => (window.clickNumber = (number) => listener({ number })),
 } };
 """
 CRMS = {
@@ -100,7 +108,7 @@ class Crm:
 class Council:
     """A service over TLS that one CRM may embed, and a second site that may not."""
 
-    def __init__(self, start, folder, ended):
+    def __init__(self, start, folder, ended, more=""):
         certificate = Authority(folder, "council").issue("desk", "127.0.0.1", "localhost")
         people = folder / "people.db"
         with sqlite3.connect(people) as database:
@@ -113,7 +121,7 @@ class Council:
             *("switch", "desk", "finaliser"),
             users=True,
             more=f'tls_certificate = "{certificate[0]}"\ntls_key = "{certificate[1]}"\n'
-            f'embed_origins = ["{self.crm}"]\n' + DIRECTORY.format(path=people),
+            f'embed_origins = ["{self.crm}"]\n' + DIRECTORY.format(path=people) + more,
         )
         self.desk = f"https://127.0.0.1:{self.service.desk_port}"
         for port in ports:
@@ -123,6 +131,14 @@ class Council:
 @pytest.fixture
 def council(start, tmp_path, ended):
     return Council(start, tmp_path, ended)
+
+
+@pytest.fixture
+def provided(start, tmp_path, ended):
+    """The same with an OpenID provider, where sian may still use a password of Galwad."""
+    people = {"mair": {"oid": "oid-2", "preferred_username": "mair@x.example", "roles": ["Lead"]}}
+    provider = ended(OpenIdProvider(tmp_path, people))
+    return Council(start, tmp_path, ended, provider.settings({"Lead": "supervisor"}, ["sian"]))
 
 
 @pytest.fixture
@@ -217,3 +233,125 @@ def test_a_site_that_is_not_named_cannot_show_the_page(council, browser):
     with page.expect_console_message(lambda line: "frame-ancestors" in line.text):
         page.goto(f"{council.stranger}/dynamics.html")
     expect(page.frame_locator("iframe").get_by_label("User name")).to_have_count(0)
+
+
+@pytest.mark.parametrize("name", CRMS)
+def test_a_number_clicked_in_the_crm_is_called_only_after_a_key_press_in_the_panel(
+    council, browser, ended, name
+):
+    service = council.service
+    said = service.folder / "advisor.wav"
+    save(said, speech(5, 112))
+    advisor = ended(Baresip(service.folder, service, said))
+    advisor.wait_registered()
+    page, panel = open_panel(council, browser, name)
+    field = panel.get_by_label("Call a number")
+    expect(field).to_be_visible()
+    assert page.evaluate("clickable")
+
+    def click(number):
+        page.evaluate("document.activeElement.blur()")
+        page.evaluate("(number) => clickNumber(number)", number)
+        expect(field).to_have_value(number)
+        expect(panel.get_by_role("button", name="Call", exact=True)).to_be_focused()
+
+    click("0909 8790000")  # only the settings decide what can be reached: this has no route
+    page.keyboard.press("Enter")
+    expect(panel.get_by_role("alert").filter(has_text="Nothing can be reached")).to_be_visible()
+    click("01970 000200")
+    assert page.evaluate("asked") == [CRMS[name][1]] * 2
+    assert service.log.events("call.placed") == []
+    page.keyboard.press("Enter")
+    expect(panel.locator(".dial .note")).to_contain_text("Your phone is ringing")
+    advisor.wait("CALL_INCOMING")
+    advisor.command("hangup")
+    advisor.wait("CALL_CLOSED")
+
+
+WORK = "Sign in with your work account"
+
+
+def ask_for_sign_in(council, browser):
+    """Press the button of the work account in the panel; return the page, panel and new window."""
+    page = browser.new_page()
+    page.goto(f"{council.crm}/dynamics.html")
+    panel = page.frame_locator("iframe")
+    with browser.expect_page() as opened:
+        panel.get_by_role("button", name=WORK).click()
+    return page, panel, opened.value
+
+
+def sign_in_at_the_provider(window, login):
+    """Go to the provider, sign in there, and agree."""
+    window.get_by_role("button", name=WORK).click()
+    window.locator("input[name=login]").fill(login)
+    window.locator("input[name=password]").fill("any")
+    window.get_by_role("button", name="Sign-in").click()
+    window.get_by_role("button", name="Continue").click()
+
+
+def test_a_person_of_the_provider_signs_the_panel_in_from_a_window_of_its_own(provided, browser):
+    page, panel, window = ask_for_sign_in(provided, browser)
+    shown = panel.locator(".shown-code")
+    expect(shown).to_have_text(re.compile("^Code: [B-Z]{4}-[B-Z]{4}$"))
+    sign_in_at_the_provider(window, "mair")
+    expect(window.locator("#who")).to_have_text("mair")
+    question = window.get_by_role("group", name="Use your sign-in as mair")
+    expect(question).to_contain_text(provided.crm)
+    expect(question).to_contain_text(shown.text_content())
+    window.get_by_role("button", name="Approve", exact=True).click()
+    expect(window.get_by_text("You can close this window.").first).to_be_visible()
+    expect(panel.locator("#who")).to_have_text("mair")
+    cookies = {each["name"]: each for each in browser.cookies() if "Host-galwad" in each["name"]}
+    (usual, panels) = (cookies["__Host-galwad"], cookies["__Host-galwad-embedded"])
+    assert (usual["sameSite"], panels["sameSite"]) == ("Strict", "None")
+    assert "localhost" in panels["partitionKey"]
+    page.reload()
+    expect(panel.locator("#who")).to_have_text("mair")
+    # The panel's requests that change something work; its sign-out stays in the panel.
+    panel.get_by_role("button", name="Sign out").click()
+    expect(panel.get_by_role("button", name=WORK)).to_be_visible()
+    window.reload()
+    expect(window.locator("#who")).to_have_text("mair")
+
+
+def test_nothing_signs_the_panel_in_without_an_approval_and_a_password_still_does(
+    provided, browser
+):
+    _, panel, window = ask_for_sign_in(provided, browser)
+    sign_in_at_the_provider(window, "mair")
+    window.get_by_role("button", name="Do not approve").click()
+    expect(window.get_by_role("heading", name="All calls")).to_be_visible()
+    panel.get_by_role("button", name="Back").click()
+    panel.get_by_text("Sign in with a Galwad password").click()
+    panel.get_by_label("User name").fill("sian")
+    panel.get_by_label("Password").fill(PASSWORD)
+    panel.get_by_label("Password").press("Enter")
+    expect(panel.locator("#who")).to_have_text("sian")
+
+
+def test_the_site_around_the_panel_can_neither_begin_nor_collect_a_sign_in(provided, browser):
+    page, panel, window = ask_for_sign_in(provided, browser)
+    expect(panel.locator(".shown-code")).to_be_visible()
+    forged = """async ([desk, site]) => {
+        const requests = [["panels", { site }], ["panels/session", { secret: "s" }]];
+        let read = 0;
+        for (const [path, body] of requests) {
+            await fetch(`${desk}/api/v1/${path}`, {
+                method: "POST", credentials: "include", body: JSON.stringify(body),
+                headers: { "Content-Type": "application/json" },
+            }).then(() => (read += 1), () => null);
+        }
+        return read;
+    }"""
+    assert page.evaluate(forged, [provided.desk, provided.crm]) == 0
+    assert window.evaluate("window.opener") is None
+    with page.expect_console_message(lambda line: "frame-ancestors" in line.text):
+        page.evaluate(
+            """(address) => {
+                const frame = document.createElement("iframe");
+                frame.src = address;
+                document.body.append(frame);
+            }""",
+            f"{provided.desk}/#panel=BCDF-GHJK",
+        )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from callerid.errors import SourceError
 from config.directories import ExternalDirectory
 from config.sections import Section
+from galwad.cli.checks.result import CheckResult, fault, fine
 
 _CREDENTIALS = Path("/run/credentials")
 _STORE = Path("/etc/credstore")
+_TO_STORE = f"put it into {_STORE}, readable only for root, and restart galwad-desk"
 SectionT = TypeVar("SectionT", bound=Section)
 
 
@@ -65,3 +68,25 @@ def with_stored_files(section: SectionT) -> SectionT:
         elif isinstance(value, Section):
             changed[name] = with_stored_files(value)
     return section.model_copy(update=changed)
+
+
+def check_files(
+    name: str, table: str, section: SectionT, use: Callable[[SectionT], object], usable: str
+) -> Iterator[CheckResult]:
+    """Check that each file of a table of the settings can be read and is what the setting needs.
+
+    `use` reads the files of the desk's section that it gets, and raises `SourceError` if one cannot
+    be used; it sends no request. `usable` is the text of the result if all can be used.
+    """
+    present = with_stored_files(section)
+    problems = [f"{path} {problem}" for path in files_of(present) if (problem := unreadable(path))]
+    for problem in problems:
+        yield fault(name, problem, _TO_STORE)
+    if problems:
+        return
+    try:
+        use(present)
+    except SourceError as error:
+        yield fault(name, str(error), f"correct the file, or the settings in [{table}]")
+    else:
+        yield fine(name, usable)

@@ -164,13 +164,20 @@ class Sessions:
         self._writing: asyncio.Task[None] | None = None
 
     async def open(
-        self, user: str, kind: Kind, *, provider: bool = False, needs_second_factor: bool = False
+        self,
+        user: str,
+        kind: Kind,
+        *,
+        provider: bool = False,
+        needs_second_factor: bool = False,
+        until: float | None = None,
     ) -> str:
         """Open a session for the user named `user`, and return the session's token.
 
         `provider` is true if the user has signed in with the account of an OpenID provider. If
-        `needs_second_factor` is true, the session can only set up a second factor. Only the token's
-        digest is stored, so the token is not available again later.
+        `needs_second_factor` is true, the session can only set up a second factor. The session ends
+        at the Unix time `until` at the latest, which is `absolute` seconds from now if it is None.
+        Only the token's digest is stored, so the token is not available again later.
         """
         token = secrets.token_urlsafe(32)
         now = self._clock()
@@ -182,7 +189,7 @@ class Sessions:
                     token_sha256=digest(token),
                     user=user,
                     kind=kind,
-                    created=now,
+                    created=now if until is None else min(now, until - self.absolute),
                     seen=now,
                     provider=provider,
                     needs_second_factor=needs_second_factor,

@@ -210,12 +210,8 @@ class SwitchClient:
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
         """
-        if self.connected and not self._knows_dialling:
-            return "old_switch"
-        ref = next(self._refs)
         return await self._ask(
-            ref,
-            PhoneAct(
+            lambda ref: PhoneAct(
                 ref,
                 order.call_id,
                 order.act,
@@ -223,7 +219,7 @@ class SwitchClient:
                 extension=order.extension,
                 actor=order.actor,
                 number=order.number,
-            ),
+            )
         )
 
     async def dial(self, request: DialRequest) -> str:
@@ -234,21 +230,22 @@ class SwitchClient:
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
         """
-        if self.connected and not self._knows_dialling:
-            return "old_switch"
-        ref = next(self._refs)
         return await self._ask(
-            ref,
-            DialNumber(
+            lambda ref: DialNumber(
                 ref,
                 request.user,
                 request.extension,
                 request.number,
                 answers_itself=request.answers_itself,
-            ),
+            )
         )
 
-    async def _ask(self, ref: int, message: PhoneAct | DialNumber) -> str:
+    async def _ask(self, make: Callable[[int], PhoneAct | DialNumber]) -> str:
+        """Send what `make` returns for a reference number; return why it was refused, or ""."""
+        if self.connected and not self._knows_dialling:
+            return "old_switch"
+        ref = next(self._refs)
+        message = make(ref)
         reply: asyncio.Future[PhoneReply] = asyncio.get_running_loop().create_future()
         self._acts[ref] = reply
         try:

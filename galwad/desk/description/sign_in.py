@@ -46,8 +46,8 @@ SCHEMES: Final[dict[str, dict[str, str]]] = {
         "type": "apiKey",
         "in": "cookie",
         "name": embedding.COOKIE,
-        "description": "The cookie of a sign-in with the client `embedded`: the page in a panel of "
-        "a CRM.",
+        "description": "The cookie of the page in a panel of a CRM: of a sign-in with the client "
+        "`embedded`, or with `/panels`.",
     },
     "csrfToken": {
         "type": "apiKey",

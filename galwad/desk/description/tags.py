@@ -57,7 +57,7 @@ TAGS = (
     Tag(
         "Sign-in",
         "Sign in and out, and the signed-in user's own account.",
-        ("accounts", "sign_in", "second_factor", "command_lines"),
+        ("accounts", "sign_in", "second_factor", "command_lines", "panels"),
     ),
     Tag("Tokens", "Tokens of machines, and the personal tokens of people.", ("tokens",)),
     Tag(

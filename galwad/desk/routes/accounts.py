@@ -193,11 +193,12 @@ async def logout(desk: TheDesk, session: Annotated[Session | None, Depends(leavi
     """Sign the user out: immediately end the session and its event streams.
 
     If the user has signed in at a provider that offers a sign-out too, the response has the address
-    of the provider's page to which the browser must go.
+    of the provider's page to which the browser must go. A panel cannot go there, so it gets none.
     """
     response = Response(status_code=204)
     if session is not None:
-        if session.provider and desk.provider is not None:
+        leads_away = session.provider and session.kind != "embedded"
+        if leads_away and desk.provider is not None:
             url = desk.provider.flow.sign_out_address()
             response = JSONResponse({"url": url}) if url else response
         await desk.sessions.close(session)

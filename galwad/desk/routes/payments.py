@@ -25,11 +25,13 @@ import asyncio
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import structlog
 from fastapi import APIRouter, Depends
 
+from galwad.desk import late_audit
 from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.calls.switch_client import PauseOrder, PauseTarget, PauseTrigger
@@ -38,7 +40,6 @@ from galwad.desk.models.payments import PauseOutcome, PauseRequest, PaymentTarge
 from galwad.desk.routes.access import ArrivedAt, Pausing, SignedIn, TheDesk, live_call
 from galwad.desk.service import Desk
 from galwad.messages import PauseReply
-from recording.errors import AuditError
 
 router = APIRouter()
 log = structlog.get_logger()
@@ -53,14 +54,6 @@ _ANY_PAGE = "page"
 
 The advisor who has the call may end this pause, because it may be the advisor's own.
 """
-_AUDIT_S = 2.0
-"""The longest time in seconds that a request waits for its audit entry.
-
-After this time, a request to resume fails. A request to pause succeeds, because the pause is
-already in force.
-"""
-_RETRY_S = 5.0
-"""The seconds between two attempts to write the audit entry of a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,41 +333,24 @@ def _watch(desk: Desk, reply: PauseReply, holder: str, heartbeat: float | None) 
 
 
 async def _audit_resumption(desk: Desk, order: PauseOrder) -> None:
-    if not await desk.background.finishes_within(_audit(desk, "release", order), _AUDIT_S):
+    written = _audit(desk, "release", order)
+    if not await desk.background.finishes_within(written, late_audit.AUDIT_S):
         desk.metrics.pauses.labels("release", "no_audit").inc()
         log.warning("payment.audit_late", action="release")
         raise ApiError(503, "the audit does not answer", "the recording stays paused; try again")
 
 
 async def _audit_pause(desk: Desk, order: PauseOrder, reply: PauseReply) -> None:
-    """Write the audit entry of a pause that is already in force.
-
-    The entry has the time of the pause. If the database refuses the entry, a background task tries
-    again every `_RETRY_S` seconds until it succeeds. This function returns after the first attempt,
-    or after `_AUDIT_S` seconds.
-    """
-    at = time.time()
-    tried = asyncio.Event()
-
-    async def until_it_is_written() -> None:
-        while True:
-            try:
-                await _audit(desk, "hold", order, at=at)
-            except AuditError:
-                if not tried.is_set():
-                    log.warning("payment.not_audited", calls=list(reply.calls))
-            else:
-                return
-            finally:
-                tried.set()
-            await asyncio.sleep(_RETRY_S)
-
-    desk.background.spawn(until_it_is_written())
-    try:
-        async with asyncio.timeout(_AUDIT_S):
-            await tried.wait()
-    except TimeoutError:
-        log.warning("payment.audit_late", action="hold", calls=list(reply.calls))
+    """Write the audit entry of a pause that is already in force, with the time of the pause."""
+    write = partial(_audit, desk, "hold", order, at=time.time())
+    await late_audit.audit_done(
+        desk.background,
+        write,
+        refused="payment.not_audited",
+        late="payment.audit_late",
+        action="hold",
+        calls=list(reply.calls),
+    )
 
 
 async def _audit(desk: Desk, action: Action, order: PauseOrder, *, at: float | None = None) -> None:

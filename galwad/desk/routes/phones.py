@@ -7,26 +7,21 @@ here than advisors: each user controls only the own calls and the own phone.
 
 from __future__ import annotations
 
-import asyncio
 import time
+from functools import partial
 from math import ceil
 
-import structlog
 from fastapi import APIRouter
 
 from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.switch_client import ActOrder, DialRequest
 from galwad.desk.errors import ApiError
+from galwad.desk.late_audit import audit_done
 from galwad.desk.models.phones import DialOrder, PhoneOrder
 from galwad.desk.routes.access import Person, TheDesk, live_call, own_call
 from galwad.desk.service import Desk
-from recording.errors import AuditError
 
 router = APIRouter()
-log = structlog.get_logger()
-_AUDIT_S = 2.0
-"""The longest time in seconds that a request waits for its audit entry. The act is done by then."""
-_RETRY_S = 5.0
 
 
 @router.post("/calls/{call_id}/phone", status_code=204)
@@ -124,34 +119,13 @@ def _refused(reason: str) -> ApiError:
 
 
 async def _audit(desk: Desk, session: Session, call_id: str, name: str, number: str) -> None:
-    """Write the audit entry of an act that the switch has carried out, with the act's time.
-
-    If the database refuses the entry, a background task tries again every `_RETRY_S` seconds. This
-    function returns after the first attempt, or after `_AUDIT_S` seconds.
-    """
-    facts, at = {"call_id": call_id, "act": name}, time.time()
+    """Write the audit entry of an act that the switch has carried out, with the act's time."""
+    facts = {"call_id": call_id, "act": name}
     personal = {"actor": session.actor, **({"number": number} if number else {})}
-    tried = asyncio.Event()
-
-    async def until_it_is_written() -> None:
-        while True:
-            try:
-                await desk.audit.append("phone.act", facts, personal, at=at)
-            except AuditError:
-                if not tried.is_set():
-                    log.warning("phone.not_audited", act=name)
-            else:
-                return
-            finally:
-                tried.set()
-            await asyncio.sleep(_RETRY_S)
-
-    desk.background.spawn(until_it_is_written())
-    try:
-        async with asyncio.timeout(_AUDIT_S):
-            await tried.wait()
-    except TimeoutError:
-        log.warning("phone.audit_late", act=name)
+    write = partial(desk.audit.append, "phone.act", facts, personal, at=time.time())
+    await audit_done(
+        desk.background, write, refused="phone.not_audited", late="phone.audit_late", act=name
+    )
 
 
 _REFUSALS = {
@@ -168,6 +142,7 @@ _REFUSALS = {
     "not_registered": ("your phone is not registered", "switch the phone on"),
     "busy": ("your phone is in use", "end the other call first"),
     "no_welsh": ("no destination is set", "set `[desk] welsh_destination`"),
+    "full": ("all lines are busy", "try again in a minute"),
     "old_switch": ("the switch is of an earlier release", "dial on the phone"),
     "failed": ("the switch failed", "do it on the phone; see the switch's journal"),
 }

@@ -6,14 +6,14 @@ import { AdminDoor } from "./admin_door.js";
 import { AlarmBanners, AlarmPanel } from "./alarms.js";
 import { announce, hush } from "./announce.js";
 import { ApiError, ask, protection } from "./api.js";
+import { ApprovalDoor, resumeApproval } from "./approval_door.js";
 import { CONFIRM_KEY } from "./caller.js";
 import { CallCard } from "./card.js";
 import { Chime } from "./chime.js";
-import { CommandLineApproval } from "./command_line.js";
 import { Dial, dialling } from "./dial.js";
 import { el, reveal, say } from "./dom.js";
 import { guard, storeAll } from "./draft.js";
-import { host } from "./embedding.js";
+import { embedded, host } from "./embedding.js";
 import { Frame } from "./frame.js";
 import { deskTime } from "./greeting.js";
 import * as i18n from "./i18n.js";
@@ -51,11 +51,11 @@ const chime = new Chime();
 const frame = new Frame(draw);
 const strip = new CallStrip(chooseCall);
 const ringing = new RingingAlerts(chime);
-const mini = new MiniWindow({ onKey, tick });
+const mini = new MiniWindow({ keys: [onKey, onPhoneKey], tick });
 const measure = watchSticky(document.querySelector(".top"), main);
 const tokens = new OwnTokens();
 const account = new Account();
-const commandLine = new CommandLineApproval();
+const approval = new ApprovalDoor();
 const admin = new AdminDoor();
 const secondFactor = new SecondFactor();
 const dial = new Dial();
@@ -102,7 +102,7 @@ function showSignIn(note) {
   chime.settle();
   tokens.stop();
   account.update(null);
-  commandLine.update(null);
+  approval.update(null);
   secondFactor.update(null);
   watch = null;
   admin.stop();
@@ -170,8 +170,8 @@ async function start(signedIn) {
   const title = el("h1", { class: "unseen", t: "calls.title" });
   const own = [alarmList.box, overview ? overview.box : idle, openNotes.box, dial.box, today?.box];
   const others = [advisors?.box, figures?.box, closedNotes?.box, undelivered?.box, ringing.box];
-  main.replaceChildren(title, commandLine.box, tokens.box, strip.box, list, admin.box, ...[...own, ...others].filter(Boolean));
-  commandLine.update(me.user);
+  main.replaceChildren(title, approval.box, tokens.box, strip.box, list, admin.box, ...[...own, ...others].filter(Boolean));
+  approval.update(me.user);
   tokens.start();
   i18n.translate(main);
   loadPurposes();
@@ -473,8 +473,10 @@ async function begin() {
     });
   }
   setInterval(tick, 1000);
+  if (embedded) import("./panel_dial.js").then(({ listen }) => listen(dial));
   await Promise.all([choose(i18n.preferred()), loadWays()]);
   const reason = takeReason();
+  resumeApproval();
   try {
     await start(await ask("GET", "/me"));
   } catch (error) {

@@ -21,11 +21,12 @@ export class Dial {
     this.number = el("input", { id: "dial-number", type: "tel", autocomplete: "off", required: true, maxlength: "64" });
     this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
     this.done = el("p", { class: "note", hidden: true });
+    this.button = el("button", { type: "submit", t: "dial.submit" });
     this.box = el(
       "form",
       { class: "dial card", hidden: true, on: { submit: (event) => this.submit(event) } },
       el("div", { class: "field" }, el("label", { for: this.number.id, t: "dial.label" }), this.number),
-      el("button", { type: "submit", t: "dial.submit" }),
+      this.button,
       this.done,
       this.trouble,
     );
@@ -34,6 +35,15 @@ export class Dial {
   /** Show the form where numbers can be called. */
   update() {
     reveal(this.box, dialling.offered);
+  }
+
+  /** Fill in a number, and put the focus on the button that calls it. */
+  offer(number) {
+    reveal(this.trouble, false);
+    reveal(this.done, false);
+    this.number.value = number;
+    window.focus();
+    this.button.focus();
   }
 
   async submit(event) {

@@ -1,10 +1,12 @@
-// The recordings of the calls in a small window above all others: the state, the clock and the two
-// buttons. It shows what the bars of the page show, at the same moment, and acts through them.
+// The recordings of the calls in a small window above all others: the state, the clock and the
+// buttons of the pause, and two of the phone. It shows what the page shows, at the same moment, and
+// acts through it.
 
 import { el, reveal, say, show, showLine } from "./dom.js";
 import * as i18n from "./i18n.js";
+import { PHONE_KEY } from "./phone.js";
 
-const SIZE = { width: 360, height: 190 };
+const SIZE = { width: 360, height: 230 };
 const TICK_MS = 1000;
 const POPUP = "/static/mini.html";
 
@@ -12,7 +14,7 @@ const POPUP = "/static/mini.html";
 class MiniCall {
   constructor(card) {
     this.card = card;
-    const { recording } = card;
+    const { recording, phone } = card;
     this.line = el("h2", { class: "mini-line", dir: "auto" });
     this.word = el("strong", { class: "word" });
     this.time = el("span", { class: "time" });
@@ -27,19 +29,24 @@ class MiniCall {
       el("div", { class: "says" }, el("p", { class: "line" }, this.word, this.time)),
       el("div", { class: "buttons" }, this.pause, this.resume),
     );
-    this.box = el("article", { class: "mini recording" }, this.line, this.bar, this.trouble, this.warning);
+    this.hold = phone.button("hold", PHONE_KEY, () => phone.toggleHold());
+    this.hangup = phone.button("hangup", `Shift+${PHONE_KEY}`, () => phone.act("hangup"));
+    this.phone = el("section", { class: "phone buttons", "data-t-label": "phone.label" }, this.hold, this.hangup);
+    this.box = el("article", { class: "mini recording" }, this.line, this.bar, this.phone, this.trouble, this.warning);
     i18n.translate(this.box);
   }
 
   update() {
-    const { pop, recording } = this.card;
+    const { pop, recording, phone } = this.card;
     showLine(this.line, pop.line);
     this.box.dataset.state = recording.box.dataset.state;
     copy(recording.word, this.word);
     copy(recording.time, this.time);
     this.offer(this.pause, recording.pauseButton);
     this.offer(this.resume, recording.resumeButton);
-    this.mirror(recording.trouble, this.trouble);
+    for (const name of ["hold", "hangup"]) this.offerPhone(this[name], phone[name]);
+    reveal(this.phone, !this.hold.hidden || !this.hangup.hidden);
+    this.mirror([phone.trouble, recording.trouble].find((one) => !one.hidden), this.trouble);
     this.mirror([recording.late, recording.warning].find((one) => !one.hidden), this.warning);
   }
 
@@ -47,6 +54,14 @@ class MiniCall {
     const shown = Boolean(original) && !original.hidden;
     if (shown) copy(original, warning);
     reveal(warning, shown);
+  }
+
+  /** Show a button of the phone as the page has it. Why it is not possible is on the page. */
+  offerPhone(button, original) {
+    copy(original.firstChild, button.firstChild);
+    if (original.hasAttribute("aria-disabled")) button.setAttribute("aria-disabled", "true");
+    else button.removeAttribute("aria-disabled");
+    this.offer(button, original);
   }
 
   offer(button, original) {
@@ -64,9 +79,9 @@ function copy(from, to) {
 }
 
 export class MiniWindow {
-  /** `onKey(event)` handles a key of the small window; `tick()` brings the page's clocks up to date. */
-  constructor({ onKey, tick }) {
-    this.onKey = onKey;
+  /** `keys` handle the keys of the small window; `tick()` brings the page's clocks up to date. */
+  constructor({ keys, tick }) {
+    this.keys = keys;
     this.tick = tick;
     this.cards = [];
     this.rows = new Map(); // CallCard → MiniCall
@@ -105,7 +120,7 @@ export class MiniWindow {
     this.title = el("h1", { class: "unseen", t: "mini.title" });
     page.body.className = "mini-body";
     page.body.replaceChildren(el("main", {}, this.title, this.none, this.list));
-    opened.addEventListener("keydown", this.onKey);
+    for (const onKey of this.keys) opened.addEventListener("keydown", onKey);
     opened.addEventListener("pagehide", () => this.forget(opened));
     opened.setInterval(() => this.tick(), TICK_MS);
     this.rows.clear();

@@ -4,6 +4,7 @@
 import { ApiError, ask, callPath } from "./api.js";
 import { el, reveal, say } from "./dom.js";
 import { has } from "./i18n.js";
+import { keep, recall } from "./tab_memory.js";
 
 export const PHONE_KEY = "F9"; // answers, holds and ends the hold; with Shift it hangs up
 export const WELSH_KEY = "F2"; // with Shift
@@ -34,7 +35,7 @@ export class PhoneControl {
     this.announce = announce;
     this.landing = landing;
     this.pressedAt = -Infinity; // when an act was last asked for, ms
-    this.dismissed = ""; // the failed transfer that the advisor has read
+    this.dismissed = recall(`dismissed.${callId}`); // the failed transfer that the advisor has read
     this.answer = this.button("answer", PHONE_KEY, () => this.act("answer"));
     this.hold = this.button("hold", PHONE_KEY, () => this.toggleHold());
     this.transfer = this.button("transfer", "", () => this.open());
@@ -119,6 +120,7 @@ export class PhoneControl {
 
   dismiss() {
     this.dismissed = `${this.pop.transfers_begun} ${this.pop.transfer_failed}`;
+    keep(`dismissed.${this.callId}`, this.dismissed);
     reveal(this.failed, false);
     this.landing().focus();
   }

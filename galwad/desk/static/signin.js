@@ -1,6 +1,7 @@
 // The sign-in: with the account of an OpenID provider if the desk has one, or with a password.
 
 import { ApiError, ask } from "./api.js";
+import { keepApproval } from "./approval_door.js";
 import { el, reveal, say } from "./dom.js";
 import { embedded } from "./embedding.js";
 import * as i18n from "./i18n.js";
@@ -17,10 +18,8 @@ const REASON = /^#sign-in=([a-z_]+)$/;
 
 let ways = { provider: false, passwords: "everyone" };
 
-/** Ask the desk how people sign in. Until it answers, they do so with a password. So they do in a
- *  panel of another site: no provider can be shown there, and its cookies would not come back. */
+/** Ask the desk how people sign in. Until it answers, they do so with a password. */
 export async function loadWays() {
-  if (embedded) return;
   try {
     ways = await ask("GET", "/sign-in");
   } catch (error) {
@@ -92,6 +91,19 @@ export function signIn(done, note, keeping = false) {
     }
   }
 
+  /** No provider can be shown in a panel: the person signs in in a tab of its own. */
+  async function inPanel() {
+    const { PanelSignIn } = await import("./panel_sign_in.js");
+    const leave = () => {
+      panel.box.replaceWith(form);
+      i18n.translate(form);
+      work.focus();
+    };
+    const panel = new PanelSignIn({ done, leave });
+    form.replaceWith(panel.box);
+    await panel.begin();
+  }
+
   async function atProvider() {
     if (work.getAttribute("aria-busy") === "true") return;
     work.setAttribute("aria-busy", "true");
@@ -99,6 +111,7 @@ export function signIn(done, note, keeping = false) {
     forget();
     try {
       const { url } = await ask("POST", "/sign-in/begin", { language: i18n.language() });
+      keepApproval();
       if (!keeping) location.assign(url);
       else if (!window.open(url, "_blank")) refuse("signin.blocked");
     } catch (error) {
@@ -123,7 +136,7 @@ export function signIn(done, note, keeping = false) {
     }
   }
 
-  const work = el("button", { type: "button", class: "primary", t: "signin.work", on: { click: atProvider } });
+  const work = el("button", { type: "button", class: "primary", t: "signin.work", on: { click: embedded ? inPanel : atProvider } });
   const refused = note?.startsWith("signin.refused.");
   const own = [user.box, password.box, code.box, button];
   const form = el(
@@ -133,14 +146,14 @@ export function signIn(done, note, keeping = false) {
     el("p", { class: refused ? "problem" : "note", role: "alert", id: "signin-note", ...(note ? { t: note } : {}) }),
     ...(ways.provider
       ? [
-          keeping ? el("p", { class: "note", t: "signin.keeping" }) : null,
+          keeping && !embedded ? el("p", { class: "note", t: "signin.keeping" }) : null,
           work,
           problem,
           el("details", { class: "own" }, el("summary", { t: "signin.own" }), ...own),
         ]
       : [user.box, password.box, code.box, problem, button]),
   );
-  if (keeping) window.addEventListener("focus", look);
+  if (keeping && !embedded) window.addEventListener("focus", look);
   return form;
 }
 

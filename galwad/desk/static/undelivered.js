@@ -3,16 +3,18 @@
 
 import { ApiError, ask } from "./api.js";
 import { el, reveal, say, show } from "./dom.js";
+import { RefreshedList } from "./refreshed_list.js";
 
 const NOTES = { name: "undelivered", path: "/contacts", columns: ["call", "line", "advisor", "state", "reason", "decision"] };
 const REFRESH_MS = 30_000;
 const MOST = 20; // rows; the command line shows all
 
-export class Undelivered {
+export class Undelivered extends RefreshedList {
   /** `name` is the key of the texts, `path` the place at the desk. */
   constructor({ name, path, columns } = NOTES) {
+    super(`${path}/undelivered`, REFRESH_MS);
     this.name = name;
-    this.path = path;
+    this.place = path;
     this.rows = new Map(); // call id and version → row
     this.title = el("h2", { t: `${name}.title`, id: `${name}-title`, tabindex: "-1" });
     const heads = columns.map((column) => el("th", { scope: "col", t: `${name}.${column}` }));
@@ -30,24 +32,6 @@ export class Undelivered {
       scroll,
       this.more,
     );
-  }
-
-  /** Show the list, and keep it up to date until `stop`. */
-  start() {
-    this.timer = setInterval(() => this.refresh(), REFRESH_MS);
-    return this.refresh();
-  }
-
-  stop() {
-    clearInterval(this.timer);
-  }
-
-  async refresh() {
-    try {
-      this.update(await ask("GET", `${this.path}/undelivered`));
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error; // the list stays as it is
-    }
   }
 
   update(all) {
@@ -132,7 +116,7 @@ export class Undelivered {
 
   async decide(note, decision, body = {}) {
     try {
-      await ask("POST", `${this.path}/${encodeURIComponent(this.idOf(note))}/${decision}`, body);
+      await ask("POST", `${this.place}/${encodeURIComponent(this.idOf(note))}/${decision}`, body);
       reveal(this.trouble, false);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

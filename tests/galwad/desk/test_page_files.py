@@ -69,3 +69,16 @@ def test_the_version_changes_with_the_content_or_the_name_of_a_file(monkeypatch,
     second = PageFiles().version
     script.rename(script.with_name("other.js"))
     assert len({first, second, PageFiles().version}) == 3
+
+
+def test_a_page_keeps_the_addresses_of_the_files_with_which_it_was_loaded(tmp_path, monkeypatch):
+    """An upgrade replaces the files before it restarts the desk."""
+    monkeypatch.setattr("galwad.desk.page_files.files", lambda _: tmp_path)
+    (tmp_path / "static").mkdir()
+    page = tmp_path / "static" / "index.html"
+    page.write_text('<script src="/static/app.js"></script>')
+    served = PageFiles()
+    page.unlink()
+    assert served.page("index.html").body == (
+        f'<script src="/static/{served.version}/app.js"></script>'.encode()
+    )

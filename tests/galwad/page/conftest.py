@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from http.server import ThreadingHTTPServer
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -34,20 +36,44 @@ def desk():
     return FakeDesk()
 
 
-@pytest.fixture
-def address(desk):
-    """The URL at which the scripted desk listens."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"desk": desk}))
+@contextlib.contextmanager
+def serving(handler):
+    """Serve HTTP on loopback with this handler, in a thread; yield the port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(POLL_S,), daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    desk.cut()
-    for held in desk.slow.values():
-        held.set()
+    yield server.server_port
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def address(desk):
+    """The URL at which the scripted desk listens."""
+    with serving(type("Bound", (Handler,), {"desk": desk})) as port:
+        yield f"http://127.0.0.1:{port}"
+        desk.cut()
+        for held in desk.slow.values():
+            held.set()
+
+
+class Site(SimpleHTTPRequestHandler):
+    """Serves files."""
+
+    def log_message(self, *_):
+        """Stay silent."""
+
+
+@pytest.fixture
+def crm(address, tmp_path):
+    """The origin of another site, whose page `crm.html` has Galwad in a frame."""
+    frame = f'<iframe src="{address}/embedded" width="420" height="700"></iframe>'
+    page = f'<!doctype html><title>CRM</title><input aria-label="Search">{frame}'
+    (tmp_path / "crm.html").write_text(page)
+    with serving(partial(Site, directory=tmp_path)) as port:
+        yield f"http://localhost:{port}"
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,13 @@ def test_both_languages_have_the_same_keys():
     assert texts("en").keys() == texts("cy").keys()
 
 
+def test_welsh_has_one_apostrophe_and_one_word_for_a_withheld_number():
+    welsh = texts("cy")
+    assert [key for key, text in welsh.items() if "\N{RIGHT SINGLE QUOTATION MARK}" in text] == []
+    words = {text.partition(".")[0] for key, text in welsh.items() if key.endswith(".withheld")}
+    assert words == {"Rhif wedi'i gadw'n ôl"}
+
+
 def test_both_languages_use_the_same_placeholders():
     english, welsh = texts("en"), texts("cy")
     for key in english:

@@ -55,9 +55,60 @@ def test_the_small_window_shows_the_recording_and_pauses_and_resumes_it(desk, op
     mini.locator("body").press("F8")
     mini.locator("body").press("Shift+F8")
     expect(mini.locator(".word")).to_have_text("REC")
+    # A pause while the resume is under way would be asked for twice.
+    expect(page.locator(".recording")).not_to_have_attribute("aria-busy", "true")
     mini.locator("body").press("F8")
     expect(mini.locator(".word")).to_have_text("PAUSED")
     assert asked(desk) == ["PUT", "PUT", "DELETE", "PUT"]
+
+
+def acts(desk):
+    """The acts of the phone that were requested so far."""
+    return [body["act"] for _, path, body in desk.asked if path == f"/calls/{CALL}/phone"]
+
+
+@pytest.mark.parametrize(("button", "act"), [("Hold", "hold"), ("Hang up", "hangup")])
+def test_a_button_of_the_small_window_acts_on_the_call(desk, opened, button, act):
+    page, mini = opened
+    expect(mini.get_by_role("button", name=button)).to_be_hidden()
+    desk.put(acts={"hold": "", "hangup": ""})
+    with page.expect_response("**/phone"):
+        mini.get_by_role("button", name=button).click()
+    assert acts(desk) == [act]
+
+
+@pytest.mark.parametrize(("key", "act"), [("F9", "resume"), ("Shift+F9", "hangup")])
+def test_a_key_of_the_small_window_acts_on_the_call(desk, opened, key, act):
+    page, mini = opened
+    desk.put(state="held", acts={"resume": "", "hangup": ""})
+    expect(mini.get_by_role("button", name="End hold")).to_have_attribute("aria-keyshortcuts", "F9")
+    with page.expect_response("**/phone"):
+        mini.locator("body").press(key)
+    assert acts(desk) == [act]
+
+
+def test_what_the_phone_cannot_do_is_not_possible_in_the_small_window(desk, opened):
+    page, mini = opened
+    desk.put(acts={"hold": "on_hold", "hangup": ""})
+    hold = mini.get_by_role("button", name="Hold")
+    expect(hold).to_have_attribute("aria-disabled", "true")
+    hold.click(force=True)
+    mini.locator("body").press("F9")
+    with page.expect_response("**/phone"):
+        mini.locator("body").press("Shift+F9")
+    assert acts(desk) == ["hangup"]
+    desk.put(acts={})
+    expect(hold).to_be_hidden()
+    expect(mini.get_by_role("button", name="Pause for card details")).to_be_visible()
+
+
+def test_a_refusal_of_an_act_is_shown_in_the_small_window(desk, opened):
+    _, mini = opened
+    desk.put(acts={"hold": "", "hangup": ""})
+    expect(mini.get_by_role("button", name="Hold")).to_be_visible()
+    desk.refusing, desk.reason = 409, "phone_refused"
+    mini.get_by_role("button", name="Hold").click()
+    expect(mini.get_by_role("alert").get_by_text("did not accept")).to_be_visible()
 
 
 def test_the_small_window_shows_unknown_without_a_connection(desk, opened):
@@ -105,6 +156,8 @@ def test_the_small_window_has_no_name_or_number_and_closes_with_the_sign_out(des
 def test_axe_finds_no_violation_in_the_small_window(desk, opened, scheme):
     _, mini = opened
     mini.emulate_media(color_scheme=scheme)
+    desk.put(acts={"hold": "on_hold", "hangup": ""})
+    expect(mini.get_by_role("button", name="Hang up")).to_be_visible()
     for state in ("recording", "paused"):
         desk.put(recording=state)
         expect(mini.locator(".recording")).to_have_attribute("data-state", state)

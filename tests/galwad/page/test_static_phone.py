@@ -196,6 +196,19 @@ def test_a_failed_transfer_is_announced_and_stays_until_it_is_dismissed(desk, pa
     expect(page.locator(FAILED)).to_be_visible()
 
 
+def test_a_failed_transfer_that_was_dismissed_stays_so_after_a_reload_until_the_next_one(
+    desk, page
+):
+    talk(desk, transfer_failed=486, transfers_begun=1)
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.locator(FAILED)).to_be_hidden()
+    page.reload()
+    expect(page.locator(".phone .hold")).to_be_visible()
+    expect(page.locator(FAILED)).to_be_hidden()
+    talk(desk, transfer_failed=486, transfers_begun=2)
+    expect(page.locator(FAILED)).to_be_visible()
+
+
 def test_the_next_transfer_takes_the_reason_of_the_failed_one_away(desk, page):
     talk(desk, transfer_failed=486, transfers_begun=1)
     expect(page.locator(FAILED)).to_be_visible()
@@ -297,6 +310,16 @@ def test_a_refused_call_says_why(desk, browser_page, address):
     field.press("Enter")
     expect(browser_page.locator(".dial [role=alert]")).to_have_text(
         "Your phone is not registered. Switch it on."
+    )
+
+
+def test_a_switch_without_a_free_line_says_so(desk, browser_page, address):
+    desk.dials, desk.refusing, desk.reason = True, 409, "full"
+    browser_page.goto(address)
+    browser_page.get_by_label("Call a number").fill("301")
+    browser_page.keyboard.press("Enter")
+    expect(browser_page.locator(".dial [role=alert]")).to_have_text(
+        "All lines are busy. Try again in a minute."
     )
 
 

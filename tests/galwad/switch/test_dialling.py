@@ -4,6 +4,8 @@ Covers `phone_admission` in `galwad/switch/admission.py`, and the calls that are
 `galwad/switch/call.py`.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from galwad.messages import DialNumber, PhoneReply
@@ -26,7 +28,7 @@ def commands(centre, phones, places):
         centre.context,
         phones,
         centre.calls,
-        refuses=lambda: "full" in places,
+        stopping=lambda: "ending" in places,
         placed=lambda: places.append("placed"),
     )
     return commands
@@ -124,8 +126,19 @@ async def test_a_phone_rings_for_one_call_at_a_time(centre, dial, sian, pbx):
 
 
 async def test_a_switch_that_ends_places_no_call(dial, sian, places):
-    places.append("full")
+    places.append("ending")
     assert dial("01970111111") == "failed"
+    assert sian.invites == []
+
+
+async def test_a_switch_with_as_many_calls_as_it_may_have_says_that_all_lines_are_busy(
+    centre, phones, commands, dial, sian
+):
+    full = centre.context.settings.sip.model_copy(update={"max_calls": 0})
+    settings = centre.context.settings.model_copy(update={"sip": full})
+    context = replace(centre.context, settings=settings)
+    commands.dialler = Dialler(context, phones, centre.calls)
+    assert dial("01970111111") == "full"
     assert sian.invites == []
 
 

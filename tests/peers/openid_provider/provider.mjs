@@ -12,8 +12,8 @@ const people = JSON.parse(process.env.PEOPLE);
 const { TENANT, CLIENT_ID, CLIENT_SECRET } = process.env;
 const { privateKey } = await jose.generateKeyPair("RS256", { extractable: true });
 const key = { ...(await jose.exportJWK(privateKey)), use: "sig", alg: "RS256", kid: "one" };
-const callback = /^http:\/\/127\.0\.0\.1:\d+\/api\/v1\/sign-in\/callback$/;
-const page = /^http:\/\/127\.0\.0\.1:\d+\/$/;
+const callback = /^https?:\/\/127\.0\.0\.1:\d+\/api\/v1\/sign-in\/callback$/;
+const page = /^https?:\/\/127\.0\.0\.1:\d+\/$/;
 
 const server = createServer();
 server.listen(0, "127.0.0.1", () => {

@@ -1,6 +1,7 @@
 """The sign-in of a command line that a person approves on the page.
 
-Covers `galwad/desk/models/command_lines.py` and `galwad/cli/login.py` with the option `--browser`.
+Covers `galwad/desk/routes/approvals.py`, `galwad/desk/models/approvals.py`, and
+`galwad/cli/login.py` with the option `--browser`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import pytest
 
 from galwad.cli import main
-from galwad.desk.auth.command_lines import MOST_FROM_A_NETWORK
+from galwad.desk.auth.approvals import COMMAND_LINES
 from galwad.desk.calls.user_limit import CODES
 from helpers.desk import until
 from recording.audit.log import AuditFilter
@@ -84,7 +85,7 @@ async def test_a_user_who_guesses_codes_must_wait(running):
 
 
 async def test_a_stranger_cannot_fill_the_desk_with_command_lines(running):
-    for _ in range(MOST_FROM_A_NETWORK):
+    for _ in range(COMMAND_LINES.from_a_network):
         await begun(running)
     assert (await running.client().post(URL)).status_code == 429
 

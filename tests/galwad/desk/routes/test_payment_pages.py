@@ -184,7 +184,7 @@ async def test_a_page_of_a_call_that_has_ended_or_a_switch_that_is_away_gets_an_
 async def test_a_pause_is_in_force_and_a_resume_refused_while_the_database_is_locked(
     running, page, monkeypatch
 ):
-    monkeypatch.setattr("galwad.desk.routes.payments._AUDIT_S", 0.2)
+    monkeypatch.setattr("galwad.desk.late_audit.AUDIT_S", 0.2)
     database = sqlite3.connect(running.options.database, check_same_thread=False)
     with closing(database):
         # In a thread: the desk may have to end a transaction of its own on this loop first.

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from galwad.desk.routes import phones
 from galwad.messages import ActState, DialNumber, Party, PhoneAct
 from helpers.desk import until
 from recording.audit.log import AuditFilter
@@ -107,6 +106,13 @@ async def test_a_refusal_of_the_switch_has_its_reason_and_no_audit_entry(running
     running.switch.refuses = "unknown_number"
     reply = await sian.http.post(URL, json={"act": "transfer", "number": "999"})
     assert (reply.status_code, reply.json()["reason"]) == (409, "unknown_number")
+    running.switch.refuses = "full"
+    reply = await sian.http.post(URL, json={"act": "hold"})
+    assert reply.json() == {
+        "error": "all lines are busy",
+        "hint": "try again in a minute",
+        "reason": "full",
+    }
     running.switch.refuses = "something newer"
     reply = await sian.http.post(URL, json={"act": "hold"})
     assert (reply.status_code, reply.json()["reason"]) == (409, "something newer")
@@ -114,7 +120,7 @@ async def test_a_refusal_of_the_switch_has_its_reason_and_no_audit_entry(running
 
 
 async def test_an_act_is_done_and_audited_later_if_the_database_refuses(running, monkeypatch):
-    monkeypatch.setattr(phones, "_RETRY_S", 0.01)
+    monkeypatch.setattr("galwad.desk.late_audit._RETRY_S", 0.01)
     sian = await running.answered(CALL)
     append, failures = running.desk.audit.append, [AuditError("full")]
     written = asyncio.Event()

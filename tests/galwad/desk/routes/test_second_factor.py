@@ -393,7 +393,7 @@ async def test_every_endpoint_but_those_of_the_setup_refuses_a_session_that_need
     free = {
         *("/login", "/logout", "/me", "/sign-in", "/sign-in/begin", "/sign-in/callback"),
         *("/health", "/metrics", "/strings/{language}", "/payment-page"),
-        *("/command-lines", "/command-lines/token"),
+        *("/command-lines", "/command-lines/token", "/panels", "/panels/session"),
         *("/me/second-factor", "/me/second-factor/setup", "/me/second-factor/confirm"),
     }
     asked = 0
