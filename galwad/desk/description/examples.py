@@ -58,6 +58,17 @@ _USER: Final = {
     "second_factor": False,
 }
 _VERSION: Final = {"version": _USER["version"]}
+_BREAKS: Final = {
+    "name": "breaks",
+    "version": _USER["version"],
+    "settings": "[presence] break_reasons",
+    "from_settings": True,
+    "changed": None,
+    "changed_by": "",
+    "fixed": False,
+    "longest": 40,
+    "entries": [{"code": "lunch", "en": "Lunch", "cy": "Cinio"}],
+}
 _CHANGED: Final = {"user": _USER, "password": None, "token": None, "sip": None}
 _SIP: Final = {
     "server": "192.0.2.10:5060",
@@ -207,19 +218,13 @@ EXAMPLES: Final = {
     "users_link_identity": Example({**_VERSION, "subject": "8f4e2c1a"}, None),
     "users_unlink_identity": Example({**_VERSION, "subject": "8f4e2c1a"}, _CHANGED),
     "webhooks_discard_event": Example({"reason": "test call"}, None),
-    "texts": Example(
-        None,
-        [
-            {
-                "kind": "line",
-                "table": "routes",
-                "number": 1,
-                "keys": ["line", "line_cy"],
-                "en": "Council Tax",
-                "cy": "Treth Gyngor",
-            }
-        ],
+    "texts": Example(None, [_BREAKS]),
+    "texts_text_list": Example(None, _BREAKS),
+    "texts_change_list": Example(
+        {**_VERSION, "entries": _BREAKS["entries"]},
+        {**_BREAKS, "from_settings": False, "changed": 1795428000.0, "changed_by": "gwen"},
     ),
+    "texts_reset_list": Example(_VERSION, _BREAKS),
     "phones_act": Example({"act": "transfer", "number": "01632 960200"}),
     "phones_dial": Example({"number": "01632 960123"}),
     "presence_presences": Example(None, [_PRESENCE]),

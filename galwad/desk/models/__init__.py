@@ -23,7 +23,10 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | POST users/{name}/sip-password | `UserVersion` | `ChangedUser`, audited | admin |
 | POST users/{name}/disable, enable | `UserVersion` | `ChangedUser`, audited | admin |
 | PUT, DELETE users/{name}/identity | `LinkedSubject` | `ChangedUser`, audited | admin |
-| GET texts | | `list[TextView]` | admin |
+| GET texts | | `list[TextListView]` | admin |
+| GET texts/{name} | | `TextListView` | admin |
+| PUT texts/{name} | `NewTextList` | `TextListView`, audited | admin |
+| DELETE texts/{name} | `ListVersionBody` | `TextListView`, audited | admin |
 | GET strings/{language} | | the page's texts (`en`, `cy`) | anyone |
 | GET events | `Last-Event-ID` | server-sent events, see below | people, the right `events` |
 | GET presence | | `list[AdvisorPresence]` | supervisor, admin |

@@ -47,14 +47,6 @@ class PresenceNews(BaseModel):
     gone: list[str] = Field(default_factory=list)
 
 
-class BreakReasonView(BaseModel):
-    """A reason of breaks: its code, and its name in English and in Welsh."""
-
-    code: str
-    en: str
-    cy: str
-
-
 class PresenceChoice(RequestBody):
     """A request to become available or to begin a break. A break needs a reason."""
 

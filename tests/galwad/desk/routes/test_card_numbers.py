@@ -38,6 +38,8 @@ NOT_TEXTS = {
     ("NewRights", "version"): "16 hexadecimal digits that match the user's state",
     ("NewRole", "version"): "16 hexadecimal digits that match the user's state",
     ("UserVersion", "version"): "16 hexadecimal digits that match the user's state",
+    ("NewTextList", "version"): "16 hexadecimal digits that match the list's state",
+    ("ListVersionBody", "version"): "16 hexadecimal digits that match the list's state",
     ("ContactDraft", "window"): "16 letters",
     ("Login", "password"): "only its hash is stored",
     ("Login", "code"): "only compared with a secret or a hash",
