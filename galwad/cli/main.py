@@ -51,6 +51,7 @@ class CommandGroups(LazyGroup):
         "users",
         "directory",
         "contacts",
+        "texts",
         "backup",
         "simulate",
     )
