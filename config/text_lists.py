@@ -130,5 +130,7 @@ BREAKS: Final = TextRules(40)
 """The reasons of breaks."""
 NO_NOTE: Final = TextRules(100)
 """The reasons for which a call needs no contact note."""
+TEAMS: Final = TextRules(60)
+"""The names of teams. The codes are stored with users."""
 LINES: Final = TextRules(100, welsh_required=False)
 """The names of lines. The code is the name in the settings, which machines use."""

@@ -215,6 +215,7 @@ class FakeDesk:
             "no_note_reasons": self.no_note_reasons,
             "purposes": self.purposes,
             "free_text": self.free_text,
+            "teams": self.texts.lists["teams"]["entries"],
         }
 
     def cut(self) -> None:
@@ -524,6 +525,7 @@ def a_presence(user: str) -> dict:
         "page": True,
         "line": "",
         "ringing": False,
+        "team": "",
     }
 
 

@@ -127,6 +127,16 @@ def supervise(desk: FakeDesk) -> None:
     desk.put(**{**other, "call_id": THIRD, "line": "Waste", "recording": "not_started"})
 
 
+def supervise_teams(desk: FakeDesk) -> None:
+    """Let a supervisor see advisors of two teams, and one of none."""
+    supervise(desk)
+    desk.texts.put("teams", ("housing", "Housing", "Tai"), ("tax", "Council Tax", "Treth Gyngor"))
+    desk.be("sian", team="housing")
+    desk.be("huw", team="tax", state="break", on_break=True, reason="lunch")
+    desk.be("eleri", team="housing", state="on_call", line="Housing")
+    desk.be("owen")
+
+
 def sign_out(desk: FakeDesk) -> None:
     """Ask for a sign-in."""
     desk.signed_in = False
@@ -173,6 +183,7 @@ def administer(desk: FakeDesk) -> None:
     )
     desk.texts.put("purposes", ("waste-1", "Missed collection", "Casgliad a fethwyd"))
     desk.texts.put("breaks", ("break", "Short break", "Seibiant byr"), ("lunch", "Lunch", "Lunch"))
+    desk.texts.put("teams", ("housing", "Housing", "Tai"))
     desk.texts.put("no_note_reasons", ("test", "Test call", "Galwad brawf"))
 
 
@@ -237,6 +248,7 @@ STATES = {
     "transfer-failed": PageState(fail_to_transfer, ".failed"),
     "several-calls": PageState(several_calls, ".strip"),
     "supervisor": PageState(supervise, ".all-calls"),
+    "supervisor-teams": PageState(supervise_teams, ".advisors .team"),
     "administration": PageState(administer, ".admin-texts tbody", fragment=ADMIN),
     "administration-idle": PageState(administer_nothing, ".admin-texts h3", fragment=ADMIN),
     "administration-new": PageState(

@@ -9,6 +9,7 @@ _PLACES = {
     "purposes": "[[contact_notes.purposes]]",
     "breaks": "[presence] break_reasons",
     "no_note_reasons": "",
+    "teams": "",
 }
 _FIXED = {"lines", "no_note_reasons"}
 

@@ -18,7 +18,8 @@ app = new_command()
 @app.command("list", epilog="Example: galwad texts list purposes --json > purposes.json")
 def list_(
     name: Annotated[
-        str, typer.Argument(metavar="[LIST]", help="lines, purposes, breaks or no_note_reasons.")
+        str,
+        typer.Argument(metavar="[LIST]", help="lines, purposes, breaks, no_note_reasons or teams."),
     ] = "",
     *,
     server: Server = "",

@@ -11,7 +11,7 @@ from galwad.desk.models.texts import ListName
 
 NAMES: tuple[str, ...] = get_args(ListName)
 Name: TypeAlias = Annotated[
-    str, typer.Argument(metavar="LIST", help="lines, purposes, breaks or no_note_reasons.")
+    str, typer.Argument(metavar="LIST", help="lines, purposes, breaks, no_note_reasons or teams.")
 ]
 
 

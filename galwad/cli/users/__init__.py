@@ -14,6 +14,7 @@ class UsersGroup(LazyGroup):
         "list",
         "role",
         "rights",
+        "team",
         "tokens",
         "password",
         "sip-password",

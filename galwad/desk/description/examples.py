@@ -56,6 +56,7 @@ _USER: Final = {
     "signed_in": 1795743681.2,
     "tokens": 0,
     "second_factor": False,
+    "team": "",
 }
 _VERSION: Final = {"version": _USER["version"]}
 _BREAKS: Final = {
@@ -207,6 +208,9 @@ EXAMPLES: Final = {
     ),
     "users_remove_user": Example(_VERSION, None),
     "users_set_role": Example({**_VERSION, "role": "supervisor"}, None),
+    "users_set_team": Example(
+        {**_VERSION, "team": "housing"}, {**_CHANGED, "user": {**_USER, "team": "housing"}}
+    ),
     "users_set_rights": Example({**_VERSION, "rights": []}, _CHANGED),
     "users_set_extension": Example({**_VERSION, "extension": "201"}, {**_CHANGED, "sip": _SIP}),
     "users_reset_password": Example(_VERSION, {**_CHANGED, "password": "Wd7pQ0xkV2…"}),

@@ -17,6 +17,7 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | POST users | `NewUser` | 201, `ChangedUser`, audited | admin |
 | DELETE users/{name} | `UserVersion` | 204, audited | admin |
 | PUT users/{name}/role | `NewRole` | `ChangedUser`, audited | admin |
+| PUT users/{name}/team | `NewTeam` | `ChangedUser`, audited | admin |
 | PUT users/{name}/rights | `NewRights` | `ChangedUser`, audited | admin |
 | PUT users/{name}/extension | `NewExtension` | `ChangedUser`, audited | admin |
 | POST users/{name}/password | `UserVersion` | `ChangedUser`, audited | admin |

@@ -10,7 +10,7 @@ from config.text_lists import MOST_ENTRIES
 from galwad.desk.models.base import RequestBody, RequiredText, ShortText
 from galwad.desk.models.contacts import PurposeView
 
-ListName: TypeAlias = Literal["lines", "purposes", "breaks", "no_note_reasons"]
+ListName: TypeAlias = Literal["lines", "purposes", "breaks", "no_note_reasons", "teams"]
 ListVersion = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 """The version of a list, which changes with each change of its entries."""
 
@@ -31,7 +31,8 @@ class TextListView(BaseModel):
     """A list of texts that people choose from or read, as it counts now.
 
     `settings` is the place of its first entries in the settings file, or "" if they are a part of
-    Galwad. `from_settings` is true while that list counts. After a change on the page, `changed` is
+    Galwad, and for `teams`, which the settings do not have. `from_settings` is true while that list
+    counts. After a change on the page, `changed` is
     the time of the latest change, in seconds since 1970, and `changed_by` the administrator.
     `fixed` is true if only the texts can be changed, and no entry can be added or removed.
     `longest` is the most characters that a text may have.
@@ -83,7 +84,8 @@ class PageTexts(BaseModel):
     has its own name in both languages. `break_reasons` are those that can be chosen, and
     `former_reasons` those of which a break may still have the code. `no_note_reasons` are the
     changed words; the page has the words of the others itself. `purposes` are the purposes that
-    advisors can choose; if `free_text` is true, they may write others.
+    advisors can choose; if `free_text` is true, they may write others. `teams` are the teams to
+    which users can belong.
     """
 
     line_names: dict[str, LineName]
@@ -92,3 +94,4 @@ class PageTexts(BaseModel):
     no_note_reasons: list[TextEntryView]
     purposes: list[PurposeView]
     free_text: bool
+    teams: list[TextEntryView]

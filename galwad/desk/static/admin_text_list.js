@@ -62,7 +62,7 @@ export class TextList {
     this.rows.replaceChildren(...data.entries.map((entry) => this.row(entry)));
     reveal(this.none, !data.entries.length);
     reveal(this.table, data.entries.length > 0);
-    reveal(this.reset.button, !data.from_settings);
+    reveal(this.reset.button, !data.from_settings && this.name !== "teams");
     if (data.from_settings) reveal(this.reset.ask, false);
     reveal(this.opener, this.form.box.hidden && !(data.fixed && !data.entries.length));
     translate(this.box);
@@ -70,6 +70,7 @@ export class TextList {
 
   origin() {
     const { from_settings: initial, settings, changed, changed_by: user } = this.data;
+    if (initial && this.name === "teams") return [el("span", { t: "admin.texts.teams.hint" })];
     if (initial && !settings) return [el("span", { t: "admin.texts.built_in" })];
     if (initial) return [el("span", { t: "admin.texts.from_settings" }), " ", el("code", { raw: settings })];
     const said = el("span");

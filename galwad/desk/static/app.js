@@ -272,8 +272,9 @@ function receive(type, data) {
 }
 
 /** Show the lists of texts as they count now. */
-function takeTexts({ line_names, no_note_reasons, break_reasons, former_reasons, purposes, free_text }) {
+function takeTexts({ line_names, no_note_reasons, break_reasons, former_reasons, purposes, free_text, teams }) {
   i18n.own.lines = line_names;
+  i18n.own.teams = teams;
   i18n.own.words = Object.fromEntries(no_note_reasons.map((each) => [`no_note_reason.${each.code}`, each]));
   breaks.reasons = break_reasons;
   breaks.former = former_reasons;

@@ -3,8 +3,8 @@
 let texts = {};
 let current = "en";
 
-/** What the council has set in both languages: the names of lines, and words by their keys. */
-export const own = { lines: {}, words: {} };
+/** What the council has set in both languages: the names of lines, words by their keys, the teams. */
+export const own = { lines: {}, words: {}, teams: [] };
 
 /** The name of a line in a language. */
 export function lineName(line, spoken = current) {

@@ -17,12 +17,16 @@ from galwad.desk.texts.lists import Entries, TextEntry
 def initial_lists(
     routes: Iterable[Route], notes: ContactNotesSection, presence: PresenceSection
 ) -> dict[ListName, Entries]:
-    """Return each list as the settings have it. The reasons for no note are a part of Galwad."""
+    """Return each list as the settings have it.
+
+    The reasons for no note are a part of Galwad. The settings have no teams.
+    """
     return {
         "lines": _lines(routes),
         "purposes": tuple(map(TextEntry.of, notes.purposes)),
         "breaks": tuple(map(TextEntry.of, presence.break_reasons)),
         "no_note_reasons": _no_note_reasons(),
+        "teams": (),
     }
 
 

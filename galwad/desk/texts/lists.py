@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Final, Self, TypeAlias, get_args
 
-from config.text_lists import BREAKS, LINES, NO_NOTE, PURPOSES, TextEntryLike, TextRules
+from config.text_lists import BREAKS, LINES, NO_NOTE, PURPOSES, TEAMS, TextEntryLike, TextRules
 from galwad.desk.models.texts import ListName
 
 LIST_NAMES: Final[tuple[ListName, ...]] = get_args(ListName)
@@ -19,6 +19,7 @@ RULES: Final[Mapping[ListName, TextRules]] = {
     "purposes": PURPOSES,
     "breaks": BREAKS,
     "no_note_reasons": NO_NOTE,
+    "teams": TEAMS,
 }
 _VERSION_DIGITS: Final = 16
 _MOST_FORMER: Final = 200

@@ -148,9 +148,11 @@ class TextLists:
         """Return the list that counts if the database has `stored`.
 
         A list whose codes cannot be changed always has those of the settings: a new line has its
-        own name until an administrator gives it another one.
+        own name until an administrator gives it another one. If the settings now allow only listed
+        purposes, an empty list of them does not count, since no note could be saved.
         """
-        if stored.entries is None:
+        closed = name == "purposes" and not self.free_text
+        if stored.entries is None or (closed and not stored.entries):
             return TextList(name, self._initial[name], former=stored.former)
         entries = stored.entries
         if name in FIXED:

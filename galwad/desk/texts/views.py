@@ -15,6 +15,7 @@ _SETTINGS: Final[Mapping[ListName, str]] = {
     "purposes": "[[contact_notes.purposes]]",
     "breaks": "[presence] break_reasons",
     "no_note_reasons": "",
+    "teams": "",
 }
 """The places of the lists in the settings file."""
 
@@ -49,6 +50,7 @@ def page_texts(lists: TextLists) -> PageTexts:
         no_note_reasons=_entries(words.entries if words.changed else ()),
         purposes=purposes_of(lists),
         free_text=lists.free_text,
+        teams=_entries(lists.get("teams").entries),
     )
 
 

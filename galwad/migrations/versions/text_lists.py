@@ -1,4 +1,4 @@
-"""Revision 0024: add the lists of texts that administrators change on the page."""
+"""Revision 0024: add the lists of texts that administrators change, and the teams of users."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the table `text_lists`."""
+    """Add the table `text_lists` and the column `users.team`."""
     op.create_table(
         "text_lists",
         sa.Column("name", sa.String(length=32), nullable=False),
@@ -22,8 +22,13 @@ def upgrade() -> None:
         sa.Column("changed_by", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    team: sa.Column[str] = sa.Column(
+        "team", sa.String(length=32), nullable=False, server_default=""
+    )
+    op.add_column("users", team)
 
 
 def downgrade() -> None:
-    """Remove the table that this revision adds."""
+    """Remove what this revision adds."""
+    op.drop_column("users", "team")
     op.drop_table("text_lists")

@@ -94,6 +94,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "users rights",
         "users role",
         "users sip-password",
+        "users team",
         "users tokens add",
         "users tokens list",
         "users tokens revoke",

@@ -38,6 +38,7 @@ from galwad.desk.auth.identities import Identities, ProviderIdentity
 from galwad.desk.auth.second_factors import CodeVerdict, SecondFactors
 from galwad.desk.auth.secret_box import SecretBox
 from galwad.desk.auth.sessions import Sessions
+from galwad.desk.auth.users import Users
 from galwad.desk.call_log.store import CallStore
 from galwad.desk.call_stream.store import BEFORE_ALL, StreamStore
 from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
@@ -306,14 +307,17 @@ async def test_a_break_that_an_earlier_release_left_goes_on(tmp_path):
     assert breaks == [Break("sian", "lunch", 1_794_643_260.0, "mair")]
 
 
-async def test_a_list_of_texts_that_an_administrator_changed_before_the_upgrade_still_counts(
+async def test_a_changed_list_of_texts_and_a_team_that_an_earlier_release_left_still_count(
     tmp_path,
 ):
     path = left_by(REVISIONS[-1], tmp_path)
     upgrade(path)
     engine = open_engine(path)
     stored = (await TextStore(engine).all())["breaks"]
+    sian = await Users(engine).get("sian")
     await engine.dispose()
+    assert sian is not None
+    assert sian.team == "housing"
     assert stored.entries == (TextEntry("lunch", "Lunch", "Cinio canol dydd"),)
     assert stored.former == (TextEntry("tea", "Tea", "Te"),)
     assert (stored.changed, stored.changed_by) == (1_794_643_200.0, "gwen")

@@ -237,6 +237,32 @@ def test_a_change_of_another_administrator_shows_at_once_and_leaves_an_open_form
     expect(entry(opened, 1).get_by_label("English")).to_have_value("Half a wo")
 
 
+def test_a_team_is_added_and_set_for_a_user(desk, texts):
+    opened = form(texts, "Teams")
+    expect(group(texts, "Teams")).to_contain_text("Supervisors see the advisors by team.")
+    opened.get_by_role("button", name="Add an entry").click()
+    added = entry(opened, 2)
+    for label, value in {"English": "Council Tax", "Welsh": "Treth", "Code": "tax"}.items():
+        added.get_by_label(label, exact=True).fill(value)
+    opened.get_by_role("button", name="Save the list").click()
+    expect(opened).to_be_hidden()
+    assert saved(desk) == [("housing", "Housing", "Tai"), ("tax", "Council Tax", "Treth")]
+    expect(group(texts, "Teams").get_by_role("button", name="Use")).to_have_count(0)
+    desk.push("texts", desk.page_texts())
+    page = texts.page
+    sian = page.locator(".users > li").filter(has=page.get_by_role("heading", name="sian"))
+    sian.get_by_role("button", name="Change…").click()
+    expect(sian.get_by_label("Team", exact=True)).to_have_value("")
+    sian.get_by_label("Team", exact=True).select_option("Council Tax")
+    sian.get_by_role("button", name="Set the team").click()
+    expect(sian.locator("dl")).to_contain_text("Council Tax")
+    assert page.locator("#status").inner_text().endswith("The team of sian is changed.")
+    request = next(each for each in desk.asked if each[1] == "/users/sian/team")
+    assert (request[0], request[2]["team"]) == ("PUT", "tax")
+    page.get_by_label("Find a user").fill("council tax")
+    expect(page.locator(".users > li:visible .user-head h3")).to_have_text(["sian"])
+
+
 def test_cancel_leaves_the_list_as_it_is(desk, texts):
     opened = form(texts, "Purposes of calls")
     entry(opened, 1).get_by_label("English").fill("Other")

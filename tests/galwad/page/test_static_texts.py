@@ -98,3 +98,18 @@ def test_a_break_whose_reason_was_removed_keeps_its_words(desk, browser_page, ad
     expect(shown).to_have_text("Tea")
     desk.be("sian", state="break", on_break=True, reason="lunch")
     expect(shown).to_have_text("Lunch")
+
+
+def test_hostile_texts_are_shown_as_text(desk, page):
+    hostile = "<img src=x onerror=window.hacked=1>"
+    both = {"en": hostile, "cy": hostile}
+    desk.be("sian")
+    answer(desk, MAIR, line="Housing")
+    texts = {**desk.page_texts(), "line_names": {"Housing": both}, "purposes": [both]}
+    desk.push("texts", {**texts, "break_reasons": [{"code": "tea", **both}]})
+    expect(page.locator(".call .line-name")).to_have_text(hostile)
+    expect(page.locator("form.contact datalist option")).to_have_attribute("value", hostile)
+    page.get_by_role("button", name="Take a break").click()
+    expect(page.get_by_role("button", name=hostile)).to_be_visible()
+    assert page.locator("img[src='x']").count() == 0
+    assert page.evaluate("window.hacked") is None

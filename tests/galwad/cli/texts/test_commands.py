@@ -106,4 +106,4 @@ async def test_an_unknown_list_is_refused_with_the_names(galwad, words):
     done = await galwad(*words)
     assert (done.status, done.out) == (2, "")
     assert 'there is no list "colours"' in done.err
-    assert "lines, purposes, breaks, no_note_reasons" in done.err
+    assert "lines, purposes, breaks, no_note_reasons, teams" in done.err

@@ -36,6 +36,7 @@ NOT_TEXTS = {
     ("LinkedSubject", "version"): "16 hexadecimal digits that match the user's state",
     ("NewExtension", "version"): "16 hexadecimal digits that match the user's state",
     ("NewRights", "version"): "16 hexadecimal digits that match the user's state",
+    ("NewTeam", "version"): "16 hexadecimal digits that match the user's state",
     ("NewRole", "version"): "16 hexadecimal digits that match the user's state",
     ("UserVersion", "version"): "16 hexadecimal digits that match the user's state",
     ("NewTextList", "version"): "16 hexadecimal digits that match the list's state",

@@ -47,7 +47,7 @@ async def change(page, name, entries):
 async def test_each_list_names_its_place_in_the_settings_and_its_rules(listed):
     gwen = await listed.page("gwen")
     found = {each["name"]: each for each in (await gwen.http.get(URL)).json()}
-    assert list(found) == ["lines", "purposes", "breaks", "no_note_reasons"]
+    assert list(found) == ["lines", "purposes", "breaks", "no_note_reasons", "teams"]
     assert found["lines"]["entries"] == [
         {"code": "Council Tax", "en": "Council Tax", "cy": "Treth Gyngor"},
         {"code": "Housing", "en": "Housing", "cy": ""},
@@ -58,8 +58,9 @@ async def test_each_list_names_its_place_in_the_settings_and_its_rules(listed):
         "[[contact_notes.purposes]]",
         "[presence] break_reasons",
         "",
+        "",
     ]
-    assert [each["fixed"] for each in found.values()] == [True, False, False, True]
+    assert [each["fixed"] for each in found.values()] == [True, False, False, True, False]
     assert all(each["from_settings"] and each["changed"] is None for each in found.values())
     assert (await gwen.http.get(f"{URL}/breaks")).json() == found["breaks"]
 
@@ -199,3 +200,29 @@ async def test_a_text_with_a_line_break_or_of_no_or_too_great_length_is_refused(
 async def test_an_unknown_list_is_refused(listed):
     gwen = await listed.page("gwen")
     assert (await gwen.http.get(f"{URL}/colours")).status_code == 422
+
+
+async def test_a_user_of_a_team_is_seen_with_it_and_the_audit_has_the_change(listed):
+    gwen, mair = await listed.page("gwen"), await listed.page("mair")
+    await mair.open()
+    housing = {"code": "housing", "en": "Housing", "cy": "Tai"}
+    assert (await change(gwen, "teams", [housing])).status_code == 200
+    assert (await mair.event("texts"))["teams"] == [housing]
+    users = (await gwen.http.get("/api/v1/users")).json()["users"]
+    version = next(each["version"] for each in users if each["name"] == "sian")
+    url = "/api/v1/users/sian/team"
+    refused = await gwen.http.put(url, json={"version": version, "team": "tax"})
+    assert (refused.status_code, refused.json()["reason"]) == (409, "team")
+    reply = await gwen.http.put(url, json={"version": version, "team": "housing"})
+    assert (reply.status_code, reply.json()["user"]["team"]) == (200, "housing")
+    refused = await gwen.http.put(url, json={"version": version, "team": ""})
+    assert (refused.status_code, refused.json()["reason"]) == (409, "changed")
+
+    def belongs(news):
+        return any(
+            each["user"] == "sian" and each["team"] == "housing" for each in news["advisors"]
+        )
+
+    await mair.event("presence", belongs)
+    (entry,) = await listed.desk.audit.search(AuditFilter(kind="user.team-set"), limit=9)
+    assert json.loads(entry.body)["facts"]["team"] == "housing"

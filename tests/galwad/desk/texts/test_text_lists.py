@@ -22,6 +22,7 @@ INITIAL: dict[ListName, Entries] = {
     "purposes": (BINS,),
     "breaks": (LUNCH,),
     "no_note_reasons": (TEST,),
+    "teams": (),
 }
 GWEN = {"actor": "user:gwen", "user": "gwen"}
 
@@ -157,6 +158,14 @@ async def test_only_listed_purposes_are_accepted_if_the_settings_say_so(make):
     await change(made, "purposes", TextEntry("tax-1", "Tax", "Treth"))
     assert made.lists.accepts_purpose("Treth")
     assert not made.lists.accepts_purpose("Casgliad a fethwyd")
+
+
+async def test_an_empty_list_of_purposes_does_not_count_once_the_settings_allow_no_others(make):
+    await change(await make(), "purposes")
+    assert (await make()).lists.get("purposes").entries == ()
+    closed = (await make(free_text=False)).lists
+    assert closed.get("purposes").entries == (BINS,)
+    assert closed.accepts_purpose("Missed collection")
 
 
 async def test_the_words_of_a_reason_for_no_note_are_empty_until_they_are_changed(make):
