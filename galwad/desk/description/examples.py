@@ -89,6 +89,7 @@ _PRESENCE: Final = {
     "page": True,
     "line": "",
     "ringing": False,
+    "team": "",
 }
 _ROW: Final = {
     "call_id": _CALL,

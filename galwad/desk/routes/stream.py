@@ -158,6 +158,7 @@ def _present(desk: Desk, session: Session, position: int, call_ids: list[str]) -
 
 def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
     user = session.user
+    texts = page_texts(desk.texts)
     snapshot = PageSnapshot(
         calls=[call.view(user) for call in desk.calls.all() if call.visible(user)],
         alarms=[
@@ -177,7 +178,8 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
         break_reminder=desk.options.presence.break_reminder,
         utc_offset=_utc_offset(desk.options.time_zone),
         notification_names=desk.options.notification_names,
-        texts=page_texts(desk.texts),
+        texts=texts,
+        break_reasons=texts.break_reasons,
         dials=bool(user.extension) and desk.switch.dials,
         welsh=bool(desk.options.welsh_destination),
     )
