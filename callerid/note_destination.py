@@ -48,6 +48,8 @@ class OutgoingNote:
     """The address of the page with the call's recording; "" if it is not sent."""
     no_note_reason: str = ""
     """Why the call needs no note, such as "wrong_number"; "" for a note."""
+    no_note_words: str = ""
+    """The words for `no_note_reason` in the text of the note; "" for the usual ones."""
     unfinished: bool = False
     """True if the advisor did not save the note, so that it is a draft and may lack any field."""
 

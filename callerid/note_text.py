@@ -42,7 +42,12 @@ def _about(note: OutgoingNote) -> str:
         return f"{note.purpose or 'no purpose'} (not finished)"
     if note.no_note_reason == NOT_WRITTEN:
         return _NO_NOTE[NOT_WRITTEN]
-    return note.purpose or f"no note needed ({_NO_NOTE.get(note.no_note_reason, 'no reason')})"
+    return note.purpose or f"no note needed ({_words_of(note) or 'no reason'})"
+
+
+def _words_of(note: OutgoingNote) -> str:
+    """Return why no note is needed, in words; "" if the note does not say so."""
+    return note.no_note_words or _NO_NOTE.get(note.no_note_reason, note.no_note_reason)
 
 
 def text_of(note: OutgoingNote) -> str:
@@ -56,7 +61,7 @@ def text_of(note: OutgoingNote) -> str:
         "Caller": "" if note.no_note_reason else caller,
         "On behalf of": note.on_behalf_of,
         "Authority": note.authority,
-        no_note: _NO_NOTE.get(note.no_note_reason, note.no_note_reason),
+        no_note: _words_of(note),
         "Language": _LANGUAGES.get(note.language, note.language),
         "Line": note.line,
         "Advisor": note.advisor,

@@ -8,8 +8,9 @@ repeat a value, because settings contain secrets.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -27,6 +28,7 @@ from config.fields import (
     Whole,
     parse_with,
 )
+from config.text_lists import BREAKS, CODE, MOST_ENTRIES, ONE_LINE, PURPOSES, TextFaultKind
 from config.values import HostPort, Listener, Pattern, Peer, PortRange
 
 TransportName: TypeAlias = Literal["udp", "tcp", "tls"]
@@ -41,6 +43,13 @@ RingTone: TypeAlias = Annotated[
     Field(pattern=r"^(urn:alert:[A-Za-z0-9:._-]{1,64}|[A-Za-z0-9][A-Za-z0-9 ._-]{0,63})$"),
 ]
 _ANSWERING = re.compile("answer|intercom", re.IGNORECASE)
+_FAULTY_LISTS: Final[Mapping[TextFaultKind, str]] = {
+    "same_code": 'Two {} have the same "code"; give each its own',
+    "same_text": "Two {} have the same text; give each its own",
+    "empty": "A text in {} is empty; write it in both languages",
+    "too_many": f"The list {{}} is too long: at most {MOST_ENTRIES} entries",
+}
+"""The errors about whole lists. The fields of an entry have been checked before."""
 _ALERTING = ("alert-info", "call-info", "answer-mode", "priv-answer-mode", "p-auto-answer")
 Origin: TypeAlias = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
 
@@ -587,11 +596,21 @@ class BreakReason(Section):
     """`[[presence.break_reasons]]`: a reason of breaks that advisors can choose."""
 
     code: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
+        pattern=CODE,
         description='1 to 32 lower-case letters, digits, hyphens and underscores, such as "lunch"',
     )
-    en: str = Field(min_length=1, max_length=40, description="a short text in English, in quotes")
-    cy: str = Field(min_length=1, max_length=40, description="a short text in Welsh, in quotes")
+    en: str = Field(
+        min_length=1,
+        max_length=BREAKS.longest,
+        pattern=ONE_LINE,
+        description="a short text in English, in quotes",
+    )
+    cy: str = Field(
+        min_length=1,
+        max_length=BREAKS.longest,
+        pattern=ONE_LINE,
+        description="a short text in Welsh, in quotes",
+    )
 
 
 _BREAK_REASONS = (
@@ -615,9 +634,8 @@ class PresenceSection(Section):
 
     @model_validator(mode="after")
     def _check_codes(self) -> Self:
-        codes = [each.code for each in self.break_reasons]
-        if len(set(codes)) != len(codes):
-            raise ValueError('Two "break_reasons" have the same "code"; give each its own')
+        if (fault := BREAKS.fault_in(self.break_reasons)) is not None:
+            raise ValueError(_FAULTY_LISTS[fault.kind].format('"break_reasons"'))
         return self
 
 
@@ -654,10 +672,22 @@ class DirectorySection(Section):
 class Purpose(Section):
     """`[[contact_notes.purposes]]`: a purpose of calls that advisors can choose."""
 
-    en: str = Field(min_length=1, max_length=200, description="a text in English, in quotes")
-    cy: str = Field(min_length=1, max_length=200, description="a text in Welsh, in quotes")
+    en: str = Field(
+        min_length=1,
+        max_length=PURPOSES.longest,
+        pattern=ONE_LINE,
+        description="a text in English, in quotes",
+    )
+    cy: str = Field(
+        min_length=1,
+        max_length=PURPOSES.longest,
+        pattern=ONE_LINE,
+        description="a text in Welsh, in quotes",
+    )
     code: str = Field(
-        default="", max_length=200, description="the purpose's code in the CRM, in quotes"
+        default="",
+        pattern=PURPOSES.code,
+        description="the purpose's code in the CRM, in quotes",
     )
 
 
@@ -685,9 +715,8 @@ class ContactNotesSection(Section):
 
     @model_validator(mode="after")
     def _check_purposes(self) -> Self:
-        names = [name for each in self.purposes for name in {each.en, each.cy}]
-        if len(set(names)) != len(names):
-            raise ValueError("Two [[contact_notes.purposes]] have the same text; give each its own")
+        if (fault := PURPOSES.fault_in(self.purposes)) is not None:
+            raise ValueError(_FAULTY_LISTS[fault.kind].format("[[contact_notes.purposes]]"))
         if not self.free_text and not self.purposes:
             raise ValueError('"free_text" can be false only if there are purposes')
         return self
@@ -697,7 +726,3 @@ class ContactNotesSection(Section):
         if 0 < self.close_after < max(self.wrap_up, 600):
             raise ValueError('"close_after" must not be shorter than "wrap_up", nor than 600')
         return self
-
-    def accepts(self, purpose: str) -> bool:
-        """Return whether a contact note may have this purpose."""
-        return self.free_text or any(purpose in {each.en, each.cy} for each in self.purposes)

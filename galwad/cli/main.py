@@ -50,6 +50,7 @@ class CommandGroups(LazyGroup):
         "users": "Manage users, their tokens and their phones.",
         "directory": "Manage the directory of callers.",
         "contacts": "List, retry or discard undelivered contact notes.",
+        "texts": "List and change texts in both languages.",
         "backup": "Back up this server, or restore it.",
         "simulate": "Test an installation with simulated calls.",
     }

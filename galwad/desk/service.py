@@ -80,6 +80,10 @@ from galwad.desk.notes.outgoing import NoteForm
 from galwad.desk.presence.board import PresenceBoard, PresenceChange, PresenceListeners
 from galwad.desk.presence.breaks import Breaks
 from galwad.desk.presence.views import view_of
+from galwad.desk.texts.initial import initial_lists
+from galwad.desk.texts.store import TextStore
+from galwad.desk.texts.text_lists import TextLists
+from galwad.desk.texts.views import page_texts
 from galwad.desk.webhooks.webhooks import EventReaders, Webhooks
 from galwad.messages import (
     Alarm,
@@ -374,6 +378,18 @@ class Desk:
         self.background = BackgroundTasks()
 
     @cached_property
+    def texts(self) -> TextLists:
+        """The lists of texts that people choose from, as they count now."""
+        options = self.options
+        return TextLists(
+            TextStore(self.engine),
+            initial_lists(options.routes, options.contact_notes, options.presence),
+            self.audit.append,
+            self._texts_changed,
+            free_text=options.contact_notes.free_text,
+        )
+
+    @cached_property
     def command_lines(self) -> Approvals:
         """The command lines that wait until a person approves them on the page."""
         return Approvals(COMMAND_LINES)
@@ -438,7 +454,12 @@ class Desk:
         return NoteDelivery(
             NoteOutbox(self.engine),
             destination,
-            NoteForm(destination.name if destination else "", notes.purposes, recordings),
+            NoteForm(
+                destination.name if destination else "",
+                self.texts.purpose_code,
+                self.texts.no_note_words,
+                recordings,
+            ),
             on_outcome=self.metrics.note_attempted,
             on_refused=self._note_refused,
             on_backlog=self.metrics.note_backlog,
@@ -458,6 +479,7 @@ class Desk:
         self.metrics.open_alarms(self.alarms.open())
         await self.webhooks.start()
         await self.presence.start()
+        await self.texts.start()
         checked = await self.audit.last(COVERAGE_CHECKED)
         if checked is not None:
             self.metrics.faulty_calls.set(int(checked.facts.get("amiss", 0)))
@@ -559,6 +581,9 @@ class Desk:
     def _presence_changed(self, change: PresenceChange) -> None:
         views = [view_of(each) for each in change.changed]
         self.hub.presence(PresenceNews(advisors=views, gone=list(change.gone)))
+
+    def _texts_changed(self) -> None:
+        self.hub.texts_changed(page_texts(self.texts))
 
     def _ends_stored(self, call_ids: Collection[str]) -> None:
         """Report to the switch that the ends of these calls are stored in the ledger."""

@@ -13,6 +13,7 @@ from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.call_log.tables import metadata as call_log_metadata
 from galwad.desk.call_stream.tables import metadata as call_stream_metadata
 from galwad.desk.presence import tables as presence
+from galwad.desk.texts.tables import metadata as texts_metadata
 from galwad.desk.webhooks.tables import metadata as webhooks_metadata
 from recording.audit import log as audit_log
 from recording.index import captured_cards, custody, ledger
@@ -28,6 +29,7 @@ METADATA = [
     call_stream_metadata,
     desk_metadata,
     recording_metadata,
+    texts_metadata,
     webhooks_metadata,
 ]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from galwad.desk.alarms.kinds import kind_of
 from galwad.desk.app import create_api
 from galwad.desk.auth.qr_code import QUIET, drawn
+from helpers.page_texts import FakeTexts
 from helpers.page_users import FakeUsers
 
 PASSWORD = "correct horse battery"
@@ -33,6 +34,8 @@ TYPES = {
 COMMENT_S = 15.0
 """As the real desk: after 25 s without a word the page takes the line for lost."""
 
+_CHANGED = ("/users", "/texts")
+"""The paths of what administrators read and change."""
 _COUNTS = ("calls", "answered", "missed", "abandoned", "refused", "transferred", "pauses", "gaps")
 _TIMES = ("mean_waiting_s", "longest_waiting_s", "mean_talk_s", "longest_talk_s")
 NO_FIGURES = {
@@ -95,7 +98,7 @@ class FakeDesk:
         self.undelivered: list[dict] = []
         self.events: list[dict] = []
         """The call events that were not delivered."""
-        self.texts: list[dict] = []
+        self.texts = FakeTexts()
         self.line_names: dict[str, str] = {}
         """The Welsh names of lines, by their names in English."""
         self.users = FakeUsers()
@@ -115,6 +118,9 @@ class FakeDesk:
             {"code": "break", "en": "Short break", "cy": "Seibiant byr"},
             {"code": "lunch", "en": "Lunch", "cy": "Cinio"},
         ]
+        self.former_reasons: list[dict] = []
+        self.no_note_reasons: list[dict] = []
+        """The words of the reasons for no note, if an administrator has changed them."""
         self.factor = {
             "since": None,
             "recovery_left": 0,
@@ -205,6 +211,19 @@ class FakeDesk:
             for stream in self._streams:
                 stream.put((kind, data))
 
+    def page_texts(self) -> dict:
+        """The lists of texts, as the snapshot and the event `texts` have them."""
+        names = {line: {"en": line, "cy": welsh} for line, welsh in self.line_names.items()}
+        return {
+            "line_names": names,
+            "break_reasons": self.break_reasons,
+            "former_reasons": self.former_reasons,
+            "no_note_reasons": self.no_note_reasons,
+            "purposes": self.purposes,
+            "free_text": self.free_text,
+            "teams": self.texts.lists["teams"]["entries"],
+        }
+
     def cut(self) -> None:
         """Break every stream and take no new one until `mend`."""
         self._gate.clear()
@@ -231,11 +250,10 @@ class FakeDesk:
                 "waiting_warning": self.waiting_warning,
                 "searchable": self.searchable,
                 "presence": [each for each in self.presence.values() if self.may_see(each)],
-                "break_reasons": self.break_reasons,
                 "break_reminder": self.break_reminder,
                 "utc_offset": self.utc_offset,
                 "notification_names": self.notification_names,
-                "line_names": self.line_names,
+                "texts": self.page_texts(),
                 "dials": self.dials,
                 "embed_origins": self.embed_origins,
                 "welsh": self.welsh,
@@ -260,12 +278,11 @@ class FakeDesk:
         earlier = {"contacts": self.earlier, "failed": self.earlier_failed}
         return {
             "/contacts/closed": self.closed,
-            "/contacts/purposes": {"purposes": self.purposes, "free_text": self.free_text},
             "/contacts/undelivered": self.undelivered,
             "/webhooks/undelivered": self.events,
             **({} if self.refusing else self.waiting),
             "/users": self.users.listed,
-            "/texts": self.texts,
+            **self.texts.readable,
             "/tokens": self.user_tokens,
             "/today": self.today,
             FACTOR: self.factor,
@@ -284,12 +301,14 @@ class FakeDesk:
             return self.answer_panel(path)
         if path.startswith("/me"):
             return self.answer_me(method, path, body)
-        if path in self.readable and (method, path) != ("POST", "/users"):
+        reads = method == "GET" or not path.startswith(_CHANGED)
+        if reads and path in self.readable:
             return (self.unreadable, {}) if self.unreadable else (200, self.readable[path])
         if self.refusing:
             return self.refusing, {"error": "no", "reason": self.reason}
-        if path.startswith("/users"):
-            return self.users.answer(method, path, body)
+        if path.startswith(_CHANGED):
+            owner = self.texts if path.startswith("/texts") else self.users
+            return owner.answer(method, path, body)
         if path.startswith(("/webhooks", "/tokens")):
             return self.administer(path)
         if path.startswith("/alarms"):
@@ -537,6 +556,7 @@ def a_presence(user: str) -> dict:
         "page": True,
         "line": "",
         "ringing": False,
+        "team": "",
     }
 
 

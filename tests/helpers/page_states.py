@@ -127,6 +127,16 @@ def supervise(desk: FakeDesk) -> None:
     desk.put(**{**other, "call_id": THIRD, "line": "Waste", "recording": "not_started"})
 
 
+def supervise_teams(desk: FakeDesk) -> None:
+    """Let a supervisor see advisors of two teams, and one of none."""
+    supervise(desk)
+    desk.texts.put("teams", ("housing", "Housing", "Tai"), ("tax", "Council Tax", "Treth Gyngor"))
+    desk.be("sian", team="housing")
+    desk.be("huw", team="tax", state="break", on_break=True, reason="lunch")
+    desk.be("eleri", team="housing", state="on_call", line="Housing")
+    desk.be("owen")
+
+
 def sign_out(desk: FakeDesk) -> None:
     """Ask for a sign-in."""
     desk.signed_in = False
@@ -168,13 +178,13 @@ def administer(desk: FakeDesk) -> None:
         {**event, **waits(3, "the receiver answers 503")},
         {**event, "id": "e2", "kind": "ended", **waits(0, "the receiver answers 400", "refused")},
     ]
-    desk.texts = [
-        a_text("line", "Council Tax", "Treth Gyngor", "routes", 1),
-        a_text("line", "Housing", "", "routes", 2),
-        a_text("purpose", "Missed collection", "Casgliad a fethwyd", "contact_notes.purposes", 1),
-        a_text("break", "Lunch", "Lunch", "presence.break_reasons", 1),
-        a_text("no_note", "Test call", "Galwad brawf"),
-    ]
+    desk.texts.put(
+        "lines", ("Council Tax", "Council Tax", "Treth Gyngor"), ("Housing", "Housing", "")
+    )
+    desk.texts.put("purposes", ("waste-1", "Missed collection", "Casgliad a fethwyd"))
+    desk.texts.put("breaks", ("break", "Short break", "Seibiant byr"), ("lunch", "Lunch", "Lunch"))
+    desk.texts.put("teams", ("housing", "Housing", "Tai"))
+    desk.texts.put("no_note_reasons", ("test", "Test call", "Galwad brawf"))
 
 
 def waits(attempts: int, reason: str, state: str = "waiting") -> dict[str, Any]:
@@ -186,13 +196,6 @@ def an_undelivered_note() -> dict[str, Any]:
     """Return a contact note that the CRM does not have."""
     facts = {"call_id": CALL, "version": 1, "saved": 1, "line": "Waste", "advisor": "sian"}
     return {**facts, **waits(2, "status 422", "refused")}
-
-
-def a_text(kind: str, en: str, cy: str, table: str = "", number: int = 0) -> dict[str, Any]:
-    """Return a text in both languages, and its place in the settings."""
-    keys = ["line", "line_cy"] if kind == "line" else ["en", "cy"]
-    place = {"table": table, "number": number, "keys": keys if table else []}
-    return {"kind": kind, "en": en, "cy": cy, **place}
 
 
 def a_token(user: str, name: str, *, used: bool = True) -> dict[str, Any]:
@@ -213,6 +216,7 @@ def a_token(user: str, name: str, *, used: bool = True) -> dict[str, Any]:
 
 ADMIN = "#admin"
 SIAN = "li:has(> div > #user-sian)"
+BREAKS = ".text-list:has(#admin-texts-breaks)"
 CARD = ".call:not([hidden])"
 STATES = {
     "sign-in": PageState(sign_out, "#signin-user"),
@@ -244,6 +248,7 @@ STATES = {
     "transfer-failed": PageState(fail_to_transfer, ".failed"),
     "several-calls": PageState(several_calls, ".strip"),
     "supervisor": PageState(supervise, ".all-calls"),
+    "supervisor-teams": PageState(supervise_teams, ".advisors .team"),
     "administration": PageState(administer, ".admin-texts tbody", fragment=ADMIN),
     "administration-idle": PageState(administer_nothing, ".admin-texts h3", fragment=ADMIN),
     "administration-new": PageState(
@@ -254,6 +259,15 @@ STATES = {
         ".user-panel .ask:visible",
         fragment=ADMIN,
         press=(f"{SIAN} .user-head button", f"{SIAN} button[data-t='admin.disable']"),
+    ),
+    "administration-texts": PageState(
+        administer,
+        ".text-form:visible",
+        fragment=ADMIN,
+        press=(
+            f"{BREAKS} button[data-t='admin.change']",
+            f"{BREAKS} button[data-t='admin.texts.add']",
+        ),
     ),
     "administration-secret": PageState(
         administer,

@@ -31,6 +31,7 @@ def a_user(name: str, role: str = "advisor", **facts: Any) -> dict[str, Any]:
         "signed_in": None,
         "tokens": 0,
         "second_factor": False,
+        "team": "",
         **facts,
     }
 
@@ -96,6 +97,7 @@ class FakeUsers:
         facts: dict[str, dict[str, Any]] = {
             "role": {"role": body.get("role"), "rights": []},
             "rights": {"rights": body.get("rights")},
+            "team": {"team": body.get("team")},
             "extension": {"extension": body.get("extension") or None},
             "disable": {"disabled": True, "signed_in": None},
             "enable": {"disabled": False},

@@ -1,4 +1,4 @@
-"""Chromium on the administration of a real desk: a user from the first sign-in to the last."""
+"""Chromium on the administration of a real desk: users, and the lists of texts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import json
 import pytest
 from playwright.sync_api import expect
 
+from helpers.peers.crm_tables import PEOPLE, TABLE, directory_settings
+from helpers.peers.postgresql import PostgreSql
 from helpers.peers.programs import Baresip
-from helpers.peers.service import PASSWORD
+from helpers.peers.scripted import ScriptedSwitch
+from helpers.peers.service import CALLER, PASSWORD
 from helpers.peers.sound import save, tone
+from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer
 
@@ -17,6 +21,10 @@ pytestmark = pytest.mark.peer
 @pytest.fixture
 def open_page(chromium, service):
     """Return a function that opens the page and signs a user in; each has a browser of its own."""
+    yield from opener(chromium, service)
+
+
+def opener(chromium, service):
     contexts = []
 
     def open_page(user, password=PASSWORD, fragment=""):
@@ -102,3 +110,87 @@ def test_an_administrator_cannot_disable_their_own_account(open_page):
         }"""
     )
     assert reply == [409, "self"]
+
+
+PURPOSES = """
+[contact_notes]
+free_text = false
+[[contact_notes.purposes]]
+en = "Missed collection"
+cy = "Casgliad a fethwyd"
+code = "waste-1"
+"""
+PATIENCE_MS = 60_000
+
+
+@pytest.fixture
+def crm(ended):
+    """A PostgreSQL with people, and a table for notes."""
+    server = ended(PostgreSql())
+    server.sql(TABLE + PEOPLE)
+    return server
+
+
+@pytest.fixture
+def switch(start, ended, crm, tmp_path):
+    """A scripted switch under a real desk with purposes, which delivers notes to `crm`."""
+    service = start(users=True, more=PURPOSES + directory_settings(crm, tmp_path))
+    switch = ended(ScriptedSwitch(service.runtime / "switch.sock"))
+    service.start("desk")
+    switch.service = service
+    return switch
+
+
+@pytest.fixture
+def new_page(chromium, switch):
+    """Return a function as `open_page` does, for the desk under the scripted switch."""
+    yield from opener(chromium, switch.service)
+
+
+def test_a_changed_purpose_is_offered_on_an_open_page_survives_a_kill_and_reaches_the_crm(
+    switch, new_page, crm
+):
+    ceri, sian = new_page("ceri", fragment="#admin"), new_page("sian")
+    sian.locator("#link[data-state=live]").wait_for()
+    switch.ring(CALLER)
+    switch.answer()
+    sian.get_by_label("Purpose of the call").focus()
+    offered = sian.locator("form.contact datalist option")
+    expect(offered).to_have_attribute("value", "Missed collection")
+    sian.evaluate("window.loadedOnce = true")
+
+    purposes = ceri.locator(".text-list").filter(
+        has=ceri.get_by_role("heading", name="Purposes of calls")
+    )
+    expect(purposes).to_contain_text("[[contact_notes.purposes]]")
+    purposes.get_by_role("button", name="Change…").click()
+    purposes.get_by_label("English").fill("Missed bins")
+    purposes.get_by_label("Welsh").fill("Biniau a fethwyd")
+    purposes.get_by_label("Code in the CRM").fill("waste-2")
+    purposes.get_by_role("button", name="Save the list").click()
+    expect(purposes).to_contain_text("Changed here by ceri")
+    expect(offered).to_have_attribute("value", "Missed bins")
+
+    switch.service.kill("desk")
+    sian.locator("#link[data-state=lost]").wait_for(timeout=PATIENCE_MS)
+    switch.service.start("desk")
+    sian.locator("#link[data-state=live]").wait_for(timeout=PATIENCE_MS)
+    expect(offered).to_have_attribute("value", "Missed bins")
+    sian.get_by_label("Purpose of the call").fill("Missed collection")
+    sian.get_by_role("button", name="Save contact note").click()
+    expect(sian.locator(".saved")).to_have_text("Not saved. Choose a purpose from the list.")
+    sian.get_by_label("Purpose of the call").fill("Biniau a fethwyd")
+    sian.get_by_role("button", name="Save contact note").click()
+    expect(sian.locator(".saved")).to_have_text("Saved", timeout=PATIENCE_MS)
+    wait_until(
+        lambda: (
+            crm.sql("SELECT purpose, purpose_code FROM galwad.notes")
+            == ["Biniau a fethwyd|waste-2"]
+        )
+    )
+    assert sian.evaluate("window.loadedOnce")
+    ceri.reload()
+    expect(purposes).to_contain_text("Changed here by ceri")
+    purposes.get_by_role("button", name="Use the settings' list again…").click()
+    purposes.get_by_role("button", name="Use the settings' list", exact=True).click()
+    expect(offered).to_have_attribute("value", "Missed collection")

@@ -6,11 +6,8 @@ Tests callerid/destinations/sql.py with the table, the role and the settings of 
 from __future__ import annotations
 
 import asyncio
-import re
 import tomllib
 from dataclasses import replace
-from pathlib import Path
-from textwrap import dedent
 
 import pytest
 from sqlalchemy import text
@@ -22,8 +19,8 @@ from callerid.sql_database import SqlAddress, SqlDatabase
 from config.directories.sql import SqlDirectorySection
 from galwad.desk.directories import open_notes
 from helpers.notes import NOTE as PLAIN
+from helpers.peers.crm_tables import PASSWORD, PEOPLE, SETTINGS, TABLE, directory_settings
 from helpers.peers.postgresql import PostgreSql
-from helpers.peers.service import CALLER
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer
@@ -31,22 +28,6 @@ pytestmark = pytest.mark.peer
 NOTES = 200
 CRASHES = {50, 150, 250}
 """The server crashes after so many deliveries."""
-PASSWORD = "another long random password"
-PAGE = (Path(__file__).parents[2] / "docs/crm/sql.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```(?:sql|toml)\n(.*?)```", PAGE, re.DOTALL)
-TABLE, SETTINGS = (each for each in EXAMPLES if "galwad.notes" in each)
-(DIRECTORY,) = (dedent(each) for each in EXAMPLES if 'view = "crm.callers"' in each)
-PEOPLE = f"""
-CREATE SCHEMA crm;
-CREATE TABLE crm.callers (
-    id integer, name text, phone text, mobile text, phone_digits text, mobile_digits text,
-    language text, do_not_pop boolean, reference text, address text);
-INSERT INTO crm.callers (id, name, phone_digits, language, reference)
-    VALUES (7, 'Siân ap Gwynn', '{CALLER}', 'Cymraeg', 'P7');
-CREATE ROLE galwad LOGIN PASSWORD '{PASSWORD}';
-GRANT USAGE ON SCHEMA crm TO galwad;
-GRANT SELECT ON crm.callers TO galwad;
-"""
 NOTE = replace(PLAIN, started=1_790_000_000.5, notes="'); DROP TABLE galwad.notes; -- $1 tŷ ŵyr")
 FIRST = EarlierDelivery()
 
@@ -186,13 +167,9 @@ async def test_notes_that_are_delivered_twice_while_the_server_crashes_are_there
 @pytest.fixture
 def service(start, server, tmp_path):
     """The three processes with the settings of the page, and this server."""
-    (tmp_path / "role").write_text(PASSWORD)
-    settings = DIRECTORY.replace("db.example", f"127.0.0.1:{server.port}")
-    settings = re.sub(r"^tls = .*\n", "", settings, flags=re.MULTILINE) + SETTINGS
-    settings = re.sub(r'password_file = ".*"', f'password_file = "{tmp_path}/role"', settings)
-    settings = settings.replace('kind = "sql"', 'kind = "sql"\ntimeout = 9.0')  # for a busy machine
-    more = settings.replace("{", "{{").replace("}", "}}")
-    return start("switch", "desk", "finaliser", users=True, more=more)
+    return start(
+        "switch", "desk", "finaliser", users=True, more=directory_settings(server, tmp_path)
+    )
 
 
 def test_a_call_shows_the_person_of_the_view_and_its_note_survives_a_crash_of_the_server(

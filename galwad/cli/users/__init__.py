@@ -16,6 +16,7 @@ class UsersGroup(LazyGroup):
         "list": "List the users, without secrets.",
         "role": "Give a person another role.",
         "rights": "Set the rights of a user.",
+        "team": "Set the team of a user.",
         "tokens": "Manage the tokens of machines and people.",
         "password": "Give a person a new password.",
         "sip-password": "Generate a new SIP password for a phone.",

@@ -28,6 +28,7 @@ def list_(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
                     "extension": user.extension,
                     "language": user.language,
                     "rights": sorted(user.rights),
+                    "team": user.team or None,
                     "second_factor": user.name in protected,
                     "disabled": user.disabled,
                 }
@@ -36,13 +37,14 @@ def list_(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
         )
         return
     print_table(
-        ("USER", "ROLE", "EXTENSION", "LANGUAGE", "RIGHTS", "SECOND FACTOR", ""),
+        ("USER", "ROLE", "EXTENSION", "LANGUAGE", "TEAM", "RIGHTS", "SECOND FACTOR", ""),
         (
             (
                 user.name,
                 user.role,
                 user.extension or "",
                 user.language,
+                user.team,
                 " ".join(sorted(user.rights)),
                 "yes" if user.name in protected else "",
                 "disabled" if user.disabled else "",

@@ -30,6 +30,8 @@ users = Table(
     Column("rights", String(200), nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("created", Float, nullable=False),
+    # The code of a team in the list of teams; "" if the user belongs to none.
+    Column("team", String(32), nullable=False, server_default=""),
 )
 
 sessions = Table(

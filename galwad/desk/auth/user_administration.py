@@ -32,6 +32,7 @@ from galwad.desk.auth.users import (
     user_of,
 )
 from galwad.desk.models.accounts import Role
+from galwad.desk.texts.store import TextStore
 from recording.audit.log import AuditLog
 
 _SECRET_BYTES: Final = 15
@@ -149,6 +150,7 @@ class UserAdministration:
         self._users = (users or Users(engine)).under(precondition)
         self._identities = Identities(engine, precondition)
         self._tokens = Tokens(engine)
+        self._texts = TextStore(engine)
         self._audit = audit
         self._actor = actor
         self._realm = realm
@@ -238,6 +240,18 @@ class UserAdministration:
         """
         before = await self._users.set_role(name, role)
         await self._append("user.role-set", name, {"role": role, "before": before})
+
+    async def set_team(self, name: str, team: str) -> None:
+        """Let a person belong to the team with this code, or to none ("").
+
+        Raises:
+            UserError: There is no such user or team, the user is a machine, or belongs to this
+                team.
+        """
+        stored = (await self._texts.all()).get("teams")
+        teams = {each.code for each in (stored.entries if stored is not None else None) or ()}
+        before = await self._users.set_team(name, team, teams)
+        await self._append("user.team-set", name, {"team": team, "before": before})
 
     async def set_rights(self, name: str, rights: frozenset[str]) -> None:
         """Replace all rights of a user by `rights`.

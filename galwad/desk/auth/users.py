@@ -15,7 +15,7 @@ import copy
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -101,6 +101,8 @@ class User:
     extension: str | None = None
     rights: frozenset[str] = frozenset()
     disabled: bool = False
+    team: str = ""
+    """The code of the user's team; "" if the user belongs to none."""
 
     @property
     def supervises(self) -> bool:
@@ -170,6 +172,7 @@ class Users:
                         ha1_sha256=ha1[1],
                         rights=",".join(sorted(user.rights)),
                         disabled=user.disabled,
+                        team=user.team,
                         created=time.time(),
                     )
                 )
@@ -303,6 +306,31 @@ class Users:
             changed = update(users).where(users.c.name == name)
             await connection.execute(changed.values(rights=",".join(sorted(rights))))
 
+    async def set_team(self, name: str, team: str, teams: Collection[str]) -> str:
+        """Let a person belong to the team with this code, or to none (""); return the team before.
+
+        `teams` are the codes of all teams.
+
+        Raises:
+            UserError: There is no such user or team, the user is a machine, or belongs to this
+                team.
+        """
+        before = await self._one(name)
+        if before.role == "machine":
+            raise UserError("a machine belongs to no team", reason="machine")
+        if before.team == team:
+            where = f'the team "{team}"' if team else "no team"
+            raise UserError(f'the user "{name}" belongs to {where} already', reason="changed")
+        async with self._changing(name) as connection:
+            if team and team not in teams:
+                raise UserError(
+                    f'there is no team "{team}"',
+                    "the administrators' page and `galwad texts list teams` show the teams",
+                    "team",
+                )
+            await _change(connection, name, team=team)
+        return before.team
+
     async def set_role(self, name: str, role: Role) -> str:
         """Give a person another role without any right, and end the person's sessions.
 
@@ -413,7 +441,9 @@ def user_of(row: Row[Any]) -> User:
     """Return the user in a row of the table `users`, without the row's secrets."""
     rights: Sequence[str] = row.rights.split(",") if row.rights else ()
     return User(
-        row.name, row.role, row.language, row.extension, frozenset(rights), bool(row.disabled)
+        *(row.name, row.role, row.language, row.extension, frozenset(rights)),
+        disabled=bool(row.disabled),
+        team=row.team,
     )
 
 

@@ -32,6 +32,7 @@ from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.models.alarms import AlarmEvent, AlarmView
 from galwad.desk.models.calls import Closed, DayChanged, Pop
 from galwad.desk.models.presence import PresenceNews
+from galwad.desk.models.texts import PageTexts
 
 MEMORY = 2000
 WAKEN_AT_ONCE = 32
@@ -42,14 +43,14 @@ _LONGEST_REST_S = 0.05
 MAX_STREAMS_PER_SESSION = 8
 """A browser opens at most six connections to one host, for all its tabs together."""
 Sent: TypeAlias = tuple[
-    Literal["call", "closed", "alarm", "alarm_changed", "presence", "day"],
-    Pop | Closed | AlarmEvent | AlarmView | PresenceNews | DayChanged,
+    Literal["call", "closed", "alarm", "alarm_changed", "presence", "day", "texts"],
+    Pop | Closed | AlarmEvent | AlarmView | PresenceNews | DayChanged | PageTexts,
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change of a call, of an alarm, of the presence of users, or of the day of some users.
+    """A change of a call, an alarm, the presence of users, the day of some users, or of texts.
 
     For a change of a call, `before` is None if the call is new, and `after` is None if the call is
     removed. For an alarm, `after` is the live call that the alarm concerns, or None. `stored` is
@@ -66,6 +67,8 @@ class Event:
     presence: PresenceNews | None = None
     day_of: frozenset[str] = frozenset()
     """The users whose list of today's calls has changed."""
+    texts: PageTexts | None = None
+    """The lists of texts after a change, which all pages show."""
     _encoded: dict[tuple[str, bool, bool, str], bytes] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -84,6 +87,8 @@ class Event:
             return None if own is None else encoded(own[0], self.id, own[1])
         if self.presence is not None:
             kind = "presence"
+        elif self.texts is not None:
+            kind = "texts"
         elif self._is_about_alarm:
             kind = "alarm" if self._alarms(user) else ""
             handled = user.supervises
@@ -111,8 +116,8 @@ class Event:
             return self._presence_for(user)
         if self._is_about_alarm:
             return self._alarm_for(user) if self._alarms(user) else None
-        if self.day_of:
-            return ("day", DayChanged()) if user.name in self.day_of else None
+        if self.texts is not None or self.day_of:
+            return self._change_for(user)
         if self.after is not None and self.after.visible(user):
             return "call", self.after.view(user)
         if self.before is not None and self.before.visible(user):
@@ -130,6 +135,12 @@ class Event:
         if self.alarm is not None:
             return "alarm", self.alarm.model_copy(update={"alarm": view})
         return ("alarm_changed", view) if view is not None else None
+
+    def _change_for(self, user: User) -> Sent | None:
+        """Return the changed texts, or that the list of the user's calls has changed."""
+        if self.texts is not None:
+            return "texts", self.texts
+        return ("day", DayChanged()) if user.name in self.day_of else None
 
     def _presence_for(self, user: User) -> Sent | None:
         """Return the changes of all users for a supervisor, and the user's own for an advisor."""
@@ -240,6 +251,10 @@ class EventHub:
     def day_changed(self, users: Collection[str]) -> None:
         """Publish to these users that their list of today's calls has changed."""
         self._publish(Event(self._last + 1, day_of=frozenset(users)))
+
+    def texts_changed(self, texts: PageTexts) -> None:
+        """Publish the lists of texts after a change to all pages."""
+        self._publish(Event(self._last + 1, texts=texts))
 
     def since(self, position: int) -> list[Event] | None:
         """Return the events with numbers above `position`.

@@ -56,8 +56,20 @@ _USER: Final = {
     "signed_in": 1795743681.2,
     "tokens": 0,
     "second_factor": False,
+    "team": "",
 }
 _VERSION: Final = {"version": _USER["version"]}
+_BREAKS: Final = {
+    "name": "breaks",
+    "version": _USER["version"],
+    "settings": "[presence] break_reasons",
+    "from_settings": True,
+    "changed": None,
+    "changed_by": "",
+    "fixed": False,
+    "longest": 40,
+    "entries": [{"code": "lunch", "en": "Lunch", "cy": "Cinio"}],
+}
 _CHANGED: Final = {"user": _USER, "password": None, "token": None, "sip": None}
 _SIP: Final = {
     "server": "192.0.2.10:5060",
@@ -77,6 +89,7 @@ _PRESENCE: Final = {
     "page": True,
     "line": "",
     "ringing": False,
+    "team": "",
 }
 _ROW: Final = {
     "call_id": _CALL,
@@ -196,6 +209,9 @@ EXAMPLES: Final = {
     ),
     "users_remove_user": Example(_VERSION, None),
     "users_set_role": Example({**_VERSION, "role": "supervisor"}, None),
+    "users_set_team": Example(
+        {**_VERSION, "team": "housing"}, {**_CHANGED, "user": {**_USER, "team": "housing"}}
+    ),
     "users_set_rights": Example({**_VERSION, "rights": []}, _CHANGED),
     "users_set_extension": Example({**_VERSION, "extension": "201"}, {**_CHANGED, "sip": _SIP}),
     "users_reset_password": Example(_VERSION, {**_CHANGED, "password": "Wd7pQ0xkV2…"}),
@@ -207,19 +223,13 @@ EXAMPLES: Final = {
     "users_link_identity": Example({**_VERSION, "subject": "8f4e2c1a"}, None),
     "users_unlink_identity": Example({**_VERSION, "subject": "8f4e2c1a"}, _CHANGED),
     "webhooks_discard_event": Example({"reason": "test call"}, None),
-    "texts": Example(
-        None,
-        [
-            {
-                "kind": "line",
-                "table": "routes",
-                "number": 1,
-                "keys": ["line", "line_cy"],
-                "en": "Council Tax",
-                "cy": "Treth Gyngor",
-            }
-        ],
+    "texts": Example(None, [_BREAKS]),
+    "texts_text_list": Example(None, _BREAKS),
+    "texts_change_list": Example(
+        {**_VERSION, "entries": _BREAKS["entries"]},
+        {**_BREAKS, "from_settings": False, "changed": 1795428000.0, "changed_by": "gwen"},
     ),
+    "texts_reset_list": Example(_VERSION, _BREAKS),
     "phones_act": Example({"act": "transfer", "number": "01632 960200"}),
     "phones_dial": Example({"number": "01632 960123"}),
     "presence_presences": Example(None, [_PRESENCE]),

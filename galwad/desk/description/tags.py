@@ -62,7 +62,7 @@ TAGS = (
     Tag("Tokens", "Tokens of machines, and the personal tokens of people.", ("tokens",)),
     Tag(
         "Administration",
-        "Users, the directories of people, and the texts of the settings.",
+        "Users, the directories of people, and the lists of texts in both languages.",
         ("users", "directories", "texts"),
     ),
     Tag("System", "The node's health and metrics, and the page's texts.", ("system",)),

@@ -119,6 +119,11 @@ class Administration:
         async with self.changes() as users:
             await users.set_role(name, role)
 
+    async def set_team(self, name: str, team: str) -> None:
+        """Let a person belong to a team, or to none, see `UserAdministration.set_team`."""
+        async with self.changes() as users:
+            await users.set_team(name, team)
+
     async def remove_second_factor(self, name: str) -> None:
         """Remove a second factor, see `UserAdministration.remove_second_factor`."""
         async with self.changes() as users:

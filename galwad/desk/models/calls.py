@@ -15,7 +15,8 @@ from galwad.desk.models.base import (
     RequiredText,
     ShortText,
 )
-from galwad.desk.models.presence import AdvisorPresence, BreakReasonView
+from galwad.desk.models.presence import AdvisorPresence
+from galwad.desk.models.texts import PageTexts, TextEntryView
 
 PopState: TypeAlias = Literal["ringing", "answered", "held", "wrapup", "ended"]
 RecordingShown: TypeAlias = Literal[
@@ -159,9 +160,9 @@ class PageSnapshot(BaseModel):
     the page in a panel. `alarms` has the alarms that are not closed. `presence` has the user's own
     presence, and for a supervisor the presence of all users. After `break_reminder` seconds the
     page reminds the user of a break. `utc_offset` is how far the desk's local time is ahead of UTC,
-    in seconds. `line_names` has the Welsh names of lines, by their names in English.
-    `notification_names` is true if a notification of the browser may have the caller's
-    name and number.
+    in seconds. `texts` has the lists of texts in both languages. `break_reasons` repeats one of
+    them, for pages of an earlier release that were open during an upgrade. `notification_names` is
+    true if a notification of the browser may have the caller's name and number.
     `dials` is true if the user's phone can be rung to call a number, and `welsh` if a caller can be
     transferred to the destination for Welsh.
     """
@@ -177,11 +178,11 @@ class PageSnapshot(BaseModel):
     searchable: bool = False
     embed_origins: list[str] = Field(default_factory=list)
     presence: list[AdvisorPresence] = Field(default_factory=list)
-    break_reasons: list[BreakReasonView] = Field(default_factory=list)
     break_reminder: float = 3600.0
     utc_offset: int = 0
     notification_names: bool = False
-    line_names: dict[str, str] = Field(default_factory=dict)
+    texts: PageTexts
+    break_reasons: list[TextEntryView] = Field(default_factory=list)
     dials: bool = False
     welsh: bool = False
 

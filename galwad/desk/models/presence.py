@@ -19,7 +19,7 @@ class AdvisorPresence(BaseModel):
     set it, or "". `devices` is the number of registered devices of the user's phone; null while the
     switch is not connected. `page` is true if a page of the user is open. `line` is the line on
     which the user talks, or "". `ringing` is true if the user's phone rings and the user does not
-    talk.
+    talk. `team` is the code of the user's team, or "".
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +35,7 @@ class AdvisorPresence(BaseModel):
     page: bool = False
     line: str = ""
     ringing: bool = False
+    team: str = ""
 
 
 class PresenceNews(BaseModel):
@@ -45,14 +46,6 @@ class PresenceNews(BaseModel):
 
     advisors: list[AdvisorPresence]
     gone: list[str] = Field(default_factory=list)
-
-
-class BreakReasonView(BaseModel):
-    """A reason of breaks: its code, and its name in English and in Welsh."""
-
-    code: str
-    en: str
-    cy: str
 
 
 class PresenceChoice(RequestBody):

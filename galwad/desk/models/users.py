@@ -22,7 +22,7 @@ class UserFacts(BaseModel):
     `subjects` are the accounts of the OpenID provider with which the user can sign in. `signed_in`
     is the time of the newest sign-in whose session has not ended, or null. `has_phone` is true if
     a phone may register with the extension. `tokens` is the number of tokens. `second_factor` is
-    true if the sign-in with a password needs a code.
+    true if the sign-in with a password needs a code. `team` is the code of the user's team, or "".
     """
 
     name: str
@@ -38,6 +38,7 @@ class UserFacts(BaseModel):
     signed_in: float | None
     tokens: int
     second_factor: bool
+    team: str
 
 
 class UserList(BaseModel):
@@ -109,6 +110,13 @@ class NewExtension(RequestBody):
 
     version: Version
     extension: ShortText
+
+
+class NewTeam(RequestBody):
+    """A request that lets a person belong to another team; "" for none."""
+
+    version: Version
+    team: ShortText
 
 
 class LinkedSubject(RequestBody):

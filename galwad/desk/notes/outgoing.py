@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from callerid.note_destination import OutgoingNote
 from callerid.note_outbox import QueuedVersion
 from callerid.person import record_id_in
-from config.sections import Purpose
 
 _PLAIN = (
     *("call_id", "version", "started", "line", "advisor", "purpose", "language", "outcome"),
     *("caller_type", "on_behalf_of", "authority", "notes"),
 )
+
+
+def _nothing(_: str) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,10 @@ class NoteForm:
 
     directory: str
     """The name of the system's directory, which decides what the id of a person is there."""
-    purposes: tuple[Purpose, ...] = ()
+    purpose_code: Callable[[str], str] = _nothing
+    """Returns the system's code of a purpose in either language, or ""."""
+    no_note_words: Callable[[str], str] = _nothing
+    """Returns the English words of a reason for no note, or "" for those of Galwad."""
     recordings: str = ""
     """The address to which the call id is added for a link to the recording; "" for no link."""
 
@@ -32,11 +39,9 @@ class NoteForm:
             **{name: fields[name] for name in _PLAIN},
             person_id=record_id_in(self.directory, version.entries),
             reference=fields.get("reference", ""),
-            purpose_code=self._code(fields["purpose"]),
+            purpose_code=self.purpose_code(fields["purpose"]),
             recording_url=f"{self.recordings}{version.call_id}" if self.recordings else "",
             no_note_reason=fields.get("no_note_reason", ""),
+            no_note_words=self.no_note_words(fields.get("no_note_reason", "")),
             unfinished=fields.get("unfinished", False),
         )
-
-    def _code(self, purpose: str) -> str:
-        return next((each.code for each in self.purposes if purpose in {each.en, each.cy}), "")

@@ -38,7 +38,7 @@ class Presence:
     while the user is on a call. `devices` is the number of registered devices; None while the
     switch does not say. `page` is true if a page of the user is open. `line` is the line on which
     the user talks, or "". `ringing` is true if the user is on no call, but a phone of the user
-    rings.
+    rings. `team` is the code of the user's team, or "".
     """
 
     user: str
@@ -50,6 +50,7 @@ class Presence:
     page: bool = False
     line: str = ""
     ringing: bool = False
+    team: str = ""
 
     @property
     def away(self) -> bool:
@@ -133,6 +134,7 @@ class PresenceFacts:
             page=page,
             line=talking[0].state.line if talking else "",
             ringing=bool(busy) and not talking,
+            team=user.team,
         )
 
 

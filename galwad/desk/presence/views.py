@@ -21,4 +21,5 @@ def view_of(presence: Presence) -> AdvisorPresence:
         page=presence.page,
         line=presence.line,
         ringing=presence.ringing,
+        team=presence.team,
     )

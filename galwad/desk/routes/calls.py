@@ -177,7 +177,7 @@ async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -
         ContactError: The note is not complete, or its purpose is not one of the list.
     """
     _claim_note(desk, session, call_id)
-    if not desk.options.contact_notes.accepts(body.purpose):
+    if not desk.texts.accepts_purpose(body.purpose):
         raise ContactError("the purpose is not one of the list: choose one")
     return await _save(desk, call_id, Note(**body.model_dump()))
 

@@ -12,10 +12,10 @@ from galwad.desk.models.contacts import (
     ClosedNotesView,
     DiscardReason,
     Purposes,
-    PurposeView,
     UndeliveredNote,
 )
 from galwad.desk.routes.access import Administrator, Person, Supervisor, TheDesk
+from galwad.desk.texts.views import purposes_of
 
 router = APIRouter()
 _MOST = 1000
@@ -25,11 +25,7 @@ _CLOSED_DAYS = 7
 @router.get("/contacts/purposes")
 async def purposes(desk: TheDesk, _: Person) -> Purposes:
     """Return the purposes that the advisors can choose for a contact note."""
-    notes = desk.options.contact_notes
-    return Purposes(
-        purposes=[PurposeView(en=each.en, cy=each.cy) for each in notes.purposes],
-        free_text=notes.free_text,
-    )
+    return Purposes(purposes=purposes_of(desk.texts), free_text=desk.texts.free_text)
 
 
 @router.get("/contacts/undelivered")

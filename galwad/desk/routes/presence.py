@@ -70,7 +70,7 @@ async def _set(desk: Desk, user: User, body: PresenceChoice, set_by: str = "") -
 
 
 def _check_reason(desk: Desk, body: PresenceChoice) -> None:
-    codes = [each.code for each in desk.options.presence.break_reasons]
+    codes = [each.code for each in desk.texts.get("breaks").entries]
     if body.state == "break" and (body.reason or codes) and body.reason not in codes:
         known = f"choose one of {', '.join(codes)}" if codes else "leave it out"
         wrong = "an unknown" if body.reason else "no"

@@ -24,12 +24,12 @@ from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, Follower, encoded
 from galwad.desk.models.alarms import AlarmView
 from galwad.desk.models.calls import PageSnapshot, StreamReplaced
-from galwad.desk.models.presence import BreakReasonView
 from galwad.desk.presence.views import view_of
 from galwad.desk.routes import call_events
 from galwad.desk.routes.access import SignedIn, TheDesk
 from galwad.desk.routes.accounts import me_of
 from galwad.desk.service import Desk
+from galwad.desk.texts.views import page_texts
 
 router = APIRouter()
 
@@ -158,6 +158,7 @@ def _present(desk: Desk, session: Session, position: int, call_ids: list[str]) -
 
 def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
     user = session.user
+    texts = page_texts(desk.texts)
     snapshot = PageSnapshot(
         calls=[call.view(user) for call in desk.calls.all() if call.visible(user)],
         alarms=[
@@ -174,18 +175,11 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
         searchable=desk.lookup.searchable,
         embed_origins=list(desk.options.embed_origins),
         presence=[view_of(each) for each in desk.presence.seen_by(user)],
-        break_reasons=[
-            BreakReasonView(code=each.code, en=each.en, cy=each.cy)
-            for each in desk.options.presence.break_reasons
-        ],
         break_reminder=desk.options.presence.break_reminder,
         utc_offset=_utc_offset(desk.options.time_zone),
         notification_names=desk.options.notification_names,
-        line_names={
-            route.line: route.line_cy
-            for route in desk.options.routes
-            if route.line and route.line_cy
-        },
+        texts=texts,
+        break_reasons=texts.break_reasons,
         dials=bool(user.extension) and desk.switch.dials,
         welsh=bool(desk.options.welsh_destination),
     )

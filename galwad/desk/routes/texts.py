@@ -1,66 +1,108 @@
-"""The endpoint with the texts of an installation, and where each is set."""
+"""Endpoints with which administrators change the lists of texts in both languages.
+
+A change takes effect at once, on open pages too.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from functools import cache
-from importlib.resources import files
-from typing import get_args
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from fastapi import APIRouter
 
-from galwad.desk.models.calls import NoNoteReason
-from galwad.desk.models.texts import TextKind, TextView
+from config.text_lists import MOST_ENTRIES, TextFaultKind
+from galwad.desk.errors import ApiError
+from galwad.desk.models.texts import ListName, ListVersionBody, NewTextList, TextListView
 from galwad.desk.routes.access import Administrator, TheDesk
-from galwad.desk.service import Desk
+from galwad.desk.texts.lists import LIST_NAMES, TextEntry
+from galwad.desk.texts.text_lists import ListChangedError, ListFaultError
+from galwad.desk.texts.views import view_of_list
 
 router = APIRouter()
+_FAULTS: Final[Mapping[TextFaultKind, tuple[str, str]]] = {
+    "code": ("its `code` is not valid", "use 1 to 32 lower-case letters, digits, - and _"),
+    "empty": ("a text is missing", "write it in English and in Welsh"),
+    "too_long": ("a text is too long", "see `longest` of the list"),
+    "control": ("it has a control character", "write each text in one line"),
+    "same_code": ("another entry has the same `code`", "give each its own"),
+    "same_text": ("another entry has the same text", "give each its own"),
+    "too_many": ("the list is too long", f"send at most {MOST_ENTRIES} entries"),
+    "codes_fixed": ("the codes of this list cannot be changed", "send each code of the list once"),
+    "no_purpose": (
+        "the list is empty, but the settings allow no other purposes",
+        "keep one, or set free_text = true in [contact_notes]",
+    ),
+}
+"""The error and the hint about each fault of a list."""
 
 
 @router.get("/texts")
-async def texts(desk: TheDesk, _: Administrator) -> list[TextView]:
-    """Return the texts that advisors see in both languages, and where the settings have them."""
-    return [*_lines(desk), *_purposes(desk), *_breaks(desk), *_no_note_reasons()]
+async def texts(desk: TheDesk, _: Administrator) -> list[TextListView]:
+    """Return the lists of texts that people choose from or read, as they count now."""
+    return [view_of_list(desk.texts.get(name)) for name in LIST_NAMES]
 
 
-def _lines(desk: Desk) -> Iterator[TextView]:
-    for number, route in enumerate(desk.options.routes, 1):
-        if route.line:
-            yield TextView(
-                kind="line",
-                table="routes",
-                number=number,
-                keys=["line", "line_cy"],
-                en=route.line,
-                cy=route.line_cy,
-            )
+@router.get("/texts/{name}")
+async def text_list(name: ListName, desk: TheDesk, _: Administrator) -> TextListView:
+    """Return one list of texts as it counts now."""
+    return view_of_list(desk.texts.get(name))
 
 
-def _purposes(desk: Desk) -> Iterator[TextView]:
-    for number, purpose in enumerate(desk.options.contact_notes.purposes, 1):
-        yield _pair("purpose", "contact_notes.purposes", number, purpose.en, purpose.cy)
+@router.put("/texts/{name}")
+async def change_list(
+    name: ListName, body: NewTextList, desk: TheDesk, session: Administrator
+) -> TextListView:
+    """Replace the entries of a list. From then on, this list counts and not that of the settings.
+
+    The change is entered in the audit chain before it takes effect.
+
+    Raises:
+        ApiError: 409, the list was changed meanwhile (the reason is `changed`). 422, the list is
+            not valid: `reason` says why, and `error` names the entry.
+    """
+    entries = tuple(map(TextEntry.of, body.entries))
+    with _refusals():
+        changed = await desk.texts.change(
+            name,
+            entries,
+            based_on=body.version,
+            actor=session.actor,
+            user=session.user.name,
+        )
+    return view_of_list(changed)
 
 
-def _breaks(desk: Desk) -> Iterator[TextView]:
-    for number, reason in enumerate(desk.options.presence.break_reasons, 1):
-        yield _pair("break", "presence.break_reasons", number, reason.en, reason.cy)
+@router.delete("/texts/{name}")
+async def reset_list(
+    name: ListName, body: ListVersionBody, desk: TheDesk, session: Administrator
+) -> TextListView:
+    """Let the list of the settings count again, and return it.
+
+    The change is entered in the audit chain before it takes effect.
+
+    Raises:
+        ApiError: 409, the list was changed meanwhile (the reason is `changed`).
+    """
+    with _refusals():
+        initial = await desk.texts.reset(
+            name, based_on=body.version, actor=session.actor, user=session.user.name
+        )
+    return view_of_list(initial)
 
 
-def _no_note_reasons() -> Iterator[TextView]:
-    english, welsh = _page_texts("en"), _page_texts("cy")
-    for reason in get_args(NoNoteReason):
-        name = f"no_note_reason.{reason}"
-        yield _pair("no_note", "", 0, english[name], welsh[name])
-
-
-def _pair(kind: TextKind, table: str, number: int, english: str, welsh: str) -> TextView:
-    keys = ["en", "cy"] if table else []
-    return TextView(kind=kind, table=table, number=number, keys=keys, en=english, cy=welsh)
-
-
-@cache
-def _page_texts(language: str) -> dict[str, str]:
-    file = files("galwad.desk") / "locale" / f"{language}.json"
-    found: dict[str, str] = json.loads(file.read_bytes())
-    return found
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except ListChangedError:
+        raise ApiError(
+            409,
+            "the list was changed meanwhile",
+            "read it again, then repeat your change",
+            reason="changed",
+        ) from None
+    except ListFaultError as error:
+        text, hint = _FAULTS[error.fault.kind]
+        entry = f"entry {error.fault.number}: " if error.fault.number else ""
+        raise ApiError(422, entry + text, hint, reason=error.fault.kind) from None

@@ -28,6 +28,7 @@ from galwad.desk.models.users import (
     NewExtension,
     NewRights,
     NewRole,
+    NewTeam,
     NewUser,
     SipAccount,
     UserFacts,
@@ -94,6 +95,18 @@ async def set_role(name: str, body: NewRole, desk: TheDesk, session: Administrat
     """
     with _refusals():
         await _changes(desk, session, body.version, takes_access=True).set_role(name, body.role)
+    return await _changed(desk, name)
+
+
+@router.put("/users/{name}/team")
+async def set_team(name: str, body: NewTeam, desk: TheDesk, session: Administrator) -> ChangedUser:
+    """Let a person belong to a team of the list `teams`, or to none.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
+    with _refusals():
+        await _changes(desk, session, body.version).set_team(name, body.team)
     return await _changed(desk, name)
 
 
@@ -312,4 +325,5 @@ def _facts(desk: Desk, account: UserAccount) -> UserFacts:
         signed_in=account.signed_in,
         tokens=account.tokens,
         second_factor=account.second_factor,
+        team=user.team,
     )

@@ -8,9 +8,14 @@ import { UserTokens } from "./admin_tokens.js";
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { el, reveal, say, show } from "./dom.js";
-import { lineName, t, translate } from "./i18n.js";
+import { language, lineName, own, t, translate } from "./i18n.js";
 
 const PERSON_ROLES = ["advisor", "supervisor", "admin"];
+
+/** The name of a user's team in the language of the page; "" for none. */
+function teamName({ team }) {
+  return own.teams.find(({ code }) => code === team)?.[language()] ?? team;
+}
 
 export class UserRow {
   /** `users` is the list. */
@@ -34,7 +39,7 @@ export class UserRow {
   /** The words by which the user is found. */
   words() {
     const { name, role, extension, lines } = this.user;
-    return [name, t(`admin.role.${role}`), extension ?? "", ...lines, ...lines.map((line) => lineName(line))].join(" ");
+    return [name, teamName(this.user), t(`admin.role.${role}`), extension ?? "", ...lines, ...lines.map((line) => lineName(line))].join(" ");
   }
 
   update(user) {
@@ -92,7 +97,7 @@ export class UserRow {
 
   draw() {
     const own = this.user.name === this.users.me.user;
-    const parts = own ? [el("p", { class: "note", t: "admin.own" })] : [this.roleForm(), this.rightsForm(), this.extensionForm(), this.access(), this.provider()];
+    const parts = own ? [el("p", { class: "note", t: "admin.own" })] : [this.roleForm(), this.teamForm(), this.rightsForm(), this.extensionForm(), this.access(), this.provider()];
     this.tokens = new UserTokens(this.user, this.users.rights, () => this.users.refresh());
     this.parts.replaceChildren(this.facts(), ...parts.filter(Boolean), this.tokens.box);
     translate(this.parts);
@@ -105,6 +110,7 @@ export class UserRow {
     if (signedIn !== null) rows.push(...fact("signed_in", el("dd", { raw: dateOf(signedIn) })));
     if (this.user.second_factor) rows.push(...fact("second_factor", el("dd", { t: "admin.factor.yes" })));
     if (extension) rows.push(...fact("phone", el("dd", { t: hasPhone ? "admin.phone.yes" : "admin.phone.no" })));
+    if (this.user.team) rows.push(...fact("team", el("dd", { dir: "auto", raw: teamName(this.user) })));
     if (lines.length) rows.push(...fact("lines", el("dd", { dir: "auto", raw: lines.map((line) => lineName(line)).join(", ") })));
     if (subjects.length && this.user.name === this.users.me.user) rows.push(...fact("account", el("dd", { class: "subject", raw: subjects.join(", ") })));
     return el("dl", { class: "details" }, ...rows);
@@ -119,6 +125,19 @@ export class UserRow {
     const set = new AskedButton("set_role", { name: this.user.name }, () => this.change("PUT", "role", { role: select.value }));
     const hint = this.user.subjects.length ? el("p", { class: "note", t: "admin.role.provider" }) : null;
     return this.part("admin.role", id, el("div", { class: "setting" }, select, set.button), set.ask, hint);
+  }
+
+  teamForm() {
+    const { role, team } = this.user;
+    if (role === "machine" || (!own.teams.length && !team)) return null;
+    const id = `${this.id}-team`;
+    const known = own.teams.some(({ code }) => code === team);
+    const options = own.teams.map((each) => el("option", { value: each.code, raw: each[language()] }));
+    if (team && !known) options.push(el("option", { value: team, raw: team }));
+    const select = el("select", { id }, el("option", { value: "", t: "advisors.team.none" }), ...options);
+    select.value = team;
+    const set = el("button", { type: "button", class: "quiet", t: "admin.set_team", on: { click: () => this.change("PUT", "team", { team: select.value }) } });
+    return this.part("admin.team", id, el("div", { class: "setting" }, select, set));
   }
 
   rightsForm() {

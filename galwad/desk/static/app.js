@@ -21,7 +21,7 @@ import { MiniWindow } from "./mini.js";
 import { OpenNotes } from "./open_notes.js";
 import { PHONE_KEY, WELSH_KEY, welsh } from "./phone.js";
 import { PresenceControl, breaks } from "./presence.js";
-import { loadPurposes } from "./purposes.js";
+import { takePurposes } from "./purposes.js";
 import { PAUSE_KEY, limits } from "./recording.js";
 import { RingingAlerts, notifications } from "./ringing.js";
 import { search } from "./search.js";
@@ -174,7 +174,6 @@ async function start(signedIn) {
   approval.update(me.user);
   tokens.start();
   i18n.translate(main);
-  loadPurposes();
   undelivered?.start();
   if (undelivered) admin.start(me, undelivered);
   figures?.start();
@@ -237,11 +236,9 @@ function receive(type, data) {
     limits.waiting = data.waiting_warning;
     search.offered = data.searchable === true;
     host.origins = data.embed_origins ?? [];
-    i18n.lines.names = data.line_names ?? {};
-    i18n.translate(main);
+    takeTexts(data.texts);
     calls.clear();
     for (const pop of data.calls) calls.set(pop.call_id, pop);
-    breaks.reasons = data.break_reasons;
     breaks.reminder = data.break_reminder;
     presences.clear();
     for (const each of data.presence) presences.set(each.user, each);
@@ -258,6 +255,9 @@ function receive(type, data) {
     for (const each of data.advisors) presences.set(each.user, each);
     showPresence();
     return;
+  } else if (type === "texts") {
+    takeTexts(data);
+    admin.administration?.texts.refresh();
   } else if (type === "day") {
     today?.refresh();
     return;
@@ -269,6 +269,17 @@ function receive(type, data) {
     return;
   }
   render();
+}
+
+/** Show the lists of texts as they count now. */
+function takeTexts({ line_names, no_note_reasons, break_reasons, former_reasons, purposes, free_text, teams }) {
+  i18n.own.lines = line_names;
+  i18n.own.teams = teams;
+  i18n.own.words = Object.fromEntries(no_note_reasons.map((each) => [`no_note_reason.${each.code}`, each]));
+  breaks.reasons = break_reasons;
+  breaks.former = former_reasons;
+  takePurposes(purposes, free_text);
+  i18n.translate(main);
 }
 
 function render() {

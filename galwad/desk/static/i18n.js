@@ -3,12 +3,13 @@
 let texts = {};
 let current = "en";
 
-/** The Welsh names of lines, by their names in English. The desk says them. */
-export const lines = { names: {} };
+/** What the council has set in both languages: the names of lines, words by their keys, the teams. */
+export const own = { lines: {}, words: {}, teams: [] };
 
 /** The name of a line in a language. */
 export function lineName(line, spoken = current) {
-  return spoken === "cy" ? (lines.names[line] ?? line) : line;
+  const names = own.lines[line];
+  return names?.[spoken] || names?.en || line;
 }
 
 /** The language now shown. */
@@ -52,7 +53,7 @@ export async function use(chosen) {
 
 /** A text by its key, with `{name}` filled in; `{line}` is the name of a line in this language. */
 export function t(key, values = {}) {
-  const text = texts[key] ?? key;
+  const text = own.words[key]?.[current] ?? texts[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name === "line" && values.line ? lineName(values.line) : values[name]) ?? whole);
 }
 

@@ -6,11 +6,11 @@ import { clock, el, reveal, say, show } from "./dom.js";
 import { language } from "./i18n.js";
 
 /** The reasons of breaks, and after how many seconds a break may be forgotten; the desk says so. */
-export const breaks = { reasons: [], reminder: 3600 };
+export const breaks = { reasons: [], former: [], reminder: 3600 };
 
-/** The name of a reason in the present language; its code, where the settings do not have it. */
+/** The name of a reason in the present language; its code, where no list has ever had it. */
 export function reasonName(code) {
-  const reason = breaks.reasons.find((each) => each.code === code);
+  const reason = [...breaks.reasons, ...breaks.former].find((each) => each.code === code);
   return reason ? reason[language()] : code;
 }
 

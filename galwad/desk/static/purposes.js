@@ -1,21 +1,16 @@
 // The purposes of calls that the council lists, in both languages. The desk checks them again.
 
-import { ApiError, ask } from "./api.js";
 import { el } from "./dom.js";
 import { language } from "./i18n.js";
 
 let purposes = [];
 let freeText = true;
 
-/** Fetch the list; without it, every purpose can be written, and the desk decides. */
-export async function loadPurposes() {
-  try {
-    const found = await ask("GET", "/contacts/purposes");
-    purposes = found.purposes;
-    freeText = found.free_text;
-  } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-  }
+/** Take the list that the desk has sent; `others` is true if other purposes can be written. */
+export function takePurposes(listed, others) {
+  purposes = listed;
+  freeText = others;
+  document.querySelectorAll("datalist.purposes").forEach(fill);
 }
 
 /** Return whether a note may have this purpose. */
@@ -25,14 +20,15 @@ export function accepts(text) {
 
 /** Return a list of suggestions for the text field `input`, in the page's language. */
 export function suggestions(input) {
-  const list = el("datalist", { id: `${input.id}-list` });
+  const list = el("datalist", { id: `${input.id}-list`, class: "purposes" });
   input.setAttribute("list", list.id);
-  const fill = () => {
-    const names = purposes.map((each) => each[language()]);
-    if (names.join("\n") === list.dataset.names) return;
-    list.dataset.names = names.join("\n");
-    list.replaceChildren(...names.map((value) => el("option", { value })));
-  };
-  input.addEventListener("focus", fill);
+  input.addEventListener("focus", () => fill(list));
   return list;
+}
+
+function fill(list) {
+  const names = purposes.map((each) => each[language()]);
+  if (names.join("\n") === list.dataset.names) return;
+  list.dataset.names = names.join("\n");
+  list.replaceChildren(...names.map((value) => el("option", { value })));
 }

@@ -160,8 +160,6 @@ def test_the_example_of_purposes_can_be_loaded(read):
     (example,) = PURPOSES
     notes = read(example).contact_notes
     assert (notes.free_text, [each.code for each in notes.purposes]) == (False, ["waste-1"])
-    assert notes.accepts("Casgliad a fethwyd")
-    assert not notes.accepts("Other")
 
 
 FIND = 'url = "https://crm.example/find"\nrecords = "items"\ntext = "subject"\n'

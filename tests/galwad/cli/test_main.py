@@ -6,8 +6,8 @@ Covers `galwad/cli/support/lazy.py`, `galwad/cli/support/options.py`,
 `galwad/cli/backup/__init__.py`, `galwad/cli/calls/__init__.py`,
 `galwad/cli/contacts/__init__.py`, `galwad/cli/directory/__init__.py`,
 `galwad/cli/keys/__init__.py`, `galwad/cli/recordings/__init__.py`,
-`galwad/cli/simulate/__init__.py`, `galwad/cli/users/__init__.py` and
-`galwad/cli/users/tokens/__init__.py`.
+`galwad/cli/simulate/__init__.py`, `galwad/cli/texts/__init__.py`,
+`galwad/cli/users/__init__.py` and `galwad/cli/users/tokens/__init__.py`.
 """
 
 from __future__ import annotations
@@ -83,6 +83,9 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "simulate payments",
         "simulate transfers",
         "status",
+        "texts list",
+        "texts reset",
+        "texts set",
         "users add",
         "users disable",
         "users enable",
@@ -95,6 +98,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "users rights",
         "users role",
         "users sip-password",
+        "users team",
         "users tokens add",
         "users tokens list",
         "users tokens revoke",

@@ -22,6 +22,7 @@ from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.call_log.tables import metadata as call_log_metadata
 from galwad.desk.call_stream.tables import metadata as call_stream_metadata
 from galwad.desk.database import open_engine, upgrade
+from galwad.desk.texts.tables import metadata as texts_metadata
 from galwad.desk.webhooks.tables import metadata as webhooks_metadata
 from helpers.database import open_patiently
 from recording.audit import log as audit_log
@@ -45,6 +46,7 @@ def test_the_revisions_create_exactly_the_declared_tables(tmp_path):
             call_stream_metadata,
             desk_metadata,
             recording_metadata,
+            texts_metadata,
             webhooks_metadata,
         ]
         # Alembic takes a list too, as its own `env.py` templates say.

@@ -38,10 +38,13 @@ from galwad.desk.auth.identities import Identities, ProviderIdentity
 from galwad.desk.auth.second_factors import CodeVerdict, SecondFactors
 from galwad.desk.auth.secret_box import SecretBox
 from galwad.desk.auth.sessions import Sessions
+from galwad.desk.auth.users import Users
 from galwad.desk.call_log.store import CallStore
 from galwad.desk.call_stream.store import BEFORE_ALL, StreamStore
 from galwad.desk.database import SchemaError, open_engine, scripts, upgrade
 from galwad.desk.presence.breaks import Break, Breaks
+from galwad.desk.texts.lists import TextEntry
+from galwad.desk.texts.store import TextStore
 from galwad.desk.webhooks.outbox import WebhookOutbox
 from helpers.loopback import free_port
 from recording.audit.log import verify
@@ -64,6 +67,7 @@ NINETEENTH: list[str] = []  # only an open note with a draft
 TWENTIETH: list[str] = []  # only an identity at a provider, and a session
 TWENTY_FIRST: list[str] = []  # only a second factor with recovery codes, and a session
 TWENTY_SECOND: list[str] = []  # only an event of a call that machines can read
+TWENTY_FOURTH: list[str] = []  # only a list of texts that an administrator has changed
 CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
@@ -85,7 +89,7 @@ RECORDINGS: dict[str, list[str]] = dict(
             *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
             *(FOURTEENTH, FIFTEENTH, SIXTEENTH, SEVENTEENTH, EIGHTEENTH),
-            *(NINETEENTH, TWENTIETH, TWENTY_FIRST, TWENTY_SECOND),
+            *(NINETEENTH, TWENTIETH, TWENTY_FIRST, TWENTY_SECOND, TWENTY_FOURTH),
         ),
         strict=True,
     )
@@ -301,6 +305,22 @@ async def test_a_break_that_an_earlier_release_left_goes_on(tmp_path):
     breaks = await Breaks(engine).all()
     await engine.dispose()
     assert breaks == [Break("sian", "lunch", 1_794_643_260.0, "mair")]
+
+
+async def test_a_changed_list_of_texts_and_a_team_that_an_earlier_release_left_still_count(
+    tmp_path,
+):
+    path = left_by(REVISIONS[-1], tmp_path)
+    upgrade(path)
+    engine = open_engine(path)
+    stored = (await TextStore(engine).all())["breaks"]
+    sian = await Users(engine).get("sian")
+    await engine.dispose()
+    assert sian is not None
+    assert sian.team == "housing"
+    assert stored.entries == (TextEntry("lunch", "Lunch", "Cinio canol dydd"),)
+    assert stored.former == (TextEntry("tea", "Tea", "Te"),)
+    assert (stored.changed, stored.changed_by) == (1_794_643_200.0, "gwen")
 
 
 async def test_a_token_of_an_earlier_release_keeps_all_rights_and_does_not_expire(tmp_path):

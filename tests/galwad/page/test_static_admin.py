@@ -331,16 +331,6 @@ def test_an_empty_list_says_that_everything_is_delivered(desk, browser_page, add
     expect(browser_page.get_by_text("Everything is delivered.")).to_be_visible()
 
 
-def test_texts_show_their_place_and_what_lacks_a_translation(opened):
-    texts = opened.get_by_role("region", name="Texts in both languages")
-    expect(texts.get_by_text("Without a translation: 2.")).to_be_visible()
-    housing = texts.get_by_role("row").filter(has_text="Housing")
-    expect(housing).to_contain_text("missing")
-    expect(housing).to_contain_text("[[routes]] number 2: line, line_cy")
-    expect(texts.get_by_role("row").filter(has_text="Lunch")).to_contain_text("same in both")
-    assert texts.locator("td[lang=cy]").first.inner_text() == "Treth Gyngor"
-
-
 def test_a_ringing_call_stays_in_sight_above_the_administration(desk, opened):
     desk.put(state="ringing", line="Council Tax")
     expect(opened.locator(".calls .call")).to_be_visible()

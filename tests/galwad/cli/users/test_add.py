@@ -34,6 +34,7 @@ def test_a_new_users_password_and_sip_secret_are_shown_and_not_stored(run, setti
         "extension": "201",
         "language": "en",
         "rights": [],
+        "team": None,
         "second_factor": False,
         "disabled": False,
     }

@@ -21,6 +21,8 @@ from galwad.desk.auth.user_administration import (
     version_of,
 )
 from galwad.desk.auth.users import UnknownUserError, User, UserError, Users
+from galwad.desk.texts.lists import TextEntry
+from galwad.desk.texts.store import StoredTexts, TextStore
 from recording.audit.log import AuditLog
 
 PASSWORD = "correct horse battery"
@@ -44,6 +46,13 @@ def audit(engine, tmp_path):
 @pytest.fixture
 def factors(engine, tmp_path):
     return SecondFactors(engine, SecretBox(tmp_path / "second-factor.key"))
+
+
+@pytest.fixture(autouse=True)
+async def teams(engine):
+    """Two teams in the list of teams."""
+    entries = (TextEntry("housing", "Housing", "Tai"), TextEntry("tax", "Tax", "Treth"))
+    await TextStore(engine).save("teams", StoredTexts(entries, (), 1.0, "gwen"))
 
 
 @pytest.fixture
@@ -82,6 +91,7 @@ CHANGES = {
     "sip-password": lambda changes: changes.set_sip_password("sian", "other"),
     "move": lambda changes: changes.move("sian", "209", "other"),
     "role": lambda changes: changes.set_role("sian", "supervisor"),
+    "team": lambda changes: changes.set_team("sian", "housing"),
     "link": lambda changes: changes.link("sian", ProviderIdentity(ISSUER, "oid-1")),
 }
 
@@ -143,6 +153,30 @@ async def test_administrators_cannot_change_themselves(page, version):
 async def test_an_unknown_user_is_refused_by_the_rules(page):
     with pytest.raises(UnknownUserError):
         await page("0" * 16).disable("mair")
+
+
+async def test_a_person_belongs_to_a_listed_team_or_to_none(server, users, audit):
+    await server.set_team("sian", "housing")
+    await server.set_team("sian", "tax")
+    assert await users.get("sian") == User("sian", "advisor", extension="201", team="tax")
+    for team, text in (("tax", 'belongs to the team "tax" already'), ("nap", 'no team "nap"')):
+        with pytest.raises(UserError, match=text):
+            await server.set_team("sian", team)
+    await server.set_team("sian", "")
+    with pytest.raises(UserError, match="belongs to no team already"):
+        await server.set_team("sian", "")
+    await server.add(User("pay", "machine"), None)
+    with pytest.raises(UserError, match="a machine belongs to no team"):
+        await server.set_team("pay", "tax")
+    with pytest.raises(UnknownUserError):
+        await server.set_team("mair", "tax")
+    entries = [each for each in await audit.entries() if each.kind == "user.team-set"]
+    assert [(each.facts["team"], each.facts["before"]) for each in entries] == [
+        ("housing", ""),
+        ("tax", "housing"),
+        ("", "tax"),
+    ]
+    assert entries[0].personal == {"user": "sian", "actor": "os:root"}
 
 
 async def test_another_role_ends_the_sessions_and_takes_the_rights(server, users, open_sessions):

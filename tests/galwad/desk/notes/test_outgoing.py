@@ -8,7 +8,7 @@ import pytest
 
 from callerid.note_destination import EarlierDelivery
 from callerid.note_outbox import QueuedVersion
-from config.sections import Purpose
+from callerid.note_text import subject_of, text_of
 from galwad.desk.notes.outgoing import NoteForm
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -31,7 +31,7 @@ FIELDS: dict[str, object] = {
     "notes": "",
     "no_note_reason": "",
 }
-PURPOSES = (Purpose(en="Missed collection", cy="Casgliad a fethwyd", code="waste-1"),)
+CODES = {"Missed collection": "waste-1", "Casgliad a fethwyd": "waste-1"}
 
 
 def queued(**changed):
@@ -57,7 +57,17 @@ def test_a_person_who_is_only_in_another_system_is_known_by_the_reference():
     [("Casgliad a fethwyd", "waste-1"), ("Missed collection", "waste-1"), ("Other", "")],
 )
 def test_a_listed_purpose_has_its_code_in_both_languages(purpose, code):
-    assert NoteForm("crm", PURPOSES).note(queued(purpose=purpose)).purpose_code == code
+    form = NoteForm("crm", lambda text: CODES.get(text, ""))
+    assert form.note(queued(purpose=purpose)).purpose_code == code
+
+
+def test_the_reason_for_no_note_has_the_words_of_the_page():
+    form = NoteForm("crm", no_note_words=lambda reason: f"words of {reason}")
+    note = form.note(queued(purpose="", no_note_reason="test"))
+    assert subject_of(note) == f"Waste: no note needed (words of test) [{CALL}]"
+    assert "No note needed: words of test" in text_of(note)
+    usual = NoteForm("crm").note(queued(purpose="", no_note_reason="test"))
+    assert subject_of(usual) == f"Waste: no note needed (a test call) [{CALL}]"
 
 
 def test_the_link_to_the_recording_is_sent_only_if_it_is_wanted():

@@ -58,7 +58,8 @@ async def test_a_snapshot_has_the_own_presence_and_for_a_supervisor_that_of_all(
     await until(lambda: listed.desk.presence.away == ("sian",))
     own = await sian.open()
     assert [(each["user"], each["state"]) for each in own["presence"]] == [("sian", "break")]
-    assert [each["code"] for each in own["break_reasons"]][:2] == ["break", "lunch"]
+    assert [each["code"] for each in own["texts"]["break_reasons"]][:2] == ["break", "lunch"]
+    assert own["break_reasons"] == own["texts"]["break_reasons"]  # for pages before the upgrade
     assert own["break_reminder"] == 3600
     for page in (mair, gwen):
         assert [each["user"] for each in (await page.open())["presence"]] == ["huw", "sian"]

@@ -111,9 +111,11 @@ async def test_a_snapshot_has_the_desks_time_zone_and_whether_notifications_may_
 
 async def test_a_snapshot_has_the_welsh_names_of_the_lines_that_have_one(running):
     routes = [{"line": "Tax", "line_cy": "Treth"}, {"line": "Housing"}, {}]
-    running.desk.options = replace(
+    await running.stop()
+    running.options = replace(
         running.options,
         routes=[Route.model_validate({"called": "1", "ring": ["201"], **each}) for each in routes],
     )
+    await running.start()
     snapshot = await (await running.page("sian")).open()
-    assert snapshot["line_names"] == {"Tax": "Treth"}
+    assert snapshot["texts"]["line_names"] == {"Tax": {"en": "Tax", "cy": "Treth"}}

@@ -29,6 +29,7 @@ ENDPOINTS: dict[tuple[str, str], Any] = {
     ("POST", ""): {"name": "nia"},
     ("DELETE", "/sian"): VERSION,
     ("PUT", "/sian/role"): {**VERSION, "role": "admin"},
+    ("PUT", "/sian/team"): {**VERSION, "team": "housing"},
     ("PUT", "/sian/rights"): {**VERSION, "rights": []},
     ("PUT", "/sian/extension"): {**VERSION, "extension": "209"},
     ("POST", "/sian/password"): VERSION,

@@ -1,0 +1,136 @@
+"""The rules for the lists of texts that an installation sets in English and in Welsh.
+
+The settings have a list's first entries, and administrators can change it on the page. Both
+follow these rules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, TypeAlias
+
+ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+"""A pattern for text that has neither control characters nor line breaks."""
+CODE: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+"""A pattern for codes that Galwad itself stores, such as `lunch`."""
+MOST_ENTRIES: Final = 200
+"""The most entries that a list may have."""
+TextField: TypeAlias = Literal["code", "en", "cy"]
+TextFaultKind: TypeAlias = Literal[
+    "code",
+    "empty",
+    "too_long",
+    "control",
+    "same_code",
+    "same_text",
+    "too_many",
+    "codes_fixed",
+    "no_purpose",
+]
+
+
+class TextEntryLike(Protocol):
+    """An entry of a list: a code, and a text in English and in Welsh."""
+
+    @property
+    def code(self) -> str:
+        """The code of the entry; "" if it has none."""
+
+    @property
+    def en(self) -> str:
+        """The text in English."""
+
+    @property
+    def cy(self) -> str:
+        """The text in Welsh."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextFault:
+    """The first rule that a list breaks.
+
+    `number` is the number of the entry, from 1 on, and `field` the part of it; 0 and None if the
+    whole list is at fault.
+    """
+
+    kind: TextFaultKind
+    number: int = 0
+    field: TextField | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextRules:
+    """The rules for one list of texts."""
+
+    longest: int
+    """The most characters that a text may have."""
+    code: str = CODE
+    """The pattern of the codes."""
+    codes_unique: bool = True
+    texts_unique: bool = False
+    """True if no two entries may have the same text in any language."""
+    welsh_required: bool = True
+
+    def fault_in(
+        self, entries: Sequence[TextEntryLike], fixed: Collection[str] | None = None
+    ) -> TextFault | None:
+        """Return the first rule that these entries break, or None.
+
+        If the codes of the list cannot be changed, `fixed` are its codes: the list must have an
+        entry for each of them, and no other.
+        """
+        if len(entries) > MOST_ENTRIES:
+            return TextFault("too_many")
+        if fixed is not None and sorted(each.code for each in entries) != sorted(fixed):
+            return TextFault("codes_fixed")
+        codes: set[str] = set()
+        texts: set[str] = set()
+        for number, entry in enumerate(entries, 1):
+            fault = self._fault_of(entry, number, any_code=fixed is not None)
+            if fault is None:
+                fault = self._repeated(entry, number, codes, texts)
+            if fault is not None:
+                return fault
+            codes.add(entry.code)
+            texts |= {entry.en, entry.cy}
+        return None
+
+    def _fault_of(self, entry: TextEntryLike, number: int, *, any_code: bool) -> TextFault | None:
+        if not any_code and re.fullmatch(self.code, entry.code) is None:
+            return TextFault("code", number, "code")
+        fields: tuple[tuple[TextField, str], ...] = (("en", entry.en), ("cy", entry.cy))
+        for field, text in fields:
+            if not text.strip() and (field == "en" or self.welsh_required):
+                return TextFault("empty", number, field)
+            if len(text) > self.longest:
+                return TextFault("too_long", number, field)
+            if re.fullmatch(ONE_LINE, text) is None:
+                return TextFault("control", number, field)
+        return None
+
+    def _repeated(
+        self, entry: TextEntryLike, number: int, codes: Collection[str], texts: Collection[str]
+    ) -> TextFault | None:
+        if self.codes_unique and entry.code in codes:
+            return TextFault("same_code", number, "code")
+        if self.texts_unique and entry.en in texts:
+            return TextFault("same_text", number, "en")
+        if self.texts_unique and entry.cy in texts:
+            return TextFault("same_text", number, "cy")
+        return None
+
+
+PURPOSES: Final = TextRules(
+    200, code=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,200}$", codes_unique=False, texts_unique=True
+)
+"""The purposes of calls. The codes are those of the CRM, which may be the same or empty."""
+BREAKS: Final = TextRules(40)
+"""The reasons of breaks."""
+NO_NOTE: Final = TextRules(100)
+"""The reasons for which a call needs no contact note."""
+TEAMS: Final = TextRules(60)
+"""The names of teams. The codes are stored with users."""
+LINES: Final = TextRules(100, welsh_required=False)
+"""The names of lines. The code is the name in the settings, which machines use."""

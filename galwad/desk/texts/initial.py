@@ -1,0 +1,54 @@
+"""The lists of texts as the settings and Galwad itself have them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from typing import get_args
+
+from config.sections import ContactNotesSection, PresenceSection, Route
+from galwad.desk.models.calls import NoNoteReason
+from galwad.desk.models.texts import ListName
+from galwad.desk.texts.lists import Entries, TextEntry
+
+
+def initial_lists(
+    routes: Iterable[Route], notes: ContactNotesSection, presence: PresenceSection
+) -> dict[ListName, Entries]:
+    """Return each list as the settings have it.
+
+    The reasons for no note are a part of Galwad. The settings have no teams.
+    """
+    return {
+        "lines": _lines(routes),
+        "purposes": tuple(map(TextEntry.of, notes.purposes)),
+        "breaks": tuple(map(TextEntry.of, presence.break_reasons)),
+        "no_note_reasons": _no_note_reasons(),
+        "teams": (),
+    }
+
+
+def _lines(routes: Iterable[Route]) -> Entries:
+    """Return the name of each line once, though several routes may have it."""
+    welsh: dict[str, str] = {}
+    for route in routes:
+        if route.line:
+            welsh[route.line] = route.line_cy or welsh.get(route.line, "")
+    return tuple(TextEntry(line, line, name) for line, name in welsh.items())
+
+
+@cache
+def _no_note_reasons() -> Entries:
+    english, welsh = _page_texts("en"), _page_texts("cy")
+    return tuple(
+        TextEntry(reason, english[f"no_note_reason.{reason}"], welsh[f"no_note_reason.{reason}"])
+        for reason in get_args(NoNoteReason)
+    )
+
+
+def _page_texts(language: str) -> dict[str, str]:
+    file = files("galwad.desk") / "locale" / f"{language}.json"
+    found: dict[str, str] = json.loads(file.read_bytes())
+    return found
