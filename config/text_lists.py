@@ -17,6 +17,7 @@ CODE: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 """A pattern for codes that Galwad itself stores, such as `lunch`."""
 MOST_ENTRIES: Final = 200
 """The most entries that a list may have."""
+ListName: TypeAlias = Literal["lines", "purposes", "breaks", "no_note_reasons", "teams"]
 TextField: TypeAlias = Literal["code", "en", "cy"]
 TextFaultKind: TypeAlias = Literal[
     "code",

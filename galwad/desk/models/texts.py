@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from config.text_lists import MOST_ENTRIES
+from config.text_lists import MOST_ENTRIES, ListName
 from galwad.desk.models.base import RequestBody, RequiredText, ShortText
 from galwad.desk.models.contacts import PurposeView
 
-ListName: TypeAlias = Literal["lines", "purposes", "breaks", "no_note_reasons", "teams"]
 ListVersion = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 """The version of a list, which changes with each change of its entries."""
 

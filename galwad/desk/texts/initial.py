@@ -9,8 +9,8 @@ from importlib.resources import files
 from typing import get_args
 
 from config.sections import ContactNotesSection, PresenceSection, Route
+from config.text_lists import ListName
 from galwad.desk.models.calls import NoNoteReason
-from galwad.desk.models.texts import ListName
 from galwad.desk.texts.lists import Entries, TextEntry
 
 

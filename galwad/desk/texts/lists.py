@@ -8,8 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Final, Self, TypeAlias, get_args
 
-from config.text_lists import BREAKS, LINES, NO_NOTE, PURPOSES, TEAMS, TextEntryLike, TextRules
-from galwad.desk.models.texts import ListName
+from config.text_lists import (
+    BREAKS,
+    LINES,
+    NO_NOTE,
+    PURPOSES,
+    TEAMS,
+    ListName,
+    TextEntryLike,
+    TextRules,
+)
 
 LIST_NAMES: Final[tuple[ListName, ...]] = get_args(ListName)
 FIXED: Final[frozenset[ListName]] = frozenset({"lines", "no_note_reasons"})

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.desk.models.texts import ListName
+from config.text_lists import ListName
 from galwad.desk.texts.lists import Entries, as_json, from_json
 from galwad.desk.texts.tables import text_lists
 

@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
-from config.text_lists import TextFault
-from galwad.desk.models.texts import ListName
+from config.text_lists import ListName, TextFault
 from galwad.desk.texts.lists import FIXED, LIST_NAMES, RULES, Entries, TextList
 from galwad.desk.texts.store import StoredTexts, TextStore
 from recording.audit.log import Facts

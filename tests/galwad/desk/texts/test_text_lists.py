@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from galwad.desk.models.texts import ListName
+from config.text_lists import ListName
 from galwad.desk.texts.lists import LIST_NAMES, Entries, TextEntry
 from galwad.desk.texts.store import TextStore
 from galwad.desk.texts.text_lists import ListChangedError, ListFaultError, TextLists
