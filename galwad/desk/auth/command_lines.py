@@ -39,19 +39,27 @@ class TooManyError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class CommandLine:
-    """A command line that waits for its sign-in until the monotonic time `until`.
+class Approver:
+    """The person who approves a command line; `user` is "" if there is none yet.
 
-    `user` is the person who has approved it, or "". `provider` is true if this person has signed in
-    with the account of an OpenID provider.
+    `provider` is true if the person has signed in with the account of an OpenID provider.
+    `stepped_up` is the Unix time of the person's stronger sign-in there, if there was one.
     """
+
+    user: str = ""
+    provider: bool = False
+    stepped_up: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """A command line that waits for its sign-in until the monotonic time `until`."""
 
     code: str
     address: str
     network: str
     until: float
-    user: str = ""
-    provider: bool = False
+    approver: Approver = Approver()
 
 
 class CommandLines:
@@ -84,12 +92,12 @@ class CommandLines:
         self._expire()
         typed = canonical(code)
         for each in self._waiting.values():
-            if not each.user and secrets.compare_digest(each.code, typed):
+            if not each.approver.user and secrets.compare_digest(each.code, typed):
                 return each
         return None
 
-    def approve(self, code: str, user: str, *, provider: bool) -> CommandLine | None:
-        """Approve the command line with this code for a user; return it, or None if there is none.
+    def approve(self, code: str, approver: Approver) -> CommandLine | None:
+        """Approve the command line with this code; return it, or None if there is none.
 
         It must fetch its token within `FETCH_S` seconds.
         """
@@ -97,7 +105,7 @@ class CommandLines:
         if found is None:
             return None
         until = min(found.until, self._clock() + FETCH_S)
-        approved = replace(found, user=user, provider=provider, until=until)
+        approved = replace(found, approver=approver, until=until)
         key = next(key for key, each in self._waiting.items() if each is found)
         self._waiting[key] = approved
         return approved
@@ -110,7 +118,7 @@ class CommandLines:
         self._expire()
         key = _digest(secret)
         found = self._waiting.get(key)
-        if found is not None and found.user:
+        if found is not None and found.approver.user:
             del self._waiting[key]
         return found
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request
 
-from galwad.desk.auth.command_lines import LIFETIME_S, CommandLine, TooManyError
+from galwad.desk.auth.command_lines import LIFETIME_S, Approver, CommandLine, TooManyError
 from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.accounts import Me
@@ -24,6 +24,7 @@ from galwad.desk.models.command_lines import (
 from galwad.desk.networks import network_of
 from galwad.desk.routes.access import Person, TheDesk
 from galwad.desk.routes.accounts import me_of
+from galwad.desk.routes.step_up import SteppedUpPerson
 from galwad.desk.service import Desk
 
 router = APIRouter()
@@ -66,10 +67,13 @@ async def show(body: CommandLineCode, desk: TheDesk, session: Person) -> Command
 
 
 @router.post("/command-lines/approve", status_code=204)
-async def approve(body: CommandLineCode, request: Request, desk: TheDesk, session: Person) -> None:
+async def approve(
+    body: CommandLineCode, request: Request, desk: TheDesk, session: SteppedUpPerson
+) -> None:
     """Let the command line that waits with a code sign in as the signed-in person.
 
-    The approval is entered in the audit chain before it takes effect.
+    The approval is entered in the audit chain before it takes effect. The command line's session
+    has the time of the person's stronger sign-in, if there was one.
 
     Raises:
         ApiError: 404, no command line waits with this code. 429, too many codes.
@@ -85,7 +89,8 @@ async def approve(body: CommandLineCode, request: Request, desk: TheDesk, sessio
         },
     )
     code = body.code.get_secret_value()
-    if desk.command_lines.approve(code, session.user.name, provider=session.provider) is None:
+    approver = Approver(session.user.name, session.provider, session.stepped_up)
+    if desk.command_lines.approve(code, approver) is None:
         raise _none()
 
 
@@ -100,13 +105,16 @@ async def token(body: CommandLineSecret, request: Request, desk: TheDesk) -> Me:
     found = desk.command_lines.redeem(body.secret.get_secret_value())
     if found is None:
         raise ApiError(410, "the code was not approved in time", "begin again")
-    if not found.user:
+    approver = found.approver
+    if not approver.user:
         raise ApiError(
             409, "the code is not approved yet", "enter it on the page", reason="waiting"
         )
-    personal = {"user": found.user, "address": _address(request)}
+    personal = {"user": approver.user, "address": _address(request)}
     await desk.audit.append("sign-in.accepted", {"client": "cli", "method": "page"}, personal)
-    made = await desk.sessions.open(found.user, "cli", provider=found.provider)
+    made = await desk.sessions.open(
+        approver.user, "cli", provider=approver.provider, stepped_up=approver.stepped_up
+    )
     session = await desk.sessions.find(made)
     if session is None:
         raise ApiError(401, "the account was disabled just now", "ask your administrator")

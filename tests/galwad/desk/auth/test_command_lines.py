@@ -11,6 +11,7 @@ from galwad.desk.auth.command_lines import (
     LIFETIME_S,
     MOST_FROM_A_NETWORK,
     MOST_WAITING,
+    Approver,
     CommandLines,
     TooManyError,
     canonical,
@@ -51,38 +52,38 @@ def test_a_text_that_is_no_code_finds_nothing(waiting, text):
 def test_an_approved_command_line_gets_its_user_once(waiting):
     secret, new = waiting.begin(HOST, NETWORK)
     assert waiting.redeem(secret) == new
-    assert waiting.approve(new.code, "sian", provider=True) is not None
-    found = waiting.redeem(secret)
-    assert (found.user, found.provider) == ("sian", True)
+    sian = Approver("sian", provider=True, stepped_up=1_800_000_000.0)
+    assert waiting.approve(new.code, sian) is not None
+    assert waiting.redeem(secret).approver == sian
     assert waiting.redeem(secret) is None
 
 
 def test_the_code_does_not_work_as_the_secret_and_another_secret_gets_nothing(waiting):
     _, new = waiting.begin(HOST, NETWORK)
     other, _ = waiting.begin(HOST, NETWORK)
-    waiting.approve(new.code, "sian", provider=False)
+    waiting.approve(new.code, Approver("sian"))
     assert waiting.redeem(new.code) is None
-    assert waiting.redeem(other).user == ""
+    assert waiting.redeem(other).approver.user == ""
 
 
 def test_an_approved_code_cannot_be_approved_for_another_user(waiting):
     secret, new = waiting.begin(HOST, NETWORK)
-    waiting.approve(new.code, "sian", provider=False)
-    assert waiting.approve(new.code, "huw", provider=False) is None
-    assert waiting.redeem(secret).user == "sian"
+    waiting.approve(new.code, Approver("sian"))
+    assert waiting.approve(new.code, Approver("huw")) is None
+    assert waiting.redeem(secret).approver.user == "sian"
 
 
 def test_a_command_line_that_is_not_approved_in_time_is_forgotten(waiting, clock):
     secret, new = waiting.begin(HOST, NETWORK)
     clock.now += LIFETIME_S + 1
     assert waiting.find(new.code) is None
-    assert waiting.approve(new.code, "sian", provider=False) is None
+    assert waiting.approve(new.code, Approver("sian")) is None
     assert waiting.redeem(secret) is None
 
 
 def test_an_approval_that_is_not_fetched_soon_is_forgotten(waiting, clock):
     secret, new = waiting.begin(HOST, NETWORK)
-    waiting.approve(new.code, "sian", provider=False)
+    waiting.approve(new.code, Approver("sian"))
     clock.now += FETCH_S + 1
     assert waiting.redeem(secret) is None
 
