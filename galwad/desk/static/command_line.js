@@ -90,10 +90,11 @@ export class CommandLineApproval {
       return await ask("POST", `/command-lines/${action}`, { code: this.code.value });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.begin();
-      say(this.trouble, REFUSALS[error.status] ?? "error.notsent");
+      const stepUp = error.reason === "step_up_needed"; // the page asks for it at its top
+      if (!stepUp) this.begin();
+      say(this.trouble, stepUp ? "stepup.needed" : (REFUSALS[error.status] ?? "error.notsent"));
       reveal(this.trouble, true);
-      this.code.focus();
+      if (!stepUp) this.code.focus();
       return undefined;
     }
   }
