@@ -57,4 +57,6 @@ class SignInSection(Section):
             raise ValueError('needs "openid" in "scopes"')
         if (self.identity == "oid") != bool(self.tenant):
             raise ValueError('needs "tenant" if "identity" is "oid", and only then')
+        if self.step_up is not None and self.tenant and self.step_up_claim != "acrs":
+            raise ValueError('needs "step_up_claim" = "acrs" if "identity" is "oid"')
         return self

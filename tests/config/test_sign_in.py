@@ -50,6 +50,7 @@ def test_a_provider_on_this_machine_needs_no_tls():
         ({"tenant": TENANT}, "tenant"),
         ({"identity": "oid", "tenant": TENANT.upper()}, "tenant"),
         ({"identity": "email"}, "identity"),
+        ({"step_up": "c1", "identity": "oid", "tenant": TENANT}, "step_up_claim"),
         ({"step_up": ""}, "step_up"),
         ({"step_up": "a b"}, "step_up"),
         ({"step_up": "c1", "step_up_claim": "amr"}, "step_up_claim"),

@@ -23,7 +23,7 @@ def _audit_reader(desk: TheDesk, session: Annotated[Session, Depends(person)]) -
     Only administrators may read the audit chain, because it contains names and phone numbers.
 
     Raises:
-        ApiError: 403, the user is not an administrator, or needs a stronger sign-in.
+        ApiError: 403, the user is not an administrator, or a stronger sign-in is needed first.
     """
     if session.user.role != "admin":
         raise ApiError(

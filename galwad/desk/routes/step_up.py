@@ -51,7 +51,7 @@ async def stepped_up_person(desk: TheDesk, session: Person) -> Session:
     """Return the session of a person who has proven the stronger sign-in, if it is needed.
 
     Raises:
-        ApiError: 403, the user is a machine, or the stronger sign-in is missing or too old.
+        ApiError: 403, a stronger sign-in at the provider is needed first.
     """
     require_step_up(desk, session)
     return session
@@ -64,7 +64,7 @@ async def stepped_up_supervisor(desk: TheDesk, session: Supervisor) -> Session:
     """Return the session of a supervisor or administrator, as `stepped_up_person` does.
 
     Raises:
-        ApiError: 403, the user has another role, or the stronger sign-in is missing or too old.
+        ApiError: 403, a stronger sign-in at the provider is needed first.
     """
     require_step_up(desk, session)
     return session
@@ -77,7 +77,7 @@ async def stepped_up_administrator(desk: TheDesk, session: Administrator) -> Ses
     """Return the session of an administrator, as `stepped_up_person` does.
 
     Raises:
-        ApiError: 403, the user has another role, or the stronger sign-in is missing or too old.
+        ApiError: 403, a stronger sign-in at the provider is needed first.
     """
     require_step_up(desk, session)
     return session
