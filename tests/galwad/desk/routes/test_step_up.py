@@ -62,7 +62,7 @@ def restart(running, section):
 
 @pytest.fixture
 async def desk(running, restart):
-    await restart(step_up="gold", identity="sub", tenant="")
+    await restart(step_up="gold", identity="sub", tenant=None)
     return running
 
 
