@@ -37,6 +37,13 @@ class SignInSection(Section):
     password_users: tuple[str, ...] | None = Field(
         default=None, description='a list of user names, such as ["emergency"]'
     )
+    step_up: _Word | None = Field(
+        default=None, description='a value that the provider gives for a stronger sign-in: "c1"'
+    )
+    step_up_claim: Literal["acr", "acrs"] = Field(default="acr", description='"acr" or "acrs"')
+    step_up_lifetime: Number = Field(
+        default=600.0, ge=60.0, le=36_000.0, description="a number of seconds from 60 to 36000"
+    )
     timeout: Number = Field(
         default=10.0, ge=0.1, le=60.0, description="a number of seconds from 0.1 to 60"
     )
@@ -50,4 +57,6 @@ class SignInSection(Section):
             raise ValueError('needs "openid" in "scopes"')
         if (self.identity == "oid") != bool(self.tenant):
             raise ValueError('needs "tenant" if "identity" is "oid", and only then')
+        if self.step_up is not None and self.tenant and self.step_up_claim != "acrs":
+            raise ValueError('needs "step_up_claim" = "acrs" if "identity" is "oid"')
         return self

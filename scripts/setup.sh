@@ -39,6 +39,9 @@ package_of() {
     mkfs.ext4) echo e2fsprogs ;;
     pg_ctlcluster) echo postgresql ;;
     rtpengine) echo rtpengine-daemon ;;
+    */Lemonldap/NG/Portal/Main.pm) # its FastCGI server, which is not used, keeps apt from installing Apache
+      echo liblemonldap-ng-portal-perl lemonldap-ng-fastcgi-server libcrypt-jwt-perl \
+        libemail-sender-perl libio-string-perl libmime-tools-perl libstring-random-perl ;;
     rt-setup-database-5) # Request Tracker; msmtp-mta keeps it from installing a mail server
       echo request-tracker5 rt5-standalone rt5-db-sqlite msmtp-mta ;;
     *) echo "$1" ;;

@@ -28,6 +28,7 @@ def test_the_least_settings_identify_people_by_their_subject():
     found = section()
     assert (found.identity, found.tenant, found.scopes) == ("sub", "", ("openid", "profile"))
     assert found.password_users is None
+    assert (found.step_up, found.step_up_claim, found.step_up_lifetime) == (None, "acr", 600.0)
 
 
 def test_a_provider_on_this_machine_needs_no_tls():
@@ -49,6 +50,11 @@ def test_a_provider_on_this_machine_needs_no_tls():
         ({"tenant": TENANT}, "tenant"),
         ({"identity": "oid", "tenant": TENANT.upper()}, "tenant"),
         ({"identity": "email"}, "identity"),
+        ({"step_up": "c1", "identity": "oid", "tenant": TENANT}, "step_up_claim"),
+        ({"step_up": ""}, "step_up"),
+        ({"step_up": "a b"}, "step_up"),
+        ({"step_up": "c1", "step_up_claim": "amr"}, "step_up_claim"),
+        ({"step_up": "c1", "step_up_lifetime": 5}, "step_up_lifetime"),
         ({"secret_file": "secret"}, "full path"),
     ],
 )
@@ -63,3 +69,4 @@ def test_the_example_of_entra_id_is_valid():
     found = SignInSection.model_validate(tomllib.loads("\n".join(lines)))
     assert (found.identity, found.tenant) == ("oid", TENANT)
     assert found.roles == {"Galwad.Advisor": "advisor", "Galwad.Admin": "admin"}
+    assert (found.step_up, found.step_up_claim) == ("c1", "acrs")

@@ -160,7 +160,7 @@ async def provider():
 
 @pytest.fixture
 def section(provider, tmp_path):
-    """Return a function that returns the settings for the provider."""
+    """Return a function that returns the settings for the provider; None leaves one out."""
     secret = tmp_path / "secret"
     secret.write_text(f"{SECRET}\n")
 
@@ -175,6 +175,7 @@ def section(provider, tmp_path):
             "timeout": 5.0,
             **more,
         }
-        return SignInSection.model_validate(values)
+        given = {name: value for name, value in values.items() if value is not None}
+        return SignInSection.model_validate(given)
 
     return section

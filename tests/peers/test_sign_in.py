@@ -25,12 +25,22 @@ PEOPLE = {
     "stranger": {"oid": "oid-3", "preferred_username": "stranger@council.example", "roles": []},
     "guest": {"oid": "oid-4", "roles": ["Lead"], "tid": "11111111-1111-1111-1111-111111111111"},
 }
+ADMINS = {
+    "nest": {"oid": "oid-5", "preferred_username": "nest@council.example", "roles": ["Admin"]},
+    "twm": {
+        "oid": "oid-6",
+        "preferred_username": "twm@council.example",
+        "roles": ["Admin"],
+        "weak": True,
+    },
+}
 WORK = "Sign in with your work account"
+STRONGER = "Go to the stronger sign-in"
 
 
 @pytest.fixture
 def provider(ended, tmp_path):
-    return ended(OpenIdProvider(tmp_path, PEOPLE))
+    return ended(OpenIdProvider(tmp_path, PEOPLE | ADMINS))
 
 
 @pytest.fixture
@@ -54,10 +64,18 @@ def page(chromium, desk):
 def sign_in(page, login):
     """Go to the provider, sign in there, and agree."""
     page.get_by_role("button", name=WORK).click()
+    enter(page, login)
+
+
+def enter(page, login):
+    """Sign in on the provider's page, and agree if it asks."""
     page.locator("input[name=login]").fill(login)
     page.locator("input[name=password]").fill("any")
     page.get_by_role("button", name="Sign-in").click()
-    page.get_by_role("button", name="Continue").click()
+    agree = page.get_by_role("button", name="Continue")
+    expect(agree.or_(page.locator("#who"))).to_be_visible()
+    if agree.is_visible():
+        agree.click()
 
 
 def test_a_person_signs_in_at_the_provider_stays_signed_in_and_signs_out_there(desk, page):
@@ -142,3 +160,107 @@ def test_while_the_provider_is_down_the_emergency_account_signs_in_with_an_alarm
     page.keyboard.press("Enter")
     expect(page.locator("#who")).to_have_text("ceri")
     assert desk.log.wait("alarm", kind="sign_in.break_glass")
+
+
+@pytest.fixture
+def careful(start, provider):
+    """A real desk on which sensitive acts need the authentication context c1."""
+    roles = {"Advisor": "advisor", "Lead": "supervisor", "Admin": "admin"}
+    more = provider.settings(roles, ["ceri"], step_up="c1", step_up_claim="acrs")
+    return start("desk", users=True, more=more)
+
+
+@pytest.fixture
+def admin(chromium, careful):
+    """The administration, opened by a person of the provider."""
+
+    def admin(login):
+        page = contexts[-1].new_page()
+        page.goto(careful.url)
+        sign_in(page, login)
+        expect(page.locator("#who")).to_have_text(login)
+        page.get_by_role("button", name="Administration").click()
+        expect(page.get_by_role("button", name="Add a user…")).to_be_visible()
+        return page
+
+    contexts = [chromium.new_context(locale="en-GB")]
+    yield admin
+    contexts[-1].close()
+
+
+def add_user(page, name):
+    page.get_by_role("button", name="Add a user…").click()
+    page.get_by_label("Name to sign in with").fill(name)
+    page.get_by_role("button", name="Add", exact=True).click()
+
+
+def test_an_administrator_adds_a_user_after_a_stronger_sign_in_at_the_provider(careful, admin):
+    page = admin("nest")
+    add_user(page, "eirlys")
+    page.get_by_role("button", name=STRONGER).click()
+    enter(page, "nest")
+    expect(page.get_by_text("Your stronger sign-in counts now.")).to_be_focused()
+    assert page.url == f"{careful.url}/#admin"
+    add_user(page, "eirlys")
+    expect(page.get_by_role("group", name="For eirlys, shown only this once")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("signed_in", "again", "text"),
+    [
+        ("nest", "mair", "Somebody else signed in at the sign-in service."),
+        ("twm", "twm", "did not ask you for the stronger sign-in"),
+    ],
+    ids=["another person", "no stronger sign-in"],
+)
+def test_a_step_up_that_does_not_prove_the_same_person_more_strongly_changes_nothing(
+    careful, admin, signed_in, again, text
+):
+    page = admin(signed_in)
+    add_user(page, "eirlys")
+    page.get_by_role("button", name=STRONGER).click()
+    enter(page, again)
+    expect(page.get_by_text(text)).to_be_focused()
+    expect(page.locator("#who")).to_have_text(signed_in)
+    add_user(page, "eirlys")
+    expect(page.get_by_role("button", name=STRONGER)).to_be_visible()
+    assert "eirlys" not in careful.galwad("users", "list")
+
+
+def test_a_command_line_is_approved_after_a_stronger_sign_in_and_reads_the_audit(
+    careful, admin, tmp_path
+):
+    page = admin("nest")
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    with subprocess.Popen(
+        [*GALWAD, "login", "--browser", "--server", careful.url],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stderr is not None
+        shown = re.search(r"open (\S+) and enter the code ([A-Z-]{9})", command.stderr.readline())
+        assert shown is not None
+        for _ in range(2):
+            page.goto(shown[1])
+            page.get_by_label("Code of the command line").fill(shown[2])
+            page.keyboard.press("Enter")
+            page.get_by_role("button", name="Approve", exact=True).click()
+            stronger = page.get_by_role("button", name=STRONGER)
+            expect(stronger.or_(page.get_by_text("The command line is signed in."))).to_be_visible()
+            if stronger.is_visible():
+                stronger.click()
+                enter(page, "nest")
+                expect(page.get_by_text("Your stronger sign-in counts now.")).to_be_focused()
+                assert page.url == shown[1]
+        _, err = command.communicate(timeout=30)
+    assert command.returncode == 0, err
+    read = subprocess.run(
+        [*GALWAD, "audit", "list", "--kind", "sign-in.stepped-up"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "sign-in.stepped-up" in read.stdout, read.stderr

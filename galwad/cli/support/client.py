@@ -251,8 +251,11 @@ def check_response(response: httpx2.Response) -> None:
         # The hint in the response is for users of the web page. A user of the command line needs
         # the name of the command instead.
         hint = "run `galwad login`"
+    reason = _reason(response)
+    if reason == "step_up_needed":
+        hint = "run `galwad login --browser` again: the page asks for it when you approve the code"
     wrong_usage = response.status_code == httpx2.codes.UNPROCESSABLE_CONTENT
-    raise CliError(message, hint, status=2 if wrong_usage else 1, reason=_reason(response))
+    raise CliError(message, hint, status=2 if wrong_usage else 1, reason=reason)
 
 
 def _reason(response: httpx2.Response) -> str:

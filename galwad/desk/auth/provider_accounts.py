@@ -14,9 +14,10 @@ from galwad.desk.oidc.provider_sign_in import ProviderSignIn
 
 
 class RefusedError(Exception):
-    """The provider has signed a person in who may not use Galwad.
+    """The provider has signed a person in who may not use Galwad, or not this session.
 
-    `reason` is "no_role" or "disabled". `user` is the name of the user, if there is one.
+    `reason` is "no_role" or "disabled"; at a step-up also "other_person", or "ended" for a session
+    that has ended meanwhile. `user` is the name of the user, if there is one.
     """
 
     def __init__(self, reason: str, user: str = "") -> None:
@@ -47,7 +48,7 @@ class ProviderAccounts:
         Raises:
             RefusedError: The provider gives the person no role, or the user is disabled.
         """
-        identity = ProviderIdentity(self.flow.section.issuer, token.subject)
+        identity = self._identity(token)
         role = self.flow.role_of(token)
         if role is None:
             known = await self.identities.end_sessions(identity)
@@ -56,6 +57,26 @@ class ProviderAccounts:
         if found.user.disabled:
             raise RefusedError("disabled", found.user.name)
         return found
+
+    async def enter_again(self, token: IdToken, user: str, language: str) -> IdentifiedUser:
+        """Return the user of a person who has signed in again for a step-up, as `enter` does.
+
+        Another person is refused, and nothing changes.
+
+        Raises:
+            RefusedError: The person is not the one with the name `user`. Or the provider gives the
+                person no role, or the user is disabled.
+        """
+        known = await self.identities.user_of(self._identity(token))
+        if known is None or known.name != user:
+            raise RefusedError("other_person", user)
+        found = await self.enter(token, language)
+        if found.user.name != user:  # an administrator has unlinked the identity just now
+            raise RefusedError("other_person", user)
+        return found
+
+    def _identity(self, token: IdToken) -> ProviderIdentity:
+        return ProviderIdentity(self.flow.section.issuer, token.subject)
 
     def takes_password_of(self, name: str) -> bool:
         """Return whether the user may sign in with a password of Galwad."""

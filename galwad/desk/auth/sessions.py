@@ -68,6 +68,7 @@ _SELECT = select(
     users,
     *(sessions.c[name] for name in ("kind", "seen", "provider", "scopes", "expires", "address")),
     sessions.c.needs_second_factor,
+    sessions.c.stepped_up,
     sessions.c.created.label("opened"),
 ).join(sessions, sessions.c.user == users.c.name)
 
@@ -79,7 +80,9 @@ class Session:
     The session ends at the Unix time `until` at the latest. `until` is None for a token that does
     not expire. The rights of `user` are only those that are among the token's scopes. `provider`
     is true if the user has signed in with the account of an OpenID provider. If
-    `needs_second_factor` is true, the session can only set up a second factor.
+    `needs_second_factor` is true, the session can only set up a second factor. `stepped_up` is the
+    Unix time at which the person has proven a stronger sign-in at the provider; None if they have
+    not.
     """
 
     key: str
@@ -88,6 +91,7 @@ class Session:
     until: float | None = None
     provider: bool = False
     needs_second_factor: bool = False
+    stepped_up: float | None = None
 
     @property
     def actor(self) -> str:
@@ -171,13 +175,15 @@ class Sessions:
         provider: bool = False,
         needs_second_factor: bool = False,
         until: float | None = None,
+        stepped_up: float | None = None,
     ) -> str:
         """Open a session for the user named `user`, and return the session's token.
 
         `provider` is true if the user has signed in with the account of an OpenID provider. If
         `needs_second_factor` is true, the session can only set up a second factor. The session ends
         at the Unix time `until` at the latest, which is `absolute` seconds from now if it is None.
-        Only the token's digest is stored, so the token is not available again later.
+        `stepped_up` is the Unix time of the stronger sign-in in the session that has approved this
+        one. Only the token's digest is stored, so the token is not available again later.
         """
         token = secrets.token_urlsafe(32)
         now = self._clock()
@@ -193,6 +199,7 @@ class Sessions:
                     seen=now,
                     provider=provider,
                     needs_second_factor=needs_second_factor,
+                    stepped_up=stepped_up,
                 )
             )
         return token
@@ -209,6 +216,37 @@ class Sessions:
             return None
         self._mark_used(key, known, address)
         return known.session
+
+    async def with_key(self, key: str) -> Session | None:
+        """Return the session with the token digest `key`; None if it is not in force.
+
+        This counts as a use of the session.
+        """
+        known = await self._lookup(key)
+        if known is None:
+            return None
+        self._mark_used(key, known)
+        return known.session
+
+    async def step_up(self, session: Session) -> Session | None:
+        """Store that the person has proven a stronger sign-in now; return the session with it.
+
+        Return None if the session has ended. The token stays the same, so that no other tab of the
+        person loses the session during a call.
+        """
+        statement = (
+            update(sessions)
+            .where(sessions.c.token_sha256 == session.key)
+            .values(stepped_up=self._clock())
+        )
+        async with self._writer.begin() as connection:
+            await connection.execute(statement)
+        return await self.with_key(session.key)
+
+    def is_stepped_up(self, session: Session, lifetime: float) -> bool:
+        """Return whether a stronger sign-in was proven within the last `lifetime` seconds."""
+        at = session.stepped_up
+        return at is not None and abs(self._clock() - at) <= lifetime
 
     async def alive(self, session: Session, *, busy: bool = False) -> bool:
         """Return whether the session is still in force.
@@ -367,7 +405,7 @@ class Sessions:
         if scopes is not None:
             user = replace(user, rights=user.rights & scopes)
         limited = bool(row.needs_second_factor)
-        session = Session(key, user, row.kind, until, bool(row.provider), limited)
+        session = Session(key, user, row.kind, until, bool(row.provider), limited, row.stepped_up)
         seen = row.seen if before is None else max(row.seen, before.seen)
         self._known[key] = known = _Known(session, seen, row.seen, began, row.address)
         return known

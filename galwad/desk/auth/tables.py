@@ -47,6 +47,8 @@ sessions = Table(
     Column("provider", Boolean, nullable=False, server_default=false()),
     # True if the session can only set up a second factor.
     Column("needs_second_factor", Boolean, nullable=False, server_default=false()),
+    # The Unix time at which the person has proven the stronger sign-in at the provider.
+    Column("stepped_up", Float),
     # The columns below are for tokens. In the session of a person they are empty.
     Column("name", String(40)),
     # None if the token has all rights of its user.

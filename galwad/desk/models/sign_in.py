@@ -17,9 +17,15 @@ class SignInOptions(BaseModel):
 
 
 class BeginSignIn(RequestBody):
-    """A request to begin a sign-in at the provider. `language` is that of the provider's page."""
+    """A request to begin a sign-in at the provider. `language` is that of the provider's page.
+
+    If `step_up` is true, the signed-in person proves a stronger sign-in, and comes back to the part
+    `place` of the page.
+    """
 
     language: Language = "en"
+    step_up: bool = False
+    place: Literal["", "admin", "command-line"] = ""
 
 
 class ProviderAddress(BaseModel):

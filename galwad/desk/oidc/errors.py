@@ -6,6 +6,7 @@ OidcError
 ├── ResponseError        the response belongs to no sign-in that this browser has begun
 ├── DeniedError          the provider reports that the person was not signed in
 └── TokenError           the ID token is not accepted
+    ├── StepUpError      the token does not prove the stronger sign-in that was asked for
     ├── UnknownKeyError  the provider's set has no key with the token's key id
     └── TokenClockError  the token's time and this machine's clock are too far apart
 """
@@ -53,6 +54,12 @@ class TokenError(OidcError):
     """The ID token is not accepted."""
 
     reason = "token"
+
+
+class StepUpError(TokenError):
+    """The token does not prove the stronger sign-in that was asked for, or an old one."""
+
+    reason = "weak"
 
 
 class UnknownKeyError(TokenError):

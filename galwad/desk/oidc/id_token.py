@@ -89,7 +89,7 @@ def _check_audience(claims: dict[str, Any], client_id: str) -> None:
 
 
 def _check_times(claims: dict[str, Any], now: float) -> None:
-    issued, expires = _time(claims, "iat"), _time(claims, "exp")
+    issued, expires = time_claim(claims, "iat"), time_claim(claims, "exp")
     if abs(now - issued) > MOST_SKEW_S:
         late = "behind" if issued > now else "ahead"
         raise TokenClockError(
@@ -98,11 +98,16 @@ def _check_times(claims: dict[str, Any], now: float) -> None:
         )
     if now >= expires + LEEWAY_S:
         raise TokenError("the ID token has expired")
-    if "nbf" in claims and now < _time(claims, "nbf") - LEEWAY_S:
+    if "nbf" in claims and now < time_claim(claims, "nbf") - LEEWAY_S:
         raise TokenError("the ID token is not valid yet")
 
 
-def _time(claims: dict[str, Any], name: str) -> float:
+def time_claim(claims: dict[str, Any], name: str) -> float:
+    """Return the Unix time in seconds of a claim.
+
+    Raises:
+        TokenError: The claim is missing, or is no time.
+    """
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
         raise TokenError(f"the ID token has no time in {name}")

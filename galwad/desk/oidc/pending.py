@@ -40,6 +40,15 @@ class PendingSignIn:
     nonce: str
     verifier: str
     until: float
+    session: str = ""
+    """The key of the session that is stepped up; "" for a sign-in."""
+    place: str = ""
+    """The fragment of the page's address from which the step-up was begun, without "#"."""
+
+    @property
+    def begun(self) -> float:
+        """The Unix time at which the sign-in began."""
+        return self.until - LIFETIME_S
 
     @property
     def challenge(self) -> str:
@@ -56,13 +65,19 @@ class PendingSignIns:
         self._clock = clock
         self._used: dict[str, float] = {}
 
-    def begin(self, cookie: str) -> tuple[PendingSignIn, str]:
-        """Begin a sign-in; return it, and the new value of the browser's cookie."""
+    def begin(self, cookie: str, session: str = "", place: str = "") -> tuple[PendingSignIn, str]:
+        """Begin a sign-in; return it, and the new value of the browser's cookie.
+
+        `session` is the key of the session that is stepped up, and `place` the fragment of the
+        page's address from which it is. Both are empty for a sign-in.
+        """
         new = PendingSignIn(
             secrets.token_urlsafe(32),
             secrets.token_urlsafe(32),
             secrets.token_urlsafe(48),
             self._clock() + LIFETIME_S,
+            session,
+            place,
         )
         kept = [new, *self._open(cookie)][:MOST_IN_A_BROWSER]
         sealed = self._seal.encrypt(json.dumps([asdict(each) for each in kept]).encode())

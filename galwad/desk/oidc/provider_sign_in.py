@@ -22,8 +22,9 @@ from galwad.desk.oidc.errors import (
     ResponseError,
 )
 from galwad.desk.oidc.id_token import ExpectedToken, IdToken
-from galwad.desk.oidc.pending import PendingSignIns
+from galwad.desk.oidc.pending import PendingSignIn, PendingSignIns
 from galwad.desk.oidc.provider import Provider, named_error
+from galwad.desk.oidc.step_up import StepUp
 
 CALLBACK: Final = "/api/v1/sign-in/callback"
 """The path to which the provider sends the browser back."""
@@ -48,15 +49,23 @@ class ProviderSignIn:
         self._provider = Provider(section)
         self._pending = PendingSignIns(clock)
         self._exchanging: Counter[str] = Counter()
+        self._step_up = (
+            None if section.step_up is None else StepUp(section.step_up, section.step_up_claim)
+        )
 
-    async def begin(self, cookie: str, language: str = "en") -> tuple[str, str]:
+    async def begin(
+        self, cookie: str, language: str = "en", *, session: str = "", place: str = ""
+    ) -> tuple[str, str]:
         """Begin a sign-in; return the provider's address, and the new value of the cookie.
+
+        If `session` is the key of a session, its person must prove the stronger sign-in that the
+        settings name. `place` is the fragment of the page's address from which they do.
 
         Raises:
             ProviderError: The provider cannot be reached, or its documents cannot be used.
         """
         metadata = await self._provider.metadata()
-        pending, cookie = self._pending.begin(cookie)
+        pending, cookie = self._pending.begin(cookie, session, place)
         query = {
             "response_type": "code",
             "client_id": self.section.client_id,
@@ -68,21 +77,33 @@ class ProviderSignIn:
             "code_challenge_method": "S256",
             "ui_locales": language,
         }
+        if session and self._step_up is not None:
+            query |= self._step_up.parameters()
         return _with_query(metadata.authorization, query), cookie
 
-    async def complete(self, cookie: str, response: Mapping[str, str], network: str) -> IdToken:
-        """Complete a sign-in with the provider's response; return the token of the person.
+    def take(self, cookie: str, response: Mapping[str, str]) -> PendingSignIn:
+        """Return the sign-in to which the provider's response belongs. It is taken only once.
 
         `response` has the parameters of the address to which the browser was sent back.
 
         Raises:
             ResponseError: This browser has begun no such sign-in, or it is over.
+        """
+        return self._pending.complete(cookie, response.get("state", ""))
+
+    async def complete(
+        self, pending: PendingSignIn, response: Mapping[str, str], network: str
+    ) -> IdToken:
+        """Complete a sign-in that was taken; return the token of the person.
+
+        Raises:
+            ResponseError: The response is of another provider, or its code is not accepted.
             DeniedError: The provider has not signed the person in.
+            StepUpError: A step-up was asked for, and the ID token does not prove it.
             TokenError: The ID token is not accepted.
             ProviderError: The provider cannot be reached, or its answer cannot be used.
             BusyProviderError: Too many people sign in at the same time.
         """
-        pending = self._pending.complete(cookie, response.get("state", ""))
         known = self._provider.known
         issuer = response.get("iss")
         if known is None or (issuer is None and known.names_issuer):
@@ -101,7 +122,13 @@ class ProviderSignIn:
         expected = ExpectedToken(
             self.section.issuer, self.section.client_id, pending.nonce, self.section.tenant
         )
-        return IdToken.accept(claims, expected, self._clock(), roles_claim=self.section.roles_claim)
+        now = self._clock()
+        token = IdToken.accept(claims, expected, now, roles_claim=self.section.roles_claim)
+        if pending.session:
+            if self._step_up is None:
+                raise ResponseError("the settings name no stronger sign-in")
+            self._step_up.check(claims, now - pending.begun)
+        return token
 
     def role_of(self, token: IdToken) -> PersonRole | None:
         """Return the highest role that the provider's roles give a person; None without one."""

@@ -11,23 +11,25 @@ from galwad.desk.errors import ApiError
 from galwad.desk.models.audit import MAX_ENTRY_NUMBER, AuditHead, AuditPage, AuditQuery
 from galwad.desk.routes.access import SignedIn, TheDesk, person
 from galwad.desk.routes.recordings import span_of
+from galwad.desk.routes.step_up import require_step_up
 from recording.audit.log import AuditFilter, Facts
 
 router = APIRouter()
 
 
-def _audit_reader(session: Annotated[Session, Depends(person)]) -> Session:
+def _audit_reader(desk: TheDesk, session: Annotated[Session, Depends(person)]) -> Session:
     """Return the session of the signed-in user, who must be an administrator.
 
     Only administrators may read the audit chain, because it contains names and phone numbers.
 
     Raises:
-        ApiError: 403, the user is not an administrator.
+        ApiError: 403, the user is not an administrator, or a stronger sign-in is needed first.
     """
     if session.user.role != "admin":
         raise ApiError(
             403, "only the recording administrator may read the audit", "ask them to do it"
         )
+    require_step_up(desk, session)
     return session
 
 

@@ -21,6 +21,7 @@ from galwad.desk.routes.approvals import (
     opened,
     redeem,
 )
+from galwad.desk.routes.step_up import SteppedUpPerson
 
 router = APIRouter()
 _FRAGMENT: Final = "#command-line"
@@ -48,10 +49,13 @@ async def show(body: WaitingCode, desk: TheDesk, session: Person) -> CommandLine
 
 
 @router.post("/command-lines/approve", status_code=204)
-async def approve(body: WaitingCode, request: Request, desk: TheDesk, session: Person) -> None:
+async def approve(
+    body: WaitingCode, request: Request, desk: TheDesk, session: SteppedUpPerson
+) -> None:
     """Let the command line that waits with a code sign in as the signed-in person.
 
-    The approval is entered in the audit chain before it takes effect.
+    The approval is entered in the audit chain before it takes effect. The command line's session
+    has the time of the person's stronger sign-in, if there was one.
 
     Raises:
         ApiError: 404, no command line waits with this code. 429, too many codes.
@@ -69,6 +73,8 @@ async def token(body: WaitingSecret, request: Request, desk: TheDesk) -> Me:
             time. 401, the session in which it was approved has ended.
     """
     approver = await redeem(desk, request, desk.command_lines, body)
-    made = await desk.sessions.open(approver.user.name, "cli", provider=approver.provider)
+    made = await desk.sessions.open(
+        approver.user.name, "cli", provider=approver.provider, stepped_up=approver.stepped_up
+    )
     session = await opened(desk, made)
     return me_of(desk, session).model_copy(update={"token": made})

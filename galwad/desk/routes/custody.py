@@ -16,8 +16,9 @@ from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.users import PURGE
 from galwad.desk.errors import ApiError
 from galwad.desk.models.archive import Purge, Purged, Recover, RetainReason
-from galwad.desk.routes.access import Administrator, TheDesk
+from galwad.desk.routes.access import TheDesk
 from galwad.desk.routes.recordings import recording_of
+from galwad.desk.routes.step_up import SteppedUpAdministrator
 from galwad.desk.service import Desk
 from galwad.messages import Dispose
 from recording.archive.summary import RecordingSummary
@@ -28,7 +29,9 @@ router = APIRouter()
 
 
 @router.put("/recordings/{call_id}/hold", status_code=204)
-async def retain(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
+async def retain(
+    call_id: str, body: RetainReason, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
     """Retain a recording: it cannot be disposed of until it is released.
 
     Raises:
@@ -45,7 +48,9 @@ async def retain(call_id: str, body: RetainReason, desk: TheDesk, session: Admin
 
 
 @router.delete("/recordings/{call_id}/hold", status_code=204)
-async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Administrator) -> None:
+async def release(
+    call_id: str, body: RetainReason, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
     """Release a retained recording, so that its disposal is allowed again.
 
     Raises:
@@ -61,7 +66,9 @@ async def release(call_id: str, body: RetainReason, desk: TheDesk, session: Admi
 
 
 @router.post("/recordings/{call_id}/recover", status_code=204)
-async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administrator) -> None:
+async def recover(
+    call_id: str, body: Recover, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
     """Add an audit entry which says that an officer decrypts the key of a spool.
 
     The desk does not send the key. The encrypted key is in the spool, and the officer decrypts it
@@ -76,7 +83,9 @@ async def recover(call_id: str, body: Recover, desk: TheDesk, session: Administr
 
 
 @router.post("/recordings/{call_id}/purge")
-async def purge(call_id: str, body: Purge, desk: TheDesk, session: Administrator) -> Purged:
+async def purge(
+    call_id: str, body: Purge, desk: TheDesk, session: SteppedUpAdministrator
+) -> Purged:
     """Dispose of a recording: the finaliser signs a certificate, then destroys the header.
 
     If the recording was disposed of before, the existing certificate is returned. If the reason is

@@ -31,6 +31,7 @@ from galwad.desk.models.recordings import (
     RecordingRow,
 )
 from galwad.desk.routes.access import Supervisor, TheDesk
+from galwad.desk.routes.step_up import SteppedUpSupervisor
 from galwad.desk.service import Desk
 from recording.archive.manifest import ObjectFacts, read_manifest
 from recording.archive.summary import RecordingSummary
@@ -108,7 +109,9 @@ async def captured_cards(
     response_class=StreamingResponse,
     responses={200: {"content": {"application/octet-stream": {}}}},
 )
-async def fetch(call_id: str, body: Fetch, desk: TheDesk, session: Supervisor) -> StreamingResponse:
+async def fetch(
+    call_id: str, body: Fetch, desk: TheDesk, session: SteppedUpSupervisor
+) -> StreamingResponse:
     """Send an encrypted recording: first the header, then the payload.
 
     The header and the payload together are a standard age file.

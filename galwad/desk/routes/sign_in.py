@@ -6,16 +6,21 @@ it, so the sign-in's own cookie is Lax. The answer sets the session's cookie, wh
 leads to the page. The page's own requests then have it.
 
 The answer never leads anywhere else, and the code is in no log.
+
+A signed-in person goes the same way for a step-up: to prove a stronger sign-in before a sensitive
+act (see `galwad.desk.routes.step_up`). The callback then opens no session, and the browser does not
+send the cookie of the present one, which is Strict. So the session's key is in the sign-in's own
+cookie. Only a request of this session gets such a cookie, and its seal protects it from changes.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from galwad.desk.auth.identities import IdentifiedUser
@@ -25,9 +30,9 @@ from galwad.desk.errors import ApiError
 from galwad.desk.models.sign_in import BeginSignIn, ProviderAddress, SignInOptions
 from galwad.desk.networks import network_of
 from galwad.desk.oidc.errors import OidcError, ProviderError, TokenError
-from galwad.desk.oidc.pending import LIFETIME_S
+from galwad.desk.oidc.pending import LIFETIME_S, PendingSignIn
 from galwad.desk.oidc.provider_sign_in import CALLBACK
-from galwad.desk.routes.access import TheDesk
+from galwad.desk.routes.access import TheDesk, session_of
 from galwad.desk.routes.accounts import set_session_cookie
 from galwad.desk.service import Desk
 from recording.errors import AuditError
@@ -47,17 +52,28 @@ async def options(desk: TheDesk) -> SignInOptions:
 
 @router.post("/sign-in/begin")
 async def begin(
-    body: BeginSignIn, request: Request, response: Response, desk: TheDesk
+    body: BeginSignIn,
+    request: Request,
+    response: Response,
+    desk: TheDesk,
+    session: Annotated[Session | None, Depends(session_of)],
 ) -> ProviderAddress:
     """Begin a sign-in: return the provider's address, and bind the sign-in to the browser.
 
+    With `step_up`, the person of the page's session proves a stronger sign-in.
+
     Raises:
-        ApiError: 404, there is no provider to sign in with. 503, the provider cannot be reached.
+        ApiError: 404, there is no provider to sign in with. 401, `step_up` is true, and the person
+            is not signed in. 409, `step_up` is true, and this session or the settings have none.
+            503, the provider cannot be reached.
     """
     provider = _provider(desk)
+    key = _stepping(desk, session) if body.step_up else ""
     cookie = request.cookies.get(desk.options.sign_in_cookie, "")
     try:
-        url, cookie = await provider.flow.begin(cookie, body.language)
+        url, cookie = await provider.flow.begin(
+            cookie, body.language, session=key, place=body.place if key else ""
+        )
     except ProviderError as error:
         log.warning("sign_in.provider_failed", detail=str(error))
         raise ApiError(
@@ -77,20 +93,24 @@ async def begin(
 
 @router.get(_PATH, status_code=303, response_class=RedirectResponse)
 async def callback(request: Request, desk: TheDesk) -> Response:
-    """Complete a sign-in with the provider's response; lead the browser to the page.
+    """Complete a sign-in or a step-up with the provider's response; lead the browser to the page.
 
-    If the person is not signed in, the address of the page has the reason as its fragment.
+    If the person is not signed in, the address of the page has the reason as its fragment. After a
+    step-up, it has the outcome, and the part of the page where the step-up was begun.
 
     Raises:
         ApiError: 404, there is no provider to sign in with.
     """
     provider = _provider(desk)
-    address = request.client.host if request.client else ""
-    visitor = _Visitor(address, network_of(address), _language(request))
-    reason, opened = "", None
+    visitor = _visitor(request)
+    cookie = request.cookies.get(desk.options.sign_in_cookie, "")
+    reason, opened, pending = "", None, None
     try:
-        user = await _enter(provider, desk, request, visitor)
-        opened = await _open(desk, user)
+        pending = provider.flow.take(cookie, visitor.response)
+        if pending.session:
+            await _step_up(provider, desk, pending, visitor)
+        else:
+            opened = await _open(desk, await _enter(provider, desk, pending, visitor))
     except OidcError as error:
         reason = error.reason
     except RefusedError as refusal:
@@ -98,6 +118,10 @@ async def callback(request: Request, desk: TheDesk) -> Response:
     except AuditError:
         log.exception("storage.failed")
         reason = "server"
+    if pending is not None and pending.session:
+        desk.metrics.sign_ins.labels("step_up_refused" if reason else "stepped_up").inc()
+        place = f",{pending.place}" if pending.place else ""
+        return RedirectResponse(f"/#step-up={reason or 'done'}{place}", 303)
     desk.metrics.sign_ins.labels("refused" if reason else "accepted").inc()
     response = RedirectResponse(f"/#sign-in={reason}" if reason else "/", 303)
     if opened is not None:
@@ -107,13 +131,42 @@ async def callback(request: Request, desk: TheDesk) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class _Visitor:
+    """A browser that the provider has sent back with the parameters `response`."""
+
     address: str
     network: str
     language: str
+    response: dict[str, str]
+
+
+def _visitor(request: Request) -> _Visitor:
+    address = request.client.host if request.client else ""
+    given = request.query_params
+    response = dict(given) if len(given.multi_items()) == len(given) else {}
+    return _Visitor(address, network_of(address), _language(request), response)
+
+
+def _stepping(desk: Desk, session: Session | None) -> str:
+    """Return the key of the session that is stepped up.
+
+    Raises:
+        ApiError: 401, the person is not signed in. 409, the session is not one of the page of a
+            person who signs in at the provider, or the settings name no stronger sign-in.
+    """
+    if session is None:
+        raise ApiError(401, "you are not signed in", "sign in again")
+    section = desk.options.sign_in
+    if section is None or section.step_up is None:
+        raise ApiError(409, "no stronger sign-in is needed", "go on without it")
+    if session.kind != "page" or not session.provider:
+        raise ApiError(
+            409, "this session has no stronger sign-in", "sign in on the page at the provider"
+        )
+    return session.key
 
 
 async def _enter(
-    provider: ProviderAccounts, desk: Desk, request: Request, visitor: _Visitor
+    provider: ProviderAccounts, desk: Desk, pending: PendingSignIn, visitor: _Visitor
 ) -> str:
     """Return the name of the user whom the provider has signed in; audit the sign-in.
 
@@ -122,12 +175,9 @@ async def _enter(
         RefusedError: The person may not use Galwad.
         AuditError: The audit cannot be written.
     """
-    cookie = request.cookies.get(desk.options.sign_in_cookie, "")
-    parameters = request.query_params
-    response = dict(parameters) if len(parameters.multi_items()) == len(parameters) else {}
     facts = {"client": "page", "method": "provider"}
     try:
-        token = await provider.flow.complete(cookie, response, visitor.network)
+        token = await provider.flow.complete(pending, visitor.response, visitor.network)
         found = await provider.enter(token, visitor.language)
     except (TokenError, ProviderError) as error:
         log.warning("sign_in.provider_failed", detail=str(error))
@@ -147,6 +197,49 @@ async def _enter(
     await desk.audit.append("sign-in.accepted", facts, personal)
     desk.places.know(visitor.network, time.monotonic())
     return name
+
+
+async def _step_up(
+    provider: ProviderAccounts, desk: Desk, pending: PendingSignIn, visitor: _Visitor
+) -> None:
+    """Store that the session's person has proven a stronger sign-in; audit it, or the refusal.
+
+    Raises:
+        OidcError: The stronger sign-in is not complete, or not proven.
+        RefusedError: The session has ended, or another person has signed in.
+        AuditError: The audit cannot be written.
+    """
+    found = await desk.sessions.with_key(pending.session)
+    user = "" if found is None else found.user.name
+    facts, personal = {"method": "provider"}, {"user": user, "address": visitor.address}
+    refused = "sign-in.step-up-refused"
+    try:
+        session = _in_force(found)
+        token = await provider.flow.complete(pending, visitor.response, visitor.network)
+        await _audit_changes(desk, await provider.enter_again(token, user, visitor.language))
+        await desk.audit.append("sign-in.stepped-up", facts, personal)
+        _in_force(await desk.sessions.step_up(session))
+    except (TokenError, ProviderError) as error:
+        log.warning("sign_in.provider_failed", detail=str(error))
+        if isinstance(error, TokenError):
+            await desk.audit.append(refused, {**facts, "reason": error.reason}, personal)
+        raise
+    except RefusedError as refusal:
+        desk.sessions.recheck()
+        desk.hub.wake()
+        await desk.audit.append(refused, {**facts, "reason": refusal.reason}, personal)
+        raise
+
+
+def _in_force(session: Session | None) -> Session:
+    """Return the session that is stepped up.
+
+    Raises:
+        RefusedError: The session has ended.
+    """
+    if session is None:
+        raise RefusedError("ended")
+    return session
 
 
 async def _open(desk: Desk, user: str) -> tuple[Session, str]:

@@ -19,6 +19,7 @@ from galwad.desk.models.tokens import (
     TokenFacts,
 )
 from galwad.desk.routes.access import Administrator, Person, TheDesk
+from galwad.desk.routes.step_up import SteppedUpAdministrator
 from galwad.desk.service import Desk
 
 router = APIRouter()
@@ -32,7 +33,7 @@ async def tokens(desk: TheDesk, _: Administrator) -> list[TokenFacts]:
 
 @router.post("/tokens", status_code=201)
 async def make_machine_token(
-    body: NewMachineToken, desk: TheDesk, session: Administrator
+    body: NewMachineToken, desk: TheDesk, session: SteppedUpAdministrator
 ) -> MadeToken:
     """Make a further token for a machine. The other tokens of the machine stay valid.
 
@@ -53,7 +54,7 @@ async def make_machine_token(
 
 
 @router.delete("/tokens/{token_id}", status_code=204)
-async def revoke(token_id: str, desk: TheDesk, session: Administrator) -> None:
+async def revoke(token_id: str, desk: TheDesk, session: SteppedUpAdministrator) -> None:
     """Revoke a token of any user. It is refused from now on, and its streams end.
 
     Raises:

@@ -36,6 +36,7 @@ from galwad.desk.models.users import (
     UserVersion,
 )
 from galwad.desk.routes.access import Administrator, TheDesk
+from galwad.desk.routes.step_up import SteppedUpAdministrator
 from galwad.desk.service import Desk
 
 router = APIRouter()
@@ -53,7 +54,7 @@ async def users(desk: TheDesk, _: Administrator) -> UserList:
 
 
 @router.post("/users", status_code=201)
-async def add_user(body: NewUser, desk: TheDesk, session: Administrator) -> ChangedUser:
+async def add_user(body: NewUser, desk: TheDesk, session: SteppedUpAdministrator) -> ChangedUser:
     """Add a user. The answer has the new user's password or token, and the account of the phone.
 
     Raises:
@@ -75,7 +76,9 @@ async def add_user(body: NewUser, desk: TheDesk, session: Administrator) -> Chan
 
 
 @router.delete("/users/{name}", status_code=204)
-async def remove_user(name: str, body: UserVersion, desk: TheDesk, session: Administrator) -> None:
+async def remove_user(
+    name: str, body: UserVersion, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
     """Remove a user, and end the user's sessions. The name and the extension are free again.
 
     Raises:
@@ -87,7 +90,9 @@ async def remove_user(name: str, body: UserVersion, desk: TheDesk, session: Admi
 
 
 @router.put("/users/{name}/role")
-async def set_role(name: str, body: NewRole, desk: TheDesk, session: Administrator) -> ChangedUser:
+async def set_role(
+    name: str, body: NewRole, desk: TheDesk, session: SteppedUpAdministrator
+) -> ChangedUser:
     """Give a person another role without any right, and end the person's sessions.
 
     Raises:
@@ -112,7 +117,7 @@ async def set_team(name: str, body: NewTeam, desk: TheDesk, session: Administrat
 
 @router.put("/users/{name}/rights")
 async def set_rights(
-    name: str, body: NewRights, desk: TheDesk, session: Administrator
+    name: str, body: NewRights, desk: TheDesk, session: SteppedUpAdministrator
 ) -> ChangedUser:
     """Replace all rights of a user. The change takes effect at the user's next request.
 
@@ -127,7 +132,7 @@ async def set_rights(
 
 @router.put("/users/{name}/extension")
 async def set_extension(
-    name: str, body: NewExtension, desk: TheDesk, session: Administrator
+    name: str, body: NewExtension, desk: TheDesk, session: SteppedUpAdministrator
 ) -> ChangedUser:
     """Give a user another extension with a new SIP password, or none.
 
@@ -142,7 +147,7 @@ async def set_extension(
 
 @router.post("/users/{name}/password")
 async def reset_password(
-    name: str, body: UserVersion, desk: TheDesk, session: Administrator
+    name: str, body: UserVersion, desk: TheDesk, session: SteppedUpAdministrator
 ) -> ChangedUser:
     """Give a person a new random password, and end the person's sessions.
 
@@ -157,7 +162,7 @@ async def reset_password(
 
 @router.post("/users/{name}/sip-password")
 async def reset_sip_password(
-    name: str, body: UserVersion, desk: TheDesk, session: Administrator
+    name: str, body: UserVersion, desk: TheDesk, session: SteppedUpAdministrator
 ) -> ChangedUser:
     """Give a user's phone a new random SIP password. The phone's registration ends.
 
@@ -172,7 +177,7 @@ async def reset_sip_password(
 
 @router.delete("/users/{name}/second-factor")
 async def remove_second_factor(
-    name: str, body: UserVersion, desk: TheDesk, session: Administrator
+    name: str, body: UserVersion, desk: TheDesk, session: SteppedUpAdministrator
 ) -> ChangedUser:
     """Remove a person's second factor, and end the sessions that the password has opened.
 
@@ -186,7 +191,7 @@ async def remove_second_factor(
 
 @router.post("/users/{name}/disable")
 async def disable_user(
-    name: str, body: UserVersion, desk: TheDesk, session: Administrator
+    name: str, body: UserVersion, desk: TheDesk, session: SteppedUpAdministrator
 ) -> ChangedUser:
     """Stop a user from signing in, end the user's sessions, and the phone's registration.
 
@@ -200,7 +205,7 @@ async def disable_user(
 
 @router.post("/users/{name}/enable")
 async def enable_user(
-    name: str, body: UserVersion, desk: TheDesk, session: Administrator
+    name: str, body: UserVersion, desk: TheDesk, session: SteppedUpAdministrator
 ) -> ChangedUser:
     """Let a disabled user sign in again. A machine gets a new token.
 
@@ -214,7 +219,7 @@ async def enable_user(
 
 @router.put("/users/{name}/identity")
 async def link_identity(
-    name: str, body: LinkedSubject, desk: TheDesk, session: Administrator
+    name: str, body: LinkedSubject, desk: TheDesk, session: SteppedUpAdministrator
 ) -> ChangedUser:
     """Link an account of the OpenID provider to a person, and end the person's sessions.
 
@@ -234,7 +239,7 @@ async def link_identity(
 
 @router.delete("/users/{name}/identity")
 async def unlink_identity(
-    name: str, body: LinkedSubject, desk: TheDesk, session: Administrator
+    name: str, body: LinkedSubject, desk: TheDesk, session: SteppedUpAdministrator
 ) -> ChangedUser:
     """Unlink an account of the OpenID provider from a user, and end the user's sessions.
 

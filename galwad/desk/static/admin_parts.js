@@ -5,7 +5,7 @@ import { has, language, translate } from "./i18n.js";
 
 /** Say why the desk has refused something. */
 export function sayRefusal(node, error) {
-  const known = `admin.refused.${error.reason}`;
+  const known = error.reason === "step_up_needed" ? "stepup.needed" : `admin.refused.${error.reason}`;
   if (error.reason && has(known)) say(node, known);
   else say(node, error.status === 422 ? "admin.refused.invalid" : "error.notsent");
   reveal(node, true);

@@ -154,8 +154,7 @@ export class UserRow {
 
   extensionForm() {
     const id = `${this.id}-extension`;
-    const input = el("input", { type: "text", id, maxlength: 32, autocomplete: "off", spellcheck: "false" });
-    input.value = this.user.extension ?? "";
+    const input = el("input", { type: "text", id, maxlength: 32, autocomplete: "off", spellcheck: "false", value: this.user.extension ?? "" });
     const set = new AskedButton("set_extension", { name: this.user.name }, () => this.change("PUT", "extension", { extension: input.value.trim() }));
     const field = el("div", { class: "setting" }, input, set.button);
     if (!this.user.extension) return this.part("admin.extension", id, field, set.ask);

@@ -28,7 +28,7 @@ export async function ask(method, path, body, { keepalive = false } = {}) {
   } catch {
     throw new ApiError(0);
   }
-  if (!response.ok) throw new ApiError(response.status, await reasonOf(response));
+  if (!response.ok) throw await refusal(response);
   return response.status === 204 ? null : response.json();
 }
 
@@ -37,6 +37,12 @@ function headersFor(body) {
     ...(body === undefined ? {} : { "Content-Type": "application/json" }),
     ...(protection.csrf ? { "X-Galwad-CSRF": protection.csrf } : {}),
   };
+}
+
+async function refusal(response) {
+  const error = new ApiError(response.status, await reasonOf(response));
+  if (error.reason === "step_up_needed") import("./step_up.js").then(({ offer }) => offer());
+  return error;
 }
 
 async function reasonOf(response) {

@@ -453,6 +453,12 @@ async function leave() {
   if (answer) location.assign(answer.url); // the provider ends its own session
 }
 
+/** Say what came of a step-up, when the part of the page to which the person is back is there. */
+async function tell(key) {
+  await admin.follow();
+  (await import("./step_up.js")).show(key);
+}
+
 async function begin() {
   for (const button of document.querySelectorAll("[data-language]")) {
     button.addEventListener("click", () => {
@@ -490,6 +496,7 @@ async function begin() {
   resumeApproval();
   try {
     await start(await ask("GET", "/me"));
+    if (reason) await tell(reason);
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     showSignIn(reason);

@@ -102,6 +102,10 @@ export class Approval {
       return await ask("POST", `${this.path}/${action}`, { code: this.sent });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
+      if (error.reason === "step_up_needed") {
+        this.warn("stepup.needed"); // the page asks for it at its top
+        return undefined;
+      }
       this.askForCode();
       this.warn({ 404: `${this.texts}.none`, 429: "command_line.often" }[error.status] ?? "error.notsent");
       this.code.focus();

@@ -14,7 +14,7 @@ const CODES = {
   code_unreadable: "signin.code_unreadable",
   codes_barred: "signin.codes_barred",
 };
-const REASON = /^#sign-in=([a-z_]+)$/;
+const REASON = /^#(sign-in|step-up)=([a-z_]+)(?:,([a-z-]+))?$/;
 
 let ways = { provider: false, passwords: "everyone" };
 
@@ -27,13 +27,13 @@ export async function loadWays() {
   }
 }
 
-/** The locale key of the reason with which a sign-in at the provider came back, if it did. */
+/** The locale key of what came of a sign-in or step-up at the provider, if the page is back from it. */
 export function takeReason() {
-  const [, reason] = REASON.exec(location.hash) ?? [];
+  const [, act, reason, place] = REASON.exec(location.hash) ?? [];
   if (!reason) return undefined;
-  history.replaceState(null, "", location.pathname);
-  const key = `signin.refused.${reason}`;
-  return i18n.has(key) ? key : "error.server";
+  history.replaceState(null, "", place ? `#${place}` : location.pathname);
+  const keys = [`${act === "step-up" ? "stepup.back" : ""}.${reason}`, `signin.refused.${reason}`];
+  return keys.find((key) => i18n.has(key)) ?? "error.server";
 }
 
 /** The form; `done(me)` is called after a sign-in. `note` is a locale key shown above it.

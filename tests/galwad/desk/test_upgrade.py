@@ -67,6 +67,7 @@ NINETEENTH: list[str] = []  # only an open note with a draft
 TWENTIETH: list[str] = []  # only an identity at a provider, and a session
 TWENTY_FIRST: list[str] = []  # only a second factor with recovery codes, and a session
 TWENTY_SECOND: list[str] = []  # only an event of a call that machines can read
+TWENTY_THIRD: list[str] = []  # only a session with a stronger sign-in
 TWENTY_FOURTH: list[str] = []  # only a list of texts that an administrator has changed
 CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
@@ -89,7 +90,7 @@ RECORDINGS: dict[str, list[str]] = dict(
             *(FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH),
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
             *(FOURTEENTH, FIFTEENTH, SIXTEENTH, SEVENTEENTH, EIGHTEENTH),
-            *(NINETEENTH, TWENTIETH, TWENTY_FIRST, TWENTY_SECOND, TWENTY_FOURTH),
+            *(NINETEENTH, TWENTIETH, TWENTY_FIRST, TWENTY_SECOND, TWENTY_THIRD, TWENTY_FOURTH),
         ),
         strict=True,
     )
@@ -524,3 +525,25 @@ async def test_a_recovery_code_that_an_earlier_release_made_still_works_once(tmp
     assert before is not None
     assert (before.since, before.recovery_left) == (1_794_643_200.0, 1)
     assert verdicts == [CodeVerdict.RECOVERY, CodeVerdict.WRONG]
+
+
+async def test_a_session_of_an_earlier_release_has_no_stronger_sign_in(tmp_path):
+    path = left_by("0022", tmp_path)
+    row = hashlib.sha256(b"an old token").hexdigest(), "gwen", "page", 1e9, 1e9, 1
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO sessions (token_sha256, user, kind, created, seen, provider) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            row,
+        )
+    upgrade(path)
+    engine = open_engine(path)
+    sessions = Sessions(engine, clock=lambda: 1e9 + 5)
+    session = await sessions.find("an old token")
+    assert session is not None
+    assert not sessions.is_stepped_up(session, 600.0)
+    stepped_up = await sessions.step_up(session)
+    assert stepped_up is not None
+    assert sessions.is_stepped_up(stepped_up, 600.0)
+    await sessions.stop()
+    await engine.dispose()

@@ -42,13 +42,14 @@ class OpenIdProvider:
         self.issuer = next((line.strip() for line in lines if line.startswith("http://")), "")
         assert self.issuer, "the provider has ended"
 
-    def settings(self, roles, password_users):
+    def settings(self, roles, password_users, **more):
         """Return the table `[sign_in]`, in which braces are doubled for `Service`."""
         table = ", ".join(f'"{name}" = "{role}"' for name, role in roles.items())
         return (
             f'\n[sign_in]\nissuer = "{self.issuer}"\nclient_id = "{CLIENT}"\n'
             f'secret_file = "{self._secret}"\nidentity = "oid"\ntenant = "{TENANT}"\n'
             f"roles = {{{{ {table} }}}}\npassword_users = {json.dumps(password_users)}\n"
+            + "".join(f"{name} = {json.dumps(value)}\n" for name, value in more.items())
         )
 
     def end(self):

@@ -11,7 +11,11 @@ import socket
 import sys
 import threading
 
+import httpx2
 import pytest
+
+from galwad.cli.support.client import check_response
+from galwad.cli.support.console import CliError
 
 
 def test_login_stores_the_token_in_a_file_that_only_its_owner_can_read(
@@ -80,6 +84,13 @@ def test_an_expired_token_gives_the_hint_to_log_in(run, server, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", "old")
     done = run("recordings", "list")
     assert (done.status, done.err.splitlines()[1:]) == (1, ["hint: run `galwad login`"])
+
+
+def test_a_session_that_needs_a_stronger_sign_in_gives_the_hint_for_it():
+    refused = {"error": "this needs a stronger sign-in", "hint": "go", "reason": "step_up_needed"}
+    with pytest.raises(CliError) as caught:
+        check_response(httpx2.Response(403, json=refused))
+    assert caught.value.hint.startswith("run `galwad login --browser` again")
 
 
 def test_a_token_that_cannot_be_stored_is_reported(run, server, monkeypatch, tmp_path):

@@ -20,7 +20,7 @@ from galwad.desk.auth.users import User
 from helpers.desk import Clock
 
 HOST, NETWORK = "192.0.2.7", "192.0.2.7"
-SIAN = Session("a" * 64, User("sian", "advisor"), "page")
+SIAN = Session("a" * 64, User("sian", "advisor"), "page", stepped_up=1_800_000_000.0)
 HUW = Session("b" * 64, User("huw", "supervisor"), "page")
 
 

@@ -98,3 +98,12 @@ def test_the_states_that_were_used_are_limited_and_forgotten_when_they_have_ende
     clock.now += LIFETIME_S
     begun, cookie = sign_ins.begin("")
     assert sign_ins.complete(cookie, begun.state) == begun
+
+
+def test_a_step_up_knows_its_session_its_place_and_its_beginning(sign_ins, clock):
+    cookie = ""
+    for _ in range(MOST_IN_A_BROWSER):
+        begun, cookie = sign_ins.begin(cookie, session="5" * 64, place="command-line")
+    assert len(cookie) < 4096
+    found = sign_ins.complete(cookie, begun.state)
+    assert (found.session, found.place, found.begun) == ("5" * 64, "command-line", clock.now)

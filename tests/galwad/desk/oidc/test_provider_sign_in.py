@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import time
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
@@ -20,6 +21,7 @@ from galwad.desk.oidc.errors import (
     OidcError,
     ProviderError,
     ResponseError,
+    StepUpError,
     TokenClockError,
     TokenError,
     UnknownKeyError,
@@ -68,9 +70,13 @@ async def sign_in(flow, provider, **response):
     """Sign in from the first redirect to the token, with changes of the response."""
     url, cookie = await flow.begin("")
     parameters = {**provider.approve(url), **response}
-    return await flow.complete(
-        cookie, {name: value for name, value in parameters.items() if value is not None}, NETWORK
-    )
+    given = {name: value for name, value in parameters.items() if value is not None}
+    return await complete(flow, cookie, given)
+
+
+async def complete(flow, cookie, response):
+    """Take the sign-in of a response, and complete it."""
+    return await flow.complete(flow.take(cookie, response), response, NETWORK)
 
 
 async def test_a_person_signs_in_with_pkce_and_the_secret_in_the_header(flow, provider):
@@ -149,7 +155,7 @@ async def test_a_token_that_the_provider_has_not_signed_is_refused(flow, provide
     response = provider.approve(url)
     provider.token = forge(provider.right_claims())
     with pytest.raises(TokenError):
-        await flow.complete(cookie, response, NETWORK)
+        await complete(flow, cookie, response)
 
 
 async def test_a_clock_ten_minutes_wrong_is_named(make, provider):
@@ -161,9 +167,9 @@ async def test_a_clock_ten_minutes_wrong_is_named(make, provider):
 async def test_a_response_cannot_be_used_again(flow, provider):
     url, cookie = await flow.begin("")
     response = provider.approve(url)
-    await flow.complete(cookie, response, NETWORK)
+    await complete(flow, cookie, response)
     with pytest.raises(ResponseError):
-        await flow.complete(cookie, response, NETWORK)
+        await complete(flow, cookie, response)
     assert len(provider.forms) == 1
 
 
@@ -177,7 +183,7 @@ async def test_a_response_of_a_sign_in_in_another_browser_is_refused(flow, provi
     url, _ = await flow.begin("")
     _, mine = await flow.begin("")
     with pytest.raises(ResponseError):
-        await flow.complete(mine, provider.approve(url), NETWORK)
+        await complete(flow, mine, provider.approve(url))
     assert provider.forms == []
 
 
@@ -187,7 +193,7 @@ async def test_the_code_of_another_sign_in_is_refused_by_its_nonce(flow, provide
     stolen = provider.approve(theirs, code="theirs")
     url, cookie = await flow.begin("")
     with pytest.raises(TokenError):
-        await flow.complete(cookie, {**provider.approve(url), "code": stolen["code"]}, NETWORK)
+        await complete(flow, cookie, {**provider.approve(url), "code": stolen["code"]})
 
 
 @pytest.mark.parametrize("issuer", ["https://evil.example", "", None])
@@ -234,7 +240,7 @@ async def test_new_keys_are_read_once_for_a_token_that_names_them(flow, provider
     url, cookie = await flow.begin("")
     response = provider.approve(url, code="second")
     provider.token = signed(provider.right_claims("second"), "RS256", key)
-    assert await flow.complete(cookie, response, NETWORK)
+    assert await complete(flow, cookie, response)
     assert provider.asked("/keys") == 2
 
 
@@ -245,14 +251,14 @@ async def test_unknown_key_ids_do_not_let_the_keys_be_read_again_and_again(flow,
         response = provider.approve(url, code=code)
         provider.token = signed(provider.right_claims(code), kid="unknown")
         with pytest.raises(UnknownKeyError):
-            await flow.complete(cookie, response, NETWORK)
+            await complete(flow, cookie, response)
     assert provider.asked("/keys") == 1
 
 
 async def test_the_documents_are_kept_for_an_hour(flow, provider):
     for number in range(3):
         url, cookie = await flow.begin("")
-        await flow.complete(cookie, provider.approve(url, code=str(number)), NETWORK)
+        await complete(flow, cookie, provider.approve(url, code=str(number)))
     assert provider.asked("openid-configuration") == 1
     flow._provider._read_at -= provider_module.KEPT_S
     await flow.begin("")
@@ -329,7 +335,7 @@ async def test_a_network_has_only_so_many_exchanges_at_a_time(make, provider):
     provider.broken = {"/token": None}
     begun = [await flow.begin("") for _ in range(MOST_FROM_A_NETWORK + 1)]
     responses = [(cookie, provider.approve(url)) for url, cookie in begun]
-    attempts = [flow.complete(cookie, each, NETWORK) for cookie, each in responses]
+    attempts = [complete(flow, cookie, each) for cookie, each in responses]
     results = await asyncio.gather(*attempts, return_exceptions=True)
     assert sum(isinstance(each, BusyProviderError) for each in results) == 1
     assert sum(isinstance(each, ProviderError) for each in results) == MOST_FROM_A_NETWORK
@@ -358,3 +364,72 @@ async def test_the_address_of_the_sign_out_leads_back_to_the_page(flow, provider
         "client_id": CLIENT,
         "post_logout_redirect_uri": f"{ORIGIN}/",
     }
+
+
+def asked_of(url):
+    return dict(parse_qsl(urlsplit(url).query))
+
+
+GOLD = {"step_up": "gold", "identity": "sub", "tenant": None}
+
+
+async def step_up(flow, provider):
+    url, cookie = await flow.begin("", session="the session")
+    return await complete(flow, cookie, provider.approve(url))
+
+
+async def test_a_sign_in_asks_for_no_stronger_one(make):
+    url, _ = await make(**GOLD).begin("")
+    assert not {"acr_values", "claims", "prompt", "max_age"} & set(asked_of(url))
+
+
+async def test_a_step_up_asks_for_the_stronger_sign_in_as_an_essential_claim(make):
+    url, _ = await make(step_up="c1", step_up_claim="acrs").begin("", session="the session")
+    wanted = {"id_token": {"acrs": {"essential": True, "value": "c1"}}}
+    assert json.loads(asked_of(url)["claims"]) == wanted
+
+
+async def test_a_step_up_returns_the_person_if_the_token_proves_it(make, provider):
+    provider.claims = {"acr": "gold", "auth_time": int(time.time())}
+    token = await step_up(make(**GOLD), provider)
+    assert token.name == "sian.parry@council.example"
+
+
+WEAK = {
+    "no claim": {"auth_time": int(time.time())},
+    "another value": {"acr": "silver", "auth_time": int(time.time())},
+    "an old sign-in": {"acr": "gold", "auth_time": int(time.time()) - 3600},
+    "another claim": {"acrs": ["gold"], "auth_time": int(time.time())},
+}
+
+
+@pytest.mark.parametrize("claims", WEAK.values(), ids=WEAK)
+async def test_a_token_that_does_not_prove_the_step_up_is_refused(make, provider, claims):
+    provider.claims = claims
+    with pytest.raises(StepUpError):
+        await step_up(make(**GOLD), provider)
+
+
+async def test_a_sign_in_needs_no_proof_of_a_step_up(make, provider):
+    assert await sign_in(make(**GOLD), provider)
+
+
+async def test_a_step_up_is_taken_only_once(make, provider):
+    flow = make(**GOLD)
+    provider.claims = {"acr": "gold", "auth_time": int(time.time())}
+    url, cookie = await flow.begin("", session="the session")
+    response = provider.approve(url)
+    await complete(flow, cookie, response)
+    with pytest.raises(ResponseError):
+        flow.take(cookie, response)
+
+
+async def test_the_response_to_a_sign_in_cannot_complete_a_step_up(make, provider):
+    """The states differ, and the code of the one has not the nonce of the other."""
+    flow = make(**GOLD)
+    provider.claims = {"acr": "gold", "auth_time": int(time.time())}
+    plain, cookie = await flow.begin("")
+    url, cookie = await flow.begin(cookie, session="the session")
+    assert not flow.take(cookie, provider.approve(plain, code="plain")).session
+    with pytest.raises(TokenError):
+        await complete(flow, cookie, {**provider.approve(url), "code": "plain"})
