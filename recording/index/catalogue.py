@@ -175,25 +175,6 @@ class Catalogue:
         statement = select(recordings).where(table.call_id > first, table.call_id < last, ~inside)
         return await self._read(statement)
 
-    async def add_fetch_reference(self, call_id: str, reference: str) -> None:
-        """Store the reference, such as a case number, with which a user fetched this recording.
-
-        If this reference is already stored for this recording, nothing changes.
-        """
-        try:
-            async with self._writer.begin() as connection:
-                known = await connection.scalar(
-                    select(references.c.call_id).where(
-                        references.c.reference == reference, references.c.call_id == call_id
-                    )
-                )
-                if known is None:
-                    await connection.execute(
-                        insert(references).values(reference=reference, call_id=call_id)
-                    )
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
-
     async def _is_of_rare_length(self, filters: Filters) -> bool:
         if filters.min_us is None and filters.max_us is None:
             return False
@@ -253,6 +234,21 @@ def _page(rows: list[RecordingSummary], limit: int) -> Page:
     shown = tuple(rows[:limit])
     more = len(rows) > limit
     return Page(shown, Cursor(shown[-1].started, shown[-1].call_id) if more else None)
+
+
+async def add_fetch_reference(connection: AsyncConnection, call_id: str, reference: str) -> None:
+    """Store the reference, such as a case number, with which a user fetched this recording.
+
+    If this reference is already stored for this recording, nothing changes. The caller of this
+    function commits the transaction. Raises `SQLAlchemyError`.
+    """
+    known = await connection.scalar(
+        select(references.c.call_id).where(
+            references.c.reference == reference, references.c.call_id == call_id
+        )
+    )
+    if known is None:
+        await connection.execute(insert(references).values(reference=reference, call_id=call_id))
 
 
 async def known_rows(connection: AsyncConnection, call_ids: Collection[str]) -> dict[str, KnownRow]:

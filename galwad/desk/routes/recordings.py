@@ -15,6 +15,7 @@ from dataclasses import asdict, replace
 import msgspec
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galwad import periods as when
 from galwad.desk.archive.files import checked_id
@@ -35,9 +36,10 @@ from galwad.desk.routes.step_up import SteppedUpSupervisor
 from galwad.desk.service import Desk
 from recording.archive.manifest import ObjectFacts, read_manifest
 from recording.archive.summary import RecordingSummary
+from recording.audit.log import NewEntry
 from recording.errors import ManifestError
 from recording.index.captured_cards import CapturedCard
-from recording.index.catalogue import Cursor, Filters
+from recording.index.catalogue import Cursor, Filters, add_fetch_reference
 from recording.index.custody import NOT_RETAINED, Custody
 
 router = APIRouter()
@@ -129,13 +131,18 @@ async def fetch(
     refuse_if_disposed(desk, recording)
     kind, facts = _requested_object(desk, recording, raw=body.raw)
     files = desk.archive.open(recording, kind, facts.size)
+    entry = NewEntry(
+        "recording.fetched",
+        {"call_id": call_id, "purpose": body.purpose, f"{kind}_sha256": facts.sha256},
+        {"actor": session.actor, "reference": body.reference},
+    )
+
+    async def note(connection: AsyncConnection) -> list[NewEntry]:
+        await add_fetch_reference(connection, call_id, body.reference)
+        return [entry]
+
     try:
-        await desk.audit.append(
-            "recording.fetched",
-            {"call_id": call_id, "purpose": body.purpose, f"{kind}_sha256": facts.sha256},
-            {"actor": session.actor, "reference": body.reference},
-        )
-        await desk.catalogue.add_fetch_reference(call_id, body.reference)
+        await desk.audit.append_after(note)
     except BaseException:
         files.close()
         raise

@@ -20,6 +20,7 @@ from galwad.messages import Hello
 from recording.archive.manifest import FORMAT, Gap, Manifest, sign_manifest
 from recording.audit.log import verify
 from recording.files.atomic import zero_fill
+from recording.index.catalogue import add_fetch_reference
 
 
 def manifest_of(sealed, **more):
@@ -322,7 +323,8 @@ async def test_each_search_filter_selects_the_right_recording(running, sealed):
         await running.seal(each)
     running.desk.options = replace(running.desk.options, time_zone=ZoneInfo("Europe/London"))
     mair = await running.page("mair")
-    await running.desk.catalogue.add_fetch_reference(call_id, "CMP-12")
+    async with running.desk.engine.begin() as connection:
+        await add_fetch_reference(connection, call_id, "CMP-12")
     assert await found(mair) == ["b", "a"]
     for query, expected in (
         ({"number": "01632 960001"}, "a"),
