@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from telephony.rtp.srtp import Protection
-from telephony.sdp import KeyPair
+from telephony.sdp import KeyPair, Suite
 
 HOST = "127.0.0.1"
 PACKET_BYTES = 172
 SOUND_BYTES = 160
-TAG_BYTES = 10
+TAG_BYTES = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AEAD_AES_128_GCM: 16}
+"""The bytes that each suite of SRTP adds to a packet."""
 HEADER_BYTES = 12
 TIME_BYTES = 8
 """The first bytes of the sound are the time at which the packet was sent, in ns."""
@@ -59,17 +60,17 @@ class Batch:
         self,
         count: int,
         ports: list[int] | None = None,
-        end: Protection | None = None,
+        keys: KeyPair | None = None,
         sounds: Sequence[bytes] = (),
     ) -> None:
         """Make room for `count` packets; those to send go to one of `ports` each.
 
-        They are protected by `end` (SRTP), or each repeats one of `sounds`.
+        They are protected by `keys` (SRTP), or each repeats one of `sounds`.
         """
         self.count = count
-        self._end = end
+        self._end = None if keys is None else Protection(keys)
         self._sounds = sounds
-        self._size = PACKET_BYTES if end is None else PACKET_BYTES + TAG_BYTES
+        self._size = PACKET_BYTES + (0 if keys is None else TAG_BYTES[keys.ours.suite])
         self.data = ctypes.create_string_buffer(count * self._size)
         self._spans = (_Span * count)()
         self._names = ctypes.create_string_buffer(16 * count)
@@ -163,7 +164,7 @@ def exchange(
         Batch(
             len(ports[start : start + size]),
             ports[start : start + size],
-            Protection(keys) if keys else None,
+            keys,
             sounds[start : start + size],
         )
         for start in range(0, len(ports), size)

@@ -5,12 +5,13 @@
 Two processes run on the loopback: one sends and receives RTP (20 ms of G.711 in both directions of
 each call), the other relays it. `recording` is our relay with a recorder and a spool for each call,
 made by the switch's own code: with the watched disk, keys for recipients, and the switch's garbage
-collection. `relay` is the same without recorders. `SRTP` records too, with SRTP on both legs:
-every packet is decrypted and encrypted. In the same run are measured rtpengine in userspace,
-without and with its recording (pcap), if it is installed; and lower bounds, which only receive a
-packet and send it on, in C (if there is a compiler) and in Python, with a single socket (`one`) and
-with one for each stream (`many`). Each result is the CPU time in µs of each packet that was passed
-on, as the kernel counts it for the process: the median of the rounds.
+collection. `relay` is the same without recorders. The rows with `SRTP` record too, and every packet
+is decrypted and encrypted: in the suite AES_CM_128_HMAC_SHA1_80, and in AEAD_AES_128_GCM. In the
+same run are measured rtpengine in userspace, without and with its recording (pcap), if it is
+installed; and lower bounds, which only receive a packet and send it on, in C (if there is a
+compiler) and in Python, with a single socket (`one`) and with one for each stream (`many`). Each
+result is the CPU time in µs of each packet that was passed on, as the kernel counts it for the
+process: the median of the rounds.
 
 Then `recording` is measured at each number of calls, beside a process that uses a core fully, as a
 busy desk would. `lost` are packets that were not passed on. `missed_by_sink` are those that the
@@ -54,11 +55,23 @@ from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay
 from telephony.sdp import STATIC_PAYLOADS, KeyPair, MasterKey, RemoteMedia, Suite
 
-SUITE = Suite.AES_CM_128_HMAC_SHA1_80
-PHONES = MasterKey(SUITE, bytes(range(SUITE.key_bytes)))
-OURS = MasterKey(SUITE, bytes(range(1, SUITE.key_bytes + 1)))
-"""The keys of the SRTP row: the same on every leg, so that one protected packet fits all legs."""
-SRTP = KeyPair(PHONES, OURS)
+SUITES = {"SRTP": Suite.AES_CM_128_HMAC_SHA1_80, "SRTP, AES-GCM": Suite.AEAD_AES_128_GCM}
+"""The suite of each row with SRTP."""
+
+
+def key_pair(role: str, *, ours: bool) -> KeyPair | None:
+    """Return the keys of a row on one side, which are the same on every leg; None without SRTP.
+
+    So one protected packet fits all legs. `ours` is true for the relay, false for the phones.
+    """
+    suite = SUITES.get(role)
+    if suite is None:
+        return None
+    phones = MasterKey(suite, bytes(range(suite.key_bytes)))
+    relay = MasterKey(suite, bytes(range(1, suite.key_bytes + 1)))
+    return KeyPair(relay, phones) if ours else KeyPair(phones, relay)
+
+
 Row = dict[str, float]
 
 
@@ -182,7 +195,7 @@ def run(role: str, calls: int, seconds: float, *, loaded: bool = False) -> Row:
         child(myself("burn")) if loaded else contextlib.nullcontext(),
     ):
         ports = json.loads(_line(process))
-        traffic = exchange(sink, ports, seconds, SRTP if role == "SRTP" else None)
+        traffic = exchange(sink, ports, seconds, key_pair(role, ours=False))
         _tell(process)
         return row(json.loads(_line(process)), calls, traffic)
 
@@ -253,7 +266,7 @@ def serve_role(role: str, rest: list[str]) -> None:
         loop(int(rest[0]), int(rest[1]))
         return
     calls, sink, folder = int(rest[0]), int(rest[1]), Path(rest[2])
-    keys = KeyPair(OURS, PHONES) if role == "SRTP" else None
+    keys = key_pair(role, ours=True)
     with tempfile.TemporaryDirectory(dir=MEMORY) as runtime:
         settings, _ = settle(folder, Path(runtime), "", sip=free_port(HOST), calls=calls)
         uvloop.run(relay_calls(calls, sink, load(settings), keys, recorded=role != "relay"))
@@ -272,7 +285,7 @@ def runners(folder: Path, calls: int, seconds: float) -> dict[str, Callable[[], 
     for name, command in floors.items():
         for kind, sockets in (("one", 1), ("many", many)):
             found_runners[f"{name}, {kind}"] = partial(run_floor, command, calls, seconds, sockets)
-    for name in ("relay", "recording", "SRTP"):
+    for name in ("relay", "recording", *SUITES):
         found_runners[name] = partial(run, name, calls, seconds)
     engine = found("rtpengine")
     if engine is None:

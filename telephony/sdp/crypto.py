@@ -38,12 +38,20 @@ class Srtp(StrEnum):
 
 
 class Suite(StrEnum):
-    """The SDES names of the SRTP suites (cipher and authentication), the preferred suite first."""
+    """The SDES names of the SRTP suites (cipher and authentication), the preferred suite first.
 
-    AEAD_AES_256_GCM = "AEAD_AES_256_GCM"
+    With AES-GCM, a packet takes less time than with HMAC-SHA1.
+    """
+
     AEAD_AES_128_GCM = "AEAD_AES_128_GCM"
+    AEAD_AES_256_GCM = "AEAD_AES_256_GCM"
     AES_CM_128_HMAC_SHA1_80 = "AES_CM_128_HMAC_SHA1_80"
     AES_CM_128_HMAC_SHA1_32 = "AES_CM_128_HMAC_SHA1_32"
+
+    @property
+    def is_gcm(self) -> bool:
+        """True if the suite's cipher is AES-GCM (RFC 7714)."""
+        return self in {Suite.AEAD_AES_128_GCM, Suite.AEAD_AES_256_GCM}
 
     @property
     def key_bytes(self) -> int:

@@ -3,6 +3,7 @@
 Covers `telephony/sdp/agreement.py` and `telephony/sdp/writing.py`.
 """
 
+from base64 import b64encode
 from contextlib import suppress
 from dataclasses import replace
 
@@ -33,6 +34,8 @@ KEY = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"
 OTHER = "NzB4d1BINUAvLEw6UzF3WSJ+PSdFcGdUJShpX1Zj"
 CM80 = f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"
 CM32 = f"a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:{OTHER}"
+GCM256 = f"a=crypto:3 AEAD_AES_256_GCM inline:{b64encode(bytes(44)).decode()}"
+GCM128 = f"a=crypto:4 AEAD_AES_128_GCM inline:{b64encode(bytes(28)).decode()}"
 FINGERPRINT = "a=fingerprint:sha-256 " + ":".join(["AB"] * 32)
 
 
@@ -92,6 +95,24 @@ def test_our_answer_has_the_tag_and_suite_of_the_first_usable_key_with_our_key(
     assert remote.keys is not None
     assert remote.keys.ours == ours.keys[remote.keys.theirs.suite]
     assert OTHER not in str(answer)
+
+
+@pytest.mark.parametrize(
+    ("lines", "chosen"),
+    [
+        ([CM32, CM80, GCM128], "AEAD_AES_128_GCM"),
+        ([CM80, GCM256, GCM128], "AEAD_AES_256_GCM"),
+        ([GCM128, GCM256, CM80], "AEAD_AES_128_GCM"),
+        ([CM80, GCM128 + " UNENCRYPTED_SRTP"], "AES_CM_128_HMAC_SHA1_80"),
+    ],
+)
+def test_our_answer_takes_the_first_key_with_aes_gcm_if_there_is_one(
+    sdp, secured, origin, lines, chosen
+):
+    offer = parse(sdp(*lines, m="audio 4000 RTP/SAVP 0"))
+    answer = own_answer(offer, secured(Srtp.OPTIONAL), origin)
+    (line,) = [each for each in lines if chosen in each and "UNENCRYPTED" not in each]
+    assert cryptos(answer) == [[line.partition(":")[2].split()[0], chosen]]
 
 
 def test_srtp_is_negotiated_separately_on_each_leg(sdp, secured, origin):

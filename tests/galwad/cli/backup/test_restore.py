@@ -426,7 +426,8 @@ def plant_admin(backup):
     """Add an administrator to the backup's database, and correct all digests and names."""
     with contextlib.closing(sqlite3.connect(backup / "galwad.db")) as connection, connection:
         connection.execute(
-            "INSERT INTO users VALUES ('eve', 'admin', 'en', NULL, '!', '', '', 'purge', 0, 0)"
+            "INSERT INTO users (name, role, language, password, ha1_md5, ha1_sha256, rights, "
+            "disabled, created) VALUES ('eve', 'admin', 'en', '!', '', '', 'purge', 0, 0)"
         )
     line = json.loads((backup / INDEX).read_text())
     digest = hashlib.sha256((backup / "galwad.db").read_bytes()).hexdigest()
