@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 from playwright.sync_api import expect
@@ -232,13 +233,17 @@ def test_a_command_line_is_approved_after_a_stronger_sign_in_and_reads_the_audit
 ):
     page = admin("nest")
     environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
-    with subprocess.Popen(
-        [*GALWAD, "login", "--browser", "--server", careful.url],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as command:
+    with (
+        subprocess.Popen(
+            [*GALWAD, "login", "--browser", "--server", careful.url],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as command,
+        ExitStack() as stack,
+    ):
+        stack.callback(command.kill)  # a failed assertion does not wait until it gives up
         assert command.stderr is not None
         shown = re.search(r"open (\S+) and enter the code ([A-Z-]{9})", command.stderr.readline())
         assert shown is not None
@@ -248,7 +253,8 @@ def test_a_command_line_is_approved_after_a_stronger_sign_in_and_reads_the_audit
             page.keyboard.press("Enter")
             page.get_by_role("button", name="Approve", exact=True).click()
             stronger = page.get_by_role("button", name=STRONGER)
-            expect(stronger.or_(page.get_by_text("The command line is signed in."))).to_be_visible()
+            done = page.locator("#status").get_by_text("The command line is signed in.")
+            expect(stronger.or_(done)).to_be_attached()
             if stronger.is_visible():
                 stronger.click()
                 enter(page, "nest")

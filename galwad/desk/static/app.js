@@ -456,6 +456,7 @@ async function leave() {
 /** Say what came of a step-up, when the part of the page to which the person is back is there. */
 async function tell(key) {
   await admin.follow();
+  await approval.ready;
   (await import("./step_up.js")).show(key);
 }
 

@@ -25,6 +25,7 @@ export class ApprovalDoor {
     this.user = null; // the person who is signed in
     this.box = el("div", { hidden: true });
     this.opened = ""; // the address whose approval is shown
+    this.ready = Promise.resolve(); // until the approval is shown, which then has the focus
     addEventListener("hashchange", () => this.follow());
   }
 
@@ -32,7 +33,7 @@ export class ApprovalDoor {
   update(user) {
     this.user = user;
     this.opened = "";
-    return this.follow();
+    this.ready = this.follow();
   }
 
   close() {
@@ -53,6 +54,6 @@ export class ApprovalDoor {
     const approval = new Approval(kind, this.user, () => this.close());
     this.box.replaceChildren(approval.box);
     translate(this.box);
-    approval.begin(code);
+    await approval.begin(code);
   }
 }

@@ -104,7 +104,7 @@ def test_a_change_of_codec_does_not_move_the_audio(seed, one, then, network, pau
     for party in parties:
         party.speak(3)
     length_us = round(max(party.at for party in parties)) + US
-    assert_in_step(compare(parties, length_us, put_right=1))
+    assert_in_step(compare(parties, length_us, put_right=2))
 
 
 unheard = st.fixed_dictionaries(
