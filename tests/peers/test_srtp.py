@@ -213,7 +213,7 @@ def test_a_call_with_srtp_on_both_legs_uses_separate_keys(start, made):
     service = all_three(start, trunk_srtp="required", route_srtp="required")
     mouth = made.talkers("127.0.0.2", Suite.AES_CM_128_HMAC_SHA1_32)
     desk, ear = made.talkers("127.0.0.3", Suite.AEAD_AES_256_GCM), made.wire(service)
-    answering = made.pbx(service, "uas_srtp", desk, event=101, crypto=desk.line(1))
+    answering = made.pbx(service, "uas_srtp", desk, event=101, crypto=desk.line(2))
     caller = made.caller(service, MAIN, mouth, scenario="uac_srtp", crypto=mouth.line(9))
     target = caller.media_target
     mouth.meet(caller.messages())

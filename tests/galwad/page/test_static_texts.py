@@ -108,6 +108,7 @@ def test_hostile_texts_are_shown_as_text(desk, page):
     texts = {**desk.page_texts(), "line_names": {"Housing": both}, "purposes": [both]}
     desk.push("texts", {**texts, "break_reasons": [{"code": "tea", **both}]})
     expect(page.locator(".call .line-name")).to_have_text(hostile)
+    page.get_by_label("Purpose of the call").focus()
     expect(page.locator("form.contact datalist option")).to_have_attribute("value", hostile)
     page.get_by_role("button", name="Take a break").click()
     expect(page.get_by_role("button", name=hostile)).to_be_visible()
