@@ -142,6 +142,9 @@ def test_baresip_with_mandatory_srtp_holds_resumes_and_is_recorded(start, made):
     mouth.say(after, caller.media_target)
     caller.hang_up()
     phone.wait("CALL_CLOSED")
+    offered, *agreed = re.findall(r"a=crypto:1 (\S+)", phone.output())
+    assert {offered, *agreed} == {"AEAD_AES_128_GCM"}
+    assert agreed
     recording = Recording(service, service.call_id())
     for said in (before, after):
         assert find(recording.caller, said)[1] > 0.95
