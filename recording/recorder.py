@@ -17,7 +17,8 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 from recording.errors import RecordingError, SpoolSyncError, SpoolWriteError
@@ -132,6 +133,8 @@ class Recorder:
         )
         self._queue: deque[Output] = deque()
         self._executing = False
+        self._blocks = 0
+        """The number of `one_write` blocks that run now, one in another."""
         self._opens_at: int | None = None
         self._lost_until_us = 0
         self._has_opened = False
@@ -205,18 +208,17 @@ class Recorder:
             self._try_recovery()
             return
         now = self._now()
+        outbox = self.storage.outbox
         if now >= self._clock_due_us and self.state is not RecordingState.ENDED:
             self._clock_due_us = now + CLOCK_EVENT_US
-            self._put_event("clock", {"wall": self._wall()}, now)
+            outbox.put("clock", {"wall": self._wall()}, now)
         elif self._nothing_stored() and self.state is not RecordingState.ENDED:
             # If the process dies, the last packet in the spool shows the call's length. In a gap,
             # or while neither party sends packets, "pulse" events show the call's length instead.
-            self._put_event("pulse", {}, now)
+            outbox.put("pulse", {}, now)
         self._stored_before = self.gate.stored
         try:
-            writer = self._drain()
-            writer.check_path()
-            writer.tick(now)
+            self.gate.writer = outbox.tick(now)
             self.storage.sync_if_needed()
         except FAILURES as error:
             self._disk_failed(error)
@@ -224,6 +226,20 @@ class Recorder:
     def _nothing_stored(self) -> bool:
         """Return True if the gate is shut, or has stored no packet since the previous tick."""
         return not self._policy.gate_open or self.gate.stored == self._stored_before
+
+    @contextmanager
+    def one_write(self) -> Iterator[None]:
+        """Write the events of the `with` block together at its end, which costs one write.
+
+        In the block, packets are stored only by `catch_up`. The events before it are written first,
+        so each packet follows the events that precede it.
+        """
+        self._blocks += 1
+        try:
+            yield
+        finally:
+            self._blocks -= 1
+            self._write_events()
 
     def event(
         self, kind: str, fields: Mapping[str, Field], *, arrived_mono: float | None = None
@@ -347,9 +363,10 @@ class Recorder:
             begun = at if begun_mono is None else min(at, self._at(begun_mono))
             erase_to = max(begun - self._erase_back_us, self.writer.erasable_from_us)
         known = holder in self._policy.pause_holders
-        self._execute(self._policy.pause(holder, trigger, actor, at, erase_to=erase_to))
-        if not known and holder in self._policy.pause_holders:
-            self._record_pause(holder, trigger, actor, at)
+        with self.one_write():
+            self._execute(self._policy.pause(holder, trigger, actor, at, erase_to=erase_to))
+            if not known and holder in self._policy.pause_holders:
+                self._record_pause(holder, trigger, actor, at)
 
     async def make_durable(self, timeout_s: float = 0.25) -> bool:
         """Sync the spool to the disk; return False if that fails or takes longer than `timeout_s`.
@@ -475,20 +492,23 @@ class Recorder:
             return
         at = self._at(arrived_mono)
         self._stop_at(at)
-        self._execute(self._policy.ended(at))
-        self._record_packets(ENDED)
-        counts: dict[str, Field] = {"kept": self.gate.stored, "dropped": self.gate.dropped}
-        self._put_event("counters", counts, at)
-        self._put_event("ended", {"cause": cause}, at)
+        with self.one_write():
+            self._execute(self._policy.ended(at))
+            self._record_packets(ENDED)
+            counts: dict[str, Field] = {"kept": self.gate.stored, "dropped": self.gate.dropped}
+            self._put_event("counters", counts, at)
+            self._put_event("ended", {"cause": cause}, at)
 
-    def close(self) -> None:
+    def close(self, cause: str = "closed", *, arrived_mono: float | None = None) -> None:
         """Close the spool, so that the finaliser can seal it.
 
-        If `ended` was not called yet, it is called first.
+        If `ended` was not called yet, it is called first, with the arguments of this method. Its
+        events are then written together with the end of the spool.
         """
         if self._closed:
             return
-        self.ended("closed")
+        self._blocks += 1  # `storage.close` writes the events
+        self.ended(cause, arrived_mono=arrived_mono)
         if self._timer is not None:
             self._timer.cancel()
         if self._sync is not None:
@@ -523,6 +543,7 @@ class Recorder:
         All packets that have arrived are read. Call `_execute` afterwards.
         """
         if self.gate.is_open:
+            self._write_waiting_events()
             self.gate.stop_at(at_us)
             self.catch_up()
 
@@ -544,16 +565,18 @@ class Recorder:
             self.gate.shut(confidential=self._policy.is_confidential)
         if self._executing:
             return
-        self._executing = True
-        try:
-            while self._queue:
-                self._execute_one(self._queue.popleft())
-        finally:
-            self._executing = False
+        with self.one_write():
+            self._executing = True
+            try:
+                while self._queue:
+                    self._execute_one(self._queue.popleft())
+            finally:
+                self._executing = False
         if self._policy.gate_open and self._opens_at is not None:
             self.gate.open(self._opens_at)
             self._opens_at = None
             if self._has_opened:
+                self._write_waiting_events()
                 # This may read a packet with a DTMF code that starts a new pause.
                 self.catch_up()
             # At the answer, the codecs may not be in the spool yet, so the packets must wait.
@@ -570,6 +593,7 @@ class Recorder:
                 self.gate.shut(confidential=self._policy.is_confidential)
                 self._opens_at = None
             case EraseBackTo(at):
+                self._write_waiting_events()
                 try:
                     self.storage.outbox.erase_back_to(at)
                 except FAILURES as error:
@@ -609,9 +633,21 @@ class Recorder:
             self._put_event("packets", {"tracks": tracks}, self._now())
 
     def _put_event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Write an event to the spool. During a storage fault, the event waits in memory."""
+        """Write an event to the spool, in a `one_write` block at the end of the block.
+
+        During a storage fault, the event waits in memory.
+        """
         self.storage.outbox.put(kind, fields, at_us)
-        if self._policy.storage_works:
+        self._write_events()
+
+    def _write_events(self) -> None:
+        """Write the waiting events, unless a `one_write` block still runs."""
+        if not self._blocks:
+            self._write_waiting_events()
+
+    def _write_waiting_events(self) -> None:
+        """Write the waiting events. During a storage fault, they continue to wait."""
+        if self._policy.storage_works and self.storage.outbox.waiting:
             try:
                 self._drain()
             except FAILURES as error:

@@ -494,8 +494,9 @@ class SwitchCall:
         """
         self._in_settle = True
         try:
-            while (event := self.legs.next_event()) is not None:
-                self._dispatch(event, now)
+            with self.recording.one_write():
+                while (event := self.legs.next_event()) is not None:
+                    self._dispatch(event, now)
         finally:
             self._in_settle = False
         if self._timer is not None:

@@ -145,11 +145,12 @@ class NoRecorder:
     ) -> None:
         """Do nothing with RTCP from a party, because no audio is stored."""
 
-    def ended(self, cause: str, *, arrived_mono: float | None = None) -> None:
-        """Do nothing at the end of the call, because there is no recording that ends."""
+    def close(self, cause: str = "", *, arrived_mono: float | None = None) -> None:
+        """Forget `on_change`, because the call has ended. There is no spool to close.
 
-    def close(self) -> None:
-        """Forget `on_change`, because the call has ended. There is no spool to close."""
+        The arguments are not used.
+        """
+        del cause, arrived_mono
         self._on_change = _ignore
 
 

@@ -7,7 +7,8 @@ to be recorded has a `CallRecording` too, but nothing is stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 from galwad.messages import Party
 from galwad.switch.checkpoint import EarlyPause
@@ -53,6 +54,8 @@ class CallRecording:
         self._legs = RecordedLegs(relay, self._early)
         self._started = Clock(0.0, 0.0)
         self.durable = True
+        self._block: ExitStack | None = None
+        """The `one_write` block that runs now; None if there is none."""
         self._keeper: CallRecording | None = None
         """The recording of the call with which a PBX has joined this call; otherwise None."""
         self._earlier: tuple[RecordingState, float] | None = None
@@ -137,12 +140,13 @@ class CallRecording:
         """
         if self._facts is None:
             return
-        recorder = self._begin(self._facts, now.at_arrival)
-        for pause in self._early.pauses:
-            recorder.pause(pause.holder, pause.trigger, pause.actor)
-        self._early.clear()
-        self._legs.connect(recorder, caller_leg, advisor_leg)
-        recorder.answered(party.user, party.extension, arrived_mono=now.arrived)
+        with self.one_write():
+            recorder = self._begin(self._facts, now.at_arrival)
+            for pause in self._early.pauses:
+                recorder.pause(pause.holder, pause.trigger, pause.actor)
+            self._early.clear()
+            self._legs.connect(recorder, caller_leg, advisor_leg)
+            recorder.answered(party.user, party.extension, arrived_mono=now.arrived)
         self._start(recorder)
 
     def resumed(
@@ -167,10 +171,11 @@ class CallRecording:
         self._spools.lives = lives
         if self._facts is None:
             return
-        recorder = self._begin(self._facts, now)
-        self._legs.connect(recorder, caller_leg, advisor_leg)
-        since_us = round((now.mono - answered) * 1e6) if answered else 0
-        recorder.restored(standing, party.user, party.extension, since_us, lateness)
+        with self.one_write():
+            recorder = self._begin(self._facts, now)
+            self._legs.connect(recorder, caller_leg, advisor_leg)
+            since_us = round((now.mono - answered) * 1e6) if answered else 0
+            recorder.restored(standing, party.user, party.extension, since_us, lateness)
         self._start(recorder)
 
     def continue_state(self, state: RecordingState, since: float) -> None:
@@ -184,9 +189,30 @@ class CallRecording:
             self._earlier = state, since
             self._on_change()
 
+    @contextmanager
+    def one_write(self) -> Iterator[None]:
+        """Write the events of the `with` block to the spool together, at the end of the block.
+
+        This also applies to a spool that is opened in the block. In another block of this kind, a
+        block has no effect.
+        """
+        if self._block is not None:
+            yield
+            return
+        with ExitStack() as block:
+            self._block = block
+            try:
+                if self._keeper is None and isinstance(self._recorder, Recorder):
+                    block.enter_context(self._recorder.one_write())
+                yield
+            finally:
+                self._block = None
+
     def _begin(self, facts: Mapping[str, Field], started: Clock) -> Recorder:
         self._started = started
         self._recorder = recorder = self._spools.recorder(started, self._changed)
+        if self._block is not None:
+            self._block.enter_context(recorder.one_write())
         recorder.event("call", facts)
         if self._later_caller is not None:
             recorder.event("caller", self._later_caller)
@@ -320,8 +346,7 @@ class CallRecording:
         """
         if self._keeper is not None:
             self.part()
-        self._recorder.ended(cause, arrived_mono=now.arrived)
-        self._recorder.close()
+        self._recorder.close(cause, arrived_mono=now.arrived)
         self._early.close()
         self._on_change = _ignore
         return self._recorder.writer is not None

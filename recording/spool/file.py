@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
-from recording.errors import SpoolSyncError
+from recording.errors import SpoolGoneError, SpoolSyncError
 from recording.files.atomic import sync_folder, write_all
 from recording.files.disk import Disk
 
@@ -23,9 +23,6 @@ class SpoolFile:
     The file stays locked until all its descriptors are closed. All methods must be called in the
     same thread; only the function that `sync_job` returns may run in another thread. Every method
     can raise `OSError`. If the disk hangs, the error is a `TimeoutError`.
-
-    Attributes:
-        size: The length of the file in bytes.
     """
 
     def __init__(self, path: Path, data: bytes, disk: Disk) -> None:
@@ -34,35 +31,46 @@ class SpoolFile:
         The file appears under its final name only after it is locked and complete.
         """
         self.path = path
-        self.size = len(data)
         self._disk = disk
         self._fd = disk.run(lambda: _create_locked(path, data), lambda fd: _remove(fd, path))
         self._folder_synced = False
 
-    def append(self, data: bytes) -> None:
-        """Append all of `data` or nothing.
+    def append(self, data: bytes) -> int:
+        """Append all of `data` or nothing; return the position of `data` in the file, in bytes.
 
         If only a part of `data` can be written, the file is shortened to its earlier length. If
         that fails too, the part stays in the file; `SpoolReader` skips such a part.
         """
-        fd, size = self._fd, self.size
-        try:
-            self._disk.run(lambda: _append(fd, data, size), lambda _: os.ftruncate(fd, size))
-        except OSError:
-            with contextlib.suppress(OSError):  # if this fails, `is_at_path` corrects `size` later
-                self.size = self._disk.run(lambda: os.fstat(fd).st_size)
-            raise
-        self.size += len(data)
+        fd = self._fd
+        return self._disk.run(lambda: _append(fd, data), lambda start: os.ftruncate(fd, start))
+
+    def append_at_path(self, data: bytes) -> int:
+        """Check that the file is at its path, and then append `data`, in one job for the disk.
+
+        Raises:
+            SpoolGoneError: The check has failed as in `check_path`. Nothing was written.
+        """
+        fd, path = self._fd, self.path
+
+        def job() -> int:
+            _check_path(fd, path)
+            return _append(fd, data)
+
+        return self._disk.run(job, lambda start: os.ftruncate(fd, start))
 
     def read(self, size: int, offset: int) -> bytes:
         """Return `size` bytes of the file from `offset` (bytes) on, or fewer at the file's end."""
         return self._disk.run(lambda: os.pread(self._fd, size, offset))
 
-    def is_at_path(self) -> bool:
-        """Return whether the file at `path` is still this file. Also read `size` from the disk."""
-        there, ours = self._disk.run(lambda: (self.path.stat(), os.fstat(self._fd)))
-        self.size = ours.st_size
-        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+    def check_path(self) -> None:
+        """Check that the file at `path` is still this file.
+
+        Raises:
+            SpoolGoneError: The folder has no file of this name, has another file of this name, or
+                cannot be read.
+        """
+        fd, path = self._fd, self.path
+        self._disk.run(lambda: _check_path(fd, path))
 
     @property
     def free_bytes(self) -> int:
@@ -151,10 +159,21 @@ def _remove(fd: int, path: Path) -> None:
     os.close(fd)
 
 
-def _append(fd: int, data: bytes, size: int) -> None:
+def _check_path(fd: int, path: Path) -> None:
+    try:
+        there, ours = path.stat(), os.fstat(fd)
+    except OSError as error:
+        raise SpoolGoneError(f"{path.name} is gone: {error.strerror}") from error
+    if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+        raise SpoolGoneError(f"{path.name}: another file has its name")
+
+
+def _append(fd: int, data: bytes) -> int:
+    start = os.fstat(fd).st_size
     try:
         write_all(fd, data)
     except OSError:
         with contextlib.suppress(OSError):  # if this fails, `SpoolReader` skips the partial data
-            os.ftruncate(fd, size)
+            os.ftruncate(fd, start)
         raise
+    return start

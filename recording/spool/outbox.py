@@ -5,11 +5,13 @@ When the disk works again, the outbox writes these events to the spool, the olde
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import islice
 
 from recording.spool.gate import FAILURES
 from recording.spool.preamble import Preamble
-from recording.spool.records import Field
+from recording.spool.records import Event, Field
 from recording.spool.rescue import EarlierSpools
 from recording.spool.writer import SpoolWriter
 
@@ -18,6 +20,11 @@ _MAX_WAITING = 10_000
 
 10,000 events are enough for all pauses in one day without a working disk. If there are more events,
 the oldest event whose kind is not in `_NEVER_DROPPED` is dropped. Packets never wait in the outbox.
+"""
+_MOST_IN_ONE_WRITE = 100
+"""The maximum number of events in one write.
+
+After a long fault, a disk with little space can thus take a part of the events.
 """
 _NEVER_DROPPED = frozenset({"call", "caller", "answered"})
 """The kinds of events that stay if there are too many waiting events.
@@ -38,7 +45,7 @@ class SpoolOutbox:
         self._open_spool = open_spool
         self._preamble = Preamble()
         self._earlier = EarlierSpools()
-        self._waiting: deque[tuple[str, Mapping[str, Field], int]] = deque()
+        self._waiting: deque[Event] = deque()
 
     @property
     def waiting(self) -> bool:
@@ -59,12 +66,39 @@ class SpoolOutbox:
         If the spool is not open yet, it is opened first. If the disk does not work, an error of
         `SpoolWriter` is raised, and the events that were not written continue to wait.
         """
+        writer = self._opened()
+        if self._waiting:
+            self._write_last(writer, writer.events)
+        return writer
+
+    def tick(self, now_us: int) -> SpoolWriter:
+        """Write the waiting events and packets and the keys that are due; return the writer.
+
+        A spool that is not open yet is opened first. `now_us` and the errors are those of
+        `SpoolWriter.tick`; after an error, the events continue to wait.
+        """
+        writer = self._opened()
+        self._write_last(writer, partial(writer.tick, now_us))
+        return writer
+
+    def _opened(self) -> SpoolWriter:
         if self.writer is None:
             self.writer = self._open_spool()
-        while self._waiting:
-            self.writer.event(*self._waiting[0])
-            self._preamble.note(*self._waiting.popleft())
         return self.writer
+
+    def _write_last(self, writer: SpoolWriter, write: Callable[[Sequence[Event]], None]) -> None:
+        """Write the waiting events: the last of them with `write`, those before with `events`."""
+        while len(self._waiting) > _MOST_IN_ONE_WRITE:
+            self._write(writer.events)
+        self._write(write)
+
+    def _write(self, write: Callable[[Sequence[Event]], None]) -> None:
+        """Give the oldest waiting events to `write`; they do not wait any more if it succeeds."""
+        events = tuple(islice(self._waiting, _MOST_IN_ONE_WRITE))
+        write(events)
+        for event in events:
+            self._waiting.popleft()
+            self._preamble.note(*event)
 
     def move(self, open_spool: Callable[[], SpoolWriter] | None = None) -> None:
         """Continue the call in a new spool. The file of the old spool is not changed.
@@ -80,8 +114,7 @@ class SpoolOutbox:
         """
         old, new = self.writer, (open_spool or self._open_spool)()
         try:
-            for fact in self._preamble:
-                new.event(*fact)
+            new.events(tuple(self._preamble))
             if old is not None and not old.closed:
                 self._earlier.add(old.duplicate(), old.path.name)
                 self._earlier.copy_to(new.duplicate(), new.path.parent)
@@ -133,8 +166,7 @@ class SpoolOutbox:
 
     def _end(self, writer: SpoolWriter, at_us: int) -> None:
         try:
-            self.drain()
+            self._write_last(writer, partial(writer.close, at_us))
         except Exception:
             writer.abandon()
             raise
-        writer.close(at_us)

@@ -8,9 +8,8 @@ copy has the same content and time as its original, so the second reading makes 
 
 from collections.abc import Iterator, Mapping
 
-from recording.spool.records import Field
+from recording.spool.records import Event, Field
 
-_Fact = tuple[str, Mapping[str, Field], int]
 _GAP = ("gap-start", None)
 
 
@@ -18,7 +17,7 @@ class Preamble:
     """The events with which the next spool of a call must begin."""
 
     def __init__(self) -> None:
-        self._facts: dict[tuple[str, Field], _Fact] = {}
+        self._facts: dict[tuple[str, Field], Event] = {}
 
     def note(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
         """Add an event that was written to the spool. Remove events that it ends or replaces."""
@@ -42,5 +41,5 @@ class Preamble:
             case "gap-end" | "segment":
                 self._facts.pop(_GAP, None)
 
-    def __iter__(self) -> Iterator[_Fact]:
+    def __iter__(self) -> Iterator[Event]:
         yield from list(self._facts.values())

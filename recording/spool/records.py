@@ -6,6 +6,8 @@ from enum import StrEnum
 
 Field = None | bool | int | float | str | bytes | Sequence["Field"] | Mapping[str, "Field"]
 """A value in an event: any value that msgpack can encode."""
+Event = tuple[str, Mapping[str, Field], int]
+"""An event to write: its kind, its fields and its offset in µs since the spool's start."""
 
 
 @dataclass(frozen=True, slots=True)

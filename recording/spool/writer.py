@@ -9,14 +9,14 @@ then has a gap at this place.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from recording.errors import SpoolClosedError, SpoolGoneError, SpoolWriteError
+from recording.errors import SpoolClosedError, SpoolError, SpoolGoneError, SpoolWriteError
 from recording.files.disk import DIRECT_DISK, Disk
 from recording.spool.file import SpoolFile
 from recording.spool.format import (
@@ -34,7 +34,7 @@ from recording.spool.format import (
 from recording.spool.keys import KeySlots, key_check, keys_path, wrap_spool_key
 from recording.spool.open_frame import OpenFrame, UnpublishedFrame, earlier_packets
 from recording.spool.packet_counts import WrittenCounts, add_to
-from recording.spool.records import Clock, Field, SpoolHeader
+from recording.spool.records import Clock, Event, Field, SpoolHeader
 
 WRITTEN_TWICE = frozenset(
     {
@@ -165,20 +165,27 @@ class SpoolWriter:
 
         So the event is in the file after all packets that were added before the event.
         """
-        self._append(event=(kind, fields, max(0, at_us)))
+        self.events([(kind, fields, at_us)])
+
+    def events(self, events: Sequence[Event]) -> None:
+        """Write the open frame (the packets in memory), and then these events, in one write."""
+        self._append(events)
 
     def flush_frame(self) -> None:
         """Write the open frame (the packets in memory), if it contains packets."""
         if self._open.size:
             self._append()
 
-    def tick(self, now_us: int) -> None:
-        """Write the packets in memory, and the keys of frames that are older than the lookback.
+    def tick(self, now_us: int, events: Sequence[Event] = ()) -> None:
+        """Write the packets in memory, events, and the keys of frames older than the lookback.
 
         Call this method at least once a second. All data is written in one write; if there is no
         data, nothing is written. `now_us` is the present time, as an offset in µs.
+
+        The path is checked first, as by `check_path`. If the check fails, nothing is written, and
+        the packets stay in memory.
         """
-        self._append(release_at=now_us)
+        self._append(events, release_at=now_us)
 
     @property
     def last_index(self) -> int:
@@ -268,13 +275,9 @@ class SpoolWriter:
             SpoolWriteError: The disk hangs.
         """
         try:
-            in_place = self._file.is_at_path()
-        except TimeoutError as error:
-            raise SpoolWriteError(f"{self.path.name}: {error.strerror}") from error
+            self._file.check_path()
         except OSError as error:
-            raise SpoolGoneError(f"{self.path.name} is gone: {error.strerror}") from error
-        if not in_place:
-            raise SpoolGoneError(f"{self.path.name}: another file has its name")
+            raise SpoolWriteError(f"{self.path.name}: {error.strerror}") from error
 
     @property
     def free_bytes(self) -> int:
@@ -312,27 +315,19 @@ class SpoolWriter:
         """The executor that should run a `sync_job`; None for the event loop's default executor."""
         return self._file.threads
 
-    def close(self, at_us: int) -> None:
-        """Write the packets in memory, all remaining frame keys and the END frame; close the file.
+    def close(self, at_us: int, events: Sequence[Event] = ()) -> None:
+        """Write the packets in memory, events, all remaining frame keys and the END frame.
 
-        The file is then no longer locked. If the spool is already closed, do nothing. `at_us` is
-        the offset of the call's end.
+        Then close the file. The file is then no longer locked. If the spool is already closed, do
+        nothing. `at_us` is the offset of the call's end.
         """
         if self.closed:
             return
         try:
-            self._append()
-            due = self._unpublished
-            blocks = self._publish(due, at_us) + self._publish(due, at_us) if due else []
-            end = _encode(End(self._index))
-            blocks.append(self._frame(FrameKind.END, (max(0, at_us),) * 2, end))
-            self._write(blocks, published=due)
+            self._append(events, end_at=at_us)
         except SpoolWriteError:
             self.abandon()
             raise
-        for frame in self._unpublished:
-            self._forget(frame)
-        self._unpublished.clear()
         self._let_go(unlink_keys=True)
 
     def abandon(self) -> None:
@@ -382,52 +377,81 @@ class SpoolWriter:
 
     def _append(
         self,
+        events: Sequence[Event] = (),
         *,
-        event: tuple[str, Mapping[str, Field], int] | None = None,
         release_at: int | None = None,
+        end_at: int | None = None,
     ) -> None:
-        """Write the open frame (the packets in memory), an event and frame keys in one write.
+        """Write the open frame (the packets in memory), events and frame keys in one write.
 
         If the write fails, no part of this data is written.
 
         Args:
-            event: The kind, the fields and the offset (µs) of the event; None for no event.
-            release_at: The present time as an offset (µs). The keys of frames that are older than
-                the lookback at this time are written. None to write no keys.
+            events: The kind, the fields and the offset (µs) of each event.
+            release_at: The present time as an offset (µs), if this is a tick; otherwise None. A
+                tick first checks the path, and also writes the keys of frames that are older than
+                the lookback.
+            end_at: The offset (µs) of the call's end, if nothing follows; otherwise None. Then all
+                remaining keys are written, each of them twice, and the END frame.
         """
         blocks: list[bytes] = []
         sealed: list[UnpublishedFrame] = []
+        first = self._index
         lost_from = self._open.first_us if self._open.size else None
         if self._open.size:
-            try:
-                block, frame = self._seal_media(self._open, self._file.size)
-            except OSError as error:
-                add_to(self.counts.failed, self._open.packets)
-                raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
-            finally:
-                self._open.clear()
+            block, frame = self._seal_open_frame()
             blocks.append(block)
             sealed.append(frame)
-        if event is not None:
-            kind, fields, at_us = event
-            packed = pack_event(kind, fields)
+        for kind, fields, at_us in events:
+            packed, span = pack_event(kind, fields), (max(0, at_us),) * 2
             times = 2 if kind in WRITTEN_TWICE else 1
-            blocks += [self._frame(FrameKind.EVENT, (at_us, at_us), packed) for _ in range(times)]
-        due = [] if release_at is None else self._due(release_at)
-        if release_at is not None and due:
+            blocks += [self._frame(FrameKind.EVENT, span, packed) for _ in range(times)]
+        due: list[UnpublishedFrame] = []
+        if release_at is not None:
+            due = self._due(release_at)
             blocks += self._publish(due, release_at)
-        if blocks:
-            self._write(blocks, media=sealed, published=due, lost_from=lost_from)
+        elif end_at is not None:
+            remaining = [*self._unpublished, *sealed]
+            blocks += self._publish(remaining, end_at) + self._publish(remaining, end_at)
+            due = remaining * 2
+            end = _encode(End(self._index))
+            blocks.append(self._frame(FrameKind.END, (max(0, end_at),) * 2, end))
+        if not blocks:
+            if release_at is not None:
+                self.check_path()
+            return
+        append = self._file.append if release_at is None else self._file.append_at_path
+        try:
+            self._write(blocks, media=sealed, published=due, lost_from=lost_from, append=append)
+        except SpoolGoneError:
+            # The data was not handed to the disk, so the packets move to the next spool, and the
+            # indexes (with the nonces that come from them) can be used again.
+            self._index = first
+            raise
+        except SpoolError:
+            self._open.clear()
+            raise
+        self._open.clear()
 
     def _frame(self, kind: FrameKind, span: tuple[int, int], plaintext: bytes) -> bytes:
         self._index += 1
         return self._cipher.frame(kind, self._index, span, plaintext)
 
+    def _seal_open_frame(self) -> tuple[bytes, UnpublishedFrame]:
+        """Encrypt the open frame. If its key cannot be stored, its packets are lost."""
+        try:
+            return self._seal_media(self._open, 0)
+        except OSError as error:
+            lost_from = self._open.first_us
+            add_to(self.counts.failed, self._open.packets)
+            self._open.clear()
+            raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
+
     def _seal_media(self, content: OpenFrame, offset: int) -> tuple[bytes, UnpublishedFrame]:
         """Encrypt a media frame under a new key.
 
-        The key is first stored in the runtime folder. `offset` is the position in the file at which
-        the frame will be written. Return the frame's bytes and the frame's description.
+        The key is first stored in the runtime folder. `offset` is the position of the frame in the
+        write that follows. Return the frame's bytes and the frame's description.
         """
         self._index += 1
         key = bytearray(os.urandom(32))
@@ -452,7 +476,7 @@ class SpoolWriter:
         blocks: list[bytes] = []
         sealed: list[UnpublishedFrame] = []
         replaced: list[tuple[int, int]] = []
-        offset = self._file.size
+        offset = 0
         for old, kept in saved.items():
             if kept.size:
                 block, frame = self._seal_media(kept, offset)
@@ -498,6 +522,9 @@ class SpoolWriter:
         return due
 
     def _publish(self, due: list[UnpublishedFrame], at_us: int) -> list[bytes]:
+        """Return the RELEASE frame with the keys of these frames; [] if there are no frames."""
+        if not due:
+            return []
         payload = _encode(PublishedKeys([(f.index, bytes(f.key)) for f in due]))
         return [self._frame(FrameKind.RELEASE, (max(0, at_us),) * 2, payload)]
 
@@ -508,23 +535,31 @@ class SpoolWriter:
         media: list[UnpublishedFrame] | None = None,
         published: list[UnpublishedFrame] | None = None,
         lost_from: int | None = None,
+        append: Callable[[bytes], int] | None = None,
     ) -> None:
         """Write frames to the file, and then remember which frame keys the file contains.
 
         Args:
             blocks: The bytes of each frame.
             media: The descriptions of the new media frames in `blocks`; None if there are none.
-            published: The media frames whose keys are in the RELEASE frames in `blocks`; None if
-                there are none.
+            published: The media frames whose keys are in the RELEASE frames in `blocks`, once for
+                each RELEASE frame that has the key; None if there are none.
             lost_from: The offset (µs) of the first packet that is lost if the write fails; None if
                 no packet is lost.
+            append: The method of the file that writes; None for `append`.
 
         Raises:
+            SpoolGoneError: `append` has checked the path, and has written nothing. The keys of the
+                frames in `media` are destroyed.
             SpoolWriteError: The write failed. The keys of the frames in `media` are destroyed.
         """
         media = media or []
         try:
-            self._hand_over(b"".join(blocks))
+            start = self._hand_over(b"".join(blocks), append or self._file.append)
+        except SpoolGoneError:
+            for frame in media:
+                self._forget(frame)
+            raise
         except SpoolWriteError as error:
             for frame in media:
                 self._forget(frame)
@@ -533,6 +568,7 @@ class SpoolWriter:
             raise
         self._written = self._index
         for frame in media:
+            frame.offset += start
             add_to(self.counts.written, frame.packets)
         self._unpublished += media
         for frame in published or ():
@@ -554,16 +590,17 @@ class SpoolWriter:
             return False
         return True
 
-    def _hand_over(self, data: bytes) -> None:
-        """Append `data` to the file, completely or not at all.
+    def _hand_over(self, data: bytes, append: Callable[[bytes], int]) -> int:
+        """Append `data` to the file, completely or not at all; return its position in bytes.
 
         Raises:
             SpoolClosedError: The spool is closed.
+            SpoolGoneError: `append` has found that the path leads to another file, or to none.
             SpoolWriteError: `data` could not be written.
         """
         if self.closed:
             raise SpoolClosedError(self.path.name)
         try:
-            self._file.append(data)
+            return append(data)
         except OSError as error:
             raise SpoolWriteError(f"{self.path.name}: {error.strerror}") from error

@@ -501,6 +501,48 @@ def test_a_late_trigger_stores_what_arrived_before_it_and_nothing_else(
     assert events(records, "gap-start", "ended")[0][0] == 3_000_000
 
 
+def test_events_in_one_write_precede_the_packets_that_a_pause_reads(spools, call):
+    call.recorder.answered("sian", "201")
+    call.talk(1)
+    queue = Queue(call)
+    queue.arrive(1, 2)
+    call.now = 2.0
+    size = call.path.stat().st_size
+    with call.recorder.one_write():
+        call.recorder.event("advisor", {"user": "ceri"}, arrived_mono=1.0)
+        assert call.path.stat().st_size == size
+        call.recorder.pause("page", Trigger.PAGE, SIAN)
+        shut_at = call.recorder.gate.stored
+    call.recorder.close()
+    records = list(spools.read(call.path))
+    order = [r.kind if isinstance(r, EventRecord) else "packet" for r in records]
+    named = order.index("advisor")
+    assert order[:named].count("packet") == 20
+    assert order[named:].index("packet") < order[named:].index("gap-start")
+    assert shut_at == 40
+
+
+def test_events_in_one_write_wait_in_memory_if_the_disk_refuses_the_write(spools, small_disk):
+    call = Call(lambda: spools.writer(folder=small_disk.folder))
+    call.recorder.answered("sian", "201")
+    small_disk.fill()
+    with call.recorder.one_write():
+        for number in range(5):
+            call.recorder.event("advisor", {"user": f"ceri {number}" * 1_000})
+        assert state_of(call.recorder) is RecordingState.RECORDING
+    assert state_of(call.recorder) is RecordingState.FAULT
+    assert not call.recorder.gate_open
+    small_disk.free()
+    call.talk(2)
+    assert state_of(call.recorder) is RecordingState.RECORDING
+    call.recorder.close()
+    records = list(spools.read(call.path))
+    assert [kind for _, kind in events(records, "advisor", "gap-start", "gap-end")] == [
+        *["advisor"] * 5,
+        *("gap-start", "gap-end"),
+    ]
+
+
 async def test_packets_from_before_a_resume_are_not_stored_however_late_they_are_read(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(1)

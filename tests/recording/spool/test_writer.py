@@ -9,7 +9,8 @@ import re
 
 import pytest
 
-from recording.errors import SpoolClosedError, SpoolKeyError, SpoolWriteError
+from recording.errors import SpoolClosedError, SpoolGoneError, SpoolKeyError, SpoolWriteError
+from recording.files.disk import Disk
 from recording.spool import (
     EndRecord,
     EventRecord,
@@ -23,6 +24,20 @@ from recording.spool import (
 )
 from recording.spool.format import FRAME_MAGIC, FRAME_OVERHEAD
 from recording.spool.writer import WRITTEN_TWICE
+
+
+class CountingDisk(Disk):
+    """A disk that counts its jobs."""
+
+    jobs = 0
+
+    def run(self, job, undo=None):
+        self.jobs += 1
+        return super().run(job, undo)
+
+    def run_later(self, job):
+        self.jobs += 1
+        super().run_later(job)
 
 
 def packets(records):
@@ -255,6 +270,76 @@ def test_a_moved_or_replaced_spool_file_is_noticed(spools):
         writer.check_path()
     away.replace(writer.path)
     writer.check_path()
+
+
+def test_a_tick_on_a_missing_file_keeps_its_packets_for_the_next_write(spools):
+    writer = spools.writer()
+    writer.event("segment", {}, 0)
+    writer.packet(0, 10, b"one")
+    away = writer.path.with_suffix(".away")
+    writer.path.rename(away)
+    before = away.read_bytes()
+    with pytest.raises(SpoolGoneError):
+        writer.tick(1_000_000, [("pulse", {}, 20)])
+    assert (writer.pending, away.read_bytes()) == ([1, 0], before)
+    away.rename(writer.path)
+    writer.packet(1, 30, b"two")
+    writer.tick(2_000_000, [("pulse", {}, 40)])
+    writer.close(3_000_000)
+    reader = spools.read(writer.path)
+    kinds = [type(record) for record in reader]
+    assert kinds == [EventRecord, PacketRecord, PacketRecord, EventRecord, EndRecord]
+    assert not reader.damaged
+    assert writer.counts.failed == [0, 0]
+
+
+def test_a_tick_with_packets_events_and_keys_is_one_job_for_the_disk(spools):
+    disk = CountingDisk()
+    writer = spools.writer(disk=disk)
+    writer.packet(0, 10, b"one")
+    writer.tick(1_000_000)
+    writer.tick(2_000_000)
+    writer.packet(0, 7_000_000, b"two")
+    size, disk.jobs = writer.path.stat().st_size, 0
+    writer.tick(8_000_000, [("clock", {"wall": 1.0}, 8_000_000), ("pulse", {}, 8_000_000)])
+    assert disk.jobs == 1
+    assert writer.path.stat().st_size > size
+    assert writer.erasable_from_us == 11
+    disk.jobs = 0
+    writer.tick(8_100_000)  # writes the key a second time
+    writer.tick(8_200_000)  # writes nothing, but checks the path
+    assert disk.jobs == 2
+    writer.close(9_000_000)
+
+
+def test_the_last_packets_events_keys_and_the_end_are_one_write(spools):
+    disk = CountingDisk()
+    writer = spools.writer(disk=disk)
+    writer.packet(0, 10, b"one")
+    writer.tick(1_000_000)
+    writer.packet(1, 1_000_010, b"two")
+    disk.jobs = 0
+    writer.close(2_000_000, [("ended", {"cause": "bye"}, 2_000_000)])
+    assert disk.jobs == 2  # the write, and the closing of the file
+    reader = spools.read(writer.path)
+    kinds = [type(record) for record in reader]
+    assert kinds == [PacketRecord, PacketRecord, EventRecord, EndRecord]
+    assert not reader.damaged
+    assert list(spools.keys.iterdir()) == []
+
+
+def test_an_abandoned_end_leaves_the_keys_of_the_frames_that_were_written(spools, small_disk, talk):
+    writer = spools.writer(folder=small_disk.folder)
+    talk(writer, 2)
+    small_disk.fill()
+    for at_us in range(2_000_000, 2_100_000, 1_000):
+        writer.packet(0, at_us, bytes(1_000))
+    with pytest.raises(SpoolWriteError):
+        writer.close(3_000_000)
+    small_disk.free()
+    reader = spools.read(writer.path, crashed=True)
+    assert len(packets(reader)) == 40
+    assert reader.interrupted
 
 
 def test_essential_events_are_written_twice_and_read_once(spools):
