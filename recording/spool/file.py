@@ -139,9 +139,12 @@ class SpoolFile:
 
 def _create_locked(path: Path, data: bytes) -> int:
     hidden = path.with_name(f".{path.name}.new")
-    hidden.unlink(missing_ok=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-    fd = os.open(hidden, flags, 0o640)
+    try:
+        fd = os.open(hidden, flags, 0o640)
+    except FileExistsError:  # left by a process that died
+        hidden.unlink(missing_ok=True)
+        fd = os.open(hidden, flags, 0o640)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         write_all(fd, data)

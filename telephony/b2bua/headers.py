@@ -15,7 +15,7 @@ from typing import Final
 from telephony.b2bua.ring_tones import ALERTING, granted_alert
 from telephony.b2bua.trust import NO_GRANTS, Grants, PeerKind
 from telephony.errors import SipParseError
-from telephony.sip.message.headers import NameAddr, header_key
+from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.messages import Headers, Request, Response
 from telephony.sip.message.uri import Uri
 
@@ -176,8 +176,8 @@ class Trust:
 def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the header fields that are passed on to the other leg, in the same sequence."""
     kept = []
-    for name, value in headers.items():
-        sent = _passed(header_key(name), value, headers, trust)
+    for key, name, value in headers.rows:
+        sent = _passed(key, value, headers, trust)
         if sent is not None:
             kept.append((name, sent))
     return (*kept, *_account_fields(headers, trust))
@@ -206,7 +206,7 @@ def _passed(known: str, value: str, headers: Headers, trust: Trust) -> str | Non
 
 def _account_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the identity of a phone's account, if the phone wrote an identity of its own."""
-    wrote = any(header_key(name) in _IDENTITIES for name, _ in headers.items())
+    wrote = any(key in _IDENTITIES for key, _, _ in headers.rows)
     if trust.account is None or not wrote or not trust.passes(headers):
         return ()
     hidden = wants_privacy(headers) and "Privacy" not in headers
@@ -225,7 +225,7 @@ def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
     if trust.sender is PeerKind.PHONE or not trust.passes(headers):
         return ()
     known = ("p-asserted-identity", "remote-party-id", "privacy")
-    return tuple((name, value) for name, value in headers.items() if header_key(name) in known)
+    return tuple((name, value) for key, name, value in headers.rows if key in known)
 
 
 def from_for(request: Request, trust: Trust) -> NameAddr:

@@ -9,9 +9,10 @@ parties.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 
 from telephony.errors import SdpParseError
+from telephony.ip_literal import ip_literal
 
 
 def check_media_address(host: str, signalling_host: str, own_host: str) -> None:
@@ -41,7 +42,7 @@ def check_media_address(host: str, signalling_host: str, own_host: str) -> None:
 
 
 def _address(host: str) -> IPv4Address | IPv6Address:
-    address = ip_address(host)
+    address = ip_literal(host)
     return getattr(address, "ipv4_mapped", None) or address
 
 

@@ -6,9 +6,9 @@ description that the peer sent. Each of them can be the offer; this does not cha
 
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import ip_address
 
 from telephony.errors import SdpParseError
+from telephony.ip_literal import ip_literal
 from telephony.sdp.codecs import Codec
 from telephony.sdp.crypto import KeyPair, key_pair, parse_crypto_lines
 from telephony.sdp.media import Direction, RemoteMedia
@@ -128,7 +128,7 @@ def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescr
 
 def _literal(host: str | None) -> str:
     try:
-        address = ip_address(host or "")
+        address = ip_literal(host or "")
     except ValueError:
         raise SdpParseError("the connection address is not an IP address", status=488) from None
     if address.is_multicast:
@@ -153,11 +153,13 @@ def _rtcp_host(section: MediaDescription, host: str) -> str:
     a usable unicast address.
     """
     words = (section.attribute("rtcp") or "").split()
+    if len(words) != 4:
+        return ""
     try:
-        address = ip_address(words[3] if len(words) == 4 else "")
+        address = ip_literal(words[3])
     except ValueError:
         return ""
-    fits = address.version == ip_address(host).version and not address.is_multicast
+    fits = address.version == ip_literal(host).version and not address.is_multicast
     return str(address) if fits and not address.is_unspecified and str(address) != host else ""
 
 

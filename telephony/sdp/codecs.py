@@ -7,6 +7,7 @@ section 6 defines the static payload types; this module has only those that tele
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 TELEPHONE_EVENT = "telephone-event"
 COMFORT_NOISE = "CN"
@@ -145,5 +146,9 @@ def payload_rows(table: Mapping[int, Codec]) -> dict[int, tuple[str, int, int, s
 
 def is_allowed(codec: Codec, allowed: Iterable[str]) -> bool:
     """Return whether the codec's name is in `allowed`; upper and lower case make no difference."""
-    wanted = codec.name.lower()
-    return any(name.lower() == wanted for name in allowed)
+    return codec.name.lower() in _lower(tuple(allowed))
+
+
+@lru_cache(maxsize=16)
+def _lower(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names)

@@ -6,7 +6,7 @@ own addresses.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -71,25 +71,30 @@ def _address(data: str | None) -> str | None:
     return words[2] if len(words) == 3 and _is_internet(words) else None
 
 
-def _attribute(lines: Iterable[SdpLine], name: str) -> Iterator[str]:
-    for line in lines:
-        if line.type == "a":
-            key, _, value = line.value.partition(":")
-            if key.strip().lower() == name:
-                yield value.strip()
+class _LineTable(NamedTuple):
+    """What the lines of a session or of a media section say, in a form that is quick to read."""
 
+    attributes: Mapping[str, Sequence[str]]
+    """The values of the a= lines by the attribute's name in lower case."""
+    direction: Direction | None
+    """The direction in the last a= line that has one; None if there is none."""
+    connection: str | None
+    """The value of the first c= line; None if there is none."""
 
-def _direction(lines: Iterable[SdpLine]) -> Direction | None:
-    found = None
-    for line in lines:
-        if line.type == "a":
-            found = _DIRECTIONS.get(line.value.strip().lower(), found)
-    return found
-
-
-def _connection(lines: Iterable[SdpLine]) -> str | None:
-    """Return the value of the first c= line; None if there is none."""
-    return next((line.value for line in lines if line.type == "c"), None)
+    @classmethod
+    def of(cls, lines: Iterable[SdpLine]) -> "_LineTable":
+        attributes: dict[str, list[str]] = {}
+        direction = connection = None
+        for kind, text in lines:
+            if kind == "a":
+                key, colon, value = text.partition(":")
+                key = key.strip().lower()
+                attributes.setdefault(key, []).append(value.strip())
+                if not colon:
+                    direction = _DIRECTIONS.get(key, direction)
+            elif kind == "c" and connection is None:
+                connection = text
+        return cls(attributes, direction, connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +110,13 @@ class MediaDescription:
     formats: tuple[str, ...]
     lines: tuple[SdpLine, ...] = ()
     port_count: int = 1
-    _table: dict[int, Codec] | None = field(default=None, init=False, compare=False, repr=False)
+    _codecs: dict[int, Codec] | None = field(default=None, init=False, compare=False, repr=False)
     """The result of the method `codecs`; None before the first use of that method.
 
-    The result is stored because it is needed often.
+    The result is stored because it is needed often. So are `_lines` and `_is_rtp_audio`.
     """
+    _lines: _LineTable | None = field(default=None, init=False, compare=False, repr=False)
+    _is_rtp_audio: bool | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
     def parse(cls, value: str, lines: Iterable[SdpLine] = ()) -> "MediaDescription":
@@ -149,11 +156,18 @@ class MediaDescription:
 
         For an attribute without a value, such as `a=rtcp-mux`, return "".
         """
-        return next(self.attributes(name), None)
+        return next(iter(self.attributes(name)), None)
 
-    def attributes(self, name: str) -> Iterator[str]:
-        """Yield the values of all a= lines named `name`; `name` must be in lower case."""
-        return _attribute(self.lines, name)
+    def attributes(self, name: str) -> Sequence[str]:
+        """Return the values of all a= lines named `name`; `name` must be in lower case."""
+        return self.table.attributes.get(name, ())
+
+    @property
+    def table(self) -> _LineTable:
+        """What the lines of the section say, without those of the session."""
+        if self._lines is None:
+            object.__setattr__(self, "_lines", _LineTable.of(self.lines))
+        return self._lines  # type: ignore[return-value]  # set above
 
     @property
     def is_rtp_audio(self) -> bool:
@@ -162,7 +176,12 @@ class MediaDescription:
         False for audio over DTLS, and for audio with a c= line of another network than the
         Internet.
         """
-        own = _connection(self.lines)
+        if self._is_rtp_audio is None:
+            object.__setattr__(self, "_is_rtp_audio", self._has_rtp_audio())
+        return bool(self._is_rtp_audio)
+
+    def _has_rtp_audio(self) -> bool:
+        own = self.table.connection
         return (
             self.kind.lower() == "audio"
             and self.port > 0
@@ -183,9 +202,9 @@ class MediaDescription:
         iLBC` without a clock. A static payload type needs no a=rtpmap, so it remains if its
         a=rtpmap has no clock and names the same codec.
         """
-        if self._table is None:
-            object.__setattr__(self, "_table", self._read_codecs())
-        return dict(self._table or {})
+        if self._codecs is None:
+            object.__setattr__(self, "_codecs", self._read_codecs())
+        return dict(self._codecs or {})
 
     def _read_codecs(self) -> dict[int, Codec]:
         maps = dict(_split_payload(value) for value in self.attributes("rtpmap"))
@@ -234,6 +253,7 @@ class SessionDescription:
 
     The text is stored because each checkpoint writes the descriptions again.
     """
+    _lines: _LineTable | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
     def parse(cls, data: str | bytes) -> "SessionDescription":
@@ -297,7 +317,13 @@ class SessionDescription:
 
     def attribute(self, name: str) -> str | None:
         """Return the value of the first session-level line a=`name`; None if there is none."""
-        return next(_attribute(self.lines, name), None)
+        return next(iter(self._table.attributes.get(name, ())), None)
+
+    @property
+    def _table(self) -> _LineTable:
+        if self._lines is None:
+            object.__setattr__(self, "_lines", _LineTable.of(self.lines))
+        return self._lines  # type: ignore[return-value]  # set above
 
     @property
     def origin(self) -> str:
@@ -314,8 +340,8 @@ class SessionDescription:
 
     def _connection_data(self, index: int) -> str | None:
         """Return the value of the c= line for section `index`; None if there is none."""
-        own = _connection(self.media[index].lines)
-        return own if own is not None else _connection(self.lines)
+        own = self.media[index].table.connection
+        return own if own is not None else self._table.connection
 
     def direction(self, index: int) -> Direction:
         """Return the direction of section `index`, as seen by the side that wrote the description.
@@ -323,7 +349,8 @@ class SessionDescription:
         If the section's address is 0.0.0.0 or ::, the direction does not include receiving, because
         with such an address this side has put the call on hold.
         """
-        said = _direction(self.media[index].lines) or _direction(self.lines) or Direction.SENDRECV
+        own, all_media = self.media[index].table.direction, self._table.direction
+        said = own or all_media or Direction.SENDRECV
         if self.host(index) in _UNSPECIFIED:
             return Direction.of(sends=said.sends, receives=False)
         return said

@@ -9,8 +9,8 @@ directly.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import ip_address
 
+from telephony.ip_literal import ip_literal
 from telephony.sdp.codecs import Codec
 from telephony.sdp.media import Direction, LocalMedia, Origin
 from telephony.sdp.session import MediaDescription, SdpLine, SessionDescription
@@ -107,7 +107,7 @@ def session_lines(
     copied. A line is not copied if it describes the peer, or if we write a line of its type
     ourselves. The returned lines are sorted by type as RFC 8866 section 5 requires.
     """
-    family = f"IN IP{ip_address(local.host).version} {local.host}"
+    family = f"IN IP{ip_literal(local.host).version} {local.host}"
     lines = [
         SdpLine("v", "0"),
         SdpLine("o", f"- {origin.session_id} {origin.version} {family}"),

@@ -132,12 +132,17 @@ class Headers:
 
     Names are compared without regard to upper and lower case. The long and the compact form of a
     name are equal.
+
+    Attributes:
+        changes: The number of changes so far. Values that were read from the fields can be kept
+            until it grows.
     """
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_rows", "changes")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._rows: list[tuple[str, str, str]] = []
+        self.changes = 0
         for name, value in pairs:
             self.add(name, value)
 
@@ -199,7 +204,7 @@ class Headers:
 
         If a value is a list of elements with commas between them, it remains one text.
         """
-        key = header_key(name)
+        key = _keys.get(name) or header_key(name)
         return [row[2] for row in self._rows if row[0] == key]
 
     def get_list(self, name: str) -> list[str]:
@@ -213,6 +218,7 @@ class Headers:
     def add(self, name: str, value: object) -> None:
         """Add a header field after all others; raise ProtocolError if it contains CR, LF or NUL."""
         self._rows.append(_row(name, value))
+        self.changes += 1
 
     def set(self, name: str, value: object) -> None:
         """Replace the first header field `name`, and remove the other fields with this name.
@@ -220,6 +226,7 @@ class Headers:
         If there is no header field `name`, add it at the end.
         """
         row = _row(name, value)
+        self.changes += 1
         place = next((i for i, old in enumerate(self._rows) if old[0] == row[0]), None)
         if place is None:
             self._rows.append(row)
@@ -236,11 +243,13 @@ class Headers:
         key = header_key(name)
         place = next((i for i, row in enumerate(self._rows) if row[0] == key), len(self._rows))
         self._rows[place : place + 1] = [_row(name, value) for value in values]
+        self.changes += 1
 
     def remove(self, name: str) -> None:
         """Remove all header fields `name`; do nothing if there are none."""
         key = header_key(name)
         self._rows = [row for row in self._rows if row[0] != key]
+        self.changes += 1
 
     def items(self) -> list[tuple[str, str]]:
         """Return all names and values, in their original sequence and spelling."""

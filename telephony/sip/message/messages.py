@@ -60,7 +60,13 @@ class Message(ABC):
 
     headers: Headers
     body: bytes
-    _read: dict[str, tuple[str, object]] = field(default_factory=dict, init=False, repr=False)
+    _read: dict[str, tuple[Headers, int, str, object]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    """The values that were parsed, by the name of their header field.
+
+    Each has the header fields it was read from, their number of changes then, and its text.
+    """
 
     @property
     @abstractmethod
@@ -136,14 +142,14 @@ class Message(ABC):
         return head + b"\r\n\r\n" + self.body
 
     def _value(self, name: str, parse: Callable[[str], T]) -> T:
-        raw = self.headers.get(name)
+        headers, kept = self.headers, self._read.get(name)
+        if kept is not None and kept[1] == headers.changes and kept[0] is headers:
+            return kept[3]  # type: ignore[return-value]  # set only by this method
+        raw = headers.get(name)
         if raw is None:
             raise SipParseError(f"no {name}")
-        kept = self._read.get(name)
-        if kept is not None and kept[0] is raw:
-            return kept[1]  # type: ignore[return-value]  # set only by this method
-        value = parse(raw)
-        self._read[name] = (raw, value)
+        value: T = kept[3] if kept is not None and kept[2] is raw else parse(raw)  # type: ignore[assignment]
+        self._read[name] = headers, headers.changes, raw, value
         return value
 
 

@@ -9,7 +9,7 @@ become a line break in a header field.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final
@@ -69,6 +69,11 @@ class Uri:
     port: int | None = None
     parameters: Parameters = ()
     headers: tuple[tuple[str, str], ...] = ()
+    _text: str = field(default="", init=False, compare=False, repr=False)
+    """The result of the first call of `str`; empty before that call.
+
+    The text is stored because messages and checkpoints of a call write the same URIs again.
+    """
 
     def __post_init__(self) -> None:
         if self.host.startswith("["):
@@ -98,6 +103,11 @@ class Uri:
         return uri
 
     def __str__(self) -> str:
+        if not self._text:
+            object.__setattr__(self, "_text", self._write())
+        return self._text
+
+    def _write(self) -> str:
         if self.scheme not in SIP_SCHEMES:
             return f"{self.scheme}:{self.user or ''}{_join_parameters(self.parameters)}"
         user = "" if self.user is None else self.user

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from telephony.errors import ProtocolError, SipParseError
@@ -55,17 +56,7 @@ class Via:
     @classmethod
     def parse(cls, text: str) -> Via:
         """Parse one Via entry; raise SipParseError if the text is not a Via entry."""
-        text = text.strip(" \t")
-        found = _VIA.match(text)
-        if found is None:
-            raise SipParseError("not a Via")
-        transport, sent_by, colon, digits = found.groups()
-        host, port = parse_host_port(f"{sent_by}:{digits}" if colon else sent_by)
-        parameters = parse_parameters(text[found.end() :])
-        try:
-            return cls(transport.upper(), host, port, parameters)
-        except ProtocolError as error:
-            raise SipParseError(str(error)) from None
+        return _parse_short(text) if len(text) <= _SHORT else _parse(text)
 
     def __str__(self) -> str:
         sent_by = join_host_port(self.host, self.port)
@@ -111,3 +102,25 @@ class Via:
         needs. If it is None, the parameter has no value.
         """
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
+
+
+def _parse(text: str) -> Via:
+    text = text.strip(" \t")
+    found = _VIA.match(text)
+    if found is None:
+        raise SipParseError("not a Via")
+    transport, sent_by, colon, digits = found.groups()
+    host, port = parse_host_port(f"{sent_by}:{digits}" if colon else sent_by)
+    parameters = parse_parameters(text[found.end() :])
+    try:
+        return Via(transport.upper(), host, port, parameters)
+    except ProtocolError as error:
+        raise SipParseError(str(error)) from None
+
+
+_SHORT: Final = 256
+"""The maximum length of a cached text, in characters. Longer texts are not cached, so that a sender
+of long texts cannot fill the memory."""
+
+# The cache saves time, because all responses to a request have its Via.
+_parse_short = lru_cache(maxsize=1024)(_parse)

@@ -272,6 +272,18 @@ def test_a_moved_or_replaced_spool_file_is_noticed(spools):
     writer.check_path()
 
 
+def test_a_half_made_file_of_a_process_that_died_is_replaced(spools):
+    finished = spools.writer()
+    finished.discard()
+    left = finished.path.with_name(f".{finished.path.name}.new")
+    left.write_bytes(b"half a header")
+    writer = spools.writer()
+    writer.packet(0, 10, b"one")
+    writer.close(20)
+    assert not left.exists()
+    assert len(packets(spools.read(writer.path))) == 1
+
+
 def test_a_tick_on_a_missing_file_keeps_its_packets_for_the_next_write(spools):
     writer = spools.writer()
     writer.event("segment", {}, 0)
