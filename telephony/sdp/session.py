@@ -72,7 +72,7 @@ def _address(data: str | None) -> str | None:
 
 
 class _LineTable(NamedTuple):
-    """What the lines of a session or of a media section say, in a form that is quick to read."""
+    """The lines of a session or of a media section, in a form that is quick to read."""
 
     attributes: Mapping[str, Sequence[str]]
     """The values of the a= lines by the attribute's name in lower case."""
@@ -164,7 +164,7 @@ class MediaDescription:
 
     @property
     def table(self) -> _LineTable:
-        """What the lines of the section say, without those of the session."""
+        """The lines of the section, without those of the session, in a form that is quick to read."""
         if self._lines is None:
             object.__setattr__(self, "_lines", _LineTable.of(self.lines))
         return self._lines  # type: ignore[return-value]  # set above
