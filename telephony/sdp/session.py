@@ -164,7 +164,7 @@ class MediaDescription:
 
     @property
     def table(self) -> _LineTable:
-        """The lines of the section, without those of the session, in a form that is quick to read."""
+        """The lines of the section (not those of the session) in a form that is quick to read."""
         if self._lines is None:
             object.__setattr__(self, "_lines", _LineTable.of(self.lines))
         return self._lines  # type: ignore[return-value]  # set above
