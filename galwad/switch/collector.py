@@ -9,7 +9,7 @@ pauses wait for about a tenth of a second with 200 calls. Python would run one a
 new calls, and would find nothing. Here, one runs only
 
 - while no call is in progress, if `MOST_NEW_WHEN_IDLE` objects were added since the previous one;
-- at any time, if `MOST_NEW` objects were added.
+- at any time, if `MOST_NEW` objects were added, and `MOST_OF_A_CALL` for each call in progress.
 
 The rule needs no generations or thresholds, because their meaning differs between the versions of
 Python: 3.14 has an incremental collector with other generations than 3.11 to 3.13.
@@ -28,13 +28,15 @@ MOST_NEW_WHEN_IDLE = 10_000
 They take about 4 MB. At fewer objects, a collection would not be worth its time: the switch also
 handles registrations, and the next call can begin meanwhile.
 """
-MOST_NEW = 500_000
+MOST_NEW = 800_000
 """The number of new objects after which the garbage is collected even during calls.
 
-Calls have about 300 objects each until 32 s after their end, so this is the number of 1,700 calls.
-Without calls, only circles of a library can add so many. They then take about 170 MB, and the
-collection stops the switch once, for about half a second.
+Ended calls have about 85 objects each for 32 s, so this is the number of 9,400 calls, or of 290 new
+calls in each second. Beyond that, only circles of a library can add so many. They then take about
+270 MB, and the collection stops the switch once, for nearly a second.
 """
+MOST_OF_A_CALL = 700
+"""The number of objects that a call in progress may have; most calls have about 450."""
 log = structlog.get_logger()
 
 
@@ -61,7 +63,8 @@ class Collector:
         Call this method once a second.
         """
         new = gc.get_count()[0]  # The objects that were made minus those that were freed.
-        if new >= (self._most_new if calls else self._most_new_when_idle):
+        most = self._most_new + MOST_OF_A_CALL * calls if calls else self._most_new_when_idle
+        if new >= most:
             began = time.perf_counter()
             found = gc.collect()
             took = round((time.perf_counter() - began) * 1000)

@@ -46,6 +46,10 @@ _FOLLOWING: Final = {
 """Maps each state of a leg to the states that may follow it."""
 
 
+_NO_REQUESTS: Final = RequestQueue(NO_SENDER)
+"""The queue of all legs whose call has ended. It takes no requests."""
+
+
 class CallLegs(Protocol):
     """The legs of a call, with the methods that other calls may use.
 
@@ -159,9 +163,11 @@ class Leg:
         Late events still find the leg by their INVITE or dialog. `ended` then handles them.
         """
         self.call = ended
+        if self.client_invite is not None:
+            self.client_invite.forget_content()
         self.dialog = self.client_invite = self.server_invite = self.invite_to_ack = None
         self.ringing_dialog = self.timer = self.target = None
-        self.requests = RequestQueue(NO_SENDER)
+        self.requests, self.allow = _NO_REQUESTS, frozenset()
         self.media.release()
 
     @property

@@ -286,12 +286,13 @@ class LegMedia:
             self._plane.close(self.leg_id)
 
     def release(self) -> None:
-        """Forget the descriptions, and the call's function that checks addresses.
+        """Forget the descriptions, the SRTP keys, and the call's function that checks addresses.
 
         The call has ended. Its transactions refer to the leg for half a minute, so the descriptions
         would take memory until then.
         """
         self.check_remote = _unchecked
+        self.local = replace(self.local, keys={})
         self.last_sent = self.local_description = self.remote_description = self.remote = None
 
 

@@ -1,6 +1,7 @@
-"""Objects that reference counting does not free, because they refer to each other in a circle."""
+"""Objects that are kept: because they refer to each other in a circle, or by another object."""
 
 import gc
+import types
 from collections import Counter
 from contextlib import contextmanager
 
@@ -30,3 +31,25 @@ def unreachable(*packages):
         gc.garbage.clear()
         gc.collect()
     return Counter(name for module, name in modules if module.partition(".")[0] in packages)
+
+
+def kept_by(root, *classes):
+    """Return the number of instances of these classes to which `root` refers, by class.
+
+    References from modules, classes and functions do not count.
+    """
+    found: Counter[str] = Counter()
+    seen: set[int] = set()
+    waiting = [root]
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen or isinstance(each, type | types.ModuleType | types.CodeType):
+            continue
+        seen.add(id(each))
+        if isinstance(each, classes):
+            found[type(each).__name__] += 1
+        if isinstance(each, types.FunctionType):
+            waiting.extend(each.__closure__ or ())
+        else:
+            waiting.extend(gc.get_referents(each))
+    return found

@@ -52,7 +52,7 @@ class ClientRequest(ABC):
         if longer is not None:
             self._as_datagram = self._draft
             self._take(longer)
-        attempt = _Attempt(self, self._core, self.request)
+        attempt = _Attempt(self, self.request)
         self._transaction = self._core.transactions.start_client(
             self.request, attempt, self._draft.next_hop, now
         )
@@ -111,10 +111,6 @@ class IgnoringUser:
     after a time. If a CANCEL is lost, the INVITE ends after its own time limit.
     """
 
-    def __init__(self, core: Core, request: Request) -> None:
-        self._core = core
-        self._request = request
-
     def on_response(self, response: Response, now: float) -> None:
         """Ignore the response."""
 
@@ -122,17 +118,14 @@ class IgnoringUser:
         """Ignore the failure: no response to this request will arrive."""
 
     def on_terminated(self, now: float) -> None:
-        """Remove the terminated transaction from the core's transactions."""
-        del now
-        self._core.transactions.end_client(self._request)
+        """Ignore the end of the transaction."""
 
 
 class _Attempt:
     """One transaction of a request. After a challenge, the request gets a new transaction."""
 
-    def __init__(self, client: ClientRequest, core: Core, request: Request) -> None:
+    def __init__(self, client: ClientRequest, request: Request) -> None:
         self._client = client
-        self._core = core
         self._request = request
 
     @property
@@ -154,10 +147,6 @@ class _Attempt:
             self._client.on_failure(status, now)
 
     def on_terminated(self, now: float) -> None:
-        """Remove the transaction from the core's transactions.
-
-        Also notify the request, unless the request has a newer transaction.
-        """
-        self._core.transactions.end_client(self._request)
+        """Notify the request, unless the request has a newer transaction."""
         if self._is_current:
             self._client.on_terminated(now)

@@ -62,14 +62,14 @@ class ClientUser(Protocol):
         """
 
     def on_terminated(self, now: float) -> None:
-        """Process the end of the transaction.
+        """Process the end of the reports: the transaction calls no method of the user any more.
 
-        The transaction calls no method of the user after this one, and forgets the user.
+        The transaction forgets the user, but may absorb repeated responses for a while.
         """
 
 
 class _NoUser:
-    """The user of a terminated transaction.
+    """The user of a transaction that has nothing more to report.
 
     The transaction does not refer to its former user any more. Otherwise the two would refer to
     each other, and only the garbage collector could free them.
@@ -104,11 +104,16 @@ class ClientTransaction:
         *,
         send: Send,
         timers: TimerQueue,
+        on_end: Callable[[], None],
         timings: Timings = Timings(),  # noqa: B008 - a frozen value
         reliable: bool = False,
     ) -> None:
-        self.request = request
+        """Prepare to send `request`. `on_end` is called when the transaction has terminated."""
         self.state = self._first_state
+        self._request: Request | None = request
+        """The request, for the ACK to a non-2xx; None after the final response."""
+        self._method = request.method
+        self._on_end = on_end
         self._data = bytes(request)
         self._user: ClientUser = user
         self._send = send
@@ -176,12 +181,23 @@ class ClientTransaction:
         raise NotImplementedError
 
     def _set_state(self, state: ClientState, now: float) -> None:
-        logger.debug("transaction.state %s %s", self.request.method, state.value)
+        logger.debug("transaction.state %s %s", self._method, state.value)
         self.state = state
         if state is ClientState.TERMINATED:
             self._stop_timers()
+            self._on_end()
             user, self._user = self._user, _NO_USER
             user.on_terminated(now)
+
+    def _report_last(self, response: Response, now: float) -> None:
+        """Pass the final response to the user, and forget the user and the request.
+
+        The transaction lasts up to 64*T1 more, but has nothing more to report.
+        """
+        user, self._user = self._user, _NO_USER
+        self._request, self._data = None, b""
+        user.on_response(response, now)
+        user.on_terminated(now)
 
     def _stop_timers(self) -> None:
         for timer in (self._retransmission, self._deadline):
@@ -225,7 +241,8 @@ class InviteClientTransaction(ClientTransaction):
     """
 
     _first_state = ClientState.CALLING
-    _ack: bytes = b""
+
+    _ack = b""
 
     def receive(self, response: Response, now: float) -> None:
         """Process a response as the table of this class shows.
@@ -239,14 +256,15 @@ class InviteClientTransaction(ClientTransaction):
                 self._set_state(ClientState.PROCEEDING, now)
             self._user.on_response(response, now)
         elif open_ and response.status < 300:
+            self._request, self._data = None, b""
             self._linger(ClientState.ACCEPTED, self._timings.timeout, now)
             self._user.on_response(response, now)
-        elif open_:
-            self._ack = bytes(ack_to_failure(self.request, response))
+        elif open_ and self._request is not None:
+            self._ack = bytes(ack_to_failure(self._request, response))
             self._send(self._ack)
             duration = 0.0 if self._reliable else self._timings.timeout
             self._linger(ClientState.COMPLETED, duration, now)
-            self._user.on_response(response, now)
+            self._report_last(response, now)
         elif self.state is ClientState.ACCEPTED and 200 <= response.status < 300:
             self._user.on_response(response, now)
         elif self.state is ClientState.COMPLETED and response.status >= 300:
@@ -285,10 +303,11 @@ class NonInviteClientTransaction(ClientTransaction):
         if response.status < 200:
             if self.state is ClientState.TRYING:
                 self._set_state(ClientState.PROCEEDING, now)
+            self._user.on_response(response, now)
         else:
             duration = 0.0 if self._reliable else self._timings.t4
             self._linger(ClientState.COMPLETED, duration, now)
-        self._user.on_response(response, now)
+            self._report_last(response, now)
 
     def _retransmit(self, now: float) -> None:
         self._send(self._data)

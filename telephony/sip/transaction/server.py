@@ -59,7 +59,7 @@ class ServerUser(Protocol):
 
 
 class _NoUser:
-    """The user of a terminated transaction, which does not refer to its former user any more.
+    """The user of a transaction that does not refer to its former user any more.
 
     See the class of this name in `client.py`.
     """
@@ -78,6 +78,12 @@ class ServerTransaction:
     """The base class of the INVITE and the non-INVITE server transaction.
 
     A transaction stores its most recent response, and can send this response again.
+
+    Attributes:
+        user: The transaction user; an object that does nothing after `release_user`.
+        state: The state of the transaction.
+        tag: The To tag that the response to a CANCEL of this transaction has (RFC 3261 section
+            9.2).
     """
 
     _first_state = ServerState.TRYING
@@ -88,11 +94,16 @@ class ServerTransaction:
         *,
         send: Send,
         timers: TimerQueue,
+        on_end: Callable[[], None],
         timings: Timings = Timings(),  # noqa: B008 - a frozen value
         reliable: bool = False,
+        tag: str = "",
     ) -> None:
+        """Start in the first state. `on_end` is called when the transaction has terminated."""
         self.user: ServerUser = user
         self.state = self._first_state
+        self.tag = tag
+        self._on_end = on_end
         self._send = send
         self._timers = timers
         self._timings = timings
@@ -104,6 +115,14 @@ class ServerTransaction:
     def answered(self) -> bool:
         """True after a final response was sent."""
         return self.state not in {ServerState.TRYING, ServerState.PROCEEDING}
+
+    def release_user(self) -> None:
+        """Forget the user, because nothing remains that the transaction would report to it.
+
+        A transaction lasts up to 64*T1 after its final response. Its user, and everything that the
+        user refers to, need not be kept for so long.
+        """
+        self.user = _NO_USER
 
     def receive_again(self, now: float) -> None:
         """Process a retransmission of the request: send our most recent response, if any, again."""
@@ -143,6 +162,7 @@ class ServerTransaction:
         self.state = state
         if state is ServerState.TERMINATED:
             self._stop_timers()
+            self._on_end()
             user, self.user = self.user, _NO_USER
             user.on_terminated(now)
 

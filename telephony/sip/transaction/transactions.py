@@ -29,10 +29,7 @@ from telephony.sip.transport.outgoing import NextHop
 
 
 class Transactions:
-    """All transactions of one endpoint that are not terminated.
-
-    The user of a transaction calls `end_client` or `end_server` when the transaction terminates.
-    """
+    """All transactions of one endpoint that are not terminated."""
 
     def __init__(
         self, *, send: Callable[[bytes, NextHop], None], timers: TimerQueue, timings: Timings
@@ -67,16 +64,18 @@ class Transactions:
     ) -> ClientTransaction:
         """Make a client transaction for `request`, and send the request to `hop`."""
         kind = InviteClientTransaction if request.method == "INVITE" else NonInviteClientTransaction
+        key, call_id = client_key(request), request.call_id
         transaction = kind(
             request,
             user,
             send=self._sender(hop),
             timers=self._timers,
+            on_end=lambda: self._end_client(key, call_id),
             timings=self._timings,
             reliable=hop.destination.reliable,
         )
-        self._clients[client_key(request)] = transaction, hop.destination
-        self._call_ids[request.call_id] += 1
+        self._clients[key] = transaction, hop.destination
+        self._call_ids[call_id] += 1
         transaction.start(now)
         return transaction
 
@@ -97,28 +96,33 @@ class Transactions:
         """Return whether any client transaction has a request with this Call-ID."""
         return call_id in self._call_ids
 
-    def end_client(self, request: Request) -> None:
-        """Remove the client transaction of `request`; the transaction has terminated."""
-        if self._clients.pop(client_key(request), None) is None:
+    def _end_client(self, key: ClientKey, call_id: str) -> None:
+        if self._clients.pop(key, None) is None:
             return
-        self._call_ids[request.call_id] -= 1
-        if not self._call_ids[request.call_id]:
-            del self._call_ids[request.call_id]
+        self._call_ids[call_id] -= 1
+        if not self._call_ids[call_id]:
+            del self._call_ids[call_id]
 
     def start_server(
-        self, request: Request, user: ServerUser, key: ServerKey, hop: NextHop
+        self, request: Request, user: ServerUser, key: ServerKey, hop: NextHop, tag: str
     ) -> ServerTransaction:
-        """Make a server transaction for a received request; its responses are sent to `hop`."""
+        """Make a server transaction for a received request; its responses are sent to `hop`.
+
+        `tag` is the To tag of the response to a CANCEL of the request.
+        """
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
+        original = merge_key(request)
         transaction = kind(
             user,
             send=self._sender(hop),
             timers=self._timers,
+            on_end=lambda: self._end_server(key, original),
             timings=self._timings,
             reliable=hop.destination.reliable,
+            tag=tag,
         )
         self._servers[key] = transaction
-        self._originals.setdefault(merge_key(request), key)
+        self._originals.setdefault(original, key)
         return transaction
 
     def server_of(self, key: ServerKey) -> ServerTransaction | None:
@@ -132,11 +136,10 @@ class Transactions:
         """
         return merge_key(request) in self._originals
 
-    def end_server(self, request: Request, key: ServerKey) -> None:
-        """Remove the server transaction of `request`; the transaction has terminated."""
+    def _end_server(self, key: ServerKey, original: MergeKey) -> None:
         self._servers.pop(key, None)
-        if self._originals.get(merge_key(request)) == key:
-            del self._originals[merge_key(request)]
+        if self._originals.get(original) == key:
+            del self._originals[original]
 
     def _sender(self, hop: NextHop) -> Callable[[bytes], None]:
         def send(data: bytes) -> None:

@@ -184,6 +184,8 @@ class Incoming:
         if isinstance(invite, InviteServer) and self._may_cancel(invite, request, source, now):
             server.respond(200, to_tag=invite.own_tag, now=now)
             invite.on_cancel(request, now)
+        elif transaction is not None and transaction.answered:
+            server.respond(200, to_tag=transaction.tag, now=now)
         else:
             server.respond(481, now=now)
 

@@ -70,7 +70,8 @@ class _Prack(IgnoringUser):
     def __init__(
         self, agent: UserAgent, dialog: Dialog, draft: Draft, answers: ChallengeAnswers
     ) -> None:
-        super().__init__(agent.core, compose(agent.core, draft))
+        self._core = agent.core
+        self._request = compose(agent.core, draft)
         self._agent = agent
         self._dialog = dialog
         self._draft = draft

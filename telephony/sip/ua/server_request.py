@@ -77,13 +77,14 @@ class ServerRequest:
         self.owner: object = dialog.owner if dialog else None
         self._agent = agent
         self._core = agent.core
-        self._key = key
         self._local = hop.local
         self._final = False
         self.own_tag: str = self._core.token()
         """The To tag of our responses, unless the argument `to_tag` of `respond` names another
         tag."""
-        self._transaction = self._core.transactions.start_server(request, self, key, hop)
+        self._transaction = self._core.transactions.start_server(
+            request, self, key, hop, self.own_tag
+        )
 
     @property
     def answered(self) -> bool:
@@ -159,9 +160,7 @@ class ServerRequest:
         """
 
     def on_terminated(self, now: float) -> None:
-        """Remove the terminated transaction from the core."""
-        del now
-        self._core.transactions.end_server(self.request, self._key)
+        """Do nothing at the end of the transaction; `InviteServer` overrides this method."""
 
     def _tag(self, to_tag: str | None, status: int) -> str | None:
         """Return the To tag for a response: `to_tag`, or our own tag if `to_tag` is None.
@@ -185,7 +184,13 @@ class ServerRequest:
         data = self._write(status, reason, headers=headers, body=body, tag=tag)
         self._final = status >= 200
         self._transaction.respond(status, data, now)
+        if self._is_done_after(status):
+            self._transaction.release_user()
         return data
+
+    def _is_done_after(self, status: int) -> bool:
+        """Return whether the transaction reports nothing more after a response with `status`."""
+        return status >= 200
 
     def _write(
         self,

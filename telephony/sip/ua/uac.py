@@ -9,7 +9,7 @@ the transaction.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from telephony.errors import ProtocolError
 from telephony.sip.dialog.creation import dialog_at_client
@@ -276,6 +276,17 @@ class InviteClient(UserAgentClient):
             if dialog.state is DialogState.EARLY:
                 dialog.drop("not answered")
 
+    def forget_content(self) -> None:
+        """Forget the body and the response of an answered INVITE, because its call has ended.
+
+        The transaction lasts up to 64*T1 more. A 2xx that is repeated, or that arrives from another
+        fork, still gets its ACK.
+        """
+        if self._finished:
+            self.response = None
+            self.request.body = b""
+            self._draft = replace(self._draft, headers=(), body=b"")
+
     def start_deadline(self, now: float) -> None:
         """Wait at most 64*T1 more for the final response to a re-INVITE whose dialog has ended.
 
@@ -289,9 +300,7 @@ class InviteClient(UserAgentClient):
 
     def _send_cancel(self, now: float) -> None:
         cancel = cancel_of(self.request, self._cancel_headers)
-        self._core.transactions.start_client(
-            cancel, IgnoringUser(self._core, cancel), self._draft.next_hop, now
-        )
+        self._core.transactions.start_client(cancel, IgnoringUser(), self._draft.next_hop, now)
         if self._cancel_deadline is not None:
             self._cancel_deadline.cancel()
         self._cancel_deadline = self._core.timers.at(

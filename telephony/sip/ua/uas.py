@@ -317,8 +317,8 @@ class InviteServer(ServerRequest):
             self.dialog.invite_acknowledged(self, now)
 
     def on_terminated(self, now: float) -> None:
-        """Remove the terminated transaction, and stop waiting for PRACKs."""
-        super().on_terminated(now)
+        """Stop waiting for PRACKs, because the transaction has terminated."""
+        del now
         for sequence in self._sequences.values():
             sequence.forget()
         self._sequences.clear()
@@ -360,6 +360,8 @@ class InviteServer(ServerRequest):
             self.repeated_2xx = None
             self._core.emit(AckReceived(dialog, request))
             dialog.invite_acknowledged(self, now)
+            if not self._sequences:
+                self._transaction.release_user()
 
         def on_missing(now: float) -> None:
             self.repeated_2xx = None
@@ -381,6 +383,13 @@ class InviteServer(ServerRequest):
         if self.repeated_2xx is not None:
             self.repeated_2xx.stop()
             self.repeated_2xx = None
+            if not self._sequences:
+                self._transaction.release_user()
+
+    def _is_done_after(self, status: int) -> bool:
+        # A 2xx waits for its ACK, and a failed re-INVITE reports its ACK to the dialog. PRACKs
+        # that arrive after the final response still need their responses.
+        return status >= 300 and self.dialog is None and not self._sequences
 
     @staticmethod
     def _stop(timer: Timer | None) -> None:

@@ -55,6 +55,19 @@ def test_circles_are_collected_when_they_reach_the_limit(calls):
     """)
 
 
+def test_the_objects_of_calls_in_progress_cause_no_collection():
+    run("""
+        from galwad.switch.collector import MOST_OF_A_CALL
+
+        calls = 200
+        circles(45_000 + MOST_OF_A_CALL * calls)
+        collector.tick(calls)
+        assert runs == []
+        collector.tick(calls // 2)
+        assert runs == ["start", "stop"]
+    """)
+
+
 def test_objects_that_were_freed_at_once_cause_no_collection():
     run("""
         for _ in range(20):

@@ -14,10 +14,12 @@ import pytest
 from config.sections import Route, Trunk
 from config.values import Pattern, Peer
 from galwad.switch.clocks import read_clocks
-from helpers.garbage import unreachable, without_collections
+from helpers.garbage import kept_by, unreachable, without_collections
 from helpers.switch import replaces
 from recording.policy import Trigger
 from telephony.b2bua.leg_media import LegMedia
+from telephony.sip.message.messages import Response
+from telephony.sip.ua.server_request import ServerRequest
 
 LONGEST_WAIT_S = 600.0
 """A time after which no transaction and no timer of an ended call is left, in seconds."""
@@ -216,3 +218,21 @@ async def test_the_legs_of_an_ended_call_keep_no_session_descriptions(centre, re
         legs = [each for each in gc.get_objects() if isinstance(each, LegMedia)]
     kept = [(leg.last_sent, leg.local_description, leg.remote_description) for leg in legs]
     assert kept == [(None, None, None)] * len(legs)
+
+
+KEPT = {
+    "that_is_held": {"Response": 2},
+    "that_is_transferred_after_a_consultation": {"Response": 2, "ServerRequest": 1},
+}
+"""Kinds of calls with a re-INVITE of the switch, which refers to its 2xx."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_transactions_of_an_ended_call_keep_no_received_messages(centre, register, kind):
+    """They answer repeated requests for half a minute, and need only the bytes of a response."""
+    parties = Parties(centre, register)
+    await getattr(parties, kind)()
+    centre.end()
+    transactions = centre.endpoint._agent.core.transactions
+    assert transactions.client_count + transactions.server_count > 0
+    assert kept_by(centre.endpoint, ServerRequest, Response) == KEPT.get(kind, {})

@@ -179,6 +179,20 @@ def test_the_response_to_a_cancel_has_the_to_tag_of_the_invites_response(endpoin
     assert cancelled.to.tag == terminated.to.tag
 
 
+@pytest.mark.parametrize("status", [200, 486])
+def test_a_cancel_after_the_final_response_and_its_ack_gets_200_without_effect(endpoint, status):
+    answers(endpoint, message("INVITE"))
+    (event,) = events(endpoint)
+    event.invite.respond(status, now=0.0)
+    (final,) = answers(endpoint)
+    acknowledged = "branch=z9hG4bK2;rport" if status == 200 else "branch=z9hG4bK1;rport"
+    tag = f";tag={final.to.tag}"
+    assert answers(endpoint, message("ACK", via=acknowledged, to=tag, cseq="1 ACK")) == []
+    (cancelled,) = answers(endpoint, message("CANCEL"))
+    assert (cancelled.status, cancelled.to.tag) == (200, final.to.tag)
+    assert not any(isinstance(each, InviteCancelled) for each in events(endpoint))
+
+
 def test_with_rport_the_response_goes_to_the_source_and_names_it_in_the_via(endpoint):
     endpoint.receive(message("BYE"), THERE, HERE, 0.0)
     (datagram,) = endpoint.outgoing()
