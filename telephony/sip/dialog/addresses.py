@@ -72,6 +72,8 @@ class DialogAddresses:
         self.path_hosts: frozenset[str] = frozenset()
         self._core = core
         self._local_address = local_address
+        self._hop: tuple[tuple[Uri, Address, Address | None, int], NextHop] | None = None
+        """The values of the latest next hop, and this next hop."""
 
     @property
     def call_id(self) -> str:
@@ -127,10 +129,13 @@ class DialogAddresses:
         )
 
     def _next_hop(self) -> NextHop:
-        return next_hop(
-            self._core.local_addresses,
-            self.routes[0].uri if self.routes else self.remote_target,
-            peer=self.peer,
-            send_to=self.send_to,
-            local=self._local_address,
-        )
+        """Return the next hop; it is computed again when one of its values has changed."""
+        addresses = self._core.local_addresses
+        target = self.routes[0].uri if self.routes else self.remote_target
+        values = target, self.peer, self.send_to, len(addresses)
+        if self._hop is None or self._hop[0] != values:
+            hop = next_hop(
+                addresses, target, peer=self.peer, send_to=self.send_to, local=self._local_address
+            )
+            self._hop = values, hop
+        return self._hop[1]

@@ -81,6 +81,14 @@ def header_key(name: str) -> str:
     return key
 
 
+def _parsed_key(name: str) -> str:
+    """Return the lookup name of a received header field; raise SipParseError if it has none."""
+    try:
+        return header_key(name)
+    except ProtocolError as error:
+        raise SipParseError(str(error)) from None
+
+
 def has_bare_line_break(head: bytes) -> bool:
     """Return whether `head` has a CR or an LF that is not part of a CRLF (RFC 3261 section 7)."""
     breaks = head.count(b"\r\n")
@@ -167,20 +175,19 @@ class Headers:
         if len(lines) > MAX_HEADERS:
             raise SipParseError("too many headers", status=513)
         rows: list[tuple[str, str, str]] = []
+        known = _keys.get
         for line in lines:
             if len(line) > MAX_LINE:
                 raise SipParseError("a header is too long", status=513)
             name, colon, value = line.partition(":")
-            name = name.rstrip(" \t")
             if not colon:
                 raise SipParseError("a header without a colon")
+            key = known(name)
+            if key is None:
+                name = name.rstrip(" \t")
+                key = _parsed_key(name)
             value = value.strip(" \t")
-            if isinstance(line, Latin1Text):
-                value = Latin1Text(value)
-            try:
-                rows.append((_keys.get(name) or header_key(name), name, value))
-            except ProtocolError as error:
-                raise SipParseError(str(error)) from None
+            rows.append((key, name, Latin1Text(value) if type(line) is Latin1Text else value))
         return cls.from_rows(rows)
 
     @property

@@ -126,17 +126,18 @@ class Message(ABC):
         self._value("Via", lambda _: via)
 
     def __bytes__(self) -> bytes:
-        lines = [self.start_line]
-        for key, name, value in self.headers.rows:
-            if key != "content-length":
-                line = f"{name}: {value}"
-                lines.append(Latin1Text(line) if type(value) is Latin1Text else line)
+        first = self.start_line
+        rows = [row for row in self.headers.rows if row[0] != "content-length"]
+        lines = [f"{name}: {value}" for _, name, value in rows]
         lines.append(f"Content-Length: {len(self.body)}")
-        if Latin1Text in map(type, lines):
-            head = b"\r\n".join(map(encode, lines))
+        texts = [first, *[value for _, _, value in rows]]
+        if Latin1Text in map(type, texts):
+            charset = [Latin1Text if type(text) is Latin1Text else str for text in texts]
+            parts = zip([*charset, str], [first, *lines], strict=True)
+            head = b"\r\n".join(encode(kind(line)) for kind, line in parts)
         else:
-            head = encode("\r\n".join(lines))
-        breaks = len(lines) - 1
+            head = encode("\r\n".join([first, *lines]))
+        breaks = len(lines)
         if head.count(b"\r") != breaks or head.count(b"\n") != breaks or b"\0" in head:
             raise ProtocolError("a CR, LF or NUL in the message's head")
         return head + b"\r\n\r\n" + self.body
@@ -264,13 +265,12 @@ def respond(
         headers: More header fields. They are placed after the fields that are copied from the
             request.
     """
-    kept = Headers()
-    for value in request.headers.get_all("Via"):
-        kept.add("Via", value)
+    rows = [("via", "Via", value) for value in request.headers.get_all("Via")]
     if 100 < status < 300:
-        for value in request.headers.get_all("Record-Route"):
-            kept.add("Record-Route", value)
-    kept.add("From", request.headers.get("From") or "")
+        routes = request.headers.get_all("Record-Route")
+        rows += [("record-route", "Record-Route", value) for value in routes]
+    rows.append(("from", "From", request.headers.get("From") or ""))
+    kept = Headers.from_rows(rows)
     to = request.headers.get("To") or ""
     if to_tag is not None and request.to.tag is None:
         tagged = f"{to.rstrip(';' + WHITESPACE)};tag={to_tag}"

@@ -38,6 +38,10 @@ class LocalAddresses:
         """Make an empty collection of addresses."""
         self._by_socket: dict[Address, LocalAddress] = {}
 
+    def __len__(self) -> int:
+        """Return the number of addresses."""
+        return len(self._by_socket)
+
     def add(self, address: Address, advertised: Address | None) -> None:
         """Add the address of a socket.
 
