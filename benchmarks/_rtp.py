@@ -23,6 +23,8 @@ TAG_BYTES = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AEAD_AES_128_GCM: 16}
 HEADER_BYTES = 12
 TIME_BYTES = 8
 """The first bytes of the sound are the time at which the packet was sent, in ns since 1970."""
+QUIET_S = 2.0
+"""No packet for this time means that no more come; an overloaded relay stalls for shorter."""
 SO_TIMESTAMPNS = 35
 """The socket option of Linux that adds to each packet the time at which it arrived (socket(7))."""
 CONTROL_BYTES = 32
@@ -205,7 +207,7 @@ def exchange(
         wait = begun + (step + 1) * 0.02 / len(parts) - time.perf_counter()
         if wait > 0:
             time.sleep(wait)
-    while select.select([sink], [], [], 0.5)[0]:
+    while select.select([sink], [], [], QUIET_S)[0]:
         _drain(libc, sink, room, traffic, timed=timed)
     traffic.unsent = int(seconds * 50) * len(ports) - traffic.sent
     return traffic

@@ -14,7 +14,7 @@ Each row says:
 - `offered`, `answered`, `refused` (by status), `unanswered` after 32 s, `without_an_end` (no answer
   to the BYE), `retransmitted` by the caller. If SIPp had no time to place the calls at the rate,
   `generator_limited` is true: then the rate of the row is `offered_a_second`;
-- `setup_ms`: from the INVITE to the 200, as the caller sees it;
+- `setup_ms`: from the INVITE to the 200, as SIPp sees it, in steps of some ms;
 - `lag_ms`: by how much the switch's loop woke up late, every 10 ms, measured in its process;
 - `ping_ms`: from an OPTIONS to its answer, every 10 ms, measured outside, with the kernel's times;
 - `delay_ms`: from sending an RTP packet of a recorded call until it arrives at the other party, by
@@ -100,6 +100,8 @@ target = "sip:600@{callee}:{pbx}"
 called = "*"
 target = "sip:600@{callee}:{sipp}"
 """
+IDLE_ROW_S = 60.0
+"""The longest time for which the row of rate 0 is measured."""
 IDLE_S = 80.0
 """The longest time in which the calls of a row end, if their ends are lost on the way."""
 Row = dict[str, object]
@@ -294,7 +296,8 @@ async def measure(options: argparse.Namespace, sipp: str) -> list[Row]:
                     await place(sipp, folder, switch.port, 10, 1.0)  # the first calls' own work
                     await switch.idle(options.calls)
                     for rate in (0, *options.rates):
-                        rows.append(await rates.row(rate, options.seconds, options.rest))
+                        seconds = options.seconds if rate else min(options.seconds, IDLE_ROW_S)
+                        rows.append(await rates.row(rate, seconds, options.rest))
                         show(rows[-1])
     return rows
 
