@@ -6,6 +6,7 @@ of a call.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from _picture import Row
@@ -20,6 +21,8 @@ BEGIN = (
     "<!-- Written by benchmarks/report.py from docs/performance/*.json, as is all up to END. -->"
 )
 END = "<!-- END -->"
+COLUMNS = 120
+"""The longest line of a document."""
 QUIET_LOAD = 0.5
 """The load average (of a minute) up to which a machine counts as quiet."""
 
@@ -62,17 +65,26 @@ def growth_table(result: Result) -> str:
     return table(result["growth"], columns)
 
 
-def rates_table(result: Result) -> str:
-    """Return the table of set-ups a second."""
+def answers_table(result: Result) -> str:
+    """Return the table of the calls that were set up."""
     columns: dict[str, Cell] = {
         "set-ups a second": rate,
         "answered": lambda row: f"{row['answered']:,} of {row['offered']:,}",
         "refused": refused,
         "no answer": lambda row: f"{row['unanswered']:,}",
         "sent again": lambda row: f"{row['retransmitted']:,}",
-        "set-up, ms: median / p99": lambda row: of_setups(
-            row, figures(row, "setup_ms", "p50", "p99")
+        "ms until the 200: median / p99": lambda row: figures(row, "setup_ms", "p50", "p99"),
+        "CPU ms a set-up": lambda row: (
+            figure(row["cpu_us_per_setup"] / 1e3) if row["answered"] else ""
         ),
+    }
+    return table([row for row in result["rows"] if row["rate"]], columns)
+
+
+def lateness_table(result: Result) -> str:
+    """Return the table of the switch and of the calls in progress meanwhile."""
+    columns: dict[str, Cell] = {
+        "set-ups a second": rate,
         "loop late, ms: median / p99 / p99.9 / longest": lambda row: figures(
             row, "lag_ms", "p50", "p99", "p99.9", "max"
         ),
@@ -80,9 +92,7 @@ def rates_table(result: Result) -> str:
             row, "delay_ms", "p50", "p99", "max"
         ),
         "packets lost": lambda row: f"{row['rtp_lost']:,} of {row['rtp_sent']:,}",
-        "CPU a set-up, ms": lambda row: of_setups(
-            row, figure((row["cpu_us_per_setup"] or 0) / 1e3)
-        ),
+        "not sent": lambda row: f"{row['rtp_unsent']:,}",
         "memory, MB: before / most / after": lambda row: figures(
             row, "resident_mb", "before", "peak", "after"
         ),
@@ -103,11 +113,6 @@ def refused(row: Row) -> str:
     return ", ".join(f"{count:,} ({status})" for status, count in by_status.items()) or "0"
 
 
-def of_setups(row: Row, text: str) -> str:
-    """Return `text`, or nothing in a row without answered calls."""
-    return text if row["answered"] else ""
-
-
 def circumstances(results: Results) -> str:
     """Return the machine, the programs and the date of the results, and what spoils them."""
     machines = {
@@ -117,21 +122,20 @@ def circumstances(results: Results) -> str:
     }
     dates = sorted({result["date"] for result in results.values()})
     links = ", ".join(f"[{name}.json](performance/{name}.json)" for name in results)
-    text = (
-        f"Measured on {' to '.join(dates)} with: {'; '.join(sorted(machines))}. Results: {links}."
-    )
     loads = [result["load_before"] for result in results.values()]
+    parts = [f"Measured on {' to '.join(dates)}: {'; '.join(sorted(machines))}. Results: {links}."]
     if any(result["quick"] for result in results.values()):
-        text += (
-            "\n\n**These are runs with `--quick`, of a few seconds and few calls. They show the"
-            " form of the tables, and are no measure of the program.**"
+        parts.append(
+            "**These are runs with `--quick`, of a few seconds and few calls. They show the form of"
+            " the tables, and are no measure of the program.**"
         )
     if max(loads) > QUIET_LOAD:
-        text += (
-            "\n\n**The machine had other work:"
-            f" its load was up to {max(loads):g} when a run began.**"
+        parts.append(
+            f"**The machine had other work: its load was up to {max(loads):g} when a run began.**"
         )
-    return text
+    return "\n\n".join(
+        fill(part, COLUMNS, break_long_words=False, break_on_hyphens=False) for part in parts
+    )
 
 
 def generated(results: Results) -> str:
@@ -151,12 +155,15 @@ def generated(results: Results) -> str:
             f"Set-ups beside {rates['calls']} recorded calls, {rates['seconds']:g} s a row"
             " (`benchmarks/rates.py`):"
         ),
-        rates_table(rates),
+        answers_table(rates),
+        "Meanwhile, in the switch and in the calls in progress:",
+        lateness_table(rates),
         (
             f"The same beside {long['calls']} recorded calls for {long['seconds']:g} s"
             f" (`benchmarks/{' '.join(long['command'])}`):"
         ),
-        rates_table(long),
+        answers_table(long),
+        lateness_table(long),
         END,
     )
     return "\n\n".join(parts)

@@ -121,10 +121,10 @@ def _text(x: float, y: float, text: str, anchor: str = "start", *more: str) -> s
 
 
 def ticks(highest: float) -> list[float]:
-    """Return round values from 0 to the first that is not below `highest`."""
-    size = 10.0 ** math.floor(math.log10(max(highest, 1e-3) / 4))
-    step = next(size * part for part in (1, 2, 2.5, 5, 10) if size * part * 4 >= highest)
-    return [round(step * number, 6) for number in range(5)]
+    """Return three to six round values, from 0 to the first that is not below `highest`."""
+    size = 10.0 ** math.floor(math.log10(max(highest, 1e-3) / 5))
+    step = next(size * part for part in (1, 2, 5, 10) if size * part * 5 >= highest)
+    return [round(step * number, 6) for number in range(math.ceil(highest / step) + 1)]
 
 
 def decades(highest: float) -> list[float]:
@@ -137,7 +137,8 @@ def _drawn(chart: Chart, left: float, top: float) -> list[svg.Element]:
     """Return a chart whose plot has this top left corner."""
     values = [value for line in chart.series.values() for value in line]
     across = ticks(max(chart.points))
-    up = decades(max(values)) if chart.decades else ticks(max(values))
+    highest = max(*values, *(chart.points if chart.ideal else ()))
+    up = decades(highest) if chart.decades else ticks(highest)
 
     def x(value: float) -> float:
         return round(left + PLOT_WIDTH * value / across[-1], 1)
