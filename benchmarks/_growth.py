@@ -23,12 +23,14 @@ BEGIN = (
 END = "<!-- END -->"
 COLUMNS = 120
 """The longest line of a document."""
-QUIET_LOAD = 0.5
-"""The load average (of a minute) up to which a machine counts as quiet."""
+QUIET_CORES = 0.2
+"""The use of the processor by other programs up to which a machine counts as quiet."""
 
 
-def figure(value: float) -> str:
-    """Return a number with three significant digits, and thousands set apart."""
+def figure(value: float | None) -> str:
+    """Return a number with three significant digits, and thousands set apart; a dash for None."""
+    if value is None:
+        return "-"
     if value >= 100 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.3g}"
@@ -36,7 +38,7 @@ def figure(value: float) -> str:
 
 def figures(row: Row, name: str, *parts: str) -> str:
     """Return some figures of a row, such as `delay_ms_p50` and `delay_ms_p99`, in one cell."""
-    return " / ".join(figure(row[f"{name}_{part}"]) for part in parts)
+    return " / ".join(figure(row.get(f"{name}_{part}")) for part in parts)
 
 
 def table(rows: Sequence[Row], columns: Mapping[str, Cell]) -> str:
@@ -74,8 +76,8 @@ def answers_table(result: Result) -> str:
         "no answer": lambda row: f"{row['unanswered']:,}",
         "sent again": lambda row: f"{row['retransmitted']:,}",
         "ms until the 200: median / p99": lambda row: figures(row, "setup_ms", "p50", "p99"),
-        "CPU ms a set-up": lambda row: (
-            figure(row["cpu_us_per_setup"] / 1e3) if row["answered"] else ""
+        "CPU ms a set-up": lambda row: figure(
+            row["cpu_us_per_setup"] and row["cpu_us_per_setup"] / 1e3
         ),
     }
     return table([row for row in result["rows"] if row["rate"]], columns)
@@ -122,16 +124,17 @@ def circumstances(results: Results) -> str:
     }
     dates = sorted({result["date"] for result in results.values()})
     links = ", ".join(f"[{name}.json](performance/{name}.json)" for name in results)
-    loads = [result["load_before"] for result in results.values()]
+    busy = max(result["busy_before"] for result in results.values())
     parts = [f"Measured on {' to '.join(dates)}: {'; '.join(sorted(machines))}. Results: {links}."]
     if any(result["quick"] for result in results.values()):
         parts.append(
             "**These are runs with `--quick`, of a few seconds and few calls. They show the form of"
             " the tables, and are no measure of the program.**"
         )
-    if max(loads) > QUIET_LOAD:
+    if busy > QUIET_CORES:
         parts.append(
-            f"**The machine had other work: its load was up to {max(loads):g} when a run began.**"
+            f"**Other programs used up to {busy:g} cores of the machine when a run began, so the"
+            " times are too long.**"
         )
     return "\n\n".join(
         fill(part, COLUMNS, break_long_words=False, break_on_hyphens=False) for part in parts

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-BIN_MS = 0.02
-LONGEST_MS = 20_000.0
+BIN_MS = 0.05
+LONGEST_MS = 60_000.0
 """Longer times count as this long in percentiles; the maximum is exact."""
 WAITING = 50_000
 """The number of times that are counted in one step."""
@@ -46,12 +46,14 @@ class Histogram:
         step = int(np.searchsorted(np.cumsum(self._bins), rank))
         return min(step * BIN_MS, self.longest)
 
-    def figures(self, name: str, percents: Sequence[float]) -> dict[str, float]:
-        """Return these percentiles and the longest time in ms, as `NAME_p50` and so on."""
+    def figures(self, name: str, percents: Sequence[float]) -> dict[str, float | None]:
+        """Return these percentiles and the longest time in ms, as `NAME_p50` and so on.
+
+        If there are no times, each is None: to be never measured is not to be fast.
+        """
         found = {f"{name}_p{percent:g}": self.percentile(percent) for percent in percents}
-        return {
-            key: round(value, 2) for key, value in (found | {f"{name}_max": self.longest}).items()
-        }
+        found[f"{name}_max"] = self.longest
+        return {key: round(value, 2) if self.count else None for key, value in found.items()}
 
     def _settle(self) -> None:
         if self._waiting:

@@ -41,8 +41,11 @@ class Chart:
     across: str
     """The meaning of the horizontal axis."""
     points: Sequence[float]
-    series: Mapping[str, Sequence[float]]
-    """The values of each line at each point, by the line's name; at most three lines."""
+    series: Mapping[str, Sequence[float | None]]
+    """The values of each line at each point, by the line's name; at most three lines.
+
+    A value that was not measured is None, and the line has no point there.
+    """
     decades: bool = False
     """If true, the vertical axis is logarithmic, and values below 0.1 are drawn as 0.1."""
     ideal: bool = False
@@ -52,8 +55,8 @@ class Chart:
 def charts(growth: Sequence[Row], rates: Sequence[Row]) -> list[Chart]:
     """Return the charts of the results."""
 
-    def of(rows: Sequence[Row], **names: str) -> dict[str, list[float]]:
-        return {name: [float(row[key]) for row in rows] for name, key in names.items()}
+    def of(rows: Sequence[Row], **names: str) -> dict[str, list[float | None]]:
+        return {name: [row.get(key) for row in rows] for name, key in names.items()}
 
     def names(prefix: str) -> dict[str, str]:
         return {"median": f"{prefix}_p50", "p99": f"{prefix}_p99", "longest": f"{prefix}_max"}
@@ -101,7 +104,7 @@ def description(growth: Sequence[Row], rates: Sequence[Row]) -> str:
     grown = (
         f"From {first['calls']:g} to {last['calls']:g} recorded calls, the use of the processor"
         f" grows from {first['cores']:.2f} to {last['cores']:.2f} cores, the 99th percentile of the"
-        f" delay of packets from {first['delay_ms_p99']:g} to {last['delay_ms_p99']:g} ms and the"
+        f" delay of packets from {_ms(first)} to {_ms(last)} and the"
         f" memory from {first['resident_kb'] / 1024:.0f} to {last['resident_kb'] / 1024:.0f} MB."
     )
     lines = [
@@ -112,6 +115,12 @@ def description(growth: Sequence[Row], rates: Sequence[Row]) -> str:
         if row["offered"]
     ]
     return " ".join((grown, *lines))
+
+
+def _ms(row: Row) -> str:
+    """Return the 99th percentile of the delay of packets, in words."""
+    delay = row.get("delay_ms_p99")
+    return "an unknown time" if delay is None else f"{delay:g} ms"
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", *more: str) -> svg.Text:
@@ -135,9 +144,9 @@ def decades(highest: float) -> list[float]:
 
 def _drawn(chart: Chart, left: float, top: float) -> list[svg.Element]:
     """Return a chart whose plot has this top left corner."""
-    values = [value for line in chart.series.values() for value in line]
+    values = [value for line in chart.series.values() for value in line if value is not None]
     across = ticks(max(chart.points))
-    highest = max(*values, *(chart.points if chart.ideal else ()))
+    highest = max((*values, *(chart.points if chart.ideal else ())), default=0.0)
     up = decades(highest) if chart.decades else ticks(highest)
 
     def x(value: float) -> float:
@@ -163,7 +172,8 @@ def _drawn(chart: Chart, left: float, top: float) -> list[svg.Element]:
         end = min(across[-1], up[-1])
         drawn.append(svg.Line(class_=["ideal"], x1=x(0), y1=y(0), x2=x(end), y2=y(end)))
     for form, line in zip(_forms(len(chart.series)), chart.series.values(), strict=True):
-        drawn += _line(form, [(x(at), y(v)) for at, v in zip(chart.points, line, strict=True)])
+        measured = [(at, v) for at, v in zip(chart.points, line, strict=True) if v is not None]
+        drawn += _line(form, [(x(at), y(v)) for at, v in measured])
     return drawn + _legend(chart, left, top)
 
 

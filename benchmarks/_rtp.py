@@ -149,8 +149,9 @@ class Traffic:
     """The ms from sending each packet until it came back; empty if the packets carry no time."""
 
     def delay(self) -> dict[str, float]:
-        """Return the median, the 99th percentile and the longest delay, in ms."""
-        return {} if not self.delays.count else self.delays.figures("delay_ms", (50, 99))
+        """Return the median, the 99th percentile and the longest delay, in ms; nothing if none."""
+        found = self.delays.figures("delay_ms", (50, 99))
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def listening(host: str = HOST) -> socket.socket:

@@ -33,6 +33,7 @@ LATE_S = 2.0
 BEHIND_NS = 200_000_000
 """If the process is behind its plan by more than this, it leaves packets out."""
 ROOM = 256
+Figures = dict[str, float | None]
 OPTIONS = (
     "OPTIONS sip:{switch}:{port} SIP/2.0\r\n"
     "Via: SIP/2.0/UDP {caller}:{own};branch=z9hG4bKping{number}\r\n"
@@ -57,8 +58,8 @@ class Tally:
     behind: Histogram = field(default_factory=Histogram)
     """The ms by which the process sent later than planned."""
 
-    def figures(self) -> dict[str, float]:
-        """Return the figures for the parent."""
+    def figures(self) -> Figures:
+        """Return the figures for the parent; delays are None if nothing arrived."""
         return {
             "rtp_sent": self.sent,
             "rtp_unsent": self.unsent,
@@ -206,14 +207,14 @@ class Steady:
         """Begin a measured time."""
         self._say("begin")
 
-    async def end(self) -> dict[str, float]:
+    async def end(self) -> Figures:
         """End the measured time; return its figures when its late packets have arrived."""
         self._say("end")
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
             raise SystemExit("the process that sends the RTP has ended")
-        figures: dict[str, float] = json.loads(line)
+        figures: Figures = json.loads(line)
         return figures
 
     def _say(self, line: str) -> None:

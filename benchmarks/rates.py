@@ -18,14 +18,16 @@ Each row says:
 - `lag_ms`: by how much the switch's loop woke up late, every 10 ms, measured in its process;
 - `ping_ms`: from an OPTIONS to its answer, every 10 ms, measured outside, with the kernel's times;
 - `delay_ms`: from sending an RTP packet of a recorded call until it arrives at the other party, by
-  the kernel's times. `rtp_lost` are packets that had not arrived two seconds after the row. The
+  the kernel's times, of the packets that arrived: null if none did. `rtp_lost` are packets that
+  had not arrived two seconds after the row: lost, or later than that. The
   kernel dropped some of them: `switch_dropped` because the switch did not read them in time, and
   `dropped` because this program did not. `rtp_unsent` are packets that this program had no time to
   send. `sip_dropped` are SIP messages that the kernel dropped before the switch read them;
 - `cpu_us_per_setup`: the CPU time of the switch, less that of the calls in progress in the row of
   rate 0, for each answered call, until 33 s after the last one (timers of SIP; not with `--quick`).
   A busy switch reads more packets at once, which makes the calls in progress cheaper: that is in
-  this figure too;
+  this figure too. If more than 1 % of their packets were lost or not sent, it is null, because the
+  switch then had less work with them;
 - `resident_mb` before the row, its highest value in the row, and at the end.
 
 Lag, pings and delays are those of the `seconds` in which calls are set up. SIPp, the traffic and
@@ -42,7 +44,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,7 +102,8 @@ target = "sip:600@{callee}:{pbx}"
 called = "*"
 target = "sip:600@{callee}:{sipp}"
 """
-IDLE_ROW_S = 60.0
+SPOILT_SHARE = 0.01
+IDLE_ROW_S = 30.0
 """The longest time for which the row of rate 0 is measured."""
 IDLE_S = 80.0
 """The longest time in which the calls of a row end, if their ends are lost on the way."""
@@ -208,6 +211,18 @@ def dropped(ports: set[int]) -> int:
     return sum(of.get(port, 0) for port in ports)
 
 
+def each_setup(spent_us: float, answered: int, traffic: Mapping[str, float | None]) -> int | None:
+    """Return the CPU time in µs of each answered call; None if it is not known.
+
+    It is not known if the calls in progress took less of the time than without set-ups, because
+    more than `SPOILT_SHARE` of their packets were lost or not sent.
+    """
+    sent, lost, unsent = (traffic[f"rtp_{name}"] or 0 for name in ("sent", "lost", "unsent"))
+    if not answered or lost + unsent > SPOILT_SHARE * sent:
+        return None
+    return round(spent_us / answered)
+
+
 class Rates:
     """The rows, one after another, beside the same calls in progress."""
 
@@ -237,7 +252,6 @@ class Rates:
         took, spent = time.perf_counter() - begun, cpu_us(pid) - cpu
         if not rate:
             self._idle_cores = spent / 1e6 / took
-        of_setups = spent - self._idle_cores * took * 1e6
         await switch.idle(calls)
         return {
             **setups.figures(),
@@ -245,7 +259,9 @@ class Rates:
             **measured,
             **{name: count - drops[name] for name, count in self._dropped().items()},
             "cores": round(spent / 1e6 / took, 3),
-            "cpu_us_per_setup": round(of_setups / setups.answered) if setups.answered else None,
+            "cpu_us_per_setup": each_setup(
+                spent - self._idle_cores * took * 1e6, setups.answered, measured
+            ),
             "faults": switch.faults - faults,
             "resident_mb_before": round(resident / 1024, 1),
             "resident_mb_peak": round(peak / 1024, 1),
@@ -306,7 +322,8 @@ def show(row: Row) -> None:
     """Print a row."""
 
     def each(name: str, *parts: str) -> str:
-        return " ".join(f"{row[f'{name}_{part}']:g}" for part in parts)
+        figures = [row[f"{name}_{part}"] for part in parts]
+        return " ".join("-" if figure is None else f"{figure:g}" for figure in figures)
 
     limited = f" (SIPp: {row['offered_a_second']} a second)" if row["generator_limited"] else ""
     percents = ("p50", "p99", "p99.9", "max")

@@ -10,8 +10,8 @@ set-ups a second: about 22 minutes. The last line of each, its JSON, is stored i
 these files, and docs/images/growth.svg is the picture. All other text of the page is written by
 hand. A test compares page and picture with the stored results.
 
-Nothing else may run on the machine meanwhile. The load before each run is stored with its results,
-and the page says whether there was other work.
+Nothing else may run on the machine meanwhile. How busy the machine is before each run is stored
+with the results, and the page says whether there was other work.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from _growth import BEGIN, END, PICTURE, QUIET_LOAD, RESULTS, Results, about, generated
+from _growth import BEGIN, END, PICTURE, RESULTS, Results, about, generated
 from _picture import picture
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = Path("docs/performance.md")
 STORED = Path("docs/performance")
 RUNS = {
-    "media": ("media.py", "--growth"),
+    "media": ("media.py", "--growth", "--seconds", "8"),
     "rates": ("rates.py",),
     "long": ("rates.py", "--rates", "150", "--seconds", "600"),
 }
@@ -41,8 +41,8 @@ QUICK = {
     "rates": ("rates.py", "--quick"),
     "long": ("rates.py", "--quick", "--rates", "50", "--seconds", "4"),
 }
-SETTLE_S = 60.0
-"""The longest wait for the load of one run to go before the next."""
+LOOK_S = 3.0
+"""The time for which other programs are watched before each run."""
 
 
 # Measuring
@@ -52,11 +52,9 @@ def measure(folder: Path, *, quick: bool) -> None:
     """Run each benchmark, and store its result in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, command in (QUICK if quick else RUNS).items():
-        if not quick:
-            settle()
         before = {
             "date": f"{datetime.now(UTC):%Y-%m-%d}",
-            "load_before": round(os.getloadavg()[0], 2),
+            "busy_before": round(busy_cores(), 2),
         }
         print("==>", *command, flush=True)
         result = json.loads(run(command))
@@ -64,11 +62,17 @@ def measure(folder: Path, *, quick: bool) -> None:
         (folder / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
 
 
-def settle() -> None:
-    """Wait until the load has gone down, for at most `SETTLE_S`."""
-    until = time.monotonic() + SETTLE_S
-    while os.getloadavg()[0] > QUIET_LOAD and time.monotonic() < until:
-        time.sleep(1.0)
+def busy_cores(seconds: float = LOOK_S) -> float:
+    """Return how many cores the machine's programs use, in a look of so many seconds."""
+
+    def spent() -> float:
+        line = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0]
+        user, nice, system, _idle, _wait, irq, softirq, *_ = map(int, line.split()[1:])
+        return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+    before = spent()
+    time.sleep(seconds)
+    return (spent() - before) / seconds
 
 
 def run(command: Sequence[str]) -> str:
