@@ -31,7 +31,7 @@ LIMIT = 20_000
 
 @dataclass(frozen=True)
 class Setups:
-    """What became of the calls of one rate."""
+    """The outcomes of the calls of one rate."""
 
     rate: int
     calls: int
@@ -68,7 +68,7 @@ class Setups:
 
     @property
     def limited(self) -> bool:
-        """Whether SIPp could not place the calls at the rate."""
+        """True if SIPp could not place the calls at the rate."""
         return self.placed < self.calls or self.a_second < self.rate * OFFERED_SHARE
 
 
@@ -96,7 +96,13 @@ async def place(sipp: str, folder: Path, port: int, rate: int, seconds: float) -
 
 
 def read(results: Path, rate: int, calls: int) -> Setups:
-    """Return the figures in SIPp's files, of which there is one set in the folder `results`."""
+    """Return the figures in SIPp's files, of which there is one set in the folder `results`.
+
+    Raises:
+        SystemExit: SIPp has written none.
+    """
+    if not (results / STATS).is_file():
+        raise SystemExit("sipp ended before it placed a call; run it by hand to see why")
     with (results / STATS).open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines, delimiter=";"))
     last = rows[-1]

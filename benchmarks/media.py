@@ -408,14 +408,14 @@ def main() -> None:
     signal.alarm(900)
     seconds = options.seconds or (2.0 if options.quick else 10.0)
     rounds = options.rounds or (1 if options.quick else 3)
-    told_of: dict[str, object] = {"seconds": seconds, "quick": options.quick}
+    result: dict[str, object] = {"seconds": seconds, "quick": options.quick}
     if options.growth:
         calls = options.calls or (FEW if options.quick else GROWTH)
-        told_of["growth"] = growth(calls, seconds, rounds)
+        result["growth"] = growth(calls, seconds, rounds)
     else:
         calls = options.calls or (FEW[-1:] if options.quick else [100, 500, 1000])
-        told_of |= comparison(calls, seconds, rounds)
-    print(json.dumps({"benchmark": "media", "machine": machine(), **told_of}))
+        result |= comparison(calls, seconds, rounds)
+    print(json.dumps({"benchmark": "media", "machine": machine(), **result}))
 
 
 if __name__ == "__main__":

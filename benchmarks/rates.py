@@ -376,8 +376,8 @@ def main() -> None:
     all_files()
     signal.alarm(longest_s(options))
     rows = uvloop.run(measure(options, sipp))
-    told = {"calls": options.calls, "seconds": options.seconds, "quick": options.quick}
-    print(json.dumps({"benchmark": "rates", "machine": machine(), **told, "rows": rows}))
+    how = {"calls": options.calls, "seconds": options.seconds, "quick": options.quick}
+    print(json.dumps({"benchmark": "rates", "machine": machine(), **how, "rows": rows}))
 
 
 if __name__ == "__main__":
