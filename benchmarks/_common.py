@@ -45,7 +45,7 @@ runtime = "{runtime}"
 [sip]
 listen = ["udp:{host}:{sip}"]
 max_calls = {calls}
-max_lag = 10.0
+max_lag = {max_lag}
 trunk_rate = 10000
 [media]
 listen = "{host}"
@@ -204,9 +204,18 @@ def all_files() -> None:
 
 
 def settle(
-    folder: Path, runtime: Path, more: str, *, sip: int, calls: int, first_port: int = FIRST_PORT
+    folder: Path,
+    runtime: Path,
+    more: str,
+    *,
+    sip: int,
+    calls: int,
+    first_port: int = FIRST_PORT,
+    max_lag: float = 10.0,
 ) -> tuple[Path, OfficerKeys]:
     """Write the settings, with `more` added, and a signed set of recipients.
+
+    With the default `max_lag`, in seconds, the switch refuses no call because it is late.
 
     Returns:
         The path of the settings, and the officer's keys.
@@ -220,6 +229,7 @@ def settle(
         host=SWITCH,
         sip=sip,
         calls=calls,
+        max_lag=max_lag,
         first=first_port,
         last=first_port + 4 * calls + 399,
         officer=officer.public_key,

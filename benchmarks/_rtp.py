@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from _histogram import Histogram
 
 from telephony.rtp.srtp import Protection
 from telephony.sdp import KeyPair, Suite
@@ -21,7 +22,13 @@ TAG_BYTES = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AEAD_AES_128_GCM: 16}
 """The bytes that each suite of SRTP adds to a packet."""
 HEADER_BYTES = 12
 TIME_BYTES = 8
-"""The first bytes of the sound are the time at which the packet was sent, in ns."""
+"""The first bytes of the sound are the time at which the packet was sent, in ns since 1970."""
+QUIET_S = 2.0
+"""No packet for this time means that no more come; an overloaded relay stalls for shorter."""
+SO_TIMESTAMPNS = 35
+"""The socket option of Linux that adds to each packet the time at which it arrived (socket(7))."""
+CONTROL_BYTES = 32
+"""A control message: its length, level and type (16 bytes), then seconds and nanoseconds."""
 SLICES = 200
 """The parts of 20 ms in which streams send.
 
@@ -29,8 +36,7 @@ Calls begin at any moment, so their packets arrive spread out, not in bursts tha
 serve.
 """
 
-
-Delays = np.ndarray[tuple[int], np.dtype[np.float64]]
+Times = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 class _Span(ctypes.Structure):
@@ -88,6 +94,15 @@ class Batch:
                 ctypes.memmove(ctypes.addressof(self._names) + 16 * index, name, 16)
                 header.name = ctypes.addressof(self._names) + 16 * index
                 header.name_size = 16
+        self._control = ctypes.create_string_buffer(0)
+
+    def receive_times(self) -> None:
+        """Make room for the kernel's time of each packet to receive; see `listening`."""
+        self._control = ctypes.create_string_buffer(self.count * CONTROL_BYTES)
+        for index in range(self.count):
+            header = self.messages[index].header
+            header.control = ctypes.addressof(self._control) + index * CONTROL_BYTES
+            header.control_size = CONTROL_BYTES
 
     def number(self, sequence: int) -> None:
         """Give every packet the header with this sequence number, and its next sound.
@@ -96,7 +111,7 @@ class Batch:
         """
         head = struct.pack("!BBHII", 0x80, 0, sequence & 0xFFFF, sequence * 160 & 0xFFFFFFFF, 7)
         if self._end is None and not self._sounds:
-            head += time.perf_counter_ns().to_bytes(TIME_BYTES, "little")
+            head += time.time_ns().to_bytes(TIME_BYTES, "little")
         if self._end is not None:
             head = self._end.protect(head + bytes(PACKET_BYTES - len(head)))
         for index in range(self.count):
@@ -107,13 +122,18 @@ class Batch:
                 packet = head + sound[at : at + SOUND_BYTES]
             ctypes.memmove(ctypes.addressof(self.data) + index * self._size, packet, len(packet))
 
-    def ages_ms(self, count: int) -> Delays:
-        """Return how many ms ago the first `count` packets were sent, by the time in them."""
+    def times(self, count: int) -> tuple[Times, Times]:
+        """Return when the first `count` packets were sent and when they arrived, in ns since 1970.
+
+        The first time is in the packet. The second is the kernel's, so it does not depend on when
+        this process read the packet.
+        """
         packets = np.frombuffer(memoryview(self.data), np.uint8).reshape(self.count, self._size)[
             :count
         ]
         begin = np.ascontiguousarray(packets[:, HEADER_BYTES : HEADER_BYTES + TIME_BYTES])
-        return (time.perf_counter_ns() - begin.view("<i8")[:, 0]) / 1e6
+        control = np.frombuffer(memoryview(self._control), "<i8").reshape(self.count, -1)[:count]
+        return begin.view("<i8")[:, 0], control[:, 2] * 1_000_000_000 + control[:, 3]
 
 
 @dataclass
@@ -125,25 +145,38 @@ class Traffic:
     """The number of packets that came back."""
     unsent: int = 0
     """The number of packets that were not sent for lack of time."""
-    delays_ms: list[Delays] = field(default_factory=list)
+    delays: Histogram = field(default_factory=Histogram)
     """The ms from sending each packet until it came back; empty if the packets carry no time."""
 
     def delay(self) -> dict[str, float]:
-        """Return the median, the 99th percentile and the longest delay, in ms."""
-        if not self.delays_ms:
-            return {}
-        delays = np.concatenate(self.delays_ms)
-        p50, p99 = np.percentile(delays, (50, 99))
-        figures = {"p50": p50, "p99": p99, "max": delays.max()}
-        return {f"delay_ms_{name}": round(float(value), 2) for name, value in figures.items()}
+        """Return the median, the 99th percentile and the longest delay, in ms; nothing if none."""
+        found = self.delays.figures("delay_ms", (50, 99))
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def listening(host: str = HOST) -> socket.socket:
-    """Return a socket that receives for all parties."""
+    """Return a socket that receives for all parties; each packet has its time of arrival."""
     sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    sink.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     sink.bind((host, 0))
     return sink
+
+
+def batches(
+    ports: list[int], keys: KeyPair | None = None, sounds: Sequence[bytes] = ()
+) -> list[Batch]:
+    """Return one batch for each part of 20 ms, which together send a packet to each port."""
+    size = -(-len(ports) // SLICES)
+    return [
+        Batch(
+            len(ports[start : start + size]),
+            ports[start : start + size],
+            keys,
+            sounds[start : start + size],
+        )
+        for start in range(0, len(ports), size)
+    ]
 
 
 def exchange(
@@ -158,35 +191,32 @@ def exchange(
     The sound is zeros or, without keys, one of `sounds` (whole packets) for each port. It sends
     from the port at which it receives, as phones do (RFC 4961).
     """
-    libc = ctypes.CDLL(ctypes.util.find_library("c"))
-    size = -(-len(ports) // SLICES)
-    batches = [
-        Batch(
-            len(ports[start : start + size]),
-            ports[start : start + size],
-            keys,
-            sounds[start : start + size],
-        )
-        for start in range(0, len(ports), size)
-    ]
+    libc = library()
+    parts = batches(ports, keys, sounds)
     room = Batch(256)
+    room.receive_times()
     traffic = Traffic()
     timed = keys is None and not sounds
     begun = time.perf_counter()
-    for step in range(int(seconds * 50) * len(batches)):
+    for step in range(int(seconds * 50) * len(parts)):
         if time.perf_counter() - begun > seconds:
             break
-        batch = batches[step % len(batches)]
-        batch.number(step // len(batches))
+        batch = parts[step % len(parts)]
+        batch.number(step // len(parts))
         traffic.sent += max(libc.sendmmsg(sink.fileno(), batch.messages, batch.count, 0), 0)
         _drain(libc, sink, room, traffic, timed=timed)
-        wait = begun + (step + 1) * 0.02 / len(batches) - time.perf_counter()
+        wait = begun + (step + 1) * 0.02 / len(parts) - time.perf_counter()
         if wait > 0:
             time.sleep(wait)
-    while select.select([sink], [], [], 0.5)[0]:
+    while select.select([sink], [], [], QUIET_S)[0]:
         _drain(libc, sink, room, traffic, timed=timed)
     traffic.unsent = int(seconds * 50) * len(ports) - traffic.sent
     return traffic
+
+
+def library() -> ctypes.CDLL:
+    """Return the C library, for `sendmmsg` and `recvmmsg`."""
+    return ctypes.CDLL(ctypes.util.find_library("c"))
 
 
 def _drain(
@@ -200,6 +230,7 @@ def _drain(
             return
         traffic.back += got
         if timed:
-            traffic.delays_ms.append(room.ages_ms(got))
+            sent, arrived = room.times(got)
+            traffic.delays.add((arrived - sent) / 1e6)
         if got < room.count:
             return

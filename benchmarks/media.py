@@ -1,6 +1,7 @@
 """Measures the media relay: µs of CPU per packet, packets lost, and the event loop's delay.
 
     python benchmarks/media.py [--quick] [--calls 100 500 1000] [--seconds 10]
+    python benchmarks/media.py --growth [--quick] [--calls 1 10 100 500 1000 1500]
 
 Two processes run on the loopback: one sends and receives RTP (20 ms of G.711 in both directions of
 each call), the other relays it. `recording` is our relay with a recorder and a spool for each call,
@@ -18,9 +19,13 @@ Then `recording` is measured at each number of calls, beside a process that uses
 busy desk would. `lost` are packets that were not passed on. `missed_by_sink` are those that the
 measuring process failed to read from the kernel (rtpengine does not report its count, so its `lost`
 contains both). `unsent` are those that the process had no time to send. `delay` is the time from
-sending a packet until the same process has it back: it includes both processes and the kernel (with
-SRTP, it is not measured). The relay gathers packets for up to 2 ms; the lag is that of the loop's
-other work. The last line is one JSON object.
+sending a packet until the kernel has it back for the same process (with SRTP, it is not measured).
+The relay gathers packets for up to 2 ms; the lag is that of the loop's other work.
+
+With `--growth`, only `recording` is measured, at each number of calls, with nothing beside it. Of
+the rounds, each row is the one with the median µs a packet. `cores` is the CPU time in each second,
+and `resident_kb_before` and `resident_kb` are the memory without calls and with all of them, after
+they have talked. The last line is one JSON object.
 """
 
 import argparse
@@ -43,7 +48,7 @@ from functools import partial
 from pathlib import Path
 
 import uvloop
-from _common import MEMORY, all_files, cpu_us, found, free_port, machine, settle
+from _common import MEMORY, all_files, cpu_us, found, free_port, machine, resident_kb, settle
 from _floor import STOP, compiled, loop
 from _rtp import HOST, SOUND_BYTES, Traffic, exchange, listening
 from _rtpengine import rtpengine
@@ -58,6 +63,9 @@ from telephony.aio.relay import Relay
 from telephony.rtp.srtp import Protection
 from telephony.sdp import STATIC_PAYLOADS, KeyPair, MasterKey, RemoteMedia, Suite
 
+GROWTH = (1, 10, 100, 500, 1000, 1500)
+FEW = (1, 10, 100)
+"""The numbers of calls of `--growth`, and with `--quick`."""
 SUITES = {"SRTP": Suite.AES_CM_128_HMAC_SHA1_80, "SRTP, AES-GCM": Suite.AEAD_AES_128_GCM}
 """The suite of each row with SRTP."""
 
@@ -133,6 +141,7 @@ async def relay_calls(
     Print the ports first, and the figures at the end.
     """
     loop = asyncio.get_running_loop()
+    resident = resident_kb(os.getpid())
     factory = SpoolFactory(settings)
     factory.sync.start(loop)
     relay = Relay(PortPool(HOST, 45_000, 60_000))
@@ -167,13 +176,15 @@ async def relay_calls(
         "stored": sum(recorder.gate.stored for recorder in recorders),
         "lag_ms_p99": sorted(lags)[int(len(lags) * 0.99)],
         "lag_ms_max": max(lags),
+        "resident_kb_before": resident,
+        "resident_kb": resident_kb(os.getpid()),
     }
+    print(json.dumps(figures), flush=True)
     collecting.cancel()
     for recorder in recorders:
         recorder.close()
     factory.sync.stop()
     relay.close_all()
-    print(json.dumps(figures), flush=True)
 
 
 def burn() -> None:
@@ -338,22 +349,20 @@ def told(name: str, of: Row) -> None:
     )
 
 
-def main() -> None:
-    """Run everything and print the figures."""
-    parser = argparse.ArgumentParser(description="What the media relay costs.")
-    parser.add_argument("--quick", action="store_true", help="one round of 2 s a run, 100 calls")
-    parser.add_argument("--calls", type=int, nargs="+", default=None)
-    parser.add_argument("--seconds", type=float, default=None, help="of each run")
-    parser.add_argument("--rounds", type=int, default=None)
-    parser.add_argument("--role", nargs="+", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.role:
-        serve_role(options.role[0], options.role[1:])
-        return
-    signal.alarm(900)
-    calls = options.calls or ([100] if options.quick else [100, 500, 1000])
-    seconds = options.seconds or (2.0 if options.quick else 10.0)
-    compared = compare(calls[0], seconds, options.rounds or (1 if options.quick else 3))
+def growth(calls: Sequence[int], seconds: float, rounds: int) -> list[Row]:
+    """Return a row of `recording` for each number of calls: the one with the median cost."""
+    rows = []
+    for number in calls:
+        measured = [run("recording", number, seconds) for _ in range(rounds)]
+        row = sorted(measured, key=lambda each: each["us_per_packet"])[rounds // 2]
+        rows.append(row | {"cores": round(row["cpu_us"] / 1e6 / seconds, 4)})
+        told("recording", rows[-1])
+    return rows
+
+
+def comparison(calls: Sequence[int], seconds: float, rounds: int) -> dict[str, object]:
+    """Compare everything at the first number of calls, and measure `recording` at each."""
+    compared = compare(calls[0], seconds, rounds)
     protection = {
         role: round(statistics.median(protection_us(role) for _ in range(5)), 2) for role in SUITES
     }
@@ -365,23 +374,48 @@ def main() -> None:
         name: statistics.median(each["us_per_packet"] for each in rows)
         for name, rows in compared.items()
     }
-    result = {
-        "benchmark": "media",
-        "machine": machine(),
+    ratios = {
+        name: round(cost["recording"] / other, 2)
+        for name, other in cost.items()
+        if name != "recording"
+    }
+    print("recording, to", ratios)
+    return {
         "calls": calls[0],
-        "seconds": seconds,
         "us_per_packet": cost,
         "protection_us": protection,
-        "recording_to": {
-            name: round(cost["recording"] / other, 2)
-            for name, other in cost.items()
-            if name != "recording"
-        },
+        "recording_to": ratios,
         "rounds": compared,
         "busy_desk": loaded,
     }
-    print("recording, to", result["recording_to"])
-    print(json.dumps(result))
+
+
+def main() -> None:
+    """Run everything and print the figures."""
+    parser = argparse.ArgumentParser(description="What the media relay costs.")
+    parser.add_argument("--quick", action="store_true", help="one round of 2 s a run, few calls")
+    parser.add_argument(
+        "--growth", action="store_true", help="only recording, from 1 to 1500 calls"
+    )
+    parser.add_argument("--calls", type=int, nargs="+", default=None)
+    parser.add_argument("--seconds", type=float, default=None, help="of each run")
+    parser.add_argument("--rounds", type=int, default=None)
+    parser.add_argument("--role", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.role:
+        serve_role(options.role[0], options.role[1:])
+        return
+    signal.alarm(900)
+    seconds = options.seconds or (2.0 if options.quick else 10.0)
+    rounds = options.rounds or (1 if options.quick else 3)
+    result: dict[str, object] = {"seconds": seconds, "quick": options.quick}
+    if options.growth:
+        calls = options.calls or (FEW if options.quick else GROWTH)
+        result["growth"] = growth(calls, seconds, rounds)
+    else:
+        calls = options.calls or (FEW[-1:] if options.quick else [100, 500, 1000])
+        result |= comparison(calls, seconds, rounds)
+    print(json.dumps({"benchmark": "media", "machine": machine(), **result}))
 
 
 if __name__ == "__main__":
