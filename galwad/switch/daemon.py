@@ -281,7 +281,7 @@ class Switch:
                 await asyncio.sleep(_PROBE_S)
                 self._transport.check_idle()
                 late = self._loop.time() - now - _PROBE_S
-                self._overload.late(late, self._loop.time())
+                self._overload.late(late, self._relay.waiting_s, self._loop.time())
                 worst = max(worst, late)
             self._links.figures(
                 Figures(
@@ -339,6 +339,7 @@ class Switch:
 
     def _on_event(self, event: SipEvent) -> None:
         now = read_clocks(self._transport.arrived)
+        self._overload.message_waited(now.mono - now.arrived)
         self._trunk_accounts.on_event(event, now.mono)
         self._peer_monitor.on_event(event, now.mono)
         self._dispatcher.on_event(event, now)

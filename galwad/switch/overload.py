@@ -1,8 +1,17 @@
 """Refusal of new calls (503, RFC 3261 section 21.5.4) to protect the calls in progress.
 
 A new call is refused in three cases: there are already as many calls as the settings allow, no
-media ports are free, or the delay of the event loop is too long while other calls are in progress.
-A full disk is not a reason to refuse a call, because a call can continue without being recorded.
+media ports are free, or the switch is late with its work while other calls are in progress. A full
+disk is not a reason to refuse a call, because a call can continue without being recorded.
+
+The *lateness* is the longest of three times: the delay of the event loop, the time for which the
+oldest media packet has waited, and the time for which a SIP message has waited until it was read.
+The loop itself can be punctual while packets wait, because it handles them in small portions.
+
+If the lateness stays above a quarter of the setting `max_lag`, the *share* of new calls that are
+accepted falls by a fifth every tenth of a second, and it rises again when the switch is punctual.
+So the switch answers as many calls as it can, in place of all calls for one second and none in the
+next. If it is later than `max_lag` twice in a second, it accepts no new call.
 
 A single long delay refuses no call. It is over before the next call arrives, and a second of
 refusals would harm more callers than the delay itself. If the load is too high, each delay is
@@ -27,6 +36,12 @@ _REMEMBERED: Final = 1024
 _COPIES_COME_S: Final = 32.0
 """The longest time in seconds for which a caller retransmits its INVITE (64*T1)."""
 _QUIET_S: Final = 30.0
+_EARLY: Final = 0.25
+"""The part of `max_lag` above which a lateness makes the share of accepted calls fall."""
+_FALL: Final = 0.8
+_RISE: Final = 0.05
+_LEAST_SHARE: Final = 0.02
+"""The smallest share. It is not 0, so that the share can be seen to be too small or too large."""
 
 log = structlog.get_logger()
 
@@ -46,20 +61,41 @@ class OverloadControl:
         """The number of calls refused so far; retransmissions of an INVITE are not counted."""
         self._sip = sip
         self._free_pairs = free_pairs
+        self.share = 1.0
+        """The share of new calls that are accepted while other calls are in progress."""
         self._late: deque[tuple[float, float]] = deque()
+        self._was_late = False
+        self._message_waited_s = 0.0
+        self._credit = 1.0
         self._reported: dict[str, float] = {}
         self._answered: dict[tuple[str, ...], float] = {}
 
-    def late(self, seconds: float, now: float) -> None:
-        """Store that the event loop had a delay of `seconds` at the time `now`."""
+    def message_waited(self, seconds: float) -> None:
+        """Note that a SIP message was read `seconds` after its arrival."""
+        self._message_waited_s = max(self._message_waited_s, seconds)
+
+    def late(self, loop_s: float, media_s: float, now: float) -> None:
+        """Store the lateness since the previous call; call this method ten times a second.
+
+        `loop_s` is the delay of the event loop, and `media_s` the time for which the oldest media
+        packet has waited, both in seconds.
+        """
+        seconds = max(loop_s, media_s, self._message_waited_s)
+        self._message_waited_s = 0.0
         self._late.append((now, seconds))
         while self._late[0][0] < now - _LOOK_BACK_S:
             self._late.popleft()
+        is_late = seconds > _EARLY * self._sip.max_lag
+        if is_late and self._was_late:
+            self.share = max(_LEAST_SHARE, self.share * _FALL)
+        elif not is_late:
+            self.share = min(1.0, self.share + _RISE)
+        self._was_late = is_late
 
     def lag(self, now: float) -> float:
-        """Return the second longest delay of the event loop during the most recent second.
+        """Return the second longest lateness during the most recent second.
 
-        The result is in seconds. It is 0 if fewer than two delays were stored.
+        The result is in seconds. It is 0 if fewer than two values were stored.
         """
         recent = (late for when, late in self._late if when >= now - _LOOK_BACK_S)
         longest = nlargest(2, recent)
@@ -72,8 +108,8 @@ class OverloadControl:
         different INVITEs have different values. If an INVITE was refused, its retransmissions are
         refused too.
         """
-        reason = self._reason(calls, now)
         copy = self._answered.get(invite, float("-inf")) >= now - _COPIES_COME_S
+        reason = self._reason(calls, now, copy=copy)
         if not (reason or copy):
             return False
         if reason:
@@ -84,12 +120,25 @@ class OverloadControl:
         self.refused += not copy
         return True
 
-    def _reason(self, calls: int, now: float) -> str:
+    def _reason(self, calls: int, now: float, *, copy: bool) -> str:
         if calls >= self._sip.max_calls:
             return "calls"
         if calls and self.lag(now) > self._sip.max_lag:
             return "lag"
-        return "ports" if self._free_pairs() < _PAIRS_A_CALL else ""
+        if self._free_pairs() < _PAIRS_A_CALL:
+            return "ports"
+        return "share" if calls and not copy and not self._has_share() else ""
+
+    def _has_share(self) -> bool:
+        """Return whether the next call belongs to the share of calls that are accepted."""
+        if self.share >= 1.0:
+            self._credit = 1.0
+            return True
+        self._credit += self.share
+        if self._credit < 1.0:
+            return False
+        self._credit -= 1.0
+        return True
 
     def _warn(self, reason: str, now: float) -> None:
         if now - self._reported.get(reason, float("-inf")) > _QUIET_S:

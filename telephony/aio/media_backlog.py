@@ -124,7 +124,11 @@ class MediaBacklog:
 
     def is_late(self, now: float) -> bool:
         """Return whether a packet has waited for longer than `LATE_S` at the time `now`."""
-        return self._earliest() is not None and now - self._heap[0][0] > LATE_S
+        return self.waiting_s(now) > LATE_S
+
+    def waiting_s(self, now: float) -> float:
+        """Return the time in seconds for which the oldest packet has waited; 0 if none waits."""
+        return 0.0 if self._earliest() is None else max(0.0, now - self._heap[0][0])
 
     def drain(self, sockets: Iterable[socket.socket], now: float) -> None:
         """Handle all packets of these sockets that arrived until `now`, in order of arrival.
@@ -132,20 +136,29 @@ class MediaBacklog:
         Then ask the kernel whether it dropped packets after the last one that it kept.
         """
         numbers = [sock.fileno() for sock in sockets]
+        waiting: list[tuple[float, int, int]] = []
         for number in numbers:
             queue = self._queues.get(number)
-            if queue is not None and queue.first is None:
-                self._read(number, queue)
-        while True:
-            waiting = [
-                (queue.first.arrived, number)
-                for number in numbers
-                if (queue := self._queues.get(number)) is not None and queue.first is not None
-            ]
-            if not waiting or min(waiting)[0] > now:
-                break
-            self._handle_first(min(waiting)[1])
+            if queue is not None:
+                if queue.first is None:
+                    self._read(number, queue)
+                self._expect(number, queue, waiting)
+        while waiting and waiting[0][0] <= now:
+            _, serial, number = heapq.heappop(waiting)
+            queue = self._queues.get(number)
+            if queue is None:
+                continue
+            if queue.first is not None and queue.serial == serial:
+                self._handle_first(number)
+            # A reader may have drained this queue, and a new first packet may be there.
+            self._expect(number, queue, waiting)
         self._check_lost(numbers)
+
+    @staticmethod
+    def _expect(number: int, queue: _Queue, waiting: list[tuple[float, int, int]]) -> None:
+        """Add the first packet of a queue, if there is one, to the heap `waiting`."""
+        if queue.first is not None:
+            heapq.heappush(waiting, (queue.first.arrived, queue.serial, number))
 
     def discard(self, sockets: Iterable[socket.socket], now: float) -> None:
         """Drop all packets of these sockets that arrived until `now`."""

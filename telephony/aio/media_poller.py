@@ -105,6 +105,14 @@ class MediaPoller:
             with contextlib.suppress(OSError):  # the socket was never watched
                 self._poll.unregister(sock)
 
+    @property
+    def waiting_s(self) -> float:
+        """The time in seconds for which the oldest packet that was not handled has waited.
+
+        0 if no packet waits.
+        """
+        return self._backlog.waiting_s(self._clock.now())
+
     def drain(self, *sockets: socket.socket) -> None:
         """Handle all packets that have already arrived at these sockets, in order of arrival."""
         self._backlog.drain(sockets, self._clock.now())

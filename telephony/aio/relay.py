@@ -294,6 +294,14 @@ class Relay:
         legs = [leg for leg in map(self._legs.get, leg_ids) if leg and leg.remote]
         self._poller.drain(*(sock for leg in legs for sock in _rtp_sockets(leg)))
 
+    @property
+    def waiting_s(self) -> float:
+        """The time in seconds for which the oldest packet that was not handled has waited.
+
+        0 if no packet waits.
+        """
+        return self._poller.waiting_s
+
     def counters(self, leg_id: str) -> Counters:
         """Return the leg's live counters. The object can still be read after the leg is closed."""
         return self._legs[leg_id].counters

@@ -24,7 +24,7 @@ def load(room):
 
 
 def test_a_switch_below_its_limits_accepts_a_call(load):
-    load.late(0.2, 99.9)
+    load.late(0.2, 0.0, 99.9)
     assert not load.refuses(9, INVITE, 100.0)
     assert load.refused == 0
 
@@ -34,23 +34,23 @@ def test_a_call_above_the_limit_is_refused(load):
 
 
 def test_a_late_loop_does_not_refuse_a_call_when_no_other_is_live(load):
-    load.late(9.0, 99.4)
-    load.late(9.0, 99.5)
+    load.late(9.0, 0.0, 99.4)
+    load.late(9.0, 0.0, 99.5)
     assert not load.refuses(0, INVITE, 100.0)
 
 
 def test_a_loop_that_was_late_twice_within_the_last_second_refuses_new_calls(load):
-    load.late(0.4, 99.2)
-    load.late(0.3, 99.5)
-    load.late(0.0, 99.9)
+    load.late(0.4, 0.0, 99.2)
+    load.late(0.3, 0.0, 99.5)
+    load.late(0.0, 0.0, 99.9)
     assert load.refuses(1, INVITE, 100.0)
     assert not load.refuses(1, ("another",), 100.3)
 
 
 def test_a_single_long_delay_refuses_no_call(load):
-    load.late(0.2, 99.0)
-    load.late(3.0, 99.5)
-    load.late(0.1, 99.7)
+    load.late(0.05, 0.0, 99.0)
+    load.late(3.0, 0.0, 99.5)
+    load.late(0.05, 0.0, 99.7)
     assert not load.refuses(1, INVITE, 99.8)
     assert not load.refuses(1, INVITE, 100.4)
 
@@ -82,3 +82,59 @@ def test_the_list_of_refused_invites_is_bounded(load):
         load.refuses(10, (str(number),), 100.0)
     assert len(load._answered) == 1024
     assert load.refuses(0, ("4999",), 100.0)
+
+
+def accepted(load, number, now):
+    """Return how many of this number of new calls are accepted."""
+    return sum(not load.refuses(1, (f"{now} {each}",), now) for each in range(number))
+
+
+def late_for(load, tenths, since, *, loop_s=0.0, media_s=0.0, message_s=0.0):
+    """Let the switch be late for some tenths of a second; return the time afterwards."""
+    for tenth in range(tenths):
+        load.message_waited(message_s)
+        load.late(loop_s, media_s, since + tenth / 10)
+    return since + tenths / 10
+
+
+@pytest.mark.parametrize("kind", ["loop_s", "media_s", "message_s"])
+def test_a_lasting_delay_below_the_limit_refuses_a_growing_share(load, kind):
+    now = late_for(load, 2, 100.0, **{kind: 0.1})
+    assert 80 <= accepted(load, 100, now) <= 81
+    now = late_for(load, 2, now, **{kind: 0.1})
+    assert 50 <= accepted(load, 100, now) <= 52
+    late_for(load, 100, now, **{kind: 0.1})
+    assert 20 <= accepted(load, 1000, 200.0) <= 21
+
+
+def test_the_share_rises_again_when_the_switch_is_punctual(load):
+    now = late_for(load, 100, 100.0, media_s=0.1)
+    now = late_for(load, 10, now)
+    assert 51 <= accepted(load, 100, now) <= 53
+    now = late_for(load, 10, now)
+    assert accepted(load, 100, now) == 100
+
+
+def test_single_delays_below_the_limit_refuse_no_call(load):
+    now = 100.0
+    for _ in range(20):
+        now = late_for(load, 1, now, loop_s=0.2)
+        now = late_for(load, 1, now)
+    assert accepted(load, 100, now) == 100
+
+
+def test_a_delay_up_to_a_quarter_of_the_limit_refuses_no_call(load):
+    now = late_for(load, 50, 100.0, loop_s=0.06, media_s=0.06, message_s=0.06)
+    assert accepted(load, 100, now) == 100
+
+
+def test_a_small_share_does_not_refuse_the_only_call(load):
+    late_for(load, 100, 100.0, media_s=0.1)
+    assert not load.refuses(0, INVITE, 110.0)
+
+
+def test_the_copy_of_a_refused_invite_uses_up_no_share(load):
+    late_for(load, 4, 100.0, media_s=0.1)  # the share is 51 %
+    refused = next(each for each in zip("abcdef") if load.refuses(1, each, 101.0))
+    assert all(load.refuses(1, refused, 101.1) for _ in range(10))
+    assert accepted(load, 100, 101.2) in {51, 52}

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from telephony.aio.arrival import stamp_arrivals
-from telephony.aio.media_backlog import MOST_AT_ONCE
+from telephony.aio.media_backlog import MOST_AT_ONCE, MediaBacklog
 from telephony.aio.media_poller import MediaPoller
 
 LATE_S = 0.05
@@ -170,6 +170,53 @@ async def test_drain_handles_the_packets_of_several_sockets_in_order_of_arrival(
         send(b"%d" % number, to)
     poller.drain(other, one)
     assert taken == [b"0", b"1", b"2", b"4", b"5"]
+
+
+async def test_a_drain_looks_at_each_socket_a_few_times_whatever_their_number(
+    poller, bound, send, monkeypatch
+):
+    """A switch that ends drains the sockets of all its calls at once."""
+    sockets, taken = [bound() for _ in range(60)], []
+    for sock in sockets:
+        poller.watch(sock, Recording(sock, taken), hold=True)
+    for number in range(10):
+        for sock in sockets:
+            send(b"%d" % number, sock)
+    looks, expect = [], MediaBacklog._expect
+
+    def counted(number, queue, waiting):
+        looks.append(number)
+        expect(number, queue, waiting)
+
+    monkeypatch.setattr(MediaBacklog, "_expect", staticmethod(counted))
+    poller.drain(*sockets)
+    assert len(taken) == 600
+    assert taken == sorted(taken)
+    assert len(looks) <= 2 * (600 + 60)
+
+
+async def test_the_oldest_packet_that_was_read_and_not_handled_says_how_long_packets_wait(
+    poller, bound, send
+):
+    one, other = bound(), bound()
+    taken = []
+
+    class Slow(Recording):
+        def handle(self, data, source, arrived):
+            waits.append(poller.waiting_s)
+            super().handle(data, source, arrived)
+
+    waits = []
+    poller.watch(one, Slow(one, taken), hold=True)
+    poller.watch(other, Recording(other, taken), hold=True)
+    assert poller.waiting_s == 0.0
+    send(b"1", one)
+    send(b"2", one)
+    await asyncio.sleep(LATE_S)
+    poller.drain(one)
+    assert waits[0] >= LATE_S
+    assert waits[1] == 0.0
+    assert poller.waiting_s == 0.0
 
 
 async def test_a_packet_that_a_drain_has_read_but_not_handled_is_handled_soon(
