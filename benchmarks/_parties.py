@@ -36,6 +36,8 @@ SETTLE_S = 1.0
 """The time for packets and messages that are under way to arrive, in seconds."""
 DIALLING = 10
 """The number of calls that ring at once while many are placed."""
+ATTEMPTS, PAUSE_S = 10, 1.0
+"""How often a call is dialled that an overloaded switch refuses, and the seconds in between."""
 HEADERS = (("Content-Type", "application/sdp"),)
 
 
@@ -199,6 +201,13 @@ class Stage:
         async def one(name: str, call: Call) -> None:
             async with few:
                 await self.dial(call, name)
+                for _ in range(1, ATTEMPTS):
+                    if call.outcome != "503":
+                        break
+                    await asyncio.sleep(PAUSE_S)
+                    call.outcome = ""
+                    call.changed.clear()
+                    await self.dial(call, name)
                 if call.outcome:
                     raise SystemExit(f"a call was not answered: {call.outcome}")
 

@@ -343,6 +343,7 @@ class Switch:
         self._trunk_accounts.on_event(event, now.mono)
         self._peer_monitor.on_event(event, now.mono)
         self._dispatcher.on_event(event, now)
+        self._relay.keep_up()
         if self.calls:
             self._idle.clear()
 

@@ -79,7 +79,7 @@ class EventDispatcher:
 
     def _invite(self, invite: InviteServer, now: Now) -> None:
         ringing_call = self._ringing_calls.pop(invite.request.call_id, None)
-        if self._drained() or (ringing_call is None and self._too_much(invite, now.mono)):
+        if self._drained() or (ringing_call is None and self._too_much(invite, now)):
             invite.refuse_statelessly(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now.mono)
             return
         admission = (
@@ -142,11 +142,11 @@ class EventDispatcher:
         elif event.response is not None and event.status == 503:
             locations.mark_failed(there, _retry_after(event.response))
 
-    def _too_much(self, invite: InviteServer, now: float) -> bool:
+    def _too_much(self, invite: InviteServer, now: Now) -> bool:
         request = invite.request
         number, branch = str(request.cseq.number), request.via.branch or ""
         copies = (request.call_id, request.from_.tag or "", number, branch)
-        return self._overload.refuses(len(self._calls), copies, now)
+        return self._overload.refuses(len(self._calls), copies, now.mono, now.mono - now.arrived)
 
     def _of_a_call(self, event: sip.SipEvent, now: Now) -> None:
         legs = find_call(event)

@@ -4,14 +4,19 @@ A new call is refused in three cases: there are already as many calls as the set
 media ports are free, or the switch is late with its work while other calls are in progress. A full
 disk is not a reason to refuse a call, because a call can continue without being recorded.
 
-The *lateness* is the longest of three times: the delay of the event loop, the time for which the
-oldest media packet has waited, and the time for which a SIP message has waited until it was read.
-The loop itself can be punctual while packets wait, because it handles them in small portions.
+The *lateness* is the longer of two times: the delay of the event loop, and the time for which the
+oldest media packet has waited. The loop itself can be punctual while packets wait, because it
+handles them in small portions. If the lateness is above the setting `max_lag` twice in a second, no
+new call is accepted.
 
-If the lateness stays above a quarter of the setting `max_lag`, the *share* of new calls that are
-accepted falls by a fifth every tenth of a second, and it rises again when the switch is punctual.
-So the switch answers as many calls as it can, in place of all calls for one second and none in the
-next. If it is later than `max_lag` twice in a second, it accepts no new call.
+If the lateness stays above a quarter of `max_lag`, the *share* of new calls that are accepted falls
+every tenth of a second, and it rises again when the switch is punctual. So the switch answers as
+many calls as it can, in place of all calls for one second and none in the next.
+
+Media goes before SIP messages (`MediaPoller.keep_up`), so under load the messages wait. If they
+have waited for longer than `max_lag` for some tenths of a second, each INVITE that has waited so
+long is refused: its caller is about to send it again, and that work would come on top. A burst of
+calls is over before that.
 
 A single long delay refuses no call. It is over before the next call arrives, and a second of
 refusals would harm more callers than the delay itself. If the load is too high, each delay is
@@ -37,8 +42,10 @@ _COPIES_COME_S: Final = 32.0
 """The longest time in seconds for which a caller retransmits its INVITE (64*T1)."""
 _QUIET_S: Final = 30.0
 _EARLY: Final = 0.25
-"""The part of `max_lag` above which a lateness makes the share of accepted calls fall."""
-_FALL: Final = 0.8
+"""The part of `max_lag` above which the lateness makes the share of accepted calls fall."""
+_PATIENCE: Final = 3
+"""The number of late tenths of a second in sequence after which calls are refused."""
+_FALL: Final = 0.85
 _RISE: Final = 0.05
 _LEAST_SHARE: Final = 0.02
 """The smallest share. It is not 0, so that the share can be seen to be too small or too large."""
@@ -64,7 +71,8 @@ class OverloadControl:
         self.share = 1.0
         """The share of new calls that are accepted while other calls are in progress."""
         self._late: deque[tuple[float, float]] = deque()
-        self._was_late = False
+        self._late_in_sequence = 0
+        self._messages_late_in_sequence = 0
         self._message_waited_s = 0.0
         self._credit = 1.0
         self._reported: dict[str, float] = {}
@@ -80,17 +88,20 @@ class OverloadControl:
         `loop_s` is the delay of the event loop, and `media_s` the time for which the oldest media
         packet has waited, both in seconds.
         """
-        seconds = max(loop_s, media_s, self._message_waited_s)
+        seconds, message_s = max(loop_s, media_s), self._message_waited_s
         self._message_waited_s = 0.0
         self._late.append((now, seconds))
         while self._late[0][0] < now - _LOOK_BACK_S:
             self._late.popleft()
-        is_late = seconds > _EARLY * self._sip.max_lag
-        if is_late and self._was_late:
-            self.share = max(_LEAST_SHARE, self.share * _FALL)
-        elif not is_late:
+        messages_wait = message_s > self._sip.max_lag
+        self._messages_late_in_sequence = messages_wait * (self._messages_late_in_sequence + 1)
+        if seconds > _EARLY * self._sip.max_lag:
+            self._late_in_sequence += 1
+            if self._late_in_sequence >= _PATIENCE:
+                self.share = max(_LEAST_SHARE, self.share * _FALL)
+        else:
+            self._late_in_sequence = 0
             self.share = min(1.0, self.share + _RISE)
-        self._was_late = is_late
 
     def lag(self, now: float) -> float:
         """Return the second longest lateness during the most recent second.
@@ -101,15 +112,18 @@ class OverloadControl:
         longest = nlargest(2, recent)
         return longest[1] if len(longest) == 2 else 0.0
 
-    def refuses(self, calls: int, invite: tuple[str, ...], now: float) -> bool:
+    def refuses(
+        self, calls: int, invite: tuple[str, ...], now: float, waited_s: float = 0.0
+    ) -> bool:
         """Return whether to refuse a new call. `calls` is the number of calls in progress.
 
-        `invite` identifies the INVITE: all retransmissions of an INVITE have the same value, and
+        `waited_s` is the time in seconds from the arrival of the INVITE until it was read. `invite`
+        identifies the INVITE: all retransmissions of an INVITE have the same value, and
         different INVITEs have different values. If an INVITE was refused, its retransmissions are
         refused too.
         """
         copy = self._answered.get(invite, float("-inf")) >= now - _COPIES_COME_S
-        reason = self._reason(calls, now, copy=copy)
+        reason = self._reason(calls, now, waited_s, copy=copy)
         if not (reason or copy):
             return False
         if reason:
@@ -120,14 +134,18 @@ class OverloadControl:
         self.refused += not copy
         return True
 
-    def _reason(self, calls: int, now: float, *, copy: bool) -> str:
+    def _reason(self, calls: int, now: float, waited_s: float, *, copy: bool) -> str:
         if calls >= self._sip.max_calls:
             return "calls"
-        if calls and self.lag(now) > self._sip.max_lag:
-            return "lag"
         if self._free_pairs() < _PAIRS_A_CALL:
             return "ports"
-        return "share" if calls and not copy and not self._has_share() else ""
+        if not calls:
+            return ""
+        if self.lag(now) > self._sip.max_lag:
+            return "lag"
+        if waited_s > self._sip.max_lag and self._messages_late_in_sequence >= _PATIENCE:
+            return "wait"
+        return "" if copy or self._has_share() else "share"
 
     def _has_share(self) -> bool:
         """Return whether the next call belongs to the share of calls that are accepted."""

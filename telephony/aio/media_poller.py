@@ -13,14 +13,16 @@ stopped. For these packets, the kernel is asked for the arrival (`arrival.py`). 
 the order of their arrival, whatever their socket (`media_backlog.py`).
 
 The poller reads only after the event loop has read all SIP messages that have arrived. A phone
-sends its answer before its first packet, so the answer is then handled first.
+sends its answer before its first packet, so the answer is then handled first. If the messages take
+long, packets do not wait for all of them: between two messages, `keep_up` reads the packets if that
+was not done for `LATE_S`.
 """
 
 import asyncio
 import contextlib
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from telephony.aio.arrival import ArrivalClock, stamp_arrivals, wall_clock
 from telephony.aio.media_backlog import LATE_S, MediaBacklog, Reader
@@ -31,6 +33,8 @@ _BATCH = 64
 One packet is read from each socket. Reading a packet takes 10 µs, so a poll delays other work of
 the event loop by at most 0.7 ms.
 """
+_LATE_BATCH = 256
+"""The largest number of sockets that are read in one poll if packets are late."""
 _POLL_S = 0.002
 """The time in seconds between two polls.
 
@@ -63,6 +67,8 @@ class MediaPoller:
         self._served_at = self._clock.now()
         self._served: set[int] = set()
         """The file descriptors of the sockets that the previous poll read."""
+        self._is_busy = False
+        """True while packets are handled. `keep_up` then does nothing."""
         self._served_all = False
         """True if the previous poll read from every socket that had a packet."""
         self._timer: asyncio.TimerHandle | None = None
@@ -105,6 +111,18 @@ class MediaPoller:
             with contextlib.suppress(OSError):  # the socket was never watched
                 self._poll.unregister(sock)
 
+    def keep_up(self) -> None:
+        """Read the sockets now if that was not done for `LATE_S`.
+
+        Call this method between two pieces of other work, such as two SIP messages.
+        """
+        if self._poll is None or self._is_busy:
+            return
+        now = self._clock.now()
+        if now - self._served_at > LATE_S:
+            self._serve(self._poll, now)
+            self._serve_backlog()
+
     @property
     def waiting_s(self) -> float:
         """The time in seconds for which the oldest packet that was not handled has waited.
@@ -115,8 +133,17 @@ class MediaPoller:
 
     def drain(self, *sockets: socket.socket) -> None:
         """Handle all packets that have already arrived at these sockets, in order of arrival."""
-        self._backlog.drain(sockets, self._clock.now())
+        with self._handling():
+            self._backlog.drain(sockets, self._clock.now())
         self._serve_backlog()
+
+    @contextlib.contextmanager
+    def _handling(self) -> Iterator[None]:
+        was_busy, self._is_busy = self._is_busy, True
+        try:
+            yield
+        finally:
+            self._is_busy = was_busy
 
     def discard(self, *sockets: socket.socket) -> None:
         """Drop all packets that have already arrived at these sockets."""
@@ -198,7 +225,7 @@ class MediaPoller:
             count = self._serve(self._poll, now)
         finally:  # even if the reader of one socket raises an error, other sockets need a poll
             if count or self._backlog:
-                pause = 0.0 if count == _BATCH or self._backlog.is_late(now) else _POLL_S
+                pause = 0.0 if count >= _BATCH or self._backlog.is_late(now) else _POLL_S
                 self._timer = asyncio.get_running_loop().call_later(pause, self._poll_again)
             else:
                 self._is_polling = False
@@ -208,18 +235,24 @@ class MediaPoller:
     def _serve(self, poll: select.epoll, now: float) -> int:
         """Read one packet from each socket at which packets have arrived, at most `_BATCH` sockets.
 
-        Return the number of sockets that were read. Only one packet of each socket is read, so that
-        a busy socket does not delay other sockets. Packets that may have waited go through the
-        backlog.
+        If packets are late, the limit is `_LATE_BATCH`. Return the number of sockets that were
+        read. Only one packet of each socket is read, so that a busy socket does not delay other
+        sockets. Packets that may have waited go through the backlog.
         """
-        found = poll.poll(0, _BATCH)
-        regular = now - self._served_at < LATE_S and self._served_all and not self._backlog
+        with self._handling():
+            return self._serve_sockets(poll, now)
+
+    def _serve_sockets(self, poll: select.epoll, now: float) -> int:
+        punctual = now - self._served_at < LATE_S and not self._backlog
+        most = _BATCH if punctual else _LATE_BATCH
+        found = poll.poll(0, most)
+        regular = punctual and self._served_all
         served, readers = self._served, self._readers
         if not self._backlog:
             self._backlog.since = self._served_at - LATE_S
         self._served_at = now
         self._served = {number for number, _ in found}
-        self._served_all = len(found) < _BATCH
+        self._served_all = len(found) < most
         waited = []
         for number, _ in found:
             reader = readers.get(number)

@@ -294,6 +294,13 @@ class Relay:
         legs = [leg for leg in map(self._legs.get, leg_ids) if leg and leg.remote]
         self._poller.drain(*(sock for leg in legs for sock in _rtp_sockets(leg)))
 
+    def keep_up(self) -> None:
+        """Relay the packets that wait, if that was not done for `LATE_S` (10 ms).
+
+        Call this method between two pieces of other work, such as two SIP messages.
+        """
+        self._poller.keep_up()
+
     @property
     def waiting_s(self) -> float:
         """The time in seconds for which the oldest packet that was not handled has waited.

@@ -61,6 +61,11 @@ def send(sock):
         yield lambda data=b"x", to=sock: sender.sendto(data, to.getsockname())
 
 
+def occupy(seconds):
+    """Do work that lasts for some seconds, without returning to the event loop."""
+    time.sleep(seconds)
+
+
 class Recording:
     """A reader that notes each packet, its arrival, and reported losses."""
 
@@ -176,13 +181,13 @@ async def test_a_drain_looks_at_each_socket_a_few_times_whatever_their_number(
     poller, bound, send, monkeypatch
 ):
     """A switch that ends drains the sockets of all its calls at once."""
-    sockets, taken = [bound() for _ in range(60)], []
+    sockets, taken = [bound() for _ in range(60)], list[bytes]()
     for sock in sockets:
         poller.watch(sock, Recording(sock, taken), hold=True)
     for number in range(10):
         for sock in sockets:
             send(b"%d" % number, sock)
-    looks, expect = [], MediaBacklog._expect
+    looks, expect = list[int](), MediaBacklog._expect
 
     def counted(number, queue, waiting):
         looks.append(number)
@@ -195,18 +200,46 @@ async def test_a_drain_looks_at_each_socket_a_few_times_whatever_their_number(
     assert len(looks) <= 2 * (600 + 60)
 
 
+async def test_packets_do_not_wait_for_other_work_that_lasts_long(poller, sock, send):
+    reader = Recording(sock)
+    poller.watch(sock, reader)
+    send(b"1")
+    assert reader.taken == []
+    occupy(LATE_S)
+    poller.keep_up()
+    assert reader.taken == [b"1"]
+
+
+async def test_a_reader_that_does_other_work_causes_no_nested_reading(poller, bound, send):
+    one, other = bound(), bound()
+    taken: list[bytes] = []
+
+    class Working(Recording):
+        def handle(self, data, source, arrived):
+            occupy(LATE_S)
+            poller.keep_up()
+            super().handle(data, source, arrived)
+
+    poller.watch(one, Working(one, taken))
+    poller.watch(other, Recording(other, taken))
+    for number, to in enumerate((one, other, one, other)):
+        send(b"%d" % number, to)
+    poller.drain(one, other)
+    assert taken == [b"0", b"1", b"2", b"3"]
+
+
 async def test_the_oldest_packet_that_was_read_and_not_handled_says_how_long_packets_wait(
     poller, bound, send
 ):
     one, other = bound(), bound()
-    taken = []
+    taken: list[bytes] = []
+    waits: list[float] = []
 
     class Slow(Recording):
         def handle(self, data, source, arrived):
             waits.append(poller.waiting_s)
             super().handle(data, source, arrived)
 
-    waits = []
     poller.watch(one, Slow(one, taken), hold=True)
     poller.watch(other, Recording(other, taken), hold=True)
     assert poller.waiting_s == 0.0
