@@ -86,6 +86,7 @@ class Recorder:
         on_change: Callable[[RecordingStatus], None] | None = None,
         sync: SpoolSync | None = None,
         open_on_other_disk: Callable[[], SpoolWriter] | None = None,
+        has_other_disk: Callable[[], bool] = lambda: True,
     ) -> None:
         """Open the spool. If that fails, start with a storage fault and try again later.
 
@@ -108,6 +109,7 @@ class Recorder:
             open_on_other_disk: The function that creates and returns the next spool on another
                 disk. The recorder calls this function if the disk of the current spool fails for
                 ten seconds (`MOVE_AFTER_US`). None if there is no other disk.
+            has_other_disk: The function that says whether there is another disk now.
         """
         quarantine_us = int(quarantine_s * 1_000_000)
         self.gate = RecordingGate(started.mono, self._disk_failed, quarantine_us)
@@ -129,7 +131,9 @@ class Recorder:
         self._policy = Policy()
         synced = None if sync is None else sync.folder
         self.storage = SpoolStorage(
-            open_spool, self._now, self._disk_failed, open_on_other_disk, synced
+            *(open_spool, self._now, self._disk_failed, open_on_other_disk),
+            synced=synced,
+            has_other_disk=has_other_disk,
         )
         self._queue: deque[Output] = deque()
         self._executing = False

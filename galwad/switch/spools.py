@@ -160,7 +160,8 @@ class SpoolFactory:
             quarantine_s=self._recording.quarantine,
             on_change=on_change,
             sync=self.sync,
-            open_on_other_disk=open_on_other_disk if self._has_spare else None,
+            open_on_other_disk=open_on_other_disk,
+            has_other_disk=self._has_spare,
         )
 
     def open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
@@ -172,7 +173,7 @@ class SpoolFactory:
         try:
             writer = self._make(self.folder, call_id, life, started)
         except SpoolWriteError as error:
-            if not has_failed(error) or not self._has_spare:
+            if not has_failed(error) or not self._has_spare():
                 raise
             self.disk_fault = f"{self.folder}: {_reason(error)}"
             return self._make(self._spare, call_id, life, started)
@@ -186,9 +187,8 @@ class SpoolFactory:
         """
         return self._make(self._spare, call_id, life, started)
 
-    @property
     def _has_spare(self) -> bool:
-        """True if the spare folder is on another disk than the first folder.
+        """Return whether the spare folder is on another disk than the first folder.
 
         If only the spare folder can be read, the first disk has failed, and the result is also
         True.

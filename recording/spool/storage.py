@@ -52,7 +52,9 @@ class SpoolStorage:
         now: Callable[[], int],
         failed: Callable[[RecordingError | OSError], None],
         open_on_other_disk: Callable[[], SpoolWriter] | None = None,
+        *,
         synced: Path | None = None,
+        has_other_disk: Callable[[], bool] = lambda: True,
     ) -> None:
         """Set up the storage; no spool is opened yet.
 
@@ -65,6 +67,8 @@ class SpoolStorage:
                 other disk.
             synced: The folder whose spools `SpoolSync` syncs each second. None if `SpoolSync` syncs
                 the spools in all folders.
+            has_other_disk: The function that says whether there is another disk now. It is called
+                only when the disk has failed.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None
@@ -75,6 +79,7 @@ class SpoolStorage:
         self._gone_since: int | None = None
         self._failing_since: int | None = None
         self._open_on_other_disk = open_on_other_disk
+        self._has_other_disk = has_other_disk
         self._synced_folder = synced
 
     @property
@@ -180,7 +185,11 @@ class SpoolStorage:
     @property
     def _must_move(self) -> bool:
         """True if the disk has failed for `MOVE_AFTER_US` or longer, and there is another disk."""
-        return self._open_on_other_disk is not None and self._is_overdue(self._failing_since)
+        return (
+            self._open_on_other_disk is not None
+            and self._is_overdue(self._failing_since)
+            and self._has_other_disk()
+        )
 
     def _is_overdue(self, since: int | None) -> bool:
         return since is not None and self._now() - since >= MOVE_AFTER_US

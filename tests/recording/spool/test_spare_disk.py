@@ -43,6 +43,8 @@ class Live:
     def __init__(self, spools, spare=None):
         self.spools, self.spare = spools, spare
         self.error = None
+        self.is_mounted = True
+        """Whether the spare folder is on another disk."""
         self.now = 0.0
         self.lives = []
         spools.folder.mkdir()
@@ -53,6 +55,7 @@ class Live:
             clock=lambda: self.now,
             sync=cast("SpoolSync", self.sync),
             open_on_other_disk=None if spare is None else lambda: self.open(spare),
+            has_other_disk=lambda: self.is_mounted,
         )
         self.recorder.answered("sian", "201")
 
@@ -97,6 +100,20 @@ def live(spools, tmp_path, monkeypatch):
     monkeypatch.setattr(spool_file, "write_all", live.write)
     yield live
     live.recorder.close()
+
+
+async def test_a_call_moves_to_a_spare_disk_that_was_mounted_during_the_call(live):
+    live.is_mounted = False
+    live.talk(3)
+    live.error = errno.EIO
+    live.talk(AWAY_S + 5)
+    assert state_of(live.recorder) is RecordingState.FAULT
+    assert len(live.lives) == 1
+    assert "Input/output error" in str(live.recorder.storage.error)
+    live.is_mounted = True
+    live.talk(2)
+    assert state_of(live.recorder) is RecordingState.RECORDING
+    assert live.lives[1].parent == live.spare
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.ENODEV])
