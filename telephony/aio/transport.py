@@ -45,6 +45,13 @@ the first instant of a flood, media and pauses wait for about as long as this. I
 INVITEs of 25 calls at the same moment. If 60 arrive at once, most of them must be sent twice, and
 all are answered within two seconds.
 """
+_MOST_DROPS = 2
+"""How often an INVITE of a trunk or known host is dropped for lack of time.
+
+The next copy arrives 1.5 s after the first one, and is refused if there is still no time.
+"""
+_REMEMBERED_DROPS = 4096
+"""The number of dropped INVITEs that are remembered."""
 
 
 class SipTransport:
@@ -73,6 +80,8 @@ class SipTransport:
         self.shed = 0
         """The number of datagrams outside calls that were dropped because of too much work."""
         self._datagram_share = WorkShare(_DATAGRAM_SHARE)
+        self._dropped: dict[int, int] = {}
+        """How often each INVITE was dropped, by its hash; the latest is last."""
         self._on_event = on_event
         self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
@@ -171,11 +180,31 @@ class SipTransport:
         elif source.reliable or verdict is FilterVerdict.IN_CALL:
             self._handle(data, source, local, arrived)
         elif self._datagram_share.debt_s > _MOST_DEBT_S:
-            self.shed += 1
+            self._shed(data, source, local)
         else:
             timer = WorkTimer()
             self._handle(data, source, local, arrived)
             self._datagram_share.spend(timer.seconds)
+
+    def _shed(self, data: bytes, source: Address, local: Address) -> None:
+        """Drop a datagram outside calls, because such datagrams have taken too much time.
+
+        An INVITE of a trunk or known host that was already dropped `_MOST_DROPS` times is refused
+        with 503, so that the trunk can send its call elsewhere. Copies of an INVITE have the same
+        bytes (RFC 3261 section 17.1.1.2).
+        """
+        self.shed += 1
+        if not data.startswith(b"INVITE ") or not self._filter.is_privileged(source, self.now):
+            return
+        key = hash(data)
+        drops = self._dropped.pop(key, 0)
+        if drops >= _MOST_DROPS:
+            self.endpoint.refuse_busy(data, source, local)
+            self.flush()
+            return
+        self._dropped[key] = drops + 1
+        if len(self._dropped) > _REMEMBERED_DROPS:
+            del self._dropped[next(iter(self._dropped))]
 
     def _refuse(self, data: bytes, source: Address, local: Address) -> None:
         """Refuse a message with 503, without parsing it, if it arrived on a connection."""

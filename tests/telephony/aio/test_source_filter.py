@@ -164,6 +164,49 @@ async def test_datagrams_outside_calls_are_dropped_while_they_took_too_much_time
     assert bob.transport.shed == 1
 
 
+def invite(number=1):
+    return options(number=number).replace(b"OPTIONS", b"INVITE")
+
+
+async def test_an_invite_that_was_dropped_twice_is_refused_if_its_source_is_known(agents):
+    source_filter = FixedFilter(privileged=True)
+    bob = await agents(source_filter=source_filter)
+    bob.transport._datagram_share.spend(100.0)
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trunk:
+        trunk.setblocking(False)
+        trunk.bind(("127.0.0.1", 0))
+        for data in (invite(1), invite(2), options(), invite(1), options(), options(), invite(1)):
+            trunk.sendto(data, bob.address[:2])
+        async with asyncio.timeout(30):
+            response = await loop.sock_recv(trunk, 65_535)
+        assert response_of(response).status == 503
+        assert b"branch=z9hG4bK1;" in response
+        with pytest.raises(BlockingIOError):
+            trunk.recv(65_535)
+    assert bob.transport.shed == 7
+    assert bob.queue.empty()
+
+
+async def test_an_invite_of_a_stranger_is_dropped_however_often_it_is_repeated(agents, send):
+    source_filter = FixedFilter()
+    bob = await agents(source_filter=source_filter)
+    bob.transport._datagram_share.spend(100.0)
+    for _ in range(5):
+        source_filter.asked.clear()
+        send(bob, invite())
+        await asked(source_filter)
+    assert (bob.transport.shed, bob.transport.endpoint.dropped) == (5, {})
+
+
+async def test_the_list_of_dropped_invites_is_bounded(agents):
+    bob = await agents(source_filter=FixedFilter(privileged=True))
+    bob.transport._datagram_share.spend(1000.0)
+    for number in range(5000):
+        bob.transport.received(invite(number), Address("127.0.0.1", 9), bob.address, 0.0)
+    assert len(bob.transport._dropped) == 4096
+
+
 async def test_a_stream_without_framing_is_reported_as_malformed(agents):
     source_filter = FixedFilter()
     bob = await agents(TCP, source_filter=source_filter, limits=ConnectionLimits(linger_s=0.01))
