@@ -326,9 +326,11 @@ class Sealer:
 
         Only the spools from which the recording was made are removed.
         """
+        spools = self._spools.of(call_id)
         manifest = self._archive.find(call_id)
-        made_of = set() if manifest is None else {life.life for life in manifest.lives}
-        self._remove(path for path in self.spools(call_id) if life_of(path) in made_of)
+        if manifest is not None and self._finished(call_id, spools):
+            made_of = {life.life for life in manifest.lives}
+            self._remove(path for path in spools if life_of(path) in made_of)
 
     def _remove(self, spools: Iterable[Path]) -> None:
         for path in spools:

@@ -1,7 +1,4 @@
-"""A call sealed while it continues: the same recording as one sealed at its end, or none yet.
-
-Covers `recording/audio/flac_payload.py`.
-"""
+"""A call sealed while it continues: the same recording as one sealed at its end, or none yet."""
 
 import os
 import random
