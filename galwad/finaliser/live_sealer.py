@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from galwad.finaliser.share import WHOLE, Share
 from galwad.finaliser.spools import Spools
 from recording.archive.live_sealing import LiveSealing
 from recording.archive.sealing import SpoolKeys
@@ -28,7 +29,7 @@ A spool has this size after about 15 seconds of a call. A smaller spool is seale
 call ends.
 """
 _MAX_CALLS: Final = 400
-"""The maximum number of calls that can be followed at the same time.
+"""The maximum number of calls that all workers together can follow at the same time.
 
 To follow a call means to seal its spool while the call is in progress. A followed call needs two
 open files and about 0.5 MB of memory.
@@ -42,9 +43,9 @@ calls needs the space.
 MOST_HELD_BYTES: Final = 256 << 20
 """The most bytes of audio that all followed calls together may hold back while digits are keyed.
 
-If they hold back more, the call that was just followed is given up: it is sealed after its end, and
-only a few calls are sealed at the same time. A call holds back at most 8 MB, and less than 0.2 MB
-while no digits are keyed.
+Each worker has its part of them. If its calls hold back more, the call that was just followed is
+given up: it is sealed after its end, and only a few calls are sealed at the same time. A call holds
+back at most 8 MB, and less than 0.2 MB while no digits are keyed.
 """
 _SLICE_FRAMES: Final = 60
 """The number of spool frames in a slice. A frame holds about one second of a call.
@@ -64,12 +65,20 @@ class LiveSealer:
     only for a call whose spool is closed.
     """
 
-    def __init__(self, spools: Spools, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
+    def __init__(
+        self,
+        spools: Spools,
+        archive: Archive,
+        keys: Callable[[], SpoolKeys],
+        share: Share = WHOLE,
+    ) -> None:
         """Set up the sealer. It does not follow any call yet.
 
         `keys` returns the keys that decrypt spools. It is called for each call that is to be
-        followed. If it raises an error, this call is not followed.
+        followed. If it raises an error, this call is not followed. Only the calls of `share` are
+        followed.
         """
+        self._share = share
         self._spools = spools
         self._archive = archive
         self._keys = keys
@@ -126,7 +135,11 @@ class LiveSealer:
     def _single_lives(self) -> Mapping[str, Path]:
         """Return a mapping from call id to spool, for all calls that have exactly one spool."""
         found = self._spools.by_call()
-        return {call_id: paths[0] for call_id, paths in found.items() if len(paths) == 1}
+        return {
+            call_id: paths[0]
+            for call_id, paths in found.items()
+            if len(paths) == 1 and self._share.has(call_id)
+        }
 
     def _forget_all_but(self, spools: Mapping[str, Path]) -> None:
         self._given_up &= spools.keys()
@@ -139,7 +152,7 @@ class LiveSealer:
         For example, return False if the spool is too small, or if an attempt has failed before.
         """
         if (
-            len(self._followed) >= _MAX_CALLS
+            len(self._followed) >= _MAX_CALLS // self._share.workers
             or call_id in self._followed
             or call_id in self._given_up
         ):
@@ -172,9 +185,8 @@ class LiveSealer:
             self._give_up(call_id, type(error).__name__)
             return False
         held = following.held_bytes
-        if held and held + sum(each.held_bytes for each in self._followed.values()) > (
-            MOST_HELD_BYTES
-        ):
+        most = MOST_HELD_BYTES // self._share.workers
+        if held and held + sum(each.held_bytes for each in self._followed.values()) > most:
             following.discard()
             self._give_up(call_id, "too much audio is held back")
             return False

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from galwad.finaliser import live_sealer
-from galwad.finaliser.process import SEALING_TASKS, sealer_of
+from galwad.finaliser.process import sealer_of
+from galwad.finaliser.worker import SEALING_TASKS
 from galwad.messages import Sealed
 from helpers.recording.tones import packets, silence, tone
 from recording.archive import store as archive_module
