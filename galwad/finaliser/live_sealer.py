@@ -32,7 +32,7 @@ _MAX_CALLS: Final = 400
 """The maximum number of calls that all workers together can follow at the same time.
 
 To follow a call means to seal its spool while the call is in progress. A followed call needs two
-open files and about 0.5 MB of memory.
+open files, and memory (see `MOST_HELD_BYTES`).
 """
 MIN_FREE_BYTES: Final = 1 << 30
 """The free space in bytes that the archive's disk must have to seal calls in progress.
@@ -40,12 +40,14 @@ MIN_FREE_BYTES: Final = 1 << 30
 If there is less free space, a call is sealed only after it has ended, because the recording of
 calls needs the space.
 """
-MOST_HELD_BYTES: Final = 256 << 20
-"""The most bytes of audio that all followed calls together may hold back while digits are keyed.
+MOST_HELD_BYTES: Final = 512 << 20
+"""The most bytes of audio that all followed calls together may have in memory.
 
-Each worker has its part of them. If its calls hold back more, the call that was just followed is
-given up: it is sealed after its end, and only a few calls are sealed at the same time. A call holds
-back at most 8 MB, and less than 0.2 MB while no digits are keyed.
+Each worker has its part of them. If its calls have more, the call that was just followed is given
+up: it is sealed after its end, and only a few calls are sealed at the same time.
+
+A call has 0.8 MB, or 1.4 MB if it has a wideband codec. While digits are keyed, audio is held back:
+up to 8 MB more. libsndfile needs another 0.3 MB for each call.
 """
 _SLICE_FRAMES: Final = 60
 """The number of spool frames in a slice. A frame holds about one second of a call.
@@ -184,9 +186,8 @@ class LiveSealer:
             following.discard()
             self._give_up(call_id, type(error).__name__)
             return False
-        held = following.held_bytes
-        most = MOST_HELD_BYTES // self._share.workers
-        if held and held + sum(each.held_bytes for each in self._followed.values()) > most:
+        held = following.held_bytes + sum(each.held_bytes for each in self._followed.values())
+        if held > MOST_HELD_BYTES // self._share.workers:
             following.discard()
             self._give_up(call_id, "too much audio is held back")
             return False

@@ -46,6 +46,11 @@ class FlacPayload:
             self._writer.discard()
             raise _refusal(error) from None
 
+    @property
+    def held_bytes(self) -> int:
+        """The size in bytes of the encoded audio that is not in the file yet."""
+        return self._writer.held_bytes
+
     def write_all(self, blocks: Iterable[Samples]) -> None:
         """Encode and write blocks of stereo samples, as arrays of shape (n, 2).
 

@@ -212,7 +212,7 @@ def test_a_followed_call_that_holds_back_too_much_audio_is_left_for_its_end(site
     sealer.follow(lambda: False)
     assert part(site, FIRST).exists()
     sealer.discard_all()
-    monkeypatch.setattr(live_sealer, "MOST_HELD_BYTES", 500_000)
+    monkeypatch.setattr(live_sealer, "MOST_HELD_BYTES", 1_500_000)
     sealer.follow(lambda: False)
     assert not part(site, FIRST).exists()
     writer.event("ended", {"cause": "bye"}, 80_000_000)
