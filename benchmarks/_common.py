@@ -5,6 +5,7 @@ a measured run must last for some seconds. Nothing here measures wall-clock time
 on a machine with other users.
 """
 
+import asyncio
 import contextlib
 import os
 import platform
@@ -129,6 +130,19 @@ def peak_mb(pid: int) -> float:
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     found = re.search(r"VmHWM:\s+(\d+)", text)
     return round(int(found[1]) / 1024, 1) if found else 0.0
+
+
+def signal_all(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process and its children."""
+    for each in family(pid):
+        os.kill(each, number)
+
+
+async def watch_memory(pid: int, found: list[float]) -> None:
+    """Add the memory of a process and its children to `found` each 50 ms, until cancelled."""
+    while True:
+        found.append(pss_mb(pid))
+        await asyncio.sleep(0.05)
 
 
 def pss_mb(pid: int) -> float:

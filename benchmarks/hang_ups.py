@@ -22,7 +22,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import struct
 import subprocess
@@ -43,6 +42,8 @@ from _common import (
     pss_mb,
     said,
     settle,
+    signal_all,
+    watch_memory,
 )
 from _recorded import said_by, shares
 
@@ -166,19 +167,6 @@ async def until_idle(pid: int) -> None:
     raise SystemExit("the finaliser has not become idle")
 
 
-async def watch(pid: int, found: list[float]) -> None:
-    """Add the memory of the finaliser's processes to `found` until cancelled."""
-    while True:
-        found.append(pss_mb(pid))
-        await asyncio.sleep(0.05)
-
-
-def signal_all(pid: int, number: signal.Signals) -> None:
-    """Send a signal to the finaliser and its children."""
-    for each in family(pid):
-        os.kill(each, number)
-
-
 async def hang_up(place: Place, peers: Peers, talks: list[Talk], pid: int) -> Row:
     """Let all talk to the end and hang up; return the figures from then on."""
     signal_all(pid, signal.SIGSTOP)
@@ -213,7 +201,7 @@ async def measure(place: Place, calls: int, seconds: int) -> Row:
             row: Row = {"processes": len(family(pid)), "start_mb": pss_mb(pid)}
             before_us = cpu_us(pid)
             talks = [Talk(place, number) for number in range(calls)]
-            watching = asyncio.create_task(watch(pid, found))
+            watching = asyncio.create_task(watch_memory(pid, found))
             for talk in talks:
                 await asyncio.to_thread(talk.go_on, seconds - TAIL_S)
             await until_idle(pid)
