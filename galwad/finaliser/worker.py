@@ -47,7 +47,7 @@ SEALING_TASKS: Final = 2
 
 While one call waits for the disk, the processor can work on another call.
 """
-BEAT_S: Final = 1.0
+BEAT_S: Final = 2.0
 _SLICE_S: Final = 1.0
 _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
 _PR_SET_PDEATHSIG: Final = 1

@@ -30,7 +30,7 @@ class _Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class WorkOfAll(msgspec.Struct, frozen=True):
-    """What all workers of a finaliser need to seal calls. It has no secrets.
+    """The facts that all workers of a finaliser need to seal calls. None of them is a secret.
 
     Attributes:
         folders: The paths and key files, as `stored` returns them.
@@ -73,7 +73,7 @@ class FollowCalls(_Message, frozen=True):
 
 
 class Beat(_Message, frozen=True):
-    """The report, once a second, that the worker's event loop runs."""
+    """The report, each `BEAT_S` seconds, that the worker's event loop runs."""
 
 
 class Done(_Message, frozen=True):

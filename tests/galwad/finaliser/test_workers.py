@@ -183,8 +183,17 @@ async def test_sigterm_to_a_worker_is_ignored(site):
         assert [worker.process.pid for worker in workers] == before
 
 
+def test_sigterm_does_not_end_a_worker_that_has_just_been_started():
+    """systemd sends it to each process of the unit, at any moment."""
+    process, connection = workers_module._start()
+    os.kill(process.pid, signal.SIGTERM)
+    os.kill(process.pid, signal.SIGINT)
+    connection.close()
+    assert process.wait(30) == 1  # it has ended by itself, because the finaliser's end is closed
+
+
 async def test_a_stopped_worker_ends_the_finaliser(site):
-    async with running(site, patience_s=1.0) as (workers, task):
+    async with running(site, patience_s=4.5) as (workers, task):
         for worker in workers:
             await site.until(worker._running.is_set)
         pid = workers[0].process.pid
