@@ -47,7 +47,7 @@ Each worker has its part of them. If its calls have more, the call that was just
 up: it is sealed after its end, and only a few calls are sealed at the same time.
 
 A call has 0.8 MB, or 1.4 MB if it has a wideband codec. While digits are keyed, audio is held back:
-up to 8 MB more. libsndfile needs another 0.3 MB for each call.
+up to 8 MB more. What libsndfile needs for each call is not counted.
 """
 _SLICE_FRAMES: Final = 60
 """The number of spool frames in a slice. A frame holds about one second of a call.
