@@ -5,6 +5,7 @@ a measured run must last for some seconds. Nothing here measures wall-clock time
 on a machine with other users.
 """
 
+import asyncio
 import contextlib
 import os
 import platform
@@ -89,10 +90,15 @@ def machine() -> dict[str, object]:
 def cpu_us(pid: int) -> float:
     """Return the CPU time of a process, its threads and its children, in microseconds."""
     total = 0.0
-    for each in (pid, *_offspring(pid)):
+    for each in family(pid):
         fields = _stat(each)
         total += sum(int(ticks) for ticks in fields[11:13]) * _TICK_US
     return total
+
+
+def family(pid: int) -> list[int]:
+    """Return the ids of a process, its children and their children."""
+    return [pid, *_offspring(pid)]
 
 
 def _stat(pid: int) -> list[str]:
@@ -124,6 +130,34 @@ def peak_mb(pid: int) -> float:
     text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     found = re.search(r"VmHWM:\s+(\d+)", text)
     return round(int(found[1]) / 1024, 1) if found else 0.0
+
+
+def signal_all(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process and its children."""
+    for each in family(pid):
+        os.kill(each, number)
+
+
+async def watch_memory(pid: int, found: list[float]) -> None:
+    """Add the memory of a process and its children to `found` each 50 ms, until cancelled."""
+    while True:
+        found.append(pss_mb(pid))
+        await asyncio.sleep(0.05)
+
+
+def pss_mb(pid: int) -> float:
+    """Return the memory that a process and its children use now, in MB.
+
+    A page that several processes share counts once: each has its part of it (PSS, proc(5)). Only
+    root may read this of a process that forbids core dumps.
+    """
+    total = 0
+    for each in family(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            text = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="ascii")
+            found = re.search(r"\nPss:\s+(\d+)", text)
+            total += int(found[1]) if found else 0
+    return round(total / 1024, 1)
 
 
 def free_port(host: str) -> int:

@@ -7,7 +7,6 @@ recording is fetched whole and must be the sealed one.
 
 import asyncio
 import math
-import os
 import signal
 import socket
 import time
@@ -15,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx2
-from _common import CALLER, SWITCH, cpu_us, peak_mb
+from _common import CALLER, SWITCH, cpu_us, peak_mb, signal_all, watch_memory
 from _parties import Call, Stage, Voice, numbered
 from _rtp import exchange, listening
 from _site import LINE, WHY, Listed, Site, fetch
@@ -62,7 +61,11 @@ class Talk:
     cpu: dict[str, Row] = field(default_factory=dict)
     """CPU seconds of each process: during the talk, and from then until all were fetched."""
     peaks_mb: Row = field(default_factory=dict)
-    """The highest memory of each process so far."""
+    """The highest memory of each process so far.
+
+    That of the finaliser counts its worker processes, and a page that they share once; it is looked
+    at every 50 ms, from the first call on.
+    """
     hung_up: dict[str, float] = field(default_factory=dict)
     listed: dict[str, float] = field(default_factory=dict)
     fetched: dict[str, float] = field(default_factory=dict)
@@ -104,22 +107,27 @@ class Crowd:
     async def talk(self, numbers: range, seconds: float, *, followed: bool) -> Talk:
         """Place the calls, let them talk, hang up, and wait until each can be fetched.
 
-        If they are not `followed`, the finaliser is suspended (SIGSTOP) until they hang up.
+        If they are not `followed`, the finaliser and its workers are suspended (SIGSTOP) until they
+        hang up.
         """
         talk = Talk(seconds, *said_by(len(numbers)))
         finaliser = self._pids["finaliser"]
+        memory: list[float] = []
+        watching = asyncio.create_task(watch_memory(finaliser, memory))
         await self._stage.open(self._at.pbx)
         with listening(CALLER) as sink:
             calls = await self._place(numbers, sink)
             if not followed:
-                os.kill(finaliser, signal.SIGSTOP)
+                signal_all(finaliser, signal.SIGSTOP)
             before = self._spent()
             await self._speak(talk, sink, calls)
             talked = self._spent()
-            os.kill(finaliser, signal.SIGCONT)
+            signal_all(finaliser, signal.SIGCONT)
             await self._hang_up(talk, calls)
             ended = self._spent()
+        watching.cancel()
         talk.peaks_mb = {name: peak_mb(pid) for name, pid in self._pids.items()}
+        talk.peaks_mb["finaliser"] = max(memory)
         for name in self._pids:
             talk.cpu[name] = {
                 "talking": talked[name] - before[name],

@@ -11,7 +11,8 @@ at the same moment. The results are:
 - `times_real_time`: seconds of talk for a second of the finaliser's CPU;
 - the time from each call's BYE until its recording is in the index (`listed`), and until its first
   bytes reach a client that fetches each as soon as it is listed (`fetchable`): p50 and p99;
-- the bytes of an hour of call, in the spool and in the archive; `peak_mb`: each process's memory.
+- the bytes of an hour of call, in the spool and in the archive; `peak_mb`: each process's memory,
+  that of the finaliser with its workers.
 
 This is done twice. In the round `straight`, the finaliser is suspended while they talk, as after a
 crash, and then finds closed spools. The round `followed` is the normal case, with `rows` more
@@ -234,7 +235,8 @@ def main() -> None:
     parser.add_argument("--first-port", type=int, default=FIRST_PORT, help="of the media")
     options = parser.parse_args()
     options.seconds = options.seconds or (20.0 if options.quick else 60.0)
-    options.rows = options.rows or (50_000 if options.quick else 1_000_000)
+    if options.rows is None:
+        options.rows = 50_000 if options.quick else 1_000_000
     options.rounds = 3 if options.quick else 20
     if not 0 < options.calls <= SECOND_ROUND or not math.isfinite(options.seconds):
         parser.error(f"from 1 to {SECOND_ROUND} calls")

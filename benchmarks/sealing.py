@@ -223,7 +223,7 @@ def followed(seconds: int, runs: int) -> Row:
 
 def together(calls: int, seconds: int) -> Row:
     """Measure from many hang-ups at once to the last signed manifest, followed and not followed."""
-    from galwad.finaliser.process import SEALING_TASKS  # noqa: PLC0415 - no other row has it in memory
+    from galwad.finaliser.worker import SEALING_TASKS  # noqa: PLC0415 - no other row has it in memory
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -62,6 +62,12 @@ def configure(process: str, *, as_json: bool) -> None:
     sys.excepthook = _on_uncaught
 
 
+def are_json() -> bool:
+    """Return whether this process writes its log as JSON, and not as text for a terminal."""
+    renderer = structlog.get_config()["processors"][-1]
+    return not isinstance(renderer, structlog.dev.ConsoleRenderer)
+
+
 def _journal_listens() -> bool:
     """Return whether stderr is connected to the systemd journal.
 

@@ -38,7 +38,7 @@ class Process(StrEnum):
 _MODULES: Final = {
     Process.SWITCH: "galwad.switch.daemon",
     Process.DESK: "galwad.desk.app",
-    Process.FINALISER: "galwad.finaliser",
+    Process.FINALISER: "galwad.finaliser.process",
 }
 
 

@@ -4,7 +4,3 @@ Because the finaliser decodes data that strangers sent, it does not use the netw
 finaliser, and neither the switch nor the desk, decrypts and decodes recorded audio. The decrypted
 audio is only in memory.
 """
-
-from galwad.finaliser.process import run
-
-__all__ = ["run"]

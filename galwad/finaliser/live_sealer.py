@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from galwad.finaliser.share import WHOLE, Share
 from galwad.finaliser.spools import Spools
 from recording.archive.live_sealing import LiveSealing
 from recording.archive.sealing import SpoolKeys
@@ -28,10 +29,10 @@ A spool has this size after about 15 seconds of a call. A smaller spool is seale
 call ends.
 """
 _MAX_CALLS: Final = 400
-"""The maximum number of calls that can be followed at the same time.
+"""The maximum number of calls that all workers together can follow at the same time.
 
 To follow a call means to seal its spool while the call is in progress. A followed call needs two
-open files and about 0.5 MB of memory.
+open files, and memory (see `MOST_HELD_BYTES`).
 """
 MIN_FREE_BYTES: Final = 1 << 30
 """The free space in bytes that the archive's disk must have to seal calls in progress.
@@ -39,12 +40,14 @@ MIN_FREE_BYTES: Final = 1 << 30
 If there is less free space, a call is sealed only after it has ended, because the recording of
 calls needs the space.
 """
-MOST_HELD_BYTES: Final = 256 << 20
-"""The most bytes of audio that all followed calls together may hold back while digits are keyed.
+MOST_HELD_BYTES: Final = 512 << 20
+"""The most bytes of audio that all followed calls together may have in memory.
 
-If they hold back more, the call that was just followed is given up: it is sealed after its end, and
-only a few calls are sealed at the same time. A call holds back at most 8 MB, and less than 0.2 MB
-while no digits are keyed.
+Each worker has its part of them. If its calls have more, the call that was just followed is given
+up: it is sealed after its end, and only a few calls are sealed at the same time.
+
+A call has 0.8 MB, or 1.4 MB if it has a wideband codec. While digits are keyed, audio is held back:
+up to 8 MB more. What libsndfile needs for each call is not counted.
 """
 _SLICE_FRAMES: Final = 60
 """The number of spool frames in a slice. A frame holds about one second of a call.
@@ -64,12 +67,20 @@ class LiveSealer:
     only for a call whose spool is closed.
     """
 
-    def __init__(self, spools: Spools, archive: Archive, keys: Callable[[], SpoolKeys]) -> None:
+    def __init__(
+        self,
+        spools: Spools,
+        archive: Archive,
+        keys: Callable[[], SpoolKeys],
+        share: Share = WHOLE,
+    ) -> None:
         """Set up the sealer. It does not follow any call yet.
 
         `keys` returns the keys that decrypt spools. It is called for each call that is to be
-        followed. If it raises an error, this call is not followed.
+        followed. If it raises an error, this call is not followed. Only the calls of `share` are
+        followed.
         """
+        self._share = share
         self._spools = spools
         self._archive = archive
         self._keys = keys
@@ -126,7 +137,11 @@ class LiveSealer:
     def _single_lives(self) -> Mapping[str, Path]:
         """Return a mapping from call id to spool, for all calls that have exactly one spool."""
         found = self._spools.by_call()
-        return {call_id: paths[0] for call_id, paths in found.items() if len(paths) == 1}
+        return {
+            call_id: paths[0]
+            for call_id, paths in found.items()
+            if len(paths) == 1 and self._share.has(call_id)
+        }
 
     def _forget_all_but(self, spools: Mapping[str, Path]) -> None:
         self._given_up &= spools.keys()
@@ -139,7 +154,7 @@ class LiveSealer:
         For example, return False if the spool is too small, or if an attempt has failed before.
         """
         if (
-            len(self._followed) >= _MAX_CALLS
+            len(self._followed) >= _MAX_CALLS // self._share.workers
             or call_id in self._followed
             or call_id in self._given_up
         ):
@@ -171,10 +186,8 @@ class LiveSealer:
             following.discard()
             self._give_up(call_id, type(error).__name__)
             return False
-        held = following.held_bytes
-        if held and held + sum(each.held_bytes for each in self._followed.values()) > (
-            MOST_HELD_BYTES
-        ):
+        held = following.held_bytes + sum(each.held_bytes for each in self._followed.values())
+        if held > MOST_HELD_BYTES // self._share.workers:
             following.discard()
             self._give_up(call_id, "too much audio is held back")
             return False

@@ -6,14 +6,15 @@ desk is down, calls are still sealed, and are indexed later. If a call cannot be
 finaliser tries again when it next looks at the spool folders.
 
 Calls that have just ended are sealed first, then calls that an outage left unsealed. In each of
-these two groups, calls with small spools are sealed before calls with large spools. `SEALING_TASKS`
-calls are sealed at the same time, so that a short call rarely waits for a long call or for the
-disk.
+these two groups, calls with small spools are sealed before calls with large spools. Worker
+processes seal the calls (`galwad.finaliser.workers`). Each worker seals `SEALING_TASKS` calls at
+the same time, so that a short call rarely waits for a long call or for the disk.
 
 To follow a call means to seal the finished parts of its spool while the call is still in progress,
-so that little work remains when the call ends. On SIGTERM the finaliser first seals every call that
-has ended, because a reboot may follow. After a reboot, no key on this machine can open the spools
-of these calls, unless the setting `unattended_recovery` is true.
+so that little work remains when the call ends. The worker that follows a call also seals it. On
+SIGTERM the finaliser first seals every call that has ended, because a reboot may follow. After a
+reboot, no key on this machine can open the spools of these calls, unless the setting
+`unattended_recovery` is true.
 """
 
 from __future__ import annotations
@@ -21,8 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
@@ -30,8 +30,12 @@ from weakref import WeakValueDictionary
 import structlog
 
 from config.settings import Settings
-from galwad import supervise
+from galwad import logs, supervise
 from galwad.finaliser.sealer import ArchiveOrder, Folders, Sealer, alarms_of
+from galwad.finaliser.share import Share, number_of
+from galwad.finaliser.worker import SEALING_TASKS
+from galwad.finaliser.worker_link import WorkOfAll, stored
+from galwad.finaliser.workers import SealingWorker, WorkerHungError, WorkerProcess, how_many
 from galwad.link import Connector, Link
 from galwad.messages import (
     Alarm,
@@ -54,13 +58,6 @@ LOOK_ROUND_S: Final = 30.0
 FOLLOW_S: Final = 2.0
 INDEX_WAIT_S: Final = 2.0
 """The time in seconds that a stopping finaliser waits for the desk to index its recordings."""
-SEALING_TASKS: Final = 3
-"""The number of calls sealed at the same time.
-
-While one call waits for the disk, the processor can work on another call.
-"""
-_SLICE_S: Final = 1.0
-_SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
 _Rank: TypeAlias = tuple[bool, int]
 """The rank of a call in the queue. The call with the lowest rank is sealed first.
 
@@ -81,15 +78,21 @@ class Finaliser:
         self,
         sealer: Sealer,
         settings: Settings,
+        workers: Sequence[SealingWorker],
+        *,
         look_round_s: float = LOOK_ROUND_S,
         follow_s: float = FOLLOW_S,
         index_wait_s: float = INDEX_WAIT_S,
     ) -> None:
         self._sealer = sealer
+        self._workers = workers
         self._look_round_s = look_round_s
         self._follow_s = follow_s
         self._index_wait_s = index_wait_s
-        self._queue: asyncio.PriorityQueue[tuple[_Rank, str]] = asyncio.PriorityQueue()
+        self._queues: list[asyncio.PriorityQueue[tuple[_Rank, str]]] = [
+            asyncio.PriorityQueue() for _ in workers
+        ]
+        """The ended calls of each worker."""
         self._queued: dict[str, _Rank] = {}
         self._in_sealing: dict[str, bool] = {}
         """The ids of the calls that are being sealed now.
@@ -124,7 +127,11 @@ class Finaliser:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Seal calls until `stop` is called and the remaining calls are sealed."""
+        """Seal calls until `stop` is called and the remaining calls are sealed.
+
+        Raises:
+            WorkerHungError: A worker process runs no more, but has not died.
+        """
         tasks = [
             asyncio.create_task(job)
             for job in (
@@ -134,14 +141,23 @@ class Finaliser:
                 supervise.watchdog(),
             )
         ]
+        workers = [asyncio.create_task(worker.run()) for worker in self._workers]
+        work = asyncio.create_task(self._work())
         supervise.ready()
         log.info("finaliser.ready")
         try:
-            await self._work()
+            # A worker ends before the work only if it has failed.
+            await asyncio.wait([work, *workers], return_when=asyncio.FIRST_COMPLETED)
+            for worker in workers:
+                if worker.done():
+                    worker.result()
+            await work
         finally:
-            for task in tasks:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)  # it lets the workers end
+            for task in (*tasks, *workers):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, *workers, return_exceptions=True)
 
     async def _work(self) -> None:
         """Seal ended calls and follow calls in progress until `stop` is called.
@@ -150,26 +166,37 @@ class Finaliser:
         this method calls `_finish`, which seals the remaining calls that have ended.
         """
         stopping = asyncio.create_task(self._stopping.wait())
-        hands = [asyncio.create_task(self._seal_queued()) for _ in range(SEALING_TASKS)]
+        following = [asyncio.create_task(self._follow(worker)) for worker in self._workers]
+        hands = [
+            asyncio.create_task(self._seal_queued(worker, queue))
+            for worker, queue in zip(self._workers, self._queues, strict=True)
+            for _ in range(SEALING_TASKS)
+        ]
         try:
-            while not self._stopping.is_set():
-                await asyncio.wait([stopping], timeout=self._follow_s)
-                if not self._stopping.is_set():
-                    await self._follow()
+            await stopping
             await self._finish()
         finally:
-            for task in (stopping, *hands):
+            for task in (stopping, *following, *hands):
                 task.cancel()
-            await asyncio.gather(*hands, return_exceptions=True)
-            await asyncio.to_thread(self._sealer.discard_all)
+            await asyncio.gather(*following, *hands, return_exceptions=True)
+            await asyncio.gather(*(worker.close() for worker in self._workers))
 
-    async def _seal_queued(self) -> None:
-        """Seal queued calls one after another, until cancelled."""
+    async def _follow(self, worker: SealingWorker) -> None:
+        """Let a worker follow its calls again and again, until `stop` is called."""
+        while not self._stopping.is_set():
+            await asyncio.sleep(self._follow_s)
+            if not self._stopping.is_set():
+                await worker.follow()
+
+    async def _seal_queued(
+        self, worker: SealingWorker, queue: asyncio.PriorityQueue[tuple[_Rank, str]]
+    ) -> None:
+        """Let a worker seal its queued calls one after another, until cancelled."""
         while True:
-            _, call_id = await self._queue.get()
+            _, call_id = await queue.get()
             if self._stop_now.is_set():
                 return
-            await self._take(call_id)
+            await self._take(call_id, worker)
 
     async def _finish(self) -> None:
         """Seal all calls that have ended, then wait until the desk has indexed their recordings.
@@ -196,31 +223,11 @@ class Finaliser:
                     self._indexed.clear()
                     await self._indexed.wait()
 
-    async def _follow(self) -> None:
-        """Seal finished parts of calls in progress, for at most one second.
-
-        If ended calls are being sealed or are queued, the limit is 50 ms instead of one second.
-        """
-        began = time.monotonic()
-
-        def enough() -> bool:
-            others = self._queued or self._in_sealing
-            most_s = _SLICE_WHILE_OTHERS_WAIT_S if others else _SLICE_S
-            return self._stopping.is_set() or time.monotonic() - began > most_s
-
-        try:
-            await asyncio.to_thread(self._sealer.follow, enough)
-        # If a folder is missing, this is reported when the finaliser next looks for closed spools.
-        except OSError:
-            return
-        except Exception:  # An error in a live call must not stop the sealing of ended calls.
-            log.exception("calls.not_followed")
-
-    async def _take(self, call_id: str) -> None:
+    async def _take(self, call_id: str, worker: SealingWorker) -> None:
         self._queued.pop(call_id, None)
         self._in_sealing[call_id] = False
         async with self._lock_of(call_id):
-            await self._seal(call_id)
+            await self._seal(call_id, worker)
         if self._in_sealing.pop(call_id):
             self._enqueue(call_id, self._sealer.size(call_id))
         self._free.set()
@@ -232,12 +239,8 @@ class Finaliser:
         """
         return self._locks.setdefault(call_id, asyncio.Lock())
 
-    async def _seal(self, call_id: str) -> None:
-        try:
-            outcome = await asyncio.to_thread(self._sealer.seal, call_id)
-        except Exception:  # One call with unusual audio must not stop the sealing of other calls.
-            log.exception("recording.not_sealed", call_id=call_id)
-            outcome = Alarm("recording.not_sealed", call_id, "see the journal")
+    async def _seal(self, call_id: str, worker: SealingWorker) -> None:
+        outcome = await worker.seal(call_id)
         if isinstance(outcome, Sealed):
             log.info("recording.sealed", call_id=call_id, talk_us=outcome.talk_us)
             self._sealed[call_id] = outcome
@@ -274,7 +277,8 @@ class Finaliser:
         elif call_id not in self._queued and call_id not in self._sealed:
             rank = not just_ended, size
             self._queued[call_id] = rank
-            self._queue.put_nowait((rank, call_id))
+            number = number_of(call_id, len(self._workers))
+            self._queues[number].put_nowait((rank, call_id))
 
     async def _look_round(self) -> None:
         """Look for closed spools in the spool folders, until cancelled.
@@ -409,6 +413,24 @@ def sealer_of(settings: Settings) -> Sealer:
     )
 
 
+def workers_of(sealer: Sealer, settings: Settings) -> list[WorkerProcess]:
+    """Return the worker processes of this machine. They are not started yet.
+
+    `sealer` is that of the finaliser's own process.
+    """
+    work = WorkOfAll(
+        folders=stored(folders_of(settings)),
+        archive=sealer.archive_at_start,
+        node=settings.node.name,
+        software=f"galwad {version('galwad')}",
+        officer_key=settings.recording.officer_key,
+        near_pause_s=settings.recording.digits_near_pause,
+        json_logs=logs.are_json(),
+    )
+    workers = how_many()
+    return [WorkerProcess(work, Share(number, workers)) for number in range(workers)]
+
+
 def run(settings: Settings) -> int:
     """Run the finaliser until SIGTERM or SIGINT; return the process's exit status."""
     try:
@@ -416,12 +438,15 @@ def run(settings: Settings) -> int:
     except (RecordingError, OSError) as error:
         log_cannot_start("finaliser", error)
         return 1
-    asyncio.run(_main(sealer, settings))
+    try:
+        asyncio.run(_main(sealer, settings))
+    except WorkerHungError:  # It is logged already.
+        return 1
     return 0
 
 
 async def _main(sealer: Sealer, settings: Settings) -> None:
-    finaliser = Finaliser(sealer, settings)
+    finaliser = Finaliser(sealer, settings, workers_of(sealer, settings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, finaliser.stop)

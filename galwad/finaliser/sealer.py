@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from galwad.finaliser.live_sealer import LiveSealer
+from galwad.finaliser.share import WHOLE, Share
 from galwad.finaliser.spools import NAME, Spools, life_of
 from galwad.messages import (
     Alarm,
@@ -58,6 +59,8 @@ _WAITING_S: Final = 300.0
 
 Sealing usually takes only moments, so such a spool shows that something is wrong.
 """
+ArchiveIdentity: TypeAlias = tuple[int, int]
+"""The device and inode numbers of the archive folder."""
 ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose | VerifyRecording
 log = structlog.get_logger()
 
@@ -94,10 +97,14 @@ class Sealer:
         officer_key: str,
         *,
         near_pause_s: float = 0.0,
+        share: Share = WHOLE,
+        archive_at_start: ArchiveIdentity | None = None,
     ) -> None:
         """Load or create the node's signing key, and write its public half into the archive folder.
 
-        `recording.audio.captured_card.CardFilter` describes `near_pause_s`.
+        `recording.audio.captured_card.CardFilter` describes `near_pause_s`. Only the calls of
+        `share` are followed. `archive_at_start` is given in a worker process: the archive that the
+        finaliser has found when it started, and whose folder has the public key.
 
         Raises:
             KeyFileError: The signing key cannot be read.
@@ -112,19 +119,23 @@ class Sealer:
         self._archive = Archive(folders.archive, ours, near_pause_s)
         self._disposals = Disposer(folders.archive, ours)
         self._spools = Spools(*folders.spools)
-        self._live_sealer = LiveSealer(self._spools, self._archive, self._keys)
+        self._live_sealer = LiveSealer(self._spools, self._archive, self._keys, share)
         self._recipients = RecipientsFile(
             folders.recipients, folders.newest_recipients, officer_key
         )
         self._headers = HeaderStore(folders.archive, self._recipients)
-        folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
-        public = folders.archive / f"{node}.pub"
+        self.archive_at_start = archive_at_start or self._prepared(node)
+
+    def _prepared(self, node: str) -> ArchiveIdentity | None:
+        """Create the archive folder with the node's public key, and return its identity."""
+        self._folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
+        public = self._folders.archive / f"{node}.pub"
         text = f"{self._public_key}\n"
         if not public.exists() or public.read_text(encoding="ascii") != text:
             public.write_text(text, encoding="ascii")
-        self._archive_at_start = self._archive_identity()
+        return self._archive_identity()
 
-    def _archive_identity(self) -> tuple[int, int] | None:
+    def _archive_identity(self) -> ArchiveIdentity | None:
         """Return the device and inode numbers of the archive folder; None if the folder is missing.
 
         If the numbers change while the finaliser runs, the archive's disk was unmounted, or another
@@ -229,7 +240,7 @@ class Sealer:
         spools = self.spools(call_id)
         if not spools:
             return None
-        if self._archive_identity() != self._archive_at_start:
+        if self._archive_identity() != self.archive_at_start:
             text = (
                 "the archive's disk is not the one that was mounted at the start: "
                 "mount it again, or restart the finaliser"
@@ -326,9 +337,11 @@ class Sealer:
 
         Only the spools from which the recording was made are removed.
         """
+        spools = self._spools.of(call_id)
         manifest = self._archive.find(call_id)
-        made_of = set() if manifest is None else {life.life for life in manifest.lives}
-        self._remove(path for path in self.spools(call_id) if life_of(path) in made_of)
+        if manifest is not None and self._finished(call_id, spools):
+            made_of = {life.life for life in manifest.lives}
+            self._remove(path for path in spools if life_of(path) in made_of)
 
     def _remove(self, spools: Iterable[Path]) -> None:
         for path in spools:

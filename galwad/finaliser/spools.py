@@ -108,6 +108,5 @@ def _each_once(paths: list[Path]) -> list[Path]:
 
 def _spools_in(folder: Path, prefix: str) -> list[Path]:
     # `glob` is not used, because it would hide an error.
-    with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries]
+    names = os.listdir(folder)  # noqa: PTH208 - paths of all files would take several times as long
     return [folder / name for name in names if name.startswith(prefix) and name.endswith(".spool")]

@@ -63,6 +63,11 @@ class PayloadWriter(io.RawIOBase):
         self._length = 0
         self._put(nonce, 0)
 
+    @property
+    def held_bytes(self) -> int:
+        """The size in bytes of the plaintext in memory: at most two chunks."""
+        return len(self._first) + len(self._tail)
+
     def writable(self) -> bool:
         """Return True, because bytes can be written."""
         return True

@@ -26,6 +26,10 @@ class LiveSealing:
 
     The payload is written to a temporary file. Every method raises the same errors as `seal_audio`.
     After an error, only `discard` may be called.
+
+    Attributes:
+        held_bytes: The size in bytes of the audio in memory after the latest `step`. It grows while
+            digits are keyed, because this audio is held back.
     """
 
     def __init__(
@@ -56,12 +60,8 @@ class LiveSealing:
         self._keys = keys
         self._call_id = call_id
         self._near_pause_s = near_pause_s
+        self.held_bytes = 0
         self._begin(NARROW)
-
-    @property
-    def held_bytes(self) -> int:
-        """The size in bytes of the audio that is held back because digits are keyed now."""
-        return self._reading.cards.held_bytes
 
     def _begin(self, rate: int) -> None:
         self._reader = self._keys.follow(self.spool)
@@ -86,6 +86,7 @@ class LiveSealing:
             self._restart_wideband()
             return True
         self._reading.write(self._flac, self.raw)
+        self.held_bytes = self._reading.held_bytes + self._flac.held_bytes
         return more
 
     def _take(self, frames: int) -> bool:

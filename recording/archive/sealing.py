@@ -224,6 +224,12 @@ class SealingPass:
         self.lives.append(SpoolFacts(life, spool.interrupted, spool.truncated, spool.damaged))
         self._last_index = spool.last_index
 
+    @property
+    def held_bytes(self) -> int:
+        """The size in bytes of the audio and the undecodable packets that are in memory."""
+        packets = sum(len(packet.data) for packet in self._undecoded)
+        return packets + self.timeline.held_bytes + self.cards.held_bytes
+
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
         """Write the audio that can no longer change, and the undecodable packets of the same time.
 

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
 from typing import Final, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -46,7 +45,7 @@ from recording.archive.manifest import (
 from recording.archive.sealing import SealedAudio, SpoolKeys, seal_audio, spool_faults
 from recording.audio.raw_packets import RawPayload
 from recording.errors import ArchiveError, ManifestError, RecordingError, SpoolKeyError
-from recording.files.atomic import PendingFile, committed, make_folder, write_atomic
+from recording.files.atomic import PendingFile, committed, locked, make_folder, write_atomic
 from recording.keys.keyring import RecipientSet, public_text
 from recording.spool import EventRecord, SpoolHeader
 
@@ -102,7 +101,8 @@ class Archive:
     """Stores the recordings of calls in a folder.
 
     A call that is already sealed is sealed again only if it has a new spool. Several threads may
-    use the same `Archive` at the same time, but two threads must not seal the same call.
+    use the same `Archive` at the same time, and several processes the same folder, but two of them
+    must not seal the same call.
     """
 
     def __init__(self, root: Path, node: SealingNode, near_pause_s: float = 0.0) -> None:
@@ -110,7 +110,6 @@ class Archive:
         self._root = root
         self._node = node
         self._near_pause_s = near_pause_s
-        self._making = Lock()
 
     @property
     def free_bytes(self) -> int:
@@ -201,10 +200,12 @@ class Archive:
     def _make_folder(self, folder: Path) -> None:
         """Make the folder for the recordings of one day, if it does not exist yet.
 
-        Only one thread at a time makes a folder. If two threads need the same new folder, the
-        thread that is second waits until the folder's name is on the disk.
+        Only one thread of one process at a time makes a folder. If two need the same new folder,
+        the second waits until the folder's name is on the disk.
         """
-        with self._making:
+        if not self._root.exists():
+            make_folder(self._root, self._root.parent)
+        with locked(self._root):
             make_folder(folder, self._root)
 
     def _payload(self, call_id: str, spools: Sequence[Path], keys: SpoolKeys) -> _Objects:

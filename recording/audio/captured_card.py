@@ -277,7 +277,9 @@ class CardFilter:
         if self._held and free - self._released >= self.rate:
             block, count = self._held.popleft(), free - self._released
             self._ready.append(block[:count])
-            self._held.appendleft(block[count:])
+            # Without the copy, the few samples that are held would keep the whole block in memory.
+            self._held.appendleft(block[count:].copy())
+            block[count:] = 0
             self._released = free
         while self._edges and self._edges[0] < self._released - self._near:
             self._edges.popleft()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import soundfile
 
 from recording.age.file import PayloadWriter, new_file_key
+from recording.age.stream import CHUNK
 from recording.audio.codecs import Samples
 from recording.errors import ArchiveError, PayloadError
 
@@ -44,6 +46,11 @@ class FlacPayload:
             self._writer.discard()
             raise _refusal(error) from None
 
+    @property
+    def held_bytes(self) -> int:
+        """The size in bytes of the encoded audio that is not in the file yet."""
+        return self._writer.held_bytes
+
     def write_all(self, blocks: Iterable[Samples]) -> None:
         """Encode and write blocks of stereo samples, as arrays of shape (n, 2).
 
@@ -74,11 +81,15 @@ class FlacPayload:
             # be written.
             return
         finally:
+            self._sink.discard()
             self._writer.discard()
 
 
 class _Sink:
     """A file object for libsndfile: the bytes that libsndfile writes go into the age payload.
+
+    libsndfile writes each FLAC frame by itself, several a second. They are collected, because one
+    long write into the payload takes less time than many short ones.
 
     A C library such as libsndfile cannot pass on a Python exception. So this class stores the error
     of a failed write, and `check` raises the error later.
@@ -86,24 +97,50 @@ class _Sink:
 
     def __init__(self, writer: PayloadWriter) -> None:
         self._writer = writer
-        self.seek = writer.seek
-        self.tell = writer.tell
+        self._collected = bytearray()
+        """The bytes before `_position` that are not in the payload yet."""
+        self._position = 0
         self._failure: OSError | PayloadError | None = None
 
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._pass_on()
+        self._position = self._writer.seek(offset, whence)
+        return self._position
+
     def write(self, data: bytes) -> int:
-        try:
-            return self._writer.write(data)
-        except (OSError, PayloadError) as error:
-            self._failure = self._failure or error
-            return len(data)
+        self._collected += data
+        self._position += len(data)
+        if len(self._collected) >= CHUNK:
+            self._pass_on()
+        return len(data)
 
     def read(self, _count: int = -1) -> bytes:
         return b""
 
     def check(self) -> None:
-        """Raise the error of the first write that failed; do nothing if no write failed."""
+        """Write what was collected into the payload.
+
+        Raise the error of the first write that failed; do nothing more if no write failed.
+        """
+        self._pass_on()
         if self._failure is not None:
             raise self._failure
+
+    def discard(self) -> None:
+        """Forget what was collected."""
+        self._collected = bytearray()
+
+    def _pass_on(self) -> None:
+        if not self._collected:
+            return
+        collected, self._collected = self._collected, bytearray()
+        try:
+            self._writer.write(collected)
+        except (OSError, PayloadError) as error:
+            self._failure = self._failure or error
 
 
 def _refusal(error: soundfile.SoundFileError) -> ArchiveError:

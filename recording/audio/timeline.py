@@ -223,6 +223,13 @@ class Timeline:
         """The number of samples of each track that `blocks` would yield now."""
         return sum(map(len, self._ready))
 
+    @property
+    def held_bytes(self) -> int:
+        """The size in bytes of the samples and undecodable packets in memory."""
+        packets = sum(len(each.data) for each in (*self._held, *self._undecoded))
+        blocks = sum(block.nbytes for block in self._ready)
+        return packets + blocks + sum(track.held_bytes for track in self._tracks)
+
     def blocks(self) -> Iterator[Samples]:
         """Yield the samples that can no longer change and were not yielded before.
 

@@ -22,11 +22,14 @@ __all__ = ["Track", "TrackCount", "WidebandError"]
 
 _MOST_STREAMS = 4
 _US = 1_000_000
-_ROOM_S = 32
+_ROOM_S = 18
 """The length of the sample buffer in seconds.
 
-Samples that were given to the encoder are removed when they fill half of the buffer.
+It has room for the ten seconds that can still change, for some seconds of packets that arrive early
+or are decoded together, and for `_GIVEN_S`. If it is too short, it grows for a while.
 """
+_GIVEN_S = 4
+"""The seconds of samples that are removed together after they were given to the encoder."""
 
 
 class Track:
@@ -222,15 +225,26 @@ class Track:
         there = self._samples[begin : begin + count]
         taken[: len(there)] = there
         self._start += count
-        if 2 * (self._start - self._origin) >= _ROOM_S * self.rate:
+        if self._start - self._origin >= _GIVEN_S * self.rate:
             self._make_room()
         return taken
 
     def _make_room(self) -> None:
+        """Remove the samples that were given to the encoder, and overwrite them."""
         rest = self._samples[self._start - self._origin :]
-        self._samples = np.zeros(max(_ROOM_S * self.rate, len(rest)), dtype=np.int16)
-        self._samples[: len(rest)] = rest
+        if len(rest) > _ROOM_S * self.rate or len(self._samples) > _ROOM_S * self.rate:
+            samples = np.zeros(max(_ROOM_S * self.rate, len(rest)), dtype=np.int16)
+            samples[: len(rest)] = rest
+            self._samples = samples
+        else:
+            self._samples[: len(rest)] = rest
+            self._samples[len(rest) :] = 0
         self._origin = self._start
+
+    @property
+    def held_bytes(self) -> int:
+        """The size in bytes of the buffer of samples."""
+        return self._samples.nbytes
 
 
 def _rtp_payload(data: bytes, flags: int) -> bytes:

@@ -7,6 +7,7 @@ is complete. `replace_unsynced` and `write_unsynced` do not sync the file.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -169,6 +170,20 @@ def zero_fill(file: FileIO) -> None:
     """Overwrite the whole content of an open file with zeros, and sync the file."""
     file.write(bytes(os.fstat(file.fileno()).st_size))
     os.fsync(file.fileno())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Lock a folder until the `with` block ends; wait if a thread or process has locked it.
+
+    Raises `OSError`.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def make_folder(folder: Path, root: Path) -> None:

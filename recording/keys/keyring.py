@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -243,7 +244,7 @@ class RecipientSet:
             raise KeySetError(f"the set of recipients: {error}", _SIGN_HINT) from None
 
     @classmethod
-    def load(cls, path: Path, officer_key: str) -> Self:
+    def load(cls, path: Path, officer_key: str) -> RecipientSet:
         """Read a set from a file, and verify the officer's signature. Raises `KeySetError`.
 
         `officer_key` is the officer's public key in base64.
@@ -251,13 +252,25 @@ class RecipientSet:
         return cls.load_with_content(path, officer_key)[0]
 
     @classmethod
-    def load_with_content(cls, path: Path, officer_key: str) -> tuple[Self, bytes]:
-        """Read a set as `load` does; return it and the content of its file."""
+    def load_with_content(cls, path: Path, officer_key: str) -> tuple[RecipientSet, bytes]:
+        """Read a set as `load` does; return it and the content of its file.
+
+        The file is read each time. Its signature is verified only if the content is new.
+        """
         try:
             data = read_small(path)
         except OSError as error:
             raise KeySetError(f"{path}: {(error.strerror or '').lower()}", _SIGN_HINT) from None
-        return cls.parse(data, officer_key), data
+        return _verified(data, officer_key), data
+
+
+@lru_cache(maxsize=4)
+def _verified(data: bytes, officer_key: str) -> RecipientSet:
+    """Return what `RecipientSet.parse` returns, and remember it for the same content and key.
+
+    The set is needed at the end of each call. An error is not remembered.
+    """
+    return RecipientSet.parse(data, officer_key)
 
 
 def load_or_create_boot_key(path: Path) -> bytes:

@@ -89,3 +89,16 @@ def test_an_exception_that_ends_the_process_is_logged_without_its_text():
     entry = logged(f"int({SECRET!r})", status=1)
     assert entry["event"] == "process.failed"
     assert entry["exception"] == "ValueError"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_process_knows_whether_it_writes_json(as_json):
+    """The finaliser starts its workers with the same kind of log."""
+    script = (
+        "from galwad import logs\n"
+        f"logs.configure('finaliser', as_json={as_json})\n"
+        "known = logs.are_json()\n"
+        "logs.configure('finaliser', as_json=True)\n"
+        "structlog.get_logger().info('known', json=known)"
+    )
+    assert logged(script)["json"] is as_json

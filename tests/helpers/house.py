@@ -12,6 +12,7 @@ from galwad.desk.auth.users import User
 from galwad.desk.models.accounts import Role
 from galwad.desk.service import Desk
 from galwad.finaliser.process import Finaliser, sealer_of
+from galwad.finaliser.worker import Worker
 from helpers.database import create_database
 from helpers.site import Site
 from recording.archive.store import folder_of
@@ -60,7 +61,15 @@ class House:
         except BaseException as error:
             self._ready.set_exception(error)
             raise
-        finaliser = Finaliser(sealer_of(settings), settings, _LOOK_ROUND_S, 0.05, 0.05)
+        sealer = sealer_of(settings)
+        finaliser = Finaliser(
+            sealer,
+            settings,
+            [Worker(sealer)],
+            look_round_s=_LOOK_ROUND_S,
+            follow_s=0.05,
+            index_wait_s=0.05,
+        )
         self._look = finaliser._look_soon
         sealing = asyncio.create_task(finaliser.run())
         self._ready.set_result(server)

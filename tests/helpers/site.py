@@ -12,6 +12,7 @@ from config.settings import Settings, load
 from galwad import link
 from galwad.finaliser.process import Finaliser, sealer_of
 from galwad.finaliser.sealer import Sealer
+from galwad.finaliser.worker import Worker
 from galwad.messages import AnyMessage, Indexed, Sealed
 from recording.age.file import encrypt_small
 from recording.archive.verify import verify_recording
@@ -143,7 +144,15 @@ class Site:
     ) -> AsyncIterator[Finaliser]:
         settings = self.settings
         sealer = sealer or sealer_of(settings)
-        finaliser = Finaliser(sealer, settings, look_round_s, follow_s, index_wait_s)
+        workers = [Worker(sealer)]
+        finaliser = Finaliser(
+            sealer,
+            settings,
+            workers,
+            look_round_s=look_round_s,
+            follow_s=follow_s,
+            index_wait_s=index_wait_s,
+        )
         task = asyncio.create_task(finaliser.run())
         try:
             yield finaliser

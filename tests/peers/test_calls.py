@@ -72,9 +72,9 @@ def test_a_caller_who_gives_up_gets_487_and_the_phone_stops_ringing(switch, call
 
 
 def test_ended_calls_leave_almost_nothing_to_the_garbage_collector(switch, caller, pbx):
-    callee = pbx("uas_refused", status=486, calls=120)
-    options = ("-cid_str", "%u@peers", "-r", 20)
-    caller(scenario="uac_refused", status=486, calls=120, options=options).wait()
+    callee = pbx("uas_refused", status=486, calls=400)
+    options = ("-cid_str", "%u@peers", "-r", 40)
+    caller(scenario="uac_refused", status=486, calls=400, options=options).wait()
     callee.wait()
     collected = switch.log.wait("garbage.collected")
     assert collected["calls"] == 0

@@ -67,6 +67,12 @@ def memory_of(pid):
                 continue
 
 
+def family(pid):
+    """Return the ids of a process and of its worker processes."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [pid, *(int(child) for task in tasks for child in task.read_text().split())]
+
+
 def found_in(pid):
     """Return the numbers of the frames of which a part is in the memory of a process."""
     found = set()
@@ -102,8 +108,10 @@ def test_audio_of_a_pause_and_audio_that_it_erases_are_not_in_the_memory_of_any_
     assert len(secret) > 150
     assert len(erased) > 150
     assert {talkers[0].sent[-1][1], talkers[1].sent[-1][1]} <= found_in(os.getpid())
+    assert len(family(service.processes["finaliser"].process.pid)) > 1
     for each in service.processes.values():
-        found = found_in(each.process.pid)
-        assert found & secret == set(), each.name
-        assert found & erased == set(), each.name
+        for pid in family(each.process.pid):
+            found = found_in(pid)
+            assert found & secret == set(), each.name
+            assert found & erased == set(), each.name
     call.hang_up()

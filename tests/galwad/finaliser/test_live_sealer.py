@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from galwad.finaliser import live_sealer
-from galwad.finaliser.process import SEALING_TASKS, sealer_of
+from galwad.finaliser.process import sealer_of
+from galwad.finaliser.worker import SEALING_TASKS
 from galwad.messages import Sealed
 from helpers.recording.tones import packets, silence, tone
 from recording.archive import store as archive_module
@@ -211,7 +212,7 @@ def test_a_followed_call_that_holds_back_too_much_audio_is_left_for_its_end(site
     sealer.follow(lambda: False)
     assert part(site, FIRST).exists()
     sealer.discard_all()
-    monkeypatch.setattr(live_sealer, "MOST_HELD_BYTES", 500_000)
+    monkeypatch.setattr(live_sealer, "MOST_HELD_BYTES", 1_500_000)
     sealer.follow(lambda: False)
     assert not part(site, FIRST).exists()
     writer.event("ended", {"cause": "bye"}, 80_000_000)

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from galwad.finaliser.process import SEALING_TASKS, folders_of, sealer_of
+from galwad.finaliser.process import folders_of, sealer_of
 from galwad.finaliser.sealer import Sealer
+from galwad.finaliser.worker import SEALING_TASKS
 from galwad.messages import Alarm, Hello, Indexed, Sealed, SpoolClosed, WaitingSpools
 from recording.spool.recovery import recover_key
 

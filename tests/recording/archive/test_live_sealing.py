@@ -1,7 +1,4 @@
-"""A call sealed while it continues: the same recording as one sealed at its end, or none yet.
-
-Covers `recording/audio/flac_payload.py`.
-"""
+"""A call sealed while it continues: the same recording as one sealed at its end, or none yet."""
 
 import os
 import random
@@ -311,3 +308,20 @@ def test_a_full_disk_during_live_sealing_does_not_prevent_sealing_at_the_end(off
     assert list(office.folder.iterdir()) == []
     office.seal(call.end(30 * US))
     assert not office.verdict(identities=[office.officer.identity]).problems
+
+
+@pytest.mark.parametrize(("kind", "most"), [(8, 900_000), (9, 1_500_000)])
+def test_a_followed_call_keeps_little_audio_in_memory_however_long_it_lasts(office, kind, most):
+    """Kind 8 is G.711 with 8,000 samples a second, kind 9 is G.722 with 16,000."""
+    call = office.call()
+    call.answer()
+    following = office.follow(call.writer.path)
+    held = []
+    for second in range(120):
+        call.talk(second * US, (second + 1) * US, kind=kind)
+        if second % 3 == 0:
+            following.step(100)
+            held.append(following.held_bytes)
+    following.discard()
+    assert most / 2 < max(held) < most
+    assert max(held[:20]) == max(held)

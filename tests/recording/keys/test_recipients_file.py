@@ -1,9 +1,12 @@
 """An older set of recipients that is put back is refused; the newest set stays in force."""
 
+import os
+
 import pytest
 
 from recording.age.file import Identity
 from recording.errors import KeySetError
+from recording.keys import keyring
 from recording.keys.keyring import OfficerKeys, RecipientSet
 from recording.keys.recipients_file import RecipientsFile
 
@@ -104,3 +107,37 @@ def test_reading_without_loading_writes_nothing(room):
     room.put(1, PRESENT)
     assert room.file.read().is_new
     assert not room.newest.exists()
+
+
+def test_an_unchanged_set_is_verified_once(room, monkeypatch):
+    """The signature is the same for each call that ends; only its content matters."""
+    room.put(1, PRESENT)
+    verified = []
+    real = keyring.parse_public
+
+    def noted(officer_key):
+        verified.append(officer_key)
+        return real(officer_key)
+
+    monkeypatch.setattr(keyring, "parse_public", noted)
+    for _ in range(5):
+        assert room.file.read().recipients.recipients == [PRESENT]
+    assert len(verified) == 1
+
+
+def test_a_changed_set_of_the_same_size_and_time_counts_at_once(room):
+    room.put(1, FORMER)
+    assert room.in_force() == [FORMER]
+    before = room.path.stat()
+    room.put(2, PRESENT)
+    os.utime(room.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert room.path.stat().st_size == before.st_size
+    assert room.in_force() == [PRESENT]
+
+
+def test_a_verified_set_is_refused_under_another_officers_key(room):
+    room.put(1, PRESENT)
+    room.in_force()
+    other = OfficerKeys.generate()
+    with pytest.raises(KeySetError):
+        RecipientsFile(room.path, room.newest, other.public_key).load()
