@@ -82,6 +82,9 @@ audit_values = Table(
     Column("value", Text, nullable=False),
 )
 
+# SQLAlchemy needs more time for a new statement than for one that it has executed before.
+_INSERT_ENTRIES = insert(audit_entries)
+_INSERT_VALUES = insert(audit_values)
 _US = 1_000_000
 _AHEAD_DAYS = 7
 """The signing key of a day is replaced if that day is at least this many days in the future.
@@ -343,9 +346,9 @@ class AuditLog:
                 {**key, "name": name, "salt": salts[name], "value": value}
                 for name, value in entry.personal.items()
             ]
-        await connection.execute(insert(audit_entries), rows)
+        await connection.execute(_INSERT_ENTRIES, rows)
         if values:
-            await connection.execute(insert(audit_values), values)
+            await connection.execute(_INSERT_VALUES, values)
         return head
 
     async def chain_entries(self, after: int = 0, limit: int = 500) -> list[ChainEntry]:

@@ -70,6 +70,13 @@ PAYMENT = Gap(1_000_000, 2_000_000, "payment", "page", "user:sian")
 FAULT = Gap(3_000_000, 4_000_000, "fault", "storage", "system")
 
 
+async def test_a_recording_without_its_parts_has_only_its_own_row(catalogue):
+    whole = row("a", gaps=(PAYMENT,), later_callers=(LaterCaller(1, "+441632960002"),))
+    await catalogue.add(whole)
+    assert await catalogue.without_parts(whole.call_id) == row("a")
+    assert await catalogue.without_parts(row("b").call_id) is None
+
+
 @pytest.fixture
 def catalogue(engine):
     return Catalogue(engine)
