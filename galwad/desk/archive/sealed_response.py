@@ -18,11 +18,10 @@ class SealedResponse(Response):
     times the CPU time for the same. If the client disconnects, no further block is read.
     """
 
-    media_type = "application/octet-stream"
-
     def __init__(self, files: SealedFiles, headers: Mapping[str, str]) -> None:
         self._files = files
         self.status_code = 200
+        self.media_type = "application/octet-stream"
         self.background = None
         self.init_headers({"Content-Length": str(files.length), **headers})
 
