@@ -306,9 +306,12 @@ class AuditLog:
         fields = {} if end.day_key_body is None else ChainEntry.of_body(end.day_key_body, "").facts
         # The public key is missing if the entry's body was changed.
         announced = str(fields.get("public_key", ""))
-        old = self._keys.current(announced)
         ahead = -1 if end.day_key_us is None else end.day_key_us // DAY_US - at_us // DAY_US
-        if old is not None and 0 <= ahead < _AHEAD_DAYS:
+        is_of_now = 0 <= ahead < _AHEAD_DAYS
+        if is_of_now and self._keys.has(announced):
+            return []
+        old = self._keys.current(announced)
+        if old is not None and is_of_now:
             return []
         new = public_hex(self._keys.successor())
         facts = {"public_key": new, "previous": announced}
