@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from galwad.desk.archive.files import SealedFiles
+
+_READERS: Final = ThreadPoolExecutor(40, "sealed")
+"""The threads that read recordings. If the archive's disk hangs, no other work waits for them."""
 
 
 class SealedResponse(Response):
@@ -33,13 +38,13 @@ class SealedResponse(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             while left and not gone.done():
-                block = await loop.run_in_executor(None, _next, blocks)
+                block = await loop.run_in_executor(_READERS, _next, blocks)
                 left = max(left - len(block), 0) if block else 0
                 await send({"type": "http.response.body", "body": block, "more_body": left > 0})
         finally:
             gone.cancel()
             # A thread may still read if this task was cancelled. The file's lock lets it finish.
-            loop.run_in_executor(None, self._files.close)
+            loop.run_in_executor(_READERS, self._files.close)
 
 
 async def _disconnected(receive: Receive) -> None:

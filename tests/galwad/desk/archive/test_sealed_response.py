@@ -46,9 +46,12 @@ class Client:
 
 
 async def closed(files):
-    """Return whether the file is closed, after the threads have done their work."""
-    await asyncio.get_running_loop().shutdown_default_executor()
-    return files.payload.closed
+    """Return whether a thread closes the file soon."""
+    for _ in range(2000):
+        if files.payload.closed:
+            return True
+        await asyncio.sleep(0.005)
+    return False
 
 
 async def test_the_client_gets_header_and_payload_and_the_file_is_closed(files):
