@@ -58,6 +58,11 @@ _KNOWN = select(
 _CLEAR = tuple(
     delete(table).where(table.c.call_id.in_(bindparam("ids", expanding=True))) for table in _PARTS
 )
+_HAVE_PARTS = select(
+    or_(
+        *(exists().where(table.c.call_id.in_(bindparam("ids", expanding=True))) for table in _PARTS)
+    )
+)
 _INSERT = tuple(map(insert, (recordings, *_PARTS)))
 _ADD_REFERENCE = insert(references).from_select(
     ["reference", "call_id"],
@@ -311,8 +316,9 @@ async def write_rows(
         await connection.execute(recordings.update().where(own).values(**fields))
     ids = [each.call_id for each in summaries]
     # A recording whose row was lost can still have rows in these tables.
-    for clear in _CLEAR:
-        await connection.execute(clear, {"ids": ids})
+    if old or await connection.scalar(_HAVE_PARTS, {"ids": ids}):
+        for clear in _CLEAR:
+            await connection.execute(clear, {"ids": ids})
     for statement, rows in zip(
         _INSERT,
         (

@@ -30,7 +30,7 @@ from recording.index.captured_cards import enter_new
 from recording.index.catalogue import MOST_IDS, KnownRow, known_rows, write_rows
 from recording.policy import GapReason
 
-_REST_S: Final = 0.05
+_REST_S: Final = 0.1
 """The shortest time in seconds from the beginning of one batch to that of the next.
 
 A batch costs about as much as ten of its recordings. When many calls have ended, the finaliser
