@@ -18,6 +18,10 @@ advisor, and ends without an answer as soon as the page shows it.
 - `page_bytes`: the bodies that the browser receives until then with an empty cache, as they are on
   the network; `page_bytes_with_heads`: with the heads of the responses.
 - `desk_cores`: the desk's CPU time while events arrive, in seconds per second.
+- `burst_cpu_s`: the desk's CPU time for 100 calls that end at once. A scripted finaliser reports
+  their recordings within a second, and a client fetches each as soon as it is indexed.
+- `burst_pause_ms`: from a request to pause or resume another call during that time to its answer;
+  `calm_pause_ms`: the same before.
 
 The last line is one JSON object. The browser needs playwright and a Chromium of the system.
 """
@@ -28,7 +32,6 @@ import contextlib
 import json
 import os
 import random
-import secrets
 import shutil
 import signal
 import statistics
@@ -36,11 +39,12 @@ import sys
 import time
 from pathlib import Path
 
+import httpx2
 import msgspec
 from _common import all_files, cpu_us, daemon, machine, resident_kb, said
 from _desk_floods import streams
 from _floods import running
-from _site import PASSWORD, Site, site
+from _site import ADMIN, PASSWORD, WHY, Site, site
 from playwright.async_api import Browser, Page, async_playwright
 
 from config.settings import load
@@ -57,17 +61,24 @@ from galwad.messages import (
     CallsSnapshot,
     CallStatus,
     Hello,
+    Indexed,
     Party,
     Pause,
     PauseReply,
     RecordingStateName,
     Resume,
+    Sealed,
 )
 
 WATCHED, FIRST_EXTENSION = "sian", 200
 STEPS = ("answered", "held", "answered", "ended")
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 PATIENCE_S = 20.0
+BURST, BURST_S, BURST_EXTENSION = 100, 1.0, "600"
+"""The calls that end at once, and the seconds in which their recordings are sealed."""
+PAYLOAD = 100_000
+PAUSE_EVERY_S = 0.03
+LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 WATCH = """() => {
     const painted = () => performance.timeOrigin + performance.now();
     window.shown = {};
@@ -143,7 +154,7 @@ class ScriptedSwitch:
 
     def ring(self, number: str, extension: str) -> str:
         """Begin a call that rings at `extension`; return its id."""
-        call_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+        call_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{''.join(random.choices(LETTERS, k=8))}"
         self.calls[call_id] = CallStatus(
             call_id=call_id,
             version=1,
@@ -210,6 +221,7 @@ async def add_people(at: Site, desks: int) -> list[str]:
         await users.add(user, PASSWORD, "sip secret")
         if number:
             tokens.append(await sessions.open(user.name, "cli"))
+    await users.add(User(ADMIN, "admin"), PASSWORD)
     await engine.dispose()
     return tokens
 
@@ -360,13 +372,111 @@ async def _with_pages(
         loaded = await loads(browser, at, max(int(options.seconds / 3), 3))
     finally:
         others.cancel()
+    ended = await burst(at, switch, desk)
     return {
         "event_ms": figures(delays),
         "pause_ms": figures(paused),
         **loaded,
         "desk_cores": round(cores, 2),
         "desk_mb": round(resident_kb(desk) / 1024, 1),
+        **ended,
     }
+
+
+async def burst(at: Site, switch: ScriptedSwitch, desk: int) -> dict[str, object]:
+    """Let many calls end at once, and fetch the recording of each; meanwhile pause another call."""
+    token = await asyncio.to_thread(at.sign_in)
+    bearer = {"Authorization": f"Bearer {token}"}
+    calls = [ringing_and_answered(switch) for _ in range(BURST)]
+    other = ringing_and_answered(switch)
+    async with (
+        httpx2.AsyncClient(base_url=at.url, headers=bearer, timeout=PATIENCE_S) as fetching,
+        httpx2.AsyncClient(base_url=at.url, headers=bearer, timeout=PATIENCE_S) as pausing,
+    ):
+        await asyncio.sleep(2)  # the desk enters them into its logs
+        calm = await paused_until(asyncio.create_task(asyncio.sleep(2)), pausing, other)
+        before = cpu_us(desk)
+        for call_id in calls:
+            switch.step(call_id, "ended")
+        done = asyncio.create_task(sealed_and_fetched(at, fetching, calls))
+        during = await paused_until(done, pausing, other)
+        await done
+    return {
+        "burst_cpu_s": round((cpu_us(desk) - before) / 1e6, 2),
+        "burst_pause_ms": figures(during),
+        "calm_pause_ms": figures(calm),
+    }
+
+
+def ringing_and_answered(switch: ScriptedSwitch) -> str:
+    """Begin and answer a call of a phone without a user; return its id."""
+    call_id = switch.ring(random_number(), BURST_EXTENSION)
+    switch.step(call_id, "answered")
+    return call_id
+
+
+async def paused_until(
+    done: asyncio.Task[None], client: httpx2.AsyncClient, call_id: str
+) -> list[float]:
+    """Pause and resume a call again and again until `done` is done; return the delays in ms."""
+    delays: list[float] = []
+    while not done.done():
+        method = "DELETE" if len(delays) % 2 else "PUT"
+        began = time.perf_counter()
+        reply = await client.request(method, f"/api/v1/calls/{call_id}/payment")
+        reply.raise_for_status()
+        delays.append((time.perf_counter() - began) * 1000)
+        await asyncio.sleep(PAUSE_EVERY_S)
+    return delays
+
+
+async def sealed_and_fetched(at: Site, client: httpx2.AsyncClient, calls: list[str]) -> None:
+    """Seal and report these recordings one after the other; fetch each as soon as it is indexed."""
+    link = Link(*await asyncio.open_unix_connection(load(at.settings_file).desk_socket))
+    link.send(Hello("finaliser", "0"))
+    indexed: asyncio.Queue[str] = asyncio.Queue()
+
+    async def report() -> None:
+        for call_id in calls:
+            link.send(sealed(at, call_id))
+            await asyncio.sleep(BURST_S / len(calls))
+
+    async def receive() -> None:
+        for _ in calls:
+            message = await link.receive()
+            if not isinstance(message, Indexed):
+                raise SystemExit("the desk has not indexed a recording")
+            indexed.put_nowait(message.call_id)
+
+    async def fetch_all() -> None:
+        for _ in calls:
+            reply = await client.post(f"/api/v1/recordings/{await indexed.get()}/fetch", json=WHY)
+            reply.raise_for_status()
+
+    await asyncio.gather(report(), receive(), fetch_all())
+    await link.close()
+
+
+def sealed(at: Site, call_id: str) -> Sealed:
+    """Write the files of a recording as far as a fetch needs them; return the report about it."""
+    folder = time.strftime("%Y/%m/%d")
+    (at.archive / folder).mkdir(parents=True, exist_ok=True)
+    for suffix, content in (("header", b"age-encryption.org/v1\n"), ("payload", bytes(PAYLOAD))):
+        (at.archive / folder / f"{call_id}.{suffix}").write_bytes(content)
+    return Sealed(
+        call_id=call_id,
+        folder=folder,
+        started=time.time() - 60,
+        talk_us=60_000_000,
+        interrupted=False,
+        number=random_number(),
+        line="Council Tax",
+        advisor="",
+        extension=BURST_EXTENSION,
+        payload_size=PAYLOAD,
+        payload_sha256="0" * 64,
+        manifest_sha256="1" * 64,
+    )
 
 
 def main() -> None:

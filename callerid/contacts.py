@@ -11,11 +11,11 @@ put into the outbox, from which it is delivered to the CRM (`callerid.note_outbo
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callerid.contact_tables import contacts, drafts, outbox
@@ -23,6 +23,10 @@ from callerid.errors import ContactError
 from callerid.note import NOT_WRITTEN, NOTE_FIELDS, Note
 from callerid.note_drafts import draft_of, unfinished_note
 from callerid.person import Person
+
+_SAVE_END = (
+    update(contacts).where(contacts.c.call_id == bindparam("own")).values(ended=bindparam("to"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +117,11 @@ class Contacts:
                     .values(advisor=contact.advisor, extension=contact.extension, **presented)
                 )
 
-    async def save_end(self, call_id: str, ended: float) -> None:
-        """Save when the wrap-up of a call began, in seconds since 1970."""
+    async def save_ends(self, ends: Mapping[str, float]) -> None:
+        """Save when the wrap-ups of calls began: for each call id, in seconds since 1970."""
+        rows = [{"own": call_id, "to": ended} for call_id, ended in ends.items()]
         async with self._writer.begin() as connection:
-            await connection.execute(
-                update(contacts).where(contacts.c.call_id == call_id).values(ended=ended)
-            )
+            await connection.execute(_SAVE_END, rows)
 
     async def save_confirmation(
         self, call_id: str, person: Person | None, confirmation: str, now: float

@@ -2,9 +2,9 @@
 
 The database is SQLite in WAL mode, and each commit waits until the data is on the disk. SQLAlchemy,
 and not Python's SQLite driver, begins and ends the transactions. If an engine has the execution
-option `immediate`, each of its transactions takes the write lock at its start. A transaction that
-first reads and then writes needs this option. PostgreSQL ignores the option. The values in SQL
-statements never appear in a log or in an exception's text.
+option `immediate`, each of its transactions takes the write lock with its first statement. A
+transaction that first reads and then writes needs this option. PostgreSQL ignores the option. The
+values in SQL statements never appear in a log or in an exception's text.
 
 SQLite gives its write lock to whichever connection tries at the right moment, so on a busy machine
 one transaction can wait for seconds while later ones write. Therefore the transactions with
@@ -25,16 +25,19 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import Dialect, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
+
+from galwad.desk.sqlite_connection import Connection
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -87,7 +90,7 @@ class _WriterQueue:
         self._writing: object | None = None
         """The driver's connection whose transaction has its turn."""
 
-    def begin(self, connection: Connection) -> None:
+    def begin(self, connection: sqlalchemy.Connection) -> None:
         """Begin a transaction; if it writes, wait for the earlier ones that write.
 
         Raises:
@@ -98,7 +101,8 @@ class _WriterQueue:
             if driver is not None:
                 driver.run_async(lambda _: self._take_turn())
             self._writing = driver
-        _begin(connection)
+        opened: Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        opened.begin(_statement_to_begin(connection))
 
     def end(self, driver: object | None, *_: object) -> None:
         """Let the next transaction that writes begin, if the turn was this connection's."""
@@ -122,7 +126,9 @@ def _connect(
     aiosqlite opens a connection in a thread. If the task that waits for it is cancelled, aiosqlite
     does not close the connection, and its file stays open until the next garbage collection.
     """
-    opening = greenlet_spawn(dialect.loaded_dbapi.connect, *arguments, **settings)
+    opening = greenlet_spawn(
+        dialect.loaded_dbapi.connect, *arguments, async_creator_fn=Connection, **settings
+    )
     return await_only(_opened(opening))
 
 
@@ -155,11 +161,15 @@ def _prepare(connection: Any, record: object) -> None:
             cursor.execute(pragma)
 
 
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+def _begin(connection: sqlalchemy.Connection) -> None:
+    connection.exec_driver_sql(_statement_to_begin(connection))
 
 
-def _writes(connection: Connection) -> bool:
+def _statement_to_begin(connection: sqlalchemy.Connection) -> str:
+    return "BEGIN IMMEDIATE" if _writes(connection) else "BEGIN"
+
+
+def _writes(connection: sqlalchemy.Connection) -> bool:
     """Return whether the connection's transactions take the write lock at their start."""
     return bool(connection.get_execution_options().get("immediate", False))
 

@@ -549,7 +549,7 @@ class Desk:
         if after is not None:
             began = before.wrapup_began if before is not None else after.wrapup_began
             if after.wrapup_began is not None and after.wrapup_began != began:
-                self.background.spawn(self.contacts.save_end(after.call_id, after.wrapup_began))
+                self.background.spawn(self.notes.save_end(after.call_id, after.wrapup_began))
             self.ledger.call(after.state)
             self.call_log.call_changed(before, after)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -22,6 +23,9 @@ from recording.files.atomic import sync_folder, zero_fill
 def public_hex(key: Ed25519PrivateKey) -> str:
     """Return the public key of a day key in hexadecimal, as it is written to the audit chain."""
     return key.public_key().public_bytes_raw().hex()
+
+
+_FileState: TypeAlias = tuple[int, int, int, int]
 
 
 class DayKeys:
@@ -34,6 +38,16 @@ class DayKeys:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._next = path.with_name(path.name + ".next")
+        self._seen: tuple[str, _FileState] | None = None
+        """The public key of the first file when it was read last, and the file's state before."""
+
+    def has(self, announced: str) -> bool:
+        """Return whether the first file has the private key of `announced`.
+
+        This is much faster than `current`, because the file is not read. If its state is not that
+        of the last time when `current` has found this key in it, return False.
+        """
+        return self._seen is not None and self._seen == (announced, _state(self._path))
 
     def current(self, announced: str) -> Ed25519PrivateKey | None:
         """Return the private day key whose public key is `announced`; None if no file has it.
@@ -41,10 +55,13 @@ class DayKeys:
         `announced` is the newest public day key in the audit chain, in hexadecimal.
         """
         for path in (self._path, self._next):
+            state = _state(path)
             key = _read(path)
             if key is not None and public_hex(key) == announced:
                 if path == self._next:
                     self.rotate()
+                else:
+                    self._seen = None if state is None else (announced, state)
                 return key
         return None
 
@@ -77,6 +94,15 @@ class DayKeys:
             sync_folder(self._path.parent)
             if old is not None:
                 zero_fill(old)
+
+
+def _state(path: Path) -> _FileState | None:
+    """Return what changes if another key is written to a file; None if there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def _read(path: Path) -> Ed25519PrivateKey | None:

@@ -82,6 +82,9 @@ audit_values = Table(
     Column("value", Text, nullable=False),
 )
 
+# SQLAlchemy needs more time for a new statement than for one that it has executed before.
+_INSERT_ENTRIES = insert(audit_entries)
+_INSERT_VALUES = insert(audit_values)
 _US = 1_000_000
 _AHEAD_DAYS = 7
 """The signing key of a day is replaced if that day is at least this many days in the future.
@@ -303,9 +306,12 @@ class AuditLog:
         fields = {} if end.day_key_body is None else ChainEntry.of_body(end.day_key_body, "").facts
         # The public key is missing if the entry's body was changed.
         announced = str(fields.get("public_key", ""))
-        old = self._keys.current(announced)
         ahead = -1 if end.day_key_us is None else end.day_key_us // DAY_US - at_us // DAY_US
-        if old is not None and 0 <= ahead < _AHEAD_DAYS:
+        is_of_now = 0 <= ahead < _AHEAD_DAYS
+        if is_of_now and self._keys.has(announced):
+            return []
+        old = self._keys.current(announced)
+        if old is not None and is_of_now:
             return []
         new = public_hex(self._keys.successor())
         facts = {"public_key": new, "previous": announced}
@@ -343,9 +349,9 @@ class AuditLog:
                 {**key, "name": name, "salt": salts[name], "value": value}
                 for name, value in entry.personal.items()
             ]
-        await connection.execute(insert(audit_entries), rows)
+        await connection.execute(_INSERT_ENTRIES, rows)
         if values:
-            await connection.execute(insert(audit_values), values)
+            await connection.execute(_INSERT_VALUES, values)
         return head
 
     async def chain_entries(self, after: int = 0, limit: int = 500) -> list[ChainEntry]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Select, delete, exists, func, insert, or_, select
+from sqlalchemy import Row, Select, String, bindparam, delete, exists, func, insert, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -43,6 +43,36 @@ MOST_IDS = 500
 """The number of recordings that one SQL statement may name."""
 _BATCH = 2000
 """The number of rows in each part, when all rows of a table are read in parts."""
+
+
+# SQLAlchemy needs more time for a new statement than for one that it has executed before. So the
+# statements of each recording are made once.
+_PARTS = (gaps, gap_reasons, later_callers, networks)
+_ONE = select(recordings).where(recordings.c.call_id == bindparam("own"))
+_KNOWN = select(
+    recordings.c.call_id,
+    recordings.c.manifest_sha256,
+    or_(*(recordings.c[name] != "" for name in ("number", "line", "advisor", "extension"))),
+    exists().where(later_callers.c.call_id == recordings.c.call_id),
+).where(recordings.c.call_id.in_(bindparam("ids", expanding=True)))
+_CLEAR = tuple(
+    delete(table).where(table.c.call_id.in_(bindparam("ids", expanding=True))) for table in _PARTS
+)
+_HAVE_PARTS = select(
+    or_(
+        *(exists().where(table.c.call_id.in_(bindparam("ids", expanding=True))) for table in _PARTS)
+    )
+)
+_INSERT = tuple(map(insert, (recordings, *_PARTS)))
+_ADD_REFERENCE = insert(references).from_select(
+    ["reference", "call_id"],
+    select(bindparam("to", type_=String), bindparam("own", type_=String)).where(
+        ~exists().where(
+            references.c.reference == bindparam("to", type_=String),
+            references.c.call_id == bindparam("own", type_=String),
+        )
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +124,15 @@ class Catalogue:
         statement = select(recordings).where(recordings.c.call_id == call_id)
         rows = await self._read(statement)
         return rows[0] if rows else None
+
+    async def without_parts(self, call_id: str) -> RecordingSummary | None:
+        """Return the recording as `get` does, but without its gaps, later callers and network."""
+        try:
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(_ONE, {"own": call_id})).first()
+        except SQLAlchemyError as error:
+            raise _failed(error) from None
+        return None if row is None else _summary(row)
 
     async def folders(self) -> dict[str, str]:
         """Return a dict from the call id of each recording to the recording's archive folder.
@@ -242,13 +281,7 @@ async def add_fetch_reference(connection: AsyncConnection, call_id: str, referen
     If this reference is already stored for this recording, nothing changes. The caller of this
     function commits the transaction. Raises `SQLAlchemyError`.
     """
-    known = await connection.scalar(
-        select(references.c.call_id).where(
-            references.c.reference == reference, references.c.call_id == call_id
-        )
-    )
-    if known is None:
-        await connection.execute(insert(references).values(reference=reference, call_id=call_id))
+    await connection.execute(_ADD_REFERENCE, {"to": reference, "own": call_id})
 
 
 async def known_rows(connection: AsyncConnection, call_ids: Collection[str]) -> dict[str, KnownRow]:
@@ -256,15 +289,10 @@ async def known_rows(connection: AsyncConnection, call_ids: Collection[str]) -> 
 
     `call_ids` has at most `MOST_IDS` ids.
     """
-    statement = select(
-        recordings.c.call_id,
-        recordings.c.manifest_sha256,
-        or_(*(recordings.c[name] != "" for name in ("number", "line", "advisor", "extension"))),
-        exists().where(later_callers.c.call_id == recordings.c.call_id),
-    ).where(recordings.c.call_id.in_(call_ids))
+    rows = await connection.execute(_KNOWN, {"ids": list(call_ids)})
     return {
         call_id: KnownRow(digest, bool(of_call) or bool(of_later))
-        for call_id, digest, of_call, of_later in await connection.execute(statement)
+        for call_id, digest, of_call, of_later in rows
     }
 
 
@@ -288,17 +316,22 @@ async def write_rows(
         await connection.execute(recordings.update().where(own).values(**fields))
     ids = [each.call_id for each in summaries]
     # A recording whose row was lost can still have rows in these tables.
-    for table in (gaps, gap_reasons, later_callers, networks):
-        await connection.execute(delete(table).where(table.c.call_id.in_(ids)))
-    for table, rows in (
-        (recordings, new),
-        (gaps, [row for each in summaries for row in _gap_rows(each)]),
-        (gap_reasons, [row for each in summaries for row in _reason_rows(each)]),
-        (later_callers, [row for each in summaries for row in _caller_rows(each)]),
-        (networks, [row for each in summaries for row in network_rows(each)]),
+    if old or await connection.scalar(_HAVE_PARTS, {"ids": ids}):
+        for clear in _CLEAR:
+            await connection.execute(clear, {"ids": ids})
+    for statement, rows in zip(
+        _INSERT,
+        (
+            new,
+            [row for each in summaries for row in _gap_rows(each)],
+            [row for each in summaries for row in _reason_rows(each)],
+            [row for each in summaries for row in _caller_rows(each)],
+            [row for each in summaries for row in network_rows(each)],
+        ),
+        strict=True,
     ):
         if rows:
-            await connection.execute(insert(table), rows)
+            await connection.execute(statement, rows)
 
 
 def _gap_rows(recording: RecordingSummary) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ missing. `recording.index.coverage` compares ledger and recordings.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 import msgspec
@@ -19,7 +19,7 @@ from sqlalchemy import (
     Row,
     String,
     Table,
-    Update,
+    bindparam,
     delete,
     insert,
     select,
@@ -41,6 +41,13 @@ answered_calls = Table(
     Column("answered", Float, nullable=False, index=True),
     Column("ended", Float),
     Column("talk_us", BigInteger),
+)
+
+_INSERT = insert(answered_calls)
+_END = (
+    update(answered_calls)
+    .where(answered_calls.c.call_id == bindparam("own"))
+    .values(ended=bindparam("to"), talk_us=bindparam("long"))
 )
 
 findings = Table(
@@ -187,57 +194,73 @@ class Ledger:
 async def write(connection: AsyncConnection, entries: Sequence[LedgerEntry]) -> list[AnsweredCall]:
     """Write the entries in the given order, in the transaction of `connection`.
 
-    Return the calls whose end is new or was changed, with the values of their rows.
+    Return the calls whose end is new or was changed, with the values of their rows. However many
+    entries there are, a few statements read and write their rows.
 
     Raises `SQLAlchemyError`.
     """
+    before = await _rows_of(connection, entries)
+    after = dict(before)
     ended: dict[str, None] = {}
     for entry in entries:
         match entry:
             case Answered(call_id, at):
-                await _note(connection, AnsweredCall(call_id, at))
+                after.setdefault(call_id, AnsweredCall(call_id, at))
             case Ended(call, new):
-                if await _note(connection, call, new=new):
+                if _end(after, call, new=new):
                     ended[call.call_id] = None
             case OthersEnded(going_on, at):
-                ended |= dict.fromkeys(await _end_but(connection, going_on, at))
-    return [row for call_id in ended if (row := await _row(connection, call_id)) is not None]
+                for row in tuple(after.values()):
+                    if row.ended is None and row.call_id not in going_on:
+                        after[row.call_id] = replace(row, ended=at)
+                        ended[row.call_id] = None
+    added = [asdict(row) for call_id, row in after.items() if call_id not in before]
+    changed = [
+        {"own": call_id, "to": row.ended, "long": row.talk_us}
+        for call_id, row in after.items()
+        if call_id in before and row != before[call_id]
+    ]
+    if added:
+        await connection.execute(_INSERT, added)
+    if changed:
+        await connection.execute(_END, changed)
+    return [after[call_id] for call_id in ended]
 
 
-async def _note(connection: AsyncConnection, call: AnsweredCall, *, new: bool = True) -> bool:
-    """Enter a call's answer or end. Return True if the row's end is new or was changed."""
-    row = await _row(connection, call.call_id)
+def _end(rows: dict[str, AnsweredCall], call: AnsweredCall, *, new: bool) -> bool:
+    """Enter a call's end into its row. Return True if the row's end is new or was changed."""
+    row = rows.get(call.call_id)
     if row is None and new:
-        fields = {name: getattr(call, name) for name in _FIELDS}
-        await connection.execute(insert(answered_calls).values(**fields))
+        rows[call.call_id] = call
         return call.ended is not None
     if row is None or call.ended is None or (row.ended, row.talk_us) == (call.ended, call.talk_us):
         return False
-    await connection.execute(_update(call.call_id, ended=call.ended, talk_us=call.talk_us))
+    rows[call.call_id] = replace(row, ended=call.ended, talk_us=call.talk_us)
     return True
 
 
-async def _end_but(connection: AsyncConnection, going_on: frozenset[str], at: float) -> list[str]:
-    """Enter an end for the calls that are not going on, and return their call ids."""
-    statement = select(answered_calls.c.call_id).where(answered_calls.c.ended.is_(None))
-    over = [
-        call_id
-        for call_id in (await connection.scalars(statement)).all()
-        if call_id not in going_on
-    ]
-    for call_id in over:
-        await connection.execute(_update(call_id, ended=at))
-    return over
-
-
-async def _row(connection: AsyncConnection, call_id: str) -> AnsweredCall | None:
-    statement = select(answered_calls).where(answered_calls.c.call_id == call_id)
-    row = (await connection.execute(statement)).first()
-    return None if row is None else _call(row)
-
-
-def _update(call_id: str, **values: float | None) -> Update:
-    return update(answered_calls).where(answered_calls.c.call_id == call_id).values(**values)
+async def _rows_of(
+    connection: AsyncConnection, entries: Sequence[LedgerEntry]
+) -> dict[str, AnsweredCall]:
+    """Return the rows that these entries may change, by call id."""
+    wanted: dict[str, None] = {}
+    conditions = []
+    for entry in entries:
+        match entry:
+            case Answered(call_id):
+                wanted[call_id] = None
+            case Ended(call):
+                wanted[call.call_id] = None
+            case OthersEnded():
+                conditions = [answered_calls.c.ended.is_(None)]
+    ids = list(wanted)
+    for start in range(0, len(ids), _BATCH):
+        conditions.append(answered_calls.c.call_id.in_(ids[start : start + _BATCH]))
+    found = {}
+    for condition in conditions:
+        for row in await connection.execute(select(answered_calls).where(condition)):
+            found[row.call_id] = _call(row)
+    return found
 
 
 def _call(row: Row[Any]) -> AnsweredCall:

@@ -53,7 +53,7 @@ async def test_an_open_note_keeps_the_caller_until_it_is_saved(contacts, engine)
     rang = replace(OPEN, number="+441632960001", withheld=False)
     await contacts.open_note(rang)
     await contacts.save_confirmation(CALL, ELIN, "confirmed", 1050.0)
-    await contacts.save_end(CALL, 1055.0)
+    await contacts.save_ends({CALL: 1055.0})
     kept = replace(rang, person_id="directory:1", name="Elin", ended=1055.0)
     assert await contacts.open_notes() == [kept]
     await contacts.save(CALL, NOTE, 1060.0)

@@ -10,7 +10,6 @@ import typer
 
 from galwad.cli.audit import anchors as anchor_files
 from galwad.cli.audit import chain
-from galwad.cli.audit.archive_comparison import ChainFacts, compare_with_archive
 from galwad.cli.support.console import CliError, one_line, print_json
 from galwad.cli.support.index_check import fetch_index_check
 from galwad.cli.support.lazy import new_command
@@ -77,6 +76,12 @@ def verify(
     if restored:
         links = list(links)
         known = _restores(links, restored)
+    # It loads numpy, and the help of the command must not wait for it.
+    from galwad.cli.audit.archive_comparison import (  # noqa: PLC0415
+        ChainFacts,
+        compare_with_archive,
+    )
+
     facts = ChainFacts()
     reader = chain.ChainReader(links, facts.add if recordings is not None else lambda _: None)
     result = _verify(reader, kept or (), known)

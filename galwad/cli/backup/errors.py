@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from galwad.cli.support.console import CliError
-from galwad.desk.maintenance.backup_proof import BackupError
 
 
 @contextmanager
@@ -17,6 +16,8 @@ def backup_errors(where: Path, hint: str) -> Iterator[None]:
     If an `OSError` contains no file name, the message contains the path `where`. `hint` says what
     the user can do.
     """
+    from galwad.desk.maintenance.backup_proof import BackupError  # noqa: PLC0415 - it loads much
+
     try:
         yield
     except BackupError as error:

@@ -13,9 +13,6 @@ from galwad.cli.support.administration import on_the_server
 from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.desk.maintenance import backup as node_backup
-from galwad.desk.maintenance.backup_proof import backup_key_file
-from recording.keys.keyring import load_or_create_backup_key, public_text
 
 app = new_command()
 
@@ -38,6 +35,11 @@ def make(
     encrypt the folder. Keep the backup for weeks, not for years: with a header from the backup, a
     recording can be opened even after its disposal.
     """
+    # These take a second to load, and the help of the command must not wait.
+    from galwad.desk.maintenance import backup as node_backup  # noqa: PLC0415
+    from galwad.desk.maintenance.backup_proof import backup_key_file  # noqa: PLC0415
+    from recording.keys.keyring import load_or_create_backup_key, public_text  # noqa: PLC0415
+
     settings = load_settings(config)
     with (
         on_the_server(settings),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -15,10 +15,11 @@ from galwad.cli.support.console import CliError, one_line, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.cli.support.public_keys import public_key
-from galwad.desk.maintenance import backup as node_backup
-from galwad.desk.maintenance.backup_proof import RestoreTrust, backup_key_file
 from recording.errors import KeyFileError
-from recording.keys.keyring import load_backup_key, public_text
+
+if TYPE_CHECKING:
+    from galwad.desk.maintenance.backup import Restored
+    from galwad.desk.maintenance.backup_proof import RestoreTrust
 
 app = new_command()
 
@@ -65,6 +66,9 @@ def restore(
     other files that are already in the archive stay as they are. If the command is interrupted, run
     it again.
     """
+    # This takes a second to load, and the help of the command must not wait.
+    from galwad.desk.maintenance import backup as node_backup  # noqa: PLC0415
+
     settings = load_settings(config)
     missing = [place for place in certificates or () if not place.exists()]
     if missing:
@@ -106,6 +110,9 @@ def restore(
 def _trust(
     config: Path, backup_keys: Sequence[str], node_keys: Sequence[str], *, accepts_unsigned: bool
 ) -> RestoreTrust:
+    from galwad.desk.maintenance.backup_proof import RestoreTrust, backup_key_file  # noqa: PLC0415
+    from recording.keys.keyring import load_backup_key, public_text  # noqa: PLC0415
+
     given = [public_key(text, "--backup-key") for text in backup_keys]
     try:
         own = load_backup_key(backup_key_file(config))
@@ -117,7 +124,7 @@ def _trust(
     return RestoreTrust(frozenset(given), nodes, accepts_unsigned)
 
 
-def _counts(done: node_backup.Restored) -> dict[str, object]:
+def _counts(done: Restored) -> dict[str, object]:
     return {
         "headers": done.headers,
         "disposals": done.disposals,

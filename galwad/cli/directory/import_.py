@@ -9,7 +9,6 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from callerid.import_file import ImportFile
 from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
@@ -47,6 +46,8 @@ def import_(
     requests do not wait for the import, and callers are looked up in the previous directory until
     the new one is complete.
     """
+    from callerid.import_file import ImportFile  # noqa: PLC0415 - phonenumbers takes long to load
+
     settings = load_settings(config)
     os.nice(_NICENESS)
     with (

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from callerid.errors import WatchedFileError
-from callerid.import_file import ImportFile
 from callerid.import_folder import ImportFolder, WatchedFile
 from config.settings import Settings
 from galwad.cli.support.administration import administration, on_the_server
@@ -95,6 +94,8 @@ def import_folder(
 
 def _imported(settings: Settings, file: WatchedFile) -> FileReport | None:
     """Import one file, and return its report; None if it was changed meanwhile."""
+    from callerid.import_file import ImportFile  # noqa: PLC0415 - phonenumbers takes long to load
+
     rules = settings.directory
     try:
         with closing(file.open()) as csv, on_the_server(settings):

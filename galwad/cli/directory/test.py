@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from callerid.errors import CallerIdError, NumberError
-from callerid.number import PhoneNumber
 from config.directories import ExternalDirectory
 from config.settings import Settings
 from galwad.cli.checks.credentials import stored_directory
@@ -24,6 +23,7 @@ from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 
 if TYPE_CHECKING:
+    from callerid.number import PhoneNumber
     from callerid.person import Person
     from callerid.source import DirectorySource
 
@@ -92,6 +92,8 @@ def look_up(
 
 
 def _number(text: str) -> PhoneNumber:
+    from callerid.number import PhoneNumber  # noqa: PLC0415 - phonenumbers takes long to load
+
     if text.isascii() and text.isdecimal() and len(text) < 7:
         return PhoneNumber("", text)
     try:

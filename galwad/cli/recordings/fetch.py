@@ -15,7 +15,6 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from galwad.cli.recordings import audio
 from galwad.cli.recordings.positions import read_position
 from galwad.cli.support.atomic import atomic_file, check_writable
 from galwad.cli.support.call_ids import checked_id
@@ -170,6 +169,9 @@ def _fetch(options: FetchOptions, server: str) -> FetchResult:
                         _copy(plain, file)
                         length = None
                     else:
+                        # It loads numpy, which only audio needs.
+                        from galwad.cli.recordings import audio  # noqa: PLC0415
+
                         length = audio.export(plain, file, kind.value, options.from_s, options.to_s)
             octets = file.tell()
             file.seek(0)

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from galwad.cli.recordings.verification import disposal_text
 from galwad.cli.support.atomic import atomic_file, check_writable
 from galwad.cli.support.call_ids import checked_id
 from galwad.cli.support.client import ask
@@ -16,7 +15,6 @@ from galwad.cli.support.console import CliError, clock, local_time, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Reference, Server, required
 from galwad.desk.models.archive import OrdinaryReason
-from recording.archive.disposal import CERTIFICATE
 from recording.errors import ManifestError
 
 app = new_command()
@@ -126,6 +124,10 @@ def _purge(
     call_id: str, body: dict[str, str], server: str, output: Path | None, *, quiet: bool
 ) -> dict[str, str]:
     """Dispose of one recording; print its certificate as a sentence unless `quiet` is true."""
+    # These load numpy, and the help of the command must not wait for it.
+    from galwad.cli.recordings.verification import disposal_text  # noqa: PLC0415
+    from recording.archive.disposal import CERTIFICATE  # noqa: PLC0415
+
     text: str = ask(server, "POST", f"/recordings/{call_id}/purge", body)["certificate"]
     try:
         certificate = CERTIFICATE.read(text.encode())

@@ -7,11 +7,9 @@ from typing import Annotated
 
 import typer
 
-from galwad.cli.recordings import verification
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
-from recording.archive.rewrap import UNPROVEN
 
 app = new_command()
 
@@ -57,6 +55,10 @@ def verify(
     --identity, each recording is also decrypted and decoded to its final byte. This finds even
     changes that a thief signed with the node's key.
     """
+    # These load numpy, and the help of the command must not wait for it.
+    from galwad.cli.recordings import verification  # noqa: PLC0415
+    from recording.archive.rewrap import UNPROVEN  # noqa: PLC0415
+
     verdicts = verification.verify(
         what,
         since=since,

@@ -1,25 +1,26 @@
 """Helpers for commands that use the server's own database.
 
-`on_the_server` turns an error about the database into a `CliError`.
+`on_the_server` turns an error about the database into a `CliError`. What needs SQLAlchemy is loaded
+when a command runs, because it takes a second to load, and the help of a command must not wait.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from sqlalchemy.exc import SQLAlchemyError
+from typing import TYPE_CHECKING
 
 from callerid.errors import CallerIdError
 from config.settings import Settings
 from galwad.cli.support.console import CliError
-from galwad.desk.auth.users import UserError
-from galwad.desk.database import SchemaError
-from galwad.desk.maintenance.administration import Administration
 from recording.errors import AuditError, RecordingError, reason_of
+
+if TYPE_CHECKING:
+    from galwad.desk.maintenance.administration import Administration
 
 
 def administration(settings: Settings) -> Administration:
@@ -27,8 +28,17 @@ def administration(settings: Settings) -> Administration:
 
     The state folder is created if it is missing and this process is root.
     """
+    from galwad.desk.maintenance.administration import Administration  # noqa: PLC0415 - see above
+
     _create_state_folder(settings.node.state)
     return Administration(settings.database, settings.node.name, settings.sip.realm)
+
+
+def notify_desk(settings: Settings) -> bool:
+    """Let a running desk read the users again. Return whether there is one."""
+    from galwad.desk.maintenance.administration import poke  # noqa: PLC0415 - see above
+
+    return asyncio.run(poke(settings.desk_socket))
 
 
 def _create_state_folder(state: Path) -> None:
@@ -45,6 +55,11 @@ def _create_state_folder(state: Path) -> None:
 @contextmanager
 def on_the_server(settings: Settings) -> Iterator[None]:
     """Turn an error about the database or its data into a `CliError`."""
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - see above
+
+    from galwad.desk.auth.users import UserError  # noqa: PLC0415 - see above
+    from galwad.desk.database import SchemaError  # noqa: PLC0415 - see above
+
     try:
         yield
     except UserError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from galwad.cli.support.administration import administration, on_the_server
+from galwad.cli.support.administration import administration, notify_desk, on_the_server
 from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
@@ -19,10 +19,8 @@ from galwad.cli.users.secrets import (
     print_secrets,
     sip_account,
 )
-from galwad.desk.auth.user_administration import new_secret
-from galwad.desk.auth.users import Right, User
-from galwad.desk.maintenance.administration import poke
-from galwad.desk.models.accounts import Role
+from galwad.desk.auth.passwords import new_secret
+from galwad.desk.models.accounts import Right, Role
 from galwad.desk.models.base import Language
 
 app = new_command()
@@ -52,6 +50,8 @@ def add(
     generates, such as a machine's token, are printed once. The database stores only hashes of them.
     An extension of a disabled user is free: the new user takes it over.
     """
+    from galwad.desk.auth.users import User  # noqa: PLC0415 - SQLAlchemy takes a second to load
+
     settings = load_settings(config)
     password = None
     if role != "machine":
@@ -61,7 +61,7 @@ def add(
     user = User(name, role, language, extension or None, rights)
     with on_the_server(settings):
         token = asyncio.run(administration(settings).add_user(user, password, sip_password))
-        notified = asyncio.run(poke(settings.desk_socket))
+        notified = notify_desk(settings)
     shown = password if generate else None
     sip = sip_account(settings, extension, sip_password) if sip_password else None
     if json:

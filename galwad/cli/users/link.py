@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
-from galwad.cli.support.administration import administration, on_the_server
+from galwad.cli.support.administration import administration, notify_desk, on_the_server
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.cli.users.secrets import print_if_no_desk
-from galwad.desk.auth.identities import ProviderIdentity
-from galwad.desk.maintenance.administration import poke
 
 app = new_command()
 
@@ -38,6 +36,8 @@ def link(
     The user keeps the name, the extension and the phone. The role is the one that the provider
     gives at each sign-in.
     """
+    from galwad.desk.auth.identities import ProviderIdentity  # noqa: PLC0415 - SQLAlchemy takes long to load
+
     settings = load_settings(config)
     section = settings.sign_in
     if not issuer and section is None:
@@ -45,7 +45,7 @@ def link(
     identity = ProviderIdentity(issuer or (section.issuer if section else ""), subject)
     with on_the_server(settings):
         asyncio.run(administration(settings).link_user(name, identity))
-        notified = asyncio.run(poke(settings.desk_socket))
+        notified = notify_desk(settings)
     if json:
         print_json({"user": name, "issuer": identity.issuer, "subject": identity.subject})
         return

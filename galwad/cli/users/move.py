@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from galwad.cli.support.administration import administration, on_the_server
+from galwad.cli.support.administration import administration, notify_desk, on_the_server
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.cli.users.secrets import print_if_no_desk, print_secrets, sip_account
-from galwad.desk.auth.user_administration import new_secret
-from galwad.desk.maintenance.administration import poke
+from galwad.desk.auth.passwords import new_secret
 
 app = new_command()
 
@@ -44,7 +43,7 @@ def move(
     new = new_secret()
     with on_the_server(settings):
         asyncio.run(administration(settings).move_user(name, extension or None, new))
-        notified = asyncio.run(poke(settings.desk_socket))
+        notified = notify_desk(settings)
     sip = sip_account(settings, extension, new) if extension else None
     if json:
         print_json({"user": name, "extension": extension or None, "sip": sip})

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from galwad.cli.support.administration import administration, on_the_server
+from galwad.cli.support.administration import administration, notify_desk, on_the_server
 from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
@@ -18,7 +18,6 @@ from galwad.cli.users.secrets import (
     print_if_no_desk,
     print_secrets,
 )
-from galwad.desk.maintenance.administration import poke
 
 app = new_command()
 
@@ -41,7 +40,7 @@ def password(
     new = new_password(password_stdin=password_stdin, generate=generate)
     with on_the_server(settings):
         asyncio.run(administration(settings).set_password(name, new))
-        notified = asyncio.run(poke(settings.desk_socket))
+        notified = notify_desk(settings)
     shown = new if generate else None
     if json:
         print_json({"user": name, **({"password": shown} if shown else {})})

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from galwad.cli.support.administration import administration, on_the_server
+from galwad.cli.support.administration import administration, notify_desk, on_the_server
 from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.desk.auth.users import Right
-from galwad.desk.maintenance.administration import poke
+from galwad.desk.models.accounts import Right
 
 app = new_command()
 
@@ -38,7 +37,7 @@ def rights(
     given = sorted({str(item.value) for item in right or ()})
     with on_the_server(settings):
         asyncio.run(administration(settings).set_rights(name, frozenset(given)))
-        asyncio.run(poke(settings.desk_socket))
+        notify_desk(settings)
     if json:
         print_json({"user": name, "rights": given})
     else:

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from galwad.cli.support.administration import administration, on_the_server
+from galwad.cli.support.administration import administration, notify_desk, on_the_server
 from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.cli.users.secrets import print_if_no_desk
-from galwad.desk.maintenance.administration import poke
 from galwad.desk.models.accounts import Role
 
 app = new_command()
@@ -34,7 +33,7 @@ def role_(
     settings = load_settings(config)
     with on_the_server(settings):
         asyncio.run(administration(settings).set_role(name, role))
-        notified = asyncio.run(poke(settings.desk_socket))
+        notified = notify_desk(settings)
     if json:
         print_json({"user": name, "role": role})
         return

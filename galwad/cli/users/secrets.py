@@ -9,8 +9,7 @@ import typer
 
 from config.settings import Settings
 from galwad.cli.support.console import CliError
-from galwad.desk.auth.passwords import LEAST_LENGTH
-from galwad.desk.auth.user_administration import new_secret
+from galwad.desk.auth.passwords import LEAST_LENGTH, new_secret
 
 PasswordStdin: TypeAlias = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 import msgspec
 import structlog
@@ -29,14 +30,21 @@ from recording.index.captured_cards import enter_new
 from recording.index.catalogue import MOST_IDS, KnownRow, known_rows, write_rows
 from recording.policy import GapReason
 
+_REST_S: Final = 0.1
+"""The shortest time in seconds from the beginning of one batch to that of the next.
+
+A batch costs about as much as ten of its recordings. When many calls have ended, the finaliser
+reports a recording every few milliseconds, and each would be a batch of its own.
+"""
 log = structlog.get_logger()
 
 
 class Indexer:
     """Writes the index rows of recordings.
 
-    When many calls end at once, the reports that wait are written in one transaction. When the rows
-    are in the database, `on_indexed` is called with these reports.
+    When many calls end at once, the reports that arrive within `_REST_S` are written in one
+    transaction. A report that follows no other is written at once. When the rows are in the
+    database, `on_indexed` is called with these reports.
     """
 
     def __init__(
@@ -53,6 +61,8 @@ class Indexer:
         self._reports: list[_Report] = []
         """The reports that are not written yet, the oldest first."""
         self._writing = asyncio.Lock()
+        self._next = 0.0
+        """The monotonic time before which no batch begins."""
         self._without_caller: set[str] = set()
         """The ids of the calls for which this object has raised the alarm `recording.locked`.
 
@@ -72,6 +82,8 @@ class Indexer:
         async with self._writing:
             # The task that had the lock before may have written this report too.
             while not report.complete.done():
+                await asyncio.sleep(max(self._next - time.monotonic(), 0))
+                self._next = time.monotonic() + _REST_S
                 await self._index(_first_of_each_call(self._reports))
                 self._reports = [each for each in self._reports if not each.complete.done()]
         return report.complete.result()

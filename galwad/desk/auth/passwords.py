@@ -1,4 +1,6 @@
-"""Which passwords a person may choose: long ones that are not easy to guess.
+"""Passwords: which ones a person may choose, and new random ones.
+
+A person may choose a long password that is not easy to guess.
 
 No characters are prescribed, because length is what helps (NIST SP 800-63B, section 3.1.1.2).
 """
@@ -6,10 +8,13 @@ No characters are prescribed, because length is what helps (NIST SP 800-63B, sec
 from __future__ import annotations
 
 import re
+import secrets
 from itertools import pairwise
 from typing import Final
 
 LEAST_LENGTH: Final = 12
+_SECRET_BYTES: Final = 15
+"""The random bytes of a new password."""
 _LEAST_LETTERS: Final = 5
 """The least different characters of a password."""
 _MOST_STEPS: Final = 0.7
@@ -19,6 +24,11 @@ _COMMON: Final = (
     *("changeme", "administrator", "galwad", "iloveyou", "council", "cyngor", "wales", "cymru"),
 )
 """The words with which people begin. They count for nothing in a password."""
+
+
+def new_secret() -> str:
+    """Return a new random password."""
+    return secrets.token_urlsafe(_SECRET_BYTES)
 
 
 def is_easy_to_guess(password: str, name: str) -> bool:

@@ -71,6 +71,10 @@ _SELECT = select(
     sessions.c.stepped_up,
     sessions.c.created.label("opened"),
 ).join(sessions, sessions.c.user == users.c.name)
+_SELECT_ONE = _SELECT.where(
+    sessions.c.token_sha256 == bindparam("key"), users.c.disabled.is_(False)
+)
+"""The session with a key. It is made once, because a new statement costs SQLAlchemy more time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,12 +391,11 @@ class Sessions:
             self._unanswered = None
 
     async def _read(self, key: str) -> _Known | None:
-        statement = _SELECT.where(sessions.c.token_sha256 == key, users.c.disabled.is_(False))
         sign_outs = -1
         while sign_outs != self._sign_outs:
             sign_outs, began = self._sign_outs, time.monotonic()
             async with self._engine.connect() as connection:
-                row = (await connection.execute(statement)).first()
+                row = (await connection.execute(_SELECT_ONE, {"key": key})).first()
         return self._remember(key, row, began)
 
     def _remember(self, key: str, row: Row[Any] | None, began: float) -> _Known | None:

@@ -10,7 +10,6 @@ right `purge` is in the hands of administrators who have it.
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,7 +34,6 @@ from galwad.desk.models.accounts import Role
 from galwad.desk.texts.store import TextStore
 from recording.audit.log import AuditLog
 
-_SECRET_BYTES: Final = 15
 _VERSION_DIGITS: Final = 16
 
 
@@ -361,8 +359,3 @@ def version_of(row: Row[Any], linked: Sequence[Row[Any]]) -> str:
     parts += sorted(f"{each.issuer} {each.subject}" for each in linked)
     text = "\0".join(parts).encode()
     return hashlib.sha256(text).hexdigest()[:_VERSION_DIGITS]
-
-
-def new_secret() -> str:
-    """Return a new random password."""
-    return secrets.token_urlsafe(_SECRET_BYTES)

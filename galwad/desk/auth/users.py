@@ -17,7 +17,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from argon2 import PasswordHasher
@@ -30,27 +29,13 @@ from callerid.card_number import ADVICE, has_card_number
 from galwad.desk.auth.passwords import LEAST_LENGTH, is_easy_to_guess
 from galwad.desk.auth.sign_in_queue import SignInQueue
 from galwad.desk.auth.tables import sessions, users
-from galwad.desk.models.accounts import Role
+from galwad.desk.models.accounts import Right, Role
 from galwad.messages import PhoneCredentials
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _EXTENSION = re.compile(r"[A-Za-z0-9._-]{1,32}")
 NO_PASSWORD: Final = "!"  # noqa: S105 - argon2 never writes this
 """The stored password of a user who has none."""
-
-
-class Right(StrEnum):
-    """The rights that a user can be given.
-
-    `purge` is for administrators. All other rights are for machines.
-    """
-
-    PAYMENTS = "payments"
-    METRICS = "metrics"
-    ANCHORS = "anchors"
-    DIRECTORIES = "directories"
-    EVENTS = "events"
-    PURGE = "purge"
 
 
 RIGHTS: tuple[str, ...] = tuple(Right)

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.desk.call_log.logged_call import MISSED, CallPart, LoggedCall
@@ -17,6 +27,43 @@ Rows = dict[str, LoggedCall]
 """Calls by their ids."""
 MOST_IDS = 500
 """The number of call ids that one SQL statement may contain."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """The statements that read some calls and their parts. `ids` is their parameter."""
+
+    calls: Select[Any]
+    parts: Select[Any]
+
+    @classmethod
+    def where(cls, which: ColumnElement[bool]) -> _Selection:
+        chosen = select(logged_calls.c.call_id).where(which)
+        parts = select(logged_parts).where(logged_parts.c.call_id.in_(chosen))
+        ordered = parts.order_by(logged_parts.c.call_id, logged_parts.c.position)
+        return cls(select(logged_calls).where(which), ordered)
+
+
+# The statements are made once, because SQLAlchemy needs more time for new ones.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_OF_IDS = _Selection.where(logged_calls.c.call_id.in_(_IDS))
+_IN_PROGRESS_TOO = _Selection.where(
+    logged_calls.c.call_id.in_(_IDS) | (logged_calls.c.ended == 0.0)
+)
+_CLEAR = tuple(
+    delete(table).where(table.c.call_id.in_(_IDS)) for table in (logged_parts, logged_calls)
+)
+_INSERT_CALLS, _INSERT_PARTS = insert(logged_calls), insert(logged_parts)
+_MISSED_BY = (
+    select(logged_parts.c.user)
+    .join(logged_calls, logged_calls.c.call_id == logged_parts.c.call_id)
+    .where(
+        logged_calls.c.number.in_(bindparam("numbers", expanding=True)),
+        logged_calls.c.outcome.in_(MISSED),
+        logged_parts.c.user != "",
+    )
+    .distinct()
+)
 
 
 class CallStore:
@@ -36,11 +83,9 @@ class CallStore:
         a changed call that is news for them, and those who missed an earlier call of the same
         number.
         """
-        which: ColumnElement[bool] = logged_calls.c.call_id.in_(call_ids)
-        if in_progress:
-            which |= logged_calls.c.ended == 0.0
+        which = _IN_PROGRESS_TOO if in_progress else _OF_IDS
         async with self._writer.begin() as connection:
-            before = await _read(connection, which)
+            before = await _read(connection, which, call_ids)
             after = dict(before)
             apply(after)
             changed = [call for call_id, call in after.items() if before.get(call_id) != call]
@@ -52,7 +97,7 @@ class CallStore:
     async def call(self, call_id: str) -> LoggedCall | None:
         """Return the row of one call; None if there is none."""
         async with self._engine.connect() as connection:
-            rows = await _read(connection, logged_calls.c.call_id == call_id)
+            rows = await _read(connection, _OF_IDS, [call_id])
         return rows.get(call_id)
 
     async def forget_numbers(self, before: float) -> int:
@@ -81,18 +126,13 @@ class CallStore:
         return result.rowcount
 
 
-async def _read(connection: AsyncConnection, which: ColumnElement[bool]) -> Rows:
+async def _read(connection: AsyncConnection, which: _Selection, ids: Collection[str]) -> Rows:
+    wanted = {"ids": list(ids)}
     parts: defaultdict[str, list[CallPart]] = defaultdict(list)
-    chosen = select(logged_calls.c.call_id).where(which)
-    query = (
-        select(logged_parts)
-        .where(logged_parts.c.call_id.in_(chosen))
-        .order_by(logged_parts.c.call_id, logged_parts.c.position)
-    )
-    for row in await connection.execute(query):
+    for row in await connection.execute(which.parts, wanted):
         call_id, _position, *fields = row
         parts[call_id].append(CallPart(*fields))
-    rows = await connection.execute(select(logged_calls).where(which))
+    rows = await connection.execute(which.calls, wanted)
     return {
         row.call_id: LoggedCall(**row._mapping, parts=tuple(parts[row.call_id]))  # noqa: SLF001 - public, in spite of its name
         for row in rows
@@ -103,16 +143,16 @@ async def _write(connection: AsyncConnection, calls: list[LoggedCall]) -> None:
     for at in range(0, len(calls), MOST_IDS):
         some = calls[at : at + MOST_IDS]
         ids = [call.call_id for call in some]
-        for table in (logged_parts, logged_calls):
-            await connection.execute(delete(table).where(table.c.call_id.in_(ids)))
-        await connection.execute(insert(logged_calls), [_row(call) for call in some])
+        for clear in _CLEAR:
+            await connection.execute(clear, {"ids": ids})
+        await connection.execute(_INSERT_CALLS, [_row(call) for call in some])
         parts = [
             {"call_id": call.call_id, "position": position, **msgspec.structs.asdict(part)}
             for call in some
             for position, part in enumerate(call.parts)
         ]
         if parts:
-            await connection.execute(insert(logged_parts), parts)
+            await connection.execute(_INSERT_PARTS, parts)
 
 
 def _row(call: LoggedCall) -> dict[str, Any]:
@@ -126,15 +166,6 @@ async def _users_who_missed(connection: AsyncConnection, numbers: Collection[str
     found = set[str]()
     wanted = sorted(numbers)
     for at in range(0, len(wanted), MOST_IDS):
-        query = (
-            select(logged_parts.c.user)
-            .join(logged_calls, logged_calls.c.call_id == logged_parts.c.call_id)
-            .where(
-                logged_calls.c.number.in_(wanted[at : at + MOST_IDS]),
-                logged_calls.c.outcome.in_(MISSED),
-                logged_parts.c.user != "",
-            )
-            .distinct()
-        )
-        found.update((await connection.execute(query)).scalars())
+        some = {"numbers": wanted[at : at + MOST_IDS]}
+        found.update((await connection.execute(_MISSED_BY, some)).scalars())
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, Field, SecretStr
@@ -9,6 +10,20 @@ from pydantic import BaseModel, Field, SecretStr
 from galwad.desk.models.base import Language, RequestBody, RequiredText
 
 Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
+
+
+class Right(StrEnum):
+    """The rights that a user can be given.
+
+    `purge` is for administrators. All other rights are for machines.
+    """
+
+    PAYMENTS = "payments"
+    METRICS = "metrics"
+    ANCHORS = "anchors"
+    DIRECTORIES = "directories"
+    EVENTS = "events"
+    PURGE = "purge"
 
 
 class Login(RequestBody):

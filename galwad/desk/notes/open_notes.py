@@ -67,6 +67,9 @@ class OpenNotes:
         self._clock = clock
         # A change of a note in the database and in the live calls is one step.
         self._changing = asyncio.Lock()
+        self._ends: dict[str, float] = {}
+        """The beginnings of wrap-ups that are not saved yet, in Unix seconds by call id."""
+        self._saving_ends = asyncio.Lock()
 
     async def restore(self) -> list[tuple[OpenContact, DeskCall]]:
         """Add the calls with open notes to the live calls, with their drafts.
@@ -84,6 +87,25 @@ class OpenNotes:
             if call is not None:
                 restored.append((contact, call))
         return restored
+
+    async def save_end(self, call_id: str, ended: float) -> None:
+        """Save when the wrap-up of a call began (Unix seconds).
+
+        The beginnings of wrap-ups that wait are saved together, because many calls may end at once.
+
+        Raises:
+            SQLAlchemyError: The database cannot be written.
+        """
+        self._ends[call_id] = ended
+        async with self._saving_ends:
+            if call_id not in self._ends:
+                return  # the task that had the lock before has saved it
+            ends, self._ends = self._ends, {}
+            try:
+                await self.contacts.save_ends(ends)
+            except BaseException:
+                self._ends = ends | self._ends
+                raise
 
     async def save_draft(self, draft: NoteDraft) -> NoteDraft | None:
         """Save a draft, and show it in the other windows of its author.

@@ -16,10 +16,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.desk.auth.sessions import Session
-from galwad.desk.auth.users import Right
 from galwad.desk.call_stream.store import BEFORE_ALL, OLDEST, StoredEvent, StreamStore
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, Follower
 from galwad.desk.errors import ApiError
+from galwad.desk.models.accounts import Right
 from galwad.desk.models.calls import StreamReplaced
 from galwad.desk.service import Desk
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from galwad.desk.auth.users import Right
 from galwad.desk.errors import ApiError
+from galwad.desk.models.accounts import Right
 from galwad.desk.routes.access import SignedIn, TheDesk
 
 router = APIRouter()

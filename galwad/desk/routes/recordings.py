@@ -14,12 +14,12 @@ from dataclasses import asdict, replace
 
 import msgspec
 from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galwad import periods as when
 from galwad.desk.archive.files import checked_id
 from galwad.desk.archive.indexer import indexed_number
+from galwad.desk.archive.sealed_response import SealedResponse
 from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.recordings import (
@@ -108,12 +108,13 @@ async def captured_cards(
 
 @router.post(
     "/recordings/{call_id}/fetch",
-    response_class=StreamingResponse,
+    status_code=200,
+    response_class=SealedResponse,
     responses={200: {"content": {"application/octet-stream": {}}}},
 )
 async def fetch(
     call_id: str, body: Fetch, desk: TheDesk, session: SteppedUpSupervisor
-) -> StreamingResponse:
+) -> SealedResponse:
     """Send an encrypted recording: first the header, then the payload.
 
     The header and the payload together are a standard age file.
@@ -127,7 +128,7 @@ async def fetch(
         raise ApiError(
             403, "only the recording administrator may fetch for this purpose", "ask them to do it"
         )
-    recording = await recording_of(desk, call_id)
+    recording = _found(await desk.catalogue.without_parts(checked_id(call_id)))
     refuse_if_disposed(desk, recording)
     kind, facts = _requested_object(desk, recording, raw=body.raw)
     files = desk.archive.open(recording, kind, facts.size)
@@ -147,11 +148,9 @@ async def fetch(
         files.close()
         raise
     desk.metrics.fetched.inc()
-    return StreamingResponse(
-        files.stream(),
-        media_type="application/octet-stream",
-        headers={
-            "Content-Length": str(files.length),
+    return SealedResponse(
+        files,
+        {
             "Content-Disposition": f'attachment; filename="{call_id}.{_ENDINGS[kind]}"',
             "X-Galwad-Header-Length": str(len(files.header)),
             "X-Galwad-Payload-SHA256": facts.sha256,
@@ -193,7 +192,10 @@ async def recording_of(desk: Desk, call_id: str) -> RecordingSummary:
     Raises:
         ApiError: 404, there is no such recording.
     """
-    recording = await desk.catalogue.get(checked_id(call_id))
+    return _found(await desk.catalogue.get(checked_id(call_id)))
+
+
+def _found(recording: RecordingSummary | None) -> RecordingSummary:
     if recording is None:
         raise ApiError(
             404, "no recording has this id", "check the id; the recording may not be sealed yet"

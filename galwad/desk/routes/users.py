@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterator
 from fastapi import APIRouter
 
 from galwad.desk.auth.identities import ProviderIdentity
+from galwad.desk.auth.passwords import new_secret
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.user_administration import (
     PageRules,
     UserAccount,
     UserAccounts,
     UserAdministration,
-    new_secret,
 )
 from galwad.desk.auth.users import UnknownUserError, User, UserError, rights_of
 from galwad.desk.errors import ApiError

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from config.settings import load
-from galwad.desk.app import options_of
+from galwad.desk.app import ENDPOINT_MODULES, OFTEN_USED, options_of
 from galwad.desk.auth.users import User
 from galwad.desk.maintenance.administration import Administration
 from helpers.loopback import free_port
@@ -145,6 +145,19 @@ def settings(tmp_path):
         """
     )
     return file, port
+
+
+def test_the_endpoints_that_are_found_first_take_no_request_of_another_module():
+    first = [(module, route) for module in OFTEN_USED for route in module.router.routes]
+    checked = 0
+    for module in ENDPOINT_MODULES:
+        for route in module.router.routes:
+            path = re.sub(r"{[^}]+}", "20261125-101500-abcdefgh", route.path)
+            for other, taker in first:
+                taken = taker.path_regex.fullmatch(path) and taker.methods & route.methods
+                assert other is module or not taken, f"{route.path} and {taker.path}"
+                checked += bool(taken)
+    assert checked >= len(first)
 
 
 def test_every_desk_setting_reaches_the_desks_options(settings):

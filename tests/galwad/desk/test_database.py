@@ -159,7 +159,8 @@ async def test_a_transaction_that_is_cancelled_while_it_waits_does_not_delay_the
 async def is_locked(engine):
     """Return whether no write transaction can begin within the connections' time limit."""
     try:
-        async with engine.execution_options(immediate=True).begin():
+        async with engine.execution_options(immediate=True).begin() as connection:
+            await connection.exec_driver_sql("SELECT 1")
             return False
     except OperationalError:
         return True

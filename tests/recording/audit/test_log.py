@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -194,9 +195,12 @@ async def test_a_day_key_dated_years_ahead_is_replaced_and_signs_its_successor(
     assert await findings(engine) == []
 
 
-async def test_a_day_key_that_its_predecessor_did_not_sign_is_reported(audit, engine, tmp_path):
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_bytes(b"0" * 32)])
+async def test_a_day_key_that_its_predecessor_did_not_sign_is_reported(
+    audit, engine, tmp_path, lose
+):
     await three(audit)
-    (tmp_path / "audit.key").unlink()
+    lose(tmp_path / "audit.key")
     await three(audit)
     assert await findings(engine) == [(5, "the day key before it did not sign it")]
 

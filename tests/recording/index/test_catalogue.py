@@ -6,7 +6,9 @@ Covers `recording/index/search.py`, `recording/index/networks.py`, `recording/in
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import sqlite3
 from typing import Any
 
 import msgspec
@@ -68,6 +70,25 @@ async def test_a_search_by_number_finds_calls_of_first_and_of_later_callers(cata
 
 PAYMENT = Gap(1_000_000, 2_000_000, "payment", "page", "user:sian")
 FAULT = Gap(3_000_000, 4_000_000, "fault", "storage", "system")
+
+
+async def test_a_recording_whose_row_was_lost_is_written_again_with_only_its_own_parts(
+    catalogue, engine
+):
+    await catalogue.add(row("a", gaps=(PAYMENT, FAULT)))
+    with contextlib.closing(sqlite3.connect(engine.url.database)) as database:
+        database.execute("DELETE FROM recordings")
+        database.commit()
+    again = row("a", gaps=(FAULT,))
+    assert await catalogue.add(again)
+    assert await catalogue.get(again.call_id) == again
+
+
+async def test_a_recording_without_its_parts_has_only_its_own_row(catalogue):
+    whole = row("a", gaps=(PAYMENT,), later_callers=(LaterCaller(1, "+441632960002"),))
+    await catalogue.add(whole)
+    assert await catalogue.without_parts(whole.call_id) == row("a")
+    assert await catalogue.without_parts(row("b").call_id) is None
 
 
 @pytest.fixture

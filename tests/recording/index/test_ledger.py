@@ -1,6 +1,7 @@
 """The ledger of answered calls, as the switch reports them."""
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from recording.errors import CatalogueError
@@ -51,6 +52,44 @@ async def test_calls_that_a_new_switch_does_not_report_are_ended(ledger):
     await enter(ledger, [Answered(SECOND, 11.0)])
     await enter(ledger, [OthersEnded(frozenset({SECOND}), 30.0)])
     assert [call.ended for call in await all_of(ledger)] == [30.0, None]
+
+
+async def test_one_transaction_follows_its_entries_in_their_order(ledger):
+    await enter(ledger, [Answered(FIRST, 10.0)])
+    third = "20260301-092000-cdefghij"
+    ended = await enter(
+        ledger,
+        [
+            Answered(SECOND, 11.0),
+            Answered(SECOND, 12.0),
+            OthersEnded(frozenset({SECOND}), 30.0),
+            Ended(AnsweredCall(SECOND, 11.0, 40.0, 29_000_000), new=False),
+            Ended(AnsweredCall(third, 12.0), new=False),
+            Ended(AnsweredCall(FIRST, 10.0, 31.0, 21_000_000), new=True),
+            Answered(third, 50.0),
+            OthersEnded(frozenset(), 60.0),
+            Ended(AnsweredCall(third, 50.0, 60.0), new=True),
+        ],
+    )
+    rows = [
+        AnsweredCall(FIRST, 10.0, 31.0, 21_000_000),
+        AnsweredCall(SECOND, 11.0, 40.0, 29_000_000),
+        AnsweredCall(third, 50.0, 60.0),
+    ]
+    assert await all_of(ledger) == rows
+    assert sorted(ended, key=lambda call: call.call_id) == rows
+
+
+async def test_a_hundred_calls_that_end_together_need_few_statements(ledger, engine):
+    calls = [AnsweredCall(f"20260301-{index:06}-abcdefgh", 10.0, 20.0) for index in range(100)]
+    await enter(ledger, [Answered(call.call_id, call.answered) for call in calls[:50]])
+    statements: list[str] = []
+    event.listen(
+        engine.sync_engine, "before_cursor_execute", lambda *facts: statements.append(facts[2])
+    )
+    assert await enter(ledger, [Ended(call, new=True) for call in calls]) == calls
+    assert len(statements) <= 4  # one begins the transaction
+    assert await all_of(ledger) == calls
 
 
 async def test_calls_are_found_by_the_time_of_their_answer(ledger):

@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-from galwad.cli.support.administration import administration, on_the_server
+from galwad.cli.support.administration import administration, notify_desk, on_the_server
 from galwad.cli.support.console import print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.cli.users.secrets import print_if_no_desk, print_secrets
 from galwad.cli.users.tokens.list import as_json, end_of
-from galwad.desk.auth.users import Right
-from galwad.desk.maintenance.administration import poke
+from galwad.desk.models.accounts import Right
 from galwad.desk.models.tokens import DEFAULT_DAYS
 
 app = new_command()
@@ -44,7 +43,7 @@ def add(
     scopes = frozenset(str(item.value) for item in right) if right else None
     with on_the_server(settings):
         secret, made = asyncio.run(administration(settings).make_token(name, token, scopes, days))
-        notified = asyncio.run(poke(settings.desk_socket))
+        notified = notify_desk(settings)
     if json:
         print_json({**as_json(made), "token": secret})
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import local_time, print_json, print_table
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.desk.auth.tokens import Token
+
+if TYPE_CHECKING:
+    from galwad.desk.auth.tokens import Token
 
 app = new_command()
 

@@ -1,10 +1,10 @@
-"""Which passwords a person may choose."""
+"""Which passwords a person may choose, and new random ones."""
 
 from __future__ import annotations
 
 import pytest
 
-from galwad.desk.auth.passwords import is_easy_to_guess
+from galwad.desk.auth.passwords import is_easy_to_guess, new_secret
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,9 @@ def test_a_long_phrase_is_accepted(password):
 
 def test_a_short_part_of_a_name_may_be_in_a_password():
     assert not is_easy_to_guess("hen wlad fy nhadau", "wl.ad")
+
+
+def test_new_secrets_differ_and_may_be_chosen():
+    secrets = {new_secret() for _ in range(50)}
+    assert len(secrets) == 50
+    assert not any(is_easy_to_guess(each, "sian") for each in secrets)

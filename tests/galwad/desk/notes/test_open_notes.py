@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import SQLAlchemyError
 
 from callerid.contacts import Contacts, OpenContact
 from callerid.note import NOT_WRITTEN, Note
@@ -123,7 +125,7 @@ async def test_a_call_that_is_still_in_progress_after_hours_keeps_its_note(world
     world.calls.changed(state)
     assert await world.later(CLOSE_AFTER) == 0
     world.calls.ended(CALL, world.clock.now, answered=True)
-    await world.notes.contacts.save_end(CALL, world.clock.now)
+    await world.notes.save_end(CALL, world.clock.now)
     assert await world.later(CLOSE_AFTER - 1) == 0
     assert await world.later(1) == 1
 
@@ -141,3 +143,35 @@ async def test_without_a_limit_no_note_is_ever_closed(engine, clock):
     async with asyncio.timeout(20):
         await world.notes.run()  # it has nothing to do, and ends
     assert world.calls.get(CALL) is not None
+
+
+async def test_the_wrap_ups_of_calls_that_end_together_are_saved_together(world):
+    calls = [f"20261125-1016{number:02}-aaaaaaaa" for number in range(50)]
+    for call_id in calls:
+        await world.notes.contacts.open_note(replace(world.contact, call_id=call_id, ended=0.0))
+    commits: list[object] = []
+    event.listen(world.engine.sync_engine, "commit", commits.append)
+    ends = {call_id: world.clock.now + number for number, call_id in enumerate(calls)}
+    await asyncio.gather(*(world.notes.save_end(*each) for each in ends.items()))
+    assert len(commits) <= 2
+    found = await world.notes.contacts.open_notes()
+    assert {each.call_id: each.ended for each in found} == ends
+
+
+async def test_the_wrap_up_of_a_call_is_saved_although_that_of_another_failed(world):
+    await world.begin()
+    saving, failed = world.notes.contacts.save_ends, list[dict[str, float]]()
+
+    async def save(ends):
+        if not failed:
+            failed.append(ends)
+            raise SQLAlchemyError
+        await saving(ends)
+
+    world.notes.contacts.save_ends = save
+    other = "20261125-101600-bbbbbbbb"
+    done = await asyncio.gather(
+        world.notes.save_end(other, 5.0), world.notes.save_end(CALL, 7.0), return_exceptions=True
+    )
+    assert [type(each) for each in done] == [SQLAlchemyError, type(None)]
+    assert [each.ended for each in await world.notes.contacts.open_notes()] == [7.0]
