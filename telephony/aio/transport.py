@@ -46,7 +46,7 @@ INVITEs of 25 calls at the same moment. If 60 arrive at once, most of them must 
 all are answered within two seconds.
 """
 _MOST_DROPS = 2
-"""How often an INVITE of a trunk or known host is dropped for lack of time.
+"""The number of times that an INVITE of a trunk or known host is dropped for lack of time.
 
 The next copy arrives 1.5 s after the first one, and is refused if there is still no time.
 """
@@ -81,7 +81,7 @@ class SipTransport:
         """The number of datagrams outside calls that were dropped because of too much work."""
         self._datagram_share = WorkShare(_DATAGRAM_SHARE)
         self._dropped: dict[int, int] = {}
-        """How often each INVITE was dropped, by its hash; the latest is last."""
+        """The number of times that each INVITE was dropped, by its hash; the latest is last."""
         self._on_event = on_event
         self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
