@@ -8,13 +8,16 @@ share one timer of the event loop.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import structlog
 
 from telephony.aio.addresses import reachable_host
 from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.aio.connections import Connections
+from telephony.aio.datagram_turns import DatagramTurns
 from telephony.aio.packet_filter import Network
 from telephony.aio.source_filter import AcceptAll, FilterVerdict, SourceFilter
 from telephony.aio.tls import Tls
@@ -54,6 +57,16 @@ _REMEMBERED_DROPS = 4096
 """The number of dropped INVITEs that are remembered."""
 
 
+class _Datagram(NamedTuple):
+    """A datagram that waits for its turn."""
+
+    data: bytes
+    source: Address
+    local: Address
+    arrived: float
+    verdict: FilterVerdict
+
+
 class SipTransport:
     """Runs one endpoint on any number of addresses, in the running event loop.
 
@@ -80,6 +93,9 @@ class SipTransport:
         self.shed = 0
         """The number of datagrams outside calls that were dropped because of too much work."""
         self._datagram_share = WorkShare(_DATAGRAM_SHARE)
+        self._turns = DatagramTurns(
+            self._take_turn, clock=time.thread_time, call_soon=asyncio.get_running_loop().call_soon
+        )
         self._dropped: dict[int, int] = {}
         """The number of times that each INVITE was dropped, by its hash; the latest is last."""
         self._on_event = on_event
@@ -177,7 +193,16 @@ class SipTransport:
             self.connections.disconnect(source)
         elif verdict is FilterVerdict.TOO_MANY:
             self._refuse(data, source, local)
-        elif source.reliable or verdict is FilterVerdict.IN_CALL:
+        elif source.reliable:
+            self._handle(data, source, local, arrived)
+        elif not self._turns.add(_Datagram(data, source, local, arrived, verdict)):
+            self.shed += 1
+
+    def _take_turn(self, datagram: _Datagram) -> None:
+        if self._closed:
+            return
+        data, source, local, arrived, verdict = datagram
+        if verdict is FilterVerdict.IN_CALL:
             self._handle(data, source, local, arrived)
         elif self._datagram_share.debt_s > _MOST_DEBT_S:
             self._shed(data, source, local)

@@ -1,0 +1,83 @@
+"""A limit on how long SIP datagrams keep the event loop busy at a time.
+
+The event loop reads up to 32 datagrams before it does anything else. If each of them begins a call,
+the packets of all calls wait for a tenth of a second. So the datagrams are handled for at most
+`TURN_S` in one turn of the event loop; those that are left wait for the next turn. Their sequence
+does not change.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+TURN_S: Final = 0.005
+"""The processor time of a turn in seconds. After it, no further datagram is handled in the turn."""
+MOST_WAITING: Final = 2000
+"""The largest number of datagrams that wait. Above it, the newest are dropped."""
+
+T = TypeVar("T")
+
+
+class DatagramTurns(Generic[T]):
+    """The received datagrams that wait for their turn, and the function that handles them."""
+
+    def __init__(
+        self,
+        handle: Callable[[T], None],
+        *,
+        clock: Callable[[], float],
+        call_soon: Callable[[Callable[[], None]], object],
+    ) -> None:
+        """Start without datagrams.
+
+        Args:
+            handle: The function that handles one datagram.
+            clock: A function that returns the processor time of this thread in seconds. While
+                other programs have the processor, a turn does not get shorter.
+            call_soon: A function that calls another function in the next turn of the event loop.
+        """
+        self._handle = handle
+        self._clock = clock
+        self._call_soon = call_soon
+        self._waiting: deque[T] = deque()
+        self._until: float | None = None
+        """The processor time at which the present turn ends; None between two turns."""
+        self._is_handling = False
+
+    def __len__(self) -> int:
+        """Return the number of datagrams that wait."""
+        return len(self._waiting)
+
+    def add(self, datagram: T) -> bool:
+        """Handle a datagram now or in a later turn; return False if it is dropped."""
+        if len(self._waiting) >= MOST_WAITING:
+            return False
+        self._waiting.append(datagram)
+        if self._until is None:
+            self._begin()
+        else:
+            self._work(self._until)
+        return True
+
+    def _begin(self) -> None:
+        self._until = until = self._clock() + TURN_S
+        self._call_soon(self._next_turn)
+        self._work(until)
+
+    def _next_turn(self) -> None:
+        self._until = None
+        if self._waiting:
+            self._begin()
+
+    def _work(self, until: float) -> None:
+        """Handle waiting datagrams until the processor time `until`, in seconds."""
+        if self._is_handling:
+            return
+        self._is_handling = True
+        try:
+            while self._waiting and self._clock() < until:
+                self._handle(self._waiting.popleft())
+        finally:
+            self._is_handling = False
