@@ -37,7 +37,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from galwad.desk.sqlite_connection import Connection
+from galwad.desk.sqlite_connection import SqliteConnection
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -101,7 +101,7 @@ class _WriterQueue:
             if driver is not None:
                 driver.run_async(lambda _: self._take_turn())
             self._writing = driver
-        opened: Connection = connection.connection.driver_connection  # type: ignore[assignment]
+        opened: SqliteConnection = connection.connection.driver_connection  # type: ignore[assignment]
         opened.begin(_statement_to_begin(connection))
 
     def end(self, driver: object | None, *_: object) -> None:
@@ -127,7 +127,7 @@ def _connect(
     does not close the connection, and its file stays open until the next garbage collection.
     """
     opening = greenlet_spawn(
-        dialect.loaded_dbapi.connect, *arguments, async_creator_fn=Connection, **settings
+        dialect.loaded_dbapi.connect, *arguments, async_creator_fn=SqliteConnection, **settings
     )
     return await_only(_opened(opening))
 

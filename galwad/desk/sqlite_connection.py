@@ -22,7 +22,7 @@ import aiosqlite
 _Parameters = Sequence[Any]
 
 
-class Connection(aiosqlite.Connection):
+class SqliteConnection(aiosqlite.Connection):
     """A connection for SQLAlchemy's dialect `sqlite+aiosqlite`.
 
     SQLite itself must not begin or commit transactions: set its `isolation_level` to None.
@@ -44,9 +44,9 @@ class Connection(aiosqlite.Connection):
         """Let the next statement begin a transaction, with `statement` such as "BEGIN"."""
         self._due = statement
 
-    def cursor(self) -> Cursor:  # type: ignore[override]
+    def cursor(self) -> SqliteCursor:  # type: ignore[override]
         """Return a cursor."""
-        return Cursor(self)
+        return SqliteCursor(self)
 
     async def commit(self) -> None:
         """Commit the transaction. If it has no statement, there is nothing to commit."""
@@ -107,7 +107,7 @@ class Result:
             cursor.close()
 
 
-class Cursor:
+class SqliteCursor:
     """A cursor, as SQLAlchemy's dialect uses it. Everything but the execution needs no thread."""
 
     arraysize = 1
@@ -115,7 +115,7 @@ class Cursor:
     rowcount = -1
     lastrowid: int | None = None
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: SqliteConnection) -> None:
         self._connection = connection
         self._rows: list[Any] = []
 
@@ -123,12 +123,12 @@ class Cursor:
         """Return the cursor, which needs no preparation."""
         return self
 
-    async def execute(self, sql: str, parameters: _Parameters = ()) -> Cursor:
+    async def execute(self, sql: str, parameters: _Parameters = ()) -> SqliteCursor:
         """Execute a statement."""
         self._take(await self._connection.run(sql, parameters, many=False))
         return self
 
-    async def executemany(self, sql: str, parameters: Iterable[_Parameters]) -> Cursor:
+    async def executemany(self, sql: str, parameters: Iterable[_Parameters]) -> SqliteCursor:
         """Execute a statement once with each of the parameters."""
         self._take(await self._connection.run(sql, parameters, many=True))
         return self

@@ -9,10 +9,10 @@ import threading
 
 import pytest
 
-from galwad.desk.sqlite_connection import Connection
+from galwad.desk.sqlite_connection import SqliteConnection
 
 
-class Counted(Connection):
+class Counted(SqliteConnection):
     """A connection that counts its calls in the thread."""
 
     calls = 0
