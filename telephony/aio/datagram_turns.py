@@ -14,9 +14,6 @@ from typing import Final, Generic, TypeVar
 
 TURN_S: Final = 0.005
 """The processor time of a turn in seconds. After it, no further datagram is handled in the turn."""
-MOST_WAITING: Final = 2000
-"""The largest number of datagrams that wait. Above it, the newest are dropped."""
-
 T = TypeVar("T")
 
 
@@ -50,16 +47,13 @@ class DatagramTurns(Generic[T]):
         """Return the number of datagrams that wait."""
         return len(self._waiting)
 
-    def add(self, datagram: T) -> bool:
-        """Handle a datagram now or in a later turn; return False if it is dropped."""
-        if len(self._waiting) >= MOST_WAITING:
-            return False
+    def add(self, datagram: T) -> None:
+        """Handle a datagram now or in a later turn."""
         self._waiting.append(datagram)
         if self._until is None:
             self._begin()
         else:
             self._work(self._until)
-        return True
 
     def _begin(self) -> None:
         self._until = until = self._clock() + TURN_S

@@ -48,6 +48,8 @@ the first instant of a flood, media and pauses wait for about as long as this. I
 INVITEs of 25 calls at the same moment. If 60 arrive at once, most of them must be sent twice, and
 all are answered within two seconds.
 """
+_MOST_WAITING = 2000
+"""The number of waiting datagrams above which those outside calls are dropped."""
 _MOST_DROPS = 2
 """The number of times that an INVITE of a trunk or known host is dropped for lack of time.
 
@@ -195,8 +197,10 @@ class SipTransport:
             self._refuse(data, source, local)
         elif source.reliable:
             self._handle(data, source, local, arrived)
-        elif not self._turns.add(_Datagram(data, source, local, arrived, verdict)):
+        elif verdict is FilterVerdict.ACCEPTED and len(self._turns) >= _MOST_WAITING:
             self.shed += 1
+        else:
+            self._turns.add(_Datagram(data, source, local, arrived, verdict))
 
     def _take_turn(self, datagram: _Datagram) -> None:
         if self._closed:

@@ -12,6 +12,7 @@ import socket
 import pytest
 
 from helpers.sip_messages import response_of
+from telephony.aio import datagram_turns
 from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.aio.source_filter import AcceptAll, FilterVerdict
 from telephony.aio.tls import Tls, server_context
@@ -197,6 +198,19 @@ async def test_an_invite_of_a_stranger_is_dropped_however_often_it_is_repeated(a
         send(bob, invite())
         await asked(source_filter)
     assert (bob.transport.shed, bob.transport.endpoint.dropped) == (5, {})
+
+
+async def test_only_datagrams_outside_calls_are_dropped_when_too_many_wait(agents, monkeypatch):
+    source_filter = FixedFilter()
+    bob = await agents(source_filter=source_filter)
+    monkeypatch.setattr(datagram_turns, "TURN_S", 0.0)  # each datagram waits for ever
+    trunk = Address("127.0.0.1", 9)
+    for number in range(2010):
+        bob.transport.received(options(number=number), trunk, bob.address, 0.0)
+    assert (len(bob.transport._turns), bob.transport.shed) == (2000, 10)
+    source_filter.verdict = FilterVerdict.IN_CALL
+    bob.transport.received(options(number=2010), trunk, bob.address, 0.0)
+    assert (len(bob.transport._turns), bob.transport.shed) == (2001, 10)
 
 
 async def test_the_list_of_dropped_invites_is_bounded(agents):
