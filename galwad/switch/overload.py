@@ -93,8 +93,10 @@ class OverloadControl:
         self._late.append((now, seconds))
         while self._late[0][0] < now - _LOOK_BACK_S:
             self._late.popleft()
-        messages_wait = message_s > self._sip.max_lag
-        self._messages_late_in_sequence = messages_wait * (self._messages_late_in_sequence + 1)
+        if message_s > self._sip.max_lag:
+            self._messages_late_in_sequence += 1
+        else:
+            self._messages_late_in_sequence = 0
         if seconds > _EARLY * self._sip.max_lag:
             self._late_in_sequence += 1
             if self._late_in_sequence >= _PATIENCE:
