@@ -58,14 +58,15 @@ export class AdminUsers {
       row.box.remove();
       this.rows.delete(name);
     }
-    for (const user of users) {
+    for (const [place, user] of users.entries()) {
       let row = this.rows.get(user.name);
       if (row) row.update(user);
       else {
         row = new UserRow(this, user);
         this.rows.set(user.name, row);
       }
-      this.list.append(row.box);
+      const there = this.list.children[place] ?? null;
+      if (there !== row.box) this.list.insertBefore(row.box, there); // a row that moves loses the focus
     }
     this.sift();
   }

@@ -13,10 +13,11 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 PATH = "/calls/20261125-093000-abcdefgh/payment"
-PATIENCE_S = 20.0
 LOST_MS = 2_000
 LATE_MS = 5_000
 
@@ -35,11 +36,9 @@ def asked(desk):
     return [method for method, path, _ in desk.asked if path == PATH]
 
 
-def asked_at_last(desk, page, count):
+def asked_at_last(desk, count):
     """Wait for `count` payment requests, and return their methods."""
-    limit = time.monotonic() + PATIENCE_S
-    while len(asked(desk)) < count and time.monotonic() < limit:
-        page.wait_for_timeout(20)
+    wait_until(lambda: len(asked(desk)) >= count, what="a payment request")
     return asked(desk)
 
 
@@ -85,7 +84,7 @@ def test_a_pause_does_not_wait_for_a_slow_resume_and_is_sent_again_after_it(desk
     with timeless.expect_response("**/payment"):
         timeless.keyboard.press("F8")
     desk.slow.pop("DELETE").set()
-    assert asked_at_last(desk, timeless, 4) == ["PUT", "PUT", "DELETE", "PUT"]
+    assert asked_at_last(desk, 4) == ["PUT", "PUT", "DELETE", "PUT"]
     expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
 
 
@@ -109,7 +108,7 @@ def test_an_unanswered_pause_delays_a_resume_by_at_most_two_seconds(desk, timele
     timeless.wait_for_timeout(500)
     assert asked(desk) == []
     timeless.clock.run_for(1)
-    assert asked_at_last(desk, timeless, 1) == ["DELETE"]
+    assert asked_at_last(desk, 1) == ["DELETE"]
 
 
 def test_an_unanswered_pause_raises_an_alert_after_five_seconds(desk, timeless):
