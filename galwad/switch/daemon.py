@@ -114,6 +114,7 @@ class Switch:
             self._on_event,
             limits=limits_of(settings.sip),
             source_filter=self._guard,
+            on_sent=lambda: self._relay.keep_up(),
         )
         self._listening = Listening(settings.sip, self._transport)
         self._context = context = CallContext(
@@ -343,7 +344,6 @@ class Switch:
         self._trunk_accounts.on_event(event, now.mono)
         self._peer_monitor.on_event(event, now.mono)
         self._dispatcher.on_event(event, now)
-        self._relay.keep_up()
         if self.calls:
             self._idle.clear()
 

@@ -73,7 +73,8 @@ class SipTransport:
     """Runs one endpoint on any number of addresses, in the running event loop.
 
     `on_event` is called for each event of the endpoint, in the sequence of the events. Any other
-    code that uses the endpoint must call `flush()` afterwards.
+    code that uses the endpoint must call `flush()` afterwards. `on_sent` is called after each
+    received message and each timer, when everything that they caused has been sent.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class SipTransport:
         *,
         limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - a frozen value
         source_filter: SourceFilter | None = None,
+        on_sent: Callable[[], None] = lambda: None,
     ) -> None:
         self.endpoint = endpoint
         self.send_errors = 0
@@ -101,6 +103,7 @@ class SipTransport:
         self._dropped: dict[int, int] = {}
         """The number of times that each INVITE was dropped, by its hash; the latest is last."""
         self._on_event = on_event
+        self._on_sent = on_sent
         self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
         self.connections = Connections(self, limits, self._filter)
@@ -261,6 +264,7 @@ class SipTransport:
             self.flush()
         finally:
             self._arrived = None
+        self._report_sent()
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Send a response to `fault`, an unreadable message, if a response can be built from it."""
@@ -383,6 +387,13 @@ class SipTransport:
         except Exception as error:  # noqa: BLE001 - as in received()
             self._fault("sip.core_fault", error)
         self.flush()
+        self._report_sent()
+
+    def _report_sent(self) -> None:
+        try:
+            self._on_sent()
+        except Exception as error:  # noqa: BLE001 - as in _dispatch()
+            self._fault("sip.sent_fault", error)
 
     def _fault(self, event: str, error: Exception, where: str = "") -> None:
         """Count a bug. Log it only if no bug of the same type and place was logged before.

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import numpy as np
 import pytest
 
-from helpers.peers.sound import find, speech
+from helpers.peers.sound import RATE, find, speech
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 pytestmark = pytest.mark.peer
@@ -69,9 +69,10 @@ async def test_early_media_of_the_callee_reaches_the_caller(pair):
         placed = await phone.call("302")
         taken = await came.get()
         await taken.progress()
-        early = speech(1, 63)
+        early = speech(2, 63)
         await taken.write_audio(early.tobytes())
-        assert await hears(placed, early)
+        # The caller's phone drops the packets that it reads before the 183.
+        assert await hears(placed, early[RATE:])
         await taken.answer()
         await placed.wait_for(CallState.ANSWERED)
         assert await talks(placed, taken)

@@ -21,6 +21,7 @@ from telephony.sip.events import (
     InviteFailed,
     MessageDropped,
     StandaloneRequest,
+    StandaloneResponse,
 )
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.uri import Uri
@@ -113,6 +114,30 @@ async def test_flush_in_an_event_handler_keeps_the_order_of_events(agents):
     bob.transport.endpoint.receive(b"junk", bob.address, Address("x", 1), 0.0)
     bob.transport.flush()
     assert seen == ["malformed", "unknown local address"]
+
+
+async def test_on_sent_is_called_when_the_response_to_a_message_has_been_sent(agents, monkeypatch):
+    steps = []
+    bob = await agents(on_sent=lambda: steps.append("on_sent"))
+    bob.answer = True
+    send = bob.transport._send_datagram
+    monkeypatch.setattr(
+        bob.transport, "_send_datagram", lambda out: (steps.append("sent"), send(out))
+    )
+    alice = await agents()
+    alice.options(bob.address)
+    await alice.wait(StandaloneResponse)
+    assert steps == ["sent", "on_sent"]
+
+
+async def test_an_exception_in_on_sent_is_counted_and_the_next_message_is_handled(agents):
+    bob = await agents(on_sent=lambda: 1 / 0)
+    bob.answer = True
+    alice = await agents()
+    for count in (1, 2):
+        alice.options(bob.address)
+        await alice.wait(StandaloneResponse)
+        assert bob.transport.faults == count
 
 
 @pytest.mark.parametrize("advertised", [None, Address("203.0.113.7", 0)])
