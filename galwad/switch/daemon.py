@@ -114,7 +114,7 @@ class Switch:
             self._on_event,
             limits=limits_of(settings.sip),
             source_filter=self._guard,
-            on_sent=lambda: self._relay.keep_up(),
+            on_sent=self._relay.keep_up,
         )
         self._listening = Listening(settings.sip, self._transport)
         self._context = context = CallContext(

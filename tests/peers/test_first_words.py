@@ -50,13 +50,13 @@ class EagerAdvisor(OneSocketPeer):
         if not isinstance(event, IncomingInvite):
             super()._take(event, now)
             return
-        port = int(re.search(rb"m=audio (\d+)", event.invite.request.body)[1])
+        (port,) = re.findall(rb"m=audio (\d+)", event.invite.request.body)
         self._switch_process.send_signal(signal.SIGSTOP)
         try:
             event.invite.respond(200, headers=SDP, body=self._sdp(), now=now)
             self._flush()
             for number in range(WORDS):
-                self._socket.sendto(packet(sequence=number), (self.switch.host, port))
+                self._socket.sendto(packet(sequence=number), (self.switch.host, int(port)))
             time.sleep(0.2)
         finally:
             self._switch_process.send_signal(signal.SIGCONT)

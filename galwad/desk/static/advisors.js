@@ -48,9 +48,9 @@ function inOrder(one, other) {
 }
 
 export class Advisors {
-  /** `replace(presence)` stores what the desk has answered. */
-  constructor(replace) {
-    this.replace = replace;
+  /** `store(user, request)` stores the presence that the desk answers to a request. */
+  constructor(store) {
+    this.store = store;
     this.rows = new Map(); // user → row
     const title = el("h2", { t: "advisors.title", id: "advisors-title", tabindex: "-1" });
     this.title = title;
@@ -218,7 +218,7 @@ export class Advisors {
   async choose(row, state, reason = "") {
     const { user } = row.presence;
     try {
-      this.replace(await ask("PUT", `/presence/${encodeURIComponent(user)}`, { state, reason }));
+      await this.store(user, ask("PUT", `/presence/${encodeURIComponent(user)}`, { state, reason }));
       reveal(this.trouble, false);
       reveal(row.form, false);
       row.button.focus();

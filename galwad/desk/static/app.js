@@ -64,7 +64,7 @@ let me = null;
 let stream = null;
 let watch = null;
 const presences = new Map(); // user → presence: mine, and for a supervisor everybody's
-const presence = new PresenceControl(setPresence);
+const presence = new PresenceControl((request) => storePresence(me.user, request));
 let advisors = null;
 let overview = null;
 let alarmList = null;
@@ -159,7 +159,7 @@ async function start(signedIn) {
   if (!i18n.remembered() && me.language !== i18n.language()) choose(me.language);
   overview = supervision ? new supervision.Overview() : null;
   alarmList = supervision ? new AlarmPanel(me) : new AlarmBanners(alarms, () => main);
-  advisors = supervision ? new supervision.Advisors(setPresence) : null;
+  advisors = supervision ? new supervision.Advisors(storePresence) : null;
   undelivered = me.role === "admin" ? new supervision.Undelivered() : null;
   figures = supervision ? new supervision.Figures() : null;
   today = me.extension ? new Today() : null;
@@ -303,7 +303,7 @@ function draw() {
   for (const pop of mine) {
     let card = cards.get(pop.call_id);
     if (!card) {
-      card = new CallCard(pop, { announce, replace, supervises: me.role !== "advisor", user: me.user, chime });
+      card = new CallCard(pop, { announce, store: storeCall, supervises: me.role !== "advisor", user: me.user, chime });
       cards.set(pop.call_id, card);
       card.contact.resume(drafts.notes.get(pop.call_id));
       drafts.notes.delete(pop.call_id);
@@ -326,9 +326,24 @@ function showPresence() {
   advisors?.update([...presences.values()], known(), now());
 }
 
-function setPresence(changed) {
-  presences.set(changed.user, changed);
+/**
+ * Store what the desk answers to a change of a call or presence. If the stream has brought a newer state while the
+ * answer was on its way, that state stays: it has the change already, or the stream brings it next.
+ */
+async function store(states, id, request) {
+  const before = states.get(id);
+  const answer = await request;
+  if (states.get(id) === before) states.set(id, answer);
+}
+
+async function storePresence(user, request) {
+  await store(presences, user, request);
   showPresence();
+}
+
+async function storeCall(id, request) {
+  await store(calls, id, request);
+  render();
 }
 
 /** Show the calls whose wrap-up takes too long as lines, one of the others in full, and the rest in the strip. */
@@ -361,11 +376,6 @@ function chooseCall(id) {
 function showCall(id) {
   if (id) slots.choose(id);
   showNotes();
-}
-
-function replace(pop) {
-  calls.set(pop.call_id, pop);
-  render();
 }
 
 /** A report of an alarm, or of what ends one. */

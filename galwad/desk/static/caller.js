@@ -14,9 +14,10 @@ const REJECTED = ["not_them", "new_person"];
 export const CONFIRM_KEY = "F7";
 
 export class CallerPanel {
-  constructor(callId, replace) {
+  /** `store(id, request)` stores the pop that the desk answers to a request. */
+  constructor(callId, store) {
     this.callId = callId;
-    this.replace = replace; // takes the pop that the desk answers
+    this.store = store;
     this.number = el("p", { class: "number" });
     this.changed = el("p", { class: "warning changed", t: "caller.changed", hidden: true });
     this.status = el("p", { class: "lookup" });
@@ -204,7 +205,7 @@ export class CallerPanel {
   async confirm(outcome) {
     const focused = this.step.contains(document.activeElement);
     try {
-      this.replace(await ask("POST", callPath(this.callId, "confirm"), { outcome, person_id: this.chosen }));
+      await this.store(this.callId, ask("POST", callPath(this.callId, "confirm"), { outcome, person_id: this.chosen }));
       reveal(this.trouble, false);
       if (focused) this.people.focus(); // the question, which had the focus, goes
     } catch (error) {

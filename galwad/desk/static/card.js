@@ -12,15 +12,15 @@ import { Recording } from "./recording.js";
 const SPOKEN = 100; // characters of a name that are read aloud
 
 export class CallCard {
-  /** `replace(pop)` stores a newer pop. */
-  constructor(pop, { announce, replace, supervises, user, chime }) {
+  /** `store(id, request)` stores the pop that the desk answers to a request. */
+  constructor(pop, { announce, store, supervises, user, chime }) {
     this.announce = announce;
     this.line = el("h2", { class: "line-name", id: `line-${pop.call_id}`, dir: "auto", tabindex: "-1" });
     this.state = el("span", { class: "call-state" });
     this.time = el("span", { class: "call-time" });
     this.recording = new Recording(pop.call_id, { announce, supervises, user, chime });
     this.phone = new PhoneControl(pop.call_id, { announce, landing: () => this.line });
-    this.caller = new CallerPanel(pop.call_id, replace);
+    this.caller = new CallerPanel(pop.call_id, store);
     this.earlier = new EarlierContacts(pop.call_id);
     this.caller.box.append(this.earlier.box);
     this.greeting = new Greeting();

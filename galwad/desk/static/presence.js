@@ -26,9 +26,9 @@ export function forgottenBreak(presence, now) {
 }
 
 export class PresenceControl {
-  /** `replace(presence)` stores what the desk has answered. */
-  constructor(replace) {
-    this.replace = replace;
+  /** `store(request)` stores the presence that the desk answers to a request. */
+  constructor(store) {
+    this.store = store;
     this.word = el("strong");
     this.time = el("span", { class: "time" });
     this.why = el("span", { class: "note" });
@@ -141,7 +141,7 @@ export class PresenceControl {
 
   async choose(state, reason = "") {
     try {
-      this.replace(await ask("PUT", "/presence", { state, reason }));
+      await this.store(ask("PUT", "/presence", { state, reason }));
       reveal(this.trouble, false);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

@@ -159,6 +159,7 @@ def test_news_for_screen_readers_leaves_the_page_after_a_minute_and_at_the_sign_
 ):
     page = open_timeless()
     answer(desk, MAIR)
+    expect(page.locator(".recording .word")).to_have_text("REC")
     answer(desk, MAIR, recording="fault")
     expect(page.locator("#urgent")).to_contain_text("Not being recorded because of a fault")
     for _ in range(4):

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.peer
 
 FOCUSED = "node => node === document.activeElement"
+TWO_FRAMES = "new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 
 
 def person(number, name):
@@ -86,3 +87,22 @@ def test_f7_with_another_modifier_key_does_nothing(desk, page):
     for keys in ("Shift+F7", "Control+F7", "Alt+F7"):
         page.keyboard.press(keys)
     assert not checks.evaluate(FOCUSED)
+
+
+def test_an_answer_that_comes_after_a_newer_state_does_not_replace_it(desk, page):
+    """The desk's answer to a confirmation is the state of the call at that time."""
+    held = []
+    page.route("**/confirm", lambda route: held.append((route, route.fetch())))
+    answered(desk, "found", ELIN)
+    page.get_by_role("button", name="Checks passed").click()
+    expect(page.locator(".details")).to_be_visible()
+    desk.put(recording="fault")
+    fault = page.locator(".recording .word")
+    expect(fault).to_have_text("FAULT")
+    (route, answer) = held[0]
+    assert answer.json()["recording"] == "recording"
+    with page.expect_response("**/confirm"):
+        route.fulfill(response=answer)
+    page.evaluate(TWO_FRAMES)
+    expect(fault).to_have_text("FAULT")
+    assert page.locator(".details").is_visible()

@@ -121,9 +121,12 @@ async def test_on_sent_is_called_when_the_response_to_a_message_has_been_sent(ag
     bob = await agents(on_sent=lambda: steps.append("on_sent"))
     bob.answer = True
     send = bob.transport._send_datagram
-    monkeypatch.setattr(
-        bob.transport, "_send_datagram", lambda out: (steps.append("sent"), send(out))
-    )
+
+    def note(out):
+        steps.append("sent")
+        send(out)
+
+    monkeypatch.setattr(bob.transport, "_send_datagram", note)
     alice = await agents()
     alice.options(bob.address)
     await alice.wait(StandaloneResponse)
