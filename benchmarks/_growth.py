@@ -76,9 +76,7 @@ def answers_table(result: Result) -> str:
         "no answer": lambda row: f"{row['unanswered']:,}",
         "sent again": lambda row: f"{row['retransmitted']:,}",
         "ms until the 200: median / p99": lambda row: figures(row, "setup_ms", "p50", "p99"),
-        "CPU ms a set-up": lambda row: figure(
-            row["cpu_us_per_setup"] and row["cpu_us_per_setup"] / 1e3
-        ),
+        "CPU ms a set-up": cost,
     }
     return table([row for row in result["rows"] if row["rate"]], columns)
 
@@ -107,6 +105,14 @@ def rate(row: Row) -> str:
     if row["generator_limited"]:
         return f"{row['rate']}, but SIPp placed only {row['offered_a_second']:.0f}"
     return str(row["rate"])
+
+
+def cost(row: Row) -> str:
+    """Return the CPU time of a set-up in ms and its error; a dash if it is not known."""
+    if row["cpu_us_per_setup"] is None:
+        return figure(None)
+    us, error_us = row["cpu_us_per_setup"], row["cpu_us_per_setup_error"]
+    return f"{us / 1e3:.1f} ± {error_us / 1e3:.1f}"
 
 
 def refused(row: Row) -> str:

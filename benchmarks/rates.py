@@ -23,11 +23,13 @@ Each row says:
   kernel dropped some of them: `switch_dropped` because the switch did not read them in time, and
   `dropped` because this program did not. `rtp_unsent` are packets that this program had no time to
   send. `sip_dropped` are SIP messages that the kernel dropped before the switch read them;
-- `cpu_us_per_setup`: the CPU time of the switch, less that of the calls in progress in the row of
-  rate 0, for each answered call, until 33 s after the last one (timers of SIP; not with `--quick`).
-  A busy switch reads more packets at once, which makes the calls in progress cheaper: that is in
-  this figure too. If more than 1 % of their packets were lost or not sent, it is null, because the
-  switch then had less work with them;
+- `cpu_us_per_setup`: the CPU time of the switch, less that of the calls in progress, for each
+  answered call, until 33 s after the last one (timers of SIP; not with `--quick`). What the calls
+  in progress take is measured for ten seconds before and after the row. Half of the difference
+  between these two is `cpu_us_per_setup_error`. A busy switch reads more packets at once, which
+  makes the calls in progress cheaper: that is in this figure too. Both are null if the error is
+  more than a quarter of the figure, or if more than 1 % of the packets were lost or not sent,
+  because the switch then had less work with them;
 - `resident_mb` before the row, its highest value in the row, and at the end.
 
 Lag, pings and delays are those of the `seconds` in which calls are set up. SIPp, the traffic and
@@ -47,6 +49,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import uvloop
 from _common import (
@@ -103,6 +106,9 @@ called = "*"
 target = "sip:600@{callee}:{sipp}"
 """
 SPOILT_SHARE = 0.01
+ROUGH_SHARE = 0.25
+IDLE_LOOK_S = 10.0
+"""The time between two rows in which the CPU time of the calls in progress is measured."""
 IDLE_ROW_S = 30.0
 """The longest time for which the row of rate 0 is measured."""
 IDLE_S = 80.0
@@ -211,16 +217,48 @@ def dropped(ports: set[int]) -> int:
     return sum(of.get(port, 0) for port in ports)
 
 
-def each_setup(spent_us: float, answered: int, traffic: Mapping[str, float | None]) -> int | None:
-    """Return the CPU time in µs of each answered call; None if it is not known.
+class Cost(NamedTuple):
+    """The CPU time of a set-up in µs, and by how much it may be wrong."""
 
-    It is not known if the calls in progress took less of the time than without set-ups, because
-    more than `SPOILT_SHARE` of their packets were lost or not sent.
+    us: float
+    error_us: float
+
+    def figures(self) -> dict[str, int]:
+        """Return the figures for the row."""
+        return {"cpu_us_per_setup": round(self.us), "cpu_us_per_setup_error": round(self.error_us)}
+
+
+NO_COST = {"cpu_us_per_setup": None, "cpu_us_per_setup_error": None}
+
+
+def each_setup(
+    spent_s: float, took_s: float, idle_cores: tuple[float, float], answered: int
+) -> Cost | None:
+    """Return the cost of each answered call; None if it is not known.
+
+    It is not known if its error is more than `ROUGH_SHARE` of it.
+
+    Args:
+        spent_s: The CPU time of the switch.
+        took_s: The time in which it was spent.
+        idle_cores: The CPU time of the calls in progress in a second, before and after that time.
+        answered: The number of answered calls.
+    """
+    if not answered:
+        return None
+    before, after = idle_cores
+    cost = (spent_s - (before + after) / 2 * took_s) / answered
+    error = abs(before - after) / 2 * took_s / answered
+    return None if error > ROUGH_SHARE * cost else Cost(cost * 1e6, error * 1e6)
+
+
+def is_spoilt(traffic: Mapping[str, float | None]) -> bool:
+    """Return whether too many packets of the calls in progress were lost or not sent.
+
+    The calls in progress then took less time than without set-ups.
     """
     sent, lost, unsent = (traffic[f"rtp_{name}"] or 0 for name in ("sent", "lost", "unsent"))
-    if not answered or lost + unsent > SPOILT_SHARE * sent:
-        return None
-    return round(spent_us / answered)
+    return lost + unsent > SPOILT_SHARE * sent
 
 
 class Rates:
@@ -233,9 +271,14 @@ class Rates:
         self._switch, self._talk, self._ports = switch, talk, ports
         self._folder, self._sipp = folder, sipp
         self._idle_cores = 0.0
+        """The CPU time in a second of the calls in progress, when they were last alone."""
 
-    async def row(self, rate: int, seconds: float, rest_s: float) -> Row:
-        """Measure one rate; `rest_s` is the time that the calls' last timers may take."""
+    async def row(self, rate: int, seconds: float, rest_s: float, look_s: float) -> Row:
+        """Measure one rate.
+
+        `rest_s` is the time that the calls' last timers may take, and `look_s` the time in which
+        the calls in progress are then measured.
+        """
         switch, pid = self._switch, self._switch.pid
         calls, resident = len(switch.live), resident_kb(pid)
         drops, faults = self._dropped(), switch.faults
@@ -249,24 +292,28 @@ class Rates:
         setups = await placing
         if rate:
             await asyncio.sleep(rest_s)
-        took, spent = time.perf_counter() - begun, cpu_us(pid) - cpu
-        if not rate:
-            self._idle_cores = spent / 1e6 / took
+        took, spent = time.perf_counter() - begun, (cpu_us(pid) - cpu) / 1e6
         await switch.idle(calls)
+        before, self._idle_cores = self._idle_cores, await self._cores(look_s)
+        cost = each_setup(spent, took, (before, self._idle_cores), setups.answered)
         return {
             **setups.figures(),
             **late.figures("lag_ms", (50, 99, 99.9)),
             **measured,
             **{name: count - drops[name] for name, count in self._dropped().items()},
-            "cores": round(spent / 1e6 / took, 3),
-            "cpu_us_per_setup": each_setup(
-                spent - self._idle_cores * took * 1e6, setups.answered, measured
-            ),
+            "cores": round(spent / took, 3),
+            **(NO_COST if cost is None or is_spoilt(measured) else cost.figures()),
             "faults": switch.faults - faults,
             "resident_mb_before": round(resident / 1024, 1),
             "resident_mb_peak": round(peak / 1024, 1),
             "resident_mb_after": round(resident_kb(pid) / 1024, 1),
         }
+
+    async def _cores(self, look_s: float) -> float:
+        """Return the CPU time in a second that the switch takes now."""
+        begun, cpu = time.perf_counter(), cpu_us(self._switch.pid)
+        await asyncio.sleep(look_s)
+        return (cpu_us(self._switch.pid) - cpu) / 1e6 / (time.perf_counter() - begun)
 
     def _dropped(self) -> dict[str, int]:
         return {name: dropped(ports) for name, ports in self._ports.items()}
@@ -313,7 +360,7 @@ async def measure(options: argparse.Namespace, sipp: str) -> list[Row]:
                     await switch.idle(options.calls)
                     for rate in (0, *options.rates):
                         seconds = options.seconds if rate else min(options.seconds, IDLE_ROW_S)
-                        rows.append(await rates.row(rate, seconds, options.rest))
+                        rows.append(await rates.row(rate, seconds, options.rest, options.look))
                         show(rows[-1])
     return rows
 
@@ -333,7 +380,8 @@ def show(row: Row) -> None:
         f" {row['retransmitted']} sent again; set-up {each('setup_ms', 'p50', 'p99', 'max')} ms;"
         f" lag {each('lag_ms', *percents)} ms; ping {each('ping_ms', *percents)} ms;"
         f" RTP {row['rtp_lost']} of {row['rtp_sent']} lost, {row['rtp_unsent']} unsent,"
-        f" delay {each('delay_ms', *percents)} ms; {row['cpu_us_per_setup']} µs a set-up;"
+        f" delay {each('delay_ms', *percents)} ms;"
+        f" {row['cpu_us_per_setup']} ± {row['cpu_us_per_setup_error']} µs a set-up;"
         f" {row['resident_mb_before']}, {row['resident_mb_peak']},"
         f" {row['resident_mb_after']} MB",
         flush=True,
@@ -352,6 +400,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     options.rates = options.rates or ((25, 50) if options.quick else RATES)
     options.seconds = options.seconds or (2.0 if options.quick else 20.0)
     options.rest = 0.5 if options.quick else LATE_TIMERS_S
+    options.look = 1.0 if options.quick else IDLE_LOOK_S
     if not 0 < options.calls <= MOST_CALLS:
         parser.error(f"--calls must be from 1 to {MOST_CALLS}")
     if not all(0 < rate <= MORE_CALLS for rate in options.rates):
@@ -364,7 +413,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 def longest_s(options: argparse.Namespace) -> int:
     """Return the seconds after which this program stops, whatever happens."""
     rows: int = len(options.rates) + 1
-    return int(120 + rows * (2 * options.seconds + 40 + options.rest + IDLE_S + LATE_S))
+    return int(
+        120 + rows * (2 * options.seconds + 40 + options.rest + options.look + IDLE_S + LATE_S)
+    )
 
 
 def main() -> None:

@@ -5,7 +5,7 @@
     python benchmarks/report.py --from FOLDER   measure nothing, write the page from these results
 
 It runs, one after another, `media.py --growth`, `rates.py`, and `rates.py` for ten minutes at 150
-set-ups a second: about 22 minutes. The last line of each, its JSON, is stored in docs/performance/
+set-ups a second: about 24 minutes. The last line of each, its JSON, is stored in docs/performance/
 (or FOLDER). Between its two marker comments, docs/performance.md has what this program makes of
 these files, and docs/images/growth.svg is the picture. All other text of the page is written by
 hand. A test compares page and picture with the stored results.

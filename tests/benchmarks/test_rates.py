@@ -140,15 +140,21 @@ def test_each_placed_call_is_answered_refused_or_unanswered():
     assert figures["refused_by_status"] == {"503": 70, "480": 5}
 
 
+def test_the_calls_in_progress_are_taken_off_the_cost_of_a_set_up():
+    cost = rates.each_setup(10.0, 20.0, (0.34, 0.36), 500)
+    assert cost == pytest.approx((6_000, 400))
+
+
+@pytest.mark.parametrize(("idle", "answered"), [((0.1, 0.6), 500), ((0.34, 0.36), 0)])
+def test_the_cost_of_a_set_up_is_not_known_if_it_is_rough_or_no_call_was_answered(idle, answered):
+    assert rates.each_setup(10.0, 20.0, idle, answered) is None
+
+
 @pytest.mark.parametrize(
-    ("answered", "lost", "unsent", "cost"),
-    [(50, 0, 0, 4000), (50, 6, 4, 4000), (50, 11, 0, None), (50, 0, 11, None), (0, 0, 0, None)],
+    ("lost", "unsent", "spoilt"), [(0, 0, False), (6, 4, False), (11, 0, True), (0, 11, True)]
 )
-def test_the_cost_of_a_set_up_is_not_known_if_the_calls_in_progress_cost_less(
-    answered, lost, unsent, cost
-):
-    traffic = {"rtp_sent": 1000, "rtp_lost": lost, "rtp_unsent": unsent}
-    assert rates.each_setup(200_000, answered, traffic) == cost
+def test_lost_and_unsent_packets_spoil_the_cost_of_a_set_up(lost, unsent, spoilt):
+    assert rates.is_spoilt({"rtp_sent": 1000, "rtp_lost": lost, "rtp_unsent": unsent}) is spoilt
 
 
 # The whole
@@ -178,8 +184,10 @@ def test_a_quick_run_counts_each_call_and_each_packet(tmp_path):
     assert row["offered"] == row["calls"] == 20
     assert row["answered"] + row["refused"] + row["unanswered"] == 20
     assert row["answered"] > 0
-    spoilt = row["rtp_lost"] + row["rtp_unsent"] > rates.SPOILT_SHARE * row["rtp_sent"]
-    assert (row["cpu_us_per_setup"] is None) == spoilt
+    if rates.is_spoilt(row):
+        assert row["cpu_us_per_setup"] is None
+    elif row["cpu_us_per_setup"] is not None:
+        assert 0 <= row["cpu_us_per_setup_error"] <= rates.ROUGH_SHARE * row["cpu_us_per_setup"]
     for each in (idle, row):
         assert each["rtp_sent"] > 0
         assert each["lag_ms_max"] >= each["lag_ms_p99"] >= each["lag_ms_p50"]

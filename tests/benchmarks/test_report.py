@@ -141,6 +141,14 @@ def test_refused_calls_are_shown_by_status(results):
     assert shown["no answer"] == "7"
 
 
+def test_the_cost_of_a_set_up_has_its_error(results):
+    row = results["rates"]["rows"][-1]
+    row |= {"cpu_us_per_setup": 5_120, "cpu_us_per_setup_error": 340}
+    assert (
+        cells(_growth.generated(results), "set-ups a second")[-1]["CPU ms a set-up"] == "5.1 ± 0.3"
+    )
+
+
 def test_a_cost_of_a_set_up_that_is_not_known_is_a_dash(results):
     results["rates"]["rows"][-1]["cpu_us_per_setup"] = None
     assert cells(_growth.generated(results), "set-ups a second")[-1]["CPU ms a set-up"] == "-"
