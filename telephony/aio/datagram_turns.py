@@ -2,8 +2,8 @@
 
 The event loop reads up to 32 datagrams before it does anything else. If each of them begins a call,
 the packets of all calls wait for a tenth of a second. So the datagrams are handled for at most
-`TURN_S` in one turn of the event loop; those that are left wait for the next turn. Their sequence
-does not change.
+`TURN_S` in one turn of the event loop; those that are left wait for the next turn. Urgent datagrams
+are handled before the others. Apart from this, the sequence does not change.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class DatagramTurns(Generic[T]):
         self._handle = handle
         self._clock = clock
         self._call_soon = call_soon
+        self._urgent: deque[T] = deque()
         self._waiting: deque[T] = deque()
         self._until: float | None = None
         """The processor time at which the present turn ends; None between two turns."""
@@ -45,11 +46,11 @@ class DatagramTurns(Generic[T]):
 
     def __len__(self) -> int:
         """Return the number of datagrams that wait."""
-        return len(self._waiting)
+        return len(self._urgent) + len(self._waiting)
 
-    def add(self, datagram: T) -> None:
+    def add(self, datagram: T, *, urgent: bool = False) -> None:
         """Handle a datagram now or in a later turn."""
-        self._waiting.append(datagram)
+        (self._urgent if urgent else self._waiting).append(datagram)
         if self._until is None:
             self._begin()
         else:
@@ -62,7 +63,7 @@ class DatagramTurns(Generic[T]):
 
     def _next_turn(self) -> None:
         self._until = None
-        if self._waiting:
+        if len(self):
             self._begin()
 
     def _work(self, until: float) -> None:
@@ -71,7 +72,7 @@ class DatagramTurns(Generic[T]):
             return
         self._is_handling = True
         try:
-            while self._waiting and self._clock() < until:
-                self._handle(self._waiting.popleft())
+            while len(self) and self._clock() < until:
+                self._handle((self._urgent or self._waiting).popleft())
         finally:
             self._is_handling = False

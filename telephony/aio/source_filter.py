@@ -15,7 +15,10 @@ class FilterVerdict(enum.Enum):
     """The decision of a filter about a received message."""
 
     IN_CALL = "in call"
-    """Accept the message. It belongs to a call in progress, so it must not be dropped."""
+    """Accept the message. It belongs to a call in progress, so it must not be dropped.
+
+    It is handled before datagrams outside calls that wait.
+    """
     ACCEPTED = "accepted"
     """Accept the message. If this process is too busy, a datagram may be dropped all the same."""
     TOO_MANY = "too many"

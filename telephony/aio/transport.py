@@ -203,7 +203,8 @@ class SipTransport:
         elif verdict is FilterVerdict.ACCEPTED and len(self._turns) >= _MOST_WAITING:
             self.shed += 1
         else:
-            self._turns.add(_Datagram(data, source, local, arrived, verdict))
+            urgent = verdict is FilterVerdict.IN_CALL
+            self._turns.add(_Datagram(data, source, local, arrived, verdict), urgent=urgent)
 
     def _take_turn(self, datagram: _Datagram) -> None:
         if self._closed:

@@ -1,4 +1,4 @@
-"""SIP datagrams are handled in sequence, for a limited time in each turn of the event loop."""
+"""SIP datagrams are handled for a limited time in each turn of the loop, urgent ones first."""
 
 from collections.abc import Callable
 
@@ -49,6 +49,18 @@ def test_datagrams_that_take_long_are_handled_in_several_turns_and_in_sequence()
     assert loop.handled == [0, 1, 2, 3, 4, 5]
     loop.turn()
     assert loop.soon == []
+
+
+def test_urgent_datagrams_are_handled_before_those_that_wait_and_in_sequence():
+    loop = Loop(TURN_S)
+    for number in range(3):
+        loop.turns.add(number)
+    for number in (10, 11):
+        loop.turns.add(number, urgent=True)
+    assert (loop.handled, len(loop.turns)) == ([0], 4)
+    for _ in range(4):
+        loop.turn()
+    assert loop.handled == [0, 10, 11, 1, 2]
 
 
 def test_a_datagram_that_takes_longer_than_a_turn_does_not_stop_the_next_ones():

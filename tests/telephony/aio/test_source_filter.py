@@ -213,6 +213,31 @@ async def test_only_datagrams_outside_calls_are_dropped_when_too_many_wait(agent
     assert (len(bob.transport._turns), bob.transport.shed) == (2001, 10)
 
 
+async def test_a_datagram_of_a_call_overtakes_datagrams_outside_calls_that_wait(
+    agents, monkeypatch
+):
+    source_filter = FixedFilter()
+    bob = await agents(source_filter=source_filter)
+    trunk = Address("127.0.0.1", 9)
+    handled, all_handled = [], asyncio.Event()
+
+    def handle(data, *_):
+        handled.append(data)
+        if len(handled) == 4:
+            all_handled.set()
+
+    monkeypatch.setattr(bob.transport, "_handle", handle)
+    monkeypatch.setattr(datagram_turns, "TURN_S", 0.0)
+    for number in range(3):
+        bob.transport.received(options(number=number), trunk, bob.address, 0.0)
+    source_filter.verdict = FilterVerdict.IN_CALL
+    bob.transport.received(options(number=3), trunk, bob.address, 0.0)
+    monkeypatch.setattr(datagram_turns, "TURN_S", 1.0)
+    async with asyncio.timeout(10):
+        await all_handled.wait()
+    assert handled == [options(number=number) for number in (3, 0, 1, 2)]
+
+
 async def test_the_list_of_dropped_invites_is_bounded(agents):
     bob = await agents(source_filter=FixedFilter(privileged=True))
     bob.transport._datagram_share.spend(1000.0)
