@@ -111,7 +111,7 @@ def _common(event: WebhookEvent) -> dict[str, str]:
     """Return the fields that the formats `zammad` and `sipgate` share."""
     fields = {
         "event": _NAMES[event.kind],
-        "from": _bare(event.call.caller or ANONYMOUS),
+        "from": _bare(event.call.caller or "") or ANONYMOUS,
         "to": _bare(event.call.called),
         "direction": _direction(event),
         "callId": event.call.call_id,

@@ -304,7 +304,7 @@ async def test_a_client_that_does_not_read_is_disconnected_and_costs_no_memory(r
         token = board.headers["authorization"]
         client.sendall(f"GET {URL} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n".encode())
         await until(lambda: streams(desk) == 1)
-        async with desk.engine.begin() as connection:
+        async with desk.engine.execution_options(immediate=True).begin() as connection:
             for first in range(0, len(events), 500):
                 part = events[first : first + 500]
                 await desk.call_stream.store.add(connection, part, time.time())

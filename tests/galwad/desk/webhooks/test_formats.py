@@ -164,7 +164,7 @@ def test_every_text_survives_the_encoding_of_a_document(line, user):
 
 
 @pytest.mark.parametrize("form", ["zammad", "sipgate"])
-@pytest.mark.parametrize("caller", ["anonymous", None])
+@pytest.mark.parametrize("caller", ["anonymous", None, "", "+"])
 def test_a_caller_without_a_number_is_anonymous_in_every_event(form, caller):
     for event in (RINGING, ANSWERED, ENDED):
         call = EventCall(event.call.call_id, 1.0, "Council Tax", "+441632960999", caller)
