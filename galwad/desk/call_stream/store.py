@@ -62,7 +62,8 @@ class StreamStore:
     ) -> None:
         """Store these events, except those that were stored before.
 
-        They are stored as a part of the transaction of `connection`, at the Unix time `now`.
+        They are stored as a part of the transaction of `connection`, at the Unix time `now`. This
+        reads before it writes, so the transaction must be `immediate` (see `galwad.desk.database`).
         """
         wanted = {event.event_id: event for event in events if event.kind in self.kinds}
         known = set(
