@@ -91,6 +91,11 @@ def test_the_guides_index_has_one_line_for_each_page():
     assert sorted(index) == sorted(pages)
 
 
+def test_the_readme_links_every_decision():
+    decisions = [name for name in TEXTS if name.startswith("docs/decisions/")]
+    assert [name for name in links(TEXTS["README.md"]) if name in decisions] == decisions
+
+
 def test_every_document_that_the_code_names_exists():
     sources = [path for name in PACKAGES for path in ROOT.glob(f"{name}/**/*.py")]
     named = {
