@@ -50,7 +50,7 @@ class Peer:
         await self.heard.put(message)
 
     async def next(self, kind: type) -> AnyMessage:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not isinstance(message := await self.heard.get(), kind):
                 pass
             return message
@@ -162,7 +162,7 @@ class Site:
 
     @staticmethod
     async def until(true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not true():  # noqa: ASYNC110 - a folder tells nobody that it changed
                 await asyncio.sleep(0.01)
 
