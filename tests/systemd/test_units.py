@@ -106,6 +106,14 @@ def test_the_finaliser_has_no_network():
     assert "IPAddressAllow" not in settings
 
 
+def test_the_finaliser_has_a_lower_priority_than_the_switch_and_the_desk():
+    settings = service("finaliser")
+    assert int(settings["Nice"]) > 0
+    assert int(settings["CPUWeight"]) < 100
+    for process in ("switch", "desk"):
+        assert not {"Nice", "CPUWeight"} & service(process).keys()
+
+
 def test_systemd_does_not_limit_the_time_in_which_the_switch_drains():
     assert service("switch")["TimeoutStopSec"] == "infinity"
 
