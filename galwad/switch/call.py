@@ -199,6 +199,7 @@ class SwitchCall:
         )
         call = cls(context, admission, route, legs, now, consults=consults)
         if ringing_call is not None:
+            call.recording.rang_before()
             call._take_pauses(ringing_call.checkpoint.early_pauses)
             call._take_caller(ringing_call.checkpoint, now)
         return call

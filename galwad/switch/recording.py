@@ -168,7 +168,7 @@ class CallRecording:
         is the time of the answer on the monotonic clock, in seconds; 0 if this time is not known.
         `lateness` is the state that was saved before the restart; None if there is none.
         """
-        self._spools.lives = lives
+        self._spools.follow(lives)
         if self._facts is None:
             return
         with self.one_write():
@@ -177,6 +177,13 @@ class CallRecording:
             since_us = round((now.mono - answered) * 1e6) if answered else 0
             recorder.restored(standing, party.user, party.extension, since_us, lateness)
         self._start(recorder)
+
+    def rang_before(self) -> None:
+        """Note that the call was already ringing before a restart.
+
+        The earlier process may have created a spool just before it died.
+        """
+        self._spools.follow()
 
     def continue_state(self, state: RecordingState, since: float) -> None:
         """Continue the state that the recording had before a restart of the process.

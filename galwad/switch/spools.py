@@ -231,6 +231,16 @@ class CallSpools:
         self._factory = factory
         self._call_id = call_id
         self._opened = False
+        self._is_new = True
+        """True if no process can have created a spool of the call before."""
+
+    def follow(self, lives: int = 0) -> None:
+        """Continue after the spools of an earlier process.
+
+        `lives` is the highest life number that the process has saved. It may have died just after
+        it had created one more spool.
+        """
+        self.lives, self._is_new = lives, False
 
     def recorder(self, started: Clock, on_change: Callable[[RecordingStatus], None]) -> Recorder:
         """Return a recorder for the call.
@@ -246,7 +256,8 @@ class CallSpools:
         )
 
     def _open(self, make: Callable[[str, int, Clock], SpoolWriter], started: Clock) -> SpoolWriter:
-        life = self._factory.next_life(self._call_id, self.lives)
+        life = 1 if self._is_new else self._factory.next_life(self._call_id, self.lives)
+        self._is_new = False
         writer = make(self._call_id, life, started)
         if self._opened:
             log.warning("recording.moved", call_id=self._call_id, spool=life)

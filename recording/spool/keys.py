@@ -50,10 +50,13 @@ class KeySlots:
     """
 
     def __init__(self, path: Path, identity: bytes) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._fd = os.open(path, flags, 0o640)
+        try:
+            self._fd = os.open(path, flags, 0o640)
+        except FileNotFoundError:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(path, flags, 0o640)
         written = 0
         try:
             written = os.pwrite(self._fd, _MAGIC + identity, 0)

@@ -2,7 +2,7 @@
 
 `reader_of`, `connected_reader_of` and `control_reader_of` return a reader for a leg. A reader reads
 and handles the packets of one socket (`media_backlog.Reader`). A reader does only the steps that
-the leg's settings need. When a setting changes, a new reader is made.
+the leg's settings need. When a setting changes, a new reader is made for the next packet.
 
 With hundreds of calls, the processor's caches do not contain a leg's data when a packet arrives.
 Fetching the data takes longer than handling the packet. Therefore, all data that is needed for an
@@ -10,7 +10,7 @@ ordinary packet is in few objects, which a `_Path` contains.
 """
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,6 +51,42 @@ def reader_of(leg: MediaLeg) -> Reader:
         return _DiscardingReader(leg, sock)
     path = _SecureOpenPath(*settings, leg.protection) if leg.protection else _OpenPath(*settings)
     return path if leg.counters.first is not None else _FirstReader(leg, path)
+
+
+def reader_made_later(make: Callable[[], Reader], use: Callable[[Reader], None]) -> Reader:
+    """Return a reader that calls `make` and `use` when a packet arrives.
+
+    The settings of a leg change several times while a call is set up. So the reader that fits them
+    is only made for the next packet.
+
+    Args:
+        make: A function that returns a reader for the present settings of the leg.
+        use: A function that replaces the reader of the socket. It is called with the reader from
+            `make`, which then also handles the packet.
+    """
+    return _ReaderToMake(make, use)
+
+
+@dataclass(slots=True, eq=False)
+class _ReaderToMake:
+    """The reader of a socket whose leg has changed since the latest packet."""
+
+    make: Callable[[], Reader]
+    use: Callable[[Reader], None]
+
+    def read(self, now: float) -> None:
+        self._made().read(now)
+
+    def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
+        self._made().handle(data, source, arrived)
+
+    def lost(self, count: int, since: float, until: float) -> None:
+        self._made().lost(count, since, until)
+
+    def _made(self) -> Reader:
+        reader = self.make()
+        self.use(reader)
+        return reader
 
 
 def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:

@@ -16,7 +16,9 @@ sent to the address in the peer's SDP, unless the peer is behind address transla
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 
+from telephony.aio.media_backlog import Reader
 from telephony.aio.media_leg import (
     Counters,
     LossListener,
@@ -29,6 +31,7 @@ from telephony.aio.media_path import (
     connected_reader_of,
     control_reader_of,
     kinds_of,
+    reader_made_later,
     reader_of,
     wipe_buffer,
 )
@@ -356,10 +359,16 @@ class Relay:
         for leg in legs:
             if leg is not None and leg.leg_id in self._legs:
                 self._connect(leg)
-                self._poller.set_reader(leg.pair.rtp, reader_of(leg))
+                self._make_later(leg.pair.rtp, partial(reader_of, leg))
                 if leg.connected is not None:
-                    reader = connected_reader_of(leg, leg.connected)
-                    self._poller.set_reader(leg.connected, reader)
+                    self._make_later(
+                        leg.connected, partial(connected_reader_of, leg, leg.connected)
+                    )
+
+    def _make_later(self, sock: socket.socket, make: Callable[[], Reader]) -> None:
+        """Make the reader of a watched socket when the socket's next packet arrives."""
+        use = partial(self._poller.set_reader, sock)
+        self._poller.set_reader(sock, reader_made_later(make, use))
 
     def _connect(self, leg: MediaLeg) -> None:
         """Connect `leg.connected`, the leg's second RTP socket, to the address of the leg's peer.

@@ -71,13 +71,13 @@ def _carried(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) ->
         speaks = media.is_rtp_audio and _speaks(_kept(media, allowed))
         return speaks and can_carry(media, srtp)
 
-    index = session.find(lambda media: fits(media) and bool(usable_keys(media, srtp)))
-    index = session.find(fits) if index is None else index
-    if index is None:
-        audio = session.find(lambda media: media.port > 0 and media.kind.lower() == "audio")
-        why = "no audio" if audio is None else "no common codec or protection"
+    fitting = [index for index, media in enumerate(session.media) if fits(media)]
+    if not fitting:
+        is_audio = (media.port > 0 and media.kind.lower() == "audio" for media in session.media)
+        why = "no common codec or protection" if any(is_audio) else "no audio"
         raise SdpParseError(why, status=488)
-    return index
+    keyed = (index for index in fitting if usable_keys(session.media[index], srtp))
+    return next(keyed, fitting[0])
 
 
 def _cut(section: MediaDescription, allowed: Sequence[str]) -> MediaDescription:

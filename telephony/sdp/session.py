@@ -7,7 +7,7 @@ own addresses.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from telephony.errors import ProtocolError, SdpParseError
@@ -26,6 +26,7 @@ _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 _RTPMAP = re.compile(r"\s*([^\s/]+)\s*/\s*([0-9]{1,10})\s*(?:/\s*([0-9]{1,10})\s*)?", re.ASCII)
 _MAX_CLOCK = 1_000_000
 _MAX_CHANNELS = 255
+_UNKNOWN = -1
 
 
 class SdpLine(NamedTuple):
@@ -218,7 +219,8 @@ class MediaDescription:
             codec = _codec(maps[number], static) if number in maps else static
             fmtp = parameters.get(number, "")
             if codec is not None:
-                table[number] = replace(codec, fmtp=fmtp) if fmtp else codec
+                given = (codec.name, codec.clock, codec.channels, fmtp)
+                table[number] = Codec(*given) if fmtp else codec
         return table
 
 
@@ -254,6 +256,8 @@ class SessionDescription:
     The text is stored because each checkpoint writes the descriptions again.
     """
     _lines: _LineTable | None = field(default=None, init=False, compare=False, repr=False)
+    _audio_index: int | None = field(default=_UNKNOWN, init=False, compare=False, repr=False)
+    """The result of the method `audio_index`; `_UNKNOWN` before the first use of that method."""
 
     @classmethod
     def parse(cls, data: str | bytes) -> "SessionDescription":
@@ -357,7 +361,10 @@ class SessionDescription:
 
     def audio_index(self) -> int | None:
         """Return the index of the first section with `is_rtp_audio` true; None if there is none."""
-        return self.find(lambda media: media.is_rtp_audio)
+        if self._audio_index == _UNKNOWN:
+            audio = (index for index, media in enumerate(self.media) if media.is_rtp_audio)
+            object.__setattr__(self, "_audio_index", next(audio, None))
+        return self._audio_index
 
     def find(self, wanted: Callable[[MediaDescription], bool]) -> int | None:
         """Return the index of the first section that `wanted` accepts; None if there is none."""

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from config.settings import Settings
-from galwad.switch.spools import SpoolFactory
+from galwad.switch.spools import CallSpools, SpoolFactory
 from recording.age.file import Identity
 from recording.errors import KeyFileError
 from recording.keys.keyring import OfficerKeys, RecipientSet
@@ -128,3 +128,24 @@ def test_calls_are_recorded_when_there_is_no_spare_folder(settings):
 def test_a_spool_on_the_spare_disk_counts_for_the_next_life_number(room, settings):
     (settings.spare_folder / "20261125-090000-abcdefgh.3.spool").touch()
     assert room.next_life("20261125-090000-abcdefgh", 2) == 4
+
+
+def test_a_spool_that_a_dead_process_created_is_not_replaced(room, settings):
+    call_id, started = "20261125-090000-abcdefgh", Clock(1_795_597_200.0, 0.0)
+    left = settings.spool_folder / f"{call_id}.1.spool"
+    left.write_bytes(b"left behind")
+    spools = CallSpools(room, call_id)
+    spools.follow()
+    recorder = spools.recorder(started, lambda _: None)
+    recorder.close()
+    assert (spools.lives, left.read_bytes()) == (2, b"left behind")
+
+
+def test_the_first_spool_of_a_new_call_has_the_number_1_and_the_next_is_free(room, settings):
+    call_id, started = "20261125-090000-abcdefgh", Clock(1_795_597_200.0, 0.0)
+    spools = CallSpools(room, call_id)
+    spools.recorder(started, lambda _: None).close()
+    assert spools.lives == 1
+    (settings.spare_folder / f"{call_id}.2.spool").touch()
+    spools.recorder(started, lambda _: None).close()
+    assert spools.lives == 3

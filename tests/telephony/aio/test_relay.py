@@ -9,6 +9,8 @@ import socket
 
 import pytest
 
+from telephony.aio import relay as relay_module
+from telephony.aio.media_path import connected_reader_of, reader_of
 from telephony.sdp import Codec
 
 EVENTS = Codec("telephone-event", 8000, 1, "0-15")
@@ -83,6 +85,37 @@ async def test_a_packet_larger_than_the_network_mtu_is_forwarded_and_recorded_wh
         a.send(sent)
         assert await b.heard() == sent
     assert kept == [sent, sent]
+
+
+async def test_changes_of_a_leg_before_its_next_packet_make_one_reader_in_each_socket(
+    pair, relay, rtp, monkeypatch
+):
+    a, b = pair
+    a.send(rtp(0, 0))
+    assert await b.heard() == rtp(0, 0)
+    made: list[str] = []
+    for function in (reader_of, connected_reader_of):
+        monkeypatch.setattr(relay_module, function.__name__, counted(function, made))
+    kept = []
+    for _ in range(5):
+        relay.set_tap("a", 0, lambda _track, data, *_: kept.append(bytes(data)))
+        relay.watch_events("a", None)
+    assert made == []
+    for sequence in (1, 2):
+        a.send(rtp(0, sequence))
+        assert await b.heard() == rtp(0, sequence)
+    assert made == ["connected_reader_of"]
+    assert kept == [rtp(0, 1), rtp(0, 2)]
+
+
+def counted(function, calls):
+    """Return the function with a note of each call."""
+
+    def call(*args):
+        calls.append(function.__name__)
+        return function(*args)
+
+    return call
 
 
 async def test_an_exception_in_a_tap_does_not_stop_forwarding(pair, relay, rtp):
