@@ -8,9 +8,6 @@ locks (`galwad.finaliser.workers`).
 A worker ends when the finaliser ends. If the finaliser is killed, the kernel kills the worker too,
 so that it never writes beside the next finaliser. SIGTERM reaches all processes of a unit; the
 worker ignores it, because the finaliser still needs it.
-
-When many calls end together, the workers need every processor for some seconds. So they have a
-lower priority than the switch and the desk.
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ import signal
 import socket
 import sys
 import time
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Final, TypeAlias
 
 import msgspec
@@ -53,8 +50,6 @@ While one call waits for the disk, the processor can work on another call.
 BEAT_S: Final = 2.0
 _SLICE_S: Final = 1.0
 _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
-_NICENESS: Final = 5
-"""The lowest niceness of a worker. `galwad-finaliser.service` sets the same."""
 _PR_SET_PDEATHSIG: Final = 1
 _FinaliserStream: TypeAlias = MessageStream[Report, Order]
 log = structlog.get_logger()
@@ -182,17 +177,6 @@ def die_with_the_finaliser() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def give_way() -> None:
-    """Let the switch and the desk use the processor before this process.
-
-    The finaliser's unit sets the same priority and does not allow a process to change it. If an
-    administrator has set another one in the unit, that one is kept.
-    """
-    if os.getpriority(os.PRIO_PROCESS, 0) < _NICENESS:
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
-
-
 def main() -> int:
     """Run a worker whose socket to the finaliser is its standard input; return the exit status."""
     # The finaliser has blocked these signals until here, so that they cannot end the worker.
@@ -201,7 +185,6 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
     die_with_the_finaliser()
     forbid_core_dumps()
-    give_way()
     return asyncio.run(_run(socket.socket(fileno=os.dup(sys.stdin.fileno()))))
 
 

@@ -254,18 +254,6 @@ def core_limit(pid: int) -> list[str]:
     return line.split()[4:6]
 
 
-async def test_workers_have_a_lower_priority_than_the_other_processes(site):
-    wanted = max(5, os.getpriority(os.PRIO_PROCESS, 0))
-    async with running(site) as (workers, _):
-        for worker in workers:
-            await site.until(worker._running.is_set)
-            await site.until(lambda pid=worker.process.pid: priority_of(pid) == wanted)
-
-
-def priority_of(pid: int) -> int:
-    return os.getpriority(os.PRIO_PROCESS, pid)
-
-
 async def test_a_worker_waits_until_the_same_worker_of_an_earlier_finaliser_has_ended(site):
     folder = site.root / "state" / "finaliser" / "worker-0"
     folder.mkdir(parents=True)
