@@ -342,6 +342,24 @@ async def test_a_pause_while_ringing_survives_restarts_and_the_answer(centre, re
     assert call.recording.holders == ("user:sian",)
 
 
+async def test_a_ringing_call_is_not_recorded_into_the_spool_of_a_process_that_died_at_its_answer(
+    centre, register
+):
+    """The process had created the spool, and had not saved the answer yet."""
+    trunk = centre.phone("192.0.2.1", "01632960001")
+    sian = centre.phone("192.0.2.201", "201", register)
+    sian.final = None
+    trunk.call("01970000000")
+    (call_id,) = centre.calls
+    left = centre.settings.spool_folder / f"{call_id}.1.spool"
+    left.write_bytes(b"left behind")
+    sian.final = 200
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert call.recording.state is RecordingState.RECORDING
+    assert (call.recording.lives, left.read_bytes()) == (2, b"left behind")
+
+
 OLD_FILES = Path(__file__).with_name("checkpoints")
 """Files as switches of earlier releases left them; they must stay readable."""
 
