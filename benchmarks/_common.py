@@ -141,23 +141,25 @@ def signal_all(pid: int, number: signal.Signals) -> None:
 async def watch_memory(pid: int, found: list[float]) -> None:
     """Add the memory of a process and its children to `found` each 50 ms, until cancelled."""
     while True:
-        found.append(pss_mb(pid))
+        found.append(memory_mb(pid))
         await asyncio.sleep(0.05)
 
 
-def pss_mb(pid: int) -> float:
+def memory_mb(pid: int) -> float:
     """Return the memory that a process and its children use now, in MB.
 
-    A page that several processes share counts once: each has its part of it (PSS, proc(5)). Only
-    root may read this of a process that forbids core dumps.
+    This is the anonymous memory of each process, and the largest amount of mapped files, because
+    the processes map the same files. The exact share of each page (PSS, proc(5)) is not read: it
+    takes the kernel about 4 ms for each process, which would slow down what is measured.
     """
-    total = 0
+    anonymous, files = 0, 0
     for each in family(pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            text = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="ascii")
-            found = re.search(r"\nPss:\s+(\d+)", text)
-            total += int(found[1]) if found else 0
-    return round(total / 1024, 1)
+            text = Path(f"/proc/{each}/status").read_text(encoding="ascii")
+            sizes = {name: int(kb) for name, kb in re.findall(r"(Rss\w+):\s+(\d+)", text)}
+            anonymous += sizes.get("RssAnon", 0) + sizes.get("RssShmem", 0)
+            files = max(files, sizes.get("RssFile", 0))
+    return round((anonymous + files) / 1024, 1)
 
 
 def free_port(host: str) -> int:

@@ -63,8 +63,8 @@ class Talk:
     peaks_mb: Row = field(default_factory=dict)
     """The highest memory of each process so far.
 
-    That of the finaliser counts its worker processes, and a page that they share once; it is looked
-    at every 50 ms, from the first call on.
+    That of the finaliser counts its worker processes, and the files that they map once. It is
+    looked at every 50 ms, from the first call on.
     """
     hung_up: dict[str, float] = field(default_factory=dict)
     listed: dict[str, float] = field(default_factory=dict)

@@ -11,9 +11,8 @@ results are:
   `following_ms_a_call` before that;
 - `sealed_s`: from the hang-up until the desk has the message about each recording, p50 and p99;
 - `start_mb`, `followed_mb`, `peak_mb`: the memory of the finaliser's processes together, at the
-  start, with all calls followed, and at most. A page that several processes share counts once (the
-  PSS of proc(5), looked at every 50 ms). `resident_mb` is the most that they had when such a page
-  counts in each.
+  start, with all calls followed, and at most, looked at every 50 ms. The files that they map count
+  once (`memory_mb`). `resident_mb` is the most that they had when such a file counts in each.
 
 CPU times are the kernel's, of all processes of the finaliser. The last line is one JSON object.
 """
@@ -38,8 +37,8 @@ from _common import (
     daemon,
     family,
     machine,
+    memory_mb,
     peak_mb,
-    pss_mb,
     said,
     settle,
     signal_all,
@@ -198,7 +197,7 @@ async def measure(place: Place, calls: int, seconds: int) -> Row:
         async with Peers(place.settings) as peers:
             pid = (await asyncio.to_thread(stack.enter_context, place.finaliser())).pid
             await until_idle(pid)
-            row: Row = {"processes": len(family(pid)), "start_mb": pss_mb(pid)}
+            row: Row = {"processes": len(family(pid)), "start_mb": memory_mb(pid)}
             before_us = cpu_us(pid)
             talks = [Talk(place, number) for number in range(calls)]
             watching = asyncio.create_task(watch_memory(pid, found))
@@ -206,7 +205,7 @@ async def measure(place: Place, calls: int, seconds: int) -> Row:
                 await asyncio.to_thread(talk.go_on, seconds - TAIL_S)
             await until_idle(pid)
             row["following_ms_a_call"] = round((cpu_us(pid) - before_us) / 1e3 / calls, 2)
-            row["followed_mb"] = pss_mb(pid)
+            row["followed_mb"] = memory_mb(pid)
             row |= await hang_up(place, peers, talks, pid)
             watching.cancel()
             row["peak_mb"] = max(found)
