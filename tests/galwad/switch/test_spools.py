@@ -153,7 +153,12 @@ def test_the_first_spool_of_a_new_call_has_the_number_1_and_the_next_is_free(roo
 
 def test_the_spool_folders_are_not_searched_for_earlier_spools_of_a_new_call(room, monkeypatch):
     searched = []
-    monkeypatch.setattr(room, "next_life", lambda *call: searched.append(call) or 1)
+
+    def search(call_id, lives):
+        searched.append((call_id, lives))
+        return 1
+
+    monkeypatch.setattr(room, "next_life", search)
     spools = CallSpools(room, "20261125-090000-abcdefgh")
     spools.recorder(Clock(1_795_597_200.0, 0.0), lambda _: None).close()
     assert (spools.lives, searched) == (1, [])
