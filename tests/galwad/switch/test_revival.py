@@ -30,6 +30,17 @@ async def talk(centre, register):
     return call
 
 
+@pytest.fixture
+async def ringing(centre, register):
+    """The trunk has called, and 201 rings until `centre.sian.final` is a status."""
+    centre.trunk = centre.phone("192.0.2.1", "01632960001")
+    centre.sian = centre.phone("192.0.2.201", "201", register)
+    centre.sian.final = None
+    centre.trunk.call("01970000000")
+    (call,) = centre.calls.values()
+    return call
+
+
 @pytest.mark.parametrize("holder", ["page:sian", "page", "phone:201", "payment:crm-3f2a91bc"])
 async def test_a_pause_survives_two_restarts_and_its_holder_can_end_it(centre, talk, holder):
     """Earlier versions have the one holder `page` for all pages."""
@@ -314,28 +325,18 @@ async def test_a_caller_waiting_for_a_transfer_is_cut_off_when_no_phone_can_be_r
     assert centre.calls == {}
 
 
-async def test_an_unreadable_ringing_call_is_cancelled(centre, register):
-    trunk = centre.phone("192.0.2.1", "01632960001")
-    sian = centre.phone("192.0.2.201", "201", register)
-    sian.final = None
-    trunk.call("01970000000")
-    (call_id,) = centre.calls
-    spoil(centre, call_id, lambda checkpoint: checkpoint.pop("admission"))
+async def test_an_unreadable_ringing_call_is_cancelled(centre, ringing):
+    spoil(centre, ringing.call_id, lambda checkpoint: checkpoint.pop("admission"))
     assert centre.revive().cut_off == 1
-    assert sian.invites[0].cancelled
+    assert centre.sian.invites[0].cancelled
 
 
-async def test_a_pause_while_ringing_survives_restarts_and_the_answer(centre, register):
-    trunk = centre.phone("192.0.2.1", "01632960001")
-    sian = centre.phone("192.0.2.201", "201", register)
-    sian.final = None
-    trunk.call("01970000000")
-    (call,) = centre.calls.values()
-    call.recording.shut("user:sian", Trigger.PAGE, "user:sian")
-    sian.final = 200
+async def test_a_pause_while_ringing_survives_restarts_and_the_answer(centre, ringing):
+    ringing.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    centre.sian.final = 200
     centre.revive()
     (call,) = centre.calls.values()
-    assert trunk.statuses == [200]
+    assert centre.trunk.statuses == [200]
     assert call.recording.state is RecordingState.PAUSED
     centre.revive()
     (call,) = centre.calls.values()
@@ -343,17 +344,12 @@ async def test_a_pause_while_ringing_survives_restarts_and_the_answer(centre, re
 
 
 async def test_a_ringing_call_is_not_recorded_into_the_spool_of_a_process_that_died_at_its_answer(
-    centre, register
+    centre, ringing
 ):
     """The process had created the spool, and had not saved the answer yet."""
-    trunk = centre.phone("192.0.2.1", "01632960001")
-    sian = centre.phone("192.0.2.201", "201", register)
-    sian.final = None
-    trunk.call("01970000000")
-    (call_id,) = centre.calls
-    left = centre.settings.spool_folder / f"{call_id}.1.spool"
+    left = centre.settings.spool_folder / f"{ringing.call_id}.1.spool"
     left.write_bytes(b"left behind")
-    sian.final = 200
+    centre.sian.final = 200
     centre.revive()
     (call,) = centre.calls.values()
     assert call.recording.state is RecordingState.RECORDING
