@@ -64,6 +64,8 @@ class Trigger(StrEnum):
     PAGE_TRANSFER = "page-transfer"
     """A transfer that the advisor ordered on the page; `PAGE` is a pause on the page."""
     IDENTITY = "identity"
+    ROUTE = "route"
+    """The settings say that what the line rings is not in the centre."""
     STORAGE = "storage"
     OVERFLOW = "overflow"
     CRASH = "crash"
@@ -312,15 +314,17 @@ class Policy:
         self._referral = self._identity = None
         return self._update_gap(at)
 
-    def identity_changed(self, actor: str, at: int) -> tuple[Output, ...]:
+    def identity_changed(
+        self, actor: str, at: int, *, trigger: Trigger = Trigger.IDENTITY
+    ) -> tuple[Output, ...]:
         """Shut the gate, because there is a new party on the advisor's side of the call.
 
         The gate stays shut at least until `identity_classed` gives the new party's destination
-        class.
+        class. Before the answer, this keeps the gate shut at the answer.
         """
         if self._ended or self._identity is not None:
             return ()
-        self._identity = ShutCause(GapReason.TRANSFER, Trigger.IDENTITY, actor)
+        self._identity = ShutCause(GapReason.TRANSFER, trigger, actor)
         return self._update_gap(at)
 
     def identity_classed(self, destination: DestinationClass, at: int) -> tuple[Output, ...]:
@@ -334,7 +338,8 @@ class Policy:
         if destination is DestinationClass.CENTRE:
             self._identity = None
         else:
-            self._identity = _transfer_cause(destination, Trigger.IDENTITY, self._identity.actor)
+            before = self._identity
+            self._identity = _transfer_cause(destination, before.trigger, before.actor)
         return self._update_gap(at)
 
     def storage_failed(

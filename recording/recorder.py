@@ -454,16 +454,22 @@ class Recorder:
         self._segment_fields = _CENTRE
         self._execute(self._policy.returned(self._at(arrived_mono)))
 
-    def identity_changed(self, actor: str, *, arrived_mono: float | None = None) -> None:
+    def identity_changed(
+        self,
+        actor: str,
+        *,
+        trigger: Trigger = Trigger.IDENTITY,
+        arrived_mono: float | None = None,
+    ) -> None:
         """Shut the gate, because there is a new party on the advisor's side of the call.
 
         The gate stays shut at least until `identity_classed` gives the new party's destination
-        class. `arrived_mono` is the time in monotonic seconds at which the message arrived that
-        names the new party; None means now.
+        class. `trigger` is what says who the party is. `arrived_mono` is the time in monotonic
+        seconds at which the message arrived that names the new party; None means now.
         """
         at = self._at(arrived_mono)
         self._stop_at(at)
-        self._execute(self._policy.identity_changed(actor, at))
+        self._execute(self._policy.identity_changed(actor, at, trigger=trigger))
 
     def identity_classed(
         self, destination: DestinationClass, to: str = "", *, arrived_mono: float | None = None

@@ -8,14 +8,31 @@ phone, it is not known which of the advisors behind the PBX (the group) has the 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from config.sections import Route
 from galwad.messages import Party
+from galwad.switch.callers import spelled
 from galwad.switch.checkpoint import AnsweredState
 from galwad.switch.routing import Router
-from recording.policy import DestinationClass
+from recording.policy import DestinationClass, Trigger
 from telephony.b2bua import Target
 from telephony.b2bua import events as sip
+from telephony.sip.message.uri import Uri
+
+
+@dataclass(frozen=True, slots=True)
+class PartyName:
+    """The name that a PBX gives to the party on one leg."""
+
+    uri: Uri
+    asserted: bool
+    """False if the name is only the address in a Contact, which does not say who the party is."""
+
+    @property
+    def user(self) -> str:
+        """The user part of the name."""
+        return self.uri.dialled
 
 
 class AdvisorSide:
@@ -24,8 +41,18 @@ class AdvisorSide:
     The names of these parties are for screen-pops and for the manifest.
     """
 
-    def __init__(self, router: Router, route: Route) -> None:
+    def __init__(
+        self, router: Router, route: Route, called: str = "", *, is_outgoing: bool = False
+    ) -> None:
+        """Start without a party. `called` is the number that the caller dialled.
+
+        `is_outgoing` is true if an advisor makes the call. The party at this end is then whom the
+        advisor has called, and need not be in the centre.
+        """
         self._router = router
+        self._route = route
+        self._called = called
+        self._is_outgoing = is_outgoing
         self._behind_the_pbx = tuple(Party("", user) for user in route.advisors)
         self.ringing: tuple[Party, ...] = ()
         self.advisor: Party | None = None
@@ -37,6 +64,13 @@ class AdvisorSide:
         """
         self.target: Target | None = None
         """The target that most recently talked with the caller; None until the call is answered."""
+        self._leg_id = ""
+        """The leg of `target`; "" until the call is answered."""
+        self._names: dict[str, PartyName] = {}
+        """The newest name that a PBX has given to the party on each leg, by leg id.
+
+        A PBX can name a party while the party still rings.
+        """
         self.identity = ""
         """The user part of the URI by which a PBX identifies the party at the advisor's end.
 
@@ -87,26 +121,38 @@ class AdvisorSide:
         """
         self.ringing = (self._party(target),)
 
+    @property
+    def name(self) -> PartyName | None:
+        """The name of the party that talks with the caller; None if no PBX has named this party.
+
+        After a restart of the switch it is None until the PBX names the party again.
+        """
+        return self._names.get(self._leg_id)
+
     def also_rings_at(self, targets: Iterable[Target]) -> None:
         """Add parties that ring now: the targets to which a phone has redirected the call."""
         before = self.ringing
         self.rings_at(targets)
         self.ringing = (*before, *self.ringing)
 
-    def answered(self, target: Target) -> Party:
+    def answered(self, leg_id: str, target: Target) -> Party:
         """Make the party that answered at `target` the call's advisor, and return this party.
 
-        If `target` is a PBX that has named the party, the returned party has the name from the PBX.
-        Otherwise, it has the name of `target`.
+        `leg_id` is the leg of the party. If `target` is a PBX that has named the party, the
+        returned party has the name from the PBX. Otherwise, it has the name of `target`.
         """
-        self.ringing, self.target = (), target
-        self.advisor = self._party(target)
+        party = self.replaced(leg_id, target)
         self.group = () if target.is_phone else self._behind_the_pbx
-        return self.advisor
+        return party
 
-    def replaced(self, target: Target) -> Party:
-        """Make the party at `target` the new party at the advisor's end, and return this party."""
-        self.ringing, self.group, self.target, self.identity = (), (), target, ""
+    def replaced(self, leg_id: str, target: Target) -> Party:
+        """Make the party at `target` the new party at the advisor's end, and return this party.
+
+        `leg_id` is the leg of the party.
+        """
+        self.ringing, self.group, self.target, self._leg_id = (), (), target, leg_id
+        name = None if target.is_phone else self.name
+        self.identity = name.user if name is not None else ""
         self.advisor = self._party(target)
         return self.advisor
 
@@ -114,11 +160,13 @@ class AdvisorSide:
         """Make `party` the call's advisor, because a PBX has joined its call with this call."""
         self.group, self.identity, self.advisor = (), party.extension, party
 
-    def resumed(self, answered: AnsweredState) -> Party:
+    def resumed(self, leg_id: str, answered: AnsweredState) -> Party:
         """Restore the state `answered` after a restart; return the party at the advisor's end.
 
-        If there was no advisor, the returned party has no extension and no user.
+        `leg_id` is the leg of this party; "" if the caller talks with no party. If there was no
+        advisor, the returned party has no extension and no user.
         """
+        self._leg_id = leg_id
         self.advisor, self.group = answered.advisor, answered.group
         self.target = answered.target.target() if answered.target is not None else None
         self.identity = answered.identity
@@ -136,43 +184,76 @@ class AdvisorSide:
         self.advisor, self.group = advisor, ()
         return True
 
-    def identified(self, event: sip.IdentityChanged) -> bool:
-        """Store a name from a PBX for the party at the advisor's end; return True if it is new.
+    def named(self, event: sip.IdentityChanged) -> bool:
+        """Store the name that a PBX gives to a party at the advisor's end.
 
-        If the call's target is a phone that is registered with us, ignore the name and return
-        False.
+        Return True if the party talks with the caller and did not have this name before. The name
+        of a party that still rings counts when the party answers. If the party is at a phone that
+        is registered with us, ignore the name and return False.
         """
-        user = event.identity.uri.dialled
-        if event.side is not sip.Side.CALLEE or not user or user == self.identity:
+        name = PartyName(event.identity.uri, asserted=event.source.lower() != "contact")
+        if event.side is not sip.Side.CALLEE or not name.user:
             return False
-        if self.target is not None and self.target.is_phone:
+        self._names[event.leg_id] = name
+        if event.leg_id != self._leg_id or self.target is None or self.target.is_phone:
             return False
-        self.identity = user
+        if name.user == self.identity:
+            return False
+        self.identity = name.user
         return True
 
-    def renamed(self, *, somebody_else: bool) -> None:
+    def renamed(self, *, somebody_else: bool) -> bool:
         """Use the name in the attribute `identity` for the party at the advisor's end.
 
         If `somebody_else` is true, the name belongs to a new party. The call is then no longer with
-        an advisor of the group, so the group is cleared.
+        an advisor of the group, so the group is cleared. Return True if `advisor` has changed.
         """
+        before = self.advisor
         if somebody_else:
             self.group = ()
         if self.target is not None:
             self.advisor = self._party(self.target)
+        return self.advisor != before
+
+    def class_at_answer(self) -> tuple[DestinationClass, Trigger]:
+        """Return the class of the party that has answered, and what says so: a name or the route.
+
+        A party that a PBX has named has the class of this name. Any other party has the class that
+        the settings give to what the route rings. If the settings say nothing about it, it counts
+        as the centre.
+        """
+        named = self.class_of_name(is_first=True)
+        if named is not None:
+            return named, Trigger.IDENTITY
+        target = self.target
+        known = target and self._router.class_of_target(self._route, self._called, target)
+        return self._as_called(known or DestinationClass.CENTRE), Trigger.ROUTE
+
+    def class_of_name(self, *, is_first: bool) -> DestinationClass | None:
+        """Return the class of the name that a PBX has given to the party that talks.
+
+        `is_first` is true if it is the first name of this party. Return None if there is no name,
+        or if it is the first one and only repeats the number that was dialled.
+        """
+        name, target = self.name, self.target
+        if name is None or not name.asserted or target is None or target.is_phone:
+            return None
+        dialled = {spelled(number) for number in (self._called, target.name) if number}
+        if is_first and spelled(name.user) in dialled:
+            return None
+        destination = self._router.classify(name.uri)
+        return self._as_called(destination) if is_first else destination
+
+    def _as_called(self, destination: DestinationClass) -> DestinationClass:
+        """Return the class of a party that counts for the recording.
+
+        An outside party that an advisor has called is recorded like an outside party that calls.
+        """
+        outside = {DestinationClass.UNKNOWN, DestinationClass.EXTERNAL}
+        called = self._is_outgoing and destination in outside
+        return DestinationClass.CENTRE if called else destination
 
     def _party(self, target: Target) -> Party:
         if target.is_phone or not self.identity:
             return Party(target.name, target.user)
         return Party(self.identity, self._router.user_of(self.identity))
-
-
-def is_handover(before: str, destination: DestinationClass) -> bool:
-    """Return whether the name that a PBX gives during a call belongs to a new party.
-
-    `before` is the previous name from the PBX; "" if there was none. `destination` is the
-    destination class of the name. If there was a previous name, the name belongs to a new party.
-    If there was none, the name belongs to a new party only if `destination` is neither centre nor
-    unknown. With one of these two classes, it may be the name of the advisor who answered.
-    """
-    return bool(before) or destination not in {DestinationClass.CENTRE, DestinationClass.UNKNOWN}

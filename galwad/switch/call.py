@@ -20,7 +20,7 @@ import structlog
 from config.sections import Route
 from galwad.messages import CallEnded, CallStatus, Party, Unanswered
 from galwad.switch.admission import Admission
-from galwad.switch.advisor_side import AdvisorSide, is_handover
+from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.callers import caller_fields, new_caller
 from galwad.switch.checkpoint import AnsweredState, CallPhase, Checkpoint, EarlyPause, RingingCall
 from galwad.switch.clocks import Now, read_clocks
@@ -34,6 +34,7 @@ from galwad.switch.recorded_legs import TRACKS
 from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
 from galwad.switch.transfers import CallTransfers, TransferState
+from recording.policy import DestinationClass, Trigger
 from telephony.aio.relay import SourceRule
 from telephony.b2bua import (
     NO_GRANTS,
@@ -92,7 +93,9 @@ class SwitchCall:
         self._phase = CallPhase.RINGING
         self._holding: frozenset[sip.Side] = frozenset()
         """The sides whose phones have put the other party on hold."""
-        self.advisor_side = AdvisorSide(context.router, route)
+        self.advisor_side = AdvisorSide(
+            context.router, route, admission.called, is_outgoing=self._is_outgoing
+        )
         self._answered_at = 0.0
         """The monotonic time of the answer in seconds.
 
@@ -155,6 +158,12 @@ class SwitchCall:
     def _is_made_by_an_advisor(self) -> bool:
         """True if one of our phones has made this call, or an advisor at a PBX to consult."""
         return self.admission.phone or bool(self.join_state.consults)
+
+    @property
+    def _is_outgoing(self) -> bool:
+        """True if an advisor makes this call, with one of our phones or at a trusted PBX."""
+        asserted = self.admission.caller.asserted if self.admission.trusted else ()
+        return self.admission.phone or any(map(self._context.router.user_of, asserted))
 
     def concerns(self, *, extension: str = "", user: str = "") -> bool:
         """Return whether the phone `extension`, or the phone of `user`, takes part in this call.
@@ -298,7 +307,7 @@ class SwitchCall:
         self.transfer_state.destination = answered.destination
         caller, joined = self._caller_leg, self.legs.joined
         advisor = joined[1] if joined is not None else None
-        party = self.advisor_side.resumed(answered)
+        party = self.advisor_side.resumed(advisor or "", answered)
         self.recording.resumed(
             *(caller, advisor, party, answered.shut_causes),
             lives=answered.lives,
@@ -624,10 +633,22 @@ class SwitchCall:
         self._enter(CallPhase.ANSWERED)
         arrived = now.at_arrival
         self._since, self._answered_at = arrived.wall, arrived.mono
-        self.recording.answered(self._caller_leg, leg_id, self.advisor_side.answered(target), now)
+        party = self.advisor_side.answered(leg_id, target)
+        destination, trigger = self.advisor_side.class_at_answer()
+        if destination is not DestinationClass.CENTRE:
+            self._answered_outside(destination, trigger)
+        self.recording.answered(
+            *(self._caller_leg, leg_id, party, now), destination=destination, trigger=trigger
+        )
         self._listen_for_codes(leg_id)
         self.publish()
         self.joins.answered(now)
+
+    def _answered_outside(self, destination: DestinationClass, trigger: Trigger) -> None:
+        """Note that the party that has answered is not in the centre, or is not known."""
+        self.log.info("call.answered_outside", destination=destination, by=trigger)
+        self.transfer_state.identity_class = destination
+        self.advisor_side.renamed(somebody_else=not self._may_be_advisor(destination))
 
     def _listen_for_codes(self, leg_id: str) -> None:
         """Watch the advisor's leg `leg_id` for the dialled codes that pause and resume recording.
@@ -642,14 +663,27 @@ class SwitchCall:
         self.legs.answer_record(request_id, status, now.mono, reason)
         self.settle(now)
 
-    def talk_with(self, leg_id: str, target: Target) -> None:
+    def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
         """Make `target` the new party at the advisor's end; `leg_id` is the leg of `target`.
 
-        From now on, this leg is recorded as the advisor's leg, and the page shows the new party.
+        From now on, this leg is recorded as the advisor's leg, and the page shows the new party. If
+        a PBX has named a party outside the centre, the gate shuts.
         """
-        self.recording.follow(leg_id, self.advisor_side.replaced(target))
+        actor = self.advisor_side.actor
+        self.recording.follow(leg_id, self.advisor_side.replaced(leg_id, target))
+        destination = self.advisor_side.class_of_name(is_first=True)
+        if destination is not None and destination is not DestinationClass.CENTRE:
+            self._has_new_party(destination, now, actor)
         self._listen_for_codes(leg_id)
         self._update_hold()
+
+    def _has_new_party(self, destination: DestinationClass, now: Now, actor: str = "") -> None:
+        """Let the class of the party whom a PBX has named decide about the recording.
+
+        `actor` is the party that had the call before; "" means the one that `advisor_side` has.
+        """
+        self.transfer_state.identity_class = destination
+        self.recording.identified(destination, actor or self.advisor_side.actor, now)
 
     def targets(self, now: float) -> tuple[Target, ...]:
         """Return the targets that the call's route would ring at the time `now`."""
@@ -676,20 +710,35 @@ class SwitchCall:
         The name arrives in P-Asserted-Identity or Remote-Party-ID. If the name means that a new
         party has the call, the destination class of this party decides whether the gate shuts.
         """
-        before = self.advisor_side.identity
-        if not self.advisor_side.identified(event) or self._phase is CallPhase.RINGING:
+        side, state = self.advisor_side, self.transfer_state
+        before = side.identity
+        if not side.named(event):
             return
         contact = event.source.lower() == "contact"
         if not contact and self.joins.advisor_named(event.identity.uri.dialled, now):
             return
-        destination = self._context.router.classify(event.identity.uri)
-        handover = not contact and is_handover(before, destination)
-        if handover:
-            self.transfer_state.identity_class = destination
-            self.transfer_state.complete(destination)
-            self.recording.identified(destination, self.advisor_side.actor, now)
-        self.advisor_side.renamed(somebody_else=handover)
+        destination = side.class_of_name(is_first=not before)
+        inside = {None, DestinationClass.CENTRE}
+        stays = {destination, state.identity_class} <= inside and not before
+        if destination is None or stays:
+            side.renamed(somebody_else=False)
+        else:
+            state.complete(destination)
+            self._has_new_party(destination, now)
+            side.renamed(somebody_else=bool(before) or not self._may_be_advisor(destination))
         self.publish()
+
+    def _may_be_advisor(self, destination: DestinationClass) -> bool:
+        """Return whether the first name from a PBX may be that of an advisor of the group.
+
+        Nothing in the settings says who has this name. The settings may lack an advisor's
+        extension, so an alarm is raised.
+        """
+        if destination is not DestinationClass.UNKNOWN:
+            return False
+        if self.admission.recorded:
+            self._context.links.alarm("recording.unknown_party", self.call_id)
+        return True
 
     def _caller_named(self, event: sip.IdentityChanged, now: Now) -> None:
         """Handle a name for the caller in a message during the call.

@@ -115,7 +115,13 @@ class NoRecorder:
     def returned(self, *, arrived_mono: float | None = None) -> None:
         """Do nothing when the call is back in the centre, because no audio is stored."""
 
-    def identity_changed(self, actor: str, *, arrived_mono: float | None = None) -> None:
+    def identity_changed(
+        self,
+        actor: str,
+        *,
+        trigger: Trigger = Trigger.IDENTITY,
+        arrived_mono: float | None = None,
+    ) -> None:
         """Do nothing when a PBX names a new party, because no audio is stored."""
 
     def identity_classed(

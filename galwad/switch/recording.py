@@ -132,11 +132,21 @@ class CallRecording:
         """
         return self._recorder.lateness
 
-    def answered(self, caller_leg: str, advisor_leg: str, party: Party, now: Now) -> None:
+    def answered(
+        self,
+        caller_leg: str,
+        advisor_leg: str,
+        party: Party,
+        now: Now,
+        *,
+        destination: DestinationClass,
+        trigger: Trigger,
+    ) -> None:
         """Open the first spool, and record the audio of the two legs from the answer on.
 
         `party` is the advisor who answered. `now.arrived` is the time of the answer. If the call is
-        not to be recorded, do nothing.
+        not to be recorded, do nothing. If the class `destination` of the party is not the centre,
+        the gate stays shut; `trigger` is what says so.
         """
         if self._facts is None:
             return
@@ -145,6 +155,9 @@ class CallRecording:
             for pause in self._early.pauses:
                 recorder.pause(pause.holder, pause.trigger, pause.actor)
             self._early.clear()
+            if destination is not DestinationClass.CENTRE:
+                recorder.identity_changed(f"phone:{party.extension}", trigger=trigger)
+                recorder.identity_classed(destination)
             self._legs.connect(recorder, caller_leg, advisor_leg)
             recorder.answered(party.user, party.extension, arrived_mono=now.arrived)
         self._start(recorder)

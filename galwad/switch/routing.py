@@ -209,16 +209,35 @@ class Router:
                 found.add(DestinationClass(destination.class_))
             elif self._phones.known(extension):
                 found.add(DestinationClass.CENTRE)
-        if route.target is None:
-            return found
-        uri = self._uris[route.target]
-        dialled = uri.dialled or user
+        if route.target is not None:
+            found.add(self._class_of_uri(route, user) or DestinationClass.UNKNOWN)
+        return found
+
+    def class_of_target(self, route: Route, called: str, target: Target) -> DestinationClass | None:
+        """Return the class that the settings give to a target that `route` rings.
+
+        `called` is the number that the caller dialled. Return None if the settings say nothing.
+        """
+        if target.is_phone:
+            destination = self._dialled(target.name)
+            return DestinationClass(destination.class_) if destination is not None else None
+        return None if route.target is None else self._class_of_uri(route, called)
+
+    def _class_of_uri(self, route: Route, called: str) -> DestinationClass | None:
+        """Return the class of the party at the URI that `route` rings; None if it is not known.
+
+        A URI without a user part gets the called number. This number may match a destination only
+        because it belongs to the same range. So if the settings name advisors behind this URI, they
+        decide.
+        """
+        uri = self._uris[route.target or ""]
+        dialled = uri.dialled or called
         destination = self._settings.find_destination(
             f"sip:{dialled}@{uri.host}", *spellings(dialled)
         )
-        if destination is not None:
-            return {DestinationClass(destination.class_)}
-        return {DestinationClass.CENTRE if route.advisors else DestinationClass.UNKNOWN}
+        if route.advisors and (destination is None or not uri.dialled):
+            return DestinationClass.CENTRE
+        return DestinationClass(destination.class_) if destination is not None else None
 
     def _dialled(self, number: str) -> Destination | None:
         uri = f"sip:{number}@galwad.invalid"

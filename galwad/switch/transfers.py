@@ -112,7 +112,7 @@ class TransferableCall(Protocol):
     def caller_target(self) -> Target:
         """Return the caller as a target, so that another call can be connected to the caller."""
 
-    def talk_with(self, leg_id: str, target: Target) -> None:
+    def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
         """Make the party at `target` the new party at the advisor's end.
 
         From now on, the audio of the leg `leg_id` is recorded as the advisor's audio, and the page
@@ -404,7 +404,7 @@ class CallTransfers:
             self._call.recording.returned(now)
         self._state.outside, self._state.identity_class = not inside, None
         self._state.complete(self._state.referred_to)
-        self._call.talk_with(leg_id, target)
+        self._call.talk_with(leg_id, target, now)
 
     def failed(self, event: sip.TransferFailed, now: Now) -> None:
         """Give the call back to the advisor after a failed transfer.
@@ -428,7 +428,7 @@ class CallTransfers:
         This advisor had requested a transfer and hung up, and then the transfer failed.
         """
         self._back(now)
-        self._call.talk_with(leg_id, target)
+        self._call.talk_with(leg_id, target, now)
 
     def _back(self, now: Now) -> None:
         """Undo the effect of a failed transfer on the recording.

@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from telephony.b2bua.events import Side
-from telephony.b2bua.headers import IDENTITY_HEADERS
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.request_queue import NO_SENDER, RequestQueue
 from telephony.b2bua.session_timer import SessionTimer
@@ -220,12 +219,11 @@ class Leg:
         """Store the peer's SIP identity, and return whether the identity is new.
 
         `header` is the name of the header field that states the identity. `key` is the identity as
-        a text (see `identity_key`). If the stored identity came from a more reliable header field,
-        the new identity is ignored. For example, a Contact does not replace a P-Asserted-Identity.
+        a text (see `identity_key`). A Contact is only an address, so it does not replace a name
+        from P-Asserted-Identity or Remote-Party-ID.
         """
         before = self.identity
-        weight = IDENTITY_HEADERS.index(header)
-        if before is not None and weight > IDENTITY_HEADERS.index(before[0]):
+        if before is not None and header == "Contact" != before[0]:
             return False
         self.identity = header, key
         return before is None or before[1] != key

@@ -8,6 +8,7 @@ from config.settings import Settings
 from galwad.messages import CallerFacts
 from galwad.switch.admission import Admission, AdmissionControl
 from galwad.switch.call import SwitchCall
+from galwad.switch.callers import caller_of
 from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.clocks import read_clocks
 from galwad.switch.context import CallContext
@@ -44,6 +45,11 @@ def sdp(host, direction="sendrecv"):
         "m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
         f"a={direction}\r\n"
     ).encode()
+
+
+def asserted(user, host="192.0.2.20"):
+    """Return the header field by which a PBX names a party."""
+    return "P-Asserted-Identity", f"<sip:{user}@{host}>"
 
 
 def replaces(dialog, user):
@@ -175,7 +181,12 @@ class FakeAdmissionControl:
         trunk = self.settings.find_trunk(*invite.source[:3])
         phone = trunk is None and self.phones.known(user)
         return Admission(
-            caller=CallerFacts(user, invite.source.host, trusted=True),
+            caller=CallerFacts(
+                user,
+                invite.source.host,
+                asserted=caller_of(request, trusted=True).asserted,
+                trusted=True,
+            ),
             called=request.uri.user or "",
             trusted=True,
             phone=phone,
@@ -194,6 +205,8 @@ class Phone:
         self.endpoint = Endpoint(rng=random.Random(host))
         self.endpoint.listen(self.address)
         self.final = 200
+        self.names: dict[int, str] = {}
+        """The names in the P-Asserted-Identity of its responses to an INVITE, by status."""
         self.allow_events = ""
         """The Allow-Events in its 180; a phone with "talk" answers at a NOTIFY of this event."""
         self.notify_status: int | None = 200
@@ -209,11 +222,21 @@ class Phone:
         """Answer what rings."""
         for invite in self.invites:
             if not invite.answered:
-                made = invite.respond(
-                    200, headers=SDP, body=sdp(self.address.host), now=time.monotonic()
-                )
-                self.dialogs += [made] if made else []
+                self._answer(invite, 200)
         self.centre.run()
+
+    def _answer(self, invite, status):
+        made = invite.respond(
+            status,
+            headers=(*SDP, *self._name(status)),
+            body=sdp(self.address.host),
+            now=time.monotonic(),
+        )
+        self.dialogs += [made] if made else []
+
+    def _name(self, status):
+        name = self.names.get(status)
+        return () if name is None else (asserted(name, self.address.host),)
 
     def call(self, to, *headers):
         self.client = self.endpoint.invite(
@@ -261,12 +284,9 @@ class Phone:
                 case IncomingInvite(invite):
                     self.invites.append(invite)
                     events = (("Allow-Events", self.allow_events),) if self.allow_events else ()
-                    invite.respond(180, headers=events, now=now)
+                    invite.respond(180, headers=(*events, *self._name(180)), now=now)
                     if self.final:
-                        made = invite.respond(
-                            self.final, headers=SDP, body=sdp(self.address.host), now=now
-                        )
-                        self.dialogs += [made] if made else []
+                        self._answer(invite, self.final)
                 case DialogRequest(_, transaction, request):
                     self.requests.append(request)
                     if request.method == "NOTIFY" and self._notified(transaction, request):

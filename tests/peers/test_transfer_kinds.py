@@ -31,12 +31,12 @@ KINDS = {
 
 
 class PbxCall:
-    """A call that 201 at the PBX has answered; the PBX names further parties."""
+    """A call that a party at the PBX has answered, usually 201; the PBX names further parties."""
 
-    def __init__(self, stage):
+    def __init__(self, stage, rings="201", answers="201"):
         self.stage, self.service = stage, stage.service
         self.mouth, self.ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.3")
-        self.pbx = stage.callee("uas_pbx", media=self.ear.port)
+        self.pbx = stage.callee("uas_pbx", media=self.ear.port, rings=rings, answers=answers)
         self.caller = stage.caller(media=self.mouth.port)
         self.target = self.caller.media_target
         self.pbx.logged("acked")
@@ -90,6 +90,34 @@ def test_each_kind_of_transfer_at_the_pbx_is_recorded_only_within_the_centre(sta
     outside = sum(not now and before for before, now in pairwise(changes))
     assert [gap["reason"] for gap in recording.gaps()] == ["transfer"] * outside
     assert len(recording.manifest["segments"]) == sum(changes)
+    assert recording.adds_up()
+
+
+@pytest.mark.parametrize(
+    ("rings", "answers"),
+    [("500", "500"), ("201", "500"), ("201", "0911"), (QUEUE, QUEUE)],
+    ids=["department", "overflow to a department", "outside party", "queue of a department"],
+)
+def test_whoever_answers_outside_the_centre_is_not_recorded_until_an_advisor_is_named(
+    stage, rings, answers
+):
+    stage.open_all()
+    call = PbxCall(stage, rings, answers)
+    call.shows(answers, "ceased")
+    secret = call.say(721)
+    call.name(answers)
+    secret_too = call.say(722)
+    call.name("201")
+    call.shows("201", "recording")
+    for seed in range(730, 734):  # the streams began outside: at most three seconds are dropped
+        call.say(seed)
+    said = call.say(723)
+    recording = call.end()
+    assert find(recording.caller, said)[1] > 0.95
+    assert all(find(recording.caller, each)[1] < 0.3 for each in (secret, secret_too))
+    assert all(find(recording.advisor, each)[1] < 0.3 for each in (secret, secret_too))
+    (gap,) = recording.gaps("transfer")
+    assert (gap["from_us"], gap["trigger"]) == (0, "identity")
     assert recording.adds_up()
 
 

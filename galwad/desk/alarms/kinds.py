@@ -82,6 +82,7 @@ KINDS: Final[Mapping[str, AlarmKind]] = {
     "recording.undecoded": AlarmKind(Severity.NOTICE),
     "recording.captured_card": AlarmKind(Severity.CRITICAL),
     "recording.unexplained": AlarmKind(Severity.WARNING),
+    "recording.unknown_party": AlarmKind(Severity.WARNING),
     "recording.miscounted": AlarmKind(Severity.WARNING),
     "recording.missing": AlarmKind(Severity.CRITICAL, Ending.INDEXED),
     "index.changed": AlarmKind(Severity.CRITICAL),

@@ -7,31 +7,11 @@ import pytest
 from config.sections import Route
 from config.values import Pattern
 from galwad.messages import Party
-from galwad.switch.advisor_side import AdvisorSide, is_handover
+from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.routing import Router
-from recording.policy import DestinationClass
 from telephony.b2bua import Target
 from telephony.sip.events import Address
 from telephony.sip.message.uri import Uri
-
-
-@pytest.mark.parametrize("destination", list(DestinationClass))
-def test_a_changed_identity_in_mid_call_is_a_handover(destination):
-    assert is_handover("201", destination)
-
-
-@pytest.mark.parametrize(
-    ("destination", "handover"),
-    [
-        (DestinationClass.CENTRE, False),
-        (DestinationClass.UNKNOWN, False),
-        (DestinationClass.DEPARTMENT, True),
-        (DestinationClass.EXTERNAL, True),
-        (DestinationClass.PAYMENT, True),
-    ],
-)
-def test_the_first_identity_is_a_handover_only_if_it_is_outside_the_centre(destination, handover):
-    assert is_handover("", destination) is handover
 
 
 class Users:
@@ -67,7 +47,7 @@ def behind_a_pbx():
     )
     advisor_side = AdvisorSide(cast("Router", Users()), route)
     advisor_side.dialled((at("600", is_phone=False),))
-    advisor_side.answered(at("600", is_phone=False))
+    advisor_side.answered("c/b1", at("600", is_phone=False))
     return advisor_side
 
 
@@ -88,7 +68,7 @@ def test_only_the_first_member_of_a_group_can_claim_the_call(behind_a_pbx):
 
 
 def test_a_call_moved_to_a_registered_phone_belongs_to_that_phones_user(behind_a_pbx):
-    behind_a_pbx.replaced(at("202", is_phone=True))
+    behind_a_pbx.replaced("c/b2", at("202", is_phone=True))
     assert behind_a_pbx.advisor == Party("202", "ceri")
     assert not behind_a_pbx.claim(Party("201", "sian"))
 

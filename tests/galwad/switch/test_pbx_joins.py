@@ -10,14 +10,14 @@ from config.sections import Route, Trunk
 from config.values import Pattern, Peer
 from galwad.desk.calls.live_calls import presented_by
 from helpers.recording.states import state_of
-from helpers.switch import SDP, record_events, sdp
+from helpers.switch import SDP, asserted, record_events, sdp
 from recording.policy import RecordingState, Trigger
 
 CITIZEN = "01632960001"
 
 
 def name(user, *more):
-    return (("P-Asserted-Identity", f"<sip:{user}@192.0.2.20>"), *more)
+    return (asserted(user), *more)
 
 
 @pytest.fixture
@@ -251,10 +251,11 @@ async def test_without_a_link_a_named_citizen_shuts_the_gate_while_it_is_in_doub
     pbx.phone.user = "01632960777"
     pbx.second_leg = pbx.phone.call(number)
     second = next(call for call in centre.calls.values() if call not in {pbx.first, other})
-    assert state_of(second.recording) is RecordingState.RECORDING
+    outside = number == "3001"
+    recorded = not outside
+    assert (state_of(second.recording) is RecordingState.RECORDING) is recorded
     pbx.name_on_second(CITIZEN)
     assert state_of(second.recording) is RecordingState.CEASED
-    outside = number == "3001"
     expected = RecordingState.CEASED if outside else RecordingState.RECORDING
     assert [state_of(call.recording) for call in (pbx.first, other)] == [expected, expected]
 

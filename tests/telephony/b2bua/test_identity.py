@@ -40,10 +40,12 @@ def test_a_new_name_in_an_update_is_passed_on_by_update(talking):
     assert world.a.requests[-1].body == b""
 
 
-def test_a_remote_party_id_does_not_replace_an_asserted_name(talking):
+def test_a_remote_party_id_names_a_new_party_unless_the_message_asserts_a_name(talking):
     world = talking()
-    world.b.ask("UPDATE", (("Remote-Party-ID", GWEN[1]),))
+    world.b.ask("UPDATE", (("Remote-Party-ID", GWEN[1]), SIAN))
     assert world.a.methods == []
+    world.b.ask("UPDATE", (("Remote-Party-ID", GWEN[1]),))
+    assert told(world.a, "Remote-Party-ID") == [("UPDATE", GWEN[1])]
 
 
 def test_a_remote_party_id_is_passed_on_if_no_asserted_name_was_given():

@@ -1,0 +1,285 @@
+"""Parties whom a PBX names before the answer, in it or after it, and targets outside the centre.
+
+Covers `galwad/switch/advisor_side.py` and `galwad/switch/call.py`. The settings say: 201 and 202
+are in the centre, 3* are departments, 299 takes payments, and the PBX has 0197*.
+"""
+
+import asyncio
+
+import pytest
+
+from config.sections import Destination, Route
+from helpers.recording.states import state_of
+from helpers.switch import Centre, asserted
+from recording.archive.call_facts import CallFacts
+from recording.policy import RecordingState
+from recording.spool import EventRecord
+from recording.spool.outbox import SpoolOutbox
+
+LINE = "01970000200"
+RECORDING, CEASED = RecordingState.RECORDING, RecordingState.CEASED
+PAUSED = RecordingState.PAUSED
+PACKET = bytes([0x80]) + bytes(171)
+
+
+@pytest.fixture
+def pbx(centre):
+    return centre.phone("192.0.2.20", "600")
+
+
+@pytest.fixture
+def ring(centre):
+    """A function that lets the trunk call, and returns the call."""
+
+    def ring(called=LINE):
+        centre.trunk = centre.phone("192.0.2.1", "01632960001")
+        centre.trunk.call(called)
+        return next(iter(centre.calls.values()))
+
+    return ring
+
+
+def stored(centre, call):
+    """Let packets of both parties arrive, and return how many of them are stored."""
+    gate = call.recording._recorder.gate
+    before = gate.stored
+    centre.relay.arrive(call.legs.joined, [PACKET] * 5)
+    centre.relay.drain(*call.legs.joined)
+    return gate.stored - before
+
+
+@pytest.fixture(params=[(180,), (200,), (180, 200)], ids=["in 180", "in 200", "in both"])
+def naming_pbx(pbx, request):
+    """A function that makes the PBX name a party in these responses."""
+    return lambda name: pbx.names.update(dict.fromkeys(request.param, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("201", RECORDING),
+        ("600", RECORDING),
+        (LINE, RECORDING),
+        ("+441970000200", RECORDING),
+        ("3001", CEASED),
+        ("299", PAUSED),
+        ("0911", CEASED),
+        ("anonymous", CEASED),
+    ],
+)
+async def test_a_party_that_is_named_at_the_answer_has_its_class_from_the_first_packet_on(
+    centre, naming_pbx, ring, name, state
+):
+    naming_pbx(name)
+    call = ring()
+    assert state_of(call.recording) is state
+    assert stored(centre, call) == (10 if state is RECORDING else 0)
+
+
+@pytest.mark.parametrize("name", ["3001", "0911"])
+async def test_a_department_that_is_named_while_it_rings_is_not_recorded(centre, pbx, ring, name):
+    pbx.final = None
+    call = ring()
+    (early,) = pbx.endpoint._agent.dialogs
+    pbx.ask("UPDATE", asserted(name), dialog=early)
+    pbx.answer()
+    assert (state_of(call.recording), stored(centre, call)) == (CEASED, 0)
+
+
+async def test_the_newest_name_before_the_answer_decides(centre, pbx, ring):
+    pbx.names = {180: "201", 200: "3001"}
+    assert state_of(ring().recording) is CEASED
+
+
+@pytest.mark.parametrize("method", ["UPDATE", "INVITE"])
+async def test_the_same_department_named_again_stays_outside_until_an_advisor_is_named(
+    centre, pbx, ring, method
+):
+    pbx.names = {200: "3001"}
+    call = ring()
+    pbx.ask(method, asserted("3001"), direction="sendrecv")
+    assert state_of(call.recording) is CEASED
+    pbx.ask(method, asserted("201"), direction="sendrecv")
+    assert state_of(call.recording) is RECORDING
+    assert call.state().advisor.extension == "201"
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """A list that receives each event that any recorder writes."""
+    events = []
+    put = SpoolOutbox.put
+
+    def note(outbox, kind, fields, at_us):
+        events.append(EventRecord(at_us, kind, fields))
+        put(outbox, kind, fields, at_us)
+
+    monkeypatch.setattr(SpoolOutbox, "put", note)
+    return events
+
+
+def facts_of(written):
+    """Return the facts that the finaliser would find in these events."""
+    facts = CallFacts(0)
+    for event in written:
+        facts.event(event.at_us, event)
+    facts.finish()
+    return facts
+
+
+async def test_a_call_that_a_department_answers_is_one_gap_from_its_answer_on(
+    centre, pbx, ring, written
+):
+    pbx.names = {200: "3001"}
+    ring()
+    await asyncio.sleep(0.001)
+    centre.end()
+    facts = facts_of(written)
+    (gap,) = facts.gaps
+    assert (gap.reason, gap.trigger, gap.actor) == ("transfer", "identity", "phone:3001")
+    assert facts.segments == []
+    assert facts.ended_us is not None
+    assert facts.unexplained(facts.ended_us) == []
+
+
+@pytest.fixture
+def centre_with(settings, phones):
+    """A function that makes a centre with more routes and destinations."""
+    made = []
+
+    def centre_with(*more):
+        routes = tuple(each for each in more if isinstance(each, Route))
+        destinations = tuple(each for each in more if isinstance(each, Destination))
+        changed = {
+            "routes": (*routes, *settings.routes),
+            "destinations": (*destinations, *settings.destinations),
+        }
+        made.append(Centre(settings.model_copy(update=changed), phones))
+        return made[0]
+
+    yield centre_with
+    made[0].end()
+
+
+def destination(match, class_, target=None):
+    return Destination.model_validate({"match": match, "class": class_, "target": target})
+
+
+def route(called, **fields):
+    return Route.model_validate({"called": called, **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "class_"),
+    [
+        ({"target": "sip:301@192.0.2.20"}, "department"),
+        ({"target": "sip:299@192.0.2.20"}, "payment"),
+        ({"target": "sip:700@192.0.2.20"}, "external"),
+        ({"target": "sip:301@192.0.2.20", "advisors": ["sian"]}, "department"),
+        ({"ring": ["201"]}, "department"),
+    ],
+)
+async def test_a_route_whose_target_is_outside_the_centre_is_not_recorded(
+    centre_with, register, written, fields, class_
+):
+    number = "201" if "ring" in fields else fields["target"][4:7]
+    centre = centre_with(route("55", **fields), destination(number, class_))
+    centre.phone("192.0.2.20", number)
+    centre.phone("192.0.2.201", "201", register)
+    centre.phone("192.0.2.1", "01632960001").call("55")
+    (call,) = centre.calls.values()
+    assert stored(centre, call) == 0
+    await asyncio.sleep(0.001)
+    centre.end()
+    (gap,) = facts_of(written).gaps
+    reason = "payment" if class_ == "payment" else "transfer"
+    assert (gap.reason, gap.trigger) == (reason, "route")
+
+
+async def test_an_advisor_whom_the_pbx_names_on_a_payment_line_is_recorded(centre_with):
+    centre = centre_with(route("55", target="sip:299@192.0.2.20"))
+    pbx = centre.phone("192.0.2.20", "299")
+    centre.phone("192.0.2.1", "01632960001").call("55")
+    (call,) = centre.calls.values()
+    assert state_of(call.recording) is PAUSED
+    pbx.ask("UPDATE", asserted("201"))
+    assert state_of(call.recording) is RECORDING
+
+
+async def test_a_line_in_a_range_of_departments_is_recorded_if_its_route_names_advisors(
+    centre_with,
+):
+    centre = centre_with(
+        route("5500", target="sip:192.0.2.20", advisors=["sian"]), destination("55*", "department")
+    )
+    centre.phone("192.0.2.20", "5500")
+    centre.phone("192.0.2.1", "01632960001").call("5500")
+    (call,) = centre.calls.values()
+    assert state_of(call.recording) is RECORDING
+
+
+@pytest.mark.parametrize(
+    ("name", "state"), [("203", RECORDING), ("202", RECORDING), ("3001", CEASED), ("0911", CEASED)]
+)
+async def test_a_transfer_to_the_centre_is_judged_by_the_name_of_the_party_that_answers(
+    centre_with, register, name, state
+):
+    centre = centre_with(destination("203", "centre", "sip:203@192.0.2.20"))
+    pbx = centre.phone("192.0.2.20", "203")
+    pbx.names = {180: name, 200: name}
+    sian = centre.phone("192.0.2.201", "201", register)
+    centre.phone("192.0.2.1", "01632960001").call("01970000000")
+    (call,) = centre.calls.values()
+    sian.ask("REFER", ("Refer-To", "<sip:203@192.0.2.9>"))
+    assert call.state().advisor.extension == name
+    assert state_of(call.recording) is state
+    assert stored(centre, call) == (10 if state is RECORDING else 0)
+
+
+async def test_the_name_of_a_ringing_transfer_target_does_not_change_the_party_that_talks(
+    centre_with, register
+):
+    centre = centre_with(destination("203", "centre", "sip:203@192.0.2.20"))
+    pbx = centre.phone("192.0.2.20", "600")
+    pbx.names = {200: "201"}
+    centre.phone("192.0.2.1", "01632960001").call(LINE)
+    (call,) = centre.calls.values()
+    pbx.names, pbx.final = {180: "3001"}, None
+    pbx.ask("REFER", ("Refer-To", "<sip:203@192.0.2.9>"))
+    assert call.state().advisor.extension == "201"
+    assert state_of(call.recording) is RECORDING
+    pbx.answer()
+    assert call.state().advisor.extension == "3001"
+    assert state_of(call.recording) is CEASED
+
+
+async def test_a_call_that_a_department_answered_stays_outside_after_a_restart(centre, pbx, ring):
+    pbx.names = {200: "3001"}
+    ring()
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert state_of(call.recording) is CEASED
+    pbx.ask("UPDATE", asserted("201"))
+    assert state_of(call.recording) is RECORDING
+
+
+@pytest.mark.parametrize(
+    ("name", "alarms"), [("3001", []), ("201", []), ("0911", ["recording.unknown_party"])]
+)
+async def test_only_an_unknown_party_at_the_answer_raises_an_alarm(centre, pbx, ring, name, alarms):
+    pbx.names = {200: name}
+    ring()
+    assert centre.links.alarms == alarms
+
+
+@pytest.mark.parametrize(
+    ("name", "state"), [("01632960777", RECORDING), ("3001", CEASED), ("299", PAUSED)]
+)
+async def test_a_citizen_whom_an_advisor_calls_is_recorded_and_a_department_is_not(
+    centre_with, name, state
+):
+    centre = centre_with(route("9*", target="sip:192.0.2.1"))
+    centre.phone("192.0.2.1", "pstn").names = {200: name}
+    centre.phone("192.0.2.20", "switchboard").call("901632960776", asserted("201"))
+    (call,) = centre.calls.values()
+    assert state_of(call.recording) is state
