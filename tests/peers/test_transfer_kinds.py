@@ -121,6 +121,34 @@ def test_whoever_answers_outside_the_centre_is_not_recorded_until_an_advisor_is_
     assert recording.adds_up()
 
 
+PAYMENT_LINE = """
+[[routes]]
+called = "01970000400"
+target = "sip:299@127.0.0.3:{pbx_port}"
+
+[[destinations]]
+match = "299"
+class = "payment"
+"""
+
+
+def test_a_line_that_leads_to_a_payment_line_is_not_recorded(stage):
+    service = stage.open_all(more=PAYMENT_LINE)
+    mouth, ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.3")
+    stage.callee("uas_unnamed", media=ear.port)
+    caller = stage.caller("01970000400", media=mouth.port)
+    secret = speech(1, 741)
+    mouth.say(secret, caller.media_target)
+    ear.wait_heard(50)
+    call_id = service.call_id()
+    caller.hang_up()
+    recording = Recording(service, call_id)
+    assert find(recording.caller, secret)[1] < 0.3
+    assert [(gap["reason"], gap["trigger"]) for gap in recording.gaps()] == [("payment", "route")]
+    assert recording.manifest["segments"] == []
+    assert recording.adds_up()
+
+
 def test_a_transfer_at_the_pbx_and_the_return_survive_kills_of_the_switch(stage):
     service = stage.open_all()
     call = PbxCall(stage)
