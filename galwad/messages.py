@@ -215,7 +215,8 @@ class Figures(LinkMessage, frozen=True):
     `calls` is the number of live calls, and `phones` the number of registered bindings.
     `loop_lag_ms` is the longest delay of the event loop since the previous `Figures`, in ms.
     `sources_banned` is the number of sources that are banned now. `peers` are the states of the
-    peers to which the switch sends OPTIONS or REGISTER, as set in the settings. The following
+    peers to which the switch sends OPTIONS or REGISTER, as set in the settings. `naming` says of
+    trusted trunks whether they have named the parties of the most recent calls. The following
     numbers are counted since the process started:
 
     - `media_refused`: how often an unexpected sender began to send media to one of our ports;
@@ -235,6 +236,7 @@ class Figures(LinkMessage, frozen=True):
     sip_shed: int = 0
     sources_banned: int = 0
     peers: tuple[PeerStatus, ...] = ()
+    naming: dict[str, bool] = {}
 
 
 class PhoneCredentials(msgspec.Struct, frozen=True):

@@ -571,6 +571,7 @@ class Desk:
                 self.metrics.switch(message)
                 self.peers_down = sum(not peer.up for peer in message.peers)
                 self.alarms.peers_known(message.peers)
+                self.alarms.naming_known(message.naming)
             case Alarm():
                 self._alarm(message)
             case PhonesRegistered():

@@ -782,6 +782,8 @@ class SwitchCall:
         arrived = now.at_arrival
         lasted = round((arrived.mono - self._answered_at) * 1e6) if self._answered_at else None
         self.joins.ended()
+        if answered:
+            self._note_naming()
         recorded = self.recording.end(event.cause, now)
         self._send_state()
         self._context.checkpoints.remove(self.call_id)
@@ -799,6 +801,19 @@ class SwitchCall:
         if recorded:
             self._context.links.spool_closed(self.call_id)
         self._context.forget(self.call_id)
+
+    def _note_naming(self) -> None:
+        """Note whether the PBX has named a party of this call, which has been answered.
+
+        A call that continued after a restart does not count if the name was given before it.
+        """
+        side = self.advisor_side
+        if not self._route.advisors or side.target is None or side.target.is_phone:
+            return
+        if side.identity and side.name is None:
+            return
+        named = side.class_of_name(is_first=True) is not None
+        self._context.naming.ended(side.target.destination, is_named=named)
 
 
 def _end_of_ringing(event: sip.CallEnded) -> Unanswered:

@@ -9,6 +9,7 @@ from config.settings import Settings
 from galwad.switch.admission import Admission
 from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.link_server import LinkServer
+from galwad.switch.naming import NamingMonitor
 from galwad.switch.pbx_joins import JoinableCall
 from galwad.switch.routing import Router, grants_of
 from galwad.switch.spools import SpoolFactory
@@ -26,6 +27,7 @@ class CallContext:
     endpoint: Endpoint
     relay: Relay
     links: LinkServer
+    naming: NamingMonitor
     router: Router
     spools: SpoolFactory
     checkpoints: CheckpointStore

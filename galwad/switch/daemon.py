@@ -43,6 +43,7 @@ from galwad.switch.guessing import GuessLimits
 from galwad.switch.lasting_dialogs import LastingDialogs
 from galwad.switch.link_server import LinkServer
 from galwad.switch.listening import Listening, limits_of, supported_by
+from galwad.switch.naming import NamingMonitor
 from galwad.switch.overload import OverloadControl
 from galwad.switch.peer_monitor import PeerMonitor
 from galwad.switch.phones import Phones
@@ -121,6 +122,7 @@ class Switch:
             endpoint=self._endpoint,
             relay=self._relay,
             links=self._links,
+            naming=NamingMonitor(settings, self._links.alarm),
             router=Router(settings, self._phones, self._transport.is_open, away=away),
             spools=self._spools,
             checkpoints=self._checkpoints,
@@ -299,6 +301,7 @@ class Switch:
                         *self._trunk_accounts.peer_statuses(),
                         *self._peer_monitor.peer_statuses(),
                     ),
+                    naming=self._context.naming.states(),
                 )
             )
 

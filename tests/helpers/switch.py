@@ -15,6 +15,7 @@ from galwad.switch.context import CallContext
 from galwad.switch.dispatcher import EventDispatcher
 from galwad.switch.lasting_dialogs import LastingDialogs
 from galwad.switch.link_server import LinkServer
+from galwad.switch.naming import NamingMonitor
 from galwad.switch.overload import OverloadControl
 from galwad.switch.revival import revive
 from galwad.switch.routing import Router
@@ -332,6 +333,7 @@ class Centre:
             endpoint=self.endpoint,
             relay=cast("Relay", self.relay),
             links=cast("LinkServer", self.links),
+            naming=NamingMonitor(settings, self.links.alarm),
             router=Router(settings, self.phones),
             spools=SpoolFactory(settings),
             checkpoints=CheckpointStore(settings.node.runtime / "calls", self.lasting),

@@ -1,4 +1,4 @@
-"""Checks of the peers to which a running switch sends OPTIONS, and of our registrations."""
+"""Checks of the peers of a running switch: OPTIONS, our registrations, and a PBX without names."""
 
 from __future__ import annotations
 
@@ -10,17 +10,30 @@ from pathlib import Path
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fine, warning
 from galwad.link import Link, LinkError
-from galwad.messages import Figures, Hello, PeerStatus
+from galwad.messages import Figures, Hello
 
 _TIMEOUT_S = 2.0
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each peer to which the switch sends OPTIONS, and for each registration.
+    """Yield a result for each such peer and registration, and on whether each PBX sends names.
 
     If no switch is running, there is no result.
     """
-    for peer in asyncio.run(_ask(settings.switch_socket)):
+    figures = asyncio.run(_ask(settings.switch_socket))
+    if figures is None:
+        return
+    for name, names in figures.naming.items():
+        if names:
+            yield fine("peers", f"trunk {name} names the parties that answer")
+            continue
+        yield warning(
+            "peers",
+            f"trunk {name} does not name who answers: transfers inside this PBX stay unseen,"
+            " and what follows them is recorded",
+            "let the PBX send P-Asserted-Identity in answers and updates: docs/operations/pbx.md",
+        )
+    for peer in figures.peers:
         by_options = peer.asked_by == "options"
         if peer.up:
             text = "answers OPTIONS" if by_options else "accepts our registration"
@@ -39,7 +52,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
             )
 
 
-async def _ask(switch_socket: Path) -> tuple[PeerStatus, ...]:
+async def _ask(switch_socket: Path) -> Figures | None:
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             link = Link(*await asyncio.open_unix_connection(switch_socket))
@@ -49,5 +62,5 @@ async def _ask(switch_socket: Path) -> tuple[PeerStatus, ...]:
             finally:
                 await link.close()
     except (OSError, TimeoutError, LinkError):  # the switch is not running or is still starting
-        return ()
-    return answer.peers if isinstance(answer, Figures) else ()
+        return None
+    return answer if isinstance(answer, Figures) else None

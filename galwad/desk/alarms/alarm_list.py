@@ -191,6 +191,12 @@ class AlarmList:
                 kind = "peer.down" if peer.asked_by == "options" else "trunk.unregistered"
                 self._end((kind, None, peer.name[:200]))
 
+    def naming_known(self, naming: Mapping[str, bool]) -> None:
+        """End the alarms about trunks that, as the switch reports, name their parties now."""
+        for trunk, names in naming.items():
+            if names:
+                self._end(("pbx.no_names", None, trunk[:200]))
+
     def call_changed(self, call_id: str, before: CallStage, after: CallStage) -> None:
         """End the alarms of a call that its change has settled."""
         if before == after:

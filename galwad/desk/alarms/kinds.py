@@ -105,6 +105,7 @@ KINDS: Final[Mapping[str, AlarmKind]] = {
     "record_key.unknown": AlarmKind(Severity.NOTICE),
     "trunk.unregistered": AlarmKind(Severity.CRITICAL, Ending.EVENT, has_subject=True),
     "peer.down": AlarmKind(Severity.CRITICAL, Ending.EVENT, has_subject=True),
+    "pbx.no_names": AlarmKind(Severity.WARNING, Ending.EVENT, has_subject=True),
     "switch.restarted": AlarmKind(Severity.WARNING),
     "switch.lost": AlarmKind(Severity.CRITICAL, Ending.EVENT, "everybody"),
     "webhook.refused": AlarmKind(Severity.WARNING),

@@ -1,14 +1,17 @@
 """Parties whom a PBX names before the answer, in it or after it, and targets outside the centre.
 
-Covers `galwad/switch/advisor_side.py` and `galwad/switch/call.py`. The settings say: 201 and 202
-are in the centre, 3* are departments, 299 takes payments, and the PBX has 0197*.
+Covers `galwad/switch/advisor_side.py`, `galwad/switch/call.py` and `galwad/switch/naming.py`. The
+settings say: 201 and 202 are in the centre, 3* are departments, 299 takes payments, and the PBX has
+0197*.
 """
 
 import asyncio
 
 import pytest
 
-from config.sections import Destination, Route
+from config.sections import Destination, Route, Trunk
+from config.values import Peer
+from galwad.switch.clocks import read_clocks
 from helpers.recording.states import state_of
 from helpers.switch import Centre, asserted
 from recording.archive.call_facts import CallFacts
@@ -144,13 +147,15 @@ async def test_a_call_that_a_department_answers_is_one_gap_from_its_answer_on(
 
 @pytest.fixture
 def centre_with(settings, phones):
-    """A function that makes a centre with more routes and destinations."""
+    """A function that makes a centre with more trunks, routes and destinations."""
     made = []
 
     def centre_with(*more):
         routes = tuple(each for each in more if isinstance(each, Route))
         destinations = tuple(each for each in more if isinstance(each, Destination))
+        trunks = tuple(each for each in more if isinstance(each, Trunk))
         changed = {
+            "trunks": (*settings.trunks, *trunks),
             "routes": (*routes, *settings.routes),
             "destinations": (*destinations, *settings.destinations),
         }
@@ -283,3 +288,42 @@ async def test_a_citizen_whom_an_advisor_calls_is_recorded_and_a_department_is_n
     centre.phone("192.0.2.20", "switchboard").call("901632960776", asserted("201"))
     (call,) = centre.calls.values()
     assert state_of(call.recording) is state
+
+
+def answered_calls(centre, pbx, *names):
+    """Let the PBX answer a call for each name; None means that it sends no name."""
+    for number, name in enumerate(names, 1):
+        pbx.names = {} if name is None else {200: name}
+        centre.phone(f"192.0.2.1{number}", f"0163296000{number}").call("0800")
+        for call in list(centre.calls.values()):
+            call.hangup("SIP;cause=200", read_clocks())
+        centre.run()
+    return centre.links.alarms
+
+
+@pytest.mark.parametrize(
+    ("names", "alarms"),
+    [
+        ([None, "0800", "600"], ["pbx.no_names"]),
+        ([None, None], []),
+        ([None, None, "201", None, None], []),
+        ([None] * 6, ["pbx.no_names"]),
+        (["3001", None, None, None], ["pbx.no_names"]),
+    ],
+)
+async def test_a_trusted_pbx_without_names_in_three_calls_in_a_row_raises_an_alarm(
+    centre_with, names, alarms
+):
+    trunk = Trunk(name="pbx", peers=(Peer.parse("192.0.2.20"),), trusted=True)
+    centre = centre_with(trunk, route("0800", target="sip:600@192.0.2.20", advisors=["sian"]))
+    assert answered_calls(centre, centre.phone("192.0.2.20", "600"), *names) == alarms
+    assert centre.context.naming.states().get("pbx") is (False if alarms else None)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "advisors"), [(False, ["sian"]), (True, [])], ids=["untrusted", "no advisors"]
+)
+async def test_only_a_trusted_pbx_with_advisors_must_name_them(centre_with, trusted, advisors):
+    trunk = Trunk(name="pbx", peers=(Peer.parse("192.0.2.20"),), trusted=trusted)
+    centre = centre_with(trunk, route("0800", target="sip:600@192.0.2.20", advisors=advisors))
+    assert answered_calls(centre, centre.phone("192.0.2.20", "600"), *[None] * 4) == []

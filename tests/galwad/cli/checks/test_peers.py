@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import cast
 
+import msgspec
 import pytest
 
 from config.settings import Settings
@@ -25,10 +26,11 @@ async def found(tmp_path, monkeypatch):
     hub = LinkServer(cast("Commands", None), tmp_path / "ended.jsonl")
     server = await hub.listen(path)
 
-    async def found(known):
+    async def found(known, **more):
         if known is not None:
             counts = dict.fromkeys(("calls", "phones", "media_refused", "sip_dropped", "faults"), 0)
-            hub.figures(Figures(loop_lag_ms=0.0, peers=tuple(known), **counts))
+            fields = {"loop_lag_ms": 0.0, "peers": tuple(known), **counts, **more}
+            hub.figures(msgspec.convert(fields, Figures))
         settings = with_socket(path)
         return await asyncio.to_thread(lambda: list(peers.check(settings)))
 
@@ -53,6 +55,13 @@ async def test_each_peer_is_reported_by_registration_or_options_status(found):
     assert "does not accept our registration" in told[1].text
     assert "after all others" in told[3].text
     assert all(finding.fix for finding in told if finding.grade.value == "warning")
+
+
+async def test_a_pbx_without_names_is_a_warning(found):
+    named, silent = await found([], naming={"pbx": True, "other": False})
+    assert (named.grade.value, named.text) == ("fine", "trunk pbx names the parties that answer")
+    assert silent.grade.value == "warning"
+    assert "trunk other does not name who answers" in silent.text
 
 
 async def test_a_switch_without_peers_gives_no_finding(found):

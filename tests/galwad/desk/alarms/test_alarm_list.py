@@ -96,6 +96,14 @@ def test_a_flood_of_one_kind_over_many_calls_has_few_alarms(desk):
     assert (many.count, many.line) == (1000 - MOST_OF_KIND, "")
 
 
+def test_an_alarm_about_a_pbx_without_names_ends_when_that_pbx_names_a_party(desk):
+    pbx = desk.raised("pbx.no_names", detail="pbx: 3 calls in a row")
+    desk.alarms.naming_known({"pbx": False, "other": True})
+    assert desk.state(pbx) == "open"
+    desk.alarms.naming_known({"pbx": True})
+    assert desk.state(pbx) == "closed"
+
+
 def test_two_peers_are_two_alarms_and_each_ends_with_its_own_return(desk):
     north = desk.raised("peer.down", detail="north 192.0.2.1:5060: 408")
     south = desk.raised("peer.down", detail="south 192.0.2.2:5060: 503")
