@@ -31,6 +31,11 @@ class PopConfirmation(StrEnum):
     NOT_THEM = "not_them"
     NEW_PERSON = "new_person"
 
+    @property
+    def shows_details(self) -> bool:
+        """True if the details of the chosen person may be shown after this answer."""
+        return self in {PopConfirmation.CONFIRMED, PopConfirmation.VOLUNTEERED}
+
 
 @dataclass(frozen=True, slots=True)
 class PopCandidate:
@@ -82,7 +87,7 @@ class ScreenPop:
     @property
     def confirmed(self) -> bool:
         """True if the details of the chosen person may be shown."""
-        return self.confirmation in {PopConfirmation.CONFIRMED, PopConfirmation.VOLUNTEERED}
+        return self.confirmation is not None and self.confirmation.shows_details
 
     @property
     def candidates(self) -> tuple[PopCandidate, ...]:

@@ -820,7 +820,7 @@ class Desk:
     def may_see_alarm(self, user: User, alarm: StoredAlarm) -> bool:
         """Return whether this user may see an alarm."""
         call = self.calls.get(alarm.call_id or "")
-        concerned = call is not None and call.concerns(user)
+        concerned = call is not None and call.takes_part(user)
         return may_see(alarm.traits.audience, supervises=user.supervises, concerned=concerned)
 
     async def users_changed(self) -> None:

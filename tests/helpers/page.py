@@ -150,7 +150,11 @@ class FakeDesk:
         before = self.calls.get(call_id, a_pop(call_id))
         caller = {**before["caller"], **pop.pop("caller", {})}
         draft = self.drafts.get(call_id)
-        self.calls[call_id] = {**before, "draft": draft, **pop, "caller": caller}
+        after = {**before, "draft": draft, **pop, "caller": caller}
+        answers = after["state"] == "answered" and before["state"] != "answered"
+        if "talking_since" not in pop and (answers or after["state"] != "answered"):
+            after["talking_since"] = time.time() if answers and after["mine"] else None
+        self.calls[call_id] = after
         self.push("call", self.calls[call_id])
         return self.calls[call_id]
 
@@ -571,6 +575,8 @@ def a_pop(call_id: str) -> dict:
         "advisor": None,
         "extension": None,
         "mine": True,
+        "called": None,
+        "talking_since": None,
         "recording": "not_started",
         "recording_since": 0,
         "durable": True,

@@ -69,7 +69,7 @@ class Event:
     """The users whose list of today's calls has changed."""
     texts: PageTexts | None = None
     """The lists of texts after a change, which all pages show."""
-    _encoded: dict[tuple[str, bool, bool, str], bytes] = field(
+    _encoded: dict[tuple[str, bool, bool, bool, str], bytes] = field(
         default_factory=dict, repr=False, compare=False
     )
     """The bytes that streams send, by the kind of the view and by what the user is to the call."""
@@ -79,7 +79,7 @@ class Event:
 
         All users whose views are equal share one encoding.
         """
-        concerned = handled = False
+        concerned = handled = heard = False
         author = ""
         if self.presence is not None and not user.supervises:
             # Each advisor sees only their own presence, so there is no encoding to share.
@@ -96,13 +96,14 @@ class Event:
             kind = "day" if user.name in self.day_of else ""
         elif self.after is not None and self.after.visible(user):
             kind = "call"
-            concerned, handled = self.after.concerns(user), self.after.is_handled_by(user)
+            concerned, handled = self.after.takes_part(user), self.after.is_handled_by(user)
+            heard = self.after.is_heard_by(user)
             author = user.name if self.after.draft_of(user) is not None else ""
         else:
             kind = "closed" if self.before is not None and self.before.visible(user) else ""
         if not kind:
             return None
-        view = kind, concerned, handled, author
+        view = kind, concerned, handled, heard, author
         if view not in self._encoded:
             sent = self.view_for(user)
             if sent is None:
@@ -153,7 +154,7 @@ class Event:
         return ("presence", PresenceNews(advisors=own)) if own else None
 
     def _alarms(self, user: User) -> bool:
-        concerned = self.after is not None and self.after.concerns(user)
+        concerned = self.after is not None and self.after.takes_part(user)
         return may_see(self.audience, supervises=user.supervises, concerned=concerned)
 
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from callerid.contacts import OpenContact
+from callerid.errors import NumberError
 from callerid.lookup import LookupResult, LookupStatus
 from callerid.note import Note
 from callerid.note_drafts import NoteDraft
-from callerid.number import CallerId, presented_caller
+from callerid.number import CallerId, PhoneNumber, presented_caller
 from callerid.person import Person, record_id_in
 from callerid.record_page import RecordPage
 from callerid.screenpop import PopConfirmation, ScreenPop
@@ -80,6 +81,8 @@ class DeskCall:
     """The pages that directories have about their people."""
     wrapup_limit: float = 0.0
     """For how many seconds an advisor counts as busy with the wrap-up; 0 if there is no limit."""
+    connected_since: float = 0.0
+    """The Unix time of the latest answer, end of a hold, or change of the party with the call."""
 
     @property
     def call_id(self) -> str:
@@ -141,9 +144,38 @@ class DeskCall:
             _is_phone_of(party, user) for party in self.state.ringing
         )
 
+    def is_placed_by(self, user: User) -> bool:
+        """Return whether this user's phone has placed the call and it is answered or on hold."""
+        state = self.state
+        return (
+            state.outgoing
+            and self.page_state(own=False) in {"answered", "held"}
+            and _is_phone_of(Party(state.caller.from_user), user)
+        )
+
+    def takes_part(self, user: User) -> bool:
+        """Return whether the user's page shows the call as one of the user's own.
+
+        The call concerns the user (see `concerns`), or the user has placed it and it is recorded.
+        """
+        return self.concerns(user) or (self.state.recorded and self.is_placed_by(user))
+
     def is_talking(self, user: User) -> bool:
-        """Return whether this user is responsible for the call and it is answered or on hold."""
-        return self.page_state(own=True) in {"answered", "held"} and self.is_handled_by(user)
+        """Return whether the call is answered or on hold, and this user takes part in it."""
+        if self.is_handled_by(user):
+            return self.page_state(own=True) in {"answered", "held"}
+        return self.state.recorded and self.is_placed_by(user)
+
+    def is_heard_by(self, user: User) -> bool:
+        """Return whether this user certainly talks in the call now.
+
+        The call is answered and not on hold, and the user has placed it or is its known advisor. If
+        a PBX answered the call for a group, it is not known which member of the group talks.
+        """
+        if self.is_placed_by(user):
+            return self.page_state(own=False) == "answered"
+        known = self.advisor is not None and _is_phone_of(self.advisor, user)
+        return known and self.page_state(own=True) == "answered"
 
     @property
     def has_saved_note(self) -> bool:
@@ -179,18 +211,21 @@ class DeskCall:
 
     def visible(self, user: User) -> bool:
         """Return whether this user may see any part of the call."""
-        return user.role != "machine" and (user.supervises or self.concerns(user))
+        return user.role != "machine" and (user.supervises or self.takes_part(user))
 
     def view(self, user: User) -> Pop:
         """Return the call with only those facts that this user may see.
 
         The caller's details, the pages about the caller and the contact note are shown only to a
-        user who is responsible for the call. A draft is shown only to its author.
+        user who is responsible for the call. A draft is shown only to its author. The user who has
+        placed the call sees the number that was called, and nothing about a caller.
         """
         state, pop = self.state, self.pop
-        own, has = self.concerns(user), self.is_handled_by(user)
+        concerned, has = self.concerns(user), self.is_handled_by(user)
+        own = self.takes_part(user)
+        placed = own and not concerned
         number = pop.caller.number
-        page_state = "ringing" if own and not has else self.page_state(own=own)
+        page_state = "ringing" if concerned and not has else self.page_state(own=concerned)
         return Pop(
             call_id=state.call_id,
             line=state.line,
@@ -204,7 +239,11 @@ class DeskCall:
             recording_since=state.recording_since,
             durable=state.durable,
             holders=list(state.holders),
-            caller=Caller(
+            called=shown_number(state.called) if placed else None,
+            talking_since=self.connected_since if self.is_heard_by(user) else None,
+            caller=Caller(status="not_found", number_display=None, candidates=[])
+            if placed
+            else Caller(
                 status=pop.status.value,
                 number_display=number.display if number is not None else None,
                 candidates=_candidates(pop),
@@ -260,6 +299,14 @@ class DeskCall:
             and (self.pop.confirmed or page.before_confirmation)
             and (url := page.url_for(person)) is not None
         ]
+
+
+def shown_number(number: str) -> str:
+    """Return a number as the page shows it. What is no phone number is not changed."""
+    try:
+        return PhoneNumber.parse(number).display
+    except NumberError:
+        return number
 
 
 def _has_new_caller(before: CallStatus, after: CallStatus) -> bool:
@@ -340,6 +387,22 @@ class LiveCalls:
         now = self._clock()
         return any(call.is_wrapping_up(user, now) for call in self._calls.values())
 
+    def is_talked_in(self, call: DeskCall, user: User) -> bool:
+        """Return whether this user talks in this call, and in no other call.
+
+        If several calls of the user are answered, the user talks in the one that was connected
+        last. A call that a PBX answered for a group counts for each member of the group, unless the
+        member certainly talks in a call that was connected later.
+        """
+        if call.page_state(own=True) != "answered" or not call.is_handled_by(user):
+            return False
+        return not any(
+            other.call_id != call.call_id
+            and other.connected_since > call.connected_since
+            and other.is_heard_by(user)
+            for other in self._calls.values()
+        )
+
     def changed(self, state: CallStatus) -> DeskCall | None:
         """Store `state`, the switch's report about the state of a call.
 
@@ -353,7 +416,11 @@ class LiveCalls:
         if before is None:
             pop = ScreenPop(state.call_id, presented_by(state.caller))
             call = DeskCall(
-                state, pop, record_pages=self._record_pages, wrapup_limit=self._wrapup_limit
+                state,
+                pop,
+                record_pages=self._record_pages,
+                wrapup_limit=self._wrapup_limit,
+                connected_since=state.since,
             )
             self._put(call)
             return call
@@ -382,6 +449,9 @@ class LiveCalls:
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
                 transferred_by = before.advisor
+        reconnected = state.state == "answered" and (
+            before.state.state != "answered" or before.state.advisor != state.advisor
+        )
         began = None
         if transferred_by is not None:
             began = self._clock() if before.wrapup_began is None else before.wrapup_began
@@ -394,6 +464,7 @@ class LiveCalls:
                 restored=False,
                 wrapup_began=began,
                 noted_name=name,
+                connected_since=self._clock() if reconnected else before.connected_since,
             )
         )
         return call if restored or new_caller else None

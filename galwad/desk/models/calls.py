@@ -78,8 +78,8 @@ class Caller(BaseModel):
     status: LookupStatus
     number_display: str | None
     candidates: list[Candidate]
-    chosen: str | None
-    confirmed: bool
+    chosen: str | None = None
+    confirmed: bool = False
     outcome: ConfirmationOutcome | None = None
     details: dict[str, str] = Field(default_factory=dict)
     position: int = 1
@@ -116,7 +116,11 @@ class Pop(BaseModel):
     """One live call, with the facts that the signed-in user may see.
 
     `mine` is true if the call rings at this user's phone, or if this user is responsible for the
-    call or for its contact note. `wrap_up_until` is the Unix time after which the page shows a call
+    call or for its contact note, or has placed the call and it is recorded. `called` is the number
+    that this user has called; None if this user has not placed the call. `talking_since` is the
+    Unix time since which this user certainly talks in the call; None while the call is not
+    answered, is on hold, or may be another advisor's. If a user talks in several calls, the latest
+    counts. `wrap_up_until` is the Unix time after which the page shows a call
     in wrap-up as one line; None if the call is not in wrap-up, or there is no limit.
 
     `acts` has what this user can do with the call on the page, such as "hold", each with the reason
@@ -133,6 +137,8 @@ class Pop(BaseModel):
     advisor: str | None
     extension: str | None
     mine: bool
+    called: str | None = None
+    talking_since: float | None = None
     recording: RecordingShown
     recording_since: float
     durable: bool

@@ -103,15 +103,26 @@ async def search(call_id: str, body: PersonSearch, desk: TheDesk, session: Perso
 async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Person) -> Pop:
     """Store whether the advisor has confirmed that the caller is the chosen person.
 
-    The confirmation is entered in the audit chain before any detail about the caller is sent.
+    The confirmation is entered in the audit chain before any detail about the caller is sent. Only
+    an advisor who talks in the call can confirm its caller: not while the call is on hold, not
+    while the advisor talks in another call, and not after its end. That the caller is not the
+    chosen person, or is a new person, shows no details and can be stored later too.
 
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
-            has the call. 409, the call is not answered yet.
+            has the call. 409, the call is not answered yet. 409, the advisor does not talk in this
+            call (the reason is `not_talking`).
         ChoiceError: The person is not the chosen one, or the caller has changed.
     """
     confirmation = PopConfirmation(body.outcome)
     before = own_call(desk, session, call_id)
+    if confirmation.shows_details and not desk.calls.is_talked_in(before, session.user):
+        raise ApiError(
+            409,
+            "you do not talk in this call",
+            "confirm who is calling while you talk with them",
+            reason="not_talking",
+        )
     person = before.pop.confirm(confirmation, body.person_id).confirmed_person
     person_id = person.person_id if person is not None else ""
     await desk.audit.append(

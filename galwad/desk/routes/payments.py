@@ -160,7 +160,7 @@ async def _for_call(
     if not has_right(session):
         call = live_call(desk, session, call_id)
         talking, holders = call.is_talking(session.user), call.state.holders
-        own = (
+        own = talking or (
             call.concerns(session.user)
             if call.advisor is None
             else call.is_handled_by(session.user)

@@ -8,9 +8,8 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy import Row
 
-from callerid.errors import NumberError
-from callerid.number import PhoneNumber
 from galwad.desk.call_log.day import day_of
+from galwad.desk.calls.live_calls import shown_number
 from galwad.desk.models.today import MissedCall, NoteState, Today, TodaysCall, TodaysTransfer
 from galwad.desk.routes.access import Person, TheDesk
 from galwad.periods import period
@@ -63,18 +62,9 @@ def _plain(row: Row[Any]) -> dict[str, Any]:
         "started": row.started,
         "line": row.line,
         "number": row.number or None,
-        "number_display": _display(row.number),
+        "number_display": shown_number(row.number) if row.number else None,
         "withheld": row.withheld,
     }
-
-
-def _display(number: str) -> str | None:
-    if not number:
-        return None
-    try:
-        return PhoneNumber.parse(number).display
-    except NumberError:
-        return number
 
 
 def _note_of(row: Row[Any]) -> NoteState:

@@ -4,7 +4,7 @@
 import { Account } from "./account.js";
 import { AdminDoor } from "./admin_door.js";
 import { AlarmBanners, AlarmPanel } from "./alarms.js";
-import { announce, hush } from "./announce.js";
+import { Notice, announce, hush } from "./announce.js";
 import { ApiError, ask, protection } from "./api.js";
 import { ApprovalDoor, resumeApproval } from "./approval_door.js";
 import { CONFIRM_KEY } from "./caller.js";
@@ -28,7 +28,7 @@ import { search } from "./search.js";
 import { SecondFactor } from "./second_factor.js";
 import { SessionWatch } from "./session.js";
 import { loadWays, signIn, takeReason } from "./signin.js";
-import { Slots } from "./slots.js";
+import { Slots, talkedIn, talksIn } from "./slots.js";
 import { watchSticky } from "./sticky.js";
 import { Stream } from "./stream.js";
 import { CallStrip } from "./strip.js";
@@ -51,7 +51,8 @@ const chime = new Chime();
 const frame = new Frame(draw);
 const strip = new CallStrip(chooseCall);
 const ringing = new RingingAlerts(chime);
-const mini = new MiniWindow({ keys: [onKey, onPhoneKey], tick });
+const notice = new Notice(); // why a key has done nothing
+const mini = new MiniWindow({ keys: [onKey, onPhoneKey], tick, notice });
 const measure = watchSticky(document.querySelector(".top"), main);
 const tokens = new OwnTokens();
 const account = new Account();
@@ -96,6 +97,7 @@ function showSignIn(note) {
   slots = new Slots();
   ringing.leave();
   mini.offer(false);
+  notice.hide();
   hush();
   alarms.replaceChildren();
   for (const part of [link, lost, alarms, signOut, chime.toggle]) reveal(part, false);
@@ -310,7 +312,7 @@ function draw() {
       list.append(card.box);
       i18n.translate(card.box);
     }
-    card.update(pop, known(), now());
+    card.update(pop, known(), now(), talksIn(pop, mine));
   }
   showNotes();
   overview?.update([...calls.values()], known(), now());
@@ -362,7 +364,10 @@ function showOne(pops) {
   const id = slots.pick(pops, { focused, typing: focused && focus.matches("input, select, textarea") });
   for (const [other, card] of cards) reveal(card.box, other === id);
   strip.update(pops, id, known(), now());
-  if (focused && id !== before.pop.call_id) cards.get(id)?.focus();
+  if (focused && id !== before.pop.call_id) {
+    if (slots.chosen) cards.get(id)?.focus();
+    else cards.get(id)?.focusHead();
+  }
   measure();
 }
 
@@ -407,37 +412,68 @@ function tick() {
 function onKey(event) {
   if (event.key !== PAUSE_KEY || event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
   const inCall = [...cards.values()].filter(({ pop }) => live(pop));
-  if (!inCall.length) return;
+  if (!list) return;
   event.preventDefault();
+  const name = event.shiftKey ? `Shift+${PAUSE_KEY}` : PAUSE_KEY;
+  if (!inCall.length) {
+    notice.show("key.no_call", { key: name });
+    return;
+  }
+  notice.hide();
+  if (event.shiftKey && inCall.every(({ recording }) => recording.cannotResume())) notice.show("key.not_paused", { key: name });
   for (const card of inCall) {
     if (event.shiftKey) card.recording.resume();
     else card.recording.pause();
   }
 }
 
-/** Go to the question who is calling, in the call that is shown in full. */
+/** The card that keys act on: of the call that is talked in, else of the one in sight. */
+function keyedCard() {
+  const heard = talkedIn([...cards.values()].map(({ pop }) => pop));
+  return cards.get(heard?.call_id ?? slots.shown);
+}
+
+/** Go to the question who is calling, and show its call in full. */
 function onConfirmKey(event) {
   if (event.key !== CONFIRM_KEY || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.repeat) return;
-  if (cards.get(slots.shown)?.caller.focusQuestion()) event.preventDefault();
+  if (!list) return;
+  event.preventDefault();
+  notice.hide();
+  const card = keyedCard();
+  if (!card) notice.show("key.no_call", { key: CONFIRM_KEY });
+  else if (!card.caller.asks) notice.show("key.no_question", { key: CONFIRM_KEY });
+  else {
+    if (card.pop.call_id !== slots.shown) showCall(card.pop.call_id);
+    card.caller.focusQuestion();
+  }
 }
 
 /** F9 answers, holds and ends the hold; Shift+F9 hangs up; Shift+F2 hands over to Welsh speakers. */
 function onPhoneKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
   const act = { [PHONE_KEY]: event.shiftKey ? "hangup" : "press", [WELSH_KEY]: event.shiftKey ? "welsh" : null }[event.key];
-  const phone = act && keyedPhone(act);
-  if (!phone) return;
+  if (!act || !list || (act === "welsh" && !welsh.offered)) return;
   event.preventDefault();
-  if (act === "press") phone.press();
+  notice.hide();
+  const phone = keyedPhone(act);
+  const name = event.shiftKey ? `Shift+${event.key}` : event.key;
+  if (!phone) notice.show(cards.size ? "key.not_now" : "key.no_call", { key: name });
+  else if (act === "press") phone.press();
   else phone.act(act);
 }
 
-/** The call that a key of the phone means: a ringing one first, then the one in sight, then the only one. */
+/**
+ * The phone of the call that a key means: of a ringing one first, then of the one that is talked in and of no
+ * other, then of the one in sight, then of the only one.
+ */
 function keyedPhone(act) {
   const able = [...cards.values()].filter(({ phone }) => (act === "press" ? phone.can("answer") || phone.can("hold") : phone.can(act)));
   const rings = act === "press" && able.find(({ phone }) => phone.can("answer"));
-  const shown = able.find((card) => card === cards.get(slots.shown));
-  return (rings || shown || (able.length === 1 ? able[0] : null))?.phone;
+  if (rings) return rings.phone;
+  const card = keyedCard();
+  if (able.includes(card)) return card.phone;
+  if (talkedIn([...cards.values()].map(({ pop }) => pop))) return null;
+  return ( (able.length === 1 ? able[0] : null))?.phone;
 }
 
 async function choose(chosen) {
@@ -481,6 +517,7 @@ async function begin() {
   document.addEventListener("keydown", onKey);
   document.addEventListener("keydown", onConfirmKey);
   document.addEventListener("keydown", onPhoneKey);
+  main.after(notice.box);
   document.addEventListener("click", (event) => dial.onClick(event));
   document.addEventListener("keydown", (event) => strip.key(event));
   document.addEventListener("keydown", (event) => openNotes?.onKey(event));

@@ -13,6 +13,11 @@ const REJECTED = ["not_them", "new_person"];
 /** The key that goes to the question. It gives no answer: that takes a second key. */
 export const CONFIRM_KEY = "F7";
 
+/** Whether this page's user has placed the call: then there is no caller to ask. */
+export function placed(pop) {
+  return typeof pop.called === "string";
+}
+
 export class CallerPanel {
   /** `store(id, request)` stores the pop that the desk answers to a request. */
   constructor(callId, store) {
@@ -31,6 +36,7 @@ export class CallerPanel {
       el("div", { class: "asked" }, this.question, el("kbd", { raw: CONFIRM_KEY })),
       el("div", { class: "buttons" }, ...this.answers),
     );
+    this.later = el("p", { class: "note", t: "confirm.later", hidden: true });
     this.search = new CallerSearch(callId);
     this.unknown = el("button", { type: "button", class: "quiet", t: "confirm.new_person", hidden: true, on: { click: () => this.confirm("new_person") } });
     this.trouble = el("p", { class: "warning", role: "alert", hidden: true });
@@ -45,6 +51,7 @@ export class CallerPanel {
       this.people,
       this.directories,
       this.step,
+      this.later,
       this.search.box,
       this.unknown,
       this.trouble,
@@ -60,23 +67,25 @@ export class CallerPanel {
     return el("button", { type: "button", class: kind, "data-outcome": outcome, ...shortcut, t: `confirm.${outcome}`, on: listener });
   }
 
-  update(pop) {
+  update(pop, talks) {
     const caller = pop.caller;
+    const own = placed(pop);
     this.box.dataset.status = caller.status;
     // A new person, or one who is confirmed, was asked; after the call, there is nobody left to ask.
     const asked = caller.confirmed || caller.outcome === "new_person" || pop.state === "wrapup";
     reveal(this.changed, caller.position > 1 && !asked);
-    show(this.number, caller.number_display ?? "");
-    reveal(this.number, Boolean(caller.number_display));
+    const number = own ? pop.called : caller.number_display;
+    show(this.number, number ?? "");
+    reveal(this.number, Boolean(number));
     const named = caller.status === "found" || caller.status === "several";
     const choosing = caller.searched || caller.status === "several";
     const added = caller.outcome === "new_person" && pop.state !== "wrapup";
-    reveal(this.status, added || (!asked && (!named || choosing)));
-    const key = added ? "caller.new_person" : named && caller.searched ? "caller.searched" : `caller.${caller.status}`;
+    reveal(this.status, own || added || (!asked && (!named || choosing)));
+    const key = own ? "caller.called" : added ? "caller.new_person" : named && caller.searched ? "caller.searched" : `caller.${caller.status}`;
     say(this.status, key, { count: caller.candidates.length });
-    this.listPeople(caller);
-    this.listDirectories(caller, asked);
-    this.ask(pop, named);
+    this.listPeople(caller, pop.state === "wrapup");
+    this.listDirectories(caller, asked || own);
+    this.ask(pop, named, talks);
     this.listDetails(caller);
     this.listPages(caller);
   }
@@ -101,13 +110,13 @@ export class CallerPanel {
   }
 
   /** Draw the candidates again only when they change. A choice that is being made is kept. */
-  listPeople(caller) {
+  listPeople(caller, over) {
     const confirmed = caller.confirmed && caller.chosen;
     const people = caller.candidates.filter((one) => !confirmed || one.person_id === caller.chosen);
-    const key = JSON.stringify([people, caller.status, Boolean(confirmed), caller.position]);
+    const key = JSON.stringify([people, caller.status, Boolean(confirmed), caller.position, over]);
     if (key !== this.peopleKey) {
       this.peopleKey = key;
-      const choose = caller.status === "several" && !confirmed;
+      const choose = caller.status === "several" && !confirmed && !over;
       const kept = this.choosing && people.some((one) => one.person_id === this.chosen) ? this.chosen : null;
       this.chosen = choose ? (caller.chosen ?? kept) : (people[0]?.person_id ?? null);
       this.choosing = choose;
@@ -148,18 +157,20 @@ export class CallerPanel {
     }
   }
 
-  ask(pop, named) {
+  /** Ask who is calling while the advisor talks with them; the desk takes no answer at another time. */
+  ask(pop, named, talks) {
     const { confirmed, outcome } = pop.caller;
-    const answered = pop.state !== "ringing";
-    const open = pop.mine && answered && !confirmed;
-    reveal(this.step, open && named);
-    this.search.offer(open, pop.caller.position);
+    const open = pop.mine && pop.state !== "ringing" && !confirmed && !placed(pop);
+    const live = open && pop.state !== "wrapup";
+    const focused = this.step.contains(document.activeElement);
+    reveal(this.step, open && named && talks);
+    reveal(this.later, live && named && !talks);
+    if (focused && this.step.hidden) this.people.focus();
+    this.search.offer(live, pop.caller.position);
     if (JSON.stringify([confirmed, outcome, pop.state]) !== this.answered) reveal(this.trouble, false);
     this.answered = JSON.stringify([confirmed, outcome, pop.state]);
     reveal(this.unknown, open && outcome !== "new_person");
-    const first = pop.state === "wrapup" ? "confirm.after" : "confirm.question";
-    const key = REJECTED.includes(outcome) ? "confirm.again" : first;
-    say(this.question, key);
+    say(this.question, REJECTED.includes(outcome) ? "confirm.again" : "confirm.question");
     this.enable();
   }
 
@@ -194,12 +205,15 @@ export class CallerPanel {
     );
   }
 
-  /** Go to the question, or to the choice between several people; false if nothing is asked. */
+  /** Whether the question who is calling is asked now. */
+  get asks() {
+    return !this.step.hidden;
+  }
+
+  /** Go to the question, or to the choice between several people. */
   focusQuestion() {
-    if (this.step.hidden) return false;
     const choice = this.chosen === null ? this.people.querySelector("input") : null;
     (choice ?? this.answers[0]).focus();
-    return true;
   }
 
   async confirm(outcome) {
@@ -210,7 +224,7 @@ export class CallerPanel {
       if (focused) this.people.focus(); // the question, which had the focus, goes
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      say(this.trouble, "error.notsent");
+      say(this.trouble, error.reason === "not_talking" ? "confirm.refused" : "error.notsent");
       reveal(this.trouble, true);
     }
   }

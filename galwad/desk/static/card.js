@@ -1,6 +1,6 @@
 // One call of mine: what the desk knows of it, top to bottom in the order an advisor needs it.
 
-import { CallerPanel } from "./caller.js";
+import { CallerPanel, placed } from "./caller.js";
 import { Closing } from "./closing.js";
 import { ContactNote } from "./contact.js";
 import { clock, el, reveal, say, show, showLine } from "./dom.js";
@@ -47,7 +47,13 @@ export class CallCard {
     (this.last?.getClientRects().length ? this.last : this.line).focus();
   }
 
-  update(pop, known, now) {
+  /** Take the focus at the top, where no key that is on its way can press anything. */
+  focusHead() {
+    this.line.focus();
+  }
+
+  /** `talks`: whether the advisor talks in this call, and so can confirm who is calling. */
+  update(pop, known, now, talks) {
     const before = this.pop;
     this.pop = pop;
     this.box.dataset.state = pop.state;
@@ -55,10 +61,10 @@ export class CallCard {
     say(this.state, `state.${pop.state}`);
     this.recording.update(pop, known, now);
     this.phone.update(pop, known);
-    this.caller.update(pop);
+    this.caller.update(pop, talks);
     this.earlier.update(pop);
     const over = pop.state === "wrapup" || pop.state === "ended";
-    reveal(this.contact.box, pop.mine && (pop.state === "answered" || pop.state === "held" || over));
+    reveal(this.contact.box, pop.mine && !placed(pop) && (pop.state === "answered" || pop.state === "held" || over));
     this.contact.update(pop);
     reveal(this.foot, over || Boolean(pop.recording_link));
     reveal(this.kept, Boolean(pop.recording_link));

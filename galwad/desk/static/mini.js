@@ -79,10 +79,14 @@ function copy(from, to) {
 }
 
 export class MiniWindow {
-  /** `keys` handle the keys of the small window; `tick()` brings the page's clocks up to date. */
-  constructor({ keys, tick }) {
+  /**
+   * `keys` handle the keys of the small window, `tick()` brings the page's clocks up to date, and `notice` is what
+   * the page says of a key that has done nothing.
+   */
+  constructor({ keys, tick, notice }) {
     this.keys = keys;
     this.tick = tick;
+    this.notice = notice;
     this.cards = [];
     this.rows = new Map(); // CallCard → MiniCall
     this.window = null;
@@ -117,10 +121,12 @@ export class MiniWindow {
     if (!page.querySelector("link")) page.head.append(el("link", { rel: "stylesheet", href: "/static/style.css" }));
     this.none = el("p", { class: "note", t: "idle.title" });
     this.list = el("div", { class: "mini-list" });
+    this.said = el("p", { class: "warning", role: "alert", hidden: true });
     this.title = el("h1", { class: "unseen", t: "mini.title" });
     page.body.className = "mini-body";
-    page.body.replaceChildren(el("main", {}, this.title, this.none, this.list));
+    page.body.replaceChildren(el("main", {}, this.title, this.none, this.list, this.said));
     for (const onKey of this.keys) opened.addEventListener("keydown", onKey);
+    opened.addEventListener("keydown", () => this.draw());
     opened.addEventListener("pagehide", () => this.forget(opened));
     opened.setInterval(() => this.tick(), TICK_MS);
     this.rows.clear();
@@ -153,6 +159,8 @@ export class MiniWindow {
       this.rows.set(card, row);
       row.update();
     }
+    if (!this.notice.box.hidden) copy(this.notice.box, this.said);
+    reveal(this.said, !this.notice.box.hidden);
     i18n.translate(page.body);
     reveal(this.none, this.cards.length === 0);
   }

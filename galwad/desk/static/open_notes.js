@@ -5,6 +5,7 @@ import { announce } from "./announce.js";
 import { NOTE_KEY } from "./contact.js";
 import { el, reveal, say, show, showLine } from "./dom.js";
 import { language } from "./i18n.js";
+import { talkedIn } from "./slots.js";
 
 export class OpenNotes {
   /** `show(id)` shows the cards again after a change here, and this call's card in full if there is an id. */
@@ -114,12 +115,13 @@ export class OpenNotes {
     announce("open_notes.moved");
   }
 
-  /** The key goes to the note of the call in progress, else of the newest that has ended; again: to the next. */
+  /** The key goes to the note of the call that is talked in, else of another in progress, else of the newest that has ended; again: to the next. */
   onKey(event) {
     if (event.key !== NOTE_KEY || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.repeat) return;
+    const heard = talkedIn([...this.cards.values()].map(({ pop }) => pop));
     const order = [...this.cards.values()]
       .filter(({ contact }) => !contact.box.hidden)
-      .sort((a, b) => (a.pop.state === "wrapup") - (b.pop.state === "wrapup") || b.pop.since - a.pop.since);
+      .sort((a, b) => (b.pop === heard) - (a.pop === heard) || (a.pop.state === "wrapup") - (b.pop.state === "wrapup") || b.pop.since - a.pop.since);
     if (!order.length) return;
     event.preventDefault();
     const here = order.findIndex(({ contact }) => contact.box.contains(document.activeElement));

@@ -11,6 +11,9 @@ const LOST_MS = 2000; // a request without an answer for so long keeps none wait
 const LATE_MS = 5000; // the desk and the switch have answered by then, or the advisor must know
 const DOUBLE_MS = 700; // the second click of a double click must not undo the first
 
+const NOTHING = "rec.pause.nothing";
+const NOT_RECORDED = ["not_started", "ceased", "ended"]; // the states with nothing to pause
+
 const pass = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
@@ -102,6 +105,7 @@ export class Recording {
   /** Whether the failure that is shown still matters: a pause once it is paused does not, nor does a resume. */
   applies(state) {
     const pause = this.trouble.dataset.t === "rec.pause.failed";
+    if (this.trouble.dataset.t === NOTHING) return NOT_RECORDED.includes(state);
     return state === "unknown" || state === "fault" || (pause ? state === "recording" : state === "paused");
   }
 
@@ -158,6 +162,12 @@ export class Recording {
     if (performance.now() - this.resumeButton.shownAt > DOUBLE_MS) this.resume();
   }
 
+  /** Whether it is known that there is nothing to resume. */
+  cannotResume() {
+    const state = this.box.dataset.state;
+    return !this.underWay.size && state !== "paused" && state !== "unknown";
+  }
+
   /** After all that is under way, unless that takes long; not at all if a pause is wanted by then. */
   async resume() {
     this.wanted = "DELETE";
@@ -183,9 +193,10 @@ export class Recording {
     const late = setTimeout(() => this.tellLate(method, failure), LATE_MS);
     try {
       const { state } = await ask(method, callPath(this.callId, "payment"), {});
-      const held = method === "DELETE" && state === "paused";
-      if (held) say(this.trouble, "rec.resume.held");
-      reveal(this.trouble, held);
+      const paused = state === "paused";
+      if (method === "DELETE" && paused) this.tell("rec.resume.held");
+      else if (method === "PUT" && !paused) this.tell(NOT_RECORDED.includes(state) ? NOTHING : failure);
+      else reveal(this.trouble, false);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.tell(failure);

@@ -56,7 +56,7 @@ export class CallStrip {
     parts.pop = pop;
     parts.button.dataset.state = pop.state;
     say(parts.state, pop.state === "wrapup" ? "strip.wrapup" : `state.${pop.state}`);
-    show(parts.number, pop.caller.number_display ?? "");
+    show(parts.number, pop.called ?? pop.caller.number_display ?? "");
     show(parts.name, callerName(pop.caller));
     showLine(parts.line, pop.line);
     const live = pop.state === "answered" || pop.state === "held";

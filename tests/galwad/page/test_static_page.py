@@ -270,11 +270,19 @@ def test_a_resume_while_another_holder_pauses_shows_why_it_stays_paused(desk, pa
     expect(page.get_by_text("somebody else holds it")).to_be_hidden()
 
 
-def test_the_confirmation_question_changes_after_the_call_ends(desk, page):
+def test_the_confirmation_question_goes_with_the_call(desk, page):
     answered(desk, **found(desk, SIAN))
     expect(page.get_by_text("Ask the caller to confirm")).to_be_visible()
     desk.put(state="wrapup", recording="ended")
-    expect(page.get_by_text("Did the caller confirm")).to_be_visible()
+    expect(page.get_by_text("Ask the caller to confirm")).to_be_hidden()
+
+
+def test_a_refused_confirmation_says_that_nothing_was_noted(desk, page):
+    answered(desk, **found(desk, SIAN))
+    desk.refusing, desk.reason = 409, "not_talking"
+    page.get_by_role("button", name="Checks passed").click()
+    expect(page.get_by_role("alert").get_by_text("Not noted")).to_be_visible()
+    expect(page.locator(".details")).to_be_hidden()
 
 
 def test_a_pause_that_is_not_durable_shows_a_warning(desk, page):

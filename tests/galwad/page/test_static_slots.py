@@ -46,6 +46,11 @@ def in_strip(page, call_id):
     return page.locator(f".strip li[data-call='{call_id}'] button")
 
 
+def confirmed(desk):
+    """The ids of the calls whose caller the page has confirmed."""
+    return [path.split("/")[2] for _, path, _ in desk.asked if path.endswith("/confirm")]
+
+
 @pytest.fixture
 def several(desk, page):
     """The page with a call that the advisor talks on, and three further ones."""
@@ -117,20 +122,107 @@ def test_a_call_that_is_answered_is_shown_in_place_of_the_chosen_one(desk, sever
     expect(shown(several).get_by_role("heading", name="Planning")).to_be_focused()
 
 
-def test_no_call_replaces_a_card_in_which_somebody_types(desk, page):
+@pytest.fixture
+def writing(desk, page):
+    """The page with a call that is over, in whose note the advisor types."""
     answer(desk, MAIR)
     desk.put(state="wrapup", recording="ended")
-    note = shown(page).get_by_label("Notes")
-    note.fill("wants a new ")
+    shown(page).get_by_label("Notes").fill("wants a new ")
+    return page
+
+
+def test_a_call_that_rings_does_not_replace_a_card_in_which_somebody_types(desk, writing):
+    note = shown(writing).get_by_label("Notes")
     ring(desk, HALL, call_id=FOURTH, line="Planning")
-    expect(in_strip(page, FOURTH)).to_contain_text("Ringing")
-    page.keyboard.type("bin ")
-    answer(desk, HALL, call_id=FOURTH, line="Planning")
-    expect(in_strip(page, FOURTH)).to_contain_text("In call")
-    expect(in_strip(page, FOURTH).locator(".mark")).to_have_text("REC")
-    page.keyboard.type("today")
+    expect(in_strip(writing, FOURTH)).to_contain_text("Ringing")
+    writing.keyboard.type("bin ")
+    desk.close(FOURTH)
+    expect(in_strip(writing, FOURTH)).to_have_count(0)
+    writing.keyboard.type("today")
     expect(note).to_be_focused()
     expect(note).to_have_value("wants a new bin today")
+
+
+def test_a_call_that_is_answered_replaces_a_card_in_which_somebody_types(desk, writing):
+    answer(desk, HALL, call_id=FOURTH, line="Planning")
+    expect_shown(writing, FOURTH)
+    expect(shown(writing).get_by_role("heading", name="Planning")).to_be_focused()
+    writing.keyboard.type("bin")
+    writing.keyboard.press("Enter")
+    in_strip(writing, CALL).click()
+    expect(shown(writing).get_by_label("Notes")).to_have_value("wants a new ")
+    assert confirmed(desk) == []
+
+
+def test_f7_and_enter_confirm_the_call_that_is_talked_in_whichever_card_is_shown(desk, writing):
+    answer(desk, HALL, call_id=FOURTH, line="Planning")
+    expect_shown(writing, FOURTH)
+    in_strip(writing, CALL).click()
+    expect_shown(writing, CALL)
+    writing.keyboard.press("F7")
+    expect_shown(writing, FOURTH)
+    writing.keyboard.press("Enter")
+    expect(shown(writing).locator(".details")).to_be_visible()
+    assert confirmed(desk) == [FOURTH]
+
+
+@pytest.mark.parametrize("state", ["held", "wrapup"])
+def test_a_caller_who_is_not_talked_with_cannot_be_confirmed(desk, writing, state):
+    answer(desk, HALL, call_id=FOURTH, line="Planning")
+    expect_shown(writing, FOURTH)
+    expect(shown(writing).locator(".confirm")).to_be_visible()
+    writing.keyboard.press("F7")
+    desk.put(call_id=FOURTH, state=state)
+    expect(writing.locator(f".call[data-call='{FOURTH}'] .confirm")).to_be_hidden()
+    writing.keyboard.press("Enter")
+    writing.keyboard.press("F7")
+    expect(writing.locator(".notice")).to_have_text(
+        "F7 did nothing: there is nobody to confirm in this call now."
+    )
+    writing.keyboard.press("Enter")
+    assert confirmed(desk) == []
+
+
+def test_of_two_answered_calls_the_keys_act_on_the_one_answered_last(desk, page):
+    acts = {"acts": {"hangup": "", "hold": "", "transfer": ""}}
+    answer(desk, MAIR, **acts)
+    expect_shown(page, CALL)
+    answer(desk, HALL, call_id=FOURTH, line="Planning", **acts)
+    expect_shown(page, FOURTH)
+    in_strip(page, CALL).click()
+    expect_shown(page, CALL)
+    expect(shown(page).locator(".confirm")).to_be_hidden()
+    page.keyboard.press("Shift+F9")
+    expect(shown(page).locator(".call-state")).to_be_visible()
+    page.keyboard.press("F2")
+    expect_shown(page, FOURTH)
+    acted = [path for _, path, _ in desk.asked if path.endswith("/phone")]
+    assert acted == [f"/calls/{FOURTH}/phone"]
+
+
+def test_a_held_call_that_is_taken_back_is_shown_and_takes_no_key_that_was_meant_for_a_note(
+    desk, page
+):
+    answer(desk, MAIR)
+    shown(page).get_by_role("button", name="Checks passed").focus()
+    desk.put(state="held")
+    answer(desk, HALL, call_id=FOURTH, line="Planning")
+    expect_shown(page, FOURTH)
+    shown(page).get_by_label("Notes").focus()
+    desk.put(call_id=FOURTH, state="wrapup", recording="ended")
+    desk.put(state="answered")
+    expect_shown(page, CALL)
+    page.keyboard.press("Enter")
+    expect(shown(page).get_by_role("heading", name="Council Tax")).to_be_focused()
+    assert confirmed(desk) == []
+
+
+def test_a_call_that_a_pbx_answered_for_a_group_does_not_replace_a_card_with_typing(desk, writing):
+    group = {"advisor": None, "talking_since": None}
+    answer(desk, HALL, call_id=FOURTH, line="Planning", **group)
+    expect(in_strip(writing, FOURTH)).to_contain_text("In call")
+    expect_shown(writing, CALL)
+    expect(shown(writing).get_by_label("Notes")).to_be_focused()
 
 
 def test_a_ringing_call_does_not_take_the_focus_from_a_button_of_the_card(desk, page):

@@ -24,6 +24,7 @@ from helpers.directory import import_people
 from helpers.fake_directory import Directory
 
 CALL = "20261125-101500-aaaaaaaa"
+OTHER = "20261125-101600-bbbbbbbb"
 PEOPLE = """reference,name,numbers,language,shared,address,notes
 C-1,Elin Fictitious,01632 960001,cy,no,1 Example Street,Prefers letters
 C-2,Household One,01632 960002,en,yes,2 Example Street,
@@ -228,6 +229,72 @@ async def test_an_event_stream_extends_a_session_only_during_a_call(running, tal
     await running.desk.sessions.stop()  # a background task stores the use
     async with running.desk.engine.connect() as connection:
         assert (await connection.scalar(seen) > before) is talking
+
+
+async def confirm(page, call_id=CALL, outcome="confirmed"):
+    """Confirm the caller; return the status of the answer and the details that are shown then."""
+    url = f"/api/v1/calls/{call_id}"
+    status = (await page.http.post(f"{url}/confirm", json={"outcome": outcome})).status_code
+    return status, (await page.http.get(url)).json()["caller"]["details"]
+
+
+async def answer_another(running, page):
+    running.switch.ring(OTHER)
+    running.switch.answer(OTHER, "201", "sian")
+    await page.event("call", lambda pop: pop["call_id"] == OTHER and pop["talking_since"])
+    await page.filled(OTHER)
+
+
+async def test_the_caller_of_a_call_that_was_answered_before_another_is_not_confirmed(running):
+    import_people(running.options.directory_file, PEOPLE)
+    sian = await running.answered(CALL)
+    await answer_another(running, sian)
+    url = f"/api/v1/calls/{CALL}/confirm"
+    refused = await sian.http.post(url, json={"outcome": "volunteered"})
+    assert (refused.status_code, refused.json()["reason"]) == (409, "not_talking")
+    assert await confirm(sian) == (409, {})
+    status, details = await confirm(sian, OTHER)
+    assert (status, details["address"]) == (200, "1 Example Street")
+
+
+async def test_the_caller_of_a_call_on_hold_is_confirmed_after_the_hold(running):
+    import_people(running.options.directory_file, PEOPLE)
+    sian = await running.answered(CALL)
+    running.switch.change(CALL, state="held")
+    await sian.event("call", lambda pop: pop["state"] == "held")
+    assert await confirm(sian) == (409, {})
+    await answer_another(running, sian)
+    running.switch.change(CALL, state="answered")
+    await sian.event("call", lambda pop: pop["call_id"] == CALL and pop["talking_since"])
+    assert (await confirm(sian, OTHER))[0] == 409
+    assert (await confirm(sian))[0] == 200
+
+
+async def test_after_the_call_no_details_are_shown_by_a_confirmation(running):
+    import_people(running.options.directory_file, PEOPLE)
+    sian = await running.answered(CALL)
+    running.switch.hang_up(CALL)
+    await sian.event("call", lambda pop: pop["state"] == "wrapup")
+    assert await confirm(sian) == (409, {})
+    assert await confirmation_of(running) == ""
+    assert (await confirm(sian, outcome="new_person"))[0] == 200
+
+
+async def test_a_supervisor_cannot_confirm_the_caller_of_an_advisor(running):
+    import_people(running.options.directory_file, PEOPLE)
+    await running.answered(CALL)
+    mair = await running.page("mair")
+    (pop,) = (await mair.open())["calls"]
+    assert (pop["mine"], pop["talking_since"]) == (False, None)
+    assert await confirm(mair) == (403, {})
+
+
+async def test_a_call_answered_for_a_group_is_not_confirmed_by_who_talks_in_a_later_one(running):
+    import_people(running.options.directory_file, PEOPLE)
+    sian, huw = await behind_a_pbx(running, ("sian", "huw"))
+    await answer_another(running, sian)
+    assert (await confirm(sian))[0] == 409
+    assert (await confirm(huw))[0] == 200
 
 
 async def test_a_transferred_call_must_be_confirmed_again_by_the_new_advisor(running):
