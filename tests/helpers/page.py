@@ -61,6 +61,8 @@ class FakeDesk:
     unreadable = 0
     reason = ""
     other_holder = False
+    unrecorded: frozenset[str] = frozenset()
+    """The ids of the calls that are not recorded: a pause changes nothing in them."""
     versions = 0
     free_text = True
     searchable = False
@@ -498,6 +500,8 @@ class FakeDesk:
                 own = "page"
             (holders.add if method == "PUT" else holders.discard)(body.get("holder", own))
             state = "paused" if holders else "recording"
+            if call_id in self.unrecorded:
+                state = "not_started"
             self.put(
                 call_id=call_id,
                 recording=state,

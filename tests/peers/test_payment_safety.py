@@ -13,7 +13,7 @@ from helpers.peers.programs import Caller
 from helpers.peers.service import CALLER
 from helpers.peers.sound import RATE, Chorus, find, speech, tone, ulaw
 from helpers.peers.waiting import wait_until
-from telephony.phone import CallState, VoIPCall
+from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 pytestmark = pytest.mark.peer
 
@@ -277,3 +277,32 @@ async def test_the_record_key_of_our_phone_also_works_on_hold(service, talker, e
         await call.wait_for(CallState.ENDED)
     recording = await asyncio.to_thread(Recording, service, service.call_id())
     judge_record_key(recording, before, secret, after)
+
+
+async def test_the_page_pauses_a_call_that_the_advisor_has_placed(start, ports):
+    recorded = "erase_back = 0\ninclude_phones = true"
+    service = start("switch", "desk", users=True, erase_back=recorded)
+    came: asyncio.Queue[VoIPCall] = asyncio.Queue()
+    there = VoIPPhone(
+        *(*service.sip, "301", "secret-301"),
+        my_ip="127.0.0.1",
+        rtp_ports=ports.pair,
+        call_callback=came.put,
+    )
+    here = VoIPPhone(
+        *(*service.sip, "201", service.sip_password), my_ip="127.0.0.1", rtp_ports=ports.pair
+    )
+    async with there, here:
+        call = await here.call("301")
+        await (await came.get()).answer()
+        await call.wait_for(CallState.ANSWERED)
+        with service.sign_in() as page:
+            await asyncio.to_thread(
+                wait_until, lambda: page.get("/api/v1/calls").json()[0]["recording"] == "recording"
+            )
+            (pop,) = page.get("/api/v1/calls").json()
+            assert (pop["mine"], pop["called"]) == (True, "301")
+            paused = page.put(f"/api/v1/calls/{pop['call_id']}/payment", json={})
+            assert paused.json()["state"] == "paused"
+            assert page.get("/api/v1/calls").json()[0]["holders"] == ["page:sian"]
+        await call.hangup()

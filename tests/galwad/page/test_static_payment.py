@@ -17,7 +17,8 @@ from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer
 
-PATH = "/calls/20261125-093000-abcdefgh/payment"
+CALL = "20261125-093000-abcdefgh"
+PATH = f"/calls/{CALL}/payment"
 LOST_MS = 2_000
 LATE_MS = 5_000
 
@@ -135,3 +136,77 @@ def test_an_unanswered_pause_that_an_event_confirms_raises_no_alert(desk, timele
     timeless.clock.run_for(LATE_MS)
     timeless.wait_for_timeout(500)
     expect(timeless.get_by_role("alert").get_by_text("NOT confirmed")).to_be_hidden()
+
+
+def talk_outside(desk, **more):
+    """Let the advisor talk with a number that they have called."""
+    facts = {"state": "answered", "extension": "900", "recording": "recording"}
+    return desk.put(called="01632 960123", recording_since=time.time(), **{**facts, **more})
+
+
+def test_a_call_that_the_advisor_has_placed_has_a_card_and_f8_pauses_it(desk, page):
+    talk_outside(desk)
+    card = page.locator(".call")
+    expect(card.locator(".number")).to_have_text("01632 960123")
+    expect(card.locator(".lookup")).to_have_text("You have called this number.")
+    for part in (".confirm", ".contact", ".search"):
+        expect(card.locator(part)).to_be_hidden()
+    page.keyboard.press("F8")
+    expect(card.locator(".word")).to_have_text("PAUSED")
+    page.keyboard.press("Shift+F8")
+    expect(card.locator(".word")).to_have_text("REC")
+    expect(page.locator(".notice")).to_be_hidden()
+
+
+KEYS = [
+    ("F8", "F8 did nothing: you have no call that is answered and shown here."),
+    ("Shift+F8", "Shift+F8 did nothing: you have no call that is answered and shown here."),
+    ("F7", "F7 did nothing: you have no call that is answered and shown here."),
+    ("F9", "F9 did nothing: you have no call that is answered and shown here."),
+]
+
+
+@pytest.mark.parametrize(("key", "says"), KEYS)
+def test_a_key_without_a_call_says_that_it_did_nothing(desk, page, said, key, says):
+    page.keyboard.press(key)
+    expect(page.locator(".notice")).to_have_text(says)
+    assert said() == [("urgent", says)]
+    page.get_by_role("button", name="Cymraeg").click()
+    expect(page.locator(".notice")).to_contain_text(f"Ni wnaeth {key} ddim")
+
+
+def test_f8_while_a_call_only_rings_says_that_it_did_nothing(desk, page):
+    desk.put(state="ringing")
+    expect(page.locator(".call")).to_be_visible()
+    page.keyboard.press("F8")
+    expect(page.locator(".notice")).to_contain_text("F8 did nothing")
+    assert not [path for _, path, _ in desk.asked if path.endswith("/payment")]
+
+
+def test_shift_f8_says_that_no_recording_is_paused(desk, page):
+    talk_outside(desk)
+    expect(page.locator(".call .word")).to_have_text("REC")
+    page.keyboard.press("Shift+F8")
+    expect(page.locator(".notice")).to_have_text("Shift+F8 did nothing: no recording is paused.")
+
+
+def test_f8_in_a_call_that_is_not_recorded_says_that_nothing_was_paused(desk, page):
+    talk_outside(desk, recording="not_started")
+    desk.unrecorded = frozenset({CALL})
+    expect(page.locator(".call .word")).to_have_text("OFF")
+    page.keyboard.press("F8")
+    alert = page.get_by_role("alert").get_by_text("Nothing was paused")
+    expect(alert).to_be_visible()
+    desk.put(holders=["page:huw"])
+    expect(alert).to_be_visible()
+
+
+def test_a_key_of_the_phone_that_the_call_does_not_allow_says_so(desk, page):
+    talk_outside(desk)
+    expect(page.locator(".call .word")).to_have_text("REC")
+    page.keyboard.press("Shift+F9")
+    expect(page.locator(".notice")).to_have_text(
+        "Shift+F9 did nothing: it is not possible in this call now."
+    )
+    page.keyboard.press("F8")
+    expect(page.locator(".notice")).to_be_hidden()

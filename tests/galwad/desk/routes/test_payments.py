@@ -50,6 +50,52 @@ async def test_a_pause_that_is_not_durable_is_reported_as_such(running, sian):
     assert (await sian.http.put(URL)).json()["durable"] is False
 
 
+@pytest.fixture
+async def placed(running):
+    """Sian's page, on a recorded call that her phone has placed."""
+    page = await running.page("sian")
+    await page.open()
+    running.switch.ring(CALL, number="201", at=("900",))
+    running.switch.change(CALL, outgoing=True, called="+441632960123")
+    running.switch.answer(CALL, "900")
+    return page
+
+
+async def test_a_recorded_call_that_the_user_has_placed_has_a_card_and_can_be_paused(
+    running, placed
+):
+    pop = await placed.event("call")
+    assert (pop["mine"], pop["state"], pop["called"]) == (True, "answered", "01632 960123")
+    assert pop["talking_since"]
+    assert pop["caller"]["number_display"] is None
+    assert (await placed.http.put(URL)).json()["state"] == "paused"
+    paused = await placed.event("call", lambda pop: pop["recording"] == "paused")
+    assert paused["holders"] == ["page:sian"]
+    assert (await placed.http.delete(URL)).json()["state"] == "recording"
+    confirm = await placed.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
+    assert confirm.status_code == 403
+    running.switch.hang_up(CALL)
+    assert await placed.event("closed") == {"call_id": CALL}
+
+
+async def test_the_global_key_pauses_a_recorded_call_that_its_user_has_placed(running, placed):
+    await placed.event("call")
+    made = await placed.http.post("/api/v1/me/tokens", json={"name": "key"})
+    key = running.client(headers={"Authorization": f"Bearer {made.json()['secret']}"})
+    paused = await key.put("/api/v1/payments")
+    assert paused.json() == {"state": "paused", "durable": True, "calls": [CALL]}
+
+
+async def test_a_placed_call_that_is_not_recorded_or_of_another_user_has_no_card(running, placed):
+    await placed.event("call")
+    huw = await running.page("huw")
+    assert (await huw.open())["calls"] == []
+    assert (await huw.http.put(URL)).status_code == 404
+    running.switch.change(CALL, recorded=False)
+    assert await placed.event("closed") == {"call_id": CALL}
+    assert (await placed.http.put(URL)).status_code == 404
+
+
 async def test_another_advisor_may_not_pause_but_a_supervisor_may(running, sian):
     huw, mair = await running.page("huw"), await running.page("mair")
     assert (await huw.http.put(URL)).status_code == 404
