@@ -49,6 +49,8 @@ class PageState:
     """The part of the address after the path, such as "#admin"."""
     press: tuple[str, ...] = ()
     """The selectors of what is clicked, one after the other, after the page has been opened."""
+    keys: tuple[str, ...] = ()
+    """The keys that are pressed then."""
 
 
 def ring(desk: FakeDesk, *people: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -106,6 +108,13 @@ def transfer(desk: FakeDesk) -> None:
 def fail_to_transfer(desk: FakeDesk) -> None:
     """Get the caller back from a transfer that failed."""
     confirm(desk, acts=ACTS, transfer_failed=486, transfers_begun=1)
+
+
+def place(desk: FakeDesk) -> None:
+    """Talk with a number that the advisor has called."""
+    facts = {"state": "answered", "extension": "900", "recording": "recording"}
+    times = {"since": time.time() - 95, "recording_since": time.time() - 95}
+    desk.put(called=NUMBER, line="Outside line", **facts, **times)
 
 
 def several_calls(desk: FakeDesk) -> None:
@@ -236,6 +245,7 @@ STATES = {
     "confirmed": PageState(confirm, ".details"),
     "paused": PageState(pause, CARD),
     "paused-long": PageState(lambda desk: pause(desk, 260), ".forgotten .warning:visible"),
+    "paused-hour": PageState(lambda desk: pause(desk, 4000), CARD),
     "paused-by-payment-page": PageState(lambda desk: pause(desk, 20, "payment:pay"), ".holders"),
     "fault": PageState(lambda desk: confirm(desk, recording="fault"), CARD),
     "disconnected": PageState(confirm, CARD, disconnected=True),
@@ -246,6 +256,8 @@ STATES = {
     "held-on-page": PageState(hold, ".phone .hold"),
     "transferring": PageState(transfer, ".phone .note"),
     "transfer-failed": PageState(fail_to_transfer, ".failed"),
+    "placed": PageState(place, ".lookup"),
+    "key-without-effect": PageState(nothing, ".notice", keys=("F8",)),
     "several-calls": PageState(several_calls, ".strip"),
     "supervisor": PageState(supervise, ".all-calls"),
     "supervisor-teams": PageState(supervise_teams, ".advisors .team"),
@@ -299,6 +311,8 @@ def open_state(page: Any, address: str, desk: FakeDesk, state: PageState) -> Non
         page.locator("#link[data-state=live]").wait_for()
     for pressed in state.press:
         page.locator(pressed).click()
+    for key in state.keys:
+        page.locator("#main").press(key)
     page.locator(state.shown).first.wait_for()
     if state.disconnected:
         desk.cut()

@@ -25,11 +25,12 @@ export function announce(key, values = {}, { urgent = false } = {}) {
 /** A sentence above the page for a few seconds, which is also said: why a key has done nothing. */
 export class Notice {
   constructor() {
-    this.box = el("p", { class: "notice", hidden: true });
+    this.text = el("p", {});
+    this.box = el("section", { class: "notice", "data-t-label": "key.label", hidden: true }, this.text);
   }
 
   show(key, values = {}) {
-    say(this.box, key, values);
+    say(this.text, key, values);
     reveal(this.box, true);
     announce(key, values, { urgent: true });
     clearTimeout(this.timer);

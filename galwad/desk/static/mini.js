@@ -159,7 +159,7 @@ export class MiniWindow {
       this.rows.set(card, row);
       row.update();
     }
-    if (!this.notice.box.hidden) copy(this.notice.box, this.said);
+    if (!this.notice.box.hidden) copy(this.notice.text, this.said);
     reveal(this.said, !this.notice.box.hidden);
     i18n.translate(page.body);
     reveal(this.none, this.cards.length === 0);
