@@ -14,6 +14,7 @@ from pathlib import Path
 from galwad.desk.alarms.kinds import kind_of
 from galwad.desk.app import create_api
 from galwad.desk.auth.qr_code import QUIET, drawn
+from galwad.desk.routes.stream import BEAT_S
 from helpers.page_texts import FakeTexts
 from helpers.page_users import FakeUsers
 
@@ -31,8 +32,8 @@ TYPES = {
     ".svg": "image/svg+xml",
     ".html": "text/html",
 }
-COMMENT_S = 15.0
-"""As the real desk: after 25 s without a word the page takes the line for lost."""
+COMMENT_S = BEAT_S
+"""As the real desk: after 5 s without a word the page takes the line for lost."""
 
 _CHANGED = ("/users", "/texts")
 """The paths of what administrators read and change."""
@@ -61,6 +62,8 @@ class FakeDesk:
     unreadable = 0
     reason = ""
     other_holder = False
+    silence: threading.Event | None = None
+    """Set when the streams may send again; None if they were never silent."""
     unrecorded: frozenset[str] = frozenset()
     """The ids of the calls that are not recorded: a pause changes nothing in them."""
     versions = 0
@@ -235,9 +238,23 @@ class FakeDesk:
         self._gate.clear()
         self.push("", {})
 
+    def fall_silent(self) -> None:
+        """Send nothing more on any stream, and leave them open, until `speak`."""
+        self.silence = threading.Event()
+
+    def speak(self) -> None:
+        """Send again what `fall_silent` has held back."""
+        if self.silence is not None:
+            self.silence.set()
+
     def mend(self) -> None:
         """Take streams again."""
         self._gate.set()
+
+    def wait_to_speak(self) -> None:
+        """Wait while the desk is silent."""
+        if self.silence is not None:
+            self.silence.wait()
 
     def listen(self) -> queue.Queue | None:
         """A stream that begins with a snapshot; None while the line is cut."""
@@ -676,6 +693,7 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             while True:
                 told = self.next_of(stream)
+                self.desk.wait_to_speak()
                 if told is None:
                     return
                 self.wfile.write(told)

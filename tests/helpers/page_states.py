@@ -32,6 +32,7 @@ DETAILS = {
     "reference": "CT-4471902",
 }
 NUMBER = "01970 123456"
+_STEP_S = 4
 HOSTILE_NAME = "<img src=x onerror=alert(1)>\u202egnp.exe " + "W" * 10_000 + " 👩‍👩‍👧‍👦"
 
 
@@ -317,3 +318,17 @@ def open_state(page: Any, address: str, desk: FakeDesk, state: PageState) -> Non
     if state.disconnected:
         desk.cut()
         page.locator("#link[data-state=lost]").wait_for()
+
+
+def advance(page: Any, desk: FakeDesk, seconds: float) -> None:
+    """Advance the stopped clock of a page with a call, with a message from the desk in each step.
+
+    Without one, the page would take the connection for lost after 5 seconds.
+    """
+    while seconds > 0:
+        step = min(seconds, _STEP_S)
+        page.clock.run_for(step * 1_000)
+        seconds -= step
+        line = f"Line {int(desk.calls[CALL]['line'].partition('Line ')[2] or 0) + 1}"
+        desk.put(line=line)
+        page.get_by_text(line, exact=True).first.wait_for()

@@ -33,9 +33,13 @@ from galwad.desk.texts.views import page_texts
 
 router = APIRouter()
 
-# A stream that has no event to send checks again after this number of seconds whether its user is
-# still signed in, and sends a comment, so that the page notices a broken connection.
+BEAT_S = 2.5
+"""The longest time in seconds for which a stream sends nothing.
+
+A stream without events sends a comment. A page takes the connection for lost after 5 s without any.
+"""
 CHECK_S = 10.0
+"""How often a stream looks whether its user talks on a call, in seconds."""
 _MEDIA_TYPE = "text/event-stream"
 _EXAMPLE = (
     "event: call.answered\n"
@@ -116,6 +120,7 @@ async def _news(
     desk: Desk, session: Session, position: int, follower: Follower
 ) -> AsyncIterator[bytes]:
     looked = time.monotonic() - CHECK_S
+    spoken = looked
     # A page that continues an earlier stream may have missed changes of its drafts.
     user = session.user
     follower.stale.update(call.call_id for call in desk.calls.all() if call.draft_of(user))
@@ -134,15 +139,17 @@ async def _news(
         stale = sorted(follower.stale)
         follower.stale.clear()
         if news is None:
-            position = desk.hub.last
+            position, spoken = desk.hub.last, time.monotonic()
             yield _snapshot(desk, session, position)
             continue
         position = desk.hub.last
         sent = b"".join(filter(None, (event.encoded_for(session.user) for event in news)))
         sent += _present(desk, session, position, stale)
-        if sent or checking:
+        if sent or time.monotonic() - spoken >= BEAT_S:
+            spoken = time.monotonic()
             yield sent or _COMMENT
-        await desk.hub.wait(follower, turn, CHECK_S)
+        silent = time.monotonic() - spoken
+        await desk.hub.wait(follower, turn, max(BEAT_S - silent, 0.0))
     yield encoded("replaced", desk.hub.last, StreamReplaced(most=MAX_STREAMS_PER_SESSION))
 
 

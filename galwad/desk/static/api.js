@@ -6,6 +6,9 @@ const BASE = "/api/v1";
 /** What requests of a page in a CRM's panel must send, to show that another site has not made them. */
 export const protection = { csrf: null };
 
+/** What must happen when a request does not reach the desk: the page then knows that it is cut off. */
+export const connection = { failed: () => {} };
+
 export class ApiError extends Error {
   constructor(status, reason = "") {
     super(`status ${status}`);
@@ -26,6 +29,7 @@ export async function ask(method, path, body, { keepalive = false } = {}) {
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch {
+    connection.failed();
     throw new ApiError(0);
   }
   if (!response.ok) throw await refusal(response);

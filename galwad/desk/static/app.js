@@ -5,7 +5,7 @@ import { Account } from "./account.js";
 import { AdminDoor } from "./admin_door.js";
 import { AlarmBanners, AlarmPanel } from "./alarms.js";
 import { Notice, announce, hush } from "./announce.js";
-import { ApiError, ask, protection } from "./api.js";
+import { ApiError, ask, connection, protection } from "./api.js";
 import { ApprovalDoor, resumeApproval } from "./approval_door.js";
 import { CONFIRM_KEY } from "./caller.js";
 import { CallCard } from "./card.js";
@@ -514,6 +514,7 @@ async function begin() {
     });
   }
   signOut.addEventListener("click", leave);
+  connection.failed = () => stream?.doubt();
   document.addEventListener("keydown", onKey);
   document.addEventListener("keydown", onConfirmKey);
   document.addEventListener("keydown", onPhoneKey);

@@ -1,7 +1,8 @@
 // The desk's server-sent events, read with fetch so that a refusal (401) can be told from a
 // broken line. Every connection begins with a snapshot: after a loss nothing is assumed.
 
-const SILENCE_MS = 25_000; // the desk sends a comment every 10 s
+const SILENCE_MS = 5_000; // the desk sends something at least every 2.5 s
+const READ_MS = 50; // what has arrived while the page was busy is read before the line is given up
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5_000;
 
@@ -25,6 +26,13 @@ export class Stream {
       await new Promise((done) => setTimeout(done, this.wait));
       this.wait = Math.min(this.wait * 2, LONGEST_WAIT_MS);
     }
+  }
+
+  /** A request has not reached the desk: take the line for broken, and try it again. */
+  doubt() {
+    if (this.closed) return;
+    this.on.down();
+    this.abort?.abort();
   }
 
   close() {
@@ -91,6 +99,8 @@ export class Stream {
   /** Give the line up when it stays silent too long. */
   listen() {
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.abort.abort(), SILENCE_MS);
+    this.timer = setTimeout(() => {
+      this.timer = setTimeout(() => this.abort.abort(), READ_MS);
+    }, SILENCE_MS);
   }
 }

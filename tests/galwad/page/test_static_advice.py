@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from helpers.page_states import CALL, MAIR, OWEN, answer
+from helpers.page_states import MAIR, OWEN, advance, answer
 
 pytestmark = pytest.mark.peer
 
@@ -162,10 +162,7 @@ def test_news_for_screen_readers_leaves_the_page_after_a_minute_and_at_the_sign_
     expect(page.locator(".recording .word")).to_have_text("REC")
     answer(desk, MAIR, recording="fault")
     expect(page.locator("#urgent")).to_contain_text("Not being recorded because of a fault")
-    for _ in range(4):
-        page.clock.run_for(20_000)
-        desk.put(line=f"{desk.calls[CALL]['line']}+")
-        expect(page.get_by_role("heading", name=desk.calls[CALL]["line"])).to_be_visible()
+    advance(page, desk, 80)
     expect(page.locator("#urgent p")).to_have_count(0)
     answer(desk, MAIR)
     expect(page.locator("#urgent p")).to_have_count(1)

@@ -10,13 +10,13 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from helpers.page_states import CALL, advance
+
 pytestmark = pytest.mark.peer
 
-CALL = "20261125-093000-abcdefgh"
 REMINDER_S = 45
 ALARM_S = 90
 AGAIN_S = 60
-STEP_S = 20
 LAG_S = 4
 """How much later the page's count may be than the test's, in seconds.
 
@@ -72,20 +72,6 @@ def pause(desk, page, **more):
     expect(page.locator(".recording .word")).to_have_text("PAUSED")
 
 
-def advance(desk, page, seconds):
-    """Advance the page's clock in steps, with a message from the desk after each.
-
-    Without one, the page would take the connection for lost after 25 seconds.
-    """
-    while seconds > 0:
-        step = min(seconds, STEP_S)
-        page.clock.run_for(step * 1_000)
-        seconds -= step
-        line = f"Line {int(desk.calls[CALL]['line'].partition(' ')[2] or 0) + 1}"
-        desk.put(line=line)
-        expect(page.get_by_text(line, exact=True).first).to_be_visible()
-
-
 def tones(page):
     """The frequencies of the tones so far; each chime has two."""
     found = page.evaluate("window.tones")
@@ -101,24 +87,24 @@ def allow_sound(page):
 
 def test_a_pause_counts_up_and_chimes_after_the_reminder_time_and_each_minute_then(desk, timeless):
     allow_sound(timeless)
-    advance(desk, timeless, REMINDER_S - LAG_S)
+    advance(timeless, desk, REMINDER_S - LAG_S)
     warning = timeless.locator(".recording .warning").get_by_text("Paused for")
     expect(timeless.locator(".recording .time")).to_have_text(re.compile("0:(3[6-9]|4[01])"))
     warned_early = warning.is_visible()
-    advance(desk, timeless, 2 * LAG_S)
+    advance(timeless, desk, 2 * LAG_S)
     expect(warning).to_contain_text(re.compile("Paused for 0:4[5-9]"))
     expect(timeless.locator("#urgent p").last).to_contain_text("Paused for 0:4")
     assert not warned_early
     assert tones(timeless) == [660, 880]
-    advance(desk, timeless, AGAIN_S - 2 * LAG_S)
+    advance(timeless, desk, AGAIN_S - 2 * LAG_S)
     assert tones(timeless) == [660, 880]
-    advance(desk, timeless, 3 * LAG_S)
+    advance(timeless, desk, 3 * LAG_S)
     expect(warning).to_contain_text(re.compile("Paused for 1:(4[5-9]|5[0-3])"))
     assert tones(timeless) == [660, 880] * 2
     assert [method for method, path, _ in desk.asked if path.endswith("payment")] == []
     desk.put(recording="recording", holders=[])
     expect(warning).to_be_hidden()
-    advance(desk, timeless, 300)
+    advance(timeless, desk, 300)
     assert tones(timeless) == [660, 880] * 2
 
 
@@ -128,16 +114,16 @@ def test_a_muted_chime_leaves_the_written_warning(desk, timeless):
         "aria-pressed", "true"
     )
     expect(timeless.locator("#status p").last).to_contain_text("The written warnings stay")
-    advance(desk, timeless, REMINDER_S + LAG_S)
+    advance(timeless, desk, REMINDER_S + LAG_S)
     expect(timeless.locator(".recording .warning").get_by_text("Paused for")).to_be_visible()
     assert tones(timeless) == []
     timeless.get_by_role("button", name="Mute the chime").click()
-    advance(desk, timeless, AGAIN_S)
+    advance(timeless, desk, AGAIN_S)
     assert tones(timeless) == [660, 880]
 
 
 def test_a_chime_that_the_browser_blocks_asks_for_a_click_and_sounds_then(desk, timeless):
-    advance(desk, timeless, REMINDER_S + LAG_S)
+    advance(timeless, desk, REMINDER_S + LAG_S)
     banner = timeless.get_by_role("alert").get_by_text("The browser has not allowed the chime")
     expect(banner).to_be_visible()
     assert tones(timeless) == []
@@ -147,7 +133,7 @@ def test_a_chime_that_the_browser_blocks_asks_for_a_click_and_sounds_then(desk, 
 
 
 def test_the_banner_about_a_blocked_chime_goes_with_the_pause(desk, timeless):
-    advance(desk, timeless, REMINDER_S + LAG_S)
+    advance(timeless, desk, REMINDER_S + LAG_S)
     banner = timeless.get_by_text("The browser has not allowed the chime")
     expect(banner).to_be_visible()
     desk.put(recording="recording", holders=[])
@@ -160,7 +146,7 @@ def test_a_pause_of_unknown_state_does_not_chime(desk, timeless):
     allow_sound(timeless)
     desk.push_alarm("switch.lost")
     expect(timeless.locator(".recording .word")).to_have_text("UNKNOWN")
-    advance(desk, timeless, REMINDER_S + 10)
+    advance(timeless, desk, REMINDER_S + 10)
     assert tones(timeless) == []
 
 
@@ -182,10 +168,10 @@ def test_a_supervisor_sees_and_hears_a_pause_after_the_alarm_time(desk, open_tim
     page.clock.run_for(100)  # the list may be drawn with the next frame
     row = page.get_by_role("row").nth(1)
     expect(row).to_contain_text("PAUSED")
-    advance(desk, page, ALARM_S - LAG_S)
+    advance(page, desk, ALARM_S - LAG_S)
     expect(row).to_contain_text(re.compile("1:2[1-6]"))
     early = row.get_by_text("Forgotten?").is_visible()
-    advance(desk, page, 2 * LAG_S)
+    advance(page, desk, 2 * LAG_S)
     expect(row.get_by_text("Forgotten?")).to_be_visible()
     assert not early
     desk.alarm("payment.forgotten_long", CALL)

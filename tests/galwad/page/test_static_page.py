@@ -27,6 +27,12 @@ SIAN = {
 }
 OWEN = {**SIAN, "person_id": "p2", "name": "Owen Evans", "language": "en", "shared_warning": True}
 CALL = "20261125-093000-abcdefgh"
+WATCH_LINK = """() => {
+    window.states = [];
+    const link = document.getElementById("link");
+    const note = () => window.states.push(link.dataset.state);
+    new MutationObserver(note).observe(link, { attributes: true });
+}"""
 STATES = {
     "not_started": "OFF",
     "recording": "REC",
@@ -295,6 +301,40 @@ def test_a_forgotten_pause_shows_a_warning_with_its_length(desk, page):
     answered(desk)
     desk.put(recording="paused", recording_since=time.time() - 200)
     expect(page.locator(".recording .warning:visible")).to_contain_text("Paused for 3:2")
+
+
+def test_a_pause_that_does_not_reach_the_desk_shows_at_once_that_the_connection_is_lost(desk, page):
+    answered(desk)
+    expect(page.locator(".recording .word")).to_have_text("REC")
+    page.context.set_offline(True)
+    page.keyboard.press("F8")
+    expect(page.locator(".recording .word")).to_have_text("UNKNOWN", timeout=4_000)
+    expect(page.locator("#link")).to_have_text("Connection lost")
+    expect(page.get_by_role("alert").get_by_text("NOT confirmed")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.locator(".recording .word")).to_have_text("REC")
+
+
+def test_a_desk_that_is_silent_for_five_seconds_is_taken_for_lost(desk, open_timeless):
+    page = open_timeless()
+    answered(desk)
+    word = page.locator(".recording .word")
+    expect(word).to_have_text("REC")
+    desk.fall_silent()
+    page.wait_for_timeout(300)
+    page.clock.run_for(4_900)
+    before = word.text_content()
+    page.clock.run_for(200)
+    expect(word).to_have_text("UNKNOWN")
+    assert before == "REC"
+    desk.speak()
+
+
+def test_the_comments_of_the_desk_keep_the_connection(desk, page):
+    answered(desk)
+    page.evaluate(WATCH_LINK)
+    page.wait_for_timeout(8_000)
+    assert page.evaluate("window.states") == []
 
 
 def test_a_lost_connection_shows_the_recording_as_unknown(desk, page):

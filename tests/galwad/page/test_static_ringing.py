@@ -10,7 +10,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from helpers.page_states import CALL, HALL, MAIR, NUMBER, OWEN, answer, ring
+from helpers.page_states import CALL, HALL, MAIR, NUMBER, OWEN, advance, answer, ring
 
 pytestmark = pytest.mark.peer
 
@@ -78,10 +78,7 @@ def test_the_greeting_goes_soon_after_the_answer_and_does_not_come_back_after_a_
     answer(desk, MAIR, since=time.time() + 10)
     expect(page.locator(".bar .word")).to_have_text("REC")
     expect(page.locator(".greeting")).to_be_visible()
-    page.clock.run_for(20_000)
-    desk.put(line="Council Tax and benefits")
-    expect(page.get_by_role("heading", name="Council Tax and benefits")).to_be_visible()
-    page.clock.run_for(20_000)
+    advance(page, desk, 40)
     expect(page.locator(".greeting")).to_be_hidden()
     desk.put(state="held")
     expect(page.locator(".call-state")).to_have_text("On hold")

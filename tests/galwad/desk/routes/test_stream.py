@@ -80,8 +80,8 @@ async def test_the_streams_of_a_disabled_user_end_at_once(running, streams):
     assert (await huw.event("call"))["state"] == "ringing"
 
 
-async def test_the_stream_of_an_expired_session_ends_at_its_next_check(running, monkeypatch):
-    monkeypatch.setattr("galwad.desk.routes.stream.CHECK_S", 0.1)
+async def test_the_stream_of_an_expired_session_ends_at_its_next_beat(running, monkeypatch):
+    monkeypatch.setattr("galwad.desk.routes.stream.BEAT_S", 0.1)
     sian = await running.page("sian")
     await sian.open()
     running.desk.sessions.idle = 0.3
@@ -89,7 +89,7 @@ async def test_the_stream_of_an_expired_session_ends_at_its_next_check(running, 
 
 
 async def test_a_silent_stream_sends_comments(running, monkeypatch):
-    monkeypatch.setattr("galwad.desk.routes.stream.CHECK_S", 0.05)
+    monkeypatch.setattr("galwad.desk.routes.stream.BEAT_S", 0.05)
     sian = await running.page("sian")
     async with sian.http.stream("GET", "/api/v1/events") as stream, asyncio.timeout(PATIENCE_S):
         async for line in stream.aiter_lines():
