@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
+import unicodedata
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
@@ -34,7 +36,11 @@ SELECT people.*, '' AS e164, '' AS extension FROM people
 WHERE reference = :text OR (:words AND {conditions})
 ORDER BY reference <> :text, name, id LIMIT 50
 """
-_WORD = "(name LIKE :w{0} ESCAPE '!' OR replace(postcode, ' ', '') LIKE :p{0} ESCAPE '!')"
+_NAME = "CASE WHEN name GLOB '*[^ -~]*' THEN plain(name) ELSE name END"
+"""The name without accents. Most names have none, and SQLite compares those without Python."""
+_WORD = f"({_NAME} LIKE :w{{0}} ESCAPE '!' OR replace(postcode, ' ', '') LIKE :p{{0}} ESCAPE '!')"
+_POSTCODE: Final = re.compile(r"\b([a-z]{1,2}[0-9][a-z0-9]?)\s+([0-9][a-z]{0,2})\b", re.IGNORECASE)
+"""A postcode of the United Kingdom with a space, of which the last letters may be missing."""
 _MOST_WORDS: Final = 6
 
 
@@ -71,8 +77,8 @@ class EmbeddedDirectory:
     async def search(self, text: str) -> list[Person]:
         """Return people with this reference, or with all words of a text in their name; at most 50.
 
-        A word may also be the beginning of the postcode without spaces. Capitals do not matter,
-        but accents do.
+        A word may also be the beginning of the postcode, which may have its space or not. Capitals
+        and accents do not matter.
 
         Raises:
             SourceError: The directory cannot be read.
@@ -98,7 +104,8 @@ class EmbeddedDirectory:
         return self._execute(_QUERY, {"e164": number.e164, "extension": number.extension})
 
     def _searched(self, text: str) -> list[Any]:
-        words = [_escaped(word) for word in text.split()[:_MOST_WORDS]]
+        joined = _POSTCODE.sub(r"\1\2", _plain(text))
+        words = [_escaped(word) for word in joined.split()[:_MOST_WORDS]]
         conditions = " AND ".join(_WORD.format(place) for place in range(len(words))) or "1"
         values: dict[str, object] = {"text": text.strip(), "words": len(words)}
         for place, word in enumerate(words):
@@ -111,7 +118,14 @@ class EmbeddedDirectory:
             return []
         with closing(opened) as connection:
             connection.row_factory = sqlite3.Row
+            connection.create_function("plain", 1, _plain, deterministic=True)
             return connection.execute(query, values).fetchall()
+
+
+def _plain(text: str) -> str:
+    """Return a text in small letters, without accents."""
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(each for each in parts if not unicodedata.combining(each))
 
 
 def _escaped(word: str) -> str:

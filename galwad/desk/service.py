@@ -77,7 +77,12 @@ from galwad.desk.notes.delivery import NoteDelivery
 from galwad.desk.notes.earlier import EarlierContacts
 from galwad.desk.notes.open_notes import OpenNotes
 from galwad.desk.notes.outgoing import NoteForm
-from galwad.desk.presence.board import PresenceBoard, PresenceChange, PresenceListeners
+from galwad.desk.presence.board import (
+    PresenceBoard,
+    PresenceChange,
+    PresenceListeners,
+    may_be_at_pbx,
+)
 from galwad.desk.presence.breaks import Breaks
 from galwad.desk.presence.views import view_of
 from galwad.desk.texts.initial import initial_lists
@@ -292,6 +297,7 @@ class Desk:
                 away=lambda _away: self.switch.set_away(),
                 counted=self.metrics.users_counted,
             ),
+            at_pbx=lambda user: may_be_at_pbx(user, options.routes),
         )
         self.sessions = Sessions(
             self.engine,

@@ -161,6 +161,11 @@ def nothing(_: FakeDesk) -> None:
     """Leave the desk without a call."""
 
 
+def be_without_phone(desk: FakeDesk) -> None:
+    """Open the page of an advisor whose phone is not registered."""
+    desk.be("sian", state="no_phone", devices=0)
+
+
 def administer_nothing(desk: FakeDesk) -> None:
     """Let an administrator see a desk without phones, lines and troubles."""
     desk.me |= {"user": "gwen", "role": "admin", "extension": None}
@@ -232,6 +237,7 @@ STATES = {
     "sign-in": PageState(sign_out, "#signin-user"),
     "second-factor": PageState(need_second_factor, ".qr"),
     "idle": PageState(nothing, ".idle"),
+    "no-phone": PageState(be_without_phone, ".presence[data-state=no_phone]"),
     "ringing-found": PageState(lambda desk: ring(desk, MAIR), ".person"),
     "ringing-several": PageState(lambda desk: ring(desk, MAIR, OWEN, HALL), ".choice"),
     "ringing-unknown": PageState(ring, CARD),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from galwad.desk.models.base import RequestBody, ShortText
 
-PresenceName: TypeAlias = Literal["on_call", "break", "wrap_up", "offline", "available"]
+PresenceName: TypeAlias = Literal["on_call", "break", "wrap_up", "offline", "no_phone", "available"]
 
 
 class AdvisorPresence(BaseModel):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
 
+from config.sections import Route
 from galwad.desk.auth.users import User, Users
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.presence.breaks import Break, Breaks
@@ -46,7 +47,8 @@ class PresenceListeners:
 class PresenceBoard:
     """Knows the presence of each user who can take calls.
 
-    `calls` returns the live calls. `clock` returns the Unix time in seconds.
+    `calls` returns the live calls. `clock` returns the Unix time in seconds. `at_pbx` returns
+    whether the phone of a user may be registered at a PBX instead of at the switch.
     """
 
     def __init__(
@@ -56,18 +58,21 @@ class PresenceBoard:
         calls: Callable[[], Iterable[DeskCall]],
         listeners: PresenceListeners,
         clock: Callable[[], float] = time.time,
+        *,
+        at_pbx: Callable[[User], bool] = lambda _user: False,
     ) -> None:
         self._users = users
         self._store = breaks
         self._calls = calls
         self._listeners = listeners
         self._clock = clock
+        self._at_pbx = at_pbx
         self._listed: dict[str, User] = {}
         self._breaks: dict[str, Break] = {}
         self._wrapped_up: dict[str, float] = {}
         self._pages: Counter[str] = Counter()
         self._devices: dict[Party, int] = {}
-        self._switch_connected = False
+        self._devices_known = False
         self._presences: dict[str, Presence] = {}
         self._away: tuple[str, ...] = ()
         self._one_at_a_time = asyncio.Lock()
@@ -111,13 +116,18 @@ class PresenceBoard:
         return [each for each in self.all() if viewer.supervises or each.user == viewer.name]
 
     def set_connected(self, connected: bool) -> None:  # noqa: FBT001 - it is the only value
-        """Store whether the switch is connected. If not, no phone is known to be registered."""
-        self._switch_connected = connected
+        """Store whether the switch is connected.
+
+        Which phones are registered is known only from its first report to its disconnection. A
+        switch of an earlier release sends no report.
+        """
+        if not connected:
+            self._devices_known = False
 
     def registered(self, message: PhonesRegistered) -> None:
         """Store the switch's report about registered devices."""
         if message.complete:
-            self._devices = {}
+            self._devices, self._devices_known = {}, True
         for each in message.phones:
             self._devices[each.party] = each.devices
             if not each.devices:
@@ -188,9 +198,22 @@ class PresenceBoard:
             self._calls(),
             self._devices,
             self._wrapped_up,
-            switch_connected=self._switch_connected,
+            at_pbx=self._at_pbx,
+            devices_known=self._devices_known,
             now=self._clock(),
         )
+
+
+def may_be_at_pbx(user: User, routes: Sequence[Route]) -> bool:
+    """Return whether the settings let a PBX ring the phone of this user.
+
+    That is so if a route to a PBX names the user. A user whom no route names may have a phone there
+    too, if the user's extension is rung by no route, and there is a route to a PBX.
+    """
+    if any(user.name in route.advisors for route in routes):
+        return True
+    rung = any(user.extension in (route.ring or ()) for route in routes)
+    return user.extension is not None and not rung and any(route.target for route in routes)
 
 
 def takes_calls(user: User) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,6 +27,8 @@ class PresenceState(StrEnum):
     """A call of the user has just ended, and its contact note is not written."""
     OFFLINE = "offline"
     """The user has no open page and no registered phone."""
+    NO_PHONE = "no_phone"
+    """The user has an open page, but no phone that can ring."""
     AVAILABLE = "available"
 
 
@@ -61,9 +63,10 @@ class Presence:
 class PresenceFacts:
     """The facts at the Unix time `now` from which the state of each user follows.
 
-    `devices` has the number of registered devices of each phone. `switch_connected` is false if
-    these numbers may be out of date. `wrapped_up` has the time at which a user has ended a wrap-up
-    early.
+    `devices` has the number of registered devices of each phone. `devices_known` is false if these
+    numbers may be out of date, because the switch does not report them. `at_pbx` returns whether a
+    user's phone may be registered at a PBX instead, which reports no devices. `wrapped_up` has the
+    time at which a user has ended a wrap-up early.
     """
 
     def __init__(
@@ -72,14 +75,16 @@ class PresenceFacts:
         devices: Mapping[Party, int],
         wrapped_up: Mapping[str, float],
         *,
-        switch_connected: bool,
+        at_pbx: Callable[[User], bool],
+        devices_known: bool,
         now: float,
     ) -> None:
         self._calls: dict[Party, list[tuple[DeskCall, str]]] = {}
         self._devices: dict[Party, int] = {}
         self._extensions: dict[str, str] = {}
         self._wrapped_up = wrapped_up
-        self._switch_connected = switch_connected
+        self._at_pbx = at_pbx
+        self._devices_known = devices_known
         self._now = now
         for call in calls:
             for party, part in _parts(call):
@@ -93,6 +98,13 @@ class PresenceFacts:
     def _goes_on(self, call: DeskCall) -> bool:
         """Return whether the time that the settings allow for a call's wrap-up is not over."""
         return call.wrapup_until is None or self._now < call.wrapup_until
+
+    def _may_ring(self, user: User, extension: str | None) -> bool:
+        """Return whether a phone of a user without registered devices may ring all the same.
+
+        It may be registered at a PBX, or the switch does not say which phones are registered.
+        """
+        return self._at_pbx(user) or (extension is not None and not self._devices_known)
 
     def presence_of(
         self, user: User, taken: Break | None, before: Presence | None, *, page: bool
@@ -116,10 +128,10 @@ class PresenceFacts:
             state, since = PresenceState.BREAK, taken.since
         elif in_wrap_up:
             state, since = PresenceState.WRAP_UP, ended
-        elif page or devices:
+        elif devices or (page and self._may_ring(user, extension)):
             state = PresenceState.AVAILABLE
         else:
-            state = PresenceState.OFFLINE
+            state = PresenceState.NO_PHONE if page else PresenceState.OFFLINE
         if since is None and before is not None and before.state is state:
             since = before.since
         if since is None:
@@ -130,7 +142,7 @@ class PresenceFacts:
             state=state,
             since=since,
             taken=taken,
-            devices=devices if self._switch_connected else None,
+            devices=devices if self._devices_known else None,
             page=page,
             line=talking[0].state.line if talking else "",
             ringing=bool(busy) and not talking,

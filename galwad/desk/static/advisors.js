@@ -7,7 +7,7 @@ import { language, own, t } from "./i18n.js";
 import { breaks, forgottenBreak, reasonName, shownPresence } from "./presence.js";
 
 const COLUMNS = ["name", "extension", "state", "reason", "phone", "line", "action"];
-const ORDER = ["break", "wrap_up", "on_call", "available", "offline"];
+const ORDER = ["break", "wrap_up", "on_call", "no_phone", "available", "offline"];
 
 const ALL = "";
 const NO_TEAM = "-"; // no team has this code

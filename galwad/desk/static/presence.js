@@ -32,6 +32,7 @@ export class PresenceControl {
     this.word = el("strong");
     this.time = el("span", { class: "time" });
     this.why = el("span", { class: "note" });
+    this.silent = el("span", { class: "note", t: "presence.no_phone.means", hidden: true });
     this.later = el("span", { class: "note", t: "presence.later", hidden: true });
     this.trouble = el("span", { class: "problem", t: "error.notsent", hidden: true });
     this.state = el("span", { class: "status" }, this.word, this.time);
@@ -43,6 +44,7 @@ export class PresenceControl {
       { class: "presence", role: "group", "data-t-label": "presence.label", hidden: true, on: { keydown: (event) => this.onKey(event), focusout: (event) => this.onLeave(event) } },
       this.state,
       this.why,
+      this.silent,
       this.later,
       this.trouble,
       this.back,
@@ -69,6 +71,7 @@ export class PresenceControl {
     this.box.dataset.state = state;
     say(this.word, `presence.${state}`);
     show(this.why, presence.on_break ? reasonName(presence.reason) : "");
+    reveal(this.silent, state === "no_phone");
     reveal(this.later, presence.on_break && presence.state !== "break");
     this.swap(presence.on_break || presence.state === "wrap_up", !presence.on_break);
     this.tell(before, presence);

@@ -12,6 +12,8 @@ from helpers.directory import import_people
 PEOPLE = """reference,name,numbers,language,shared,address,postcode,notes
 C-1,Elin Fictitious,01632 960001,cy,no,1 Example Street,LL57 1AA,
 C-2,Owen Fictitious,01632 960002,en,no,2 Example Street,LL57 2BB,
+C-4,Siôn Ŵyn,01632 960004,cy,no,4 Example Street,ZZ1 1AA,
+C-5,Sion Parry,01632 960005,cy,no,5 Example Street,zz12bb,
 C-3,100% Clean_Ltd,01632 960003,en,no,3 Example Street,SY23 1AA,
 """
 
@@ -38,6 +40,16 @@ async def names(directory, text):
         ("LL571", ["Elin Fictitious"]),
         ("fictitious ll57", ["Elin Fictitious", "Owen Fictitious"]),
         ("elin sy23", []),
+        ("zz11aa", ["Siôn Ŵyn"]),
+        ("ZZ1 1AA", ["Siôn Ŵyn"]),
+        ("zz1  1a", ["Siôn Ŵyn"]),
+        ("ZZ1 2BB", ["Sion Parry"]),
+        ("parry ZZ1 2BB", ["Sion Parry"]),
+        ("parry ZZ1 1AA", []),
+        ("sion", ["Sion Parry", "Siôn Ŵyn"]),
+        ("Siôn", ["Sion Parry", "Siôn Ŵyn"]),
+        ("SIO\u0302N wyn", ["Siôn Ŵyn"]),
+        ("ŵyn", ["Siôn Ŵyn"]),
         ("C-", []),
         ("%", ["100% Clean_Ltd"]),
         ("n_l", ["100% Clean_Ltd"]),

@@ -71,6 +71,16 @@ def test_a_break_is_begun_and_ended_by_keyboard_and_the_control_keeps_focus(desk
     assert [text for _, text in said()] == ["You are on a break: Lunch", "You are available."]
 
 
+def test_an_advisor_whose_phone_cannot_ring_is_told_so_and_not_called_available(desk, page):
+    desk.be("sian", state="no_phone", devices=0)
+    expect(page.locator(OWN)).to_have_text("No phone")
+    expect(page.locator(".presence")).to_contain_text("your phone is not registered")
+    page.get_by_role("button", name="Cymraeg").click()
+    expect(page.locator(OWN)).to_have_text("Dim ffôn")
+    desk.be("sian", state="available", devices=1)
+    expect(page.locator(".presence").get_by_text("Ni all yr un alwad ganu")).to_be_hidden()
+
+
 @pytest.mark.usefixtures("mine")
 def test_escape_closes_the_reasons_and_nothing_is_sent(desk, page):
     page.get_by_role("button", name="Take a break").click()
@@ -171,7 +181,7 @@ def test_the_table_shows_who_is_away_first_and_whose_phone_is_not_registered(pag
     expect(row(page, "huw")).to_contain_text(re.compile(r"202On a call0:\d\d.*Council Tax"))
     expect(row(page, "eleri")).to_contain_text("Registered, 2 devicesNo page open")
     expect(page.locator(".advisors > .note")).to_have_text(
-        "1 available, 1 on a call, 0 in wrap-up, 1 on a break, 1 offline"
+        "1 available, 1 on a call, 0 in wrap-up, 1 on a break, 0 without a phone, 1 offline"
     )
 
 

@@ -40,9 +40,9 @@ def test_the_advisors_are_grouped_by_team_with_counts(teams):
     counts = teams.locator(".advisors .team .note")
     expect(counts).to_have_text(
         [
-            "1 available, 1 on a call, 0 in wrap-up, 0 on a break, 0 offline",
-            "0 available, 0 on a call, 0 in wrap-up, 1 on a break, 0 offline",
-            "1 available, 0 on a call, 0 in wrap-up, 0 on a break, 0 offline",
+            "1 available, 1 on a call, 0 in wrap-up, 0 on a break, 0 without a phone, 0 offline",
+            "0 available, 0 on a call, 0 in wrap-up, 1 on a break, 0 without a phone, 0 offline",
+            "1 available, 0 on a call, 0 in wrap-up, 0 on a break, 0 without a phone, 0 offline",
         ]
     )
 

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from argon2 import PasswordHasher
 
+from config.sections import Route
 from galwad.desk.auth.users import User, Users
-from galwad.desk.presence.board import PresenceBoard, PresenceListeners
+from galwad.desk.presence.board import PresenceBoard, PresenceListeners, may_be_at_pbx
 from galwad.desk.presence.breaks import Break, Breaks
 from galwad.desk.presence.states import PresenceState
 from galwad.messages import Party, PhonesRegistered, RegisteredPhone
@@ -188,3 +189,39 @@ async def test_the_board_reports_by_itself_and_survives_a_failing_listener(board
     async with asyncio.timeout(20):
         await heard.wait()
     running.cancel()
+
+
+ROUTES = [
+    Route.model_validate({"called": "1", "ring": ["201"]}),
+    Route.model_validate({"called": "2", "target": "sip:600@192.0.2.20", "advisors": ["huw"]}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "extension", "routes", "may_be"),
+    [
+        ("sian", "201", ROUTES, False),  # a line rings this extension at the switch
+        ("huw", None, ROUTES, True),  # the PBX's line names the user
+        ("gwen", "300", ROUTES, True),  # only the PBX can ring this extension
+        ("gwen", None, ROUTES, False),
+        ("gwen", "300", ROUTES[:1], False),
+    ],
+)
+def test_the_routes_say_whose_phone_may_be_at_a_pbx(name, extension, routes, may_be):
+    assert may_be_at_pbx(User(name, "advisor", extension=extension), routes) is may_be
+
+
+async def test_a_page_is_without_a_phone_once_the_switch_has_reported_none(board):
+    with board.page(SIAN):
+        board.set_connected(True)
+        board.refresh()
+        assert states(board)["sian"] == "available"
+        board.registered(PhonesRegistered((), complete=True))
+        board.refresh()
+        assert states(board)["sian"] == "no_phone"
+        board.registered(PhonesRegistered((RegisteredPhone(Party("201", "sian"), 1),)))
+        board.refresh()
+        assert states(board)["sian"] == "available"
+        board.set_connected(False)
+        board.refresh()
+        assert states(board)["sian"] == "available"

@@ -15,6 +15,7 @@ NOW = 1_800_000_000.0
 SIAN = User("sian", "advisor", extension="201")
 HUW = User("huw", "advisor", extension="202")
 AT_201 = Party("201", "sian")
+PHONES = {AT_201: 1, Party("202", "huw"): 1}
 LUNCH = Break("sian", "lunch", NOW - 600)
 RINGING = CallStatus(
     call_id="20261125-101500-aaaaaaaa",
@@ -38,8 +39,14 @@ def calls():
 def presence(calls):
     """Return a function that computes a user's presence from the calls and the given facts."""
 
-    def presence(user=SIAN, taken=None, before=None, devices=(), *, page=True, **facts):
-        facts = {"wrapped_up": {}, "switch_connected": True, "now": NOW, **facts}
+    def presence(user=SIAN, taken=None, before=None, devices=PHONES, *, page=True, **facts):
+        facts = {
+            "wrapped_up": {},
+            "at_pbx": lambda _user: False,
+            "devices_known": True,
+            "now": NOW,
+            **facts,
+        }
         return PresenceFacts(calls.all(), dict(devices), **facts).presence_of(
             user, taken, before, page=page
         )
@@ -52,14 +59,34 @@ def answered(calls):
     calls.changed(replace(RINGING, version=2, state="answered", ringing=(), advisor=AT_201))
 
 
-def test_a_user_with_an_open_page_or_a_registered_phone_is_available(presence):
+def test_a_user_with_a_registered_phone_is_available_with_or_without_a_page(presence):
     assert presence().state is PresenceState.AVAILABLE
     phone = presence(page=False, devices={AT_201: 2})
     assert (phone.state, phone.devices) == (PresenceState.AVAILABLE, 2)
 
 
+NO_EXTENSION = User("sian", "advisor")
+
+
+@pytest.mark.parametrize("user", [SIAN, NO_EXTENSION])
+def test_a_page_without_a_phone_that_can_ring_is_not_available(presence, user):
+    assert presence(user, devices={Party("202", "huw"): 1}).state is PresenceState.NO_PHONE
+    assert presence(user, LUNCH, devices=()).state is PresenceState.BREAK
+
+
+def test_while_the_switch_does_not_report_devices_a_page_with_an_extension_is_available(presence):
+    assert presence(devices=(), devices_known=False).state is PresenceState.AVAILABLE
+    unknown = presence(NO_EXTENSION, devices=(), devices_known=False)
+    assert unknown.state is PresenceState.NO_PHONE
+
+
+def test_a_page_is_available_if_a_pbx_may_have_the_phone(presence):
+    found = presence(devices=(), at_pbx=lambda user: user is SIAN)
+    assert (found.state, found.devices) == (PresenceState.AVAILABLE, 0)
+
+
 def test_a_user_without_a_page_and_a_phone_is_offline(presence):
-    assert presence(page=False).state is PresenceState.OFFLINE
+    assert presence(page=False, devices=()).state is PresenceState.OFFLINE
     assert presence(page=False, devices={Party("202", "huw"): 1}).state is PresenceState.OFFLINE
 
 
@@ -135,12 +162,12 @@ def test_an_advisor_who_has_transferred_a_call_is_in_wrap_up_while_it_goes_on(pr
 def test_a_state_that_has_not_changed_keeps_its_start(presence):
     before = Presence("sian", "201", PresenceState.AVAILABLE, NOW - 300)
     assert presence(before=before).since == NOW - 300
-    offline = presence(before=before, page=False)
+    offline = presence(before=before, page=False, devices=())
     assert offline.since == NOW
 
 
 def test_without_a_switch_the_number_of_devices_is_not_known(presence):
-    found = presence(page=False, devices={AT_201: 1}, switch_connected=False)
+    found = presence(page=False, devices={AT_201: 1}, devices_known=False)
     assert (found.devices, found.state) == (None, PresenceState.AVAILABLE)
 
 
