@@ -8,7 +8,8 @@ import { has } from "./i18n.js";
 import { CallerSearch } from "./search.js";
 
 const OUTCOMES = ["confirmed", "volunteered", "not_them"];
-const REJECTED = ["not_them", "new_person"];
+/** The answers after which the caller is none of the candidates. */
+export const REJECTED = ["not_them", "new_person"];
 
 /** The key that goes to the question. It gives no answer: that takes a second key. */
 export const CONFIRM_KEY = "F7";

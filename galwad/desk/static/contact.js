@@ -2,10 +2,12 @@
 
 import { announce } from "./announce.js";
 import { ApiError, ask, callPath } from "./api.js";
+import { REJECTED } from "./caller.js";
 import { hasCardNumber } from "./card_number.js";
 import { Conflict, same } from "./conflict.js";
 import { el, reveal, say } from "./dom.js";
 import { Draft } from "./draft.js";
+import { preferredLanguage } from "./greeting.js";
 import { language } from "./i18n.js";
 import { accepts, suggestions } from "./purposes.js";
 
@@ -35,6 +37,8 @@ export class ContactNote {
     this.purpose = this.input("purpose", { required: true, maxlength: 200, autocomplete: "off", "aria-keyshortcuts": NOTE_KEY });
     this.language = this.select("language", ["en", "cy"]);
     this.language.value = language();
+    this.language.addEventListener("change", () => (this.spoken = true));
+    this.spoken = false; // whether somebody has set the language of the call, here or in a stored note
     this.outcome = this.input("outcome", { maxlength: 200, autocomplete: "off" });
     this.callerType = this.select("caller_type", CALLER_TYPES);
     this.callerType.addEventListener("change", () => this.showBehalf());
@@ -101,9 +105,24 @@ export class ContactNote {
     this.authority.required = needed;
   }
 
-  /** What the desk has: a newer text fills the form, unless somebody is typing another one here. */
   update(pop) {
     this.pop = pop;
+    this.follow(pop);
+    this.preset(pop.caller);
+  }
+
+  /** Preset the language of the call: the caller's, or that of the page if theirs is not known. */
+  preset(caller) {
+    if (this.spoken) return;
+    const known = REJECTED.includes(caller.outcome) ? null : preferredLanguage(caller);
+    const wanted = known ?? (this.touched ? this.language.value : language());
+    if (wanted === this.language.value) return;
+    this.language.value = wanted;
+    if (this.touched) this.dirty();
+  }
+
+  /** Take what the desk has: a newer text fills the form, unless somebody is typing another one here. */
+  follow(pop) {
     const draft = pop.draft ?? null;
     const held = draft ?? pop.contact ?? null;
     const news = JSON.stringify(held) !== JSON.stringify(this.known ?? null);
@@ -197,6 +216,7 @@ export class ContactNote {
   }
 
   fill(note) {
+    this.spoken = true;
     this.purpose.value = note.purpose;
     this.language.value = note.language;
     this.outcome.value = note.outcome;

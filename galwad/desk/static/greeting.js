@@ -21,12 +21,18 @@ export function partOfDay(now, offset) {
   return hour < 12 ? "morning" : hour < 18 ? "afternoon" : "evening";
 }
 
-/** The languages to greet a caller in. */
-export function greetingLanguages({ candidates, chosen }) {
+/** The language that the caller prefers, if all who may be calling prefer the same; else null. */
+export function preferredLanguage({ candidates, chosen }) {
   const people = chosen ? candidates.filter((one) => one.person_id === chosen) : candidates;
   const preferred = new Set(people.map((one) => one.language));
   const [only] = preferred;
-  return preferred.size === 1 && only in GREETINGS ? [only] : BOTH;
+  return preferred.size === 1 && only in GREETINGS ? only : null;
+}
+
+/** The languages to greet a caller in. */
+export function greetingLanguages(caller) {
+  const only = preferredLanguage(caller);
+  return only ? [only] : BOTH;
 }
 
 export class Greeting {

@@ -2,6 +2,7 @@
 // names no caller. As a wall it fills a screen that nobody operates.
 
 import { clock, el, reveal, say, show, showLine } from "./dom.js";
+import { preferredLanguage } from "./greeting.js";
 import { Holders } from "./holders.js";
 import { forgotten, limits, shownState } from "./recording.js";
 import { Wall } from "./wall.js";
@@ -19,14 +20,6 @@ function counted(pops) {
     held: count((pop) => pop.state === "held"),
     wrapup: count((pop) => pop.state === "wrapup"),
   };
-}
-
-/** The language that the caller prefers, if all who may be calling prefer the same. */
-function preferred({ candidates, chosen }) {
-  const people = candidates.filter((one) => chosen === null || one.person_id === chosen);
-  const spoken = new Set(people.map((one) => one.language));
-  const [only] = spoken;
-  return spoken.size === 1 && (only === "en" || only === "cy") ? only : null;
 }
 
 /** What comes first: who waits, then who is paused; of these the longest; then the other calls. */
@@ -120,7 +113,7 @@ export class Overview {
     show(row.extension, pop.extension && pop.extension !== pop.advisor ? ` ${pop.extension}` : "");
     say(row.word, `rec.${state}`);
     say(row.caller, `overview.caller.${pop.caller.status}`);
-    const spoken = preferred(pop.caller);
+    const spoken = preferredLanguage(pop.caller);
     if (spoken) say(row.language, `overview.speaks.${spoken}`);
     reveal(row.language, Boolean(spoken));
     row.holders.update(state === "paused" ? pop.holders : []);

@@ -10,6 +10,8 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from helpers.page_states import MAIR, OWEN, answer
+
 pytestmark = pytest.mark.peer
 
 CALL = "20261125-093000-abcdefgh"
@@ -52,6 +54,42 @@ def administrator(desk):
     desk.me = {**desk.me, "user": "gwen", "role": "admin", "extension": None}
     desk.undelivered = [NOTE, WAITING]
     return desk
+
+
+def spoken(page):
+    """The field for the language of the call, in a note that is shown."""
+    return page.get_by_label("Language of the call").or_(page.get_by_label("Iaith yr alwad"))
+
+
+def test_the_language_of_the_call_is_preset_from_the_caller_not_from_the_page(desk, page):
+    answer(desk, MAIR)
+    expect(spoken(page)).to_have_value("cy")
+    page.get_by_role("button", name="Cymraeg").click()
+    answer(desk, {**OWEN, "shared_warning": False})
+    expect(spoken(page)).to_have_value("en")
+    answer(desk, {**OWEN, "language": ""})
+    expect(spoken(page)).to_have_value("cy")
+
+
+def test_the_language_of_several_callers_is_preset_when_one_of_them_is_confirmed(desk, page):
+    answer(desk, MAIR, OWEN)
+    expect(spoken(page)).to_have_value("en")
+    page.get_by_label("Notes").fill("bin")
+    page.get_by_role("radio", name=MAIR["name"]).check()
+    page.get_by_role("button", name="Checks passed").click()
+    expect(spoken(page)).to_have_value("cy")
+    page.get_by_label("Purpose of the call").fill("Bin")
+    page.get_by_role("button", name="Save contact note").click()
+    expect(page.locator(".saved")).to_have_text("Saved")
+    assert [each["language"] for each in saved(desk)] == ["cy"]
+
+
+def test_a_language_of_the_call_that_the_advisor_has_chosen_stays(desk, page):
+    answer(desk, MAIR)
+    spoken(page).select_option("en")
+    answer(desk, MAIR, caller={"confirmed": True, "outcome": "confirmed"})
+    expect(page.locator(".confirm")).to_be_hidden()
+    expect(spoken(page)).to_have_value("en")
 
 
 @pytest.mark.usefixtures("listed")
