@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.sections import Route
 from galwad.switch.numbers import spellings
 from galwad.switch.routing import Router
 
@@ -25,7 +26,25 @@ def test_an_extension_code_or_name_has_only_one_form(called):
 
 
 def test_a_foreign_number_has_no_national_form():
-    assert spellings("00353012345678") == ("00353012345678", "+35312345678")
+    forms = ("+35312345678", "0035312345678")
+    assert spellings("00353012345678") == ("00353012345678", *forms)
+
+
+@pytest.mark.parametrize("written", ["0033199000100", "+33199000100", "0033*", "+331*"])
+@pytest.mark.parametrize("called", ["0033199000100", "+33199000100"])
+def test_a_number_abroad_is_the_same_to_a_route_in_both_forms(settings, phones, written, called):
+    abroad = Route.model_validate({"called": written, "ring": ["201"], "line": "abroad"})
+    router = Router(settings.model_copy(update={"routes": (abroad,)}), phones)
+    route = router.route(called)
+    assert route is not None
+    assert route.line == "abroad"
+
+
+@pytest.mark.parametrize("called", ["01632960123", "+441632960123", "441632960123"])
+def test_a_number_at_home_does_not_match_a_pattern_for_numbers_abroad(settings, phones, called):
+    abroad = Route.model_validate({"called": "00*", "ring": ["201"]})
+    router = Router(settings.model_copy(update={"routes": (abroad,)}), phones)
+    assert router.route(called) is None
 
 
 @given(st.text(max_size=30))
