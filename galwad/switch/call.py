@@ -564,11 +564,13 @@ class SwitchCall:
                 self._ended(event, now)
             case sip.LegEnded():
                 self.transfers.leg_ended(now)
-            case sip.LegRinging() | sip.TransferProgress():
+            case sip.LegRinging() | sip.TransferProgress() | sip.AddressSilent():
                 self._leg_rings(event)
 
-    def _leg_rings(self, event: sip.LegRinging | sip.TransferProgress) -> None:
+    def _leg_rings(self, event: sip.LegRinging | sip.TransferProgress | sip.AddressSilent) -> None:
         self.log.debug("call.leg", what=type(event).__name__)
+        if isinstance(event, sip.AddressSilent):
+            self._context.router.locations.mark_failed(event.address)
         if self.legs.answerable:
             self.publish()  # the page may now answer for this phone
 

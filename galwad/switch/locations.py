@@ -71,8 +71,12 @@ class Locations:
                 batch = asking.send([self._known.get(question, []) for question in batch])
         except StopIteration as stop:
             found: list[Address] = stop.value
+        return tuple(sorted(found, key=self.is_down))
+
+    def is_down(self, address: Address) -> bool:
+        """Return whether this address is sorted after all others now, because it has failed."""
         now = self._clock()
-        return tuple(sorted(found, key=lambda address: self._down.get(address, now) > now))
+        return self._down.get(address, now) > now
 
     def mark_failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
         """Sort this address after all others for `seconds` seconds.

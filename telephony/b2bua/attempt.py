@@ -8,12 +8,12 @@ which is the setup of a call or a transfer. The listener decides which responses
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause
-from telephony.b2bua.events import CallRedirected, MoreTargetsRung, Side
+from telephony.b2bua.events import AddressSilent, CallRedirected, MoreTargetsRung, Side
 from telephony.b2bua.headers import from_for, passed_fields, shown_address
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.redirection import Redirections
@@ -28,6 +28,14 @@ from telephony.sip.message.rack import rseq_of
 from telephony.sip.transport.address import is_ipv6
 
 ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
+SILENT_S: Final = 4.0
+"""The seconds after which an address that has sent no response is given up for the next one.
+
+RFC 3263 section 4.3 leaves the time to us, below the 32 s of timer B, for which no caller waits. A
+proxy sends 100 within 0.2 s (RFC 3261 section 8.2.6.1). Over UDP, four copies of the INVITE have
+been sent by then, the last one after 3.5 s. So only a peer that is down stays silent, and not one
+whose messages were lost.
+"""
 _PREFERRED = (486, 480, 603, 415, 420, 484, 488)
 """Failure statuses that explain a failure well; the best is first.
 
@@ -137,6 +145,8 @@ class Attempt:
         self.redirections: Redirections | None = None
         """Finds the targets to ring after a 3xx response; None means that every 3xx is a failure.
         """
+        self._silent_at: dict[Leg, float] = {}
+        """The time at which a branch without a response is tried at its next address."""
         self._later: tuple[Target, ...] = ()
         self._later_at: float | None = None
         """The time at which the targets in `_later` ring; None if there are none."""
@@ -154,9 +164,10 @@ class Attempt:
     @property
     def next_timer(self) -> float | None:
         """The time at which `timer` must be called; None once the attempt is over."""
-        if self.deadline is None or self._later_at is None:
-            return self.deadline
-        return min(self.deadline, self._later_at)
+        if self.deadline is None:
+            return None
+        due = [self.deadline, *self._silent_at.values()]
+        return min(due if self._later_at is None else [*due, self._later_at])
 
     def start(
         self, targets: Sequence[Target], now: float, later: LaterTargets | None = None
@@ -228,6 +239,8 @@ class Attempt:
             owner=leg,
             now=now,
         )
+        if target.following is not None:
+            self._silent_at[leg] = now + SILENT_S
 
     def _offer(self, leg: Leg) -> bytes:
         offer, direction = self._template.offer, self._template.direction
@@ -242,6 +255,9 @@ class Attempt:
 
     def progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
         """Handle a provisional response to the INVITE of a branch."""
+        if event.client is not leg.client_invite:
+            return  # It comes from an earlier address of the branch. Our CANCEL follows.
+        self._silent_at.pop(leg, None)
         if self.over or not leg.alive or event.response.status <= 100:
             return
         self._core.learn_from(leg, event.response)
@@ -280,10 +296,10 @@ class Attempt:
     def answered(self, leg: Leg, event: InviteAnswered, now: float) -> None:
         """Handle a 2xx to the INVITE of a branch.
 
-        The first accepted 2xx ends the attempt and all other branches. For every later 2xx, we
-        send an ACK and then a BYE in the dialog of this 2xx.
+        The first accepted 2xx ends the attempt and all other branches. For every later 2xx, and for
+        one from an address that was given up, we send an ACK and then a BYE in its dialog.
         """
-        if self.over or not leg.alive:
+        if self.over or not leg.alive or event.client is not leg.client_invite:
             decline(event, now)
             return
         self._core.learn_from(leg, event.response)
@@ -307,8 +323,9 @@ class Attempt:
         - After a redirection (3xx): ring the new targets.
         - End the branch as failed.
         """
-        if self.over or not leg.alive:
+        if self.over or not leg.alive or event.client is not leg.client_invite:
             return
+        self._silent_at.pop(leg, None)
         if event.status == 422 and event.response is not None and leg.client_invite is not None:
             wanted = min_se(event.response)
             if wanted > leg.min_se:
@@ -326,18 +343,37 @@ class Attempt:
         response other than 503, or if no further address can be used.
         """
         absent = event.response is None and event.status in {408, 503}
-        if leg.target is None or leg.client_invite is None or not (absent or event.status == 503):
-            return False
-        while leg.target.others:
-            destination, *others = leg.target.others
-            leg.target = replace(leg.target, destination=destination, others=tuple(others))
+        return (absent or event.status == 503) and self._invite_elsewhere(leg, now)
+
+    def _invite_elsewhere(self, leg: Leg, now: float) -> bool:
+        """Send the INVITE of a branch to the next address; return False if none can be used."""
+        while leg.target is not None and (target := leg.target.following) is not None:
+            leg.target = target
             try:
-                leg.media.rebind(ipv6=is_ipv6(destination.host))
+                leg.media.rebind(ipv6=is_ipv6(target.destination.host))
                 self._invite(leg, now)
             except (NoPortsError, ProtocolError, SdpParseError):
                 continue
             return True
         return False
+
+    def _give_up_silent(self, now: float) -> None:
+        """Try each branch whose address has been silent for `SILENT_S` at its next address.
+
+        The INVITE to the silent address is cancelled: if the peer responds after all, it gets a
+        CANCEL, so that no one rings there for nothing.
+        """
+        for leg in [leg for leg, due in self._silent_at.items() if due <= now]:
+            del self._silent_at[leg]
+            silent, target = leg.client_invite, leg.target
+            if not leg.alive or silent is None or target is None or silent.heard:
+                continue
+            self._core.emit(AddressSilent(leg.id, target.destination))
+            if not self._invite_elsewhere(leg, now):
+                self._branch_failed(leg, Failure(408), now)
+            silent.cancel(now=now)
+            if self.over:
+                return
 
     def _redirect(self, leg: Leg, event: InviteFailed, now: float) -> bool:
         """If the response is a 3xx, end `leg` and ring the targets that `redirections` returns.
@@ -379,12 +415,15 @@ class Attempt:
             self._give_up(now)
 
     def timer(self, now: float) -> None:
-        """Ring the later targets if their time has come; give up if the deadline has passed."""
+        """Do what is due: give up, ring the later targets, or leave an address that is silent."""
         if self.deadline is not None and now >= self.deadline:
             self._failures.append(Failure(408))
             self._give_up(now)
-        elif self.deadline is not None and self._later_at is not None and now >= self._later_at:
+            return
+        if self.deadline is not None and self._later_at is not None and now >= self._later_at:
             self._ring_later(now)
+        if self.deadline is not None:
+            self._give_up_silent(now)
 
     def _give_up(self, now: float) -> None:
         self.cancel(EndCause.NO_ANSWER, now)

@@ -47,8 +47,8 @@ _TEXT = "latin-1"
 class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The checkpoint of a `Target`.
 
-    The target's further addresses (`Target.others`) are not stored. They are needed only until the
-    target answers.
+    The target's further addresses (`Target.others`) and `Target.alternatives` are not stored. They
+    are needed only until the target answers.
     """
 
     uri: str

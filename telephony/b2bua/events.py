@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from telephony.b2bua.settings import Target
+from telephony.sip.events import Address
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.messages import Request, Response
 
@@ -27,6 +28,14 @@ class LegRinging:
 
     leg_id: str
     target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSilent:
+    """An address of a target sent no response in time, so the next one is tried."""
+
+    leg_id: str
+    address: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +255,7 @@ class CallEnded:
 
 CallEvent = (
     LegRinging
+    | AddressSilent
     | CallRedirected
     | MoreTargetsRung
     | CallerReached

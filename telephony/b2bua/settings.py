@@ -3,7 +3,9 @@
 These are plain values. This module does not read them from a file or a database.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 from telephony.b2bua.trust import NO_GRANTS, Grants
 from telephony.sdp import DEFAULT_ALLOWED, Srtp
@@ -107,6 +109,18 @@ class Target:
 
     They are the Route header fields of our INVITE.
     """
+    alternatives: tuple[Target, ...] = ()
+    """Further targets, which we try one after the other if all addresses of this one fail."""
+
+    @property
+    def following(self) -> Target | None:
+        """The target to try if `destination` fails; None if there is none."""
+        if self.others:
+            return replace(self, destination=self.others[0], others=self.others[1:])
+        if not self.alternatives:
+            return None
+        first, *rest = self.alternatives
+        return replace(first, alternatives=(*first.alternatives, *rest))
 
 
 @dataclass(frozen=True, slots=True)

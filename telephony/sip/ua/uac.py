@@ -83,6 +83,7 @@ class InviteClient(UserAgentClient):
         dialogs: For each To tag in the responses of the peer, the early or confirmed dialog with
             this tag. Empty for a re-INVITE.
         cancelled: True once `cancel` was called before a final response arrived.
+        heard: True once the peer has sent any response.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class InviteClient(UserAgentClient):
         super().__init__(agent, draft, dialog=dialog, owner=owner, sent=sent)
         self.dialogs: dict[str, Dialog] = {}
         self.cancelled = False
+        self.heard = False
         self._ringing = False
         self._finished = False
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
@@ -184,6 +186,7 @@ class InviteClient(UserAgentClient):
 
     def on_response(self, response: Response, now: float) -> None:
         """Process a 1xx, a 2xx (there may be several) or another final response to the INVITE."""
+        self.heard = True
         if response.status < 200:
             self._progress(response, now)
             return

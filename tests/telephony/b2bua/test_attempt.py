@@ -8,7 +8,7 @@ import pytest
 
 from helpers.b2bua.phone import Reply
 from telephony.b2bua import LaterTargets
-from telephony.b2bua.events import CallAnswered, MoreTargetsRung
+from telephony.b2bua.events import AddressSilent, CallAnswered, MoreTargetsRung
 from telephony.errors import NoPortsError
 from telephony.sip.events import Address
 
@@ -34,6 +34,111 @@ def test_an_address_that_does_not_respond_is_followed_by_the_next_one(world, aim
     world.net.run(40)
     assert world.call.joined is not None
     world.a.hang_up()
+    world.assert_clean()
+
+
+def sent_to(world, address, method):
+    """Return how many of these requests the switch has sent to the address."""
+    return sum(
+        to == address and data.startswith(method.encode() + b" ") for _, to, data in world.net.wire
+    )
+
+
+def test_an_address_that_is_silent_is_given_up_after_four_seconds(world, aim):
+    aim(NOBODY, world.b.address)
+    world.a.call()
+    world.net.run(3.9)
+    assert (sent_to(world, NOBODY, "INVITE"), world.b.invites) == (4, [])
+    world.net.run(0.2)
+    assert world.call.joined is not None
+    (silent,) = world.switch.of(AddressSilent)
+    assert silent.address == NOBODY
+    world.net.run(60)
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+@pytest.mark.parametrize("provisional", [100, 180])
+def test_an_address_that_has_responded_is_not_given_up(world, aim, provisional):
+    world.c.reply = Reply(provisional=(provisional,), final=None)
+    aim(world.c.address, world.b.address)
+    world.a.call()
+    world.net.run(30)
+    assert world.b.invites == []
+    world.c.answer(reply=Reply(provisional=()))
+    world.net.flush()
+    assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_the_only_address_is_not_given_up(world, aim):
+    aim(NOBODY)
+    world.a.call()
+    world.net.run(30)
+    assert 480 not in world.a.statuses
+    world.net.run(5)
+    assert world.a.statuses[-1] == 480
+    world.assert_clean()
+
+
+def test_a_given_up_address_that_rings_late_gets_a_cancel(world, aim):
+    world.c.reply = Reply(final=None)
+    world.net.down.add(world.c.address)
+    aim(world.c.address, world.b.address)
+    world.a.call()
+    world.net.run(5)
+    joined = world.call.joined
+    assert joined is not None
+    world.net.down.clear()
+    world.net.run(5)
+    assert sent_to(world, world.c.address, "CANCEL") == 1
+    assert world.call.joined == joined
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_given_up_address_that_answers_late_is_hung_up_and_harms_no_call(world, aim):
+    world.c.reply = Reply(provisional=())
+    ours = b"Via: SIP/2.0/UDP 192.0.2.1:5060"
+    world.net.lost = lambda data: data.startswith(b"BYE ") and ours in data
+    world.net.down.add(world.c.address)
+    aim(world.c.address, world.b.address)
+    world.a.call()
+    world.net.run(5)
+    joined = world.call.joined
+    world.net.down.clear()
+    world.net.run(5)
+    assert world.c.invites[0].answered
+    assert sent_to(world, world.c.address, "BYE") > 0
+    world.c.hang_up()  # it crosses our BYE
+    world.net.run(5)
+    assert world.call.joined == joined
+    world.net.lost = lambda _: False
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_the_next_target_is_rung_by_its_own_uri(world):
+    silent = replace(world.target(world.b), destination=NOBODY)
+    world.switch.plan.targets = [replace(silent, alternatives=(world.target(world.c),))]
+    world.a.call()
+    world.net.run(5)
+    assert str(world.c.invites[0].request.uri) == str(world.target(world.c).uri)
+    assert world.call.legs[world.call.joined[1]].target == world.target(world.c)
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_caller_who_hangs_up_after_a_silent_address_leaves_nobody_ringing(world, aim):
+    world.b.reply = Reply(final=None)
+    aim(NOBODY, world.b.address)
+    world.a.call()
+    world.net.run(5)
+    world.a.client.cancel(now=world.clock.now)
+    world.net.run(1)
+    assert sent_to(world, world.b.address, "CANCEL") == 1
     world.assert_clean()
 
 
