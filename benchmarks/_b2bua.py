@@ -24,7 +24,7 @@ from telephony.sip.message.uri import Uri
 class NoMedia:
     """A media plane that moves no media: every leg gets the same port."""
 
-    def open(self, _leg_id: str, *, ipv6: bool) -> LocalMedia:  # noqa: ARG002 - has one port
+    def open(self, _leg_id: str, *, ipv6: bool, urgent: bool) -> LocalMedia:  # noqa: ARG002 - has one port
         """Return a port that is not bound."""
         return LocalMedia(SWITCH, 20_000)
 

@@ -45,6 +45,19 @@ def _sip_uri(value: object) -> str:
     return value
 
 
+def _sip_uris(value: object) -> tuple[str, ...]:
+    found = value if isinstance(value, list | tuple) else (value,)
+    try:
+        uris = tuple(map(_sip_uri, found))
+    except ValueError:
+        uris = ()
+    if not uris or len(set(uris)) != len(uris):
+        raise ValueError(
+            'must be a SIP URI, such as "sip:301@192.0.2.20:5060", or a list of different ones'
+        )
+    return uris
+
+
 def _absolute(value: object) -> Path:
     if not isinstance(value, str | Path) or not Path(value).is_absolute():
         raise ValueError('must be a full path, which begins with "/"')
@@ -97,6 +110,7 @@ def _addresses(value: object) -> tuple[str, ...]:
 IpAddresses: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_addresses)]
 Hosts: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_hosts)]
 SipUri: TypeAlias = Annotated[str, PlainValidator(_sip_uri)]
+SipUris: TypeAlias = Annotated[tuple[str, ...], PlainValidator(_sip_uris)]
 FilePath: TypeAlias = Annotated[Path, PlainValidator(_absolute)]
 TimeZone: TypeAlias = Annotated[ZoneInfo, PlainValidator(_time_zone)]
 DtmfCode: TypeAlias = Annotated[str, PlainValidator(_dtmf_code)]

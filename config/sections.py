@@ -24,6 +24,7 @@ from config.fields import (
     Number,
     PublicKey,
     SipUri,
+    SipUris,
     TimeZone,
     Whole,
     parse_with,
@@ -42,6 +43,7 @@ RingTone: TypeAlias = Annotated[
     str,
     Field(pattern=r"^(urn:alert:[A-Za-z0-9:._-]{1,64}|[A-Za-z0-9][A-Za-z0-9 ._-]{0,63})$"),
 ]
+EmergencyNumber: TypeAlias = Annotated[str, Field(pattern=r"^[0-9]{2,15}$")]
 _ANSWERING = re.compile("answer|intercom", re.IGNORECASE)
 _FAULTY_LISTS: Final[Mapping[TextFaultKind, str]] = {
     "same_code": 'Two {} have the same "code"; give each its own',
@@ -134,7 +136,13 @@ class SipSection(Section):
         default=30, gt=0, le=600, description="a number of seconds, more than 0 and up to 600"
     )
     max_calls: Whole = Field(
-        default=500, ge=1, le=10000, description="a whole number from 1 to 10000"
+        default=490, ge=1, le=10000, description="a whole number from 1 to 10000"
+    )
+    emergency_numbers: tuple[EmergencyNumber, ...] = Field(
+        default=("999", "112"), description='a list of numbers, such as ["999", "112"]'
+    )
+    emergency_calls: Whole = Field(
+        default=10, ge=1, le=1000, description="a whole number from 1 to 1000"
     )
     max_connections: Whole = Field(
         default=2000, ge=1, le=100000, description="a whole number from 1 to 100000"
@@ -329,8 +337,9 @@ class Route(Section):
     called: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
     )
-    target: SipUri | None = Field(
-        default=None, description='the SIP URI to call, such as "sip:301@192.0.2.20"'
+    target: SipUris | None = Field(
+        default=None,
+        description='the SIP URI to call, such as "sip:301@192.0.2.20", or a list of them',
     )
     ring: tuple[Extension, ...] | None = Field(
         default=None, min_length=1, description='a list of extensions, such as ["201", "202"]'
@@ -383,9 +392,9 @@ class Destination(Section):
     class_: DestinationClassName = Field(
         alias="class", description='"centre", "department", "external" or "payment"'
     )
-    target: SipUri | None = Field(
+    target: SipUris | None = Field(
         default=None,
-        description='the SIP URI to call instead of the name itself, such as "sip:301@192.0.2.20"',
+        description="the SIP URI to call instead of the name itself, or a list of them",
     )
     srtp: SrtpRule | None = Field(
         default=None,

@@ -193,6 +193,12 @@ class Settings(Section):
         host = host_of_family(self.sip.advertise, listener.host) or listener.host
         return str(HostPort(host, listener.port))
 
+    @property
+    def target_uris(self) -> tuple[str, ...]:
+        """The SIP URIs in `target` of all routes and destinations, each URI once."""
+        places: tuple[Route | Destination, ...] = (*self.routes, *self.destinations)
+        return tuple(dict.fromkeys(uri for place in places for uri in place.target or ()))
+
     def find_trunk(self, host: str, port: int, transport: str = "udp") -> Trunk | None:
         """Return the first trunk in the settings that sends from this address over this transport.
 

@@ -216,8 +216,9 @@ class Figures(LinkMessage, frozen=True):
     `loop_lag_ms` is the longest delay of the event loop since the previous `Figures`, in ms.
     `sources_banned` is the number of sources that are banned now. `peers` are the states of the
     peers to which the switch sends OPTIONS or REGISTER, as set in the settings. `naming` says of
-    trusted trunks whether they have named the parties of the most recent calls. The following
-    numbers are counted since the process started:
+    trusted trunks whether they have named the parties of the most recent calls. `emergency_route`
+    is true if an emergency call of a phone can leave the centre now. The following numbers are
+    counted since the process started:
 
     - `media_refused`: how often an unexpected sender began to send media to one of our ports;
     - `sip_dropped`: datagrams that were not SIP;
@@ -237,6 +238,7 @@ class Figures(LinkMessage, frozen=True):
     sources_banned: int = 0
     peers: tuple[PeerStatus, ...] = ()
     naming: dict[str, bool] = {}
+    emergency_route: bool = False
 
 
 class PhoneCredentials(msgspec.Struct, frozen=True):

@@ -578,6 +578,8 @@ class Desk:
                 self.peers_down = sum(not peer.up for peer in message.peers)
                 self.alarms.peers_known(message.peers)
                 self.alarms.naming_known(message.naming)
+                if message.emergency_route:
+                    self.alarms.emergency_route_known()
             case Alarm():
                 self._alarm(message)
             case PhonesRegistered():

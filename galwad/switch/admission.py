@@ -17,6 +17,7 @@ import structlog
 from config.settings import Settings
 from galwad.messages import CallerFacts
 from galwad.switch.callers import caller_fields, caller_of
+from galwad.switch.emergency import called_number
 from galwad.switch.guessing import GuessLimits
 from galwad.switch.overload import RETRY_AFTER_S
 from galwad.switch.phones import Phones
@@ -58,6 +59,8 @@ class Admission:
     """The name of the trunk that sent the INVITE; "" if a phone sent it."""
     user: str = ""
     """The user of the phone that sent the INVITE; "" if a trunk sent it, or if there is no user."""
+    emergency: bool = False
+    """True if one of our phones, or a trusted trunk such as a PBX, calls an emergency number."""
 
     def facts(self, line: str) -> Mapping[str, str | bool | None]:
         """Return the fields of the `call` event, which is written to the spool.
@@ -92,6 +95,7 @@ def phone_admission(
         source_rule=settings.media.source,
         srtp=settings.srtp_rule_of(extension),
         user=phones.user_of(extension),
+        emergency=called in settings.sip.emergency_numbers,
     )
 
 
@@ -129,16 +133,18 @@ class AdmissionControl:
         """
         request = invite.request
         trunk = self._settings.find_trunk(*invite.source[:3])
+        called = called_number(self._settings, request.uri)
         if trunk is not None:
             return Admission(
                 caller=caller_of(request, trusted=trunk.trusted),
-                called=request.uri.dialled,
+                called=called,
                 trusted=trunk.trusted,
                 phone=False,
                 recorded=True,
                 source_rule=trunk.source or self._settings.media.source,
                 srtp=trunk.srtp or self._settings.media.srtp,
                 trunk=trunk.name,
+                emergency=trunk.trusted and called in self._settings.sip.emergency_numbers,
             )
         verification = self._verify(request, invite.source, now)
         if verification.outcome is not AuthOutcome.ACCEPTED:
@@ -150,7 +156,7 @@ class AdmissionControl:
             self._phones,
             verification.user,
             request.from_.uri.host,
-            request.uri.dialled,
+            called,
         )
 
     def prove(

@@ -789,6 +789,8 @@ class SwitchCall:
         recorded = self.recording.end(event.cause, now)
         self._send_state()
         self._context.checkpoints.remove(self.call_id)
+        if self.admission.emergency and not answered and event.cause != EndCause.CANCELLED:
+            self._context.links.alarm("emergency.failed", self.call_id, str(event.status))
         for_ledger = answered and self.admission.recorded
         self._context.links.call_ended(
             CallEnded(

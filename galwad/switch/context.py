@@ -64,4 +64,5 @@ def call_settings(settings: Settings, admission: Admission) -> CallSettings:
         caller_extension=admission.caller.from_user if admission.phone else "",
         caller_user=admission.user,
         caller_srtp=Srtp(admission.srtp),
+        urgent=admission.emergency,
     )

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 import structlog
 import uvloop
 
-from config.sections import MediaSection
 from config.settings import Settings
 from config.values import host_of_family
 from galwad import supervise
@@ -94,7 +93,7 @@ class Switch:
         commands = DeskCommands(self.calls, self._phones, away)
         self._links = LinkServer(commands, outbox)
         self._relay = Relay(
-            *_pools(settings.media),
+            *_pools(settings),
             source=SourceRule(settings.media.source),
             silence_s=settings.media.silence_alarm,
             on_silence=self._on_silence,
@@ -220,17 +219,21 @@ class Switch:
         if self.calls:
             self._idle.clear()
 
-    def _report_faults(self) -> None:
-        """Raise an alarm for missing recipients, an unreadable boot key or a failed spool disk.
+    def _report_faults(self, now: float) -> None:
+        """Raise an alarm for each fault that makes calls or recordings impossible.
 
-        The alarm about the boot key means that the boot key on the disk cannot be read. New spools
-        then use a boot key in memory. Each fault raises only one alarm. The check must run every
-        second, because the set of recipients can change while the process runs.
+        The faults are missing recipients, an unreadable boot key, a failed spool disk, and no way
+        for emergency calls of the phones that are registered. The alarm about the boot key means
+        that the boot key on the disk cannot be read. New spools then use a boot key in memory. Each
+        fault raises only one alarm. The check must run every second, because the set of recipients
+        can change while the process runs.
         """
+        has_phones = self._phones.registered(now) > 0
         faults = {
             "recording.no_recipients": self._spools.fault,
             "recording.no_host_key": self._spools.key_fault,
             "spool.disk_failed": self._spools.disk_fault,
+            "emergency.no_route": self._router.emergency.fault if has_phones else "",
         }
         for kind, fault in faults.items():
             if fault and fault != self._reported.get(kind):
@@ -252,7 +255,7 @@ class Switch:
             self._trunk_accounts.tick(now)
             self._peer_monitor.tick(now)
             self._transport.flush()
-            self._report_faults()
+            self._report_faults(now)
             self._update_guard(now)
             self._guard.sweep(now)
             self._collector.tick(len(self.calls))
@@ -302,6 +305,7 @@ class Switch:
                         *self._peer_monitor.peer_statuses(),
                     ),
                     naming=self._context.naming.states(),
+                    emergency_route=not self._router.emergency.fault,
                 )
             )
 
@@ -388,17 +392,21 @@ class Switch:
         self._links.alarm("media.contested", call.call_id if call is not None else None)
 
 
-def _pools(media: MediaSection) -> list[PortPool]:
+def _pools(settings: Settings) -> list[PortPool]:
     """Return one pool of media ports for each address of `[media] listen`.
 
-    All pools have the same range of ports.
+    All pools have the same range of ports. Each keeps two free pairs for each emergency call that
+    the settings reserve, but never more than a tenth of its pairs.
     """
+    media, sip = settings.media, settings.sip
+    reserved = min(sip.emergency_calls, media.ports.calls // 10) if sip.emergency_numbers else 0
     return [
         PortPool(
             host,
             media.ports.first,
             media.ports.last,
             advertise=host_of_family(media.advertise, host) or reachable_host(host),
+            reserved=2 * reserved,
         )
         for host in media.listen
     ]

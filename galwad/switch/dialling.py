@@ -17,6 +17,7 @@ from galwad.switch.admission import phone_admission
 from galwad.switch.call import SwitchCall
 from galwad.switch.clocks import read_clocks
 from galwad.switch.context import CallContext
+from galwad.switch.emergency import called_number
 from galwad.switch.phone_control import address_of
 from galwad.switch.phones import Phones
 from telephony.b2bua import CallerInvite
@@ -60,13 +61,20 @@ class Dialler:
 
         Return the reason why the phone does not ring; "" if it rings.
         """
+        settings = self._context.settings
         there = address_of(command.number)
+        called = "" if there is None else called_number(settings, there.uri)
+        urgent = called in settings.sip.emergency_numbers
         route = (
-            None if there is None else self._context.router.route(there.uri.dialled, by_phone=True)
+            None
+            if there is None
+            else self._context.router.route(called, by_phone=True, emergency=urgent)
         )
         if there is None or route is None:
             return "unknown_number"
-        refused = self._refusal(command.user, command.extension, self._calls.values())
+        refused = self._refusal(
+            command.user, command.extension, self._calls.values(), urgent=urgent
+        )
         if refused:
             return refused
         now = read_clocks()
@@ -87,9 +95,7 @@ class Dialler:
             ).uri
         except (ParseError, ProtocolError):
             return "failed"
-        admission = phone_admission(
-            self._context.settings, self._phones, command.extension, own.host, there.uri.dialled
-        )
+        admission = phone_admission(settings, self._phones, command.extension, own.host, called)
         call = SwitchCall.placed(self._context, admission, route, invite, now)
         log.info("call.placed", call_id=call.call_id)
         self._calls[call.call_id] = call
@@ -97,11 +103,14 @@ class Dialler:
         call.settle(now)
         return ""
 
-    def _refusal(self, user: str, extension: str, calls: Collection[SwitchCall]) -> str:
+    def _refusal(
+        self, user: str, extension: str, calls: Collection[SwitchCall], *, urgent: bool
+    ) -> str:
         if not user or self._phones.user_of(extension) != user:
             return "no_phone"
         if self._stopping():
             return "failed"
         if any(call.concerns(extension=extension) for call in calls):
             return "busy"
-        return "full" if len(calls) >= self._context.settings.sip.max_calls else ""
+        full = len(calls) >= self._context.settings.sip.max_calls and not urgent
+        return "full" if full else ""

@@ -17,6 +17,7 @@ from galwad.switch.call import SwitchCall
 from galwad.switch.checkpoint import RingingCall
 from galwad.switch.clocks import Now
 from galwad.switch.context import CallContext
+from galwad.switch.emergency import called_number
 from galwad.switch.locations import HELD_DOWN_S
 from galwad.switch.overload import RETRY_AFTER_S, OverloadControl
 from galwad.switch.pbx_joins import consulted_call
@@ -79,8 +80,11 @@ class EventDispatcher:
 
     def _invite(self, invite: InviteServer, now: Now) -> None:
         ringing_call = self._ringing_calls.pop(invite.request.call_id, None)
-        if self._drained() or (ringing_call is None and self._too_much(invite, now)):
-            invite.refuse_statelessly(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now.mono)
+        # Whether the caller may use the reserve for emergency calls is only known after the check
+        # of the password.
+        called = called_number(self._context.settings, invite.request.uri)
+        urgent = called in self._context.settings.sip.emergency_numbers
+        if not urgent and self._refuses(invite, now, is_new=ringing_call is None):
             return
         admission = (
             ringing_call.checkpoint.admission
@@ -90,13 +94,23 @@ class EventDispatcher:
         if isinstance(admission, Rejection):
             invite.refuse_statelessly(admission.status, headers=admission.headers, now=now.mono)
             return
+        if (
+            urgent
+            and not admission.emergency
+            and self._refuses(invite, now, is_new=ringing_call is None)
+        ):
+            return
         replaced = leg_to_replace(self._context.endpoint, invite)
         if replaced is not None:
             self._replace(replaced, invite, admission, now)
             return
-        route = self._context.router.route(admission.called, by_phone=admission.phone)
+        route = self._context.router.route(
+            admission.called, by_phone=admission.phone, emergency=admission.emergency
+        )
         if route is None:
             log.info("call.no_route")
+            if admission.emergency:
+                self._context.links.alarm("emergency.failed", None, "404")
             invite.respond(404, now=now.mono)
             return
         first = consulted_call(self._calls.values(), admission, invite.source, self._context.router)
@@ -141,6 +155,16 @@ class EventDispatcher:
             locations.mark_failed(there)
         elif event.response is not None and event.status == 503:
             locations.mark_failed(there, _retry_after(event.response))
+
+    def _refuses(self, invite: InviteServer, now: Now, *, is_new: bool) -> bool:
+        """Refuse an INVITE with 503 if the switch ends or has too much to do; return whether it is.
+
+        `is_new` is False if the call was ringing before a restart, so that it is no more work.
+        """
+        if not (self._drained() or (is_new and self._too_much(invite, now))):
+            return False
+        invite.refuse_statelessly(503, headers=[("Retry-After", RETRY_AFTER_S)], now=now.mono)
+        return True
 
     def _too_much(self, invite: InviteServer, now: Now) -> bool:
         request = invite.request

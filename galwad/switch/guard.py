@@ -22,6 +22,9 @@ A message with the Call-ID of a call in progress is accepted even above the rate
 three exceptions: the source is banned, the message comes from a stranger and is longer than 16 KiB,
 or the source sends more than `CALL_RATE` messages a second for this call.
 
+The INVITE of an emergency call from a trunk or known source has the priority of messages in a call,
+so that it is not dropped when datagrams take too much time.
+
 Datagrams, messages on connections (TCP or TLS) and new connections have separate limits. So a
 sender that forges an address in datagrams cannot use up the limits for its connections. The guard
 does no I/O and reads no clock.
@@ -41,6 +44,7 @@ from typing import Final, TypeVar
 import structlog
 
 from config.sections import SipSection
+from galwad.switch.emergency import emergency_detector
 from telephony.aio.source_filter import FilterVerdict
 from telephony.aio.thinning import Networks, SetFilter, Thinning, ThinningLimits
 from telephony.sip.events import Address
@@ -230,6 +234,7 @@ class FloodGuard:
         self._sip = sip
         self._is_trunk = lru_cache(MAX_SOURCES)(is_trunk)
         self._in_call = in_call
+        self._is_emergency = emergency_detector(sip.emergency_numbers)
         self._trunks = tuple(trunks)
         self._thinning = Thinning(_THINNING, known=self._unthinned, set_filter=set_filter)
         self._strangers = _Limits(in_advance_s=1.0)
@@ -259,7 +264,7 @@ class FloodGuard:
         count = _count_of(data)
         bucket = remembered.limits.of_messages(source)
         if self._may(bucket, kind, now, count) or self._may_as_flow(remembered, source, now, count):
-            return FilterVerdict.ACCEPTED
+            return FilterVerdict.IN_CALL if self._is_emergency(data) else FilterVerdict.ACCEPTED
         self._shed(remembered, source, kind, now)
         return FilterVerdict.TOO_MANY
 

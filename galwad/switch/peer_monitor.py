@@ -53,9 +53,10 @@ class PeerMonitor:
         ]
         places: tuple[Route | Destination, ...] = (*settings.routes, *settings.destinations)
         self._targets = [
-            (Uri.parse(place.target), place.options_every)
+            (Uri.parse(target), place.options_every)
             for place in places
-            if place.target and place.options_every
+            if place.options_every
+            for target in place.target or ()
         ]
         self._pings: dict[Address, KeepAlive] = {}
         self._names: dict[Address, str] = {}

@@ -166,7 +166,9 @@ def _take_up(
     """
     legs, admission = checkpoint.legs_values(), checkpoint.admission
     cancel_branches(context.endpoint, legs, now.mono)
-    route = context.router.route(admission.called, by_phone=admission.phone)
+    route = context.router.route(
+        admission.called, by_phone=admission.phone, emergency=admission.emergency
+    )
     if checkpoint.answered is None:
         sip_call_id = replay_invite(context.endpoint, legs, now.mono)
         dispatcher.serve_anew(sip_call_id, RingingCall(call_id, checkpoint))

@@ -7,7 +7,7 @@ a Refer-To is never dialled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -16,6 +16,7 @@ from config.sections import Destination, Route, SrtpRule, Trunk
 from config.settings import Settings
 from config.values import Pattern
 from galwad.switch.away import AwayUsers
+from galwad.switch.emergency import EmergencyRoutes, route_to
 from galwad.switch.locations import DnsClient, Locations, speaks_of
 from galwad.switch.numbers import spellings
 from galwad.switch.phones import Phones
@@ -68,26 +69,30 @@ class Router:
         self._phones = phones
         self._is_open = is_open
         self._away = away or AwayUsers()
-        uris = [r.target for r in settings.routes] + [d.target for d in settings.destinations]
-        self._uris = {text: Uri.parse(text) for text in uris if text}
+        self._uris = {text: Uri.parse(text) for text in settings.target_uris}
         self._registrars = [Uri.parse(t.registrar) for t in settings.trunks if t.registrar]
         self.locations = Locations(
             (*self._uris.values(), *self._registrars), speaks_of(settings.sip), dns or Resolver()
         )
+        self.emergency = EmergencyRoutes(settings, self.locations)
 
-    def route(self, called: str, *, by_phone: bool = False) -> Route | None:
+    def route(
+        self, called: str, *, by_phone: bool = False, emergency: bool = False
+    ) -> Route | None:
         """Return the route of the called number, or None if there is no route.
 
         If `by_phone` is true, one of our phones dials. In addition to the routes, a phone can reach
-        the other phones and the destinations in the settings.
+        the other phones and the destinations in the settings. If `emergency` is true, a route that
+        can carry an emergency call goes before all others (see `EmergencyRoutes.route`).
         """
-        route = self._settings.find_route(*spellings(called))
+        carrier = self.emergency.route(called) if emergency else None
+        route = carrier or self._settings.find_route(*spellings(called))
         return self._internal(called) if route is None and by_phone else route
 
     def _internal(self, called: str) -> Route | None:
         destination = self._dialled(called)
         if destination is not None and destination.target is not None:
-            return Route(called=destination.match, target=destination.target, srtp=destination.srtp)
+            return route_to(destination)
         if not self._phones.known(called):
             return None
         return Route(called=Pattern.parse(called), ring=(called,))
@@ -100,7 +105,7 @@ class Router:
         """
         if route.ring is not None:
             return tuple(t for e in route.ring for t in self._ring(e, now, route.srtp))
-        return self._at(route.target or "", called, route.srtp)
+        return self._at(route.target, called, route.srtp)
 
     def ring_order(
         self, route: Route, called: str, now: float
@@ -131,7 +136,7 @@ class Router:
         destination = self._settings.find_destination(uri, *spellings(user))
         phone = tuple(self._ring(user, now))
         if destination is not None:
-            targets = self._at(destination.target or "", user, destination.srtp)
+            targets = self._at(destination.target, user, destination.srtp)
             targets = targets or tuple(self._ring(user, now, destination.srtp))
             targets = targets or self._routed(user, now)
             kind = DestinationClass(destination.class_)
@@ -209,9 +214,10 @@ class Router:
                 found.add(DestinationClass(destination.class_))
             elif self._phones.known(extension):
                 found.add(DestinationClass.CENTRE)
-        if route.target is not None:
-            found.add(self._class_of_uri(route, user) or DestinationClass.UNKNOWN)
-        return found
+        uris = (self._uris[text] for text in route.target or ())
+        return found | {
+            self._class_at(uri, route, user) or DestinationClass.UNKNOWN for uri in uris
+        }
 
     def class_of_target(self, route: Route, called: str, target: Target) -> DestinationClass | None:
         """Return the class that the settings give to a target that `route` rings.
@@ -221,21 +227,20 @@ class Router:
         if target.is_phone:
             destination = self._dialled(target.name)
             return DestinationClass(destination.class_) if destination is not None else None
-        return None if route.target is None else self._class_of_uri(route, called)
+        return None if route.target is None else self._class_at(target.uri, route, called)
 
-    def _class_of_uri(self, route: Route, called: str) -> DestinationClass | None:
-        """Return the class of the party at the URI that `route` rings; None if it is not known.
+    def _class_at(self, uri: Uri, route: Route, called: str) -> DestinationClass | None:
+        """Return the class of the party at a URI that `route` rings; None if it is not known.
 
         A URI without a user part gets the called number. This number may match a destination only
         because it belongs to the same range. So if the settings name advisors behind this URI, they
         decide.
         """
-        uri = self._uris[route.target or ""]
         dialled = uri.dialled or called
         destination = self._settings.find_destination(
             f"sip:{dialled}@{uri.host}", *spellings(dialled)
         )
-        if route.advisors and (destination is None or not uri.dialled):
+        if route.advisors and (destination is None or dialled == called):
             return DestinationClass.CENTRE
         return DestinationClass(destination.class_) if destination is not None else None
 
@@ -278,23 +283,37 @@ class Router:
             if self._is_open(binding.address)
         )
 
-    def _at(self, text: str, user: str, srtp: SrtpRule | None) -> tuple[Target, ...]:
-        uri = self._uris.get(text)
-        found = () if uri is None else self.locations(uri)
-        if uri is None or not found:
+    def _at(
+        self, uris: Sequence[str] | None, user: str, srtp: SrtpRule | None
+    ) -> tuple[Target, ...]:
+        """Return a target that is tried at all these URIs, one after the other.
+
+        URIs whose addresses have all failed come last. Return () if no address is known.
+        """
+        found = [(self._uris[text], self.locations(self._uris[text])) for text in uris or ()]
+        found.sort(key=lambda place: all(map(self.locations.is_down, place[1])))
+        targets = [
+            self._target(uri, addresses, user, srtp) for uri, addresses in found if addresses
+        ]
+        if not targets:
             return ()
+        first, *others = targets
+        return (replace(first, alternatives=tuple(others)),)
+
+    def _target(
+        self, uri: Uri, addresses: tuple[Address, ...], user: str, srtp: SrtpRule | None
+    ) -> Target:
         dialled = replace(uri, user=uri.user or escape_user(user) or None)
-        first, *others = found
-        target = Target(
+        first, *others = addresses
+        return Target(
             dialled,
             first,
             name=dialled.user or "",
-            trust=all(self._is_trusted(address) for address in found),
-            grants=self.grants_at(*found),
+            trust=all(self._is_trusted(address) for address in addresses),
+            grants=self.grants_at(*addresses),
             srtp=Srtp(srtp or self._settings.media.srtp),
             others=tuple(others),
         )
-        return (target,)
 
     def is_line(self, number: str) -> bool:
         """Return whether a route of the settings has exactly this number."""
@@ -342,10 +361,10 @@ def check_uris(settings: Settings) -> list[str]:
     The command `galwad check` shows these texts.
     """
     faults = []
-    targets = [r.target for r in settings.routes] + [d.target for d in settings.destinations]
-    for text in [*targets, *(trunk.registrar for trunk in settings.trunks)]:
+    registrars = [trunk.registrar for trunk in settings.trunks if trunk.registrar]
+    for text in (*settings.target_uris, *registrars):
         try:
-            Uri.parse(text or "sip:none.invalid")
+            Uri.parse(text)
         except ParseError as error:
             faults.append(f"{text}: {error}")
     return faults

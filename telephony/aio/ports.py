@@ -36,7 +36,15 @@ class PortPair(NamedTuple):
 class PortPool:
     """The port pairs of one IP address. Use it in one thread only."""
 
-    def __init__(self, host: str, first: int, last: int, *, advertise: str | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        first: int,
+        last: int,
+        *,
+        advertise: str | None = None,
+        reserved: int = 0,
+    ) -> None:
         """Prepare the pairs: each even port from `first` to `last`, and the port above it.
 
         Args:
@@ -44,6 +52,7 @@ class PortPool:
             first: The lowest port of the range.
             last: The highest port of the range, RTCP ports included.
             advertise: The address to write into SDP; `host` if None.
+            reserved: The number of free pairs that only urgent calls may take.
         """
         self.host = host
         self.advertise = advertise or host
@@ -53,6 +62,7 @@ class PortPool:
         random.SystemRandom().shuffle(ports)
         self._free = deque(ports)
         self.size = len(ports)
+        self._reserved = reserved
 
     @property
     def ipv6(self) -> bool:
@@ -61,8 +71,8 @@ class PortPool:
 
     @property
     def free(self) -> int:
-        """The number of port pairs that this process does not use."""
-        return len(self._free)
+        """The number of port pairs that a call may take that is not urgent."""
+        return max(0, len(self._free) - self._reserved)
 
     def owns(self, host: str, port: int) -> bool:
         """Return whether `port` is in the range of this pool, and `host` is an address of it.
@@ -82,15 +92,18 @@ class PortPool:
             return True
         return False
 
-    def take(self) -> PortPair:
+    def take(self, *, urgent: bool = False) -> PortPair:
         """Take pairs from the queue until one can be bound, and return that bound pair.
 
-        A pair that cannot be bound goes to the end of the queue.
+        A pair that cannot be bound goes to the end of the queue. The last pairs, as many as are
+        reserved, are only for a call that is `urgent`.
 
         Raises:
-            NoPortsError: All pairs are in use, too many files are open, or the address does not
-                belong to this machine.
+            NoPortsError: All pairs are in use or reserved, too many files are open, or the address
+                does not belong to this machine.
         """
+        if not (urgent or self.free):
+            raise NoPortsError("no pair of media ports is free")
         for _ in range(len(self._free)):
             port = self._free.popleft()
             try:

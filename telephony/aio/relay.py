@@ -93,17 +93,17 @@ class Relay:
 
     # The methods that the interface MediaPlane requires
 
-    def open(self, leg_id: str, *, ipv6: bool = False) -> LocalMedia:
+    def open(self, leg_id: str, *, ipv6: bool = False, urgent: bool = False) -> LocalMedia:
         """Bind a port for RTP and a port for RTCP for a new leg, and return them as `LocalMedia`.
 
         `ipv6` requests an IPv6 address. If no pool has the requested address family, another pool
-        is used.
+        is used. `urgent` allows the ports that the pools reserve.
 
         Raises:
             NoPortsError: No pair of ports is free, or no pair can be bound.
         """
         pool = self._pools.get(ipv6) or next(iter(self._pools.values()))
-        return self._open(leg_id, pool, pool.take())
+        return self._open(leg_id, pool, pool.take(urgent=urgent))
 
     def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
         """Bind the ports that the leg had before the process restarted; `local` contains them.
@@ -206,7 +206,7 @@ class Relay:
 
     @property
     def free_pairs(self) -> int:
-        """The number of free port pairs in the pool that has the fewest."""
+        """The number of free port pairs in the pool that has the fewest, without reserved ones."""
         return min(pool.free for pool in self._pools.values())
 
     def set_tap(

@@ -15,7 +15,7 @@ class FilterVerdict(enum.Enum):
     """The decision of a filter about a received message."""
 
     IN_CALL = "in call"
-    """Accept the message. It belongs to a call in progress, so it must not be dropped.
+    """Accept the message. It belongs to a call in progress, or is as urgent, and is not dropped.
 
     It is handled before datagrams outside calls that wait.
     """

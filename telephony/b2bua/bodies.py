@@ -20,6 +20,8 @@ from telephony.sip.transport.address import is_ipv6
 _CONNECTION = re.compile(rb"^c=IN IP([46])[ \t]", re.MULTILINE)
 _SDP_RANGES = frozenset({"application/sdp", "application/*", "*/*"})
 _SDP: Final = "application/sdp"
+_LOCATION: Final = "application/pidf+xml"
+"""The location of a caller (PIDF-LO, RFC 6442), which phones add above all to emergency calls."""
 _MAX_DEPTH: Final = 4
 """The greatest number of multipart bodies around a part. A deeper part is not understood."""
 
@@ -63,6 +65,8 @@ def description(message: Request | Response) -> SessionDescription | None:
     body of a response can always be ignored. The body of a request can be ignored if it is
     optional.
 
+    - The location of the caller is ignored, whatever its Content-Disposition says: an emergency
+      call must not fail because of it.
     - In multipart/mixed, the first SDP is used. RFC 3261 20.11 makes every part required that does
       not say `handling=optional`, but some peers add a location or ISUP without a
       Content-Disposition. So next to SDP, we refuse a part only if it says `handling=required`.
@@ -102,7 +106,7 @@ def _find_sdp(part: BodyPart, depth: int = 0) -> bytes | None:
     try:
         return _require_sdp(part, depth)
     except UnsupportedBodyError:
-        if _handling(part) == "optional":
+        if _handling(part) == "optional" or part.type == _LOCATION:
             return None
         raise
 

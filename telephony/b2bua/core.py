@@ -162,7 +162,8 @@ class CallCore:
             raise NoPortsError("too many legs in one call")
         leg_id = f"{self.call_id}/{'a' if side is Side.CALLER else f'b{next(self._numbers)}'}"
         srtp = target.srtp if target is not None else self.settings.caller_srtp
-        media = LegMedia(self.plane, leg_id, Origin(session_id_of(leg_id), 0), srtp, ipv6=ipv6)
+        origin, urgent = Origin(session_id_of(leg_id), 0), self.settings.urgent
+        media = LegMedia(self.plane, leg_id, origin, srtp, ipv6=ipv6, urgent=urgent)
         return self._keep(Leg(self._call, leg_id, side, target, media))
 
     def restore_leg(self, side: Side, target: Target | None, media: LegMedia) -> Leg:

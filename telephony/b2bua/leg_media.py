@@ -45,19 +45,22 @@ class LegMedia:
         srtp: Srtp = Srtp.OFF,
         *,
         ipv6: bool = False,
+        urgent: bool = False,
         restored: LocalMedia | None = None,
     ) -> None:
         """Bind the ports of the leg. If the leg uses SRTP, also create its SRTP keys.
 
         The leg uses the same SRTP keys until it ends.
 
-        `ipv6` is true if the peer's media probably uses IPv6. `restored` contains the ports that
+        `ipv6` is true if the peer's media probably uses IPv6. `urgent` is true if the leg may have
+        ports that are reserved for urgent calls. `restored` contains the ports that
         the leg had before a restart. If `restored` is None, new ports are bound.
 
         Raises:
             NoPortsError: No ports are free, or the ports in `restored` are not available.
         """
         self._plane = plane
+        self._urgent = urgent
         self.leg_id = leg_id
         self.check_remote: Callable[[RemoteMedia], RemoteMedia] = _unchecked
         """A function that checks the address in the peer's SDP; the call sets it.
@@ -69,7 +72,9 @@ class LegMedia:
         """The newest session description that we sent to the peer, even if it was refused."""
         self._open = True
         self.local = (
-            plane.open(leg_id, ipv6=ipv6) if restored is None else plane.reopen(leg_id, restored)
+            plane.open(leg_id, ipv6=ipv6, urgent=urgent)
+            if restored is None
+            else plane.reopen(leg_id, restored)
         )
         if srtp is not Srtp.OFF:
             self.local = replace(self.local, srtp=srtp, keys=fresh_keys())
@@ -275,7 +280,7 @@ class LegMedia:
         if (":" in self.local.host) == ipv6:
             return
         self.close()
-        local = self._plane.open(self.leg_id, ipv6=ipv6)
+        local = self._plane.open(self.leg_id, ipv6=ipv6, urgent=self._urgent)
         self._open = True
         self.local = replace(local, srtp=self.local.srtp, keys=self.local.keys)
 

@@ -12,11 +12,12 @@ from telephony.sdp import LocalMedia, RemoteMedia
 class MediaPlane(Protocol):
     """Binds ports, and relays media between two joined legs."""
 
-    def open(self, leg_id: str, *, ipv6: bool) -> LocalMedia:
+    def open(self, leg_id: str, *, ipv6: bool, urgent: bool) -> LocalMedia:
         """Bind a pair of RTP and RTCP ports for a leg.
 
         If `ipv6` is true, the ports have an IPv6 address. If not, they have an IPv4 address. But a
-        media plane with only one address family uses that family for all legs.
+        media plane with only one address family uses that family for all legs. If `urgent` is true,
+        the leg may have ports that are reserved for urgent calls.
 
         Raises:
             NoPortsError: No pair in the port range is free.

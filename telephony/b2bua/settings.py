@@ -63,6 +63,8 @@ class CallSettings:
     """The user of the caller's phone, whose name is shown inside the trust domain; or ""."""
     caller_srtp: Srtp = Srtp.OFF
     """The protection of the media on the caller's leg: none, optional SRTP or only SRTP."""
+    urgent: bool = False
+    """True if the legs may have the media ports that are reserved for urgent calls."""
     max_legs: int = 32
     """The largest number of legs in one call; ended legs are also counted.
 

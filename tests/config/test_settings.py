@@ -59,7 +59,7 @@ def example() -> str:
 def test_the_example_file_loads_unchanged(write):
     settings = load(write(example()))
     assert settings.node.name == "galwad-1"
-    assert [route.line for route in settings.routes] == ["Council Tax", "Main number"]
+    assert [route.line for route in settings.routes] == ["Council Tax", "Main number", ""]
     assert settings.media.ports.calls == 500
 
 
@@ -155,6 +155,13 @@ def test_a_minimal_file_has_the_documented_defaults(write):
             '"routes[1].called" must be exact',
         ),
         ("[[routes]]\ncalled = '*'\ntarget = '301'", "routes[1].target", 7, "must be a SIP URI"),
+        ("[[routes]]\ncalled = '*'\ntarget = []", "routes[1].target", 7, "or a list of different"),
+        (
+            "[[routes]]\ncalled = '*'\ntarget = ['sip:h', 'sip:h']",
+            "routes[1].target",
+            7,
+            "or a list of different ones",
+        ),
         ("[[trunks]]\nname = 'a'\npeers = [\n '192.0.2.300']", "trunks[1].peers[1]", 7, "network"),
         ("[[phones]]\nextension = '201'", "phones[1]", 5, 'needs "ha1_md5", "ha1_sha256" or both'),
         (
@@ -337,7 +344,7 @@ def test_a_phones_secret_is_not_in_its_repr(write):
 
 def test_the_first_matching_route_is_used(write):
     settings = load(write(example()))
-    first, second = settings.routes
+    first, second, _ = settings.routes
     assert settings.find_route("01970000000") is first
     assert settings.find_route("01970000001") is second
     assert settings.find_route("999") is None

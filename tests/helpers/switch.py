@@ -13,6 +13,7 @@ from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.clocks import read_clocks
 from galwad.switch.context import CallContext
 from galwad.switch.dispatcher import EventDispatcher
+from galwad.switch.emergency import called_number
 from galwad.switch.lasting_dialogs import LastingDialogs
 from galwad.switch.link_server import LinkServer
 from galwad.switch.naming import NamingMonitor
@@ -31,6 +32,7 @@ from telephony.sip.events import (
     DialogResponse,
     IncomingInvite,
     InviteAnswered,
+    InviteFailed,
 )
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.uri import Uri
@@ -82,8 +84,8 @@ class FakeRelay:
         self.open_legs, self.taps, self.joins, self.overdue = {}, {}, {}, {}
         self.full = False
 
-    def open(self, leg_id, *, ipv6):
-        if self.full:
+    def open(self, leg_id, *, ipv6, urgent=False):
+        if self.full and not urgent:
             raise NoPortsError("full")
         return self.reopen(leg_id, LocalMedia(SWITCH.host, 30000 + 2 * len(self.open_legs)))
 
@@ -181,6 +183,7 @@ class FakeAdmissionControl:
         user = request.from_.uri.user or ""
         trunk = self.settings.find_trunk(*invite.source[:3])
         phone = trunk is None and self.phones.known(user)
+        called = called_number(self.settings, request.uri)
         return Admission(
             caller=CallerFacts(
                 user,
@@ -188,12 +191,13 @@ class FakeAdmissionControl:
                 asserted=caller_of(request, trusted=True).asserted,
                 trusted=True,
             ),
-            called=request.uri.user or "",
+            called=called,
             trusted=True,
             phone=phone,
             recorded=not phone,
             source_rule="sdp-host",
             srtp="off",
+            emergency=phone and called in self.settings.sip.emergency_numbers,
         )
 
 
@@ -215,6 +219,8 @@ class Phone:
         self.leaves = False
         """It hangs up at the 202 to its REFER, and answers no NOTIFY."""
         self.dialogs, self.invites, self.requests, self.statuses = [], [], [], []
+        self.failed = []
+        """The failure statuses of its INVITEs for new calls."""
         self.client = None
         """The INVITE that it has sent most recently for a new call."""
         centre.nodes[self.address] = self
@@ -299,18 +305,23 @@ class Phone:
                         body=sdp(self.address.host) if offered else b"",
                         now=now,
                     )
-                case InviteAnswered(client, dialog, response):
-                    self.statuses.append(response.status)
-                    self.dialogs.append(dialog)
-                    dialog.ack(client, now=now)
-                case DialogResponse(dialog, client, response):
-                    self.statuses.append(response.status)
-                    if isinstance(client, InviteClient) and 200 <= response.status < 300:
-                        dialog.ack(client, now=now)
-                    if response.status == 202 and self.leaves:
-                        dialog.request("BYE", now=now)
                 case _:
-                    pass
+                    self._responded(event, now)
+
+    def _responded(self, event, now):
+        match event:
+            case InviteAnswered(client, dialog, response):
+                self.statuses.append(response.status)
+                self.dialogs.append(dialog)
+                dialog.ack(client, now=now)
+            case DialogResponse(dialog, client, response):
+                self.statuses.append(response.status)
+                if isinstance(client, InviteClient) and 200 <= response.status < 300:
+                    dialog.ack(client, now=now)
+                if response.status == 202 and self.leaves:
+                    dialog.request("BYE", now=now)
+            case InviteFailed(_, _, status, _):
+                self.failed.append(status)
 
 
 class Centre:
@@ -343,10 +354,10 @@ class Centre:
             live_calls=self.calls.values,
             forget=self._forget,
         )
-        load = OverloadControl(settings.sip, lambda: 100)
+        self.load = OverloadControl(settings.sip, lambda: 100)
         admission_control = cast("AdmissionControl", FakeAdmissionControl(self.phones, settings))
         self.dispatcher = EventDispatcher(
-            self.context, admission_control, self.calls, load, lambda: False
+            self.context, admission_control, self.calls, self.load, lambda: False
         )
         self.nodes[SWITCH] = self
         self._busy = False

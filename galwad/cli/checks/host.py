@@ -42,12 +42,13 @@ def _clock() -> CheckResult:
 
 
 def _files(settings: Settings) -> CheckResult:
-    needed = settings.sip.max_calls * _FILES_A_CALL + _FILES_BESIDES
+    calls = settings.sip.max_calls + settings.sip.emergency_calls
+    needed = calls * _FILES_A_CALL + _FILES_BESIDES
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if limit != resource.RLIM_INFINITY and limit < needed:
         return warning(
             "limits",
-            f"only {limit} files may be open: {settings.sip.max_calls} calls need {needed}",
+            f"only {limit} files may be open: {calls} calls need {needed}",
             f"the units set LimitNOFILE; by hand: ulimit -n {needed}",
         )
-    return fine("limits", f"enough open files for {settings.sip.max_calls} calls")
+    return fine("limits", f"enough open files for {calls} calls")

@@ -71,12 +71,11 @@ def _peers(settings: Settings) -> Iterator[tuple[str, Network]]:
     for trunk in settings.trunks:
         for peer in trunk.peers:
             yield f"trunk {trunk.name}", peer.network
-    targets = [route.target for route in settings.routes]
-    for text in dict.fromkeys([*targets, *(each.target for each in settings.destinations)]):
+    for text in settings.target_uris:
         try:
-            yield f"target {text}", ip_network(Uri.parse(text or "").host)
+            yield f"target {text}", ip_network(Uri.parse(text).host)
         except (ParseError, ValueError):
-            continue  # There is no target, or its host is a name, which DNS may change.
+            continue  # The host is a name, which DNS may change.
 
 
 def _unit_files(folders: Sequence[Path]) -> list[Path]:

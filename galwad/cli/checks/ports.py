@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from config.settings import EXAMPLE, Settings
+from config.settings import Settings
 from config.values import HostPort, host_of_family
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
-from galwad.switch.routing import check_uris
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 
@@ -18,9 +17,7 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
-    """Check the SIP URIs in the settings, each listening address, and the range of media ports."""
-    for wrong in check_uris(settings):
-        yield fault("routes", wrong, f"see [[routes]] and [[destinations]] in {EXAMPLE}")
+    """Check each listening address, the transports of targets, and the range of media ports."""
     running = is_running(settings)
     for listener in settings.sip.listen:
         place = HostPort(listener.host, listener.port)
@@ -35,9 +32,9 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 def _transports(settings: Settings) -> Iterator[CheckResult]:
     """Yield a fault for each target URI whose transport is missing in the setting [sip] listen."""
     ours = {listener.transport for listener in settings.sip.listen}
-    for text in [r.target for r in settings.routes] + [d.target for d in settings.destinations]:
+    for text in settings.target_uris:
         try:
-            uri = Uri.parse(text or "sip:none.invalid")
+            uri = Uri.parse(text)
         except ParseError:
             continue
         wanted = "tls" if uri.scheme == "sips" else (uri.parameter("transport") or "").lower()
@@ -102,11 +99,14 @@ def _media(settings: Settings, *, running: bool) -> Iterator[CheckResult]:
         yield warning("media", f"{len(taken)} ports of {ports} are taken", "they are not used")
     else:
         yield fine("media", f"{ports} has room for {ports.calls} calls")
-    most = settings.sip.max_calls
+    sip = settings.sip
+    reserve = sip.emergency_calls if sip.emergency_numbers else 0
+    most = sip.max_calls + reserve
     if ports.calls < most:
         yield warning(
             "media",
-            f"{ports} has room for {ports.calls} calls, [sip] max_calls is {most}",
+            f"{ports} has room for {ports.calls} calls, [sip] max_calls is {sip.max_calls} and "
+            f"emergency_calls {reserve}",
             f"widen [media] ports by {4 * (most - ports.calls)}, or lower max_calls",
         )
     low, high = (int(word) for word in _EPHEMERAL.read_text(encoding="ascii").split())

@@ -42,16 +42,19 @@ def _parties(settings: Settings) -> Iterator[tuple[str, str | None, bool]]:
         yield f"phone {phone.extension}", phone.srtp, phone.transport == "tls"
     for route in settings.routes:
         if route.target is not None:
-            yield f"route {route.called.text}", route.srtp, _by_tls(route.target)
+            yield f"route {route.called.text}", route.srtp, _by_tls(*route.target)
     for destination in settings.destinations:
         if destination.target is not None:
             who = f"destination {destination.match.text}"
-            yield who, destination.srtp, _by_tls(destination.target)
+            yield who, destination.srtp, _by_tls(*destination.target)
 
 
-def _by_tls(target: str) -> bool:
+def _by_tls(*targets: str) -> bool:
+    """Return whether calls reach each of these targets over TLS."""
     try:
-        uri = Uri.parse(target)
+        uris = [Uri.parse(target) for target in targets]
     except ParseError:
         return False
-    return uri.scheme == "sips" or (uri.parameter("transport") or "").lower() == "tls"
+    return all(
+        uri.scheme == "sips" or (uri.parameter("transport") or "").lower() == "tls" for uri in uris
+    )

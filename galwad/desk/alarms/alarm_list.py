@@ -197,6 +197,10 @@ class AlarmList:
             if names:
                 self._end(("pbx.no_names", None, trunk[:200]))
 
+    def emergency_route_known(self) -> None:
+        """End the alarm about emergency calls, because the switch can now route them."""
+        self._end(("emergency.no_route", None, ""))
+
     def call_changed(self, call_id: str, before: CallStage, after: CallStage) -> None:
         """End the alarms of a call that its change has settled."""
         if before == after:

@@ -106,6 +106,8 @@ KINDS: Final[Mapping[str, AlarmKind]] = {
     "trunk.unregistered": AlarmKind(Severity.CRITICAL, Ending.EVENT, has_subject=True),
     "peer.down": AlarmKind(Severity.CRITICAL, Ending.EVENT, has_subject=True),
     "pbx.no_names": AlarmKind(Severity.WARNING, Ending.EVENT, has_subject=True),
+    "emergency.no_route": AlarmKind(Severity.CRITICAL, Ending.EVENT),
+    "emergency.failed": AlarmKind(Severity.CRITICAL),
     "switch.restarted": AlarmKind(Severity.WARNING),
     "switch.lost": AlarmKind(Severity.CRITICAL, Ending.EVENT, "everybody"),
     "webhook.refused": AlarmKind(Severity.WARNING),

@@ -141,6 +141,17 @@ class Uri:
         is_phone = self.scheme == "tel" or (self.parameter("user") or "").lower() == "phone"
         return plain.translate(_VISUAL_SEPARATORS) if is_phone else plain
 
+    @property
+    def service(self) -> str:
+        """The service that a service URN names, in lower case (RFC 5031); "" for any other URI.
+
+        For example, `urn:service:sos.fire` gives sos.fire.
+        """
+        if self.scheme != "urn":
+            return ""
+        kind, _, name = (self.user or "").lower().partition(":")
+        return name if kind == "service" else ""
+
     def parameter(self, name: str) -> str | None:
         """Return the value of the URI parameter `name`, without %-escapes.
 

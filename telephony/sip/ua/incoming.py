@@ -302,7 +302,7 @@ class Incoming:
             )
         if request.cseq.method != request.method or not _has_sound_contacts(request):
             return 400, ()
-        if request.uri.scheme not in _SCHEMES:
+        if request.uri.scheme not in _SCHEMES and not request.uri.service:
             return 416, ()
         if not request.to.tag and core.transactions.is_merged(request):
             return 482, ()

@@ -33,7 +33,7 @@ def at(name, *, is_phone):
 
 def parties_of(*advisors):
     """Return the advisor side of a call that rings at the PBX."""
-    route = Route(called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=advisors)
+    route = Route(called=Pattern.parse("0*"), target=("sip:600@192.0.2.20",), advisors=advisors)
     advisor_side = AdvisorSide(cast("Router", Users()), route)
     advisor_side.dialled((at("600", is_phone=False),))
     return advisor_side
@@ -43,7 +43,7 @@ def parties_of(*advisors):
 def behind_a_pbx():
     """A call that the PBX has answered without naming an advisor."""
     route = Route(
-        called=Pattern.parse("0*"), target="sip:600@192.0.2.20", advisors=("sian", "ceri")
+        called=Pattern.parse("0*"), target=("sip:600@192.0.2.20",), advisors=("sian", "ceri")
     )
     advisor_side = AdvisorSide(cast("Router", Users()), route)
     advisor_side.dialled((at("600", is_phone=False),))

@@ -60,6 +60,25 @@ def guard(make_guard):
     return make_guard()
 
 
+@pytest.mark.parametrize(
+    ("uri", "verdict"),
+    [
+        (b"sip:999@h", FilterVerdict.IN_CALL),
+        (b"sip:112;phone-context=+44@h;user=phone", FilterVerdict.IN_CALL),
+        (b"tel:999;phone-context=+44", FilterVerdict.IN_CALL),
+        (b"urn:service:sos.fire", FilterVerdict.IN_CALL),
+        (b"sip:9990@h", FilterVerdict.ACCEPTED),
+        (b"sip:x@999", FilterVerdict.ACCEPTED),
+    ],
+)
+def test_an_emergency_call_has_the_priority_of_calls_in_progress(guard, uri, verdict):
+    data = INVITE.replace(b"sip:x@h", uri)
+    guard.set_known_hosts({OFFICE.host})
+    assert guard.judge_message(data, OFFICE, 100.0) is verdict
+    assert guard.judge_message(data, TRUNK, 100.0) is verdict
+    assert guard.judge_message(data, STRANGER, 100.0) is FilterVerdict.ACCEPTED
+
+
 def accepts(guard, data, source, now):
     return guard.judge_message(data, source, now) in {FilterVerdict.ACCEPTED, FilterVerdict.IN_CALL}
 

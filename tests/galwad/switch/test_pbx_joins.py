@@ -26,8 +26,8 @@ def settings(settings):
     pbx = Trunk(name="pbx", peers=(Peer.parse("192.0.2.20"),), trusted=True)
     routes = (
         Route(called=Pattern.parse("202"), ring=("202",)),
-        Route(called=Pattern.parse("3001"), target="sip:192.0.2.30"),
-        Route(called=Pattern.parse("201"), target="sip:201@192.0.2.20"),
+        Route(called=Pattern.parse("3001"), target=("sip:192.0.2.30",)),
+        Route(called=Pattern.parse("201"), target=("sip:201@192.0.2.20",)),
         *settings.routes,
     )
     return settings.model_copy(update={"trunks": (*settings.trunks, pbx), "routes": routes})

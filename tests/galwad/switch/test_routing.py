@@ -114,7 +114,7 @@ def test_an_identity_is_classed_by_destination_then_by_phone(router):
 def test_an_invalid_target_uri_in_the_settings_is_reported(settings):
     assert check_uris(settings) == []
     (route, *others) = settings.routes
-    broken = route.model_copy(update={"ring": None, "target": "sip:[::1"})
+    broken = route.model_copy(update={"ring": None, "target": ("sip:[::1",)})
     (fault,) = check_uris(settings.model_copy(update={"routes": (broken, *others)}))
     assert fault.startswith("sip:[::1")
 
@@ -186,7 +186,7 @@ def test_a_phone_whose_connection_is_closed_is_not_a_target(settings, phones, re
     ],
 )
 def test_a_target_uri_gives_transport_address_and_port(settings, phones, text, address):
-    route = settings.routes[1].model_copy(update={"target": text})
+    route = settings.routes[1].model_copy(update={"target": (text,)})
     ways = ("udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "tls:[::1]:0")
     sip = settings.sip.model_copy(update={"listen": tuple(map(Listener.parse, ways))})
     router = Router(settings.model_copy(update={"routes": (route,), "sip": sip}), phones)
@@ -194,8 +194,35 @@ def test_a_target_uri_gives_transport_address_and_port(settings, phones, text, a
 
 
 def test_a_target_with_a_transport_that_is_not_listened_on_is_not_rung(settings, phones):
-    route = settings.routes[1].model_copy(update={"target": "sip:1@192.0.2.20;transport=tcp"})
-    assert Router(settings, phones).targets(route, "1", 0.0) == ()
+    route = settings.routes[1].model_copy(update={"target": ("sip:1@192.0.2.20;transport=tcp",)})
+    router = Router(settings.model_copy(update={"routes": (route,)}), phones)
+    assert router.targets(route, "1", 0.0) == ()
+
+
+def test_a_list_of_targets_is_one_target_that_is_tried_at_each_of_them(settings, phones):
+    uris = ("sip:600@192.0.2.20", "sip:x.invalid", "sip:192.0.2.21:5080", "sip:[2001:db8::1]")
+    route = settings.routes[1].model_copy(update={"target": uris})
+    trunk = settings.trunks[0].model_copy(update={"peers": (Peer.parse("192.0.2.21"),)})
+    more = {"routes": (route,), "trunks": (trunk,)}
+    router = Router(settings.model_copy(update=more), phones)
+    (target,) = router.targets(route, "0197", 0.0)
+    (second,) = target.alternatives
+    assert [str(each.uri) for each in (target, second)] == [
+        "sip:600@192.0.2.20",
+        "sip:0197@192.0.2.21:5080",
+    ]
+    assert [each.trust for each in (target, second)] == [False, True]
+    router.locations.mark_failed(target.destination)
+    (target,) = router.targets(route, "0197", 0.0)
+    assert target.destination == Address("192.0.2.21", 5080)
+    assert target.following == target.alternatives[0]
+    assert target.alternatives[0].destination == Address("192.0.2.20", 5060)
+
+
+def test_a_route_whose_targets_are_of_several_classes_is_of_class_unknown(settings, phones):
+    both = ("sip:301@192.0.2.20", "sip:299@192.0.2.20")
+    router = Router(routes(settings, target=both), phones)
+    assert router.classify(Uri.parse("sip:01632960100@pbx")) is DestinationClass.UNKNOWN
 
 
 def test_a_registered_phone_can_dial_colleagues_and_departments(router, register):

@@ -33,7 +33,7 @@ class FakePlane:
         self.ringing = set()
         self._port = 30000
 
-    def open(self, leg_id, *, ipv6):
+    def open(self, leg_id, *, ipv6, urgent=False):
         assert leg_id not in self.open_legs
         if len(self.open_legs) >= self.room:
             raise NoPortsError("full")

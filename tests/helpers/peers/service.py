@@ -113,7 +113,7 @@ listen = "127.0.0.1:{desk_port}"
 class Process:
     """One process of the service and its log."""
 
-    def __init__(self, name, config, folder, log):
+    def __init__(self, name, config, folder, log, within=()):
         self.name = name
         self._log = log
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -122,7 +122,7 @@ class Process:
         self.notify.bind(str(path))
         self.notify.settimeout(PATIENCE_S)
         self.process = subprocess.Popen(
-            [*GALWAD, "serve", "--only", name, "--config", str(config)],
+            [*within, *GALWAD, "serve", "--only", name, "--config", str(config)],
             env={**os.environ, "NOTIFY_SOCKET": str(path)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -224,16 +224,20 @@ class Service:
         erase_back="erase_back = 0",
         point_of_transfer="answer",
         more="",
+        name_server="",
     ):
         """`erase_back` is 0, so that tests can compare what was said until the pause.
 
         `listen` adds addresses, such as "tcp:127.0.0.1"; `ports` has their port numbers.
 
         `more` are further tables of the settings, in which {department_port} is known.
+
+        The processes ask the name server at the address `name_server`, if there is one.
         """
         self.folder = folder
         self.keys = keys
         self.log = Log()
+        self._within = asking(name_server, folder) if name_server else ()
         self.ports = {way: free_port() for way in listen}
         self.sip = ("127.0.0.1", free_port())
         self.pbx_port = free_port("127.0.0.3")
@@ -311,7 +315,7 @@ class Service:
     def start(self, *names):
         """Start these processes and wait until each is ready."""
         for name in names:
-            self.processes[name] = Process(name, self.config, self.folder, self.log)
+            self.processes[name] = Process(name, self.config, self.folder, self.log, self._within)
         for name in names:
             self.processes[name].wait_ready()
 
@@ -366,6 +370,15 @@ class Service:
     def media_ports_in_use(self):
         """Return how many ports of the media range have a socket, which only the switch opens."""
         return len(set(_udp_ports()).intersection(self.media_ports))
+
+
+def asking(name_server, folder):
+    """Return a command that runs another one whose /etc/resolv.conf has only this name server."""
+    path = folder / "resolv.conf"
+    path.write_text(f"nameserver {name_server}\noptions timeout:1\n", encoding="ascii")
+    rights = () if os.geteuid() == 0 else ("--map-root-user",)
+    mount = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+    return ("unshare", "--mount", *rights, "sh", "-c", mount, str(path))
 
 
 def _udp_ports():

@@ -46,6 +46,24 @@ def test_a_port_in_use_by_another_program_is_skipped_and_tried_again_later(first
     pool.give_back(other)
 
 
+def test_the_last_pairs_are_reserved_for_urgent_calls(first):
+    pool = PortPool("127.0.0.1", first, first + 7, reserved=2)
+    assert pool.free == 2
+    taken = [pool.take(), pool.take()]
+    assert pool.free == 0
+    with pytest.raises(NoPortsError):
+        pool.take()
+    taken += [pool.take(urgent=True), pool.take(urgent=True)]
+    with pytest.raises(NoPortsError):
+        pool.take(urgent=True)
+    pool.give_back(taken.pop())
+    with pytest.raises(NoPortsError):
+        pool.take()
+    for pair in taken:
+        pool.give_back(pair)
+    assert pool.free == 2
+
+
 def test_a_released_pair_is_taken_again_last(first):
     pool = PortPool("127.0.0.1", first, first + 7)
     first = pool.take()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import dns.message
-import dns.rcode
-import dns.rrset
 import pytest
 
+from helpers.name_server import NameServer
 from telephony.aio.resolver import Resolver
 from telephony.sip.transport.location import Naptr, Question, Srv
 
@@ -21,40 +19,11 @@ ZONE = {
 }
 
 
-class NameServer(asyncio.DatagramProtocol):
-    """A name server that answers from `ZONE` and ignores names that begin with `deaf`."""
-
-    def __init__(self):
-        self.asked = []
-        self.port = 0
-
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def datagram_received(self, data, addr):
-        query = dns.message.from_wire(data)
-        question = query.question[0]
-        name, kind = question.name.to_text(), dns.rdatatype.to_text(question.rdtype)
-        self.asked.append((name, kind))
-        if name.startswith("deaf"):
-            return
-        reply = dns.message.make_response(query)
-        if (name, kind) in ZONE:
-            reply.answer.append(dns.rrset.from_text(name, 60, "IN", kind, ZONE[name, kind]))
-        elif name not in {known for known, _ in ZONE}:
-            reply.set_rcode(dns.rcode.NXDOMAIN)
-        self.transport.sendto(reply.to_wire(), addr)
-
-
 @pytest.fixture
-async def server():
-    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
-        NameServer, local_addr=("127.0.0.1", 0)
-    )
-    server.port = transport.get_extra_info("sockname")[1]
+def server():
+    server = NameServer(ZONE)
     yield server
-    transport.close()
-    await asyncio.sleep(0)
+    server.end()
 
 
 @pytest.fixture

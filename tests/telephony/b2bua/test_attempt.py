@@ -207,10 +207,10 @@ def test_a_target_fails_if_no_ports_are_free_for_its_next_address(world, aim):
     aim(world.c.address, world.d.address)
     opened = world.switch.plane.open
 
-    def open_(leg_id, *, ipv6):
+    def open_(leg_id, *, ipv6, urgent):
         if ipv6:
             raise NoPortsError("full")
-        return opened(leg_id, ipv6=ipv6)
+        return opened(leg_id, ipv6=ipv6, urgent=urgent)
 
     world.switch.plane.open = open_
     world.a.call()

@@ -113,6 +113,42 @@ def test_an_unknown_part_next_to_sdp_is_refused_only_if_it_says_that_it_is_requi
     assert name_in(invite(*multipart("mixed", optional, sdp("used")))) == "used"
 
 
+LOCATION = b"""<?xml version="1.0"?>
+<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="pres:201@galwad.example">
+  <tuple id="office"><status><geopriv xmlns="urn:ietf:params:xml:ns:pidf:geopriv10">
+    <location-info><civicAddress
+      xmlns="urn:ietf:params:xml:ns:pidf:geopriv10:civicAddr"><country>GB</country></civicAddress>
+    </location-info><usage-rules/></geopriv></status></tuple>
+</presence>"""
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        (),
+        ("Content-ID: <place@galwad.example>",),
+        (OPTIONAL,),
+        ("Content-Disposition: render;handling=required",),
+        ("Content-Disposition: by-reference;handling=required", "Content-ID: <p@galwad.example>"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_the_location_of_the_caller_never_refuses_a_call(fields, first):
+    parts = [part("application/pidf+xml;charset=utf-8", LOCATION, *fields), sdp("used")]
+    if not first:
+        parts.reverse()
+    assert name_in(invite(*multipart("mixed", *parts))) == "used"
+    nested = multipart("mixed", *parts, boundary="y")
+    outer = part(nested[0], nested[1])
+    assert name_in(invite(*multipart("mixed", outer))) == "used"
+
+
+def test_an_invite_with_only_the_location_of_the_caller_has_no_offer():
+    assert description(invite("application/pidf+xml", LOCATION)) is None
+    kind, body = multipart("mixed", part("application/pidf+xml", LOCATION))
+    assert description(invite(kind, body)) is None
+
+
 def test_the_last_alternative_that_is_sdp_is_used():
     parts = sdp("plain"), sdp("rich"), part("application/x-new")
     assert name_in(invite(*multipart("alternative", *parts))) == "rich"

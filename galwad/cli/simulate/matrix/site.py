@@ -105,7 +105,7 @@ def outside_number(settings: Settings, number: str) -> OutsideNumber:
             "add it to [[destinations]]; its `target` must be on this machine",
         )
     try:
-        uri = Uri.parse(found.target)
+        uri = Uri.parse(found.target[0])
     except ParseError as error:
         raise StepError(f"the target of {number} cannot be read: {error}") from None
     if str(uri.parameter("transport") or "udp").lower() != "udp":

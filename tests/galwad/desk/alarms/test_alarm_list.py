@@ -125,6 +125,13 @@ def test_a_trunk_that_is_registered_again_ends_its_alarm(desk):
     assert desk.state(alarm) == "closed"
 
 
+def test_the_alarm_about_emergency_calls_ends_when_they_have_a_route(desk):
+    alarm = desk.raised("emergency.no_route", detail="no route with a target for 999, 112")
+    assert desk.state(alarm) == "open"
+    desk.alarms.emergency_route_known()
+    assert desk.state(alarm) == "closed"
+
+
 def test_an_alarm_that_comes_back_soon_is_the_same_one_and_is_open_again(desk):
     first = desk.raised("switch.lost")
     desk.alarms.event("switch.connected", "")

@@ -111,7 +111,7 @@ async def test_a_need_that_is_met_lacks_nothing(settings):
 
 
 async def test_an_outside_phone_whose_address_is_not_here_is_one_error(settings):
-    numbers = settings.destinations[0].model_copy(update={"target": "sip:500@192.0.2.1:5070"})
+    numbers = settings.destinations[0].model_copy(update={"target": ("sip:500@192.0.2.1:5070",)})
     settings = settings.model_copy(update={"destinations": (numbers,)})
     phone = site(settings, "500").outside
     with pytest.raises(StepError, match=r"cannot answer as 500 at 192\.0\.2\.1:5070"):
