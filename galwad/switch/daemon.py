@@ -34,6 +34,7 @@ from galwad.switch.clocks import read_clocks
 from galwad.switch.collector import Collector
 from galwad.switch.commands import DeskCommands
 from galwad.switch.context import CallContext
+from galwad.switch.cpu_wait import CpuWait
 from galwad.switch.dialling import Dialler
 from galwad.switch.dialog_sources import DialogSources
 from galwad.switch.dispatcher import EventDispatcher
@@ -109,6 +110,7 @@ class Switch:
             set_filter=self._set_filter,
         )
         self._overload = OverloadControl(settings.sip, lambda: self._relay.free_pairs)
+        self._cpu_wait = CpuWait()
         self._transport = SipTransport(
             self._endpoint,
             self._on_event,
@@ -208,6 +210,7 @@ class Switch:
         self._phones.save(read_clocks().mono)
         self._links.outbox.close()
         self._lasting.close()
+        self._cpu_wait.close()
         self._spools.sync.stop()
         return 0
 
@@ -287,7 +290,9 @@ class Switch:
                 await asyncio.sleep(_PROBE_S)
                 self._transport.check_idle()
                 late = self._loop.time() - now - _PROBE_S
-                self._overload.late(late, self._relay.waiting_s, self._loop.time())
+                self._overload.late(
+                    late, self._relay.waiting_s, self._loop.time(), self._cpu_wait.since_last()
+                )
                 worst = max(worst, late)
             self._links.figures(
                 Figures(

@@ -9,6 +9,11 @@ oldest media packet has waited. The loop itself can be punctual while packets wa
 handles them in small portions. If the lateness is above the setting `max_lag` twice in a second, no
 new call is accepted.
 
+The switch is not the only program on the machine. The time for which it was ready to run, but other
+programs ran, is subtracted from the delay of the loop and from the wait of SIP messages: refusing
+calls would not shorten it. It is not subtracted from the wait of media packets, because media that
+waits suffers, whatever the cause.
+
 If the lateness stays above a quarter of `max_lag`, the *share* of new calls that are accepted falls
 every tenth of a second, and it rises again when the switch is punctual. So the switch answers as
 many calls as it can, in place of all calls for one second and none in the next.
@@ -36,6 +41,8 @@ from config.sections import SipSection
 
 RETRY_AFTER_S: Final = "5"
 _LOOK_BACK_S: Final = 1.0
+_LONGEST_WAIT_S: Final = 10.0
+"""The seconds for which the waits for a processor are kept, to compare them with a message's."""
 _PAIRS_A_CALL: Final = 2
 _REMEMBERED: Final = 1024
 _COPIES_COME_S: Final = 32.0
@@ -71,6 +78,7 @@ class OverloadControl:
         self.share = 1.0
         """The share of new calls that are accepted while other calls are in progress."""
         self._late: deque[tuple[float, float]] = deque()
+        self._cpu_waits: deque[tuple[float, float]] = deque()
         self._late_in_sequence = 0
         self._messages_late_in_sequence = 0
         self._message_waited_s = 0.0
@@ -82,18 +90,24 @@ class OverloadControl:
         """Note that a SIP message was read `seconds` after its arrival."""
         self._message_waited_s = max(self._message_waited_s, seconds)
 
-    def late(self, loop_s: float, media_s: float, now: float) -> None:
+    def late(self, loop_s: float, media_s: float, now: float, cpu_wait_s: float = 0.0) -> None:
         """Store the lateness since the previous call; call this method ten times a second.
 
         `loop_s` is the delay of the event loop, and `media_s` the time for which the oldest media
-        packet has waited, both in seconds.
+        packet has waited. `cpu_wait_s` is the time since the previous call for which the switch was
+        ready to run, but other programs ran. All three are in seconds.
         """
-        seconds, message_s = max(loop_s, media_s), self._message_waited_s
+        seconds, message_s = max(loop_s - cpu_wait_s, media_s), self._message_waited_s
         self._message_waited_s = 0.0
+        # The message that waited longest was read at this time or later.
+        read_at = self._late[-1][0] if self._late else now
         self._late.append((now, seconds))
-        while self._late[0][0] < now - _LOOK_BACK_S:
-            self._late.popleft()
-        if message_s > self._sip.max_lag:
+        self._cpu_waits.append((now, cpu_wait_s))
+        for kept, seconds_kept in ((self._late, _LOOK_BACK_S), (self._cpu_waits, _LONGEST_WAIT_S)):
+            while kept[0][0] < now - seconds_kept:
+                kept.popleft()
+        others_s = sum(wait for when, wait in self._cpu_waits if when >= read_at - message_s)
+        if message_s - others_s > self._sip.max_lag:
             self._messages_late_in_sequence += 1
         else:
             self._messages_late_in_sequence = 0

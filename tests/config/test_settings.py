@@ -347,7 +347,7 @@ def test_the_first_matching_route_is_used(write):
     first, second, _ = settings.routes
     assert settings.find_route("01970000000") is first
     assert settings.find_route("01970000001") is second
-    assert settings.find_route("999") is None
+    assert settings.find_route("998") is None
 
 
 def test_a_destination_is_found_by_number_or_by_uri(write):

@@ -135,6 +135,14 @@ def test_a_call_under_the_units_is_recorded_paused_sealed_and_fetched(machine):
     }
 
 
+def test_the_switch_runs_with_the_priority_of_its_unit(machine):
+    pid = machine.run("systemctl", "show", "-P", "MainPID", "galwad-switch").strip()
+    niceness = machine.run("cat", f"/proc/{pid}/stat").rpartition(") ")[2].split()[16]
+    assert f"\nNice={niceness}\n" in (UNITS / "galwad-switch.service").read_text()
+    assert int(niceness) < 0
+    assert "/schedstat" in machine.run("ls", "-l", f"/proc/{pid}/fd")  # it counts what it misses
+
+
 @pytest.mark.parametrize("process", PROCESSES)
 def test_each_process_writes_and_reads_only_in_its_own_folders(attempts, process):
     tried = attempts[process]

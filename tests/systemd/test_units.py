@@ -106,12 +106,10 @@ def test_the_finaliser_has_no_network():
     assert "IPAddressAllow" not in settings
 
 
-def test_the_finaliser_has_a_lower_priority_than_the_switch_and_the_desk():
-    settings = service("finaliser")
-    assert int(settings["Nice"]) > 0
-    assert int(settings["CPUWeight"]) < 100
-    for process in ("switch", "desk"):
-        assert not {"Nice", "CPUWeight"} & service(process).keys()
+def test_the_switch_goes_before_the_desk_then_other_programs_and_the_finaliser_comes_last():
+    weights = [int(service(process)["CPUWeight"]) for process in ("switch", "desk", "finaliser")]
+    assert sorted([*weights, 100], reverse=True) == [*weights[:2], 100, weights[2]]
+    assert int(service("switch")["Nice"]) < 0 < int(service("finaliser")["Nice"])
 
 
 def test_systemd_does_not_limit_the_time_in_which_the_switch_drains():

@@ -89,11 +89,11 @@ def accepted(load, number, now):
     return sum(not load.refuses(1, (f"{now} {each}",), now) for each in range(number))
 
 
-def late_for(load, tenths, since, *, loop_s=0.0, media_s=0.0, message_s=0.0):
+def late_for(load, tenths, since, *, loop_s=0.0, media_s=0.0, message_s=0.0, cpu_wait_s=0.0):
     """Let the switch be late for some tenths of a second; return the time afterwards."""
     for tenth in range(tenths):
         load.message_waited(message_s)
-        load.late(loop_s, media_s, since + tenth / 10)
+        load.late(loop_s, media_s, since + tenth / 10, cpu_wait_s)
     return since + tenths / 10
 
 
@@ -132,6 +132,32 @@ def test_delays_of_two_tenths_of_a_second_refuse_no_call(load):
 def test_a_delay_up_to_its_limit_refuses_no_call(load):
     now = late_for(load, 50, 100.0, loop_s=0.06, media_s=0.06, message_s=0.24)
     assert accepted(load, 100, now) == 100
+
+
+@pytest.mark.parametrize("loop_s", [0.1, 0.3, 2.0])
+def test_a_delay_that_other_programs_cause_refuses_no_call(load, loop_s):
+    now = late_for(load, 100, 100.0, loop_s=loop_s, cpu_wait_s=loop_s)
+    assert accepted(load, 100, now) == 100
+
+
+def test_the_part_of_a_delay_that_is_the_switchs_own_refuses_calls(load):
+    now = late_for(load, 10, 100.0, loop_s=0.9, cpu_wait_s=0.6)
+    assert load.lag(now) == pytest.approx(0.3)
+    assert accepted(load, 100, now) == 0
+
+
+def test_media_that_waits_refuses_calls_whatever_the_cause(load):
+    now = late_for(load, 100, 100.0, loop_s=0.1, media_s=0.1, cpu_wait_s=0.1)
+    assert accepted(load, 1000, now) <= 21
+    now = late_for(load, 10, now, loop_s=0.3, media_s=0.3, cpu_wait_s=0.3)
+    assert accepted(load, 1000, now) == 0
+
+
+def test_messages_that_wait_because_of_other_programs_refuse_no_call(load):
+    now = late_for(load, 5, 100.0, loop_s=0.1, message_s=0.3, cpu_wait_s=0.1)
+    assert not load.refuses(1, INVITE, now, 0.3)
+    now = late_for(load, 15, now, loop_s=0.1, message_s=0.8, cpu_wait_s=0.01)
+    assert load.refuses(1, INVITE, now, 0.8)
 
 
 def test_an_invite_that_waited_as_long_as_the_messages_before_it_is_refused(load):
