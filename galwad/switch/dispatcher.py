@@ -154,7 +154,7 @@ class EventDispatcher:
         if event.response is None and event.status in {408, 503}:
             locations.mark_failed(there)
         elif event.response is not None and event.status == 503:
-            locations.mark_failed(there, _retry_after(event.response))
+            locations.mark_busy(there, _retry_after(event.response))
 
     def _refuses(self, invite: InviteServer, now: Now, *, is_new: bool) -> bool:
         """Refuse an INVITE with 503 if the switch ends or has too much to do; return whether it is.

@@ -82,6 +82,6 @@ class EmergencyRoutes:
         addresses = list(chain(*map(self._locations, map(Uri.parse, route.target or ()))))
         if not addresses:
             return f"no address is known of the targets of the route {route.called.text}"
-        if all(map(self._locations.is_down, addresses)):
+        if all(map(self._locations.is_silent, addresses)):
             return f"no target of the route {route.called.text} answers"
         return ""

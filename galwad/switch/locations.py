@@ -57,6 +57,8 @@ class Locations:
         self._rng = random.SystemRandom()
         self._known: dict[Question, list[Record]] = {}
         self._down: dict[Address, float] = {}
+        self._busy: set[Address] = set()
+        """The addresses in `_down` that have responded that they are overloaded."""
         self._uris = [uri for uri in uris if self._has_name(uri)]
 
     def __call__(self, uri: Uri) -> tuple[Address, ...]:
@@ -78,14 +80,21 @@ class Locations:
         now = self._clock()
         return self._down.get(address, now) > now
 
-    def mark_failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
-        """Sort this address after all others for `seconds` seconds.
+    def is_silent(self, address: Address) -> bool:
+        """Return whether this address `is_down` because it did not respond."""
+        return self.is_down(address) and address not in self._busy
 
-        The address did not respond, or it responded that it is overloaded.
-        """
+    def mark_busy(self, address: Address, seconds: float) -> None:
+        """Sort this address after all others for `seconds` seconds: it is overloaded."""
+        self.mark_failed(address, seconds)
+        self._busy.add(address)
+
+    def mark_failed(self, address: Address, seconds: float = HELD_DOWN_S) -> None:
+        """Sort this address after all others for `seconds` seconds, because it did not respond."""
         now = self._clock()
         self._down = {known: until for known, until in self._down.items() if until > now}
         self._down[address] = max(now + seconds, self._down.get(address, 0.0))
+        self._busy.discard(address)
 
     def mark_down(self, address: Address) -> None:
         """Sort this address after all others, because it does not answer OPTIONS.

@@ -179,6 +179,45 @@ def test_a_remote_party_id_with_privacy_withholds_the_number(admission_control, 
     assert (facts["number"], facts["withheld"]) == (None, True)
 
 
+@pytest.mark.parametrize(
+    ("uri", "called"),
+    [
+        ("urn:service:sos.fire", "999"),
+        ("tel:112;phone-context=+44", "112"),
+        ("sip:999@192.0.2.9", "999"),
+    ],
+)
+def test_a_phone_with_its_password_calls_an_emergency_number_in_each_form(
+    admission_control, endpoint, phones, uri, called
+):
+    secret = ha1("203", "galwad", "password", "SHA-256")
+    phones.set_accounts([PhoneCredentials("203", "gwen", ha1_sha256=secret)])
+    wanted = request(user="203", uri=uri)
+    asked = arrive(endpoint, wanted, STRANGER).invite
+    refusal = admission_control.invite(asked, 1.0)
+    asked.refuse_statelessly(refusal.status, headers=refusal.headers, now=1.0)
+    given = DigestClient("203", "password").answer(
+        request_of(wanted), answered(endpoint), cnonce="c"
+    )
+    admission = decide(
+        admission_control, endpoint, source=STRANGER, user="203", uri=uri, headers=(given,)
+    )
+    assert isinstance(admission, Admission)
+    assert (admission.called, admission.phone, admission.emergency) == (called, True, True)
+
+
+@pytest.mark.parametrize(
+    ("source", "trusted"), [(TRUNK, True), (Address("192.0.2.2", 5060), False)]
+)
+def test_of_the_trunks_only_a_trusted_one_has_a_part_in_the_emergency_reserve(
+    admission_control, endpoint, source, trusted
+):
+    called = decide(admission_control, endpoint, source=source, uri="sip:999@192.0.2.9")
+    assert called.emergency is trusted
+    other = decide(admission_control, endpoint, source=source, headers=(("X-Other", "1"),))
+    assert not other.emergency
+
+
 @pytest.mark.parametrize(("own", "rule"), [(None, "off"), ("required", "required")])
 def test_the_srtp_rule_of_a_trunk_overrides_that_of_the_media_table(
     settings, control, endpoint, own, rule

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from config.sections import Route
 from galwad.messages import DialNumber, PhoneReply
 from galwad.switch.away import AwayUsers
 from galwad.switch.clocks import read_clocks
 from galwad.switch.commands import DeskCommands
 from galwad.switch.dialling import Dialler
+from helpers.switch import Centre
 
 
 @pytest.fixture
@@ -140,6 +142,19 @@ async def test_a_switch_with_as_many_calls_as_it_may_have_says_that_all_lines_ar
     commands.dialler = Dialler(context, phones, centre.calls)
     assert dial("01970111111") == "full"
     assert sian.invites == []
+
+
+async def test_a_full_switch_dials_an_emergency_number(settings, phones, register):
+    route = Route.model_validate({"called": "999", "target": "sip:192.0.2.20"})
+    sip = settings.sip.model_copy(update={"max_calls": 0})
+    centre = Centre(settings.model_copy(update={"routes": (route,), "sip": sip}), phones)
+    sian, out = centre.phone("192.0.2.201", "201", register), centre.phone("192.0.2.20", "pbx")
+    dialler = Dialler(centre.context, phones, centre.calls)
+    assert dialler.dial(DialNumber(1, "sian", "201", "01970111111")) == "unknown_number"
+    assert dialler.dial(DialNumber(2, "sian", "201", "112")) == ""
+    centre.run()
+    assert [len(each.invites) for each in (sian, out)] == [1, 1]
+    centre.end()
 
 
 async def test_a_switch_that_cannot_dial_says_so(centre, phones):

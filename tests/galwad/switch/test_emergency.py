@@ -98,7 +98,7 @@ def test_a_way_out_whose_targets_have_all_failed_is_none(router):
     assert target.destination.host == "192.0.2.22"
     two.locations.mark_down(target.destination)
     assert two.emergency.fault == "no target of the route 999 answers"
-    two.locations.mark_up(target.destination)
+    two.locations.mark_busy(target.destination, 5.0)
     assert two.emergency.fault == ""
 
 

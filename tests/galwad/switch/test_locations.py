@@ -79,6 +79,17 @@ async def test_a_failed_address_is_tried_last_until_its_hold_down_ends(locations
     assert locations(PBX) == (ONE, TWO)
 
 
+async def test_an_overloaded_address_is_tried_last_but_is_not_silent(locations, clock):
+    await locations.refresh()
+    locations.mark_busy(ONE, 5.0)
+    assert locations(PBX) == (TWO, ONE)
+    assert (locations.is_down(ONE), locations.is_silent(ONE)) == (True, False)
+    locations.mark_failed(ONE)
+    assert locations.is_silent(ONE)
+    clock[0] += HELD_DOWN_S + 1
+    assert not locations.is_silent(ONE)
+
+
 async def test_an_ip_address_needs_no_query(names):
     uri = Uri.parse("sip:600@192.0.2.1")
     locations = Locations([uri], [TransportFamily("UDP", ipv6=False)], names)
