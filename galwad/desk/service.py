@@ -115,6 +115,8 @@ _KNOWN_SIGN_INS = 2000
 """The most sign-ins that the desk reads from the audit at its start."""
 _DAY_S = 86_400.0
 _KNOWN_SIGN_INS_S = 30 * _DAY_S
+_FLOOD_ALARM_S = 3600.0
+"""The least seconds between two alarms about a flood of sign-ins at the provider."""
 log = structlog.get_logger()
 
 
@@ -257,6 +259,9 @@ class Desk:
     _switch_lost = False
     """True from the loss of the link to the switch until it is connected again."""
 
+    _flood_alarmed = float("-inf")
+    """The monotonic time of the newest alarm about a flood of sign-ins at the provider."""
+
     def __init__(
         self,
         options: DeskOptions,
@@ -305,7 +310,9 @@ class Desk:
             options.session_absolute,
             personal=options.personal_tokens,
         )
-        self.provider = ProviderAccounts.opened(options.sign_in, options.origin, self.engine)
+        self.provider = ProviderAccounts.opened(
+            options.sign_in, options.origin, self.engine, self._sign_ins_flooded
+        )
         self.payment_tokens = PaymentTokens(self.engine)
         self.searches, self.dials, self.acts, self.codes = map(
             UserLimit, (SEARCHES, DIALS, ACTS, CODES)
@@ -784,6 +791,14 @@ class Desk:
     def break_glass_used(self) -> None:
         """Raise an alarm: a user who may sign in without the provider has signed in."""
         self._alarm(Alarm("sign_in.break_glass", None))
+
+    def _sign_ins_flooded(self, network: str) -> None:
+        """Raise an alarm, at most once in `_FLOOD_ALARM_S`: a network floods the sign-in."""
+        now = time.monotonic()
+        if now - self._flood_alarmed >= _FLOOD_ALARM_S:
+            self._flood_alarmed = now
+            log.warning("sign_in.flooded", network=network)
+            self._alarm(Alarm("sign_in.flooded", None, network))
 
     def codes_guessed(self) -> None:
         """Raise an alarm: a client sends wrong codes of a user whose password it knows."""

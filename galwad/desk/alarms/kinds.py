@@ -88,6 +88,7 @@ KINDS: Final[Mapping[str, AlarmKind]] = {
     "index.changed": AlarmKind(Severity.CRITICAL),
     "sign_in.break_glass": AlarmKind(Severity.CRITICAL),
     "sign_in.codes_guessed": AlarmKind(Severity.CRITICAL),
+    "sign_in.flooded": AlarmKind(Severity.WARNING),
     "note.refused": AlarmKind(Severity.WARNING, Ending.DECISION),
     "notes.not_written": AlarmKind(Severity.NOTICE),
     "ledger.full": AlarmKind(Severity.WARNING),

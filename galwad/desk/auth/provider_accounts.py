@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -34,11 +35,20 @@ class ProviderAccounts:
     identities: Identities
 
     @classmethod
-    def opened(cls, section: SignInSection | None, origin: str, engine: AsyncEngine) -> Self | None:
-        """Return the accounts of the provider in the settings; None if there is none."""
+    def opened(
+        cls,
+        section: SignInSection | None,
+        origin: str,
+        engine: AsyncEngine,
+        on_flood: Callable[[str], None] = lambda _network: None,
+    ) -> Self | None:
+        """Return the accounts of the provider in the settings; None if there is none.
+
+        `on_flood` is called with a network that floods the sign-in.
+        """
         if section is None:
             return None
-        return cls(ProviderSignIn(section, origin), Identities(engine))
+        return cls(ProviderSignIn(section, origin, on_flood=on_flood), Identities(engine))
 
     async def enter(self, token: IdToken, language: str) -> IdentifiedUser:
         """Return the user of a person whom the provider has signed in.

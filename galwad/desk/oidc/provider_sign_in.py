@@ -7,10 +7,11 @@ provider's (RFC 9207), and that its code belongs to it. Which user the identity 
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Final, get_args
 from urllib.parse import urlencode
 
@@ -30,25 +31,33 @@ CALLBACK: Final = "/api/v1/sign-in/callback"
 """The path to which the provider sends the browser back."""
 MOST_AT_ONCE: Final = 64
 MOST_FROM_A_NETWORK: Final = 16
-"""The most codes that are exchanged at the same time, in all and for each network."""
+"""The most codes that are exchanged at the same time, in all and for each network.
+
+The limit for a network includes those that wait for their exchange.
+"""
 
 
 class ProviderSignIn:
     """The sign-in at one provider.
 
     `origin` is the origin of the page, to which the provider sends people back. `clock` returns the
-    Unix time in seconds.
+    Unix time in seconds. `on_flood` is called with a network from which so many sign-ins come that
+    their states cannot all be kept as used.
     """
 
     def __init__(
-        self, section: SignInSection, origin: str, clock: Callable[[], float] = time.time
+        self,
+        section: SignInSection,
+        origin: str,
+        clock: Callable[[], float] = time.time,
+        on_flood: Callable[[str], None] = lambda _network: None,
     ) -> None:
         self.section = section
         self._origin = origin
         self._clock = clock
         self._provider = Provider(section)
-        self._pending = PendingSignIns(clock)
-        self._exchanging: Counter[str] = Counter()
+        self._pending = PendingSignIns(clock, on_flood)
+        self._exchanges = _Exchanges(section.timeout)
         self._step_up = (
             None if section.step_up is None else StepUp(section.step_up, section.step_up_claim)
         )
@@ -82,22 +91,25 @@ class ProviderSignIn:
         return _with_query(metadata.authorization, query), cookie
 
     def take(self, cookie: str, response: Mapping[str, str]) -> PendingSignIn:
-        """Return the sign-in to which the provider's response belongs. It is taken only once.
+        """Return the sign-in to which the provider's response belongs, if it is not used yet.
 
         `response` has the parameters of the address to which the browser was sent back.
 
         Raises:
             ResponseError: This browser has begun no such sign-in, or it is over.
         """
-        return self._pending.complete(cookie, response.get("state", ""))
+        return self._pending.find(cookie, response.get("state", ""))
 
     async def complete(
         self, pending: PendingSignIn, response: Mapping[str, str], network: str
     ) -> IdToken:
-        """Complete a sign-in that was taken; return the token of the person.
+        """Complete a sign-in that was taken; return the token of the person. This uses it up.
+
+        A response without a code does not use it up.
 
         Raises:
-            ResponseError: The response is of another provider, or its code is not accepted.
+            ResponseError: The response is of another provider, its code is not accepted, or the
+                sign-in was used meanwhile.
             DeniedError: The provider has not signed the person in.
             StepUpError: A step-up was asked for, and the ID token does not prove it.
             TokenError: The ID token is not accepted.
@@ -117,7 +129,8 @@ class ProviderSignIn:
             raise DeniedError(f"the provider has not signed the person in: {code}")
         if not response.get("code"):
             raise ResponseError("the response has no code")
-        with self._turn(network):
+        async with self._exchanges.turn(network):
+            self._pending.use(pending, network)
             claims = await self._provider.redeem(response["code"], pending, self._origin + CALLBACK)
         expected = ExpectedToken(
             self.section.issuer, self.section.client_id, pending.nonce, self.section.tenant
@@ -151,25 +164,72 @@ class ProviderSignIn:
         """Close all connections."""
         await self._provider.close()
 
-    @contextmanager
-    def _turn(self, network: str) -> Iterator[None]:
-        """Count an exchange while it lasts.
+
+class _Exchanges:
+    """Lets exchanges begin: at most `MOST_AT_ONCE` at a time, and the networks take turns.
+
+    An exchange waits for at most `patience` seconds.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._running = 0
+        self._of_network: Counter[str] = Counter()
+        """The exchanges that run or wait, by network."""
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        """The exchanges that wait, by network. The first network has the next turn."""
+
+    @asynccontextmanager
+    async def turn(self, network: str) -> AsyncIterator[None]:
+        """Wait for the turn of an exchange. The block then has the turn until its end.
 
         Raises:
-            BusyProviderError: Too many exchanges are in progress.
+            BusyProviderError: Too many exchanges of this network run or wait, or the exchange has
+                waited for too long.
         """
-        if (
-            self._exchanging.total() >= MOST_AT_ONCE
-            or self._exchanging[network] >= MOST_FROM_A_NETWORK
-        ):
+        if self._of_network[network] >= MOST_FROM_A_NETWORK:
             raise BusyProviderError("too many people sign in at the same time")
-        self._exchanging[network] += 1
+        self._of_network[network] += 1
         try:
-            yield
+            if self._running >= MOST_AT_ONCE:
+                await self._wait(network)
+            else:
+                self._running += 1
+            try:
+                yield
+            finally:
+                self._pass_on()
         finally:
-            self._exchanging[network] -= 1
-            if not self._exchanging[network]:
-                del self._exchanging[network]
+            self._of_network[network] -= 1
+            if not self._of_network[network]:
+                del self._of_network[network]
+
+    async def _wait(self, network: str) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(network, deque()).append(turn)
+        try:
+            async with asyncio.timeout(self._patience):
+                await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()  # it had just got the turn
+            if isinstance(error, TimeoutError):
+                raise BusyProviderError("too many people sign in at the same time") from None
+            raise
+
+    def _pass_on(self) -> None:
+        """Give the turn of an exchange that has ended to the next network."""
+        while self._waiting:
+            network, turns = next(iter(self._waiting.items()))
+            turn = turns.popleft()
+            if turns:
+                self._waiting.move_to_end(network)
+            else:
+                del self._waiting[network]
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._running -= 1
 
 
 def _with_query(address: str, query: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from galwad.desk.oidc import provider as provider_module
+from galwad.desk.oidc import provider_sign_in
 from galwad.desk.oidc.errors import (
     BusyProviderError,
     DeniedError,
@@ -341,6 +342,67 @@ async def test_a_network_has_only_so_many_exchanges_at_a_time(make, provider):
     assert sum(isinstance(each, ProviderError) for each in results) == MOST_FROM_A_NETWORK
     provider.broken = {}
     assert await sign_in(flow, provider)
+
+
+async def test_exchanges_of_other_networks_delay_an_exchange_but_do_not_refuse_it(
+    flow, provider, monkeypatch
+):
+    monkeypatch.setattr(provider_sign_in, "MOST_AT_ONCE", 1)
+    url, cookie = await flow.begin("")
+    response = provider.approve(url)
+    order, ended = [], asyncio.Event()
+
+    async def hold(name, network):
+        async with flow._exchanges.turn(network):
+            order.append(name)
+            await ended.wait()
+
+    async with asyncio.timeout(5):
+        flood = [asyncio.create_task(hold(n, "203.0.113.66")) for n in range(8)]
+        await asyncio.sleep(0)
+        mine = asyncio.create_task(complete(flow, cookie, response))
+        await asyncio.sleep(0.05)
+        assert NETWORK in flow._exchanges._waiting
+        flood[1].cancel()
+        ended.set()
+        assert await mine
+        await asyncio.gather(*flood, return_exceptions=True)
+    assert order == [0, *range(2, 8)]
+    assert (flow._exchanges._running, dict(flow._exchanges._of_network)) == (0, {})
+
+
+async def test_an_exchange_that_waits_for_too_long_is_refused_and_leaves_nothing(
+    make, provider, monkeypatch
+):
+    monkeypatch.setattr(provider_sign_in, "MOST_AT_ONCE", 1)
+    flow = make(timeout=0.5)
+    url, cookie = await flow.begin("")
+    response = provider.approve(url)
+    async with flow._exchanges.turn("203.0.113.66"):
+        with pytest.raises(BusyProviderError):
+            await complete(flow, cookie, response)
+    assert await complete(flow, cookie, response)
+    assert flow._exchanges._running == 0
+
+
+async def test_a_response_without_an_exchange_uses_no_state_up(flow, provider):
+    url, cookie = await flow.begin("")
+    response = provider.approve(url)
+    denied = {**response, "code": "", "error": "access_denied"}
+    for wrong in (denied, {**response, "code": ""}, {**response, "iss": "https://evil.example"}):
+        with pytest.raises((ResponseError, DeniedError)):
+            await complete(flow, cookie, wrong)
+    assert await complete(flow, cookie, response)
+
+
+async def test_of_two_responses_at_once_with_one_state_one_is_exchanged(flow, provider):
+    url, cookie = await flow.begin("")
+    response = provider.approve(url)
+    results = await asyncio.gather(
+        *(complete(flow, cookie, response) for _ in range(2)), return_exceptions=True
+    )
+    assert sorted(type(each).__name__ for each in results) == ["IdToken", "ResponseError"]
+    assert len(provider.forms) == 1
 
 
 async def test_no_error_and_no_log_has_the_code_or_the_secret(flow, provider):

@@ -153,6 +153,26 @@ async def test_a_response_that_belongs_to_no_sign_in_is_refused_without_an_entry
     assert await entries(desk, "sign-in.refused") == []
 
 
+async def test_responses_without_a_code_fill_nothing_and_a_flood_of_codes_raises_an_alarm(
+    desk, provider, monkeypatch
+):
+    monkeypatch.setattr("galwad.desk.oidc.pending.MOST_USED_OF_A_NETWORK", 2)
+    monkeypatch.setattr("galwad.desk.oidc.pending.MOST_USED", 4)
+    for _ in range(10):
+        reply = await sign_in(desk.client(), provider, code="", error="access_denied")
+        assert reply.headers["location"] == "/#sign-in=denied"
+    assert desk.desk.alarms.open() == []
+    with capture_logs() as logs:
+        for number in range(5):
+            await sign_in(desk.client(), provider, f"code-{number}")
+    floods = [each for each in logs if each["event"] == "sign_in.flooded"]
+    assert [each["network"] for each in floods] == ["127.0.0.1"]
+    (alarm,) = desk.desk.alarms.open()
+    assert (alarm.kind, alarm.detail, alarm.count) == ("sign_in.flooded", "127.0.0.1", 1)
+    reply = await sign_in(desk.client(), provider)
+    assert reply.headers["location"] == "/"
+
+
 async def test_no_parameter_leads_the_browser_elsewhere(desk, provider):
     reply = await sign_in(
         desk.client(), provider, next="https://evil.example", redirect_uri="https://evil.example"
