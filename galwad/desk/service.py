@@ -43,7 +43,7 @@ from galwad.desk.archive.files import ArchiveFolder
 from galwad.desk.archive.finaliser_client import FinaliserClient
 from galwad.desk.archive.indexer import Indexer
 from galwad.desk.archive.recipients_watch import RecipientsWatch
-from galwad.desk.auth.approvals import COMMAND_LINES, PANELS, Approvals
+from galwad.desk.auth.approvals import Approvals
 from galwad.desk.auth.payment_tokens import PaymentTokens
 from galwad.desk.auth.provider_accounts import ProviderAccounts
 from galwad.desk.auth.second_factors import SecondFactors
@@ -405,12 +405,12 @@ class Desk:
     @cached_property
     def command_lines(self) -> Approvals:
         """The command lines that wait until a person approves them on the page."""
-        return Approvals(COMMAND_LINES)
+        return Approvals()
 
     @cached_property
     def panels(self) -> Approvals:
         """The panels of a CRM that wait until a person approves them on the page."""
-        return Approvals(PANELS)
+        return Approvals()
 
     @cached_property
     def second_factors(self) -> SecondFactors:

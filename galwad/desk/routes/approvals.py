@@ -7,7 +7,7 @@ from typing import Final
 
 from fastapi import Request
 
-from galwad.desk.auth.approvals import LIFETIME_S, Approvals, TooManyError, WaitingClient
+from galwad.desk.auth.approvals import LIFETIME_S, Approvals, WaitingClient
 from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.approvals import WaitingCode, WaitingSecret, WaitingSignIn
@@ -20,16 +20,9 @@ _INTERVAL_S: Final = 2.0
 def begin_waiting(
     desk: Desk, request: Request, waiting: Approvals, fragment: str, site: str = ""
 ) -> WaitingSignIn:
-    """Let a client wait for an approval at the page's address with this fragment.
-
-    Raises:
-        ApiError: 429, too many clients wait for an approval.
-    """
+    """Let a client wait for an approval at the page's address with this fragment."""
     address = address_of(request)
-    try:
-        secret, client = waiting.begin(address, network_of(address), site)
-    except TooManyError:
-        raise ApiError(429, "too many sign-ins wait", "wait a minute, then try again", 60) from None
+    secret, client = waiting.begin(address, network_of(address), site)
     origin = desk.options.public_origin or desk.options.origin or str(request.base_url)
     return WaitingSignIn(
         secret=secret,

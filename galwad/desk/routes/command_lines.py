@@ -29,11 +29,7 @@ _FRAGMENT: Final = "#command-line"
 
 @router.post("/command-lines", status_code=201)
 async def begin(request: Request, desk: TheDesk) -> WaitingSignIn:
-    """Begin the sign-in of a command line.
-
-    Raises:
-        ApiError: 429, too many command lines wait for an approval.
-    """
+    """Begin the sign-in of a command line. It must ask for its token every few seconds."""
     return begin_waiting(desk, request, desk.command_lines, _FRAGMENT)
 
 
@@ -70,7 +66,7 @@ async def token(body: WaitingSecret, request: Request, desk: TheDesk) -> Me:
 
     Raises:
         ApiError: 409, it is not approved yet: `reason` is "waiting". 410, it was not approved in
-            time. 401, the session in which it was approved has ended.
+            time, or has not asked for 150 s. 401, the session that approved it has ended.
     """
     approver = await redeem(desk, request, desk.command_lines, body)
     made = await desk.sessions.open(

@@ -59,7 +59,7 @@ async def begin(body: BeginPanel, request: Request, desk: TheDesk) -> WaitingSig
     """Begin the sign-in of the page in a panel.
 
     Raises:
-        ApiError: 403, the site may not show the page. 429, too many panels wait for an approval.
+        ApiError: 403, the site may not show the page.
     """
     if body.site not in desk.options.embed_origins:
         raise ApiError(403, "this site may not show the page", "add it to `[desk] embed_origins`")
@@ -101,7 +101,7 @@ async def collect(body: WaitingSecret, request: Request, response: Response, des
 
     Raises:
         ApiError: 409, it is not approved yet: `reason` is "waiting". 410, it was not approved in
-            time. 401, the session in which it was approved has ended.
+            time, or has not asked for 150 s. 401, the session that approved it has ended.
     """
     approver = await redeem(desk, request, desk.panels, body)
     token = await desk.sessions.open(

@@ -7,7 +7,7 @@ import { el, reveal, say } from "./dom.js";
 import { translate } from "./i18n.js";
 
 const ENDED = { 401: "panel.late", 403: "panel.unnamed", 410: "panel.late", 422: "panel.unnamed" };
-const REFUSED = { ...ENDED, 0: "error.connection", 429: "signin.wait" };
+const REFUSED = { ...ENDED, 0: "error.connection" };
 
 /** The origin of the page in the browser's address bar, or of the page around this one. */
 function site() {

@@ -6,15 +6,8 @@ import re
 
 import pytest
 
-from galwad.desk.auth.approvals import (
-    COMMAND_LINES,
-    FETCH_S,
-    LIFETIME_S,
-    PANELS,
-    Approvals,
-    TooManyError,
-    canonical,
-)
+from galwad.desk.auth import approvals as subject
+from galwad.desk.auth.approvals import FETCH_S, LIFETIME_S, SILENT_S, Approvals, canonical
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.users import User
 from helpers.desk import Clock
@@ -26,7 +19,7 @@ HUW = Session("b" * 64, User("huw", "supervisor"), "page")
 
 @pytest.fixture
 def waiting(clock):
-    return Approvals(COMMAND_LINES, clock)
+    return Approvals(clock)
 
 
 @pytest.fixture
@@ -75,9 +68,12 @@ def test_an_approved_code_cannot_be_approved_for_another_user(waiting):
     assert waiting.redeem(secret).approver == SIAN
 
 
-def test_a_client_that_is_not_approved_in_time_is_forgotten(waiting, clock):
+def test_a_client_that_is_not_approved_in_time_is_forgotten_even_if_it_asks(waiting, clock):
     secret, new = waiting.begin(HOST, NETWORK)
-    clock.now += LIFETIME_S + 1
+    for _ in range(int(LIFETIME_S) // 60):
+        assert waiting.redeem(secret) == new
+        clock.now += 60
+    clock.now += 1
     assert waiting.find(new.code) is None
     assert waiting.approve(new.code, SIAN) is None
     assert waiting.redeem(secret) is None
@@ -90,16 +86,63 @@ def test_an_approval_that_is_not_fetched_soon_is_forgotten(waiting, clock):
     assert waiting.redeem(secret) is None
 
 
-@pytest.mark.parametrize("limits", [COMMAND_LINES, PANELS])
-def test_one_network_cannot_take_the_places_of_others_and_places_become_free(limits, clock):
-    waiting = Approvals(limits, clock)
-    for _ in range(limits.from_a_network):
-        waiting.begin(HOST, NETWORK)
-    with pytest.raises(TooManyError):
-        waiting.begin(HOST, NETWORK)
-    for number in range(limits.in_all - limits.from_a_network):
-        waiting.begin("198.51.100.1", str(number))
-    with pytest.raises(TooManyError):
-        waiting.begin("198.51.100.2", "another")
-    clock.now += LIFETIME_S + 1
+def test_a_client_that_stops_asking_is_forgotten(waiting, clock):
+    secret, new = waiting.begin(HOST, NETWORK)
+    clock.now += SILENT_S
+    assert waiting.redeem(secret) == new
+    clock.now += SILENT_S
+    assert waiting.find(new.code) == new
+    clock.now += 1
+    assert waiting.find(new.code) is None
+    assert waiting.redeem(secret) is None
+
+
+def flood(waiting, count, network, asks=0):
+    """Begin clients in a network, each of which asks so many times."""
+    for _ in range(count):
+        secret, _ = waiting.begin("203.0.113.66", network)
+        for _ in range(asks):
+            waiting.redeem(secret)
+
+
+@pytest.mark.parametrize("network", ["203.0.113.66", NETWORK])
+@pytest.mark.parametrize("asks", [0, 1])
+def test_a_flood_from_one_network_even_the_clients_own_ends_no_client_that_asks(
+    clock, network, asks, monkeypatch
+):
+    monkeypatch.setattr(subject, "MOST_OF_A_NETWORK", 200)
+    waiting = Approvals(clock)
+    flood(waiting, 3 * subject.MOST_OF_A_NETWORK, network, asks)
+    secret, new = waiting.begin(HOST, NETWORK)
+    for _ in range(10):
+        flood(waiting, 90, network, asks)
+        clock.now += 2
+        assert waiting.redeem(secret) == new
+    assert waiting.approve(new.code, SIAN) is not None
+    flood(waiting, 3 * subject.MOST_OF_A_NETWORK, network, asks)
+    assert waiting.redeem(secret).approver == SIAN
+    assert len(waiting._waiting) <= subject.MOST_OF_A_NETWORK
+
+
+def test_a_flood_from_many_networks_ends_no_client_that_asks(waiting, clock, monkeypatch):
+    monkeypatch.setattr(subject, "MOST_WAITING", 200)
+    waiting = Approvals(clock)
+    secret, new = waiting.begin(HOST, NETWORK)
+    for number in range(20):
+        for host in range(90):
+            flood(waiting, 1, f"2001:db8:{number:x}:{host:x}::/64")
+        clock.now += 2
+        assert waiting.redeem(secret) == new
+    assert len(waiting._waiting) == len(waiting._codes) == 101
+    clock.now += SILENT_S + 1
     waiting.begin(HOST, NETWORK)
+    assert len(waiting._waiting) == 1
+
+
+def test_approvals_that_are_not_fetched_leave_no_memory(waiting, clock):
+    for _ in range(5):
+        _, new = waiting.begin(HOST, NETWORK)
+        waiting.approve(new.code, SIAN)
+    clock.now += FETCH_S + 1
+    assert waiting.find("BCDF-GHJK") is None
+    assert waiting._waiting == {}

@@ -12,7 +12,6 @@ import re
 import pytest
 
 from galwad.cli import main
-from galwad.desk.auth.approvals import COMMAND_LINES
 from galwad.desk.calls.user_limit import CODES
 from helpers.desk import until
 from recording.audit.log import AuditFilter
@@ -84,10 +83,20 @@ async def test_a_user_who_guesses_codes_must_wait(running):
     assert int(reply.headers["retry-after"]) > 0
 
 
-async def test_a_stranger_cannot_fill_the_desk_with_command_lines(running):
-    for _ in range(COMMAND_LINES.from_a_network):
+async def test_command_lines_that_never_ask_keep_none_of_the_same_network_out(running, monkeypatch):
+    monkeypatch.setattr("galwad.desk.auth.approvals.MOST_OF_A_NETWORK", 20)
+    sian = (await running.page("sian")).http
+    for _ in range(30):
         await begun(running)
-    assert (await running.client().post(URL)).status_code == 429
+    waiting = await begun(running)
+    for _ in range(3):
+        reply = await running.client().post(f"{URL}/token", json={"secret": waiting["secret"]})
+        assert (reply.status_code, reply.json()["reason"]) == (409, "waiting")
+        for _ in range(9):
+            await begun(running)
+    assert (await sian.post(f"{URL}/approve", json={"code": waiting["code"]})).status_code == 204
+    reply = await running.client().post(f"{URL}/token", json={"secret": waiting["secret"]})
+    assert (reply.status_code, reply.json()["user"]) == (200, "sian")
 
 
 async def test_a_user_who_was_disabled_after_the_approval_gets_no_token(running):

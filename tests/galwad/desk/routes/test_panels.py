@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from galwad.desk.auth.approvals import PANELS
 from galwad.desk.auth.embedding import CSRF_HEADER
 from galwad.desk.calls.user_limit import CODES
 from recording.audit.log import AuditFilter
@@ -196,11 +195,27 @@ async def test_a_session_that_ends_before_the_panel_collects_gives_it_nothing(pa
     assert "set-cookie" not in reply.headers
 
 
-async def test_codes_cannot_be_guessed_and_panels_cannot_fill_the_desk(panel, sian):
+async def test_codes_cannot_be_guessed(panel, sian):
     for _ in range(CODES.most):
         await sian.post(f"{URL}/show", json={"code": "BCDF-GHJK"})
     reply = await sian.post(f"{URL}/approve", json={"code": "BCDF-GHJK"})
     assert reply.status_code == 429
-    for _ in range(PANELS.from_a_network):
+    assert int(reply.headers["retry-after"]) > 0
+
+
+async def test_panels_that_never_ask_keep_no_panel_of_the_same_network_out(
+    panel, sian, monkeypatch
+):
+    monkeypatch.setattr("galwad.desk.auth.approvals.MOST_OF_A_NETWORK", 20)
+    for _ in range(30):
         await begun(panel)
-    assert (await panel.post(URL, json={"site": CRM})).status_code == 429
+    waiting = await begun(panel)
+    for _ in range(3):
+        reply = await panel.post(f"{URL}/session", json={"secret": waiting["secret"]})
+        assert (reply.status_code, reply.json()["reason"]) == (409, "waiting")
+        for _ in range(9):
+            await begun(panel)
+    reply = await sian.post(f"{URL}/approve", json={"code": waiting["code"]})
+    assert reply.status_code == 204
+    reply = await panel.post(f"{URL}/session", json={"secret": waiting["secret"]})
+    assert (reply.status_code, reply.json()["user"]) == (200, "sian")
