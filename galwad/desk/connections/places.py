@@ -24,8 +24,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
+from galwad.desk.networks import areas_of
+
 KNOWN_S: Final = 86_400.0
 """The seconds for which a network is known after a session was used from it."""
+NEW_AREA_S: Final = 60.0
+"""The seconds without a new connection after which the area of a network counts as new."""
 _MAX_NETWORKS: Final = 4096
 
 
@@ -43,7 +47,7 @@ class PlaceLimits:
     network_rate: float = 20.0
     """The rate of one network of strangers."""
     strangers_rate: float = 100.0
-    """The rate of all networks of strangers together."""
+    """The rate of all networks of strangers together, and again that of those in new areas."""
     in_advance_s: float = 5.0
     """The seconds for which a rate can be saved up and then used at once."""
 
@@ -150,6 +154,8 @@ class Places:
         """The known networks, with the time at which a session was last used from each."""
         self._due: OrderedDict[str, float] = OrderedDict()
         """The time until which each network has used up its rate; the last change is at the end."""
+        self._areas: OrderedDict[str, float] = OrderedDict()
+        """The areas of strangers, with the time of the newest connection of each."""
         self.refused = 0
         """The number of connections that were refused because they arrived too fast."""
         self.displaced = 0
@@ -202,10 +208,7 @@ class Places:
 
     def know(self, network: str, now: float) -> None:
         """Note that a session was used from a network, which is then known for a while."""
-        self._networks[network] = now
-        self._networks.move_to_end(network)
-        if len(self._networks) > _MAX_NETWORKS:
-            self._networks.popitem(last=False)
+        _renew(self._networks, network, now)
 
     def known_networks(self, now: float, most: int) -> tuple[IPv4Network | IPv6Network, ...]:
         """Return the proxies and the known networks, at most `most`; first those used last.
@@ -246,17 +249,26 @@ class Places:
 
     def _in_time(self, network: str, now: float) -> bool:
         """Return whether a stranger's connection keeps to the rates, and count it if it does."""
-        limits = self.limits
-        return self._take(network, limits.network_rate, now) and self._take(
-            "", limits.strangers_rate, now
-        )
+        limits, (_, area, _) = self.limits, areas_of(network.partition("/")[0])
+        new = now - self._areas.get(area, float("-inf")) >= NEW_AREA_S
+        if not self._take(network, limits.network_rate, now):
+            return False
+        if not self._take("new" if new else "", limits.strangers_rate, now):
+            return False
+        _renew(self._areas, area, now)
+        return True
 
     def _take(self, key: str, rate: float, now: float) -> bool:
         due = max(self._due.get(key, now), now)
         if due - now > self.limits.in_advance_s:
             return False
-        self._due[key] = due + 1.0 / rate
-        self._due.move_to_end(key)
-        if len(self._due) > _MAX_NETWORKS:
-            self._due.popitem(last=False)
+        _renew(self._due, key, due + 1.0 / rate)
         return True
+
+
+def _renew(times: OrderedDict[str, float], key: str, at: float) -> None:
+    """Store a time at the end, and remove the oldest entry if there are too many."""
+    times[key] = at
+    times.move_to_end(key)
+    if len(times) > _MAX_NETWORKS:
+        times.popitem(last=False)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galwad.desk.connections.places import KNOWN_S, Place, PlaceLimits, Places
+from galwad.desk.connections.places import KNOWN_S, NEW_AREA_S, Place, PlaceLimits, Places
 
 HOME, AWAY, PROXY = "192.0.2.7", "203.0.113.66", "127.0.0.1"
 LIMITS = PlaceLimits(
@@ -128,8 +128,8 @@ def test_connections_of_strangers_that_arrive_too_fast_are_refused():
         return sum(places.arrive(network, now, lambda: None) is not None for network in networks)
 
     assert admitted([AWAY] * 100) == 41
-    assert admitted(f"198.51.100.{number}" for number in range(250)) == 161 - 41
-    assert places.refused == 59 + 130
+    assert admitted(f"198.51.100.{number}" for number in range(250)) == 161 - 1
+    assert places.refused == 59 + 90
     places.know(HOME, 1000.0)
     assert admitted([HOME] * 1000) == 1000
     assert admitted([AWAY], 1010.0) == 1
@@ -186,3 +186,27 @@ def test_known_networks_are_listed_by_their_last_use_and_text_that_is_no_address
     assert places.known_networks(1010.0, 10) == wanted
     assert places.known_networks(1010.0, 2) == wanted[:2]
     assert places.known_networks(1003.5 + KNOWN_S, 10) == wanted[:1]
+
+
+@pytest.mark.parametrize("crowd", ["2001:db8:{:x}:1::/64", "2001:db8:bad:{:x}::/64"])
+def test_a_flood_of_connections_refuses_none_of_an_area_that_has_opened_none_for_a_minute(crowd):
+    house = House(PlaceLimits(8, 400, 600, 300, 4))
+    accepted = 0
+    for number in range(40_000):
+        house.arrive(crowd.format(number % 1000))
+        if number % 10_000 == 9_999:
+            accepted += house.arrive(f"192.0.2.{number // 10_000}") is not None
+    assert accepted == 4
+    assert house.places.refused > 30_000
+
+
+def test_a_new_area_has_its_own_rate_only_for_its_first_connection():
+    house = House(PlaceLimits(8, 400, 600, 300, 4, strangers_rate=1))
+    for number in range(500):
+        house.arrive(f"2001:db8:bad:{number:x}::/64")
+    assert house.arrive(HOME) is not None
+    assert house.arrive(HOME) is None
+    house.now += NEW_AREA_S
+    for number in range(500):
+        house.arrive(f"2001:db8:bad:{number:x}::/64")
+    assert house.arrive(HOME) is not None
