@@ -3,8 +3,9 @@
 A client that sends wrong codes knows the password. Six digits can be guessed, so strangers together
 have few wrong codes for each account: then their codes are refused until `WINDOW_S` seconds have
 passed. Their recovery codes are not, because these cannot be guessed. So the owner of the account
-can still sign in from a new place. Known devices and networks (see `galwad.desk.auth.throttle`) do
-not wait for strangers: for them, wrong codes count as wrong passwords do.
+can still sign in from a new place. Known devices and networks (see `source` in
+`galwad.desk.auth.throttle`) do not wait for strangers. After `MAX_OF_A_SOURCE` wrong codes, each of
+them has one code in `PACE_S` seconds.
 
 The counts are stored in memory.
 """
@@ -22,6 +23,10 @@ MAX_OF_STRANGERS: Final = 10
 
 So a guesser has 240 codes a day, of which each is right with a chance of 3 in a million.
 """
+MAX_OF_A_SOURCE: Final = 10
+"""The wrong codes for one account from one known device or network without a pace."""
+PACE_S: Final = 60.0
+"""The seconds between two codes for one account from one known device or network."""
 ALARM_AT: Final = 5
 """The number of wrong codes for one account within `WINDOW_S` at which an alarm is raised."""
 
@@ -41,7 +46,10 @@ class CodeGuesses:
         `source` names a known device or network; it is "" for a stranger.
         """
         times = [at for at, each in self._recent(account) if each == source]
-        if source or len(times) < MAX_OF_STRANGERS:
+        if source:
+            due = times[-1] + PACE_S - self._clock() if len(times) >= MAX_OF_A_SOURCE else 0.0
+            return int(due) + 1 if due > 0 else 0
+        if len(times) < MAX_OF_STRANGERS:
             return 0
         return int(times[-MAX_OF_STRANGERS] + WINDOW_S - self._clock()) + 1
 

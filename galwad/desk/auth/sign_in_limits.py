@@ -7,6 +7,7 @@ from pathlib import Path
 
 from galwad.desk.auth.code_guesses import CodeGuesses
 from galwad.desk.auth.devices import Devices
+from galwad.desk.auth.sign_in_queue import SignInQueue
 from galwad.desk.auth.throttle import Throttle
 
 
@@ -18,10 +19,13 @@ class SignInLimits:
     """
 
     devices: Devices
-    throttle: Throttle = field(default_factory=Throttle)
+    throttle: Throttle
+    queue: SignInQueue
+    """The queue in which sign-ins wait for the check of their passwords."""
     codes: CodeGuesses = field(default_factory=CodeGuesses)
 
     @classmethod
     def with_key_in(cls, path: Path) -> SignInLimits:
         """Return the limits of a desk whose key for known browsers is in the file `path`."""
-        return cls(Devices(path))
+        throttle = Throttle()
+        return cls(Devices(path), throttle, SignInQueue(throttle))

@@ -1,24 +1,16 @@
-"""Limits for failed sign-ins: they slow the guessing of passwords, but do not lock advisors out.
+"""The pace of failed sign-ins: it slows the guessing of passwords, and locks no account out.
 
-Only the failed sign-ins within the most recent `WINDOW_S` seconds are counted. Addresses are
-counted by network: an IPv4 address, or an IPv6 /64, of which an attacker can use every address.
+Only the failed sign-ins within the most recent `WINDOW_S` seconds are counted: of each account from
+each network, of each network, and of each device with a valid token of an earlier sign-in
+(`galwad.desk.auth.devices`). Above a limit, one password is checked in a number of seconds, and the
+others wait in the queue (`galwad.desk.auth.sign_in_queue`). A right password is accepted as soon as
+it is checked.
 
-A stranger has three limits. First, while one account has `MAX_FAILURES_PER_PAIR` failures from one
-network, it cannot sign in from that network. Second, while one network has
-`MAX_FAILURES_PER_NETWORK` failures, no account can sign in from it. Third, while one account has
-`MAX_FAILURES_PER_ACCOUNT` failures from all networks together, each network must wait for its turn
-before each sign-in. The first request sets the time of the turn, at most `MAX_DELAY_S` seconds
-later, and nothing that others do afterwards can postpone it. So an attacker pays for each guess
-with waiting time, and an advisor at a new address waits once.
+A network is known if any account has signed in from it. All accounts have the same limits there,
+also those that do not exist, so the limits do not show which accounts exist or are in use. What
+happens at other networks never counts.
 
-Two kinds of clients are not strangers to an account: a device with a valid token of an earlier
-sign-in (`galwad.desk.auth.devices`), and a network from which the account has signed in before. For
-these, only failures from the same device or of this account from the same network count. After
-`MAX_FAILURES_PER_PAIR` of them, the client must wait before each sign-in, but can always sign in
-after the wait.
-
-An account that does not exist is treated in the same way, so the limits do not show which accounts
-exist. The counts are stored in memory.
+The counts are stored in memory.
 """
 
 from __future__ import annotations
@@ -26,35 +18,32 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from typing import Final, TypeVar
 
 from galwad.desk.networks import network_of
 
-WINDOW_S = 900.0
-MAX_FAILURES_PER_PAIR = 10
-"""The limit for the failed sign-ins of one account from one network or one device.
+WINDOW_S: Final = 900.0
+MAX_FAILURES: Final = 10
+"""The failed sign-ins of one account from one network, or of one device, without a pace."""
+MAX_FAILURES_OF_A_NETWORK: Final = 30
+"""The failed sign-ins of all accounts from one network without a pace."""
+KNOWN_PACE_S: Final = 5.0
+"""The seconds between two checks for one account at a known network, or for a device."""
+STRANGER_PACE_S: Final = 10.0
+"""The seconds between two checks for one account, or in all, at a network that is not known."""
+KNOWN_NETWORK_PACE_S: Final = 0.5
+"""The seconds between two checks for all accounts together at a known network.
 
-At this number, a stranger cannot sign in. A client that is no stranger must wait before each
-sign-in.
+All people of an office sign in from one network in the morning, and some of them mistype.
 """
-MAX_FAILURES_PER_NETWORK = 30
-MAX_FAILURES_PER_ACCOUNT = 20
-"""The limit for the failed sign-ins of one account from all networks together.
-
-Above this number, strangers must wait for their turns.
-"""
-MAX_DELAY_S = 60.0
-TURN_KEPT_S = 300.0
-"""The seconds for which a network can use its turn after the turn has come."""
-_MAX_TIMES = max(MAX_FAILURES_PER_PAIR, MAX_FAILURES_PER_NETWORK, MAX_FAILURES_PER_ACCOUNT) + 7
-_MAX_KEYS = 10_000
-_MAX_TURNS = 65_536
-"""More turns than strangers can ask for while an advisor waits for one."""
+_MAX_KEYS: Final = 10_000
 
 Key = tuple[str, str, str]
+_Entry = TypeVar("_Entry")
 
 
 class Throttle:
-    """Counts failed sign-ins, and computes how long an account must wait before its next sign-in.
+    """Counts failed sign-ins, and computes when the next password of a client may be checked.
 
     `device` is the id of the device whose token the client has shown for this account; "" if it has
     shown none. `clock` returns the monotonic time in seconds.
@@ -62,130 +51,109 @@ class Throttle:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._failures: dict[Key, deque[float]] = {}
-        self._turns: OrderedDict[tuple[str, str], float] = OrderedDict()
-        """The times of the strangers' turns, by account and network; the newest is at the end."""
+        self._failures: OrderedDict[Key, deque[float]] = OrderedDict()
+        """The times of failed sign-ins; the key with the newest failure is at the end."""
         self._known_pairs: OrderedDict[tuple[str, str], None] = OrderedDict()
         """The pairs of an account and a network from which this account has signed in.
 
         The pairs are sorted by the time of their most recent sign-in. The newest is at the end.
         """
+        self._known_networks: OrderedDict[str, None] = OrderedDict()
 
-    def is_known(self, account: str, address: str, device: str = "") -> bool:
-        """Return whether the client is no stranger to the account."""
-        return bool(device) or (account, network_of(address)) in self._known_pairs
+    def knows(self, address: str) -> bool:
+        """Return whether any account has signed in from the network of this address."""
+        return network_of(address) in self._known_networks
 
     def source(self, account: str, address: str, device: str = "") -> str:
-        """Return a name of the known device or network; "" if the client is a stranger."""
-        known = self.is_known(account, address, device)
-        return device or (network_of(address) if known else "")
+        """Return a name of the device, or of the network if the account has signed in from it.
 
-    def wait(self, account: str, address: str, device: str = "") -> int:
-        """Return the seconds until `account` may sign in from `address`; 0 if it may do so now.
-
-        If a stranger must wait for a turn and has none, this call sets the turn's time.
+        It is "" for a stranger to the account.
         """
-        now, network = self._clock(), network_of(address)
-        if self.is_known(account, address, device):
-            longest = self._slowed(_own(account, network, device), MAX_FAILURES_PER_PAIR, now)
-        else:
-            longest = max(
-                self._barred(("pair", account, network), MAX_FAILURES_PER_PAIR, now),
-                self._barred(("network", "", network), MAX_FAILURES_PER_NETWORK, now),
-                self._until_turn(account, network, now),
-            )
-        return int(longest) + 1 if longest > 0 else 0
+        network = network_of(address)
+        return device or (network if (account, network) in self._known_pairs else "")
+
+    def ready_at(self, account: str, address: str, device: str = "") -> float:
+        """Return the time from which the client's next password may be checked; 0.0 for now."""
+        network = network_of(address)
+        if device:
+            return self._paced(("device", account, device), MAX_FAILURES, KNOWN_PACE_S)
+        known = network in self._known_networks
+        return max(
+            self._paced(
+                ("pair", account, network),
+                MAX_FAILURES,
+                KNOWN_PACE_S if known else STRANGER_PACE_S,
+            ),
+            self._paced(
+                ("network", "", network),
+                MAX_FAILURES_OF_A_NETWORK,
+                KNOWN_NETWORK_PACE_S if known else STRANGER_PACE_S,
+            ),
+        )
 
     def failed(self, account: str, address: str, device: str = "") -> None:
         """Count a failed sign-in of `account` from `address`.
 
-        Call this method before the password is checked. So several sign-ins at the same time cannot
-        exceed a limit. If the password is right, call `succeeded`, which removes the failure again.
+        Call this method just before the password is checked. If the password is right, call
+        `succeeded`, which removes the failure again.
         """
         now = self._clock()
-        if len(self._failures) > _MAX_KEYS:
-            self._forget(now)
         for key in _keys(account, network_of(address), device):
-            self._failures.setdefault(key, deque(maxlen=_MAX_TIMES)).append(now)
-        self._turns.pop((account, network_of(address)), None)
+            times = self._failures.setdefault(key, deque(maxlen=MAX_FAILURES_OF_A_NETWORK))
+            times.append(now)
+            self._failures.move_to_end(key)
+        while len(self._failures) > _MAX_KEYS or self._oldest() <= now - WINDOW_S:
+            self._failures.popitem(last=False)
 
     def succeeded(self, account: str, address: str, device: str = "") -> None:
-        """Store that `account` has signed in from `address`, and correct the counts of failures.
+        """Store that `account` has signed in from `address`, and remove what `failed` has counted.
 
-        Before the password was checked, `failed` counted this sign-in as a failure. This failure is
-        removed from all counts. Earlier failures are removed only from the count for this account
-        at this network or of this device.
+        Earlier failures of a device are removed too. Those of a network are not: that would show
+        the others in this network that the account exists.
         """
-        network = network_of(address)
         self.know(account, address)
-        self._failures.pop(_own(account, network, device), None)
-        self._remove_newest(_keys(account, network, device))
+        self.uncounted(account, address, device)
+        if device:
+            self._failures.pop(("device", account, device), None)
 
     def uncounted(self, account: str, address: str, device: str = "") -> None:
         """Remove the failure that `failed` has counted: the password was right.
 
-        The sign-in is not complete, so earlier failures stay, and the client stays a stranger.
+        If the sign-in is not complete, the client stays a stranger.
         """
-        self._remove_newest(_keys(account, network_of(address), device))
-
-    def know(self, account: str, address: str) -> None:
-        """Store that `account` has signed in from `address`, now or before the desk's start."""
-        pair = account, network_of(address)
-        self._known_pairs[pair] = None
-        self._known_pairs.move_to_end(pair)
-        if len(self._known_pairs) > _MAX_KEYS:
-            self._known_pairs.popitem(last=False)
-
-    def _remove_newest(self, keys: tuple[Key, ...]) -> None:
-        for key in keys:
+        for key in _keys(account, network_of(address), device):
             times = self._failures.get(key)
             if times:
                 times.pop()
                 if not times:
                     del self._failures[key]
 
-    def _recent(self, key: Key, now: float) -> deque[float]:
-        times = self._failures.get(key, deque[float]())
-        while times and times[0] <= now - WINDOW_S:
-            times.popleft()
-        return times
+    def know(self, account: str, address: str) -> None:
+        """Store that `account` has signed in from `address`, now or before the desk's start."""
+        network = network_of(address)
+        _renew(self._known_pairs, (account, network))
+        _renew(self._known_networks, network)
 
-    def _barred(self, key: Key, limit: int, now: float) -> float:
-        times = self._recent(key, now)
-        return times[-limit] + WINDOW_S - now if len(times) >= limit else 0.0
+    def _oldest(self) -> float:
+        times = next(iter(self._failures.values()), None)
+        return times[-1] if times else float("inf")
 
-    def _slowed(self, key: Key, limit: int, now: float) -> float:
-        times = self._recent(key, now)
-        return times[-1] + _delay(len(times), limit) - now if len(times) >= limit else 0.0
-
-    def _until_turn(self, account: str, network: str, now: float) -> float:
-        failures = len(self._recent(("account", account, ""), now))
-        if failures < MAX_FAILURES_PER_ACCOUNT:
+    def _paced(self, key: Key, limit: int, pace_s: float) -> float:
+        times = self._failures.get(key)
+        if times is None or len(times) < limit or times[-limit] <= self._clock() - WINDOW_S:
             return 0.0
-        turn = self._turns.get((account, network))
-        if turn is None or now > turn + TURN_KEPT_S:
-            turn = now + _delay(failures, MAX_FAILURES_PER_ACCOUNT)
-            self._turns[account, network] = turn
-            self._turns.move_to_end((account, network))
-            if len(self._turns) > _MAX_TURNS:
-                self._turns.popitem(last=False)
-        return turn - now
-
-    def _forget(self, now: float) -> None:
-        old = [k for k, times in self._failures.items() if not times or times[-1] <= now - WINDOW_S]
-        for key in old or list(self._failures)[: _MAX_KEYS // 2]:
-            del self._failures[key]
+        return times[-1] + pace_s
 
 
-def _delay(failures: int, limit: int) -> float:
-    """Return the seconds to wait, which double with each failure above the limit."""
-    return min(2.0 ** (failures - limit), MAX_DELAY_S)
-
-
-def _own(account: str, network: str, device: str) -> Key:
-    return ("device", account, device) if device else ("pair", account, network)
+def _renew(known: OrderedDict[_Entry, None], key: _Entry) -> None:
+    """Move an entry to the end, and remove the oldest one if there are too many."""
+    known[key] = None
+    known.move_to_end(key)
+    if len(known) > _MAX_KEYS:
+        known.popitem(last=False)
 
 
 def _keys(account: str, network: str, device: str) -> tuple[Key, ...]:
-    own = _own(account, network, device)
-    return (own,) if device else (own, ("network", "", network), ("account", account, ""))
+    if device:
+        return (("device", account, device),)
+    return ("pair", account, network), ("network", "", network)

@@ -27,7 +27,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callerid.card_number import ADVICE, has_card_number
 from galwad.desk.auth.passwords import LEAST_LENGTH, is_easy_to_guess
-from galwad.desk.auth.sign_in_queue import SignInQueue
 from galwad.desk.auth.tables import sessions, users
 from galwad.desk.models.accounts import Right, Role
 from galwad.messages import PhoneCredentials
@@ -103,8 +102,6 @@ class Users:
         self._writer = engine.execution_options(immediate=True)
         self._hasher = hasher or PasswordHasher()
         self._one_at_a_time = asyncio.Lock()
-        self.sign_ins = SignInQueue()
-        """The queue in which sign-ins wait before they call `check`."""
         self._dummy = ""
         self._precondition: Precondition = no_precondition
 
@@ -375,10 +372,11 @@ class Users:
         The check takes the same time for an unknown name as for a known name. So the time does not
         show which names exist.
         """
+        decoy = await self._decoy()
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(users).where(users.c.name == name))).first()
         known = row is not None and row.password != NO_PASSWORD
-        hashed = row.password if row is not None and known else await self._decoy()
+        hashed = row.password if row is not None and known else decoy
         async with self._one_at_a_time:
             right = await asyncio.to_thread(self._verify, hashed, password)
         if row is None or not known or not right or row.disabled:

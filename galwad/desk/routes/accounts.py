@@ -20,16 +20,15 @@ from galwad.desk.routes.access import Entering, Person, TheDesk, leaving
 from galwad.desk.routes.proofs import (
     Visitor,
     check_code,
+    check_password,
     code_refusal,
     has_password,
     prove,
-    refuse_if_throttled,
     takes_password,
 )
 from galwad.desk.service import Desk
 
 router = APIRouter()
-_BUSY_S = 2
 _DEVICE_S = 180 * 86_400
 
 
@@ -38,15 +37,15 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     """Sign a user in by name and password, and by a code if the user has a second factor.
 
     A user whose role needs a second factor and who has none gets a session that can only set it up.
-    After too many failed sign-ins for one account or from one network, the client must wait before
-    the next sign-in, and receives the status 429. It also receives this status while too many
-    sign-ins of strangers wait for the check of their passwords.
+    After many failed sign-ins for one account from one network, or from one network, the next
+    password is checked some seconds later. The answer comes at the latest after ten seconds: with
+    the status 429, the password was not checked.
 
     Raises:
         ApiError: 401, the name or the password is wrong. 401, the password is right, and a code is
             missing or wrong: `reason` says so. 403, no other site may show the page. 403, the user
-            must set up a second factor on the page first. 429, too many sign-ins have failed, or
-            wait.
+            must set up a second factor on the page first. 429, too many sign-ins wait, or too many
+            codes were wrong.
     """
     if body.client == "embedded" and not desk.options.embed_origins:
         raise ApiError(403, "no other site may show the page", "sign in on the desk's own page")
@@ -87,20 +86,9 @@ async def _check_password(desk: Desk, visitor: Visitor, body: Login) -> User:
     """Return the user whose password the request has. Until the sign-in is complete, it counts.
 
     Raises:
-        ApiError: 401, the name or the password is wrong. 429, after too many failures.
+        ApiError: 401, the name or the password is wrong. 429, too many sign-ins wait.
     """
-    refuse_if_throttled(desk, visitor)
-    known = desk.sign_in_limits.throttle.is_known(*visitor.keys)
-    if not desk.users.sign_ins.has_room(visitor.network, known=known):
-        desk.metrics.sign_ins.labels("throttled").inc()
-        raise ApiError(
-            429, "too many sign-ins at once", f"wait {_BUSY_S} s, then try again", _BUSY_S
-        )
-    # The sign-in is counted as failed before the password is checked. Otherwise parallel sign-ins
-    # could exceed the limit.
-    desk.sign_in_limits.throttle.failed(*visitor.keys)
-    async with desk.users.sign_ins.turn(visitor.network, known=known):
-        user = await desk.users.check(visitor.name, body.password.get_secret_value())
+    user = await check_password(desk, visitor, body.password)
     if not takes_password(desk, visitor.name):
         user = None  # as late as this, so that the time does not show whose password counts
     if user is None:
@@ -214,18 +202,18 @@ async def change_password(
 ) -> None:
     """Replace the password of the signed-in person, and end the person's other sessions.
 
-    The present password is asked for, under the same limits as at a sign-in.
+    The present password is asked for. After ten wrong ones, one is checked in five seconds.
 
     Raises:
         ApiError: 403, the present password is wrong. 409, the person signs in at a provider. 422,
-            the new password is easy to guess. 429, too many attempts have failed.
+            the new password is easy to guess. 429, too many sign-ins wait.
     """
     name = session.user.name
     if not has_password(desk, session):
         raise ApiError(
             409, "you sign in with your work account", "change the password of that account"
         )
-    visitor = Visitor.of(request, desk, name)
+    visitor = Visitor.signed_in(request, session)
     await prove(desk, visitor, body.current, "user.password-change-refused")
     try:
         await desk.users.change_own_password(name, body.new.get_secret_value(), session.key)

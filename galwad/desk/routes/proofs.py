@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from fastapi import Request
 from pydantic import SecretStr
 
+from galwad.desk.auth.recent_attempts import RETRY_S, SignInAttempt, digest_of
 from galwad.desk.auth.recovery_codes import canonical
 from galwad.desk.auth.second_factors import CodeVerdict
 from galwad.desk.auth.sessions import Session
+from galwad.desk.auth.sign_in_queue import TurnedAwayError
+from galwad.desk.auth.users import User
 from galwad.desk.errors import ApiError
 from galwad.desk.networks import network_of
 from galwad.desk.service import Desk
@@ -21,7 +24,8 @@ _CLOCK_HINT = "if the next code is wrong too, the clock of the phone or of the s
 class Visitor:
     """A client that signs in as the user `name`, or proves to be this user.
 
-    `device` is the id of a browser in which the user has signed in before, or "".
+    `device` is the id of a browser in which the user has signed in before, or of the session of a
+    user who is signed in, or "".
     """
 
     name: str
@@ -34,6 +38,12 @@ class Visitor:
         tokens = request.cookies.get(desk.options.device_cookie, "")
         device = desk.sign_in_limits.devices.device_of(name, tokens)
         return cls(name, request.client.host if request.client else "", device)
+
+    @classmethod
+    def signed_in(cls, request: Request, session: Session) -> Visitor:
+        """Return the client of a session, which waits for no failure of others."""
+        address = request.client.host if request.client else ""
+        return cls(session.user.name, address, session.key)
 
     @property
     def network(self) -> str:
@@ -57,19 +67,36 @@ def has_password(desk: Desk, session: Session) -> bool:
     return person and takes_password(desk, session.user.name)
 
 
-def refuse_if_throttled(desk: Desk, visitor: Visitor) -> None:
-    """Raise the error 429 if the visitor must wait because of earlier failures."""
-    wait = desk.sign_in_limits.throttle.wait(*visitor.keys)
-    if wait:
+async def check_password(desk: Desk, visitor: Visitor, password: SecretStr) -> User | None:
+    """Return the user if the password is right; None if not. It counts as failed in either case.
+
+    Call `succeeded` or `uncounted` of the throttle if the sign-in has not failed.
+
+    Raises:
+        ApiError: 429, the client was turned away before the password was checked.
+    """
+    secret = password.get_secret_value()
+    limits = desk.sign_in_limits
+    attempt = SignInAttempt(
+        *visitor.keys, limits.throttle.knows(visitor.address), digest_of(visitor.name, secret)
+    )
+    try:
+        async with limits.queue.turn(attempt) as turn:
+            user = await desk.users.check(visitor.name, secret)
+            turn.right = user is not None and takes_password(desk, visitor.name)
+    except TurnedAwayError:
         desk.metrics.sign_ins.labels("throttled").inc()
-        raise ApiError(429, "too many failed sign-ins", f"wait {wait} s, then try again", wait)
+        raise ApiError(
+            429, "too many sign-ins at once", f"wait {RETRY_S} s, then try again", RETRY_S
+        ) from None
+    return user
 
 
 async def check_code(desk: Desk, visitor: Visitor, code: SecretStr) -> CodeVerdict:
     """Check the code of a visitor whose password was right, and count a wrong one.
 
     Raises:
-        ApiError: 429, strangers have sent too many wrong codes for this account.
+        ApiError: 429, strangers or this client have sent too many wrong codes for this account.
     """
     text = code.get_secret_value()
     limits = desk.sign_in_limits
@@ -118,13 +145,11 @@ async def prove(
     entry if one of them is wrong.
 
     Raises:
-        ApiError: 403, the password or the code is wrong. 429, after too many failures.
+        ApiError: 403, the password or the code is wrong. 429, after too many wrong codes, or while
+            too many sign-ins wait.
     """
-    refuse_if_throttled(desk, visitor)
     throttle = desk.sign_in_limits.throttle
-    throttle.failed(*visitor.keys)
-    async with desk.users.sign_ins.turn(visitor.network, known=True):
-        user = await desk.users.check(visitor.name, password.get_secret_value())
+    user = await check_password(desk, visitor, password)
     personal = {"user": visitor.name, "address": visitor.address}
     if user is None:
         await desk.audit.append(refused, {}, personal)

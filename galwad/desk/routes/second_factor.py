@@ -170,7 +170,7 @@ async def _prove(
     desk: Desk, request: Request, session: Session, body: FactorProof, status: FactorStatus | None
 ) -> None:
     """Check the password, and the code if a second factor is in force."""
-    visitor = Visitor.of(request, desk, session.user.name)
+    visitor = Visitor.signed_in(request, session)
     code = None if status is None else body.code
     await prove(desk, visitor, body.password, _REFUSED, code)
 

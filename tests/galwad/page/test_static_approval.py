@@ -208,7 +208,7 @@ def test_in_a_panel_a_password_is_used_as_before_and_the_way_back_ends_the_wait(
 
 @pytest.mark.parametrize(
     ("status", "text"),
-    [(403, "Use a Galwad password"), (429, "Wait a minute"), (503, "The server could not")],
+    [(403, "Use a Galwad password"), (503, "The server could not")],
 )
 def test_a_panel_that_may_not_begin_says_why(desk, panel, status, text):
     expect(panel.get_by_role("button", name=WORK)).to_be_visible()

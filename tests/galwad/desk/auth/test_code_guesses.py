@@ -38,6 +38,16 @@ def test_strangers_together_have_ten_wrong_codes_an_hour_for_an_account(guesses,
     assert guesses.wait("sian", "") == 0
 
 
+def test_after_ten_wrong_codes_a_known_place_has_one_code_a_minute(guesses, clock):
+    for _ in range(subject.MAX_OF_A_SOURCE):
+        assert guesses.wait("sian", HOME) == 0
+        guesses.wrong("sian", HOME)
+    assert guesses.wait("sian", HOME) == 61
+    assert guesses.wait("sian", "device") == guesses.wait("sian", "") == 0
+    clock.now += subject.PACE_S
+    assert guesses.wait("sian", HOME) == 0
+
+
 def test_wrong_codes_of_strangers_do_not_delay_a_known_place(guesses):
     for _ in range(100):
         guesses.wrong("sian", "")

@@ -1,19 +1,15 @@
-"""In which order sign-ins check their passwords."""
+"""Turns of sign-ins on the event loop: waiting, leaving, and being turned away."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
-from galwad.desk.auth.sign_in_queue import (
-    MAX_KNOWN,
-    MAX_STRANGERS,
-    MAX_STRANGERS_PER_NETWORK,
-    REST,
-    SignInQueue,
-)
+from galwad.desk.auth import sign_in_order
+from galwad.desk.auth.recent_attempts import SignInAttempt, digest_of
+from galwad.desk.auth.sign_in_queue import SignInQueue, TurnedAwayError
+from galwad.desk.auth.throttle import Throttle
 
 HOME, AWAY = "192.0.2.7", "203.0.113.66"
 
@@ -22,21 +18,27 @@ class Busy:
     """A queue whose turn is taken until `free` is set, and those who wait for it."""
 
     def __init__(self):
-        self.queue = SignInQueue()
+        self.queue = SignInQueue(Throttle())
         self.free = asyncio.Event()
         self.order = []
 
     async def take(self):
-        async with self.queue.turn("first", known=True):
+        async with self.queue.turn(attempt("first", device="d")):
             await self.free.wait()
 
-    async def join(self, name, network=AWAY, *, known=False):
-        async with self.queue.turn(network, known=known):
+    async def join(self, name, address=AWAY, **more):
+        async with self.queue.turn(attempt(name, address, **more)) as turn:
+            turn.right = True
             self.order.append(name)
 
 
+def attempt(account, address=HOME, *, device="", known=True):
+    return SignInAttempt(account, address, device, known, digest_of(account, "right"))
+
+
 @pytest.fixture
-async def busy():
+async def busy(monkeypatch):
+    monkeypatch.setattr(sign_in_order, "REST", 0.0)
     busy = Busy()
     taking = asyncio.create_task(busy.take())
     await asyncio.sleep(0)
@@ -46,37 +48,41 @@ async def busy():
 
 
 async def start(*coroutines):
-    tasks = [asyncio.create_task(each) for each in coroutines]
-    await asyncio.sleep(0)
+    tasks = []
+    for each in coroutines:
+        tasks.append(asyncio.create_task(each))
+        await asyncio.sleep(0.001)
     return tasks
 
 
-async def test_a_known_client_goes_before_strangers_who_came_first(busy):
-    tasks = await start(busy.join("a"), busy.join("b"), busy.join("sian", HOME, known=True))
+async def test_sign_ins_have_their_turns_one_after_another(busy):
+    tasks = await start(busy.join("a"), busy.join("sian", HOME, device="device"), busy.join("b"))
+    assert busy.order == []
     busy.free.set()
     await asyncio.gather(*tasks)
-    assert busy.order == ["sian", "a", "b"]
+    assert busy.order == ["sian", "b", "a"]
 
 
-async def test_strangers_of_one_network_and_together_have_few_places(busy):
-    queue = busy.queue
-    tasks = await start(*(busy.join(n) for n in range(MAX_STRANGERS_PER_NETWORK)))
-    assert not queue.has_room(AWAY, known=False)
-    assert queue.has_room(HOME, known=False)
-    more = range(MAX_STRANGERS - MAX_STRANGERS_PER_NETWORK)
-    tasks += await start(*(busy.join(n, f"198.51.100.{n}") for n in more))
-    assert not queue.has_room(HOME, known=False)
-    assert queue.has_room(HOME, known=True)
+async def test_a_sign_in_that_makes_room_is_turned_away_and_the_others_have_their_turns(
+    busy, monkeypatch
+):
+    monkeypatch.setitem(sign_in_order._MOST, sign_in_order._Kind.KNOWN, 2)
+    tasks = await start(busy.join("a"), busy.join("b"), busy.join("c"))
+    with pytest.raises(TurnedAwayError):
+        await tasks[0]
     busy.free.set()
-    await asyncio.gather(*tasks)
-    assert queue.has_room(AWAY, known=False)
+    await asyncio.gather(*tasks[1:])
+    assert busy.order == ["c", "b"]
 
 
-async def test_even_known_clients_have_a_bounded_number_of_places(busy):
-    tasks = await start(*(busy.join(n, HOME, known=True) for n in range(MAX_KNOWN)))
-    assert not busy.queue.has_room(HOME, known=True)
+async def test_a_sign_in_that_waits_for_too_long_is_turned_away(busy, monkeypatch):
+    monkeypatch.setitem(sign_in_order._LONGEST_WAIT_S, sign_in_order._Kind.KNOWN, 0.05)
+    (task,) = await start(busy.join("a"))
+    await asyncio.sleep(0.1)
     busy.free.set()
-    await asyncio.gather(*tasks)
+    with pytest.raises(TurnedAwayError):
+        await task
+    assert busy.order == []
 
 
 async def test_a_client_that_leaves_gives_up_its_place_or_passes_its_turn_on(busy):
@@ -85,31 +91,27 @@ async def test_a_client_that_leaves_gives_up_its_place_or_passes_its_turn_on(bus
     await asyncio.sleep(0)
     busy.free.set()
     await asyncio.gather(first, second, third, return_exceptions=True)
-    assert busy.order == ["b", "c"]
+    assert busy.order == ["c", "b"]
     async with asyncio.timeout(5):
         await busy.join("d")
 
 
 async def test_a_turn_that_is_given_to_a_client_as_it_leaves_is_passed_on(busy):
     first, second = await start(busy.join("a"), busy.join("b"))
+    busy.queue._busy = False
     busy.queue._pass_on()
-    first.cancel()
+    second.cancel()
     async with asyncio.timeout(5):
-        await second
-    assert busy.order == ["b"]
+        await first
+    assert busy.order == ["a"]
 
 
-async def test_after_a_strangers_check_other_strangers_wait_longer_but_no_known_client():
-    queue, order = SignInQueue(), []
-
-    async def check(name, *, known):
-        async with queue.turn(AWAY, known=known):
-            order.append((name, time.monotonic()))
-            await asyncio.sleep(0.05)
-
-    async with asyncio.timeout(5):
-        await check("stranger", known=False)
-        ended = time.monotonic()
-        await asyncio.gather(check("next", known=False), check("sian", known=True))
-    assert [name for name, _ in order] == ["stranger", "sian", "next"]
-    assert order[2][1] - ended >= 0.05 * REST
+async def test_a_sign_in_with_a_pace_waits_for_it(monkeypatch):
+    monkeypatch.setattr("galwad.desk.auth.throttle.KNOWN_PACE_S", 0.1)
+    throttle = Throttle()
+    queue, clock = SignInQueue(throttle), asyncio.get_running_loop().time
+    for _ in range(10):
+        throttle.failed("sian", HOME, "device")
+    began = clock()
+    async with asyncio.timeout(5), queue.turn(attempt("sian", device="device")):
+        assert clock() - began >= 0.09
