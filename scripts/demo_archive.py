@@ -84,12 +84,14 @@ class Inspection:
 
     async def _verified(self) -> None:
         archive = self._site.state / "archive"
-        with self._report.step("`galwad recordings verify` proves it, by the index and offline"):
-            (online,) = await self._site.ask("recordings", "verify", self._call_id)
-            expect(online["whole"], "the server's manifest to be whole", online)
+        with self._report.step("`galwad recordings verify` proves it, from the server and offline"):
             identity, node = str(self._site.keys / "identity.txt"), str(archive / "demo.pub")
-            words = ("recordings", "verify", str(archive), "--identity", identity)
-            (offline,) = await self._site.ask(*words, "--node-key", node)
+            keys = ("--identity", identity, "--node-key", node)
+            purpose = ("--purpose", "quality-training", "--reference", "DEMO-1")
+            words = ("recordings", "verify", self._call_id, *purpose)
+            (online,) = await self._site.ask(*words, *keys)
+            expect(online["whole"], "the server's files to be whole", online)
+            (offline,) = await self._site.ask("recordings", "verify", str(archive), *keys)
             expect(offline["whole"], "its files to be whole", offline)
 
     async def _fetched(self) -> None:

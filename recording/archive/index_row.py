@@ -8,12 +8,12 @@ older software have no commitments. Then the facts about people cannot be compar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from recording.archive.commitments import FACTS, changed_facts
-from recording.archive.manifest import Commitments, Manifest, ObjectFacts, read_manifest
+from recording.archive.manifest import MANIFEST, Commitments, Manifest, ObjectFacts
 from recording.archive.party_network import party_networks
 from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
@@ -48,15 +48,15 @@ class RowComparison:
 
 
 def compare_file(
-    row: RecordingSummary, data: bytes | None, public_key: str | None = None
+    row: RecordingSummary, data: bytes | None, node_keys: Collection[str] = ()
 ) -> tuple[RowComparison, Manifest | None]:
     """Compare a row with the bytes of a manifest's file, and return the manifest too.
 
     Args:
         row: The recording's row in the index.
         data: The content of the manifest's file; None if the file is missing.
-        public_key: The node's public signing key (base64), from a trusted source. If None, the
-            manifest's signature is verified with the key in the manifest itself.
+        node_keys: The public signing keys (base64) of nodes, from a trusted source. If there are
+            none, the manifest's signature is verified with the key in the manifest itself.
 
     Returns:
         The comparison, and the manifest. The manifest is None if it is missing or not valid.
@@ -67,7 +67,7 @@ def compare_file(
     other = hashlib.sha256(data).hexdigest() != row.manifest_sha256
     problems = (OTHER_MANIFEST,) if other else ()
     try:
-        manifest = read_manifest(data, public_key)
+        manifest = MANIFEST.read(data, node_keys or None)
     except ManifestError as error:
         return RowComparison((*problems, str(error)), is_committed=True), None
     compared = compare_row(row, manifest)

@@ -68,7 +68,7 @@ def verify_unindexed(
     if manifest.call_id != call_id:
         raise ArchiveError(f"the manifest is that of {manifest.call_id}")
     if disposal is None:
-        verdict = verify_recording(folder, call_id, public_key=key, officer_keys=officer_keys)
+        verdict = verify_recording(folder, call_id, node_keys=(key,), officer_keys=officer_keys)
         if verdict.problems:
             raise ArchiveError("; ".join(verdict.problems))
     elif (disposal.call_id, disposal.payload) != (call_id, manifest.payload):

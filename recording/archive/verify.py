@@ -1,7 +1,8 @@
 """Verifies recordings.
 
 Signatures and digests are verified without an age identity. The audio is verified only if there is
-an age identity that opens the recording. Only this module decides whether a recording is whole. The
+an age identity that opens the recording. A signature proves who made a manifest only if the
+signer's key comes from a trusted source. Only this module decides whether a recording is whole. The
 command `galwad recordings verify` prints the verdicts of this module.
 """
 
@@ -16,6 +17,7 @@ import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +26,7 @@ from recording.archive.accounting import balance
 from recording.archive.content_check import check_content
 from recording.archive.disposal import CERTIFICATE, Certificate
 from recording.archive.index_row import NOT_COMMITTED, compare_file
-from recording.archive.manifest import Manifest, ObjectFacts, read_manifest, verify_manifest
+from recording.archive.manifest import MANIFEST, Manifest, ObjectFacts
 from recording.archive.rewrap import (
     HeaderStatus,
     HeaderVerdict,
@@ -61,12 +63,24 @@ _RECORDING: Final = re.compile(
 _DAY: Final = re.compile(r"(?:.*/)?(\d{4})/(\d{2})/(\d{2})", re.ASCII)
 
 
+class VerdictState(StrEnum):
+    """The result of a verification in two words, for people and programs."""
+
+    WHOLE = "whole"
+    DISPOSED = "disposed of"
+    NOT_WHOLE = "not whole"
+    INDEX_ONLY = "index only"
+    """The row, the manifest and the audit agree, but header and payload were not read."""
+    UNKNOWN_SIGNER = "unknown signer"
+    """The files belong together, but no trusted key vouches for the key that signed them."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingVerdict:
     """The result of the verification of one recording.
 
-    The recording is whole if it has no `problems` and no `faults`, and was not disposed of. The
-    `notes` are further information for people, and do not change the result.
+    `state` is the result in two words. The `notes` are further information for people, and do not
+    change the result.
     """
 
     call_id: str
@@ -81,11 +95,34 @@ class RecordingVerdict:
     manifest: Manifest | None = field(default=None, repr=False)
     disposal: Certificate | None = None
     """The certificate of the recording's disposal; None if the recording was not disposed of."""
+    signer: str = ""
+    """The public key (base64) that signed the manifest, or the certificate of the disposal.
+
+    "" if there is no valid signature.
+    """
+    is_trusted: bool = False
+    """True if `signer` is one of the keys that the caller trusts."""
+    files_read: bool = True
+    """False if the header and the payload were not read, because they are on a server."""
+
+    @property
+    def state(self) -> VerdictState:
+        """The result of the verification."""
+        if self.problems or self.faults:
+            return VerdictState.NOT_WHOLE
+        if self.disposal is None and not self.files_read:
+            return VerdictState.INDEX_ONLY
+        if not self.is_trusted:
+            return VerdictState.UNKNOWN_SIGNER
+        return VerdictState.WHOLE if self.disposal is None else VerdictState.DISPOSED
 
     @property
     def whole(self) -> bool:
-        """True if there are no problems and no faults, and the recording was not disposed of."""
-        return not self.problems and not self.faults and self.disposal is None
+        """True if all files were read, nothing is wrong with them, and a trusted key signed them.
+
+        A recording that was disposed of is not whole.
+        """
+        return self.state is VerdictState.WHOLE
 
     @property
     def has_unexplained_damage(self) -> bool:
@@ -122,7 +159,7 @@ def verify_recording(
     folder: Path,
     call_id: str,
     *,
-    public_key: str | None = None,
+    node_keys: Collection[str] = (),
     officer_keys: Collection[str] = (),
     identities: Iterable[Identity] = (),
 ) -> RecordingVerdict:
@@ -133,9 +170,9 @@ def verify_recording(
     Args:
         folder: The folder with the recording's files.
         call_id: The recording's call id.
-        public_key: The node's public signing key (base64), from a trusted source. If None, the key
-            in the manifest is accepted. The verdict then proves only that the files belong
-            together; it does not prove who made them.
+        node_keys: The public signing keys (base64) of nodes, from a trusted source. If there are
+            none, the key in the manifest is accepted. The verdict then proves only that the files
+            belong together; it does not prove who made them, and the recording is not whole.
         officer_keys: The public keys (base64) of the officers whose rewraps are accepted, from a
             trusted source. A key that is stored beside the recording is never used.
         identities: The age identities with which the whole audio is decrypted and decoded. If there
@@ -145,17 +182,17 @@ def verify_recording(
     if unsafe:
         return RecordingVerdict(call_id, unsafe)
     if os.path.lexists(folder / f"{call_id}.disposal"):
-        return _disposed(folder, call_id, public_key)
+        return _disposed(folder, call_id, node_keys)
     try:
-        manifest = verify_manifest(folder / f"{call_id}.manifest", public_key)
-    except ManifestError as error:
-        missing = not (folder / f"{call_id}.manifest").exists()
-        problem = "the manifest is missing" if missing else str(error)
+        data = (folder / f"{call_id}.manifest").read_bytes()
+        manifest = MANIFEST.read(data, node_keys or None)
+    except (ManifestError, OSError) as error:
+        problem = _unreadable("manifest", error) if isinstance(error, OSError) else str(error)
         return RecordingVerdict(call_id, (problem, *_missing_objects(folder, call_id)))
     problems = [*_identity_problems(manifest, call_id), *_folder_problems(folder, call_id)]
     problems += _payload(folder / f"{call_id}.payload", manifest.payload)
     problems += _raw(folder / f"{call_id}.raw", manifest)
-    notes = list(_notes(manifest, public_key))
+    notes = list(_notes(manifest, node_keys))
     judged = _header(folder / f"{call_id}.header", manifest, officer_keys)
     problems += [judged.problem] if judged.problem else []
     notes += _header_notes(manifest, judged)
@@ -164,7 +201,13 @@ def verify_recording(
         problems += check_content(folder, call_id, manifest, given)
         notes.append("opened to its end")
     return RecordingVerdict(
-        call_id, tuple(problems), tuple(notes), tuple(_faults(manifest)), manifest
+        call_id,
+        tuple(problems),
+        tuple(notes),
+        tuple(_faults(manifest)),
+        manifest,
+        signer=unverified_key(data),
+        is_trusted=bool(node_keys),
     )
 
 
@@ -185,7 +228,7 @@ def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
 
 
 def verify_disposal(
-    call_id: str, certificate: bytes, manifest: bytes | None, public_key: str | None = None
+    call_id: str, certificate: bytes, manifest: bytes | None, node_keys: Collection[str] = ()
 ) -> RecordingVerdict:
     """Return the verdict on a disposal certificate.
 
@@ -196,24 +239,28 @@ def verify_disposal(
         call_id: The recording's call id.
         certificate: The bytes of the certificate's file.
         manifest: The bytes of the manifest's file; None if there is no manifest.
-        public_key: The node's public signing key (base64), from a trusted source. If None, the
-            certificate must be signed with the same key as the manifest.
+        node_keys: The public signing keys (base64) of nodes, from a trusted source. If there are
+            none, the certificate must be signed with the same key as the manifest.
     """
-    if public_key is None and manifest is None:
+    if not node_keys and manifest is None:
         unproven = "only the node's key proves its disposal (--node-key)"
         return RecordingVerdict(call_id, ("the manifest is missing", unproven))
     notes = () if manifest is not None else ("the manifest is missing",)
     try:
-        beside = None if manifest is None else read_manifest(manifest, public_key)
-        read = CERTIFICATE.read(certificate, (public_key or unverified_key(manifest or b""),))
+        beside = None if manifest is None else MANIFEST.read(manifest, node_keys or None)
+        read = CERTIFICATE.read(certificate, node_keys or (unverified_key(manifest or b""),))
     except ManifestError as error:
         return RecordingVerdict(call_id, (str(error),), notes)
     if read.call_id != call_id or (beside is not None and beside.payload != read.payload):
         return RecordingVerdict(call_id, ("the disposal is that of another recording",), notes)
-    return RecordingVerdict(call_id, (), notes, (), beside, read)
+    return RecordingVerdict(
+        *(call_id, (), notes, (), beside, read),
+        signer=unverified_key(certificate),
+        is_trusted=bool(node_keys),
+    )
 
 
-def _disposed(folder: Path, call_id: str, public_key: str | None) -> RecordingVerdict:
+def _disposed(folder: Path, call_id: str, node_keys: Collection[str]) -> RecordingVerdict:
     """Return the verdict on a recording that has a disposal certificate.
 
     If the header still exists, this is a problem. If the payload still exists, it must be the
@@ -222,7 +269,7 @@ def _disposed(folder: Path, call_id: str, public_key: str | None) -> RecordingVe
     places = {name: folder / f"{call_id}.{name}" for name in ("disposal", "manifest", "payload")}
     try:
         manifest = places["manifest"].read_bytes() if places["manifest"].exists() else None
-        verdict = verify_disposal(call_id, places["disposal"].read_bytes(), manifest, public_key)
+        verdict = verify_disposal(call_id, places["disposal"].read_bytes(), manifest, node_keys)
     except OSError as error:
         return RecordingVerdict(call_id, (_unreadable("disposal", error),))
     problems = [*verdict.problems, *_folder_problems(folder, call_id)]
@@ -238,7 +285,7 @@ def verify_indexed(
     row: RecordingSummary,
     manifest: bytes | None,
     *,
-    public_key: str | None = None,
+    node_keys: Collection[str] = (),
     rewrap: bytes = b"",
     officer_keys: Collection[str] = (),
 ) -> RecordingVerdict:
@@ -250,17 +297,17 @@ def verify_indexed(
     Args:
         row: The recording's row in the index.
         manifest: The bytes of the manifest's file; None if the file is missing.
-        public_key: The node's public signing key (base64), from a trusted source. If None, the
-            manifest's signature is verified with the key in the manifest itself.
+        node_keys: The public signing keys (base64) of nodes, from a trusted source. If there are
+            none, the manifest's signature is verified with the key in the manifest itself.
         rewrap: The record of the recording's most recent rewrap; b"" if it was never rewrapped. The
             record is ignored if `officer_keys` is empty.
         officer_keys: The public keys (base64) of the officers whose rewraps are accepted.
     """
-    compared, read = compare_file(row, manifest, public_key)
+    compared, read = compare_file(row, manifest, node_keys)
     if read is None:
         return RecordingVerdict(row.call_id, compared.problems)
     problems = [*compared.problems, *_identity_problems(read, row.call_id)]
-    notes = list(_notes(read, public_key))
+    notes = list(_notes(read, node_keys))
     if not compared.is_committed:
         notes.append(NOT_COMMITTED)
     if rewrap and officer_keys:
@@ -268,7 +315,12 @@ def verify_indexed(
             notes.append(rewrapped(read_rewrap(read, rewrap, officer_keys)))
         except ManifestError as error:
             problems.append(str(error))
-    return RecordingVerdict(row.call_id, tuple(problems), tuple(notes), tuple(_faults(read)), read)
+    return RecordingVerdict(
+        *(row.call_id, tuple(problems), tuple(notes), tuple(_faults(read)), read),
+        signer=unverified_key(manifest or b""),
+        is_trusted=bool(node_keys),
+        files_read=False,
+    )
 
 
 def _missing_objects(folder: Path, call_id: str) -> Iterator[str]:
@@ -380,10 +432,10 @@ def rewrapped(record: Rewrap) -> str:
     return f"rewrapped {record.made} to set {record.recipients_serial}: {who}"
 
 
-def _notes(manifest: Manifest, public_key: str | None) -> Iterator[str]:
+def _notes(manifest: Manifest, node_keys: Collection[str]) -> Iterator[str]:
     if manifest.interrupted:
         yield "interrupted"
     if manifest.raw is not None:
         yield f"{manifest.raw.packets} packets that could not be decoded are kept raw"
-    if public_key is not None:
+    if node_keys:
         yield f"signed by {manifest.node}"

@@ -44,6 +44,11 @@ class Outcome:
         return json.loads(self.out)
 
 
+def index_agrees(done: Outcome) -> bool:
+    """Return whether `recordings verify` found no fault in the index, without reading the files."""
+    return "NOT WHOLE" not in done.out and "index only" in done.out.splitlines()[-1]
+
+
 class Archive:
     """The recording that the scripted server has, and the requests that it received."""
 

@@ -125,7 +125,7 @@ class Site:
         folder = self.root / "state" / "archive" / "2026" / "03" / "01"
         public = (folder.parents[2] / "galwad.pub").read_text().strip()
         identities = [self.officer.identity]
-        verdict = verify_recording(folder, call_id, public_key=public, identities=identities)
+        verdict = verify_recording(folder, call_id, node_keys=[public], identities=identities)
         return not verdict.problems
 
     def desk(self, *, index: bool = True) -> Peer:

@@ -67,6 +67,13 @@ def desktop(service, tmp_path):
     service.keys.recipients.write_bytes(before)
 
 
+def signed_trust(service, desktop, output):
+    """Sign the node's key as the officer; return the options that name it."""
+    node = next((service.state / "archive").glob("*.pub"))
+    desktop.run("keys", "trust", service.keys.folder, "--node-key", node, "-o", output)
+    return "--trust", output, "--officer-key", service.keys.officer_key
+
+
 def test_a_rewrapped_and_disposed_recording_stays_disposed_after_a_restore(
     service, place_call, desktop, tmp_path
 ):
@@ -91,15 +98,17 @@ def test_a_rewrapped_and_disposed_recording_stays_disposed_after_a_restore(
     assert sound[:4] == b"fLaC"
     assert desktop.opens(mine, header.read_bytes(), payload) is None
     assert desktop.opens(mine, old, payload) == sound, "rewrapping revokes nothing"
-    identity = ("--identity", theirs, "--officer-key", service.keys.officer_key)
-    assert "whole (rewrapped" in desktop.run("recordings", "verify", folder, *identity)
+    trusted = signed_trust(service, desktop, tmp_path / "trust")
+    verified = desktop.run("recordings", "verify", folder, "--identity", theirs, *trusted)
+    assert "rewrapped" in verified
+    assert "1 recording: 1 whole" in verified
 
     service.galwad("backup", "make", str(tmp_path / "backup"))
     service.galwad("users", "rights", "ceri", "--right", "purge")
     why = ("--reason", "retention", "--reference", "R-1", "--yes")
     desktop.run("recordings", "purge", call.call_id, *why, "-o", tmp_path / "certificate.json")
     assert not header.exists()
-    assert "disposed of" in desktop.run("recordings", "verify", folder)
+    assert "disposed of" in desktop.run("recordings", "verify", folder, *trusted)
 
     service.stop()
     shutil.rmtree(service.state / "desk")
@@ -108,5 +117,5 @@ def test_a_rewrapped_and_disposed_recording_stays_disposed_after_a_restore(
     said = service.galwad("backup", "restore", str(tmp_path / "backup"), *kept)
     assert "0 headers put back" in said
     assert not header.exists()
-    verdict = desktop.run("recordings", "verify", folder)
+    verdict = desktop.run("recordings", "verify", folder, *trusted)
     assert f"{call.call_id}  disposed of" in verdict

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.peer
 
 DOCUMENT = Path(__file__).parents[2].joinpath("docs/verify-by-hand.md").read_text(encoding="utf-8")
 SAMPLE = "20261125-014106-n23icn7w"
+WHY = ("--purpose", "complaint", "--reference", "C-1")
 
 
 def steps(document):
@@ -200,7 +201,7 @@ def test_a_row_rewritten_by_sql_is_named_by_hand_and_by_three_commands(desktop):
         return [
             "".join(desktop.run(*command, status=status))
             for command in (
-                ("recordings", "verify"),
+                ("recordings", "verify", "--node-key", "galwad.pub", *WHY),
                 ("audit", "verify"),
                 ("calls", "coverage", "--date", "today"),
             )
@@ -244,7 +245,8 @@ def test_galwads_own_commands_find_the_same_faults(desktop):
     (folder / "chain.jsonl").write_text("".join(lines[: seq - 1]))
     cut = desktop.run("audit", "verify", "chain.jsonl", "--anchors", "anchors.jsonl", status=1)
     assert f"entry {seq}: an anchor kept elsewhere names it, but the chain ends" in cut
-    assert f"{call_id}  whole" in desktop.run("recordings", "verify", "--since", "yesterday")
+    fetched = ("recordings", "verify", "--since", "yesterday", "--node-key", "galwad.pub", *WHY)
+    assert f"{call_id}  whole" in desktop.run(*fetched)
 
 
 async def block_with(word, folder):

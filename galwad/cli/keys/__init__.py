@@ -20,6 +20,7 @@ class KeysGroup(LazyGroup):
         "init": "Create your two keys: an identity and a signing key.",
         "show": "Print the public halves of your keys.",
         "sign": "Sign the set of recipients who can open recordings.",
+        "trust": "Sign the list of the nodes whose recordings you trust.",
         "rewrap": "Give every recording a header for the signed set.",
     }
 

@@ -47,7 +47,7 @@ def export(
     except soundfile.LibsndfileError:
         raise CliError(
             "the recording opened, but its audio cannot be read",
-            "`galwad recordings verify` shows more",
+            "`galwad recordings verify` with --purpose and --reference shows more",
         ) from None
 
 

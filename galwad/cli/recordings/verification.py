@@ -6,8 +6,10 @@ module finds the recordings to verify, and makes a text from the verdict about e
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -18,8 +20,9 @@ import msgspec
 
 from galwad.call_id import is_call_id
 from galwad.cli.support import sealed
-from galwad.cli.support.client import ask
+from galwad.cli.support.client import ask, http_errors, open_client
 from galwad.cli.support.console import CliError, one_line
+from galwad.cli.support.download import receive, temporary_file_errors
 from galwad.cli.support.index_check import fetch_index_check
 from galwad.cli.support.periods import read_period
 from galwad.cli.support.public_keys import public_key
@@ -34,18 +37,25 @@ from recording.archive.index_row import (
 )
 from recording.archive.manifest import Gap
 from recording.archive.party_network import PartyNetwork
+from recording.archive.rewrap import UNPROVEN
 from recording.archive.stability import check_when_stable
 from recording.archive.summary import LaterCaller, RecordingSummary
 from recording.archive.verify import (
     RecordingVerdict,
+    VerdictState,
     recordings_below,
     verify_disposal,
     verify_indexed,
     verify_recording,
 )
+from recording.errors import KeySetError
+from recording.files.atomic import read_small
+from recording.keys.trust_file import FILE_NAME, trusted_nodes
 
 _PAGE: Final = 500
 _US: Final = 1_000_000
+_WITHOUT_FILES: Final = frozenset({404, 409, 410})
+"""The statuses of responses which say that files of the recording are missing or were changed."""
 _SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disposal"})
 
 
@@ -53,7 +63,9 @@ def as_json(verdict: RecordingVerdict) -> dict[str, object]:
     """Return the verdict as a mapping for JSON output."""
     return {
         "call_id": verdict.call_id,
+        "state": verdict.state.value,
         "whole": verdict.whole,
+        "signer": verdict.signer,
         "problems": [*verdict.problems, *verdict.faults],
         "notes": list(verdict.notes),
         "disposal": None if verdict.disposal is None else msgspec.to_builtins(verdict.disposal),
@@ -62,14 +74,52 @@ def as_json(verdict: RecordingVerdict) -> dict[str, object]:
 
 def sentence(verdict: RecordingVerdict) -> str:
     """Return the verdict as one line of text."""
-    notes = f" ({'; '.join(verdict.notes)})" if verdict.notes else ""
-    if verdict.has_unexplained_damage:
+    all_notes = list(verdict.notes)
+    if verdict.signer and not verdict.is_trusted:
+        all_notes.append(f"no trusted key vouches for its signer, {verdict.signer}")
+    notes = f" ({'; '.join(all_notes)})" if all_notes else ""
+    if verdict.state is VerdictState.NOT_WHOLE:
         text = f"NOT WHOLE: {'; '.join((*verdict.problems, *verdict.faults))}"
-    elif verdict.disposal is not None:
-        text = disposal_text(verdict.disposal) + notes
-    else:
+    elif verdict.state is VerdictState.WHOLE:
         text = f"whole{notes}"
+    elif verdict.state is VerdictState.INDEX_ONLY:
+        text = f"INDEX ONLY: header and payload were not read{notes}"
+    else:
+        text = "" if verdict.is_trusted else "UNKNOWN SIGNER: "
+        if verdict.disposal is not None:
+            text += disposal_text(verdict.disposal) + notes
+        else:
+            text += f"its files belong together, but who signed them is not known{notes}"
     return one_line(f"{verdict.call_id}  {text}")
+
+
+def counts(verdicts: Iterable[RecordingVerdict]) -> str:
+    """Return one line with the number of recordings in each state, such as `3 recordings: …`."""
+    found = Counter(verdict.state for verdict in verdicts)
+    total = found.total()
+    parts = [f"{found[state]} {state.value}" for state in VerdictState if found[state]]
+    return f"{total} recording{'' if total == 1 else 's'}: {', '.join(parts)}"
+
+
+def next_step(verdicts: Sequence[RecordingVerdict]) -> str:
+    """Return what the user can do about the worst of the verdicts; "" if none needs anything.
+
+    Nothing is to be done about recordings that are whole or were disposed of.
+    """
+    states = {verdict.state for verdict in verdicts}
+    if VerdictState.NOT_WHOLE in states:
+        damaged = [each for each in verdicts if each.state is VerdictState.NOT_WHOLE]
+        if all(UNPROVEN in "".join(each.problems) for each in damaged):
+            return "give the officer's key with --officer-key"
+        return (
+            "restore them from another copy; docs/operations/audit.md says what to do about "
+            "a row that was changed"
+        )
+    if VerdictState.UNKNOWN_SIGNER in states:
+        return "name a key that you trust with --node-key, or a file of `galwad keys trust`"
+    if VerdictState.INDEX_ONLY in states:
+        return "add --purpose and --reference to fetch the files, or verify a copy of the archive"
+    return ""
 
 
 def disposal_text(certificate: Certificate) -> str:
@@ -85,9 +135,11 @@ def verify(
     what: str,
     *,
     since: str = "",
-    node_key: str | None,
+    node_keys: Sequence[str] = (),
+    trust: Path | None = None,
     officer_keys: Sequence[str] = (),
     identity: Path | None,
+    fetch: tuple[str, str] | None = None,
     server: str,
 ) -> list[RecordingVerdict]:
     """Verify recordings in a folder or on the server, and return the verdict for each recording.
@@ -98,38 +150,60 @@ def verify(
     `since` is a period in words, such as "last week". Only recordings of calls that began at or
     after the start of this period are verified.
 
-    `node_key` is the node's public key, or the name of a file that holds the key. If it is None, a
-    recording may be signed with any key.
+    `node_keys` are the public keys of trusted nodes, or names of files that hold the keys. `trust`
+    is the path of a trust file with further keys, which one of the officers signed. If it is None,
+    the trust file beside `identity` is read, if there is one. Without any trusted key, no recording
+    is whole.
 
-    `officer_keys` are the public keys of officers whose rewraps are accepted, or names of files
-    that hold the keys.
+    `officer_keys` are the public keys of officers whose rewraps and trust files are accepted, or
+    names of files that hold the keys.
 
-    `identity` is the path of a key file with an age identity. If it is not None, each recording in
-    a folder is also decrypted to its end. If the key file also has a signing key, rewraps that were
-    signed with this key are accepted too.
+    `identity` is the path of a key file with an age identity. If it is not None, each recording is
+    also decrypted to its end. If the key file also has a signing key, it counts as one of the
+    `officer_keys`.
+
+    `fetch` is a purpose and a reference. If it is not None, the files of recordings on the server
+    are fetched and verified. Otherwise only their manifests and rows are compared.
+
+    Raises:
+        CliError: A key, a file or a folder cannot be read, or the server refused a request.
     """
-    key = public_key(node_key, "--node-key") if node_key else None
     officers = [public_key(text, "--officer-key") for text in officer_keys]
     identities: Sequence[Identity] = ()
     if identity is not None:
         file = sealed.read_identity(identity)
         identities = file.identities
         officers += sealed.signer_of(file)
+    keys = [public_key(text, "--node-key") for text in node_keys]
+    keys += _trusted(trust, identity, officers)
     begin = _begin(since)
-    if is_call_id(what):
-        found = fetch_index_check(server, call_id=what).findings
-        if ROW_DELETED in found.get(what, ()):
-            return [RecordingVerdict(what, tuple(found[what]))]
-        return _with_findings([_verify_on_server(what, key, officers, server)], found)
-    if not what:
-        verdicts = [
-            _verify_on_server(each, key, officers, server) for each in _indexed(begin, server)
-        ]
+    if not what or is_call_id(what):
+        if identity is not None and fetch is None:
+            raise CliError(
+                "--identity needs the files of the recordings, which are on the server",
+                "add --purpose and --reference to fetch them, or verify a copy of the archive",
+                status=2,
+            )
+        verify_one_on_server = partial(
+            _verify_on_server, keys=keys, officers=officers, identities=identities, fetch=fetch
+        )
+        if what:
+            found = fetch_index_check(server, call_id=what).findings
+            if ROW_DELETED in found.get(what, ()):
+                return [RecordingVerdict(what, tuple(found[what]))]
+            return _with_findings([verify_one_on_server(what, server=server)], found)
+        verdicts = [verify_one_on_server(each, server=server) for each in _indexed(begin, server)]
         return _with_findings(verdicts, fetch_index_check(server, since=begin).findings)
+    if fetch is not None:
+        raise CliError(
+            "--purpose and --reference fetch recordings from the server",
+            "leave them out to verify a folder",
+            status=2,
+        )
 
     def verify_one(folder: Path, call_id: str) -> RecordingVerdict:
         return verify_recording(
-            folder, call_id, public_key=key, officer_keys=officers, identities=identities
+            folder, call_id, node_keys=keys, officer_keys=officers, identities=identities
         )
 
     return [
@@ -205,30 +279,95 @@ def _indexed(begin: float, server: str) -> Iterator[str]:
         query["after"] = page["after"]
 
 
+def _trusted(trust: Path | None, identity: Path | None, officers: Sequence[str]) -> Sequence[str]:
+    """Return the keys of the nodes in the trust file `trust`, or in the one beside `identity`."""
+    if trust is None:
+        beside = None if identity is None else identity.parent / FILE_NAME
+        if beside is None or not beside.is_file():
+            return ()
+        trust = beside
+    if not officers:
+        raise CliError(
+            "the trust file proves nothing without its officer's key",
+            "add --officer-key, or --identity with the officer's key file",
+            status=2,
+        )
+    try:
+        return trusted_nodes(read_small(trust), officers)
+    except KeySetError as error:
+        raise CliError(f"{trust}: {error}", error.hint) from None
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise CliError(f"cannot read {trust}: {reason}", "choose another file") from None
+
+
 def _verify_on_server(
-    call_id: str, key: str | None, officers: Sequence[str], server: str
+    call_id: str,
+    *,
+    keys: Sequence[str],
+    officers: Sequence[str],
+    identities: Sequence[Identity],
+    fetch: tuple[str, str] | None,
+    server: str,
 ) -> RecordingVerdict:
-    """Verify the manifest of a recording that is on the server, and compare it with the index."""
+    """Verify a recording that is on the server, and compare it with the index.
+
+    If `fetch` is None, only the manifest is verified. Otherwise the files are fetched, too.
+    """
     if not is_call_id(call_id):
         return RecordingVerdict(call_id, (disagreement("call id"),))
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
     row = _row_of(detail)
     manifest = None if detail["manifest"] is None else detail["manifest"].encode()
     if detail.get("disposal"):
-        verdict = verify_disposal(call_id, detail["disposal"].encode(), manifest, key)
+        verdict = verify_disposal(call_id, detail["disposal"].encode(), manifest, keys)
         if verdict.manifest is None:
             return verdict
-        compared, _ = compare_file(row, manifest, key)
+        compared, _ = compare_file(row, manifest, keys)
         notes = () if compared.is_committed else (NOT_COMMITTED,)
         problems = (*verdict.problems, *compared.problems)
         return replace(verdict, problems=problems, notes=(*verdict.notes, *notes))
-    return verify_indexed(
-        row,
-        manifest,
-        public_key=key,
-        rewrap=(detail.get("rewrap") or "").encode(),
-        officer_keys=officers,
-    )
+    rewrap = (detail.get("rewrap") or "").encode()
+    indexed = verify_indexed(row, manifest, node_keys=keys, rewrap=rewrap, officer_keys=officers)
+    if fetch is None or manifest is None:
+        return indexed
+    with temporary_file_errors(), tempfile.TemporaryDirectory(prefix="galwad-") as name:
+        folder = Path(name)
+        (folder / f"{call_id}.manifest").write_bytes(manifest)
+        if rewrap:
+            (folder / f"{call_id}.rewrap").write_bytes(rewrap)
+        if refused := _fetch_files(folder, row, fetch, server):
+            return replace(indexed, problems=(*refused, *indexed.problems), files_read=True)
+        read = verify_recording(
+            folder, call_id, node_keys=keys, officer_keys=officers, identities=identities
+        )
+    problems = tuple(dict.fromkeys((*indexed.problems, *read.problems)))
+    both = dict.fromkeys((*indexed.notes, *read.notes))
+    return replace(read, problems=problems, notes=tuple(both))
+
+
+def _fetch_files(
+    folder: Path, row: RecordingSummary, fetch: tuple[str, str], server: str
+) -> list[str]:
+    """Fetch the header, the payload and the undecoded packets of a recording into `folder`.
+
+    The files stay encrypted. Return a problem for each file that the server could not send.
+    """
+    problems = []
+    parts = ["payload", *(["raw"] if row.raw_size else [])]
+    with http_errors(), open_client(server) as client:
+        for part in parts:
+            try:
+                with (folder / f"{row.call_id}.{part}").open("wb") as file:
+                    header, _ = receive(row.call_id, *fetch, client, file, raw=part == "raw")
+            except CliError as error:
+                if error.http_status not in _WITHOUT_FILES:
+                    raise
+                problems.append(f"the server cannot send the {part}: {error.message}")
+                (folder / f"{row.call_id}.{part}").unlink()
+            else:
+                (folder / f"{row.call_id}.header").write_bytes(header)
+    return problems
 
 
 def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:

@@ -10,11 +10,12 @@ import typer
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
+from galwad.desk.models.recordings import Purpose
 
 app = new_command()
 
 
-@app.command(epilog="Example: galwad recordings verify /srv/copy/2026/11/25")
+@app.command(epilog="Example: galwad recordings verify /srv/copy/2026/11/25 --node-key galwad.pub")
 def verify(
     what: Annotated[
         str,
@@ -28,43 +29,72 @@ def verify(
         str, typer.Option(help="Only calls from then on: 2026-11-24, yesterday, 2026-11.")
     ] = "",
     node_key: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
-            help="The node's public key, or a file with it; without it, any key is accepted."
+            help="The public key of a node that you trust, or a file with it. Without a trusted "
+            "key, no recording is whole."
         ),
-    ] = "",
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file that `keys trust` signed; by default, the one beside --identity. It "
+            "needs --identity or --officer-key."
+        ),
+    ] = None,
     officer_key: Annotated[
         list[str] | None,
         typer.Option(
-            help="The public signing key of an officer who rewrapped headers, or a file with it."
+            help="The public signing key of an officer who signed rewraps or --trust, or a file "
+            "with it."
         ),
     ] = None,
     identity: Annotated[
         Path | None,
         typer.Option(help="Your identity file: also decrypt each recording to its end."),
     ] = None,
+    purpose: Annotated[
+        Purpose | None,
+        typer.Option(help="Fetch recordings from the server for this purpose, and verify them."),
+    ] = None,
+    reference: Annotated[
+        str, typer.Option(help="With --purpose: the reference of your case; the audit records it.")
+    ] = "",
     server: Server = "",
     json: Json = False,
 ) -> None:
     """Verify recordings: signature, digests, lengths. Each fault that is found is printed.
 
     A folder (with its subfolders) or one .manifest file is verified offline, including the
-    payloads. For a call id, only the manifest is fetched from the server, verified and compared
+    payloads. For a call id, the manifest is fetched from the server, verified and compared
     with the index, the ledger of calls and the audit: a row that was changed, deleted or exchanged
-    is named. To verify the payload too, copy the archive and verify the copy. With
-    --identity, each recording is also decrypted and decoded to its final byte. This finds even
+    is named. The verdict is then "index only", because header and payload were not read. With
+    --purpose and --reference, they are fetched and verified too, and the audit records it.
+
+    A signature proves nothing without a key that you trust: --node-key, or a trust file that the
+    officer signed. Without one, the verdict is "unknown signer".
+
+    With --identity, each recording is also decrypted and decoded to its final byte. This finds even
     changes that a thief signed with the node's key.
+
+    The last line counts the verdicts. The exit status is 0 only if each recording is whole, or was
+    disposed of by a certificate that a trusted key signed.
     """
-    # These load numpy, and the help of the command must not wait for it.
+    if (purpose is None) != (not reference.strip()):
+        raise CliError(
+            "--purpose and --reference belong together", "give both, or neither", status=2
+        )
+    # It loads numpy, and the help of the command must not wait for it.
     from galwad.cli.recordings import verification  # noqa: PLC0415
-    from recording.archive.rewrap import UNPROVEN  # noqa: PLC0415
 
     verdicts = verification.verify(
         what,
         since=since,
-        node_key=node_key or None,
+        node_keys=node_key or (),
+        trust=trust,
         officer_keys=officer_key or (),
         identity=identity,
+        fetch=None if purpose is None else (purpose, reference.strip()),
         server=server,
     )
     if json:
@@ -72,19 +102,11 @@ def verify(
     else:
         for verdict in verdicts:
             print(verification.sentence(verdict))
-    bad = sum(1 for verdict in verdicts if verdict.has_unexplained_damage)
     if not verdicts:
         raise CliError(
             "there is no recording to verify", "give a folder that holds .manifest files"
         )
-    if bad:
-        unknown = all(
-            UNPROVEN in "".join(each.problems) for each in verdicts if each.has_unexplained_damage
-        )
-        hint = (
-            "give the officer's key with --officer-key"
-            if unknown
-            else "restore them from another copy; docs/operations/audit.md says what to do about "
-            "a row that was changed"
-        )
-        raise CliError(f"{bad} of {len(verdicts)} not whole", hint)
+    if not json:
+        print(verification.counts(verdicts))
+    if hint := verification.next_step(verdicts):
+        raise CliError("not every recording was proven to be whole", hint)

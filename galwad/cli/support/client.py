@@ -255,7 +255,13 @@ def check_response(response: httpx2.Response) -> None:
     if reason == "step_up_needed":
         hint = "run `galwad login --browser` again: the page asks for it when you approve the code"
     wrong_usage = response.status_code == httpx2.codes.UNPROCESSABLE_CONTENT
-    raise CliError(message, hint, status=2 if wrong_usage else 1, reason=reason)
+    raise CliError(
+        message,
+        hint,
+        status=2 if wrong_usage else 1,
+        reason=reason,
+        http_status=response.status_code,
+    )
 
 
 def _reason(response: httpx2.Response) -> str:

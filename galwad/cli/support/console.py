@@ -23,14 +23,24 @@ class CliError(Exception):
     """The failure of a command.
 
     `message` says what is wrong, with one line for each fault. `hint` says what the user can do.
-    `status` is the exit status. `reason` is the server's name for the error, or "".
+    `status` is the exit status. `reason` is the server's name for the error, or "". `http_status`
+    is the status of the server's response, or 0.
     """
 
-    def __init__(self, message: str, hint: str = "", *, status: int = 1, reason: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        status: int = 1,
+        reason: str = "",
+        http_status: int = 0,
+    ) -> None:
         self.message = message
         self.hint = hint
         self.status = status
         self.reason = reason
+        self.http_status = http_status
         super().__init__(message)
 
 

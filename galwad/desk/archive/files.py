@@ -98,7 +98,7 @@ class ArchiveFolder:
                 raise ApiError(
                     409,
                     "the recording's size has changed since it was sealed",
-                    "run `galwad recordings verify`",
+                    "run `galwad recordings verify` with --purpose and --reference",
                 )
             opened.pop_all()
         return files

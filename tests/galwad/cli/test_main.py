@@ -66,6 +66,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "keys rewrap",
         "keys show",
         "keys sign",
+        "keys trust",
         "login",
         "password",
         "promise-check",

@@ -129,4 +129,4 @@ class Office:
             return open_parts(header, raw, [self.officer.identity]).readall()
 
     def verdict(self, **more):
-        return verify_recording(self.folder, CALL_ID, public_key=self.public_key, **more)
+        return verify_recording(self.folder, CALL_ID, node_keys=[self.public_key], **more)

@@ -177,5 +177,5 @@ def test_random_bytes_are_never_accepted_as_a_certificate(tmp_path_factory, garb
 def test_a_backup_verifies_offline_except_for_its_missing_payloads(room):
     room.back_up()
     folder = room.copy / "2026" / "03" / "01"
-    verdict = verify_recording(folder, CALL_ID, public_key=room.office.public_key)
+    verdict = verify_recording(folder, CALL_ID, node_keys=[room.office.public_key])
     assert verdict.problems == ("the payload is missing",)

@@ -19,7 +19,7 @@ from recording.archive.index_row import (
 )
 from recording.archive.manifest import Gap, read_manifest
 from recording.archive.summary import LaterCaller, RecordingSummary
-from recording.archive.verify import verify_indexed
+from recording.archive.verify import VerdictState, verify_indexed
 from recording.keys.keyring import public_text
 from recording.keys.signed_document import canonical_json
 
@@ -68,7 +68,7 @@ def older(office, data: bytes) -> bytes:
 def test_a_row_as_it_was_sealed_has_no_problem(recording):
     row, data = recording
     assert compare_file(row, data)[0] == RowComparison((), is_committed=True)
-    assert verify_indexed(row, data).whole
+    assert verify_indexed(row, data).state is VerdictState.INDEX_ONLY
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_row_without_facts_and_salt_is_left_to_the_audit(recording):
         row, number=None, line="", advisor="", extension="", salt="", later_callers=()
     )
     assert compare_row(erased, read_manifest(data)) == RowComparison((), True, salt_missing=True)
-    assert verify_indexed(erased, data).whole
+    assert verify_indexed(erased, data).state is VerdictState.INDEX_ONLY
 
 
 def test_a_missing_or_unsigned_manifest_is_a_problem(recording):
@@ -139,14 +139,14 @@ def test_a_missing_or_unsigned_manifest_is_a_problem(recording):
     assert problems == ("the manifest was changed: its signature is wrong",)
 
 
-def test_a_manifest_of_an_older_release_is_whole_with_a_note(office, recording):
+def test_a_manifest_of_an_older_release_has_a_note_and_no_problem(office, recording):
     row, data = recording
     data = older(office, data)
     digest = hashlib.sha256(data).hexdigest()
     row = msgspec.structs.replace(row, manifest_sha256=digest, salt="")
     assert compare_file(row, data)[0] == RowComparison()
     verdict = verify_indexed(row, data)
-    assert verdict.whole
+    assert verdict.state is VerdictState.INDEX_ONLY
     assert verdict.notes == (
         "its number, line and advisor are not committed: older software sealed it",
     )

@@ -61,7 +61,7 @@ def test_each_kind_of_damage_to_a_recording_is_named(office, damage, problem):
 def test_another_nodes_signature_is_refused(office):
     office.seal(office.simple())
     stranger = public_text(Ed25519PrivateKey.generate().public_key())
-    (found,) = verify_recording(office.folder, CALL_ID, public_key=stranger).problems
+    (found,) = verify_recording(office.folder, CALL_ID, node_keys=[stranger]).problems
     assert "another node" in found
 
 
@@ -71,7 +71,7 @@ def test_a_manifest_under_another_call_id_is_reported(office):
     for suffix in ("payload", "header", "manifest"):
         (office.folder / f"{CALL_ID}.{suffix}").rename(office.folder / f"{other}.{suffix}")
     assert list(recordings_below(office.folder.parent)) == [(office.folder, other)]
-    verdict = verify_recording(office.folder, other, public_key=office.public_key)
+    verdict = verify_recording(office.folder, other, node_keys=[office.public_key])
     assert f"the manifest is that of {CALL_ID}" in verdict.problems
 
 
@@ -118,7 +118,7 @@ def test_a_change_to_any_byte_of_a_manifest_is_reported(office):
     whole = path.read_bytes()
     for at in range(0, len(whole) - 1, 37):
         change(path, at)
-        assert verify_recording(office.folder, CALL_ID, public_key=office.public_key).problems
+        assert verify_recording(office.folder, CALL_ID, node_keys=[office.public_key]).problems
         path.write_bytes(whole)
     assert verify_manifest(path, office.public_key).call_id == CALL_ID
 

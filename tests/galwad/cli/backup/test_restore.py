@@ -27,6 +27,7 @@ from galwad.desk.auth.second_factors import CodeVerdict
 from galwad.desk.auth.users import User
 from galwad.desk.maintenance.backup_proof import INDEX, UNSIGNED, Description, sign
 from galwad.single_instance import lock_folder
+from helpers.cli import index_agrees
 from helpers.file_sizes import run_with_small_files
 from helpers.house import House
 from helpers.root import as_root, galwad_as_root
@@ -99,7 +100,7 @@ def test_a_restored_server_keeps_its_recordings_disposals_and_tokens(
         signed_in(house, "huw")
         key = site.settings.archive / "galwad.pub"
         verified = run("recordings", "verify", site.settings.archive, "--node-key", key).out
-        assert [line.split("  ")[1].split()[0] for line in verified.splitlines()] == [
+        assert [line.split("  ")[1].split()[0] for line in verified.splitlines()[:-1]] == [
             "disposed",
             "disposed",
             "whole",
@@ -371,7 +372,7 @@ def test_a_rewrap_lost_in_a_restore_is_repeated_by_the_next_run(run, site, signe
         done = run("keys", "rewrap", keys, "--reference", "K")
         assert done.status == 0, done.out
         assert open_header(house.path(CALLS[0], "header").read_bytes(), [deputy])
-        assert run("recordings", "verify", CALLS[0]).status == 0
+        assert index_agrees(run("recordings", "verify", CALLS[0]))
 
 
 @pytest.fixture
@@ -699,7 +700,8 @@ def test_missing_headers_of_a_backup_are_reported_and_a_second_restore_adds_them
     (tmp_path / "whole").rename(lost)
     again = run(*command, "--json")
     assert (again.status, again.json()["headers"], again.json()["missing"]) == (0, 1, 0)
-    assert run("recordings", "verify", site.settings.archive).status == 0
+    key = site.settings.archive / "galwad.pub"
+    assert run("recordings", "verify", site.settings.archive, "--node-key", key).status == 0
 
 
 def test_a_backup_to_a_full_disk_fails_and_cannot_be_restored(run, site, backup, tmp_path):
@@ -720,8 +722,8 @@ def test_an_interrupted_restore_succeeds_when_run_again(run, site, backup, monke
     for ending in ("-wal", "-shm"):
         (site.root / "state" / "desk" / f".galwad.db.restoring{ending}").write_bytes(b"junk")
     assert run("backup", "restore", backup, "--config", site.config).status == 0
-    verified = run("recordings", "verify", site.settings.archive)
-    assert (verified.status, verified.out) == (0, f"{CALLS[0]}  whole\n")
+    key = site.settings.archive / "galwad.pub"
+    assert run("recordings", "verify", site.settings.archive, "--node-key", key).status == 0
 
 
 def test_a_restore_interrupted_before_the_report_is_completed(run, site, backup, monkeypatch):

@@ -77,12 +77,13 @@ def test_rewrap_replaces_every_header_and_all_recordings_verify(run, house, keys
     for call_id in CALLS:
         assert open_header(header(house, call_id), [deputy])
     archive = house.site.settings.archive
-    whole = run("recordings", "verify", archive, "--officer-key", house.site.officer.public_key)
+    verify = ("recordings", "verify", archive, "--node-key", archive / "galwad.pub")
+    whole = run(*verify, "--officer-key", house.site.officer.public_key)
     assert whole.status == 0, whole.out
     assert whole.out.count(f"to set 2: {fingerprint(house.site.officer.identity.recipient)}") == 4
-    unknown = run("recordings", "verify", archive)
+    unknown = run(*verify)
     assert unknown.status == 1
-    by_identity = run("recordings", "verify", archive, "--identity", keys / "identity.txt")
+    by_identity = run(*verify, "--identity", keys / "identity.txt")
     assert by_identity.status == 0, by_identity.out
     assert "opened to its end" in by_identity.out
 
@@ -112,7 +113,8 @@ def test_an_old_header_put_back_after_a_rewrap_is_found_by_audit_verify(run, hou
     house.path(CALLS[0], "header").write_bytes(before)
     house.path(CALLS[0], "rewrap").unlink()
     officer = ("--officer-key", house.site.officer.public_key)
-    assert run("recordings", "verify", archive, *officer).status == 0
+    node = ("--node-key", archive / "galwad.pub")
+    assert run("recordings", "verify", archive, *officer, *node).status == 0
     done = run("audit", "verify", "--recordings", archive)
     assert done.status == 1
     (line,) = [line for line in done.out.splitlines() if "header" in line]
@@ -295,7 +297,8 @@ def test_a_new_officer_rewraps_with_the_deputys_identity_after_a_lost_key(
     for call_id in CALLS:
         assert open_header(header(house, call_id), [successor.identity])
     archive = house.site.settings.archive
-    assert run("recordings", "verify", archive, "--officer-key", successor.public_key).status == 0
+    trusted = ("--officer-key", successor.public_key, "--node-key", archive / "galwad.pub")
+    assert run("recordings", "verify", archive, *trusted).status == 0
 
 
 @pytest.mark.usefixtures("deputy")

@@ -19,7 +19,7 @@ from helpers.terminal import CTRL_D, on_terminal
 from recording.age.armor import dearmored
 from recording.age.file import Identity, encrypt_small
 from recording.age.passphrase import Passphrase
-from recording.keys.keyring import OfficerKeys, RecipientSet
+from recording.keys.keyring import OfficerKeys, RecipientSet, public_text
 
 CALL = "20261125-093000-abcdefgh"
 SECRET = "Ŵyth o'r gloch bob bore"
@@ -81,10 +81,12 @@ def test_stock_age_opens_a_protected_key_file_and_decrypts_with_it(run, told, fo
     assert (opened.status, opened.out) == (0, b"speech")
 
 
-def test_verify_asks_for_the_passphrase_once(folder, guarded):
+def test_verify_asks_for_the_passphrase_once(archive, folder, guarded):
     words = ("recordings", "verify", folder, "--identity", guarded / "identity.age")
-    said = on_terminal([*GALWAD, *words], SECRET)
-    assert (said.status, said.out.decode()) == (0, f"{CALL}  whole (opened to its end)\n")
+    key = ("--node-key", public_text(archive.node.public_key()))
+    said = on_terminal([*GALWAD, *words, *key], SECRET)
+    assert said.status == 0
+    assert f"{CALL}  whole (signed by galwad-1; opened to its end)\n" in said.out.decode()
     assert said.shown.count("assphrase") == 1
 
 
