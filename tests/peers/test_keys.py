@@ -89,7 +89,7 @@ def test_a_rewrapped_and_disposed_recording_stays_disposed_after_a_restore(
     shown = desktop.run("keys", "show", tmp_path / "theirs")
     recipient = shown.partition("recipient")[2].split()[0]
     signed = ("--recipient", f"successor={recipient}", "--without-me", "-o", tmp_path / "set.json")
-    replaces = ("--replaces", service.keys.recipients)
+    replaces = ("--replaces", service.keys.recipients, "--yes")
     desktop.run("keys", "sign", service.keys.folder, *signed, *replaces)
     shutil.copy(tmp_path / "set.json", service.keys.recipients)
     rewrapped = desktop.run("keys", "rewrap", service.keys.folder, "--reference", "K-1")
