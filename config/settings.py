@@ -163,10 +163,15 @@ class Settings(Section):
         """The path of the SQLite file with the people whom Galwad can identify when they call."""
         return self.database.with_name("directory.db")
 
-    @property
-    def newest_recipients(self) -> Path:
-        """The path of the copy of the newest set of recipients that was in force here."""
-        return self.node.state / "keys" / "newest-recipients.json"
+    def newest_recipients(self, *folders: str) -> tuple[Path, ...]:
+        """Return the paths of the copies of the newest set of recipients that was in force here.
+
+        All processes share the first. `folders` are the folders in the state folder, such as
+        "switch", that have a further one.
+        """
+        return tuple(
+            self.node.state / each / "newest-recipients.json" for each in ("keys", *folders)
+        )
 
     @property
     def recipients(self) -> Path:

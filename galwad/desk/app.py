@@ -130,7 +130,9 @@ def options_of(settings: Settings) -> DeskOptions:
         switch_socket=settings.switch_socket,
         desk_socket=settings.desk_socket,
         recipients=RecipientsFile(
-            settings.recipients, settings.newest_recipients, settings.recording.officer_key
+            settings.recipients,
+            settings.newest_recipients("desk"),
+            settings.recording.officer_key,
         ),
         officer_key=settings.recording.officer_key,
         node=settings.node.name,

@@ -392,7 +392,7 @@ def folders_of(settings: Settings) -> Folders:
         spools=settings.spool_folders,
         archive=settings.archive,
         recipients=settings.recipients,
-        newest_recipients=settings.newest_recipients,
+        newest_recipients=settings.newest_recipients("finaliser"),
         boot_keys=settings.boot_keys,
         runtime_keys=node.runtime / "spool-keys",
         checkpoints=node.runtime / "calls",

@@ -73,8 +73,8 @@ class Folders:
     """The first spool folder, and the spool folder on the spare disk."""
     archive: Path
     recipients: Path
-    newest_recipients: Path
-    """The copy of the newest set of recipients that was in force."""
+    newest_recipients: tuple[Path, ...]
+    """The copies of the newest set of recipients that was in force."""
     boot_keys: tuple[Path, ...]
     runtime_keys: Path
     checkpoints: Path

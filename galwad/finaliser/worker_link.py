@@ -20,7 +20,7 @@ from galwad.finaliser.sealer import ArchiveIdentity, Folders
 from galwad.finaliser.share import Share
 from galwad.messages import Alarm, Sealed
 
-_SEVERAL: Final = ("spools", "boot_keys")
+_SEVERAL: Final = ("spools", "boot_keys", "newest_recipients")
 """The fields of `Folders` that have several paths."""
 _LENGTH: Final = 4
 
@@ -104,6 +104,7 @@ def restored(found: Mapping[str, tuple[str, ...]]) -> Folders:
     return Folders(
         spools=(first, spare),
         boot_keys=tuple(map(Path, found["boot_keys"])),
+        newest_recipients=tuple(map(Path, found["newest_recipients"])),
         **{name: Path(paths[0]) for name, paths in found.items() if name not in _SEVERAL},
     )
 

@@ -59,9 +59,10 @@ class SpoolFactory:
         self._boot_key = self._load_key(*settings.boot_keys[:2])
         self._recording = settings.recording
         self._recipients_file = RecipientsFile(
-            settings.recipients, settings.newest_recipients, settings.recording.officer_key
+            settings.recipients,
+            settings.newest_recipients("switch"),
+            settings.recording.officer_key,
         )
-        self._verified: tuple[bytes, list[Recipient]] | None = None
         self.fault: str | None = None
         """The reason why there are no valid recipients for recordings.
 
@@ -96,30 +97,12 @@ class SpoolFactory:
     def recipients(self) -> list[Recipient] | None:
         """Return the recipients for the next spool. After an error, set `fault` and return None."""
         try:
-            found = self._load_recipients()
+            found = self._recipients_file.load().recipients.recipients
         except (RecordingError, OSError) as error:
             self.fault = str(error)
             return None
         self.fault = None
         return found
-
-    def _load_recipients(self) -> list[Recipient]:
-        """Return the recipients in the recipients file.
-
-        The officer's signature is verified only if the file has changed since the previous call of
-        this method.
-        """
-        try:
-            data = self._recipients_file.path.read_bytes()
-        except OSError:
-            # The error is ignored here: `RecipientsFile.load` reads the same file, and raises an
-            # error with the reason.
-            data = b""
-        if self._verified is None or self._verified[0] != data:
-            self._verified = None
-            found = self._recipients_file.load().recipients
-            self._verified = data, found.recipients
-        return self._verified[1]
 
     def next_life(self, call_id: str, lives: int) -> int:
         """Return the life number of a call's next spool, which is higher than `lives`.

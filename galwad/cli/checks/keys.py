@@ -100,5 +100,7 @@ def _recipients(settings: Settings) -> CheckResult:
 
 def _file(settings: Settings) -> RecipientsFile:
     return RecipientsFile(
-        settings.recipients, settings.newest_recipients, settings.recording.officer_key
+        settings.recipients,
+        settings.newest_recipients("switch", "finaliser", "desk"),
+        settings.recording.officer_key,
     )

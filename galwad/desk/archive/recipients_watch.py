@@ -59,7 +59,7 @@ class RecipientsWatch:
         """Compare the present recipient set with the newest audit entry about a recipient set.
 
         If they differ, add an audit entry. A set that has become invalid also counts as different.
-        Raise an alarm if an older set was put back. Such a set is refused, except if the copy of
+        Raise an alarm if an older set was put back. Such a set is refused, except if every copy of
         the newest set is lost too: then only the audit knows that it is older.
         """
         if self._file is None:
@@ -93,7 +93,7 @@ class RecipientsWatch:
 
 def _facts(file: RecipientsFile) -> Facts:
     try:
-        found = file.read()
+        found = file.load()
     except KeySetError as error:
         return {"state": "refused", "why": str(error), "officer_key": file.officer_key}
     in_force = found.recipients

@@ -96,8 +96,8 @@ def test_check_warns_of_an_older_recipient_set_that_was_put_back(run, settings_f
     async def watch():
         engine = open_engine(desk / "galwad.db")
         audit = AuditLog(engine, "test", desk / "audit.key")
-        newest = load(settings_file).newest_recipients
-        recipients = RecipientsFile(file, newest, officer.public_key)
+        copies = load(settings_file).newest_recipients("switch")
+        recipients = RecipientsFile(file, copies, officer.public_key)
         recipients.load()  # as the switch does every second
         await RecipientsWatch(recipients, audit).check()
         await engine.dispose()
@@ -109,7 +109,11 @@ def test_check_warns_of_an_older_recipient_set_that_was_put_back(run, settings_f
         done = run("check", "--json", "--config", settings_file)
         assert ("recipients", grade) in findings(done)
     assert "set number 1 is refused, because number 2 is newer and in force" in done.out
-    load(settings_file).newest_recipients.unlink()
+    keys, switch = load(settings_file).newest_recipients("switch")
+    keys.unlink()
+    done = run("check", "--json", "--config", settings_file)
+    assert "set number 1 is refused, because number 2 is newer and in force" in done.out
+    switch.unlink()
     done = run("check", "--json", "--config", settings_file)
     assert "set number 1 is in force, but number 2 is newer" in done.out
 

@@ -59,7 +59,7 @@ class Room:
         return HeaderStore(
             self.office.root / "archive",
             RecipientsFile(
-                self.set_file, self.office.root / "newest.json", self.officer.public_key
+                self.set_file, (self.office.root / "newest.json",), self.officer.public_key
             ),
         )
 

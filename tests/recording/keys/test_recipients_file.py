@@ -1,6 +1,7 @@
 """An older set of recipients that is put back is refused; the newest set stays in force."""
 
 import os
+import shutil
 
 import pytest
 
@@ -18,8 +19,8 @@ class Room:
 
     def __init__(self, folder):
         self.officer = OfficerKeys.generate()
-        self.path, self.newest = folder / "recipients.json", folder / "keys" / "newest.json"
-        self.newest.parent.mkdir()
+        self.path = folder / "recipients.json"
+        self.copies = tuple(folder / each / "newest.json" for each in ("keys", "switch"))
 
     def put(self, serial, *keys, at="2026-11-25T09:00:00Z", by=None):
         named = RecipientSet.of([("one", key) for key in keys], serial).named
@@ -29,7 +30,21 @@ class Room:
 
     @property
     def file(self):
-        return RecipientsFile(self.path, self.newest, self.officer.public_key)
+        return RecipientsFile(self.path, self.copies, self.officer.public_key)
+
+    def lose(self, copy, how):
+        """Lose a copy of the newest set, and the place for another."""
+        match how:
+            case "missing":
+                shutil.rmtree(copy.parent)
+            case "replaced":
+                shutil.rmtree(copy.parent)
+                copy.parent.write_text("not a folder")
+            case "emptied":
+                copy.write_bytes(b"")
+            case "full":
+                shutil.rmtree(copy.parent)
+                copy.parent.symlink_to("/dev/full")
 
     def in_force(self):
         """Return the keys in force, as a process that has just started reads them."""
@@ -79,17 +94,70 @@ def test_a_new_officers_set_counts_whatever_its_number_is(room):
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff"])
 def test_a_damaged_copy_is_replaced_by_the_set_in_the_file(room, damage):
-    room.newest.write_bytes(damage)
+    for copy in room.copies:
+        copy.parent.mkdir()
+        copy.write_bytes(damage)
     content = room.put(1, PRESENT)
     assert room.in_force() == [PRESENT]
-    assert room.newest.read_bytes() == content
+    assert [copy.read_bytes() for copy in room.copies] == [content, content]
 
 
-def test_a_set_is_used_although_its_copy_cannot_be_written(room):
-    room.newest.parent.rmdir()
-    room.newest.parent.write_text("not a folder")
-    room.put(1, PRESENT)
+WAYS = ["missing", "replaced", "emptied", "full"]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("how", WAYS)
+def test_an_older_set_is_refused_if_one_of_the_two_copies_is_lost(room, lost, how):
+    """Each call of `in_force` is that of a process that has just started."""
+    room.put(1, FORMER)
+    assert room.in_force() == [FORMER]
+    room.put(2, PRESENT)
     assert room.in_force() == [PRESENT]
+    room.lose(room.copies[lost], how)
+    room.put(1, FORMER)
+    assert room.in_force() == [PRESENT]
+    assert room.in_force() == [PRESENT]
+    assert room.file.read().put_back is not None
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_an_older_set_is_refused_by_a_running_process_if_both_copies_are_lost(room, how):
+    file = room.file
+    room.put(2, PRESENT)
+    assert file.load().recipients.recipients == [PRESENT]
+    for copy in room.copies:
+        room.lose(copy, how)
+    room.put(1, FORMER)
+    if how in {"missing", "emptied"}:  # the process writes the copies again, for the others
+        assert file.load().recipients.recipients == [PRESENT]
+        assert room.in_force() == [PRESENT]
+    else:
+        with pytest.raises(KeySetError, match="number cannot be stored"):
+            file.load()
+        assert file.read().recipients.recipients == [PRESENT]
+
+
+@pytest.mark.parametrize("how", ["replaced", "full"])
+def test_a_set_whose_number_cannot_be_stored_anywhere_is_not_used(room, how):
+    """Otherwise a step back from it could not be noticed after a restart."""
+    room.put(1, FORMER)
+    assert room.in_force() == [FORMER]
+    room.lose(room.copies[0], how)
+    room.put(2, PRESENT)
+    assert room.in_force() == [PRESENT], "one copy is enough"
+    room.lose(room.copies[1], how)
+    room.put(3, FORMER)
+    with pytest.raises(KeySetError, match="set number 3 is not used") as error:
+        room.in_force()
+    assert error.value.hint
+
+
+def test_a_lost_copy_is_written_again(room):
+    content = room.put(1, PRESENT)
+    room.in_force()
+    room.lose(room.copies[0], "missing")
+    room.in_force()
+    assert room.copies[0].read_bytes() == content
 
 
 def test_an_unsigned_or_missing_set_is_refused_even_if_there_is_a_copy(room):
@@ -105,8 +173,8 @@ def test_an_unsigned_or_missing_set_is_refused_even_if_there_is_a_copy(room):
 
 def test_reading_without_loading_writes_nothing(room):
     room.put(1, PRESENT)
-    assert room.file.read().is_new
-    assert not room.newest.exists()
+    assert set(room.file.read().missing) == set(room.copies)
+    assert not any(copy.exists() for copy in room.copies)
 
 
 def test_an_unchanged_set_is_verified_once(room, monkeypatch):
@@ -140,4 +208,4 @@ def test_a_verified_set_is_refused_under_another_officers_key(room):
     room.in_force()
     other = OfficerKeys.generate()
     with pytest.raises(KeySetError):
-        RecipientsFile(room.path, room.newest, other.public_key).load()
+        RecipientsFile(room.path, room.copies, other.public_key).load()
