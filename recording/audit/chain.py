@@ -22,6 +22,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from recording.errors import ChainError
 
 DAY_KEY: Final = "day-key"
+VALUES_ERASED: Final = "values.erased"
+"""The kind of the entry which says why personal values of an earlier entry were erased.
+
+The day key signs this entry, so that a person who can write only to the database cannot forge it.
+"""
 RESTORED: Final = "backup.restored"
 """The kind of the entry that records a restore from a backup.
 
@@ -61,7 +66,8 @@ class ChainEntry:
         kind: An event name, such as `recording.fetched`.
         body: The JSON text that the hash covers.
         hash: The entry's hash, in hexadecimal.
-        values: The entry's personal values by name, each with its salt: (salt, value).
+        values: The entry's personal values by name, each with its salt: (salt, value). The body has
+            the commitment to each value, so a value that is missing here was erased or deleted.
     """
 
     seq: int
@@ -123,6 +129,11 @@ class ChainEntry:
     def node(self) -> str:
         """The name of the node that wrote the entry; "" if the body does not name the node."""
         return str(parsed(self.body).get("node", ""))
+
+    @property
+    def committed_names(self) -> set[str]:
+        """The names of the personal values that the entry had when it was written."""
+        return set(_table(parsed(self.body), "commitments"))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -192,6 +203,11 @@ class ChainChecker:
         self._day_us = 0
         self._count = 0
         self._findings: list[ChainFinding] = []
+        self._missing: dict[int, tuple[str, set[str]]] = {}
+        """For the number of each entry with missing values: its hash, and the values' names.
+
+        A later entry can give the reason.
+        """
         self.last = 0
 
     def _add_finding(self, seq: int, problem: str) -> None:
@@ -211,10 +227,7 @@ class ChainChecker:
         shown = (self._node, seq, entry.at_us, entry.kind)
         if tuple(body.get(name) for name in ("node", "seq", "at_us", "kind")) != shown:
             self._add_finding(seq, "its columns contradict its body")
-        commitments = _table(body, "commitments")
-        for name, (salt, value) in entry.values.items():
-            if commitments.get(name) != commitment(salt, name, value):
-                self._add_finding(seq, f"its value {name} does not match its commitment")
+        self._values(entry, body)
         if entry.kind == DAY_KEY:
             self._day_key(seq, _table(body, "facts"))
             self._day_us = entry.at_us // DAY_US * DAY_US
@@ -224,6 +237,17 @@ class ChainChecker:
             self._add_finding(seq, "an anchor kept elsewhere has another hash")
         self._hash, self.last = entry.hash, seq
         self._count += 1
+
+    def _values(self, entry: ChainEntry, body: dict[str, Any]) -> None:
+        """Compare the entry's personal values with their commitments, which also count them."""
+        commitments = _table(body, "commitments")
+        for name, (salt, value) in entry.values.items():
+            if commitments.get(name) != commitment(salt, name, value):
+                self._add_finding(entry.seq, f"its value {name} does not match its commitment")
+        if missing := set(commitments) - set(entry.values):
+            self._missing[entry.seq] = entry.hash, missing
+        if entry.kind == VALUES_ERASED:
+            self._erasure(entry.seq, _table(body, "facts"))
 
     def _day_key(self, seq: int, facts: dict[str, Any]) -> None:
         new = str(facts.get("public_key", ""))
@@ -238,11 +262,31 @@ class ChainChecker:
             self._add_finding(seq, "the first day key is missing")
         self._public = new
 
+    def _erasure(self, seq: int, facts: dict[str, Any]) -> None:
+        """Accept the values that an entry says were erased, if the day key signed it."""
+        erased, names = facts.get("entry"), str(facts.get("names", ""))
+        of_hash, reason = str(facts.get("hash", "")), str(facts.get("reason", ""))
+        try:
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(self._public))
+            signature = bytes.fromhex(str(facts.get("signature", "")))
+            key.verify(signature, erasure_text(of_hash, names, reason))
+        except (InvalidSignature, ValueError):
+            self._add_finding(seq, "the day key did not sign its reason to erase values")
+            return
+        missing = self._missing.get(erased) if isinstance(erased, int) else None
+        if missing is not None and missing[0] == of_hash:
+            missing[1].difference_update(names.split(","))
+
     def result(self) -> ChainVerification:
         """Return the result of all checks.
 
         Call this method after `check` was called for the newest entry.
         """
+        for seq, (_, names) in self._missing.items():
+            if names:
+                what = ", ".join(sorted(names))
+                self._add_finding(seq, f"of its values, {what} was deleted, and no entry says why")
+        self._missing.clear()
         for seq in sorted(self._anchors):
             what = "it is missing"
             if seq > self.last:
@@ -318,6 +362,17 @@ def chained(previous: str, body: str) -> str:
     It is the SHA-256 of the previous entry's hash, a line feed and the entry's body.
     """
     return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
+
+
+def erasure_text(entry_hash: str, names: str, reason: str) -> bytes:
+    """Return the text that the day key signs when personal values of an entry are erased.
+
+    Args:
+        entry_hash: The hash of the entry whose values are erased.
+        names: The names of the values, sorted and separated by commas.
+        reason: The reason.
+    """
+    return f"galwad audit erasure\n{entry_hash}\n{names}\n{reason}".encode()
 
 
 def day_key_text(head: str, public_key: str) -> bytes:

@@ -65,6 +65,14 @@ class DayKeys:
                 return key
         return None
 
+    def private(self, public: str) -> Ed25519PrivateKey | None:
+        """Return the private key of `public`, in hexadecimal, without a change of any file.
+
+        Return None if no file has it.
+        """
+        keys = (_read(path) for path in (self._path, self._next))
+        return next((key for key in keys if key is not None and public_hex(key) == public), None)
+
     def successor(self) -> Ed25519PrivateKey:
         """Make the next day's private key, write this key to the file `.next`, and return it."""
         key = Ed25519PrivateKey.generate()

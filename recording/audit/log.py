@@ -2,8 +2,9 @@
 
 The chain is append-only: the hash of each entry covers the entry's body and the previous entry's
 hash. Personal values (such as names) are not in the chain. For each personal value, the chain has
-an HMAC, whose key is a random salt. The values and their salts are in separate database rows, and
-the chain stays valid if these rows are deleted. This module never deletes these rows.
+an HMAC, whose key is a random salt. The values and their salts are in separate database rows, which
+`AuditLog.erase` deletes. It appends an entry with the reason, which the day key signs. So the chain
+shows if such a row was deleted in any other way.
 
 Each day has a signing key (`recording.audit.day_key`). When the day changes, the old day's key
 signs the chain's head and the new day's public key, and is then destroyed. So a person who controls
@@ -17,7 +18,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +44,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    delete,
     exists,
     func,
     insert,
@@ -47,6 +57,7 @@ from recording.audit.chain import (
     DAY_KEY,
     DAY_US,
     GENESIS,
+    VALUES_ERASED,
     ChainChecker,
     ChainEntry,
     ChainVerification,
@@ -55,6 +66,7 @@ from recording.audit.chain import (
     chained,
     commitment,
     day_key_text,
+    erasure_text,
 )
 from recording.audit.day_key import DayKeys, public_hex
 from recording.errors import AuditError, reason_of
@@ -173,6 +185,13 @@ class _End:
     day_key_us: int | None
     day_key_body: str | None
 
+    @property
+    def announced(self) -> str:
+        """The newest public day key; "" if there is none, or if its entry's body was changed."""
+        if self.day_key_body is None:
+            return ""
+        return str(ChainEntry.of_body(self.day_key_body, "").facts.get("public_key", ""))
+
 
 @dataclass(frozen=True, slots=True)
 class _Written:
@@ -269,6 +288,59 @@ class AuditLog:
         except (SQLAlchemyError, OSError) as error:
             raise _not_written(error) from None
 
+    async def erase(self, seq: int, names: Collection[str], reason: str, actor: str) -> list[str]:
+        """Erase personal values of entry number `seq`, and write an entry with the reason.
+
+        Values that are missing already are recorded as erased, too. `names` are the names of the
+        values; if there are none, all are erased. `reason` remains in the chain for ever, so it
+        must not contain personal data.
+
+        Return the names of the values.
+
+        Raises:
+            AuditError: There is no such entry or value, or the database fails. Nothing was changed.
+        """
+        at_us = int(self._clock() * _US)
+        try:
+            async with self._writer.begin() as connection:
+                found = await _chain_entries(connection, self._node, seq - 1, 1)
+                if not found or found[0].seq != seq:
+                    raise AuditError(f"the audit has no entry {seq}")
+                committed = found[0].committed_names
+                erased = sorted(names or committed)
+                if unknown := sorted(set(erased) - committed) or ([] if erased else ["personal"]):
+                    raise AuditError(f"entry {seq} has no value {unknown[0]}")
+                table = audit_values.c
+                own = table.node == self._node, table.seq == seq, table.name.in_(erased)
+                await connection.execute(delete(audit_values).where(*own))
+                end = await self._end(connection)
+                start = Head(end.taken, end.last.hash)
+                new_key = self._roll_day_key(end, start, at_us)
+                public = str(new_key[0].facts["public_key"]) if new_key else end.announced
+                entry = self._erasure_entry(public, found[0], ",".join(erased), reason, actor)
+                head = await self._write(connection, start, at_us, [*new_key, entry])
+            cut = end.taken + 1 if end.taken > end.last.seq else None
+            self._committed(_Written(head, bool(new_key), cut))
+        except (SQLAlchemyError, OSError) as error:
+            raise _not_written(error) from None
+        return erased
+
+    def _erasure_entry(
+        self, public: str, erased: ChainEntry, names: str, reason: str, actor: str
+    ) -> NewEntry:
+        key = self._keys.private(public)
+        if key is None:
+            raise AuditError("the audit's day key is missing")
+        signature = key.sign(erasure_text(erased.hash, names, reason)).hex()
+        facts: Facts = {
+            "entry": erased.seq,
+            "hash": erased.hash,
+            "names": names,
+            "reason": reason,
+            "signature": signature,
+        }
+        return NewEntry(VALUES_ERASED, facts, {"actor": actor})
+
     async def _append(
         self, connection: AsyncConnection, at_us: int, entries: Sequence[NewEntry]
     ) -> _Written:
@@ -303,9 +375,7 @@ class AuditLog:
         `_AHEAD_DAYS` days or more after the day of `at_us`, or if its private half is lost. If it
         need not be replaced, return an empty list. `head` is the entry before the new entry.
         """
-        fields = {} if end.day_key_body is None else ChainEntry.of_body(end.day_key_body, "").facts
-        # The public key is missing if the entry's body was changed.
-        announced = str(fields.get("public_key", ""))
+        announced = end.announced
         ahead = -1 if end.day_key_us is None else end.day_key_us // DAY_US - at_us // DAY_US
         is_of_now = 0 <= ahead < _AHEAD_DAYS
         if is_of_now and self._keys.has(announced):

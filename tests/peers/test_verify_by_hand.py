@@ -164,6 +164,9 @@ def test_the_documented_commands_pass_a_sound_recording_and_find_each_damage(des
     lines = chain.read_text().splitlines(keepends=True)
     chain.write_text("".join([*lines[:2], *lines[3:]]))
     found("was changed")
+    anonymous = [json.loads(line) | {"values": {}} for line in lines]
+    chain.write_text("".join(f"{json.dumps(line)}\n" for line in anonymous))
+    found("actor was deleted, and no entry says why")
     chain.write_text(lines[0])
     found("is gone")
     digest = hashlib.sha256(files["header"].read_bytes()).hexdigest()
@@ -287,7 +290,7 @@ async def test_a_rewritten_audit_chain_fails_its_daily_signatures(engine, tmp_pa
     for link in links:
         body = link.body.replace("call-1", "call-9") if link.seq == 2 else link.body
         before = chained(before, body)
-        forged.append(ChainEntry.of_body(body, before))
+        forged.append(ChainEntry.of_body(body, before, link.values))
     export.write_text("".join(f"{link}\n" for link in forged))
     assert "6 entries hang together" in await block_with("hang together", tmp_path)
     said = await block_with("signed the next", tmp_path)
@@ -297,7 +300,7 @@ async def test_a_rewritten_audit_chain_fails_its_daily_signatures(engine, tmp_pa
     for link in links[:2] + links[3:4]:
         body = link.body.replace('"seq":4', '"seq":3')
         before = chained(before, body)
-        keyless.append(ChainEntry.of_body(body, before))
+        keyless.append(ChainEntry.of_body(body, before, link.values))
     export.write_text("".join(f"{link}\n" for link in keyless))
     assert "3 entries hang together" in await block_with("hang together", tmp_path)
     said = await block_with("signed the next", tmp_path)

@@ -15,6 +15,7 @@ class AuditGroup(LazyGroup):
         "list": "List entries, sorted from old to new.",
         "export": "Export the whole chain, one entry a line.",
         "verify": "Verify each hash, signature and anchor.",
+        "erase": "Erase names and numbers from an entry, with a signed reason.",
         "anchor": "Append the newest entry's hash to a file that you keep.",
     }
 

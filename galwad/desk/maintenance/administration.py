@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import getpass
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -113,6 +113,11 @@ class Administration:
         """Unlink an identity from a person, see `UserAdministration.unlink`."""
         async with self.changes() as users:
             await users.unlink(name, subject)
+
+    async def erase_audit_values(self, seq: int, names: Collection[str], reason: str) -> list[str]:
+        """Erase personal values of an audit entry, see `AuditLog.erase`."""
+        async with self._opened() as (_, audit):
+            return await audit.erase(seq, names, reason, _actor())
 
     async def set_role(self, name: str, role: Role) -> None:
         """Give a person another role, see `UserAdministration.set_role`."""

@@ -47,6 +47,7 @@ def test_the_command_line_has_exactly_the_listed_commands():
         "alarms list",
         "alarms take",
         "audit anchor",
+        "audit erase",
         "audit export",
         "audit list",
         "audit verify",

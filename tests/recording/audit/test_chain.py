@@ -55,7 +55,7 @@ async def test_an_export_is_read_back_unchanged_and_verifies(entries):
 async def test_changed_dropped_and_moved_entries_are_reported(entries):
     changed = [
         *entries[:2],
-        ChainEntry.of_body(entries[2].body.replace('"b"', '"x"'), entries[2].hash),
+        replace(entries[2], body=entries[2].body.replace('"b"', '"x"')),
     ]
     assert found([*changed, *entries[3:]]) == [(3, "it or the entry before it was changed")]
     assert (4, "1 entries before it are missing") in found([*entries[:2], *entries[3:]])
@@ -200,7 +200,8 @@ async def test_a_rewritten_chain_without_a_day_key_is_reported(entries):
         if link.seq != 4:  # the second day's key
             seq = len(chain) + 1
             body = link.body.replace(f'"seq":{link.seq}', f'"seq":{seq}')
-            chain.append(forged(body, chain[-1].hash if chain else GENESIS))
+            made = forged(body, chain[-1].hash if chain else GENESIS)
+            chain.append(replace(made, values=link.values))
     assert found(chain) == [(4, "there is no day key of its day before it")]
 
 

@@ -74,11 +74,62 @@ async def test_the_bodies_of_entries_contain_no_personal_values(audit, engine):
         assert not any("gwen" in body for (body,) in rows)
 
 
-async def test_the_chain_still_verifies_after_personal_values_are_erased(audit, engine):
+DELETED = "of its values, actor was deleted, and no entry says why"
+
+
+async def test_a_deleted_personal_value_is_reported(audit, engine):
+    await three(audit)
+    await audit.append("recording.held", {}, {"actor": "user:huw", "reference": "C-1"})
+    await sql(engine, "DELETE FROM audit_values WHERE seq = 2 OR name = 'reference'")
+    assert await findings(engine) == [(2, DELETED), (5, DELETED.replace("actor", "reference"))]
+
+
+@pytest.mark.parametrize("later_s", [0, 86_400])
+async def test_an_erasure_deletes_values_and_leaves_a_signed_reason(audit, engine, clock, later_s):
+    """The entry may be the first of a day, with a new day key."""
+    await three(audit)
+    clock.now += later_s
+    assert await audit.erase(2, (), "right-to-erasure", "os:root") == ["actor"]
+    assert (await audit.entries())[1].personal == {}
+    last = (await audit.entries())[-1]
+    assert (last.kind, last.facts["entry"], last.facts["reason"]) == (
+        "values.erased",
+        2,
+        "right-to-erasure",
+    )
+    assert last.personal == {"actor": "os:root"}
+    assert await findings(engine) == []
+    await audit.append("recording.held", {}, {"actor": "user:huw"})
+    assert await findings(engine) == []
+    for seq, names in ((99, ()), (3, ("number",)), (1, ())):
+        with pytest.raises(AuditError):
+            await audit.erase(seq, names, "mistake", "os:root")
+
+
+async def test_a_value_that_was_deleted_by_hand_can_be_recorded_as_erased(audit, engine):
     await three(audit)
     await sql(engine, "DELETE FROM audit_values WHERE seq = 2")
-    assert (await audit.entries())[1].personal == {}
+    await audit.erase(2, ("actor",), "order", "os:root")
     assert await findings(engine) == []
+
+
+async def test_a_forged_reason_to_erase_a_value_is_reported(audit, engine):
+    """A person who can write to the database only does not have the day key."""
+    await three(audit)
+    links = await audit.chain_entries()
+    facts = {"entry": 2, "hash": links[1].hash, "names": "actor", "reason": "order"}
+    for signature in ("", "00" * 64):
+        await audit.append("values.erased", {**facts, "signature": signature})
+    await sql(engine, "DELETE FROM audit_values WHERE seq = 2")
+    why = "the day key did not sign its reason to erase values"
+    assert await findings(engine) == [(5, why), (6, why), (2, DELETED)]
+
+
+async def test_a_reason_does_not_excuse_the_values_of_another_entry(audit, engine):
+    await three(audit)
+    await audit.erase(2, (), "order", "os:root")
+    await sql(engine, "DELETE FROM audit_values WHERE seq = 3")
+    assert await findings(engine) == [(3, DELETED)]
 
 
 async def test_a_search_filters_entries_and_returns_the_newest_first(audit, clock, engine):
@@ -105,7 +156,7 @@ async def test_a_search_filters_entries_and_returns_the_newest_first(audit, cloc
     assert await found(until=began + 60, kind="recording.fetched") == [4, 3, 2]
     (link,) = await audit.search(AuditFilter(kind="recording.held"))
     assert link.values["actor"][1] == "user:huw"
-    await sql(engine, "DELETE FROM audit_values WHERE seq = 5")
+    await audit.erase(5, (), "right-to-erasure", "os:root")
     assert await found(actor="user:huw") == []
 
 
