@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Final
 import typer
 
 from callerid.card_number import ADVICE, has_card_number
+from galwad.cli.support import centre_time
 from galwad.cli.support.console import CliError, print_error
 from galwad.cli.support.lazy import LazyGroup
 
@@ -92,6 +93,7 @@ def galwad(
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these command-line arguments and return its exit status."""
     command = typer.main.get_command(app)
+    centre_time.reset()
     try:
         _refuse_card_numbers(arguments)
         status = command.main(list(arguments), prog_name="galwad", standalone_mode=False)

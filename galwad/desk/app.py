@@ -70,6 +70,7 @@ from galwad.desk.routes import (
 )
 from galwad.desk.service import PROXIES, Desk, DeskOptions
 from galwad.start_failure import log_cannot_start
+from galwad.time_zones import name_of
 from recording.keys.recipients_file import RecipientsFile
 from telephony.aio.tls import CIPHERS
 
@@ -193,6 +194,7 @@ def create_app(desk: Desk) -> ASGIApp:
         open_path=f"{PREFIX}{payment_pages.PATH}",
         open_origins=frozenset(options.payment_page_origins),
         embed_origins=options.embed_origins,
+        time_zone=name_of(options.time_zone),
     )
 
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from galwad.time_zones import HEADER
 from recording.archive.commitments import commit
 from recording.archive.manifest import Manifest, sign_manifest
 from recording.audit.anchors import Anchor
@@ -224,5 +225,6 @@ class Handler(BaseHTTPRequestHandler):
         body = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header(HEADER, "Europe/London")
         self.end_headers()
         self.wfile.write(body)

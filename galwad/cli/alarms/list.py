@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from galwad.cli.support.client import ask
-from galwad.cli.support.console import local_time, print_json, print_table
+from galwad.cli.support.console import date_and_time, print_json, print_table
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 
@@ -35,8 +35,8 @@ def list_(
                 alarm["id"],
                 alarm["severity"],
                 alarm["kind"],
-                local_time(alarm["first"]),
-                local_time(alarm["latest"]),
+                date_and_time(alarm["first"]),
+                date_and_time(alarm["latest"]),
                 str(alarm["count"]),
                 alarm["call_id"] or "-",
                 _handling(alarm),

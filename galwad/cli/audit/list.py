@@ -8,7 +8,7 @@ import typer
 
 from galwad.cli.audit import chain
 from galwad.cli.support.call_ids import checked_id
-from galwad.cli.support.console import local_time, print_json, print_table
+from galwad.cli.support.console import date_and_time, print_json, print_table
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 from galwad.cli.support.periods import checked_period
@@ -52,7 +52,7 @@ def list_(
         (
             (
                 str(row["seq"]),
-                local_time(row["at"]),
+                date_and_time(row["at"]),
                 row["kind"],
                 ", ".join(f"{name} {value}" for name, value in row["facts"].items()),
                 ", ".join(f"{name} {value}" for name, value in row["personal"].items()),

@@ -13,7 +13,7 @@ import typer
 
 from galwad.cli.support import timeline
 from galwad.cli.support.client import ask
-from galwad.cli.support.console import CliError, clock, console, local_time, one_line, print_json
+from galwad.cli.support.console import CliError, clock, console, date_and_time, one_line, print_json
 from galwad.cli.support.index_check import not_committed_note
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
@@ -109,7 +109,7 @@ def _show_call(call: dict[str, Any]) -> None:
     plain = not (out.encoding or "").lower().startswith("utf")
     width = min(out.width, _MAX_WIDTH) - 2
     # A call id that another program wrote into the database may have any characters.
-    out.print(one_line(f"{call['call_id']}   {local_time(call['started'])}"), style="bold")
+    out.print(one_line(f"{call['call_id']}   {date_and_time(call['started'])}"), style="bold")
     if call["talk_us"]:
         out.print(timeline.draw(spans, width, plain=plain))
         out.print(timeline.scale(spans, width), style="dim")

@@ -11,6 +11,7 @@ import httpx2
 import typer
 
 from galwad.cli.support.atomic import atomic_file
+from galwad.cli.support.centre_time import centre_zone
 from galwad.cli.support.client import ask, check_response, http_errors, open_client
 from galwad.cli.support.console import CliError, clock, print_json, print_table
 from galwad.cli.support.lazy import new_command
@@ -67,7 +68,7 @@ def _show(found: dict[str, Any], by: Group) -> None:
     heads = ("ANSWERED", "MISSED", "ABANDONED", "REFUSED", "WAIT", "LENGTH", "PAUSES", "GAPS")
     rows = [*_rows(found, by), ("all", found["total"])]
     print_table(
-        (by.upper(), "CALLS", *heads),
+        (f"HOUR ({centre_zone()})" if by == "hour" else by.upper(), "CALLS", *heads),
         (
             (
                 name,

@@ -16,7 +16,7 @@ from typing import Final
 
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
-from galwad.cli.support.console import local_time
+from galwad.cli.support.console import date_and_time
 from galwad.desk.coverage.nightly import COVERAGE_CHECKED, next_time
 from galwad.desk.coverage.orphan_fixes import fix_of
 
@@ -79,11 +79,11 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckRe
     if now > due + _LATE_S:
         yield warning(
             "books",
-            f"they were last checked {local_time(checked)}",
+            f"they were last checked {date_and_time(checked)}",
             "galwad-desk does it when it runs: its journal has `coverage.checked`, or why",
         )
     elif not facts["amiss"] and not facts["orphans"]:
-        yield fine("books", f"every second was explained {local_time(checked)}")
+        yield fine("books", f"every second was explained {date_and_time(checked)}")
 
 
 def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[CheckResult]:
@@ -102,7 +102,7 @@ def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> It
         fix = f"the desk does it at {desk.nightly}: check that it runs"
         yield warning("books", "they were never checked", fix)
     else:
-        yield fine("books", f"the first check is {local_time(due)}")
+        yield fine("books", f"the first check is {date_and_time(due)}")
 
 
 def _open_findings(connection: sqlite3.Connection) -> Iterator[CheckResult]:

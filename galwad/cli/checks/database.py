@@ -11,7 +11,7 @@ from callerid.directory import open_directory
 from callerid.errors import DirectoryError
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
-from galwad.cli.support.console import local_time
+from galwad.cli.support.console import date_and_time
 from galwad.desk.auth.tokens import WARNED_S
 from galwad.desk.database import scripts
 
@@ -122,7 +122,7 @@ def _tokens(connection: sqlite3.Connection) -> Iterator[CheckResult]:
         (time.time() + WARNED_S,),
     )
     for user, name, expires in rows:
-        passed = "has expired" if expires < time.time() else f"expires on {local_time(expires)}"
+        passed = "has expired" if expires < time.time() else f"expires on {date_and_time(expires)}"
         yield warning(
             "tokens",
             f"the token {name} of {user} {passed}",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from galwad.cli.support.client import ask
-from galwad.cli.support.console import CliError, local_time, print_json, print_table
+from galwad.cli.support.console import CliError, date_and_time, print_json, print_table
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 
@@ -41,7 +41,7 @@ def list_(
                 note["call_id"],
                 str(note["version"]),
                 note["state"],
-                local_time(note["saved"]),
+                date_and_time(note["saved"]),
                 note["line"],
                 note["advisor"],
                 str(note["attempts"]),

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from galwad.cli.support.centre_time import centre_time
 from galwad.cli.support.console import one_line
 from galwad.texts import Texts
 
@@ -66,12 +66,12 @@ def report_in(found: dict[str, Any], texts: Texts) -> ReportText:
     """Return the server's check `found` in words."""
     first, last = found["first_day"], found["last_day"]
     period = first if first == last else texts.text("promise.period", first=first, last=last)
-    checked = _local(found["checked"])
+    checked = centre_time(found["checked"])
     broken = sum(each["verdict"] == "broken" for each in found["promises"])
     return ReportText(
         texts.text("promise.title", period=period),
         texts.text(
-            "promise.checked", date=checked.strftime("%Y-%m-%d"), time=checked.strftime("%H:%M")
+            "promise.checked", date=checked.strftime("%Y-%m-%d"), time=f"{checked:%H:%M %Z}"
         ),
         tuple(_line(each, texts) for each in found["promises"]),
         texts.text("promise.summary.broken", count=broken)
@@ -107,22 +107,18 @@ def _evidence(evidence: dict[str, int], texts: Texts) -> Iterable[tuple[str, str
 
 def _findings(promise: dict[str, Any], texts: Texts) -> Iterable[FindingText]:
     for finding in promise["findings"]:
-        time = _local(finding["us"] / _US) if finding["kind"] == "pause_ignored" else None
+        time = centre_time(finding["us"] / _US) if finding["kind"] == "pause_ignored" else None
         key = f"promise.finding.{finding['kind']}"
         words = finding["kind"]
         if key in texts:
             length = texts.duration(finding["us"])
-            clock = "" if time is None else time.strftime("%H:%M:%S")
+            clock = "" if time is None else f"{time:%H:%M:%S %Z}"
             words = texts.text(key, length=length, time=clock)
         parts = [finding["call_id"], words]
         named = one_line(": ".join(part for part in parts if part))
         yield FindingText(named, one_line(finding["text"]))
     if promise["more_findings"]:
         yield FindingText(texts.text("promise.more", count=promise["more_findings"]))
-
-
-def _local(epoch: float) -> datetime:
-    return datetime.fromtimestamp(epoch, tz=UTC).astimezone()
 
 
 _ORDER: Final = (

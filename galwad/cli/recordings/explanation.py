@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from galwad.cli.support.centre_time import centre_time
 from galwad.cli.support.console import clock, one_line
 from galwad.texts import Texts
 
@@ -20,7 +20,7 @@ def with_sentences(explanation: dict[str, Any], texts: Texts) -> dict[str, Any]:
 
 def lines(explanation: dict[str, Any], texts: Texts) -> list[str]:
     """Return the explanation as lines of text: the call, one line for each gap, and warnings."""
-    started = _local(explanation["started"])
+    started = centre_time(explanation["started"])
     found = [
         texts.text(
             "explain.header",
@@ -98,9 +98,5 @@ def _proof(gap: dict[str, Any], texts: Texts) -> str:
     return texts.text(key, seq=seq, resumed=resumed)
 
 
-def _local(epoch: float) -> datetime:
-    return datetime.fromtimestamp(epoch, tz=UTC).astimezone()
-
-
 def _time(epoch: float) -> str:
-    return _local(epoch).strftime("%H:%M:%S")
+    return f"{centre_time(epoch):%H:%M:%S %Z}"

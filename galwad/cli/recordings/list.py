@@ -10,7 +10,7 @@ from galwad.cli.recordings.positions import read_position
 from galwad.cli.recordings.rows import spans_of_row
 from galwad.cli.support import timeline
 from galwad.cli.support.client import ask
-from galwad.cli.support.console import clock, console, local_time, print_json, print_table
+from galwad.cli.support.console import clock, console, date_and_time, print_json, print_table
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 from galwad.cli.support.periods import checked_period
@@ -106,7 +106,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     named = row.get("named", True)
     return (
         row["call_id"],
-        local_time(row["started"]),
+        date_and_time(row["started"]),
         clock(row["talk_s"]),
         row["line"] if named else "unknown",
         (row["advisor"] or row["extension"]) if named else "unknown",

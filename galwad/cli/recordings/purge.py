@@ -11,7 +11,7 @@ import typer
 from galwad.cli.support.atomic import atomic_file, check_writable
 from galwad.cli.support.call_ids import checked_id
 from galwad.cli.support.client import ask
-from galwad.cli.support.console import CliError, clock, local_time, print_json
+from galwad.cli.support.console import CliError, clock, date_and_time, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Reference, Server, required
 from galwad.desk.models.archive import OrdinaryReason
@@ -147,7 +147,7 @@ def _confirm(rows: list[dict[str, Any]]) -> None:
             "confirmation is required, and there is no terminal to ask", "add --yes", status=2
         )
     each = [
-        f"{row['call_id']}, {row['line']}, {local_time(row['started'])}, {clock(row['talk_s'])}"
+        f"{row['call_id']}, {row['line']}, {date_and_time(row['started'])}, {clock(row['talk_s'])}"
         for row in rows
     ]
     if not typer.confirm(f"Destroy {'; '.join(each)}? This cannot be undone", err=True):

@@ -18,7 +18,7 @@ import typer
 from galwad.cli.support import sealed
 from galwad.cli.support.call_ids import checked_id
 from galwad.cli.support.client import ask, check_response, http_errors, open_client, refusal
-from galwad.cli.support.console import CliError, clock, local_time, one_line, print_json
+from galwad.cli.support.console import CliError, clock, date_and_time, one_line, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Reference, Server, required
 from galwad.cli.support.progress import progress_bar
@@ -233,7 +233,7 @@ def _checked(response: httpx2.Response) -> dict[str, Any]:
 def _print(result: ReindexResult) -> None:
     for call_id, found in result.rows.items():
         row = found["row"]
-        text = f"{call_id}  {_WORDS[found['state']]}: {local_time(row['started'])}"
+        text = f"{call_id}  {_WORDS[found['state']]}: {date_and_time(row['started'])}"
         text += f", {clock(row['talk_s'])} of talk"
         if row["custody"] == "disposed":
             text += ", disposed of"

@@ -13,7 +13,7 @@ from galwad.cli.recordings.rows import spans_of_row
 from galwad.cli.support import timeline
 from galwad.cli.support.call_ids import checked_id
 from galwad.cli.support.client import ask
-from galwad.cli.support.console import CliError, clock, console, local_time, print_json, size
+from galwad.cli.support.console import CliError, clock, console, date_and_time, print_json, size
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import CallId, Json, Language, Server, texts_in
 
@@ -61,7 +61,7 @@ def show(
     plain = not (out.encoding or "").lower().startswith("utf")
     width = min(out.width, _MAX_WIDTH) - 2
     out.print(f"{row['call_id']}   {row['line']}", style="bold")
-    out.print(f"{local_time(row['started'])}   {_who(row)}")
+    out.print(f"{date_and_time(row['started'])}   {_who(row)}")
     for caller in row.get("later_callers", ()):
         out.print(f"from {clock(caller['from_us'] / _US)} on   caller {_number(caller)}")
     out.print()
@@ -160,13 +160,12 @@ def _captured_cards(detail: dict[str, Any]) -> None:
     out = console()
     for incident in detail.get("captured_cards", []):
         start, end = (clock(incident[name] / _US) for name in ("from_us", "to_us"))
-        found = (
-            f"a card number was keyed at {start} - {end}, found {local_time(incident['detected'])}"
-        )
+        detected = date_and_time(incident["detected"])
+        found = f"a card number was keyed at {start} - {end}, found {detected}"
         if incident["state"] == "open":
             out.print(f"! {found}: `galwad recordings purge --captured-card`", style="bold red")
             continue
-        out.print(f"{found}, closed {local_time(incident['closed'])}", style="bold")
+        out.print(f"{found}, closed {date_and_time(incident['closed'])}", style="bold")
         out.print(f"    missing trigger: {incident['missing_trigger']}", markup=False)
         out.print(f"    changed: {incident['changed']}", markup=False)
 

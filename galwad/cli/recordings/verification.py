@@ -24,7 +24,7 @@ from galwad.cli.support.client import ask, http_errors, open_client
 from galwad.cli.support.console import CliError, one_line
 from galwad.cli.support.download import receive, temporary_file_errors
 from galwad.cli.support.index_check import fetch_index_check
-from galwad.cli.support.periods import read_period
+from galwad.cli.support.periods import checked_period, read_period
 from galwad.cli.support.public_keys import public_key
 from recording.age.file import Identity
 from recording.archive.disposal import Certificate
@@ -176,7 +176,7 @@ def verify(
         officers += sealed.signer_of(file)
     keys = [public_key(text, "--node-key") for text in node_keys]
     keys += _trusted(trust, identity, officers)
-    begin = _begin(since)
+    checked_period(since, "--since")
     if not what or is_call_id(what):
         if identity is not None and fetch is None:
             raise CliError(
@@ -192,8 +192,9 @@ def verify(
             if ROW_DELETED in found.get(what, ()):
                 return [RecordingVerdict(what, tuple(found[what]))]
             return _with_findings([verify_one_on_server(what, server=server)], found)
-        verdicts = [verify_one_on_server(each, server=server) for each in _indexed(begin, server)]
-        return _with_findings(verdicts, fetch_index_check(server, since=begin).findings)
+        verdicts = [verify_one_on_server(each, server=server) for each in _indexed(since, server)]
+        # A response has named the centre's time zone by now, in which the days of `since` are.
+        return _with_findings(verdicts, fetch_index_check(server, since=_begin(since)).findings)
     if fetch is not None:
         raise CliError(
             "--purpose and --reference fetch recordings from the server",
@@ -213,7 +214,7 @@ def verify(
             folder,
             call_id,
         )
-        for folder, call_id in _recordings_in(what, begin)
+        for folder, call_id in _recordings_in(what, _begin(since))
     ]
 
 
@@ -265,12 +266,12 @@ def _begin(words: str) -> float:
     return since.since if since is not None else 0.0
 
 
-def _indexed(begin: float, server: str) -> Iterator[str]:
+def _indexed(since: str, server: str) -> Iterator[str]:
     """Yield the call ids of the recordings in the server's index; the index is read page by page.
 
-    Only calls that began at or after `begin`, in Unix seconds, are included.
+    Only calls that began at or after the start of the period `since`, in words, are included.
     """
-    query: dict[str, Any] = {"since": begin, "limit": _PAGE}
+    query: dict[str, Any] = {"since": since or 0.0, "limit": _PAGE}
     while True:
         page = ask(server, "POST", "/recordings/search", query)
         yield from (row["call_id"] for row in page["rows"])

@@ -26,7 +26,11 @@ def verify(
     ] = "",
     *,
     since: Annotated[
-        str, typer.Option(help="Only calls from then on: 2026-11-24, yesterday, 2026-11.")
+        str,
+        typer.Option(
+            help="Only calls from then on: 2026-11-24, yesterday, 2026-11. In a folder, days are "
+            "those of UTC."
+        ),
     ] = "",
     node_key: Annotated[
         list[str] | None,

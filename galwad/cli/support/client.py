@@ -28,7 +28,9 @@ from pydantic_settings import (
 )
 
 from config.explain import faults_of, syntax_fault
+from galwad.cli.support.centre_time import use_zone_of_response
 from galwad.cli.support.console import CliError
+from galwad.time_zones import HEADER
 
 API = "/api/v1"
 _TOKEN = re.compile(r"[!-~]+")
@@ -173,12 +175,18 @@ def open_client(
             verify=trust,
             trust_env=not _is_loopback(httpx2.URL(url).host),
             timeout=httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_S),
+            event_hooks={"response": [_take_time_zone]},
         )
     except (ImportError, ValueError, httpx2.InvalidURL):
         raise CliError(
             "cannot use the proxy that the environment names",
             "set $HTTPS_PROXY, $HTTP_PROXY and $ALL_PROXY to http://HOST:PORT, or unset them",
         ) from None
+
+
+def _take_time_zone(response: httpx2.Response) -> None:
+    """Print times in the centre's time zone, which each response of the server names."""
+    use_zone_of_response(response.headers.get(HEADER, ""))
 
 
 def _authorities(certificate: Path | None) -> ssl.SSLContext:

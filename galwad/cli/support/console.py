@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from galwad.cli.support.centre_time import centre_time
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,9 +106,9 @@ def _cell(text: str) -> Text:
     return Text(one_line(text), no_wrap=True, overflow="ellipsis")
 
 
-def local_time(epoch: float) -> str:
-    """Return a Unix time as text in this machine's time zone, such as `2026-11-24 09:30:00`."""
-    return datetime.fromtimestamp(epoch, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def date_and_time(epoch: float) -> str:
+    """Return a Unix time as text in the centre's time zone: `2026-11-24 09:30:00 GMT`."""
+    return f"{centre_time(epoch):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def clock(seconds: float) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from config.errors import SettingsError
 from config.settings import DEFAULT_PATH, EXAMPLE, Settings, load
+from galwad.cli.support.centre_time import use_zone_of_settings
 from galwad.cli.support.console import CliError
 from galwad.texts import LANGUAGES, Texts, preferred_language
 
@@ -53,7 +54,7 @@ def load_settings(path: Path) -> Settings:
         CliError: The file cannot be read, or has faults; the message names each fault.
     """
     try:
-        return load(path)
+        settings = load(path)
     except SettingsError as error:
         missing = not path.exists()
         hint = (
@@ -62,6 +63,8 @@ def load_settings(path: Path) -> Settings:
             else f"{EXAMPLE} explains every setting"
         )
         raise CliError(str(error), hint) from None
+    use_zone_of_settings(settings.desk.time_zone)
+    return settings
 
 
 def required(option: str, text: str, example: str) -> str:

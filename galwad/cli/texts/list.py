@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from galwad.cli.support.client import ask
-from galwad.cli.support.console import local_time, print_json, print_table
+from galwad.cli.support.console import date_and_time, print_json, print_table
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
 from galwad.cli.texts.names import checked_name
@@ -46,4 +46,4 @@ def list_(
 def _origin(each: dict[str, object]) -> str:
     if each["from_settings"]:
         return "settings" if each["settings"] else "galwad"
-    return f"{each['changed_by']}, {local_time(float(str(each['changed'])))}"
+    return f"{each['changed_by']}, {date_and_time(float(str(each['changed'])))}"

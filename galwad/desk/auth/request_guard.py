@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from callerid.card_number import has_card_number
 from galwad.desk.auth import embedding
 from galwad.desk.error_answers import answer, card_number_answer
+from galwad.time_zones import HEADER
 
 log = structlog.get_logger()
 
@@ -65,6 +66,8 @@ class RequestGuard:
 
     Pages of the origins in `embed_origins`, and of no others, may show the page at the path
     `embedding.PATH` in a frame.
+
+    Each response names the centre's time zone, unless `time_zone` is "".
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class RequestGuard:
         open_path: str = "",
         open_origins: Collection[str] = (),
         embed_origins: Collection[str] = (),
+        time_zone: str = "",
     ) -> None:
         self._app = app
         self._opaque_path = opaque_path
@@ -87,6 +91,7 @@ class RequestGuard:
         self._cookies = {cookie, embedding.COOKIE}
         self._origin = origin
         self._secure = secure
+        self._headers = _HEADERS | ({HEADER: time_zone} if time_zone else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check the request, call the application, and add security headers to the response.
@@ -172,7 +177,7 @@ class RequestGuard:
         return origin == (self._origin or f"{scope['scheme']}://{headers.get('host', '')}")
 
     def _dress(self, path: str, headers: MutableHeaders) -> None:
-        for name, value in _HEADERS.items():
+        for name, value in self._headers.items():
             headers.setdefault(name, value)
         if self._embed_origins and path == embedding.PATH:
             headers.setdefault("Content-Security-Policy", _POLICY + self._embed_origins)

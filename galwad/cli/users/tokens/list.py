@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from galwad.cli.support.administration import administration, on_the_server
-from galwad.cli.support.console import local_time, print_json, print_table
+from galwad.cli.support.console import date_and_time, print_json, print_table
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 
@@ -39,7 +39,7 @@ def list_(
                 token.name,
                 "all" if token.scopes is None else " ".join(sorted(token.scopes)),
                 end_of(token),
-                local_time(token.used) if token.used is not None else "never",
+                date_and_time(token.used) if token.used is not None else "never",
                 token.address,
                 token.created_by,
             )
@@ -65,4 +65,4 @@ def as_json(token: Token) -> dict[str, object]:
 
 def end_of(token: Token) -> str:
     """Return when a token expires, or "never"."""
-    return "never" if token.expires is None else local_time(token.expires)
+    return "never" if token.expires is None else date_and_time(token.expires)

@@ -6,12 +6,14 @@ Covers `galwad/cli/recordings/explanation.py`.
 from __future__ import annotations
 
 import time
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from galwad.cli.recordings.explanation import lines
+from galwad.cli.support.centre_time import reset, use_zone_of_settings
 from galwad.texts import Texts
 
 CALL = "20261125-093000-abcdefgh"
@@ -21,10 +23,12 @@ START = 1_795_599_000.0
 
 @pytest.fixture(autouse=True)
 def cardiff(monkeypatch):
-    """The local time zone is that of Wales."""
-    monkeypatch.setenv("TZ", "Europe/London")
+    """The centre is in Wales; this machine is not."""
+    monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
+    use_zone_of_settings(ZoneInfo("Europe/London"))
     yield
+    reset()
     monkeypatch.undo()
     time.tzset()
 
@@ -69,10 +73,10 @@ def test_a_pause_is_a_sentence_with_its_times_cause_actor_and_entries(run, serve
     done = run("recordings", "show", CALL, "--explain", "--language", "en")
     assert done.status == 0, done.err
     assert done.out == (
-        f"Call {CALL}, answered on 2026-11-25 at 09:30:00, 5 min.\n"
-        "At 09:31:20 (1:20 into the call) recording stopped for 45 s because the recording was "
-        "paused on the page (sian). It started again at 09:32:05. Audit entry 10; the resume is "
-        "entry 12.\n"
+        f"Call {CALL}, answered on 2026-11-25 at 09:30:00 GMT, 5 min.\n"
+        "At 09:31:20 GMT (1:20 into the call) recording stopped for 45 s because the recording "
+        "was paused on the page (sian). It started again at 09:32:05 GMT. Audit entry 10; the "
+        "resume is entry 12.\n"
     )
     assert archive.asked[-1][:2] == ("GET", f"/recordings/{CALL}/gaps")
 
@@ -82,9 +86,9 @@ def test_a_pause_is_a_sentence_in_welsh(run, server, archive, monkeypatch):
     monkeypatch.setenv("LANGUAGE", "cy")
     done = run("recordings", "show", CALL, "--explain")
     assert done.out == (
-        f"Galwad {CALL}, a atebwyd ar 2026-11-25 am 09:30:00, 5 munud.\n"
-        "Am 09:31:20 (1:20 i mewn i'r alwad) peidiodd y recordio am 2 funud oherwydd i'r "
-        "recordiad gael ei oedi ar y dudalen (sian). Ailddechreuodd am 09:33:20. Cofnod "
+        f"Galwad {CALL}, a atebwyd ar 2026-11-25 am 09:30:00 GMT, 5 munud.\n"
+        "Am 09:31:20 GMT (1:20 i mewn i'r alwad) peidiodd y recordio am 2 funud oherwydd i'r "
+        "recordiad gael ei oedi ar y dudalen (sian). Ailddechreuodd am 09:33:20 GMT. Cofnod "
         "archwiliad 10; yr ailddechrau yw cofnod 12.\n"
     )
     assert run("recordings", "show", CALL, "--explain", "--language", "en").out.startswith("Call")
@@ -133,8 +137,8 @@ def test_a_fault_is_called_a_fault_and_nothing_else_is():
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"then": "end"}, "It did not start again before the call ended at 09:32:05."),
-        ({"then": "gap"}, "It did not start again at 09:32:05: the next gap followed at once."),
+        ({"then": "end"}, "It did not start again before the call ended at 09:32:05 GMT."),
+        ({"then": "gap"}, "It did not start again at 09:32:05 GMT: the next gap followed at once."),
         ({"proof": "missing", "stopped_by": None}, "The audit has no entry for this"),
         ({"proof": "manifest"}, "in the signed manifest: audit entry 10 has its digest."),
         (
@@ -153,7 +157,7 @@ def test_a_sentence_says_what_followed_who_acted_and_where_the_proof_is(more, wo
 def test_an_erased_stretch_says_nothing_about_the_pause_that_always_follows_it():
     erased = gap(79, 80, "erased", then="gap")
     assert said(erased) == (
-        "At 09:31:19 (1:19 into the call) 1 s that had been recorded was erased because the "
+        "At 09:31:19 GMT (1:19 into the call) 1 s that had been recorded was erased because the "
         "recording was paused on the page (sian). A pause can reach back, so that nothing of a "
         "payment is kept. Audit entry 10."
     )
@@ -176,7 +180,7 @@ def test_explain_as_json_has_the_sentence_of_each_gap(run, server, archive):
     found = run("recordings", "show", CALL, "--explain", "--json", "--language", "cy").json()
     (only,) = found["gaps"]
     assert (only["trigger"], only["stopped_by"]) == ("page", 10)
-    assert only["sentence"].startswith("Am 09:31:20 (1:20 i mewn i'r alwad)")
+    assert only["sentence"].startswith("Am 09:31:20 GMT (1:20 i mewn i'r alwad)")
 
 
 def test_an_unknown_language_is_wrong_usage(run, server):
