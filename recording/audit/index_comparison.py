@@ -3,6 +3,7 @@
 When a recording is indexed, the chain gets an entry with the digest of its manifest. When the end
 of a call is entered in the ledger, the chain gets an entry with the times of the ledger's row. So a
 row that was deleted, and a row whose values differ from the newest entry about it, are found here.
+The same is true of the incidents of captured cards.
 The other values of a recording's row are in its manifest (`recording.archive.index_row`).
 
 Rows from before these entries existed are not compared. This module does not check the chain
@@ -27,6 +28,10 @@ REINDEXED: Final = "recording.reindexed"
 FACTS_ERASED: Final = "recording.facts-erased"
 """The kind of the entry which says that the number, line, advisor, extension and salt of a row were
 erased, for example because the caller asked for it."""
+CARD_CAPTURED: Final = "recording.captured-card"
+"""The kind of the entry about a card number that was keyed outside a pause."""
+CARD_PREVENTION: Final = "captured-card.prevention"
+"""The kind of the entry about what was missing and what was changed, before its incident closes."""
 CALL_ENDED: Final = "call.ended"
 """The kind of the entry with the times of a call in the ledger."""
 _US: Final = 1_000_000
@@ -38,6 +43,11 @@ The ledger has the time in seconds as a float. The entry has the nearest whole m
 _REPORT: Final = "keep the journal, report it"
 _OTHER_REASONS: Final = f"a search by gap reason shows other values than its row: {_REPORT}"
 _CALL_DELETED: Final = f"the audit has its end, but its row in the ledger is gone: {_REPORT}"
+_CARD_PROBLEMS: Final = {
+    "deleted": f"the audit has a captured card, but its incident is gone: {_REPORT}",
+    "moved": f"incident and audit do not agree on the end of a captured card: {_REPORT}",
+    "closed": f"its captured card was closed, and the audit has no such prevention: {_REPORT}",
+}
 _CALL_ADDED: Final = f"it is in the ledger, but the audit has no entry of its end: {_REPORT}"
 
 # A body that is not JSON makes `json_extract` fail. Only a changed body is not JSON.
@@ -103,6 +113,32 @@ _REASONS: Final = text(f"""
         UNION ALL SELECT * FROM ({_REASONS_DUE} EXCEPT {_REASONS_HELD})
     ) WHERE call_id IN (SELECT call_id FROM recordings) ORDER BY call_id
 """)  # noqa: S608 - the parts are constants of this module
+# What was missing and changed is a personal value of the entry, which may have been erased.
+_PREVENTION = f"""
+    SELECT 1 FROM (
+        SELECT seq, {_FACT.format("call_id")} FROM audit_entries
+        WHERE node = :node AND kind = '{CARD_PREVENTION}'
+    ) AS p
+    LEFT JOIN audit_values AS m
+        ON m.node = :node AND m.seq = p.seq AND m.name = 'missing_trigger'
+    LEFT JOIN audit_values AS g ON g.node = :node AND g.seq = p.seq AND g.name = 'changed'
+    WHERE p.call_id = c.call_id AND coalesce(m.value, c.missing_trigger) = c.missing_trigger
+    AND coalesce(g.value, c.changed) = c.changed
+"""  # noqa: S608 - the parts are constants of this module
+_CARDS: Final = text(f"""
+    SELECT DISTINCT e.call_id, CASE
+        WHEN c.call_id IS NULL THEN 'deleted' WHEN c.to_us IS NOT e.to_us THEN 'moved'
+        ELSE 'closed' END AS problem
+    FROM (
+        SELECT {_FACT.format("call_id")}, {_FACT.format("from_us")}, {_FACT.format("to_us")}
+        FROM audit_entries WHERE node = :node AND kind = '{CARD_CAPTURED}'
+    ) AS e
+    LEFT JOIN captured_cards AS c ON c.call_id = e.call_id AND c.from_us = e.from_us
+    WHERE e.call_id > :first AND e.call_id < :last AND (
+        c.call_id IS NULL OR c.to_us IS NOT e.to_us
+        OR (c.closed IS NOT NULL AND NOT EXISTS ({_PREVENTION}))
+    ) ORDER BY e.call_id
+""")  # noqa: S608 - as above
 _EXCUSED: Final = text(f"""
     SELECT DISTINCT call_id FROM (
         SELECT {_FACT.format("call_id")} FROM audit_entries
@@ -156,7 +192,8 @@ class IndexComparison:
     ) -> list[IndexFinding]:
         """Return the indexed recordings whose row is gone or names another manifest.
 
-        Recordings that a search by gap reason would show with other values are returned too.
+        Recordings that a search by gap reason would show with other values are returned too, and
+        those whose incident of a captured card was deleted, changed or closed without a record.
 
         The entry is added to the chain shortly before the row is written. So a recording is left
         out if its newest entry is less than `young_s` seconds before or after `now` (Unix seconds).
@@ -168,7 +205,9 @@ class IndexComparison:
         ]
         held = {"first": ids.first, "last": ids.last}
         reasons = await self._read(_REASONS, held)
-        return found + [IndexFinding(row.call_id, _OTHER_REASONS) for row in reasons]
+        found += [IndexFinding(row.call_id, _OTHER_REASONS) for row in reasons]
+        cards = await self._read(_CARDS, {**held, "node": self._node})
+        return found + [IndexFinding(row.call_id, _CARD_PROBLEMS[row.problem]) for row in cards]
 
     async def ledger(self, ids: CallIds) -> list[IndexFinding]:
         """Return the ended calls whose row in the ledger was changed, deleted or added."""

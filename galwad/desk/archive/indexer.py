@@ -25,6 +25,7 @@ from callerid.number import PhoneNumber
 from galwad.messages import Alarm, Sealed
 from recording.archive.commitments import IndexFacts
 from recording.archive.summary import RecordingSummary
+from recording.audit.index_comparison import CARD_CAPTURED
 from recording.audit.log import AuditLog, NewEntry
 from recording.index.captured_cards import enter_new
 from recording.index.catalogue import MOST_IDS, KnownRow, known_rows, write_rows
@@ -270,7 +271,7 @@ async def _enter_captured_cards(
         return []
     return [
         NewEntry(
-            "recording.captured-card",
+            CARD_CAPTURED,
             {"call_id": card.call_id, "from_us": card.from_us, "to_us": card.to_us},
         )
         for card in await enter_new(connection, found, time.time())

@@ -23,6 +23,7 @@ from galwad.desk.service import Desk
 from galwad.messages import Dispose
 from recording.archive.summary import RecordingSummary
 from recording.audit.chain import Head
+from recording.audit.index_comparison import CARD_PREVENTION
 from recording.audit.log import Facts
 
 router = APIRouter()
@@ -127,7 +128,7 @@ async def _audit_prevention(
 ) -> None:
     """Add an audit entry about a captured card: what was missing, and what was changed."""
     personal = {"actor": session.actor, "missing_trigger": missing_trigger, "changed": changed}
-    await desk.audit.append("captured-card.prevention", {"call_id": call_id}, personal)
+    await desk.audit.append(CARD_PREVENTION, {"call_id": call_id}, personal)
 
 
 async def _dispose(

@@ -7,6 +7,9 @@ Covers `galwad/cli/recordings/purge.py`, `galwad/desk/archive/indexer.py`,
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import httpx2
 import numpy as np
 import pytest
@@ -232,3 +235,31 @@ def test_a_reindexed_recording_gets_its_incident_again(run, house, monkeypatch):
     assert done.status == 0, done.err
     incidents = house.do(house.desk.captured_cards.all())
     assert [(each.call_id, each.state) for each in incidents] == [(FIRST, "open")]
+
+
+def test_an_incident_that_was_deleted_or_closed_by_sql_is_named(run, house):
+    path = house.site.settings.database
+
+    def sql(statement):
+        with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
+            connection.execute(statement)
+            connection.commit()
+
+    def named(words):
+        done = run("audit", "verify")
+        lines = [line for line in done.out.splitlines() if words in line]
+        return done.status, [line.partition(":")[0] for line in lines]
+
+    assert run("audit", "verify").status == 0
+    sql(f"UPDATE captured_cards SET to_us = to_us + 1 WHERE call_id = '{SECOND}'")
+    assert named("do not agree on the end of a captured card") == (1, [SECOND])
+    sql(f"DELETE FROM captured_cards WHERE call_id = '{SECOND}'")
+    assert named("its incident is gone") == (1, [SECOND])
+    assert "its incident is gone" in run("recordings", "verify", SECOND).out
+    sql(f"UPDATE captured_cards SET closed = 5, changed = '', missing_trigger = '{FIRST}'")
+    assert named("the audit has no such prevention") == (1, [FIRST])
+    sql("UPDATE captured_cards SET closed = NULL, changed = NULL, missing_trigger = NULL")
+    assert run("recordings", "purge", FIRST, *WHY, *PREVENTION).status == 0
+    assert named("prevention") == (1, [])
+    sql("UPDATE captured_cards SET changed = 'nothing'")
+    assert named("the audit has no such prevention") == (1, [FIRST])
