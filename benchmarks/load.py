@@ -16,7 +16,8 @@ packets, or of key packets, than were sent. `control` has the same parties witho
 them, to show what they lose themselves. `late_ms` is the longest delay of a party's packet.
 `a_second` is the number of packets sent in a second: a machine that is too slow sends fewer, and
 loses none by that. `dropped` are packets for which the kernel had no room on their sockets. `cores`
-is the CPU time while all speak, in seconds per second. The last line is one JSON object.
+is the CPU time while all speak, in seconds per second. `peak_mb` is the highest resident memory of
+each process, with that of its children. The last line is one JSON object.
 """
 
 import argparse
@@ -41,9 +42,11 @@ from _common import (
     all_files,
     cpu_us,
     daemon,
+    family,
     found,
     free_port,
     machine,
+    peak_mb,
 )
 from _parties import SETTLE_S, Call, Stage, numbered
 from _rows import fill
@@ -244,6 +247,7 @@ async def measure(at: Site, pids: dict[str, int], options: argparse.Namespace) -
         "manifests": len(found_rows),
         "faulty": wrong,
         "beside": beside.figures(),
+        "peak_mb": {name: sum(map(peak_mb, family(pid))) for name, pid in pids.items()},
     }
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Literal
 
 from callerid.errors import DirectoryError
-from callerid.import_file import ImportFile, ImportRow
+from callerid.import_file import MOST_PEOPLE_OF_A_NUMBER, ImportFile, ImportRow
 
 FORMAT = 1
 """The version of the tables, which the file has as its `user_version`."""
@@ -80,6 +80,13 @@ _ABSENT_NUMBERS = (
     "SELECT * FROM present.numbers AS old WHERE EXISTS "
     "(SELECT 1 FROM main.people AS new WHERE new.id = old.person_id AND new.line IS NULL)"
 )
+_CROWDED = "SELECT e164, extension FROM main.numbers GROUP BY 1, 2 HAVING count(*) > ?"
+_LATER = (
+    "SELECT line, e164, extension, person_id FROM main.numbers "
+    "JOIN main.people ON people.id = person_id WHERE e164 = ? AND extension = ? "
+    "ORDER BY line LIMIT -1 OFFSET ?"
+)
+_REMOVE_NUMBER = "DELETE FROM main.numbers WHERE e164 = ? AND extension = ? AND person_id = ?"
 _CHUNK = 1000
 """The number of people that are inserted at a time."""
 _CACHE_KB = 65_536
@@ -240,6 +247,7 @@ def _fill(
         replaced += len(inserted.difference(new))
         read += len(chunk)
         on_progress(read)
+    _limit_people_of_numbers(connection, file)
     file.check()
     if absent == "keep":
         _copy(connection, _ABSENT_PEOPLE, _ADD_PERSON)
@@ -311,6 +319,19 @@ def _first_rows(
             file.fault(row.line, "reference", f"is the same as in line {line}")
             file.leave_out(row.reference)
     return first
+
+
+def _limit_people_of_numbers(connection: sqlite3.Connection, file: ImportFile) -> None:
+    """Add a fault for each row with a number that too many earlier rows have.
+
+    The person of the row does not get the number, which matters only if faults are skipped.
+    """
+    for number in connection.execute(_CROWDED, (MOST_PEOPLE_OF_A_NUMBER,)).fetchall():
+        later = connection.execute(_LATER, (*number, MOST_PEOPLE_OF_A_NUMBER)).fetchall()
+        for line, *_ in later:
+            problem = f"has a number that {MOST_PEOPLE_OF_A_NUMBER} rows before it have"
+            file.fault(line, "numbers", problem)
+        connection.executemany(_REMOVE_NUMBER, ([*own] for _, *own in later))
 
 
 def _copy(connection: sqlite3.Connection, query: str, statement: str, *values: str) -> None:

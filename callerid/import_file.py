@@ -14,19 +14,24 @@ which may be in any sequence:
 | do_not_pop | no | yes/no: if yes, a screen-pop never shows the person |
 | address, postcode, email, date_of_birth, notes | no | details of the person |
 
+A file may have `LARGEST_FILE` bytes and `MOST_ROWS` rows. A reference or a name may have 200
+characters, and a detail `LONGEST_DETAIL`.
+
 A cell that seems to contain the number of a payment card is a fault. Normally, a file with a fault
 is refused. If faults are skipped instead, a row with a fault is left out, except that a person with
 at least one readable number keeps the readable ones. A file whose header has a fault, or that
 cannot be read to its end, is always refused.
 
-The file is read row by row, so its size does not matter. This module does not store people:
-`callerid.directory` does.
+The file is read row by row and never kept in memory. This module does not store people:
+`callerid.directory` does. It also checks how many people have the same number.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import os
+import stat
 from collections.abc import Iterator
 from itertools import chain
 from typing import BinaryIO, Literal, NamedTuple
@@ -45,8 +50,20 @@ _LANGUAGES = ("", "cy", "en")
 _KINDS = tuple(kind.value for kind in PersonKind)
 _YES = frozenset({"yes", "y", "true", "1", "ie", "ydy"})
 _NO = frozenset({"", "no", "n", "false", "0", "na", "nac ydy"})
+LARGEST_FILE = 1 << 30
+"""The most bytes of a file. A million people with their addresses have about 130 MB."""
+MOST_ROWS = 3_000_000
+LONGEST_DETAIL = 2000
+"""The most characters of a detail, as in the answer of any other directory."""
+MOST_PEOPLE_OF_A_NUMBER = 500
+"""The most people of a file with the same number, who are also the most that a search returns."""
+_TOO_LARGE = f"is too large: an import file may have at most {LARGEST_FILE >> 20} MB"
 _MOST_FAULTS = 100
 _MOST_CHARACTERS = 200
+_MOST_CHARACTERS_OF = {
+    **dict.fromkeys(DETAILS, LONGEST_DETAIL),
+    **dict.fromkeys(("reference", "name"), _MOST_CHARACTERS),
+}
 _LONGEST_LINE = 1_000_000
 """The most characters of a line. A row may have twice as many, in several lines.
 
@@ -99,6 +116,7 @@ class ImportFile:
         self._on_fault = on_fault
         self._lines_read = 0
         self._row_characters = 0
+        self._characters = 0
         self._unreadable = False
         self._faults: list[ImportFault] = []
         self.fault_count = 0
@@ -122,7 +140,8 @@ class ImportFile:
     def leave_out(self, reference: str) -> None:
         """Count a row with this reference that is left out because of its faults."""
         self.left_out_count += 1
-        self.left_out.add(reference)
+        # No person in the directory has a longer one, and many of them would fill the memory.
+        self.left_out.add(reference if len(reference) <= _MOST_CHARACTERS else "")
 
     def check(self) -> None:
         """Check that the file can be imported, as far as it was read.
@@ -133,6 +152,22 @@ class ImportFile:
         """
         if self.fault_count and (self._on_fault == "refuse" or self._unreadable):
             raise ImportFileError(list(self.faults))
+
+    def check_size(self) -> None:
+        """Check the size of the file before it is read. The size of a pipe is not known.
+
+        Raises:
+            ImportFileError: The file is larger than `LARGEST_FILE`.
+        """
+        if self._is_too_large():
+            raise ImportFileError([ImportFault(self._name, 1, "", _TOO_LARGE)])
+
+    def _is_too_large(self) -> bool:
+        try:
+            facts = os.fstat(self._file.fileno())
+        except OSError:  # it is in memory
+            return False
+        return stat.S_ISREG(facts.st_mode) and facts.st_size > LARGEST_FILE
 
     def rows(self) -> Iterator[ImportRow]:
         """Yield the valid rows of the file, in their sequence.
@@ -152,7 +187,8 @@ class ImportFile:
             if self.fault_count:
                 self._unreadable = True
                 return
-            for cells in rows:
+            for count, cells in enumerate(rows, 1):
+                _check_count(count)
                 self._row_characters = 0
                 row = self._row(names, [cell.strip() for cell in cells], rows.line_num)
                 if row is not None:
@@ -171,8 +207,12 @@ class ImportFile:
         """Yield the lines of the file, each with its line end.
 
         Raises:
-            _UnreadableError: A line is not UTF-8, is too long, or cannot be read from the disk.
+            _UnreadableError: A line is not UTF-8, is too long, or cannot be read from the disk; or
+                the file is too large.
         """
+        if self._is_too_large():
+            self._lines_read = 1
+            raise _UnreadableError(_TOO_LARGE)
         # A byte that is not UTF-8 becomes a lone surrogate. Without this, the decoder would raise
         # an error that does not tell in which line the byte is.
         text = io.TextIOWrapper(self._file, "utf-8-sig", errors="surrogateescape", newline="")
@@ -190,6 +230,9 @@ class ImportFile:
             raise _UnreadableError(f"cannot be read: {error.strerror or 'disk error'}") from None
         if len(line) == _LONGEST_LINE and not line.endswith(("\n", "\r")):
             raise _UnreadableError(f"is longer than {_LONGEST_LINE} characters")
+        self._characters += len(line)
+        if self._characters > LARGEST_FILE:
+            raise _UnreadableError(_TOO_LARGE)
         self._row_characters += len(line)
         if self._row_characters > 2 * _LONGEST_LINE:
             raise _UnreadableError(f"belongs to a row of more than {2 * _LONGEST_LINE} characters")
@@ -221,8 +264,7 @@ class ImportFile:
         before = self.fault_count
         given = {**_DEFAULTS, **dict(zip(names, cells, strict=True))}
         values: dict[str, str | bool] = {**given}
-        for name in ("reference", "name"):
-            self._check_text(line, name, given[name])
+        self._check_texts(line, given)
         values["language"] = self._word(line, "language", given["language"], _LANGUAGES)
         values["kind"] = self._word(line, "kind", given["kind"] or PersonKind.PERSON, _KINDS)
         for name in ("shared", "do_not_pop"):
@@ -238,11 +280,13 @@ class ImportFile:
             return None
         return ImportRow(line, given["reference"], values, numbers)
 
-    def _check_text(self, line: int, name: str, value: str) -> None:
-        if not value:
-            self.fault(line, name, "must not be empty")
-        elif len(value) > _MOST_CHARACTERS:
-            self.fault(line, name, f"must not be longer than {_MOST_CHARACTERS} characters")
+    def _check_texts(self, line: int, given: dict[str, str]) -> None:
+        for name in ("reference", "name"):
+            if not given[name]:
+                self.fault(line, name, "must not be empty")
+        for name, most in _MOST_CHARACTERS_OF.items():
+            if len(given[name]) > most:
+                self.fault(line, name, f"must not be longer than {most} characters")
 
     def _word(self, line: int, name: str, value: str, known: tuple[str, ...]) -> str:
         value = value.lower()
@@ -267,6 +311,11 @@ class ImportFile:
         if not found.numbers and not found.faults:
             self.fault(line, "numbers", "must not be empty")
         return found.numbers
+
+
+def _check_count(rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise _UnreadableError(f"is one row too many: at most {MOST_ROWS} are imported")
 
 
 def _is_text(line: str) -> bool:

@@ -5,37 +5,55 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
+import threading
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from callerid.answer_cache import CacheLimits
 from callerid.directory import open_directory
 from callerid.errors import DirectoryError, SourceError
-from callerid.import_file import DETAILS
+from callerid.import_file import DETAILS, LONGEST_DETAIL, MOST_PEOPLE_OF_A_NUMBER
 from callerid.limited_source import SourceLimits
 from callerid.number import PhoneNumber
 from callerid.person import Person, PersonKind
 
 LIMITS: Final = SourceLimits(concurrency=8, timeout_s=5.0, cache=CacheLimits(0, 0))
 """The limits for searches. No answer is kept, because a search takes about a millisecond."""
-_MOST_PEOPLE = 500
 _LOCKED_S = 0.1
 """The longest time in seconds to wait while the file is locked. Only a replaced file is locked."""
-_QUERY = """
-SELECT people.*, numbers.e164, numbers.extension
-FROM numbers JOIN people ON people.id = numbers.person_id
-WHERE numbers.e164 = :e164 AND (:e164 <> '' OR numbers.extension = :extension)
-ORDER BY numbers.extension <> :extension, people.do_not_pop, people.name, people.id
-"""
-_SEARCH = """
-SELECT people.*, '' AS e164, '' AS extension FROM people
-WHERE reference = :text OR (:words AND {conditions})
-ORDER BY reference <> :text, name, id LIMIT 50
-"""
+_STEPS: Final = 10_000
+"""The steps of SQLite's virtual machine between two looks at whether the search was given up."""
+_COLUMNS: Final = ", ".join(
+    (
+        *("people.id", "people.name", "language", "kind", "shared", "people.do_not_pop"),
+        *(f"substr({name}, 1, {LONGEST_DETAIL}) AS {name}" for name in DETAILS),
+    )
+)
+"""The columns that a search reads. An earlier version imported details of any length."""
+# Only the names of the people are sorted, and the details are read of those who are returned.
+_QUERY = f"""
+SELECT {_COLUMNS}, e164, extension
+FROM (
+    SELECT numbers.*, extension <> :extension AS other, name, do_not_pop
+    FROM numbers JOIN people ON people.id = numbers.person_id
+    WHERE e164 = :e164 AND (:e164 <> '' OR extension = :extension)
+    ORDER BY other, do_not_pop, name, person_id
+    LIMIT {MOST_PEOPLE_OF_A_NUMBER}
+) AS found JOIN people ON people.id = found.person_id
+ORDER BY other, found.do_not_pop, found.name, person_id
+"""  # noqa: S608 - no values in it
+_SEARCH = f"""
+SELECT {_COLUMNS}, '' AS e164, '' AS extension
+FROM (
+    SELECT id FROM people
+    WHERE reference = :text OR (:words AND {{conditions}})
+    ORDER BY reference <> :text, name, id LIMIT 50
+) AS found JOIN people ON people.id = found.id
+ORDER BY reference <> :text, name, people.id
+"""  # noqa: S608 - no values in it
 _NAME = "CASE WHEN name GLOB '*[^ -~]*' THEN plain(name) ELSE name END"
 """The name without accents. Most names have none, and SQLite compares those without Python."""
 _WORD = f"({_NAME} LIKE :w{{0}} ESCAPE '!' OR replace(postcode, ' ', '') LIKE :p{{0}} ESCAPE '!')"
@@ -48,7 +66,8 @@ class EmbeddedDirectory:
     """Finds people by telephone number in the embedded directory, the file at `path`.
 
     A search finds the people who have the searched number, with any extension. If the file does not
-    exist, no people were ever imported, and no person is found.
+    exist, no people were ever imported, and no person is found. A search that is cancelled, as at
+    its time limit, stops reading the file.
     """
 
     name = "directory"
@@ -65,14 +84,11 @@ class EmbeddedDirectory:
         Raises:
             SourceError: The directory cannot be read.
         """
-        try:
-            rows = await asyncio.to_thread(self._retried, partial(self._rows, number))
-        except (sqlite3.Error, DirectoryError) as error:
-            raise SourceError(f"cannot read the directory: {type(error).__name__}") from None
+        values = {"e164": number.e164, "extension": number.extension}
         by_id: dict[int, list[Any]] = {}
-        for row in rows:
+        for row in await self._rows(_QUERY, values):
             by_id.setdefault(row["id"], []).append(row)
-        return [_person(own) for own in list(by_id.values())[:_MOST_PEOPLE]]
+        return [_person(own) for own in by_id.values()]
 
     async def search(self, text: str) -> list[Person]:
         """Return people with this reference, or with all words of a text in their name; at most 50.
@@ -83,42 +99,49 @@ class EmbeddedDirectory:
         Raises:
             SourceError: The directory cannot be read.
         """
-        try:
-            rows = await asyncio.to_thread(self._retried, partial(self._searched, text))
-        except (sqlite3.Error, DirectoryError) as error:
-            raise SourceError(f"cannot read the directory: {type(error).__name__}") from None
-        return [_person([row]) for row in rows]
-
-    async def close(self) -> None:
-        """Do nothing, because each search opens and closes the file."""
-
-    @staticmethod
-    def _retried(query: Callable[[], list[Any]]) -> list[Any]:
-        try:
-            return query()
-        except sqlite3.Error:
-            # An import may have replaced and erased the file after this search opened it.
-            return query()
-
-    def _rows(self, number: PhoneNumber) -> list[Any]:
-        return self._execute(_QUERY, {"e164": number.e164, "extension": number.extension})
-
-    def _searched(self, text: str) -> list[Any]:
         joined = _POSTCODE.sub(r"\1\2", _plain(text))
         words = [_escaped(word) for word in joined.split()[:_MOST_WORDS]]
         conditions = " AND ".join(_WORD.format(place) for place in range(len(words))) or "1"
         values: dict[str, object] = {"text": text.strip(), "words": len(words)}
         for place, word in enumerate(words):
             values |= {f"w{place}": f"%{word}%", f"p{place}": f"{word}%"}
-        return self._execute(_SEARCH.format(conditions=conditions), values)
+        rows = await self._rows(_SEARCH.format(conditions=conditions), values)
+        return [_person([row]) for row in rows]
 
-    def _execute(self, query: str, values: Mapping[str, object]) -> list[Any]:
+    async def close(self) -> None:
+        """Do nothing, because each search opens and closes the file."""
+
+    async def _rows(self, query: str, values: Mapping[str, object]) -> list[Any]:
+        """Run a query in a thread, which stops if this is cancelled."""
+        given_up = threading.Event()
+        try:
+            return await asyncio.to_thread(self._retried, query, values, given_up)
+        except (sqlite3.Error, DirectoryError) as error:
+            raise SourceError(f"cannot read the directory: {type(error).__name__}") from None
+        finally:
+            given_up.set()
+
+    def _retried(
+        self, query: str, values: Mapping[str, object], given_up: threading.Event
+    ) -> list[Any]:
+        try:
+            return self._execute(query, values, given_up)
+        except sqlite3.Error:
+            if given_up.is_set():
+                raise
+            # An import may have replaced and erased the file after this search opened it.
+            return self._execute(query, values, given_up)
+
+    def _execute(
+        self, query: str, values: Mapping[str, object], given_up: threading.Event
+    ) -> list[Any]:
         opened = open_directory(self._path, _LOCKED_S)
         if opened is None:
             return []
         with closing(opened) as connection:
             connection.row_factory = sqlite3.Row
             connection.create_function("plain", 1, _plain, deterministic=True)
+            connection.set_progress_handler(given_up.is_set, _STEPS)
             return connection.execute(query, values).fetchall()
 
 

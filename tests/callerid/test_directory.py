@@ -5,6 +5,7 @@ Covers `callerid/sources/embedded.py`.
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import os
@@ -28,6 +29,7 @@ from callerid.person import PersonKind
 from callerid.sources.embedded import EmbeddedDirectory
 from helpers.directory import import_people
 from helpers.root import as_root
+from helpers.units import memory_max_mb
 
 HEADER = "reference,name,numbers,language,kind,shared,do_not_pop,address\n"
 ELIN = "C-1,Elin Fictitious,01632 960001|07700 900123,cy,person,no,no,1 Example Street\n"
@@ -90,6 +92,112 @@ async def test_the_exact_extension_comes_before_the_main_line(path):
     both = await find(path, "01632 960100 x99")
     assert {person.name for person in both} == {"Fictitious Care Home", "Ward Nurse"}
     assert all(person.main_line for person in both)
+
+
+def same_number(people, number="01632 960100"):
+    return "".join(f"C-{at},Nurse {at:04},{number},,,,,\n" for at in range(people))
+
+
+async def test_a_number_of_500_people_is_imported_and_one_of_501_is_a_fault(path):
+    import_people(path, HEADER + same_number(500))
+    assert len(await find(path, "01632 960100")) == 500
+    with pytest.raises(ImportFileError) as error:
+        import_people(path, HEADER + same_number(502))
+    faults = [(each.line, each.column, each.problem) for each in error.value.faults]
+    problem = "has a number that 500 rows before it have"
+    assert faults == [(502, "numbers", problem), (503, "numbers", problem)]
+
+
+async def test_people_with_a_number_of_too_many_keep_their_other_number_if_faults_are_skipped(path):
+    last = "C-last,Elin Fictitious,01632 960100|01632 960001,,,,,\n"
+    result = import_people(path, HEADER + same_number(500) + last, on_fault="skip")
+    assert result == ImportResult(501, 0, 0)
+    assert len(await find(path, "01632 960100")) == 500
+    assert [each.name for each in await find(path, "01632 960001")] == ["Elin Fictitious"]
+
+
+async def test_many_extensions_of_one_number_are_no_fault_and_a_search_finds_500_people(path):
+    rows = "".join(f"C-{at},Nurse,01632 960100 x{at},,,,,\n" for at in range(100, 800))
+    import_people(path, HEADER + rows)
+    directory = EmbeddedDirectory(path)
+    people = await directory.find(PhoneNumber("+441632960100", "799"))
+    assert len(people) == 500
+    assert people[0].detail("reference") == "C-799"
+
+
+def fill_beyond_limits(path, people, letters):
+    """Give a directory people with one number and long details, as an earlier version could."""
+    path.parent.mkdir(parents=True)
+    details = [chr(0x1F600) * letters] * 5
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(TABLES)
+        for at in range(1, people + 1):
+            values = (at, f"C-{at}", f"Nurse {at:04}", "", "person", 0, 0, *details, None)
+            marks = ", ".join("?" * len(values))
+            connection.execute(f"INSERT INTO people VALUES ({marks})", values)
+            connection.execute("INSERT INTO numbers VALUES ('+441632960100', '', ?)", (at,))
+        connection.commit()
+
+
+async def test_a_search_returns_500_people_and_2000_characters_whatever_the_file_has(path):
+    fill_beyond_limits(path, 600, 3000)
+    people = await EmbeddedDirectory(path).find(PhoneNumber("+441632960100"))
+    assert [each.name for each in people] == [f"Nurse {at:04}" for at in range(1, 501)]
+    assert {len(each.detail("notes")) for each in people} == {2000}
+    (one,) = await EmbeddedDirectory(path).search("C-600")
+    assert len(one.detail("address")) == 2000
+
+
+LOOKUPS = """
+import asyncio, resource, sys
+from pathlib import Path
+from callerid.number import PhoneNumber
+from callerid.sources.embedded import LIMITS, EmbeddedDirectory
+directory = EmbeddedDirectory(Path(sys.argv[1]))
+number = PhoneNumber("+441632960100")
+async def main():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = await asyncio.gather(*[directory.find(number) for _ in range(LIMITS.concurrency)])
+    print(sum(map(len, found)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+asyncio.run(main())
+"""
+
+
+def test_all_searches_at_once_use_less_than_a_third_of_the_memory_of_the_desks_unit(path):
+    """Each has the largest answer: 500 people with five details of 2000 characters of 4 bytes."""
+    fill_beyond_limits(path, 600, 3000)
+    done = subprocess.run(
+        [sys.executable, "-c", LOOKUPS, str(path)], capture_output=True, text=True, check=True
+    )
+    found, used_kb = map(int, done.stdout.split())
+    assert found == 8 * 500
+    assert used_kb / 1024 < memory_max_mb("desk") / 3
+
+
+async def test_a_search_that_is_cancelled_stops_reading(path, monkeypatch):
+    import_people(path, HEADER + same_number(500))
+    long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000000)"
+    monkeypatch.setattr("callerid.sources.embedded._QUERY", f"{long} SELECT max(i) AS id FROM n")
+    loop, reading = asyncio.get_running_loop(), asyncio.Event()
+    ends: list[object] = []
+
+    class Spied(EmbeddedDirectory):
+        def _execute(self, *arguments):
+            loop.call_soon_threadsafe(reading.set)
+            try:
+                ends.append(super()._execute(*arguments))
+            except sqlite3.Error as error:
+                ends.append(str(error))
+                raise
+            return ends[-1]
+
+    search = asyncio.create_task(Spied(path).find(PhoneNumber("+441632960100")))
+    await reading.wait()
+    search.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await search
+    await loop.shutdown_default_executor()  # waits for the thread
+    assert ends == ["interrupted"]
 
 
 async def test_a_number_that_matches_only_in_part_is_not_found(path):
@@ -189,7 +297,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_refused_even_if_faults_are_ski
 
 
 def test_a_reference_that_occurs_again_thousands_of_lines_later_is_a_fault(path):
-    rows = [f"C-{n},Elin,01632 960001,en,person,no,no,\n" for n in range(5000)]
+    rows = [f"C-{n},Elin,01632 {n:06},en,person,no,no,\n" for n in range(5000)]
     with pytest.raises(ImportFileError) as error:
         import_people(path, HEADER + "".join(rows) + rows[17])
     assert str(error.value) == "people.csv:5002: reference: is the same as in line 19"
@@ -387,7 +495,7 @@ def test_an_interrupted_import_changes_nothing_and_leaves_no_file(path):
 
 def test_progress_is_reported_as_the_number_of_people_read(path):
     path.parent.mkdir()
-    rows = "".join(f"C-{n},Elin,01632 960001,en,person,no,no,\n" for n in range(2500))
+    rows = "".join(f"C-{n},Elin,01632 {n:06},en,person,no,no,\n" for n in range(2500))
     seen: list[int] = []
     with new_directory(path) as new:
         new.fill(ImportFile(io.BytesIO((HEADER + rows).encode())), on_progress=seen.append)

@@ -9,6 +9,7 @@ import contextlib
 import csv
 import io
 import itertools
+import os
 import re
 import tracemalloc
 
@@ -105,6 +106,68 @@ def test_a_fault_is_reported_with_its_line_and_column(bad, text, column, problem
         read_people((HEADER + "".join(lines)).encode("latin-1"))
     [fault] = error.value.faults
     assert (fault.line, fault.column, fault.problem) == (bad, column, problem)
+
+
+@pytest.mark.parametrize(
+    ("column", "most"),
+    [
+        *[(name, 200) for name in ("reference", "name")],
+        *[(name, 2000) for name in ("address", "postcode", "email", "date_of_birth", "notes")],
+    ],
+)
+def test_a_text_longer_than_its_limit_is_a_fault_with_its_column(column, most):
+    cells = dict.fromkeys(COLUMNS, "") | {"reference": "C", "name": "E", "numbers": "01632 960001"}
+    cells[column] = "x" * most
+    read_people(",".join(cells) + "\n" + ",".join(cells.values()) + "\n")
+    cells[column] += "x"
+    with pytest.raises(
+        ImportFileError, match=f"must not be longer than {most} characters"
+    ) as error:
+        read_people(",".join(cells) + "\n" + ",".join(cells.values()) + "\n")
+    assert [(fault.line, fault.column) for fault in error.value.faults] == [(2, column)]
+
+
+@pytest.fixture
+def huge(tmp_path):
+    """A file of 4 GB, of which the disk stores only the first line."""
+    path = tmp_path / "huge.csv"
+    path.write_text(HEADER)
+    os.truncate(path, 4 << 30)
+    return path
+
+
+@pytest.mark.parametrize("on_fault", ["refuse", "skip"])
+def test_a_file_of_4_gb_is_refused_before_it_is_read(huge, on_fault):
+    with huge.open("rb", buffering=0) as content:
+        file = ImportFile(content, on_fault=on_fault)
+        assert list(file.rows()) == []
+        with pytest.raises(ImportFileError, match="an import file may have at most 1024 MB"):
+            file.check()
+        with pytest.raises(ImportFileError, match="an import file may have at most 1024 MB"):
+            file.check_size()
+        assert content.tell() == 0
+
+
+def test_a_pipe_with_more_than_the_largest_file_is_refused(monkeypatch):
+    monkeypatch.setattr("callerid.import_file.LARGEST_FILE", 10_000)
+    with pytest.raises(ImportFileError, match="is too large"):
+        read_people(HEADER + "".join(map(person, range(2, 1001))))
+
+
+def test_a_file_with_too_many_rows_is_refused_even_if_faults_are_skipped(monkeypatch):
+    monkeypatch.setattr("callerid.import_file.MOST_ROWS", 10)
+    text = HEADER + "".join(map(person, range(2, 12)))
+    assert len(read_people(text)) == 10
+    file = ImportFile(io.BytesIO((text + person(12)).encode()), on_fault="skip")
+    assert len(list(file.rows())) == 10
+    with pytest.raises(ImportFileError, match="12: is one row too many: at most 10"):
+        file.check()
+
+
+def test_references_that_are_too_long_are_not_kept_in_memory():
+    rows = (f"{'x' * 100_000}{line},,,,,,,\n" for line in range(50))
+    file = ImportFile(io.BytesIO((HEADER + "".join(rows)).encode()), on_fault="skip")
+    assert (list(file.rows()), file.left_out_count, file.left_out) == ([], 50, {""})
 
 
 def test_a_row_that_never_ends_is_a_fault_before_it_fills_the_memory():

@@ -7,12 +7,17 @@ import pytest
 from helpers.loopback import claim
 from helpers.peers import benchmarks
 from helpers.peers.programs import program
+from helpers.units import memory_max_mb
 
 pytestmark = pytest.mark.peer
 
 CALLS, SECONDS = 50, 8
 PACKETS = CALLS * SECONDS * 50
 """Least that the callers send; as many come from the callees, SIPp's echoes among them."""
+
+
+MARGIN = 3
+"""How many times the memory that a process uses here its unit must allow."""
 
 
 def test_a_busy_desk_costs_the_calls_no_packet_and_no_recording(tmp_path):
@@ -31,3 +36,5 @@ def test_a_busy_desk_costs_the_calls_no_packet_and_no_recording(tmp_path):
     assert {kind: work["times"] > 0 for kind, work in beside.items()} == dict.fromkeys(
         ("sign-ins", "pages", "fetches", "exports"), True
     )
+    for process in ("switch", "desk", "finaliser"):
+        assert 20 < told["peak_mb"][process] < memory_max_mb(process) / MARGIN, told["peak_mb"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import fnmatch
 import os
 import re
@@ -13,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from config.settings import EXAMPLE
+from helpers.units import FOLDER, memory_max_mb, unit
 
-FOLDER = Path(__file__).parents[2] / "systemd"
 PROCESSES = ("switch", "desk", "finaliser")
 PROMISED = {
     "Type": "notify",
@@ -30,13 +29,6 @@ PROMISED = {
 
 def service(process: str) -> dict[str, str]:
     return unit(process)["Service"]
-
-
-def unit(process: str) -> dict[str, dict[str, str]]:
-    parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",))
-    parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read(FOLDER / f"galwad-{process}.service", encoding="utf-8")
-    return {section: dict(parser[section]) for section in parser.sections()}
 
 
 def values(process: str, setting: str) -> list[str]:
@@ -110,6 +102,12 @@ def test_the_switch_goes_before_the_desk_then_other_programs_and_the_finaliser_c
     weights = [int(service(process)["CPUWeight"]) for process in ("switch", "desk", "finaliser")]
     assert sorted([*weights, 100], reverse=True) == [*weights[:2], 100, weights[2]]
     assert int(service("switch")["Nice"]) < 0 < int(service("finaliser")["Nice"])
+
+
+def test_each_process_has_a_limit_of_memory_and_the_finaliser_the_largest():
+    """`tests/peers/test_load.py` and `tests/callerid/test_directory.py` show the margin."""
+    limits = {process: memory_max_mb(process) for process in (*PROCESSES, "directory-import")}
+    assert limits == {"switch": 1024, "desk": 1024, "finaliser": 2048, "directory-import": 1024}
 
 
 def test_systemd_does_not_limit_the_time_in_which_the_switch_drains():

@@ -61,6 +61,7 @@ def import_(
             area_code=settings.directory.area_code,
             on_fault="skip" if skip_faults else "refuse",
         )
+        csv_file.check_size()
         task = shown.add_task("importing", total=_lines(csv))
         result = administration(settings).import_directory(
             settings.directory_file,

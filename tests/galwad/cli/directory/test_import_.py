@@ -251,3 +251,12 @@ def test_a_terminal_shows_a_progress_bar(settings_file):
     assert "importing" in said.shown
     assert "2/2" in said.shown
     assert "2/2" not in on_terminal([*command, "--json"]).shown
+
+
+def test_a_file_of_4_gb_is_refused_before_it_is_read(run, settings_file):
+    file = settings_file.with_name("people.csv")
+    file.write_text(PEOPLE)
+    os.truncate(file, 4 << 30)
+    done = run("directory", "import", file, "--config", settings_file)
+    assert done.status == 1
+    assert "people.csv:1: is too large: an import file may have at most 1024 MB" in done.err
