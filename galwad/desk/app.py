@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 
 from config.settings import Settings
 from galwad import supervise
-from galwad.desk import error_answers
+from galwad.desk import error_answers, refusals
 from galwad.desk.auth import embedding
 from galwad.desk.auth.request_guard import MAX_BODY, RequestGuard
 from galwad.desk.compression import PublicFileCompression
@@ -212,6 +212,7 @@ def create_api() -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     error_answers.install(app)
+    refusals.install(app)
     for module in ENDPOINT_MODULES:
         app.include_router(module.router, prefix=PREFIX)
     describe(app, [module.router for module in ENDPOINT_MODULES])

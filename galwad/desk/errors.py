@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class ApiError(Exception):
     """An error that the desk sends as the response to a request.
@@ -20,6 +22,20 @@ class ApiError(Exception):
         self.error = error
         self.hint = hint
         self.retry_after = retry_after
+
+
+class NotPermittedError(ApiError):
+    """The user's role or rights do not permit the request, which has the status 403.
+
+    The desk enters the refusal in the audit (`galwad.desk.refusals`), with `facts`. They must not
+    be personal.
+    """
+
+    def __init__(
+        self, error: str, hint: str, reason: str = "", facts: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(403, error, hint, reason=reason)
+        self.facts = facts or {}
 
 
 class SwitchDownError(ApiError):

@@ -800,6 +800,17 @@ class Desk:
             log.warning("sign_in.flooded", network=network)
             self._alarm(Alarm("sign_in.flooded", None, network))
 
+    def wrong_password(self, account: str, network: str) -> None:
+        """Log a wrong password, and raise an alarm if there are many."""
+        log.warning("sign_in.wrong_password", network=network)
+        for count in self.sign_in_limits.passwords.wrong(account, network):
+            detail = {"account": "for one account", "network": f"from {network}"}.get(count, "")
+            self._alarm(Alarm("sign_in.passwords_guessed", None, detail))
+
+    def hold_ended_by_another(self, call_id: str) -> None:
+        """Raise an alarm: an administrator has released a recording that another one retains."""
+        self._alarm(Alarm("recording.hold_ended", call_id))
+
     def codes_guessed(self) -> None:
         """Raise an alarm: a client sends wrong codes of a user whose password it knows."""
         self._alarm(Alarm("sign_in.codes_guessed", None))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from galwad.desk.auth.code_guesses import CodeGuesses
 from galwad.desk.auth.devices import Devices
+from galwad.desk.auth.password_guesses import PasswordGuesses
 from galwad.desk.auth.sign_in_queue import SignInQueue
 from galwad.desk.auth.throttle import Throttle
 
@@ -23,6 +24,7 @@ class SignInLimits:
     queue: SignInQueue
     """The queue in which sign-ins wait for the check of their passwords."""
     codes: CodeGuesses = field(default_factory=CodeGuesses)
+    passwords: PasswordGuesses = field(default_factory=PasswordGuesses)
 
     @classmethod
     def with_key_in(cls, path: Path) -> SignInLimits:

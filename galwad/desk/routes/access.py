@@ -17,7 +17,7 @@ from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.connections.protocol import ARRIVAL, Arrival
 from galwad.desk.connections.session_layer import SESSION
-from galwad.desk.errors import ApiError
+from galwad.desk.errors import ApiError, NotPermittedError
 from galwad.desk.service import Desk
 
 
@@ -103,7 +103,9 @@ async def person(session: SignedIn) -> Session:
         ApiError: 403, the user is a machine.
     """
     if session.user.role == "machine":
-        raise ApiError(403, "a machine's token cannot do this", "sign in with a person's account")
+        raise NotPermittedError(
+            "a machine's token cannot do this", "sign in with a person's account"
+        )
     return session
 
 
@@ -129,7 +131,7 @@ async def supervisor(session: Person) -> Session:
         ApiError: 403, the user has another role.
     """
     if not session.user.supervises:
-        raise ApiError(403, "only a supervisor may do this", "ask your supervisor")
+        raise NotPermittedError("only a supervisor may do this", "ask your supervisor")
     return session
 
 
@@ -143,7 +145,7 @@ async def administrator(session: Person) -> Session:
         ApiError: 403, the user has another role.
     """
     if session.user.role != "admin":
-        raise ApiError(403, "only the recording administrator may do this", "ask them to do it")
+        raise NotPermittedError("only the recording administrator may do this", "ask them to do it")
     return session
 
 
@@ -159,8 +161,7 @@ def _present(request: Request) -> Session:
 
 def _not_personal(session: Session) -> Session:
     if session.only_pauses:
-        raise ApiError(
-            403,
+        raise NotPermittedError(
             "a personal token can only pause and resume its user's calls",
             "send PUT or DELETE to /api/v1/payments",
         )

@@ -93,6 +93,7 @@ async def _check_password(desk: Desk, visitor: Visitor, body: Login) -> User:
         user = None  # as late as this, so that the time does not show whose password counts
     if user is None:
         desk.metrics.sign_ins.labels("refused").inc()
+        desk.wrong_password(visitor.name, visitor.network)
         await _audit(desk, visitor, "sign-in.refused", client=body.client)
         raise ApiError(401, "the name or the password is wrong", "check the capital letters")
     return user

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from galwad.desk.auth.sessions import Session
-from galwad.desk.errors import ApiError
+from galwad.desk.errors import ApiError, NotPermittedError
 from galwad.desk.models.audit import MAX_ENTRY_NUMBER, AuditHead, AuditPage, AuditQuery
 from galwad.desk.routes.access import SignedIn, TheDesk, person
 from galwad.desk.routes.recordings import span_of
@@ -26,8 +26,8 @@ def _audit_reader(desk: TheDesk, session: Annotated[Session, Depends(person)]) -
         ApiError: 403, the user is not an administrator, or a stronger sign-in is needed first.
     """
     if session.user.role != "admin":
-        raise ApiError(
-            403, "only the recording administrator may read the audit", "ask them to do it"
+        raise NotPermittedError(
+            "only the recording administrator may read the audit", "ask them to do it"
         )
     require_step_up(desk, session)
     return session
@@ -43,8 +43,8 @@ def _anchor_keeper(session: SignedIn) -> Session:
         ApiError: 403, the user has neither one of these roles nor the right `anchors`.
     """
     if not session.user.supervises and "anchors" not in session.user.rights:
-        raise ApiError(
-            403, "this needs the right `anchors`", "use a token with it, or sign in as a supervisor"
+        raise NotPermittedError(
+            "this needs the right `anchors`", "use a token with it, or sign in as a supervisor"
         )
     return session
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from galwad.desk.auth.sessions import Session
 from galwad.desk.call_stream.store import BEFORE_ALL, OLDEST, StoredEvent, StreamStore
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, Follower
-from galwad.desk.errors import ApiError
+from galwad.desk.errors import ApiError, NotPermittedError
 from galwad.desk.models.accounts import Right
 from galwad.desk.models.calls import StreamReplaced
 from galwad.desk.service import Desk
@@ -43,7 +43,7 @@ async def begin(desk: Desk, session: Session, last_event_id: str) -> AsyncGenera
             `Last-Event-ID` is not the id of an event. 503, the database does not answer.
     """
     if Right.EVENTS not in session.user.rights:
-        raise ApiError(403, "this needs the right `events`", "use a token with that right")
+        raise NotPermittedError("this needs the right `events`", "use a token with that right")
     store = desk.call_stream.store
     if store is None:
         raise ApiError(

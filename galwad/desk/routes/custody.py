@@ -14,7 +14,7 @@ from fastapi import APIRouter
 from galwad.desk.archive.files import checked_id
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.users import PURGE
-from galwad.desk.errors import ApiError
+from galwad.desk.errors import ApiError, NotPermittedError
 from galwad.desk.models.archive import Purge, Purged, Recover, RetainReason
 from galwad.desk.routes.access import TheDesk
 from galwad.desk.routes.recordings import recording_of
@@ -24,7 +24,7 @@ from galwad.messages import Dispose
 from recording.archive.summary import RecordingSummary
 from recording.audit.chain import Head
 from recording.audit.index_comparison import CARD_PREVENTION
-from recording.audit.log import Facts
+from recording.audit.log import AuditFilter, Facts
 
 router = APIRouter()
 
@@ -54,6 +54,8 @@ async def release(
 ) -> None:
     """Release a retained recording, so that its disposal is allowed again.
 
+    If another administrator has retained the recording, an alarm is raised.
+
     Raises:
         ApiError: 404, no recording has this id. 409, the recording is not retained.
     """
@@ -61,9 +63,33 @@ async def release(
     async with desk.custodian.deciding:
         if (await desk.custodian.one(call_id)).retained_for is None:
             raise ApiError(409, "the recording is not retained", "check the call id")
+        others = await _other_holders(desk, call_id, session.actor)
+        facts: Facts = {"call_id": call_id, "of_another": others is not None}
         personal = {"actor": session.actor, "reason": body.reason}
-        await desk.audit.append("recording.released", {"call_id": call_id}, personal)
+        if others:
+            personal["held_by"] = others
+        await desk.audit.append("recording.released", facts, personal)
+        if others is not None:
+            desk.hold_ended_by_another(call_id)
         await desk.custodian.release(call_id)
+
+
+async def _other_holders(desk: Desk, call_id: str, actor: str) -> str | None:
+    """Return the other administrators who retain a recording; None if only `actor` does.
+
+    The audit says who retains it: each entry `recording.held` since the last release counts, so
+    that a new reason of `actor` does not hide another one. If the audit does not say who it was,
+    the result is "".
+    """
+    released, held = (
+        AuditFilter("recording.released", call_id),
+        AuditFilter("recording.held", call_id),
+    )
+    last = max((entry.seq for entry in await desk.audit.search(released, limit=1)), default=0)
+    entries = [entry for entry in await desk.audit.search(held) if entry.seq > last]
+    holders = {entry.values.get("actor", (b"", ""))[1] for entry in entries}
+    others = holders - {actor}
+    return None if holders and not others else ", ".join(sorted(filter(None, others)))
 
 
 @router.post("/recordings/{call_id}/recover", status_code=204)
@@ -98,8 +124,8 @@ async def purge(
             the recording is retained, no card number was keyed in it, or the finaliser refuses.
     """
     if PURGE not in session.user.rights:
-        raise ApiError(
-            403, "disposing of recordings needs the right `purge`", "`galwad users rights` gives it"
+        raise NotPermittedError(
+            "disposing of recordings needs the right `purge`", "`galwad users rights` gives it"
         )
     recording = await recording_of(desk, call_id)
     async with desk.custodian.deciding:

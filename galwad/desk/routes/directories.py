@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from galwad.desk.errors import ApiError
+from galwad.desk.errors import NotPermittedError
 from galwad.desk.models.accounts import Right
 from galwad.desk.routes.access import SignedIn, TheDesk
 
@@ -22,8 +22,7 @@ async def forget_answers(desk: TheDesk, session: SignedIn) -> None:
             `directories`.
     """
     if session.user.role != "admin" and Right.DIRECTORIES not in session.user.rights:
-        raise ApiError(
-            403,
+        raise NotPermittedError(
             "this needs a machine's token with the right `directories`",
             "let the CRM do it, or the recording administrator",
         )

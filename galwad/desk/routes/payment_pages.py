@@ -20,7 +20,7 @@ from galwad.desk.auth.payment_tokens import PaymentToken
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.calls.switch_client import PauseOrder, PauseTarget
 from galwad.desk.connections.session_layer import vouch_for
-from galwad.desk.errors import ApiError, SwitchDownError
+from galwad.desk.errors import ApiError, NotPermittedError, SwitchDownError
 from galwad.desk.models.payments import (
     NewPaymentToken,
     PauseOutcome,
@@ -48,8 +48,8 @@ async def make_token(
             answered call. 409, several calls fit. 422, not exactly one field is set.
     """
     if not has_right(session):
-        raise ApiError(
-            403, "this needs a machine's token with the right `payments`", "let the CRM do it"
+        raise NotPermittedError(
+            "this needs a machine's token with the right `payments`", "let the CRM do it"
         )
     call = _one_call(desk, body)
     secret, token = await desk.payment_tokens.make(session.user.name, call.call_id)

@@ -35,7 +35,7 @@ from galwad.desk import late_audit
 from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.calls.switch_client import PauseOrder, PauseTarget, PauseTrigger
-from galwad.desk.errors import ApiError, SwitchDownError
+from galwad.desk.errors import ApiError, NotPermittedError, SwitchDownError
 from galwad.desk.models.payments import PauseOutcome, PauseRequest, PaymentTarget
 from galwad.desk.routes.access import ArrivedAt, Pausing, SignedIn, TheDesk, live_call
 from galwad.desk.service import Desk
@@ -166,7 +166,7 @@ async def _for_call(
             else call.is_handled_by(session.user)
         )
         if session.user.role == "machine" or not (own or session.user.supervises):
-            raise ApiError(403, "another advisor has this call", "ask them or a supervisor")
+            raise NotPermittedError("another advisor has this call", "ask them or a supervisor")
     if action == "hold":
         holder = _pausing_holder(session, body)
     else:
@@ -185,8 +185,8 @@ async def _for_all(
     if (body.advisor is None) == (body.extension is None):
         raise ApiError(422, "`advisor` or `extension` is required", "send exactly one of the two")
     if not (has_right(session) or session.user.supervises):
-        raise ApiError(
-            403, "only payment systems and supervisors may do this", "use the page's key"
+        raise NotPermittedError(
+            "only payment systems and supervisors may do this", "use the page's key"
         )
     target = PauseTarget(user=body.advisor or "", extension=body.extension or "")
     order = asker.order(target, _own(session))
@@ -285,7 +285,7 @@ def _holder_to_release(
         return _ANY_PAGE if older and (talking or session.user.supervises) else own
     theirs = talking and (named == _ANY_PAGE or named.startswith(_PHONE))
     if not (named == own or theirs or session.user.supervises):
-        raise ApiError(403, "you may not change another holder's pause", "ask a supervisor")
+        raise NotPermittedError("you may not change another holder's pause", "ask a supervisor")
     return named
 
 

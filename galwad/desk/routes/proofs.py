@@ -152,6 +152,7 @@ async def prove(
     user = await check_password(desk, visitor, password)
     personal = {"user": visitor.name, "address": visitor.address}
     if user is None:
+        desk.wrong_password(visitor.name, visitor.network)
         await desk.audit.append(refused, {}, personal)
         raise ApiError(403, "the present password is wrong", "check the capital letters")
     verdict = None if code is None else await check_code(desk, visitor, code)

@@ -21,7 +21,7 @@ from galwad.desk.archive.files import checked_id
 from galwad.desk.archive.indexer import indexed_number
 from galwad.desk.archive.sealed_response import SealedResponse
 from galwad.desk.auth.sessions import Session
-from galwad.desk.errors import ApiError
+from galwad.desk.errors import ApiError, NotPermittedError
 from galwad.desk.models.recordings import (
     CapturedCardIncident,
     CapturedCardList,
@@ -125,8 +125,10 @@ async def fetch(
             that was indexed. 410, the recording was disposed of.
     """
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
-        raise ApiError(
-            403, "only the recording administrator may fetch for this purpose", "ask them to do it"
+        raise NotPermittedError(
+            "only the recording administrator may fetch for this purpose",
+            "ask them to do it",
+            facts={"purpose": body.purpose},
         )
     recording = _found(await desk.catalogue.without_parts(checked_id(call_id)))
     refuse_if_disposed(desk, recording)

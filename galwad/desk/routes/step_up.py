@@ -23,7 +23,7 @@ from typing import Annotated
 from fastapi import Depends
 
 from galwad.desk.auth.sessions import Session
-from galwad.desk.errors import ApiError
+from galwad.desk.errors import NotPermittedError
 from galwad.desk.routes.access import Administrator, Person, Supervisor, TheDesk
 from galwad.desk.service import Desk
 
@@ -39,8 +39,7 @@ def require_step_up(desk: Desk, session: Session) -> None:
     if section is None or section.step_up is None or not session.provider:
         return
     if not desk.sessions.is_stepped_up(session, section.step_up_lifetime):
-        raise ApiError(
-            403,
+        raise NotPermittedError(
             "this needs a stronger sign-in with your work account",
             "do it on the page, which leads to the provider, then try again",
             reason="step_up_needed",

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import pytest
 from starlette.requests import Request
+from structlog.testing import capture_logs
 
 from galwad.desk.app import DeskServer, UnsafeListenerError
 from galwad.desk.auth import sign_in_order, throttle
@@ -234,6 +235,19 @@ async def test_a_sign_in_that_is_turned_away_gets_429_with_the_same_wait_for_all
         'sign_ins_total{outcome="throttled"} 4.0'
         in (await running.client().get("/api/v1/metrics")).text
     )
+
+
+async def test_twelve_wrong_passwords_leave_log_lines_and_one_alarm(
+    proxied, impatient, running
+):
+    with capture_logs() as logs:
+        statuses = [(await proxied(BAD, AWAY)).status_code for _ in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
+    lines = [each for each in logs if each["event"] == "sign_in.wrong_password"]
+    assert [each["network"] for each in lines] == [AWAY] * 10
+    assert "sian" not in str(logs)
+    alarms = [(each.kind, each.count) for each in running.desk.alarms.open()]
+    assert alarms == [("sign_in.passwords_guessed", 1)]
 
 
 async def test_failed_sign_ins_by_others_do_not_end_a_session(running, paces):
