@@ -167,12 +167,22 @@ def acting_as(owner: Owner) -> Iterator[None]:
     if os.geteuid() != 0 or owner.uid == 0:
         yield
         return
+    with as_user(owner):
+        _keep_reading()
+        yield
+
+
+@contextmanager
+def as_user(owner: Owner) -> Iterator[None]:
+    """Run the `with` block with exactly the rights of `owner`. This process must be root.
+
+    It has the same limits as `acting_as`.
+    """
     groups, group = os.getgroups(), os.getegid()
     os.setgroups([owner.gid])
     os.setegid(owner.gid)
     os.seteuid(owner.uid)
     try:
-        _keep_reading()
         yield
     finally:
         os.seteuid(0)

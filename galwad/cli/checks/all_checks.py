@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from config.settings import Settings
 from galwad.cli.checks import (
     certificates,
+    contradictions,
     coverage,
     database,
     directories,
@@ -24,6 +25,7 @@ from galwad.cli.checks import (
     spools,
     srtp,
     trunk_passwords,
+    unit_files,
     webhook,
 )
 from galwad.cli.checks.result import CheckResult, fault
@@ -37,7 +39,9 @@ _CHECKS: Final[tuple[Check, ...]] = (
     ip_filter.check,
     routes.check,
     peers.check,
+    contradictions.check,
     keys.check,
+    unit_files.check,
     certificates.check,
     trunk_passwords.check,
     srtp.check,

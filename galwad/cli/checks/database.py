@@ -10,6 +10,7 @@ from contextlib import closing
 from callerid.directory import open_directory
 from callerid.errors import DirectoryError
 from config.settings import Settings
+from galwad.cli.checks.contradictions import dialled_codes
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.cli.support.console import date_and_time
 from galwad.desk.auth.tokens import WARNED_S
@@ -135,10 +136,12 @@ def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[Chec
 
     Three faults are found: a route rings an extension that no phone has, a route has an advisor who
     is not a user, or a phone belongs to a person who is not a user. Disabled users and their
-    extensions count as missing.
+    extensions count as missing. A code for payments that is also a user's extension is found too.
     """
     rows = connection.execute("SELECT name, extension FROM users WHERE NOT disabled").fetchall()
-    phones = {row[1] for row in rows if row[1]} | {p.extension for p in settings.phones}
+    extensions = {row[1] for row in rows if row[1]}
+    yield from dialled_codes(settings, extensions)
+    phones = extensions | {p.extension for p in settings.phones}
     names = {row[0] for row in rows}
     for route in settings.routes:
         missing = [extension for extension in route.ring or () if extension not in phones]

@@ -26,6 +26,8 @@ FOLDERS: Final = tuple(
     map(Path, ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"))
 )
 """The folders of unit files; a unit in an earlier folder counts."""
+_WIDEST: Final = {4: 16, 6: 32}
+"""The shortest prefix of a network that a provider of trunks may plausibly have, by IP version."""
 _NAMES: Final = {
     "any": ("0.0.0.0/0", "::/0"),
     "localhost": ("127.0.0.0/8", "::1/128"),
@@ -57,13 +59,25 @@ def check_in(settings: Settings, folders: Sequence[Path]) -> Iterator[CheckResul
         yield warning(
             "ip filter",
             f"{name}: the unit drops packets from and to {place}",
-            f"systemctl edit galwad-switch: add [Service] and IPAddressAllow={place}; then "
-            "systemctl restart galwad-switch",
+            _remedy(network, str(place)),
         )
     if not barred:
         yield fine("ip filter", "the unit lets all trunks and targets through")
     networks = ", ".join(map(str, allowed)) if denied else "all networks"
     yield fine("ip filter", f"phones can reach the switch from {networks or 'nowhere'}")
+
+
+def _remedy(network: Network, place: str) -> str:
+    """Return how to repair it. A filter that is open to the whole world would be none."""
+    if network.prefixlen < _WIDEST[network.version]:
+        return (
+            "do not open the filter so far: each address in it may call as this trunk. Name only "
+            "the provider's addresses in peers, and then here"
+        )
+    return (
+        f"systemctl edit galwad-switch: add [Service] and IPAddressAllow={place}; then "
+        "systemctl restart galwad-switch"
+    )
 
 
 def _peers(settings: Settings) -> Iterator[tuple[str, Network]]:

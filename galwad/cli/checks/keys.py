@@ -10,6 +10,7 @@ from typing import Final
 
 from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
+from galwad.cli.checks.unit_files import fix_of, unit_user, unreadable
 from galwad.desk.archive.recipients_watch import RECIPIENTS_CHANGED, highest_serial
 from recording.audit.chain import ChainEntry
 from recording.errors import KeySetError, WrongOfficerError
@@ -66,6 +67,10 @@ def _newest(settings: Settings) -> int:
 
 
 def _recipients(settings: Settings) -> CheckResult:
+    user, path = unit_user(settings), settings.recipients
+    problem = unreadable(settings, path, user)
+    if problem and user is not None:
+        return fault("recipients", f"{path} {problem}: no recording is sealed", fix_of(path, user))
     try:
         in_force = _file(settings).read()
     except KeySetError as error:

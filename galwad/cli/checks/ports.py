@@ -10,6 +10,7 @@ from pathlib import Path
 from config.settings import Settings
 from config.values import HostPort, host_of_family
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
+from galwad.process_state import State, states
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 
@@ -18,14 +19,16 @@ _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 def check(settings: Settings) -> Iterator[CheckResult]:
     """Check each listening address, the transports of targets, and the range of media ports."""
-    running = is_running(settings)
+    running = {each.name for each in states(settings) if each.state is not State.STOPPED}
+    switch = "switch" in running
     for listener in settings.sip.listen:
         place = HostPort(listener.host, listener.port)
         kind = socket.SOCK_DGRAM if listener.transport == "udp" else socket.SOCK_STREAM
-        yield _port("sip", kind, place, "[sip] listen", running=running)
+        yield _port("sip", kind, place, "[sip] listen", running=switch)
     yield from _transports(settings)
-    yield _port("desk", socket.SOCK_STREAM, settings.desk.listen, "[desk] listen", running=running)
-    yield from _media(settings, running=running)
+    desk = "desk" in running
+    yield _port("desk", socket.SOCK_STREAM, settings.desk.listen, "[desk] listen", running=desk)
+    yield from _media(settings, running=switch)
     yield from _advertised(settings)
 
 
@@ -44,16 +47,6 @@ def _transports(settings: Settings) -> Iterator[CheckResult]:
                 f"{text} needs {wanted}, but [sip] listen has no such address",
                 f'add "{wanted}:ADDRESS:PORT" to [sip] listen: calls leave from there',
             )
-
-
-def is_running(settings: Settings) -> bool:
-    """Return whether a running switch accepts connections on the socket that `settings` names."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(settings.switch_socket))
-        except OSError:
-            return False
-    return True
 
 
 def _bind(kind: socket.SocketKind, place: HostPort) -> str:

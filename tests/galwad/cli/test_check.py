@@ -13,9 +13,12 @@ import os
 import re
 import socket
 
+import pytest
+
 from config.settings import load
 from galwad.desk.archive.recipients_watch import RecipientsWatch
 from galwad.desk.database import open_engine
+from galwad.single_instance import lock_folder
 from recording.audit.log import AuditLog
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
 from recording.keys.recipients_file import RecipientsFile
@@ -56,6 +59,47 @@ def test_check_passes_on_a_complete_installation(run, settings_file, tmp_path):
     assert "2 people" in done.out
     marks = [f"{name} {fingerprint(key)}" for name, key in named]
     assert f"{', '.join(marks)} can open recordings" in done.out
+
+
+@pytest.mark.parametrize("running", ["switch", "desk"])
+def test_a_port_of_another_program_is_a_fault_unless_its_own_process_is_running(
+    run, settings_file, running
+):
+    """The port counts as used by the service only if the process that listens there is running."""
+    state = settings_file.with_name("state") / running
+    state.mkdir()
+    with (
+        socket.socket() as page,
+        socket.socket(type=socket.SOCK_DGRAM) as sip,
+        lock_folder(state),
+    ):
+        places = {}
+        for name, bound in (("desk", page), ("switch", sip)):
+            bound.bind(("127.0.0.1", 0))
+            places[name] = f"127.0.0.1:{bound.getsockname()[1]}"
+        page.listen()
+        text = settings_file.read_text()
+        text = text.replace('"udp:127.0.0.1:0"', f'"udp:{places["switch"]}"')
+        settings_file.write_text(text.replace('"127.0.0.1:0"', f'"{places["desk"]}"'))
+        results = run("check", "--json", "--config", settings_file).json()
+    found = {each["text"]: each["grade"] for each in results}
+    for name, place in places.items():
+        if name == running:
+            assert found[f"{place} is used by the running service"] == "fine"
+        else:
+            assert found[f"{place}: address already in use"] == "fault"
+
+
+def test_a_payment_code_that_is_an_extension_of_a_user_is_a_fault(run, settings_file):
+    text = settings_file.read_text()
+    codes = 'payment_code_on = "7100"\npayment_code_off = "7200"\n[desk]'
+    settings_file.write_text(text.replace("[desk]", codes))
+    add = ("users", "add", "sian", "--generate", "--extension", "7100")
+    assert run(*add, "--config", settings_file).status == 0
+    results = run("check", "--json", "--config", settings_file).json()
+    [found] = [each for each in results if each["name"] == "payment codes"]
+    assert found["grade"] == "fault"
+    assert found["text"].startswith("7100 pauses or resumes a recording")
 
 
 def test_check_finds_a_damaged_directory(run, settings_file, tmp_path):

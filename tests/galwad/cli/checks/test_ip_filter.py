@@ -21,7 +21,7 @@ def told(settings_file, tmp_path):
     lib.mkdir()
     shutil.copy(SHIPPED, lib / UNIT)
 
-    def told(*peers, target="", drop_in=""):
+    def told(*peers, target="", drop_in="", fixes=False):
         (etc / f"{UNIT}.d" / "override.conf").write_text(drop_in)
         text = settings_file.read_text()
         text += f'[[trunks]]\nname = "pstn"\npeers = {list(peers) or ["10.0.0.1"]}\n'
@@ -29,7 +29,8 @@ def told(settings_file, tmp_path):
             text += f'[[routes]]\ncalled = "*"\ntarget = "{target}"\n'
         file = tmp_path / "with-peers.toml"
         file.write_text(text)
-        return [(each.grade.value, each.text) for each in check_in(load(file), (etc, lib))]
+        results = check_in(load(file), (etc, lib))
+        return [each.fix if fixes else (each.grade.value, each.text) for each in results]
 
     return told
 
@@ -51,6 +52,18 @@ def test_private_peers_pass_the_unit_that_we_ship(told):
 def test_a_peer_that_the_unit_drops_is_a_warning(told, peer):
     warning = ("warning", f"trunk pstn: the unit drops packets from and to {peer}")
     assert without_phones(told(peer)) == [warning]
+
+
+@pytest.mark.parametrize("peer", ["0.0.0.0/0", "::/0", "192.0.0.0/8", "2000::/3"])
+def test_the_filter_is_never_to_be_opened_for_the_whole_world(told, peer):
+    (fix,) = [each for each in told(peer, fixes=True) if each]
+    assert "IPAddressAllow" not in fix
+    assert fix.endswith("Name only the provider's addresses in peers, and then here")
+
+
+def test_the_filter_is_to_be_opened_for_one_provider(told):
+    (fix,) = [each for each in told("198.51.100.0/28", fixes=True) if each]
+    assert "IPAddressAllow=198.51.100.0/28" in fix
 
 
 def test_a_target_that_the_unit_drops_is_a_warning_and_a_name_is_not_checked(told):

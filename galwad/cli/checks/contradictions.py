@@ -1,0 +1,220 @@
+"""Checks of settings that are valid one by one, but do not do what they seem to say.
+
+Such settings are loaded, because a service that worked must start again. Each is named here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from ipaddress import ip_address
+from itertools import combinations
+from typing import Final
+from urllib.parse import urlsplit
+
+from config.sections import Destination, Route, Trunk
+from config.settings import Settings
+from config.values import Pattern, Peer
+from galwad.cli.checks.result import CheckResult, fault, warning
+from galwad.switch.numbers import spellings
+from telephony.errors import ParseError
+from telephony.sip.message.uri import Uri
+
+_TENANTS: Final = frozenset({"common", "organizations", "consumers"})
+"""The names that Microsoft's provider has for all organisations, or all private accounts."""
+_PAYMENT: Final = re.compile(
+    r"(?:^|[^a-z])(?:pay|payment|payline|paymentline|card|cardline|dtmf|pci|talu|taliad|taliadau)"
+    r"(?:s?[^a-z]|s?$)",
+    re.IGNORECASE,
+)
+"""Words in the name of a destination that suggest a payment line."""
+
+
+def check(settings: Settings) -> Iterator[CheckResult]:
+    """Yield a result for each contradiction; none if there is none."""
+    yield from _same_peers(settings.trunks)
+    yield from _hidden_routes(settings.routes)
+    yield from _hidden_destinations(settings.destinations)
+    yield from _payment_lines(settings)
+    yield from _media_ports(settings)
+    yield from _payment_codes(settings)
+    yield from _origin(settings)
+    yield from _issuer(settings)
+
+
+def _same_peers(trunks: Sequence[Trunk]) -> Iterator[CheckResult]:
+    for first, second in combinations(trunks, 2):
+        if None not in {first.transport, second.transport} and first.transport != second.transport:
+            continue
+        for peer in second.peers:
+            if any(_overlap(peer, each) for each in first.peers):
+                yield warning(
+                    "trunks",
+                    f"{peer} belongs to the trunks {first.name} and {second.name}: its calls count "
+                    f"as those of {first.name}",
+                    "name each address in one trunk only, or give each trunk its own transport",
+                )
+
+
+def _overlap(one: Peer, other: Peer) -> bool:
+    if None not in {one.port, other.port} and one.port != other.port:
+        return False
+    same = one.network.version == other.network.version
+    return same and one.network.overlaps(other.network)
+
+
+def _hidden_routes(routes: Sequence[Route]) -> Iterator[CheckResult]:
+    for place, route in enumerate(routes):
+        hides = _hiding(route.called, [each.called for each in routes[:place]])
+        if hides is not None:
+            yield warning(
+                "routes",
+                f"the route {route.called} is never used: {hides} before it takes its calls",
+                f"put the route {route.called} before {hides}",
+            )
+
+
+def _hidden_destinations(destinations: Sequence[Destination]) -> Iterator[CheckResult]:
+    for place, destination in enumerate(destinations):
+        before = destinations[:place]
+        hides = _hiding(destination.match, [each.match for each in before])
+        first = next((each for each in before if each.match == hides), None)
+        if first is None:
+            continue
+        found = fault if first.class_ != destination.class_ else warning
+        yield found(
+            "destinations",
+            f"{destination.match} ({destination.class_}) is never used: {first.match} before it "
+            f"counts as {first.class_}",
+            f"put {destination.match} before {first.match}",
+        )
+
+
+def _hiding(pattern: Pattern, before: Sequence[Pattern]) -> Pattern | None:
+    """Return the first pattern that matches everything that `pattern` matches.
+
+    Nothing is known of a regular expression, except that `*` matches what it matches.
+    """
+    text = pattern.text
+    if text.startswith("/"):
+        return next((each for each in before if each.text in {"*", "/.*/"}), None)
+    prefix = text.endswith("*")
+    forms = [text.removesuffix("*")] if prefix else list(spellings(text))
+    return next((each for each in before if _covers(each, forms, prefix=prefix)), None)
+
+
+def _covers(pattern: Pattern, forms: Sequence[str], *, prefix: bool) -> bool:
+    if not prefix:
+        return any(map(pattern.matches, forms))
+    is_wide = pattern.text.endswith("*") and not pattern.text.startswith("/")
+    return pattern.text == "/.*/" or (is_wide and forms[0].startswith(pattern.text[:-1]))
+
+
+def _payment_lines(settings: Settings) -> Iterator[CheckResult]:
+    """Yield a fault for each line for payments that the settings treat as a part of the centre."""
+    lines = {
+        place: each
+        for each in settings.destinations
+        if each.class_ == "payment" and (place := _place(each.target))
+    }
+    for destination in settings.destinations:
+        if destination.class_ == "payment":
+            continue
+        line = lines.get(_place(destination.target))
+        if line is not None:
+            yield fault(
+                "destinations",
+                f"{destination.match} counts as {destination.class_}, but leads to the payment "
+                f"line {line.match}",
+                f'give {destination.match} the class "payment"',
+            )
+        elif destination.class_ == "centre" and _seems_payment(destination):
+            yield warning(
+                "destinations",
+                f'{destination.match} seems to be a payment line, but counts as "centre": what a '
+                "caller says there is recorded",
+                'give it the class "payment", or another name if it is none',
+            )
+    for route in settings.routes:
+        if (line := lines.get(_place(route.target))) is not None:
+            yield fault(
+                "routes",
+                f"{route.called} leads to the payment line {line.match}, and is recorded",
+                "let callers reach a payment line only by a transfer",
+            )
+
+
+def _place(target: str | None) -> str:
+    """Return the user and the host of a SIP URI, in small letters; "" if there is none."""
+    try:
+        uri = Uri.parse(target or "")
+    except ParseError:
+        return ""
+    return f"{uri.dialled}@{uri.host}".lower()
+
+
+def _seems_payment(destination: Destination) -> bool:
+    return any(map(_PAYMENT.search, (destination.match.text, _place(destination.target))))
+
+
+def _media_ports(settings: Settings) -> Iterator[CheckResult]:
+    ports = settings.media.ports
+    for listener in settings.sip.listen:
+        if listener.transport == "udp" and ports.first <= listener.port <= ports.last:
+            yield fault(
+                "media",
+                f"[media] ports {ports} have the port {listener.port} of [sip] listen",
+                "choose a range without it, such as 20000-21999",
+            )
+
+
+def _payment_codes(settings: Settings) -> Iterator[CheckResult]:
+    dialled = {phone.extension for phone in settings.phones}
+    dialled |= {each for route in settings.routes for each in route.ring or ()}
+    dialled |= {each.match.text for each in settings.destinations}
+    dialled |= {each.called.text for each in settings.routes}
+    yield from dialled_codes(settings, dialled)
+
+
+def dialled_codes(settings: Settings, dialled: AbstractSet[str]) -> Iterator[CheckResult]:
+    """Yield a fault for each code for payments that is also one of these numbers."""
+    codes = (settings.recording.payment_code_on, settings.recording.payment_code_off)
+    for code in filter(None, codes):
+        if code in dialled:
+            yield fault(
+                "payment codes",
+                f"{code} pauses or resumes a recording, and is also a number that can be dialled",
+                "choose a code that no phone has, such as *71 and *72",
+            )
+
+
+def _origin(settings: Settings) -> Iterator[CheckResult]:
+    given = urlsplit(settings.desk.public_origin or "")
+    if given.scheme == "http" and not _is_loopback(given.hostname or ""):
+        yield fault(
+            "tls",
+            f"[desk] public_origin is {settings.desk.public_origin}: passwords would pass the "
+            "network in clear",
+            'write "https://…", and give the page or the proxy before it a certificate',
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _issuer(settings: Settings) -> Iterator[CheckResult]:
+    section = settings.sign_in
+    if section is None:
+        return
+    found = _TENANTS.intersection(urlsplit(section.issuer).path.lower().split("/"))
+    if found:
+        yield fault(
+            "sign-in",
+            f"the issuer {section.issuer} is that of every organisation ({min(found)})",
+            "write your own tenant's id in its place: https://login.microsoftonline.com/ID/v2.0",
+        )
