@@ -15,7 +15,8 @@ is the id of a person's record. A template for contact notes
 (`callerid.note_templates`) has other placeholders.
 
 Values are filled only into the texts of a JSON value. So no value can change the structure of a
-request. In an address, they are percent-encoded (RFC 3986, section 2.1).
+request. Such a text may be a query in the server's own language: there, an id with a quotation mark
+is refused. In an address, they are percent-encoded (RFC 3986, section 2.1).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from callerid.errors import TemplateError
+from callerid.errors import SourceError, TemplateError
 from callerid.number import PhoneNumber
 from callerid.spellings import national, spellings
 
@@ -36,6 +37,8 @@ _ALL: Final = "{spellings}"
 _EACH: Final = "{spelling}"
 PLACEHOLDER: Final = re.compile(r"\{([a-z0-9_]+)\}")
 """A placeholder, with its name as the first group."""
+_QUOTING: Final = re.compile(r"""['"`\\\x00-\x1f\x7f]""")
+"""Characters that begin or end a text in the query languages of servers."""
 _NAMES: Final = ("e164", "digits", "national", "spelling", "spellings")
 
 
@@ -102,8 +105,27 @@ class RecordTemplate:
         check_placeholders(self.value, ("id",))
 
     def fill(self, record_id: str) -> Json:
-        """Return the JSON value in which the id is filled in."""
+        """Return the JSON value in which the id is filled in.
+
+        Raises:
+            SourceError: The id would be a part of a longer text, such as a query, and has a
+                character that could end a word there.
+        """
+        if _QUOTING.search(record_id) and _is_inside_text(self.value):
+            raise SourceError("the person has a record id that cannot be a part of a query")
         return _filled(self.value, {"id": record_id}, ())
+
+
+def _is_inside_text(value: Json) -> bool:
+    """Return whether a text of a JSON value has a placeholder and something else."""
+    match value:
+        case str():
+            return PLACEHOLDER.search(value) is not None and not PLACEHOLDER.fullmatch(value)
+        case list():
+            return any(map(_is_inside_text, value))
+        case dict():
+            return any(map(_is_inside_text, value.values()))
+    return False
 
 
 def query_of(values: Mapping[str, Json]) -> list[tuple[str, str]]:

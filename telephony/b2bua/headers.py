@@ -131,7 +131,10 @@ _OURS = frozenset(
 """Header fields that belong to one leg, so that no setting can allow a peer to send them on."""
 
 _PRIVATE = frozenset({"id", "user", "header", "full"})
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+_TURNING = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_DIRECTIONS = re.compile(f"[{_TURNING}]")
+"""Characters that change the direction in which a display shows text."""
+_CONTROLS = re.compile(rf"[\x00-\x1f\x7f{_TURNING}]")
 """Characters that control a display, also the direction in which it shows text."""
 ANONYMOUS = NameAddr("Anonymous", Uri.parse("sip:anonymous@anonymous.invalid"), ())
 
@@ -177,7 +180,8 @@ def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the header fields that are passed on to the other leg, in the same sequence."""
     kept = []
     for key, name, value in headers.rows:
-        sent = _passed(key, value, headers, trust)
+        passed = _passed(key, value, headers, trust)
+        sent = None if passed is None else _shown(passed, trust)
         if sent is not None:
             kept.append((name, sent))
     return (*kept, *_account_fields(headers, trust))
@@ -225,7 +229,25 @@ def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
     if trust.sender is PeerKind.PHONE or not trust.passes(headers):
         return ()
     known = ("p-asserted-identity", "remote-party-id", "privacy")
-    return tuple((name, value) for key, name, value in headers.rows if key in known)
+    rows = tuple((name, value) for key, name, value in headers.rows if key in known)
+    return tuple((name, shown) for name, value in rows if (shown := _shown(value, trust)))
+
+
+def _shown(value: str, trust: Trust) -> str | None:
+    """Return the value of a header field as the receiver may see it; None if it is dropped.
+
+    A phone shows names, so it gets none with characters that turn the direction of text.
+    """
+    if trust.receiver is not PeerKind.PHONE or not _DIRECTIONS.search(value):
+        return value
+    try:
+        return ", ".join(map(str, map(_plain, NameAddr.parse_list(value))))
+    except SipParseError:
+        return None
+
+
+def _plain(address: NameAddr) -> NameAddr:
+    return replace(address, display_name=_CONTROLS.sub("", address.display_name).strip())
 
 
 def from_for(request: Request, trust: Trust) -> NameAddr:
@@ -255,9 +277,7 @@ def shown_address(address: NameAddr, trust: Trust) -> NameAddr:
     if trust.receiver is not PeerKind.PHONE:
         return named
     untrusted = trust.sender is PeerKind.OUTSIDE
-    return replace(
-        named, display_name="" if untrusted else _CONTROLS.sub("", named.display_name).strip()
-    )
+    return replace(named, display_name="") if untrusted else _plain(named)
 
 
 def _bare(uri: Uri) -> Uri:
@@ -276,7 +296,9 @@ def passed_reason(response: Response, trust: Trust) -> str | None:
     A phone shows the phrase to a person, so an untrusted peer's is not passed on to a phone.
     """
     hidden = trust.sender is PeerKind.OUTSIDE and trust.receiver is PeerKind.PHONE
-    return None if hidden else response.reason
+    if hidden or trust.receiver is not PeerKind.PHONE:
+        return None if hidden else response.reason
+    return _CONTROLS.sub("", response.reason)
 
 
 def without_tag(address: NameAddr) -> NameAddr:

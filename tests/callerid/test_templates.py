@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from callerid.errors import TemplateError
+from callerid.errors import SourceError, TemplateError
 from callerid.number import PhoneNumber
 from callerid.spellings import spellings
-from callerid.templates import Json, NumberTemplate, TextTemplate, query_of
+from callerid.templates import Json, NumberTemplate, RecordTemplate, TextTemplate, query_of
 
 HOME = PhoneNumber("+441632960001")
 FOREIGN = PhoneNumber("+35312345678")
@@ -328,3 +328,17 @@ def test_a_text_that_is_sought_is_filled_into_texts_only(text):
 def test_a_template_for_a_text_has_no_number():
     with pytest.raises(TemplateError, match=r"unknown placeholder: {e164}"):
         TextTemplate("{e164}")
+
+
+@pytest.mark.parametrize("record_id", ["x' OR id > 0 OR Name = '", 'a"b', "a\\", "`", "a\nb"])
+def test_an_id_with_a_quotation_mark_is_never_a_part_of_a_query(record_id):
+    templates: list[Json] = ["Requestor.Name = '{id}'", {"query": ["a", "Name = '{id}'"]}]
+    for template in templates:
+        with pytest.raises(SourceError, match="cannot be a part of a query"):
+            RecordTemplate(template).fill(record_id)
+    assert RecordTemplate({"person": "{id}"}).fill(record_id) == {"person": record_id}
+
+
+def test_a_usual_id_is_filled_into_a_query():
+    for record_id in ("elin", "42", "siân.evans@example.org", "a-b_c"):
+        assert RecordTemplate("Name = '{id}'").fill(record_id) == f"Name = '{record_id}'"

@@ -15,6 +15,7 @@ from galwad.desk.models.contacts import (
     UndeliveredNote,
 )
 from galwad.desk.routes.access import Administrator, Person, Supervisor, TheDesk
+from galwad.desk.routes.step_up import SteppedUpAdministrator
 from galwad.desk.texts.views import purposes_of
 
 router = APIRouter()
@@ -78,7 +79,9 @@ async def retry(call_id: str, desk: TheDesk, session: Administrator) -> None:
 
 
 @router.post("/contacts/{call_id}/discard", status_code=204)
-async def discard(call_id: str, body: DiscardReason, desk: TheDesk, session: Administrator) -> None:
+async def discard(
+    call_id: str, body: DiscardReason, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
     """Never deliver the undelivered versions of a call's contact note. They stay with the call.
 
     The decision is entered in the audit chain, with its reason, before it takes effect.

@@ -50,13 +50,15 @@ _ENDINGS = {"payload": "flac.age", "raw": "pcapng.age"}
 
 
 @router.get("/recordings")
-async def newest(desk: TheDesk, session: Supervisor) -> RecordingPage:
+async def newest(desk: TheDesk, session: SteppedUpSupervisor) -> RecordingPage:
     """Return the first page of all recordings, newest first."""
     return await _search(desk, session, RecordingQuery())
 
 
 @router.post("/recordings/search")
-async def search(body: RecordingQuery, desk: TheDesk, session: Supervisor) -> RecordingPage:
+async def search(
+    body: RecordingQuery, desk: TheDesk, session: SteppedUpSupervisor
+) -> RecordingPage:
     """Return a page of the recordings that match the filters, newest first.
 
     The filters are in the request's body and not in the URL, because proxies and servers often log
@@ -69,7 +71,7 @@ async def search(body: RecordingQuery, desk: TheDesk, session: Supervisor) -> Re
 
 
 @router.get("/recordings/{call_id}")
-async def show(call_id: str, desk: TheDesk, session: Supervisor) -> RecordingDetail:
+async def show(call_id: str, desk: TheDesk, session: SteppedUpSupervisor) -> RecordingDetail:
     """Return the index row and the signed manifest of one recording, and its state.
 
     The state says whether the recording was rewrapped, retained or disposed of. The request is

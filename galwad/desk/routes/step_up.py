@@ -6,7 +6,9 @@ them if its session has a type of this module:
 - the changes of users, their roles, rights, passwords, extensions, identities and second factors
 - the tokens of machines: to make and to revoke them
 - the approval of a command line, which gives away a session
-- to fetch a recording; to retain, release, recover and dispose of recordings
+- to list, search, show and fetch recordings, which have numbers; to retain, release, recover and
+  dispose of them
+- to discard contact notes that are not delivered
 - to read and search the audit, which has names and phone numbers
 
 A pause and a resume, calls and notes never need a step-up: card data must not be recorded because a

@@ -45,7 +45,7 @@ function headersFor(body) {
 
 async function refusal(response) {
   const error = new ApiError(response.status, await reasonOf(response));
-  if (error.reason === "step_up_needed") import("./step_up.js").then(({ offer }) => offer());
+  if (error.reason === "step_up_needed") import("./step_up.js").then(({ offer }) => offer(ask));
   return error;
 }
 

@@ -1,7 +1,6 @@
 // The stronger sign-in at the provider (step-up), which the desk may ask for before a sensitive act.
 // This is loaded only when the desk asks for it, or when the provider has sent the person back.
 
-import { ApiError, ask } from "./api.js";
 import { el, reveal, say } from "./dom.js";
 import { language, translate } from "./i18n.js";
 
@@ -15,9 +14,11 @@ const shut = el("button", { type: "button", class: "quiet", on: { click: close }
 const words = el("div", {}, text, typed, problem);
 const box = el("div", { class: "banner ending", role: "region", "data-t-label": "stepup.label" }, words, el("div", { class: "buttons" }, shut, go));
 let before = null; // what had the focus
+let ask = null; // sends a request to the desk: api.js, which loads this module, passes it on
 
 /** Ask the person to sign in more strongly, because the desk has refused an act without it. */
-export function offer() {
+export function offer(send) {
+  ask = send;
   open("stepup.ask", true);
   reveal(typed, isTyped());
 }
@@ -65,7 +66,7 @@ async function leave() {
     const { url } = await ask("POST", "/sign-in/begin", { language: language(), step_up: true, place });
     location.assign(url);
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
+    if (error.status === undefined) throw error; // it is no refusal of the desk
     say(problem, error.status === 503 ? "signin.refused.provider" : "error.notsent");
   } finally {
     go.setAttribute("aria-busy", "false");

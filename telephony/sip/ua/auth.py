@@ -438,7 +438,7 @@ def _has_valid_qop(given: dict[str, str]) -> bool:
 def _uri_matches(text: str, target: Uri) -> bool:
     # In the `uri` of their credentials, some phones omit or add a port or parameters, and pyVoIP
     # omits the user. So only two parts are compared with the Request-URI: the host, and the user if
-    # `uri` has a user.
+    # `uri` has a user. docs/security.md says what an attacker gains by this.
     try:
         named = Uri.parse(text)
     except SipParseError:

@@ -34,6 +34,23 @@ PAIRS = [
 ]
 
 
+IMPORTED = re.compile(r"""(?:^import|\bfrom|\bimport\()\s*"\./(\w+\.js)\"""", re.MULTILINE)
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    imports = {
+        each.name: set(IMPORTED.findall(each.read_text(encoding="utf-8")))
+        for each in SOURCES
+        if each.name.endswith(".js")
+    }
+    assert "step_up.js" in imports["api.js"]
+    left = dict(imports)
+    while free := [name for name, needs in left.items() if not needs & left.keys()]:
+        for name in free:
+            del left[name]
+    assert left == {}
+
+
 def texts(language: str) -> dict[str, str]:
     return json.loads(DESK.joinpath("locale", f"{language}.json").read_text(encoding="utf-8"))
 

@@ -20,6 +20,7 @@ from telephony.b2bua.headers import (
     PASSED,
     PASSED_TRUSTED,
     Trust,
+    identity_fields,
     passed_fields,
     shown_address,
     wants_privacy,
@@ -210,6 +211,26 @@ def test_a_phone_gets_no_display_name_from_outside_and_no_controls_from_inside()
     address = NameAddr("Po\x07lice\u202e", Uri.parse("sip:0163@t.example"))
     assert shown_address(address, Trust(OUTSIDE, PHONE)).display_name == ""
     assert shown_address(address, Trust(TRUSTED, PHONE)).display_name == "Police"
+
+
+@pytest.mark.parametrize("turn", ["\u202e", "\u2067", "\u200f", "\u061c"])
+def test_no_name_that_turns_the_direction_of_text_reaches_a_phone(turn):
+    row = "P-Asserted-Identity", f'"Po{turn}lice" <sip:0163@t.example>'
+    rows = [
+        row,
+        ("Remote-Party-ID", f'"Po{turn}lice" <sip:0163@t.example>;party=calling'),
+        ("Diversion", f'"Po\\{turn}" <sip:0163@t.example>;reason=unconditional'),
+        ("Subject", f"Po{turn}lice"),
+    ]
+    granted = Grants(headers=frozenset({"subject"}))
+    trust = Trust(TRUSTED, PHONE, granted)
+    headers = Headers(rows)
+    for fields in (passed_fields(headers, trust), identity_fields(headers, trust)):
+        assert fields[0] == ("P-Asserted-Identity", '"Police" <sip:0163@t.example>')
+        assert turn not in str(fields)
+        assert all(NameAddr.parse_list(value) for _, value in fields)
+    to_trunk = passed_fields(headers, Trust(TRUSTED, TRUSTED, granted))
+    assert row in to_trunk
 
 
 def test_a_reason_phrase_from_outside_does_not_reach_a_phone():

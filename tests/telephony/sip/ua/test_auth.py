@@ -113,6 +113,28 @@ def test_the_right_password_is_accepted(users, algorithm):
     assert users.asked == [("201", REALM, algorithm)]
 
 
+@pytest.mark.parametrize(
+    ("written", "called", "accepted"),
+    [
+        ("sip:galwad.example", "sip:301@galwad.example", True),
+        ("sip:301@galwad.example", "sip:301@galwad.example", True),
+        ("sip:302@galwad.example", "sip:301@galwad.example", False),
+        ("sip:elsewhere.example", "sip:301@galwad.example", False),
+    ],
+)
+def test_credentials_may_name_only_the_host_but_never_another_user(
+    server, written, called, accepted
+):
+    request = register()
+    request.uri = Uri.parse(written)
+    signed = register(
+        DigestClient("201", "s3cret").answer(request, server.challenge(request, 1.0), "c")
+    )
+    signed.uri = Uri.parse(called)
+    assert (server.verify(signed, 1.0) == ACCEPTED) is accepted
+    assert server.verify(signed, 1.0) != ACCEPTED  # each nonce count is used once
+
+
 def test_a_wrong_password_is_refused(server):
     request = answered(server, password="wrong")
     assert server.verify(request, 1001.0).outcome is AuthOutcome.REFUSED
