@@ -70,6 +70,13 @@ class Router:
         self._is_open = is_open
         self._away = away or AwayUsers()
         self._uris = {text: Uri.parse(text) for text in settings.target_uris}
+        self._places = {
+            (uri.dialled, uri.host.lower()): destination
+            for destination in reversed(settings.destinations)
+            for uri in map(self._uris.__getitem__, destination.target or ())
+            if uri.dialled
+        }
+        """The destinations by the user and the host of their targets."""
         self._registrars = [Uri.parse(t.registrar) for t in settings.trunks if t.registrar]
         self.locations = Locations(
             (*self._uris.values(), *self._registrars), speaks_of(settings.sip), dns or Resolver()
@@ -239,7 +246,7 @@ class Router:
         dialled = uri.dialled or called
         destination = self._settings.find_destination(
             f"sip:{dialled}@{uri.host}", *spellings(dialled)
-        )
+        ) or self._places.get((uri.dialled, uri.host.lower()))
         if route.advisors and (destination is None or dialled == called):
             return DestinationClass.CENTRE
         return DestinationClass(destination.class_) if destination is not None else None

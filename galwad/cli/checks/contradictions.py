@@ -29,6 +29,8 @@ _PAYMENT: Final = re.compile(
     re.IGNORECASE,
 )
 """Words in the name of a destination that suggest a payment line."""
+_OURS: Final = "galwad.invalid"
+"""A host for the extensions of our phones, which have none in the settings."""
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:
@@ -37,6 +39,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     yield from _hidden_routes(settings.routes)
     yield from _hidden_destinations(settings.destinations)
     yield from _payment_lines(settings)
+    yield from _unrecorded_routes(settings)
     yield from _media_ports(settings)
     yield from _payment_codes(settings)
     yield from _origin(settings)
@@ -114,14 +117,16 @@ def _covers(pattern: Pattern, forms: Sequence[str], *, prefix: bool) -> bool:
 def _payment_lines(settings: Settings) -> Iterator[CheckResult]:
     """Yield a fault for each line for payments that the settings treat as a part of the centre."""
     lines = {
-        place: each
+        _place(uri): each
         for each in settings.destinations
-        if each.class_ == "payment" and (place := _place(each.target))
+        if each.class_ == "payment"
+        for uri in each.target or ()
     }
     for destination in settings.destinations:
         if destination.class_ == "payment":
             continue
-        line = lines.get(_place(destination.target))
+        places = map(_place, destination.target or ())
+        line = next((lines[place] for place in places if place in lines), None)
         if line is not None:
             yield fault(
                 "destinations",
@@ -136,26 +141,37 @@ def _payment_lines(settings: Settings) -> Iterator[CheckResult]:
                 "caller says there is recorded",
                 'give it the class "payment", or another name if it is none',
             )
+
+
+def _unrecorded_routes(settings: Settings) -> Iterator[CheckResult]:
+    """Yield a warning for each route to a party that the settings do not count to the centre."""
+    by_place = {_place(uri): each for each in settings.destinations for uri in each.target or ()}
     for route in settings.routes:
-        if (line := lines.get(_place(route.target))) is not None:
-            yield fault(
-                "routes",
-                f"{route.called} leads to the payment line {line.match}, and is recorded",
-                "let callers reach a payment line only by a transfer",
-            )
+        places = [*map(_place, route.target or ()), *(f"{each}@" for each in route.ring or ())]
+        for user, _, host in (place.rpartition("@") for place in places):
+            found = settings.find_destination(f"sip:{user}@{host or _OURS}", *spellings(user))
+            found = found or by_place.get(f"{user}@{host}")
+            if user and found is not None and found.class_ != "centre":
+                yield warning(
+                    "routes",
+                    f"{route.called} leads to {found.match}, which counts as {found.class_}: its "
+                    "calls are not recorded",
+                    f'if the centre answers there, give {found.match} the class "centre"',
+                )
 
 
-def _place(target: str | None) -> str:
-    """Return the user and the host of a SIP URI, in small letters; "" if there is none."""
+def _place(target: str) -> str:
+    """Return the user and the host of a SIP URI, in small letters; "" if it cannot be read."""
     try:
-        uri = Uri.parse(target or "")
+        uri = Uri.parse(target)
     except ParseError:
         return ""
     return f"{uri.dialled}@{uri.host}".lower()
 
 
 def _seems_payment(destination: Destination) -> bool:
-    return any(map(_PAYMENT.search, (destination.match.text, _place(destination.target))))
+    names = destination.match.text, *map(_place, destination.target or ())
+    return any(map(_PAYMENT.search, names))
 
 
 def _media_ports(settings: Settings) -> Iterator[CheckResult]:

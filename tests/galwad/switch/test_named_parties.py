@@ -201,6 +201,15 @@ async def test_a_route_whose_target_is_outside_the_centre_is_not_recorded(
     assert (gap.reason, gap.trigger) == (reason, "route")
 
 
+async def test_a_route_with_the_target_of_a_payment_line_is_not_recorded(centre_with):
+    target = "sip:77@192.0.2.20"
+    centre = centre_with(route("55", target=target), destination("pay", "payment", target))
+    centre.phone("192.0.2.20", "77")
+    centre.phone("192.0.2.1", "01632960001").call("55")
+    (call,) = centre.calls.values()
+    assert (state_of(call.recording), stored(centre, call)) == (PAUSED, 0)
+
+
 async def test_an_advisor_whom_the_pbx_names_on_a_payment_line_is_recorded(centre_with):
     centre = centre_with(route("55", target="sip:299@192.0.2.20"))
     pbx = centre.phone("192.0.2.20", "299")

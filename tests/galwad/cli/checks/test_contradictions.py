@@ -112,12 +112,21 @@ def test_a_centre_that_is_named_like_a_payment_line_is_a_warning(found, match, t
     assert text.startswith(f'{match} seems to be a payment line, but counts as "centre"')
 
 
-def test_a_route_to_the_payment_line_is_a_fault(found):
-    line = DESTINATION.format("0911", "payment", 'target = "sip:0911@pay.example"')
-    route = '[[routes]]\ncalled = "0911"\ntarget = "sip:0911@pay.example;transport=udp"\n'
-    ((name, grade, text),) = found(line + route)
-    assert (name, grade) == ("routes", "fault")
-    assert text == "0911 leads to the payment line 0911, and is recorded"
+@pytest.mark.parametrize(
+    ("target", "class_"),
+    [
+        ('target = "sip:0911@pay.example;transport=udp"', "payment"),
+        ('target = "sip:0911@other.example"', "department"),
+        ('target = "sip:55@pay.example"', "external"),
+        ('ring = ["0911"]', "department"),
+    ],
+)
+def test_a_route_to_a_party_outside_the_centre_is_a_warning(found, target, class_):
+    place = "55" if "55" in target else "0911"
+    line = DESTINATION.format("0911", class_, f'target = "sip:{place}@pay.example"')
+    ((name, grade, text),) = found(f'{line}[[routes]]\ncalled = "66"\n{target}\n')
+    assert (name, grade) == ("routes", "warning")
+    assert text == f"66 leads to 0911, which counts as {class_}: its calls are not recorded"
 
 
 def test_media_ports_with_the_port_of_sip_are_a_fault(found, ports):

@@ -237,9 +237,7 @@ async def test_a_sign_in_that_is_turned_away_gets_429_with_the_same_wait_for_all
     )
 
 
-async def test_twelve_wrong_passwords_leave_log_lines_and_one_alarm(
-    proxied, impatient, running
-):
+async def test_twelve_wrong_passwords_leave_log_lines_and_one_alarm(proxied, impatient, running):
     with capture_logs() as logs:
         statuses = [(await proxied(BAD, AWAY)).status_code for _ in range(12)]
     assert statuses == [401] * 10 + [429] * 2
