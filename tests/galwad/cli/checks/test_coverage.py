@@ -46,7 +46,7 @@ def of_the_night(house, now=None):
 def test_a_new_node_shows_when_its_first_nightly_check_is(run, house):
     [(grade, name, text, fix)] = checked(run, house)
     assert (grade, name, fix) == ("fine", "books", "")
-    assert re.fullmatch("the first check is 20..-..-.. 03:00:00", text)
+    assert re.fullmatch("the first check is 20..-..-.. 03:00:00 UTC", text)
 
 
 def test_a_node_whose_nightly_check_never_ran_gets_a_warning(run, house):
