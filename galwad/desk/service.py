@@ -324,7 +324,11 @@ class Desk:
         self.captured_cards = CapturedCards(self.engine)
         self.audit = AuditLog(self.engine, options.node, options.audit_key, on_cut=self._audit_cut)
         self.alarms = AlarmList(
-            self.engine, self.audit.append, self._alarm_changed, kept_s=options.alarm_days * _DAY_S
+            self.engine,
+            self.audit.append,
+            self._alarm_changed,
+            kept_s=options.alarm_days * _DAY_S,
+            audit_after=self.audit.append_after,
         )
         self.archive = ArchiveFolder(options.archive)
         self.anchors = AnchorFile(options.anchor_file, options.node, self.audit, self._alarm)

@@ -13,17 +13,20 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from galwad.desk.alarms.alarm_store import AlarmStore, StoredAlarm
+from galwad.desk.alarms.alarm_store import CLOSED, ENDED, RAISED, AlarmStore, StoredAlarm
 from galwad.desk.alarms.kinds import ENDS, KINDS, Ending, kind_of
 from galwad.messages import Alarm, PeerStatus
+from recording.audit.index_comparison import IndexFinding
+from recording.audit.log import NewEntry, Work
+from recording.errors import AuditError
 
 MOST_OF_KIND: Final = 20
 """The most open alarms of one kind that are listed one by one."""
@@ -40,6 +43,7 @@ _RETRY_S: Final = 5.0
 _CLEANING_S: Final = 3600.0
 _STOP_S: Final = 2.0
 Change: TypeAlias = Callable[[StoredAlarm], StoredAlarm]
+AuditAfter: TypeAlias = Callable[[Work], Awaitable[None]]
 _Key: TypeAlias = tuple[str, str | None, str]
 log = structlog.get_logger()
 
@@ -82,6 +86,8 @@ class AlarmList:
         on_change: A function that is called with each alarm that a person has handled, or that has
             ended.
         kept_s: The time in seconds for which closed alarms are kept.
+        audit_after: A function that writes alarms, and entries of the audit about them, in one
+            transaction. If None, alarms that begin or end by themselves have no entries.
         clock: A function that returns the Unix time in seconds.
     """
 
@@ -92,10 +98,14 @@ class AlarmList:
         on_change: Callable[[StoredAlarm], None],
         *,
         kept_s: float,
+        audit_after: AuditAfter | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = AlarmStore(engine)
         self._audit = audit
+        self._audit_after = audit_after
+        self._in_audit: dict[str, bool] = {}
+        """For the id of each alarm with an entry of the audit: whether it is open there."""
         self._on_change = on_change
         self._kept_s = kept_s
         self._clock = clock
@@ -117,6 +127,7 @@ class AlarmList:
         for alarm in stored:
             self._alarms.setdefault(alarm.alarm_id, alarm)
             self._newest[_key(alarm)] = alarm.alarm_id
+            self._in_audit[alarm.alarm_id] = not alarm.closed
 
     def all(self) -> list[StoredAlarm]:
         """Return all alarms in memory, those with the newest report first."""
@@ -283,7 +294,13 @@ class AlarmList:
             return replace(alarm, closed=self._clock(), closed_by=user, remark=remark)
 
         personal = {"actor": actor, "remark": remark}
-        return await self._decide(alarm_id, close, "alarm.closed", personal)
+        closed = await self._decide(alarm_id, close, CLOSED, personal)
+        self._in_audit[alarm_id] = False
+        return closed
+
+    async def compared(self, node: str) -> list[IndexFinding]:
+        """Return the alarms of the audit whose row was deleted or changed. Raises `AuditError`."""
+        return await self._store.compared(node, self._clock(), self._kept_s)
 
     async def _decide(
         self, alarm_id: str, change: Change, event: str, personal: Mapping[str, str]
@@ -297,8 +314,7 @@ class AlarmList:
             alarm = self._alarms[alarm_id]
             if change(alarm) == alarm:
                 return alarm
-            facts = {"alarm": alarm_id, "kind": alarm.kind, "call_id": alarm.call_id or ""}
-            await self._audit(event, facts, personal)
+            await self._audit(event, _facts(alarm), personal)
             async with self._writing:
                 alarm = self._alarms.get(alarm_id, alarm)
                 decided = change(alarm)
@@ -355,13 +371,57 @@ class AlarmList:
         async with self._writing:
             changed, self._unsaved = self._unsaved, set()
             try:
-                await self._store.save([self._alarms[each] for each in changed & set(self._alarms)])
+                alarms = [self._alarms[each] for each in changed & set(self._alarms)]
+                if not await self._save_with_entries(alarms):
+                    await self._store.save(alarms)
             except BaseException:
                 self._unsaved |= changed
                 raise
 
+    async def _save_with_entries(self, alarms: Sequence[StoredAlarm]) -> bool:
+        """Write alarms together with audit entries about those that begin or end.
+
+        Return False if nothing was written: there is no entry to write, or the audit fails. Alarms
+        are then written without entries.
+        """
+        kinds = {each.alarm_id: kind for each in alarms if (kind := self._entry_kind(each))}
+        if self._audit_after is None or not kinds:
+            return False
+
+        async def work(connection: AsyncConnection) -> list[NewEntry]:
+            await self._store.write(connection, alarms)
+            return [
+                NewEntry(kinds[each.alarm_id], _facts(each))
+                for each in alarms
+                if each.alarm_id in kinds
+            ]
+
+        try:
+            await self._audit_after(work)
+        except AuditError as error:
+            log.error("alarms.not_audited", why=str(error))  # noqa: TRY400
+            return False
+        self._in_audit |= {alarm_id: kind == RAISED for alarm_id, kind in kinds.items()}
+        return True
+
+    def _entry_kind(self, alarm: StoredAlarm) -> str:
+        """Return the kind of the audit entry that an alarm needs; "" if it needs none.
+
+        An alarm that comes back soon after its end has no entry at first, so that a peer that is
+        down every few seconds does not fill the audit.
+        """
+        is_open = self._in_audit.get(alarm.alarm_id)
+        if alarm.closed:
+            return ENDED if is_open is not False and not alarm.closed_by else ""
+        return RAISED if is_open is None else ""
+
     async def _clean(self) -> None:
         now = self._clock()
+        for alarm in self.open():
+            if self._in_audit.get(alarm.alarm_id) is False:
+                del self._in_audit[alarm.alarm_id]
+                self._unsaved.add(alarm.alarm_id)
+                self._wake.set()
         await self._store.expire(now - self._kept_s)
         for alarm in self.all():
             if alarm.closed and alarm.closed < now - _DAY_S:
@@ -380,6 +440,7 @@ class AlarmList:
 
     def _forget(self, alarm: StoredAlarm) -> None:
         del self._alarms[alarm.alarm_id]
+        self._in_audit.pop(alarm.alarm_id, None)
         if self._newest.get(_key(alarm)) == alarm.alarm_id:
             del self._newest[_key(alarm)]
 
@@ -388,6 +449,11 @@ def _check_not_taken(alarm: StoredAlarm, user: str) -> None:
     """Raise `AlarmError` with the name of the other user who has taken an alarm."""
     if alarm.taken_by not in {"", user}:
         raise AlarmError(f"{alarm.taken_by} has taken this alarm", "ask them, or close the alarm")
+
+
+def _facts(alarm: StoredAlarm) -> dict[str, str]:
+    """Return the facts of an audit entry about an alarm."""
+    return {"alarm": alarm.alarm_id, "kind": alarm.kind, "call_id": alarm.call_id or ""}
 
 
 def _key(alarm: StoredAlarm) -> _Key:

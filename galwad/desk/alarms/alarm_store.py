@@ -6,12 +6,37 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, Literal, TypeAlias
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, or_, select, text
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.desk.alarms.kinds import AlarmKind, kind_of
 from galwad.desk.alarms.tables import alarms
+from recording.audit.index_comparison import IndexFinding
+from recording.errors import AuditError, reason_of
+
+RAISED: Final = "alarm.raised"
+"""The kind of the audit entry about a new alarm."""
+ENDED: Final = "alarm.ended"
+"""The kind of the audit entry about an alarm that ended by itself."""
+CLOSED: Final = "alarm.closed"
+"""The kind of the audit entry about an alarm that a person has closed."""
+_LEAST_KEPT_S: Final = 86_400.0
+"""For this time after its end, in seconds, an alarm is in the database, whatever the settings."""
+_US: Final = 1_000_000
+# In SQLite, the other columns of a query with one max() come from the row with this maximum.
+_CHANGED: Final = text(f"""
+    SELECT e.alarm, a.alarm_id IS NULL AS deleted FROM (
+        SELECT max(seq), at_us, kind,
+            CASE WHEN json_valid(body) THEN json_extract(body, '$.facts.alarm') END AS alarm
+        FROM audit_entries
+        WHERE node = :node AND kind IN ('{RAISED}', '{ENDED}', '{CLOSED}') GROUP BY alarm
+    ) AS e LEFT JOIN alarms AS a ON a.alarm_id = e.alarm
+    WHERE (a.alarm_id IS NULL AND (e.kind = '{RAISED}' OR e.at_us > :since))
+    OR (e.kind = '{RAISED}' AND a.closed > 0)
+    ORDER BY e.alarm
+""")  # noqa: S608 - the parts are constants of this module
 
 AlarmState: TypeAlias = Literal["open", "taken", "closed"]
 MAX_CLOSED: Final = 10_000
@@ -80,6 +105,12 @@ class AlarmStore:
 
     async def save(self, changed: Sequence[StoredAlarm]) -> None:
         """Write these alarms, and replace earlier versions of them."""
+        async with self._writer.begin() as connection:
+            await self.write(connection, changed)
+
+    @staticmethod
+    async def write(connection: AsyncConnection, changed: Sequence[StoredAlarm]) -> None:
+        """Write these alarms in a transaction that the caller commits."""
         if not changed:
             return
         insertion = insert(alarms)
@@ -89,8 +120,28 @@ class AlarmStore:
             if not column.primary_key
         }
         upsert = insertion.on_conflict_do_update(index_elements=["alarm_id"], set_=replaced)
-        async with self._writer.begin() as connection:
-            await connection.execute(upsert, _rows(changed))
+        await connection.execute(upsert, _rows(changed))
+
+    async def compared(self, node: str, now: float, kept_s: float) -> list[IndexFinding]:
+        """Return the alarms of the audit whose row was deleted, or closed without an entry.
+
+        Alarms that ended more than a day ago, or more than `kept_s` seconds, may be gone.
+
+        Raises:
+            AuditError: The database cannot be read.
+        """
+        since = (now - min(kept_s, _LEAST_KEPT_S)) * _US
+        try:
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(_CHANGED, {"node": node, "since": since})).all()
+        except SQLAlchemyError as error:
+            raise AuditError(f"the alarms cannot be compared: {reason_of(error)}") from None
+        return [
+            IndexFinding("alarms", f"the audit has the alarm {row.alarm}, but its row is gone")
+            if row.deleted
+            else IndexFinding("alarms", f"the alarm {row.alarm} was closed, and no entry says why")
+            for row in rows
+        ]
 
     async def expire(self, closed_before: float) -> None:
         """Remove the alarms that were closed before this time, and those that are too many."""

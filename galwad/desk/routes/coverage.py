@@ -97,7 +97,8 @@ async def index(
     """Compare the rows of the index and the ledger with the manifests and the audit chain.
 
     Only the calls that began to ring at or after `since` (Unix seconds) are compared. If `call_id`
-    is not empty, only this call is compared. The result has no personal data.
+    is not empty, only this call is compared. Otherwise the alarms are compared with the audit chain
+    too; their findings have the `call_id` "alarms". The result has no personal data.
 
     Raises:
         ApiError: 404, `call_id` cannot be the id of a call.
@@ -108,6 +109,7 @@ async def index(
     ids = ids_of(wanted) if wanted else ids_between(since, _LATEST_S)
     result = await desk.index_checker.check(ids)
     findings = [each for each in result.findings if not wanted or each.call_id == wanted]
+    findings += [] if wanted else await desk.alarms.compared(desk.options.node)
     return IndexCheck(
         recordings=result.recordings,
         not_committed=result.not_committed,

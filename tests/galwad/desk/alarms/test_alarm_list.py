@@ -19,6 +19,7 @@ from galwad.desk.alarms.alarm_store import AlarmStore
 from galwad.desk.alarms.kinds import KINDS, Ending
 from galwad.messages import Alarm, PeerStatus
 from helpers.desk import PATIENCE_S, Clock, until
+from recording.audit.log import AuditLog
 
 CALL = "20261125-101500-aaaaaaaa"
 OTHER = "20261125-101500-bbbbbbbb"
@@ -350,3 +351,79 @@ async def test_a_changed_alarm_replaces_its_earlier_row(engine, desk):
         alarm.alarm_id: 7,
         "2": 1,
     }
+
+
+@pytest.fixture
+def audited(engine, clock, tmp_path):
+    """A list of alarms whose beginnings and ends are in the audit, as at a desk."""
+    audit = AuditLog(engine, "test", tmp_path / "audit.key", clock)
+    return AlarmList(
+        *(engine, audit.append, lambda _: None),
+        kept_s=30 * DAY_S,
+        clock=clock,
+        audit_after=audit.append_after,
+    )
+
+
+async def amiss(alarms):
+    return [finding.problem for finding in await alarms.compared("test")]
+
+
+async def test_an_open_alarm_whose_row_was_deleted_or_closed_by_sql_is_named(
+    engine, audited, clock
+):
+    lost = audited.raised(Alarm("recording.fault", CALL))
+    hidden = audited.raised(Alarm("recording.fault", OTHER))
+    await audited.stop()
+    clock.now += 40 * DAY_S
+    assert await amiss(audited) == []
+    async with engine.begin() as connection:
+        await connection.execute(text(f"DELETE FROM alarms WHERE alarm_id = '{lost.alarm_id}'"))
+        await connection.execute(text("UPDATE alarms SET closed = 5"))
+    assert set(await amiss(audited)) == {
+        f"the audit has the alarm {lost.alarm_id}, but its row is gone",
+        f"the alarm {hidden.alarm_id} was closed, and no entry says why",
+    }
+
+
+async def test_a_closed_alarm_whose_row_was_deleted_is_named_on_its_day(engine, audited, clock):
+    by_person = audited.raised(Alarm("recording.fault", CALL))
+    by_itself = audited.raised(Alarm("peer.down", None, "north 192.0.2.1:5060: 408"))
+    await audited.stop()
+    await audited.close(by_person.alarm_id, "mair", "user:mair", "done")
+    audited.event("peer.up", "north 192.0.2.1:5060")
+    await audited.stop()
+    assert await amiss(audited) == []
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM alarms"))
+    gone = {
+        f"the audit has the alarm {each.alarm_id}, but its row is gone"
+        for each in (by_person, by_itself)
+    }
+    assert set(await amiss(audited)) == gone
+    clock.now += DAY_S + 1
+    assert await amiss(audited) == []
+
+
+async def test_an_alarm_that_comes_back_again_and_again_has_few_entries(engine, audited, clock):
+    for _ in range(20):
+        audited.raised(Alarm("peer.down", None, "north 192.0.2.1:5060: 408"))
+        await audited.stop()
+        audited.event("peer.up", "north 192.0.2.1:5060")
+        await audited.stop()
+        clock.now += 10
+    async with engine.connect() as connection:
+        kinds = (
+            (await connection.execute(text("SELECT kind FROM audit_entries ORDER BY seq")))
+            .scalars()
+            .all()
+        )
+    assert kinds == ["day-key", "alarm.raised", "alarm.ended"]
+
+
+async def test_alarms_are_stored_even_if_the_audit_fails(engine, audited, tmp_path):
+    (tmp_path / "audit.key.next").mkdir()
+    alarm = audited.raised(Alarm("recording.fault", CALL))
+    await audited.stop()
+    (stored,) = await AlarmStore(engine).load(0, 10)
+    assert stored == alarm
