@@ -39,7 +39,7 @@ BEAT_S = 2.5
 A stream without events sends a comment. A page takes the connection for lost after 5 s without any.
 """
 CHECK_S = 10.0
-"""How often a stream looks whether its user talks on a call, in seconds."""
+"""The time between two looks whether the user of a stream talks on a call, in seconds."""
 _MEDIA_TYPE = "text/event-stream"
 _EXAMPLE = (
     "event: call.answered\n"
