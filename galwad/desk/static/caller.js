@@ -71,7 +71,7 @@ export class CallerPanel {
   update(pop, talks) {
     const caller = pop.caller;
     const own = placed(pop);
-    this.box.dataset.status = caller.status;
+    this.box.dataset.status = own ? "called" : caller.status;
     // A new person, or one who is confirmed, was asked; after the call, there is nobody left to ask.
     const asked = caller.confirmed || caller.outcome === "new_person" || pop.state === "wrapup";
     reveal(this.changed, caller.position > 1 && !asked);
