@@ -413,12 +413,12 @@ function onKey(event) {
   if (event.key !== PAUSE_KEY || event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
   const inCall = [...cards.values()].filter(({ pop }) => live(pop));
   if (!list) return;
-  event.preventDefault();
   const name = event.shiftKey ? `Shift+${PAUSE_KEY}` : PAUSE_KEY;
   if (!inCall.length) {
     notice.show("key.no_call", { key: name });
     return;
   }
+  event.preventDefault();
   notice.hide();
   if (event.shiftKey && inCall.every(({ recording }) => recording.cannotResume())) notice.show("key.not_paused", { key: name });
   for (const card of inCall) {
@@ -437,11 +437,14 @@ function keyedCard() {
 function onConfirmKey(event) {
   if (event.key !== CONFIRM_KEY || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.repeat) return;
   if (!list) return;
+  const card = keyedCard();
+  if (!card) {
+    notice.show("key.no_call", { key: CONFIRM_KEY });
+    return;
+  }
   event.preventDefault();
   notice.hide();
-  const card = keyedCard();
-  if (!card) notice.show("key.no_call", { key: CONFIRM_KEY });
-  else if (!card.caller.asks) notice.show("key.no_question", { key: CONFIRM_KEY });
+  if (!card.caller.asks) notice.show("key.no_question", { key: CONFIRM_KEY });
   else {
     if (card.pop.call_id !== slots.shown) showCall(card.pop.call_id);
     card.caller.focusQuestion();
@@ -453,11 +456,15 @@ function onPhoneKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
   const act = { [PHONE_KEY]: event.shiftKey ? "hangup" : "press", [WELSH_KEY]: event.shiftKey ? "welsh" : null }[event.key];
   if (!act || !list || (act === "welsh" && !welsh.offered)) return;
-  event.preventDefault();
-  notice.hide();
   const phone = keyedPhone(act);
   const name = event.shiftKey ? `Shift+${event.key}` : event.key;
-  if (!phone) notice.show(cards.size ? "key.not_now" : "key.no_call", { key: name });
+  if (!cards.size) {
+    notice.show("key.no_call", { key: name });
+    return;
+  }
+  event.preventDefault();
+  notice.hide();
+  if (!phone) notice.show("key.not_now", { key: name });
   else if (act === "press") phone.press();
   else phone.act(act);
 }
@@ -473,7 +480,7 @@ function keyedPhone(act) {
   const card = keyedCard();
   if (able.includes(card)) return card.phone;
   if (talkedIn([...cards.values()].map(({ pop }) => pop))) return null;
-  return ( (able.length === 1 ? able[0] : null))?.phone;
+  return able.length === 1 ? able[0].phone : null;
 }
 
 async function choose(chosen) {

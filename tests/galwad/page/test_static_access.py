@@ -152,7 +152,7 @@ def test_a_double_click_pauses_and_does_not_resume(desk, open_timeless):
     assert [method for method, path, _ in desk.asked if path == PATH] == ["PUT", "DELETE"]
 
 
-def test_f8_is_ignored_without_a_call_or_with_the_control_key(desk, page):
+def test_f8_without_a_call_or_with_the_control_key_is_left_to_the_browser(desk, page):
     page.evaluate("""() => {
         window.left = [];
         addEventListener("keydown", (event) => window.left.push(!event.defaultPrevented));
