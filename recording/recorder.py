@@ -102,7 +102,7 @@ class Recorder:
             erase_back_s: A payment pause also erases the media of this many seconds before its
                 trigger began, or of the lookback if the lookback is shorter. 0 erases nothing.
             quarantine_s: The time in seconds for which a stream is not stored after a payment or
-                transfer, if it is not known which of its audio is later than this.
+                transfer, if its timestamps do not show when its audio was sent.
             on_change: The function that receives the new status after each change.
             sync: The thread that syncs the spool folder once a second and notifies this recorder of
                 failed syncs; None if there is no such thread.
@@ -276,9 +276,14 @@ class Recorder:
         codecs: dict[str, Field] = {str(number): [*codec] for number, codec in payloads.items()}
         self.event("media", {"track": track, "payloads": codecs})
 
-    def attached(self, track: int) -> None:
-        """Note that the packets of another leg arrive on a track from now on."""
-        self.gate.send_times.attach(track, self._now())
+    def attached(self, track: int, heard_mono: float | None = None) -> None:
+        """Note that the packets of another leg arrive on a track from now on.
+
+        `heard_mono` is the arrival of the leg's latest packet in monotonic seconds; None if no
+        packet has arrived on it yet.
+        """
+        heard_us = None if heard_mono is None else self._started.at_us(heard_mono)
+        self.gate.attach(track, self._now(), heard_us)
 
     def media_lost(self, track: int, count: int, since_mono: float, until_mono: float) -> None:
         """Handle the loss of `count` packets of a track, which the kernel had to drop.
@@ -332,6 +337,8 @@ class Recorder:
         at = self._now()
         if lateness is not None:
             self.gate.restore(lateness, at)
+        else:
+            self.gate.send_times.begin(at - since_us)
         who: dict[str, Field] = {"advisor": advisor, "extension": extension}
         self._put_event("answered", {**who, "since_us": since_us}, at)
         for holder, cause in causes.pauses:

@@ -140,7 +140,7 @@ class NoRecorder:
     def media(self, track: int, payloads: Mapping[int, tuple[str, int, int, str]]) -> None:
         """Do nothing with the codecs of a track, because no audio is stored."""
 
-    def attached(self, track: int) -> None:
+    def attached(self, track: int, heard_mono: float | None = None) -> None:
         """Do nothing when another leg is recorded on a track, because no audio is stored."""
 
     def media_lost(self, track: int, count: int, since_mono: float, until_mono: float) -> None:

@@ -53,9 +53,9 @@ class RecordedLegs:
                 self._relay.set_tap(leg_id, track, None)
                 self._earlier[track] = self.arrivals(track)
                 self._counting.pop(track, None)
-        self._recorder.attached(TRACKS[Side.CALLEE])
         self._tracks[advisor_leg] = TRACKS[Side.CALLEE]
-        self._attach(advisor_leg)
+        counters = self._attach(advisor_leg)
+        self._recorder.attached(TRACKS[Side.CALLEE], counters.last if counters else None)
 
     def negotiated(self, event: MediaNegotiated) -> None:
         """Store the codecs that `event` reports: one leg and its peer have agreed on these codecs.
@@ -82,7 +82,7 @@ class RecordedLegs:
         counters, base = self._counting[track]
         return earlier.plus(_arrivals(counters) - base)
 
-    def _attach(self, leg_id: str) -> None:
+    def _attach(self, leg_id: str) -> Counters | None:
         self._record_media(leg_id)
         recorder = self._recorder
         track = self._tracks[leg_id]
@@ -90,6 +90,7 @@ class RecordedLegs:
         counters = self._relay.set_tap(leg_id, track, *listeners)
         if counters is not None:
             self._counting[track] = counters, _arrivals(counters)
+        return counters
 
     def _record_media(self, leg_id: str) -> None:
         event = self._negotiated.get(leg_id)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from recording.errors import RecordingError
 from recording.spool.packet_counts import DropCounts
-from recording.spool.send_times import MOST_LATE_US, Octets, SavedSendTimes, SendTimes
+from recording.spool.send_times import OVERTAKEN_US, Octets, SavedSendTimes, SendTimes
 from recording.spool.writer import SpoolWriter
 
 FAILURES = (RecordingError, OSError)
@@ -36,7 +36,10 @@ class SavedLateness:
     sent_after_us: int
     """The end of the latest payment or transfer."""
     checked_until_us: int
-    """Packets that arrive before this time may be late packets from before `sent_after_us`."""
+    """Packets that arrive before this time may be late packets from before `sent_after_us`.
+
+    The time is far in the future while a track has not proven that its packets are later.
+    """
     send_times: SavedSendTimes
 
 
@@ -46,7 +49,8 @@ class RecordingGate:
 
     A packet is stored if it arrived while the gate was open, even if it is read later. After a
     payment or a transfer, its audio must also be later than that: the network can delay a packet so
-    that it arrives after the gate has opened.
+    that it arrives after the gate has opened. Each track must prove that its packets are later,
+    with its first packets after the gate has opened, even if they arrive only minutes later.
 
     The object has few attributes, because it is seldom in the processor's caches when a packet
     arrives: with few attributes, little memory must be read.
@@ -57,9 +61,9 @@ class RecordingGate:
     on_failure: Callable[[RecordingError | OSError], None]
     """The function that receives the error when packets cannot be written to the disk."""
     quarantine_us: int = 0
-    """The time in µs after a payment or transfer for which an unknown stream is not stored.
+    """The time in µs after a payment or transfer for which some streams are not stored.
 
-    For such a stream, it is not known which audio is later than the payment or transfer.
+    These are the streams whose timestamps do not show when the audio was sent.
     """
     writer: SpoolWriter | None = None
     stored: int = 0
@@ -78,6 +82,12 @@ class RecordingGate:
     """The end of the latest payment or transfer. Packets that were sent before it are dropped."""
     _is_confidential: bool = False
     """True if there was a payment or a transfer since the gate was open."""
+    _settled_us: list[int] = field(default_factory=lambda: [0, 0])
+    """For each track, the time from which its packets are stored without a check.
+
+    It is `_NEVER_US` until a packet has proven that it is later than `_sent_after_us`. Then only
+    packets that are overtaken by later ones can be earlier.
+    """
 
     @property
     def is_open(self) -> bool:
@@ -106,10 +116,15 @@ class RecordingGate:
         self._open_from_us = from_us
         self._checked_until_us = max(self._checked_until_us, from_us)
         if self._is_confidential:
-            self._sent_after_us = from_us
-            self._checked_until_us = from_us + max(MOST_LATE_US, self.quarantine_us)
+            self._check_after(from_us)
         self._is_confidential = False
         self._until_us = _NEVER_US
+
+    def _check_after(self, sent_after_us: int) -> None:
+        """Check all packets, until each track has proven to be later than this time."""
+        self._sent_after_us = sent_after_us
+        self._settled_us = [_NEVER_US, _NEVER_US]
+        self._checked_until_us = _NEVER_US
 
     def reopen(self) -> None:
         """Undo `stop_at`, because the gate need not be shut after all."""
@@ -131,8 +146,8 @@ class RecordingGate:
         Call this before the gate opens for the first time.
         """
         start_us = self._start_us
-        self._sent_after_us = saved.sent_after_us - start_us
-        self._checked_until_us = saved.checked_until_us - start_us
+        if saved.checked_until_us - start_us > at_us:
+            self._check_after(saved.sent_after_us - start_us)
         self.send_times.restore(saved.send_times, start_us, at_us)
 
     @property
@@ -159,7 +174,7 @@ class RecordingGate:
             return
         if withheld:
             data = data[:_HEADER_BYTES]
-        elif not data[_SEQUENCE_LOW_BYTE] & _SAMPLE and at_us >= self._checked_until_us:
+        elif not data[_SEQUENCE_LOW_BYTE] & _SAMPLE and at_us >= self._settled_us[track]:
             self.send_times.note_stored(track, data, at_us)
         self.stored += 1
         try:
@@ -167,6 +182,11 @@ class RecordingGate:
         except FAILURES as error:
             self.drops.failed[track] += 1
             self.on_failure(error)
+
+    def attach(self, track: int, at_us: int, heard_us: int | None) -> None:
+        """Expect the packets of another leg on a track from now on (see `SendTimes.attach`)."""
+        if self.send_times.attach(track, at_us, heard_us) < self._sent_after_us:
+            self._settled_us[track] = self._checked_until_us = _NEVER_US
 
     def note_report(self, track: int, data: Octets, arrival_mono: float) -> None:
         """Note an RTCP datagram, which can show when the audio of a stream was sent.
@@ -191,12 +211,17 @@ class RecordingGate:
             drops.shut[track] += 1
             return False
         if at_us < self._open_from_us:
+            if not withheld:
+                self.send_times.note_dropped(track, data, at_us)
             drops.early[track] += 1
             return False
-        if withheld:
+        if withheld or at_us >= self._settled_us[track]:
             return True
         end_us = self._sent_after_us
         if self.send_times.is_after(track, data, at_us, end_us, end_us + self.quarantine_us):
+            if self._settled_us[track] == _NEVER_US:
+                self._settled_us[track] = at_us + OVERTAKEN_US
+                self._checked_until_us = max(self._settled_us)
             return True
         drops.late[track] += 1
         drops.late_us[track] = max(drops.late_us[track], at_us - end_us)

@@ -8,20 +8,31 @@ may not, the anchor can only become earlier. So if the network becomes slower du
 packets of the pause are still seen to belong to it.
 
 Some senders stop their timestamps while they send nothing. In the packets, this looks just like a
-network that suddenly becomes slower. So if the delay of a stream has suddenly become larger, the
-packets are taken for late ones only for a limited time, the *quarantine*.
+network that suddenly becomes slower. The packets are taken for late ones, however long that takes.
+The arrival of packets is no proof: a network that delays all packets by the same time delivers them
+as steadily as one that delays none.
 
 If a party's SSRC changes or its timestamps jump, the delay of the new stream is not known. But the
-first packet of the new stream was sent after the last one of the old stream. So its delay is at
-most that of the old one plus the time between the two arrivals.
+first packet of the new stream was sent after the last one of the old stream: packets of one party
+take the same way, so they wait in the same queues. So its delay is at most that of the old one plus
+the time between the two arrivals. The earliest possible time of sending is what counts.
 
-Many senders also send reports (RTCP) that show which timestamp belongs to which time of their own
-clock. If two reports of a stream with a certain anchor have agreed about the difference between
-this clock and ours, a later report gives the anchor of a stream whose anchor is not certain. The
-network's delay of the report does not matter.
+Two facts in the senders' reports (RTCP) show more. Both are used only in a stream whose packets may
+be late, and the network's delay of the report matters for neither of them.
+
+- A report shows which timestamp belongs to which time of the sender's own clock. If two reports of
+  a stream with a certain anchor have agreed about the difference between this clock and ours, a
+  later report gives the anchor.
+- A report names the last report that its sender has received, and how long ago (RFC 3550 section
+  6.4.1: LSR and DLSR). The relay forwards the reports of the other party. So this report was sent
+  after we had forwarded that one, and so were the packets that follow it.
 
 The sender's clock can be faster than ours. If no packet has proven the anchor for a while, because
 all were late, the largest possible difference of the clocks is allowed for.
+
+Some senders do not count their timestamps by the clock rate. Their timestamps are *unusable*. After
+a pause, they are not stored for a fixed time, the *quarantine*, and for as long as their packets
+were interrupted.
 
 If the process ends during a call, the next process continues with the anchors that were saved.
 They remain valid, because they are saved when media may no longer be stored, or later.
@@ -30,7 +41,8 @@ They remain valid, because they are saved when media may no longer be stored, or
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recording.spool.sender_report import SenderReport
@@ -49,12 +61,8 @@ _EARLY_US = 60_000
 
 No packet can arrive before it is sent. Less can be the jitter of the packets that set the anchor.
 """
-MOST_LATE_US = 10_000_000
-"""A packet that is this much too late, in µs, shows that the timestamps have jumped.
-
-This is also the time for which packets are checked after a pause: a network does not delay media
-for longer.
-"""
+OVERTAKEN_US = 10_000_000
+"""The longest time in µs by which later packets of the same party can overtake a packet."""
 _PUNCTUAL_US = 500_000
 """A stream is fitted only while its packets are at most this late, in µs.
 
@@ -62,7 +70,16 @@ Some senders do not count their timestamps by the clock rate. Their packets seem
 later.
 """
 _STEP_US = 300_000
-"""A stream is doubted if its delay grows by this time, in µs, from one packet to the next."""
+"""A stream is doubted if its packets may be this much too late, in µs."""
+_INTERRUPTED_US = 200_000
+"""The packets of a party are interrupted if none arrives for this time, in µs."""
+_SHORTEST_PACKET_US = 2_000
+_MOST_STRIKES = 3
+"""The timestamps of a stream are unusable after this number of oddities in a few seconds."""
+_REPEATED_US = 50_000
+"""A packet that arrives again so much later, in µs, was not doubled by the network."""
+_MOST_BEHIND = 512
+"""A packet whose sequence number is at most this much too low was overtaken by later ones."""
 _PROOF_US = 40_000
 """A packet proves the anchor if it is at most this late, in µs."""
 _PPM = 500
@@ -77,9 +94,13 @@ _FLOWING_US = 200_000
 
 If a sender is silent, the timestamp in its report can be as old as the latest packet.
 """
+_NEVER_US = 1 << 62
+_MOST_LATE_US = 10_000_000
+"""A report that seems to be later than this, in µs, shows nothing about the sender's clock."""
 _WINDOW_US = 5_000_000
 _FEWEST = 3
 _MOST_STREAMS = 8
+_MOST_REPORTS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +143,7 @@ class _Stream:
     `timestamp` and `at_us` are the anchor. `noted` is the number of punctual packets that were
     noted one after the other while media could be stored, since the anchor was set.
     `uncertain_us` is the largest possible error of the anchor, in µs: so much later than the time
-    of the least delay can it be. It is None if no limit is known.
+    of the least delay can it be. It is None if the timestamps are unusable.
     """
 
     rate: int
@@ -133,30 +154,63 @@ class _Stream:
     """The arrival, in µs, of the latest packet that proves the anchor (`_PROOF_US`)."""
     uncertain_us: int | None
     noted: int = 0
-    least_late_us: int = MOST_LATE_US
+    least_late_us: int = _NEVER_US
     """The smallest delay of a packet, in µs, since the window of `_WINDOW_US` began."""
     window_ends_us: int = 0
     is_doubted: bool = False
-    """True if the timestamps may have been interrupted since the anchor was fitted."""
-    late_us: int | None = 0
-    """The delay of the latest packet in µs; None if it is not known, after a restart."""
+    """True if the delay may have grown during a pause. The anchor is then not fitted any more.
+
+    The doubt ends when packets arrive early enough, or when a report shows when they were sent.
+    """
+    late_us: int = 0
+    """The delay of the latest packet in µs, compared with the anchor."""
     sequence: int = -1
+    """The sequence number of the latest packet; -1 if it is not known, after a restart."""
     last_timestamp: int = 0
     packet_us: int = _USUAL_PACKET_US
     """The duration of a packet's audio in µs."""
+    strikes: int = 0
+    """The number of oddities of the timestamps (`_MOST_STRIKES`)."""
 
     def due_us(self, timestamp: int) -> int:
         """Return when a packet with this timestamp arrives if the network delays it least."""
-        ahead = (timestamp - self.timestamp) % _MODULUS
-        if ahead >= _MODULUS // 2:
-            ahead -= _MODULUS
-        return self.at_us + ahead * _US // self.rate
+        return self.at_us + _signed(timestamp - self.timestamp, _MODULUS) * _US // self.rate
+
+    def most_late_us(self) -> int | None:
+        """Return the largest possible delay of the latest packet in µs; None if not known."""
+        return None if self.uncertain_us is None else self.uncertain_us + self.late_us
 
     def move_to(self, timestamp: int, at_us: int, late_us: int) -> None:
-        """Make an early packet the anchor; `late_us` is its negative delay."""
+        """Make an early packet the anchor; `late_us` is its negative delay.
+
+        The anchor is then less uncertain, except by what a fast clock of the sender explains.
+        """
         self.timestamp, self.at_us = timestamp, at_us
         if self.uncertain_us:
-            self.uncertain_us = max(0, self.uncertain_us + late_us)
+            earlier_us = -late_us - _drift_us(at_us - self.heard_us)
+            self.uncertain_us -= min(max(0, earlier_us), self.uncertain_us)
+
+    def begin_at(self, timestamp: int, at_us: int, uncertain_us: int | None) -> None:
+        """Make a packet the anchor whose delay is at most `uncertain_us`; None if not known."""
+        self.timestamp, self.at_us, self.proven_us = timestamp, at_us, at_us
+        self.uncertain_us, self.noted, self.window_ends_us = uncertain_us, 0, 0
+        self.least_late_us = _NEVER_US
+
+    def strike(self) -> None:
+        """Count an oddity of the timestamps."""
+        self.strikes = min(self.strikes + 1, _MOST_STRIKES)
+        if self.is_unusable:
+            self.uncertain_us = None
+
+    @property
+    def is_unusable(self) -> bool:
+        """True if the timestamps do not count the time."""
+        return self.strikes >= _MOST_STRIKES
+
+    def doubt(self) -> None:
+        """Doubt the stream if its latest packet may be late, and end the doubt if not."""
+        late_us = self.most_late_us()
+        self.is_doubted = late_us is not None and late_us >= _STEP_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,27 +240,45 @@ class SendTimes:
         self._attached_us: dict[int, int] = {}
         self._latest: dict[int, tuple[int, int | None]] = {}
         """For each track, the latest packet: its arrival, and the largest possible delay of it."""
+        self._interrupted_us: dict[int, int] = {}
+        """For each track, the time in µs for which its packets were interrupted, since the pause.
+
+        Packets that are interrupted for this time can be late by this time.
+        """
         self._clocks: dict[int, _SenderClock] = {}
+        self._reports: dict[int, deque[tuple[int, int]]] = {}
+        """For each track, its latest sender reports: the name of the report, and its arrival."""
+        self._begun_us = 0
+
+    def begin(self, at_us: int) -> None:
+        """Forget all streams; assume only that no packet of the call was sent before this time.
+
+        At first, this time is 0.
+        """
+        self._streams.clear()
+        self._latest.clear()
+        self._attached_us.clear()
+        self._begun_us = at_us
 
     def set_rates(self, track: int, rates: Mapping[int, int]) -> None:
-        """Set the RTP clock rate in Hz of each payload type of a track.
-
-        If the track had rates before, the anchors of its streams are then doubted. Many phones
-        interrupt their timestamps when the media of a call is negotiated again.
-        """
-        is_known = track in self._rates
+        """Set the RTP clock rate in Hz of each payload type of a track."""
         self._rates[track] = rates
-        for key, stream in self._streams.items():
-            if is_known and key[0] == track:
-                stream.is_doubted = True
 
-    def attach(self, track: int, at_us: int) -> None:
-        """Forget the streams of a track, because another leg is recorded on it from now on."""
-        self._attached_us[track] = at_us
-        self._latest.pop(track, None)
+    def attach(self, track: int, at_us: int, heard_us: int | None = None) -> int:
+        """Forget the streams of a track, because another leg is recorded on it from now on.
+
+        `heard_us` is the arrival of the leg's latest packet, if one has arrived before. The packets
+        that arrive later were sent after that one. Without such a packet, they are sent later than
+        `at_us`, because the party has only now answered. Return this earliest time.
+        """
+        sent_us = at_us if heard_us is None else min(at_us, heard_us)
+        self._attached_us[track] = sent_us
+        self._latest[track] = sent_us, 0
+        self._interrupted_us.pop(track, None)
         self._clocks.pop(track, None)
         for key in [key for key in self._streams if key[0] == track]:
             del self._streams[key]
+        return sent_us
 
     def saved(self, start_us: int) -> SavedSendTimes:
         """Return the present state. `start_us` is the spool's start on the monotonic clock."""
@@ -238,9 +310,6 @@ class SendTimes:
 
         `start_us` is this spool's start on the monotonic clock. The present streams are forgotten,
         and so is what sender reports have shown.
-
-        The delay of a stream can have grown step by step while no process ran. So the first packet
-        of the stream is not doubted, however late it is.
         """
         self._streams = {
             (each.track, each.ssrc): _Stream(
@@ -252,7 +321,6 @@ class SendTimes:
                 uncertain_us=each.uncertain_us,
                 window_ends_us=at_us + _WINDOW_US,
                 is_doubted=each.is_doubted,
-                late_us=None,
                 packet_us=each.packet_us,
             )
             for each in saved.streams
@@ -268,98 +336,144 @@ class SendTimes:
         The anchor follows the smallest delay of the last seconds. It is enough to note every eighth
         packet of a stream.
         """
+        if self._interrupted_us:
+            self._interrupted_us.pop(track, None)
         found = self._find(track, data, at_us)
         if found is None:
             return
         stream, timestamp = found
+        if stream.is_doubted:
+            stream.doubt()
+        if stream.is_doubted:
+            return
         late_us = at_us - stream.due_us(timestamp)
         stream.noted = stream.noted + 1 if late_us <= _PUNCTUAL_US else 0
-        if stream.noted >= _FEWEST:
-            stream.is_doubted, stream.uncertain_us = False, 0
-        elif not stream.noted:
-            stream.uncertain_us = None
+        if stream.noted >= _FEWEST and not stream.is_unusable:
+            stream.uncertain_us = 0
         stream.least_late_us = min(stream.least_late_us, late_us)
         if at_us >= stream.window_ends_us:
             due_us = stream.due_us(timestamp)
             if stream.window_ends_us:
                 due_us += stream.least_late_us
+                if late_us - stream.least_late_us > _PUNCTUAL_US:
+                    stream.strike()
+                else:
+                    stream.strikes = max(0, stream.strikes - 1)
             stream.timestamp, stream.at_us = timestamp, due_us
-            stream.least_late_us = MOST_LATE_US
+            stream.least_late_us = _NEVER_US
             stream.window_ends_us = at_us + _WINDOW_US
             stream.proven_us = at_us
 
     def note_dropped(self, track: int, data: Octets, at_us: int) -> None:
         """Note a packet that arrived while media may not be stored."""
-        self._find(track, data, at_us)
+        self._find_doubting(track, data, at_us)
 
     def note_report(self, track: int, data: Octets, at_us: int) -> None:
         """Note an RTCP datagram that arrived at `at_us`. Only a sender report changes anything."""
         report = SenderReport.parse(data)
-        stream = self._streams.get((track, report.ssrc)) if report is not None else None
-        if report is None or stream is None or at_us - stream.heard_us > _FLOWING_US:
+        if report is None:
             return
-        if stream.is_doubted or stream.uncertain_us != 0:
-            self._anchor_by_report(track, stream, report, at_us)
+        others = self._reports.get(1 - track, ())
+        self._reports.setdefault(track, deque(maxlen=_MOST_REPORTS)).append((report.name, at_us))
+        stream = self._streams.get((track, report.ssrc))
+        if stream is None or at_us - stream.heard_us > _FLOWING_US or stream.is_unusable:
             return
+        if stream.uncertain_us == 0 and stream.late_us < _STEP_US:
+            self._note_clock(track, stream, report, at_us)
+            return
+        sent_us = max(
+            (
+                heard_us + reply.after_us
+                for reply in report.replies
+                for name, heard_us in others
+                if name == reply.name and heard_us + reply.after_us <= at_us
+            ),
+            default=None,
+        )
+        if sent_us is not None:
+            self._limit_by_reply(stream, report, sent_us, at_us)
+        self._anchor_by_clock(track, stream, report, at_us)
+
+    def _note_clock(self, track: int, stream: _Stream, report: SenderReport, at_us: int) -> None:
+        """Compare the clock in a sender report with the anchor of its stream, which is certain."""
         due_us = stream.due_us(report.timestamp)
-        if -_EARLY_US <= at_us - due_us <= MOST_LATE_US:
+        if -_EARLY_US <= at_us - due_us <= _MOST_LATE_US:
             ahead_us, before, is_sure = due_us - report.sent_us, self._clocks.get(track), False
             if before is not None:
                 error_us = _REPORT_US + _drift_us(at_us - before.noted_us)
                 is_sure = abs(ahead_us - before.ahead_us) <= error_us
             self._clocks[track] = _SenderClock(ahead_us, at_us, is_sure)
 
-    def _anchor_by_report(
+    def _limit_by_reply(
+        self, stream: _Stream, report: SenderReport, sent_us: int, at_us: int
+    ) -> None:
+        """Use that a sender report was not sent before `sent_us`, so its timestamp is as late.
+
+        If the anchor says that this timestamp is earlier, the timestamps stood still meanwhile.
+        """
+        earliest_us = sent_us - _REPORT_US
+        later_us = earliest_us - stream.due_us(report.timestamp)
+        if later_us > 0:
+            timestamp, heard_us = stream.last_timestamp, stream.heard_us
+            stream.begin_at(report.timestamp, at_us, at_us - earliest_us)
+            stream.late_us = 0
+            late_us = heard_us - stream.due_us(timestamp)
+            if late_us < 0:
+                stream.move_to(timestamp, heard_us, late_us)
+            else:
+                stream.late_us = late_us
+        elif stream.uncertain_us is None or stream.uncertain_us > -later_us:
+            stream.uncertain_us = -later_us
+        stream.doubt()
+
+    def _anchor_by_clock(
         self, track: int, stream: _Stream, report: SenderReport, at_us: int
     ) -> None:
         """Set the anchor of a stream by a sender report, unless the packets contradict the report.
 
-        Packets contradict it if the latest one would then have arrived before it was sent. A stream
-        that continued without interruption also has limits for its anchor (see `uncertain_us`).
+        Packets contradict it if the latest one would then have arrived before it was sent, or if it
+        would have been sent before it can have been (see `uncertain_us`).
         """
         clock = self._clocks.get(track)
-        if clock is None or not clock.is_sure or stream.late_us is None:
+        if clock is None or not clock.is_sure:
             return
         error_us = _REPORT_US + _drift_us(at_us - clock.noted_us)
         due_us = report.sent_us + clock.ahead_us
         later_us = due_us - stream.due_us(report.timestamp)
         late_us = stream.late_us - later_us
-        if not -_EARLY_US <= late_us <= MOST_LATE_US:
+        if late_us < -_EARLY_US:
             return
-        if not stream.is_doubted and stream.uncertain_us is not None:
-            earliest_us = -stream.uncertain_us - error_us
-            if not earliest_us <= later_us <= error_us:
-                return
-        stream.timestamp, stream.at_us, stream.proven_us = report.timestamp, due_us, at_us
-        stream.uncertain_us, stream.late_us = error_us, late_us
-        stream.is_doubted, stream.noted, stream.window_ends_us = False, 0, 0
-        stream.least_late_us = MOST_LATE_US
+        if stream.uncertain_us is not None and later_us < -stream.uncertain_us - error_us:
+            return
+        stream.begin_at(report.timestamp, due_us, error_us)
+        stream.proven_us, stream.late_us = at_us, late_us
+        stream.doubt()
 
-    def is_after(
-        self,
-        track: int,
-        data: Octets,
-        at_us: int,
-        end_us: int,
-        sure_us: int,
-    ) -> bool:
+    def is_after(self, track: int, data: Octets, at_us: int, end_us: int, sure_us: int) -> bool:
         """Return whether the whole audio of a packet was sent after the time `end_us`.
 
-        If the stream's anchor is not certain, it is enough that the packet arrived at or after
-        `sure_us`. A leg that was connected after `end_us` has no audio from before it.
+        If the timestamps of the stream are unusable, it is enough that the packet arrived at or
+        after `sure_us`, plus the time for which the track was interrupted. A leg that was connected
+        after `end_us` has no audio from before it.
         """
+        found = self._find_doubting(track, data, at_us)
+        if self._attached_us.get(track, -_NEVER_US) >= end_us:
+            return True
+        stream, timestamp = found or (None, 0)
+        if stream is None or stream.uncertain_us is None:
+            return at_us - self._interrupted_us.get(track, 0) >= sure_us
+        begun_us = stream.due_us(timestamp) - stream.packet_us
+        return begun_us - _drift_us(at_us - stream.proven_us) - stream.uncertain_us >= end_us
+
+    def _find_doubting(self, track: int, data: Octets, at_us: int) -> tuple[_Stream, int] | None:
+        """Do the same as `_find`, and doubt the stream if its packets may be late."""
+        passed_us = at_us - self._latest_of(track)[0]
+        if passed_us >= _INTERRUPTED_US:
+            self._interrupted_us[track] = self._interrupted_us.get(track, 0) + passed_us
         found = self._find(track, data, at_us)
-        if found is None:
-            return at_us >= sure_us
-        stream, timestamp = found
-        if stream.uncertain_us is not None:
-            drift_us = _drift_us(at_us - stream.proven_us)
-            begun_us = stream.due_us(timestamp) - stream.packet_us
-            if begun_us - drift_us - stream.uncertain_us >= end_us:
-                return True
-            if not stream.is_doubted and not stream.uncertain_us:
-                return False
-        return at_us >= sure_us or self._attached_us.get(track, -1) >= end_us
+        if found is not None:
+            found[0].doubt()
+        return found
 
     def _find(self, track: int, data: Octets, at_us: int) -> tuple[_Stream, int] | None:
         """Return a packet's stream and timestamp; if the packet is early, move the anchor.
@@ -369,50 +483,94 @@ class SendTimes:
         """
         if len(data) < _HEADER.size:
             return None
-        _, second, sequence, timestamp, ssrc = _HEADER.unpack_from(data)
+        _, second, *head, ssrc = _HEADER.unpack_from(data)
+        sequence, timestamp = head
         rate = self._rates.get(track, {}).get(second & 0x7F, USUAL_RATE) or USUAL_RATE
+        longest_us = self._longest_delay_us(track, at_us)
         stream = self._streams.get((track, ssrc))
         if stream is None:
-            uncertain_us = self._longest_delay_us(track, at_us)
-            stream = _Stream(rate, timestamp, at_us, at_us, at_us, uncertain_us)
+            stream = _Stream(rate, timestamp, at_us, at_us, at_us, longest_us)
+            stream.is_doubted = self._doubts(track)
             self._add(track, ssrc, stream)
+        elif not self._follow(stream, head, rate, at_us, longest_us):
+            return stream, timestamp
+        if stream.late_us <= _PROOF_US:
+            stream.proven_us = at_us
+        stream.sequence, stream.last_timestamp, stream.heard_us = sequence, timestamp, at_us
+        most_us = stream.most_late_us()
+        if most_us is not None and longest_us is not None:
+            most_us = min(most_us, longest_us)
+        self._latest[track] = at_us, most_us
+        return stream, timestamp
+
+    @staticmethod
+    def _follow(
+        stream: _Stream, head: Sequence[int], rate: int, at_us: int, longest_us: int | None
+    ) -> bool:
+        """Compare the next packet of a stream with its anchor, and set the stream's `late_us`.
+
+        `head` has the sequence number and the timestamp. `longest_us` is the largest possible delay
+        of the packet, or None. Return False if later packets have overtaken this one, so that it
+        changes nothing.
+        """
+        sequence, timestamp = head
         late_us = at_us - stream.due_us(timestamp)
-        if rate != stream.rate or not -_EARLY_US <= late_us <= MOST_LATE_US:
-            stream.rate, stream.noted, stream.window_ends_us = rate, 0, 0
-            stream.least_late_us = MOST_LATE_US
-            stream.uncertain_us = self._longest_delay_us(track, at_us)
-            stream.timestamp, stream.at_us = timestamp, at_us
-            late_us = 0
+        is_apart = has_jumped = False
+        if stream.sequence < 0:
+            has_jumped = late_us < -_EARLY_US or (
+                longest_us is not None and late_us > longest_us + _EARLY_US
+            )
+        else:
+            count = _signed(sequence - stream.sequence, 0x10000)
+            ticks = _signed(timestamp - stream.last_timestamp, _MODULUS)
+            is_repeated = not count and at_us - stream.heard_us >= _REPEATED_US
+            if -_MOST_BEHIND <= count <= 0 and ticks <= 0 and not is_repeated:
+                return False
+            advance_us = ticks * _US // rate
+            is_apart = abs(advance_us - count * stream.packet_us) >= _SHORTEST_PACKET_US
+            has_jumped = is_apart and (ticks < 0 or late_us < -_EARLY_US)
+            if count == 1 and _SHORTEST_PACKET_US <= advance_us <= _LONGEST_PACKET_US:
+                stream.packet_us = advance_us
+            if has_jumped or is_repeated or 0 <= advance_us < count * _SHORTEST_PACKET_US:
+                stream.strike()
+        if has_jumped or rate != stream.rate:
+            stream.rate, late_us = rate, 0
+            stream.begin_at(timestamp, at_us, None if stream.is_unusable else longest_us)
         elif late_us < 0:
             stream.move_to(timestamp, at_us, late_us)
             late_us = 0
-        if late_us <= _PROOF_US:
-            stream.proven_us = at_us
-        if stream.late_us is not None and late_us - stream.late_us >= _STEP_US:
-            stream.is_doubted = True
+        elif is_apart and late_us >= _STEP_US and abs(late_us - stream.late_us) >= _STEP_US:
+            # The timestamps can have jumped as well, while the network became slower.
+            if longest_us is None:
+                stream.uncertain_us = None
+            elif stream.uncertain_us is not None:
+                stream.uncertain_us = max(stream.uncertain_us, longest_us - late_us)
         stream.late_us = late_us
-        if sequence == (stream.sequence + 1) & 0xFFFF:
-            step = (timestamp - stream.last_timestamp) % _MODULUS * _US // rate
-            if 0 < step <= _LONGEST_PACKET_US:
-                stream.packet_us = step
-        stream.sequence, stream.last_timestamp = sequence, timestamp
-        stream.heard_us = at_us
-        sure = stream.uncertain_us
-        self._latest[track] = at_us, None if sure is None else sure + late_us
-        return stream, timestamp
+        return True
 
     def _longest_delay_us(self, track: int, at_us: int) -> int | None:
         """Return the largest possible delay, in µs, of a packet that arrives now at a track.
 
         The sender sent it after the latest packet. Return None if no limit is known.
         """
-        before_us, delay_us = self._latest.get(track, (at_us, None))
+        before_us, delay_us = self._latest_of(track)
         return None if delay_us is None else delay_us + max(0, at_us - before_us)
+
+    def _latest_of(self, track: int) -> tuple[int, int | None]:
+        return self._latest.get(track, (self._begun_us, 0))
+
+    def _doubts(self, track: int) -> bool:
+        return any(each.is_doubted for key, each in self._streams.items() if key[0] == track)
 
     def _add(self, track: int, ssrc: int, stream: _Stream) -> None:
         if len(self._streams) >= _MOST_STREAMS:
             del self._streams[min(self._streams, key=lambda key: self._streams[key].heard_us)]
         self._streams[track, ssrc] = stream
+
+
+def _signed(difference: int, modulus: int) -> int:
+    """Return the difference of two counters that begin again at `modulus`."""
+    return (difference + modulus // 2) % modulus - modulus // 2
 
 
 def _drift_us(passed_us: int) -> int:

@@ -1,6 +1,7 @@
 """Reads RTCP sender reports (RFC 3550 section 6.4.1).
 
-A sender report shows which RTP timestamp belongs to which time of the sender's own clock.
+A sender report shows which RTP timestamp belongs to which time of the sender's own clock, and which
+report of the other party its sender has received last.
 """
 
 from __future__ import annotations
@@ -10,9 +11,24 @@ from dataclasses import dataclass
 from typing import Self
 
 _HEADER = struct.Struct(">BBHIQI")
+_BLOCKS_AT = 28
+_BLOCK = struct.Struct(">16xII")
 _VERSION = 2
 _SENDER_REPORT = 200
 _US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to another party's sender report, in a report block.
+
+    Attributes:
+        name: The `SenderReport.name` of the latest report that has arrived (LSR).
+        after_us: The time in µs from the arrival of that report to the sending of this one (DLSR).
+    """
+
+    name: int
+    after_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +39,15 @@ class SenderReport:
         ssrc: The stream that the report is about.
         sent_us: The time of the report by the sender's clock, in µs since 1900 (NTP).
         timestamp: The RTP timestamp of the stream at this time.
+        name: The middle 32 bits of the NTP time, by which replies name the report.
+        replies: The answers to reports of the other party.
     """
 
     ssrc: int
     sent_us: int
     timestamp: int
+    name: int = 0
+    replies: tuple[Reply, ...] = ()
 
     @classmethod
     def parse(cls, data: bytes | bytearray | memoryview) -> Self | None:
@@ -38,7 +58,18 @@ class SenderReport:
         """
         if len(data) < _HEADER.size:
             return None
-        first, kind, _, ssrc, ntp, timestamp = _HEADER.unpack_from(data)
+        first, kind, words, ssrc, ntp, timestamp = _HEADER.unpack_from(data)
         if first >> 6 != _VERSION or kind != _SENDER_REPORT or not ntp:
             return None
-        return cls(ssrc, ntp * _US >> 32, timestamp)
+        end = min(len(data), 4 * (words + 1), _BLOCKS_AT + (first & 0x1F) * _BLOCK.size)
+        replies = (
+            _BLOCK.unpack_from(data, at)
+            for at in range(_BLOCKS_AT, end - _BLOCK.size + 1, _BLOCK.size)
+        )
+        return cls(
+            ssrc,
+            ntp * _US >> 32,
+            timestamp,
+            ntp >> 16 & 0xFFFFFFFF,
+            tuple(Reply(name, delay * _US >> 16) for name, delay in replies if name),
+        )

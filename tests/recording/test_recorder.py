@@ -4,6 +4,7 @@ Covers `recording/spool/gate.py` and `recording/status.py`.
 """
 
 import asyncio
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -128,19 +129,25 @@ def test_packets_that_arrived_after_the_trigger_are_erased_even_if_already_store
 
 
 async def test_a_packet_that_arrived_before_the_gate_opened_is_not_stored(spools, call):
+    numbers = (0, 100, 101, 102)
+    before, early, late, fresh = (struct.pack(">BBHII", 0x80, 8, n, 160 * n, 7) for n in numbers)
     call.recorder.answered("sian", "201")
+    call.recorder.tap(0, before, 0.0, False)
+    call.now = 0.02
     call.recorder.pause("page", Trigger.PAGE, SIAN)
     call.now = 2.0
     await call.recorder.resume("page", SIAN)
-    call.recorder.tap(0, b"late", 1.999, False)
-    call.recorder.tap(0, b"RTP's headerdigit", 2.1, True)
-    call.recorder.tap(0, b"fresh", 2.1, False)
+    call.recorder.tap(0, early, 1.999, False)
+    call.recorder.tap(0, b"RTP's headerdigit", 2.01, True)
+    call.recorder.tap(0, late, 2.019, False)
+    call.recorder.tap(0, fresh, 2.039, False)
     call.now = 2.2
     call.recorder.close()
     records = list(spools.read(call.path))
     assert [r.data for r in records if isinstance(r, PacketRecord)] == [
+        before,
         b"RTP's header",
-        b"fresh",
+        fresh,
     ]
 
 

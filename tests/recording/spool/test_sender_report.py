@@ -32,7 +32,8 @@ def report(ssrc, sent_s, timestamp, kind=200):
 
 def test_a_sender_report_shows_its_stream_its_time_and_its_timestamp():
     found = SenderReport.parse(report(7, 3_970_000_000.5, 1234))
-    assert found == SenderReport(7, 3_970_000_000_500_000, 1234)
+    name = (3_970_000_000 << 16 | 1 << 15) & 0xFFFFFFFF
+    assert found == SenderReport(7, 3_970_000_000_500_000, 1234, name)
 
 
 @pytest.mark.parametrize(
@@ -131,10 +132,10 @@ def test_a_report_in_a_pause_makes_a_new_stream_certain(gate):
     assert 0 < min(kept) - PACKET_S - 30.0 < 0.1
 
 
-def test_without_reports_a_new_stream_stays_in_quarantine(gate):
+def test_without_reports_a_new_stream_may_be_as_late_as_it_was_interrupted(gate):
     sender = Sender(changes_at=22.5, silent=(11.0, 22.5))
-    kept = play(gate, sender, (10.0, 30.0), 40.0, reports=False)
-    assert min(kept) - 30.0 > 1
+    kept = play(gate, sender, (10.0, 30.0), 60.0, reports=False)
+    assert min(kept) - 30.0 == pytest.approx(11.5, abs=0.1)
 
 
 @pytest.mark.parametrize("rise_s", [0.5, 2.0])
@@ -148,7 +149,7 @@ def test_a_report_lets_no_packet_of_a_pause_pass_when_the_network_is_slower(gate
 def test_a_report_that_the_packets_contradict_is_not_used(gate):
     """By this report, the packets would have arrived before they were sent."""
     sender = Sender(changes_at=22.5, silent=(11.0, 22.5), reports_late_by=-1.0)
-    kept = play(gate, sender, (10.0, 30.0), 40.0)
+    kept = play(gate, sender, (10.0, 30.0), 60.0)
     assert min(kept) >= 30.0 - 0.03
 
 
