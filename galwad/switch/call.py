@@ -11,7 +11,7 @@ centre.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import msgspec
@@ -405,6 +405,11 @@ class SwitchCall:
         self.legs.hangup(now.mono, reason)
         self.settle(now)
 
+    def ask_parties(self, answered: Callable[[], None], now: Now) -> None:
+        """Ask each party whether it still has the call; call `answered` for each response."""
+        self.legs.ask_parties(answered, now.mono)
+        self.settle(now)
+
     def set_hold(self, now: Now, *, held: bool) -> None:
         """Put the caller on hold because the advisor asks for it on the page, or end this hold.
 
@@ -786,6 +791,8 @@ class SwitchCall:
         self.joins.ended()
         if answered:
             self._note_naming()
+        # From here on, no other process continues the call, even if this one dies at once.
+        self._context.checkpoints.mark_ended(self.call_id)
         recorded = self.recording.end(event.cause, now)
         self._send_state()
         self._context.checkpoints.remove(self.call_id)

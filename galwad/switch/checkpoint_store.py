@@ -8,6 +8,9 @@ If the folder is full, a changed checkpoint cannot be saved. The call's file is 
 for example, it may say that the gate is open although the gate is now shut. Therefore the first
 octet of this file is overwritten, which needs no space. From a file whose first octet is
 overwritten, a new process reads only the legs, and ends them.
+
+When a call ends, its file is marked before the spool is ended, and removed afterwards. From a
+marked file, a new process does not continue the call, whenever the earlier process died.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from recording.files.atomic import replace_unsynced
 
 _SPOILT = b"!"
 """The octet that replaces the `{` at the start of a checkpoint file that is out of date."""
+_ENDED = b"."
+"""The octet that replaces the `{` at the start of the checkpoint file of a call that has ended."""
 log = structlog.get_logger()
 
 
@@ -36,6 +41,16 @@ class UnreadableCheckpoint:
 
     legs: Mapping[str, object]
     """The part of the checkpoint that describes the legs; empty if this part cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedCheckpoint:
+    """The checkpoint of a call that has ended. The process died before it removed the file."""
+
+    checkpoint: Checkpoint
+
+
+LeftBehind = Checkpoint | EndedCheckpoint | UnreadableCheckpoint
 
 
 class CheckpointStore:
@@ -70,9 +85,19 @@ class CheckpointStore:
             log.error("checkpoint.not_kept", call_id=call_id, reason=error.strerror)  # noqa: TRY400 - no traceback needed
             self._last.pop(call_id, None)
             with contextlib.suppress(OSError):
-                _spoil(path)
+                _overwrite(path, _SPOILT)
             return
         self._last[call_id] = data
+
+    def mark_ended(self, call_id: str) -> None:
+        """Mark the checkpoint file of a call that ends now, so that no process continues the call.
+
+        Call this before anything that the end of the call changes for good. One octet is
+        overwritten, which needs no space.
+        """
+        self._last.pop(call_id, None)
+        with contextlib.suppress(OSError):
+            _overwrite(self._folder / f"{call_id}.call", _ENDED)
 
     def remove(self, call_id: str) -> None:
         """Remove the checkpoint file of a call that has ended."""
@@ -81,7 +106,7 @@ class CheckpointStore:
             self.lasting.remove(call_id)
         (self._folder / f"{call_id}.call").unlink(missing_ok=True)
 
-    def left_behind(self) -> Iterator[tuple[str, Checkpoint | UnreadableCheckpoint]]:
+    def left_behind(self) -> Iterator[tuple[str, LeftBehind]]:
         """Yield the call id and the checkpoint of each call that an earlier process did not end.
 
         If a checkpoint file cannot be read, it is deleted before its call is yielded, so that no
@@ -91,20 +116,28 @@ class CheckpointStore:
             half_written.unlink(missing_ok=True)
         for path in sorted(self._folder.glob("*.call")):
             data = path.read_bytes()
+            has_ended = data.startswith(_ENDED)
             try:
-                yield path.stem, msgspec.json.decode(data, type=Checkpoint)
+                checkpoint = msgspec.json.decode(_mended(data), type=Checkpoint)
+                yield path.stem, EndedCheckpoint(checkpoint) if has_ended else checkpoint
             except msgspec.MsgspecError:
                 log.warning("checkpoint.unreadable", call_id=path.stem)
                 path.unlink()
                 yield path.stem, UnreadableCheckpoint(_legs_in(data))
 
 
-def _spoil(path: Path) -> None:
+def _overwrite(path: Path, octet: bytes) -> None:
+    """Replace the first octet of a file."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
-        os.write(descriptor, _SPOILT)
+        os.write(descriptor, octet)
     finally:
         os.close(descriptor)
+
+
+def _mended(data: bytes) -> bytes:
+    """Return the JSON in the file of a call that has ended, or the file as it is."""
+    return b"{" + data[1:] if data.startswith(_ENDED) else data
 
 
 def _legs_in(data: bytes) -> Mapping[str, object]:
@@ -112,7 +145,7 @@ def _legs_in(data: bytes) -> Mapping[str, object]:
 
     The checkpoint is unreadable because it is damaged, out of date or from another release.
     """
-    if data.startswith(_SPOILT):
+    if data.startswith((_SPOILT, _ENDED)):
         data = b"{" + data[1:]
     try:
         return values_in(msgspec.json.decode(data, type=_Legs).legs)

@@ -4,10 +4,14 @@ A call that was answered continues, and a call that was ringing rings again. A c
 continued is hung up on both sides. After a reboot of the machine, this happens to every call. All
 this happens before the first datagram is read, because a received request may belong to a dialog of
 such a call.
+
+The parties may have hung up while no process ran. If no media of a continued call arrives, its
+parties are asked, and if none of them answers, the call is ended.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,7 +20,7 @@ import structlog
 from galwad.messages import CallEnded
 from galwad.switch.call import SwitchCall
 from galwad.switch.checkpoint import AnsweredState, Checkpoint, RingingCall
-from galwad.switch.checkpoint_store import UnreadableCheckpoint
+from galwad.switch.checkpoint_store import EndedCheckpoint, LeftBehind, UnreadableCheckpoint
 from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.context import CallContext
 from galwad.switch.dispatcher import EventDispatcher
@@ -34,6 +38,11 @@ SKIPPED_CSEQS = 100
 
 The requests of the last second before the reboot may not be on the disk.
 """
+SILENT_S = 3.0
+"""The time in seconds without media from all parties of a continued call until they are asked."""
+UNANSWERED_S = 4.0
+"""The time in seconds within which one of the parties must answer, or send media."""
+_NOBODY_LEFT = 'SIP;cause=408;text="No answer after a restart"'
 log = structlog.get_logger()
 
 
@@ -64,11 +73,35 @@ def revive(
         context.flush()
     for call in calls.values():
         call.joins.resumed()
+        asyncio.get_running_loop().call_later(SILENT_S, _ask_parties, context, call)
     lost = _end_lost_calls(context, calls, read_clocks())
     if not left and not lost:
         return None
     going_on = sum(call_id in calls for call_id, _ in left)
     return Revived(going_on, len(left) - going_on + lost)
+
+
+def _ask_parties(context: CallContext, call: SwitchCall) -> None:
+    """Ask the parties of a continued call whether they still have it, unless one is heard."""
+    if call.legs.ended or _is_heard(context, call):
+        return
+    answers: list[bool] = []
+    call.ask_parties(lambda: answers.append(True), read_clocks())
+    loop = asyncio.get_running_loop()
+    loop.call_later(UNANSWERED_S, _end_if_unanswered, context, call, answers)
+
+
+def _end_if_unanswered(context: CallContext, call: SwitchCall, answers: list[bool]) -> None:
+    """End a continued call whose parties neither answer nor send media."""
+    if call.legs.ended or answers or _is_heard(context, call):
+        return
+    log.warning("call.nobody_left", call_id=call.call_id)
+    call.hangup(_NOBODY_LEFT, read_clocks())
+
+
+def _is_heard(context: CallContext, call: SwitchCall) -> bool:
+    """Return whether media of a party has arrived since the call was continued."""
+    return any(context.relay.has_heard(leg_id) for leg_id in call.legs.legs)
 
 
 def _end_lost_calls(context: CallContext, calls: Mapping[str, SwitchCall], now: Now) -> int:
@@ -113,15 +146,16 @@ def _try(
     context: CallContext,
     dispatcher: EventDispatcher,
     call_id: str,
-    checkpoint: Checkpoint | UnreadableCheckpoint,
+    left: LeftBehind,
     now: Now,
 ) -> SwitchCall | None:
-    if isinstance(checkpoint, UnreadableCheckpoint):
-        cancel_branches(context.endpoint, checkpoint.legs, now.mono)
-        _hang_up(context, call_id, checkpoint.legs, now)
+    if isinstance(left, UnreadableCheckpoint):
+        cancel_branches(context.endpoint, left.legs, now.mono)
+        _hang_up(context, call_id, left.legs, now)
         return None
+    checkpoint = left.checkpoint if isinstance(left, EndedCheckpoint) else left
     try:
-        call = _take_up(context, dispatcher, call_id, checkpoint, now)
+        call = _take_up(context, dispatcher, call_id, left, now)
     except TelephonyError as error:
         log.warning("call.not_resumed", call_id=call_id, reason=type(error).__name__)
         call = None
@@ -156,16 +190,20 @@ def _take_up(
     context: CallContext,
     dispatcher: EventDispatcher,
     call_id: str,
-    checkpoint: Checkpoint,
+    left: Checkpoint | EndedCheckpoint,
     now: Now,
 ) -> SwitchCall | None:
     """Continue an answered call, or let a ringing call ring again; return the continued call.
 
-    Return None if the call cannot be continued. Also return None for a ringing call, because its
-    INVITE is handled again and begins a new call.
+    Return None if the call cannot be continued, or if it has ended. Also return None for a ringing
+    call, because its INVITE is handled again and begins a new call.
     """
+    checkpoint = left.checkpoint if isinstance(left, EndedCheckpoint) else left
     legs, admission = checkpoint.legs_values(), checkpoint.admission
     cancel_branches(context.endpoint, legs, now.mono)
+    if isinstance(left, EndedCheckpoint):
+        log.info("call.had_ended", call_id=call_id)
+        return None
     route = context.router.route(
         admission.called, by_phone=admission.phone, emergency=admission.emergency
     )

@@ -316,6 +316,11 @@ class Relay:
         """Return the leg's live counters. The object can still be read after the leg is closed."""
         return self._legs[leg_id].counters
 
+    def has_heard(self, leg_id: str) -> bool:
+        """Return whether a packet of the leg's peer has arrived; False for an unknown leg."""
+        leg = self._legs.get(leg_id)
+        return leg is not None and leg.counters.last is not None
+
     def silent_since(self, leg_id: str) -> float:
         """Return the time since which the leg has been silent, in monotonic seconds.
 

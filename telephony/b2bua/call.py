@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +24,7 @@ from telephony.b2bua.placed import CallerInvite, PlacedSetup
 from telephony.b2bua.redirection import FindTargets
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.replacement import CalleeReplacement
-from telephony.b2bua.request_queue import OnResponse
+from telephony.b2bua.request_queue import OnResponse, QueuedRequest
 from telephony.b2bua.restore import invite_of, restore
 from telephony.b2bua.settings import CallSettings, LaterTargets, Target
 from telephony.b2bua.setup import Setup
@@ -45,7 +45,7 @@ from telephony.sip.events import (
     PrackMissing,
     SipEvent,
 )
-from telephony.sip.message.messages import Request
+from telephony.sip.message.messages import Request, Response
 from telephony.sip.transport.address import is_ipv6
 from telephony.sip.ua.uas import InviteServer
 
@@ -562,6 +562,20 @@ class BackToBackCall:
             setup.acknowledged(event.request, now)
         else:
             self._exchange.acknowledged(leg, event.request, now)
+
+    def ask_parties(self, answered: Callable[[], None], now: float) -> None:
+        """Send an OPTIONS request in the dialog of each leg (RFC 3261 section 11).
+
+        `answered` is called for each final response, whatever its status is. If the response shows
+        that the peer does not know the dialog (481), the leg has ended.
+        """
+
+        def then(response: Response | None, _status: int, _now: float) -> None:
+            if response is not None:
+                answered()
+
+        for leg in list(self._core.legs.values()):
+            leg.requests.add(QueuedRequest("OPTIONS", (), b"", then), now)
 
     # --- timers -------------------------------------------------------------------------------
 

@@ -127,6 +127,9 @@ class FakeRelay:
         if leg_id in self.open_legs:
             self.taps[leg_id] = None if tap is None else (track, tap)
 
+    def has_heard(self, leg_id):
+        return False
+
     def set_source_rule(self, leg_id, rule, signalling_host):
         pass
 

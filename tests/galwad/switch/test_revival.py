@@ -404,3 +404,52 @@ async def test_a_ringing_call_in_a_file_of_an_earlier_release_rings_again_and_st
     call = centre.calls[call_id]
     assert call.recording.state is RecordingState.PAUSED
     assert call.recording.holders == ("api:till",)
+
+
+@pytest.mark.parametrize("dies_at", ["recorder", "checkpoint"])
+async def test_a_call_that_has_ended_is_not_continued_wherever_the_process_dies(
+    centre, talk, monkeypatch, dies_at
+):
+    """It dies before the spool is closed, or after this and before the checkpoint is removed."""
+
+    class KilledError(BaseException):
+        pass
+
+    def die(*_args, **_named):
+        raise KilledError
+
+    recorder = talk.recording._recorder
+    if dies_at == "recorder":
+        monkeypatch.setattr(recorder, "close", die)
+    else:
+        monkeypatch.setattr(centre.context.checkpoints, "remove", die)
+    talk.recording.shut("page:sian", Trigger.PAGE, "user:sian")
+    with pytest.raises(KilledError):
+        centre.end()
+    monkeypatch.undo()
+    assert str(centre.revive()) == "0 calls continue, 1 were cut off"
+    assert centre.calls == {}
+    assert not list((centre.settings.node.runtime / "calls").glob("*.call"))
+
+
+async def test_a_ringing_call_that_was_cancelled_does_not_ring_again(centre, ringing):
+    centre.context.checkpoints.mark_ended(ringing.call_id)
+    assert str(centre.revive()) == "0 calls continue, 1 were cut off"
+    assert centre.calls == {}
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_a_continued_call_ends_within_seconds_if_no_party_answers(
+    centre, talk, monkeypatch, lives
+):
+    monkeypatch.setattr(revival, "SILENT_S", 0.05)
+    monkeypatch.setattr(revival, "UNANSWERED_S", 0.2)
+    centre.revive()
+    if not lives:
+        for phone in (centre.trunk, centre.sian):
+            del centre.nodes[phone.address]
+    for _ in range(4):
+        await asyncio.sleep(0.1)
+        centre.run()
+    assert bool(centre.calls) == lives
+    assert centre.sian.methods.count("OPTIONS") == lives
