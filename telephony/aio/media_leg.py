@@ -311,11 +311,26 @@ class MediaLeg:
         if quiet and self.on_contested:
             self.on_contested(self.leg_id, sender[0], sender[1])
 
-    def hear_voice(self, sender: HostPort, ssrc: bytes) -> None:
-        """Take a voice packet that is not in the stream of the peer's voice."""
+    def hear_voice(self, sender: HostPort, ssrc: bytes, now: float) -> None:
+        """Take a voice packet that is not in the stream of the peer's voice.
+
+        If its stream becomes the peer's voice, the keys that were pressed in it count now.
+        """
         named_by_sdp = self.source.fit(sender[:2]) is Fit.SDP
         number = self.counters.received
-        self.voice.hear_other(sender[:2], ssrc, number, named_by_sdp=named_by_sdp)
+        if not self.voice.hear_other(sender[:2], ssrc, number, named_by_sdp=named_by_sdp):
+            return
+        for packet, arrived in self.voice.take_keys(now):
+            if self.watcher and self.is_proven(sender, ssrc):
+                self.watcher(bytes(packet), arrived, True)
+
+    def hear_key(self, sender: HostPort, packet: Octets, now: float) -> None:
+        """Give the watcher a telephone event, and keep it if it is not proven yet."""
+        proven = self.is_proven(sender, bytes(packet[8:12]))
+        if not proven:
+            self.voice.keep_key(sender[:2], packet, self.counters.received + 1, now)
+        if self.watcher:
+            self.watcher(bytes(packet), now, proven)
 
     def is_proven(self, sender: HostPort, ssrc: bytes) -> bool:
         """Return whether an accepted packet is certainly from the party whose voice is heard."""

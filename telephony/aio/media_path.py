@@ -215,7 +215,7 @@ class _Path:
                 data[11] != voice.low_byte
                 or (source is not voice.sender and source[:2] != voice.sender)
             ):
-                self.leg.hear_voice(source, bytes(data[8:12]))
+                self.leg.hear_voice(source, bytes(data[8:12]), arrived)
         elif not _handle_non_audio(self.leg, kind, data, source, arrived):
             return
         counters.last = arrived
@@ -434,7 +434,7 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, source: HostPort, 
         return True
     counters.events += 1
     if leg.watcher:
-        leg.watcher(bytes(data), now, leg.is_proven(source, bytes(data[8:12])))
+        leg.hear_key(source, data, now)
     counters.received += 1
     _tap_header(leg, data, now)
     return True

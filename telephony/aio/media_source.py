@@ -12,6 +12,7 @@ senders that compete are reported.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Final
@@ -28,6 +29,9 @@ sender does not get its place earlier, and the accepted sender gets it back with
 """
 ESTABLISHED: Final = 25
 """The number of voice packets, about half a second, that make a stream the voice of the peer."""
+KEYS_WAIT_S: Final = 5.0
+"""The time in seconds for which keys of a stream wait until it is the voice of the peer."""
+_MOST_WAITING: Final = 128
 _NOWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 _MOST_CANDIDATES: Final = 16
 _LARGEST_STEP: Final = 5
@@ -310,6 +314,9 @@ class VoiceStream:
     A code that resumes a recording counts only in this stream. A stream becomes the voice of the
     peer after `ESTABLISHED` voice packets. An attacker who forges the peer's address does not know
     the SSRC, and a stream of the attacker's own is not established while the peer's voice arrives.
+
+    A phone can change its SSRC just before a code is dialled. So the keys of a stream that is not
+    established wait until it is.
     """
 
     def __init__(self) -> None:
@@ -326,9 +333,30 @@ class VoiceStream:
         self._counts: dict[tuple[HostPort, bytes], int] = {}
         self._foreign = 0
         self._latest = 0
+        self._keys: deque[tuple[HostPort, bytes, Kept]] = deque(maxlen=_MOST_WAITING)
 
-    def hear_other(self, sender: HostPort, ssrc: bytes, number: int, *, named_by_sdp: bool) -> None:
-        """Take a voice packet that is not in the established stream.
+    def keep_key(self, sender: HostPort, packet: Octets, number: int, now: float) -> None:
+        """Keep a telephone event that is not in the established stream.
+
+        `number` is as in `hear_other`: the event does not interrupt the voice of its own stream.
+        """
+        ssrc = bytes(packet[8:12])
+        self._keys.append((sender, ssrc, (bytearray(packet), now)))
+        if number == self._latest + 1 and (sender, ssrc) in self._counts:
+            self._latest = number
+
+    def take_keys(self, now: float) -> list[Kept]:
+        """Return the kept telephone events of the established stream, and forget all others."""
+        found = [
+            kept
+            for sender, ssrc, kept in self._keys
+            if self.contains(sender, ssrc) and now - kept[1] <= KEYS_WAIT_S
+        ]
+        self._keys.clear()
+        return found
+
+    def hear_other(self, sender: HostPort, ssrc: bytes, number: int, *, named_by_sdp: bool) -> bool:
+        """Take a voice packet that is not in the established stream; return whether it is now.
 
         `number` counts all packets that the leg has accepted. If there is an established stream,
         and `number` is not the next one after the previous call, a packet of this stream has
@@ -349,6 +377,8 @@ class VoiceStream:
             self.contested = self.contested and not named_by_sdp
             self.sender, self.ssrc, self.low_byte = sender, ssrc, ssrc[-1]
             self._counts.clear()
+            return True
+        return False
 
     def contains(self, sender: HostPort, ssrc: bytes) -> bool:
         """Return whether a packet with this sender and SSRC is certainly of the peer's voice."""

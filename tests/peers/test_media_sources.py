@@ -80,6 +80,23 @@ def test_a_forged_stream_from_the_advisors_own_port_cannot_resume_a_payment_paus
     call.hang_up()
 
 
+def test_a_code_that_is_dialled_just_after_the_phone_has_changed_its_ssrc_resumes(
+    service, place_call
+):
+    call = place_call("uas_plain")
+    call.advisor.say(speech(1, 51), call.from_advisor)
+    call.advisor.dial("*71", call.from_advisor)
+    with service.sign_in() as page:
+        wait_until(lambda: recording_state(page) == ["paused"], what="the pause")
+        call.advisor._ssrc ^= 1
+        call.advisor.say(speech(0.1, 52), call.from_advisor)
+        call.advisor.dial("*72", call.from_advisor)
+        assert recording_state(page) == ["paused"]
+        call.advisor.say(speech(0.7, 53), call.from_advisor)
+        wait_until(lambda: recording_state(page) == ["recording"], what="the resume")
+    call.hang_up()
+
+
 @pytest.mark.parametrize("rule", ["symmetric", "latch"])
 def test_a_sprayer_at_another_host_takes_no_party_of_a_call(stage, place_call_on, ended, rule):
     service = stage.open("switch", "desk", media_listen=f'"127.0.0.1"\nsource = "{rule}"')

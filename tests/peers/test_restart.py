@@ -10,9 +10,11 @@ import shutil
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
+from galwad.switch.revival import SILENT_S, UNANSWERED_S
 from helpers.peers.crashes import Spools
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, Caller, Sipp
@@ -125,6 +127,58 @@ def test_packets_of_a_pause_that_arrive_after_it_are_not_stored_after_a_restart_
         assert find(recording.caller, part)[1] < 0.3
     assert find(recording.caller, after)[1] > 0.95
     assert recording.adds_up()
+
+
+_BEFORE_THE_REMOVAL = """
+import pathlib, time
+from galwad.switch.checkpoint_store import CheckpointStore
+
+def remove(self, call_id):
+    pathlib.Path(__file__).with_name("ended").touch()
+    time.sleep(60)
+
+CheckpointStore.remove = remove
+"""
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_call_that_has_ended_stays_ended_if_the_switch_dies_at_that_moment(
+    service, place_call, monkeypatch, tmp_path, paused
+):
+    """SIGKILL comes after the end of the spool, and before the checkpoint is removed."""
+    (tmp_path / "sitecustomize.py").write_text(_BEFORE_THE_REMOVAL)
+    with monkeypatch.context() as widened:
+        widened.setenv("PYTHONPATH", str(tmp_path))
+        restart(service)
+    call = place_call()
+    call.caller.say(speech(1, 95), call.from_caller)
+    if paused:
+        payment(service, call.call_id, "PUT")
+    call.caller_sip.logged("media")
+    call.caller_sip.poke(call.caller_sip.sip_call_id)
+    wait_until((tmp_path / "ended").exists, what="the end of the spool")
+    restart(service)
+    service.log.wait("call.had_ended", call_id=call.call_id)
+    call.callee_sip.wait()  # a BYE has reached it
+    wait_shown(service, call.call_id, "ended")
+    assert not service.log.events("call.resumed")
+    recording = Recording(service, call.call_id)
+    assert recording.adds_up()
+    assert recording.manifest["unexplained"] == []
+
+
+def test_a_call_whose_parties_are_gone_after_a_restart_ends_within_seconds(service, place_call):
+    call = place_call()
+    call.caller.say(speech(1, 96), call.from_caller)
+    service.kill("switch")
+    call.caller_sip.end()
+    call.callee_sip.end()
+    service.start("switch")
+    service.log.wait("call.resumed", call_id=call.call_id)
+    resumed = time.monotonic()
+    service.log.wait("call.nobody_left", call_id=call.call_id)
+    assert time.monotonic() - resumed < SILENT_S + UNANSWERED_S + 3
+    wait_shown(service, call.call_id, "ended")
 
 
 def test_a_ringing_call_and_its_early_pause_survive_a_restart(service, talker, ended):

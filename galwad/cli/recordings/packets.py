@@ -7,11 +7,15 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from galwad.cli.support.console import clock
+from galwad.cli.support.timeline import PARTLY, TimelineSpan
 from recording.archive.manifest import Manifest, PacketStretch, PartyPackets, read_manifest
 from recording.archive.packet_sums import packet_problems, silent_parties
 from recording.errors import ManifestError
 
 _US: Final = 1_000_000
+_SHORTEST_US: Final = 200_000
+"""A shorter stretch in which a voice is missing is not drawn: after each resume, it is a packet."""
+_LATE: Final = "the sound may be from the gap before"
 _FAULT: Final = "bold red"
 
 
@@ -46,6 +50,28 @@ def packet_lines(manifest: str | None) -> Iterator[tuple[str, str]]:
         yield f"! {problem}", _FAULT
 
 
+def partly_recorded(manifest: str | None) -> Iterator[TimelineSpan]:
+    """Yield the stretches after a gap in which a voice is missing, because it may be from the gap.
+
+    `manifest` is the text of the manifest's file, as in `packet_lines`.
+    """
+    try:
+        stretches = read_manifest((manifest or "").encode()).packets or ()
+    except ManifestError:
+        return
+    for stretch in stretches:
+        missing = {
+            party.channel: min(stretch.from_us + party.late_us, stretch.to_us)
+            for party in stretch.parties
+            if party.dropped.get("late") and party.late_us >= _SHORTEST_US
+        }
+        at = stretch.from_us
+        for end in sorted(set(missing.values())):
+            voices = " and ".join(name for name, until in missing.items() if until >= end)
+            yield TimelineSpan(PARTLY.name, at, end, f"without the {voices}: {_LATE}")
+            at = end
+
+
 def _of(manifest: Manifest, channel: str) -> list[PartyPackets]:
     stretches = manifest.packets or ()
     return [party for each in stretches for party in each.parties if party.channel == channel]
@@ -77,5 +103,5 @@ def _late(stretch: PacketStretch, party: PartyPackets) -> str:
     packets = "1 packet" if count == 1 else f"{count} packets"
     return (
         f"{party.channel}: {packets} not stored in the {party.late_us / 1000:.0f} ms after "
-        f"{clock(stretch.from_us / _US)}, because the sound may be from the gap before"
+        f"{clock(stretch.from_us / _US)}, because {_LATE}"
     )

@@ -11,12 +11,15 @@ from galwad.cli.support.timeline import TimelineSpan
 _US: Final = 1_000_000
 
 
-def spans_of_row(row: dict[str, Any], begins: Iterable[int] = ()) -> list[TimelineSpan]:
+def spans_of_row(
+    row: dict[str, Any], begins: Iterable[int] = (), partly: Iterable[TimelineSpan] = ()
+) -> list[TimelineSpan]:
     """Return the timeline of the whole call: its recorded periods and its gaps, sorted by time.
 
     `row` is the recording's row from the server. `begins` are the times at which the segments in
     the manifest begin, in microseconds since the recording's start. If a segment begins inside a
-    recorded period, the period is divided there.
+    recorded period, the period is divided there. `partly` are the stretches in which a voice is
+    missing.
     """
     gaps = [
         TimelineSpan(
@@ -24,7 +27,7 @@ def spans_of_row(row: dict[str, Any], begins: Iterable[int] = ()) -> list[Timeli
         )
         for gap in row["gaps"]
     ]
-    return timeline.spans_of(gaps, round(row["talk_s"] * _US), begins)
+    return timeline.spans_of([*gaps, *partly], round(row["talk_s"] * _US), begins)
 
 
 def _why(trigger: str, actor: str) -> str:

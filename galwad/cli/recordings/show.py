@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from galwad.cli.recordings import explanation
-from galwad.cli.recordings.packets import packet_lines
+from galwad.cli.recordings.packets import packet_lines, partly_recorded
 from galwad.cli.recordings.rows import spans_of_row
 from galwad.cli.support import timeline
 from galwad.cli.support.call_ids import checked_id
@@ -56,7 +56,8 @@ def show(
         print_json(detail)
         return
     row = detail["recording"]
-    spans = spans_of_row(row, _segments(detail["manifest"]))
+    manifest = detail["manifest"]
+    spans = spans_of_row(row, _segments(manifest), partly_recorded(manifest))
     out = console()
     plain = not (out.encoding or "").lower().startswith("utf")
     width = min(out.width, _MAX_WIDTH) - 2

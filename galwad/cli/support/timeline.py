@@ -35,10 +35,13 @@ class SpanStyle:
 
 _UNEXPLAINED: Final = SpanStyle("unexplained", "?", "?", "bold red")
 RECORDED: Final = SpanStyle("recorded", "━", "=", "green")
+PARTLY: Final = SpanStyle("partly", "╌", "-", "yellow")
+"""The style of a stretch after a gap in which a voice is missing: it may be from the gap."""
 STYLES: Final = {
     kind.name: kind
     for kind in (
         RECORDED,
+        PARTLY,
         SpanStyle("payment", "▒", "P", "yellow"),
         SpanStyle("transfer", "→", ">", "cyan"),
         SpanStyle("fault", "✖", "X", "bold red"),

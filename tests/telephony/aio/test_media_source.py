@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from telephony.aio.media_source import (
     ESTABLISHED,
+    KEYS_WAIT_S,
     REAL_SILENCE_S,
     Fit,
     PeerSource,
@@ -238,3 +239,36 @@ def test_telephone_events_among_the_first_voice_packets_do_not_delay_the_voice()
     for number in range(ESTABLISHED):
         stream.hear_other(SDP, SSRC, 2 * number, named_by_sdp=True)
     assert stream.contains(SDP, SSRC)
+
+
+def key(ssrc, number):
+    return rtp(number)[:8] + ssrc + bytes(4)
+
+
+def test_keys_of_a_new_ssrc_wait_until_it_is_the_voice_and_do_not_interrupt_it():
+    stream = voice((SDP, SSRC, ESTABLISHED))
+    number = ESTABLISHED
+    for step in range(ESTABLISHED):
+        number += 1
+        is_voice = stream.hear_other(SDP, OTHER, number, named_by_sdp=True)
+        assert is_voice is (step == ESTABLISHED - 1)
+        if step < 3:
+            number += 1
+            stream.keep_key(SDP, key(OTHER, number), number, step / 50)
+    stream.keep_key(SDP, key(b"none", 1), number, 0.1)
+    assert [packet[8:12] for packet, _ in stream.take_keys(1.0)] == [OTHER] * 3
+    assert stream.take_keys(1.0) == []
+
+
+def test_keys_of_a_stream_that_is_not_the_voice_are_never_taken():
+    stream = voice((SDP, SSRC, ESTABLISHED))
+    stream.keep_key(SDP, key(OTHER, 1), ESTABLISHED + 1, 0.0)
+    stream.keep_key(ASTRAY, key(SSRC, 2), ESTABLISHED + 2, 0.0)
+    assert stream.take_keys(0.1) == []
+
+
+def test_keys_that_have_waited_for_long_are_not_taken():
+    stream = voice((SDP, SSRC, ESTABLISHED), (SDP, OTHER, ESTABLISHED - 1))
+    stream.keep_key(SDP, key(OTHER, 1), 2 * ESTABLISHED, 0.0)
+    assert stream.hear_other(SDP, OTHER, 2 * ESTABLISHED + 1, named_by_sdp=True)
+    assert stream.take_keys(KEYS_WAIT_S + 0.1) == []

@@ -3,11 +3,14 @@
 import msgspec
 import pytest
 
-from galwad.cli.recordings.packets import packet_lines
+from galwad.cli.recordings.packets import packet_lines, partly_recorded
+from galwad.cli.recordings.rows import spans_of_row
+from galwad.cli.support.timeline import TimelineSpan
 from helpers.recording.office import Office
 from recording.archive.manifest import PacketStretch, PartyPackets, sign_manifest
 
 US = 1_000_000
+GAP = {"reason": "payment", "trigger": "page", "actor": "user:sian"}
 CALLER = PartyPackets(
     "caller", 130, 3, 0, 100, {"late": 12, "payment": 18}, 240_000, 100, 0, 99, 2, 7
 )
@@ -48,6 +51,30 @@ def test_each_party_has_a_line_with_all_its_packets_and_a_quarantine_has_one(lin
         "caller: 12 packets not stored in the 240 ms after 1:00, because the sound may be from "
         "the gap before"
     )
+
+
+def test_a_stretch_after_a_gap_in_which_a_voice_is_missing_is_partly_recorded(tmp_path):
+    office = Office(tmp_path)
+    manifest = office.seal(office.simple()).manifest
+    advisor = msgspec.structs.replace(ADVISOR, dropped={"late": 100}, late_us=2 * US)
+    usual = msgspec.structs.replace(CALLER, dropped={"late": 1}, late_us=20_000)
+    stretches = [segment(CALLER, advisor), segment(usual, ADVISOR)]
+    changed = msgspec.structs.replace(manifest, packets=stretches)
+    found = list(partly_recorded(sign_manifest(changed, office.node.key).decode()))
+    why = "the sound may be from the gap before"
+    assert found == [
+        TimelineSpan("partly", 60 * US, 60_240_000, f"without the caller and advisor: {why}"),
+        TimelineSpan("partly", 60_240_000, 62 * US, f"without the advisor: {why}"),
+    ]
+    row = {"talk_s": 64, "gaps": [{**GAP, "from_us": 50 * US, "to_us": 60 * US}]}
+    kinds = [(span.kind, span.to_us // US) for span in spans_of_row(row, (), found)]
+    assert kinds == [
+        ("recorded", 50),
+        ("payment", 60),
+        ("partly", 60),
+        ("partly", 62),
+        ("recorded", 64),
+    ]
 
 
 def test_a_silent_party_is_named_with_the_packets_that_are_not_heard(lines):
