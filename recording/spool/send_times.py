@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recording.spool.sender_report import SenderReport
@@ -53,7 +53,7 @@ Octets = bytes | bytearray | memoryview
 """A datagram, or a part of one."""
 _HEADER = struct.Struct(">BBHII")
 _US = 1_000_000
-_MODULUS = 1 << 32
+_LARGEST, _HALF = (1 << 32) - 1, 1 << 31
 _USUAL_PACKET_US = 20_000
 _LONGEST_PACKET_US = 200_000
 _EARLY_US = 60_000
@@ -174,7 +174,8 @@ class _Stream:
 
     def due_us(self, timestamp: int) -> int:
         """Return when a packet with this timestamp arrives if the network delays it least."""
-        return self.at_us + _signed(timestamp - self.timestamp, _MODULUS) * _US // self.rate
+        ahead = (timestamp - self.timestamp + _HALF & _LARGEST) - _HALF
+        return self.at_us + ahead * _US // self.rate
 
     def most_late_us(self) -> int | None:
         """Return the largest possible delay of the latest packet in µs; None if not known."""
@@ -483,37 +484,42 @@ class SendTimes:
         """
         if len(data) < _HEADER.size:
             return None
-        _, second, *head, ssrc = _HEADER.unpack_from(data)
-        sequence, timestamp = head
-        rate = self._rates.get(track, {}).get(second & 0x7F, USUAL_RATE) or USUAL_RATE
-        longest_us = self._longest_delay_us(track, at_us)
+        header = _HEADER.unpack_from(data)
+        _, second, sequence, timestamp, ssrc = header
+        rates = self._rates.get(track)
+        rate = (rates.get(second & 0x7F) if rates else None) or USUAL_RATE
+        heard_us, longest_us = self._latest_of(track)
+        if longest_us is not None and at_us > heard_us:
+            longest_us += at_us - heard_us
         stream = self._streams.get((track, ssrc))
         if stream is None:
             stream = _Stream(rate, timestamp, at_us, at_us, at_us, longest_us)
             stream.is_doubted = self._doubts(track)
             self._add(track, ssrc, stream)
-        elif not self._follow(stream, head, rate, at_us, longest_us):
+        elif not self._follow(stream, header, rate, at_us, longest_us):
             return stream, timestamp
         if stream.late_us <= _PROOF_US:
             stream.proven_us = at_us
         stream.sequence, stream.last_timestamp, stream.heard_us = sequence, timestamp, at_us
-        most_us = stream.most_late_us()
-        if most_us is not None and longest_us is not None:
-            most_us = min(most_us, longest_us)
+        most_us = stream.uncertain_us
+        if most_us is not None:
+            most_us += stream.late_us
+            if longest_us is not None and longest_us < most_us:
+                most_us = longest_us
         self._latest[track] = at_us, most_us
         return stream, timestamp
 
     @staticmethod
     def _follow(
-        stream: _Stream, head: Sequence[int], rate: int, at_us: int, longest_us: int | None
+        stream: _Stream, header: tuple[int, ...], rate: int, at_us: int, longest_us: int | None
     ) -> bool:
         """Compare the next packet of a stream with its anchor, and set the stream's `late_us`.
 
-        `head` has the sequence number and the timestamp. `longest_us` is the largest possible delay
-        of the packet, or None. Return False if later packets have overtaken this one, so that it
-        changes nothing.
+        `header` is the packet's RTP header. `longest_us` is the largest possible delay of the
+        packet, or None. Return False if later packets have overtaken this one, so that it changes
+        nothing.
         """
-        sequence, timestamp = head
+        _, _, sequence, timestamp, _ = header
         late_us = at_us - stream.due_us(timestamp)
         is_apart = has_jumped = False
         if stream.sequence < 0:
@@ -521,8 +527,8 @@ class SendTimes:
                 longest_us is not None and late_us > longest_us + _EARLY_US
             )
         else:
-            count = _signed(sequence - stream.sequence, 0x10000)
-            ticks = _signed(timestamp - stream.last_timestamp, _MODULUS)
+            count = (sequence - stream.sequence + 0x8000 & 0xFFFF) - 0x8000
+            ticks = (timestamp - stream.last_timestamp + _HALF & _LARGEST) - _HALF
             is_repeated = not count and at_us - stream.heard_us >= _REPEATED_US
             if -_MOST_BEHIND <= count <= 0 and ticks <= 0 and not is_repeated:
                 return False
@@ -548,15 +554,12 @@ class SendTimes:
         stream.late_us = late_us
         return True
 
-    def _longest_delay_us(self, track: int, at_us: int) -> int | None:
-        """Return the largest possible delay, in µs, of a packet that arrives now at a track.
-
-        The sender sent it after the latest packet. Return None if no limit is known.
-        """
-        before_us, delay_us = self._latest_of(track)
-        return None if delay_us is None else delay_us + max(0, at_us - before_us)
-
     def _latest_of(self, track: int) -> tuple[int, int | None]:
+        """Return the arrival of a track's latest packet, and its largest possible delay, in µs.
+
+        The next packet was sent later, so it can be late by this delay and the time since then.
+        The delay is None if no limit is known.
+        """
         return self._latest.get(track, (self._begun_us, 0))
 
     def _doubts(self, track: int) -> bool:
@@ -566,11 +569,6 @@ class SendTimes:
         if len(self._streams) >= _MOST_STREAMS:
             del self._streams[min(self._streams, key=lambda key: self._streams[key].heard_us)]
         self._streams[track, ssrc] = stream
-
-
-def _signed(difference: int, modulus: int) -> int:
-    """Return the difference of two counters that begin again at `modulus`."""
-    return (difference + modulus // 2) % modulus - modulus // 2
 
 
 def _drift_us(passed_us: int) -> int:

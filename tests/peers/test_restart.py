@@ -129,6 +129,32 @@ def test_packets_of_a_pause_that_arrive_after_it_are_not_stored_after_a_restart_
     assert recording.adds_up()
 
 
+@pytest.mark.parametrize("new_ssrc", [False, True])
+def test_packets_of_a_pause_that_arrive_seconds_after_it_are_not_stored(
+    service, place_call, new_ssrc
+):
+    """Nothing arrives for five seconds, across the end of the pause; there is no restart."""
+    call = place_call()
+    before, secret, after = speech(1.5, 61), speech(2, 62), speech(3, 63)
+    call.caller.say(before, call.from_caller)
+    call.advisor.wait_heard(call.caller.sent)
+    payment(service, call.call_id, "PUT")
+    if new_ssrc:
+        call.caller._ssrc ^= 1
+    spoken = threading.Timer(2.1, payment, (service, call.call_id, "DELETE"))
+    spoken.start()
+    call.caller.say(secret, call.from_caller, late_s=5.0)
+    spoken.join()
+    call.caller.say(after, call.from_caller)
+    call.hang_up()
+    recording = Recording(service, call.call_id)
+    assert find(recording.caller, before)[1] > 0.95
+    for part in (secret, secret[: len(secret) // 2], secret[len(secret) // 2 :]):
+        assert find(recording.caller, part)[1] < 0.3
+    assert find(recording.caller, after[2 * RATE :])[1] > 0.95
+    assert recording.adds_up()
+
+
 _BEFORE_THE_REMOVAL = """
 import pathlib, time
 from galwad.switch.checkpoint_store import CheckpointStore

@@ -51,3 +51,15 @@ def test_a_leg_that_is_closed_already_counts_nothing():
     legs.follow("sian")
     relay.counters["sian"].received = 3
     assert legs.arrivals(1) == Arrivals(3)
+
+
+def test_a_colleagues_packets_were_sent_after_the_latest_one_of_the_leg_that_is_followed():
+    """After a pause, a colleague who was connected after it loses nothing."""
+    relay: Any = CountingRelay()
+    legs = RecordedLegs(relay, NoRecorder(lambda: None))
+    recorder = Recorder(no_spool, Clock(0.0, 0.0), clock=lambda: 30.0)
+    legs.connect(recorder, "caller", "sian")
+    assert recorder.lateness.send_times.attached == ((1, 30_000_000),)
+    relay.counters["ceri"].last = 25.0
+    legs.follow("ceri")
+    assert recorder.lateness.send_times.attached == ((1, 25_000_000),)
