@@ -99,6 +99,7 @@ _MOST_LATE_US = 10_000_000
 """A report that seems to be later than this, in µs, shows nothing about the sender's clock."""
 _WINDOW_US = 5_000_000
 _FEWEST = 3
+_TRACKS = (0, 1)
 _MOST_STREAMS = 8
 _MOST_REPORTS = 4
 
@@ -301,7 +302,8 @@ class SendTimes:
             ),
             latest=tuple(
                 (track, at_us + start_us, delay_us)
-                for track, (at_us, delay_us) in self._latest.items()
+                for track in _TRACKS
+                for at_us, delay_us in [self._latest_of(track)]
             ),
             attached=tuple((track, at + start_us) for track, at in self._attached_us.items()),
         )

@@ -12,7 +12,11 @@ import pytest
 from galwad.messages import CallerFacts, Party
 from galwad.switch.admission import Admission
 from galwad.switch.checkpoint import AnsweredState, CallPhase, Checkpoint, EarlyPause
-from galwad.switch.checkpoint_store import CheckpointStore, UnreadableCheckpoint
+from galwad.switch.checkpoint_store import (
+    CheckpointStore,
+    EndedCheckpoint,
+    UnreadableCheckpoint,
+)
 from recording.policy import DestinationClass, GapReason, ShutCause, ShutCauses, Trigger
 
 ADMISSION = Admission(
@@ -50,6 +54,16 @@ TALKING = Checkpoint(
         ),
     ),
 )
+
+
+def test_the_checkpoint_of_a_call_that_ended_as_the_switch_was_killed_says_so(tmp_path):
+    store = CheckpointStore(tmp_path)
+    store.save("one", TALKING)
+    store.mark_ended("one")
+    assert list(CheckpointStore(tmp_path).left_behind()) == [("one", EndedCheckpoint(TALKING))]
+    store.remove("one")
+    store.mark_ended("one")
+    assert list(CheckpointStore(tmp_path).left_behind()) == []
 
 
 @pytest.mark.parametrize("checkpoint", [RINGING, TALKING])

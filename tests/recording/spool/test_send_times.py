@@ -351,6 +351,16 @@ def test_a_new_leg_that_was_connected_in_the_pause_may_have_sent_since_then(open
     assert min(kept) == pytest.approx(20.0 + 0.1, abs=3 * PACKET_S)
 
 
+def test_a_party_that_was_silent_until_a_restart_may_have_sent_since_the_call_began(opened_gate):
+    gate = opened_gate()
+    gate.shut(confidential=True)
+    again = restarted(gate, gate.saved(), 15.0)
+    again.shut(confidential=True)
+    again.open(5_000_000)
+    kept = play(again, Talker(lambda _: 12.0).packets(10, 60), [])
+    assert min(kept) == pytest.approx(10.0 + 20.0, abs=0.100)
+
+
 @pytest.mark.parametrize("heard_s", [None, 20.5])
 def test_a_leg_that_is_connected_after_the_pause_costs_nothing(opened_gate, heard_s):
     """A colleague whom the advisor has consulted may already talk when the leg is connected."""
