@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -14,14 +15,40 @@ from helpers.peers.waiting import wait_until
 pytestmark = pytest.mark.peer
 
 CRM = (Path(__file__).parents[2] / "docs/crm.md").read_text(encoding="utf-8")
+GUIDE = CRM.partition("## Request Tracker 5\n")[2].partition("\n## ")[0]
 LOCAL = f"({CALLER[:5]}) {CALLER[5:]}"
 """The caller's number, as a clerk wrote it."""
+MANY = """
+INSERT INTO {table} ({columns})
+WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 2999)
+SELECT {values} FROM n
+"""
+"""A statement for 3,000 further users, none of whom has the caller's number."""
+USERS = {
+    "id": "100000 + i",
+    "Name": "'person' || i",
+    "RealName": "'Other ' || i",
+    "MobilePhone": "'07700 9' || substr('00000' || i, -5)",
+}
+PRINCIPALS = {"id": "100000 + i", "PrincipalType": "'User'", "Disabled": "0"}
+
+
+def block(language):
+    """Return the text of a block of the guide."""
+    found = re.search(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 @pytest.fixture(scope="module")
 def tracker(tmp_path_factory):
-    """A Request Tracker with the caller, a person with the same last digits, and others."""
-    tracker = RequestTracker(tmp_path_factory.mktemp("rt"))
+    """A Request Tracker with the caller, a person with the same last digits, and 3,000 others.
+
+    Its user galwad has the rights that the guide names, and there is the view of the guide.
+    """
+    rights = re.findall(r"`([A-Z][A-Za-z]+)`", GUIDE.partition("no others: ")[2].partition(".")[0])
+    assert len(rights) == 5
+    tracker = RequestTracker(tmp_path_factory.mktemp("rt"), rights)
     tracker.add_user(
         *("elin",),
         RealName="Elin Fictitious",
@@ -30,20 +57,25 @@ def tracker(tmp_path_factory):
         Address1="1 Heol Fawr",
     )
     tracker.add_user("eve", RealName="Eve Suffix", WorkPhone=f"01970 {CALLER[5:]}")
-    for number in range(30):
-        tracker.add_user(f"other{number}", RealName="Other", MobilePhone=f"07700 9001{number:02}")
+    for table, values in (("Users", USERS), ("Principals", PRINCIPALS)):
+        parts = {"columns": ", ".join(values), "values": ", ".join(values.values())}
+        tracker.run(MANY.format(table=table, **parts))
+    tracker.run(block("sql"))
     yield tracker
     tracker.end()
 
 
 def settings(tracker, tmp_path):
-    """Return the example of the documentation, with this Request Tracker and its password."""
+    """Return the settings of the guide, with this Request Tracker and its database."""
     (tmp_path / "rt-password").write_text(PASSWORD)
-    example = re.search(r"```toml\n(.*?rt\.example.*?)```", CRM, re.DOTALL)
-    assert example is not None
-    text = example[1].replace("https://rt.example/REST/2.0", tracker.url)
-    text = re.sub(r'kind = "bearer"\nscheme = "token"', 'kind = "basic"\nuser = "root"', text)
-    text = text.replace('kind = "http"', 'kind = "http"\ntimeout = 9.0')  # for a busy machine
+    text = block("toml").replace("https://rt.example/REST/2.0", tracker.url)
+    text = re.sub(r'kind = "bearer"\nscheme = "token"', 'kind = "basic"\nuser = "galwad"', text)
+    text = re.sub(
+        r'url = "postgresql.*\npassword_file = .*',
+        f'url = "sqlite+aiosqlite:///{tracker.database}"',
+        text,
+    )
+    text = re.sub(r'(kind = "(?:http|sql)")', r"\1\ntimeout = 9.0", text)  # for a busy machine
     text = re.sub(r'secret_file = ".*"', f'secret_file = "{tmp_path}/rt-password"', text)
     return text.replace("{", "{{").replace("}", "}}")
 
@@ -76,33 +108,48 @@ def test_the_caller_is_found_by_the_exact_number_and_details_wait_for_the_confir
     assert "Elin Fictitious" in tracker.page(link["url"].removeprefix("https://rt.example"))
 
 
-def test_a_call_does_not_wait_for_a_tracker_that_stands_still_and_shows_its_late_answer(
-    service, place_call, tracker
-):
+def looked_up(service, number):
+    """Return what `galwad directory test` shows of the directory with the view."""
+    done = service.galwad("directory", "test", number, "--source", "request-tracker", "--json")
+    (found,) = json.loads(done)["directories"]
+    assert found["error"] == ""
+    return found["people"]
+
+
+def test_a_lookup_among_3000_users_finds_the_one_with_the_number_and_nobody_without_it(service):
+    (elin,) = looked_up(service, CALLER)
+    assert (elin["kept"], elin["language"], elin["numbers"] > 0) == (True, "cy", True)
+    (other,) = looked_up(service, "07700 902999")
+    assert (other["kept"], other["person_id"]) == (True, "request-tracker:102999")
+    for number in (f"01995 {CALLER[5:]}", "01632 960999", "07700 903000"):
+        assert looked_up(service, number) == []
+
+
+def test_the_caller_is_shown_while_the_tracker_stands_still(service, place_call, tracker):
+    def states():
+        return pop(page, call)["caller"]["directories"]
+
     with service.sign_in() as page:
         tracker.stop()
         try:
             call = place_call("uas_plain")
-            wait_until(lambda: pop(page, call)["caller"]["status"] == "unavailable")
-            states = pop(page, call)["caller"]["directories"]
-            assert {"name": "request-tracker", "answer": "asking"} in states
+            wait_until(lambda: pop(page, call)["caller"]["status"] == "found")
+            assert {"name": "tickets", "answer": "asking"} in states()
         finally:
             tracker.go_on()
-        wait_until(lambda: pop(page, call)["caller"]["status"] == "found")
+        wait_until(lambda: {"name": "tickets", "answer": "not_found"} in states())
     call.hang_up()
-    assert [each["status"] for each in service.log.events("lookup.more")] == ["found"]
 
 
-def test_a_tracker_that_refuses_the_password_is_unavailable_and_the_log_says_why(
-    service, place_call, tmp_path
-):
+def test_the_log_says_that_the_tracker_refuses_the_password(service, place_call, tmp_path):
     (tmp_path / "rt-password").write_text("wrong")
     call = place_call("uas_plain")
-    with service.sign_in() as page:
-        wait_until(lambda: pop(page, call)["caller"]["status"] == "unavailable")
-    call.hang_up()
     failure = service.log.wait("lookup.source_failed")
-    assert failure["reason"] == "the server refuses the credentials (401)"
+    call.hang_up()
+    assert (failure["source"], failure["reason"]) == (
+        "tickets",
+        "the server refuses the credentials (401)",
+    )
 
 
 def test_a_caller_with_an_unknown_number_is_found_by_name(service, place_call):
@@ -177,18 +224,23 @@ def test_the_earlier_tickets_of_the_confirmed_person_are_shown_without_the_note_
     url = f"/api/v1/calls/{call.call_id}"
     with service.sign_in() as page:
         wait_until(lambda: pop(page, call)["caller"]["status"] == "found")
-        page.post(f"{url}/confirm", json={"outcome": "confirmed"})
+        (known,) = pop(page, call)["caller"]["candidates"]
+        assert page.post(f"{url}/search", json={"text": "elin fict"}).json()["found"] == 1
+        found = [each["person_id"] for each in pop(page, call)["caller"]["candidates"]]
+        (elin,) = [each for each in found if each != known["person_id"]]
+        answer = {"outcome": "confirmed", "person_id": elin}
+        page.post(f"{url}/confirm", json=answer)
         page.put(f"{url}/contact", json={"purpose": "Bin newydd", "language": "cy"})
         wait_until(lambda: call.call_id in str(tickets(tracker)))
         # The ticket is there a moment before the desk has stored the tracker's answer.
         wait_until(lambda: call.call_id not in str(earlier(page, call)))
         contacts, failed = earlier(page, call)
         assert failed == []
-        assert ("request-tracker", "Street light") in contacts
+        assert ("tickets", "Street light") in contacts
         assert "Something private" not in str(contacts)
         tracker.stop()
         try:
-            assert earlier(page, call) == ([], ["request-tracker"])
+            assert earlier(page, call) == ([], ["tickets"])
         finally:
             tracker.go_on()
     call.hang_up()

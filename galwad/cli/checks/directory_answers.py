@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from callerid.errors import CallerIdError, SourceBusyError
+from callerid.matching import matching
 from callerid.number import PhoneNumber
 from config.directories import ExternalDirectory
 from config.settings import Settings
@@ -33,7 +34,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     """Ask each directory that can be opened for a number, and check that it answers."""
     for section in map(stored_directory, settings.directories):
         try:
-            asyncio.run(_ask(section))
+            others = asyncio.run(_ask(section))
         except _UnopenedError:
             continue  # another check says why
         except SourceBusyError as error:
@@ -46,14 +47,24 @@ def check(settings: Settings) -> Iterator[CheckResult]:
         except Exception as error:  # noqa: BLE001 - a fault of a directory must not end the checks
             yield fault(_NAME, f"{section.name}: {type(error).__name__}", _OTHERWISE)
         else:
-            yield fine(_NAME, f"{section.name}: it answers")
+            if others:
+                yield warning(
+                    _NAME,
+                    f"{section.name}: it returns {others} people who do not have the number that "
+                    "was sought; with more than 500 people, it finds nobody",
+                    "it ignores the condition: correct the request, or look the callers up in a "
+                    "view of its database (docs/crm.md)",
+                )
+            else:
+                yield fine(_NAME, f"{section.name}: it answers")
 
 
 class _UnopenedError(Exception):
     """The directory cannot be opened."""
 
 
-async def _ask(section: ExternalDirectory) -> None:
+async def _ask(section: ExternalDirectory) -> int:
+    """Return how many people the directory finds who do not have the number."""
     from galwad.desk.directories import open_directory  # noqa: PLC0415 - loads the HTTP client
 
     try:
@@ -62,9 +73,10 @@ async def _ask(section: ExternalDirectory) -> None:
         raise _UnopenedError from None
     try:
         async with asyncio.timeout(section.timeout):
-            await directory.find(_NOBODY)
+            found = await directory.find(_NOBODY)
     finally:
         await directory.close()
+    return len(found) - len(matching(found, _NOBODY))
 
 
 def _remedy(error: str) -> str:

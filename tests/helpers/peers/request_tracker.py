@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
+from contextlib import closing
 
 import httpx2
 
@@ -12,7 +14,12 @@ from helpers.loopback import free_port
 from helpers.peers.kamailio import Daemon
 from helpers.peers.programs import program
 
-PASSWORD = "password"  # of its user root, in a new database
+PASSWORD = "password"  # of its user root, in a new database, and of galwad
+_DATA = """
+@Users = ({{ Name => 'galwad', Password => '{password}', Privileged => 1, Disabled => 0 }});
+@ACL = map {{ {{ UserId => 'galwad', Right => $_, Queue => 'General' }} }} qw({rights});
+1;
+"""
 _SETTINGS = """
 Set($rtname, 'council.example');
 Set($Organization, 'council.example');
@@ -38,8 +45,10 @@ Set(%SMIME, Enable => 0);
 class RequestTracker(Daemon):
     """One installation with a database of its own, on the loopback."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, rights):
+        """Make the database and start the server. Its user galwad has these rights on tickets."""
         self.port = free_port()
+        self.database = folder / "rt5.db"
         for name in ("mason", "sessions", "settings"):
             (folder / name).mkdir(parents=True)
         settings = folder / "RT_SiteConfig.pm"
@@ -49,7 +58,10 @@ class RequestTracker(Daemon):
             "RT_SITE_CONFIG": str(settings),
             "RT_SITE_CONFIG_DIR": str(folder / "settings"),
         }
-        self._make_database(environment)
+        self._setup(environment, "--action", "init", "--skip-create")
+        data = folder / "galwad.initialdata"
+        data.write_text(_DATA.format(password=PASSWORD, rights=" ".join(rights)))
+        self._setup(environment, "--action", "insert", "--datafile", data)
         server = "/usr/share/request-tracker5/libexec/rt-server"
         command = [server, "--host", "127.0.0.1", "--port", str(self.port)]
         super().__init__(folder, command, environment)
@@ -63,10 +75,10 @@ class RequestTracker(Daemon):
         return f"http://127.0.0.1:{self.port}/REST/2.0"
 
     @staticmethod
-    def _make_database(environment):
+    def _setup(environment, *words):
         setup = program("rt-setup-database-5", "request-tracker5 rt5-standalone rt5-db-sqlite")
         done = subprocess.run(
-            [setup, "--action", "init", "--skip-create"],
+            [setup, *map(str, words)],
             env=environment,
             capture_output=True,
             text=True,
@@ -74,6 +86,12 @@ class RequestTracker(Daemon):
             timeout=120,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def run(self, *statements):
+        """Run SQL statements in its database."""
+        with closing(sqlite3.connect(self.database, timeout=30)) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
 
     def _answers(self):
         try:

@@ -83,6 +83,18 @@ def test_a_directory_that_answers_is_fine_and_is_asked_for_a_number_of_nobody(re
     assert server.asked == ["/people?phone=%2B441632960999"]
 
 
+def test_a_directory_that_ignores_the_number_is_a_warning(results, server):
+    server.body = b"""{"items": [
+        {"id": 1, "name": "Elin", "phone": "01632 960001"}, {"id": 2, "name": "Eve", "phone": ""}
+    ]}"""
+    ((grade, text, fix),) = results()
+    assert grade == "warning"
+    assert text.startswith("crm: it returns 2 people who do not have the number that was sought")
+    assert "view of its database" in fix
+    server.body = b'{"items": [{"id": 3, "name": "Test", "phone": "01632 960999"}]}'
+    assert results() == [("fine", "crm: it answers", "")]
+
+
 @pytest.mark.parametrize(
     ("answer", "text", "fix"),
     [
