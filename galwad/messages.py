@@ -530,6 +530,16 @@ class VerifiedRecording(msgspec.Struct, frozen=True):
     disposal: str = ""
 
 
+class ProveSpools(LinkMessage, frozen=True):
+    """From the desk to the finaliser: check the spools that are not sealed, also of live calls.
+
+    The field `content` of the reply is an encoded tuple of `SpoolProof`, for the calls with
+    findings.
+    """
+
+    ref: int
+
+
 class ArchiveReply(LinkMessage, frozen=True):
     """From the finaliser to the desk: the result of the request with the same `ref`.
 
@@ -575,6 +585,7 @@ AnyMessage: TypeAlias = (
     | CommitHeader
     | Dispose
     | VerifyRecording
+    | ProveSpools
     | ArchiveReply
     | UsersChanged
 )

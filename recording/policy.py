@@ -73,6 +73,10 @@ class Trigger(StrEnum):
     """DTMF tones in the audio. The finaliser found them after the call, or while it was sealed."""
 
 
+PAUSE_TRIGGERS = frozenset({Trigger.PAGE, Trigger.API, Trigger.PHONE, Trigger.DTMF})
+"""The triggers by which a person or a payment system pauses a call, not those of transfers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Open:
     """An output of the policy: media that arrives at or after `at` may be stored."""

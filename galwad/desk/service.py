@@ -334,8 +334,10 @@ class Desk:
         self.anchors = AnchorFile(options.anchor_file, options.node, self.audit, self._alarm)
         self.ledger = LedgerWriter(self.audit, self._ends_stored)
         comparison = IndexComparison(self.engine, options.node)
+        self.finaliser = FinaliserClient()
         self.coverage = CoverageChecker(
-            Ledger(self.engine), self.catalogue, self.custodian, self.archive, comparison
+            *(Ledger(self.engine), self.catalogue, self.custodian, self.archive, comparison),
+            prove_spools=self.finaliser.prove_spools,
         )
         self.index_checker = IndexChecker(self.catalogue, self.archive, comparison)
         self.promises = PromiseChecker(
@@ -370,7 +372,6 @@ class Desk:
             phones=self.users.accounts,
             away=lambda: self.presence.away,
         )
-        self.finaliser = FinaliserClient()
         self.indexer = Indexer(self.audit, on_indexed=self._indexed, on_alarm=self._alarm)
         self.socket = DeskSocket(
             options.desk_socket,

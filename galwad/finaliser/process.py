@@ -45,6 +45,7 @@ from galwad.messages import (
     Dispose,
     Hello,
     Indexed,
+    ProveSpools,
     Sealed,
     SpoolClosed,
     StageHeader,
@@ -113,6 +114,7 @@ class Finaliser:
         )
         self._desk = Connector(settings.desk_socket, self._greet_desk, self._from_desk)
         self._look = asyncio.Event()
+        self._proofs: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
         """Request that `run` ends. `run` first seals all calls that have ended, and then returns.
@@ -360,13 +362,22 @@ class Finaliser:
             case StageHeader() | CommitHeader() | Dispose() | VerifyRecording():
                 async with self._lock_of(message.call_id):
                     link.send(await self._amend(message))
+            case ProveSpools():
+                # A task, because the desk's other messages must not wait for so long.
+                proof = asyncio.create_task(self._prove(link, message))
+                self._proofs.add(proof)
+                proof.add_done_callback(self._proofs.discard)
+
+    async def _prove(self, link: Link, order: ProveSpools) -> None:
+        link.send(await self._amend(order))
 
     async def _amend(self, order: ArchiveOrder) -> ArchiveReply:
         try:
             return await asyncio.to_thread(self._sealer.amend, order)
         # An error here must not close the link to the desk, because other replies use this link.
         except Exception:
-            log.exception("recording.not_amended", call_id=order.call_id)
+            call_id = "" if isinstance(order, ProveSpools) else order.call_id
+            log.exception("recording.not_amended", call_id=call_id)
             return ArchiveReply(order.ref, "the finaliser failed: see its journal")
 
     async def _forget(self, call_id: str) -> None:

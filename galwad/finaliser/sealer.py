@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -27,6 +27,7 @@ from galwad.messages import (
     ArchiveReply,
     CommitHeader,
     Dispose,
+    ProveSpools,
     Sealed,
     StageHeader,
     VerifiedRecording,
@@ -39,6 +40,7 @@ from recording.archive.headers import HeaderStore
 from recording.archive.party_network import party_networks
 from recording.archive.reindex import disposed_at, verify_unindexed
 from recording.archive.sealing import SpoolKeys
+from recording.archive.spool_proof import SpoolProof, prove
 from recording.archive.store import Archive, SealedRecording, SealingNode
 from recording.errors import (
     ArchiveError,
@@ -51,7 +53,7 @@ from recording.errors import (
 from recording.keys.keyring import load_boot_key, load_or_create_node_key, public_text
 from recording.keys.recipients_file import RecipientsFile
 from recording.policy import GapReason
-from recording.spool import is_live, remove_spool
+from recording.spool import SpoolReader, is_live, remove_spool
 from recording.spool.recovery import recovered_keys, shred_recovered
 
 _WAITING_S: Final = 300.0
@@ -61,7 +63,7 @@ Sealing usually takes only moments, so such a spool shows that something is wron
 """
 ArchiveIdentity: TypeAlias = tuple[int, int]
 """The device and inode numbers of the archive folder."""
-ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose | VerifyRecording
+ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose | VerifyRecording | ProveSpools
 log = structlog.get_logger()
 
 
@@ -379,7 +381,32 @@ class Sealer:
                 )
             case VerifyRecording():
                 return msgspec.msgpack.encode(self._proven(order))
+            case ProveSpools():
+                return msgspec.msgpack.encode(tuple(self._spool_findings()))
         return b""
+
+    def _spool_findings(self) -> Iterator[SpoolProof]:
+        """Yield the findings about each call whose spools still exist, sealed or not."""
+        for call_id, paths in sorted(self._spools.by_call().items()):
+            found = self._spool_proof(call_id, sorted(paths, key=life_of))
+            if found is not None and found.problems:
+                yield found
+
+    def _spool_proof(self, call_id: str, paths: Sequence[Path]) -> SpoolProof | None:
+        """Return the findings about one call; None if its spools are gone meanwhile."""
+        with contextlib.ExitStack() as stack:
+            try:
+                keys = self._keys(paths)
+                spools: list[SpoolReader] = []
+                for path in paths:
+                    spools.append(keys.follow(path) if is_live(path) else keys.open(path))
+                    stack.callback(spools[-1].close)
+                return prove(call_id, spools)
+            # Only an officer opens a locked spool, and the alarm `recording.locked` says so.
+            except (FileNotFoundError, SpoolKeyError):
+                return None
+            except (RecordingError, OSError) as error:
+                return SpoolProof(call_id, time.time(), unread=f"its spool cannot be read: {error}")
 
     def _proven(self, order: VerifyRecording) -> VerifiedRecording:
         if self._spools.of(order.call_id):

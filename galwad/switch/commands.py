@@ -57,6 +57,8 @@ class DeskCommands:
         confirmations = [
             call.pauses.pause(command.holder, trigger, command.actor, arrived) for call in calls
         ]
+        for call in calls:
+            call.recording.triggered(trigger, command.actor, arrived)
         durable = await asyncio.gather(*confirmations)
         return _reply(command.ref, calls, durable=all(durable))
 

@@ -85,6 +85,17 @@ class ConsultationRecordings:
         for recording in self._all():
             recording.shut(holder, trigger, actor, arrived_mono, begun_mono)
 
+    def triggered(
+        self,
+        trigger: Trigger,
+        actor: str,
+        arrived_mono: float | None = None,
+        begun_mono: float | None = None,
+    ) -> None:
+        """Record in all these recordings that a request to pause arrived."""
+        for recording in self._all():
+            recording.triggered(trigger, actor, arrived_mono, begun_mono)
+
     async def make_durable(self) -> bool:
         """Return whether the disk has confirmed the pauses of all these recordings in 250 ms."""
         return all(await asyncio.gather(*(each.make_durable() for each in self._all())))

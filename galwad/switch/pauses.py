@@ -7,6 +7,9 @@ phone cannot pause or resume, except that of an advisor who consults a colleague
 The gate shuts as soon as a request to pause arrives, before anything else is done. Two kinds of
 work must wait for the disk: confirming a pause, and resuming. Coroutines do this work, so that the
 event loop does not wait.
+
+Each request to pause that a phone makes is also recorded in the spool as such. So a check of the
+recording notices a request without a gap.
 """
 
 from __future__ import annotations
@@ -51,6 +54,15 @@ class PausableRecording(Protocol):
         begun_mono: float | None = None,
     ) -> None:
         """Shut the gate for the pause holder `holder`, without waiting for the disk."""
+
+    def triggered(
+        self,
+        trigger: Trigger,
+        actor: str,
+        arrived_mono: float | None = None,
+        begun_mono: float | None = None,
+    ) -> None:
+        """Record that a request to pause arrived, whatever its effect was."""
 
     async def make_durable(self) -> bool:
         """Return whether the disk has confirmed within 250 ms everything up to now."""
@@ -193,13 +205,17 @@ class Pauses:
             answer(400, "Record Is On Or Off", now)
             return
         done = self._carry_out(wanted, Trigger.PHONE, now.arrived)
+        if wanted is PauseAction.PAUSE:
+            self._recording.triggered(Trigger.PHONE, self._party.actor, now.arrived)
         self._spawn(_answer_when_done(done, answer))
 
     def _dialled(self, code: DialledCode | None) -> None:
-        if code is not None:
-            self._spawn(
-                self._carry_out(code.action, Trigger.DTMF, code.arrived_mono, code.begun_mono)
-            )
+        if code is None:
+            return
+        times = code.arrived_mono, code.begun_mono
+        self._spawn(self._carry_out(code.action, Trigger.DTMF, *times))
+        if code.action is PauseAction.PAUSE:
+            self._recording.triggered(Trigger.DTMF, self._party.actor, *times)
 
     def _carry_out(
         self,

@@ -16,7 +16,13 @@ from galwad.switch.clocks import Now
 from galwad.switch.no_recorder import NoRecorder
 from galwad.switch.recorded_legs import RecordedLegs
 from galwad.switch.spools import CallSpools, SpoolFactory
-from recording.policy import DestinationClass, RecordingState, ShutCauses, Trigger
+from recording.policy import (
+    PAUSE_TRIGGERS,
+    DestinationClass,
+    RecordingState,
+    ShutCauses,
+    Trigger,
+)
 from recording.recorder import Recorder, RecordingStatus
 from recording.spool import Clock, Field
 from recording.spool.gate import SavedLateness
@@ -48,6 +54,7 @@ class CallRecording:
         """
         self._facts = facts
         self._on_change = on_change
+        self._erased_us = factory.erased_us
         self._spools = CallSpools(factory, call_id)
         self._early = NoRecorder(on_change)
         self._recorder: Recorder | NoRecorder = self._early
@@ -276,6 +283,30 @@ class CallRecording:
         times = {"arrived_mono": arrived_mono, "begun_mono": begun_mono}
         self._recorder.pause(holder, trigger, actor, **times)
 
+    def triggered(
+        self,
+        trigger: Trigger,
+        actor: str,
+        arrived_mono: float | None = None,
+        begun_mono: float | None = None,
+    ) -> None:
+        """Write to the spool that a trigger arrived after which nothing may be stored.
+
+        This is written whatever the effect of the trigger was. So a check of the recording notices
+        a trigger without a gap. Call this method after the gate is shut, because it may wait for
+        the disk. The parameters are those of `shut`.
+        """
+        took_s = 0.0
+        if arrived_mono is not None and begun_mono is not None:
+            took_s = arrived_mono - begun_mono
+        is_pause = trigger in PAUSE_TRIGGERS
+        fields: dict[str, Field] = {
+            "trigger": trigger.value,
+            "actor": actor,
+            "erase_us": self._erased_us(took_s) if is_pause else 0,
+        }
+        self._recorder.event("trigger", fields, arrived_mono=arrived_mono)
+
     async def make_durable(self) -> bool:
         """Wait at most 250 ms for the disk to store all audio and events recorded until now.
 
@@ -311,6 +342,8 @@ class CallRecording:
         self._recorder.referred(
             destination, actor, label, trigger=trigger, arrived_mono=now.arrived
         )
+        if destination is not DestinationClass.CENTRE:
+            self.triggered(trigger, actor, now.arrived)
 
     def transfer_failed(self, now: Now) -> None:
         """Open the gate after a failed transfer, unless another cause keeps the gate shut."""
@@ -338,6 +371,8 @@ class CallRecording:
         if not inside:
             self._recorder.identity_changed(actor, arrived_mono=arrived)
         self._recorder.identity_classed(destination, arrived_mono=arrived)
+        if not inside:
+            self.triggered(Trigger.IDENTITY, actor, arrived)
 
     def caller_changed(self, fields: Mapping[str, Field], now: Now, *, known: bool = False) -> None:
         """Write the caller that a trunk has named during the call to the spool.

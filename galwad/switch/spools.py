@@ -147,6 +147,16 @@ class SpoolFactory:
             has_other_disk=self._has_spare,
         )
 
+    def erased_us(self, took_s: float) -> int:
+        """Return how much a pause erases in any case, in µs, if its request took `took_s` seconds.
+
+        The last second of the lookback does not count, because a switch that is busy may erase less
+        of it.
+        """
+        certain_s = max(0.0, self._recording.lookback - 1.0)
+        back_s = self._recording.erase_back
+        return int(min(certain_s, took_s + back_s) * 1_000_000) if back_s else 0
+
     def open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
         """Open the spool with the life number `life` (from 1) of a call, and return its writer.
 

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from recording.archive.accounting import Interval, balance
-from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Segment
+from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Segment, TriggerFacts
 from recording.archive.summary import MOST_LATER_CALLERS, LaterCaller
 from recording.audio.codecs import PayloadCodec
 from recording.policy import DestinationClass, GapReason, Trigger
 from recording.spool import EventRecord, Field, LossReason, LostRecord
 
 _MOST_NOTES = 100
+_MOST_TRIGGERS = 1000
 _EXTENSION = ";ext="
 """The text in front of the extension in a phone number, as in `+441970625000;ext=12` (RFC 3966)."""
 SPACING_US = 60_000
@@ -74,6 +75,7 @@ class CallFacts:
         self.gaps: list[Gap] = []
         self.faults: list[FaultFacts] = []
         self.clock: list[ClockCheck] = []
+        self.triggers: list[TriggerFacts] = []
         self._segment: tuple[int, str] | None = None
         self._gap: tuple[int, str, str, str] | None = None
         self._covered_until_us = 0
@@ -118,10 +120,8 @@ class CallFacts:
                 self._gap = at_us, reason or GapReason.FAULT.value, trigger, actor
             case "gap-end":
                 self._close(at_us)
-            case "fault" if len(self.faults) < _MOST_NOTES:
-                self.faults.append(FaultFacts(at_us, _text(fields, "why")))
-            case "clock":
-                self._check_clock(at_us, fields)
+            case "trigger" | "fault" | "clock":
+                self._note(at_us, event.kind, fields)
             case "ended":
                 self._close(at_us)
                 self.ended_us = at_us
@@ -287,6 +287,18 @@ class CallFacts:
         known = self.personal
         if not known.advisor and not known.extension:
             self.personal = replace(known, advisor=advisor, extension=extension)
+
+    def _note(self, at_us: int, kind: str, fields: Mapping[str, Field]) -> None:
+        """Store a trigger, a fault or a check of the clock, unless there are too many already."""
+        if kind == "clock":
+            self._check_clock(at_us, fields)
+        elif kind == "fault" and len(self.faults) < _MOST_NOTES:
+            self.faults.append(FaultFacts(at_us, _text(fields, "why")))
+        elif kind == "trigger" and len(self.triggers) < _MOST_TRIGGERS:
+            erase = fields.get("erase_us")
+            erase_us = erase if isinstance(erase, int) else 0
+            texts = _text(fields, "trigger"), _text(fields, "actor")
+            self.triggers.append(TriggerFacts(at_us, *texts, erase_us))
 
     def _check_clock(self, at_us: int, fields: Mapping[str, Field]) -> None:
         wall = fields.get("wall")

@@ -119,6 +119,8 @@ class PartyPackets(msgspec.Struct, frozen=True):
         heard: The packets whose audio is on the track.
         lost_by_network: The packets that are missing in the RTP sequence numbers.
         lost_by_kernel: The packets for which the kernel had no space when the switch was late.
+        arrived_in_gap: In a gap of a payment or transfer, or in an erased stretch: the packets that
+            are in the spools although they arrived in it. It is 0 unless there is a fault.
     """
 
     channel: str
@@ -133,6 +135,7 @@ class PartyPackets(msgspec.Struct, frozen=True):
     heard: int
     lost_by_network: int
     lost_by_kernel: int
+    arrived_in_gap: int = 0
 
 
 class PacketStretch(Interval, frozen=True):
@@ -148,6 +151,22 @@ class PacketStretch(Interval, frozen=True):
     gap: str
     complete: bool
     parties: list[PartyPackets]
+
+
+class TriggerFacts(msgspec.Struct, frozen=True):
+    """A trigger that the switch received, whatever its effect was.
+
+    Attributes:
+        at_us: The trigger's arrival in microseconds since the recording's start.
+        trigger: As in a gap: page, api, phone, dtmf, refer, page-transfer or identity.
+        actor: As in a gap.
+        erase_us: The length in microseconds of what the trigger had to erase, at the least.
+    """
+
+    at_us: int
+    trigger: str
+    actor: str
+    erase_us: int
 
 
 class FaultFacts(msgspec.Struct, frozen=True):
@@ -286,6 +305,8 @@ class Manifest(msgspec.Struct, frozen=True):
 
     packets: list[PacketStretch] | None = None
     """The packets of each party in each segment and gap. None in manifests of older software."""
+    triggers: list[TriggerFacts] = []
+    """The triggers that the switch received after which nothing may be stored."""
 
     @property
     def unexplained_us(self) -> int:

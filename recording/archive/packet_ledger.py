@@ -6,17 +6,32 @@ read from the spools. `recording.archive.packet_sums` compares them.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from recording.archive.manifest import PacketStretch, PartyPackets
 from recording.audio.track_sink import Progress
+from recording.policy import GapReason
 from recording.spool import Field
 from recording.spool.packet_counts import TRACKS, no_packets
 
 CHANNELS = ("caller", "advisor")
 EVENTS = frozenset({"packets", "lost", "segment", "gap-start", "gap-end"})
 """The kinds of events that the ledger needs."""
+CONFIDENTIAL: Final = frozenset({GapReason.PAYMENT, GapReason.TRANSFER, GapReason.ERASED})
+"""The reasons of the gaps in which no packet may have been stored."""
+_REMEMBERED_US: Final = 180_000_000
+"""The time in µs for which arrivals in a segment are remembered.
+
+A gap that begins later can reach back into this time: by the longest `erase_back`, and by the time
+for which the switch was late.
+"""
+_Numbers: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.uint8]
 
 
 @dataclass(slots=True)
@@ -56,6 +71,8 @@ class _Stretch:
     to_us: int | None = None
     claims: list[_Claims] = field(default_factory=lambda: [_Claims() for _ in range(TRACKS)])
     read: list[int] = field(default_factory=no_packets)
+    arrived: list[int] = field(default_factory=no_packets)
+    """The packets that were read, wherever they are in the spools, and arrived in this gap."""
     kernel: list[int] = field(default_factory=no_packets)
     progress: list[Progress] = field(default_factory=list)
     """The packets of each track that are heard and lost at the end of the stretch."""
@@ -67,10 +84,15 @@ class _Stretch:
     """True if something was read after the most recent counts of the switch."""
 
     @property
+    def is_confidential(self) -> bool:
+        """True for a gap in which no packet may have been stored."""
+        return self.gap in CONFIDENTIAL
+
+    @property
     def is_empty(self) -> bool:
         """True if there is nothing to report about the stretch."""
-        if any(self.read) or self.gap is None:
-            return not any(self.read)
+        if any(self.read) or any(self.arrived) or self.gap is None:
+            return not (any(self.read) or any(self.arrived))
         return self.to_us == self.from_us and not any(
             claims.received or claims.stored or claims.dropped or claims.refused or kernel
             for claims, kernel in zip(self.claims, self.kernel, strict=True)
@@ -83,27 +105,44 @@ class PacketLedger:
     A packet counts in the stretch in which the switch handled it. So a packet that arrived after a
     trigger, and was read from its socket before the trigger took effect, counts as dropped in the
     segment before the trigger. Times are µs since the recording's start.
+
+    In addition, the packets that were read are compared with the gaps by their arrival. None of
+    them may have arrived in a gap of a payment or transfer, or in an erased stretch.
     """
 
     def __init__(self) -> None:
         self._stretches = [_Stretch(0, None)]
+        self._recent: deque[tuple[_Numbers, _Numbers]] = deque()
+        """The tracks and arrivals of the packets in the present segment, the oldest first."""
 
     @property
     def _now(self) -> _Stretch:
         return self._stretches[-1]
 
-    def read(self, counts: Sequence[int]) -> None:
-        """Count packets that were read from a spool; `counts` are those of each track."""
+    def read(self, tracks: _Numbers, at_us: _Numbers) -> None:
+        """Count packets that were read from a spool, by their tracks and times of arrival."""
         stretch = self._now
         stretch.is_dirty = True
-        for track, count in enumerate(counts):
-            stretch.read[track] += count
+        if not len(at_us):
+            return
+        _add(stretch.read, tracks)
+        if stretch.is_confidential:
+            _add(stretch.arrived, tracks[at_us >= stretch.from_us])
+            return
+        if at_us.min() < stretch.from_us:
+            for earlier in self._stretches:
+                if earlier.is_confidential and earlier.to_us is not None:
+                    inside = (at_us >= earlier.from_us) & (at_us < earlier.to_us)
+                    _add(earlier.arrived, tracks[inside])
+        # A copy, because `tracks` is a view that would keep the packets in memory.
+        self._recent.append((tracks.copy(), at_us))
+        while at_us[-1] - self._recent[0][1][-1] > _REMEMBERED_US:
+            self._recent.popleft()
 
-    def read_one(self, track: int) -> None:
+    def read_one(self, track: int, at_us: int) -> None:
         """Count a packet that was read from a spool."""
         if track < TRACKS:
-            self._now.is_dirty = True
-            self._now.read[track] += 1
+            self.read(np.array([track]), np.array([at_us]))
 
     def lost(self) -> None:
         """Note that a part of a spool cannot be read."""
@@ -141,7 +180,12 @@ class PacketLedger:
 
     def _begin(self, at_us: int, gap: str, progress: Sequence[Progress]) -> None:
         self._end(at_us, progress)
-        self._stretches.append(_Stretch(at_us, gap))
+        stretch = _Stretch(at_us, gap)
+        self._stretches.append(stretch)
+        if stretch.is_confidential:
+            for tracks, arrivals in self._recent:
+                _add(stretch.arrived, tracks[arrivals >= at_us])
+        self._recent.clear()
 
     def _end(self, at_us: int, progress: Sequence[Progress]) -> None:
         stretch = self._now
@@ -205,11 +249,18 @@ def _facts(stretch: _Stretch, before: Sequence[Progress]) -> PacketStretch:
                 now.heard - before[track].heard,
                 now.lost - before[track].lost,
                 stretch.kernel[track],
+                stretch.arrived[track],
             )
         )
     return PacketStretch(
         stretch.from_us, stretch.to_us or stretch.from_us, stretch.gap or "", is_complete, parties
     )
+
+
+def _add(counts: list[int], tracks: _Numbers) -> None:
+    """Add the number of packets of each track to `counts`."""
+    for track in range(TRACKS):
+        counts[track] += int(np.count_nonzero(tracks == track))
 
 
 def _mappings(value: Field) -> list[Mapping[str, Field]]:

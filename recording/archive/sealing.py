@@ -26,7 +26,7 @@ from recording.audio.captured_card import CardFilter
 from recording.audio.codecs import NARROW, WIDE
 from recording.audio.flac_payload import FlacPayload
 from recording.audio.raw_packets import RawPayload, UndecodedPacket
-from recording.audio.timeline import TRACKS, Timeline, TrackCount, WidebandError
+from recording.audio.timeline import Timeline, TrackCount, WidebandError
 from recording.errors import SpoolError, SpoolHeaderError
 from recording.policy import GapReason, Trigger
 from recording.spool import (
@@ -311,7 +311,7 @@ class SealingPass:
         self._end_interruption(at_us)
         if self._losses:
             self._silence_losses()
-        self.packets.read_one(record.track)
+        self.packets.read_one(record.track, at_us)
         self.timeline.packet(record.track, at_us, record.data)
         self.facts.reached(at_us)
         yield from self._advance(at_us)
@@ -337,7 +337,7 @@ class SealingPass:
         """
         self._end_interruption(int(record.at_us[0]) + shift_us)
         self._silence_losses()
-        self.packets.read(np.bincount(record.track, minlength=TRACKS)[:TRACKS].tolist())
+        self.packets.read(record.track, record.at_us + shift_us)
         for now_us in self.timeline.burst(record, shift_us, self._advanced_us, _STEP_US):
             self._advanced_us = now_us
             self.timeline.advance(now_us)

@@ -257,6 +257,7 @@ class Archive:
             index=_commitments(call_id, facts.personal),
             sealed_facts=_sealed_facts(facts.personal, sound.file_key),
             packets=sound.packets,
+            triggers=sound.facts.triggers,
             sealed=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
 

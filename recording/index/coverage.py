@@ -4,19 +4,23 @@ The module compares three sources: the call's length as the switch measured it, 
 index, and the signed manifest. The result contains all contradictions between these sources, so it
 names each changed value of the row. The result also contains the intervals of talk time that are in
 no segment and in no gap, in microseconds since the recording's start. It names the packet counts of
-the manifest that contradict each other (`recording.archive.packet_sums`). The module has no I/O.
+the manifest that contradict each other (`recording.archive.packet_sums`), and what was stored
+although it may not be (`recording.archive.gap_proof`). The module has no I/O.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
 from recording.archive.accounting import Interval, balance
+from recording.archive.gap_proof import Ignored, StoredInGap, ignored_triggers, stored_in_gaps
 from recording.archive.index_row import NO_MANIFEST, compare_file, compare_row
 from recording.archive.manifest import Gap, Manifest, read_manifest
 from recording.archive.packet_sums import SilentTrack, packet_problems, silent_parties
+from recording.archive.spool_proof import SpoolProof
 from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
 from recording.index.ledger import AnsweredCall
@@ -50,6 +54,12 @@ class CallCoverage:
     """The contradictions between switch, index and manifest, as texts that also say what to do."""
     packets_differ: bool = False
     """True if one of the problems is that packet counts of the manifest contradict each other."""
+    stored_in_gaps: tuple[StoredInGap, ...] = ()
+    """The packets that were stored in gaps of payments or transfers. Each is a problem too."""
+    ignored_triggers: tuple[Ignored, ...] = ()
+    """The triggers that had no effect, or not their whole effect. Each is a problem too."""
+    is_unsealed: bool = False
+    """True if some of the problems were found in the spools, because the call is not sealed."""
     silent: tuple[SilentTrack, ...] = ()
     """The parties of which nothing is heard in a segment, although packets were sent."""
     is_committed: bool = True
@@ -67,6 +77,16 @@ class CallCoverage:
     def with_index_problem(self, problem: str) -> CallCoverage:
         """Return the coverage with one more contradiction between the index and other sources."""
         return replace(self, problems=(*self.problems, problem), index_changed=True)
+
+    def with_spool_proof(self, proof: SpoolProof) -> CallCoverage:
+        """Return the coverage of a call that is not sealed, with the findings in its spools."""
+        return replace(
+            self,
+            problems=(*self.problems, *proof.problems),
+            stored_in_gaps=proof.stored,
+            ignored_triggers=proof.ignored,
+            is_unsealed=True,
+        )
 
     def is_between(self, since: float, until: float) -> bool:
         """Return whether the call began at or after `since` and before `until` (Unix seconds).
@@ -90,6 +110,10 @@ class CallCoverage:
     def is_clean(self) -> bool:
         """True if there is no unexplained time and no problem."""
         return not self.unexplained and not self.problems
+
+    def is_clean_but(self, problems: Collection[str]) -> bool:
+        """Return whether there is nothing amiss but `problems`."""
+        return not self.unexplained and not {*self.problems} - {*problems}
 
 
 def uncovered_call(call: AnsweredCall, now: float, why: str) -> CallCoverage:
@@ -123,6 +147,13 @@ def compare(
     problems += (each for each in compared.problems if each != NO_MANIFEST)
     packets = [] if read is None else packet_problems(read)
     problems += packets
+    stored = () if read is None else tuple(stored_in_gaps(read.packets))
+    problems += map(str, stored)
+    ignored: tuple[Ignored, ...] = ()
+    if read is not None:
+        given = read.triggers, read.gaps, read.segments, read.talk_us
+        ignored = tuple(ignored_triggers(*given))
+        problems += map(str, ignored)
     talk_us = row.talk_us if read is None else read.talk_us
     switch_us = None if call is None else call.talk_us
     if switch_us is not None and switch_us < talk_us - SLACK_US:
@@ -143,6 +174,8 @@ def compare(
         unexplained,
         tuple(problems),
         packets_differ=bool(packets),
+        stored_in_gaps=stored,
+        ignored_triggers=ignored,
         silent=() if read is None else tuple(silent_parties(read)),
         is_committed=compared.is_committed,
         salt_missing=compared.salt_missing,

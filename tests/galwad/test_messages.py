@@ -111,6 +111,7 @@ def test_the_types_on_the_wire_are_those_of_the_first_release():
         "PhoneReply",
         "PhonesRegistered",
         "Prove",
+        "ProveSpools",
         "Release",
         "Sealed",
         "SetAway",

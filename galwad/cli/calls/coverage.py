@@ -46,12 +46,15 @@ def coverage(
 
     Shows a timeline of each call that has unexplained seconds, and names each row of the index or
     the ledger that contradicts its signed manifest or the audit. Names each party of a call whose
-    packets do not add up: those received, stored, dropped for a reason, and lost. Lists each party
+    packets do not add up: those received, stored, dropped for a reason, and lost. Names each gap of
+    a payment or transfer in which packets were stored, and each trigger without effect, also in
+    calls that are in progress or not sealed yet. Lists each party
     of which nothing is heard in a segment although it sent packets. Prints each orphan in the whole
     archive: a file, row or spool whose counterpart is missing, such as a recording without its
-    database row. Nothing is deleted. The exit status is 1 if a call has unexplained seconds or
-    packets that do not add up, a row was changed, or there is an orphan, else 0. The server makes
-    the same check every night, and raises an alarm for each new finding.
+    database row. Nothing is deleted. The exit status is 1 if a call has unexplained seconds,
+    packets that do not add up or were stored in such a gap, or a trigger without effect, a row was
+    changed, or there is an orphan, else 0. The server makes the same check every night, and raises
+    an alarm for each new finding.
     """
     found = _fetch(date, server)
     if json:
@@ -98,6 +101,8 @@ def _show(found: dict[str, Any]) -> None:
         out.print(one_line(_silent(party)))
     if found.get("more_silent"):
         out.print(f"and {found['more_silent']} more calls with a silent party")
+    if found.get("spools_unread"):
+        out.print(one_line(f"!  {found['spools_unread']}"), style="bold red")
     out.print(_sentence(found))
     if found.get("not_committed"):
         out.print(not_committed_note(found["not_committed"]))
@@ -193,9 +198,10 @@ def _failure(found: dict[str, Any]) -> CliError | None:
     There is an error if a call has unexplained time, or if there is an orphan, such as a recording
     without its database row.
     """
+    unread = found.get("spools_unread", "")
     amiss, orphans = len(found["amiss"]), len(found["orphans"]) + found.get("more_orphans", 0)
     if not amiss and not orphans:
-        return None
+        return CliError(one_line(unread), "start the finaliser, then try again") if unread else None
     parts = [
         f"{count} {name}{'' if count == 1 else 's'}"
         for count, name in ((amiss, "call"), (orphans, "orphan"))

@@ -34,6 +34,14 @@ _CALLS: Final = {
         "has a row that was changed",
         "`galwad calls coverage` names the value; keep the database and the journal, and report it",
     ),
+    "recording.stored_in_gap": (
+        "has packets that were stored in a pause or after a transfer",
+        "`galwad calls coverage` names the gap; keep the journal and the spool, and report it",
+    ),
+    "recording.trigger_ignored": (
+        "has a trigger of a pause or transfer without its effect",
+        "`galwad calls coverage` names the trigger; keep the journal, and report it",
+    ),
     "recording.miscounted": (
         "has packet counts that do not add up",
         "`galwad calls coverage` names the numbers; keep the journal, and report it",

@@ -127,10 +127,11 @@ _ORDER: Final = (
     *("pauses", "pauses_page", "pauses_api", "pauses_phone", "pauses_dtmf", "pauses_refer"),
     *("pauses_page_transfer", "pauses_identity", "pauses_other", "paused_us", "longest_pause_us"),
     *("pauses_over_reminder", "pauses_over_alarm", "pauses_to_the_end", "pause_requests"),
-    *("pauses_ignored", "recorded_in_pause_us", "captured_cards", "captured_cards_open"),
+    *("pauses_ignored", "triggers", "triggers_ignored", "recorded_in_pause_us"),
+    *("packets_in_pauses", "captured_cards", "captured_cards_open"),
     *("transfers", "transfers_refer", "transfers_page_transfer", "transfers_identity"),
     "transfers_other",
-    *("transferred_us", "recorded_after_us"),
+    *("transferred_us", "recorded_after_us", "packets_after"),
     *("verified", "disposed", "changed_recordings", "changed_rows", "orphans"),
     *("not_committed", "audit_entries", "audit_problems"),
 )

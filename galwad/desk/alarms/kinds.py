@@ -83,6 +83,8 @@ KINDS: Final[Mapping[str, AlarmKind]] = {
     "recording.captured_card": AlarmKind(Severity.CRITICAL),
     "recording.unexplained": AlarmKind(Severity.WARNING),
     "recording.unknown_party": AlarmKind(Severity.WARNING),
+    "recording.stored_in_gap": AlarmKind(Severity.CRITICAL),
+    "recording.trigger_ignored": AlarmKind(Severity.CRITICAL),
     "recording.miscounted": AlarmKind(Severity.WARNING),
     "recording.missing": AlarmKind(Severity.CRITICAL, Ending.INDEXED),
     "recording.hold_ended": AlarmKind(Severity.CRITICAL),

@@ -10,13 +10,17 @@ import itertools
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 import structlog
 
 from galwad.desk.errors import ApiError
 from galwad.link import Link
-from galwad.messages import AnyMessage, ArchiveReply
+from galwad.messages import AnyMessage, ArchiveReply, ProveSpools
+from recording.archive.spool_proof import SpoolProof
 
 REPLY_S: Final = 30.0
+PROOF_S: Final = 600.0
+"""The time limit in seconds for the check of the spools. It reads all audio that is not sealed."""
 log = structlog.get_logger()
 
 
@@ -62,14 +66,16 @@ class FinaliserClient:
         for link in tuple(self._links):
             await link.close()
 
-    async def request(self, message: Callable[[int], AnyMessage]) -> bytes:
+    async def request(
+        self, message: Callable[[int], AnyMessage], timeout_s: float = REPLY_S
+    ) -> bytes:
         """Send a request to the finaliser, wait for the reply, and return the bytes in the reply.
 
         `message` is a function that receives a new reference number and returns the message to
         send. The finaliser's reply has the same reference number.
 
         Raises:
-            FinaliserDownError: No finaliser is connected, or no reply came within `REPLY_S`
+            FinaliserDownError: No finaliser is connected, or no reply came within `timeout_s`
                 seconds.
             ApiError: 409, the finaliser refuses the request; nothing has changed.
         """
@@ -81,7 +87,7 @@ class FinaliserClient:
         self._waiting[ref] = reply
         try:
             link.send(message(ref))
-            async with asyncio.timeout(REPLY_S):
+            async with asyncio.timeout(timeout_s):
                 done = await reply
         except TimeoutError:
             log.warning("finaliser.no_reply")
@@ -91,6 +97,14 @@ class FinaliserClient:
         if done.error:
             raise ApiError(409, done.error, "nothing was changed")
         return done.content
+
+    async def prove_spools(self) -> tuple[SpoolProof, ...]:
+        """Return the finaliser's findings about the spools that are not sealed.
+
+        The errors are those of `request`.
+        """
+        content = await self.request(ProveSpools, PROOF_S)
+        return msgspec.msgpack.decode(content, type=tuple[SpoolProof, ...])
 
     def replied(self, reply: ArchiveReply) -> None:
         """Give a reply of the finaliser to the task that waits for it in `request`."""

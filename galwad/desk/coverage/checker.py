@@ -12,15 +12,17 @@ from __future__ import annotations
 import asyncio
 import calendar
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
 from galwad.desk.archive.files import ArchiveFolder
 from galwad.desk.coverage.index_checker import ids_between
+from galwad.desk.errors import ApiError
 from galwad.messages import WaitingSpool
 from recording.archive.index_row import OTHER_MANIFEST, SALT_MISSING
+from recording.archive.spool_proof import SpoolProof
 from recording.archive.summary import RecordingSummary
 from recording.audit.index_comparison import IndexComparison, IndexFinding
 from recording.index import orphans
@@ -69,6 +71,8 @@ class CoverageResult:
     faulty_calls: list[CallCoverage] = field(default_factory=list)
     silent_calls: list[CallCoverage] = field(default_factory=list)
     orphans: list[Orphan] = field(default_factory=list)
+    spools_unread: str = ""
+    """Why the spools of calls in progress could not be checked; "" if they were."""
 
     def add(self, call: CallCoverage) -> None:
         """Add a call to the sums, and also to `faulty_calls` if it did not pass the check."""
@@ -82,6 +86,13 @@ class CoverageResult:
             self.silent_calls.append(call)
         if not call.is_clean:
             self.faulty_calls.append(call)
+
+    def add_unsealed(self, proof: SpoolProof) -> None:
+        """Add what the spools of a call show that is not sealed yet."""
+        faulty = {call.call_id: call for call in self.faulty_calls}
+        call = faulty.get(proof.call_id) or CallCoverage(proof.call_id, proof.started, 0, 0)
+        faulty[proof.call_id] = call.with_spool_proof(proof)
+        self.faulty_calls = list(faulty.values())
 
     def add_index_findings(self, findings: Iterable[IndexFinding]) -> None:
         """Add contradictions about rows that were counted before, or that are gone."""
@@ -106,8 +117,15 @@ class CoverageChecker:
         archive: ArchiveFolder,
         comparison: IndexComparison,
         *,
+        prove_spools: Callable[[], Awaitable[Iterable[SpoolProof]]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """Set up the checker.
+
+        `prove_spools` returns the findings about the calls that are not sealed, or raises an
+        `ApiError`. If it is None, only sealed recordings are checked.
+        """
+        self._prove_spools = prove_spools
         self._ledger = ledger
         self._catalogue = catalogue
         self._custodian = custodian
@@ -148,6 +166,7 @@ class CoverageChecker:
         }
 
         removed: set[str] = set()
+        covered: set[str] = set()
 
         def add(found: Iterable[CallCoverage]) -> None:
             for each in found:
@@ -158,16 +177,35 @@ class CoverageChecker:
 
         async for rows in self._rows(since - _MARGIN_S, until + _MARGIN_S):
             known = [(row, calls.pop(row.call_id, None)) for row in rows]
+            covered |= {row.call_id for row in rows}
             add(await asyncio.to_thread(self._cover_all, known))
         for call in calls.values():
             found = await self._without_row(call, calls_in_progress)
             add([found] if found is not None else [])
             result.in_progress += found is None
+        await self._add_spools(result, since, until, covered)
         result.add_index_findings(await self._index_findings(since, until, removed))
         for calls_found in (result.faulty_calls, result.silent_calls):
             calls_found.sort(key=lambda each: (each.started, each.call_id))
         result.orphans += await self._orphans()
         return result
+
+    async def _add_spools(
+        self, result: CoverageResult, since: float, until: float, covered: Collection[str]
+    ) -> None:
+        """Add the findings about calls that are not sealed; `covered` has the calls that are."""
+        if self._prove_spools is None:
+            return
+        try:
+            proofs = await self._prove_spools()
+        except ApiError as error:
+            # Without a call that is not sealed, there is no spool to read.
+            if result.in_progress:
+                result.spools_unread = f"the spools were not checked: {error.error}"
+            return
+        for proof in proofs:
+            if since <= proof.started < until and proof.call_id not in covered:
+                result.add_unsealed(proof)
 
     async def _index_findings(
         self, since: float, until: float, removed: AbstractSet[str]
@@ -283,6 +321,10 @@ def _start_of(call_id: str) -> float:
 
 
 def _alarm_of(call: CallCoverage) -> str:
+    if call.stored_in_gaps:
+        return "recording.stored_in_gap"
+    if call.ignored_triggers:
+        return "recording.trigger_ignored"
     if call.index_changed and not call.unexplained:
         return "index.changed"
     if call.packets_differ and not call.unexplained:

@@ -35,7 +35,8 @@ from recording.audit.log import AuditFilter, AuditLog
 from recording.errors import ManifestError
 from recording.index.captured_cards import CapturedCard, CapturedCards
 from recording.index.catalogue import Catalogue, Cursor, Filters
-from recording.policy import DestinationClass, GapReason, Trigger
+from recording.index.coverage import CallCoverage
+from recording.policy import PAUSE_TRIGGERS, DestinationClass, GapReason, Trigger
 
 _PAGE: Final = 500
 _US: Final = 1_000_000
@@ -55,9 +56,11 @@ _TRANSFERS: Final = (Trigger.REFER, Trigger.PAGE_TRANSFER, Trigger.IDENTITY, Tri
 _FAULTS: Final = ("recordings", "missing", "faults", "fault_us", "miscounted")
 _PAYMENTS: Final = (
     *("pauses", "paused_us", "longest_pause_us", "pauses_over_reminder", "pauses_over_alarm"),
-    *("pauses_to_the_end", "pause_requests", "pauses_ignored", "recorded_in_pause_us"),
+    *("pauses_to_the_end", "pause_requests", "pauses_ignored", "triggers", "triggers_ignored"),
+    *("recorded_in_pause_us", "packets_in_pauses"),
     *("captured_cards", "captured_cards_open"),
 )
+_TRANSFERRED: Final = ("transfers", "transferred_us", "recorded_after_us", "packets_after")
 _CHANGES: Final = ("verified", "disposed", "changed_recordings", "changed_rows", "orphans")
 
 
@@ -175,7 +178,7 @@ class _Lines:
         return cls(
             _Line({name: getattr(coverage, name) for name in sums} | dict.fromkeys(_FAULTS, 0)),
             _Line(dict.fromkeys(_PAYMENTS, 0)),
-            _Line(dict.fromkeys(("transfers", "transferred_us", "recorded_after_us"), 0)),
+            _Line(dict.fromkeys(_TRANSFERRED, 0)),
             _Line(dict.fromkeys(_CHANGES, 0) | {"not_committed": coverage.not_committed}),
         )
 
@@ -339,6 +342,8 @@ class PromiseChecker:
         if over:
             finding = PromiseFinding("recorded_in_pause", each.row.call_id, over)
             line.breaks("recorded_in_pause_us", over, finding)
+        triggers = () if each.manifest is None else each.manifest.triggers
+        line.add("triggers", sum(trigger.trigger in PAUSE_TRIGGERS for trigger in triggers))
         line.add("pause_requests", len(each.pauses_us))
         for at_us in _ignored(each):
             finding = PromiseFinding("pause_ignored", each.row.call_id, at_us)
@@ -371,8 +376,16 @@ def _add_coverage(
     `known` has the call ids of the recordings in the index, and `ids` the range of the call ids of
     the period.
     """
+    if coverage.spools_unread:
+        finding = PromiseFinding("spools_unread", text=coverage.spools_unread)
+        lines.payments.findings.append(finding)
     for call in coverage.faulty_calls:
-        text = "; ".join(call.problems)
+        _add_gap_findings(lines, call)
+        proven = {*map(str, call.stored_in_gaps), *map(str, call.ignored_triggers)}
+        problems = [problem for problem in call.problems if problem not in proven]
+        if call.is_clean_but(proven):
+            continue
+        text = "; ".join(problems)
         if call.unexplained_us and call.call_id in known:
             finding = PromiseFinding("unexplained", call.call_id, call.unexplained_us)
             lines.recorded.findings.append(finding)
@@ -383,7 +396,7 @@ def _add_coverage(
             finding = PromiseFinding("miscounted", call.call_id, text=text)
             lines.recorded.breaks("miscounted", 1, finding)
         # The problems of a call without a recording are those of the first promise.
-        has_problems = call.problems and call.call_id in known and not call.packets_differ
+        has_problems = problems and call.call_id in known and not call.packets_differ
         if call.index_changed or has_problems:
             finding = PromiseFinding("changed_row", call.call_id, text=text)
             lines.intact.breaks("changed_rows", 1, finding)
@@ -392,6 +405,24 @@ def _add_coverage(
         if orphan.kind != "spool not sealed" and ids.first <= orphan.call_id < ids.last:
             finding = PromiseFinding("orphan", orphan.call_id, text=orphan.text)
             lines.intact.breaks("orphans", 1, finding)
+
+
+def _add_gap_findings(lines: _Lines, call: CallCoverage) -> None:
+    """Add the packets that were stored in gaps, and the triggers without effect."""
+    for stored in call.stored_in_gaps:
+        is_transfer = stored.reason == GapReason.TRANSFER
+        kind = "stored_after" if is_transfer else "stored_in_pause"
+        finding = PromiseFinding(kind, call.call_id, text=str(stored))
+        if is_transfer:
+            lines.transfers.breaks("packets_after", stored.packets, finding)
+        else:
+            lines.payments.breaks("packets_in_pauses", stored.packets, finding)
+    for ignored in call.ignored_triggers:
+        finding = PromiseFinding("trigger_ignored", call.call_id, text=str(ignored))
+        if ignored.trigger.trigger in PAUSE_TRIGGERS:
+            lines.payments.breaks("triggers_ignored", 1, finding)
+        else:
+            lines.transfers.findings.append(finding)
 
 
 def _add_transfers(line: _Line, each: _Recording) -> None:

@@ -20,7 +20,8 @@ class FaultyCall(BaseModel):
     """A call that did not pass the coverage check.
 
     The call has talk time that neither segments nor gaps explain, or the call's ledger entry, index
-    row and manifest contradict each other.
+    row and manifest contradict each other. Or packets were stored in a gap of a payment or
+    transfer, or a trigger had no effect; this is also found in a call that is still in progress.
     """
 
     call_id: str
@@ -69,7 +70,8 @@ class Coverage(BaseModel):
     counterpart. `more_orphans` is the number of orphans that are not in the list. `not_committed`
     is the number of recordings whose manifest has no commitments to the number, line and advisor.
     `silent` lists the parties of which nothing is heard in a segment, although packets were sent;
-    `more_silent` is the number of calls with such parties that are not in the list.
+    `more_silent` is the number of calls with such parties that are not in the list. `spools_unread`
+    says why the spools of calls that are not sealed could not be checked; it is "" if they were.
     """
 
     calls: int
@@ -83,6 +85,7 @@ class Coverage(BaseModel):
     more_orphans: int = 0
     not_committed: int = 0
     silent: list[SilentParty] = []
+    spools_unread: str = ""
     more_silent: int = 0
 
 

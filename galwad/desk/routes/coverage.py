@@ -83,6 +83,7 @@ async def coverage(
             for call in result.silent_calls[:MAX_FINDINGS]
             for party in call.silent
         ],
+        spools_unread=result.spools_unread,
         more_silent=max(0, len(result.silent_calls) - MAX_FINDINGS),
     )
 

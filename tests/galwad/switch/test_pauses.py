@@ -12,6 +12,7 @@ from galwad.switch.consultation import CallersPhone
 from galwad.switch.pauses import Pauses
 from galwad.switch.recording import CallRecording
 from recording.policy import Trigger
+from telephony.sip.message.messages import parse_message
 
 
 class FakeRecording:
@@ -19,10 +20,14 @@ class FakeRecording:
 
     def __init__(self):
         self.done = []
+        self.triggers = []
         self.disk = asyncio.get_running_loop().create_future()
 
     def shut(self, holder, trigger, _actor, _arrived=None, _begun=None):
         self.done.append(("shut", holder, trigger))
+
+    def triggered(self, trigger, actor, arrived_mono=None, begun_mono=None):
+        self.triggers.append((trigger, actor, arrived_mono, begun_mono))
 
     async def resume(self, holder, _actor):
         self.done.append(("release", holder))
@@ -118,6 +123,26 @@ async def test_a_pause_that_the_disk_does_not_confirm_shuts_the_gate_and_raises_
     assert not await desk.pauses.pause("api:till", Trigger.API, "api:till")
     assert desk.recording.done == [("shut", "api:till", Trigger.API)]
     assert desk.alarms == ["recording.not_durable"]
+
+
+@pytest.mark.parametrize("value", ["off", "on"])
+async def test_a_record_key_that_pauses_is_recorded_as_a_trigger(desk, value):
+    desk.press(7, value)
+    pause = (Trigger.PHONE, "phone:201", NOW.arrived, None)
+    assert desk.recording.triggers == ([pause] if value == "off" else [])
+
+
+@pytest.mark.parametrize("code", ["*71", "*72"])
+async def test_a_code_that_pauses_is_recorded_as_a_trigger(desk, code):
+    for key in code:
+        request = parse_message(
+            b"INFO sip:201@galwad SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n"
+            b"From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\nCall-ID: x\r\nCSeq: 2 INFO\r\n"
+            + f"Content-Type: application/dtmf-relay\r\n\r\nSignal={key}\r\n".encode()
+        )
+        desk.pauses.info(request, NOW)
+    pause = (Trigger.DTMF, "phone:201", NOW.arrived, NOW.arrived)
+    assert desk.recording.triggers == ([pause] if code == "*71" else [])
 
 
 async def test_two_resumes_by_record_key_release_the_pause_once(desk):

@@ -411,7 +411,7 @@ def test_events_with_any_fields_give_a_ledger_that_a_manifest_can_have(events):
     ledger = PacketLedger()
     for kind, at_us, fields in events:
         ledger.event(at_us, kind, fields, [Progress(0, 0)] * 2)
-        ledger.read_one(0)
+        ledger.read_one(0, at_us)
     found = ledger.finish(10 * US, [Progress(0, 0)] * 2, interrupted=False)
     assert sum(stretch.parties[0].read for stretch in found) == len(events)
     encoded = msgspec.json.encode(found)

@@ -20,14 +20,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from galwad.desk.coverage.nightly import next_time
 from galwad.link import Link
 from galwad.messages import CallEnded, Hello, LedgerHas, Sealed, WaitingSpool, WaitingSpools
+from recording.archive.gap_proof import StoredInGap
 from recording.archive.manifest import (
     Manifest,
     ObjectFacts,
     PacketStretch,
     PartyPackets,
     Segment,
+    TriggerFacts,
     sign_manifest,
 )
+from recording.archive.spool_proof import SpoolProof
 from recording.audit.log import verify
 
 FIRST, SECOND = "20261125-101500-abcdefgh", "20261125-102500-bcdefghi"
@@ -82,7 +85,7 @@ def packets(received, *, stored=500, heard=500):
     return [PacketStretch(0, 60 * US, "", True, [caller, advisor])]
 
 
-def record(running, call_id, talk_us, to_us, stretches=None):
+def record(running, call_id, talk_us, to_us, stretches=None, *, triggers=()):
     """A recording of `talk_us` whose one segment ends at `to_us`, as the finaliser reports it."""
     folder = running.archive / "2026" / "11" / "25"
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,6 +112,7 @@ def record(running, call_id, talk_us, to_us, stretches=None):
         ObjectFacts(3, hashlib.sha256(b"abc").hexdigest()),
         "2027-01-15T08:10:00Z",
         packets=stretches,
+        triggers=list(triggers),
     )
     data = sign_manifest(manifest, Ed25519PrivateKey.generate())
     (folder / f"{call_id}.manifest").write_bytes(data)
@@ -153,6 +157,59 @@ async def test_packets_that_do_not_add_up_are_a_problem_and_alarm_once(running, 
     result = await checker.check(0, 1e12, None)
     assert await checker.new_findings(result) == [("recording.miscounted", FIRST)]
     assert await checker.new_findings(result) == []
+
+
+async def test_packets_that_were_stored_in_a_pause_are_a_problem_and_alarm_once(running, mair):
+    await talk(running, FIRST, 60 * US)
+    (stretch,) = packets(500)
+    leak = msgspec.structs.replace(stretch, gap="payment")
+    await running.seal(record(running, FIRST, 60 * US, 60 * US, [leak]))
+    (call,) = (await mair.http.get(EVER)).json()["amiss"]
+    assert "payment gap 0.0 s to 60.0 s: 500 packets were stored: " in call["problems"][0]
+    checker = running.desk.coverage
+    result = await checker.check(0, 1e12, None)
+    assert await checker.new_findings(result) == [("recording.stored_in_gap", FIRST)]
+    assert await checker.new_findings(result) == []
+
+
+async def test_a_trigger_without_effect_is_a_problem_and_alarms_once(running, mair):
+    await talk(running, FIRST, 60 * US)
+    trigger = TriggerFacts(20 * US, "dtmf", "phone:201", 0)
+    await running.seal(record(running, FIRST, 60 * US, 60 * US, triggers=[trigger]))
+    (call,) = (await mair.http.get(EVER)).json()["amiss"]
+    assert call["problems"][0].startswith("a trigger (dtmf, phone:201) at 20.0 s had no effect: ")
+    checker = running.desk.coverage
+    result = await checker.check(0, 1e12, None)
+    assert await checker.new_findings(result) == [("recording.trigger_ignored", FIRST)]
+
+
+async def test_the_findings_in_the_spool_of_a_live_call_are_problems(running, mair):
+    running.switch.ring(FIRST)
+    running.switch.answer(FIRST, "201", "sian")
+    await has_entered(running, FIRST)
+    stored = StoredInGap(0, 5 * US, "payment", "caller", 250)
+
+    async def prove():
+        return (SpoolProof(FIRST, ANSWERED, (stored,)), SpoolProof(SECOND, 1.0, (stored,)))
+
+    checker = running.desk.coverage
+    checker._prove_spools = prove
+    result = await checker.check(100.0, 1e12, [FIRST])
+    (call,) = result.faulty_calls
+    assert (call.call_id, call.problems, result.in_progress) == (FIRST, (str(stored),), 1)
+    assert await checker.new_findings(result) == [("recording.stored_in_gap", FIRST)]
+    (shown,) = (await mair.http.get(EVER)).json()["amiss"][:1]
+    assert str(stored) in shown["problems"]
+
+
+async def test_without_the_finaliser_calls_in_progress_are_reported_as_not_checked(running, mair):
+    assert (await mair.http.get(EVER)).json()["spools_unread"] == ""
+    running.switch.ring(FIRST)
+    running.switch.answer(FIRST, "201", "sian")
+    await has_entered(running, FIRST)
+    found = (await mair.http.get(EVER)).json()
+    assert (found["in_progress"], found["amiss"]) == (1, [])
+    assert found["spools_unread"].startswith("the spools were not checked: the finaliser")
 
 
 async def test_a_silent_party_is_listed_but_is_no_fault(running, mair):

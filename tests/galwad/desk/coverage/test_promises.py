@@ -34,6 +34,7 @@ from recording.archive.manifest import (
     PacketStretch,
     PartyPackets,
     Segment,
+    TriggerFacts,
     sign_manifest,
 )
 
@@ -59,7 +60,9 @@ class Day:
     capsys: pytest.CaptureFixture[str]
     calls: int = 0
 
-    async def call(self, *gaps, segments=None, talk_us=TALK_US, ledger=True, packets=None):
+    async def call(
+        self, *gaps, segments=None, talk_us=TALK_US, ledger=True, packets=None, triggers=()
+    ):
         """An answered call of twenty minutes ago, archived as the finaliser archives it."""
         started_us = round((time.time() - 1200) * US)
         call_id = self.next_id()
@@ -94,6 +97,7 @@ class Day:
             "sealed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "index": msgspec.to_builtins(commit(SALT, call_id, FACTS)),
             "packets": packets,
+            "triggers": list(triggers),
         }
         manifest = sign_manifest(msgspec.convert(facts, Manifest), Ed25519PrivateKey.generate())
         place = running.archive / folder
@@ -256,6 +260,47 @@ async def test_packets_that_do_not_add_up_break_the_first_promise_only(day):
     (finding,) = promises["recorded"]["findings"]
     assert finding["kind"] == "miscounted"
     assert "501 packets received, but 500 stored or dropped" in finding["text"]
+
+
+@pytest.mark.parametrize(
+    ("gap", "promise", "kind", "evidence"),
+    [
+        (PAUSE, "payments", "stored_in_pause", "packets_in_pauses"),
+        (TRANSFER, "transfers", "stored_after", "packets_after"),
+    ],
+)
+async def test_packets_that_were_stored_in_a_gap_break_its_promise(
+    day, gap, promise, kind, evidence
+):
+    parties = [PartyPackets("caller", 107, 0, 0, 107, {}, 0, 107, 0, 0, 0, 0)]
+    stretch = PacketStretch(gap.from_us, gap.to_us, gap.reason, True, parties)
+    await day.call(gap, packets=[msgspec.to_builtins(stretch)])
+    status, broken, promises = await day.check()
+    assert (status, broken) == (1, [promise])
+    (finding,) = promises[promise]["findings"]
+    assert (finding["kind"], promises[promise]["evidence"][evidence]) == (kind, 107)
+    assert "107 packets were stored" in finding["text"]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "promise"), [("phone", "payments"), ("dtmf", "payments"), ("refer", "transfers")]
+)
+async def test_a_trigger_without_effect_breaks_its_promise(day, trigger, promise):
+    fact = TriggerFacts(300 * US, trigger, "phone:201", 0)
+    await day.call(PAUSE, triggers=[msgspec.to_builtins(fact)])
+    status, broken, promises = await day.check()
+    assert (status, broken) == (1, [promise])
+    (finding,) = promises[promise]["findings"]
+    assert finding["kind"] == "trigger_ignored"
+    assert "at 300.0 s had no effect" in finding["text"]
+
+
+async def test_a_trigger_with_its_gap_breaks_no_promise(day):
+    fact = TriggerFacts(PAUSE.from_us, PAUSE.trigger, PAUSE.actor, 0)
+    await day.call(PAUSE, triggers=[msgspec.to_builtins(fact)])
+    status, broken, promises = await day.check()
+    assert (status, broken) == (0, [])
+    assert promises["payments"]["evidence"]["triggers"] == 1
 
 
 async def test_a_card_number_outside_a_pause_breaks_the_promise_of_payments_only(day):
