@@ -120,7 +120,7 @@ def outcomes(rows):
 
 
 def test_all_rows_of_the_payments_matrix_are_ok(matrix):
-    rows = matrix.payments("--parallel", "10")
+    rows = matrix.payments("--parallel", "10", "--card")
     assert list(rows) == [row.name for row in PAYMENTS]
     assert set(outcomes(rows).values()) == {"ok"}
 
@@ -142,6 +142,7 @@ def test_rows_whose_trigger_is_not_configured_say_what_to_configure(matrix):
         "page": "--advisor",
         "payment page": "$GALWAD_PAUSE_TOKEN",
         "transfer to a payment line": "class payment",
+        "card number keyed outside a pause": "--card",
     }
     rows = matrix.bare("payments", *lacking, config=without_codes)
     rows |= matrix.bare("transfers", "blind, outside", "attended, to a colleague")

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from galwad.cli.simulate.actions import Spoken
 from galwad.cli.simulate.api_client import OpenedRecording
+from galwad.cli.simulate.matrix.verdict import proof_faults
 from galwad.cli.simulate.sound import RATE, Samples, similarity_anywhere
 from galwad.cli.simulate.steps import Report
 
@@ -28,8 +29,8 @@ def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spo
 
     Audio of a pause must be absent. Audio after a transfer must be absent if the transfer made a
     gap. All other audio must be present, except what a pause erased. Gaps of payments must be
-    silent, and segments and gaps must add up to the talk time. `spoken` has the audio that the
-    phones sent in each phase of the call.
+    silent, and no packet may have been stored in them. Segments and gaps must add up to the talk
+    time. `spoken` has the audio that the phones sent in each phase of the call.
     """
     moved = any(gap["reason"] == "transfer" for gap in there.manifest["gaps"])
     for part in _without_erased(list(spoken), there):
@@ -42,6 +43,11 @@ def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spo
     for reason, name in (("erased", "erased gap"), ("payment", "payment gap")):
         if gaps := [gap for gap in there.manifest["gaps"] if gap["reason"] == reason]:
             _silent(report, there, name, gaps)
+    faults = list(proof_faults(there.manifest, 0.0))
+    if faults:
+        report.fail("evidence", "; ".join(faults), _REPORT)
+    else:
+        report.ok("evidence", "no packet was stored in a gap, and no trigger was ignored")
     _adds_up(report, there)
 
 

@@ -30,6 +30,10 @@ def payments(
         str, typer.Option(help="The user at that extension: also pause on their page.")
     ] = "",
     outside: matrix.Outside = None,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="Also key a test card number outside a pause: an incident."),
+    ] = False,
     caller: matrix.Caller = DEFAULT_CALLER,
     bind: matrix.Bind = "",
     transport: matrix.Transport = PhoneTransport.UDP,
@@ -45,9 +49,10 @@ def payments(
 
     Each row is one call between phones of this command, in which both parties speak throughout. The
     command pauses and resumes in the row's order, fetches the recording, and checks its gaps, its
-    silence and its speech. A row is "ok", "FAILED" with the reason, or "not configured" with what
-    to configure. --config is the server's settings file or a copy of it. A payment system is
-    simulated with its token in $GALWAD_PAUSE_TOKEN. The exit status is 1 if a row failed, else 0.
+    silence, its speech, and that no packet was stored in a gap. A row is "ok", "FAILED" with the
+    reason, or "not configured" with what to configure. --config is the server's settings file or a
+    copy of it. A payment system is simulated with its token in $GALWAD_PAUSE_TOKEN. The exit status
+    is 1 if a row failed, else 0.
     """
     matrix.run_matrix(
         PAYMENTS,
@@ -59,6 +64,7 @@ def payments(
             settings=load_settings(config),
             caller=caller,
             outside=outside or (),
+            card=card,
             advisor=advisor,
             bind=bind,
             transport=transport,

@@ -26,6 +26,11 @@ _MISSING: Final = RATE // 10
 A party can answer, and its first packets can arrive before the other phone has read the answer.
 """
 _PEAK: Final = 20_000
+_ROWS: Final = (697, 770, 852, 941)
+_COLUMNS: Final = (1209, 1336, 1477)
+"""The frequencies of the keys of a telephone in Hz (ITU-T Q.23)."""
+_TONE: Final = 6000
+"""The amplitude of each of the two tones of a key."""
 _PASSES: Final = (300, 3200)
 """The lowest and the highest frequency of the noise, in Hz; every telephone line transmits this
 range."""
@@ -46,6 +51,17 @@ def speech(seconds: float, seed: int) -> Samples:
     sound = np.fft.irfft(spectrum, count) * np.interp(np.arange(count), places, loudness)
     loudest = np.abs(sound).max()
     return np.asarray(sound / loudest * _PEAK, dtype=np.int16)
+
+
+def tones(digits: str) -> Samples:
+    """Return digits as the tones of a telephone's keys: each 0.1 s long, and 0.1 s apart."""
+    times = np.arange(RATE // 10) / RATE * 2 * np.pi
+    sounds = []
+    for digit in digits:
+        row, column = divmod("123456789*0#".index(digit), 3)
+        both = np.sin(_ROWS[row] * times) + np.sin(_COLUMNS[column] * times)
+        sounds += [np.rint(both * _TONE).astype(np.int16), np.zeros(RATE // 10, np.int16)]
+    return np.concatenate(sounds)
 
 
 def to_pcm(samples: Samples) -> bytes:

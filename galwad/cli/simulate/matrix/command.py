@@ -92,6 +92,7 @@ class MatrixOptions:
     tls_ca: Path | None = None
     srtp: SrtpPolicy = SrtpPolicy.OPTIONAL
     password_stdin: bool = False
+    card: bool = False
     only: Sequence[str] = field(default=())
     parallel: int = 4
     server: str = ""
@@ -125,7 +126,8 @@ def run_matrix(rows: Sequence[Row], options: MatrixOptions) -> None:
         archive = ApiClient(options.server, identities=identities)
 
         async def work() -> list[Verdict]:
-            async with Site(plan, options.settings, api, outside) as site:
+            site = Site(plan, options.settings, api, outside, keys_card=options.card)
+            async with site:
                 return await MatrixRun(site, archive, tell, options.parallel).run(chosen)
 
         try:

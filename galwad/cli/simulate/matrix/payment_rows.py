@@ -27,6 +27,11 @@ from galwad.cli.simulate.matrix.triggers import (
 from galwad.cli.simulate.matrix.voices import Fate
 from galwad.cli.simulate.steps import StepError
 
+_TEST_CARD: Final = "4111111111111111"
+"""A number that card issuers publish for tests."""
+_APART_S: Final = 1.5
+"""The seconds between the digits and what is said after them, because their edges are silenced."""
+
 # --- the steps --------------------------------------------------------------------------------
 
 
@@ -114,6 +119,27 @@ class HoldAndReturn:
         await row.settle()
         await row.within(row.advisor.call.resume(), "the advisor's phone cannot end the hold")
         await row.settle()
+
+
+@dataclass(frozen=True, slots=True)
+class CardKeyed:
+    """The caller keys a published test card number as tones outside a pause."""
+
+    async def run(self, row: LiveRow) -> None:
+        """Key the number, and wait until all of it was sent."""
+        await row.settle(row.caller.key(_TEST_CARD) + _APART_S)
+
+
+@dataclass(frozen=True, slots=True)
+class CardHunt:
+    """The finaliser, as the cause of a gap: it silences a card number that was keyed."""
+
+    gap_trigger: str = "tones"
+
+    def actor(self, row: LiveRow) -> str:
+        """Return the system."""
+        del row
+        return "system"
 
 
 async def _accepted(status: int, otherwise: str) -> None:
@@ -231,6 +257,13 @@ PAYMENTS: Final[tuple[Row, ...]] = (
         (GapRule("payment", Referral()),),
         frozenset({Need.PAYMENT_LINE}),
         segments=1,
+    ),
+    Row(
+        "card number keyed outside a pause",
+        (_BEFORE, CardKeyed(), Talk("after the card number")),
+        (GapRule("captured-card", CardHunt()),),
+        frozenset({Need.CARD}),
+        segments=2,
     ),
     _repeated(PAGE),
     _repeated(SYSTEM),

@@ -33,6 +33,7 @@ class Need(Enum):
     COLLEAGUE = "a colleague's phone"
     OUTSIDE = "a party outside the centre"
     PAYMENT_LINE = "a payment line"
+    CARD = "a card number that may be keyed"
 
 
 _TO_CONFIGURE: Final = {
@@ -44,6 +45,7 @@ _TO_CONFIGURE: Final = {
     "`target` on this machine, and give it with --outside NUMBER",
     Need.PAYMENT_LINE: "add a number of the class payment to [[destinations]], with a `target` on "
     "this machine, and give it with --outside NUMBER",
+    Need.CARD: "give --card, which makes an incident: a card number is keyed outside a pause",
 }
 _OUTSIDE_CLASSES: Final[tuple[DestinationClassName, ...]] = ("department", "external")
 
@@ -123,8 +125,16 @@ class Site:
     """
 
     def __init__(
-        self, plan: Plan, settings: Settings, api: MatrixApi, outside: Iterable[OutsideNumber]
+        self,
+        plan: Plan,
+        settings: Settings,
+        api: MatrixApi,
+        outside: Iterable[OutsideNumber],
+        *,
+        keys_card: bool = False,
     ) -> None:
+        """Set up the phones. `keys_card` is true if a row may key a card number outside a pause."""
+        self._keys_card = keys_card
         self.plan = plan
         self.settings = settings
         self.api = api
@@ -183,6 +193,7 @@ class Site:
             Need.COLLEAGUE: self.colleague is not None,
             Need.OUTSIDE: self.outside is not None,
             Need.PAYMENT_LINE: self.payment_line is not None,
+            Need.CARD: self._keys_card,
         }
         return "" if there[need] else _TO_CONFIGURE[need]
 

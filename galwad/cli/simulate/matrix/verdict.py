@@ -10,10 +10,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+import msgspec
+
 from galwad.cli.simulate.api_client import OpenedRecording
 from galwad.cli.simulate.matrix.rows import ExpectedGap
 from galwad.cli.simulate.matrix.voices import CALLER, Fate, Part, Phase
 from galwad.cli.simulate.sound import RATE, similarities_anywhere
+from recording.archive.accounting import Interval
+from recording.archive.gap_proof import ignored_triggers, stored_in_gaps
+from recording.archive.manifest import Gap, PacketStretch, TriggerFacts
+from recording.policy import PAUSE_TRIGGERS
 
 _THERE: Final = 0.8
 """Speech is in the recording if its similarity to the recording (0 to 1) is at least this.
@@ -33,6 +39,7 @@ It was still on its way when the pause began.
 _CLOCK_S: Final = 0.25
 """The inaccuracy of the length of phases: a busy machine notices their end late."""
 _LEAST: Final = RATE // 2
+_PACKETS: Final = list[PacketStretch] | None
 
 
 class Outcome(StrEnum):
@@ -92,6 +99,7 @@ def faults_of(
         *_lengths(manifest, phases),
         *_loud(there),
         *_speech(there, phases, erase_back_s),
+        *proof_faults(manifest, erase_back_s),
     )
 
 
@@ -154,6 +162,29 @@ def _loud(there: OpenedRecording) -> Iterable[str]:
             loud = int((channel[first:last] != 0).sum())
             if loud:
                 yield f"{loud} samples of the {name} in the gap {gap['reason']} are not silent"
+
+
+def proof_faults(manifest: dict[str, Any], erase_back_s: float) -> Iterable[str]:
+    """Yield each fault that the evidence in the manifest shows.
+
+    These are packets that were stored in a gap, triggers without effect, pauses without a trigger,
+    and pauses that erased less than `erase_back_s`.
+    """
+    gaps = msgspec.convert(manifest["gaps"], list[Gap])
+    segments = msgspec.convert(manifest["segments"], list[Interval])
+    talk_us = manifest["talk_us"]
+    yield from map(str, stored_in_gaps(msgspec.convert(manifest.get("packets"), _PACKETS)))
+    triggers = msgspec.convert(manifest.get("triggers", []), list[TriggerFacts])
+    yield from map(str, ignored_triggers(triggers, gaps, segments, talk_us))
+    known = {(trigger.trigger, trigger.actor) for trigger in triggers}
+    pauses = [gap for gap in gaps if gap.reason == "payment" and gap.trigger in PAUSE_TRIGGERS]
+    for gap in pauses:
+        # A pause before the answer is not in the recording, and erases nothing.
+        if gap.from_us and (gap.trigger, gap.actor) not in known:
+            yield f"the switch has recorded no trigger of the pause by {gap.trigger} ({gap.actor})"
+    erase_us = round(erase_back_s * _US)
+    meant = [TriggerFacts(gap.from_us, gap.trigger, gap.actor, erase_us) for gap in pauses]
+    yield from map(str, ignored_triggers(meant, gaps, segments, talk_us))
 
 
 def _speech(there: OpenedRecording, phases: Sequence[Phase], erase_back_s: float) -> Iterable[str]:

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from galwad.cli.simulate.sound import RATE, Samples, speech, to_pcm
+from galwad.cli.simulate.sound import RATE, Samples, speech, to_pcm, tones
 from telephony.phone import CallState, VoIPCall
 
 CALLER: Final = 0
@@ -85,6 +85,14 @@ class Voice:
                 self._written += len(block)
                 self.call.media.stream.sender.write(to_pcm(block))
             await asyncio.sleep(_BLOCK_S / 4)
+
+    def key(self, digits: str) -> float:
+        """Send digits as tones after what is queued; return the seconds until all are sent."""
+        sound = tones(digits)
+        self._blocks.append(sound)
+        self._written += len(sound)
+        self.call.media.stream.sender.write(to_pcm(sound))
+        return self.call.media.stream.sender.queued / RATE
 
     @property
     def position(self) -> int:

@@ -34,6 +34,9 @@ from telephony.phone import CallState, VoIPPhone
 
 WHERE = Addresses("127.0.0.1", 5060, PhoneTransport.UDP, "sip.example", "127.0.0.1", "127.0.0.2")
 PLAN = Plan("01970000100", WHERE, "07700900123", None, ())
+BY_KEY = {"trigger": "phone", "actor": "phone:201"}
+PRESSED = {"at_us": 1 << 40, **BY_KEY, "erase_us": 0}
+"""The record key, which the switch has recorded."""
 PHONE = replace(PLAN, acts_as=SipLogin("301", "s"))
 
 
@@ -106,9 +109,10 @@ def recorded(*phases, gaps=(), talk_s=None, keep=()):
     ]
     spans = [(2_000_000 * n, 2_000_000 * (n + 1), phase) for n, phase in enumerate(phases)]
     manifest = {
+        "triggers": [PRESSED],
         "segments": [{"from_us": a, "to_us": b} for a, b, p in spans if p not in gaps],
         "gaps": [
-            {"from_us": a, "to_us": b, "reason": gaps[p], "trigger": "phone"}
+            {"from_us": a, "to_us": b, "reason": gaps[p], **BY_KEY}
             for a, b, p in spans
             if p in gaps
         ],
@@ -150,10 +154,23 @@ def with_an_erased_part(seconds, *, kept_s, talk_s=4):
     edge, end = talk_s * 1_000_000, (talk_s + 2) * 1_000_000
     begin = edge - round(seconds * 1_000_000)
     manifest = {
+        "triggers": [PRESSED],
         "segments": [{"from_us": 0, "to_us": begin}],
         "gaps": [
-            {"from_us": begin, "to_us": edge, "reason": "erased", "trigger": "phone"},
-            {"from_us": edge, "to_us": end, "reason": "payment", "trigger": "phone"},
+            {
+                "from_us": begin,
+                "to_us": edge,
+                "reason": "erased",
+                "trigger": "phone",
+                "actor": "phone:201",
+            },
+            {
+                "from_us": edge,
+                "to_us": end,
+                "reason": "payment",
+                "trigger": "phone",
+                "actor": "phone:201",
+            },
         ],
         "unexplained": [],
         "talk_us": end,

@@ -81,11 +81,12 @@ def test_any_text_as_an_outside_number_raises_only_a_step_error(text):
         assert outside_number(settings, text).host == "127.0.0.4"
 
 
-def site(settings, *numbers, answering=1, **api):
+def site(settings, *numbers, answering=1, keys_card=False, **api):
     accounts = tuple(SipLogin(str(201 + n), "x") for n in range(answering))
     plan = Plan("01970000100", WHERE, "07700900123", None, accounts)
     outside = [outside_number(settings, number) for number in numbers]
-    return Site(plan, settings, MatrixApi("http://127.0.0.1:9", "http://desk", **api), outside)
+    desk = MatrixApi("http://127.0.0.1:9", "http://desk", **api)
+    return Site(plan, settings, desk, outside, keys_card=keys_card)
 
 
 async def test_each_need_that_is_not_met_says_what_to_configure(settings):
@@ -101,6 +102,7 @@ async def test_a_need_that_is_met_lacks_nothing(settings):
     full = site(
         *(settings, "500", "550"),
         answering=2,
+        keys_card=True,
         machine_token="x",
         page=PageLogin("sian", "x"),
     )

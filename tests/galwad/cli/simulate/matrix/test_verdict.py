@@ -56,6 +56,9 @@ class Case:
             "gaps": [gap | {"trigger": "phone", "actor": "phone:201"}],
             "unexplained": [],
             "talk_us": 6 * US,
+            "triggers": [
+                {"at_us": 2 * US, "trigger": "phone", "actor": "phone:201", "erase_us": 0}
+            ],
         }
         self.gaps = [GAP]
         self.segments = 2
@@ -91,9 +94,39 @@ def test_a_recording_as_it_must_be_has_no_fault(case):
 )
 def test_a_gap_with_another_reason_trigger_or_actor_is_a_fault(case, field, value):
     case.manifest["gaps"][0][field] = value
+    case.manifest["triggers"][0] |= {field: value} if field != "reason" else {}
     (fault,) = case.faults()
     assert value in fault
     assert fault.endswith("expected: payment by phone (phone:201)")
+
+
+def test_packets_that_were_stored_in_a_gap_are_a_fault(case):
+    party = dict.fromkeys(
+        ("received", "refused", "unwanted", "late_us", "unreadable", "heard"), 0
+    ) | {"channel": "caller", "stored": 107, "read": 107, "dropped": {}}
+    party |= {"lost_by_network": 0, "lost_by_kernel": 0}
+    stretch = {"from_us": 2 * US, "to_us": 4 * US, "gap": "payment", "complete": True}
+    case.manifest["packets"] = [stretch | {"parties": [party]}]
+    (fault,) = case.faults()
+    assert fault.startswith("caller, payment gap 2.0 s to 4.0 s: 107 packets were stored")
+
+
+def test_a_trigger_without_a_gap_is_a_fault(case):
+    trigger = {"trigger": "dtmf", "actor": "phone:201", "erase_us": 0}
+    case.manifest["triggers"].append(trigger | {"at_us": US // 2})
+    (fault,) = case.faults()
+    assert fault.startswith("a trigger (dtmf, phone:201) at 0.5 s had no effect")
+
+
+def test_a_pause_of_which_no_trigger_is_recorded_is_a_fault(case):
+    case.manifest["triggers"] = []
+    (fault,) = case.faults()
+    assert fault == "the switch has recorded no trigger of the pause by phone (phone:201)"
+
+
+def test_a_pause_that_erased_nothing_is_a_fault_if_the_settings_say_that_it_must(case):
+    case.erase_back_s = 0.5
+    assert any("erased 0.00 s of what was said" in fault for fault in case.faults())
 
 
 def test_a_missing_gap_is_a_fault(case):
