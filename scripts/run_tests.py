@@ -1,6 +1,7 @@
 """Run pytest; run each failed test once more by itself; list those that pass then as unsteady.
 
-The arguments go to pytest. `--cov` also measures coverage and holds it to the floors below.
+The arguments go to pytest. `--all` also runs the tests marked `long`, which are left out
+otherwise. `--cov` also measures coverage and holds it to the floors below.
 A run passes if every test passed in the first run or by itself afterwards. There is no second
 try if more than `MOST_RETRIES` tests failed, if `-x` or `--maxfail` ended the run early, or if
 pytest itself could not go on. tests/unsteady.toml lists the unsteady tests that are known.
@@ -19,6 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 REGISTER = ROOT / "tests" / "unsteady.toml"
+SHORT = ("-m", "not long")
 PARALLEL = ("-n", "6", "--dist", "loadfile", "--no-loadscope-reorder")
 MOST_RETRIES = 20
 """More failures than this are a fault, not unsteadiness."""
@@ -108,11 +110,13 @@ def covered() -> bool:
 
 def main(arguments: list[str]) -> int:
     """Run the tests and return the exit status: 0 if all passed, in the run or by themselves."""
+    tier = () if "--all" in arguments else SHORT
+    arguments = [argument for argument in arguments if argument != "--all"]
     measured = "--cov" in arguments
     if measured:  # at the end, for pytest-cov takes a path behind it for what is to be measured
         arguments = [*(a for a in arguments if a != "--cov"), "--cov"]
     recorder = FailureRecorder()
-    status = pytest.main([*PARALLEL, *arguments], plugins=[recorder])
+    status = pytest.main([*PARALLEL, *tier, *arguments], plugins=[recorder])
     one_by_one = any(a.startswith(("-x", "--exitfirst", "--maxfail")) for a in arguments)
     if status == pytest.ExitCode.TESTS_FAILED and not one_by_one:
         if not 0 < len(recorder.failures) <= MOST_RETRIES:

@@ -110,3 +110,16 @@ def test_each_row_of_the_register_names_a_test_its_date_and_a_suspicion():
         assert isinstance(row["date"], dt.date)
         assert row["seen"]
         assert row["suspicion"]
+
+
+LONG = """
+import pytest
+
+@pytest.mark.long
+def test_long(): assert 1 == 2
+"""
+
+
+@pytest.mark.parametrize(("options", "status"), [((), 0), (("--all",), 1)])
+def test_tests_marked_long_are_run_only_with_all(run, options, status):
+    assert run(STEADY, LONG, options=options).returncode == status
