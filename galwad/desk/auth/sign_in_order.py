@@ -2,8 +2,9 @@
 
 There are three kinds. Browsers on which the account has signed in before come first, in order of
 arrival. Then sign-ins from known networks and those of strangers take turns, and after the check of
-a stranger the next stranger waits `REST` times as long as this check took. So guesses of strangers
-use at most a quarter of the time.
+a stranger the next stranger waits `REST` times as long as this check took, but not longer than
+`LONGEST_REST_S`: on a machine that is busy with other work, the check takes longer, but not more
+computing. So guesses of strangers use about a quarter of the time.
 
 Within the other kinds, the attempt with the lowest rank is next
 (`galwad.desk.auth.recent_attempts`), and of several the newest one. If too many wait, the last one
@@ -35,6 +36,7 @@ MOST_KNOWN: Final = 64
 MOST_DEVICES: Final = 256
 """The most attempts of each kind that wait; of strangers also that many who have come again."""
 REST: Final = 3.0
+LONGEST_REST_S: Final = 0.6
 
 
 class _Kind(Enum):
@@ -54,8 +56,8 @@ _MOST: Final = {
 _LONGEST_WAIT_S: Final = {
     _Kind.DEVICE: 60.0,
     _Kind.KNOWN: 5.0,
-    _Kind.STRANGER: 5.0,
-    _Kind.RETURNED: 5.0,
+    _Kind.STRANGER: 4.0,
+    _Kind.RETURNED: 7.0,
 }
 """The seconds after which an attempt is turned away."""
 _STRANGERS: Final = (_Kind.STRANGER, _Kind.RETURNED)
@@ -136,7 +138,7 @@ class SignInOrder:
         """Store the result of the check of a password, which took from `began` to `now`."""
         self._recent.checked(attempt, now, right=right)
         if not (attempt.device or attempt.known):
-            self._rest_until = now + REST * (now - began)
+            self._rest_until = now + min(REST * (now - began), LONGEST_REST_S)
 
     def _turn_away(self, attempt: SignInAttempt, now: float) -> None:
         self.remove(attempt)

@@ -38,8 +38,8 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
 
     A user whose role needs a second factor and who has none gets a session that can only set it up.
     After many failed sign-ins for one account from one network, or from one network, the next
-    password is checked some seconds later. The answer comes at the latest after ten seconds: with
-    the status 429, the password was not checked.
+    password is checked some seconds later. If too many sign-ins wait, the answer is 429, and the
+    password was not checked: send it again after `Retry-After`.
 
     Raises:
         ApiError: 401, the name or the password is wrong. 401, the password is right, and a code is
