@@ -272,7 +272,7 @@ SABOTAGES = (
     Sabotage(
         "a page may end the pause of a payment system",
         "galwad/desk/routes/payments.py",
-        'raise ApiError(403, "you may not change another holder\'s pause", "ask a supervisor")',
+        'raise NotPermittedError("you may not change another holder\'s pause", "ask a supervisor")',
         "pass",
         (PAYMENTS,),
         payments=("page may not release a payment system",),

@@ -1,4 +1,4 @@
-"""What each network has sent recently, from which the order of waiting sign-ins follows.
+"""Counts of what each network has sent recently, which decide the order of waiting sign-ins.
 
 A person who mistypes, or is turned away and tries again, sends few different passwords. A program
 that guesses sends many, and one that only floods sends many requests. So for each network and the

@@ -102,7 +102,7 @@ class SignInOrder:
     def next(self, now: float) -> SignInAttempt | None:
         """Return and remove the attempt whose password is checked next; None if none may be yet.
 
-        It counts as a failed sign-in until the throttle is told otherwise.
+        It counts as a failed sign-in until `uncounted` of the throttle is called.
         """
         devices = self._ready(_Kind.DEVICE, now)
         chosen = devices[0] if devices else self._next_of_networks(now)

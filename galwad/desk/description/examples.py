@@ -133,6 +133,8 @@ _POP: Final = {
     "recording_since": 1795570868.4,
     "durable": True,
     "holders": [],
+    "called": None,
+    "talking_since": 1795570868.4,
     "caller": {
         "status": "found",
         "number_display": "01632 960123",
