@@ -28,7 +28,7 @@ class SpoolProof:
 
     Attributes:
         call_id: The call id.
-        started: The time of the answer in Unix seconds; of the first spool if the call is not answered.
+        started: The time of the answer in Unix seconds; of the first spool if there is no answer.
         stored: The packets that were stored in gaps.
         ignored: The triggers without effect.
         unread: Why a spool cannot be read; "" if all could be read.
