@@ -162,11 +162,14 @@ class CallRecording:
             for pause in self._early.pauses:
                 recorder.pause(pause.holder, pause.trigger, pause.actor)
             self._early.clear()
-            if destination is not DestinationClass.CENTRE:
-                recorder.identity_changed(f"phone:{party.extension}", trigger=trigger)
+            outside, actor = destination is not DestinationClass.CENTRE, f"phone:{party.extension}"
+            if outside:
+                recorder.identity_changed(actor, trigger=trigger)
                 recorder.identity_classed(destination)
             self._legs.connect(recorder, caller_leg, advisor_leg)
             recorder.answered(party.user, party.extension, arrived_mono=now.arrived)
+            if outside:
+                self.triggered(trigger, actor, now.arrived)
         self._start(recorder)
 
     def resumed(

@@ -15,6 +15,7 @@ from galwad.switch.clocks import read_clocks
 from helpers.recording.states import state_of
 from helpers.switch import Centre, asserted
 from recording.archive.call_facts import CallFacts
+from recording.archive.gap_proof import ignored_triggers
 from recording.policy import RecordingState
 from recording.spool import EventRecord
 from recording.spool.outbox import SpoolOutbox
@@ -141,7 +142,10 @@ async def test_a_call_that_a_department_answers_is_one_gap_from_its_answer_on(
     (gap,) = facts.gaps
     assert (gap.reason, gap.trigger, gap.actor) == ("transfer", "identity", "phone:3001")
     assert facts.segments == []
+    ((trigger, actor),) = [(each.trigger, each.actor) for each in facts.triggers]
+    assert (trigger, actor) == ("identity", "phone:3001")
     assert facts.ended_us is not None
+    assert ignored_triggers(facts.triggers, facts.gaps, facts.segments, facts.ended_us) == []
     assert facts.unexplained(facts.ended_us) == []
 
 
