@@ -468,6 +468,7 @@ def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) 
         extension=personal.extension,
         salt=personal.salt.hex(),
         later_callers=personal.later_callers,
+        later_advisors=personal.later_advisors,
         gaps=tuple(manifest.gaps),
         network=party_networks(manifest.tracks),
         payload_size=manifest.payload.size,

@@ -631,8 +631,7 @@ class SwitchCall:
         from a member of the call's group, and only while the call's advisor is not known.
         """
         if self.advisor_side.claim(advisor):
-            fields = {"user": advisor.user, "extension": advisor.extension}
-            self.recording.event("advisor", fields)
+            self.recording.advisor(advisor)
             self.publish()
 
     def _answered(self, leg_id: str, target: Target, now: Now) -> None:
@@ -728,11 +727,14 @@ class SwitchCall:
         inside = {None, DestinationClass.CENTRE}
         stays = {destination, state.identity_class} <= inside and not before
         if destination is None or stays:
-            side.renamed(somebody_else=False)
+            changed = side.renamed(somebody_else=False)
         else:
             state.complete(destination)
             self._has_new_party(destination, now)
-            side.renamed(somebody_else=bool(before) or not self._may_be_advisor(destination))
+            known = bool(before) or not self._may_be_advisor(destination)
+            changed = side.renamed(somebody_else=known)
+        if changed and side.advisor is not None:
+            self.recording.advisor(side.advisor)
         self.publish()
 
     def _may_be_advisor(self, destination: DestinationClass) -> bool:

@@ -203,7 +203,9 @@ class PbxJoins:
         caller = self._call.admission.caller
         names = (caller.from_user, *caller.asserted)
         name = next((name for name in names if self._router.user_of(name)), caller.from_user)
-        keeper.advisor_side.joined_with(Party(name, self._router.user_of(name)))
+        party = Party(name, self._router.user_of(name))
+        keeper.advisor_side.joined_with(party)
+        keeper.recording.advisor(party)
         keeper.publish()
 
     def part(self) -> None:
@@ -252,6 +254,7 @@ class PbxJoins:
         keeper.recording.identified(destination, keeper.advisor_side.actor, now)
         if other.advisor_side.advisor is not None:
             keeper.advisor_side.joined_with(other.advisor_side.advisor)
+            keeper.recording.advisor(other.advisor_side.advisor)
         other.join_state.kept_by = keeper.call_id
         other.recording.join(keeper.recording)
         other.hide()

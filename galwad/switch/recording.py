@@ -259,6 +259,10 @@ class CallRecording:
         `party` is the advisor at this leg, and is written to the spool.
         """
         self._legs.follow(advisor_leg)
+        self.advisor(party)
+
+    def advisor(self, party: Party) -> None:
+        """Write to the spool that `party` has the call at the advisor's end from now on."""
         self._recorder.event("advisor", {"user": party.user, "extension": party.extension})
 
     def negotiated(self, event: MediaNegotiated) -> None:

@@ -12,7 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from recording.archive.accounting import Interval, balance
 from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Segment, TriggerFacts
-from recording.archive.summary import MOST_LATER_CALLERS, LaterCaller
+from recording.archive.summary import (
+    MOST_LATER_ADVISORS,
+    MOST_LATER_CALLERS,
+    LaterAdvisor,
+    LaterCaller,
+)
 from recording.audio.codecs import PayloadCodec
 from recording.policy import DestinationClass, GapReason, Trigger
 from recording.spool import EventRecord, Field, LossReason, LostRecord
@@ -42,6 +47,8 @@ class PersonalFacts:
         extension: The extension of this advisor's phone.
         later_callers: The callers that a trunk named during the call, the earliest first. Their
             numbers have no extension.
+        later_advisors: The parties that got the call at the advisor's end later, the earliest
+            first.
         salt: The salt of the commitments; b"" if there is none.
     """
 
@@ -50,6 +57,7 @@ class PersonalFacts:
     advisor: str = ""
     extension: str = ""
     later_callers: tuple[LaterCaller, ...] = ()
+    later_advisors: tuple[LaterAdvisor, ...] = ()
     salt: bytes = field(default=b"", repr=False)
 
 
@@ -78,6 +86,8 @@ class CallFacts:
         self.triggers: list[TriggerFacts] = []
         self._segment: tuple[int, str] | None = None
         self._gap: tuple[int, str, str, str] | None = None
+        self._advised_us = -1
+        """The offset from which the present party at the advisor's end has had the call."""
         self._covered_until_us = 0
         """The offset at which the most recent segment or gap ended."""
         self._lost: list[tuple[int, int | None, LossReason]] = []
@@ -109,7 +119,7 @@ class CallFacts:
             case "answered" | "advisor":
                 self._answered()
                 who = _text(fields, "advisor") or _text(fields, "user")
-                self._advised(who, _text(fields, "extension"))
+                self._advised(at_us, who, _text(fields, "extension"))
             case "segment":
                 self._close(at_us)
                 self._segment = at_us, _text(fields, "class") or DestinationClass.UNKNOWN.value
@@ -282,11 +292,26 @@ class CallFacts:
         later = LaterCaller(at_us, number, withheld)
         self.personal = replace(self.personal, later_callers=(*callers, later))
 
-    def _advised(self, advisor: str, extension: str) -> None:
-        """Store the advisor who answered first. Later advisors are ignored."""
+    def _advised(self, at_us: int, advisor: str, extension: str) -> None:
+        """Store a party at the advisor's end, unless it is the one that has the call already.
+
+        A later spool of the call names the party again that has the call, and it can begin with
+        copies of older events.
+        """
         known = self.personal
-        if not known.advisor and not known.extension:
+        later = known.later_advisors
+        last = known.advisor, known.extension
+        if later:
+            last = later[-1].advisor, later[-1].extension
+        copied = at_us <= self._advised_us
+        if copied or not (advisor or extension) or (advisor, extension) == last:
+            return
+        self._advised_us = at_us
+        if not any(last):
             self.personal = replace(known, advisor=advisor, extension=extension)
+        elif len(later) < MOST_LATER_ADVISORS:
+            party = LaterAdvisor(at_us, advisor, extension)
+            self.personal = replace(known, later_advisors=(*later, party))
 
     def _note(self, at_us: int, kind: str, fields: Mapping[str, Field]) -> None:
         """Store a trigger, a fault or a check of the clock, unless there are too many already."""

@@ -1,10 +1,11 @@
 """Commitments to personal facts, and the encrypted copy of these facts for the recipients.
 
-The caller's number, the line, the advisor, the extension and the later callers are stored in clear
-only in the index. The signed manifest has a commitment to each of these facts: an HMAC-SHA-256
-whose key is the recording's salt. A recording without later callers has no commitment to them. The
-salt is stored in the recording's row. So the manifest does not show a fact to a person who lacks
-the row, and a row whose fact or salt was changed contradicts the manifest.
+The caller's number, the line, the advisor, the extension, the later callers and the later advisors
+are stored in clear only in the index. The signed manifest has a commitment to each of these facts:
+an HMAC-SHA-256 whose key is the recording's salt. A recording without later callers or advisors has
+no commitment to them. The salt is stored in the recording's row. So the manifest does not show a
+fact to a person who lacks the row, and a row whose fact or salt was changed contradicts the
+manifest.
 
 A commitment covers the call id, the name of the fact and its value, as canonical JSON. So no two
 facts of any recordings have the same encoding, and a commitment cannot be used for another fact or
@@ -30,14 +31,14 @@ import msgspec
 
 from recording.age.file import AnyIdentity, encrypt_part, open_parts
 from recording.archive.manifest import Commitments, Manifest
-from recording.archive.summary import LaterCaller, RecordingSummary
+from recording.archive.summary import LaterAdvisor, LaterCaller, RecordingSummary
 from recording.errors import ManifestError
 from recording.keys.signed_document import canonical_json
 
 FACTS: Final = Commitments.__struct_fields__
-"""The names of the facts: number, line, advisor, extension and later_callers."""
-Fact: TypeAlias = str | tuple[LaterCaller, ...] | None
-"""The value of a fact. Only a number can be None; only the later callers are a tuple."""
+"""The names of the facts, from number to later_advisors."""
+Fact: TypeAlias = str | tuple[LaterCaller, ...] | tuple[LaterAdvisor, ...] | None
+"""The value of a fact. Only a number can be None; only later callers and advisors are a tuple."""
 _PADDED: Final = 512
 """Encrypted facts have a multiple of this many bytes, so that their length discloses nothing."""
 
@@ -45,8 +46,8 @@ _PADDED: Final = 512
 class IndexFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The personal facts of a recording, and their salt in hexadecimal.
 
-    `number` is None if it is unknown or withheld. An encoding without later callers does not have
-    the field `later_callers`.
+    `number` is None if it is unknown or withheld. An encoding without later callers, or without
+    later advisors, does not have this field.
     """
 
     number: str | None
@@ -55,11 +56,12 @@ class IndexFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     extension: str
     salt: str
     later_callers: tuple[LaterCaller, ...] = ()
+    later_advisors: tuple[LaterAdvisor, ...] = ()
 
     @classmethod
     def of(cls, row: RecordingSummary) -> Self:
         """Return the facts in a recording's row."""
-        return cls(*(row.number, row.line, row.advisor, row.extension, row.salt, row.later_callers))
+        return cls(**{name: getattr(row, name) for name in cls.__struct_fields__})
 
     def match(self, manifest: Manifest) -> bool:
         """Return whether the manifest has commitments, and they are those to these facts."""
@@ -110,7 +112,8 @@ def encoded(call_id: str, name: str, value: Fact) -> bytes:
 
     The members are `call_id`, `name` and `value`, sorted and without spaces. `value` is None for a
     number that is unknown or withheld. Later callers are an array of objects with the members
-    `from_us`, `number` and `withheld`.
+    `from_us`, `number` and `withheld`, later advisors of objects with `advisor`, `extension` and
+    `from_us`.
     """
     return canonical_json({"call_id": call_id, "name": name, "value": value})
 
@@ -134,7 +137,7 @@ def changed_facts(
 ) -> Iterator[str]:
     """Yield the name of each fact that does not match its commitment.
 
-    Without a commitment to later callers, there must not be any.
+    Without a commitment to later callers or advisors, there must not be any.
     """
     for name in FACTS:
         if _committed(salt, call_id, name, facts[name]) != getattr(commitments, name):
@@ -142,5 +145,5 @@ def changed_facts(
 
 
 def _committed(salt: bytes, call_id: str, name: str, value: Fact) -> str | None:
-    """Return the commitment to one fact; None if the fact is that there are no later callers."""
+    """Return the commitment to one fact; None if the fact is that there is no later party."""
     return None if value == () else commitment(salt, call_id, name, value)

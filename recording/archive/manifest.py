@@ -236,6 +236,7 @@ class Commitments(msgspec.Struct, frozen=True, omit_defaults=True):
         extension: The commitment to the extension of this advisor's phone.
         later_callers: The commitment to the callers whom a trunk named during the call. It is None,
             and not in the manifest, if there were none.
+        later_advisors: The same for the parties that got the call at the advisor's end later.
     """
 
     number: str
@@ -243,6 +244,7 @@ class Commitments(msgspec.Struct, frozen=True, omit_defaults=True):
     advisor: str
     extension: str
     later_callers: str | None = None
+    later_advisors: str | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -348,6 +348,7 @@ def _sealed_facts(personal: PersonalFacts, file_key: bytes) -> str | None:
     facts = IndexFacts(
         *(known.number, known.line, known.advisor, known.extension, known.salt.hex()),
         later_callers=known.later_callers,
+        later_advisors=known.later_advisors,
     )
     return seal_facts(facts, file_key)
 

@@ -14,6 +14,8 @@ from recording.archive.party_network import PartyNetwork
 
 MOST_LATER_CALLERS = 100
 """The largest number of later callers of a recording. Callers after these are not stored."""
+MOST_LATER_ADVISORS = 100
+"""The largest number of later advisors of a recording. Advisors after these are not stored."""
 
 
 class LaterCaller(msgspec.Struct, frozen=True):
@@ -28,6 +30,21 @@ class LaterCaller(msgspec.Struct, frozen=True):
     from_us: int
     number: str | None
     withheld: bool = False
+
+
+class LaterAdvisor(msgspec.Struct, frozen=True):
+    """A party that got the call at the advisor's end after the first one.
+
+    Attributes:
+        from_us: The time from which this party had the call, in microseconds since the recording's
+            start.
+        advisor: The user name; "" if the party is not a user.
+        extension: The extension, or the name that a PBX gave to the party; "" if it has none.
+    """
+
+    from_us: int
+    advisor: str
+    extension: str
 
 
 class RecordingSummary(msgspec.Struct, frozen=True):
@@ -64,6 +81,8 @@ class RecordingSummary(msgspec.Struct, frozen=True):
     """
     later_callers: tuple[LaterCaller, ...] = ()
     """The callers after the first caller, whose number is `number`; the earliest first."""
+    later_advisors: tuple[LaterAdvisor, ...] = ()
+    """The parties at the advisor's end after the first one, `advisor` at `extension`."""
     network: tuple[PartyNetwork, ...] = ()
     """The network's effects on each party; empty if the manifest is of older software."""
 
@@ -73,6 +92,5 @@ class RecordingSummary(msgspec.Struct, frozen=True):
 
         It is False in a summary that was made only from a manifest.
         """
-        return bool(
-            self.number or self.line or self.advisor or self.extension or self.later_callers
-        )
+        first = self.number or self.line or self.advisor or self.extension
+        return bool(first or self.later_callers or self.later_advisors)

@@ -7,20 +7,34 @@ message again, nothing changes. The callers' phone numbers are in E.164 form if 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, Select, String, bindparam, delete, exists, func, insert, or_, select
+from sqlalchemy import (
+    Row,
+    Select,
+    String,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.manifest import Gap
-from recording.archive.summary import LaterCaller, RecordingSummary
+from recording.archive.summary import LaterAdvisor, LaterCaller, RecordingSummary
 from recording.errors import CatalogueError, reason_of
 from recording.index.networks import network_rows, networks_of
 from recording.index.search import (
+    LATER_PARTIES,
     RARE_BELOW,
     Cursor,
     Filters,
@@ -30,6 +44,7 @@ from recording.index.search import (
 from recording.index.tables import (
     gap_reasons,
     gaps,
+    later_advisors,
     later_callers,
     metadata,
     networks,
@@ -47,13 +62,18 @@ _BATCH = 2000
 
 # SQLAlchemy needs more time for a new statement than for one that it has executed before. So the
 # statements of each recording are made once.
-_PARTS = (gaps, gap_reasons, later_callers, networks)
+_PARTS = (gaps, gap_reasons, later_callers, later_advisors, networks)
 _ONE = select(recordings).where(recordings.c.call_id == bindparam("own"))
 _KNOWN = select(
     recordings.c.call_id,
     recordings.c.manifest_sha256,
     or_(*(recordings.c[name] != "" for name in ("number", "line", "advisor", "extension"))),
-    exists().where(later_callers.c.call_id == recordings.c.call_id),
+    or_(
+        *(
+            exists().where(table.c.call_id == recordings.c.call_id)
+            for table in (later_callers, later_advisors)
+        )
+    ),
 ).where(recordings.c.call_id.in_(bindparam("ids", expanding=True)))
 _CLEAR = tuple(
     delete(table).where(table.c.call_id.in_(bindparam("ids", expanding=True))) for table in _PARTS
@@ -126,7 +146,7 @@ class Catalogue:
         return rows[0] if rows else None
 
     async def without_parts(self, call_id: str) -> RecordingSummary | None:
-        """Return the recording as `get` does, but without its gaps, later callers and network."""
+        """Return the recording as `get` does, but without what other tables have of it."""
         try:
             async with self._engine.connect() as connection:
                 row = (await connection.execute(_ONE, {"own": call_id})).first()
@@ -162,7 +182,7 @@ class Catalogue:
         page begins with the newest recording.
         """
         rare = await self._is_of_rare_length(filters)
-        later = await self._is_later_caller(filters.number)
+        later = await self._later_parties(filters)
         statement = search_statement(filters, after, rare=rare, later=later)
         rows = await self._read(statement.limit(limit + 1))
         return _page(rows, limit)
@@ -224,40 +244,35 @@ class Catalogue:
             raise _failed(error) from None
         return int(count or 0) < RARE_BELOW
 
-    async def _is_later_caller(self, number: str | None) -> bool:
-        """Return whether this number belongs to a caller who took over a call from another."""
-        if number is None:
-            return False
-        statement = select(later_callers.c.call_id).where(later_callers.c.number == number)
+    async def _later_parties(self, filters: Filters) -> frozenset[str]:
+        """Return the names of the filters whose value belongs to a later party of any call."""
+        asked = {name: getattr(filters, name) for name in LATER_PARTIES}
+        found = set()
         try:
             async with self._engine.connect() as connection:
-                return await connection.scalar(statement.limit(1)) is not None
+                for name, column in LATER_PARTIES.items():
+                    if asked[name] is None:
+                        continue
+                    one = select(literal(1)).where(column == asked[name]).limit(1)
+                    if await connection.scalar(one) is not None:
+                        found.add(name)
         except SQLAlchemyError as error:
             raise _failed(error) from None
+        return frozenset(found)
 
     async def _read(self, statement: Select[Any]) -> list[RecordingSummary]:
         try:
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(statement)).all()
-                found = await connection.execute(
-                    select(gaps)
-                    .where(gaps.c.call_id.in_([row.call_id for row in rows]))
-                    .order_by(gaps.c.call_id, gaps.c.position)
-                )
-                by_call: dict[str, list[dict[str, object]]] = {}
-                for gap in found:
-                    fields = {name: getattr(gap, name) for name in _GAP_FIELDS}
-                    by_call.setdefault(gap.call_id, []).append(fields)
                 call_ids = [row.call_id for row in rows]
-                callers = await _later_callers(connection, call_ids)
+                lists = {name: await _list_of(connection, name, call_ids) for name in _LISTS}
                 parties = await networks_of(connection, call_ids)
         except SQLAlchemyError as error:
             raise _failed(error) from None
         return [
             _summary(
                 row,
-                gaps=by_call.get(row.call_id, []),
-                later_callers=callers.get(row.call_id, []),
+                **{name: found.get(row.call_id, []) for name, found in lists.items()},
                 network=parties.get(row.call_id, []),
             )
             for row in rows
@@ -323,9 +338,10 @@ async def write_rows(
         _INSERT,
         (
             new,
-            [row for each in summaries for row in _gap_rows(each)],
+            [row for each in summaries for row in _list_rows(each, "gaps")],
             [row for each in summaries for row in _reason_rows(each)],
-            [row for each in summaries for row in _caller_rows(each)],
+            [row for each in summaries for row in _list_rows(each, "later_callers")],
+            [row for each in summaries for row in _list_rows(each, "later_advisors")],
             [row for each in summaries for row in network_rows(each)],
         ),
         strict=True,
@@ -334,9 +350,9 @@ async def write_rows(
             await connection.execute(statement, rows)
 
 
-def _gap_rows(recording: RecordingSummary) -> Iterator[dict[str, Any]]:
-    for position, gap in enumerate(recording.gaps):
-        fields = {name: getattr(gap, name) for name in _GAP_FIELDS}
+def _list_rows(recording: RecordingSummary, name: str) -> Iterator[dict[str, Any]]:
+    for position, item in enumerate(getattr(recording, name)):
+        fields = msgspec.structs.asdict(item)
         yield {"call_id": recording.call_id, "position": position, **fields}
 
 
@@ -346,24 +362,19 @@ def _reason_rows(recording: RecordingSummary) -> Iterator[dict[str, Any]]:
         yield {"reason": reason, **key}
 
 
-def _caller_rows(recording: RecordingSummary) -> Iterator[dict[str, Any]]:
-    for position, caller in enumerate(recording.later_callers):
-        fields = msgspec.structs.asdict(caller)
-        yield {"call_id": recording.call_id, "position": position, **fields}
-
-
-async def _later_callers(
-    connection: AsyncConnection, call_ids: list[str]
+async def _list_of(
+    connection: AsyncConnection, name: str, call_ids: list[str]
 ) -> dict[str, list[dict[str, object]]]:
-    """Return the fields of the later callers of these calls, by call id. Most calls have none."""
+    """Return the fields of one of `_LISTS` of these calls, by call id."""
+    table, item = _LISTS[name]
     found: dict[str, list[dict[str, object]]] = {}
     statement = (
-        select(later_callers)
-        .where(later_callers.c.call_id.in_(call_ids))
-        .order_by(later_callers.c.call_id, later_callers.c.position)
+        select(table)
+        .where(table.c.call_id.in_(call_ids))
+        .order_by(table.c.call_id, table.c.position)
     )
     for row in await connection.execute(statement):
-        fields = {name: getattr(row, name) for name in _CALLER_FIELDS}
+        fields = {field: getattr(row, field) for field in item.__struct_fields__}
         found.setdefault(row.call_id, []).append(fields)
     return found
 
@@ -388,9 +399,13 @@ def _failed(error: SQLAlchemyError) -> CatalogueError:
     return CatalogueError(f"the index cannot be used: {reason_of(error)}")
 
 
-_GAP_FIELDS = Gap.__struct_fields__
-_CALLER_FIELDS = LaterCaller.__struct_fields__
-_TABLES_OF_THEIR_OWN = {"gaps", "later_callers", "network"}
+_LISTS: Final[Mapping[str, tuple[Table, type[msgspec.Struct]]]] = {
+    "gaps": (gaps, Gap),
+    "later_callers": (later_callers, LaterCaller),
+    "later_advisors": (later_advisors, LaterAdvisor),
+}
+"""The lists of a recording that have a table of their own, with the type of their items."""
+_TABLES_OF_THEIR_OWN = {*_LISTS, "network"}
 _FIELDS = tuple(
     name for name in RecordingSummary.__struct_fields__ if name not in _TABLES_OF_THEIR_OWN
 )

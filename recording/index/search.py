@@ -8,11 +8,12 @@ order as the result, so SQLite finds a page out of a million recordings in milli
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Select,
     exists,
@@ -23,13 +24,25 @@ from sqlalchemy import (
     union_all,
 )
 
-from recording.index.tables import gap_reasons, later_callers, recordings, references
+from recording.index.tables import (
+    gap_reasons,
+    later_advisors,
+    later_callers,
+    recordings,
+    references,
+)
 
 RARE_BELOW: Final = 2000
 """If fewer recordings than this match the filter for the talk time, the talk time is *rare*.
 
 SQLite finds and sorts this many recordings in a few milliseconds.
 """
+LATER_PARTIES: Final[Mapping[str, Column[Any]]] = {
+    "number": later_callers.c.number,
+    "advisor": later_advisors.c.advisor,
+    "extension": later_advisors.c.extension,
+}
+"""The filters that name a party, with the column that has the parties who joined a call later."""
 _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
 
 
@@ -39,8 +52,8 @@ class Filters:
 
     Attributes:
         number: The phone number of the caller, or of one of the callers.
-        advisor: The advisor who answered.
-        extension: The extension of the advisor's phone.
+        advisor: The advisor who answered, or who got the call later.
+        extension: The extension of such an advisor's phone, or the name that a PBX gave to it.
         line: The name of the telephone line.
         since: The earliest start of the recording, in Unix seconds.
         until: The time before which the recording must have started, in Unix seconds.
@@ -91,7 +104,11 @@ class Cursor:
 
 
 def search_statement(
-    filters: Filters, after: Cursor | None = None, *, rare: bool = False, later: bool = False
+    filters: Filters,
+    after: Cursor | None = None,
+    *,
+    rare: bool = False,
+    later: Collection[str] = (),
 ) -> Select[Any]:
     """Return the SQL statement that selects the matching recordings, the latest recording first.
 
@@ -101,8 +118,8 @@ def search_statement(
         rare: True if fewer than `RARE_BELOW` recordings match the filter for the talk time. The
             statement then finds all recordings with this talk time, and sorts them. If False, the
             statement reads the recordings from the latest on, until the page is full.
-        later: True if the number in `filters` also belongs to a caller whom a trunk has named
-            during a call. The statement then finds these recordings too, and sorts them.
+        later: The filters of `LATER_PARTIES` whose value also belongs to a party that joined a call
+            later. The statement then finds these recordings too, and sorts them.
     """
     one = filters.number, filters.advisor, filters.extension, filters.reference
     narrow = rare or any(one)
@@ -132,9 +149,7 @@ def search_statement(
             )
         )
     conditions: tuple[tuple[Callable[[Any], ColumnElement[bool]], Any], ...] = (
-        (_has_caller if later else recordings.c.number.__eq__, filters.number),
-        (recordings.c.advisor.__eq__, filters.advisor),
-        (recordings.c.extension.__eq__, filters.extension),
+        *((_party(name, is_later=name in later), getattr(filters, name)) for name in LATER_PARTIES),
         (_has_reference, filters.reference),
         (line.__eq__, filters.line),
         (at.started.__ge__, filters.since),
@@ -172,10 +187,19 @@ def _has_gap(reason: str) -> ColumnElement[bool]:
     )
 
 
-def _has_caller(number: str) -> ColumnElement[bool]:
-    first = select(recordings.c.call_id).where(recordings.c.number == number).correlate(None)
-    others = select(later_callers.c.call_id).where(later_callers.c.number == number)
-    return recordings.c.call_id.in_(union_all(first, others))
+def _party(name: str, *, is_later: bool) -> Callable[[Any], ColumnElement[bool]]:
+    """Return the condition that a party of the call has this number, advisor or extension.
+
+    If `is_later` is false, only the first caller or advisor of each call is compared.
+    """
+    first, later = recordings.c[name], LATER_PARTIES[name]
+
+    def has_party(value: str) -> ColumnElement[bool]:
+        own = select(recordings.c.call_id).where(first == value).correlate(None)
+        others = select(later.table.c.call_id).where(later == value)
+        return recordings.c.call_id.in_(union_all(own, others))
+
+    return has_party if is_later else first.__eq__
 
 
 def _has_reference(reference: str) -> ColumnElement[bool]:

@@ -75,6 +75,19 @@ later_callers = Table(
     Index("later_callers_by_number", "number", "call_id"),
 )
 
+# The parties that got a call at the advisor's end after the first one.
+later_advisors = Table(
+    "later_advisors",
+    metadata,
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("from_us", BigInteger, nullable=False),
+    Column("advisor", String(100), nullable=False),
+    Column("extension", String(100), nullable=False),
+    Index("later_advisors_by_advisor", "advisor", "call_id"),
+    Index("later_advisors_by_extension", "extension", "call_id"),
+)
+
 # Searches by gap reason use this table. It has one row for each gap reason of each call, in the
 # order of a search result. It repeats `talk_us` and `line`, because these searches often filter by
 # them too. So a search reads from `recordings` only the rows of its result.

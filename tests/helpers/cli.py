@@ -101,7 +101,9 @@ class Archive:
                 "sha256": hashlib.sha256(self.header).hexdigest(),
             },
             "sealed": "2026-11-25T09:35:01Z",
-            "index": msgspec.to_builtins(commit(SALT, CALL, {**FACTS, "later_callers": ()})),
+            "index": msgspec.to_builtins(
+                commit(SALT, CALL, {**FACTS, "later_callers": (), "later_advisors": ()})
+            ),
         }
         return sign_manifest(msgspec.convert({**facts, **changes}, Manifest), self.node)
 

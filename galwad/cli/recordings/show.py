@@ -65,6 +65,8 @@ def show(
     out.print(f"{date_and_time(row['started'])}   {_who(row)}")
     for caller in row.get("later_callers", ()):
         out.print(f"from {clock(caller['from_us'] / _US)} on   caller {_number(caller)}")
+    for party in row.get("later_advisors", ()):
+        out.print(f"from {clock(party['from_us'] / _US)} on   {_advisor(party)}")
     out.print()
     out.print(timeline.draw(spans, width, plain=plain))
     out.print(timeline.scale(spans, width), style="dim")
@@ -98,8 +100,12 @@ def _explain(call_id: str, language: str, server: str, *, json: bool) -> None:
 def _who(row: dict[str, Any]) -> str:
     if not row.get("named", True):
         return "caller, line and advisor unknown: its row was made from the manifest"
-    at = f" at {row['extension']}" if row["extension"] else ""
-    return f"caller {row['number'] or 'no number'}   advisor {row['advisor'] or 'unknown'}{at}"
+    return f"caller {row['number'] or 'no number'}   {_advisor(row)}"
+
+
+def _advisor(party: dict[str, Any]) -> str:
+    at = f" at {party['extension']}" if party["extension"] else ""
+    return f"advisor {party['advisor'] or 'unknown'}{at}"
 
 
 def _number(caller: dict[str, Any]) -> str:

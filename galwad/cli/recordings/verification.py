@@ -39,7 +39,7 @@ from recording.archive.manifest import Gap
 from recording.archive.party_network import PartyNetwork
 from recording.archive.rewrap import UNPROVEN
 from recording.archive.stability import check_when_stable
-from recording.archive.summary import LaterCaller, RecordingSummary
+from recording.archive.summary import LaterAdvisor, LaterCaller, RecordingSummary
 from recording.archive.verify import (
     RecordingVerdict,
     VerdictState,
@@ -394,5 +394,6 @@ def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:
         salt=detail.get("salt", ""),
         # An older server has no later callers and no network.
         later_callers=tuple(LaterCaller(**caller) for caller in row.get("later_callers", ())),
+        later_advisors=tuple(LaterAdvisor(**each) for each in row.get("later_advisors", ())),
         network=tuple(PartyNetwork(**party) for party in row.get("network", ())),
     )

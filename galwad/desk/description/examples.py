@@ -115,6 +115,7 @@ _ROW: Final = {
         }
     ],
     "later_callers": [],
+    "later_advisors": [],
     "network": [],
     "custody": "",
     "captured_card": "",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from galwad.desk.models.base import NO_CARD_NUMBER, RequestBody, RequiredText
 from galwad.desk.models.recordings import RecordingRow
-from recording.archive.summary import MOST_LATER_CALLERS
+from recording.archive.summary import MOST_LATER_ADVISORS, MOST_LATER_CALLERS
 
 OrdinaryReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
 """The reasons for a disposal that need no prevention record."""
@@ -203,6 +203,17 @@ class SealedCaller(RequestBody):
     withheld: bool
 
 
+class SealedAdvisor(RequestBody):
+    """A later advisor exactly as it was sealed. It is compared with a commitment.
+
+    `from_us` is in microseconds since the recording's start.
+    """
+
+    from_us: int
+    advisor: SealedText
+    extension: SealedText
+
+
 class RestoreFacts(RequestBody):
     """A request to restore the facts about people in the row of a recording that was reindexed.
 
@@ -217,6 +228,7 @@ class RestoreFacts(RequestBody):
     extension: SealedText
     salt: str = Field(pattern=r"^[0-9a-f]{64}$")
     later_callers: list[SealedCaller] = Field(default=[], max_length=MOST_LATER_CALLERS)
+    later_advisors: list[SealedAdvisor] = Field(default=[], max_length=MOST_LATER_ADVISORS)
 
 
 class Reindexed(BaseModel):

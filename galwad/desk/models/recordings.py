@@ -97,6 +97,19 @@ class RecordingNetwork(BaseModel):
     mos: float | None
 
 
+class LaterAdvisor(BaseModel):
+    """A party that got the call at the advisor's end after the first one.
+
+    `from_us` is the time from which it had the call, in microseconds since the recording's start.
+    `advisor` is the user name, "" if the party is not a user. `extension` is the extension, or the
+    name that a PBX gave to the party.
+    """
+
+    from_us: int
+    advisor: str
+    extension: str
+
+
 class RecordingRow(BaseModel):
     """One recording, with the facts from its row in the index."""
 
@@ -121,6 +134,8 @@ class RecordingRow(BaseModel):
     gaps: list[Gap]
     later_callers: list[LaterCaller] = []
     """The callers after the first caller, whose number is `number`; the earliest first."""
+    later_advisors: list[LaterAdvisor] = []
+    """The parties at the advisor's end after the first one, `advisor` at `extension`."""
     network: list[RecordingNetwork] = []
     """The network's effects on each party; empty if the recording was sealed by older software."""
     custody: Literal["", "held", "disposed"] = ""

@@ -29,7 +29,7 @@ from galwad.desk.service import Desk
 from galwad.messages import VerifiedRecording, VerifyRecording
 from recording.archive.commitments import IndexFacts
 from recording.archive.index_row import compare_file, day_folder
-from recording.archive.summary import LaterCaller, RecordingSummary
+from recording.archive.summary import RecordingSummary
 from recording.audit.index_comparison import FACTS_ERASED, INDEXED
 from recording.audit.log import AuditFilter, Facts
 from recording.index.custody import Custody
@@ -97,8 +97,7 @@ async def restore_facts(
     erased = AuditFilter(kind=FACTS_ERASED, call_id=call_id)
     if await desk.audit.search(erased, limit=1):
         raise ApiError(409, "the facts about people were erased", "they stay erased")
-    callers = tuple(LaterCaller(**caller.model_dump()) for caller in body.later_callers)
-    facts = IndexFacts(*(body.number, body.line, body.advisor, body.extension, body.salt, callers))
+    facts = msgspec.convert(body.model_dump(exclude={"reference"}), IndexFacts)
     compared, manifest = compare_file(row, desk.archive.content(row, "manifest"))
     if manifest is None or compared.problems:
         raise ApiError(409, compared.problems[0], "run `galwad recordings verify`")

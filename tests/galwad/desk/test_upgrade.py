@@ -69,6 +69,7 @@ TWENTY_FIRST: list[str] = []  # only a second factor with recovery codes, and a 
 TWENTY_SECOND: list[str] = []  # only an event of a call that machines can read
 TWENTY_THIRD: list[str] = []  # only a session with a stronger sign-in
 TWENTY_FOURTH: list[str] = []  # only a list of texts that an administrator has changed
+TWENTY_FIFTH = ["20261125-080100-tttttttt"]
 CALL_WITH_EVENT = "20261114-080100-rrrrrrrr"
 OPEN_NOTE = "20261112-080100-nnnnnnnn"
 FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, NINTH, TENTH, ELEVENTH = (
@@ -91,6 +92,7 @@ RECORDINGS: dict[str, list[str]] = dict(
             *(SEVENTH, EIGHTH, NINTH, TENTH, ELEVENTH, TWELFTH, THIRTEENTH),
             *(FOURTEENTH, FIFTEENTH, SIXTEENTH, SEVENTEENTH, EIGHTEENTH),
             *(NINETEENTH, TWENTIETH, TWENTY_FIRST, TWENTY_SECOND, TWENTY_THIRD, TWENTY_FOURTH),
+            TWENTY_FIFTH,
         ),
         strict=True,
     )
@@ -206,8 +208,8 @@ async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, t
         assert raw == known & {*FOURTH}
         measured = {call_id: row["network"] for call_id, row in rows.items() if row["network"]}
         assert set(measured) == known & {*ELEVENTH}
-        for parties in measured.values():
-            assert [(each["channel"], each["mos"]) for each in parties] == [
+        for network in measured.values():
+            assert [(each["channel"], each["mos"]) for each in network] == [
                 ("caller", 3.87),
                 ("advisor", 4.41),
             ]
@@ -216,8 +218,8 @@ async def test_the_desk_starts_on_the_database_of_an_earlier_release(settings, t
         assert set(await search(client, extension=extension)) == at_phone
         cards = {call_id for call_id, row in rows.items() if row["captured_card"] == "open"}
         assert cards == known & {*NINTH}
-        later = {call_id for call_id, row in rows.items() if row["later_callers"]}
-        assert later == known & {*TENTH}
+        for parties, calls in (("later_callers", TENTH), ("later_advisors", TWENTY_FIFTH)):
+            assert {call for call, row in rows.items() if row[parties]} == known & {*calls}
         incidents = (await client.get("/captured-cards")).json()["rows"]
         assert {incident["call_id"] for incident in incidents} == cards
         await custody_works(client, rows)

@@ -26,7 +26,7 @@ from recording.archive.commitments import (
     seal_facts,
 )
 from recording.archive.manifest import Manifest, read_manifest
-from recording.archive.summary import LaterCaller
+from recording.archive.summary import LaterAdvisor, LaterCaller
 from recording.errors import AgeError, ManifestError, NoMatchError
 from recording.spool import SpoolReader
 
@@ -37,6 +37,10 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
 CALLERS = st.lists(
     st.builds(LaterCaller, st.integers(0, 2**53), st.none() | TEXTS, st.booleans()), max_size=3
 ).map(tuple)
+ADVISORS = st.lists(st.builds(LaterAdvisor, st.integers(0, 2**53), TEXTS, TEXTS), max_size=3).map(
+    tuple
+)
+PARTIES = {"later_callers": CALLERS, "later_advisors": ADVISORS}
 VALUES = (
     st.none() | TEXTS | st.sampled_from(["", "null", '"', "\\", '","name":"', "\0", "é", "e\u0301"])
 )
@@ -50,12 +54,19 @@ FORGED = st.tuples(
 )
 """The plaintext of forged facts, or None, and otherwise the text in the manifest."""
 HEADER = make_header(FILE_KEY, [ME.recipient])
-NAMES = tuple(name for name in FACTS if name != "later_callers")
+NAMES = tuple(name for name in FACTS if not name.startswith("later_"))
 FACT = st.one_of(
     st.tuples(TEXTS, st.sampled_from(NAMES), VALUES),
-    st.tuples(TEXTS, st.just("later_callers"), CALLERS),
+    *(st.tuples(TEXTS, st.just(name), values) for name, values in PARTIES.items()),
 )
-NOTHING = {"number": None, "line": "", "advisor": "", "extension": "", "later_callers": ()}
+NOTHING = {
+    "number": None,
+    "line": "",
+    "advisor": "",
+    "extension": "",
+    "later_callers": (),
+    "later_advisors": (),
+}
 
 
 @given(FACT, FACT)
@@ -75,7 +86,7 @@ def test_a_commitment_matches_only_its_own_fact(salt, one, other):
     assert (commitment(salt, *one) == commitment(salt, *other)) == (one == other)
 
 
-@given(st.fixed_dictionaries({**dict.fromkeys(NAMES, VALUES), "later_callers": CALLERS}), FACT)
+@given(st.fixed_dictionaries({**dict.fromkeys(NAMES, VALUES), **PARTIES}), FACT)
 def test_the_changed_fact_is_named(facts, fact):
     _, name, value = fact
     committed = commit(SALT, CALL_ID, facts)
@@ -85,7 +96,8 @@ def test_the_changed_fact_is_named(facts, fact):
 
 
 def test_facts_with_another_salt_or_call_id_all_differ():
-    facts = {**NOTHING, "later_callers": (LaterCaller(7, NUMBER),)}
+    later = LaterAdvisor(7, "ceri", "202")
+    facts = {**NOTHING, "later_callers": (LaterCaller(7, NUMBER),), "later_advisors": (later,)}
     committed = commit(SALT, CALL_ID, facts)
     assert len(set(msgspec.structs.astuple(committed))) == len(FACTS)
     assert list(changed_facts(committed, bytes(32), CALL_ID, facts)) == list(FACTS)
@@ -116,11 +128,13 @@ def test_a_sealed_manifest_commits_to_the_facts_and_contains_none_of_them(office
     assert len(salt) == 32
     assert sealed.personal.number == number
     facts = {"number": number, "line": "Council Tax", "advisor": "sian", "extension": "2017004219"}
-    committed = commit(salt, sealed.manifest.call_id, {**facts, "later_callers": ()})
+    committed = commit(
+        salt, sealed.manifest.call_id, {**facts, "later_callers": (), "later_advisors": ()}
+    )
     assert sealed.manifest.index == committed
     data = (office.folder / f"{sealed.manifest.call_id}.manifest").read_bytes()
     assert read_manifest(data).index == sealed.manifest.index
-    sealed_facts = {**facts, "salt": salt.hex(), "later_callers": ()}
+    sealed_facts = {**facts, "salt": salt.hex(), "later_callers": (), "later_advisors": ()}
     header = (office.folder / f"{sealed.manifest.call_id}.header").read_bytes()
     opened = open_facts(sealed.manifest, header, [office.officer.identity])
     assert msgspec.structs.asdict(opened) == sealed_facts
@@ -150,7 +164,23 @@ def test_later_callers_are_committed_and_in_the_copy_for_the_recipients(office):
     assert office.seal(path).personal == sealed.personal
 
 
-def test_a_recording_without_later_callers_has_the_manifest_and_facts_of_before(office):
+def test_later_advisors_are_committed_and_in_the_copy_for_the_recipients(office):
+    call = office.call()
+    call.event("call", 0, number=NUMBER, withheld=False, line="main")
+    call.answer()
+    call.event("advisor", 100_000, user="ceri", extension="2024")
+    sealed = office.seal(call.end(1_000_000))
+    advisors = (LaterAdvisor(100_000, "ceri", "2024"),)
+    assert sealed.personal.later_advisors == advisors
+    data = (office.folder / f"{CALL_ID}.manifest").read_bytes()
+    assert json.loads(data)["manifest"]["index"]["later_advisors"]
+    assert b"ceri" not in data
+    header = (office.folder / f"{CALL_ID}.header").read_bytes()
+    opened = open_facts(sealed.manifest, header, [office.officer.identity])
+    assert opened.later_advisors == advisors
+
+
+def test_a_recording_without_later_parties_has_the_manifest_and_facts_of_before(office):
     call = office.call()
     call.event("call", 0, number=NUMBER, withheld=False, line="main")
     call.answer()
@@ -161,8 +191,10 @@ def test_a_recording_without_later_callers_has_the_manifest_and_facts_of_before(
     assert set(msgspec.to_builtins(facts)) == {*NAMES, "salt"}
     added = {name: getattr(sealed.personal, name) for name in FACTS}
     added["later_callers"] = (LaterCaller(1, NUMBER),)
+    added["later_advisors"] = (LaterAdvisor(1, "ceri", "2024"),)
     assert list(changed_facts(sealed.manifest.index, sealed.personal.salt, CALL_ID, added)) == [
-        "later_callers"
+        "later_callers",
+        "later_advisors",
     ]
 
 
@@ -172,9 +204,7 @@ def manifest_with(facts, sealed_facts):
     return cast("Manifest", named)
 
 
-@given(
-    st.fixed_dictionaries({**dict.fromkeys(NAMES, TEXTS), "later_callers": CALLERS}), st.booleans()
-)
+@given(st.fixed_dictionaries({**dict.fromkeys(NAMES, TEXTS), **PARTIES}), st.booleans())
 def test_a_recipient_reads_the_facts_and_their_length_is_hidden(facts, withheld):
     facts = {**facts, "number": None if withheld else facts["number"]}
     sealed = seal_facts(IndexFacts(**facts, salt=SALT.hex()), FILE_KEY)

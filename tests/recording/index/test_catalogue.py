@@ -16,7 +16,7 @@ import pytest
 
 from recording.archive.manifest import Gap
 from recording.archive.party_network import PartyNetwork
-from recording.archive.summary import LaterCaller, RecordingSummary
+from recording.archive.summary import LaterAdvisor, LaterCaller, RecordingSummary
 from recording.errors import CatalogueError
 from recording.index.catalogue import (
     Catalogue,
@@ -66,6 +66,26 @@ async def test_a_search_by_number_finds_calls_of_first_and_of_later_callers(cata
     first = await catalogue.search(Filters(number="+441632960001"), 2)
     rest = await catalogue.search(Filters(number="+441632960001"), 2, first.after)
     assert [len(page.rows) for page in (first, rest)] == [2, 1]
+
+
+async def test_a_search_by_advisor_or_extension_finds_calls_of_first_and_of_later_advisors(
+    catalogue,
+):
+    for letter, started, own, other in (
+        ("a", 1.0, ("sian", "201"), ()),
+        ("b", 2.0, ("", "600"), (("sian", "201"),)),
+        ("c", 3.0, ("ceri", "202"), (("gwen", "203"), ("sian", "201"))),
+        ("d", 4.0, ("ceri", "202"), (("", "301"),)),
+    ):
+        later = tuple(LaterAdvisor(at, *each) for at, each in enumerate(other))
+        fields = {"started": started, "later_advisors": later}
+        whole = row(letter, **fields, advisor=own[0], extension=own[1])
+        await catalogue.add(whole)
+        assert await catalogue.get(whole.call_id) == whole
+    assert await found(catalogue, advisor="sian") == ["c", "b", "a"]
+    assert await found(catalogue, advisor="ceri") == ["d", "c"]
+    assert await found(catalogue, extension="301") == ["d"]
+    assert await found(catalogue, extension="600", advisor="sian") == ["b"]
 
 
 PAYMENT = Gap(1_000_000, 2_000_000, "payment", "page", "user:sian")

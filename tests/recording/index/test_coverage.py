@@ -21,7 +21,7 @@ CALL_ID = "20260301-090000-abcdefgh"
 def indexed(office, manifest):
     """Return the row and the newly signed manifest file of a call."""
     facts = {"number": None, "line": "main", "advisor": "sian", "extension": "201"}
-    index = commit(SALT, manifest.call_id, {**facts, "later_callers": ()})
+    index = commit(SALT, manifest.call_id, {**facts, "later_callers": (), "later_advisors": ()})
     manifest = msgspec.structs.replace(manifest, index=index)
     data = sign_manifest(manifest, office.node.key)
     gaps = tuple(manifest.gaps)

@@ -46,6 +46,7 @@ FACTS: dict[str, Any] = {
     "advisor": "sian",
     "extension": "201",
     "later_callers": (),
+    "later_advisors": (),
 }
 SALT = bytes(range(32))
 PAUSE = Gap(80 * US, 125 * US, "payment", "page", "user:sian")
