@@ -18,7 +18,7 @@ from galwad.switch.routing import Router
 from recording.policy import DestinationClass, Trigger
 from telephony.b2bua import Target
 from telephony.b2bua import events as sip
-from telephony.sip.message.uri import Uri
+from telephony.sip.message.uri import Uri, escape_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class AdvisorSide:
         self._router = router
         self._route = route
         self._called = called
-        self._is_outgoing = is_outgoing
+        self.is_outgoing = is_outgoing
         self._behind_the_pbx = tuple(Party("", user) for user in route.advisors)
         self.ringing: tuple[Party, ...] = ()
         self.advisor: Party | None = None
@@ -70,6 +70,11 @@ class AdvisorSide:
         """The newest name that a PBX has given to the party on each leg, by leg id.
 
         A PBX can name a party while the party still rings.
+        """
+        self.asserted = ""
+        """The user part of the newest name by which a PBX has said who this party is.
+
+        Unlike `identity`, it is never the address in a Contact.
         """
         self.identity = ""
         """The user part of the URI by which a PBX identifies the party at the advisor's end.
@@ -89,9 +94,15 @@ class AdvisorSide:
     def actor(self) -> str:
         """The party at the advisor's end, in the form in which the manifest names an actor.
 
-        It is `phone:EXTENSION` after the answer, and `system` before the answer.
+        It is `phone:EXTENSION` after the answer, and `system` before the answer. The manifest is
+        not encrypted, so a number that the settings do not have becomes `pbx`.
         """
-        return f"phone:{self.advisor.extension}" if self.advisor else "system"
+        if self.advisor is None:
+            return "system"
+        extension = self.advisor.extension
+        if self.asserted and self._router.place(extension)[0] is DestinationClass.UNKNOWN:
+            return "pbx"
+        return f"phone:{extension}"
 
     def concern(self, *, extension: str = "", user: str = "") -> bool:
         """Return whether the call belongs to the phone `extension` or to the user `user`.
@@ -153,12 +164,14 @@ class AdvisorSide:
         self.ringing, self.group, self.target, self._leg_id = (), (), target, leg_id
         name = None if target.is_phone else self.name
         self.identity = name.user if name is not None else ""
+        self.asserted = self.identity if name is not None and name.asserted else ""
         self.advisor = self._party(target)
         return self.advisor
 
     def joined_with(self, party: Party) -> None:
         """Make `party` the call's advisor, because a PBX has joined its call with this call."""
-        self.group, self.identity, self.advisor = (), party.extension, party
+        self.group, self.advisor = (), party
+        self.identity = self.asserted = party.extension
 
     def resumed(self, leg_id: str, answered: AnsweredState) -> Party:
         """Restore the state `answered` after a restart; return the party at the advisor's end.
@@ -169,7 +182,10 @@ class AdvisorSide:
         self._leg_id = leg_id
         self.advisor, self.group = answered.advisor, answered.group
         self.target = answered.target.target() if answered.target is not None else None
-        self.identity = answered.identity
+        self.identity = self.asserted = answered.identity
+        if answered.identity:
+            uri = Uri(user=escape_user(answered.identity), host="galwad.invalid")
+            self._names[leg_id] = PartyName(uri, asserted=True)
         return answered.advisor or Party("")
 
     def claim(self, advisor: Party) -> bool:
@@ -197,10 +213,16 @@ class AdvisorSide:
         self._names[event.leg_id] = name
         if event.leg_id != self._leg_id or self.target is None or self.target.is_phone:
             return False
-        if name.user == self.identity:
+        if spelled(name.user) == spelled(self.asserted if name.asserted else self.identity):
             return False
         self.identity = name.user
+        if name.asserted:
+            self.asserted = name.user
         return True
+
+    def forget_name(self, leg_id: str) -> None:
+        """Forget the name on a leg that still rings, because another PBX is rung on it now."""
+        self._names.pop(leg_id, None)
 
     def renamed(self, *, somebody_else: bool) -> bool:
         """Use the name in the attribute `identity` for the party at the advisor's end.
@@ -225,15 +247,30 @@ class AdvisorSide:
         named = self.class_of_name(is_first=True)
         if named is not None:
             return named, Trigger.IDENTITY
-        target = self.target
-        known = target and self._router.class_of_target(self._route, self._called, target)
-        return self._as_called(known or DestinationClass.CENTRE), Trigger.ROUTE
+        known = None
+        if self.target is not None:
+            known = self._router.class_of_target(self._route, self._called, self.target)
+        if known is None or self._is_whom_an_advisor_calls(known):
+            known = DestinationClass.CENTRE
+        return known, Trigger.ROUTE
 
     def class_of_name(self, *, is_first: bool) -> DestinationClass | None:
+        """Return the class by which the name of the party that talks decides about the recording.
+
+        `is_first` is true if it is the first name of this party. Return None if the name decides
+        nothing (see `named_class`), and for an outside party whom an advisor has called: it is
+        recorded like an outside party that calls.
+        """
+        destination = self.named_class(is_first=is_first)
+        if destination is None or self._is_whom_an_advisor_calls(destination):
+            return None
+        return destination
+
+    def named_class(self, *, is_first: bool) -> DestinationClass | None:
         """Return the class of the name that a PBX has given to the party that talks.
 
-        `is_first` is true if it is the first name of this party. Return None if there is no name,
-        or if it is the first one and only repeats the number that was dialled.
+        Return None if there is no name, if it is the first one and only repeats the number that was
+        dialled, or if a peer that is not trusted says that the party is in the centre.
         """
         name, target = self.name, self.target
         if name is None or not name.asserted or target is None or target.is_phone:
@@ -242,16 +279,13 @@ class AdvisorSide:
         if is_first and spelled(name.user) in dialled:
             return None
         destination = self._router.classify(name.uri)
-        return self._as_called(destination) if is_first else destination
+        if destination is DestinationClass.CENTRE and not target.trust:
+            return None
+        return destination
 
-    def _as_called(self, destination: DestinationClass) -> DestinationClass:
-        """Return the class of a party that counts for the recording.
-
-        An outside party that an advisor has called is recorded like an outside party that calls.
-        """
+    def _is_whom_an_advisor_calls(self, destination: DestinationClass) -> bool:
         outside = {DestinationClass.UNKNOWN, DestinationClass.EXTERNAL}
-        called = self._is_outgoing and destination in outside
-        return DestinationClass.CENTRE if called else destination
+        return self.is_outgoing and destination in outside
 
     def _party(self, target: Target) -> Party:
         if target.is_phone or not self.identity:

@@ -161,8 +161,8 @@ class SwitchCall:
 
     @property
     def _is_outgoing(self) -> bool:
-        """True if an advisor makes this call, with one of our phones or at a trusted PBX."""
-        asserted = self.admission.caller.asserted if self.admission.trusted else ()
+        """True if the present caller is an advisor, at one of our phones or at a trusted PBX."""
+        asserted = self.caller.asserted if self.admission.trusted else ()
         return self.admission.phone or any(map(self._context.router.user_of, asserted))
 
     def concerns(self, *, extension: str = "", user: str = "") -> bool:
@@ -292,6 +292,7 @@ class SwitchCall:
         caller = checkpoint.caller
         if caller is not None:
             self.caller, self._callers = caller, checkpoint.callers
+            self.advisor_side.is_outgoing = self._is_outgoing
             self.recording.caller_changed(caller_fields(caller), now, known=True)
 
     def _restore(self, checkpoint: Checkpoint, answered: AnsweredState, now: Now) -> None:
@@ -333,7 +334,7 @@ class SwitchCall:
                 advisor=self.advisor_side.advisor,
                 group=self.advisor_side.group,
                 target=TargetCheckpoint.of(target) if target is not None else None,
-                identity=self.advisor_side.identity,
+                identity=self.advisor_side.asserted,
                 referred_to=self.transfer_state.referred_to,
                 outside=self.transfer_state.outside,
                 identity_class=self.transfer_state.identity_class,
@@ -530,7 +531,7 @@ class SwitchCall:
         self.legs.handle_timer(now.mono)
         self.settle(now)
 
-    def _dispatch(self, event: sip.CallEvent, now: Now) -> None:  # noqa: C901, PLR0912 - one case for each event
+    def _dispatch(self, event: sip.CallEvent, now: Now) -> None:  # noqa: C901, PLR0912, PLR0915 - one case for each event
         match event:
             case sip.MediaNegotiated():
                 self._negotiated(event)
@@ -571,6 +572,8 @@ class SwitchCall:
                 self.transfers.leg_ended(now)
             case sip.LegRinging() | sip.TransferProgress() | sip.AddressSilent():
                 self._leg_rings(event)
+            case sip.AddressLeft():
+                self.advisor_side.forget_name(event.leg_id)
 
     def _leg_rings(self, event: sip.LegRinging | sip.TransferProgress | sip.AddressSilent) -> None:
         self.log.debug("call.leg", what=type(event).__name__)
@@ -644,7 +647,10 @@ class SwitchCall:
         if destination is not DestinationClass.CENTRE:
             self._answered_outside(destination, trigger)
         self.recording.answered(
-            *(self._caller_leg, leg_id, party, now), destination=destination, trigger=trigger
+            *(self._caller_leg, leg_id, party, now),
+            destination=destination,
+            trigger=trigger,
+            actor=self.advisor_side.actor,
         )
         self._listen_for_codes(leg_id)
         self.publish()
@@ -669,16 +675,25 @@ class SwitchCall:
         self.legs.answer_record(request_id, status, now.mono, reason)
         self.settle(now)
 
-    def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
+    def talk_with(self, leg_id: str, target: Target, now: Now, *, is_back: bool = False) -> None:
         """Make `target` the new party at the advisor's end; `leg_id` is the leg of `target`.
 
         From now on, this leg is recorded as the advisor's leg, and the page shows the new party. If
-        a PBX has named a party outside the centre, the gate shuts.
+        a PBX has named a party outside the centre, the gate shuts before the leg is recorded. If
+        `is_back` is true, the call has returned to the centre, unless the name says otherwise.
         """
         actor = self.advisor_side.actor
-        self.recording.follow(leg_id, self.advisor_side.replaced(leg_id, target))
+        party = self.advisor_side.replaced(leg_id, target)
         destination = self.advisor_side.class_of_name(is_first=True)
-        if destination is not None and destination is not DestinationClass.CENTRE:
+        outside = destination not in {None, DestinationClass.CENTRE}
+        if destination is not None and outside:
+            self._has_new_party(destination, now, actor)
+        self.recording.follow(leg_id, party)
+        if is_back and outside:
+            self.recording.transfer_failed(now)  # only the new party keeps the gate shut now
+        elif is_back:
+            self.recording.returned(now)
+        elif destination is not None and not outside and self.recording.shut_causes.identity:
             self._has_new_party(destination, now, actor)
         self._listen_for_codes(leg_id)
         self._update_hold()
@@ -717,7 +732,7 @@ class SwitchCall:
         party has the call, the destination class of this party decides whether the gate shuts.
         """
         side, state = self.advisor_side, self.transfer_state
-        before = side.identity
+        before = side.asserted
         if not side.named(event):
             return
         contact = event.source.lower() == "contact"
@@ -765,7 +780,21 @@ class SwitchCall:
             self.caller = caller
             self._callers += 1
             self.recording.caller_changed(caller_fields(caller), now)
+            self._judge_again(now)
             self.publish()
+
+    def _judge_again(self, now: Now) -> None:
+        """Judge the party at the advisor's end again, because an advisor has handed the call over.
+
+        The advisor had called this party. Now another caller talks with it.
+        """
+        side = self.advisor_side
+        was_outgoing, side.is_outgoing = side.is_outgoing, self._is_outgoing
+        if not was_outgoing or side.is_outgoing or self._phase is CallPhase.RINGING:
+            return
+        destination, _ = side.class_at_answer()
+        if destination is not DestinationClass.CENTRE:
+            self._has_new_party(destination, now)
 
     def _update_hold(self) -> None:
         """Compare the sides that are on hold with those before, and publish a change.
@@ -816,16 +845,11 @@ class SwitchCall:
         self._context.forget(self.call_id)
 
     def _note_naming(self) -> None:
-        """Note whether the PBX has named a party of this call, which has been answered.
-
-        A call that continued after a restart does not count if the name was given before it.
-        """
+        """Note whether the PBX has named a party of this call, which has been answered."""
         side = self.advisor_side
         if not self._route.advisors or side.target is None or side.target.is_phone:
             return
-        if side.identity and side.name is None:
-            return
-        named = side.class_of_name(is_first=True) is not None
+        named = side.named_class(is_first=True) is not None
         self._context.naming.ended(side.target.destination, is_named=named)
 
 

@@ -26,6 +26,7 @@ from typing import Protocol
 
 import structlog
 
+from callerid.number import presented_caller
 from galwad.messages import CallerFacts, Party
 from galwad.switch.admission import Admission
 from galwad.switch.advisor_side import AdvisorSide
@@ -115,11 +116,16 @@ class PbxJoins:
                 continue
             if other.join_state.consults == self._call.call_id:
                 return self._join(self._call, other, now)
-            if not other.join_state.consults:
+            if not other.join_state.consults and self._is_one_party(name):
                 self._doubt(other, now)
         for other in kept_calls:
             other.joins.part()
         return False
+
+    def _is_one_party(self, name: str) -> bool:
+        """Return whether a name belongs to one party; several calls can wait in one queue."""
+        inside = self._router.place(name)[0] is DestinationClass.CENTRE
+        return not inside or self._router.has_phone(name)
 
     def kept(self) -> list[JoinableCall]:
         """Return the live calls for which this call goes on."""
@@ -297,6 +303,8 @@ def _personal_name(call: JoinableCall, router: Router) -> str | None:
     if side.advisor is None or side.target is None:
         return None
     name = side.advisor.extension
+    if presented_caller(name, "").withheld:
+        return None
     number = spelled(name)
     shared = name == side.target.name or number.startswith("+") or router.is_line(name)
     return number if name and (router.user_of(name) or not shared) else None

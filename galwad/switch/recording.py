@@ -148,12 +148,13 @@ class CallRecording:
         *,
         destination: DestinationClass,
         trigger: Trigger,
+        actor: str,
     ) -> None:
         """Open the first spool, and record the audio of the two legs from the answer on.
 
         `party` is the advisor who answered. `now.arrived` is the time of the answer. If the call is
         not to be recorded, do nothing. If the class `destination` of the party is not the centre,
-        the gate stays shut; `trigger` is what says so.
+        the gate stays shut; `trigger` is what says so, and `actor` is the party.
         """
         if self._facts is None:
             return
@@ -162,7 +163,7 @@ class CallRecording:
             for pause in self._early.pauses:
                 recorder.pause(pause.holder, pause.trigger, pause.actor)
             self._early.clear()
-            outside, actor = destination is not DestinationClass.CENTRE, f"phone:{party.extension}"
+            outside = destination is not DestinationClass.CENTRE
             if outside:
                 recorder.identity_changed(actor, trigger=trigger)
                 recorder.identity_classed(destination)

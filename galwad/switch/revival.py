@@ -93,7 +93,7 @@ def _ask_parties(context: CallContext, call: SwitchCall) -> None:
 
 def _end_if_unanswered(context: CallContext, call: SwitchCall, answers: list[bool]) -> None:
     """End a continued call whose parties neither answer nor send media."""
-    if call.legs.ended or answers or _is_heard(context, call):
+    if call.legs.ended or call.legs.holding or answers or _is_heard(context, call):
         return
     log.warning("call.nobody_left", call_id=call.call_id)
     call.hangup(_NOBODY_LEFT, read_clocks())

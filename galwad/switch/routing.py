@@ -233,21 +233,27 @@ class Router:
         """
         if target.is_phone:
             destination = self._dialled(target.name)
-            return DestinationClass(destination.class_) if destination is not None else None
+            if destination is None or not is_exact(destination, target.name):
+                return None
+            return DestinationClass(destination.class_)
         return None if route.target is None else self._class_at(target.uri, route, called)
 
     def _class_at(self, uri: Uri, route: Route, called: str) -> DestinationClass | None:
         """Return the class of the party at a URI that `route` rings; None if it is not known.
 
-        A URI without a user part gets the called number. This number may match a destination only
-        because it belongs to the same range. So if the settings name advisors behind this URI, they
-        decide.
+        A number may match a destination only because it belongs to the same range. So if the
+        settings name advisors behind this URI, only a destination with exactly this number counts,
+        and a destination "*" never does.
         """
         dialled = uri.dialled or called
         destination = self._settings.find_destination(
             f"sip:{dialled}@{uri.host}", *spellings(dialled)
-        ) or self._places.get((uri.dialled, uri.host.lower()))
-        if route.advisors and (destination is None or dialled == called):
+        )
+        exact = destination is not None and is_exact(destination, dialled)
+        if destination is None or destination.match.text == "*":
+            destination = self._places.get((uri.dialled, uri.host.lower()))
+            exact = destination is not None
+        if route.advisors and not (exact and dialled != called):
             return DestinationClass.CENTRE
         return DestinationClass(destination.class_) if destination is not None else None
 
@@ -263,6 +269,10 @@ class Router:
     def phone_targets(self, extension: str, now: float) -> tuple[Target, ...]:
         """Return the registered devices of an extension, the one with the highest q value first."""
         return self._ring(extension, now)
+
+    def has_phone(self, extension: str) -> bool:
+        """Return whether a phone or a user has this extension."""
+        return self._phones.known(extension)
 
     def user_of(self, extension: str) -> str:
         """Return the user name of the advisor at an extension; "" if there is no advisor."""
@@ -348,6 +358,12 @@ class Router:
         """
         trunk = self._settings.find_trunk(*address[:3])
         return trunk is not None and trunk.trusted
+
+
+def is_exact(destination: Destination, number: str) -> bool:
+    """Return whether a destination that matches `number` stands for nothing but this number."""
+    text = destination.match.text
+    return text in {number, *spellings(number)} or text.startswith(("sip:", "sips:"))
 
 
 def grants_of(trunk: Trunk | None) -> Grants:

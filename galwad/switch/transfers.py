@@ -86,6 +86,7 @@ class FarEnd(Protocol):
     """The parts of a call that decide which class the party at one end has."""
 
     admission: Admission
+    advisor_side: AdvisorSide
     transfer_state: TransferState
 
 
@@ -112,7 +113,7 @@ class TransferableCall(Protocol):
     def caller_target(self) -> Target:
         """Return the caller as a target, so that another call can be connected to the caller."""
 
-    def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
+    def talk_with(self, leg_id: str, target: Target, now: Now, *, is_back: bool = False) -> None:
         """Make the party at `target` the new party at the advisor's end.
 
         From now on, the audio of the leg `leg_id` is recorded as the advisor's audio, and the page
@@ -323,7 +324,7 @@ class CallTransfers:
         of the party at the advisor's end depends on the call:
 
         - after a transfer to a party outside the centre: the class of the transfer's target;
-        - otherwise, if a PBX has given an identity: the class of this identity;
+        - otherwise, if a PBX has named the party: the class of this name;
         - otherwise: the class of the number that the caller dialled.
         """
         router, admission, there = self._router, giver.admission, giver.transfer_state
@@ -335,11 +336,8 @@ class CallTransfers:
             # is in progress, `referred_to` is already `CENTRE`, and the party's class is not known.
             inside = there.referred_to is DestinationClass.CENTRE
             return DestinationClass.UNKNOWN if inside else there.referred_to, ""
-        return (
-            router.place(admission.called)
-            if there.identity_class is None
-            else (there.identity_class, "")
-        )
+        named = there.identity_class or giver.advisor_side.named_class(is_first=True)
+        return router.place(admission.called) if named is None else (named, "")
 
     def _expect(
         self,
@@ -399,12 +397,12 @@ class CallTransfers:
         """Update the call and its recording after a transfer to `target`."""
         self._call.log.info("transfer.completed")
         self._reached(now)
-        inside = self._state.referred_to is DestinationClass.CENTRE
-        if inside and self._state.outside:
-            self._call.recording.returned(now)
-        self._state.outside, self._state.identity_class = not inside, None
-        self._state.complete(self._state.referred_to)
-        self._call.talk_with(leg_id, target, now)
+        state, centre = self._state, DestinationClass.CENTRE
+        inside = state.referred_to is centre
+        away = state.outside or state.identity_class not in {None, centre}
+        state.outside, state.identity_class = not inside, None
+        state.complete(state.referred_to)
+        self._call.talk_with(leg_id, target, now, is_back=inside and away)
 
     def failed(self, event: sip.TransferFailed, now: Now) -> None:
         """Give the call back to the advisor after a failed transfer.

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause
-from telephony.b2bua.events import AddressSilent, CallRedirected, MoreTargetsRung, Side
+from telephony.b2bua.events import AddressLeft, AddressSilent, CallRedirected, MoreTargetsRung, Side
 from telephony.b2bua.headers import from_for, passed_fields, shown_address
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.redirection import Redirections
@@ -348,7 +348,8 @@ class Attempt:
     def _invite_elsewhere(self, leg: Leg, now: float) -> bool:
         """Send the INVITE of a branch to the next address; return False if none can be used."""
         while leg.target is not None and (target := leg.target.following) is not None:
-            leg.target = target
+            leg.target, leg.identity = target, None
+            self._core.emit(AddressLeft(leg.id))
             try:
                 leg.media.rebind(ipv6=is_ipv6(target.destination.host))
                 self._invite(leg, now)

@@ -31,6 +31,16 @@ class LegRinging:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressLeft:
+    """A callee leg rings another address of its target now.
+
+    What the earlier address has said, such as a name, no longer counts.
+    """
+
+    leg_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class AddressSilent:
     """An address of a target sent no response in time, so the next one is tried."""
 
@@ -255,6 +265,7 @@ class CallEnded:
 
 CallEvent = (
     LegRinging
+    | AddressLeft
     | AddressSilent
     | CallRedirected
     | MoreTargetsRung

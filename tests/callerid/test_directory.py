@@ -108,7 +108,7 @@ async def test_a_number_of_500_people_is_imported_and_one_of_501_is_a_fault(path
     assert faults == [(502, "numbers", problem), (503, "numbers", problem)]
 
 
-async def test_people_with_a_number_of_too_many_keep_their_other_number_if_faults_are_skipped(path):
+async def test_people_with_an_overused_number_keep_their_other_number_if_faults_are_skipped(path):
     last = "C-last,Elin Fictitious,01632 960100|01632 960001,,,,,\n"
     result = import_people(path, HEADER + same_number(500) + last, on_fault="skip")
     assert result == ImportResult(501, 0, 0)

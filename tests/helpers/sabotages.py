@@ -93,7 +93,7 @@ SABOTAGES = (
         payments=KEY,
     ),
     Sabotage(
-        "a pause erases nothing, by the policy",
+        "the policy says that a pause erases nothing",
         POLICY,
         "back_to = at if erase_to is None else min(at, max(erase_to, edge))",
         "back_to = at",
@@ -101,7 +101,7 @@ SABOTAGES = (
         payments=PAGE,
     ),
     Sabotage(
-        "a pause erases nothing, by the recorder",
+        "the recorder erases nothing at a pause",
         RECORDER,
         "if self._erase_back_us and self.writer is not None:",
         "if False:",

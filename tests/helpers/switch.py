@@ -213,6 +213,8 @@ class Phone:
         self.endpoint = Endpoint(rng=random.Random(host))
         self.endpoint.listen(self.address)
         self.final = 200
+        self.contact = ""
+        """The user part of the Contact in its responses; "" for the usual one."""
         self.names: dict[int, str] = {}
         """The names in the P-Asserted-Identity of its responses to an INVITE, by status."""
         self.allow_events = ""
@@ -238,11 +240,14 @@ class Phone:
     def _answer(self, invite, status):
         made = invite.respond(
             status,
-            headers=(*SDP, *self._name(status)),
+            headers=(*SDP, *self._name(status), *self._contact()),
             body=sdp(self.address.host),
             now=time.monotonic(),
         )
         self.dialogs += [made] if made else []
+
+    def _contact(self):
+        return (("Contact", f"<sip:{self.contact}@{self.address.host}>"),) if self.contact else ()
 
     def _name(self, status):
         name = self.names.get(status)

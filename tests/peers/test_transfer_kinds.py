@@ -98,7 +98,7 @@ def test_each_kind_of_transfer_at_the_pbx_is_recorded_only_within_the_centre(sta
     [("500", "500"), ("201", "500"), ("201", "0911"), (QUEUE, QUEUE)],
     ids=["department", "overflow to a department", "outside party", "queue of a department"],
 )
-def test_whoever_answers_outside_the_centre_is_not_recorded_until_an_advisor_is_named(
+def test_a_party_that_answers_outside_the_centre_is_not_recorded_until_an_advisor_is_named(
     stage, rings, answers
 ):
     stage.open_all()

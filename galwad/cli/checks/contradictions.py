@@ -18,6 +18,7 @@ from config.settings import Settings
 from config.values import Pattern, Peer
 from galwad.cli.checks.result import CheckResult, fault, warning
 from galwad.switch.numbers import spellings
+from galwad.switch.routing import is_exact
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 
@@ -139,7 +140,7 @@ def _payment_lines(settings: Settings) -> Iterator[CheckResult]:
                 "destinations",
                 f'{destination.match} seems to be a payment line, but counts as "centre": what a '
                 "caller says there is recorded",
-                'give it the class "payment", or another name if it is none',
+                'give it the class "payment"; if it is not a payment line, rename it',
             )
 
 
@@ -148,16 +149,28 @@ def _unrecorded_routes(settings: Settings) -> Iterator[CheckResult]:
     by_place = {_place(uri): each for each in settings.destinations for uri in each.target or ()}
     for route in settings.routes:
         places = [*map(_place, route.target or ()), *(f"{each}@" for each in route.ring or ())]
-        for user, _, host in (place.rpartition("@") for place in places):
-            found = settings.find_destination(f"sip:{user}@{host or _OURS}", *spellings(user))
-            found = found or by_place.get(f"{user}@{host}")
-            if user and found is not None and found.class_ != "centre":
+        for place in filter(None, places):
+            found = by_place.get(place) or _listed(settings, route, place)
+            if found is not None and found.class_ != "centre":
                 yield warning(
                     "routes",
                     f"{route.called} leads to {found.match}, which counts as {found.class_}: its "
                     "calls are not recorded",
                     f'if the centre answers there, give {found.match} the class "centre"',
                 )
+
+
+def _listed(settings: Settings, route: Route, place: str) -> Destination | None:
+    """Return the destination that decides about a party whom a route rings; None if none does.
+
+    About our phones, and if the settings name advisors, only an exact number decides.
+    """
+    user, _, host = place.rpartition("@")
+    found = settings.find_destination(f"sip:{user}@{host or _OURS}", *spellings(user))
+    if not user or found is None or found.match.text == "*":
+        return None
+    needs_exact = route.advisors or not host
+    return None if needs_exact and not is_exact(found, user) else found
 
 
 def _place(target: str) -> str:

@@ -68,7 +68,7 @@ def check_in(settings: Settings, folders: Sequence[Path]) -> Iterator[CheckResul
 
 
 def _remedy(network: Network, place: str) -> str:
-    """Return how to repair it. A filter that is open to the whole world would be none."""
+    """Return the remedy; never one that opens the filter to the whole world."""
     if network.prefixlen < _WIDEST[network.version]:
         return (
             "do not open the filter so far: each address in it may call as this trunk. Name only "

@@ -72,7 +72,7 @@ class CoverageResult:
     silent_calls: list[CallCoverage] = field(default_factory=list)
     orphans: list[Orphan] = field(default_factory=list)
     spools_unread: str = ""
-    """Why the spools of calls in progress could not be checked; "" if they were."""
+    """The reason why the spools of calls in progress could not be checked; "" if they were."""
 
     def add(self, call: CallCoverage) -> None:
         """Add a call to the sums, and also to `faulty_calls` if it did not pass the check."""

@@ -6,7 +6,7 @@ const BASE = "/api/v1";
 /** What requests of a page in a CRM's panel must send, to show that another site has not made them. */
 export const protection = { csrf: null };
 
-/** What must happen when a request does not reach the desk: the page then knows that it is cut off. */
+/** The function to call when a request does not reach the desk: the page then knows that it is cut off. */
 export const connection = { failed: () => {} };
 
 export class ApiError extends Error {

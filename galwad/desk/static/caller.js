@@ -14,7 +14,7 @@ export const REJECTED = ["not_them", "new_person"];
 /** The key that goes to the question. It gives no answer: that takes a second key. */
 export const CONFIRM_KEY = "F7";
 
-/** Whether this page's user has placed the call: then there is no caller to ask. */
+/** True if this page's user has placed the call: then there is no caller to ask. */
 export function placed(pop) {
   return typeof pop.called === "string";
 }
@@ -206,7 +206,7 @@ export class CallerPanel {
     );
   }
 
-  /** Whether the question who is calling is asked now. */
+  /** True if the question who is calling is asked now. */
   get asks() {
     return !this.step.hidden;
   }

@@ -52,7 +52,7 @@ export class CallCard {
     this.line.focus();
   }
 
-  /** `talks`: whether the advisor talks in this call, and so can confirm who is calling. */
+  /** `talks`: true if the advisor talks in this call, and so can confirm who is calling. */
   update(pop, known, now, talks) {
     const before = this.pop;
     this.pop = pop;

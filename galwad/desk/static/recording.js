@@ -162,7 +162,7 @@ export class Recording {
     if (performance.now() - this.resumeButton.shownAt > DOUBLE_MS) this.resume();
   }
 
-  /** Whether it is known that there is nothing to resume. */
+  /** True if it is known that there is nothing to resume. */
   cannotResume() {
     const state = this.box.dataset.state;
     return !this.underWay.size && state !== "paused" && state !== "unknown";

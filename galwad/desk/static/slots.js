@@ -15,7 +15,7 @@ export function talkedIn(pops) {
   return heard.reduce((last, pop) => (last && last.talking_since >= pop.talking_since ? last : pop), null);
 }
 
-/** Whether the advisor talks in this call and in no other, as far as it is known: the desk decides. */
+/** True if the advisor talks in this call and in no other, as far as it is known: the desk decides. */
 export function talksIn(pop, pops) {
   if (pop.state !== "answered") return false;
   const heard = talkedIn(pops);

@@ -92,7 +92,7 @@ async def test_an_advisor_who_ends_the_pause_of_another_one_is_refused_and_audit
     ]
 
 
-async def test_an_id_that_is_none_is_not_entered(running):
+async def test_a_malformed_call_id_is_left_out_of_the_audit_entry(running):
     sian = await running.page("sian")
     reply = await sian.http.get(f"{PREFIX}/recordings/07700900123")
     assert reply.status_code == 403

@@ -71,7 +71,7 @@ def test_a_break_is_begun_and_ended_by_keyboard_and_the_control_keeps_focus(desk
     assert [text for _, text in said()] == ["You are on a break: Lunch", "You are available."]
 
 
-def test_an_advisor_whose_phone_cannot_ring_is_told_so_and_not_called_available(desk, page):
+def test_the_page_shows_no_phone_if_the_phone_cannot_ring(desk, page):
     desk.be("sian", state="no_phone", devices=0)
     expect(page.locator(OWN)).to_have_text("No phone")
     expect(page.locator(".presence")).to_contain_text("your phone is not registered")

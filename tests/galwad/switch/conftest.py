@@ -32,6 +32,10 @@ name = "pstn"
 peers = ["192.0.2.1"]
 trusted = true
 [[trunks]]
+name = "pbx"
+peers = ["192.0.2.20"]
+trusted = true
+[[trunks]]
 name = "untrusted"
 peers = ["192.0.2.2"]
 source = "latch"

@@ -89,7 +89,7 @@ def test_a_centre_without_a_way_out_for_emergency_calls_says_what_is_missing(rou
     assert bool(found) == bool(fault)
 
 
-def test_a_way_out_whose_targets_have_all_failed_is_none(router):
+def test_an_emergency_route_whose_targets_are_all_silent_is_reported(router):
     two = router(Route.model_validate({"called": "999", "target": [TRUNK, "sip:192.0.2.22"]}))
     (target,) = two.targets(two.emergency.route("999"), "999", 0.0)
     two.locations.mark_down(target.destination)

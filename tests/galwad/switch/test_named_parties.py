@@ -9,11 +9,10 @@ import asyncio
 
 import pytest
 
-from config.sections import Destination, Route, Trunk
-from config.values import Peer
+from config.sections import Destination, Route
 from galwad.switch.clocks import read_clocks
 from helpers.recording.states import state_of
-from helpers.switch import Centre, asserted
+from helpers.switch import Centre, asserted, replaces
 from recording.archive.call_facts import CallFacts
 from recording.archive.gap_proof import ignored_triggers
 from recording.policy import RecordingState
@@ -151,15 +150,13 @@ async def test_a_call_that_a_department_answers_is_one_gap_from_its_answer_on(
 
 @pytest.fixture
 def centre_with(settings, phones):
-    """A function that makes a centre with more trunks, routes and destinations."""
+    """A function that makes a centre with more routes and destinations."""
     made = []
 
     def centre_with(*more):
         routes = tuple(each for each in more if isinstance(each, Route))
         destinations = tuple(each for each in more if isinstance(each, Destination))
-        trunks = tuple(each for each in more if isinstance(each, Trunk))
         changed = {
-            "trunks": (*settings.trunks, *trunks),
             "routes": (*routes, *settings.routes),
             "destinations": (*destinations, *settings.destinations),
         }
@@ -327,8 +324,7 @@ def answered_calls(centre, pbx, *names):
 async def test_a_trusted_pbx_without_names_in_three_calls_in_a_row_raises_an_alarm(
     centre_with, names, alarms
 ):
-    trunk = Trunk(name="pbx", peers=(Peer.parse("192.0.2.20"),), trusted=True)
-    centre = centre_with(trunk, route("0800", target="sip:600@192.0.2.20", advisors=["sian"]))
+    centre = centre_with(route("0800", target="sip:600@192.0.2.20", advisors=["sian"]))
     assert answered_calls(centre, centre.phone("192.0.2.20", "600"), *names) == alarms
     assert centre.context.naming.states().get("pbx") is (False if alarms else None)
 
@@ -337,6 +333,153 @@ async def test_a_trusted_pbx_without_names_in_three_calls_in_a_row_raises_an_ala
     ("trusted", "advisors"), [(False, ["sian"]), (True, [])], ids=["untrusted", "no advisors"]
 )
 async def test_only_a_trusted_pbx_with_advisors_must_name_them(centre_with, trusted, advisors):
-    trunk = Trunk(name="pbx", peers=(Peer.parse("192.0.2.20"),), trusted=trusted)
-    centre = centre_with(trunk, route("0800", target="sip:600@192.0.2.20", advisors=advisors))
-    assert answered_calls(centre, centre.phone("192.0.2.20", "600"), *[None] * 4) == []
+    host = "192.0.2.20" if trusted else "192.0.2.2"
+    centre = centre_with(route("0800", target=f"sip:600@{host}", advisors=advisors))
+    assert answered_calls(centre, centre.phone(host, "600"), *[None] * 4) == []
+
+
+async def test_a_name_counts_although_a_contact_had_it_before(centre, pbx, ring):
+    pbx.contact = "3001"
+    call = ring()
+    assert state_of(call.recording) is RECORDING
+    pbx.ask("UPDATE", asserted("3001"))
+    assert state_of(call.recording) is CEASED
+
+
+async def test_a_contact_does_not_make_the_dialled_number_a_new_party(centre, pbx, ring):
+    pbx.contact = "switchboard"
+    call = ring()
+    pbx.ask("UPDATE", asserted("600"))
+    assert state_of(call.recording) is RECORDING
+
+
+async def test_another_spelling_of_a_name_is_the_same_party(centre, pbx, ring):
+    pbx.names = {200: LINE}
+    call = ring()
+    pbx.ask("UPDATE", asserted("+441970000200"))
+    assert state_of(call.recording) is RECORDING
+
+
+@pytest.fixture
+async def transferred(centre_with, register):
+    """A function that lets 201 transfer a caller to 203, at which the PBX names this party."""
+
+    def transferred(name, waiting=()):
+        centre = centre_with(destination("203", "centre", "sip:203@192.0.2.20"))
+        pbx = centre.phone("192.0.2.20", "203")
+        pbx.final = None
+        sian = centre.phone("192.0.2.201", "201", register)
+        centre.phone("192.0.2.1", "01632960001").call("01970000000")
+        (call,) = centre.calls.values()
+        sian.ask("REFER", ("Refer-To", "<sip:203@192.0.2.9>"))
+        (leg,) = [leg for leg in call.legs.legs.values() if leg.target and leg.target.name == "203"]
+        centre.relay.arrive([leg.id], waiting)
+        pbx.names = {200: name}
+        pbx.answer()
+        return centre, call, pbx, sian
+
+    return transferred
+
+
+@pytest.mark.parametrize(("name", "stored_packets"), [("3001", 0), ("203", 5)])
+async def test_packets_that_wait_at_the_answer_of_a_department_are_not_stored(
+    transferred, name, stored_packets
+):
+    centre, call, _, _ = transferred(name, [PACKET] * 5)
+    centre.relay.drain(*call.legs.joined)
+    assert call.recording._recorder.gate.stored == stored_packets
+
+
+async def test_a_department_that_sends_the_call_back_lets_the_recording_go_on(
+    centre, pbx, ring, register
+):
+    sian = centre.phone("192.0.2.201", "201", register)
+    pbx.names = {200: "3001"}
+    call = ring()
+    assert state_of(call.recording) is CEASED
+    pbx.ask("REFER", ("Refer-To", "<sip:201@192.0.2.9>"))
+    assert sian.dialogs
+    assert state_of(call.recording) is RECORDING
+
+
+async def test_a_call_that_comes_back_to_another_department_stays_unrecorded(centre_with, register):
+    centre = centre_with(destination("203", "centre", "sip:203@192.0.2.20"))
+    pbx = centre.phone("192.0.2.20", "600")
+    pbx.names = {200: "3001"}
+    centre.phone("192.0.2.1", "01632960001").call(LINE)
+    (call,) = centre.calls.values()
+    pbx.names = {200: "3002"}
+    pbx.ask("REFER", ("Refer-To", "<sip:203@192.0.2.9>"))
+    assert (state_of(call.recording), stored(centre, call)) == (CEASED, 0)
+    pbx.ask("UPDATE", asserted("201"))
+    assert state_of(call.recording) is RECORDING
+
+
+async def test_the_name_of_a_pbx_that_has_failed_does_not_count_for_the_next(centre_with):
+    payments = destination("299", "payment")
+    centre = centre_with(route("55", target=["sip:700@192.0.2.20", "sip:299@192.0.2.21"]), payments)
+    first, second = centre.phone("192.0.2.20", "700"), centre.phone("192.0.2.21", "299")
+    first.names, first.final = {180: "201"}, 503
+    centre.phone("192.0.2.1", "01632960001").call("55")
+    (call,) = centre.calls.values()
+    assert second.dialogs
+    assert state_of(call.recording) is PAUSED
+
+
+async def test_an_untrusted_peer_cannot_say_that_it_is_in_the_centre(centre_with):
+    centre = centre_with(route("55", target="sip:299@192.0.2.2"), destination("299", "payment"))
+    provider = centre.phone("192.0.2.2", "299")
+    centre.phone("192.0.2.1", "01632960001").call("55")
+    (call,) = centre.calls.values()
+    provider.ask("UPDATE", asserted("201"))
+    assert state_of(call.recording) is PAUSED
+
+
+async def test_a_destination_for_everything_does_not_stop_the_recording_of_our_phones(
+    centre_with, register
+):
+    everything = destination("*", "external")
+    centre = centre_with(route("55", target="sip:800@192.0.2.20"), everything)
+    centre.phone("192.0.2.201", "201", register)
+    centre.phone("192.0.2.20", "800")
+    centre.phone("192.0.2.1", "01632960001").call("01970000000")
+    centre.phone("192.0.2.11", "01632960002").call("55")
+    assert [state_of(call.recording) for call in centre.calls.values()] == [RECORDING] * 2
+
+
+async def test_an_outside_party_ceases_when_the_advisor_who_called_it_hands_the_call_over(
+    centre_with,
+):
+    centre = centre_with(route("9*", target="sip:192.0.2.1"))
+    centre.phone("192.0.2.1", "pstn").names = {200: "07700900123"}
+    switchboard = centre.phone("192.0.2.20", "switchboard")
+    switchboard.call("907700900123", asserted("201"))
+    (call,) = centre.calls.values()
+    assert state_of(call.recording) is RECORDING
+    switchboard.ask("UPDATE", asserted("01632960001"))
+    assert state_of(call.recording) is CEASED
+
+
+@pytest.mark.parametrize(("name", "actor"), [("07700900123", "pbx"), ("3001", "phone:3001")])
+async def test_the_manifest_has_no_number_that_the_settings_do_not_have(
+    pbx, ring, written, name, actor
+):
+    pbx.names = {200: name}
+    ring()
+    (gap,) = [each for each in written if each.kind == "gap-start"]
+    assert gap.fields["actor"] == actor
+
+
+async def test_a_party_whom_a_centre_number_forwards_to_is_outside_after_an_attended_transfer(
+    centre_with, register
+):
+    centre = centre_with(destination("850", "centre", "sip:850@192.0.2.20"))
+    centre.phone("192.0.2.20", "850").names = {180: "07700900123", 200: "07700900123"}
+    sian = centre.phone("192.0.2.201", "201", register)
+    centre.phone("192.0.2.1", "01632960001").call("01970000000")
+    (call,) = centre.calls.values()
+    sian.call("850")
+    first, second = sian.dialogs
+    sian.ask("REFER", replaces(second, "850"), dialog=first)
+    (call,) = centre.calls.values()
+    assert state_of(call.recording) is CEASED

@@ -61,7 +61,7 @@ def test_a_target_without_a_user_part_is_dialled_by_the_called_number(router):
 def test_a_target_at_a_trusted_trunks_address_is_trusted_with_names(settings, phones):
     trunk = settings.trunks[0].model_copy(update={"peers": (Peer.parse("192.0.2.21"),)})
     for trusted in (True, False):
-        known = (trunk.model_copy(update={"trusted": trusted}), *settings.trunks[1:])
+        known = (trunk.model_copy(update={"trusted": trusted}),)
         router = Router(settings.model_copy(update={"trunks": known}), phones)
         (inside,) = targets(router, "412", 0.0)
         (other,) = targets(router, "01971", 0.0)

@@ -103,7 +103,7 @@ def test_an_attempt_returns_if_it_was_turned_away_and_comes_again_later_but_not_
     assert not recent.returns(again, NOW + 600)
 
 
-def test_of_those_that_return_the_one_that_was_first_turned_away_last_comes_first(recent):
+def test_among_returned_sign_ins_the_latest_to_be_first_turned_away_comes_first(recent):
     flood, mine = attempt("a", AWAY), attempt("right")
     come(recent, flood, mine)
     recent.turned_away(flood, NOW)

@@ -1,4 +1,4 @@
-"""Whose password is checked next, while others flood the sign-in."""
+"""The order of password checks during a flood."""
 
 from __future__ import annotations
 
