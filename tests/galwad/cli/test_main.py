@@ -280,7 +280,8 @@ def loaded(*words):
 def test_the_help_of_a_group_loads_no_command(group):
     found = loaded(*group)
     packages = ["galwad", "galwad.cli", "galwad.cli.main", "galwad.cli.support"]
-    packages += [f"galwad.cli.support.{name}" for name in ("console", "lazy")]
+    packages += [f"galwad.cli.support.{name}" for name in ("centre_time", "console", "lazy")]
+    packages.append("galwad.time_zones")
     packages += [".".join(["galwad", "cli", *group[: n + 1]]) for n in range(len(group))]
     assert sorted(m for m in found if m.split(".")[0] == "galwad") == sorted(packages)
     assert not {"config", "recording", "telephony", "rich", "asyncio"} & set(found)

@@ -312,6 +312,9 @@ async def test_a_card_number_outside_a_pause_breaks_the_promise_of_payments_only
     evidence = promises["payments"]["evidence"]
     assert (evidence["captured_cards"], evidence["captured_cards_open"]) == (1, 1)
     await day.running.desk.captured_cards.close(call_id, "none", "a key", time.time())
+    assert (await day.check())[:2] == (1, ["payments", "intact"])  # the audit knows no prevention
+    personal = {"actor": "user:ann", "missing_trigger": "none", "changed": "a key"}
+    await day.running.desk.audit.append(CARD_PREVENTION, {"call_id": call_id}, personal)
     status, broken, promises = await day.check()
     assert (status, broken) == (1, ["payments"])
     assert promises["payments"]["evidence"]["captured_cards_open"] == 0
