@@ -37,6 +37,7 @@ from recording.archive.manifest import (
     TriggerFacts,
     sign_manifest,
 )
+from recording.audit.index_comparison import CARD_PREVENTION
 
 US = 1_000_000
 TALK_US = 600 * US

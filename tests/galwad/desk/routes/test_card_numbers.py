@@ -60,6 +60,8 @@ NOT_TEXTS = {
     ("RestoreFacts", "advisor"): "accepted only if it matches the signed manifest",
     ("RestoreFacts", "extension"): "accepted only if it matches the signed manifest",
     ("SealedCaller", "number"): "accepted only if it matches the signed manifest",
+    ("SealedAdvisor", "advisor"): "accepted only if it matches the signed manifest",
+    ("SealedAdvisor", "extension"): "accepted only if it matches the signed manifest",
     ("RestoreFacts", "salt"): "64 hexadecimal digits that match the signed manifest",
     ("RecordingQuery", "after"): "the desk itself has made it; it is parsed, and never stored",
 }
