@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from importlib.metadata import version
 from importlib.resources import files
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, Final
 
+import msgspec
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -22,6 +24,8 @@ from galwad.desk.routes.access import TheDesk, session_of
 from galwad.desk.service import Desk
 
 router = APIRouter()
+_OF_COMMANDS: Final = ("explain.", "promise.")
+"""The beginnings of the keys of texts that only the command line shows."""
 
 
 @router.get("/health", responses={503: {"model": NodeHealth}})
@@ -86,15 +90,25 @@ async def strings(
     Raises:
         ApiError: 404, there are no texts in this language.
     """
-    file = files("galwad.desk") / "locale" / f"{language}.json"
-    if not file.is_file():
+    texts = _page_texts(language)
+    if texts is None:
         raise ApiError(404, "there are no texts in this language", "use en or cy")
-    texts = file.read_bytes()
     tag = f'"{hashlib.sha256(texts).hexdigest()[:16]}"'
     kept = {"ETag": tag, "Cache-Control": "no-cache"}
     if if_none_match == tag:
         return Response(status_code=304, headers=kept)
     return Response(texts, headers=kept, media_type="application/json")
+
+
+@functools.cache
+def _page_texts(language: str) -> bytes | None:
+    """Return the page's texts as JSON; None if there are none in this language."""
+    file = files("galwad.desk") / "locale" / f"{language}.json"
+    if not file.is_file():
+        return None
+    texts = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    page = {key: text for key, text in texts.items() if not key.startswith(_OF_COMMANDS)}
+    return msgspec.json.encode(page)
 
 
 async def _database(desk: Desk) -> bool:

@@ -300,7 +300,9 @@ async def test_the_page_and_its_texts_are_served(running):
     client = running.client()
     assert "<html" in (await client.get("/")).text
     assert "api_reference.js" in (await client.get("/api-reference")).text
-    assert (await client.get("/api/v1/strings/cy")).json()
+    texts = (await client.get("/api/v1/strings/cy")).json()
+    assert texts["key.label"]
+    assert not [key for key in texts if key.startswith(("explain.", "promise."))]
     assert (await client.get("/static/../../service.py")).status_code == 404
 
 
