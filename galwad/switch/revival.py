@@ -73,7 +73,9 @@ def revive(
         context.flush()
     for call in calls.values():
         call.joins.resumed()
-        asyncio.get_running_loop().call_later(SILENT_S, _ask_parties, context, call)
+    loop = asyncio.get_running_loop()
+    for call_id in calls:
+        loop.call_later(SILENT_S, _ask_parties, context, calls, call_id)
     lost = _end_lost_calls(context, calls, read_clocks())
     if not left and not lost:
         return None
@@ -81,19 +83,28 @@ def revive(
     return Revived(going_on, len(left) - going_on + lost)
 
 
-def _ask_parties(context: CallContext, call: SwitchCall) -> None:
-    """Ask the parties of a continued call whether they still have it, unless one is heard."""
-    if call.legs.ended or _is_heard(context, call):
+def _ask_parties(context: CallContext, calls: Mapping[str, SwitchCall], call_id: str) -> None:
+    """Ask the parties of a continued call whether they still have it, unless one is heard.
+
+    Only the call's id is kept, so that a call that has ended meanwhile is freed.
+    """
+    call = calls.get(call_id)
+    if call is None or call.legs.ended or _is_heard(context, call):
         return
     answers: list[bool] = []
     call.ask_parties(lambda: answers.append(True), read_clocks())
     loop = asyncio.get_running_loop()
-    loop.call_later(UNANSWERED_S, _end_if_unanswered, context, call, answers)
+    loop.call_later(UNANSWERED_S, _end_if_unanswered, context, calls, call_id, answers)
 
 
-def _end_if_unanswered(context: CallContext, call: SwitchCall, answers: list[bool]) -> None:
+def _end_if_unanswered(
+    context: CallContext, calls: Mapping[str, SwitchCall], call_id: str, answers: list[bool]
+) -> None:
     """End a continued call whose parties neither answer nor send media."""
-    if call.legs.ended or call.legs.holding or answers or _is_heard(context, call):
+    call = calls.get(call_id)
+    if call is None or call.legs.ended or call.legs.holding or answers:
+        return
+    if _is_heard(context, call):
         return
     log.warning("call.nobody_left", call_id=call.call_id)
     call.hangup(_NOBODY_LEFT, read_clocks())

@@ -177,7 +177,7 @@ def test_a_caller_who_is_not_talked_with_cannot_be_confirmed(desk, writing, stat
     writing.keyboard.press("Enter")
     writing.keyboard.press("F7")
     expect(writing.locator(".notice")).to_have_text(
-        "F7 did nothing: there is nobody to confirm in this call now."
+        "F7 did nothing: in this call there is no question to answer now."
     )
     writing.keyboard.press("Enter")
     assert confirmed(desk) == []
