@@ -336,7 +336,8 @@ class Recorder:
         """
         at = self._now()
         if lateness is not None:
-            self.gate.restore(lateness, at)
+            shut = causes.pauses or causes.referral or causes.identity
+            self.gate.restore(lateness, at, is_open=not shut)
         else:
             self.gate.send_times.begin(at - since_us)
         who: dict[str, Field] = {"advisor": advisor, "extension": extension}

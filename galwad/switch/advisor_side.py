@@ -270,7 +270,8 @@ class AdvisorSide:
         """Return the class of the name that a PBX has given to the party that talks.
 
         Return None if there is no name, if it is the first one and only repeats the number that was
-        dialled, or if a peer that is not trusted says that the party is in the centre.
+        dialled, or if a peer says that the party is in the centre, but is not trusted, and the
+        settings name no advisors behind it.
         """
         name, target = self.name, self.target
         if name is None or not name.asserted or target is None or target.is_phone:
@@ -279,9 +280,8 @@ class AdvisorSide:
         if is_first and spelled(name.user) in dialled:
             return None
         destination = self._router.classify(name.uri)
-        if destination is DestinationClass.CENTRE and not target.trust:
-            return None
-        return destination
+        believed = target.trust or bool(self._route.advisors)
+        return destination if believed or destination is not DestinationClass.CENTRE else None
 
     def _is_whom_an_advisor_calls(self, destination: DestinationClass) -> bool:
         outside = {DestinationClass.UNKNOWN, DestinationClass.EXTERNAL}

@@ -140,15 +140,19 @@ class RecordingGate:
             send_times=self.send_times.saved(start_us),
         )
 
-    def restore(self, saved: SavedLateness, at_us: int) -> None:
+    def restore(self, saved: SavedLateness, at_us: int, *, is_open: bool = False) -> None:
         """Continue at the time `at_us` (µs since the spool's start) with an earlier state.
 
-        Call this before the gate opens for the first time.
+        Call this before the gate opens for the first time. `is_open` is true if it then opens at
+        once, because neither a payment nor a transfer is in progress.
         """
         start_us = self._start_us
-        if saved.checked_until_us - start_us > at_us:
+        is_checking = saved.checked_until_us - start_us > at_us
+        if is_checking:
             self._check_after(saved.sent_after_us - start_us)
         self.send_times.restore(saved.send_times, start_us, at_us)
+        if is_open and not is_checking:
+            self.send_times.assume_usual_delay(at_us)
 
     @property
     def _start_us(self) -> int:

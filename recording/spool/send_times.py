@@ -333,6 +333,17 @@ class SendTimes:
         self._latest = {track: (at - start_us, delay) for track, at, delay in saved.latest}
         self._attached_us = {track: at - start_us for track, at in saved.attached}
 
+    def assume_usual_delay(self, at_us: int) -> None:
+        """Assume that the network is not slower than usual at the time `at_us`, after a restart.
+
+        Nothing that was said before this time is secret. Without this, a stream of which nothing
+        was saved could be as late as the call is old, if a pause follows at once.
+        """
+        for track in _TRACKS:
+            heard_us, late_us = self._latest_of(track)
+            if heard_us < at_us:
+                self._latest[track] = at_us, 0 if late_us is None else min(late_us, _STEP_US)
+
     def note_stored(self, track: int, data: Octets, at_us: int) -> None:
         """Fit the anchor of a packet's stream to the packet, which was stored.
 

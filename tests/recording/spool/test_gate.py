@@ -144,16 +144,17 @@ def leaked(kept, pauses, tolerance_s=0.0):
     ]
 
 
+def fails(error):
+    raise AssertionError(error)
+
+
 @pytest.fixture
 def opened(spools):
     """Return a function that makes an open gate. All gates of a test share one spool."""
     writer = spools.writer()
 
-    def fail(error):
-        raise AssertionError(error)
-
     def make():
-        gate = RecordingGate(0.0, fail, 3_000_000, writer)
+        gate = RecordingGate(0.0, fails, 3_000_000, writer)
         gate.open(0)
         return gate
 
@@ -264,3 +265,28 @@ def missing(opened, line):
 )
 def test_the_cost_after_a_resume_is_that_of_the_documented_case(opened, line, cost_s):
     assert missing(opened, line) == pytest.approx(cost_s, abs=0.045)
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_pause_just_after_a_restart_costs_no_more_than_another_pause(spools, is_open):
+    """The earlier process has saved its state at the answer, and the call is long."""
+    before = RecordingGate(started=0.0, on_failure=fails, writer=spools.writer())
+    before.open(0)
+    saved = before.saved()
+    gate = RecordingGate(started=600.0, on_failure=fails, writer=spools.writer(2))
+    gate.restore(saved, 0, is_open=is_open)
+    gate.open(0)
+    stored = []
+    for number in range(round(10 / PACKET_S)):
+        at = 600.0 + number * PACKET_S
+        if number == 5:
+            gate.shut(confidential=True)
+        if number == 100:
+            gate.open(100 * 20_000)
+        kept = gate.stored
+        packet = struct.pack(">BBHII", 0x80, 0, number, number * 160, 7) + bytes(20)
+        gate.store(0, packet, at, False)
+        if number > 100 and gate.stored > kept:
+            stored.append(number)
+    # If the gate was shut at the restart, the packets may be from the pause before it.
+    assert (stored[:1] == [101]) is is_open
