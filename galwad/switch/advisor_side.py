@@ -162,7 +162,9 @@ class AdvisorSide:
         `leg_id` is the leg of the party.
         """
         self.ringing, self.group, self.target, self._leg_id = (), (), target, leg_id
-        name = None if target.is_phone else self.name
+        if self.name is not None and not self._believes(self.name, target):
+            del self._names[leg_id]
+        name = self.name
         self.identity = name.user if name is not None else ""
         self.asserted = self.identity if name is not None and name.asserted else ""
         self.advisor = self._party(target)
@@ -204,21 +206,35 @@ class AdvisorSide:
         """Store the name that a PBX gives to a party at the advisor's end.
 
         Return True if the party talks with the caller and did not have this name before. The name
-        of a party that still rings counts when the party answers. If the party is at a phone that
-        is registered with us, ignore the name and return False.
+        of a party that still rings counts when the party answers. A name that is not believed is
+        ignored.
         """
         name = PartyName(event.identity.uri, asserted=event.source.lower() != "contact")
         if event.side is not sip.Side.CALLEE or not name.user:
             return False
-        self._names[event.leg_id] = name
-        if event.leg_id != self._leg_id or self.target is None or self.target.is_phone:
+        if event.leg_id != self._leg_id or self.target is None:
+            self._names[event.leg_id] = name
             return False
+        if not self._believes(name, self.target):
+            return False
+        self._names[event.leg_id] = name
         if spelled(name.user) == spelled(self.asserted if name.asserted else self.identity):
             return False
         self.identity = name.user
         if name.asserted:
             self.asserted = name.user
         return True
+
+    def _believes(self, name: PartyName, target: Target) -> bool:
+        """Return whether the peer at `target` may give its party this name.
+
+        A phone of ours has the name of its account. Only a trusted peer, or one behind which the
+        settings name advisors, may say that its party is in the centre.
+        """
+        if target.is_phone:
+            return False
+        trusted = target.trust or bool(self._route.advisors)
+        return trusted or self._router.classify(name.uri) is not DestinationClass.CENTRE
 
     def forget_name(self, leg_id: str) -> None:
         """Forget the name on a leg that still rings, because another PBX is rung on it now."""
@@ -270,18 +286,15 @@ class AdvisorSide:
         """Return the class of the name that a PBX has given to the party that talks.
 
         Return None if there is no name, if it is the first one and only repeats the number that was
-        dialled, or if a peer says that the party is in the centre, but is not trusted, and the
-        settings name no advisors behind it.
+        dialled.
         """
         name, target = self.name, self.target
-        if name is None or not name.asserted or target is None or target.is_phone:
+        if name is None or not name.asserted or target is None:
             return None
         dialled = {spelled(number) for number in (self._called, target.name) if number}
         if is_first and spelled(name.user) in dialled:
             return None
-        destination = self._router.classify(name.uri)
-        believed = target.trust or bool(self._route.advisors)
-        return destination if believed or destination is not DestinationClass.CENTRE else None
+        return self._router.classify(name.uri)
 
     def _is_whom_an_advisor_calls(self, destination: DestinationClass) -> bool:
         outside = {DestinationClass.UNKNOWN, DestinationClass.EXTERNAL}

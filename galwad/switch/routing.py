@@ -229,14 +229,20 @@ class Router:
     def class_of_target(self, route: Route, called: str, target: Target) -> DestinationClass | None:
         """Return the class that the settings give to a target that `route` rings.
 
-        `called` is the number that the caller dialled. Return None if the settings say nothing.
+        `called` is the number that the caller dialled. If it is listed itself, its class counts
+        before that of the target, except for a payment line. Return None if the settings say
+        nothing.
         """
         if target.is_phone:
             destination = self._dialled(target.name)
             if destination is None or not is_exact(destination, target.name):
                 return None
             return DestinationClass(destination.class_)
-        return None if route.target is None else self._class_at(target.uri, route, called)
+        found = None if route.target is None else self._class_at(target.uri, route, called)
+        own = self._dialled(called)
+        if own is None or not is_exact(own, called) or found is DestinationClass.PAYMENT:
+            return found
+        return DestinationClass(own.class_)
 
     def _class_at(self, uri: Uri, route: Route, called: str) -> DestinationClass | None:
         """Return the class of the party at a URI that `route` rings; None if it is not known.
