@@ -228,7 +228,7 @@ class AdvisorSide:
     def _believes(self, name: PartyName, target: Target) -> bool:
         """Return whether the peer at `target` may give its party this name.
 
-        A phone of ours has the name of its account. Only a trusted peer, or one behind which the
+        Our phones have the names of their accounts. Only a trusted peer, or one behind which the
         settings name advisors, may say that its party is in the centre.
         """
         if target.is_phone:
