@@ -746,8 +746,8 @@ class SwitchCall:
         else:
             state.complete(destination)
             self._has_new_party(destination, now)
-            known = bool(before) or not self._may_be_advisor(destination)
-            changed = side.renamed(somebody_else=known)
+            somebody_else = bool(before) or not self._may_be_advisor(destination)
+            changed = side.renamed(somebody_else=somebody_else)
         if changed and side.advisor is not None:
             self.recording.advisor(side.advisor)
         self.publish()

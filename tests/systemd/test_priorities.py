@@ -1,4 +1,4 @@
-"""What the priorities in the units give the switch when other programs never rest."""
+"""The processor time that the units' priorities give the switch beside busy programs."""
 
 from __future__ import annotations
 
