@@ -86,7 +86,7 @@ def events(endpoint):
             400,
             None,
         ),
-        (message("INVITE").replace(b"sip:", b"urn:service:", 1), 416, None),
+        (message("INVITE").replace(b"sip:", b"urn:isbn:", 1), 416, None),
     ],
 )
 def test_a_request_that_cannot_be_served_is_refused_by_the_core(endpoint, data, status, header):
