@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -81,6 +82,20 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o640) -> None:
         write_all(fd, data)
 
 
+def write_shared(path: Path, data: bytes, mode: int = 0o640) -> None:
+    """Write `data` to the file at `path`, and sync the file. An existing file is replaced.
+
+    Several threads and processes may write the same file at once: the last one counts.
+    """
+    own = _own_part(path)
+    try:
+        write_atomic(own, data, mode)
+        own.replace(path)
+        sync_folder(path.parent)
+    finally:
+        own.unlink(missing_ok=True)
+
+
 def write_new(path: Path, data: bytes, mode: int = 0o640) -> None:
     """Write `data` to a new file, and sync the file. An existing file is never replaced.
 
@@ -88,7 +103,7 @@ def write_new(path: Path, data: bytes, mode: int = 0o640) -> None:
         FileExistsError: There is already a file at this path.
         OSError: The file cannot be written.
     """
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
+    hidden = _own_part(path)
     fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         try:
@@ -123,6 +138,11 @@ def replace_unsynced(path: Path, data: bytes, mode: int = 0o600) -> None:
         with suppress(OSError):
             new.unlink(missing_ok=True)
         raise
+
+
+def _own_part(path: Path) -> Path:
+    """Return a path for a temporary file that no other thread or process uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}")
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from recording.errors import KeySetError
-from recording.files.atomic import write_atomic
+from recording.files.atomic import write_shared
 from recording.keys.keyring import RecipientSet
 
 
@@ -90,7 +90,7 @@ class RecipientsFile:
         for path in found.missing:
             try:
                 path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-                write_atomic(path, found.content)
+                write_shared(path, found.content)
             except OSError as error:
                 yield f"{path}: {(error.strerror or '').lower()}"
 

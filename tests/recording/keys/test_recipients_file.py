@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -158,6 +160,23 @@ def test_a_lost_copy_is_written_again(room):
     room.lose(room.copies[0], "missing")
     room.in_force()
     assert room.copies[0].read_bytes() == content
+
+
+def test_threads_that_write_the_first_copies_at_once_all_use_the_set(room):
+    for serial in range(1, 20):
+        room.put(serial, PRESENT)
+        for copy in room.copies:
+            shutil.rmtree(copy.parent, ignore_errors=True)
+        start = threading.Barrier(8)
+
+        def load(start=start):
+            start.wait()
+            return room.in_force()
+
+        with ThreadPoolExecutor(8) as pool:
+            found = [each.result() for each in [pool.submit(load) for _ in range(8)]]
+        assert found == [[PRESENT]] * 8
+        assert [os.listdir(copy.parent) for copy in room.copies] == [["newest.json"]] * 2
 
 
 def test_an_unsigned_or_missing_set_is_refused_even_if_there_is_a_copy(room):
