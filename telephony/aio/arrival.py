@@ -37,6 +37,8 @@ _LAST_DATA_RECEIVED: Final = 52
 _DATA_SEGMENTS: Final = 152
 _STEP_S: Final = 0.005
 """The wall clock was set if it moved by more than this time, in seconds, between two readings."""
+_ROUNDING_S: Final = 1e-6
+"""Differences up to this time, in seconds, are rounding errors: Unix times are floats."""
 _SLACK_S: Final = 0.001
 _MOST_ERRORS: Final = 16
 _TICK_S: Final = 0.011
@@ -85,16 +87,22 @@ class ArrivalClock:
         """
         self._clock = clock
         self._wall = wall
-        self._offset = self._former_offset = wall() - clock()
+        self._offset = self._former_offset = min(wall() - clock() for _ in range(3))
         self._stepped_at = float("-inf")
 
     def now(self) -> float:
         """Return the present time in monotonic seconds.
 
-        Also notice whether the wall clock was set since the previous call of this method.
+        Also notice whether the wall clock was set since the previous call of this method. The
+        system may give the CPU to another process between the readings of the two clocks. The
+        offset is only changed if that cannot be the reason for the difference.
         """
         now = self._clock()
-        offset = self._wall() - now
+        highest = self._wall() - now
+        if abs(highest - self._offset) <= _ROUNDING_S:
+            return now
+        lowest = highest - (self._clock() - now)
+        offset = min(max(self._offset, lowest - _ROUNDING_S), highest + _ROUNDING_S)
         if abs(offset - self._offset) > _STEP_S:
             self._former_offset, self._stepped_at = self._offset, now
         self._offset = offset

@@ -27,9 +27,15 @@ class Clocks:
 
     def __init__(self):
         self.mono, self.wall = 1000.0, WALL
+        self.away_s = 0.0
+        """How long the process has no CPU before it reads the wall clock."""
 
     def made(self):
-        return ArrivalClock(lambda: self.mono, lambda: self.wall)
+        return ArrivalClock(lambda: self.mono, self.read_wall)
+
+    def read_wall(self):
+        self.pass_s(self.away_s)
+        return self.wall
 
     def pass_s(self, seconds):
         self.mono += seconds
@@ -85,6 +91,17 @@ def test_an_old_step_of_the_wall_clock_does_not_move_later_arrivals():
     clock.now()
     clocks.pass_s(10)
     assert clock.monotonic(clocks.wall - 0.050) == pytest.approx(1010 - 0.050)
+
+
+@pytest.mark.parametrize("away_s", [0.000_1, 0.004, 2.0])
+def test_an_arrival_is_right_if_the_process_loses_the_cpu_between_the_two_clocks(away_s):
+    clocks = Clocks()
+    clock = clocks.made()
+    clocks.pass_s(10)
+    clocks.away_s = away_s
+    assert clock.monotonic(WALL + 7) == pytest.approx(1007, abs=2e-6)
+    clocks.away_s = 0.0
+    assert clock.monotonic(WALL + 7) == pytest.approx(1007, abs=2e-6)
 
 
 @given(st.floats(0, 1e4), st.floats(0, 1e4), st.floats(-1e4, 1e4))
