@@ -13,7 +13,7 @@ from galwad.cli.support.client import open_client
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Reference, Server, required
-from galwad.cli.support.public_keys import public_key
+from galwad.cli.support.public_keys import public_key, trusted_keys
 from galwad.cli.support.sealed import read_identity
 from recording.keys.keyring import OfficerKeys, RecipientSet
 
@@ -35,7 +35,8 @@ def rewrap(
     node_key: Annotated[
         str,
         typer.Option(
-            help="The node's public key, or a file with it; without it, any key is accepted."
+            help="The node's public key, or a file with it; by default the keys in FOLDER's "
+            "trust file. Without either, any key is accepted."
         ),
     ] = "",
     former_key: Annotated[
@@ -70,7 +71,9 @@ def rewrap(
         ],
         reference=reference,
         recipients=recipients,
-        node_key=public_key(node_key, "--node-key") if node_key else None,
+        node_keys=[public_key(node_key, "--node-key")]
+        if node_key
+        else trusted_keys(None, key_file(folder), [officer.public_key]),
         former=[public_key(text, "--former-key") for text in former_key or ()],
         only_count=dry_run,
     )

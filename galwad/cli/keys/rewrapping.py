@@ -19,7 +19,7 @@ from galwad.cli.support.client import answer_of, http_errors, refusal
 from galwad.cli.support.console import CliError, one_line
 from galwad.cli.support.progress import progress_bar
 from recording.age.file import Identity
-from recording.archive.manifest import read_manifest
+from recording.archive.manifest import MANIFEST
 from recording.archive.rewrap import HeaderStatus, classify_header, facts_of, rewrap
 from recording.errors import KeySetError, RecordingError
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
@@ -37,7 +37,8 @@ class RewrapOptions:
     recipients: RecipientSet | None
     """The signed set of recipients. If the server has another set, the command stops. If None, the
     server may have any set that `officer` signed."""
-    node_key: str | None
+    node_keys: Sequence[str]
+    """The public keys of the nodes that may have signed a manifest. If empty, any key may."""
     former: Sequence[str]
     """The public signing keys of earlier officers, whose rewraps are accepted."""
     only_count: bool
@@ -178,7 +179,7 @@ def _replace(
     path, why = f"/recordings/{call_id}/header", {"reference": options.reference}
     sealed = _answer(client.post(path, json=why))
     header, record = sealed["header"].encode(), sealed["rewrap"]
-    manifest = read_manifest(sealed["manifest"].encode(), options.node_key)
+    manifest = MANIFEST.read(sealed["manifest"].encode(), options.node_keys or None)
     if manifest.call_id != call_id:
         raise _RefusedError(f"the manifest belongs to {manifest.call_id}")
     officers = options.officer.public_key, *options.former

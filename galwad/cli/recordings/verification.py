@@ -25,7 +25,7 @@ from galwad.cli.support.console import CliError, one_line
 from galwad.cli.support.download import receive, temporary_file_errors
 from galwad.cli.support.index_check import fetch_index_check
 from galwad.cli.support.periods import checked_period, read_period
-from galwad.cli.support.public_keys import public_key
+from galwad.cli.support.public_keys import public_key, trusted_keys
 from recording.age.file import Identity
 from recording.archive.disposal import Certificate
 from recording.archive.index_row import (
@@ -48,9 +48,6 @@ from recording.archive.verify import (
     verify_indexed,
     verify_recording,
 )
-from recording.errors import KeySetError
-from recording.files.atomic import read_small
-from recording.keys.trust_file import FILE_NAME, trusted_nodes
 
 _PAGE: Final = 500
 _US: Final = 1_000_000
@@ -175,7 +172,7 @@ def verify(
         identities = file.identities
         officers += sealed.signer_of(file)
     keys = [public_key(text, "--node-key") for text in node_keys]
-    keys += _trusted(trust, identity, officers)
+    keys += trusted_keys(trust, identity, officers)
     checked_period(since, "--since")
     if not what or is_call_id(what):
         if identity is not None and fetch is None:
@@ -278,28 +275,6 @@ def _indexed(since: str, server: str) -> Iterator[str]:
         if page["after"] is None:
             return
         query["after"] = page["after"]
-
-
-def _trusted(trust: Path | None, identity: Path | None, officers: Sequence[str]) -> Sequence[str]:
-    """Return the keys of the nodes in the trust file `trust`, or in the one beside `identity`."""
-    if trust is None:
-        beside = None if identity is None else identity.parent / FILE_NAME
-        if beside is None or not beside.is_file():
-            return ()
-        trust = beside
-    if not officers:
-        raise CliError(
-            "the trust file proves nothing without its officer's key",
-            "add --officer-key, or --identity with the officer's key file",
-            status=2,
-        )
-    try:
-        return trusted_nodes(read_small(trust), officers)
-    except KeySetError as error:
-        raise CliError(f"{trust}: {error}", error.hint) from None
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise CliError(f"cannot read {trust}: {reason}", "choose another file") from None
 
 
 def _verify_on_server(

@@ -1,12 +1,15 @@
-"""Read public signing keys that the user gives as command-line arguments."""
+"""Read the public signing keys that a command trusts: from its options, or from a trust file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from galwad.cli.support.console import CliError
 from recording.errors import KeySetError
+from recording.files.atomic import read_small
 from recording.keys.keyring import parse_public
+from recording.keys.trust_file import FILE_NAME, trusted_nodes
 
 
 def public_key(text: str, option: str) -> str:
@@ -29,3 +32,33 @@ def public_key(text: str, option: str) -> str:
             status=2,
         ) from None
     return found
+
+
+def trusted_keys(
+    trust: Path | None, identity: Path | None, officers: Sequence[str]
+) -> Sequence[str]:
+    """Return the keys of the nodes in the trust file `trust`, or in the one beside `identity`.
+
+    Return nothing if `trust` is None and there is no trust file beside the key file `identity`.
+
+    Raises:
+        CliError: The file cannot be read, or none of `officers` (public signing keys) signed it.
+    """
+    if trust is None:
+        beside = None if identity is None else identity.parent / FILE_NAME
+        if beside is None or not beside.is_file():
+            return ()
+        trust = beside
+    if not officers:
+        raise CliError(
+            "the trust file proves nothing without its officer's key",
+            "add --officer-key, or --identity with the officer's key file",
+            status=2,
+        )
+    try:
+        return trusted_nodes(read_small(trust), officers)
+    except KeySetError as error:
+        raise CliError(f"{trust}: {error}", error.hint) from None
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise CliError(f"cannot read {trust}: {reason}", "choose another file") from None

@@ -176,7 +176,7 @@ def test_threads_that_write_the_first_copies_at_once_all_use_the_set(room):
         with ThreadPoolExecutor(8) as pool:
             found = [each.result() for each in [pool.submit(load) for _ in range(8)]]
         assert found == [[PRESENT]] * 8
-        assert [os.listdir(copy.parent) for copy in room.copies] == [["newest.json"]] * 2
+        assert all([*copy.parent.iterdir()] == [copy] for copy in room.copies)
 
 
 def test_an_unsigned_or_missing_set_is_refused_even_if_there_is_a_copy(room):

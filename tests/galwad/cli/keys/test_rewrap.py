@@ -18,6 +18,7 @@ from helpers.site import Site
 from recording.age.file import Identity, open_header
 from recording.archive.rewrap import rewrap
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
+from recording.keys.trust_file import FILE_NAME, sign_trust
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(4)]
 WHY = ("--reference", "KEYS-1")
@@ -86,6 +87,19 @@ def test_rewrap_replaces_every_header_and_all_recordings_verify(run, house, keys
     by_identity = run(*verify, "--identity", keys / "identity.txt")
     assert by_identity.status == 0, by_identity.out
     assert "opened to its end" in by_identity.out
+
+
+def test_a_manifest_of_a_node_that_the_trust_file_does_not_name_is_refused(
+    run, house, keys, deputy
+):
+    stranger = OfficerKeys.generate().public_key
+    (keys / FILE_NAME).write_bytes(sign_trust([stranger], house.site.officer.signing))
+    before = [header(house, call_id) for call_id in CALLS]
+    done = run("keys", "rewrap", keys, *WHY)
+    assert (done.status, done.out.count("NOT REWRAPPED: ")) == (1, 4), done.out
+    assert [header(house, call_id) for call_id in CALLS] == before
+    own = house.site.settings.archive / "galwad.pub"
+    assert run("keys", "rewrap", keys, *WHY, "--node-key", own).status == 0
 
 
 def test_fetching_and_replacing_a_header_are_audited(run, house, keys, deputy):
