@@ -76,6 +76,8 @@ class FakeDesk:
     provider_sign_out = ""
     notification_names = False
     utc_offset = 0
+    time_zone = ""
+    """The name of the centre's time zone; empty if the desk does not know it."""
     dials = False
     welsh = False
     embed_origins: tuple[str, ...] = ()
@@ -717,6 +719,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Security-Policy", CSP)
+        if self.desk.time_zone:
+            self.send_header("X-Galwad-Time-Zone", self.desk.time_zone)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

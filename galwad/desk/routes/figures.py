@@ -21,6 +21,7 @@ from galwad.desk.routes.access import Supervisor, TheDesk
 from galwad.desk.routes.recordings import span_of
 from galwad.desk.service import Desk
 from galwad.periods import Period
+from galwad.time_zones import name_of
 
 router = APIRouter()
 When = Annotated[str, Query(min_length=1, max_length=40)]
@@ -52,8 +53,9 @@ async def export(desk: TheDesk, session: Supervisor, when: When = "today") -> Re
     facts = {"since": int(found.since), "until": int(found.until)}
     await desk.audit.append("figures.exported", facts, {"actor": session.actor})
     name = {"Content-Disposition": 'attachment; filename="galwad-figures.csv"'}
+    text = _csv(found, name_of(desk.options.time_zone))
     # Excel reads a file as UTF-8 only if it begins with a byte order mark.
-    return Response(_csv(found).encode("utf-8-sig"), media_type="text/csv", headers=name)
+    return Response(text.encode("utf-8-sig"), media_type="text/csv", headers=name)
 
 
 async def _figures(desk: Desk, when: str) -> CallsFigures:
@@ -75,21 +77,23 @@ def _plain(row: CallFigures) -> dict[str, Any]:
     return FiguresRow.model_validate(row).model_dump()
 
 
-def _csv(found: CallsFigures) -> str:
+def _csv(found: CallsFigures, zone: str) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("group", "name", *_COLUMNS))
-    for group, name, row in _rows(found):
+    for group, name, row in _rows(found, zone):
         values = (f"{value:.1f}" if isinstance(value, float) else value for value in row)
         writer.writerow((group, _harmless(name), *values))
     return text.getvalue()
 
 
-def _rows(found: CallsFigures) -> Iterable[tuple[str, str, list[float]]]:
+def _rows(found: CallsFigures, zone: str) -> Iterable[tuple[str, str, list[float]]]:
+    """Yield a group, a name and the values for each row. `zone` names the zone of the hours."""
+    hours = f"hour ({zone})" if zone else "hour"
     named = [
         ("total", "", found.total),
         *(("line", row.line, row) for row in found.by_line),
-        *(("hour", f"{row.hour:02}:00", row) for row in found.by_hour),
+        *((hours, f"{row.hour:02}:00", row) for row in found.by_hour),
         *(("language", row.language or "unknown", row) for row in found.by_language),
     ]
     for group, name, row in named:

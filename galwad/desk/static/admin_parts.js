@@ -1,7 +1,7 @@
 // The parts that the administrator's list of users and the form of one user share.
 
 import { el, reveal, say } from "./dom.js";
-import { has, language, translate } from "./i18n.js";
+import { has, translate } from "./i18n.js";
 
 /** Say why the desk has refused something. */
 export function sayRefusal(node, error) {
@@ -29,9 +29,4 @@ export function chosenRights(fieldset) {
 /** The part of an element's id that names a user: no two users have the same. */
 export function idOf(user) {
   return user.name.replace(/[^a-z0-9-]/g, (sign) => `_${sign.charCodeAt(0)}`);
-}
-
-/** A date, with the time of day unless `day` is true, in the language now shown. */
-export function dateOf(seconds, { day = false } = {}) {
-  return new Date(seconds * 1000).toLocaleString(language() === "cy" ? "cy" : "en-GB", { dateStyle: "medium", ...(day ? {} : { timeStyle: "short" }) });
 }

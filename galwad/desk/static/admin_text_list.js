@@ -2,12 +2,12 @@
 // is based on the version that is shown: if another administrator was faster, the desk refuses it.
 
 import { AskedButton } from "./admin_ask.js";
-import { dateOf } from "./admin_parts.js";
 import { TextForm } from "./admin_text_form.js";
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { el, reveal, say } from "./dom.js";
 import { has, t, translate } from "./i18n.js";
+import { momentOf } from "./times.js";
 
 const LANGUAGES = ["en", "cy"];
 
@@ -74,7 +74,7 @@ export class TextList {
     if (initial && !settings) return [el("span", { t: "admin.texts.built_in" })];
     if (initial) return [el("span", { t: "admin.texts.from_settings" }), " ", el("code", { raw: settings })];
     const said = el("span");
-    say(said, "admin.texts.changed_by", { user, time: dateOf(changed) });
+    say(said, "admin.texts.changed_by", { user, time: momentOf(changed) });
     return [said];
   }
 

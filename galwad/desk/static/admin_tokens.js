@@ -1,11 +1,12 @@
 // The tokens of one user, which an administrator can revoke; for a machine, also a further one.
 
 import { AskedButton } from "./admin_ask.js";
-import { dateOf, idOf } from "./admin_parts.js";
+import { idOf } from "./admin_parts.js";
 import { Secrets } from "./admin_secrets.js";
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { el, reveal, say } from "./dom.js";
+import { dateOf, momentOf } from "./times.js";
 
 export class UserTokens {
   /** `onChange()` is called when the number of tokens has changed. */
@@ -49,10 +50,10 @@ export class UserTokens {
   row(token) {
     const used = el("span", { class: "note" });
     if (token.last_used === null) say(used, "admin.tokens.unused");
-    else say(used, "admin.tokens.used", { time: dateOf(token.last_used), address: token.address });
+    else say(used, "admin.tokens.used", { time: momentOf(token.last_used), address: token.address });
     const ends = el("span", { class: "note" });
     if (token.expires === null) say(ends, "admin.tokens.forever");
-    else say(ends, "admin.tokens.ends", { time: dateOf(token.expires, { day: true }) });
+    else say(ends, "admin.tokens.ends", { time: dateOf(token.expires) });
     const revoke = new AskedButton("revoke", { name: token.name }, () =>
       this.attempt(async () => {
         await ask("DELETE", `/tokens/${encodeURIComponent(token.id)}`);

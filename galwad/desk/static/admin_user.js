@@ -2,13 +2,14 @@
 // the user's version that is shown: if another administrator was faster, the desk refuses it.
 
 import { AskedButton } from "./admin_ask.js";
-import { chosenRights, dateOf, fillRights, idOf, sayRefusal } from "./admin_parts.js";
+import { chosenRights, fillRights, idOf, sayRefusal } from "./admin_parts.js";
 import { Secrets } from "./admin_secrets.js";
 import { UserTokens } from "./admin_tokens.js";
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { el, reveal, say, show } from "./dom.js";
 import { language, lineName, own, t, translate } from "./i18n.js";
+import { momentOf } from "./times.js";
 
 const PERSON_ROLES = ["advisor", "supervisor", "admin"];
 
@@ -107,7 +108,7 @@ export class UserRow {
     const { lines, language: own, signed_in: signedIn, subjects, extension, has_phone: hasPhone } = this.user;
     const fact = (name, value) => [el("dt", { t: `admin.fact.${name}` }), value];
     const rows = [...fact("language", el("dd", { t: `admin.language.${own}` }))];
-    if (signedIn !== null) rows.push(...fact("signed_in", el("dd", { raw: dateOf(signedIn) })));
+    if (signedIn !== null) rows.push(...fact("signed_in", el("dd", { raw: momentOf(signedIn) })));
     if (this.user.second_factor) rows.push(...fact("second_factor", el("dd", { t: "admin.factor.yes" })));
     if (extension) rows.push(...fact("phone", el("dd", { t: hasPhone ? "admin.phone.yes" : "admin.phone.no" })));
     if (this.user.team) rows.push(...fact("team", el("dd", { dir: "auto", raw: teamName(this.user) })));

@@ -4,7 +4,8 @@
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { el, reveal, say, show } from "./dom.js";
-import { has, language, translate } from "./i18n.js";
+import { has, translate } from "./i18n.js";
+import { timeOf } from "./times.js";
 
 const SEVERITIES = ["critical", "warning", "notice"];
 const IN_HEADER = "switch.lost"; // an advisor sees it at the top of the page
@@ -12,11 +13,6 @@ const IN_HEADER = "switch.lost"; // an advisor sees it at the top of the page
 function meaning(alarm) {
   const key = `alarm.${alarm.kind}`;
   return [has(key) ? key : "alarm.other", { kind: alarm.kind, line: alarm.line || "–" }];
-}
-
-/** A time of day, as this browser's user reads it. */
-function time(seconds) {
-  return new Date(seconds * 1000).toLocaleTimeString(language() === "en" ? "en-GB" : language(), { hour: "2-digit", minute: "2-digit" });
 }
 
 function news(alarm) {
@@ -145,11 +141,11 @@ export class AlarmPanel {
     row.alarm = alarm;
     const { count, latest, taken_by: by, taken } = alarm;
     const mine = by === this.user;
-    say(row.when, count > 1 ? "alarms.times" : "alarms.at", { time: time(alarm.first), latest: time(latest), count });
+    say(row.when, count > 1 ? "alarms.times" : "alarms.at", { time: timeOf(alarm.first), latest: timeOf(latest), count });
     show(row.detail, alarm.detail);
     reveal(row.detail, Boolean(alarm.detail));
     row.box.dataset.state = alarm.state;
-    if (by) say(row.who, mine ? "alarms.mine" : "alarms.theirs", { name: by, time: time(taken) });
+    if (by) say(row.who, mine ? "alarms.mine" : "alarms.theirs", { name: by, time: timeOf(taken) });
     reveal(row.who, Boolean(by));
     this.offer(row, row.take, !by);
     this.offer(row, row.release, mine || (Boolean(by) && this.role === "admin"));
@@ -281,7 +277,7 @@ export class AlarmPanel {
     const text = el("span", {});
     say(text, ...meaning(alarm));
     const end = el("span", { class: "note" });
-    const values = { name: alarm.closed_by, from: time(alarm.first), time: time(alarm.closed) };
+    const values = { name: alarm.closed_by, from: timeOf(alarm.first), time: timeOf(alarm.closed) };
     say(end, alarm.closed_by ? "alarms.closed" : "alarms.ended", values);
     const remark = alarm.remark ? el("q", { raw: alarm.remark }) : null;
     return el("li", {}, text, " ", end, remark && " ", remark);

@@ -1,6 +1,8 @@
 // Requests to the desk. A refusal is an `ApiError` with the HTTP status; 0: no connection. Its
 // `reason` is what the desk gives programs to tell refusals of one status apart, or empty.
 
+import { useZoneOf } from "./times.js";
+
 const BASE = "/api/v1";
 
 /** What requests of a page in a CRM's panel must send, to show that another site has not made them. */
@@ -32,6 +34,7 @@ export async function ask(method, path, body, { keepalive = false } = {}) {
     connection.failed();
     throw new ApiError(0);
   }
+  useZoneOf(response);
   if (!response.ok) throw await refusal(response);
   return response.status === 204 ? null : response.json();
 }

@@ -3,7 +3,7 @@
 
 import { ApiError, ask, callPath } from "./api.js";
 import { el, reveal, say } from "./dom.js";
-import { language } from "./i18n.js";
+import { dateOf } from "./times.js";
 
 export class EarlierContacts {
   constructor(callId) {
@@ -61,7 +61,7 @@ export class EarlierContacts {
 }
 
 function row(contact) {
-  const day = new Date(contact.started * 1000).toLocaleDateString(language() === "cy" ? "cy-GB" : "en-GB", { dateStyle: "medium" });
+  const day = dateOf(contact.started);
   const facts = [
     el("time", { raw: day, datetime: new Date(contact.started * 1000).toISOString() }),
     el("strong", { raw: contact.purpose }),

@@ -3,6 +3,7 @@
 
 import { ApiError, ask } from "./api.js";
 import { clock, el, reveal, say, show, showLine } from "./dom.js";
+import { hourOf } from "./times.js";
 
 const REFRESH_MS = 60_000;
 const SVG = "http://www.w3.org/2000/svg";
@@ -95,7 +96,7 @@ class FiguresTable {
   head(row) {
     const head = el("th", { scope: "row" });
     if (this.group === "language") say(head, LANGUAGES[row.language] ?? "figures.unknown");
-    else if (this.group === "hour") show(head, hourOf(row));
+    else if (this.group === "hour") show(head, hourOf(row.hour));
     else showLine(head, row.line);
     return head;
   }
@@ -104,10 +105,6 @@ class FiguresTable {
 function cell(row, name) {
   if (name === "unanswered") return String(row.calls - row.answered);
   return TIMES.includes(name) ? clock(row[name]) : String(row[name]);
-}
-
-function hourOf({ hour }) {
-  return `${String(hour).padStart(2, "0")}:00`;
 }
 
 /** Bars by hour: what was answered is filled, and what was not is hatched above it. */

@@ -4,7 +4,7 @@
 import { announce } from "./announce.js";
 import { NOTE_KEY } from "./contact.js";
 import { el, reveal, say, show, showLine } from "./dom.js";
-import { language } from "./i18n.js";
+import { timeOf } from "./times.js";
 import { talkedIn } from "./slots.js";
 
 export class OpenNotes {
@@ -58,9 +58,8 @@ export class OpenNotes {
     }
     const caller = pop.caller;
     const person = caller.candidates.find((one) => one.person_id === caller.chosen);
-    const at = new Date(pop.started * 1000);
-    show(row.time, at.toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }));
-    row.time.setAttribute("datetime", at.toISOString());
+    show(row.time, timeOf(pop.started));
+    row.time.setAttribute("datetime", new Date(pop.started * 1000).toISOString());
     showLine(row.line, pop.line);
     if (caller.number_display) show(row.number, caller.number_display);
     else say(row.number, caller.status === "withheld" ? "open_notes.withheld" : "open_notes.unknown");

@@ -4,7 +4,8 @@
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { el, reveal, say } from "./dom.js";
-import { language, translate } from "./i18n.js";
+import { translate } from "./i18n.js";
+import { momentOf } from "./times.js";
 
 const PATH = "/me/second-factor";
 const SVG = "http://www.w3.org/2000/svg";
@@ -61,7 +62,7 @@ export class SecondFactor {
 
   note({ recovery_used: used, recovery_left: left }) {
     reveal(this.notice, Boolean(used));
-    if (used) say(this.used, "factor.used_code", { time: time(used), left });
+    if (used) say(this.used, "factor.used_code", { time: momentOf(used), left });
   }
 
   async seen() {
@@ -124,7 +125,7 @@ export class SecondFactor {
     const password = field("password", { type: "password", autocomplete: "current-password" });
     const code = field("code", { autocomplete: "one-time-code", hint: "signin.code_hint" });
     const state = el("p", {});
-    say(state, "factor.state", { time: time(since), left });
+    say(state, "factor.state", { time: momentOf(since), left });
     const acts = {
       replace: (proof) => this.setUp(proof),
       codes: async (proof) => this.show(await ask("POST", `${PATH}/recovery-codes`, proof), "factor.new_codes"),
@@ -269,8 +270,4 @@ function picture({ size, path }) {
   }
   svg.append(dark);
   return svg;
-}
-
-function time(seconds) {
-  return new Date(seconds * 1000).toLocaleString(language() === "cy" ? "cy" : "en-GB", { dateStyle: "medium", timeStyle: "short" });
 }

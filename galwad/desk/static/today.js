@@ -5,6 +5,7 @@ import { ApiError, ask } from "./api.js";
 import { numberLink } from "./dial.js";
 import { clock, el, reveal, say, show } from "./dom.js";
 import { language } from "./i18n.js";
+import { timeOf } from "./times.js";
 
 const SETTLE_MS = 400; // several changes in this time are one request
 const FEW = 5; // rows of calls that are shown at first
@@ -112,12 +113,8 @@ class Section {
   }
 }
 
-function timeOf(seconds) {
-  const text = new Date(seconds * 1000).toLocaleTimeString(language() === "cy" ? "cy-GB" : "en-GB", {
-    hour: "2-digit",
-    minute: "2-digit",
-  });
-  return el("time", { raw: text, datetime: new Date(seconds * 1000).toISOString() });
+function timeBox(seconds) {
+  return el("time", { raw: timeOf(seconds), datetime: new Date(seconds * 1000).toISOString() });
 }
 
 /** The number, which a click calls where that is possible. */
@@ -134,7 +131,7 @@ function fact(key, values) {
 
 function missedRow(call) {
   return [
-    timeOf(call.started),
+    timeBox(call.started),
     numberOf(call),
     el("span", { class: "line", line: call.line }),
     fact(call.outcome === "missed" ? "today.missed.waited" : `today.${call.outcome}`, { time: clock(call.waited) }),
@@ -144,7 +141,7 @@ function missedRow(call) {
 function callRow(call) {
   const note = call.note ? el("span", { class: `badge ${call.note}`, t: `today.note.${call.note}` }) : null;
   return [
-    timeOf(call.started),
+    timeBox(call.started),
     numberOf(call),
     el("span", { class: "line", ...(call.purpose ? { raw: call.purpose } : { line: call.line }) }),
     call.outgoing ? fact("today.made", { time: clock(call.length) }) : el("span", { raw: clock(call.length) }),
@@ -154,7 +151,7 @@ function callRow(call) {
 
 function transferRow(transfer) {
   return [
-    timeOf(transfer.at),
+    timeBox(transfer.at),
     el("span", { class: "who", t: `today.to.${transfer.destination || "unknown"}` }),
     el("span", { class: "line", line: transfer.line }),
     el("span", { class: transfer.result === "answered" ? "" : "badge missing", t: `today.transfer.${transfer.result}` }),

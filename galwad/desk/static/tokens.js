@@ -4,7 +4,8 @@
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { el, reveal, say, show } from "./dom.js";
-import { language, translate } from "./i18n.js";
+import { translate } from "./i18n.js";
+import { momentOf } from "./times.js";
 
 const PATH = "/me/tokens";
 const COLUMNS = ["token", "used", "from", "expires", "decision"];
@@ -105,7 +106,7 @@ export class OwnTokens {
   row(token) {
     const used = el("td");
     if (token.last_used === null) say(used, "tokens.never");
-    else show(used, time(token.last_used));
+    else show(used, momentOf(token.last_used));
     const revoke = el("button", { type: "button", class: "quiet", t: "tokens.revoke" });
     revoke.addEventListener("click", () => this.revoke(token, revoke));
     return el(
@@ -114,7 +115,7 @@ export class OwnTokens {
       el("th", { scope: "row", raw: token.name }),
       used,
       el("td", { raw: token.address }),
-      el("td", { raw: token.expires === null ? "" : time(token.expires) }),
+      el("td", { raw: token.expires === null ? "" : momentOf(token.expires) }),
       el("td", {}, revoke),
     );
   }
@@ -169,8 +170,4 @@ export class OwnTokens {
       reveal(this.trouble, true);
     }
   }
-}
-
-function time(seconds) {
-  return new Date(seconds * 1000).toLocaleString(language() === "cy" ? "cy" : "en-GB", { dateStyle: "medium", timeStyle: "short" });
 }

@@ -5,7 +5,9 @@ The page is in `galwad/desk/static/`.
 
 from __future__ import annotations
 
+import re
 import time
+from datetime import UTC, datetime
 
 from playwright.sync_api import expect
 
@@ -51,6 +53,16 @@ def test_an_empty_day_says_what_will_be_listed(page):
     box = page.locator(".today")
     expect(box.get_by_text("No calls yet today.")).to_be_visible()
     expect(box.get_by_role("list")).to_have_count(0)
+
+
+def test_a_time_is_the_centres_and_names_its_zone_if_this_machine_has_another(desk, page):
+    call = a_call(started=datetime(2026, 12, 1, 9, 30, tzinfo=UTC).timestamp())
+    desk.time_zone = "Pacific/Kiritimati"
+    show(desk, calls=[call])
+    expect(page.locator(".today time")).to_have_text("23:30 GMT+14")
+    desk.time_zone = page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
+    show(desk, calls=[{**call, "call_id": "20261201-093000-00000002"}])
+    expect(page.locator(".today time")).to_have_text(re.compile(r"^\d\d:\d\d$"))
 
 
 def test_missed_calls_have_a_number_that_another_part_can_dial(desk, page):

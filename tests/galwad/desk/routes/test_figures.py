@@ -6,6 +6,7 @@ Covers `galwad/desk/call_log/figures.py` and `galwad/desk/models/figures.py`.
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -84,13 +85,14 @@ async def test_an_empty_period_has_zeros(mair):
 
 
 async def test_the_export_is_utf_8_for_excel_without_formulas_and_is_audited(running, mair):
+    running.desk.options = replace(running.desk.options, time_zone=ZONE)
     reply = await mair.get("/api/v1/figures/export", params=WHEN)
     assert reply.headers["content-type"].startswith("text/csv")
     assert reply.content.startswith(b"\xef\xbb\xbfgroup,name,calls,")
     rows = list(csv.reader(reply.content.decode("utf-8-sig").splitlines()))
     assert rows[1][:4] == ["total", "", "5", "2"]
     assert ["line", "'=cmd|'/C calc'!A1"] in [row[:2] for row in rows]
-    assert ["hour", "12:00"] in [row[:2] for row in rows]
+    assert ["hour (Europe/London)", "12:00"] in [row[:2] for row in rows]
     (entry,) = await running.desk.audit.search(AuditFilter(kind="figures.exported"), limit=9)
     assert entry.facts["until"] - entry.facts["since"] == 86_400
 
