@@ -120,7 +120,8 @@ class Process:
         path = folder / f"{name}.notify"
         path.unlink(missing_ok=True)
         self.notify.bind(str(path))
-        self.notify.settimeout(PATIENCE_S)
+        # A start needs much CPU time, of which a busy machine may give little.
+        self.notify.settimeout(3 * PATIENCE_S)
         self.process = subprocess.Popen(
             [*within, *GALWAD, "serve", "--only", name, "--config", str(config)],
             env={**os.environ, "NOTIFY_SOCKET": str(path)},
