@@ -146,7 +146,8 @@ class AdmissionControl:
                 trunk=trunk.name,
                 emergency=trunk.trusted and called in self._settings.sip.emergency_numbers,
             )
-        verification = self._verify(request, invite.source, now)
+        is_emergency = called in self._settings.sip.emergency_numbers
+        verification = self._verify(request, invite.source, now, for_emergency=is_emergency)
         if verification.outcome is not AuthOutcome.ACCEPTED:
             return self._rejection(invite.source, verification.outcome, now)
         if not self._settings.allows_transport(verification.user, invite.source.transport):
@@ -192,12 +193,16 @@ class AdmissionControl:
         headers.append(("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now.wall))))
         transaction.respond(answer.status, headers=headers, now=now.mono)
 
-    def _verify(self, request: Request, source: Address, now: float) -> DigestVerification:
+    def _verify(
+        self, request: Request, source: Address, now: float, *, for_emergency: bool = False
+    ) -> DigestVerification:
         verification = self._digest.verify(
             request,
             now,
             host=source.host,
-            may_check=lambda user: self._guesses.may_check(user, source, now),
+            may_check=lambda user: self._guesses.may_check(
+                user, source, now, for_emergency=for_emergency
+            ),
         )
         if verification.outcome is AuthOutcome.ACCEPTED:
             self._guesses.count_right(verification.user, source)

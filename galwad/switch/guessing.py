@@ -9,7 +9,8 @@ The phone that knows the password is not locked out. A phone whose password was 
 always heard from the same address and port, or on the same connection. If a phone restarts, its new
 port or connection is new to us too, and its first requests are checked, a few a second for all new
 ports together. A guesser must therefore take a new port for each few guesses, and gets only these
-few a second. The limits do no I/O and read no clock.
+few a second. An emergency call has a limit of its own, for each account and each network in which
+its password was right before. The limits do no I/O and read no clock.
 """
 
 from __future__ import annotations
@@ -38,9 +39,13 @@ _MOST_FAMILIAR: Final = 16_384
 _FLOW_RATE: Final = 1 / 30
 _FLOW_IN_ADVANCE_S: Final = 60.0
 """From a port that is new to us, three passwords are checked at once, and then two a minute."""
+_EMERGENCY_RATE: Final = 1 / 5
+_EMERGENCY_IN_ADVANCE_S: Final = 15.0
+"""For emergency calls of an account, a few passwords are checked at once, then twelve a minute."""
 
 log = structlog.get_logger()
 Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class _Suspect:
@@ -85,11 +90,21 @@ class GuessLimits:
         self._sources: OrderedDict[str, _Suspect] = OrderedDict()
         self._accounts: OrderedDict[str, _Suspect] = OrderedDict()
         self._familiar: OrderedDict[tuple[str, Address], None] = OrderedDict()
-        self._homes: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._homes: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
+        """The networks in which an account's password was right, with the limit on emergency calls.
+
+        Another device there can use this limit up only if it guesses the password of this account
+        with emergency calls.
+        """
         self._flows: OrderedDict[Address, Bucket] = OrderedDict()
 
-    def may_check(self, user: str, source: Address, now: float) -> bool:
-        """Return whether to check a password for the account `user` that came from `source`."""
+    def may_check(
+        self, user: str, source: Address, now: float, *, for_emergency: bool = False
+    ) -> bool:
+        """Return whether to check a password for the account `user` that came from `source`.
+
+        `for_emergency` is True if it came with a call to an emergency number.
+        """
         if (user, source) in self._familiar:
             return True
         origin = origin_of(source.host)
@@ -97,6 +112,8 @@ class GuessLimits:
         if (user, origin) not in self._homes:
             suspects.append(self._accounts.get(user))
         guessing = [each for each in suspects if each is not None and each.is_guessing(now)]
+        if guessing and for_emergency and (home := self._homes.get((user, origin))) is not None:
+            return home.take(_EMERGENCY_RATE, now)
         return not guessing or (
             self._flow(source).take(_FLOW_RATE, now)
             and all(each.slow.take(SLOW_RATE, now) for each in guessing)
@@ -104,8 +121,9 @@ class GuessLimits:
 
     def count_right(self, user: str, source: Address) -> None:
         """Remember a right password: from now on, this port or connection is always heard."""
-        _remember(self._familiar, (user, source))
-        _remember(self._homes, (user, origin_of(source.host)))
+        _remember(self._familiar, (user, source), None)
+        home = (user, origin_of(source.host))
+        _remember(self._homes, home, self._homes.get(home) or Bucket(_EMERGENCY_IN_ADVANCE_S))
 
     def count_wrong(self, user: str, source: Address, now: float, *, returned: bool) -> None:
         """Count a wrong password, and raise an alarm if there were too many.
@@ -146,7 +164,7 @@ def _add(suspects: OrderedDict[str, _Suspect], key: str, most: float, now: float
     return is_new
 
 
-def _remember(kept: OrderedDict[Key, None], key: Key) -> None:
-    kept[key] = None
+def _remember(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
+    kept[key] = value
     kept.move_to_end(key)
     trim(kept, _MOST_FAMILIAR)

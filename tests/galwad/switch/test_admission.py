@@ -237,9 +237,13 @@ class Guesser:
         self.verdicts: list[tuple] = []
         self.admission_control = control(settings, lambda *verdict: self.verdicts.append(verdict))
         self.endpoint = endpoint
+        self.called = "01970000000"
+
+    def uri(self, method):
+        return "sip:galwad" if method == "REGISTER" else f"sip:{self.called}@192.0.2.9"
 
     def send(self, method, user, headers=(), now=1.0, source=STRANGER):
-        uri = "sip:galwad" if method == "REGISTER" else "sip:01970000000@192.0.2.9"
+        uri = self.uri(method)
         data = request(method, user=user, uri=uri, headers=headers)
         event = arrive(self.endpoint, data, source)
         if method == "REGISTER":
@@ -253,7 +257,7 @@ class Guesser:
 
     def guess(self, method, user, password, **more):
         asked = response_of(self.send(method, user, **more))
-        uri = "sip:galwad" if method == "REGISTER" else "sip:01970000000@192.0.2.9"
+        uri = self.uri(method)
         given = DigestClient(user, password).answer(
             request_of(request(method, user=user, uri=uri)), asked, "cnonce"
         )
@@ -282,6 +286,18 @@ def test_challenges_look_the_same_for_known_and_unknown_extensions(guesser, meth
         AuthOutcome.MISSING,
         AuthOutcome.REFUSED,
     }
+
+
+def test_the_password_of_an_emergency_call_is_checked_while_the_network_is_guessing(guesser):
+    assert guesser.guess("REGISTER", "204", "password").startswith(b"SIP/2.0 200 ")
+    for port in range(1, 100):
+        guesser.guess("REGISTER", "201", "wrong", source=STRANGER._replace(port=port))
+    answers = []
+    for port, called in enumerate(("01970000000", "999"), 50_000):
+        guesser.called = called
+        source = STRANGER._replace(port=port)
+        answers.append(guesser.guess("INVITE", "204", "wrong", source=source)[:12])
+    assert answers == [b"SIP/2.0 503 ", b"SIP/2.0 401 "]
 
 
 @pytest.mark.parametrize("method", ["REGISTER", "INVITE"])

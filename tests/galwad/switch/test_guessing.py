@@ -24,11 +24,11 @@ def limits(alarms):
     return GuessLimits(lambda user: user in {"201", "202"}, lambda *alarm: alarms.append(alarm))
 
 
-def guess(limits, source=GUESSER, user="201", count=1, now=100.0):
+def guess(limits, source=GUESSER, user="201", count=1, now=100.0, **kind):
     """Send wrong passwords; return how many were checked."""
     checked = 0
     for _ in range(count):
-        if limits.may_check(user, source, now):
+        if limits.may_check(user, source, now, **kind):
             checked += 1
             limits.count_wrong(user, source, now, returned=True)
     return checked
@@ -67,6 +67,23 @@ def test_a_familiar_port_is_heard_beside_a_guesser_at_its_address(limits):
 def test_a_phone_with_a_new_port_is_heard_beside_a_guesser_with_another(limits):
     guess(limits, count=20_000)
     assert limits.may_check("201", OFFICE._replace(port=50_000), 110.0)
+
+
+def test_an_emergency_call_from_a_new_port_is_heard_while_its_network_is_guessing(limits):
+    limits.count_right("201", OFFICE)
+    for port in range(1, 20_000):
+        guess(limits, OFFICE._replace(port=port), user="202")
+    restarted = OFFICE._replace(port=50_000)
+    assert not limits.may_check("201", restarted, 100.0)
+    assert limits.may_check("201", restarted, 100.0, for_emergency=True)
+    assert not limits.may_check("202", restarted, 100.0, for_emergency=True)
+
+
+def test_a_guesser_with_emergency_calls_gets_a_few_passwords_checked(limits):
+    limits.count_right("201", OFFICE)
+    guess(limits, count=1000)
+    tries = [guess(limits, now=100.0 + n / 100, for_emergency=True) for n in range(6000)]
+    assert sum(tries) in {15, 16}
 
 
 def test_a_familiar_port_that_guesses_is_familiar_no_more(limits):
