@@ -387,7 +387,7 @@ class Destination(Section):
     """
 
     match: Annotated[Pattern, parse_with(Pattern)] = Field(
-        description='a number ("301"), a prefix ("3*"), "/expression/" or a whole "sip:…" URI'
+        description='a number ("301", "*97"), a prefix ("3*"), "/expression/" or a "sip:…" URI'
     )
     class_: DestinationClassName = Field(
         alias="class", description='"centre", "department", "external" or "payment"'

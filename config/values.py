@@ -197,6 +197,8 @@ class Pattern:
 
     A pattern has one of four forms: an exact text; a prefix followed by `*`; only `*`, which
     matches every text; or a regular expression between slashes, which must match the whole text.
+    An exact text or a prefix may begin with stars, as feature codes do: `*97` is this code, and
+    `**` is every code that begins with a star.
     """
 
     text: str
@@ -204,7 +206,7 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
-        """Read a text such as `01970000000`, `0197*`, `*` or `/2[0-9]{2}/`."""
+        """Read a text such as `01970000000`, `0197*`, `*`, `*97` or `/2[0-9]{2}/`."""
         if len(text) > 2 and text[0] == text[-1] == "/":
             try:
                 return cls(text, re.compile(text[1:-1]))
@@ -213,9 +215,9 @@ class Pattern:
                     "must have a valid regular expression between the slashes"
                 ) from None
         body = text.removesuffix("*")
-        if not text or "*" in body or any(letter.isspace() for letter in text):
+        if not text or "*" in body.lstrip("*") or any(letter.isspace() for letter in text):
             raise ValueError(
-                'must be exact ("01970000000"), a prefix ("0197*"), everything ("*") or a '
+                'must be exact ("01970000000", "*97"), a prefix ("0197*"), everything ("*") or a '
                 'regular expression between slashes ("/2[0-9]{2}/")'
             )
         return cls(text, re.compile(re.escape(body) + (".*" if text.endswith("*") else "")))

@@ -24,6 +24,7 @@ from config.values import HostPort, Listener, Pattern, Peer, PortRange, host_of_
         (PortRange, "20000-21999"),
         (Pattern, "/2[0-9]{2}/"),
         (Pattern, "0197*"),
+        (Pattern, "*97"),
     ],
 )
 def test_a_value_prints_as_it_was_written(kind, text):
@@ -64,6 +65,12 @@ def test_a_peer_matches_by_network_and_port(text, host, port, fits):
         ("0197*", "0196", False),
         ("*", "", True),
         ("+44*", "+441970000000", True),
+        ("*97", "*97", True),
+        ("*97", "197", False),
+        ("*6*", "*68", True),
+        ("*6*", "*78", False),
+        ("**", "*97", True),
+        ("**", "97", False),
         ("/2[0-9]{2}/", "201", True),
         ("/2[0-9]{2}/", "2011", False),
     ],
@@ -72,7 +79,7 @@ def test_a_pattern_matches_only_the_whole_text(text, value, fits):
     assert Pattern.parse(text).matches(value) is fits
 
 
-@pytest.mark.parametrize("text", ["", "0*1", "/(/", "a b"])
+@pytest.mark.parametrize("text", ["", "0*1", "*0*1", "/(/", "a b"])
 def test_a_faulty_pattern_is_refused(text):
     with pytest.raises(ValueError, match=r"must be|must have"):
         Pattern.parse(text)
