@@ -236,10 +236,6 @@ class AdvisorSide:
         trusted = target.trust or bool(self._route.advisors)
         return trusted or self._router.classify(name.uri) is not DestinationClass.CENTRE
 
-    def forget_name(self, leg_id: str) -> None:
-        """Forget the name on a leg that still rings, because another PBX is rung on it now."""
-        self._names.pop(leg_id, None)
-
     def renamed(self, *, somebody_else: bool) -> bool:
         """Use the name in the attribute `identity` for the party at the advisor's end.
 

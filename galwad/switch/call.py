@@ -531,7 +531,7 @@ class SwitchCall:
         self.legs.handle_timer(now.mono)
         self.settle(now)
 
-    def _dispatch(self, event: sip.CallEvent, now: Now) -> None:  # noqa: C901, PLR0912, PLR0915 - one case for each event
+    def _dispatch(self, event: sip.CallEvent, now: Now) -> None:  # noqa: C901, PLR0912 - one case for each event
         match event:
             case sip.MediaNegotiated():
                 self._negotiated(event)
@@ -572,8 +572,6 @@ class SwitchCall:
                 self.transfers.leg_ended(now)
             case sip.LegRinging() | sip.TransferProgress() | sip.AddressSilent():
                 self._leg_rings(event)
-            case sip.AddressLeft():
-                self.advisor_side.forget_name(event.leg_id)
 
     def _leg_rings(self, event: sip.LegRinging | sip.TransferProgress | sip.AddressSilent) -> None:
         self.log.debug("call.leg", what=type(event).__name__)

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause
-from telephony.b2bua.events import AddressLeft, AddressSilent, CallRedirected, MoreTargetsRung, Side
+from telephony.b2bua.events import AddressSilent, CallRedirected, MoreTargetsRung, Side
 from telephony.b2bua.headers import from_for, passed_fields, shown_address
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.redirection import Redirections
@@ -260,7 +260,7 @@ class Attempt:
         self._silent_at.pop(leg, None)
         if self.over or not leg.alive or event.response.status <= 100:
             return
-        self._core.learn_from(leg, event.response)
+        self._core.learn_early(leg, event.response)
         leg.learn_events(event.dialog, event.response.headers.get("Allow-Events"))
         self._core.set_ringing(leg)
         # The response contains an offer. We would have to send the SDP answer in the PRACK, which
@@ -302,7 +302,7 @@ class Attempt:
         if self.over or not leg.alive or event.client is not leg.client_invite:
             decline(event, now)
             return
-        self._core.learn_from(leg, event.response)
+        self._core.learn_at_answer(leg, event.response)
         refused = self._listener.on_answer(leg, event, now)
         if refused:
             decline(event, now)
@@ -348,8 +348,8 @@ class Attempt:
     def _invite_elsewhere(self, leg: Leg, now: float) -> bool:
         """Send the INVITE of a branch to the next address; return False if none can be used."""
         while leg.target is not None and (target := leg.target.following) is not None:
-            leg.target, leg.identity = target, None
-            self._core.emit(AddressLeft(leg.id))
+            leg.target = target
+            leg.early_names.forget()
             try:
                 leg.media.rebind(ipv6=is_ipv6(target.destination.host))
                 self._invite(leg, now)

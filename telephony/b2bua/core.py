@@ -321,10 +321,29 @@ class CallCore:
         """
         leg.learn(message.headers.get("Allow"))
         found = None if self.is_phone(leg) else identity_of(message)
-        if found is None or not leg.set_identity(found[1], identity_key(*found)):
+        return found is not None and self._set_identity(leg, *found, message)
+
+    def learn_early(self, leg: Leg, message: Request | Response) -> None:
+        """Store what a message says about its sender, whose leg rings: see `EarlyNames`."""
+        leg.learn(message.headers.get("Allow"))
+        if not self.is_phone(leg):
+            leg.early_names.learn(message)
+
+    def learn_at_answer(self, leg: Leg, response: Response) -> None:
+        """Store what a callee's 2xx says about its sender, and emit the name that counts now."""
+        leg.learn(response.headers.get("Allow"))
+        name = None if self.is_phone(leg) else leg.early_names.at_answer(response)
+        leg.early_names.forget()
+        if name is not None:
+            self._set_identity(leg, name.identity, name.source, name.message)
+
+    def _set_identity(
+        self, leg: Leg, identity: NameAddr, source: str, message: Request | Response
+    ) -> bool:
+        if not leg.set_identity(source, identity_key(identity, source)):
             return False
-        self.emit(IdentityChanged(leg.id, leg.side, *found, message))
-        return found[1] != "Contact"
+        self.emit(IdentityChanged(leg.id, leg.side, identity, source, message))
+        return source != "Contact"
 
     def set_ringing(self, leg: Leg) -> None:
         """Change the state of a callee leg to ringing; emit `LegRinging` the first time."""

@@ -31,16 +31,6 @@ class LegRinging:
 
 
 @dataclass(frozen=True, slots=True)
-class AddressLeft:
-    """A callee leg rings another address of its target now.
-
-    What the earlier address has said, such as a name, no longer counts.
-    """
-
-    leg_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class AddressSilent:
     """An address of a target sent no response in time, so the next one is tried."""
 
@@ -223,13 +213,18 @@ class RecordRequested:
 
 @dataclass(frozen=True, slots=True)
 class IdentityChanged:
-    """The party of a leg has a new identity (P-Asserted-Identity, Remote-Party-ID or Contact)."""
+    """The party of a leg has a new identity (P-Asserted-Identity, Remote-Party-ID or Contact).
+
+    The names of a callee that rings are reported at its answer, immediately before `CallAnswered`
+    or the event of a transfer. Only the name of the party that answers is reported.
+    """
 
     leg_id: str
     side: Side
     identity: NameAddr
+    """The new identity. It is anonymous if another party has answered than those named before."""
     source: str
-    """The name of the header field that contains the new identity."""
+    """The name of the header field that contains the new identity; "" if there is none."""
     message: Request | Response
     """The message with this header field, which may also ask for privacy (RFC 3323)."""
 
@@ -265,7 +260,6 @@ class CallEnded:
 
 CallEvent = (
     LegRinging
-    | AddressLeft
     | AddressSilent
     | CallRedirected
     | MoreTargetsRung

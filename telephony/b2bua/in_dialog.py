@@ -123,7 +123,10 @@ class InDialogRequests:
         if request.body:
             answer(transaction, 500, now, headers=(("Retry-After", "5"),))
             return
-        self._core.learn_from(leg, request)
+        if leg.client_invite is None:
+            self._core.learn_from(leg, request)
+        else:
+            self._core.learn_early(leg, request)
         answer(transaction, 200, now)
 
     def _bye(self, leg: Leg, request: Request, now: float) -> None:

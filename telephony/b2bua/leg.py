@@ -10,6 +10,7 @@ import logging
 from enum import StrEnum
 from typing import Final, Protocol
 
+from telephony.b2bua.early_names import EarlyNames
 from telephony.b2bua.events import Side
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.request_queue import NO_SENDER, RequestQueue
@@ -137,6 +138,8 @@ class Leg:
         The first text is the name of the header field that states the identity, such as "Contact".
         The second text is the identity itself (see `identity_key`).
         """
+        self.early_names = EarlyNames()
+        """The names that the peer of a ringing callee has given; not used after the answer."""
         self.requests = RequestQueue(self)
         """The queue of the requests that we send within the leg's dialog."""
 
@@ -166,6 +169,7 @@ class Leg:
             self.client_invite.forget_content()
         self.dialog = self.client_invite = self.server_invite = self.invite_to_ack = None
         self.ringing_dialog = self.timer = self.target = None
+        self.early_names.forget()
         self.requests, self.allow = _NO_REQUESTS, frozenset()
         self.media.release()
 

@@ -217,6 +217,12 @@ class Phone:
         """The user part of the Contact in its responses; "" for the usual one."""
         self.names: dict[int, str] = {}
         """The names in the P-Asserted-Identity of its responses to an INVITE, by status."""
+        self.forks: dict[str, str | None] = {}
+        """The names in further 180s, by their To tags: other forks of a proxy."""
+        self.fork = ""
+        """The To tag of its 200; "" for that of its first 180."""
+        self.final_headers: tuple[tuple[str, str], ...] = ()
+        """Further header fields of its final response to an INVITE."""
         self.allow_events = ""
         """The Allow-Events in its 180; a phone with "talk" answers at a NOTIFY of this event."""
         self.notify_status: int | None = 200
@@ -240,8 +246,9 @@ class Phone:
     def _answer(self, invite, status):
         made = invite.respond(
             status,
-            headers=(*SDP, *self._name(status), *self._contact()),
+            headers=(*SDP, *self._name(status), *self._contact(), *self.final_headers),
             body=sdp(self.address.host),
+            to_tag=self.fork or None,
             now=time.monotonic(),
         )
         self.dialogs += [made] if made else []
@@ -300,6 +307,9 @@ class Phone:
                     self.invites.append(invite)
                     events = (("Allow-Events", self.allow_events),) if self.allow_events else ()
                     invite.respond(180, headers=(*events, *self._name(180)), now=now)
+                    for tag, name in self.forks.items():
+                        named = () if name is None else (asserted(name),)
+                        invite.respond(180, headers=named, to_tag=tag, now=now)
                     if self.final:
                         self._answer(invite, self.final)
                 case DialogRequest(_, transaction, request):

@@ -30,13 +30,25 @@ KINDS = {
 }
 
 
+def named(party):
+    """Return the header field by which the PBX names a party."""
+    return f"P-Asserted-Identity: <sip:{party}@127.0.0.3>"
+
+
 class PbxCall:
     """A call that a party at the PBX has answered, usually 201; the PBX names further parties."""
 
-    def __init__(self, stage, rings="201", answers="201"):
+    def __init__(self, stage, rings="201", answers="201", *, header="", fork="b"):
+        """`header` is the header field of the answer, instead of the name of `answers`.
+
+        `fork` is the tag of the dialog in which `rings` rings; "b" is the one that answers.
+        """
         self.stage, self.service = stage, stage.service
         self.mouth, self.ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.3")
-        self.pbx = stage.callee("uas_pbx", media=self.ear.port, rings=rings, answers=answers)
+        answer = header or named(answers)
+        self.pbx = stage.callee(
+            "uas_pbx", media=self.ear.port, rings=named(rings), answers=answer, fork=fork
+        )
         self.caller = stage.caller(media=self.mouth.port)
         self.target = self.caller.media_target
         self.pbx.logged("acked")
@@ -46,7 +58,7 @@ class PbxCall:
     def name(self, party):
         """Let the PBX name a party, and wait until the switch has accepted the name."""
         self.names += 1
-        self.pbx.poke(self.pbx.sip_call_id, f"P-Asserted-Identity: <sip:{party}@127.0.0.3>")
+        self.pbx.poke(self.pbx.sip_call_id, named(party))
         self.pbx.logged(f"(?s)(?:named.*){{{self.names}}}")
 
     def shows(self, *wanted):
@@ -120,6 +132,40 @@ def test_a_party_that_answers_outside_the_centre_is_not_recorded_until_an_adviso
     assert recording.adds_up()
 
 
+DIVERSION = "Diversion: <sip:201@127.0.0.3>;reason=no-answer"
+
+
+@pytest.mark.parametrize(
+    ("header", "fork"),
+    [
+        ("Allow: INVITE, ACK, BYE, UPDATE", "a"),
+        (DIVERSION, "b"),
+        (f"{named('201')}\n{DIVERSION}", "b"),
+        (named("*97"), "b"),
+    ],
+    ids=["another fork", "diverted", "diverted, with the old name", "voicemail"],
+)
+def test_voicemail_that_answers_for_an_advisor_is_not_recorded_as_the_advisor(stage, header, fork):
+    stage.open_all(more=VOICEMAIL)
+    call = PbxCall(stage, header=header, fork=fork)
+    with call.service.sign_in("ceri") as page:
+        wait_until(lambda: call.shown(page)[1] == "ceased", what="the end of the recording")
+        assert call.shown(page)[0] != "201"
+    secret = call.say(751)
+    recording = call.end()
+    assert find(recording.caller, secret)[1] < 0.3
+    assert [(gap["from_us"], gap["trigger"]) for gap in recording.gaps()] == [(0, "identity")]
+    assert recording.manifest["segments"] == []
+    with call.service.sign_in("ceri") as page:
+        found = page.post("/api/v1/recordings/search", json={"advisor": "sian"}).json()
+    assert found["rows"] == []
+
+
+VOICEMAIL = """
+[[destinations]]
+match = "*97"
+class = "department"
+"""
 PAYMENT_LINE = """
 [[routes]]
 called = "01970000400"

@@ -94,6 +94,65 @@ async def test_the_newest_name_before_the_answer_decides(centre, pbx, ring):
     assert state_of(ring().recording) is CEASED
 
 
+@pytest.mark.parametrize(
+    ("names", "fork", "state"),
+    [
+        (["201", "3001", None], "second", CEASED),
+        (["3001", "201", None], "second", RECORDING),
+        (["3001", "201", None], "", CEASED),
+        (["201", "3001", None], "", RECORDING),
+        (["201", None, None], "second", CEASED),
+        (["201", None, "202"], "second", RECORDING),
+        ([None, None, None], "second", RECORDING),
+    ],
+)
+async def test_only_the_name_of_the_fork_that_answers_decides(pbx, ring, names, fork, state):
+    first, second, final = names
+    pbx.names = {180: first, 200: final}
+    pbx.forks, pbx.fork = {"second": second}, fork
+    call = ring()
+    assert state_of(call.recording) is state
+    assert stored(pbx.centre, call) == (10 if state is RECORDING else 0)
+
+
+async def test_voicemail_is_not_recorded_or_filed_under_the_advisor_who_did_not_answer(
+    centre, pbx, ring, written
+):
+    pbx.names = {180: "201", 200: "201"}
+    pbx.final_headers = (("Diversion", "<sip:201@192.0.2.20>;reason=no-answer"),)
+    call = ring()
+    assert (state_of(call.recording), stored(centre, call)) == (CEASED, 0)
+    assert not call.concerns(extension="201", user="sian")
+    centre.end()
+    personal = facts_of(written).personal
+    assert (personal.advisor, personal.later_advisors) == ("", ())
+    assert personal.extension != "201"
+
+
+async def test_a_fork_that_is_not_named_stays_unrecorded_until_the_pbx_names_an_advisor(
+    centre, pbx, ring
+):
+    pbx.names, pbx.forks, pbx.fork = {180: "201"}, {"other": None}, "other"
+    call = ring()
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert state_of(call.recording) is CEASED
+    pbx.ask("UPDATE", asserted("201"))
+    assert state_of(call.recording) is RECORDING
+    assert call.state().advisor.extension == "201"
+
+
+async def test_a_transfer_is_judged_by_the_fork_that_answers(centre_with, register):
+    centre = centre_with(destination("203", "centre", "sip:203@192.0.2.20"))
+    pbx = centre.phone("192.0.2.20", "203")
+    pbx.names, pbx.forks, pbx.fork = {180: "202"}, {"other": "3001"}, "other"
+    sian = centre.phone("192.0.2.201", "201", register)
+    centre.phone("192.0.2.1", "01632960001").call("01970000000")
+    (call,) = centre.calls.values()
+    sian.ask("REFER", ("Refer-To", "<sip:203@192.0.2.9>"))
+    assert (state_of(call.recording), stored(centre, call)) == (CEASED, 0)
+
+
 @pytest.mark.parametrize("method", ["UPDATE", "INVITE"])
 async def test_the_same_department_named_again_stays_outside_until_an_advisor_is_named(
     centre, pbx, ring, method

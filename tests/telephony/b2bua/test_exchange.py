@@ -138,11 +138,13 @@ def test_an_update_before_the_answer_may_change_the_name_but_not_the_media(world
     world.b.dialog = dialog
     world.b.ask("UPDATE", (("P-Asserted-Identity", "<sip:204@pbx.example>"),))
     assert world.b.statuses[-1] == 200
-    assert world.switch.of(IdentityChanged)[-1].identity.uri.user == "204"
     world.b.ask("UPDATE", SDP, world.b.sdp())
     assert world.b.statuses[-1] == 500
     world.b.ask("INFO")
     assert world.b.statuses[-1] == 480
+    world.b.answer(reply=Reply(provisional=()))
+    world.net.flush()
+    assert world.switch.of(IdentityChanged)[-1].identity.uri.user == "204"
 
 
 def test_each_completed_negotiation_reports_the_media_of_both_legs(world):
