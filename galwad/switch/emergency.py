@@ -7,7 +7,7 @@ media ports are reserved for it (`telephony.aio.ports`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from config.sections import Destination, Route
@@ -58,17 +58,25 @@ class EmergencyRoutes:
         """Return the first route that can carry a call to the emergency number `called`.
 
         Only a route with `target` leads out of the centre. A route that rings our phones cannot
-        carry the call, even if its pattern fits, such as "*". If only another emergency number has
-        a route, that route is returned, because all of them reach the same service.
+        carry the call, even if its pattern fits. If only another emergency number has a route, that
+        route is returned, because all of them reach the same service. The pattern "*" names no
+        number, so it counts only if no other pattern fits, such as a destination "*" at the PBX.
         """
-        for number in dict.fromkeys((called, *self._settings.sip.emergency_numbers)):
-            for route in self._settings.routes:
-                if route.target is not None and route.called.matches(number):
-                    return route
-            destination = self._settings.find_destination(f"sip:{number}@galwad.invalid", number)
-            if destination is not None and destination.target is not None:
-                return route_to(destination)
-        return None
+        numbers = dict.fromkeys((called, *self._settings.sip.emergency_numbers))
+        found = [route for number in numbers for route in self._carriers(number)]
+        named = (route for route in found if route.called.text != "*")
+        return next(named, found[0] if found else None)
+
+    def _carriers(self, number: str) -> Iterator[Route]:
+        """Yield the routes and destinations with a target that match a number."""
+        for route in self._settings.routes:
+            if route.target is not None and route.called.matches(number):
+                yield route
+        for destination in self._settings.destinations:
+            if destination.target is not None and destination.matches(
+                number, f"sip:{number}@galwad.invalid"
+            ):
+                yield route_to(destination)
 
     @property
     def fault(self) -> str:

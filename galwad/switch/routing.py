@@ -92,9 +92,14 @@ class Router:
         the other phones and the destinations in the settings. If `emergency` is true, a route that
         can carry an emergency call goes before all others (see `EmergencyRoutes.route`).
         """
-        carrier = self.emergency.route(called) if emergency else None
+        carrier = self._emergency_route(called) if emergency else None
         route = carrier or self._settings.find_route(*spellings(called))
         return self._internal(called) if route is None and by_phone else route
+
+    def _emergency_route(self, number: str) -> Route | None:
+        """Return the route out of the centre for an emergency number; None for other numbers."""
+        is_emergency = number in self._settings.sip.emergency_numbers
+        return self.emergency.route(number) if is_emergency else None
 
     def _internal(self, called: str) -> Route | None:
         destination = self._dialled(called)
@@ -139,6 +144,11 @@ class Router:
     def refer(self, refer_to: NameAddr, now: float) -> TransferTarget | None:
         """Return the destination class and targets of a Refer-To; None if no target can be rung."""
         user = refer_to.uri.dialled
+        carrier = self._emergency_route(user)
+        if carrier is not None:
+            targets = self.targets(carrier, user, now)
+            label = carrier.called.text
+            return TransferTarget(DestinationClass.EXTERNAL, targets, label) if targets else None
         uri = f"sip:{user}@{refer_to.uri.host}"
         destination = self._settings.find_destination(uri, *spellings(user))
         phone = tuple(self._ring(user, now))

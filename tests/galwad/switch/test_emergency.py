@@ -6,10 +6,11 @@ import time
 
 import pytest
 
-from config.sections import Route
+from config.sections import Destination, Route
 from galwad.switch.emergency import called_number
 from galwad.switch.routing import Router
 from helpers.switch import SWITCH, Centre, sdp
+from recording.policy import DestinationClass
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.uri import Uri
 
@@ -71,6 +72,41 @@ def test_a_route_that_rings_phones_does_not_take_an_emergency_call_from_one_that
     assert both.route("112", by_phone=True, emergency=True) == OUT
     assert both.route("999") == ours
     assert router(ours).route("999", by_phone=True, emergency=True) == ours
+
+
+PBX = "sip:192.0.2.20"
+EVERYTHING = {"match": "*", "class": "centre", "target": PBX}
+
+
+@pytest.fixture
+def with_everything_at_the_pbx(change, phones):
+    """A function that makes a router whose PBX has every number; it adds these destinations."""
+
+    def router(*destinations):
+        first = Route.model_validate({"called": "*", "target": PBX})
+        listed = tuple(map(Destination.model_validate, (EVERYTHING, *destinations)))
+        return Router(change(first).model_copy(update={"destinations": listed}), phones)
+
+    return router
+
+
+@pytest.mark.parametrize("number", ["999", "112"])
+def test_an_emergency_call_takes_a_route_that_names_its_number_before_one_for_everything(
+    with_everything_at_the_pbx, number
+):
+    router = with_everything_at_the_pbx({"match": "999", "class": "external", "target": TRUNK})
+    assert router.route(number, by_phone=True, emergency=True).target == (TRUNK,)
+    transfer = router.refer(NameAddr.parse(f"<sip:{number}@192.0.2.9>"), 0.0)
+    assert transfer.destination is DestinationClass.EXTERNAL
+    assert transfer.targets[0].destination.host == "192.0.2.21"
+
+
+def test_a_route_for_everything_carries_emergency_calls_if_no_other_does(
+    with_everything_at_the_pbx,
+):
+    router = with_everything_at_the_pbx()
+    assert router.route("999", by_phone=True, emergency=True).target == (PBX,)
+    assert router.emergency.fault == ""
 
 
 @pytest.mark.parametrize(
