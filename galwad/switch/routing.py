@@ -259,7 +259,8 @@ class Router:
 
         A number may match a destination only because it belongs to the same range. So if the
         settings name advisors behind this URI, only a destination with exactly this number counts,
-        and a destination "*" never does.
+        and a destination "*" never does. No advisor has a feature code of the PBX that the caller
+        has dialled, such as `*68` for parking.
         """
         dialled = uri.dialled or called
         destination = self._settings.find_destination(
@@ -269,7 +270,8 @@ class Router:
         if destination is None or destination.match.text == "*":
             destination = self._places.get((uri.dialled, uri.host.lower()))
             exact = destination is not None
-        if route.advisors and not (exact and dialled != called):
+        is_code = not uri.dialled and called.startswith(("*", "#"))
+        if route.advisors and not is_code and not (exact and dialled != called):
             return DestinationClass.CENTRE
         return DestinationClass(destination.class_) if destination is not None else None
 

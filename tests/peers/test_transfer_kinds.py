@@ -166,6 +166,38 @@ VOICEMAIL = """
 match = "*97"
 class = "department"
 """
+FEATURE_CODES = """
+[[routes]]
+called = "**"
+target = "sip:127.0.0.3:{pbx_port}"
+advisors = ["sian"]
+"""
+
+
+def test_a_call_that_an_advisors_phone_parks_by_a_feature_code_is_not_recorded(stage):
+    service = stage.open_all(more=FEATURE_CODES)
+    phone = stage.baresip(service, "201")
+    mouth, ear = stage.talker("127.0.0.2"), stage.talker("127.0.0.3")
+    park = stage.callee("uas_unnamed", media=ear.port)
+    caller = stage.caller("01970000100", media=mouth.port)
+    phone.wait("CALL_INCOMING")
+    phone.command("accept")
+    phone.wait("CALL_ESTABLISHED")
+    mouth.wait_heard(10)
+    phone.command("transfer", f"sip:*68@{service.sip[0]}:{service.sip[1]}")
+    park.logged("media")
+    service.log.wait("transfer.completed")
+    secret = speech(1, 761)
+    mouth.say(secret, caller.media_target)
+    ear.wait_heard(50)
+    caller.hang_up()
+    recording = stage.recording()
+    assert find(recording.caller, secret)[1] < 0.3
+    gap = recording.gaps()[-1]
+    assert (gap["trigger"], gap["to_us"]) == ("refer", recording.manifest["talk_us"])
+    assert recording.adds_up()
+
+
 PAYMENT_LINE = """
 [[routes]]
 called = "01970000400"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config.sections import Route
+from config.sections import Destination, Route
 from config.values import Listener, Pattern, Peer
 from galwad.switch.away import AwayUsers
 from galwad.switch.phones import Phones
@@ -98,6 +98,27 @@ def test_a_registered_phone_is_in_the_centre(router, register):
 
 def test_a_transfer_target_that_only_a_route_reaches_is_of_class_unknown(router):
     assert refer(router, "<sip:412@galwad>").destination is DestinationClass.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("number", "listed", "destination"),
+    [
+        ("*68", None, "unknown"),
+        ("#72", None, "unknown"),
+        ("*68", {"match": "*6*", "class": "department"}, "department"),
+        ("*68", {"match": "*68", "class": "centre"}, "centre"),
+        ("268", None, "centre"),
+    ],
+)
+def test_a_transfer_to_a_feature_code_of_a_pbx_with_advisors_reaches_none_of_them(
+    settings, phones, number, listed, destination
+):
+    behind = {"called": "/[*#2].*/", "target": "sip:192.0.2.20", "advisors": ["sian"]}
+    changed = {"routes": (Route.model_validate(behind),), "destinations": ()}
+    if listed is not None:
+        changed["destinations"] = (Destination.model_validate(listed),)
+    router = Router(settings.model_copy(update=changed), phones)
+    assert refer(router, f"<sip:{number}@galwad>").destination.value == destination
 
 
 @pytest.mark.parametrize("user", ["0999", "", "201", "299"])
