@@ -168,6 +168,9 @@ class CallEnded(LinkMessage, frozen=True):
 
     `unanswered` says how a call ended that was not answered: the caller hung up ("cancelled"), the
     party at the advisor's end was busy or declined ("refused"), or no party answered ("no_answer").
+
+    `lost_fork` is true if the call was answered, and its caller at once talked with a party of
+    another call (see `galwad.switch.lost_forks`). It counts as a call that was not answered.
     """
 
     call_id: str
@@ -177,6 +180,7 @@ class CallEnded(LinkMessage, frozen=True):
     since: float = 0.0
     for_ledger: bool = msgspec.field(name="owed", default=False)
     unanswered: Unanswered = ""
+    lost_fork: bool = False
 
 
 class LedgerHas(LinkMessage, frozen=True, tag="Entered"):

@@ -523,17 +523,27 @@ class Recorder:
         If `ended` was not called yet, it is called first, with the arguments of this method. Its
         events are then written together with the end of the spool.
         """
-        if self._closed:
-            return
-        self._blocks += 1  # `storage.close` writes the events
+        if not self._closed:
+            self._finish(cause, arrived_mono)
+            self.storage.close(self._now())
+            self._release()
+
+    def discard(self, cause: str, *, arrived_mono: float | None = None) -> None:
+        """Remove the newest spool instead of closing it. The arguments are those of `close`."""
+        if not self._closed:
+            self._finish(cause, arrived_mono)
+            self.storage.discard()
+            self._release()
+
+    def _finish(self, cause: str, arrived_mono: float | None) -> None:
+        """End the recording; its last events are not written, because `storage` does that."""
+        self._blocks += 1
         self.ended(cause, arrived_mono=arrived_mono)
         if self._timer is not None:
             self._timer.cancel()
         if self._sync is not None:
             self._sync.detach(self)
         self._closed = True
-        self.storage.close(self._now())
-        self._release()
 
     def _release(self) -> None:
         """Forget the functions through which other objects refer back to this recorder.

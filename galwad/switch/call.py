@@ -27,6 +27,7 @@ from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.codes import PaymentCodes
 from galwad.switch.consultation import CallersPhone, ConsultationRecordings, HeldCalls
 from galwad.switch.context import CallContext, call_settings
+from galwad.switch.lost_forks import is_lost_fork
 from galwad.switch.pauses import PausableRecording, Pauses, PausingParty
 from galwad.switch.pbx_joins import JoinState, PbxJoins
 from galwad.switch.phone_control import acts_of, answerable_of
@@ -89,7 +90,9 @@ class SwitchCall:
         self._route = route
         self.legs = legs
         self.log = log.bind(call_id=self.call_id)
-        self._started = self._since = now.wall
+        self._since = now.wall
+        self.started = now.wall
+        """The Unix time in seconds at which the call began."""
         self._phase = CallPhase.RINGING
         self._holding: frozenset[sip.Side] = frozenset()
         """The sides whose phones have put the other party on hold."""
@@ -298,7 +301,7 @@ class SwitchCall:
     def _restore(self, checkpoint: Checkpoint, answered: AnsweredState, now: Now) -> None:
         self.log.info("call.resumed")
         self._take_caller(checkpoint, now)
-        self._started, self._since = checkpoint.started, answered.since
+        self.started, self._since = checkpoint.started, answered.since
         self._answered_at = answered.answered_at
         self._enter(answered.phase)
         self.transfer_state.referred_to = answered.referred_to
@@ -353,7 +356,7 @@ class SwitchCall:
             callers=self._callers,
             consults=self.join_state.consults,
             kept_by=self.join_state.kept_by,
-            started=self._started,
+            started=self.started,
             early_pauses=self.recording.early_pauses,
             answered=answered,
             legs=msgspec.Raw(msgspec.json.encode(self.legs.checkpoint())),
@@ -437,7 +440,7 @@ class SwitchCall:
         return CallStatus(
             call_id=self.call_id,
             version=self._version,
-            started=self._started,
+            started=self.started,
             since=self._since,
             line=self._route.line,
             called=self.admission.called,
@@ -818,29 +821,45 @@ class SwitchCall:
         arrived = now.at_arrival
         lasted = round((arrived.mono - self._answered_at) * 1e6) if self._answered_at else None
         self.joins.ended()
+        lost_fork = answered and self._is_lost_fork(event.cause, lasted)
+        answered = answered and not lost_fork
         if answered:
             self._note_naming()
         # From here on, no other process continues the call, even if this one dies at once.
         self._context.checkpoints.mark_ended(self.call_id)
-        recorded = self.recording.end(event.cause, now)
+        if lost_fork:
+            self.log.info("call.lost_fork")
+            self.recording.discard(event.cause, now)
+        recorded = not lost_fork and self.recording.end(event.cause, now)
         self._send_state()
         self._context.checkpoints.remove(self.call_id)
         if self.admission.emergency and not answered and event.cause != EndCause.CANCELLED:
             self._context.links.alarm("emergency.failed", self.call_id, str(event.status))
         for_ledger = answered and self.admission.recorded
+        unanswered: Unanswered = "cancelled" if lost_fork else ""
+        if not answered and not lost_fork:
+            unanswered = _end_of_ringing(event)
         self._context.links.call_ended(
             CallEnded(
                 self.call_id,
                 arrived.wall,
                 answered and recorded,
-                lasted,
+                None if lost_fork else lasted,
                 for_ledger=for_ledger,
-                unanswered="" if answered else _end_of_ringing(event),
+                unanswered=unanswered,
+                lost_fork=lost_fork,
             )
         )
         if recorded:
             self._context.links.spool_closed(self.call_id)
         self._context.forget(self.call_id)
+
+    def _is_lost_fork(self, cause: str, lasted_us: int | None) -> bool:
+        admission = self.admission
+        if not admission.recorded or admission.emergency or self.transfer_state.begun:
+            return False
+        others = self._context.live_calls()
+        return self.recording.lives <= 1 and is_lost_fork(self, cause, lasted_us, others)
 
     def _note_naming(self) -> None:
         """Note whether the PBX has named a party of this call, which has been answered."""

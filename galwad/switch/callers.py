@@ -73,7 +73,13 @@ def new_caller(before: CallerFacts, event: IdentityChanged) -> CallerFacts | Non
 
 def spelled(name: str) -> str:
     """Return the one form in which names of parties are compared: a number in E.164 if possible."""
-    return _number(name) or name
+    return spelled_number(name) or name
+
+
+def spelled_number(text: str) -> str:
+    """Return a text as a number in E.164 or as an extension; "" if it is neither."""
+    number = presented_caller(text, "").number
+    return "" if number is None else str(number)
 
 
 def numbers_of(caller: CallerFacts) -> set[str]:
@@ -101,17 +107,11 @@ def _is_other(before: CallerFacts, named: CallerFacts) -> bool:
     hides = is_withheld(named) and not is_withheld(before)
     if is_same_caller(before, named):
         return hides
-    return hides or bool(before.asserted) or any(_number(text) for text in named.asserted)
+    return hides or bool(before.asserted) or any(spelled_number(text) for text in named.asserted)
 
 
 def _is_anonymous(uri: Uri) -> bool:
     return presented_caller(uri.dialled, uri.host).withheld
-
-
-def _number(text: str) -> str:
-    """Return a text as a number in E.164 or as an extension; "" if it is neither."""
-    number = presented_caller(text, "").number
-    return "" if number is None else str(number)
 
 
 def _presented(caller: CallerFacts) -> CallerId:

@@ -159,6 +159,8 @@ class NoRecorder:
         del cause, arrived_mono
         self._on_change = _ignore
 
+    discard = close
+
 
 def _ignore() -> None:
     """Do nothing after a change in a call that has ended."""

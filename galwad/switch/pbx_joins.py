@@ -55,6 +55,7 @@ class JoinableCall(Protocol):
     """The parts of a live call that `PbxJoins` uses."""
 
     call_id: str
+    started: float
     admission: Admission
     caller: CallerFacts
     legs: BackToBackCall

@@ -414,6 +414,15 @@ class CallRecording:
         self._on_change = _ignore
         return self._recorder.writer is not None
 
+    def discard(self, cause: str, now: Now) -> None:
+        """Remove the only spool of a call that has ended, because nothing of it is to be kept.
+
+        `cause` and `now` are those of `end`.
+        """
+        self._recorder.discard(cause, arrived_mono=now.arrived)
+        self._early.close()
+        self._on_change = _ignore
+
     def join(self, keeper: CallRecording) -> None:
         """Let this unrecorded call control the recording `keeper` from now on.
 

@@ -7,7 +7,7 @@ missing. `recording.index.coverage` compares ledger and recordings.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
@@ -115,7 +115,17 @@ class OthersEnded:
     at: float
 
 
-LedgerEntry: TypeAlias = Answered | Ended | OthersEnded
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The entry for a call that counts as not answered, because it was the lost fork of another.
+
+    Its row is removed, unless it has an end already. The audit chain has no entry about it yet.
+    """
+
+    call_id: str
+
+
+LedgerEntry: TypeAlias = Answered | Ended | OthersEnded | Withdrawn
 
 
 class Ledger:
@@ -214,6 +224,19 @@ async def write(connection: AsyncConnection, entries: Sequence[LedgerEntry]) -> 
                     if row.ended is None and row.call_id not in going_on:
                         after[row.call_id] = replace(row, ended=at)
                         ended[row.call_id] = None
+            case Withdrawn(call_id):
+                if call_id in after and after[call_id].ended is None:
+                    del after[call_id]
+    await _store(connection, before, after)
+    return [after[call_id] for call_id in ended]
+
+
+async def _store(
+    connection: AsyncConnection,
+    before: Mapping[str, AnsweredCall],
+    after: Mapping[str, AnsweredCall],
+) -> None:
+    """Write the differences between the rows `before` and `after`."""
     added = [asdict(row) for call_id, row in after.items() if call_id not in before]
     changed = [
         {"own": call_id, "to": row.ended, "long": row.talk_us}
@@ -224,7 +247,9 @@ async def write(connection: AsyncConnection, entries: Sequence[LedgerEntry]) -> 
         await connection.execute(_INSERT, added)
     if changed:
         await connection.execute(_END, changed)
-    return [after[call_id] for call_id in ended]
+    gone = before.keys() - after.keys()
+    if gone:
+        await connection.execute(delete(answered_calls).where(answered_calls.c.call_id.in_(gone)))
 
 
 def _end(rows: dict[str, AnsweredCall], call: AnsweredCall, *, new: bool) -> bool:
@@ -247,7 +272,7 @@ async def _rows_of(
     conditions = []
     for entry in entries:
         match entry:
-            case Answered(call_id):
+            case Answered(call_id) | Withdrawn(call_id):
                 wanted[call_id] = None
             case Ended(call):
                 wanted[call.call_id] = None

@@ -164,6 +164,18 @@ class SpoolOutbox:
         else:
             self._end(writer, at_us)
 
+    def discard(self) -> None:
+        """Remove the spool. If the disk hangs, it is removed as soon as the disk works again.
+
+        After `discard`, do not call any method.
+        """
+        self._earlier.close()
+        writer = self.writer
+        if writer is not None and writer.is_hanging:
+            writer.run_when_disk_recovers(writer.discard)
+        elif writer is not None:
+            writer.discard()
+
     def _end(self, writer: SpoolWriter, at_us: int) -> None:
         try:
             self._write_last(writer, partial(writer.close, at_us))

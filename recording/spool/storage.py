@@ -171,6 +171,14 @@ class SpoolStorage:
         except FAILURES as error:
             self.record_error(error)
 
+    def discard(self) -> None:
+        """Remove the newest spool. After `discard`, do not call any method."""
+        self._failed = _ignore
+        try:
+            self.outbox.discard()
+        except FAILURES as error:
+            self.record_error(error)
+
     def _takes_writes(self) -> bool:
         writer = self.outbox.drain()
         if not self._synced:

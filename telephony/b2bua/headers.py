@@ -136,6 +136,11 @@ _DIRECTIONS = re.compile(f"[{_TURNING}]")
 """Characters that change the direction in which a display shows text."""
 _CONTROLS = re.compile(rf"[\x00-\x1f\x7f{_TURNING}]")
 """Characters that control a display, also the direction in which it shows text."""
+_ELSEWHERE = re.compile(
+    r"(?:SIP\s*;(?:.*;)?\s*cause\s*=\s*200|Q\.850\s*;(?:.*;)?\s*cause\s*=\s*26)(?![0-9])",
+    re.IGNORECASE,
+)
+"""The values of Reason by which a proxy or PBX says that another party has answered."""
 ANONYMOUS = NameAddr("Anonymous", Uri.parse("sip:anonymous@anonymous.invalid"), ())
 
 
@@ -299,6 +304,19 @@ def passed_reason(response: Response, trust: Trust) -> str | None:
     if hidden or trust.receiver is not PeerKind.PHONE:
         return None if hidden else response.reason
     return _CONTROLS.sub("", response.reason)
+
+
+def answered_elsewhere(headers: Headers) -> bool:
+    """Return whether a message says that another party has answered the call.
+
+    Reason says so with the status 200 of SIP (RFC 3326 section 2), or the cause 26 of Q.850, which
+    stands for "non-selected user clearing".
+    """
+    return any(
+        _ELSEWHERE.match(reason.strip()) is not None
+        for value in headers.get_all("Reason")
+        for reason in value.split(",")
+    )
 
 
 def without_tag(address: NameAddr) -> NameAddr:

@@ -23,7 +23,13 @@ from telephony.b2bua.bodies import ACCEPT
 from telephony.b2bua.core import CallCore, EndCause, answer
 from telephony.b2bua.events import InfoReceived, RecordRequested
 from telephony.b2bua.exchange import Exchange
-from telephony.b2bua.headers import Trust, identity_fields, passed_fields, passed_reason
+from telephony.b2bua.headers import (
+    Trust,
+    answered_elsewhere,
+    identity_fields,
+    passed_fields,
+    passed_reason,
+)
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.passed_requests import PASSED_METHODS, RefusedRequest, judge_request
 from telephony.b2bua.refresh import Refresh
@@ -138,7 +144,10 @@ class InDialogRequests:
             return
         other = self._core.other(leg)
         headers = passed_fields(request.headers, self._core.trust_between(leg, other or leg))
-        self.on_dialog_ended(leg, EndCause.CALLEE_HUNG_UP, now, headers)
+        cause = EndCause.CALLEE_HUNG_UP
+        if leg is self._core.caller and answered_elsewhere(request.headers):
+            cause = EndCause.ANSWERED_ELSEWHERE
+        self.on_dialog_ended(leg, cause, now, headers)
 
     def on_dialog_ended(
         self, leg: Leg, cause: str, now: float, headers: tuple[tuple[str, str], ...] = ()

@@ -83,6 +83,7 @@ from galwad.messages import (
                 "since": 0.0,
                 "owed": True,
                 "unanswered": "",
+                "lost_fork": False,
             },
         ),
     ],

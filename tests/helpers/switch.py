@@ -156,7 +156,7 @@ class FakeLinks:
     def __init__(self):
         self.alarms, self.ended, self.closed = [], [], []
         self.shown, self.lasted, self.for_ledger = {}, {}, {}
-        self.unanswered = {}
+        self.unanswered, self.lost_forks = {}, []
 
     def alarm(self, kind, call_id=None, detail=""):
         self.alarms.append(kind)
@@ -168,6 +168,7 @@ class FakeLinks:
         self.ended.append(ended.call_id)
         self.lasted[ended.call_id] = ended.talk_us
         self.unanswered[ended.call_id] = ended.unanswered
+        self.lost_forks += [ended.call_id] if ended.lost_fork else []
         if ended.for_ledger:
             self.for_ledger[ended.call_id] = ended
 
@@ -200,6 +201,7 @@ class FakeAdmissionControl:
             recorded=not phone,
             source_rule="sdp-host",
             srtp="off",
+            trunk="" if trunk is None else trunk.name,
             emergency=phone and called in self.settings.sip.emergency_numbers,
         )
 

@@ -11,8 +11,9 @@ import subprocess
 import pytest
 
 from helpers.peers.evidence import Recording
+from helpers.peers.programs import Callee, Caller, register
 from helpers.peers.service import GALWAD, PASSWORD
-from helpers.peers.sound import speech
+from helpers.peers.sound import find, speech
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer
@@ -58,6 +59,29 @@ def test_coverage_explains_every_second_of_a_call_with_a_pause_and_a_crash(servi
     assert status == 1
     assert f"!  its manifest is missing from the archive: restore {call.call_id}.manifest" in out
     assert "s unexplained" in out.splitlines()[-1]
+
+
+def test_a_ring_all_of_a_pbx_in_front_is_one_recording_with_one_advisor(service, place_call, ended):
+    call = place_call()
+    phone = ended(Callee(service.folder, "uas", "127.0.0.1"))
+    register(service, "301", phone.port)
+    lost = ended(Caller(service, "01970000300", scenario="uac_lost_fork"))
+    lost.wait()
+    phone.wait()
+    call_id = service.log.wait("call.lost_fork")["call_id"]
+    assert list(service.state.joinpath("spool").glob(f"{call_id}.*")) == []
+    said = speech(1, 34)
+    call.caller.say(said, call.from_caller)
+    call.hang_up()
+    recording = Recording(service, call.call_id)
+    assert find(recording.caller, said)[1] > 0.95
+    with service.sign_in("ceri") as page:
+        rows = page.post("/api/v1/recordings/search", json={}).json()["rows"]
+        shown = page.get("/api/v1/calls").json()
+    assert [row["call_id"] for row in rows] == [call.call_id]
+    assert call_id not in {each["call_id"] for each in shown}
+    status, out = coverage(service, "--json")
+    assert (status, json.loads(out)["calls"]) == (0, 1)
 
 
 def test_coverage_reports_a_call_whose_spool_was_lost_while_the_desk_was_down(service, place_call):

@@ -124,6 +124,8 @@ def end(call: LoggedCall | None, report: CallEnded) -> LoggedCall | None:
         if not report.for_ledger:
             return None
         call = LoggedCall(report.call_id, report.since or _answer_of(report))
+    if report.lost_fork:
+        call = _as_unanswered(call)
     answered = call.answered
     if report.since or report.talk_us is not None:
         answered = report.since or _answer_of(report)
@@ -144,6 +146,12 @@ def end(call: LoggedCall | None, report: CallEnded) -> LoggedCall | None:
         talk_us=max(talk_us, 0),
         parts=parts,
     )
+
+
+def _as_unanswered(call: LoggedCall) -> LoggedCall:
+    """Return the row of a call that was answered, and whose caller another advisor has got."""
+    parts = tuple(replace(part, role="rang") if part.role == "had" else part for part in call.parts)
+    return replace(call, answered=0.0, advisor="", extension="", parts=parts)
 
 
 def seal(call: LoggedCall | None, sealed: Sealed) -> LoggedCall:

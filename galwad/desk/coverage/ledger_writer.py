@@ -21,7 +21,14 @@ from recording.audit.index_comparison import CALL_ENDED, ended_facts
 from recording.audit.log import AuditLog, NewEntry
 from recording.errors import AuditError
 from recording.index import ledger
-from recording.index.ledger import Answered, AnsweredCall, Ended, LedgerEntry, OthersEnded
+from recording.index.ledger import (
+    Answered,
+    AnsweredCall,
+    Ended,
+    LedgerEntry,
+    OthersEnded,
+    Withdrawn,
+)
 
 _BATCH_S: Final = 0.25
 """The seconds for which entries are collected. Then one transaction writes them all."""
@@ -106,6 +113,9 @@ class LedgerWriter:
     def ended(self, message: CallEnded) -> None:
         """Enter the end of a call in the ledger, with the facts from the switch's message."""
         self._entered.discard(message.call_id)
+        if message.lost_fork:
+            self._enter(Withdrawn(message.call_id))
+            return
         if message.for_ledger:
             self._unacknowledged.add(message.call_id)
         began = message.since or message.ended - (message.talk_us or 0) / 1_000_000

@@ -114,9 +114,8 @@ def test_a_transfer_to_a_feature_code_of_a_pbx_with_advisors_reaches_none_of_the
     settings, phones, number, listed, destination
 ):
     behind = {"called": "/[*#2].*/", "target": "sip:192.0.2.20", "advisors": ["sian"]}
-    changed = {"routes": (Route.model_validate(behind),), "destinations": ()}
-    if listed is not None:
-        changed["destinations"] = (Destination.model_validate(listed),)
+    destinations = () if listed is None else (Destination.model_validate(listed),)
+    changed = {"routes": (Route.model_validate(behind),), "destinations": destinations}
     router = Router(settings.model_copy(update=changed), phones)
     assert refer(router, f"<sip:{number}@galwad>").destination.value == destination
 

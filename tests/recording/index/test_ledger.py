@@ -5,7 +5,15 @@ from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
 from recording.errors import CatalogueError
-from recording.index.ledger import Answered, AnsweredCall, Ended, Ledger, OthersEnded, write
+from recording.index.ledger import (
+    Answered,
+    AnsweredCall,
+    Ended,
+    Ledger,
+    OthersEnded,
+    Withdrawn,
+    write,
+)
 
 FIRST, SECOND = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
 
@@ -37,6 +45,16 @@ async def test_a_call_whose_answer_was_missed_is_entered_at_its_end(ledger):
     await enter(ledger, [Ended(ended, new=False)])
     assert await all_of(ledger) == []
     await enter(ledger, [Ended(ended, new=True)])
+    assert await all_of(ledger) == [ended]
+
+
+async def test_a_withdrawn_call_is_removed_unless_it_has_an_end(ledger):
+    ended = AnsweredCall(SECOND, 10.0, 20.0, 10_000_000)
+    await enter(ledger, [Answered(FIRST, 10.0), Ended(ended, new=True)])
+    withdrawn = [Withdrawn(FIRST), Withdrawn(SECOND), Withdrawn("20260301-093000-unknown1")]
+    assert await enter(ledger, withdrawn) == []
+    assert await all_of(ledger) == [ended]
+    await enter(ledger, [Answered(FIRST, 10.0), Withdrawn(FIRST)])
     assert await all_of(ledger) == [ended]
 
 

@@ -192,3 +192,14 @@ def test_a_spool_on_a_hanging_disk_is_not_reported_as_gone(disk, live):
     with pytest.raises(SpoolWriteError) as refused:
         live.recorder.writer.check_path()
     assert not isinstance(refused.value, SpoolGoneError)
+
+
+def test_a_spool_that_is_discarded_while_the_disk_hangs_is_removed_afterwards(disk, live):
+    live.talk(2)
+    path = live.recorder.writer.path
+    disk.freeze()
+    live.talk(3)
+    live.recorder.discard("answered-elsewhere")
+    assert path.exists()
+    disk.thaw()
+    assert not path.exists()

@@ -4,6 +4,8 @@ Covers `telephony/b2bua/event_leg.py`, `telephony/b2bua/offers.py` and
 `telephony/b2bua/request_queue.py`.
 """
 
+import pytest
+
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
 from telephony.b2bua.events import (
@@ -423,6 +425,23 @@ def test_an_update_with_the_advisors_name_is_reported_and_not_passed_on(world):
     assert world.a.methods == []
     told = world.switch.of(IdentityChanged)[before:]
     assert [event.identity.uri.user for event in told] == ["202"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        ('SIP;cause=200;text="Call completed elsewhere"', "answered-elsewhere"),
+        ("Q.850 ; text=x ; cause = 26", "answered-elsewhere"),
+        ("Q.850;cause=16, sip;cause=200", "answered-elsewhere"),
+        ("Q.850;cause=16", "caller-hung-up"),
+        ("SIP;cause=2001", "caller-hung-up"),
+        ("Q.850;cause=200", "caller-hung-up"),
+    ],
+)
+def test_a_bye_of_the_caller_can_say_that_another_party_has_answered(world, reason, cause):
+    world.talk()
+    world.a.hang_up((("Reason", reason),))
+    assert world.switch.of(CallEnded)[0].cause == cause
 
 
 def test_a_481_to_our_bye_ends_the_call_cleanly(world):

@@ -97,6 +97,14 @@ def test_an_unanswered_call_has_the_outcome_that_the_switch_reports(unanswered, 
     assert parts_of(row) == [("rang", "sian"), ("rang", "huw")]
 
 
+def test_a_lost_fork_only_rang_at_the_phone_that_answered_it():
+    row = row_after(ringing(), answered())
+    report = CallEnded(CALL, BEGAN + 5.02, False, unanswered="cancelled", lost_fork=True)
+    row = end(row, report)
+    assert (row.outcome, row.advisor, row.extension, row.talk_us) == ("abandoned", "", "", 0)
+    assert {(part.role, part.user) for part in row.parts} == {("rang", "sian"), ("rang", "huw")}
+
+
 def test_every_report_that_is_repeated_changes_nothing():
     row = row_after(ringing(), answered())
     assert row_after(answered(), row=row) == row
