@@ -144,6 +144,35 @@ def test_a_phone_registered_at_kamailio_answers_holds_and_is_recorded(stage):
     assert stage.alike(recording.advisor, mouth.audio()[1600:6400]) > 0.95
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("P-Asserted-Identity: <sip:500@127.0.0.3>", "500"), ("Allow: INVITE, ACK, BYE", "anonymous")],
+    ids=["a department", "without a name"],
+)
+def test_a_phone_that_answers_at_a_forking_kamailio_has_no_name_of_another(stage, name, shown):
+    service = stage.open_all()
+    registrar, mouth = stage.registrar(), stage.talker("127.0.0.2")
+    advisor = "P-Asserted-Identity: <sip:201@127.0.0.3>"
+    facts = {"answers": "Allow: INVITE, ACK, BYE", "fork": "b"}
+    other = stage.callee("uas_pbx", "127.0.0.1", rings=advisor, delay=60_000, **facts)
+    phone = stage.callee("uas_pbx", "127.0.0.1", rings=name, delay=500, **facts)
+    for each in (phone, other):
+        register(registrar, "600", each.port)
+    caller = stage.caller(media=mouth.port)
+    phone.logged("acked")
+    secret = speech(1, 53)
+    mouth.say(secret, caller.media_target)
+    with service.sign_in("ceri") as page:
+        (call,) = page.get("/api/v1/calls").json()
+    assert (call["extension"], call["recording"]) == (shown, "ceased")
+    assert "180 Ringing" in other.messages()
+    caller.hang_up()
+    phone.wait()
+    recording = stage.recording()
+    assert stage.alike(recording.caller, secret) < 0.3
+    assert recording.manifest["segments"] == []
+
+
 def test_a_phone_registered_at_kamailio_transfers_the_call_to_a_department(stage):
     service = stage.open()
     phone = stage.baresip(stage.registrar(), "600")
