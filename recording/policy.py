@@ -66,6 +66,8 @@ class Trigger(StrEnum):
     IDENTITY = "identity"
     ROUTE = "route"
     """The settings say that what the line rings is not in the centre."""
+    UNNAMED = "unnamed"
+    """The PBX has named another party than the one that has answered."""
     STORAGE = "storage"
     OVERFLOW = "overflow"
     CRASH = "crash"

@@ -28,6 +28,8 @@ class PartyName:
     uri: Uri
     asserted: bool
     """False if the name is only the address in a Contact, which does not say who the party is."""
+    stated: bool = True
+    """False if the PBX has named only another party, so that the name is anonymous."""
 
     @property
     def user(self) -> str:
@@ -140,6 +142,12 @@ class AdvisorSide:
         """
         return self._names.get(self._leg_id)
 
+    @property
+    def trigger(self) -> Trigger:
+        """The trigger of the gap if the name of the party that talks ceases the recording."""
+        is_stated = self.name is None or self.name.stated
+        return Trigger.IDENTITY if is_stated else Trigger.UNNAMED
+
     def also_rings_at(self, targets: Iterable[Target]) -> None:
         """Add parties that ring now: the targets to which a phone has redirected the call."""
         before = self.ringing
@@ -209,7 +217,8 @@ class AdvisorSide:
         of a party that still rings counts when the party answers. A name that is not believed is
         ignored.
         """
-        name = PartyName(event.identity.uri, asserted=event.source.lower() != "contact")
+        asserted, stated = event.source.lower() != "contact", bool(event.source)
+        name = PartyName(event.identity.uri, asserted, stated)
         if event.side is not sip.Side.CALLEE or not name.user:
             return False
         if event.leg_id != self._leg_id or self.target is None:
@@ -258,7 +267,7 @@ class AdvisorSide:
         """
         named = self.class_of_name(is_first=True)
         if named is not None:
-            return named, Trigger.IDENTITY
+            return named, self.trigger
         known = None
         if self.target is not None:
             known = self._router.class_of_target(self._route, self._called, self.target)

@@ -705,7 +705,8 @@ class SwitchCall:
         `actor` is the party that had the call before; "" means the one that `advisor_side` has.
         """
         self.transfer_state.identity_class = destination
-        self.recording.identified(destination, actor or self.advisor_side.actor, now)
+        side = self.advisor_side
+        self.recording.identified(destination, actor or side.actor, now, trigger=side.trigger)
 
     def targets(self, now: float) -> tuple[Target, ...]:
         """Return the targets that the call's route would ring at the time `now`."""

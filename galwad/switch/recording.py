@@ -364,10 +364,18 @@ class CallRecording:
         """
         self._recorder.returned(arrived_mono=now.arrived)
 
-    def identified(self, destination: DestinationClass, actor: str, now: Now) -> None:
+    def identified(
+        self,
+        destination: DestinationClass,
+        actor: str,
+        now: Now,
+        *,
+        trigger: Trigger = Trigger.IDENTITY,
+    ) -> None:
         """Shut the gate if a PBX names a new party (RFC 3325) and the party is outside the centre.
 
-        The new party is at the advisor's end. `destination` is the destination class of this party.
+        The new party is at the advisor's end. `destination` is the destination class of this party,
+        and `trigger` is what says so.
         If the party is within the centre, a new segment begins without a gap, and a payment pause
         continues without a break. All this counts from `now.arrived`, which is when the new name
         arrived.
@@ -377,10 +385,10 @@ class CallRecording:
             self._recorder.referred(destination, actor, arrived_mono=arrived)
             return
         if not inside:
-            self._recorder.identity_changed(actor, arrived_mono=arrived)
+            self._recorder.identity_changed(actor, trigger=trigger, arrived_mono=arrived)
         self._recorder.identity_classed(destination, arrived_mono=arrived)
         if not inside:
-            self.triggered(Trigger.IDENTITY, actor, arrived)
+            self.triggered(trigger, actor, arrived)
 
     def caller_changed(self, fields: Mapping[str, Field], now: Now, *, known: bool = False) -> None:
         """Write the caller that a trunk has named during the call to the spool.

@@ -34,8 +34,8 @@ class Gap(Interval, frozen=True):
     Attributes:
         reason: payment, transfer, fault, erased or captured-card.
         trigger: The event that shut the gate: page, api, phone, dtmf, refer, page-transfer,
-            identity, route, storage or crash. Or tones: the finaliser silenced a card number that
-            it found in the audio.
+            identity, route, unnamed, storage or crash. Or tones: the finaliser silenced a card
+            number that it found in the audio.
         actor: The person or system that caused this event, such as `user:sian`.
     """
 
@@ -158,7 +158,8 @@ class TriggerFacts(msgspec.Struct, frozen=True):
 
     Attributes:
         at_us: The trigger's arrival in microseconds since the recording's start.
-        trigger: As in a gap: page, api, phone, dtmf, refer, page-transfer or identity.
+        trigger: As in a gap: page, api, phone, dtmf, refer, page-transfer, identity,
+            route or unnamed.
         actor: As in a gap.
         erase_us: The length in microseconds of what the trigger had to erase, at the least.
     """

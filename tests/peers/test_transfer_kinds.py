@@ -154,7 +154,8 @@ def test_voicemail_that_answers_for_an_advisor_is_not_recorded_as_the_advisor(st
     secret = call.say(751)
     recording = call.end()
     assert find(recording.caller, secret)[1] < 0.3
-    assert [(gap["from_us"], gap["trigger"]) for gap in recording.gaps()] == [(0, "identity")]
+    trigger = "identity" if "*97" in header else "unnamed"
+    assert [(gap["from_us"], gap["trigger"]) for gap in recording.gaps()] == [(0, trigger)]
     assert recording.manifest["segments"] == []
     with call.service.sign_in("ceri") as page:
         found = page.post("/api/v1/recordings/search", json={"advisor": "sian"}).json()

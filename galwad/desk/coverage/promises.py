@@ -51,8 +51,15 @@ _PAUSES: Final = (
     Trigger.PAGE_TRANSFER,
     Trigger.IDENTITY,
     Trigger.ROUTE,
+    Trigger.UNNAMED,
 )
-_TRANSFERS: Final = (Trigger.REFER, Trigger.PAGE_TRANSFER, Trigger.IDENTITY, Trigger.ROUTE)
+_TRANSFERS: Final = (
+    Trigger.REFER,
+    Trigger.PAGE_TRANSFER,
+    Trigger.IDENTITY,
+    Trigger.ROUTE,
+    Trigger.UNNAMED,
+)
 _FAULTS: Final = ("recordings", "missing", "faults", "fault_us", "miscounted")
 _PAYMENTS: Final = (
     *("pauses", "paused_us", "longest_pause_us", "pauses_over_reminder", "pauses_over_alarm"),

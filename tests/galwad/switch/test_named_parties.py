@@ -123,8 +123,12 @@ async def test_voicemail_is_not_recorded_or_filed_under_the_advisor_who_did_not_
     call = ring()
     assert (state_of(call.recording), stored(centre, call)) == (CEASED, 0)
     assert not call.concerns(extension="201", user="sian")
+    await asyncio.sleep(0.001)
     centre.end()
-    personal = facts_of(written).personal
+    facts = facts_of(written)
+    assert [(gap.trigger, gap.actor) for gap in facts.gaps] == [("unnamed", "pbx")]
+    assert [(each.trigger, each.actor) for each in facts.triggers] == [("unnamed", "pbx")]
+    personal = facts.personal
     assert (personal.advisor, personal.later_advisors) == ("", ())
     assert personal.extension != "201"
 
@@ -142,15 +146,20 @@ async def test_a_fork_that_is_not_named_stays_unrecorded_until_the_pbx_names_an_
     assert call.state().advisor.extension == "201"
 
 
-async def test_a_transfer_is_judged_by_the_fork_that_answers(centre_with, register):
+@pytest.mark.parametrize(("name", "trigger"), [("3001", "identity"), (None, "unnamed")])
+async def test_a_transfer_is_judged_by_the_fork_that_answers(
+    centre_with, register, written, name, trigger
+):
     centre = centre_with(destination("203", "centre", "sip:203@192.0.2.20"))
     pbx = centre.phone("192.0.2.20", "203")
-    pbx.names, pbx.forks, pbx.fork = {180: "202"}, {"other": "3001"}, "other"
+    pbx.names, pbx.forks, pbx.fork = {180: "202"}, {"other": name}, "other"
     sian = centre.phone("192.0.2.201", "201", register)
     centre.phone("192.0.2.1", "01632960001").call("01970000000")
     (call,) = centre.calls.values()
     sian.ask("REFER", ("Refer-To", "<sip:203@192.0.2.9>"))
     assert (state_of(call.recording), stored(centre, call)) == (CEASED, 0)
+    (gap,) = [each for each in written if each.kind == "gap-start"]
+    assert gap.fields["trigger"] == trigger
 
 
 @pytest.mark.parametrize("method", ["UPDATE", "INVITE"])
