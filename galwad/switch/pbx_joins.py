@@ -314,11 +314,13 @@ def _personal_name(call: JoinableCall, router: Router) -> str | None:
 def _far_names(call: JoinableCall) -> set[str]:
     """Return the names of the party at the advisor's end of a call, as `spelled` writes them.
 
-    A name of the call's own caller is left out, because it does not tell the two parties apart.
+    A name of the call's own caller is left out, because it does not tell the two parties apart. So
+    is a name that is withheld, because many parties have it.
     """
     side = call.advisor_side
     extension = side.advisor.extension if side.advisor is not None else ""
-    names = {spelled(name) for name in (call.admission.called, extension, side.identity) if name}
+    given = (call.admission.called, extension, side.identity)
+    names = {spelled(name) for name in given if name and not presented_caller(name, "").withheld}
     return names - numbers_of(call.admission.caller)
 
 

@@ -96,6 +96,16 @@ async def test_a_call_by_the_same_extension_from_another_trunk_is_recorded_as_us
     assert state_of(second.recording) is RecordingState.RECORDING
 
 
+async def test_two_parties_without_a_name_do_not_join_their_calls(pbx):
+    pbx.department.names = {180: "202"}
+    pbx.department.forks, pbx.department.fork = {"other": None}, "other"
+    second = pbx.consult("3001")
+    assert second.advisor_side.identity == "anonymous"
+    pbx.name_on_first("anonymous")
+    assert second.join_state.kept_by == ""
+    assert state_of(pbx.first.recording) is RecordingState.CEASED
+
+
 async def test_a_pbx_whose_main_number_is_the_advisors_name_does_not_consult(pbx, centre):
     pbx.name_on_first("01632960555")
     pbx.name_on_first("01632960555")
