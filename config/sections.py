@@ -471,7 +471,7 @@ class RecordingSection(Section):
         default=None, description='two to eight of 0-9 * #, such as "*72"'
     )
     digits_near_pause: Number = Field(
-        default=0, ge=0, le=10, description="a number of seconds from 0 to 10"
+        default=10, ge=0, le=10, description="a number of seconds from 0 to 10"
     )
     unattended_recovery: Flag = Field(default=False, description="true or false")
     include_phones: Flag = Field(default=False, description="true or false")

@@ -72,7 +72,7 @@ class Trigger(StrEnum):
     OVERFLOW = "overflow"
     CRASH = "crash"
     TONES = "tones"
-    """DTMF tones in the audio. The finaliser found them after the call, or while it was sealed."""
+    """DTMF tones in the audio: a card number, or digits near a pause. The finaliser finds them."""
 
 
 PAUSE_TRIGGERS = frozenset({Trigger.PAGE, Trigger.API, Trigger.PHONE, Trigger.DTMF})

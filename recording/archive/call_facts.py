@@ -217,15 +217,16 @@ class CallFacts:
         self._cut_segments()
         return end
 
-    def captured(self, spans: Iterable[Interval]) -> None:
+    def silenced(self, spans: Iterable[Interval], reason: GapReason) -> None:
         """Make a gap of each part of `spans` that no gap covers yet; call this after `finish`.
 
-        In these parts, the audio was silenced, because a card number was keyed outside a pause.
+        In these parts, the audio was silenced, because digits were keyed. `reason` is
+        `CAPTURED_CARD` for a card number, and `ERASED` for digits near a pause.
         """
-        reason, trigger = GapReason.CAPTURED_CARD.value, Trigger.TONES.value
+        trigger = Trigger.TONES.value
         for span in spans:
             for part in _without(span, self.gaps):
-                self.gaps.append(Gap(part.from_us, part.to_us, reason, trigger, "system"))
+                self.gaps.append(Gap(part.from_us, part.to_us, reason.value, trigger, "system"))
         self._cut_segments()
 
     def _cut_segments(self) -> None:

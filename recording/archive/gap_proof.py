@@ -15,7 +15,7 @@ from typing import Final
 from recording.archive.accounting import Interval
 from recording.archive.manifest import Gap, PacketStretch, TriggerFacts
 from recording.archive.packet_ledger import CONFIDENTIAL
-from recording.policy import PAUSE_TRIGGERS, GapReason
+from recording.policy import PAUSE_TRIGGERS, GapReason, Trigger
 
 _STOPPED: Final = CONFIDENTIAL | {GapReason.FAULT}
 """The reasons of the gaps that a trigger can lead to, or at which it can arrive."""
@@ -94,18 +94,23 @@ def ignored_triggers(
 
     A trigger in a gap, or after the end of the call, needs no gap of its own.
     """
-    stopped = [gap for gap in gaps if gap.reason in _STOPPED]
+    tones = [gap for gap in gaps if gap.trigger == Trigger.TONES]
+    stopped = [gap for gap in gaps if gap.reason in _STOPPED and gap not in tones]
     return [
         Ignored(trigger, f"{text}: keep the journal, report it")
         for trigger in triggers
         if trigger.at_us < talk_us
-        for text in _missing(trigger, stopped, segments, talk_us)
+        for text in _missing(trigger, stopped, [*segments, *tones], talk_us)
     ]
 
 
 def _missing(
-    trigger: TriggerFacts, stopped: Sequence[Gap], segments: Sequence[Interval], talk_us: int
+    trigger: TriggerFacts, stopped: Sequence[Gap], stored: Sequence[Interval], talk_us: int
 ) -> Iterator[str]:
+    """Yield what is missing.
+
+    `stored` are the stretches that were in the spool: the segments and the keyed digits.
+    """
     name = f"a trigger ({trigger.trigger}, {trigger.actor}) at {trigger.at_us / 1e6:.1f} s"
     at_us = trigger.at_us
     if not any(gap.from_us - _SPACING_US <= at_us < gap.to_us for gap in stopped):
@@ -126,7 +131,7 @@ def _missing(
     erased = [gap for gap in stopped if gap.reason == GapReason.ERASED and gap.to_us == start]
     back_to = min((gap.from_us for gap in erased), default=start)
     # Nothing is erased from before the segment, so a short segment is erased as a whole.
-    kept = [segment for segment in segments if segment.to_us == back_to]
+    kept = [stretch for stretch in stored if stretch.to_us == back_to]
     if kept and start - back_to + _INACCURACY_US < trigger.erase_us:
         yield (
             f"{name} erased {(start - back_to) / 1e6:.2f} s of what was said before it, "

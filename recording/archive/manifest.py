@@ -34,8 +34,9 @@ class Gap(Interval, frozen=True):
     Attributes:
         reason: payment, transfer, fault, erased or captured-card.
         trigger: The event that shut the gate: page, api, phone, dtmf, refer, page-transfer,
-            identity, route, unnamed, storage or crash. Or tones: the finaliser silenced a card
-            number that it found in the audio.
+            identity, route, unnamed, storage or crash. Or tones: the finaliser silenced digits
+            that it found in the audio, a card number (captured-card) or digits near a pause
+            (erased).
         actor: The person or system that caused this event, such as `user:sian`.
     """
 

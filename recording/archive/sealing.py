@@ -254,9 +254,12 @@ class SealingPass:
         self.write(flac, raw)
         flac.close()
         rate = self.timeline.rate
-        self.facts.captured(
-            Interval(start * _US // rate, end * _US // rate) for start, end in self.cards.captured
-        )
+        for spans, reason in (
+            (self.cards.captured, GapReason.CAPTURED_CARD),
+            (self.cards.near_pause, GapReason.ERASED),
+        ):
+            each = (Interval(start * _US // rate, end * _US // rate) for start, end in spans)
+            self.facts.silenced(each, reason)
         tracks = list(_track_facts(self.timeline.counts))
         packets = self.packets.finish(
             talk_us, self.timeline.progress, interrupted=self.facts.ended_us is None
@@ -271,7 +274,7 @@ class SealingPass:
         return self.timeline.ready_samples >= _WORTHWHILE_S * self.timeline.rate
 
     def _released_packets(self) -> Iterator[UndecodedPacket]:
-        """Yield the undecodable packets whose time was released, except those of a captured card.
+        """Yield the undecodable packets whose time was released, except those of silenced digits.
 
         A packet waits until the audio of its arrival and the audio of its RTP timestamp are both
         released.
@@ -285,7 +288,7 @@ class SealingPass:
             if not self.cards.ended and max(end for _, end in spans) > self.cards.released:
                 return
             self._undecoded.popleft()
-            if not any(self.cards.is_captured(*span) for span in spans):
+            if not any(self.cards.is_silenced(*span) for span in spans):
                 yield packet
 
     def _end_interruption(self, at_us: int) -> None:
@@ -363,7 +366,9 @@ class SealingPass:
         was_in_gap, was_payment = self.facts.in_gap, self.facts.gap_reason in _PAYMENTS
         self.facts.event(at_us, event)
         if was_payment or self.facts.gap_reason in _PAYMENTS:
-            self.cards.mark_pause_edge(max(0, at_us) * self.timeline.rate // _US)
+            position = max(0, at_us) * self.timeline.rate // _US
+            begins_erased = self.facts.gap_reason == GapReason.ERASED
+            self.cards.mark_pause_edge(position, begins_erased=begins_erased)
         if event.kind == "media":
             self.timeline.set_payload_types(*payloads_of(event.fields))
         elif event.kind == "goes-on":

@@ -1,9 +1,10 @@
-"""Silences card numbers that a party keyed into a call outside a pause.
+"""Silences card numbers, and digits near a pause, that a party keyed into a call.
 
 The audio passes through a `CardFilter` before it is encoded. The filter looks for runs of digits
-that could be a card number, and silences each such run in both channels. The archive must never
-contain the run, and what is encrypted cannot be changed. So the filter holds audio back in memory
-while a run of digits is in progress. It holds back less than two seconds of any other audio.
+that could be a card number, or the part of one before or after a payment pause. It silences each
+such run in both channels. The archive must never contain the run, and what is encrypted cannot be
+changed. So the filter holds audio back in memory while a run of digits is in progress. It holds
+back less than two seconds of any other audio.
 
 The digits are in memory only until their run has ended. They are then overwritten.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from recording.audio.codecs import Samples
@@ -26,7 +28,7 @@ the five seconds after which most dialling systems stop waiting for a digit.
 LONGEST_RUN_S: Final = 120
 """The most seconds of audio that are held back for one run.
 
-For a run that is longer, only its most recent part can still become a captured card.
+Of a run that is longer, only the most recent part can still be silenced.
 """
 AFTER_CARD_S: Final = 60
 """For this many seconds after a captured card, every key press is silenced.
@@ -40,7 +42,15 @@ A run is decided on `DIGIT_GAP_S` seconds after its last digit. All edges of pau
 as far away are known by then.
 """
 NEAR_DIGITS: Final = 3
-"""The number of digits near a pause's edge that are silenced. A security code has three or four."""
+"""The fewest digits of a run near a pause that are silenced. A security code has three or four.
+
+Before a pause that erased a stretch, one is enough, because the others may be in that stretch.
+"""
+_CUT_S: Final = 1
+"""A run that ends at most so many seconds before a pause is silenced up to the pause.
+
+The pause can cut off the next tone, of which too little is left for the detector to find it.
+"""
 _MARGIN_S: Final = 0.25
 """The time before and after a run that is silenced too.
 
@@ -84,10 +94,9 @@ class _Run:
         """The first sample that must be held back for this run."""
         self.end = press.start
         """The sample after the latest key press."""
-        self._digits: deque[tuple[int, int]] = deque()
-        """The first sample and the end of each of the latest digits."""
+        self.digits = 0
         self._values = memoryview(bytearray(_LENGTHS[-1]))
-        """The values of these digits; the latest digit is the last byte."""
+        """The values of the latest digits; the latest one is the last byte."""
 
     def add(self, press: KeyPress) -> bool:
         """Add a key press; return whether it completes a card number.
@@ -97,39 +106,36 @@ class _Run:
         self.end = press.end
         if press.continued or press.key >= DIGITS:
             return False
-        if len(self._digits) == _LENGTHS[-1]:
-            self._drop_first()
-        self._digits.append((press.start, press.end))
+        self.digits += 1
         self._values[:-1] = self._values[1:]
         self._values[-1] = press.key
         completes = any(
-            is_card_number(self._values[-length:])
-            for length in _LENGTHS
-            if length <= len(self._digits)
+            is_card_number(self._values[-length:]) for length in _LENGTHS if length <= self.digits
         )
         self.captured = self.captured or completes
         return completes
 
-    def hold_from(self, position: int) -> None:
-        """Forget the digits that began before `position`, so that audio before it is released."""
-        while self._digits and self._digits[0][0] < position:
-            self._drop_first()
-        self.start = max(self.start, position)
+    def is_near(self, edge: _Edge, distance: int) -> bool:
+        """Return whether the run must be silenced because of a pause's edge.
 
-    def _drop_first(self) -> None:
-        self._values[-len(self._digits)] = 0
-        self._digits.popleft()
-        if self._digits:
-            self.start = max(self.start, self._digits[0][0])
-
-    def digits_near(self, edge: int, distance: int) -> int:
-        """Return how many digits sound at most `distance` samples from the position `edge`."""
-        return sum(start - distance <= edge <= end + distance for start, end in self._digits)
+        `distance` is the most samples between the edge and the nearest digit.
+        """
+        if not self.start - distance <= edge.at <= self.end + distance:
+            return False
+        before_erased = edge.begins_erased and self.start < edge.at
+        return self.digits >= (1 if before_erased else NEAR_DIGITS)
 
     def forget(self) -> None:
         """Overwrite the digits."""
         self._values[:] = bytes(len(self._values))
-        self._digits.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """The position at which a payment pause, or the stretch that it erased, begins or ends."""
+
+    at: int
+    begins_erased: bool
 
 
 class CardFilter:
@@ -142,21 +148,26 @@ class CardFilter:
     def __init__(self, rate: int, near_pause_s: float = 0.0) -> None:
         """Set up a filter for audio with `rate` samples a second: 8000 or 16000.
 
-        If `near_pause_s` is not 0, three or more digits are silenced too if they sound at most this
-        many seconds from the start or end of a payment pause. At most `MOST_NEAR_S`.
+        If `near_pause_s` is not 0, runs of digits are silenced too if they sound at most this many
+        seconds from the start or end of a payment pause. At most `MOST_NEAR_S`.
         """
         if not 0 <= near_pause_s <= MOST_NEAR_S:
             raise ValueError(f"near_pause_s must be from 0 to {MOST_NEAR_S}")
         self.rate = rate
         self.captured: list[tuple[int, int]] = []
-        """The silenced intervals: start and end (exclusive) in samples, in order, not touching."""
+        """The silenced intervals of card numbers, in order, not touching.
+
+        Each has its start and its end (exclusive) in samples.
+        """
+        self.near_pause: list[tuple[int, int]] = []
+        """The same of digits near a pause; some of them may be in `captured` too."""
         self.ended = False
         """True after `finish`: everything is decided."""
         self._near = int(near_pause_s * rate)
         self._margin = int(_MARGIN_S * rate)
         self._detectors = DtmfDetector(rate), DtmfDetector(rate)
         self._runs: list[_Run | None] = [None] * _TRACKS
-        self._edges: deque[int] = deque()
+        self._edges: deque[_Edge] = deque()
         self._held: deque[Samples] = deque()
         self._ready: deque[Samples] = deque()
         self._released = self._end = 0
@@ -172,13 +183,13 @@ class CardFilter:
         """The size in bytes of the audio that is held back."""
         return sum(block.nbytes for block in self._held)
 
-    def mark_pause_edge(self, position: int) -> None:
-        """Note that a payment pause, or the part that it erased, begins or ends at `position`.
+    def mark_pause_edge(self, position: int, *, begins_erased: bool = False) -> None:
+        """Note that a payment pause, or the stretch that it erased, begins or ends at `position`.
 
         An edge must be noted before audio is fed that is `MOST_NEAR_S` seconds later.
         """
         if self._near:
-            self._edges.append(position)
+            self._edges.append(_Edge(position, begins_erased))
 
     def feed(self, block: Samples) -> None:
         """Take the next samples of both parties: an int16 array of shape (n, 2)."""
@@ -203,8 +214,9 @@ class CardFilter:
         self._add(last)
         for track in range(_TRACKS):
             self._close(track)
-        if self.captured and self.captured[-1][1] > self._end:
-            self.captured[-1] = (self.captured[-1][0], self._end)
+        for spans in (self.captured, self.near_pause):
+            if spans and spans[-1][1] > self._end:
+                spans[-1] = (spans[-1][0], self._end)
         self._ready.extend(self._held)
         self._held.clear()
         self._released = self._end
@@ -215,9 +227,10 @@ class CardFilter:
         while self._ready:
             yield self._ready.popleft()
 
-    def is_captured(self, start: int, end: int) -> bool:
+    def is_silenced(self, start: int, end: int) -> bool:
         """Return whether one of the positions `start` to `end` (exclusive) is silenced."""
-        return any(start < to and from_ < end for from_, to in self.captured)
+        spans = (*self.captured, *self.near_pause)
+        return any(start < to and from_ < end for from_, to in spans)
 
     def _add(self, found: list[tuple[KeyPress, int]]) -> None:
         for press, track in sorted(found, key=lambda each: each[0].start):
@@ -231,29 +244,30 @@ class CardFilter:
             if run.add(press):
                 self._card_until = press.end + AFTER_CARD_S * self.rate
             if run.captured:
-                self._silence(run)
+                self.captured = _joined([*self.captured, self._silence(run.start, run.end)])
+                run.start = run.end
 
-    def _silence(self, run: _Run) -> None:
-        """Silence a captured run up to its latest key press."""
+    def _silence(self, start: int, end: int) -> tuple[int, int]:
+        """Silence the audio from `start` to `end` and the margins; return what was silenced."""
         millisecond = self.rate // 1000
-        start = max(self._released, (run.start - self._margin) // millisecond * millisecond)
-        end = -(-(run.end + self._margin) // millisecond) * millisecond
-        run.start = run.end
+        start = max(self._released, (start - self._margin) // millisecond * millisecond)
+        end = -(-(end + self._margin) // millisecond) * millisecond
         at = self._released
         for block in self._held:
             block[max(0, start - at) : max(0, end - at)] = 0
             at += len(block)
-        self.captured.append((start, end))
-        self.captured = _joined(self.captured)
+        return start, end
 
     def _close(self, track: int) -> None:
         """End a party's run, if there is one."""
         run, self._runs[track] = self._runs[track], None
         if run is None:
             return
-        near = any(run.digits_near(edge, self._near) >= NEAR_DIGITS for edge in self._edges)
-        if near and not run.captured:
-            self._silence(run)
+        edges = [edge.at for edge in self._edges if run.is_near(edge, self._near)]
+        if edges and not run.captured:
+            cut = [at for at in edges if run.end < at <= run.end + _CUT_S * self.rate]
+            span = self._silence(run.start, min(cut, default=run.end))
+            self.near_pause = _joined([*self.near_pause, span])
         run.forget()
 
     def _release(self) -> None:
@@ -266,7 +280,7 @@ class CardFilter:
                 self._close(track)
                 run = None
             if run is not None:
-                run.hold_from(self._end - LONGEST_RUN_S * self.rate)
+                run.start = max(run.start, self._end - LONGEST_RUN_S * self.rate)
                 settled = min(settled, run.start)
             free = min(free, settled)
         free -= self._margin + self.rate // 1000
@@ -281,7 +295,7 @@ class CardFilter:
             self._held.appendleft(block[count:].copy())
             block[count:] = 0
             self._released = free
-        while self._edges and self._edges[0] < self._released - self._near:
+        while self._edges and self._edges[0].at < self._released - self._near:
             self._edges.popleft()
 
 

@@ -114,7 +114,7 @@ def test_a_minimal_file_has_the_documented_defaults(write):
     assert str(settings.media.ports) == "20000-21999"
     assert settings.recording.lookback == 5
     assert settings.recording.erase_back == 0.5
-    assert settings.recording.digits_near_pause == 0
+    assert settings.recording.digits_near_pause == 10
     assert settings.recipients == Path("/var/lib/galwad/keys/recipients.json")
     assert settings.desk.origin == "http://127.0.0.1:8443"
 

@@ -467,7 +467,7 @@ def _ignored(each: _Recording) -> list[int]:
         return []
     wall = WallClock(each.manifest.started_us, each.manifest.clock)
     first, last = wall.at(0) + SPACING_US, wall.at(each.talk_us) - SPACING_US
-    gaps = [gap for gap in each.gaps if gap.reason != GapReason.CAPTURED_CARD]
+    gaps = [gap for gap in each.gaps if gap.trigger != Trigger.TONES]
     shut = [(wall.at(g.from_us) - SPACING_US, wall.at(g.to_us) + SPACING_US) for g in gaps]
     return [
         at_us

@@ -215,8 +215,11 @@ def test_a_card_keyed_right_before_a_pause_shares_no_time_with_it(office):
     assert whole(office)
 
 
-@pytest.mark.parametrize(("near", "reasons"), [(0, ["payment"]), (4, ["captured-card", "payment"])])
-def test_three_digits_before_a_pause_are_silenced_only_by_the_setting(office, near, reasons):
+@pytest.mark.parametrize(
+    ("near", "causes"),
+    [(0, [("payment", "page")]), (4, [("erased", "tones"), ("payment", "page")])],
+)
+def test_three_digits_before_a_pause_are_silenced_only_by_the_setting(office, near, causes):
     office.near_pause_s = near
     play = Keyer(office, "PCMA", 5, "123", 20)
     play.talk(8 * US)
@@ -224,8 +227,33 @@ def test_three_digits_before_a_pause_are_silenced_only_by_the_setting(office, ne
     play.call.event("gap-start", 8 * US, **why)
     play.sent = [each for each in play.sent if each[0] < 8 * US]
     manifest = office.seal(play.end()).manifest
-    assert [gap.reason for gap in manifest.gaps] == reasons
+    assert [(gap.reason, gap.trigger) for gap in manifest.gaps] == causes
     assert channels(office)[0] == ("" if near else "123")
+    assert whole(office)
+
+
+@pytest.mark.parametrize("keys", ["4929", "41111111", "411111111111111"])
+@pytest.mark.parametrize("delay_us", [0, US, 9 * US])
+def test_digits_before_a_pause_that_erased_some_of_them_are_not_in_the_archive(
+    office, keys, delay_us
+):
+    office.near_pause_s = 10
+    play = Keyer(office, "PCMA", 5, keys, 40)
+    at_us = 5 * US + 200_000 * len(keys) + delay_us
+    erased_us = at_us - 500_000
+    play.sent = [each for each in play.sent if not erased_us <= each[0] < at_us + 10 * US]
+    play.talk(erased_us)
+    cause = {"trigger": "page", "actor": "user:sian"}
+    play.call.event("gap-start", erased_us, reason="erased", **cause)
+    play.call.event("gap-end", at_us)
+    play.call.event("gap-start", at_us, reason="payment", **cause)
+    play.call.event("gap-end", at_us + 10 * US)
+    play.call.event("segment", at_us + 10 * US, **{"class": "centre", "to": ""})
+    manifest = office.seal(play.end()).manifest
+    causes = [(gap.reason, gap.trigger) for gap in manifest.gaps]
+    assert causes == [("erased", "tones"), ("erased", "page"), ("payment", "page")]
+    assert channels(office)[0] == ""
+    assert not manifest.unexplained
     assert whole(office)
 
 

@@ -108,9 +108,10 @@ def test_a_trigger_in_another_gap_needs_no_gap_of_its_own(reason):
     assert ignored(5, Gap(4 * US, 8 * US, reason, "refer", "phone:201")) == []
 
 
-def test_a_gap_of_the_finaliser_is_no_effect_of_a_trigger():
-    card = Gap(4 * US, 8 * US, "captured-card", "tones", "system")
-    assert len(ignored(5, card)) == 1
+@pytest.mark.parametrize("reason", ["captured-card", "erased"])
+def test_a_gap_of_the_finaliser_is_no_effect_of_a_trigger(reason):
+    tones = Gap(4 * US, 8 * US, reason, "tones", "system")
+    assert len(ignored(5, tones)) == 1
 
 
 def test_a_trigger_after_a_gap_or_long_before_it_had_no_effect():
@@ -131,6 +132,10 @@ def test_a_pause_that_erased_too_little_is_found():
     assert "erased 0.00 s of what was said before it, not 0.50 s" in found
     segments = [Interval(0, 3_800_000), SEGMENTS[1]]
     (found,) = ignored(4, erased(3.8), PAUSE, erase_s=0.5, segments=segments)
+    assert "erased 0.20 s" in found
+    tones = Gap(3 * US, 3_800_000, "erased", "tones", "system")
+    segments = [Interval(0, 3 * US), SEGMENTS[1]]
+    (found,) = ignored(4, tones, erased(3.8), PAUSE, erase_s=0.5, segments=segments)
     assert "erased 0.20 s" in found
 
 

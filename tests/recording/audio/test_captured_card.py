@@ -21,7 +21,7 @@ from recording.audio.captured_card import (
 class Filtered:
     """The result of a filter: both channels, the silenced spans in seconds, the most held bytes."""
 
-    def __init__(self, left, right=None, *, rate=8000, edges=(), near=0.0, block=None):
+    def __init__(self, left, right=None, *, rate=8000, edges=(), erased=(), near=0.0, block=None):
         room = np.full(len(left), 9, np.int16)
         sound = np.stack([left, room if right is None else right], axis=1).astype(np.int16)
         self.before = sound.copy()
@@ -29,6 +29,8 @@ class Filtered:
         cards = CardFilter(rate, near)
         for edge in edges:
             cards.mark_pause_edge(int(edge * rate))
+        for edge in erased:
+            cards.mark_pause_edge(int(edge * rate), begins_erased=True)
         blocks: list[np.ndarray] = []
         for at in range(0, len(sound), block or rate):
             cards.feed(sound[at : at + (block or rate)])
@@ -37,8 +39,9 @@ class Filtered:
             assert sum(map(len, blocks)) == cards.released
         cards.finish()
         self.after = np.concatenate([*blocks, *cards.blocks()])
-        self.samples = cards.captured
-        self.spans = [(start / rate, end / rate) for start, end in cards.captured]
+        self.samples = [*cards.captured, *cards.near_pause]
+        self.spans = [(start / rate, end / rate) for start, end in self.samples]
+        self.near_pause = cards.near_pause
         self.rate = rate
 
     @property
@@ -182,7 +185,7 @@ def test_the_digits_are_overwritten_when_their_run_is_over():
     [
         (5.0, 2, True),
         (7.0, 2, True),
-        (7.5, 2, False),
+        (7.8, 2, False),
         (8.9, 2, False),
         (3.9, 2, True),
         (2.5, 2, False),
@@ -196,8 +199,59 @@ def test_three_digits_near_a_pause_are_silenced_only_by_the_setting(edge, near, 
     assert result.left() == ("" if silenced else "123")
 
 
-def test_two_digits_near_a_pause_stay():
-    assert Filtered(between(5, keyed("12"), 30), edges=(5.5,), near=5).left() == "12"
+@pytest.mark.parametrize("edges", [{"edges": (5.5,)}, {"erased": (4.9,)}])
+def test_two_digits_beside_a_pause_that_erased_none_stay(edges):
+    assert Filtered(between(5, keyed("12"), 30), **edges, near=5).left() == "12"
+
+
+def test_a_star_or_hash_near_a_pause_stays():
+    assert Filtered(between(5, keyed("*#"), 30), erased=(5.5,), near=5).left() == "*#"
+
+
+def paused(keys, ms, pitch_ms, delay, erase_back):
+    """Return the sound of keys up to a pause, and when its erased stretch begins, in seconds.
+
+    The pause begins `delay` seconds after the last tone.
+    """
+    tones = keyed(keys, ms, pitch_ms - ms)
+    edge = round(3 + len(tones) / 8000 - (pitch_ms - ms) / 1000 + delay - erase_back, 3)
+    return between(between(3, tones, 10)[: round(edge * 8000)], 40), edge
+
+
+@pytest.mark.parametrize("erase_back", [0, 0.5, 5])
+@pytest.mark.parametrize("delay", [0, 0.3, 4, 9.5])
+@pytest.mark.parametrize(("ms", "pitch_ms"), [(50, 100), (100, 330), (120, 900), (300, 4000)])
+def test_of_four_or_more_digits_keyed_just_before_a_pause_none_stays(
+    ms, pitch_ms, delay, erase_back
+):
+    for keys in ("4929", "41111111", "411111111111111"):
+        sound, edge = paused(keys, ms, pitch_ms, delay, erase_back)
+        edges = {"erased": (edge,)} if erase_back else {}
+        edges["edges"] = (edge + erase_back,)
+        result = Filtered(sound, **edges, near=10)
+        assert not result.left()
+        assert result.untouched
+        assert result.samples == result.near_pause
+
+
+def test_a_tone_that_a_pause_cuts_off_is_silenced_with_the_digits_before_it():
+    sound = between(5, keyed("12", 100, 400), tone("3", 8, 0), 30)
+    assert heard(sound) == "12"
+    result = Filtered(sound, erased=(6.008,), edges=(6.508,), near=10)
+    assert not result.after[:, 0].any()
+
+
+def test_what_is_said_between_the_digits_and_a_pause_stays():
+    rest = np.random.default_rng(3).integers(-3000, 3000, 30 * 8000).astype(np.int16)
+    result = Filtered(between(5, keyed("1234"), rest), erased=(9.0,), edges=(9.5,), near=10)
+    (span,) = result.spans
+    assert span[1] < 6.1
+    assert result.untouched
+
+
+def test_a_run_longer_than_a_card_number_is_silenced_as_a_whole_near_a_pause():
+    keys = "1234567890" * 4
+    assert not Filtered(between(5, keyed(keys, 60, 60), 30), edges=(10.5,), near=10).left()
 
 
 def test_digits_near_a_pause_do_not_make_later_digits_a_security_code():

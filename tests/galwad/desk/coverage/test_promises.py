@@ -336,6 +336,15 @@ async def test_a_pause_in_the_audit_without_a_gap_breaks_the_promise_of_payments
     assert finding["us"] == pytest.approx((started + 300) * US, abs=2)
 
 
+async def test_digits_silenced_near_a_pause_break_no_promise_and_are_not_its_gap(day):
+    call_id = await day.call(Gap(300 * US, 304 * US, "erased", "tones", "system"))
+    assert (await day.check())[:2] == (0, [])
+    started = (await day.running.desk.catalogue.get(call_id)).started
+    facts, personal = {"call_id": call_id, "extension": ""}, {"actor": "user:sian"}
+    await day.running.desk.audit.append("payment.hold", facts, personal, at=started + 305)
+    assert (await day.check())[:2] == (1, ["payments"])
+
+
 async def test_sound_recorded_in_a_pause_breaks_the_promise_of_payments(day):
     await day.call(
         PAUSE, segments=[Segment(0, 100 * US, "centre"), Segment(125 * US, TALK_US, "centre")]
