@@ -48,6 +48,7 @@ CODE = ("dialled code",)
 CARD = ("card number keyed outside a pause",)
 LINE = ("transfer to a payment line",)
 OUTSIDE = ("blind, outside",)
+AT_PBX = ("blind, by the PBX, to a department",)
 GATE = "recording/spool/gate.py"
 POLICY = "recording/policy.py"
 RECORDER = "recording/recorder.py"
@@ -317,6 +318,30 @@ SABOTAGES = (
         "destination, actor, label, trigger=Trigger.IDENTITY, arrived_mono=now.arrived",
         (TRANSFERS,),
         transfers=OUTSIDE,
+    ),
+    Sabotage(
+        "a name from the PBX does not count",
+        CALL,
+        "destination = side.class_of_name(is_first=not before)",
+        "destination = None",
+        (TRANSFERS,),
+        transfers=AT_PBX,
+    ),
+    Sabotage(
+        "a party that the PBX names is taken for the centre",
+        "galwad/switch/advisor_side.py",
+        "return self._router.classify(name.uri)\n",
+        "return DestinationClass.CENTRE\n",
+        (TRANSFERS,),
+        transfers=AT_PBX,
+    ),
+    Sabotage(
+        "a name from the PBX does not shut the gate",
+        CALL_RECORDING,
+        "self._recorder.identity_changed(actor, arrived_mono=arrived)",
+        "return",
+        (TRANSFERS,),
+        transfers=AT_PBX,
     ),
     # --- the finaliser -------------------------------------------------------------------------
     Sabotage(

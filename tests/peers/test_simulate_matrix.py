@@ -3,6 +3,7 @@
 Covers `galwad/cli/simulate/payments.py`, `galwad/cli/simulate/transfers.py` and the modules of
 `galwad/cli/simulate/matrix/`: `galwad/cli/simulate/matrix/command.py`,
 `galwad/cli/simulate/matrix/live_row.py`, `galwad/cli/simulate/matrix/payment_rows.py`,
+`galwad/cli/simulate/matrix/pbx.py`,
 `galwad/cli/simulate/matrix/requests.py`, `galwad/cli/simulate/matrix/rows.py`,
 `galwad/cli/simulate/matrix/run.py`, `galwad/cli/simulate/matrix/site.py`,
 `galwad/cli/simulate/matrix/transfer_rows.py`, `galwad/cli/simulate/matrix/transfer_steps.py`,
@@ -24,12 +25,16 @@ from galwad.cli.simulate.matrix.transfer_rows import TRANSFERS
 from helpers.peers.client import OfficerClient
 from helpers.peers.evidence import Recording
 from helpers.peers.proxy import LyingProxy
+from helpers.peers.scripted_pbx import ScriptedPbx
 from helpers.peers.service import CALLER, GALWAD, PASSWORD
 from telephony.phone import VoIPCall
 
 pytestmark = pytest.mark.peer
 
 LINE = "01970000100"
+PBX_LINE, PBX_TARGET = "01970000200", "600"
+AT_PBX = ("--pbx-line", PBX_LINE, "--pbx-answer", "201", "--pbx-answer", "500")
+PBX_ROWS = tuple(row.name for row in TRANSFERS if row.at_pbx)
 PAYMENT_LINE = """
 [[destinations]]
 match = "550"
@@ -59,11 +64,12 @@ class Matrix:
         )
 
     def transfers(self, *arguments, config=None, status=0):
-        """Run `simulate transfers` with all that the rows need; return the verdicts by row."""
+        """Run `simulate transfers` with all that its rows need at Galwad; return the verdicts."""
+        at_pbx = arguments.count("--pbx-answer")
         return self._matrix(
             *("transfers", "--answer", "201", "--answer", "301", "--outside", "500", *arguments),
             config=config,
-            passwords=[self.service.sip_password, "secret-301"],
+            passwords=[self.service.sip_password, "secret-301", *(["any"] * at_pbx)],
             status=status,
         )
 
@@ -114,6 +120,12 @@ def matrix(service, tmp_path):
     return Matrix(service, tmp_path / "client")
 
 
+@pytest.fixture
+def pbx(service, ended):
+    """Starts the PBX behind the line of the settings."""
+    return lambda **names: ended(ScriptedPbx("127.0.0.3", service.pbx_port, PBX_TARGET, **names))
+
+
 def outcomes(rows):
     """Return the verdict of each row."""
     return {name: row["verdict"] for name, row in rows.items()}
@@ -125,16 +137,41 @@ def test_all_rows_of_the_payments_matrix_are_ok(matrix):
     assert set(outcomes(rows).values()) == {"ok"}
 
 
-def test_all_rows_of_the_transfers_matrix_are_ok(matrix):
-    rows = matrix.transfers("--parallel", "6")
+def test_all_rows_of_the_transfers_matrix_are_ok(matrix, pbx):
+    pbx()
+    rows = matrix.transfers(*AT_PBX, "--parallel", "6")
     assert list(rows) == [row.name for row in TRANSFERS]
     assert set(outcomes(rows).values()) == {"ok"}
+
+
+# --- transfers that the PBX does not name ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "names_answers"),
+    [(PBX_ROWS[0], True), pytest.param(PBX_ROWS[1], False, marks=pytest.mark.long)],
+)
+def test_a_transfer_that_the_pbx_does_not_name_fails_with_what_was_recorded(
+    matrix, pbx, row, names_answers
+):
+    pbx(names_answers=names_answers, names_transfers=False)
+    rows = matrix.transfers(*AT_PBX, "--only", row, status=1)
+    failed(
+        matrix,
+        rows,
+        "the PBX has named nobody after the transfer, and the page shows the recording as "
+        "recording, not ceased",
+        "gaps: none; expected: transfer by identity (phone:",
+        "after the transfer: what the caller said is in the recording",
+    )
+    unnamed = "the PBX has not named 201 when it answered: the call is shown at 600"
+    assert (unnamed in rows[row]["reasons"]) is not names_answers
 
 
 # --- what cannot be run -----------------------------------------------------------------------
 
 
-def test_rows_whose_trigger_is_not_configured_say_what_to_configure(matrix):
+def test_rows_that_cannot_be_run_say_what_to_configure_or_that_there_is_no_pbx(matrix):
     matrix.settings("payment_code_on", None)
     without_codes = matrix.settings("payment_code_off", None)
     lacking = {
@@ -149,6 +186,12 @@ def test_rows_whose_trigger_is_not_configured_say_what_to_configure(matrix):
     assert set(outcomes(rows).values()) == {"not configured"}
     lacking |= {"blind, outside": "class department", "attended, to a colleague": "--answer"}
     assert all(lacking[name] in row["reasons"][0] for name, row in rows.items())
+    rows = matrix.bare("transfers", *PBX_ROWS)
+    assert set(outcomes(rows).values()) == {"not configured"}
+    assert all("--pbx-answer" in row["reasons"][0] for row in rows.values())
+    without_pbx = matrix.settings("advisors", None)
+    rows = matrix.bare("transfers", *PBX_ROWS, config=without_pbx)
+    assert set(outcomes(rows).values()) == {"not applicable"}
     assert matrix.service.log.events("call.started") == []
 
 

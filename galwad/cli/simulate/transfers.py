@@ -19,10 +19,12 @@ def transfers(
     number: matrix.Number,
     *,
     sip: matrix.Sip,
-    answer: matrix.Answering,
     identity: matrix.Identity,
+    answer: matrix.AnsweringOrNone = None,
     config: Config = DEFAULT_PATH,
     outside: matrix.Outside = None,
+    pbx_answer: matrix.PbxAnswering = None,
+    pbx_line: matrix.PbxNumber = "",
     caller: matrix.Caller = DEFAULT_CALLER,
     bind: matrix.Bind = "",
     transport: matrix.Transport = PhoneTransport.UDP,
@@ -34,24 +36,27 @@ def transfers(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Try each kind of transfer that phones can make with a real call, and judge each recording.
+    """Try each kind of transfer with a real call, and judge each recording.
 
     Each row is one call between phones of this command, which speak throughout. The recording must
     cease at the point of transfer in the settings, go on where the call returns, and contain
-    nothing of a consultation. A row is "ok", "FAILED" with the reason, or "not configured" with
-    what to configure. --config is the server's settings file or a copy of it. The exit status is 1
-    if a row failed, else 0.
+    nothing of a consultation. With --pbx-answer, the PBX behind Galwad also makes transfers: these
+    rows show whether Galwad sees them. A row is "ok", "FAILED" with the reason, "not configured"
+    with what to configure, or "not applicable" if the settings have no PBX. --config is the
+    server's settings file or a copy of it. The exit status is 1 if a row failed, else 0.
     """
     matrix.run_matrix(
         TRANSFERS,
         matrix.MatrixOptions(
             number=number,
             sip=sip,
-            answer=answer,
+            answer=answer or (),
             identity=identity,
             settings=load_settings(config),
             caller=caller,
             outside=outside or (),
+            pbx_answer=pbx_answer or (),
+            pbx_line=pbx_line,
             bind=bind,
             transport=transport,
             tls_ca=tls_ca,

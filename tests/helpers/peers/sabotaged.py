@@ -15,12 +15,14 @@ from pathlib import Path
 
 import galwad
 from helpers.peers.client import OfficerClient
+from helpers.peers.scripted_pbx import ScriptedPbx
 from helpers.peers.service import CALLER, GALWAD, PASSWORD, OfficerKeys, Service
 from helpers.sabotages import COVERAGE, PAYMENTS, PROMISES, SETTINGS, TRANSFERS, Sabotage
 
 PACKAGES = ("galwad", "recording", "telephony", "config", "callerid")
 INSTALLED = Path(galwad.__file__).parent.parent
 LINE = "01970000100"
+PBX_LINE, PBX_TARGET = "01970000200", "600"
 PAYMENT_LINE = """
 [[destinations]]
 match = "550"
@@ -75,6 +77,7 @@ class SabotagedSite:
             service.add_users()
             service.start("switch", "desk", "finaliser")
             service.log.wait("phones.set")
+            self._pbx = ScriptedPbx("127.0.0.3", service.pbx_port, PBX_TARGET)
             machine = ("users", "add", "pay", "--role", "machine", "--right", "payments", "--json")
             self._token = json.loads(service.galwad(*machine))["token"]
         finally:
@@ -84,6 +87,7 @@ class SabotagedSite:
 
     def stop(self) -> None:
         """End the processes. Their logs are not judged, because a sabotage may fill them."""
+        self._pbx.end()
         self._service.stop()
 
     def named_by(self, sabotage: Sabotage) -> dict[str, str]:
@@ -96,8 +100,9 @@ class SabotagedSite:
             secrets = [service.sip_password, PASSWORD]
             found[PAYMENTS] = self._simulate("payments", words, sabotage.payments, secrets)
         if sabotage.transfers:
-            words = ("--answer", "301", "--outside", "500")
-            secrets = [service.sip_password, "secret-301"]
+            words = ("--answer", "301", "--outside", "500", "--pbx-line", PBX_LINE)
+            words += ("--pbx-answer", "201", "--pbx-answer", "500")
+            secrets = [service.sip_password, "secret-301", "not asked", "not asked"]
             found[TRANSFERS] = self._simulate("transfers", words, sabotage.transfers, secrets)
         self._wait_until_indexed()
         found[COVERAGE] = self._run(["calls", "coverage"])

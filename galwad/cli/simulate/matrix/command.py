@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -19,6 +19,7 @@ from rich.text import Text
 from config.settings import Settings
 from galwad.cli.simulate.api_client import ApiClient
 from galwad.cli.simulate.arguments import check_names, passwords_of
+from galwad.cli.simulate.matrix.pbx import PbxLine, PbxPhones, pbx_line
 from galwad.cli.simulate.matrix.requests import MatrixApi, PageLogin
 from galwad.cli.simulate.matrix.rows import Row
 from galwad.cli.simulate.matrix.run import MatrixRun
@@ -43,6 +44,20 @@ Sip: TypeAlias = Annotated[str, typer.Option(help="The server's SIP address: HOS
 Answering: TypeAlias = Annotated[
     list[str],
     typer.Option(help="The advisor's extension, which the line rings. Twice: a colleague's too."),
+]
+AnsweringOrNone: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--answer",
+        help="The advisor's extension, which the line rings. Twice: a colleague's too.",
+    ),
+]
+PbxAnswering: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(help="Twice: an advisor's and a department's extension at the PBX behind."),
+]
+PbxNumber: TypeAlias = Annotated[
+    str, typer.Option("--pbx-line", help="The line that leads to the PBX, if NUMBER does not.")
 ]
 Outside: TypeAlias = Annotated[
     list[str] | None,
@@ -87,6 +102,8 @@ class MatrixOptions:
     caller: str
     outside: Sequence[str] = ()
     advisor: str = ""
+    pbx_line: str = ""
+    pbx_answer: Sequence[str] = ()
     bind: str = ""
     transport: PhoneTransport = PhoneTransport.UDP
     tls_ca: Path | None = None
@@ -106,17 +123,16 @@ def run_matrix(rows: Sequence[Row], options: MatrixOptions) -> None:
         CliError: An option is wrong, a phone cannot be used, or a row has failed.
     """
     chosen = choose(rows, options.only)
-    if len(options.answer) > 2:
-        raise CliError(
-            "--answer is given more than twice", "give the advisor and one colleague", status=2
-        )
-    plan, login = _plan(options)
-    check_names(plan)
+    _check_phones(options)
+    line = _pbx_line(options)
+    plan, login, at_pbx = _plan(options)
+    check_names(replace(plan, answering=(*plan.answering, *at_pbx)))
     settings = client_settings()
     base_url(options.server or settings.server)
     outside = _outside(options)
     identities = read_identity(options.identity).identities
     token = os.environ.get("GALWAD_PAUSE_TOKEN", "")
+    pbx = PbxPhones(plan, line, *at_pbx) if line is not None else None
     hush()
     tell = _ignore if options.json else _printer(chosen)
     with (
@@ -126,7 +142,7 @@ def run_matrix(rows: Sequence[Row], options: MatrixOptions) -> None:
         archive = ApiClient(options.server, identities=identities)
 
         async def work() -> list[Verdict]:
-            site = Site(plan, options.settings, api, outside, keys_card=options.card)
+            site = Site(plan, options.settings, api, outside, pbx=pbx, keys_card=options.card)
             async with site:
                 return await MatrixRun(site, archive, tell, options.parallel).run(chosen)
 
@@ -161,6 +177,8 @@ def report(verdicts: Sequence[Verdict], *, json: bool) -> None:
         CliError: A row has failed.
     """
     counts = {outcome: sum(v.outcome is outcome for v in verdicts) for outcome in Outcome}
+    if not counts[Outcome.NOT_APPLICABLE]:
+        del counts[Outcome.NOT_APPLICABLE]
     failed = [verdict for verdict in verdicts if verdict.outcome is Outcome.FAILED]
     if json:
         summary = {outcome.value.lower(): count for outcome, count in counts.items()}
@@ -177,7 +195,12 @@ def report(verdicts: Sequence[Verdict], *, json: bool) -> None:
         )
 
 
-_STYLES = {Outcome.OK: "green", Outcome.FAILED: "bold red", Outcome.NOT_CONFIGURED: "dim"}
+_STYLES = {
+    Outcome.OK: "green",
+    Outcome.FAILED: "bold red",
+    Outcome.NOT_CONFIGURED: "dim",
+    Outcome.NOT_APPLICABLE: "dim",
+}
 
 
 def _printer(rows: Sequence[Row]) -> Callable[[Verdict], None]:
@@ -196,27 +219,55 @@ def _ignore(verdict: Verdict) -> None:
     del verdict
 
 
-def _plan(options: MatrixOptions) -> tuple[Plan, PageLogin | None]:
+def _check_phones(options: MatrixOptions) -> None:
+    if len(options.answer) > 2:
+        raise CliError(
+            "--answer is given more than twice", "give the advisor and one colleague", status=2
+        )
+    if len(options.pbx_answer) not in {0, 2}:
+        raise CliError(
+            "--pbx-answer must be given twice", "give an advisor and a department", status=2
+        )
+    if not options.answer and not options.pbx_answer:
+        raise CliError(
+            "missing option '--answer'", "give the extension that the line rings", status=2
+        )
+
+
+def _pbx_line(options: MatrixOptions) -> PbxLine | None:
+    if not options.pbx_answer:
+        return None
+    try:
+        return pbx_line(options.settings, options.pbx_line or options.number)
+    except StepError as error:
+        raise CliError(error.text, error.hint, status=2) from None
+
+
+def _plan(options: MatrixOptions) -> tuple[Plan, PageLogin | None, list[SipLogin]]:
+    """Return the plan, the page's login, and the logins of the phones at the PBX."""
     questions = [f"SIP password of {extension}" for extension in options.answer]
+    questions += [f"SIP password of {extension} at the PBX" for extension in options.pbx_answer]
     if options.advisor:
         questions.append(f"page password of {options.advisor}")
     secrets = passwords_of(
-        questions, "each --answer, then --advisor", from_stdin=options.password_stdin
+        questions, "each --answer, each --pbx-answer, --advisor", from_stdin=options.password_stdin
     )
     login = PageLogin(options.advisor, secrets.pop()) if options.advisor else None
-    accounts = (SipLogin(*pair) for pair in zip(options.answer, secrets, strict=True))
+    extensions = (*options.answer, *options.pbx_answer)
+    accounts = [SipLogin(*pair) for pair in zip(extensions, secrets, strict=True)]
+    own = len(options.answer)
     plan = Plan(
         number=options.number,
         addresses=locate(options.sip, options.transport, options.bind, options.tls_ca),
         caller=options.caller,
         acts_as=None,
-        answering=tuple(accounts),
+        answering=tuple(accounts[:own]),
         media=options.srtp,
         identity=options.identity,
         reference=DEFAULT_REFERENCE,
         api=options.server,
     )
-    return plan, login
+    return plan, login, accounts[own:]
 
 
 def _outside(options: MatrixOptions) -> list[OutsideNumber]:

@@ -38,9 +38,25 @@ _FRAME_S: Final = 0.02
 class LiveRow:
     """One row's call, from its INVITE to its end."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, at_pbx: bool = False) -> None:
+        """Set up the row. `at_pbx` is true if its line and its phones are those of the PBX.
+
+        Raises:
+            StepError: This run has no such advisor's phone.
+        """
         self.site = site
+        pbx = site.pbx if at_pbx else None
+        phone = pbx.advisor if pbx else site.advisor
+        if phone is None:
+            raise StepError("there is no advisor's phone")
+        self.pbx = pbx
+        self.phone = phone
+        """The advisor's phone."""
         self.call_id = ""
+        self.faults: list[str] = []
+        """The faults that were seen in the call, and that did not end it."""
+        self.shown_at = ""
+        """The extension at which the API shows the answered call."""
         self.phases: list[Phase] = []
         self.caller: Voice
         self.advisor: Voice
@@ -56,7 +72,7 @@ class LiveRow:
     @property
     def extension(self) -> str:
         """The advisor's extension."""
-        return self.site.advisor.extension
+        return self.phone.extension
 
     # --- beginning and end --------------------------------------------------------------------
 
@@ -70,11 +86,12 @@ class LiveRow:
         """
         site, known = self.site, {pop["call_id"] for pop in await self.calls()}
         try:
-            placed = self.leg(await site.caller.call(site.plan.number))
+            line = self.pbx.line.number if self.pbx else site.plan.number
+            placed = self.leg(await site.caller.call(line))
         except TelephonyError as error:
             raise StepError(f"the call cannot be placed: {error}") from None
         refused = asyncio.ensure_future(placed.wait_for(CallState.ANSWERED))
-        ringing = asyncio.ensure_future(site.next_ringing(site.advisor, site.plan.caller))
+        ringing = asyncio.ensure_future(site.next_ringing(self.phone, site.plan.caller))
         try:
             await asyncio.wait({refused, ringing}, return_when=asyncio.FIRST_COMPLETED)
             if refused.done() and isinstance(refused.exception(), CallFailedError):
@@ -105,8 +122,14 @@ class LiveRow:
         placed = self._legs[0]
         await self.within(placed.wait_for(CallState.ANSWERED), "the call is not answered")
         found = await self._wait_for_call("answered", lambda pop: pop["call_id"] == self.call_id)
-        if found["extension"] != self.extension:
-            raise StepError(f"the API shows the call at {found['extension']}, not {self.extension}")
+        self.shown_at = found["extension"]
+        if self.pbx is None and self.shown_at != self.extension:
+            raise StepError(f"the API shows the call at {self.shown_at}, not {self.extension}")
+        if self.pbx is not None and self.shown_at == self.pbx.line.dialled != self.extension:
+            self.faults.append(
+                f"the PBX has not named {self.extension} when it answered: the call is shown at "
+                f"{self.shown_at}"
+            )
         self.advisor_user = found["advisor"] or ""
         self.caller = self.voice("the caller", CALLER, placed)
         self.advisor = self.voice("the advisor", ADVISOR, rung)
@@ -239,6 +262,11 @@ class LiveRow:
             if time.monotonic() > limit:
                 raise StepError(f"the page shows the recording as {state}, not {wanted[0]}")
             await asyncio.sleep(_POLL_S)
+
+    async def shown_extension(self) -> str:
+        """Return the extension at which the API shows the call now; "" if it does not show it."""
+        found = {pop["call_id"]: pop["extension"] for pop in await self.calls()}
+        return str(found.get(self.call_id) or "")
 
     async def _wait_for_call(self, state: str, fits: Callable[[Any], bool]) -> Any:
         """Wait until the API shows one call in this state that fits, and return it."""

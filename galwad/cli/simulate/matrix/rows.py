@@ -80,9 +80,15 @@ class Row:
     alone: bool = False
     segments: int | None = None
 
+    @property
+    def at_pbx(self) -> bool:
+        """True if the advisor's phone is registered at the PBX, not at Galwad."""
+        return Need.PBX in self.needs
+
     def missing(self, site: Site) -> str:
         """Return what must be configured before the row can be run; "" if it can be run."""
-        return "; ".join(filter(None, (site.missing(need) for need in Need if need in self.needs)))
+        needs = self.needs if self.at_pbx else self.needs | {Need.ADVISOR}
+        return "; ".join(filter(None, (site.missing(need) for need in Need if need in needs)))
 
 
 class HangUpSide(Enum):

@@ -12,6 +12,7 @@ from typing import Final
 
 from galwad.cli.simulate.api_client import ApiClient
 from galwad.cli.simulate.matrix.live_row import LiveRow
+from galwad.cli.simulate.matrix.pbx import NO_PBX, has_pbx
 from galwad.cli.simulate.matrix.rows import Row
 from galwad.cli.simulate.matrix.site import Site
 from galwad.cli.simulate.matrix.verdict import Outcome, Verdict, faults_of
@@ -60,15 +61,18 @@ class MatrixRun:
         self._tell(verdict)
 
     async def _verdict(self, row: Row) -> Verdict:
+        if row.at_pbx and not has_pbx(self._site.settings):
+            return Verdict(row.name, Outcome.NOT_APPLICABLE, (NO_PBX,))
         missing = row.missing(self._site)
         if missing:
             return Verdict(row.name, Outcome.NOT_CONFIGURED, (missing,))
-        call = LiveRow(self._site)
+        call = LiveRow(self._site, at_pbx=row.at_pbx)
         faults = await _faults_in(self._call(row, call))
         if call.call_id:
             faults += await _faults_in(call.save_note())
         if not faults:
             faults = await _faults_in(self._judged(row, call))
+        faults = (*call.faults, *faults)
         outcome = Outcome.FAILED if faults else Outcome.OK
         return Verdict(row.name, outcome, faults, call.call_id)
 

@@ -15,6 +15,7 @@ from typing import Final, Self
 
 from config.sections import Destination, DestinationClassName
 from config.settings import Settings
+from galwad.cli.simulate.matrix.pbx import PbxPhones
 from galwad.cli.simulate.matrix.requests import MatrixApi
 from galwad.cli.simulate.phones import Answerer, socket_error
 from galwad.cli.simulate.plan import Plan
@@ -25,8 +26,9 @@ from telephony.sip.message.uri import Uri
 
 
 class Need(Enum):
-    """A thing that a row needs, apart from the caller and the advisor's phone."""
+    """A thing that a row needs, apart from the caller."""
 
+    ADVISOR = "an advisor's phone"
     CODES = "dialled codes"
     MACHINE = "a payment system"
     PAGE = "the advisor's page"
@@ -34,9 +36,11 @@ class Need(Enum):
     OUTSIDE = "a party outside the centre"
     PAYMENT_LINE = "a payment line"
     CARD = "a card number that may be keyed"
+    PBX = "two phones of the PBX"
 
 
 _TO_CONFIGURE: Final = {
+    Need.ADVISOR: "give the phone that the line rings with --answer EXTENSION",
     Need.CODES: "set [recording] payment_code_on and payment_code_off",
     Need.MACHINE: "put the token of a machine with the right `payments` into $GALWAD_PAUSE_TOKEN",
     Need.PAGE: "give the user at the phone of --answer with --advisor NAME",
@@ -46,6 +50,8 @@ _TO_CONFIGURE: Final = {
     Need.PAYMENT_LINE: "add a number of the class payment to [[destinations]], with a `target` on "
     "this machine, and give it with --outside NUMBER",
     Need.CARD: "give --card, which makes an incident: a card number is keyed outside a pause",
+    Need.PBX: "give two extensions of the PBX with --pbx-answer, an advisor's and a department's; "
+    "and with --pbx-line a line that leads there, if NUMBER does not",
 }
 _OUTSIDE_CLASSES: Final[tuple[DestinationClassName, ...]] = ("department", "external")
 
@@ -131,6 +137,7 @@ class Site:
         api: MatrixApi,
         outside: Iterable[OutsideNumber],
         *,
+        pbx: PbxPhones | None = None,
         keys_card: bool = False,
     ) -> None:
         """Set up the phones. `keys_card` is true if a row may key a card number outside a pause."""
@@ -140,8 +147,10 @@ class Site:
         self.api = api
         self.ringing = asyncio.Lock()
         self.caller: VoIPPhone = plan.calling_phone()
-        self.advisor = Answerer(plan, plan.answering[0])
-        self.colleague = Answerer(plan, plan.answering[1]) if len(plan.answering) > 1 else None
+        phones = [Answerer(plan, account) for account in plan.answering]
+        self.advisor = phones[0] if phones else None
+        self.colleague = phones[1] if len(phones) > 1 else None
+        self.pbx = pbx
         self._outside = {where.kind: OutsidePhone(plan, where) for where in outside}
         self._stack = AsyncExitStack()
 
@@ -151,11 +160,11 @@ class Site:
         Raises:
             StepError: A phone cannot register, or an address is not one of this machine.
         """
-        phones: list[RingingPhone] = [self.advisor, *self._outside.values()]
-        phones += [self.colleague] if self.colleague else []
+        own = (self.advisor, *self._outside.values(), self.colleague, self.pbx)
         try:
-            for phone in phones:
-                await self._stack.enter_async_context(phone)
+            for phone in own:
+                if phone is not None:
+                    await self._stack.enter_async_context(phone)
             try:
                 await self._stack.enter_async_context(self.caller)
             except OSError as error:
@@ -187,6 +196,7 @@ class Site:
     def missing(self, need: Need) -> str:
         """Return what must be configured for `need`; "" if it is there."""
         there = {
+            Need.ADVISOR: self.advisor is not None,
             Need.CODES: self.settings.recording.payment_code_on is not None,
             Need.MACHINE: bool(self.api.machine_token),
             Need.PAGE: self.api.page_login is not None,
@@ -194,6 +204,7 @@ class Site:
             Need.OUTSIDE: self.outside is not None,
             Need.PAYMENT_LINE: self.payment_line is not None,
             Need.CARD: self._keys_card,
+            Need.PBX: self.pbx is not None,
         }
         return "" if there[need] else _TO_CONFIGURE[need]
 

@@ -1,4 +1,4 @@
-"""The matrix of transfers: each kind in docs/transfers.md that phones can make without a PBX."""
+"""The matrix of transfers: the kinds in docs/transfers.md that phones make, or ask a PBX for."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from galwad.cli.simulate.matrix.transfer_steps import (
     Consult,
     HangUpWhileItRings,
     JoinWhileItRings,
+    NamedByPbx,
+    PbxName,
     PickUp,
     Referral,
     SendBack,
     Shown,
+    TransferAtPbx,
     TransferParty,
 )
 from galwad.cli.simulate.matrix.triggers import KEY, PERSON
@@ -32,6 +35,8 @@ _CEASED: Final = GapRule("transfer", Referral())
 _CEASED_WHILE_IT_RANG: Final = GapRule("transfer", Referral(), at_request=True)
 _COLLEAGUE: Final = frozenset({Need.COLLEAGUE})
 _AWAY: Final = frozenset({Need.OUTSIDE})
+_NAMED: Final = GapRule("transfer", PbxName())
+_AT_PBX: Final = frozenset({Need.PBX})
 
 TRANSFERS: Final[tuple[Row, ...]] = (
     Row(
@@ -139,6 +144,20 @@ TRANSFERS: Final[tuple[Row, ...]] = (
         ),
         (GapRule("payment", KEY), _CEASED),
         _AWAY,
+        segments=1,
+    ),
+    Row(
+        "blind, by the PBX, to a department",
+        (_BEFORE, TransferAtPbx(), NamedByPbx(), _OUTSIDE),
+        (_NAMED,),
+        _AT_PBX,
+        segments=1,
+    ),
+    Row(
+        "attended, by the PBX, to a department",
+        (_BEFORE, Consult(TransferParty.AT_PBX), NamedByPbx(), _OUTSIDE),
+        (_NAMED,),
+        _AT_PBX,
         segments=1,
     ),
 )

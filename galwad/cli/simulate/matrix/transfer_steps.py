@@ -26,6 +26,7 @@ class TransferParty(Enum):
     COLLEAGUE = Need.COLLEAGUE
     OUTSIDE = Need.OUTSIDE
     PAYMENT_LINE = Need.PAYMENT_LINE
+    AT_PBX = Need.PBX
 
     def phone(self, row: LiveRow) -> Answerer | OutsidePhone:
         """Return the simulated phone of the party.
@@ -38,6 +39,7 @@ class TransferParty(Enum):
             TransferParty.COLLEAGUE: site.colleague,
             TransferParty.OUTSIDE: site.outside,
             TransferParty.PAYMENT_LINE: site.payment_line,
+            TransferParty.AT_PBX: site.pbx.department if site.pbx else None,
         }[self]
         if found is None:
             raise StepError(f"there is no phone for {self.value.value}")
@@ -53,6 +55,17 @@ class Referral:
     def actor(self, row: LiveRow) -> str:
         """Return the advisor's phone."""
         return f"phone:{row.extension}"
+
+
+@dataclass(frozen=True, slots=True)
+class PbxName:
+    """The cause of a gap: the name that the PBX gives to the party after a transfer."""
+
+    gap_trigger: str = "identity"
+
+    def actor(self, row: LiveRow) -> str:
+        """Return the party that had the call before."""
+        return f"phone:{row.shown_at}"
 
 
 _RINGING = "while the other party rings"
@@ -115,6 +128,47 @@ class BlindTransfer:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferAtPbx:
+    """The advisor asks the PBX to send the caller to the department, which answers."""
+
+    async def run(self, row: LiveRow) -> None:
+        """Transfer."""
+        phone, first = TransferParty.AT_PBX.phone(row), row.advisor.call
+        async with _requested(first.transfer(phone.extension)) as transfer:
+            async with row.site.ringing:
+                try:
+                    rung = await row.next_ringing(phone, row.site.plan.caller, row.extension)
+                except StepError:
+                    if transfer.done():
+                        await _completed(row, transfer)
+                    raise
+            await row.answer_leg(rung)
+            await row.settle()
+        await _taken_over(row, rung, "the department")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedByPbx:
+    """The page must show that the PBX has named the department, and that the recording has ceased.
+
+    If it does not, the row goes on, so that its verdict also says what was recorded.
+    """
+
+    async def run(self, row: LiveRow) -> None:
+        """Check it."""
+        try:
+            await row.shows("ceased")
+        except StepError as error:
+            shown = await row.shown_extension()
+            seen = (
+                "the PBX has named nobody after the transfer"
+                if shown == row.shown_at
+                else f"the PBX has named {shown} after the transfer"
+            )
+            row.faults.append(f"{seen}, and {error.text} (see docs/operations/pbx.md)")
+
+
+@dataclass(frozen=True, slots=True)
 class HangUpWhileItRings:
     """The advisor sends the caller outside and hangs up before the party answers."""
 
@@ -153,7 +207,7 @@ class BusyAndRecalled:
         rung = await _leave(row, TransferParty.OUTSIDE.phone(row))
         async with row.site.ringing:
             await rung.deny(486)
-            recall = await row.next_ringing(row.site.advisor, row.site.plan.caller)
+            recall = await row.next_ringing(row.phone, row.site.plan.caller)
         await row.answer_leg(recall)
         await row.shows("recording")
         await _taken_over(row, recall, "the advisor")
@@ -236,7 +290,7 @@ async def _consult(row: LiveRow, phone: Answerer | OutsidePhone) -> tuple[VoIPCa
     """Call `phone` as the advisor; return the advisor's leg, and the leg that rings at `phone`."""
     async with row.site.ringing:
         try:
-            placed = row.leg(await row.site.advisor.phone.call(phone.extension))
+            placed = row.leg(await row.phone.phone.call(phone.extension))
         except TelephonyError as error:
             raise StepError(f"the consultation cannot be placed: {error}") from None
         return placed, await row.next_ringing(phone, row.extension)
@@ -266,7 +320,7 @@ class SendBack:
         """Transfer back."""
         async with _requested(row.advisor.call.transfer(row.extension)) as transfer:
             async with row.site.ringing:
-                rung = await row.next_ringing(row.site.advisor, row.site.plan.caller)
+                rung = await row.next_ringing(row.phone, row.site.plan.caller)
             await row.answer_leg(rung)
             await _completed(row, transfer)
         await row.shows("recording")

@@ -48,13 +48,15 @@ class Outcome(StrEnum):
     OK = "ok"
     FAILED = "FAILED"
     NOT_CONFIGURED = "not configured"
+    NOT_APPLICABLE = "not applicable"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The verdict on one row.
 
-    `reasons` are the faults of a row that failed, or what must be configured; empty if it is ok.
+    `reasons` are the faults of a row that failed, what must be configured, or why the row does not
+    apply to this site; empty if it is ok.
     `call_id` is "" if there was no call.
     """
 

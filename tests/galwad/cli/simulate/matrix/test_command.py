@@ -21,6 +21,7 @@ from galwad.cli.support.console import CliError
 
 OK = Verdict("page", Outcome.OK, call_id="1")
 FAILED = Verdict("record key", Outcome.FAILED, ("gaps: none",), "2")
+NO_PBX = Verdict("blind, by the PBX", Outcome.NOT_APPLICABLE, ("there is no PBX",))
 MISSING = Verdict("dialled code", Outcome.NOT_CONFIGURED, ("set it",))
 
 
@@ -67,6 +68,12 @@ def test_a_report_with_a_failure_names_the_row_and_raises_with_status_1(capsys):
     assert document["rows"][1]["reasons"] == ["gaps: none"]
 
 
+def test_a_row_that_does_not_apply_is_counted_and_is_no_failure(capsys):
+    report([OK, NO_PBX], json=False)
+    counts = "1 ok, 0 failed, 0 not configured, 1 not applicable"
+    assert capsys.readouterr().out == f"2 rows: {counts}\n"
+
+
 # --- usage ------------------------------------------------------------------------------------
 
 
@@ -101,6 +108,23 @@ def test_wrong_options_are_refused_before_any_call(matrix, monkeypatch, command,
     assert (done.status, done.out) == (2, "")
     assert done.err.lower().startswith(f"error: {error}".lower())
     assert "\nhint: " in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--pbx-answer", "201"), "--pbx-answer must be given twice"),
+        (("--pbx-answer", "201") * 2, "the line 01970000000 does not lead to a PBX"),
+        (
+            ("--answer", "201", *("--pbx-answer", "201") * 2, "--pbx-line", "09"),
+            "the line 09 does not lead to a PBX",
+        ),
+    ],
+)
+def test_wrong_options_for_the_pbx_are_refused_before_any_call(matrix, options, error):
+    done = matrix("transfers", *options)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"error: {error}\nhint: ")
 
 
 def test_settings_that_cannot_be_read_are_one_error(matrix, tmp_path):

@@ -1,4 +1,7 @@
-"""The numbers outside the centre, and the description of what a row lacks."""
+"""The numbers outside the centre, the lines of a PBX, and the description of what a row lacks.
+
+Covers `galwad/cli/simulate/matrix/pbx.py` and `galwad/cli/simulate/matrix/site.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import Settings, load
+from galwad.cli.simulate.matrix.pbx import PbxLine, PbxPhones, has_pbx, pbx_line
 from galwad.cli.simulate.matrix.requests import MatrixApi, PageLogin
 from galwad.cli.simulate.matrix.site import Need, OutsideNumber, Site, outside_number
 from galwad.cli.simulate.plan import Addresses, PhoneTransport, Plan, SipLogin
@@ -37,6 +41,19 @@ target = "sip:570@127.0.0.7"
 [[destinations]]
 match = "580"
 class = "department"
+"""
+ROUTES = """
+[[routes]]
+called = "01970000200"
+target = ["sip:600@192.0.2.20;transport=tls", "sip:600@192.0.2.21"]
+advisors = ["sian"]
+[[routes]]
+called = "01970000300"
+target = "sip:600@192.0.2.20"
+[[routes]]
+called = "01970000400"
+target = "sip:600@192.0.2.20;transport=sctp"
+advisors = ["sian"]
 """
 
 
@@ -81,16 +98,54 @@ def test_any_text_as_an_outside_number_raises_only_a_step_error(text):
         assert outside_number(settings, text).host == "127.0.0.4"
 
 
-def site(settings, *numbers, answering=1, keys_card=False, **api):
+# --- the lines of a PBX -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_pbx(settings_file):
+    with settings_file.open("a", encoding="utf-8") as file:
+        file.write(ROUTES)
+    return load(settings_file)
+
+
+def test_a_line_of_the_pbx_has_the_first_target_of_its_route(with_pbx):
+    line = pbx_line(with_pbx, "01970000200")
+    assert line == PbxLine("01970000200", "600", "192.0.2.20:5061", PhoneTransport.TLS)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        ("01970000300", "the line 01970000300 does not lead to a PBX"),
+        ("09", "the line 09 does not lead to a PBX"),
+        ("01970000400", "the target of 01970000400 cannot be read"),
+    ],
+)
+def test_another_line_than_one_of_the_pbx_is_an_error(with_pbx, number, error):
+    with pytest.raises(StepError, match=error):
+        pbx_line(with_pbx, number)
+
+
+def test_settings_have_a_pbx_if_a_route_has_a_target_with_advisors(settings, with_pbx):
+    assert not has_pbx(settings)
+    assert has_pbx(with_pbx)
+
+
+# --- what a row needs -------------------------------------------------------------------------
+
+
+def site(settings, *numbers, answering=1, at_pbx=False, keys_card=False, **api):
     accounts = tuple(SipLogin(str(201 + n), "x") for n in range(answering))
     plan = Plan("01970000100", WHERE, "07700900123", None, accounts)
     outside = [outside_number(settings, number) for number in numbers]
     desk = MatrixApi("http://127.0.0.1:9", "http://desk", **api)
-    return Site(plan, settings, desk, outside, keys_card=keys_card)
+    line = PbxLine("01970000200", "600", "127.0.0.3:5060", PhoneTransport.UDP)
+    pbx = PbxPhones(plan, line, SipLogin("201", "x"), SipLogin("500", "x")) if at_pbx else None
+    return Site(plan, settings, desk, outside, pbx=pbx, keys_card=keys_card)
 
 
 async def test_each_need_that_is_not_met_says_what_to_configure(settings):
-    bare = site(settings)
+    bare = site(settings, answering=0)
     texts = [bare.missing(need) for need in Need]
     assert all(texts)
     assert len(set(texts)) == len(Need)
@@ -102,6 +157,7 @@ async def test_a_need_that_is_met_lacks_nothing(settings):
     full = site(
         *(settings, "500", "550"),
         answering=2,
+        at_pbx=True,
         keys_card=True,
         machine_token="x",
         page=PageLogin("sian", "x"),
