@@ -24,9 +24,10 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from callerid.errors import DirectoryError
 from callerid.import_file import MOST_PEOPLE_OF_A_NUMBER, ImportFile, ImportRow
@@ -63,9 +64,8 @@ _VALUES = (
     *("reference", "name", "language", "kind", "shared", "do_not_pop"),
     *("address", "postcode", "email", "date_of_birth", "notes"),
 )
-_MARKS = ", ".join("?" * (len(_VALUES) + 2))  # for the values, the id and the line
-_ADD_PERSON = f"INSERT OR IGNORE INTO people VALUES ({_MARKS})"  # noqa: S608 - no values in it
-_ADD_NUMBER = "INSERT OR IGNORE INTO numbers VALUES (?, ?, ?)"
+_values_of = itemgetter(*_VALUES)
+_COLUMNS = {"people": len(_VALUES) + 2, "numbers": 3}
 # The present directory has the schema name `present`.
 _LAST_ID = "SELECT coalesce(max(seq), 0) FROM present.sqlite_sequence"
 _KNOWN = (
@@ -89,12 +89,16 @@ _LATER = (
 _REMOVE_NUMBER = "DELETE FROM main.numbers WHERE e164 = ? AND extension = ? AND person_id = ?"
 _CHUNK = 1000
 """The number of people that are inserted at a time."""
+_ROWS_OF_A_STATEMENT = 10
+"""The rows that one statement inserts. Ten take a third less CPU than ten statements."""
 _CACHE_KB = 65_536
 """The memory for pages of the new file.
 
 The two database indexes of a million people fit into it. With less memory, the pages would be
 written to the disk many times, because references and numbers are in no sequence.
 """
+_PRESENT_CACHE_KB = 32_768
+"""The memory for pages of the present file, of which the index of the references fits into it."""
 _SYNCED_AT_ONCE = 4 << 20
 """The bytes that are brought to the disk at a time, because other processes may have to wait."""
 _READERS_S = 5.0
@@ -235,10 +239,10 @@ def _fill(
     (before,) = connection.execute("SELECT count(*) FROM present.people").fetchone()
     (last_id,) = connection.execute(_LAST_ID).fetchone()
     connection.execute("INSERT INTO main.sqlite_sequence VALUES ('people', ?)", (last_id,))
-    read = added = replaced = 0
+    read = added = replaced = kept = 0
     rows = file.rows()
     while chunk := list(islice(rows, _CHUNK)):
-        known = _known(connection, chunk)
+        known = _known(connection, chunk) if before else {}
         new = [row.reference for row in chunk if row.reference not in known]
         known |= {reference: last_id + n for n, reference in enumerate(new, 1)}
         last_id += len(new)
@@ -250,12 +254,12 @@ def _fill(
     _limit_people_of_numbers(connection, file)
     file.check()
     if absent == "keep":
-        _copy(connection, _ABSENT_PEOPLE, _ADD_PERSON)
+        kept = _copy(connection, "people", _ABSENT_PEOPLE)
     elif file.left_out:
         left_out = json.dumps(sorted(file.left_out))
-        _copy(connection, _ABSENT_PEOPLE + _OF_REFERENCES, _ADD_PERSON, left_out)
-    _copy(connection, _ABSENT_NUMBERS, _ADD_NUMBER)
-    (kept,) = connection.execute("SELECT count(*) FROM main.people WHERE line IS NULL").fetchone()
+        kept = _copy(connection, "people", _ABSENT_PEOPLE + _OF_REFERENCES, left_out)
+    if kept:
+        _copy(connection, "numbers", _ABSENT_NUMBERS)
     connection.execute(f"PRAGMA user_version = {FORMAT}")
     connection.execute("COMMIT")
     remaining = added + replaced + kept
@@ -270,6 +274,7 @@ def _attach(connection: sqlite3.Connection, present: Path) -> None:
     """Attach the present directory as the schema `present`; an empty one if there is none."""
     there = present.exists()
     connection.execute("ATTACH ? AS present", (_read_only(present) if there else ":memory:",))
+    connection.execute(f"PRAGMA present.cache_size = -{_PRESENT_CACHE_KB}")
     if there:
         _check_format(connection, "present")
     else:
@@ -289,21 +294,28 @@ def _insert(
 
     If a reference occurs again, the later row is left out, and a fault is added.
     """
-    inserted = connection.executemany(
-        _ADD_PERSON,
-        ((ids[row.reference], *map(row.values.get, _VALUES), row.line) for row in rows),
-    ).rowcount
-    if inserted != len(rows):
+    people = [(ids[row.reference], *_values_of(row.values), row.line) for row in rows]
+    if _add(connection, "people", people) != len(rows):
         rows = _first_rows(connection, file, rows)
-    connection.executemany(
-        _ADD_NUMBER,
-        (
-            (number.e164, number.extension, ids[row.reference])
-            for row in rows
-            for number in row.numbers
-        ),
-    )
+    numbers = [
+        (number.e164, number.extension, ids[row.reference])
+        for row in rows
+        for number in row.numbers
+    ]
+    _add(connection, "numbers", numbers)
     return {row.reference for row in rows}
+
+
+def _add(connection: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Insert rows into a table of the new directory, and return how many had a new key."""
+    added, marks = 0, f"({', '.join('?' * _COLUMNS[table])})"
+    in_full = len(rows) - len(rows) % _ROWS_OF_A_STATEMENT
+    for size, part in ((_ROWS_OF_A_STATEMENT, rows[:in_full]), (1, rows[in_full:])):
+        places = ", ".join([marks] * size)
+        statement = f"INSERT OR IGNORE INTO main.{table} VALUES {places}"  # noqa: S608 - no values
+        values = (tuple(chain(*part[at : at + size])) for at in range(0, len(part), size))
+        added += connection.executemany(statement, values).rowcount
+    return added
 
 
 def _first_rows(
@@ -334,14 +346,15 @@ def _limit_people_of_numbers(connection: sqlite3.Connection, file: ImportFile) -
         connection.executemany(_REMOVE_NUMBER, ([*own] for _, *own in later))
 
 
-def _copy(connection: sqlite3.Connection, query: str, statement: str, *values: str) -> None:
-    """Run `statement` with each row that `query` finds with `values`.
+def _copy(connection: sqlite3.Connection, table: str, query: str, *values: str) -> int:
+    """Insert the rows that `query` finds with `values` into a table, and return how many.
 
     SQLite could do this in one statement, but would store all rows in memory before.
     """
-    found = connection.execute(query, values)
+    found, added = connection.execute(query, values), 0
     while rows := found.fetchmany(_CHUNK):
-        connection.executemany(statement, rows)
+        added += _add(connection, table, rows)
+    return added
 
 
 def _beside(path: Path, ending: str) -> Path:

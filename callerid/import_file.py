@@ -190,7 +190,7 @@ class ImportFile:
             for count, cells in enumerate(rows, 1):
                 _check_count(count)
                 self._row_characters = 0
-                row = self._row(names, [cell.strip() for cell in cells], rows.line_num)
+                row = self._row(names, list(map(str.strip, cells)), rows.line_num)
                 if row is not None:
                     yield row
                 if self._on_fault == "refuse" and self.fault_count >= _MOST_FAULTS:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import phonenumbers
 
@@ -27,7 +28,8 @@ _INTERNAL = re.compile(r"[0-9]{2,6}")
 # libphonenumber's result is known: it removes the 0 or the country code, and ten digits that do not
 # begin with 0 are always a possible UK number. libphonenumber takes ten times as long, which counts
 # when a million people are imported. A test compares the results.
-_UK = re.compile(r"(?:0|\+44)([1-9][0-9]{9})")
+USUAL_IN_UK: Final = r"(?:0|\+44)([1-9][0-9]{9})"
+_USUAL_IN_UK = re.compile(USUAL_IN_UK)
 _LONGEST_USUAL = 40
 _DIALLABLE = re.compile(r"\+?[0-9().\-\s/]+(?:\s*(?:;ext=|x|ext\.?)\s*[0-9]{1,7})?", re.IGNORECASE)
 
@@ -53,7 +55,7 @@ class PhoneNumber:
         """
         text = text.strip()
         if region == REGION and len(text) <= _LONGEST_USUAL:
-            usual = _UK.fullmatch(text.replace(" ", ""))
+            usual = _USUAL_IN_UK.fullmatch(text.replace(" ", ""))
             if usual is not None:
                 return cls(f"+44{usual[1]}")
         return cls._by_libphonenumber(text, region)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from callerid.errors import NumberError
-from callerid.number import REGION, PhoneNumber
+from callerid.number import REGION, USUAL_IN_UK, PhoneNumber
 
 LONGEST: Final = 1000
 """The most characters of a text that is read."""
@@ -52,9 +52,9 @@ _LONGEST_TAIL: Final = 8
 _FEWEST_DIGITS: Final = 7
 """The fewest digits before `/` that are a whole number, and not only an area code."""
 _LOCAL: Final = re.compile(r"[2-9][0-9]{4,7}")
-_ONE_USUAL: Final = r"(?:0[1-9][0-9]{3} ?[0-9]{6}|\+44[1-9][0-9]{9})"
-_USUAL: Final = re.compile(rf"{_ONE_USUAL}(?:\|{_ONE_USUAL})*")
-"""Numbers in a form of which the result is known, and which is quick to read."""
+_ONE_USUAL: Final = re.compile(USUAL_IN_UK)
+_USUAL: Final = re.compile(rf"{USUAL_IN_UK}(?:\|{USUAL_IN_UK})*")
+"""Numbers without their spaces in a form that is quick to read, as most people have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,14 @@ def read_numbers(text: str, *, region: str = REGION, area_code: str = "") -> Wri
     """
     if len(text) > LONGEST:
         return WrittenNumbers(faults=(f"is longer than {LONGEST} characters",))
-    if region == REGION and _USUAL.fullmatch(text):  # as most of a million people have them
-        usual = dict.fromkeys(PhoneNumber.parse(part, region) for part in text.split("|"))
-        return WrittenNumbers(tuple(usual))
+    without_spaces = text.replace(" ", "")
+    if region == REGION and _USUAL.fullmatch(without_spaces):
+        usual = dict.fromkeys(_ONE_USUAL.findall(without_spaces))
+        return WrittenNumbers(tuple([PhoneNumber(f"+44{digits}") for digits in usual]))
+    return _read_any(text, region, area_code)
+
+
+def _read_any(text: str, region: str, area_code: str) -> WrittenNumbers:
     parts = _parts(text)
     numbers: dict[PhoneNumber, None] = {}
     faults = []
@@ -98,13 +103,7 @@ def read_numbers(text: str, *, region: str = REGION, area_code: str = "") -> Wri
 
 def _parts(text: str) -> list[str]:
     """Return the parts of a text that have a number each. Words between numbers are left out."""
-    plain = unicodedata.normalize("NFKC", text).translate(_HYPHENS)
-    plain = "".join(
-        str(unicodedata.decimal(each)) if each.isdecimal() else each
-        for each in plain
-        if unicodedata.category(each) != "Cf"
-    )
-    plain = _PARAMETERS.sub("", plain)
+    plain = _PARAMETERS.sub("", text if text.isascii() else _in_ascii(text))
     found: list[str] = []
     for between in _SEPARATOR.split(plain):
         for part in _alternatives(between):
@@ -113,6 +112,16 @@ def _parts(text: str) -> list[str]:
     if not with_digits and _WORD.search(plain):
         return [plain]
     return with_digits
+
+
+def _in_ascii(text: str) -> str:
+    """Return a text with ASCII digits and hyphens, and without invisible characters."""
+    plain = unicodedata.normalize("NFKC", text).translate(_HYPHENS)
+    return "".join(
+        str(unicodedata.decimal(each)) if each.isdecimal() else each
+        for each in plain
+        if unicodedata.category(each) != "Cf"
+    )
 
 
 def _one_by_one(part: str) -> list[str]:
@@ -166,5 +175,4 @@ def _number(part: str, region: str, area_code: str) -> PhoneNumber:
     digits = _digits(part)
     if area_code and _LOCAL.fullmatch(digits):
         digits = area_code + digits
-    extension = found["extension"] or ""
-    return PhoneNumber.parse(f"{digits};ext={extension}" if extension else digits, region)
+    return replace(PhoneNumber.parse(digits, region), extension=found["extension"] or "")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from callerid.errors import NumberError
 from callerid.number import PhoneNumber, presented_caller
-from callerid.written_numbers import LONGEST, read_numbers
+from callerid.written_numbers import LONGEST, _read_any, read_numbers
 
 ONE = "+441632960001"
 MOBILE = "+447700900123"
@@ -202,3 +202,14 @@ def test_a_number_that_the_signalling_can_read_is_read_alike(text):
     except NumberError:
         return
     assert read_numbers(text).numbers in ((number,), ())
+
+
+NEARLY_USUAL = st.from_regex(r" ?(0|\+44|\+ 44|44|0044)( {0,2}[0-9]){9,11} ?", fullmatch=True)
+
+
+@given(st.lists(NEARLY_USUAL, min_size=1, max_size=3), st.sampled_from("| /"))
+@example(["01632 960001", "+44 1632 960001"], "|")
+def test_numbers_in_a_usual_form_are_read_as_those_in_any_form(numbers, between):
+    text = between.join(numbers)
+    for area_code in ("", "01632"):
+        assert read_numbers(text, area_code=area_code) == _read_any(text, "GB", area_code)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import getpass
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
@@ -234,6 +235,7 @@ class Administration:
             DirectoryError: Another import is running, the directory cannot be written, or too few
                 people would remain.
         """
+        gc.freeze()  # so that the collector does not look at all loaded modules again and again
         with _rights_in(self._database.parent):
             upgrade(self._database)
             with new_directory(directory, wait=wait) as new:
