@@ -46,7 +46,7 @@ def speech() -> tuple[bytes, bytes] | None:
     for party in range(2):
         turns = [each if turn == party else 0 * each for turn, each in enumerate(spoken)]
         said = np.concatenate(turns)
-        parties.append(_encoded(said + room.normal(0, _ROOM, len(said))))
+        parties.append(encoded(said + room.normal(0, _ROOM, len(said))))
     return parties[0], parties[1]
 
 
@@ -61,7 +61,7 @@ def _spoken(program: str, voice: str, words: str) -> NDArray[np.float64]:
     return loud
 
 
-def _encoded(samples: NDArray[np.float64]) -> bytes:
+def encoded(samples: NDArray[np.float64]) -> bytes:
     """Return the PCMU octets nearest to the samples."""
     decoder = decoder_for(PayloadCodec("PCMU", NARROW))
     if decoder is None:

@@ -20,17 +20,27 @@ from recording.audio.codecs import Samples
 from recording.audio.dtmf import DIGITS, DtmfDetector, KeyPress, feed_both
 
 DIGIT_GAP_S: Final = 10
-"""The longest time in seconds between two digits of the same run.
+"""The longest time in seconds between two digits of the same group.
 
-People read a number in groups, and look at the card between two groups. So this time is longer than
-the five seconds after which most dialling systems stop waiting for a digit.
+People look at the card between two digits. So this time is longer than the five seconds after which
+most dialling systems stop waiting for a digit.
+"""
+GROUP_GAP_S: Final = 30
+"""The longest time in seconds between two groups of the same run.
+
+People who read a number in groups may be interrupted between them.
+"""
+UNSURE_GAP_S: Final = 3
+"""The longest time in seconds between an unsure digit and the one before it.
+
+Speech and music have unsure digits too. So these hold audio back for no longer time.
 """
 LONGEST_RUN_S: Final = 120
 """The most seconds of audio that are held back for one run.
 
 Of a run that is longer, only the most recent part can still be silenced.
 """
-AFTER_CARD_S: Final = 60
+AFTER_CARD_S: Final = 180
 """For this many seconds after a captured card, every key press is silenced.
 
 The expiry date and the security code often follow the card number.
@@ -38,16 +48,16 @@ The expiry date and the security code often follow the card number.
 MOST_NEAR_S: Final = 10
 """The largest value of `near_pause_s`.
 
-A run is decided on `DIGIT_GAP_S` seconds after its last digit. All edges of pauses that are at most
-as far away are known by then.
+A group is decided on at least `DIGIT_GAP_S` seconds after its last digit. All edges of pauses that
+are at most as far away are known by then.
 """
 NEAR_DIGITS: Final = 3
-"""The fewest digits of a run near a pause that are silenced. A security code has three or four.
+"""The fewest digits of a group near a pause that are silenced. A security code has three or four.
 
 Before a pause that erased a stretch, one is enough, because the others may be in that stretch.
 """
 _CUT_S: Final = 1
-"""A run that ends at most so many seconds before a pause is silenced up to the pause.
+"""A group that ends at most so many seconds before a pause is silenced up to the pause.
 
 The pause can cut off the next tone, of which too little is left for the detector to find it.
 """
@@ -80,43 +90,74 @@ def is_card_number(digits: bytes | memoryview) -> bool:
     return (doubled + sum(digits[::-2])) % 10 == 0
 
 
-class _Run:
-    """A run: the digits of one party that follow each other within `DIGIT_GAP_S` seconds.
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """The position at which a payment pause, or the stretch that it erased, begins or ends."""
 
-    The values of the latest digits are in one buffer of fixed size, of which no copy is made.
+    at: int
+    begins_erased: bool
+
+
+class _Digits:
+    """The latest digits of a run, in one of the ways to read them.
+
+    Their values are in one buffer of fixed size, of which no copy is made.
     """
 
-    def __init__(self, press: KeyPress, *, captured: bool) -> None:
-        """Begin a run. The caller must also give its first key press to `add`."""
-        self.captured = captured
-        """True if the run must be silenced."""
-        self.start = press.start
-        """The first sample that must be held back for this run."""
-        self.end = press.start
-        """The sample after the latest key press."""
-        self.digits = 0
-        self._values = memoryview(bytearray(_LENGTHS[-1]))
-        """The values of the latest digits; the latest one is the last byte."""
+    def __init__(self, *, unsure: bool, repeated: bool) -> None:
+        """Set up an empty buffer.
 
-    def add(self, press: KeyPress) -> bool:
-        """Add a key press; return whether it completes a card number.
-
-        The keys `*`, `#` and A to D are part of the run, but not of a number.
+        If `unsure` is false, digits that are unsure are left out. If `repeated` is true, a digit
+        counts as often as its key may have been pressed; otherwise it counts once.
         """
-        self.end = press.end
-        if press.continued or press.key >= DIGITS:
+        self._unsure = unsure
+        self._repeated = repeated
+        self._values = memoryview(bytearray(_LENGTHS[-1]))
+        """The values; the latest one is the last byte."""
+        self._begins: deque[bool] = deque(maxlen=_LENGTHS[-1])
+        """For each of these digits, whether it begins a group."""
+        self._begins_next = False
+
+    def add(self, press: KeyPress, *, begins: bool) -> bool:
+        """Add a digit; return whether it completes a card number. `begins`: it begins a group.
+
+        A number that has several groups must begin with one.
+        """
+        self._begins_next |= begins
+        if press.unsure and not self._unsure:
             return False
-        self.digits += 1
+        times = press.times if self._repeated else 1
+        completes = [self._append(press.key) for _ in range(times)]
+        return any(completes)
+
+    def _append(self, key: int) -> bool:
         self._values[:-1] = self._values[1:]
-        self._values[-1] = press.key
-        completes = any(
-            is_card_number(self._values[-length:]) for length in _LENGTHS if length <= self.digits
+        self._values[-1] = key
+        self._begins.append(self._begins_next)
+        self._begins_next = False
+        begun = list(self._begins)
+        return any(
+            is_card_number(self._values[-length:]) and (begun[-length] or not any(begun[-length:]))
+            for length in _LENGTHS
+            if length <= len(begun)
         )
-        self.captured = self.captured or completes
-        return completes
+
+    def forget(self) -> None:
+        """Overwrite the digits."""
+        self._values[:] = bytes(len(self._values))
+
+
+@dataclass(slots=True)
+class _Group:
+    """A group: the key presses of one party that follow each other within `DIGIT_GAP_S` seconds."""
+
+    start: int
+    end: int
+    digits: int = 0
+    """The number of its digits that are sure."""
 
     def is_near(self, edge: _Edge, distance: int) -> bool:
-        """Return whether the run must be silenced because of a pause's edge.
+        """Return whether the group must be silenced because of a pause's edge.
 
         `distance` is the most samples between the edge and the nearest digit.
         """
@@ -125,17 +166,76 @@ class _Run:
         before_erased = edge.begins_erased and self.start < edge.at
         return self.digits >= (1 if before_erased else NEAR_DIGITS)
 
+
+class _Run:
+    """A run: the groups of one party that follow each other within `GROUP_GAP_S` seconds."""
+
+    def __init__(self, rate: int) -> None:
+        """Begin a run. The caller must also give its first key press to `add`."""
+        self.captured = False
+        """True if the run must be silenced."""
+        self.groups: list[_Group] = []
+        self._rate = rate
+        self._sure = False
+        self._digits = [
+            _Digits(unsure=unsure, repeated=repeated)
+            for unsure in (True, False)
+            for repeated in (True, False)
+        ]
+
+    @property
+    def start(self) -> int:
+        """The first sample that must be held back for this run."""
+        return self.groups[0].start
+
+    @property
+    def end(self) -> int:
+        """The sample after the latest key press."""
+        return self.groups[-1].end
+
+    def reaches(self, position: int) -> bool:
+        """Return whether a key press at `position` can belong to this run."""
+        gap_s = GROUP_GAP_S if self._sure else UNSURE_GAP_S
+        return position <= self.end + gap_s * self._rate
+
+    def takes(self, press: KeyPress) -> bool:
+        """Return whether a key press belongs to this run."""
+        if not self.groups:
+            return True
+        is_soon = press.start <= self.end + UNSURE_GAP_S * self._rate
+        return is_soon or (self.reaches(press.start) and not press.unsure)
+
+    def begins_group(self, press: KeyPress) -> bool:
+        """Return whether a key press that belongs to this run begins a new group."""
+        return not self.groups or press.start > self.end + DIGIT_GAP_S * self._rate
+
+    def add(self, press: KeyPress) -> bool:
+        """Add a key press; return whether it completes a card number.
+
+        The keys `*`, `#` and A to D are part of the run, but not of a number.
+        """
+        begins = self.begins_group(press)
+        if begins:
+            self.groups.append(_Group(press.start, press.end))
+        self.groups[-1].end = press.end
+        self._sure |= not press.unsure
+        if press.continued or press.key >= DIGITS:
+            return False
+        self.groups[-1].digits += 0 if press.unsure else press.times
+        completes = [digits.add(press, begins=begins) for digits in self._digits]
+        self.captured = self.captured or any(completes)
+        return any(completes)
+
+    def release(self, position: int) -> None:
+        """Drop what sounds before `position`, so that audio before it is released."""
+        while len(self.groups) > 1 and self.groups[0].end <= position:
+            self.groups.pop(0)
+        self.groups[0].start = max(self.groups[0].start, position)
+
     def forget(self) -> None:
         """Overwrite the digits."""
-        self._values[:] = bytes(len(self._values))
-
-
-@dataclass(frozen=True, slots=True)
-class _Edge:
-    """The position at which a payment pause, or the stretch that it erased, begins or ends."""
-
-    at: int
-    begins_erased: bool
+        for digits in self._digits:
+            digits.forget()
 
 
 class CardFilter:
@@ -235,17 +335,22 @@ class CardFilter:
     def _add(self, found: list[tuple[KeyPress, int]]) -> None:
         for press, track in sorted(found, key=lambda each: each[0].start):
             run = self._runs[track]
-            if run is not None and press.start > run.end + DIGIT_GAP_S * self.rate:
+            if run is not None and not run.reaches(press.start):
                 self._close(track)
                 run = None
             if run is None:
-                run = _Run(press, captured=press.start < self._card_until)
-                self._runs[track] = run
+                run = self._runs[track] = _Run(self.rate)
+            if not run.takes(press):
+                continue
+            if run.begins_group(press):
+                self._end_group(run)
+            run.captured |= press.start < self._card_until and not press.unsure
             if run.add(press):
                 self._card_until = press.end + AFTER_CARD_S * self.rate
             if run.captured:
-                self.captured = _joined([*self.captured, self._silence(run.start, run.end)])
-                run.start = run.end
+                spans = [self._silence(group.start, group.end) for group in run.groups]
+                self.captured = _joined([*self.captured, *spans])
+                run.release(run.end)
 
     def _silence(self, start: int, end: int) -> tuple[int, int]:
         """Silence the audio from `start` to `end` and the margins; return what was silenced."""
@@ -263,12 +368,19 @@ class CardFilter:
         run, self._runs[track] = self._runs[track], None
         if run is None:
             return
-        edges = [edge.at for edge in self._edges if run.is_near(edge, self._near)]
-        if edges and not run.captured:
-            cut = [at for at in edges if run.end < at <= run.end + _CUT_S * self.rate]
-            span = self._silence(run.start, min(cut, default=run.end))
-            self.near_pause = _joined([*self.near_pause, span])
+        self._end_group(run)
         run.forget()
+
+    def _end_group(self, run: _Run) -> None:
+        """Silence the latest group of a run if it is near a pause."""
+        if not run.groups or run.captured:
+            return
+        group = run.groups[-1]
+        edges = [edge.at for edge in self._edges if group.is_near(edge, self._near)]
+        if edges:
+            cut = [at for at in edges if group.end < at <= group.end + _CUT_S * self.rate]
+            span = self._silence(group.start, min(cut, default=group.end))
+            self.near_pause = _joined([*self.near_pause, span])
 
     def _release(self) -> None:
         """End the runs that are over, and release the audio that cannot be part of a run."""
@@ -276,11 +388,11 @@ class CardFilter:
         for track, detector in enumerate(self._detectors):
             settled = detector.settled
             run = self._runs[track]
-            if run is not None and settled > run.end + DIGIT_GAP_S * self.rate:
+            if run is not None and not run.reaches(settled):
                 self._close(track)
                 run = None
             if run is not None:
-                run.start = max(run.start, self._end - LONGEST_RUN_S * self.rate)
+                run.release(self._end - LONGEST_RUN_S * self.rate)
                 settled = min(settled, run.start)
             free = min(free, settled)
         free -= self._margin + self.rate // 1000

@@ -3,7 +3,7 @@
 A tone is the sum of one frequency of a low group and one of a high group. The detector measures
 short overlapping frames. A frame has a tone if two frequencies, one of each group, contain most of
 its energy, and are close enough to their nominal values. Consecutive frames with the same tone are
-one key press.
+one key press. If another sound covers the tone, it takes more frames, and the key press is unsure.
 """
 
 from __future__ import annotations
@@ -51,11 +51,15 @@ _TWIST: Final = (0.03, 10.0)
 Q.24 requires -8 dB to +4 dB of a receiver. This detector accepts more, because a missed digit does
 more harm than a wrong one.
 """
-_QUIETEST: Final = 80.0
-"""The lowest amplitude of each tone, in units of int16: about -52 dB below full scale."""
+_QUIETEST: Final = 25.0
+"""The lowest amplitude of each tone, in units of int16: about 62 dB below full scale."""
 _PURE: Final = 0.7
 """The smallest part of a frame's energy that the two tones must have."""
-_PERHAPS: Final = 0.12
+_COVERED: Final = 0.5
+"""The same part if another sound may cover the tones. The key of such a frame is unsure."""
+_UNSURE: Final = 16
+"""The number that is added to the key of a frame that is unsure."""
+_PERHAPS: Final = 0.085
 """The same part at the nominal frequencies, where a deviation of 2.5 % takes most of the power.
 
 Only frames that reach it are measured exactly.
@@ -65,14 +69,20 @@ _SHORTEST: Final = 4
 
 A tone of 40 ms, which Q.24 requires, has six or seven such frames.
 """
-_LONGEST_HOLE: Final = 6
+_SHORTEST_UNSURE: Final = 8
+"""The same number if less than `_SHORTEST` of the frames are sure."""
+_LONGEST_HOLE: Final = 4
 """The number of frames without a tone that do not end a key press.
 
-A lost packet of 20 ms takes up to six frames. A pause of 40 ms, which Q.24 requires between two
-digits, takes nine or more.
+A pause of 40 ms, which Q.24 requires between two digits, takes five or more.
+"""
+_PERHAPS_PAUSE: Final = 3
+"""The number of frames without a tone that may be a pause between two presses of the same key.
+
+A pause of 30 ms takes three or four. A lost packet of 20 ms takes at most two.
 """
 _LONGEST_FRAMES: Final = LONGEST_S * NARROW // _HOP
-_EDGE: Final = 64
+_EDGE: Final = 24
 """The distance in samples at 8 kHz from the middle of a tone's first frame to the tone's start."""
 _Floats: TypeAlias = NDArray[np.float32]
 
@@ -83,13 +93,17 @@ class KeyPress:
 
     `key` is 0 to 9 for a digit. It is not in the object's text form, so that no log contains it.
     `continued` is true for the second and later parts of a key press that is longer than
-    `LONGEST_S`.
+    `LONGEST_S`. `unsure` is true if another sound covers the tone, or is all that was heard.
+    `times` is how often the key may have been pressed: there is a hole, a short pause or a lost
+    packet, between any two of these times.
     """
 
     start: int
     end: int
     key: int = field(repr=False)
     continued: bool = False
+    unsure: bool = False
+    times: int = 1
 
 
 class DtmfDetector:
@@ -113,7 +127,10 @@ class DtmfDetector:
         """The first and the latest frame of the present tone."""
         self._frames = 0
         """The number of frames of the present tone; 0 if its beginning was already reported."""
+        self._sure = 0
+        """The number of these frames that are sure."""
         self._continued = False
+        self._times = 1
 
     @property
     def settled(self) -> int:
@@ -168,31 +185,39 @@ class DtmfDetector:
         return max(0, frame * _HOP + _FRAME // 2 - _EDGE) * self._scale
 
     def _presses(self, keys: NDArray[np.int8]) -> Iterator[KeyPress]:
-        if self._key < 0 and np.max(keys) < 0:
-            return
-        for number, key in enumerate(keys.tolist(), self._next):
-            if key == self._key and key >= 0:
+        tones = np.flatnonzero(keys >= 0)
+        for number, value in zip((tones + self._next).tolist(), keys[tones].tolist(), strict=True):
+            if self._key >= 0 and number - self._last > _LONGEST_HOLE + 1:
+                yield from self._end()
+            sure, key = value < _UNSURE, value % _UNSURE
+            if key == self._key:
+                self._times += number - self._last > _PERHAPS_PAUSE
                 self._last = number
                 self._frames += 1
+                self._sure += sure
                 if number - self._first >= _LONGEST_FRAMES:
                     yield from self._end()
-                    self._begin(key, number, continued=True)
-            elif key >= 0:
+                    self._begin(key, number, sure=sure, continued=True)
+            # An unsure frame in the middle of a tone does not end it.
+            elif sure or self._key < 0:
                 yield from self._end()
-                self._begin(key, number, continued=False)
-            elif self._key >= 0 and number - self._last > _LONGEST_HOLE:
-                yield from self._end()
+                self._begin(key, number, sure=sure, continued=False)
+        if self._key >= 0 and self._next + len(keys) - 1 - self._last > _LONGEST_HOLE:
+            yield from self._end()
 
-    def _begin(self, key: int, frame: int, *, continued: bool) -> None:
+    def _begin(self, key: int, frame: int, *, sure: bool, continued: bool) -> None:
         self._key, self._first, self._last, self._frames = key, frame, frame, 1
-        self._continued = continued
+        self._sure, self._times, self._continued = int(sure), 1, continued
 
     def _end(self) -> Iterator[KeyPress]:
         """End the present tone, if there is one. Yield it unless it is too short."""
         key, self._key = self._key, -1
-        if key >= 0 and (self._frames >= _SHORTEST or self._continued):
-            end = (self._last * _HOP + _FRAME // 2 + _EDGE) * self._scale
-            yield KeyPress(self._start(self._first), end, key, self._continued)
+        unsure = self._sure < _SHORTEST
+        long_enough = not unsure or self._frames >= _SHORTEST_UNSURE or self._continued
+        if key < 0 or not long_enough:
+            return
+        end = (self._last * _HOP + _FRAME // 2 + _EDGE) * self._scale
+        yield KeyPress(self._start(self._first), end, key, self._continued, unsure, self._times)
 
 
 def feed_both(
@@ -282,7 +307,8 @@ _FREQUENCIES: Final = np.array((*_LOW, *_HIGH), dtype=np.float32)
 def _keys_of(steps: _Floats) -> NDArray[np.int8]:
     """Return the key of each frame's tone; -1 for a frame without a tone.
 
-    A frame begins with each of the `steps` but the last five.
+    `_UNSURE` is added to the key if the frame is unsure. A frame begins with each of the `steps`
+    but the last five.
     """
     count = max(0, len(steps) - _STEPS + 1)
     keys = np.full(count, -1, dtype=np.int8)
@@ -306,8 +332,9 @@ def _keys_of(steps: _Floats) -> NDArray[np.int8]:
     good = low_right & high_right
     good &= (low >= _ENERGY_OF_QUIETEST) & (high >= _ENERGY_OF_QUIETEST)
     good &= (high >= _TWIST[0] * low) & (high <= _TWIST[1] * low)
-    good &= low + high >= _PURE * energy
-    keys[perhaps[good]] = _KEY_TABLE[row[good], column[good]]
+    good &= low + high >= _COVERED * energy
+    unsure = (low + high < _PURE * energy)[good]
+    keys[perhaps[good]] = _KEY_TABLE[row[good], column[good]] + _UNSURE * unsure
     return keys
 
 

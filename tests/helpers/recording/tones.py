@@ -87,8 +87,21 @@ def presses(samples, rate=8000, block=None):
 
 
 def heard(samples, rate=8000) -> str:
-    """Return the keys that the detector finds."""
-    return "".join(KEYS[press.key] for press in presses(samples, rate) if not press.continued)
+    """Return the keys of which the detector is sure."""
+    found = presses(samples, rate)
+    return "".join(KEYS[each.key] for each in found if not (each.continued or each.unsure))
+
+
+def level(samples):
+    """Return the root mean square of a sound; silence does not count."""
+    loud = samples[samples != 0].astype(np.float64)
+    return float(np.sqrt(np.mean(loud**2)))
+
+
+def noise_below(samples, db, seed=1):
+    """Return a sound with white noise that is so many dB weaker."""
+    noise = np.random.default_rng(seed).normal(0, level(samples) / 10 ** (db / 20), len(samples))
+    return (samples + noise).astype(np.int16)
 
 
 def encoded(name: str, samples) -> list[bytes]:
