@@ -8,6 +8,8 @@
 #                            test.txt and ldap.txt need build.txt installed
 #   install_npm FOLDER       installs a folder of tests/peers and its packages with npm, into the
 #                            environment, when it has changed
+#   install_asterisk         unpacks Asterisk of Debian unstable and its libraries into the environment,
+#                            once; nothing of it is installed on the machine
 #   install_wheel            builds the wheel and installs it, when the sources have changed;
 #                            needs requirements/build.txt installed
 #   install_editable         installs the working tree itself, when pyproject.toml has changed
@@ -135,6 +137,32 @@ install_npm() {
   rm -rf "$target" "$target.new"
   cp -r "$source" "$target.new"
   (cd "$target.new" && npm ci --silent --no-audit --no-fund --ignore-scripts)
+  mv "$target.new" "$target"
+}
+
+# Debian 13 has no Asterisk. That of unstable runs from a folder, with all the libraries it was built for.
+install_asterisk() {
+  local target="$venv/asterisk" apt="$venv/asterisk.apt" site key option package
+  [ -d "$target" ] && return
+  say "unpacking Asterisk of Debian unstable"
+  rm -rf "$apt" "$target.new"
+  mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$target.new"
+  : >"$apt/status"
+  read -r site key < <(apt-get indextargets --format '$(SITE) $(SIGNED_BY)' \
+    'Identifier: Packages' 'Origin: Debian') || true
+  [ -n "${site:-}" ] || die "apt has no package source of Debian" "this needs a Debian system"
+  echo "deb [signed-by=$key] $site unstable main" >"$apt/sources.list"
+  for option in Etc::SourceList="$apt/sources.list" Etc::SourceParts=/dev/null State="$apt" \
+    State::Lists="$apt/lists" State::Status="$apt/status" Cache="$apt" Cache::Archives="$apt/archives"; do
+    echo "Dir::${option/=/ \"}\";"
+  done >"$apt/apt.conf"
+  echo 'APT::Install-Recommends "false"; APT::Sandbox::User "root";' >>"$apt/apt.conf"
+  APT_CONFIG="$apt/apt.conf" apt-get -qq update >&2
+  APT_CONFIG="$apt/apt.conf" apt-get -qq install -y --download-only asterisk >&2
+  for package in "$apt"/archives/*.deb; do
+    dpkg-deb --extract "$package" "$target.new"
+  done
+  rm -rf "$apt"
   mv "$target.new" "$target"
 }
 

@@ -1,6 +1,7 @@
 """Each kind of transfer that a PBX makes by itself: it only names the new party.
 
-docs/transfers.md describes these kinds.
+docs/transfers.md describes these kinds. The PBX is the script `sipp/uas_pbx.xml`, which was not
+compared with Asterisk; `test_asterisk.py` has Asterisk itself.
 """
 
 from __future__ import annotations

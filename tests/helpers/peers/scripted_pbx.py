@@ -1,7 +1,7 @@
 """A small PBX on a real UDP socket: phones register, and it transfers calls by itself.
 
-It carries only the signalling; sound passes between the switch and the phones. It names the parties
-of a call as it is told to, and was not compared with any product.
+It carries only the signalling; sound passes between the switch and the phones. A test says which
+parties it names. It was not compared with Asterisk; `test_asterisk.py` has Asterisk itself.
 """
 
 from __future__ import annotations

@@ -1,0 +1,150 @@
+"""Asterisk as the PBX behind Galwad and in front of it, with the settings of the guide."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+
+from galwad.cli.simulate.matrix.transfer_rows import TRANSFERS
+from helpers.peers.asterisk import PASSWORD, Asterisk
+from helpers.peers.client import OfficerClient
+from helpers.peers.programs import Caller
+from helpers.peers.service import CALLER
+from helpers.peers.sound import speech
+from helpers.peers.waiting import wait_until
+from telephony.phone import CallState, VoIPCall, VoIPPhone
+
+pytestmark = [pytest.mark.peer, pytest.mark.long]
+
+QUEUE = """
+[[destinations]]
+match = "850"
+class = "department"
+"""
+ROWS = [row.name for row in TRANSFERS if row.at_pbx]
+
+
+@pytest.fixture
+def service(start):
+    """All three processes; Asterisk is a trusted trunk."""
+    return start(
+        *("switch", "desk", "finaliser"),
+        users=True,
+        trunk_peers='"127.0.0.2", "127.0.0.3"',
+        more=QUEUE,
+    )
+
+
+@pytest.fixture
+def transfers(service, tmp_path):
+    """Runs `simulate transfers` through Asterisk, and returns the verdicts by row."""
+    client = OfficerClient(service, tmp_path / "client")
+
+    def transfers(status=0):
+        output = client.run(
+            *("simulate", "transfers", "01970000200", "--sip", f"127.0.0.1:{service.sip[1]}"),
+            *("--bind", "127.0.0.2", "--from", CALLER, "--json", "--password-stdin"),
+            *("--identity", service.keys.identity, "--config", service.config),
+            *("--pbx-answer", "201", "--pbx-answer", "500"),
+            *(word for row in ROWS for word in ("--only", row)),
+            lines=[PASSWORD, PASSWORD],
+            status=status,
+        )
+        return {row["row"]: row for row in json.loads(output)["rows"]}
+
+    return transfers
+
+
+def test_transfers_by_asterisk_are_seen_with_the_settings_of_the_guide(service, transfers, ended):
+    ended(Asterisk(service))
+    rows = transfers()
+    assert {name: row["verdict"] for name, row in rows.items()} == dict.fromkeys(ROWS, "ok")
+    assert "trunk trunk names the parties that answer" in service.galwad("check")
+
+
+def test_transfers_by_asterisk_without_connected_lines_are_reported(service, transfers, ended):
+    ended(Asterisk(service, connected_line="no"))
+    rows = transfers(status=1)
+    for row in rows.values():
+        assert "the PBX has named nobody after the transfer" in "; ".join(row["reasons"])
+
+
+@pytest.fixture
+def pbx_phone(ports):
+    """Registers one of our phones at Asterisk; its calls arrive in the queue."""
+
+    @asynccontextmanager
+    async def pbx_phone(asterisk, extension, calls=None):
+        async with VoIPPhone(
+            *(*asterisk.address, extension, PASSWORD),
+            my_ip="127.0.0.1",
+            rtp_ports=ports.pair,
+            call_callback=None if calls is None else calls.put,
+        ) as phone:
+            yield phone
+
+    return pbx_phone
+
+
+async def test_a_caller_in_a_queue_of_asterisk_is_recorded_only_with_an_advisor(
+    service, pbx_phone, talker, ended, judge
+):
+    asterisk, mouth = await asyncio.to_thread(Asterisk, service), talker("127.0.0.2")
+    ended(asterisk)
+    calls, words = asyncio.Queue[VoIPCall](), [speech(1.5, seed) for seed in (810, 811, 812)]
+
+    async def shown_as(state):
+        with service.sign_in("ceri") as page:
+
+            def shown():
+                return page.get("/api/v1/calls").json()[0]["recording"] == state
+
+            await asyncio.to_thread(wait_until, shown, what=state)
+
+    async def say(said):
+        mouth.say(said, caller.media_target)
+        await asyncio.sleep(2)
+
+    async with asyncio.timeout(60), pbx_phone(asterisk, "201", calls):
+        caller = ended(Caller(service, "01970000200", media=mouth.port))
+        first = await calls.get()
+        await first.answer()
+        await shown_as("recording")
+        await say(words[0])
+        leaving = asyncio.ensure_future(first.transfer("850"))
+        await shown_as("ceased")
+        leaving.cancel()  # Asterisk reports the end of the transfer only when the queue is left
+        await first.hangup()
+        await say(words[1])
+        second = await calls.get()
+        await second.answer()
+        await shown_as("recording")
+        await say(words[2])
+        await asyncio.to_thread(caller.hang_up)
+        await second.wait_for(CallState.ENDED)
+    kept, lost = [(0, words[0]), (0, words[2])], [(0, words[1]), (1, words[1])]
+    await asyncio.to_thread(judge, service, service.call_id(), kept, lost, ["transfer"])
+
+
+async def test_asterisk_in_front_brings_a_call_to_a_phone_of_galwad(
+    service, phone, pbx_phone, ended, judge
+):
+    asterisk = ended(await asyncio.to_thread(Asterisk, service))
+    calls, words = asyncio.Queue[VoIPCall](), (speech(2, 820), speech(2, 821))
+    async with asyncio.timeout(60), phone(calls), pbx_phone(asterisk, "500") as front:
+        placed = await front.call("01970000100")
+        answered = await calls.get()
+        await answered.answer()
+        await placed.wait_for(CallState.ANSWERED)
+        await asyncio.sleep(0.5)
+        for call, said in zip((placed, answered), words, strict=True):
+            await call.write_audio(said.tobytes())
+        await asyncio.gather(placed.drain_audio(), answered.drain_audio())
+        await asyncio.sleep(0.5)
+        await placed.hangup()
+        await answered.wait_for(CallState.ENDED)
+    kept = list(enumerate(words))
+    await asyncio.to_thread(judge, service, service.call_id(), kept, [], [])
