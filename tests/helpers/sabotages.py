@@ -46,6 +46,7 @@ KEY = ("record key",)
 PAGE = ("page",)
 CODE = ("dialled code",)
 CARD = ("card number keyed outside a pause",)
+BEFORE_A_PAUSE = ("digits keyed before a pause",)
 LINE = ("transfer to a payment line",)
 OUTSIDE = ("blind, outside",)
 AT_PBX = ("blind, by the PBX, to a department",)
@@ -351,6 +352,14 @@ SABOTAGES = (
         "return False",
         (PAYMENTS,),
         payments=CARD,
+    ),
+    Sabotage(
+        "digits keyed before a pause stay",
+        "galwad/finaliser/process.py",
+        "near_pause_s=settings.recording.digits_near_pause",
+        "near_pause_s=0.0",
+        (PAYMENTS,),
+        payments=BEFORE_A_PAUSE,
     ),
     Sabotage(
         "a card number that was silenced is not listed as a gap",

@@ -122,17 +122,19 @@ class HoldAndReturn:
 
 
 @dataclass(frozen=True, slots=True)
-class CardKeyed:
-    """The caller keys a published test card number as tones outside a pause."""
+class DigitsKeyed:
+    """The caller keys digits as tones outside a pause."""
+
+    digits: str
 
     async def run(self, row: LiveRow) -> None:
-        """Key the number, and wait until all of it was sent."""
-        await row.settle(row.caller.key(_TEST_CARD) + _APART_S)
+        """Key the digits, and wait until all of them were sent."""
+        await row.settle(row.caller.key(self.digits) + _APART_S)
 
 
 @dataclass(frozen=True, slots=True)
-class CardHunt:
-    """The finaliser, as the cause of a gap: it silences a card number that was keyed."""
+class ToneHunt:
+    """The finaliser, as the cause of a gap: it silences digits that were keyed."""
 
     gap_trigger: str = "tones"
 
@@ -260,10 +262,19 @@ PAYMENTS: Final[tuple[Row, ...]] = (
     ),
     Row(
         "card number keyed outside a pause",
-        (_BEFORE, CardKeyed(), Talk("after the card number")),
-        (GapRule("captured-card", CardHunt()),),
+        (_BEFORE, DigitsKeyed(_TEST_CARD), Talk("after the card number")),
+        (GapRule("captured-card", ToneHunt()),),
         frozenset({Need.CARD}),
         segments=2,
+    ),
+    Row(
+        "digits keyed before a pause",
+        (
+            *(_BEFORE, DigitsKeyed(_TEST_CARD[:8]), PauseStep(KEY), _PAUSED),
+            *(ResumeStep(KEY), _AFTER),
+        ),
+        (GapRule("erased", ToneHunt()), *_gaps(KEY)),
+        frozenset({Need.NEAR_PAUSE}),
     ),
     _repeated(PAGE),
     _repeated(SYSTEM),

@@ -35,7 +35,7 @@ class Cause(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExpectedGap:
-    """A gap that the recording must have, apart from what a pause erased."""
+    """A gap that the recording must have, apart from what the trigger of a pause erased."""
 
     reason: str
     trigger: str

@@ -37,6 +37,7 @@ class Need(Enum):
     PAYMENT_LINE = "a payment line"
     CARD = "a card number that may be keyed"
     PBX = "two phones of the PBX"
+    NEAR_PAUSE = "digits that are silenced near a pause"
 
 
 _TO_CONFIGURE: Final = {
@@ -52,6 +53,7 @@ _TO_CONFIGURE: Final = {
     Need.CARD: "give --card, which makes an incident: a card number is keyed outside a pause",
     Need.PBX: "give two extensions of the PBX with --pbx-answer, an advisor's and a department's; "
     "and with --pbx-line a line that leads there, if NUMBER does not",
+    Need.NEAR_PAUSE: "set [recording] digits_near_pause to more than 0",
 }
 _OUTSIDE_CLASSES: Final[tuple[DestinationClassName, ...]] = ("department", "external")
 
@@ -205,6 +207,7 @@ class Site:
             Need.PAYMENT_LINE: self.payment_line is not None,
             Need.CARD: self._keys_card,
             Need.PBX: self.pbx is not None,
+            Need.NEAR_PAUSE: self.settings.recording.digits_near_pause > 0,
         }
         return "" if there[need] else _TO_CONFIGURE[need]
 

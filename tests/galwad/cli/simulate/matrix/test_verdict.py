@@ -182,6 +182,23 @@ def test_a_stretch_that_another_trigger_has_erased_is_a_fault(case):
     assert "page (user:sian) has erased a stretch" in case.faults()
 
 
+def test_digits_silenced_before_a_pause_are_a_gap_that_the_row_must_expect(case):
+    tones = ExpectedGap("erased", "tones", "system")
+    assert any("expected: erased by tones" in each for each in expecting(case, tones).faults())
+    gap = {"from_us": 1_900_000, "to_us": 2 * US, "reason": "erased"}
+    case.manifest["gaps"].insert(0, gap | {"trigger": "tones", "actor": "system"})
+    case.manifest["segments"][0]["to_us"] = 1_900_000
+    case.caller[round(1.9 * RATE) : 2 * RATE] = case.advisor[round(1.9 * RATE) : 2 * RATE] = 0
+    assert case.faults() == ()
+    case.gaps.remove(tones)
+    assert any("gaps: erased by tones (system)" in each for each in case.faults())
+
+
+def expecting(case, gap):
+    case.gaps.insert(0, gap)
+    return case
+
+
 def test_a_gap_that_is_shorter_than_the_pause_is_a_fault(case):
     case.manifest["gaps"][0]["to_us"] = 3 * US
     case.manifest["segments"][1]["from_us"] = 3 * US
