@@ -41,6 +41,7 @@ package_of() {
     mkfs.ext4) echo e2fsprogs ;;
     pg_ctlcluster) echo postgresql ;;
     rtpengine) echo rtpengine-daemon ;;
+    */Net/SIP.pm) echo libnet-sip-perl ;;
     */Lemonldap/NG/Portal/Main.pm) # its FastCGI server, which is not used, keeps apt from installing Apache
       echo liblemonldap-ng-portal-perl lemonldap-ng-fastcgi-server libcrypt-jwt-perl \
         libemail-sender-perl libio-string-perl libmime-tools-perl libstring-random-perl ;;

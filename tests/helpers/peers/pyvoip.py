@@ -1,4 +1,4 @@
-"""pyVoIP 1.6.8 as a phone: a program that reads its commands as lines."""
+"""Phones on libraries of others, each a program in its own process that prints events as lines."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
+
 from helpers.loopback import claim, free_port
 from helpers.peers.waiting import PATIENCE_S
 
 HERE = Path(__file__).parent
+SAW = np.tile((np.arange(64, 192, 8) - 128) << 8, 50).astype(np.int16)
+"""A tenth of a second of the sawtooth that `pyvoip_phone.py` sends."""
 
 
-class PyVoip:
-    """pyVoIP 1.6.8 in its own process; it reads commands and prints events."""
+class ProgramPhone:
+    """A phone that is a program: `COMMAND`, with the account and its ports as arguments."""
 
-    def __init__(self, folder, service, extension="201"):
+    COMMAND: tuple[str, ...]
+
+    def __init__(self, folder, service, *arguments, extension="201"):
+        """`arguments` are further ones of the program."""
         self.lines = []
         self.rtp_ports = claim(100)
         self._changed = threading.Condition()
-        self._errors = (Path(folder) / f"pyvoip-{extension}.errors").open("w+")
+        self._errors = (Path(folder) / f"phone-{extension}.errors").open("w+")
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-u", str(HERE / "pyvoip_phone.py")),
+                *self.COMMAND,
                 *(service.sip[0], str(service.sip[1]), extension, service.sip_password),
-                *map(str, (free_port(), *self.rtp_ports.pair)),
+                *map(str, (free_port(), *self.rtp_ports.pair, *arguments)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -68,3 +75,21 @@ class PyVoip:
             pipe.close()
         self._errors.close()
         self.rtp_ports.close()
+
+
+class PyVoip(ProgramPhone):
+    """pyVoIP 1.6.8, which also reads commands."""
+
+    COMMAND = (sys.executable, "-u", str(HERE / "pyvoip_phone.py"), "pyVoIP")
+
+
+class RfcVoip(PyVoip):
+    """rfcvoip, the maintained successor of pyVoIP."""
+
+    COMMAND = (sys.executable, "-u", str(HERE / "pyvoip_phone.py"), "rfcvoip")
+
+
+class NetSip(ProgramPhone):
+    """Net::SIP, a library for Perl."""
+
+    COMMAND = ("perl", str(HERE / "net_sip_phone.pl"))

@@ -1,16 +1,19 @@
-"""A phone on the real pyVoIP, run as a program: commands come on stdin, events go to stdout.
+"""A phone on pyVoIP or rfcvoip, run as a program: commands come on stdin, events go to stdout.
 
-Arguments: server, port, extension, password, own SIP port, first and last RTP port. It answers
-each incoming call at once.
+Arguments: the library, server, port, extension, password, own SIP port, first and last RTP port. It
+answers each incoming call at once.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 import time
 
-from pyVoIP.VoIP import CallState, InvalidStateError, PhoneStatus, VoIPPhone
+voip = importlib.import_module(f"{sys.argv.pop(1)}.VoIP")
+CallState, InvalidStateError = voip.CallState, voip.InvalidStateError
+PhoneStatus, VoIPPhone = voip.PhoneStatus, voip.VoIPPhone
 
 FRAME = 160
 SILENCE = b"\x80" * FRAME
@@ -50,7 +53,7 @@ def ring(call):
 
 def place(phone, number):
     call = phone.call(number)
-    while call.state == CallState.DIALING:
+    while call.state in {CallState.DIALING, CallState.RINGING}:
         time.sleep(0.02)
     say("placed", call.state.name)
     if call.state == CallState.ANSWERED:
