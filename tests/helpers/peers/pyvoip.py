@@ -14,7 +14,7 @@ from helpers.peers.waiting import PATIENCE_S
 
 HERE = Path(__file__).parent
 SAW = np.tile((np.arange(64, 192, 8) - 128) << 8, 50).astype(np.int16)
-"""A tenth of a second of the sawtooth that `pyvoip_phone.py` sends."""
+"""A tenth of a second of the sawtooth that the programs in Python send."""
 
 
 class ProgramPhone:
@@ -93,3 +93,9 @@ class NetSip(ProgramPhone):
     """Net::SIP, a library for Perl."""
 
     COMMAND = ("perl", str(HERE / "net_sip_phone.pl"))
+
+
+class AioSipUa(ProgramPhone):
+    """aiosipua, a SIP library for asyncio, with the RTP of aiortp."""
+
+    COMMAND = (sys.executable, "-u", str(HERE / "aiosipua_phone.py"))
