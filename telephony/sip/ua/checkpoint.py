@@ -22,7 +22,7 @@ from telephony.sip.transport.address import Address
 from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.user_agent import UserAgent
 
-_MALFORMED: Final = (KeyError, TypeError, ValueError, ParseError)
+_MALFORMED: Final = (LookupError, TypeError, ValueError, ParseError)
 """The exceptions that are raised while `data` is read, if `data` is not a checkpoint."""
 
 
@@ -49,7 +49,10 @@ def _restore(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
         raise ProtocolError("the dialog already exists")
     remote_cseq = data["remote_cseq"]
     peer = _address(data["peer"])
-    send_to = data["send_to"]
+    by_connection = bool(data["send_to"] and cast("list[object]", data["send_to"])[-1])
+    send_to = None if data["send_to"] is None else _address(data["send_to"])
+    hosts = cast("list[object]", data.get("path_hosts", []))
+    path_hosts = frozenset(_text(host) for host in hosts)
     dialog = Dialog(
         dialogs,
         call_id=call_id,
@@ -64,10 +67,8 @@ def _restore(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
         peer=peer,
         contact=_text(data["contact"]),
     )
-    by_connection = send_to is not None and cast("list[object]", send_to)[-1] != 0
-    hosts = cast("list[object]", data.get("path_hosts", []))
-    dialog.path_hosts = frozenset(_text(host) for host in hosts)
-    dialog.restore(None if send_to is None or by_connection else _address(send_to))
+    dialog.path_hosts = path_hosts
+    dialog.restore(None if by_connection else send_to)
     return dialog
 
 

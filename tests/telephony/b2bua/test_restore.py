@@ -203,6 +203,18 @@ def test_a_damaged_checkpoint_is_refused_without_open_legs_or_dialogs(data):
         assert switch.endpoint.counts().dialogs == 0
 
 
+@pytest.mark.parametrize("damage", [{"path_hosts": None}, {"send_to": []}, {"send_to": 7}])
+def test_a_damaged_address_in_a_checkpoint_leaves_no_dialog_behind(world, damage):
+    world.talk()
+    checkpoint = json.loads(json.dumps(world.call.checkpoint()))
+    checkpoint["legs"][1]["dialog"] |= damage
+    switch = type(world.switch)(world.net, 79)
+    with pytest.raises(ProtocolError):
+        switch.take_up(checkpoint)
+    assert switch.plane.open_legs == {}
+    assert switch.endpoint.counts().dialogs == 0
+
+
 @given(st.data())
 def test_a_damaged_dialog_raises_nothing_and_the_other_one_gets_its_bye(data):
     world = World()
