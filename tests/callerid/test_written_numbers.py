@@ -204,6 +204,12 @@ def test_a_number_that_the_signalling_can_read_is_read_alike(text):
     assert read_numbers(text).numbers in ((number,), ())
 
 
+@pytest.mark.parametrize("text", ["01632 960001", "+44 1632 960 001|07700 900 123", "0163 2960001"])
+def test_usual_numbers_are_read_by_the_fast_path_wherever_their_spaces_are(text, monkeypatch):
+    monkeypatch.setattr("callerid.written_numbers._read_any", None)
+    assert read_numbers(text).numbers
+
+
 NEARLY_USUAL = st.from_regex(r" ?(0|\+44|\+ 44|44|0044)( {0,2}[0-9]){9,11} ?", fullmatch=True)
 
 
