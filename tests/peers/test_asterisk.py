@@ -19,9 +19,13 @@ from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 pytestmark = [pytest.mark.peer, pytest.mark.long]
 
-QUEUE = """
+PLACES = """
 [[destinations]]
-match = "850"
+match = "850"                       # a queue
+class = "department"
+
+[[destinations]]
+match = "/700|[*]97/"               # parking, and voicemail
 class = "department"
 """
 ROWS = [row.name for row in TRANSFERS if row.at_pbx]
@@ -34,7 +38,7 @@ def service(start):
         *("switch", "desk", "finaliser"),
         users=True,
         trunk_peers='"127.0.0.2", "127.0.0.3"',
-        more=QUEUE,
+        more=PLACES,
     )
 
 
@@ -89,20 +93,75 @@ def pbx_phone(ports):
     return pbx_phone
 
 
-async def test_a_caller_in_a_queue_of_asterisk_is_recorded_only_with_an_advisor(
-    service, pbx_phone, talker, ended, judge
+@pytest.fixture
+def shown_as(service):
+    """Waits until an administrator sees the only call at this extension, in this state."""
+
+    async def shown_as(extension, state):
+        with service.sign_in("ceri") as page:
+
+            def shown():
+                (call,) = page.get("/api/v1/calls").json()
+                return (call["extension"], call["recording"]) == (extension, state)
+
+            await asyncio.to_thread(wait_until, shown, what=f"{extension} {state}")
+
+    return shown_as
+
+
+async def test_voicemail_of_asterisk_is_not_recorded_as_the_advisor_who_did_not_answer(  # noqa: PLR0917 - fixtures
+    service, pbx_phone, talker, ended, judge, shown_as
+):
+    asterisk = ended(await asyncio.to_thread(Asterisk, service, line="box"))
+    mouth, said = talker("127.0.0.2"), speech(2, 830)
+    async with asyncio.timeout(60), pbx_phone(asterisk, "201", asyncio.Queue[VoIPCall]()):
+        caller = ended(Caller(service, "01970000200", media=mouth.port))
+        await shown_as("*97", "ceased")
+        mouth.say(said, caller.media_target)
+        await asyncio.sleep(2.5)
+        await asyncio.to_thread(caller.hang_up)
+    call_id = service.call_id()
+    await asyncio.to_thread(judge, service, call_id, [], [(0, said)], ["transfer"])
+
+
+async def test_a_caller_whom_asterisk_parks_is_recorded_only_with_an_advisor(  # noqa: PLR0917 - fixtures
+    service, pbx_phone, talker, ended, judge, shown_as
+):
+    asterisk, mouth = await asyncio.to_thread(Asterisk, service), talker("127.0.0.2")
+    ended(asterisk)
+    calls, words = asyncio.Queue[VoIPCall](), [speech(1.5, seed) for seed in (840, 841, 842)]
+
+    async def say(said):
+        mouth.say(said, caller.media_target)
+        await asyncio.sleep(2)
+
+    async with asyncio.timeout(60), pbx_phone(asterisk, "201", calls) as phone:
+        caller = ended(Caller(service, "01970000200", media=mouth.port))
+        first = await calls.get()
+        await first.answer()
+        await shown_as("201", "recording")
+        await say(words[0])
+        leaving = asyncio.ensure_future(first.transfer("700"))
+        await shown_as("700", "ceased")
+        leaving.cancel()
+        await first.hangup()
+        await say(words[1])
+        second = await phone.call("701")
+        await second.wait_for(CallState.ANSWERED)
+        await shown_as("201", "recording")
+        await say(words[2])
+        await asyncio.to_thread(caller.hang_up)
+        await second.wait_for(CallState.ENDED)
+    kept, lost = [(0, words[0]), (0, words[2])], [(0, words[1])]
+    await asyncio.to_thread(judge, service, service.call_id(), kept, lost, ["transfer"])
+
+
+async def test_a_caller_in_a_queue_of_asterisk_is_recorded_only_with_an_advisor(  # noqa: PLR0917 - fixtures
+    service, pbx_phone, talker, ended, judge, shown_as
 ):
     asterisk, mouth = await asyncio.to_thread(Asterisk, service), talker("127.0.0.2")
     ended(asterisk)
     calls, words = asyncio.Queue[VoIPCall](), [speech(1.5, seed) for seed in (810, 811, 812)]
-
-    async def shown_as(state):
-        with service.sign_in("ceri") as page:
-
-            def shown():
-                return page.get("/api/v1/calls").json()[0]["recording"] == state
-
-            await asyncio.to_thread(wait_until, shown, what=state)
 
     async def say(said):
         mouth.say(said, caller.media_target)
@@ -112,16 +171,16 @@ async def test_a_caller_in_a_queue_of_asterisk_is_recorded_only_with_an_advisor(
         caller = ended(Caller(service, "01970000200", media=mouth.port))
         first = await calls.get()
         await first.answer()
-        await shown_as("recording")
+        await shown_as("201", "recording")
         await say(words[0])
         leaving = asyncio.ensure_future(first.transfer("850"))
-        await shown_as("ceased")
+        await shown_as("850", "ceased")
         leaving.cancel()  # Asterisk reports the end of the transfer only when the queue is left
         await first.hangup()
         await say(words[1])
         second = await calls.get()
         await second.answer()
-        await shown_as("recording")
+        await shown_as("201", "recording")
         await say(words[2])
         await asyncio.to_thread(caller.hang_up)
         await second.wait_for(CallState.ENDED)

@@ -23,7 +23,7 @@ astmoddir => {modules}
 astvarlibdir => {folder}/var
 astdbdir => {folder}/var
 astkeydir => {folder}/var
-astdatadir => {installed}/usr/share/asterisk
+astdatadir => {folder}/data
 astagidir => {folder}/var
 astspooldir => {folder}/var
 astrundir => {folder}/var
@@ -39,7 +39,8 @@ MODULES = (
     *("res_pjsip_refer", "res_pjsip_registrar", "res_pjsip_authenticator_digest"),
     *("res_pjsip_endpoint_identifier_ip", "res_pjsip_endpoint_identifier_user", "chan_pjsip"),
     *("bridge_simple", "bridge_holding", "codec_ulaw", "codec_alaw", "pbx_config"),
-    *("app_dial", "app_queue", "func_callerid"),
+    *("app_dial", "app_queue", "func_callerid", "res_parking", "app_voicemail", "format_wav"),
+    "format_pcm",
 )
 TRANSPORT = """
 [global]
@@ -70,6 +71,17 @@ disallow = all
 allow = alaw,ulaw
 direct_media = no
 """
+BOXES = """
+[general]
+format = wav
+
+[default]
+201 => 1234,Sian
+"""
+PARKING = """
+[default]
+parkpos => 701-720
+"""
 MEDIA = """
 media_address = 127.0.0.3
 bind_rtp_to_media_address = yes
@@ -80,6 +92,7 @@ DIALPLAN = """
 include => queues
 exten => _[25]0X,1,Dial(PJSIP/${EXTEN})
 exten => _0X.,1,Dial(PJSIP/${EXTEN}@galwad)
+include => places
 
 [queues]
 """
@@ -98,13 +111,20 @@ def recipe(place):
     return re.findall(r"```\n(.*?)```", section, re.DOTALL)[place]
 
 
+def replaced(text, old, new):
+    """Return a recipe with one change, for a test."""
+    assert text.count(old) == 1, old
+    return text.replace(old, new)
+
+
 class Asterisk:
     """Asterisk at the target of the main line, with the phones 201 and 500.
 
-    `connected_line` is the value of `send_connected_line` at its trunk to Galwad.
+    `connected_line` is the value of `send_connected_line` at its trunk to Galwad. `line` is what a
+    call from Galwad reaches: "phones" rings 201 and 202, and "box" rings 201, then its voicemail.
     """
 
-    def __init__(self, service, *, connected_line="yes"):
+    def __init__(self, service, *, connected_line="yes", line="phones"):
         assert INSTALLED.exists(), f"{INSTALLED} is missing: run scripts/test --all"
         self.address = ("127.0.0.3", service.pbx_port)
         (modules,) = INSTALLED.glob("usr/lib/*/asterisk/modules")
@@ -112,12 +132,14 @@ class Asterisk:
         (self._loader,) = self._libraries.glob("ld-linux-*.so.*")
         self._folder = service.folder / "asterisk"
         (self._folder / "var").mkdir(parents=True)
-        trunk, incoming, phone, queue = map(recipe, range(4))
+        self._make_data()
+        trunk, incoming, phone, queue, voicemail, parking = map(recipe, range(6))
+        if line == "box":
+            incoming = replaced(incoming, "Dial(PJSIP/201&PJSIP/202)", "Goto(boxes,201,1)")
         host, port = service.sip
         trunk = trunk.replace("192.0.2.10:5060", f"{host}:{port}").replace("192.0.2.10", host)
         wanted = "send_connected_line = yes"
-        assert trunk.count(wanted) == 1
-        trunk = trunk.replace(wanted, f"send_connected_line = {connected_line}")
+        trunk = replaced(trunk, wanted, f"send_connected_line = {connected_line}")
         trunk += MEDIA
         transport = TRANSPORT.format(host=self.address[0], port=self.address[1])
         names = {"201": "Sian", "202": "Gwen", "500": "Housing"}
@@ -130,15 +152,19 @@ class Asterisk:
         )
         self._write(
             asterisk=FOLDERS.format(
-                folder=self._folder,
-                modules=self._libraries / "asterisk/modules",
-                installed=INSTALLED,
+                folder=self._folder, modules=self._libraries / "asterisk/modules"
             ),
             modules="[modules]\nautoload = no\n"
             + "".join(f"load = {name}.so\n" for name in MODULES),
             pjsip=transport + trunk + phones,
-            extensions=incoming + DIALPLAN + queue,
+            extensions=incoming
+            + DIALPLAN
+            + queue
+            + f"[boxes]\n{replaced(voicemail, '(PJSIP/201,20)', '(PJSIP/201,2)')}"
+            + f"[places]\n{parking}",
             queues=QUEUES,
+            voicemail=BOXES,
+            res_parking=PARKING,
             logger="[logfiles]\nconsole => notice,warning,error,verbose\n",
             **dict.fromkeys(("cdr", "cel", "features", "acl", "udptl", "ccss", "indications"), ""),
             **dict.fromkeys(("pjproject", "musiconhold", "rtp"), ""),
@@ -169,6 +195,15 @@ class Asterisk:
             *(str(self._loader), "--library-path", str(self._libraries)),
             *(str(INSTALLED / "usr/sbin/asterisk"), "-C", str(self._folder / "asterisk.conf")),
         )
+
+    def _make_data(self):
+        """Link the data of the package, and add the greeting of voicemail, which is not in it."""
+        sounds = self._folder / "data" / "sounds" / "en"
+        sounds.mkdir(parents=True)
+        for each in (INSTALLED / "usr/share/asterisk").iterdir():
+            if each.name != "sounds":
+                (self._folder / "data" / each.name).symlink_to(each)
+        (sounds / "vm-intro.ulaw").write_bytes(b"\xff" * 8000 * 10)
 
     def _write(self, **files):
         for name, text in files.items():
