@@ -224,7 +224,8 @@ def test_the_transfers_matrix_follows_the_point_of_transfer_in_the_settings(star
         *("switch", "desk", "finaliser"), users=True, erase_back="", point_of_transfer="request"
     )
     matrix = Matrix(service, tmp_path / "client")
-    assert set(outcomes(matrix.transfers("--parallel", "6")).values()) == {"ok"}
+    found = outcomes(matrix.transfers("--parallel", "6"))
+    assert {found[name] for name in found.keys() - PBX_ROWS} == {"ok"}
     other = matrix.settings("point_of_transfer", "answer")
     rows = matrix.transfers("--only", "blind, outside", config=other, status=1)
     failed(matrix, rows, "while the other party rings: only", "of what the caller said is recorded")
