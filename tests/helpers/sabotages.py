@@ -339,7 +339,7 @@ SABOTAGES = (
     Sabotage(
         "a name from the PBX does not shut the gate",
         CALL_RECORDING,
-        "self._recorder.identity_changed(actor, arrived_mono=arrived)",
+        "self._recorder.identity_changed(actor, trigger=trigger, arrived_mono=arrived)",
         "return",
         (TRANSFERS,),
         transfers=AT_PBX,
