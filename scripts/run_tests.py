@@ -9,6 +9,7 @@ pytest itself could not go on. tests/unsteady.toml lists the unsteady tests that
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -110,6 +111,8 @@ def covered() -> bool:
 
 def main(arguments: list[str]) -> int:
     """Run the tests and return the exit status: 0 if all passed, in the run or by themselves."""
+    # A shell without job control lets its background jobs ignore SIGINT, which tests send.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     tier = () if "--all" in arguments else SHORT
     arguments = [argument for argument in arguments if argument != "--all"]
     measured = "--cov" in arguments
