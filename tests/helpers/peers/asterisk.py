@@ -177,11 +177,11 @@ class Asterisk:
 
     @property
     def log(self):
-        """What it has written so far."""
+        """The lines that Asterisk has written so far."""
         return (self._folder / "log").read_text(errors="replace")
 
     def end(self):
-        """End it. Repeating this changes nothing."""
+        """End Asterisk. Repeating this changes nothing."""
         self._process.terminate()
         try:
             self._process.wait(5)
