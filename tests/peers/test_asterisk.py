@@ -13,7 +13,7 @@ from helpers.peers.asterisk import PASSWORD, Asterisk
 from helpers.peers.client import OfficerClient
 from helpers.peers.programs import Caller
 from helpers.peers.service import CALLER
-from helpers.peers.sound import speech
+from helpers.peers.sound import RATE, speech
 from helpers.peers.waiting import wait_until
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
@@ -109,6 +109,12 @@ def shown_as(service):
     return shown_as
 
 
+async def say(mouth, caller, said):
+    """Let the caller speak, and wait until everything has arrived."""
+    mouth.say(said, caller.media_target)
+    await asyncio.sleep(len(said) / RATE + 0.5)
+
+
 async def test_voicemail_of_asterisk_is_not_recorded_as_the_advisor_who_did_not_answer(  # noqa: PLR0917 - fixtures
     service, pbx_phone, talker, ended, judge, shown_as
 ):
@@ -117,8 +123,7 @@ async def test_voicemail_of_asterisk_is_not_recorded_as_the_advisor_who_did_not_
     async with asyncio.timeout(60), pbx_phone(asterisk, "201", asyncio.Queue[VoIPCall]()):
         caller = ended(Caller(service, "01970000200", media=mouth.port))
         await shown_as("*97", "ceased")
-        mouth.say(said, caller.media_target)
-        await asyncio.sleep(2.5)
+        await say(mouth, caller, said)
         await asyncio.to_thread(caller.hang_up)
     call_id = service.call_id()
     await asyncio.to_thread(judge, service, call_id, [], [(0, said)], ["transfer"])
@@ -131,25 +136,21 @@ async def test_a_caller_whom_asterisk_parks_is_recorded_only_with_an_advisor(  #
     ended(asterisk)
     calls, words = asyncio.Queue[VoIPCall](), [speech(1.5, seed) for seed in (840, 841, 842)]
 
-    async def say(said):
-        mouth.say(said, caller.media_target)
-        await asyncio.sleep(2)
-
     async with asyncio.timeout(60), pbx_phone(asterisk, "201", calls) as phone:
         caller = ended(Caller(service, "01970000200", media=mouth.port))
         first = await calls.get()
         await first.answer()
         await shown_as("201", "recording")
-        await say(words[0])
+        await say(mouth, caller, words[0])
         leaving = asyncio.ensure_future(first.transfer("700"))
         await shown_as("700", "ceased")
         leaving.cancel()
         await first.hangup()
-        await say(words[1])
+        await say(mouth, caller, words[1])
         second = await phone.call("701")
         await second.wait_for(CallState.ANSWERED)
         await shown_as("201", "recording")
-        await say(words[2])
+        await say(mouth, caller, words[2])
         await asyncio.to_thread(caller.hang_up)
         await second.wait_for(CallState.ENDED)
     kept, lost = [(0, words[0]), (0, words[2])], [(0, words[1])]
@@ -163,25 +164,21 @@ async def test_a_caller_in_a_queue_of_asterisk_is_recorded_only_with_an_advisor(
     ended(asterisk)
     calls, words = asyncio.Queue[VoIPCall](), [speech(1.5, seed) for seed in (810, 811, 812)]
 
-    async def say(said):
-        mouth.say(said, caller.media_target)
-        await asyncio.sleep(2)
-
     async with asyncio.timeout(60), pbx_phone(asterisk, "201", calls):
         caller = ended(Caller(service, "01970000200", media=mouth.port))
         first = await calls.get()
         await first.answer()
         await shown_as("201", "recording")
-        await say(words[0])
+        await say(mouth, caller, words[0])
         leaving = asyncio.ensure_future(first.transfer("850"))
         await shown_as("850", "ceased")
         leaving.cancel()  # Asterisk reports the end of the transfer only when the queue is left
         await first.hangup()
-        await say(words[1])
+        await say(mouth, caller, words[1])
         second = await calls.get()
         await second.answer()
         await shown_as("201", "recording")
-        await say(words[2])
+        await say(mouth, caller, words[2])
         await asyncio.to_thread(caller.hang_up)
         await second.wait_for(CallState.ENDED)
     kept, lost = [(0, words[0]), (0, words[2])], [(0, words[1]), (1, words[1])]
