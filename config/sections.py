@@ -600,6 +600,30 @@ class DeskSection(Section):
         """
         return self.public_origin or f"{'https' if self.tls else 'http'}://{self.listen}"
 
+    @property
+    def secure(self) -> bool:
+        """True if browsers reach the desk over TLS, which the desk or a proxy provides."""
+        return self.tls or (self.public_origin or "").startswith("https:")
+
+    @property
+    def cookie(self) -> str:
+        """The name of the session cookie. If browsers use TLS, the name has the prefix `__Host-`.
+
+        With this prefix, a browser sends the cookie only to this host and only over TLS (RFC
+        6265bis).
+        """
+        return "__Host-galwad" if self.secure else "galwad"
+
+    @property
+    def sign_in_cookie(self) -> str:
+        """The name of the cookie with the sign-ins that a browser has begun at a provider."""
+        return "__Host-galwad-sign-in" if self.secure else "galwad-sign-in"
+
+    @property
+    def device_cookie(self) -> str:
+        """The name of the cookie by which the desk knows a browser at its next sign-in."""
+        return "__Secure-galwad-devices" if self.secure else "galwad-devices"
+
 
 class BreakReason(Section):
     """`[[presence.break_reasons]]`: a reason of breaks that advisors can choose."""

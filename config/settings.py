@@ -163,6 +163,29 @@ class Settings(Section):
         """The path of the SQLite file with the people whom Galwad can identify when they call."""
         return self.database.with_name("directory.db")
 
+    @property
+    def audit_key(self) -> Path:
+        """The file with the private key that signs today's entries of the audit chain.
+
+        Each day, a new key replaces the key in the file.
+        """
+        return self.database.with_name("audit.key")
+
+    @property
+    def device_key(self) -> Path:
+        """The file with the key of the tokens that known browsers have."""
+        return self.database.with_name("devices.key")
+
+    @property
+    def second_factor_key(self) -> Path:
+        """The file with the key that encrypts the secrets of second factors. No backup has it."""
+        return self.database.with_name("second-factor.key")
+
+    @property
+    def anchor_file(self) -> Path:
+        """The file to which the head of the audit chain is appended each day."""
+        return self.desk.anchors or self.database.with_name("anchors.jsonl")
+
     def newest_recipients(self, *folders: str) -> tuple[Path, ...]:
         """Return the paths of the copies of the newest set of recipients that was in force here.
 

@@ -68,10 +68,9 @@ from galwad.desk.routes import (
     users,
     webhooks,
 )
-from galwad.desk.service import PROXIES, Desk, DeskOptions
+from galwad.desk.service import PROXIES, Desk
 from galwad.start_failure import log_cannot_start
 from galwad.time_zones import name_of
-from recording.keys.recipients_file import RecipientsFile
 from telephony.aio.tls import CIPHERS
 
 _MAX_HEAD = 16 * 1024
@@ -122,60 +121,6 @@ class UnsafeListenerError(Exception):
     """Other machines can reach the address on which the server listens, and TLS is not set up."""
 
 
-def options_of(settings: Settings) -> DeskOptions:
-    """Return the desk's options, taken from the node's settings."""
-    desk = settings.desk
-    return DeskOptions(
-        database=settings.database,
-        archive=settings.archive,
-        switch_socket=settings.switch_socket,
-        desk_socket=settings.desk_socket,
-        recipients=RecipientsFile(
-            settings.recipients,
-            settings.newest_recipients("desk"),
-            settings.recording.officer_key,
-        ),
-        officer_key=settings.recording.officer_key,
-        node=settings.node.name,
-        host=desk.listen.host,
-        port=desk.listen.port,
-        tls_certificate=desk.tls_certificate,
-        tls_key=desk.tls_key,
-        public_origin=desk.public_origin,
-        payment_page_origins=desk.payment_page_origins,
-        embed_origins=desk.embed_origins,
-        max_connections=desk.max_connections,
-        session_idle=desk.session_idle,
-        session_absolute=desk.session_absolute,
-        pause_reminder=desk.pause_reminder,
-        pause_alarm=desk.pause_alarm,
-        waiting_warning=desk.waiting_warning,
-        alarm_days=desk.alarm_days,
-        personal_tokens=desk.personal_tokens,
-        second_factor_roles=desk.second_factor_roles,
-        notification_names=desk.notification_names,
-        welsh_destination=desk.welsh_destination,
-        dial_answers_itself=desk.dial_answers_itself,
-        lookup_budget=settings.directory.budget,
-        area_code=settings.directory.area_code,
-        merge_by=settings.directory.merge_by,
-        directories=settings.directories,
-        contact_notes=settings.contact_notes,
-        presence=settings.presence,
-        call_log=settings.call_log,
-        realm=settings.sip.realm,
-        phone_server=settings.phone_server,
-        routes=settings.routes,
-        origin=desk.origin,
-        webhook=settings.webhook,
-        event_stream=settings.event_stream,
-        sign_in=settings.sign_in,
-        time_zone=desk.time_zone,
-        nightly=desk.nightly,
-        anchors=desk.anchors,
-    )
-
-
 def create_app(desk: Desk) -> ASGIApp:
     """Return the desk's ASGI application, wrapped in the layers that each request passes first."""
     app = create_api()
@@ -183,18 +128,18 @@ def create_app(desk: Desk) -> ASGIApp:
     often = [module.router for module in OFTEN_USED]
     app.router.routes.sort(key=lambda route: getattr(route, "original_router", None) not in often)
     app.state.desk = desk
-    options = desk.options
-    _install_page(app, embedded=bool(options.embed_origins))
+    section = desk.settings.desk
+    _install_page(app, embedded=bool(section.embed_origins))
     return RequestGuard(
-        SessionLayer(PublicFileCompression(app), desk.sessions, desk.places, cookie=options.cookie),
-        cookie=options.cookie,
-        origin=options.public_origin,
-        secure=options.secure,
+        SessionLayer(PublicFileCompression(app), desk.sessions, desk.places, cookie=section.cookie),
+        cookie=section.cookie,
+        origin=section.public_origin,
+        secure=section.secure,
         opaque_path=CALLBACK,
         open_path=f"{PREFIX}{payment_pages.PATH}",
-        open_origins=frozenset(options.payment_page_origins),
-        embed_origins=options.embed_origins,
-        time_zone=name_of(options.time_zone),
+        open_origins=frozenset(section.payment_page_origins),
+        embed_origins=section.embed_origins,
+        time_zone=name_of(section.time_zone),
     )
 
 
@@ -297,15 +242,15 @@ class DeskServer:
                 be read, or the server ended while it was starting.
             ssl.SSLError: The TLS certificate and its key do not fit together, or are damaged.
         """
-        options = self.desk.options
-        if options.tls_certificate is None and not _loopback(options.host):
+        section = self.desk.settings.desk
+        if section.tls_certificate is None and not _loopback(section.listen.host):
             raise UnsafeListenerError(
-                f"the address {options.host} is not loopback and needs TLS: "
+                f"the address {section.listen.host} is not loopback and needs TLS: "
                 "set tls_certificate and tls_key, or listen on loopback"
             )
         config = self._config()
         config.load()  # reads the TLS key, which may be missing, before the desk starts its parts
-        self._listener = listener = _listen(options.host, options.port)
+        self._listener = listener = _listen(section.listen.host, section.listen.port)
         self.port = listener.getsockname()[1]
         try:
             await self.desk.start()
@@ -323,7 +268,7 @@ class DeskServer:
             raise OSError("the HTTP server ended at once")
 
     def _config(self) -> uvicorn.Config:
-        options = self.desk.options
+        section = self.desk.settings.desk
         return uvicorn.Config(
             create_app(self.desk),
             log_config=None,
@@ -334,14 +279,14 @@ class DeskServer:
             # proxy adds the header field X-Forwarded-For with the client's address, which the
             # limits for failed sign-ins need. If a request comes directly from another machine,
             # this header field is ignored.
-            proxy_headers=options.public_origin is not None,
+            proxy_headers=section.public_origin is not None,
             forwarded_allow_ips=list(PROXIES),
             lifespan="off",
             ws="none",
             http="h11",
             h11_max_incomplete_event_size=_MAX_HEAD,
-            ssl_certfile=options.tls_certificate,
-            ssl_keyfile=options.tls_key,
+            ssl_certfile=section.tls_certificate,
+            ssl_keyfile=section.tls_key,
             ssl_ciphers=CIPHERS,
             timeout_graceful_shutdown=5,
         )
@@ -391,17 +336,17 @@ def run(settings: Settings) -> int:
     Set up logging with `galwad.logs` before you call this function. Otherwise the texts of
     exceptions may appear in the log.
     """
-    return uvloop.run(_main(options_of(settings)))
+    return uvloop.run(_main(settings))
 
 
-async def _main(options: DeskOptions) -> int:
+async def _main(settings: Settings) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     on_signal: Callable[[], None] = stopping.set
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
-        server = DeskServer(await asyncio.to_thread(Desk, options))
+        server = DeskServer(await asyncio.to_thread(Desk, settings))
     except SchemaError as error:
         log_cannot_start("desk", error, error.hint)
         return 1
@@ -411,7 +356,7 @@ async def _main(options: DeskOptions) -> int:
         log_cannot_start("desk", error)
         await server.desk.stop()
         return 1
-    log.info("desk.ready", host=options.host, port=server.port)
+    log.info("desk.ready", host=settings.desk.listen.host, port=server.port)
     supervise.ready()
     alive = asyncio.create_task(supervise.watchdog())
     await stopping.wait()

@@ -12,28 +12,21 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from datetime import tzinfo
 from functools import cached_property
-from pathlib import Path
 
 import structlog
 from argon2 import PasswordHasher
 
 from callerid.contacts import Contacts, OpenContact
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
-from callerid.lookup import MERGE_BY, Lookup
+from callerid.lookup import Lookup
 from callerid.note import Note
 from callerid.note_destination import NoteDestination
 from callerid.note_drafts import NoteDrafts
 from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
-from config.directories import ExternalDirectory
-from config.event_stream import EventStreamSection
-from config.sections import CallLogSection, ContactNotesSection, PresenceSection, Route
-from config.sign_in import SignInSection
-from config.webhook import WebhookSection
+from config.settings import Settings
 from galwad.desk.alarms.alarm_list import AlarmList, CallStage
 from galwad.desk.alarms.alarm_store import StoredAlarm
 from galwad.desk.alarms.kinds import ENDS, Ending, kind_of, may_see
@@ -109,7 +102,7 @@ from recording.index.ledger import Ledger
 from recording.keys.recipients_file import RecipientsFile
 
 PROXIES = ("127.0.0.1", "::1")
-"""The addresses of a reverse proxy, if `DeskOptions.public_origin` is set."""
+"""The addresses of a reverse proxy, if `[desk] public_origin` is set."""
 _TIMEOUT_S = 2.0
 _KNOWN_SIGN_INS = 2000
 """The most sign-ins that the desk reads from the audit at its start."""
@@ -118,133 +111,6 @@ _KNOWN_SIGN_INS_S = 30 * _DAY_S
 _FLOOD_ALARM_S = 3600.0
 """The least seconds between two alarms about a flood of sign-ins at the provider."""
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class DeskOptions:
-    """The settings of a desk. Durations are in seconds.
-
-    If `time_zone` is None, the desk uses this machine's time zone.
-    """
-
-    database: Path
-    archive: Path
-    switch_socket: Path
-    desk_socket: Path
-    recipients: RecipientsFile | None = None
-    """The file with the signed set of recipients, which has no secrets."""
-    officer_key: str = ""
-    node: str = "galwad"
-    host: str = "127.0.0.1"
-    port: int = 0
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    public_origin: str | None = None
-    payment_page_origins: Collection[str] = ()
-    """The origins of the payment pages that may pause with a token, such as "https://pay.example"."""
-    embed_origins: Collection[str] = ()
-    """The origins of the CRMs that may show the page in a panel, such as "https://crm.example"."""
-    max_connections: int = 4096
-    session_idle: float = 1800
-    session_absolute: float = 36000
-    pause_reminder: float = 120
-    """The length of a pause after which its advisor is warned."""
-    pause_alarm: float = 300
-    """The length of a pause after which the supervisors are warned."""
-    waiting_warning: float = 20
-    """The time for which a call may ring before the supervisors' list marks it."""
-    alarm_days: float = 30
-    """The number of days for which closed alarms are kept."""
-    personal_tokens: bool = True
-    """True if people can make and use tokens with which they pause from a global key."""
-    second_factor_roles: Collection[str] = ()
-    """The roles whose users must have a second factor if they sign in with a password."""
-    notification_names: bool = False
-    """True if a notification of the browser may have the caller's name and number."""
-    welsh_destination: str | None = None
-    """The destination to which one key transfers callers who want to speak Welsh, or None."""
-    dial_answers_itself: bool = False
-    """True if a phone that rings for a click-to-dial is asked to answer by itself."""
-    lookup_budget: float = 1.0
-    area_code: str = ""
-    """The area code that completes local numbers in directories; "" if there is none."""
-    merge_by: Collection[str] = MERGE_BY
-    """The details by which entries of different directories are the same person."""
-    directories: Sequence[ExternalDirectory] = ()
-    """The directories besides the embedded one."""
-    contact_notes: ContactNotesSection = field(default_factory=ContactNotesSection)
-    presence: PresenceSection = field(default_factory=PresenceSection)
-    """The reasons of breaks, and when the page reminds of a break."""
-    call_log: CallLogSection = field(default_factory=CallLogSection)
-    realm: str = "galwad"
-    """The SIP realm, to which the passwords of phones belong."""
-    phone_server: str = ""
-    """The host and port with which phones register; "" if not known."""
-    routes: Sequence[Route] = ()
-    """The routes in the settings, whose lines and extensions administrators see."""
-    origin: str = ""
-    """The origin of the page, such as "https://galwad.example"."""
-    webhook: WebhookSection | None = None
-    """The system that receives the events of calls; None if there is none."""
-    event_stream: EventStreamSection | None = None
-    """The events of calls that machines can read; None if they can read none."""
-    sign_in: SignInSection | None = None
-    """The OpenID provider with whose accounts people sign in; None if there is none."""
-    time_zone: tzinfo | None = None
-    nightly: str = "03:00"
-    anchors: Path | None = None
-
-    @property
-    def audit_key(self) -> Path:
-        """The file with the private key that signs today's entries of the audit chain.
-
-        Each day, a new key replaces the key in the file. The file is in the folder of the database.
-        """
-        return self.database.with_name("audit.key")
-
-    @property
-    def device_key(self) -> Path:
-        """The file with the key of the tokens that known browsers have."""
-        return self.database.with_name("devices.key")
-
-    @property
-    def second_factor_key(self) -> Path:
-        """The file with the key that encrypts the secrets of second factors. No backup has it."""
-        return self.database.with_name("second-factor.key")
-
-    @property
-    def directory_file(self) -> Path:
-        """The file of the embedded directory of people, which is in the folder of the database."""
-        return self.database.with_name("directory.db")
-
-    @property
-    def anchor_file(self) -> Path:
-        """The file to which the head of the audit chain is appended each day."""
-        return self.anchors or self.database.with_name("anchors.jsonl")
-
-    @property
-    def secure(self) -> bool:
-        """True if browsers reach the desk over TLS, which the desk or a proxy provides."""
-        return self.tls_certificate is not None or (self.public_origin or "").startswith("https:")
-
-    @property
-    def cookie(self) -> str:
-        """The name of the session cookie. If browsers use TLS, the name has the prefix `__Host-`.
-
-        With this prefix, a browser sends the cookie only to this host and only over TLS (RFC
-        6265bis).
-        """
-        return "__Host-galwad" if self.secure else "galwad"
-
-    @property
-    def sign_in_cookie(self) -> str:
-        """The name of the cookie with the sign-ins that a browser has begun at a provider."""
-        return "__Host-galwad-sign-in" if self.secure else "galwad-sign-in"
-
-    @property
-    def device_cookie(self) -> str:
-        """The name of the cookie by which the desk knows a browser at its next sign-in."""
-        return "__Secure-galwad-devices" if self.secure else "galwad-devices"
 
 
 class Desk:
@@ -264,30 +130,30 @@ class Desk:
 
     def __init__(
         self,
-        options: DeskOptions,
+        settings: Settings,
         sources: Sequence[tuple[DirectorySource, SourceLimits]] = (),
         hasher: PasswordHasher | None = None,
     ) -> None:
-        self.options = options
-        upgrade(options.database)
-        self.engine = open_engine(options.database)
+        self.settings = settings
+        upgrade(settings.database)
+        self.engine = open_engine(settings.database)
         self.places = Places(
-            PlaceLimits.within(connection_limit(options.max_connections)),
-            PROXIES if options.public_origin is not None else (),
+            PlaceLimits.within(connection_limit(settings.desk.max_connections)),
+            PROXIES if settings.desk.public_origin is not None else (),
         )
         self.metrics = Metrics(self.places)
         self.hub = EventHub()
         self.calls = LiveCalls(
             self._call_changed,
-            record_pages(options.directories),
-            wrapup_limit=options.contact_notes.wrap_up,
+            record_pages(settings.directories),
+            wrapup_limit=settings.contact_notes.wrap_up,
         )
         self.notes = OpenNotes(
             Contacts(self.engine),
             NoteDrafts(self.engine),
             self.calls,
             self.hub,
-            close_after=options.contact_notes.close_after,
+            close_after=settings.contact_notes.close_after,
             may_close=lambda: self.switch.connected,
             on_closed=self._note_closed,
             on_round=self._notes_closed,
@@ -302,38 +168,40 @@ class Desk:
                 away=lambda _away: self.switch.set_away(),
                 counted=self.metrics.users_counted,
             ),
-            at_pbx=lambda user: may_be_at_pbx(user, options.routes),
+            at_pbx=lambda user: may_be_at_pbx(user, settings.routes),
         )
         self.sessions = Sessions(
             self.engine,
-            options.session_idle,
-            options.session_absolute,
-            personal=options.personal_tokens,
+            settings.desk.session_idle,
+            settings.desk.session_absolute,
+            personal=settings.desk.personal_tokens,
         )
         self.provider = ProviderAccounts.opened(
-            options.sign_in, options.origin, self.engine, self._sign_ins_flooded
+            settings.sign_in, settings.desk.origin, self.engine, self._sign_ins_flooded
         )
         self.payment_tokens = PaymentTokens(self.engine)
         self.searches, self.dials, self.acts, self.codes = map(
             UserLimit, (SEARCHES, DIALS, ACTS, CODES)
         )
-        self.sign_in_limits = SignInLimits.with_key_in(options.device_key)
-        self.call_log = CallLog(self.engine, options.call_log, self.hub.day_changed)
+        self.sign_in_limits = SignInLimits.with_key_in(settings.device_key)
+        self.call_log = CallLog(self.engine, settings.call_log, self.hub.day_changed)
         self.catalogue = Catalogue(self.engine)
         self.custodian = Custodian(self.engine)
         self.captured_cards = CapturedCards(self.engine)
-        self.audit = AuditLog(self.engine, options.node, options.audit_key, on_cut=self._audit_cut)
+        self.audit = AuditLog(
+            self.engine, settings.node.name, settings.audit_key, on_cut=self._audit_cut
+        )
         self.alarms = AlarmList(
             self.engine,
             self.audit.append,
             self._alarm_changed,
-            kept_s=options.alarm_days * _DAY_S,
+            kept_s=settings.desk.alarm_days * _DAY_S,
             audit_after=self.audit.append_after,
         )
-        self.archive = ArchiveFolder(options.archive)
-        self.anchors = AnchorFile(options.anchor_file, options.node, self.audit, self._alarm)
+        self.archive = ArchiveFolder(settings.archive)
+        self.anchors = AnchorFile(settings.anchor_file, settings.node.name, self.audit, self._alarm)
         self.ledger = LedgerWriter(self.audit, self._ends_stored)
-        comparison = IndexComparison(self.engine, options.node)
+        comparison = IndexComparison(self.engine, settings.node.name)
         self.finaliser = FinaliserClient()
         self.coverage = CoverageChecker(
             *(Ledger(self.engine), self.catalogue, self.custodian, self.archive, comparison),
@@ -346,27 +214,27 @@ class Desk:
             self.captured_cards,
             self.archive,
             self.audit,
-            node=options.node,
-            reminder_s=options.pause_reminder,
-            alarm_s=options.pause_alarm,
-            officer_key=options.officer_key,
+            node=settings.node.name,
+            reminder_s=settings.desk.pause_reminder,
+            alarm_s=settings.desk.pause_alarm,
+            officer_key=settings.recording.officer_key,
         )
         self.nightly = NightlyCheck(
-            options.nightly,
+            settings.desk.nightly,
             self.coverage,
             self.audit,
             calls_in_progress=self.calls_in_progress,
             on_alarm=self._alarm,
             on_done=self._show_result,
             on_finished=self.anchors.append,
-            zone=options.time_zone,
+            zone=settings.desk.time_zone,
         )
         self.lookup = self._lookup_in(sources or self._directories())
         self.delivery = self._delivery_to(
-            open_note_destination(options.directories, options.time_zone)
+            open_note_destination(settings.directories, settings.desk.time_zone)
         )
         self.switch = SwitchClient(
-            options.switch_socket,
+            settings.switch_socket,
             self._from_switch,
             self._switch_connection,
             phones=self.users.accounts,
@@ -374,7 +242,7 @@ class Desk:
         )
         self.indexer = Indexer(self.audit, on_indexed=self._indexed, on_alarm=self._alarm)
         self.socket = DeskSocket(
-            options.desk_socket,
+            settings.desk_socket,
             self.finaliser,
             self.indexer,
             on_alarm=self._alarm,
@@ -384,27 +252,37 @@ class Desk:
         self._forgotten = ForgottenPauses(
             self.calls,
             self._warn,
-            advisor_s=options.pause_reminder,
-            supervisor_s=options.pause_alarm,
+            advisor_s=settings.desk.pause_reminder,
+            supervisor_s=settings.desk.pause_alarm,
             on_count=self.metrics.forgotten_pauses.set,
         )
         self.heartbeats = Heartbeats(
             self.calls, self._warn, on_count=self.metrics.lost_payment_pages.set
         )
         self.call_stream, self.webhooks = self._call_events()
-        self._recipients = RecipientsWatch(options.recipients, self.audit, on_alarm=self._alarm)
+        self._recipients = RecipientsWatch(self.recipients, self.audit, on_alarm=self._alarm)
         self.background = BackgroundTasks()
+
+    @cached_property
+    def recipients(self) -> RecipientsFile:
+        """The file with the signed set of recipients, which has no secrets."""
+        settings = self.settings
+        return RecipientsFile(
+            settings.recipients,
+            settings.newest_recipients("desk"),
+            settings.recording.officer_key,
+        )
 
     @cached_property
     def texts(self) -> TextLists:
         """The lists of texts that people choose from, as they count now."""
-        options = self.options
+        settings = self.settings
         return TextLists(
             TextStore(self.engine),
-            initial_lists(options.routes, options.contact_notes, options.presence),
+            initial_lists(settings.routes, settings.contact_notes, settings.presence),
             self.audit.append,
             self._texts_changed,
-            free_text=options.contact_notes.free_text,
+            free_text=settings.contact_notes.free_text,
         )
 
     @cached_property
@@ -420,16 +298,16 @@ class Desk:
     @cached_property
     def second_factors(self) -> SecondFactors:
         """The second factors of the users who sign in with a password."""
-        return SecondFactors(self.engine, SecretBox(self.options.second_factor_key))
+        return SecondFactors(self.engine, SecretBox(self.settings.second_factor_key))
 
     def _call_events(self) -> tuple[CallStream, Webhooks]:
         """Return the stream of call events, and the webhooks, which store events for it."""
-        stream = CallStream(self.options.event_stream, self.engine)
+        stream = CallStream(self.settings.event_stream, self.engine)
         readers = None
         if stream.store is not None:
             readers = EventReaders(stream.store.kinds, stream.store, stream.wake)
         webhooks = Webhooks(
-            self.options.webhook,
+            self.settings.webhook,
             self.engine,
             self.metrics,
             self._alarm,
@@ -446,29 +324,31 @@ class Desk:
     @cached_property
     def earlier(self) -> EarlierContacts:
         """The earlier contacts of confirmed callers."""
-        notes_to = (each.name for each in self.options.directories if each.takes_notes)
+        notes_to = (each.name for each in self.settings.directories if each.takes_notes)
         outbox = NoteOutbox(self.engine)
         return EarlierContacts(self.contacts, outbox, self.lookup, next(notes_to, ""))
 
     def _directories(self) -> Sequence[tuple[DirectorySource, SourceLimits]]:
         """Return the embedded directory and those of the settings, with their limits."""
-        embedded = EmbeddedDirectory(self.options.directory_file)
-        return [(embedded, LIMITS), *open_directories(self.options.directories)]
+        embedded = EmbeddedDirectory(self.settings.directory_file)
+        return [(embedded, LIMITS), *open_directories(self.settings.directories)]
 
     def _lookup_in(self, sources: Iterable[tuple[DirectorySource, SourceLimits]]) -> Lookup:
         """Return the lookup in these directories, whose searches are counted and logged."""
-        area_code = self.options.area_code
+        area_code = self.settings.directory.area_code
         limited = [
             LimitedSource(source, limits, area_code=area_code, observe=self._searched)
             for source, limits in sources
         ]
         self.metrics.watch_directories(limited)
-        return Lookup(limited, self.options.lookup_budget, self.options.merge_by)
+        return Lookup(limited, self.settings.directory.budget, self.settings.directory.merge_by)
 
     def _delivery_to(self, destination: NoteDestination | None) -> NoteDelivery:
         """Return the delivery of contact notes to this system."""
-        notes = self.options.contact_notes
-        recordings = f"{self.options.origin}/api/v1/recordings/" if notes.recording_link else ""
+        notes = self.settings.contact_notes
+        recordings = (
+            f"{self.settings.desk.origin}/api/v1/recordings/" if notes.recording_link else ""
+        )
         return NoteDelivery(
             NoteOutbox(self.engine),
             destination,

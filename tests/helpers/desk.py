@@ -12,11 +12,13 @@ import httpx2
 import msgspec
 from argon2 import PasswordHasher
 
+from config.settings import Settings
+from config.values import HostPort
 from galwad.desk.app import DeskServer
 from galwad.desk.auth.users import User
 from galwad.desk.connections.protocol import PhaseLimits
 from galwad.desk.models.accounts import Role
-from galwad.desk.service import Desk, DeskOptions
+from galwad.desk.service import Desk
 from galwad.link import Link, serve
 from galwad.messages import (
     AnyMessage,
@@ -219,20 +221,40 @@ class Page:
             await self._response.aclose()
 
 
+def settings_in(folder: Path) -> Settings:
+    """The settings of a desk in this folder, which listens on a free port of loopback."""
+    settings = Settings.model_validate(
+        {
+            "node": {"state": folder, "runtime": folder},
+            "sip": {"listen": ["udp:127.0.0.1:5060"]},
+            "recording": {"officer_key": "B" * 43 + "="},
+        }
+    )
+    return changed(
+        settings, desk={"listen": HostPort("127.0.0.1", 0)}, directory={"budget": PATIENCE_S}
+    )
+
+
+def changed(settings: Settings, **tables: object) -> Settings:
+    """Return the settings with other values, which are not checked.
+
+    A dictionary changes these settings of a table; anything else replaces the table.
+    """
+    update = {
+        name: getattr(settings, name).model_copy(update=table) if isinstance(table, dict) else table
+        for name, table in tables.items()
+    }
+    return settings.model_copy(update=update)
+
+
 class Running:
     """A desk under test, with its switch, pages and folders."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.archive = folder / "archive"
-        self.options = DeskOptions(
-            database=folder / "desk" / "galwad.db",
-            archive=self.archive,
-            switch_socket=folder / "switch.sock",
-            desk_socket=folder / "desk.sock",
-            lookup_budget=PATIENCE_S,
-        )
-        self.switch = FakeSwitch(self.options.switch_socket)
+        self.settings = settings_in(folder)
+        self.switch = FakeSwitch(self.settings.switch_socket)
         self.server: DeskServer | None = None
         self.limits: PhaseLimits | None = None
         self._clients: list[httpx2.AsyncClient] = []
@@ -250,8 +272,8 @@ class Running:
 
     async def start(self, sources=()) -> None:
         hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-        create_database(self.options.database)
-        self.server = DeskServer(Desk(self.options, sources, hasher), self.limits)
+        create_database(self.settings.database)
+        self.server = DeskServer(Desk(self.settings, sources, hasher), self.limits)
         await self.server.start()
 
     async def stop(self) -> None:
@@ -300,7 +322,7 @@ class Running:
 
     async def seal(self, *sealed: Sealed) -> Indexed:
         """Hand recordings in as the finaliser does, and wait for the first receipt."""
-        reader, writer = await asyncio.open_unix_connection(self.options.desk_socket)
+        reader, writer = await asyncio.open_unix_connection(self.settings.desk_socket)
         link = Link(reader, writer)
         link.send(Hello("finaliser", "0"))
         for each in sealed:

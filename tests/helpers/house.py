@@ -3,17 +3,18 @@
 import asyncio
 import concurrent.futures
 import threading
-from dataclasses import replace
 
 from argon2 import PasswordHasher
 
-from galwad.desk.app import DeskServer, options_of
+from config.values import HostPort
+from galwad.desk.app import DeskServer
 from galwad.desk.auth.users import User
 from galwad.desk.models.accounts import Role
 from galwad.desk.service import Desk
 from galwad.finaliser.process import Finaliser, sealer_of
 from galwad.finaliser.worker import Worker
 from helpers.database import create_database
+from helpers.desk import changed
 from helpers.site import Site
 from recording.archive.store import folder_of
 
@@ -53,9 +54,9 @@ class House:
     async def _work(self) -> None:
         settings = self.site.settings
         hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-        options = replace(options_of(settings), port=0)
-        create_database(options.database)
-        server = DeskServer(Desk(options, hasher=hasher))
+        settings = changed(settings, desk={"listen": HostPort("127.0.0.1", 0)})
+        create_database(settings.database)
+        server = DeskServer(Desk(settings, hasher=hasher))
         try:
             await server.start()
         except BaseException as error:

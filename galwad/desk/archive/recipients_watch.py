@@ -47,7 +47,7 @@ class RecipientsWatch:
 
     def __init__(
         self,
-        file: RecipientsFile | None,
+        file: RecipientsFile,
         audit: AuditLog,
         on_alarm: Callable[[Alarm], None] = lambda _: None,
     ) -> None:
@@ -62,8 +62,6 @@ class RecipientsWatch:
         Raise an alarm if an older set was put back. Such a set is refused, except if every copy of
         the newest set is lost too: then only the audit knows that it is older.
         """
-        if self._file is None:
-            return
         facts = await asyncio.to_thread(_facts, self._file)
         last = await self._audit.last(RECIPIENTS_CHANGED)
         if last is None or last.facts != facts:

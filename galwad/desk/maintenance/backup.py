@@ -446,7 +446,7 @@ def _restore_file(source: Path, target: Path) -> None:
 
 
 def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:
-    return AuditLog(engine, settings.node.name, settings.database.with_name("audit.key"))
+    return AuditLog(engine, settings.node.name, settings.audit_key)
 
 
 async def _record_restore(part: Path, settings: Settings, restored: Facts) -> LastEntry:

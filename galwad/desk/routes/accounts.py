@@ -47,12 +47,12 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
             must set up a second factor on the page first. 429, too many sign-ins wait, or too many
             codes were wrong.
     """
-    if body.client == "embedded" and not desk.options.embed_origins:
+    if body.client == "embedded" and not desk.settings.desk.embed_origins:
         raise ApiError(403, "no other site may show the page", "sign in on the desk's own page")
     visitor = Visitor.of(request, desk, body.user.lower())
     user = await _check_password(desk, visitor, body)
     second_factor = await _check_second_factor(desk, visitor, body)
-    needs_one = not second_factor and user.role in desk.options.second_factor_roles
+    needs_one = not second_factor and user.role in desk.settings.desk.second_factor_roles
     if needs_one and body.client == "cli":
         desk.sign_in_limits.throttle.uncounted(*visitor.keys)
         await _audit(desk, visitor, "sign-in.refused", client="cli", reason="no_second_factor")
@@ -75,9 +75,9 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     if body.client == "cli":
         return me_of(desk, session).model_copy(update={"token": token})
     set_session_cookie(response, desk, session, token)
-    tokens = request.cookies.get(desk.options.device_cookie, "")
+    tokens = request.cookies.get(desk.settings.desk.device_cookie, "")
     devices = desk.sign_in_limits.devices.cookie_for(user.name, tokens)
-    remembered = _Cookie(desk.options.device_cookie, request.url.path, _DEVICE_S)
+    remembered = _Cookie(desk.settings.desk.device_cookie, request.url.path, _DEVICE_S)
     _set_cookie(response, desk, session, remembered, devices)
     return me_of(desk, session)
 
@@ -151,7 +151,7 @@ def set_session_cookie(
     response: Response, desk: Desk, session: Session, token: str, max_age: int | None = None
 ) -> None:
     """Let the browser keep a session's token for `max_age` seconds, or until it is closed."""
-    name = embedding.COOKIE if session.kind == "embedded" else desk.options.cookie
+    name = embedding.COOKIE if session.kind == "embedded" else desk.settings.desk.cookie
     _set_cookie(response, desk, session, _Cookie(name, max_age=max_age), token)
 
 
@@ -171,7 +171,7 @@ def _set_cookie(
         value,
         max_age=cookie.max_age,
         path=cookie.path,
-        secure=desk.options.secure,
+        secure=desk.settings.desk.secure,
         httponly=True,
         samesite="strict",
     )

@@ -108,7 +108,7 @@ async def _decided(decision: Awaitable[StoredAlarm]) -> AlarmView:
 
 def _midnight(desk: Desk) -> float:
     """Return the Unix time at which today began in the desk's time zone."""
-    now = datetime.fromtimestamp(time.time(), desk.options.time_zone).astimezone(
-        desk.options.time_zone
+    now = datetime.fromtimestamp(time.time(), desk.settings.desk.time_zone).astimezone(
+        desk.settings.desk.time_zone
     )
     return now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()

@@ -23,11 +23,10 @@ def begin_waiting(
     """Let a client wait for an approval at the page's address with this fragment."""
     address = address_of(request)
     secret, client = waiting.begin(address, network_of(address), site)
-    origin = desk.options.public_origin or desk.options.origin or str(request.base_url)
     return WaitingSignIn(
         secret=secret,
         code=client.code,
-        page=f"{origin.rstrip('/')}/{fragment}",
+        page=f"{desk.settings.desk.origin}/{fragment}",
         interval_s=_INTERVAL_S,
         lifetime_s=LIFETIME_S,
     )

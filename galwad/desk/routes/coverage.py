@@ -110,7 +110,7 @@ async def index(
     ids = ids_of(wanted) if wanted else ids_between(since, _LATEST_S)
     result = await desk.index_checker.check(ids)
     findings = [each for each in result.findings if not wanted or each.call_id == wanted]
-    findings += [] if wanted else await desk.alarms.compared(desk.options.node)
+    findings += [] if wanted else await desk.alarms.compared(desk.settings.node.name)
     return IndexCheck(
         recordings=result.recordings,
         not_committed=result.not_committed,

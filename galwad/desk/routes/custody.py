@@ -169,7 +169,7 @@ async def _dispose(
     ordered = await desk.audit.append("recording.purge-ordered", facts, personal)
     try:
         content = await desk.finaliser.request(
-            lambda ref: _order(ref, facts, session.actor, desk.options.node, ordered)
+            lambda ref: _order(ref, facts, session.actor, desk.settings.node.name, ordered)
         )
     except ApiError as error:
         # If there is a certificate, the finaliser has disposed of the recording, and only its reply

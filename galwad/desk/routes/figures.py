@@ -53,14 +53,14 @@ async def export(desk: TheDesk, session: Supervisor, when: When = "today") -> Re
     facts = {"since": int(found.since), "until": int(found.until)}
     await desk.audit.append("figures.exported", facts, {"actor": session.actor})
     name = {"Content-Disposition": 'attachment; filename="galwad-figures.csv"'}
-    text = _csv(found, name_of(desk.options.time_zone))
+    text = _csv(found, name_of(desk.settings.desk.time_zone))
     # Excel reads a file as UTF-8 only if it begins with a byte order mark.
     return Response(text.encode("utf-8-sig"), media_type="text/csv", headers=name)
 
 
 async def _figures(desk: Desk, when: str) -> CallsFigures:
     span = span_of(when, desk) or Period(0.0, 0.0)
-    found = await figures_of(desk.engine, span, desk.options.time_zone)
+    found = await figures_of(desk.engine, span, desk.settings.desk.time_zone)
     return CallsFigures(
         since=span.since,
         until=span.until,

@@ -43,8 +43,8 @@ async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
     Raises:
         ApiError: 409, the server has no signed set of recipients, or cannot use it.
     """
-    file = desk.options.recipients
-    if file is None or not file.path.exists():
+    file = desk.recipients
+    if not file.path.exists():
         raise ApiError(409, "the server has no signed recipient set", "copy it there first")
     try:
         found = await asyncio.to_thread(file.read)

@@ -61,7 +61,7 @@ async def begin(body: BeginPanel, request: Request, desk: TheDesk) -> WaitingSig
     Raises:
         ApiError: 403, the site may not show the page.
     """
-    if body.site not in desk.options.embed_origins:
+    if body.site not in desk.settings.desk.embed_origins:
         raise ApiError(403, "this site may not show the page", "add it to `[desk] embed_origins`")
     return begin_waiting(desk, request, desk.panels, _FRAGMENT, body.site)
 

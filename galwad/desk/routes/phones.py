@@ -68,7 +68,7 @@ async def dial(body: DialOrder, desk: TheDesk, session: Person) -> None:
     wait = ceil(desk.dials.take(session.user.name))
     if wait:
         raise ApiError(429, "too many calls", f"try again in {wait} s", retry_after=wait)
-    answers_itself = desk.options.dial_answers_itself
+    answers_itself = desk.settings.desk.dial_answers_itself
     request = DialRequest(session.user.name, extension, body.number, answers_itself=answers_itself)
     _check_done(await desk.switch.dial(request))
     await _audit(desk, session, "", "dial", body.number)
@@ -93,9 +93,9 @@ def _check_own(desk: Desk, session: Session, call_id: str, *, answers: bool) -> 
 
 def _number_of(desk: Desk, body: PhoneOrder) -> str:
     if body.act == "welsh":
-        if not desk.options.welsh_destination:
+        if not desk.settings.desk.welsh_destination:
             raise _refused("no_welsh")
-        return desk.options.welsh_destination
+        return desk.settings.desk.welsh_destination
     if body.act == "transfer" and body.number is None:
         raise ApiError(422, "a transfer needs a number", "send `number`")
     return body.number or ""

@@ -37,7 +37,7 @@ async def promises(
     facts = {"since": int(span.since), "until": int(span.until)}
     await desk.audit.append("promises.checked", facts, {"actor": session.actor})
     results = await desk.promises.check(span.since, span.until, desk.calls_in_progress())
-    zone = desk.options.time_zone
+    zone = desk.settings.desk.time_zone
     days = [
         datetime.fromtimestamp(at, zone).date().isoformat()
         for at in (span.since, max(span.since, span.until - 1))

@@ -35,7 +35,7 @@ class Visitor:
     @classmethod
     def of(cls, request: Request, desk: Desk, name: str) -> Visitor:
         """Return the client that sends the request."""
-        tokens = request.cookies.get(desk.options.device_cookie, "")
+        tokens = request.cookies.get(desk.settings.desk.device_cookie, "")
         device = desk.sign_in_limits.devices.device_of(name, tokens)
         return cls(name, request.client.host if request.client else "", device)
 

@@ -306,7 +306,7 @@ def span_of(words: str | None, desk: Desk, field: str = "when") -> when.Period |
     if not words:
         return None
     try:
-        return when.period(words, time.time(), desk.options.time_zone)
+        return when.period(words, time.time(), desk.settings.desk.time_zone)
     except ValueError:
         raise ApiError(422, f"cannot read the time in `{field}`", when.HINT) from None
 

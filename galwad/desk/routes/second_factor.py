@@ -67,7 +67,7 @@ async def begin(
     if not session.needs_second_factor or status is not None:
         await _prove(desk, request, session, body, status)
     secret = desk.second_factors.begin(session)
-    host = urlsplit(desk.options.origin).hostname or desk.options.node
+    host = urlsplit(desk.settings.desk.origin).hostname or desk.settings.node.name
     address = totp.setup_address(secret, session.user.name, host)
     size, path = drawn(address)
     return SecondFactorSetup(
@@ -143,7 +143,9 @@ async def seen(desk: TheDesk, session: Person) -> None:
 
 
 def _required(desk: Desk, session: Session) -> bool:
-    return has_password(desk, session) and session.user.role in desk.options.second_factor_roles
+    return (
+        has_password(desk, session) and session.user.role in desk.settings.desk.second_factor_roles
+    )
 
 
 def _refuse_without_password(desk: Desk, session: Session) -> None:

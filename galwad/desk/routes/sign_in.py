@@ -45,7 +45,7 @@ log = structlog.get_logger()
 @router.get("/sign-in")
 async def options(desk: TheDesk) -> SignInOptions:
     """Return the ways to sign in."""
-    section = desk.options.sign_in
+    section = desk.settings.sign_in
     few = section is not None and section.password_users is not None
     return SignInOptions(provider=section is not None, passwords="few" if few else "everyone")
 
@@ -69,7 +69,7 @@ async def begin(
     """
     provider = _provider(desk)
     key = _stepping(desk, session) if body.step_up else ""
-    cookie = request.cookies.get(desk.options.sign_in_cookie, "")
+    cookie = request.cookies.get(desk.settings.desk.sign_in_cookie, "")
     try:
         url, cookie = await provider.flow.begin(
             cookie, body.language, session=key, place=body.place if key else ""
@@ -80,11 +80,11 @@ async def begin(
             503, "the provider of the sign-in cannot be reached", "try again in a minute"
         ) from None
     response.set_cookie(
-        desk.options.sign_in_cookie,
+        desk.settings.desk.sign_in_cookie,
         cookie,
         max_age=int(LIFETIME_S),
         path="/",
-        secure=desk.options.secure,
+        secure=desk.settings.desk.secure,
         httponly=True,
         samesite="lax",
     )
@@ -103,7 +103,7 @@ async def callback(request: Request, desk: TheDesk) -> Response:
     """
     provider = _provider(desk)
     visitor = _visitor(request)
-    cookie = request.cookies.get(desk.options.sign_in_cookie, "")
+    cookie = request.cookies.get(desk.settings.desk.sign_in_cookie, "")
     reason, opened, pending = "", None, None
     try:
         pending = provider.flow.take(cookie, visitor.response)
@@ -155,7 +155,7 @@ def _stepping(desk: Desk, session: Session | None) -> str:
     """
     if session is None:
         raise ApiError(401, "you are not signed in", "sign in again")
-    section = desk.options.sign_in
+    section = desk.settings.sign_in
     if section is None or section.step_up is None:
         raise ApiError(409, "no stronger sign-in is needed", "go on without it")
     if session.kind != "page" or not session.provider:

@@ -37,7 +37,7 @@ def require_step_up(desk: Desk, session: Session) -> None:
         ApiError: 403, the settings name a stronger sign-in, the person has signed in at the
             provider, and has not proven it within the lifetime: `reason` is "step_up_needed".
     """
-    section = desk.options.sign_in
+    section = desk.settings.sign_in
     if section is None or section.step_up is None or not session.provider:
         return
     if not desk.sessions.is_stepped_up(session, section.step_up_lifetime):

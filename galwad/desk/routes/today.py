@@ -23,7 +23,7 @@ async def today(desk: TheDesk, session: Person) -> Today:
 
     The day is a day of the desk's time zone. No other user's day can be requested.
     """
-    span = period("today", time.time(), desk.options.time_zone)
+    span = period("today", time.time(), desk.settings.desk.time_zone)
     day = await day_of(desk.engine, session.user, span)
     return Today(
         since=span.since,

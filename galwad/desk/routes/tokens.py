@@ -68,7 +68,7 @@ async def own_tokens(desk: TheDesk, session: Person) -> OwnTokens:
     """Return the personal tokens of the signed-in person, without their secrets."""
     found = await desk.sessions.tokens.all(session.user.name)
     return OwnTokens(
-        allowed=desk.options.personal_tokens, tokens=[_facts(token) for token in found]
+        allowed=desk.settings.desk.personal_tokens, tokens=[_facts(token) for token in found]
     )
 
 
@@ -80,7 +80,7 @@ async def make_own_token(body: NewOwnToken, desk: TheDesk, session: Person) -> M
         ApiError: 403, personal tokens are switched off. 409, the token cannot be made: the error
             says why.
     """
-    if not desk.options.personal_tokens:
+    if not desk.settings.desk.personal_tokens:
         raise ApiError(
             403, "personal tokens are switched off", "ask the administrator: [desk] personal_tokens"
         )

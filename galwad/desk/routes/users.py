@@ -45,7 +45,7 @@ router = APIRouter()
 @router.get("/users")
 async def users(desk: TheDesk, _: Administrator) -> UserList:
     """Return all users, without secrets."""
-    section = desk.options.sign_in
+    section = desk.settings.sign_in
     return UserList(
         users=[_facts(desk, each) for each in await _accounts(desk)],
         rights=rights_of(),
@@ -226,7 +226,7 @@ async def link_identity(
     Raises:
         ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
     """
-    section = desk.options.sign_in
+    section = desk.settings.sign_in
     if section is None:
         raise ApiError(
             409, "the settings name no provider", "add [sign_in] to the settings", reason="provider"
@@ -262,7 +262,7 @@ def _changes(
     """Return the changes that this administrator may make, based on a version of a user."""
     rules = PageRules(session.user, version, takes_access, frozenset(given))
     return UserAdministration(
-        *(desk.engine, desk.audit, session.actor, desk.options.realm),
+        *(desk.engine, desk.audit, session.actor, desk.settings.sip.realm),
         factors=desk.second_factors,
         users=desk.users,
         rules=rules,
@@ -295,10 +295,10 @@ async def _changed(
     account = None
     if sip is not None and facts.extension is not None:
         account = SipAccount(
-            server=desk.options.phone_server,
+            server=desk.settings.phone_server,
             extension=facts.extension,
             password=sip,
-            realm=desk.options.realm,
+            realm=desk.settings.sip.realm,
         )
     return ChangedUser(user=facts, password=password, token=token, sip=account)
 
@@ -323,7 +323,7 @@ def _facts(desk: Desk, account: UserAccount) -> UserFacts:
         disabled=user.disabled,
         lines=[
             route.line
-            for route in desk.options.routes
+            for route in desk.settings.routes
             if route.line and (user.extension in (route.ring or ()) or user.name in route.advisors)
         ],
         subjects=[each.subject for each in account.identities],

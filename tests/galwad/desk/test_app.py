@@ -11,7 +11,6 @@ import signal
 import socket
 import ssl
 import sys
-from dataclasses import replace
 from importlib.metadata import version
 from ipaddress import ip_address
 
@@ -22,10 +21,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from config.settings import load
-from galwad.desk.app import ENDPOINT_MODULES, OFTEN_USED, options_of
+from galwad.desk.app import ENDPOINT_MODULES, OFTEN_USED
 from galwad.desk.auth.users import User
 from galwad.desk.maintenance.administration import Administration
+from helpers.desk import changed
 from helpers.loopback import free_port
 
 PATIENCE_S = 30.0
@@ -63,7 +62,9 @@ def self_signed(folder):
 async def test_over_tls_a_browser_signs_in_with_a_host_bound_cookie(running):
     certificate, key = self_signed(running.folder)
     await running.stop()
-    running.options = replace(running.options, tls_certificate=certificate, tls_key=key)
+    running.settings = changed(
+        running.settings, desk={"tls_certificate": certificate, "tls_key": key}
+    )
     await running.start()
     url = running.url.replace("http:", "https:")
     trust = ssl.create_default_context(cafile=str(certificate))
@@ -76,7 +77,9 @@ async def test_over_tls_a_browser_signs_in_with_a_host_bound_cookie(running):
 async def test_a_tls_1_2_client_connects_with_aead_and_not_with_cbc(running):
     certificate, key = self_signed(running.folder)
     await running.stop()
-    running.options = replace(running.options, tls_certificate=certificate, tls_key=key)
+    running.settings = changed(
+        running.settings, desk={"tls_certificate": certificate, "tls_key": key}
+    )
     await running.start()
     client = ssl.create_default_context(cafile=str(certificate))
     client.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -158,44 +161,6 @@ def test_the_endpoints_that_are_found_first_take_no_request_of_another_module():
                 assert other is module or not taken, f"{route.path} and {taker.path}"
                 checked += bool(taken)
     assert checked >= len(first)
-
-
-def test_every_desk_setting_reaches_the_desks_options(settings):
-    file, port = settings
-    with file.open("a") as more:
-        more.write(
-            """
-            tls_certificate = "/etc/galwad/tls.crt"
-            tls_key = "/etc/galwad/tls.key"
-            public_origin = "https://galwad.example"
-            payment_page_origins = ["https://pay.example"]
-            embed_origins = ["https://crm.example"]
-            time_zone = "Europe/London"
-            max_connections = 65
-            session_idle = 61
-            session_absolute = 62
-            pause_reminder = 63
-            pause_alarm = 64
-            waiting_warning = 21
-            alarm_days = 31
-            personal_tokens = false
-            second_factor_roles = ["admin"]
-            notification_names = true
-            anchors = "/mnt/governance/anchors.jsonl"
-            nightly = "04:05"
-            welsh_destination = "600"
-            dial_answers_itself = true
-            [[destinations]]
-            match = "600"
-            class = "centre"
-            """
-        )
-    desk = load(file).desk
-    options = options_of(load(file))
-    assert (options.host, options.port) == ("127.0.0.1", port)
-    for name in type(desk).model_fields.keys() - {"listen"}:
-        assert getattr(desk, name) != type(desk).model_fields[name].default, name
-        assert getattr(options, name) == getattr(desk, name), name
 
 
 async def test_sigterm_stops_the_desk_while_an_event_stream_is_open(settings, tmp_path):

@@ -38,7 +38,7 @@ def journal(monkeypatch):
 async def test_a_callers_number_and_name_reach_no_log_even_when_requests_fail(
     running, sealed, journal
 ):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     mair = await running.page("mair")
     sian = await running.page("sian")
     await sian.open()

@@ -6,7 +6,6 @@ Covers `galwad/desk/service.py` and `galwad/desk/metrics.py`.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 import structlog
@@ -16,6 +15,7 @@ from callerid.errors import SourceBusyError, SourceError
 from callerid.limited_source import SourceLimits
 from callerid.person import Person
 from config.directories.http import HttpDirectorySection
+from helpers.desk import changed
 from helpers.directory import import_people
 from helpers.fake_directory import Directory
 from helpers.http_server import HttpServer, answer
@@ -34,7 +34,7 @@ async def ring(running):
 
     async def ring(*directories, budget=1.0):
         await running.stop()
-        running.options = replace(running.options, lookup_budget=budget)
+        running.settings = changed(running.settings, directory={"budget": budget})
         await running.start([(directory, LIMITS) for directory in directories])
         sian = await running.page("sian")
         await sian.open()
@@ -126,9 +126,9 @@ async def crm(running):
             }
         )
         await running.stop()
-        running.options = replace(running.options, directories=[section])
+        running.settings = changed(running.settings, directories=[section])
         import_people(
-            running.options.directory_file, "reference,name,numbers\nC-9,Huw,01632 960001\n"
+            running.settings.directory_file, "reference,name,numbers\nC-9,Huw,01632 960001\n"
         )
         await running.start()
         sian, mair = await running.page("sian"), await running.page("mair")

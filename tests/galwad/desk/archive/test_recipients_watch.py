@@ -99,8 +99,3 @@ async def test_a_refused_or_missing_recipient_set_is_audited(room):
     await room.check()
     states = [facts["state"] for facts in await room.noted()]
     assert states == ["refused", "refused", "in force"]
-
-
-async def test_without_a_recipients_file_nothing_is_audited(room):
-    await RecipientsWatch(None, room.audit).check()
-    assert await room.noted() == []

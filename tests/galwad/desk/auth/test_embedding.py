@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from galwad.desk.auth.embedding import COOKIE, CSRF_HEADER, csrf_token, has_csrf_token
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.users import User
 from galwad.messages import Pause
-from helpers.desk import until
+from helpers.desk import changed, until
 
 CALL = "20261125-101500-aaaaaaaa"
 ORIGIN = "https://galwad.example"
@@ -22,8 +20,9 @@ SIAN = User("sian", "advisor")
 @pytest.fixture
 async def embeddable(running):
     await running.stop()
-    running.options = replace(
-        running.options, public_origin=ORIGIN, embed_origins=(CRM, "https://panel.example")
+    running.settings = changed(
+        running.settings,
+        desk={"public_origin": ORIGIN, "embed_origins": (CRM, "https://panel.example")},
     )
     await running.start()
     return running

@@ -84,7 +84,9 @@ async def stuck_disk(running):
         with closing(connection.cursor()) as cursor:
             cursor.execute("PRAGMA busy_timeout = 60000")
 
-    other = sqlite3.connect(running.options.database, isolation_level=None, check_same_thread=False)
+    other = sqlite3.connect(
+        running.settings.database, isolation_level=None, check_same_thread=False
+    )
     with closing(other):
 
         @asynccontextmanager

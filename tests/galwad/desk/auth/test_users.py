@@ -127,18 +127,18 @@ async def test_a_machines_token_ends_only_when_the_machine_is_disabled(users, op
 
 
 async def test_a_user_added_on_the_server_reaches_the_switch_at_once(running):
-    options = running.options
-    admin = Administration(options.database, options.node)
+    settings = running.settings
+    admin = Administration(settings.database, settings.node.name)
     assert await admin.add_user(User("nia", "advisor", extension="203"), PASSWORD, "s") is None
     token = await admin.add_user(User("pay", "machine", rights=frozenset({"payments"})), None)
-    assert await poke(options.desk_socket)
+    assert await poke(settings.desk_socket)
     phones = (await running.switch.until(SetPhones, 2))[-1]
     assert [account.extension for account in phones.accounts] == ["201", "202", "203"]
     client = running.client(headers={"Authorization": f"Bearer {token}"})
     assert (await client.get("/api/v1/me")).json()["role"] == "machine"
     entries = [e for e in await running.desk.audit.entries() if e.kind == "user.added"]
     assert [entry.personal["user"] for entry in entries] == ["nia", "pay"]
-    assert (await verify(running.desk.engine, options.node)).is_clean
+    assert (await verify(running.desk.engine, settings.node.name)).is_clean
 
 
 async def test_notifying_a_desk_that_does_not_run_returns_false(tmp_path):
@@ -243,11 +243,11 @@ async def test_a_change_of_an_unknown_user_is_refused(users, change):
 
 
 async def test_each_change_reaches_the_switch_and_the_audit(running):
-    options = running.options
-    admin = Administration(options.database, options.node)
+    settings = running.settings
+    admin = Administration(settings.database, settings.node.name)
     await admin.add_user(User("nia", "advisor", extension="203"), PASSWORD, "s")
     await admin.move_user("nia", "204", "s")
-    assert await poke(options.desk_socket)
+    assert await poke(settings.desk_socket)
     phones = (await running.switch.until(SetPhones, 2))[-1]
     assert [account.extension for account in phones.accounts] == ["201", "202", "204"]
     await admin.set_sip_password("nia", "s2")
@@ -256,7 +256,7 @@ async def test_each_change_reaches_the_switch_and_the_audit(running):
     user, token = await admin.enable_user("nia")
     assert (user.extension, token) == ("204", None)
     await admin.remove_user("nia")
-    assert await poke(options.desk_socket)
+    assert await poke(settings.desk_socket)
     phones = (await running.switch.until(SetPhones, 3))[-1]
     assert [account.extension for account in phones.accounts] == ["201", "202"]
     entries = [e for e in await running.desk.audit.entries() if e.personal.get("user") == "nia"]
@@ -274,7 +274,7 @@ async def test_each_change_reaches_the_switch_and_the_audit(running):
 
 
 async def test_a_machine_that_is_enabled_again_gets_a_new_token(running):
-    admin = Administration(running.options.database, running.options.node)
+    admin = Administration(running.settings.database, running.settings.node.name)
     old = await admin.add_user(User("pay", "machine", rights=frozenset({"payments"})), None)
     await admin.disable_user("pay")
     _, token = await admin.enable_user("pay")

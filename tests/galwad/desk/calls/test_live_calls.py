@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, update
@@ -20,6 +19,7 @@ from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.tables import sessions
 from galwad.desk.routes.stream import events
 from galwad.messages import CallerFacts, ClaimCall, Party
+from helpers.desk import changed
 from helpers.directory import import_people
 from helpers.fake_directory import Directory
 
@@ -33,7 +33,7 @@ C-3,Household Two,01632 960002,en,no,2 Example Street,
 
 
 async def test_a_screen_pop_shows_the_lookup_and_then_the_person(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.page("sian")
     assert (await sian.open())["calls"] == []
     running.switch.ring(CALL)
@@ -49,7 +49,7 @@ async def test_a_screen_pop_shows_the_lookup_and_then_the_person(running):
 
 
 async def test_the_api_withholds_details_until_the_advisor_has_confirmed(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL)
@@ -70,7 +70,7 @@ async def test_the_api_withholds_details_until_the_advisor_has_confirmed(running
 
 
 async def test_a_supervisor_sees_the_call_but_not_the_confirmed_details(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian, mair = await running.page("sian"), await running.page("mair")
     await sian.open()
     await mair.open()
@@ -87,7 +87,7 @@ async def test_a_supervisor_sees_the_call_but_not_the_confirmed_details(running)
 
 
 async def test_a_number_with_several_people_has_none_preselected(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL, number="+441632960002")
@@ -129,7 +129,7 @@ async def test_an_advisor_does_not_see_another_advisors_call(running):
 
 
 async def test_a_withheld_number_is_neither_looked_up_nor_shown(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(
@@ -162,7 +162,7 @@ async def test_a_failing_directory_is_unavailable_rather_than_not_found(running)
 
 
 async def test_a_directory_slower_than_the_lookup_budget_is_unavailable(running):
-    running.options = replace(running.options, lookup_budget=0.05)
+    running.settings = changed(running.settings, directory={"budget": 0.05})
     await running.stop()
     await running.start([(Directory("crm", hangs=True), SourceLimits())])
     sian = await running.page("sian")
@@ -246,7 +246,7 @@ async def answer_another(running, page):
 
 
 async def test_the_caller_of_a_call_that_was_answered_before_another_is_not_confirmed(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     await answer_another(running, sian)
     url = f"/api/v1/calls/{CALL}/confirm"
@@ -258,7 +258,7 @@ async def test_the_caller_of_a_call_that_was_answered_before_another_is_not_conf
 
 
 async def test_the_caller_of_a_call_on_hold_is_confirmed_after_the_hold(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     running.switch.change(CALL, state="held")
     await sian.event("call", lambda pop: pop["state"] == "held")
@@ -271,7 +271,7 @@ async def test_the_caller_of_a_call_on_hold_is_confirmed_after_the_hold(running)
 
 
 async def test_after_the_call_no_details_are_shown_by_a_confirmation(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     running.switch.hang_up(CALL)
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
@@ -281,7 +281,7 @@ async def test_after_the_call_no_details_are_shown_by_a_confirmation(running):
 
 
 async def test_a_supervisor_cannot_confirm_the_caller_of_an_advisor(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     await running.answered(CALL)
     mair = await running.page("mair")
     (pop,) = (await mair.open())["calls"]
@@ -290,7 +290,7 @@ async def test_a_supervisor_cannot_confirm_the_caller_of_an_advisor(running):
 
 
 async def test_a_call_answered_for_a_group_is_not_confirmed_by_who_talks_in_a_later_one(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian, huw = await behind_a_pbx(running, ("sian", "huw"))
     await answer_another(running, sian)
     assert (await confirm(sian))[0] == 409
@@ -298,7 +298,7 @@ async def test_a_call_answered_for_a_group_is_not_confirmed_by_who_talks_in_a_la
 
 
 async def test_a_transferred_call_must_be_confirmed_again_by_the_new_advisor(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian, huw = await running.page("sian"), await running.page("huw")
     await sian.open()
     await huw.open()
@@ -315,7 +315,7 @@ async def test_a_transferred_call_must_be_confirmed_again_by_the_new_advisor(run
 
 
 async def test_a_transfer_that_rings_pops_without_the_confirmed_details(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian, huw = await running.page("sian"), await running.page("huw")
     await sian.open()
     await huw.open()
@@ -377,7 +377,7 @@ async def test_a_call_that_a_pbx_answered_without_a_name_stays_with_the_group(ru
 
 
 async def test_the_group_member_who_confirms_gets_the_call_and_the_details(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian, huw = await behind_a_pbx(running, ("sian", "huw"))
     url = f"/api/v1/calls/{CALL}/confirm"
     reply = await huw.http.post(url, json={"outcome": "confirmed"})
@@ -392,7 +392,7 @@ async def test_the_group_member_who_confirms_gets_the_call_and_the_details(runni
 
 
 async def test_a_call_state_sent_before_the_claim_does_not_undo_it(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     (sian,) = await behind_a_pbx(running, ("sian",))
     url = f"/api/v1/calls/{CALL}/confirm"
     reply = await sian.http.post(url, json={"outcome": "volunteered"})
@@ -403,7 +403,7 @@ async def test_a_call_state_sent_before_the_claim_does_not_undo_it(running):
 
 
 async def test_a_new_caller_is_looked_up_and_what_was_confirmed_before_disappears(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL)
@@ -438,7 +438,7 @@ async def confirmation_of(running):
 
 
 async def test_a_lookup_of_an_earlier_caller_that_ends_late_is_dropped(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     running.switch.ring(CALL)
     sian = await running.page("sian")
     await sian.first(lambda pop: pop["caller"]["status"] == "found")
@@ -451,7 +451,7 @@ async def test_a_lookup_of_an_earlier_caller_that_ends_late_is_dropped(running):
 
 
 async def test_a_confirmation_during_which_the_caller_changes_is_refused(running, monkeypatch):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL)

@@ -53,7 +53,7 @@ async def test_a_wrapup_survives_a_restart_of_the_desk(running):
 
 
 async def test_number_and_name_in_wrapup_survive_a_restart_of_the_desk(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
     running.switch.hang_up(CALL)
@@ -71,7 +71,7 @@ async def test_number_and_name_in_wrapup_survive_a_restart_of_the_desk(running):
 
 
 async def test_the_person_whom_the_advisor_confirmed_is_chosen_again_after_a_restart(running):
-    import_people(running.options.directory_file, SEVERAL)
+    import_people(running.settings.directory_file, SEVERAL)
     sian = await running.answered(CALL)
     person_id = (await sian.first(lambda pop: pop["caller"]["candidates"]))["caller"]["candidates"][
         1
@@ -132,7 +132,7 @@ async def test_an_advisor_who_transferred_the_call_can_end_the_wrapup_with_a_rea
 
 
 async def test_a_call_in_progress_stays_live_after_a_restart_of_the_desk(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     running.switch.change(CALL, recording="paused", holders=("page",))
     await running.stop()
@@ -160,7 +160,7 @@ async def test_after_a_desk_restart_the_note_stays_with_the_advisor_who_transfer
 
 
 async def test_a_restart_of_the_desk_requires_the_caller_to_be_confirmed_again(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
     await running.stop()
@@ -181,7 +181,7 @@ async def test_an_unanswered_call_leaves_no_open_note(running):
 
 
 async def test_an_advisor_who_transferred_to_a_department_still_has_the_note(running):
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "confirmed"})
     running.switch.answer(CALL, "301")
@@ -255,7 +255,7 @@ async def test_a_call_that_ended_while_the_desk_was_down_gets_the_time_of_its_en
 async def close_open_notes(running):
     """Let the desk close the notes that are open, as if their time were over."""
     notes = running.desk.notes
-    notes._clock = lambda: 1_800_000_065.0 + running.options.contact_notes.close_after
+    notes._clock = lambda: 1_800_000_065.0 + running.settings.contact_notes.close_after
     await until(lambda: running.desk.switch.connected and not running.desk.background._tasks)
     return await notes.close_due()
 

@@ -11,7 +11,7 @@ import pytest
 from galwad.desk.connections import acceptor
 from galwad.desk.connections.protocol import ConnectionPhase, PhaseLimits
 from helpers.certificates import Authority
-from helpers.desk import PATIENCE_S, until
+from helpers.desk import PATIENCE_S, changed, until
 
 SHORT_S = 0.3
 DRIP_S = 0.02
@@ -115,7 +115,9 @@ async def test_an_unfinished_tls_handshake_is_closed_in_time(running, tmp_path, 
     monkeypatch.setattr(acceptor, "_HANDSHAKE_S", SHORT_S)
     certificate, key = Authority(tmp_path, "authority").issue("desk", "127.0.0.1")
     await running.stop()
-    running.options = replace(running.options, tls_certificate=certificate, tls_key=key)
+    running.settings = changed(
+        running.settings, desk={"tls_certificate": certificate, "tls_key": key}
+    )
     await running.start()
     reader, writer = await connect(running)
     writer.write(b"\x16\x03\x01\x02\x00\x01")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+
+from helpers.desk import changed
 
 LOGIN = "/api/v1/login"
 
@@ -47,7 +48,7 @@ async def test_a_stranger_can_send_only_a_small_body(running, chunked):
 
 async def test_behind_a_proxy_each_clients_network_has_its_own_places(running):
     await running.stop()
-    running.options = replace(running.options, public_origin="https://galwad.example")
+    running.settings = changed(running.settings, desk={"public_origin": "https://galwad.example"})
     await running.start()
     places = running.desk.places
     client = running.client()

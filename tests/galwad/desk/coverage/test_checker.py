@@ -346,7 +346,7 @@ async def test_coverage_is_for_supervisors(running):
 
 
 async def spools_left(running, *spools):
-    reader, writer = await asyncio.open_unix_connection(running.options.desk_socket)
+    reader, writer = await asyncio.open_unix_connection(running.settings.desk_socket)
     link = Link(reader, writer)
     link.send(Hello("finaliser", "0"))
     link.send(WaitingSpools(spools))

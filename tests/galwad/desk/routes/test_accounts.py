@@ -13,17 +13,18 @@ import json
 import os
 import sys
 import time
-from dataclasses import replace
 
 import pytest
 from starlette.requests import Request
 from structlog.testing import capture_logs
 
+from config.values import HostPort
 from galwad.desk.app import DeskServer, UnsafeListenerError
 from galwad.desk.auth import sign_in_order, throttle
 from galwad.desk.auth.recent_attempts import RETRY_S
 from galwad.desk.routes.system import _is_from_here
 from galwad.desk.service import Desk
+from helpers.desk import changed
 from recording.audit.log import AuditFilter
 
 LOGIN = "/api/v1/login"
@@ -56,7 +57,7 @@ async def test_a_session_cookie_is_samesite_strict_and_httponly(running):
 
 async def test_behind_a_tls_proxy_the_cookie_is_secure_and_bound_to_the_host(running):
     await running.stop()
-    running.options = replace(running.options, public_origin="https://galwad.example")
+    running.settings = changed(running.settings, desk={"public_origin": "https://galwad.example"})
     await running.start()
     client = running.client(headers={"Origin": "https://galwad.example"})
     reply = await client.post(LOGIN, json=GOOD)
@@ -116,7 +117,7 @@ async def test_a_request_from_another_origin_or_without_one_is_refused(running):
 async def proxied(running):
     """Sign in from an address that the request gives, as through a proxy on this machine."""
     await running.stop()
-    running.options = replace(running.options, public_origin="https://galwad.example")
+    running.settings = changed(running.settings, desk={"public_origin": "https://galwad.example"})
     await running.start()
     client = running.client(headers={"Origin": "https://galwad.example"})
 
@@ -330,8 +331,8 @@ async def test_a_body_that_is_not_json_is_refused_and_not_echoed(running, body):
 
 
 async def test_without_tls_only_a_loopback_address_is_allowed(running):
-    options = replace(running.options, host="0.0.0.0", database=running.folder / "o" / "db")
-    desk = Desk(options)
+    node = {"state": running.folder / "other"}
+    desk = Desk(changed(running.settings, node=node, desk={"listen": HostPort("0.0.0.0", 0)}))
     with pytest.raises(UnsafeListenerError):
         await DeskServer(desk).start()
     await desk.stop()
@@ -339,14 +340,13 @@ async def test_without_tls_only_a_loopback_address_is_allowed(running):
 
 async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
     nothing = running.folder / "nothing.pem"
-    options = replace(
-        running.options,
-        database=running.folder / "o" / "db",
-        desk_socket=running.folder / "other.sock",
-        tls_certificate=nothing,
-        tls_key=nothing,
+    other = running.folder / "other"
+    settings = changed(
+        running.settings,
+        node={"state": other, "runtime": other},
+        desk={"tls_certificate": nothing, "tls_key": nothing},
     )
-    server = DeskServer(Desk(options))
+    server = DeskServer(Desk(settings))
     with pytest.raises(FileNotFoundError):
         await server.start()
     await server.stop()

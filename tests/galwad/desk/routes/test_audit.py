@@ -58,7 +58,7 @@ async def test_a_machine_with_the_anchors_right_may_only_fetch_anchors(running):
 async def test_each_nightly_check_adds_an_anchor_or_raises_an_alarm(running):
     mair = await running.page("mair")
     await mair.open()
-    path = running.options.anchor_file
+    path = running.settings.anchor_file
     await running.desk.nightly.check()
     await running.desk.nightly.check()
     anchors = parse_anchors(path.read_text().splitlines())

@@ -20,7 +20,7 @@ from galwad.desk.maintenance.administration import poke
 from galwad.desk.routes import call_events
 from galwad.desk.webhooks.call_events import EventCall, WebhookEvent
 from galwad.messages import SetPhones
-from helpers.desk import PATIENCE_S, until
+from helpers.desk import PATIENCE_S, changed, until
 
 CALL = "20261125-101500-aaaaaaaa"
 URL = "/api/v1/events"
@@ -63,7 +63,7 @@ async def desk(running):
 async def restart(running, section):
     links = len(running.switch.of(SetPhones))
     await running.stop()
-    running.options = replace(running.options, event_stream=section)
+    running.settings = changed(running.settings, event_stream=section)
     await running.start()
     await running.switch.until(SetPhones, links + 1)
 
@@ -221,7 +221,7 @@ async def test_the_stream_of_a_revoked_token_ends_at_once(desk, board, follow):
 async def test_the_stream_of_a_machine_that_loses_the_right_ends(desk, board, follow):
     stream = await follow(board)
     await desk.desk.users.set_rights("board", frozenset({"payments"}))
-    assert await poke(desk.options.desk_socket)
+    assert await poke(desk.settings.desk_socket)
     assert await stream.next() is None
 
 

@@ -156,7 +156,7 @@ async def test_a_refused_card_number_is_not_in_the_answer_the_log_or_the_databas
         assert "seems to contain a payment card number" in told["error"]
         assert told["hint"].startswith("remove it; if it is another number")
         assert not any(trace in reply.text for trace in TRACES), path
-    database = running.options.database
+    database = running.settings.database
     await running.stop()
     # A fraction of a second can have the digits of a card by chance.
     written = re.sub(r"T\d\d:\d\d:\d\d\.\d+Z", "", journal.getvalue())

@@ -31,7 +31,7 @@ async def fetch(running, waiting):
 
 async def test_a_person_approves_a_command_line_and_it_gets_a_token_once(running):
     waiting = await begun(running)
-    assert waiting["page"] == f"{running.url}/#command-line"
+    assert waiting["page"] == f"{running.settings.desk.origin}/#command-line"
     early = await fetch(running, waiting)
     assert (early.status_code, early.json()["reason"]) == (409, "waiting")
     sian = (await running.page("sian")).http
@@ -133,7 +133,7 @@ async def test_galwad_login_with_a_browser_waits_for_the_approval_and_stores_the
     await until(lambda: code() is not None)
     found = re.search(r"[B-Z]{4}-[B-Z]{4}", said)
     assert found is not None
-    assert f"{running.url}/#command-line" in said
+    assert f"{running.settings.desk.origin}/#command-line" in said
     sian = (await running.page("sian")).http
     await sian.post(f"{URL}/approve", json={"code": found[0]})
     assert await command == 0

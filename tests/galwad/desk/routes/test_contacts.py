@@ -5,13 +5,11 @@ Covers `galwad/desk/models/contacts.py`.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from config.directories.http import HttpDirectorySection
 from config.sections import ContactNotesSection
-from helpers.desk import Running, until
+from helpers.desk import Running, changed, until
 from helpers.http_server import HttpServer, answer
 from recording.audit.log import AuditFilter
 
@@ -77,11 +75,10 @@ async def crm():
 async def connected(running: Running, crm):
     """The running desk, started again with the CRM in its settings."""
     await running.stop()
-    running.options = replace(
-        running.options,
+    running.settings = changed(
+        running.settings,
         directories=(crm.section,),
         contact_notes=ContactNotesSection.model_validate({"purposes": PURPOSES}),
-        origin="https://galwad.example",
     )
     await running.start()
     return running
@@ -181,7 +178,7 @@ async def test_the_purposes_are_offered_in_both_languages(connected):
 async def test_only_listed_purposes_are_accepted_if_the_settings_say_so(running):
     await running.stop()
     listed = ContactNotesSection.model_validate({"purposes": PURPOSES, "free_text": False})
-    running.options = replace(running.options, contact_notes=listed)
+    running.settings = changed(running.settings, contact_notes=listed)
     await running.start()
     sian = await running.answered(CALL)
     url = f"/api/v1/calls/{CALL}/contact"
@@ -194,13 +191,13 @@ async def test_only_listed_purposes_are_accepted_if_the_settings_say_so(running)
 async def test_the_link_to_the_recording_is_sent_if_the_settings_say_so(connected, crm):
     await connected.stop()
     linked = ContactNotesSection(recording_link=True)
-    connected.options = replace(connected.options, contact_notes=linked)
+    connected.settings = changed(connected.settings, contact_notes=linked)
     await connected.start()
     sian = await connected.answered(CALL)
     await save(sian)
     await until(lambda: len(crm.notes) == 1)
     (note,) = crm.notes.values()
-    assert f"Recording: https://galwad.example/api/v1/recordings/{CALL}" in note["text"]
+    assert f"Recording: http://127.0.0.1:0/api/v1/recordings/{CALL}" in note["text"]
 
 
 async def test_the_metrics_count_attempts_and_what_waits(connected, crm):

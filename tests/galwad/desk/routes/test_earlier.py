@@ -43,7 +43,7 @@ async def contact(running: Running, call_id, note, number="+441632960001"):
 @pytest.fixture
 async def sian(running):
     """Sian's page: Elin and Owen have called before, and Elin calls again."""
-    import_people(running.options.directory_file, PEOPLE)
+    import_people(running.settings.directory_file, PEOPLE)
     await contact(running, EARLIER, "Bins")
     await contact(running, "20261125-091600-cccccccc", "Owens rates", "+441632960002")
     return await running.answered(CALL)

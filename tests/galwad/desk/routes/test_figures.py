@@ -6,7 +6,6 @@ Covers `galwad/desk/call_log/figures.py` and `galwad/desk/models/figures.py`.
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -15,6 +14,7 @@ import pytest
 from galwad.desk.call_log.figures import figures_of
 from galwad.desk.call_log.logged_call import LoggedCall
 from galwad.periods import period
+from helpers.desk import changed
 from recording.audit.log import AuditFilter
 
 ZONE = ZoneInfo("Europe/London")
@@ -85,7 +85,7 @@ async def test_an_empty_period_has_zeros(mair):
 
 
 async def test_the_export_is_utf_8_for_excel_without_formulas_and_is_audited(running, mair):
-    running.desk.options = replace(running.desk.options, time_zone=ZONE)
+    running.desk.settings = changed(running.desk.settings, desk={"time_zone": ZONE})
     reply = await mair.get("/api/v1/figures/export", params=WHEN)
     assert reply.headers["content-type"].startswith("text/csv")
     assert reply.content.startswith(b"\xef\xbb\xbfgroup,name,calls,")

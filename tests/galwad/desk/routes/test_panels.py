@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import pytest
 
 from galwad.desk.auth.embedding import CSRF_HEADER
 from galwad.desk.calls.user_limit import CODES
+from helpers.desk import changed
 from recording.audit.log import AuditFilter
 
 URL = "/api/v1/panels"
@@ -20,7 +20,9 @@ LOGIN = {"user": "sian", "password": "correct horse battery"}
 @pytest.fixture
 async def embeddable(running):
     await running.stop()
-    running.options = replace(running.options, public_origin=ORIGIN, embed_origins=(CRM,))
+    running.settings = changed(
+        running.settings, desk={"public_origin": ORIGIN, "embed_origins": (CRM,)}
+    )
     await running.start()
     return running
 

@@ -10,12 +10,11 @@ import asyncio
 import sqlite3
 import time
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 
 from galwad.messages import Party, Pause, Resume
-from helpers.desk import Running
+from helpers.desk import Running, changed
 
 CALL = "20261125-101500-aaaaaaaa"
 OTHER = "20261125-101600-bbbbbbbb"
@@ -185,7 +184,7 @@ async def test_a_pause_is_in_force_and_a_resume_refused_while_the_database_is_lo
     running, page, monkeypatch
 ):
     monkeypatch.setattr("galwad.desk.late_audit.AUDIT_S", 0.2)
-    database = sqlite3.connect(running.options.database, check_same_thread=False)
+    database = sqlite3.connect(running.settings.database, check_same_thread=False)
     with closing(database):
         # In a thread: the desk may have to end a transaction of its own on this loop first.
         await asyncio.to_thread(database.execute, "BEGIN IMMEDIATE")
@@ -255,7 +254,7 @@ async def test_a_payment_system_renews_its_pause_without_further_audit_entries(r
 @pytest.fixture
 async def guests(running: Running):
     """The desk, with a payment page of another origin in its settings."""
-    running.options = replace(running.options, payment_page_origins=(ORIGIN,))
+    running.settings = changed(running.settings, desk={"payment_page_origins": (ORIGIN,)})
     await running.stop()
     running.switch.link = None
     await running.start()

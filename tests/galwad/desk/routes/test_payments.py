@@ -253,7 +253,7 @@ def check_often(monkeypatch):
 
 
 async def test_a_forgotten_pause_is_logged_and_counted_as_an_alarm(check_often, running, sian):
-    since = time.time() - running.options.pause_reminder
+    since = time.time() - running.settings.desk.pause_reminder
     with structlog.testing.capture_logs() as logged:
         running.switch.change(CALL, recording="paused", recording_since=since)
         await sian.event("alarm", lambda alarm: alarm["kind"] == "payment.forgotten")

@@ -4,12 +4,11 @@ Covers `galwad/desk/models/phones.py` and the acts in `galwad/desk/calls/switch_
 """
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
 from galwad.messages import ActState, DialNumber, Party, PhoneAct
-from helpers.desk import until
+from helpers.desk import changed, until
 from recording.audit.log import AuditFilter
 from recording.errors import AuditError
 
@@ -25,9 +24,9 @@ async def audited(desk):
     return [(each.facts, personal) for each, personal in zip(entries, values, strict=True)]
 
 
-async def set_options(running, **changes):
+async def set_up(running, **desk):
     await running.stop()
-    running.options = replace(running.options, **changes)
+    running.settings = changed(running.settings, desk=desk)
     await running.start()
 
 
@@ -189,7 +188,7 @@ async def test_the_key_for_welsh_transfers_to_the_destination_of_the_settings(ru
     reply = await sian.http.post(URL, json={"act": "welsh"})
     assert (reply.status_code, reply.json()["reason"]) == (409, "no_welsh")
     assert (await sian.open())["welsh"] is False
-    await set_options(running, welsh_destination="600")
+    await set_up(running, welsh_destination="600")
     sian = await running.page("sian")
     assert (await sian.open())["welsh"] is True
     await until(lambda: running.desk.switch.connected and len(running.desk.calls) == 1)
@@ -212,7 +211,7 @@ async def test_a_number_is_dialled_for_the_users_own_phone(running):
 
 
 async def test_the_settings_decide_whether_the_phone_answers_itself(running):
-    await set_options(running, dial_answers_itself=True)
+    await set_up(running, dial_answers_itself=True)
     sian = await running.page("sian")
     await until(lambda: running.desk.switch.connected)
     await sian.http.post(DIAL, json={"number": "301"})
@@ -228,7 +227,7 @@ async def test_a_user_without_a_phone_cannot_dial(running):
 
 async def test_an_earlier_switch_never_gets_an_act(running):
     running.switch.dials = False
-    await set_options(running)
+    await set_up(running)
     sian = await running.answered(CALL)
     for act in ("hangup", "hold", "resume"):
         reply = await sian.http.post(URL, json={"act": act})
@@ -238,7 +237,7 @@ async def test_an_earlier_switch_never_gets_an_act(running):
 
 async def test_an_earlier_switch_is_never_asked_to_dial(running):
     running.switch.dials = False
-    await set_options(running)
+    await set_up(running)
     await until(lambda: not running.desk.switch.dials)
     sian = await running.page("sian")
     assert (await sian.open())["dials"] is False

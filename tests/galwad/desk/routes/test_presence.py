@@ -4,13 +4,12 @@ Covers `galwad/desk/models/presence.py` and `galwad/desk/presence/views.py`.
 """
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
 from config.sections import PresenceSection
 from galwad.messages import Party, PhonesRegistered, RegisteredPhone, SetAway
-from helpers.desk import until
+from helpers.desk import changed, until
 from recording.audit.log import AuditFilter
 
 URL = "/api/v1/presence"
@@ -114,7 +113,7 @@ async def test_a_break_needs_a_reason_of_the_settings(listed, reason):
 
 async def test_a_break_needs_no_reason_if_the_settings_have_none(listed):
     await listed.stop()
-    listed.options = replace(listed.options, presence=PresenceSection(break_reasons=()))
+    listed.settings = changed(listed.settings, presence=PresenceSection(break_reasons=()))
     await listed.start()
     sian = await listed.page("sian")
     assert (await sian.http.put(URL, json={"state": "break"})).json()["state"] == "break"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from galwad.link import Link
 from galwad.messages import Hello
+from helpers.desk import changed
 from recording.archive.manifest import FORMAT, Gap, Manifest, sign_manifest
 from recording.audit.log import verify
 from recording.files.atomic import zero_fill
@@ -101,7 +101,7 @@ async def test_a_stopping_desk_finishes_the_index_entry_that_it_began(running, s
         await before(work)
 
     running.desk.audit.append_after = slowly
-    link = Link(*await asyncio.open_unix_connection(running.options.desk_socket))
+    link = Link(*await asyncio.open_unix_connection(running.settings.desk_socket))
     for message in (Hello("finaliser", "0"), sealed, sealed):
         link.send(message)
     await begun.wait()
@@ -321,7 +321,9 @@ async def test_each_search_filter_selects_the_right_recording(running, sealed):
     )
     for each in (msgspec.structs.replace(sealed, call_id=sealed.call_id[:-1] + "a"), other):
         await running.seal(each)
-    running.desk.options = replace(running.desk.options, time_zone=ZoneInfo("Europe/London"))
+    running.desk.settings = changed(
+        running.desk.settings, desk={"time_zone": ZoneInfo("Europe/London")}
+    )
     mair = await running.page("mair")
     async with running.desk.engine.begin() as connection:
         await add_fetch_reference(connection, call_id, "CMP-12")
@@ -380,7 +382,7 @@ async def test_days_in_a_search_are_in_the_centres_time_zone(running, sealed):
         ("Pacific/Kiritimati", "2027-01-15"),
         ("Pacific/Pago_Pago", "2027-01-14"),
     ):
-        running.desk.options = replace(running.desk.options, time_zone=ZoneInfo(zone))
+        running.desk.settings = changed(running.desk.settings, desk={"time_zone": ZoneInfo(zone)})
         days = ("2027-01-14", "2027-01-15", "2027-01-16")
         assert [d for d in days if await found(mair, when=d)] == [day], zone
 

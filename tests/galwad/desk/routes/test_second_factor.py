@@ -11,7 +11,6 @@ import base64
 import os
 import re
 import sys
-from dataclasses import replace
 
 import pytest
 import structlog
@@ -20,6 +19,7 @@ from galwad.desk.auth import totp
 from galwad.desk.auth.code_guesses import ALARM_AT, MAX_OF_STRANGERS
 from galwad.desk.auth.second_factors import SecondFactors
 from galwad.desk.auth.secret_box import SecretBox
+from helpers.desk import changed
 from helpers.terminal import Answer, on_terminal
 from recording.audit.log import AuditFilter
 
@@ -39,7 +39,7 @@ async def desk(running, clock):
 
 
 def stop_at(running, clock):
-    box = SecretBox(running.options.second_factor_key)
+    box = SecretBox(running.settings.second_factor_key)
     running.desk.second_factors = SecondFactors(running.desk.engine, box, clock)
 
 
@@ -177,7 +177,7 @@ async def test_a_recovery_code_signs_in_once_and_leaves_a_notice_and_an_entry(de
 async def proxied(desk, app, clock):
     """Sign in from an address that the request gives, as through a proxy on this machine."""
     await desk.stop()
-    desk.options = replace(desk.options, public_origin=ORIGIN)
+    desk.settings = changed(desk.settings, desk={"public_origin": ORIGIN})
     await desk.start()
     stop_at(desk, clock)
 
@@ -339,7 +339,7 @@ async def test_neither_secret_nor_code_is_in_the_log_or_the_audit(desk, sian, cl
 
 
 async def test_a_database_without_its_key_says_so_and_takes_recovery_codes(desk, app, clock):
-    desk.options.second_factor_key.unlink()
+    desk.settings.second_factor_key.unlink()
     stop_at(desk, clock)
     for _ in range(ALARM_AT + 1):
         reply = await sign_in(desk, app.code())
@@ -352,7 +352,7 @@ async def test_a_database_without_its_key_says_so_and_takes_recovery_codes(desk,
 async def required(desk, clock):
     """The desk, at which supervisors and administrators must have a second factor."""
     await desk.stop()
-    desk.options = replace(desk.options, second_factor_roles=("supervisor", "admin"))
+    desk.settings = changed(desk.settings, desk={"second_factor_roles": ("supervisor", "admin")})
     await desk.start()
     stop_at(desk, clock)
     return desk
@@ -422,7 +422,7 @@ async def test_other_roles_and_present_sessions_are_not_affected_by_the_setting(
     mair = await desk.page("mair")
     cookies = dict(mair.http.cookies)
     await desk.stop()
-    desk.options = replace(desk.options, second_factor_roles=("supervisor",))
+    desk.settings = changed(desk.settings, desk={"second_factor_roles": ("supervisor",)})
     await desk.start()
     old = desk.client(cookies={"galwad": cookies["galwad"]})
     assert (await old.get("/api/v1/calls")).status_code == 200

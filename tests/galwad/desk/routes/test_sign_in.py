@@ -5,13 +5,11 @@ Covers `galwad/desk/models/sign_in.py`.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from structlog.testing import capture_logs
 
 from helpers.card_numbers import CARDS
-from helpers.desk import PASSWORD
+from helpers.desk import PASSWORD, changed
 from helpers.http_server import answer
 from helpers.openid import TENANT, provider, section
 from recording.audit.log import AuditFilter
@@ -28,8 +26,8 @@ def restart(running, section):
 
     async def restart(origin=None, **more):
         await running.stop()
-        running.options = replace(
-            running.options, sign_in=section(**more), origin=ORIGIN, public_origin=origin
+        running.settings = changed(
+            running.settings, sign_in=section(**more), desk={"public_origin": origin}
         )
         await running.start()
 
@@ -197,7 +195,7 @@ async def test_a_code_and_a_state_are_in_no_log_and_no_entry(desk, provider):
         client = desk.client()
         await sign_in(client, provider, "the-code")
     assert logs
-    kept = str(logs) + desk.options.database.read_bytes().decode("latin-1")
+    kept = str(logs) + desk.settings.database.read_bytes().decode("latin-1")
     assert not any(secret in kept for secret in ("the-code", response["state"]))
 
 

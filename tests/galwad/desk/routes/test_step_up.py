@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
 
 import pytest
 
 from galwad.desk.description.sign_in import dependencies_of
 from galwad.desk.routes import step_up
+from helpers.desk import changed
 from helpers.endpoints import endpoints
 from helpers.openid import provider, section
 from recording.audit.log import AuditFilter
@@ -58,7 +58,7 @@ def restart(running, section):
 
     async def restart(**more):
         await running.stop()
-        running.options = replace(running.options, sign_in=section(**more))
+        running.settings = changed(running.settings, sign_in=section(**more))
         await running.start()
 
     return restart

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,7 +11,7 @@ from sqlalchemy import event
 from config.sections import Route
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION
 from galwad.desk.maintenance.administration import poke
-from helpers.desk import PATIENCE_S, Page
+from helpers.desk import PATIENCE_S, Page, changed
 
 CALL = "20261125-101500-aaaaaaaa"
 
@@ -73,7 +72,7 @@ async def test_the_streams_of_a_disabled_user_end_at_once(running, streams):
     await huw.open()
     pages = await streams(sian, 3)
     await running.desk.users.disable("sian")
-    assert await poke(running.options.desk_socket)
+    assert await poke(running.settings.desk_socket)
     for page in pages:
         assert await ended(page) == "snapshot"
     running.switch.ring(CALL, at=("202",))
@@ -102,8 +101,8 @@ async def test_a_snapshot_has_the_desks_time_zone_and_whether_notifications_may_
     first = await (await running.page("sian")).open()
     assert first["notification_names"] is False
     assert abs(first["utc_offset"]) <= 14 * 3600
-    running.desk.options = replace(
-        running.options, time_zone=ZoneInfo("Asia/Kolkata"), notification_names=True
+    running.desk.settings = changed(
+        running.settings, desk={"time_zone": ZoneInfo("Asia/Kolkata"), "notification_names": True}
     )
     second = await (await running.page("huw")).open()
     assert (second["utc_offset"], second["notification_names"]) == (19_800, True)
@@ -112,8 +111,8 @@ async def test_a_snapshot_has_the_desks_time_zone_and_whether_notifications_may_
 async def test_a_snapshot_has_the_welsh_names_of_the_lines_that_have_one(running):
     routes = [{"line": "Tax", "line_cy": "Treth"}, {"line": "Housing"}, {}]
     await running.stop()
-    running.options = replace(
-        running.options,
+    running.settings = changed(
+        running.settings,
         routes=[Route.model_validate({"called": "1", "ring": ["201"], **each}) for each in routes],
     )
     await running.start()

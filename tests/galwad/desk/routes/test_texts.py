@@ -6,11 +6,11 @@ Covers `galwad/desk/models/texts.py` and `galwad/desk/texts/views.py`.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
 from config.sections import ContactNotesSection, Route
+from helpers.desk import changed
 from recording.audit.log import AuditFilter
 
 URL = "/api/v1/texts"
@@ -26,8 +26,8 @@ async def listed(running):
         {"called": "2", "ring": ["201"], "line": "Council Tax", "line_cy": "Treth Gyngor"},
         {"called": "3", "ring": ["201"], "line": "Housing"},
     )
-    running.options = replace(
-        running.options,
+    running.settings = changed(
+        running.settings,
         contact_notes=ContactNotesSection.model_validate({"purposes": PURPOSES}),
         routes=tuple(map(Route.model_validate, routes)),
     )

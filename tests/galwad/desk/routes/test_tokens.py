@@ -5,12 +5,10 @@ Covers `galwad/desk/models/tokens.py`.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from galwad.messages import Party, Pause, Resume
-from helpers.desk import until
+from helpers.desk import changed, until
 
 CALL = "20261125-101500-aaaaaaaa"
 OTHER = "20261125-101600-bbbbbbbb"
@@ -147,7 +145,7 @@ async def test_the_page_shows_the_last_use_but_never_the_secret(running, key):
 async def test_an_administrator_can_switch_personal_tokens_off(running, key):
     secret = key.headers["Authorization"]
     await running.stop()
-    running.options = replace(running.options, personal_tokens=False)
+    running.settings = changed(running.settings, desk={"personal_tokens": False})
     await running.start()
     old = running.client(headers={"Authorization": secret})
     assert (await old.put(PAYMENTS)).status_code == 401

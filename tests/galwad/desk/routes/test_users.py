@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from config.sign_in import SignInSection
 from galwad.cli import main
 from galwad.desk.auth import totp
 from galwad.messages import SetPhones
-from helpers.desk import PASSWORD, until
+from helpers.desk import PASSWORD, changed, until
 from recording.keys.keyring import OfficerKeys
 
 USERS = "/api/v1/users"
@@ -61,12 +60,8 @@ async def provided(running):
             {"called": "2", "target": "sip:9@192.0.2.1", "advisors": ["sian"], "line": "Housing"}
         ),
     )
-    running.options = replace(
-        running.options,
-        sign_in=section,
-        origin="http://127.0.0.1",
-        routes=lines,
-        phone_server="192.0.2.10:5060",
+    running.settings = changed(
+        running.settings, sign_in=section, routes=lines, sip={"advertise": ("192.0.2.10",)}
     )
     await running.start()
     return running
@@ -328,7 +323,7 @@ async def test_the_page_and_the_commands_write_the_same_audit_entries(provided, 
         assert reply.status_code < 300, reply.text
     settings = running.folder / "galwad.toml"
     settings.write_text(
-        f'[node]\nname = "{running.options.node}"\nstate = "{running.folder}"\n'
+        f'[node]\nname = "{running.settings.node.name}"\nstate = "{running.folder}"\n'
         f'runtime = "{running.folder}"\n[sip]\nlisten = ["udp:127.0.0.1:0"]\n'
         '[media]\nlisten = "127.0.0.1"\nports = "20000-20099"\n'
         f'[recording]\nofficer_key = "{OfficerKeys.generate().public_key}"\n'

@@ -5,11 +5,9 @@ Covers `galwad/desk/routes/webhooks.py` and `galwad/desk/models/webhooks.py`.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from helpers.desk import until
+from helpers.desk import changed, until
 from helpers.http_server import answer
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -22,7 +20,7 @@ async def failed(running, section, server):
     """An administrator's browser, and an event that the receiver has not accepted."""
     server.answers = [answer(b"secret detail", "503 Busy", Retry_After="3600"), OK]
     await running.stop()
-    running.options = replace(running.options, webhook=section())
+    running.settings = changed(running.settings, webhook=section())
     await running.start()
     await until(lambda: running.desk.switch.connected)
     running.switch.ring(CALL)

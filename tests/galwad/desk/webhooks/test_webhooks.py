@@ -12,7 +12,6 @@ import json
 import sqlite3
 import sys
 from collections import defaultdict
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -21,7 +20,7 @@ from standardwebhooks.webhooks import Webhook
 from config.settings import load
 from galwad.desk.webhooks import event_log
 from galwad.messages import CallEnded, LedgerHas, SetPhones
-from helpers.desk import FakeSwitch, until
+from helpers.desk import FakeSwitch, changed, until
 from helpers.http_server import answer
 from helpers.loopback import free_port
 
@@ -69,7 +68,7 @@ async def accepted(running, section, server):
     """The events of a desk that has `server` as its receiver."""
     accepted = Accepted(server)
     await running.stop()
-    running.options = replace(running.options, webhook=section())
+    running.settings = changed(running.settings, webhook=section())
     await running.start()
     await running.switch.until(SetPhones, 2)
     return accepted
@@ -155,10 +154,10 @@ async def test_without_a_receiver_the_outbox_is_emptied(running, accepted):
     accepted.up = False
     running.switch.ring(CALL)
     await until(lambda: running.desk.metrics._webhook_depth.waiting == 1)
-    running.options = replace(running.options, webhook=None)
+    running.settings = changed(running.settings, webhook=None)
     await restart(running)
     count = "SELECT (SELECT count(*) FROM webhook_calls) + (SELECT count(*) FROM webhook_events)"
-    with contextlib.closing(sqlite3.connect(running.options.database)) as database:
+    with contextlib.closing(sqlite3.connect(running.settings.database)) as database:
         await until(lambda: database.execute(count).fetchone() == (0,), PATIENCE_S)
     assert accepted.kinds() == []
 
