@@ -30,10 +30,6 @@ from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
 from config.directories import ExternalDirectory
-from config.event_stream import EventStreamSection
-from config.sections import CallLogSection, ContactNotesSection, PresenceSection, Route
-from config.sign_in import SignInSection
-from config.webhook import WebhookSection
 from galwad.desk.alarms.alarm_list import AlarmList, CallStage
 from galwad.desk.alarms.alarm_store import StoredAlarm
 from galwad.desk.alarms.kinds import ENDS, Ending, kind_of, may_see
@@ -100,6 +96,11 @@ from galwad.messages import (
     PhonesRegistered,
     Sealed,
 )
+from galwad.settings.calls import CallLogSection, PresenceSection
+from galwad.settings.events import EventStreamSection, WebhookSection
+from galwad.settings.notes import ContactNotesSection
+from galwad.settings.sign_in import SignInSection
+from galwad.settings.switch import Route
 from recording.audit.index_comparison import IndexComparison
 from recording.audit.log import AuditFilter, AuditLog
 from recording.index.captured_cards import CapturedCards

@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from config.settings import load
 from galwad.desk.app import ENDPOINT_MODULES, OFTEN_USED, options_of
 from galwad.desk.auth.users import User
 from galwad.desk.maintenance.administration import Administration
+from galwad.settings import load
 from helpers.loopback import free_port
 
 PATIENCE_S = 30.0

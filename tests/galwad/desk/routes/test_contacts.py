@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from config.directories.http import HttpDirectorySection
-from config.sections import ContactNotesSection
+from galwad.settings.notes import ContactNotesSection
 from helpers.desk import Running, until
 from helpers.http_server import HttpServer, answer
 from recording.audit.log import AuditFilter

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from config.sections import PresenceSection
 from galwad.messages import Party, PhonesRegistered, RegisteredPhone, SetAway
+from galwad.settings.calls import PresenceSection
 from helpers.desk import until
 from recording.audit.log import AuditFilter
 

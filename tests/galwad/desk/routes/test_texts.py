@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from config.sections import ContactNotesSection, Route
+from galwad.settings.notes import ContactNotesSection
+from galwad.settings.switch import Route
 from recording.audit.log import AuditFilter
 
 URL = "/api/v1/texts"
