@@ -47,7 +47,6 @@ from _floods import running
 from _site import ADMIN, PASSWORD, WHY, Site, site
 from playwright.async_api import Browser, Page, async_playwright
 
-from config.settings import load
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.users import User, Users
 from galwad.desk.database import open_engine, upgrade
@@ -69,6 +68,7 @@ from galwad.messages import (
     Resume,
     Sealed,
 )
+from galwad.settings import load
 
 WATCHED, FIRST_EXTENSION = "sian", 200
 STEPS = ("answered", "held", "answered", "ended")

@@ -46,9 +46,9 @@ from _common import (
 )
 from _recorded import said_by, shares
 
-from config.settings import Settings, load
 from galwad import link
 from galwad.messages import AnyMessage, Hello, Indexed, Sealed, SpoolClosed
+from galwad.settings import Settings, load
 from recording.keys.keyring import load_or_create_boot_key
 from recording.spool import Clock, SpoolWriter
 

@@ -53,7 +53,7 @@ from _floor import STOP, compiled, loop
 from _rtp import HOST, SOUND_BYTES, Traffic, exchange, listening
 from _rtpengine import rtpengine
 
-from config.settings import Settings, load
+from galwad.settings import Settings, load
 from galwad.switch.collector import Collector
 from galwad.switch.spools import CallSpools, SpoolFactory
 from recording.recorder import Recorder

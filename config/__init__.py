@@ -1,4 +1,4 @@
-"""The settings of the service: their schema, their loader and a commented example file.
+"""The loader of a settings file, the types of its fields, and a commented example file.
 
 This package imports no other package of Galwad.
 """

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from config.settings import Settings
+from galwad.settings import Settings
 from galwad.supervise import START_ORDER
 
 _LOCKS: Final = Path("/proc/locks")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from config.settings import Settings
 from galwad.cli.main import CommandGroups, app
 from galwad.desk import models
+from galwad.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

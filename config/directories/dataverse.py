@@ -7,9 +7,10 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
-from config.directories.base import DirectoryTls, ExternalDirectorySection, Url
+from config.directories.base import ExternalDirectorySection
 from config.fields import FilePath
-from config.sections import Section
+from config.section import Section, TlsSection
+from config.urls import Url
 
 Column: TypeAlias = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,127}$")]
 Guid: TypeAlias = Annotated[
@@ -66,7 +67,7 @@ class DataverseSection(ExternalDirectorySection):
     contact_notes: DataverseNotesSection | None = Field(
         default=None, description='a table, which may have "purpose_column"'
     )
-    tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
+    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     @property
     def target(self) -> str:

@@ -10,9 +10,10 @@ import jmespath
 import jmespath.exceptions
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
-from config.directories.base import URL, DirectoryTls, ExternalDirectorySection, Url
+from config.directories.base import ExternalDirectorySection
 from config.fields import FilePath, Flag, Whole
-from config.sections import Section
+from config.section import Section, TlsSection
+from config.urls import URL, Url
 
 _SECRETS = {"basic": "user", "bearer": "", "oauth2": "client_id"}
 """The setting that each kind of authentication needs besides `secret_file`."""
@@ -242,7 +243,7 @@ class HttpDirectorySection(ExternalDirectorySection):
     authentication: DirectoryAuthentication | None = Field(
         default=None, description='a table with "kind" and "secret_file"'
     )
-    tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
+    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     search: HttpSearchSection | None = Field(default=None, description='a table with "url"')
     earlier_contacts: HttpContactsSection | None = Field(

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from config.directories.base import DirectoryTls, ExternalDirectorySection, is_loopback
+from config.directories.base import ExternalDirectorySection
 from config.fields import FilePath, Flag
-from config.sections import Section
+from config.section import Section, TlsSection
+from config.urls import is_loopback
 
 _LDAP_URL = 'the address of an LDAP server, such as "ldaps://dc1.council.example"'
 _ADDRESS = re.compile(r"ldaps?://[\w.:\[\]-]+", re.ASCII)
@@ -84,7 +85,7 @@ class LdapDirectorySection(ExternalDirectorySection):
     attributes: LdapAttributesSection = Field(
         default=LdapAttributesSection(), description='a table, such as { name = ["cn"] }'
     )
-    tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
+    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     @property
     def target(self) -> str:

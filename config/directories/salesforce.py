@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from config.directories.base import DirectoryTls, ExternalDirectorySection, Url
+from config.directories.base import ExternalDirectorySection
 from config.fields import FilePath
-from config.sections import Section
+from config.section import Section, TlsSection
+from config.urls import Url
 
 _MY_DOMAIN = 'the address of My Domain, such as "https://council.my.salesforce.com"'
 _FIELD = 'the API name of a field, such as "Name"'
@@ -89,7 +90,7 @@ class SalesforceDirectorySection(ExternalDirectorySection):
     contact_notes: SalesforceNotesSection | None = Field(
         default=None, description='a table, such as { external_id = "Galwad_Call__c" }'
     )
-    tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
+    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     @property
     def target(self) -> str:

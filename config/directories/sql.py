@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from config.directories.base import DirectoryTls, ExternalDirectorySection, is_loopback
+from config.directories.base import ExternalDirectorySection
 from config.fields import FilePath
-from config.sections import Section
+from config.section import Section, TlsSection
+from config.urls import is_loopback
 
 _ADDRESS = 'an address such as "postgresql+asyncpg://galwad@db.example/crm"'
 _SERVER = re.compile(
@@ -82,7 +83,7 @@ class SqlDirectorySection(ExternalDirectorySection):
     )
     view: View = Field(description='a view or table, such as "crm.callers"')
     columns: SqlColumns = Field(description='a table with "id", "name" and "numbers"')
-    tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
+    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
     contact_notes: SqlNotesSection | None = Field(default=None, description='a table with "table"')
 
     @property
@@ -101,10 +102,10 @@ class SqlDirectorySection(ExternalDirectorySection):
     def has_tls(self) -> bool:
         """True if Galwad encrypts the connection: to this machine, only if "tls" is set."""
         postgresql = self.url.startswith("postgresql")
-        return postgresql and not (is_loopback(self.host) and self.tls == DirectoryTls())
+        return postgresql and not (is_loopback(self.host) and self.tls == TlsSection())
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
-        if self.tls != DirectoryTls() and not self.url.startswith("postgresql"):
+        if self.tls != TlsSection() and not self.url.startswith("postgresql"):
             raise ValueError('can have "tls" only for postgresql')
         return self

@@ -12,13 +12,13 @@ from typing import Annotated, Final
 import structlog
 import typer
 
-from config.settings import Settings
 from galwad import supervise
 from galwad.cli.support.console import CliError
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.logs import configure
 from galwad.memory import forbid_core_dumps
+from galwad.settings import Settings
 from galwad.single_instance import FolderLockedError, lock_folder
 from recording.errors import KeyFileError
 

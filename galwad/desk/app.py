@@ -23,7 +23,6 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
-from config.settings import Settings
 from galwad import supervise
 from galwad.desk import error_answers, refusals
 from galwad.desk.auth import embedding
@@ -69,6 +68,7 @@ from galwad.desk.routes import (
     webhooks,
 )
 from galwad.desk.service import PROXIES, Desk
+from galwad.settings import Settings
 from galwad.start_failure import log_cannot_start
 from galwad.time_zones import name_of
 from telephony.aio.tls import CIPHERS

@@ -26,7 +26,6 @@ from callerid.note_drafts import NoteDrafts
 from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
 from callerid.sources.embedded import LIMITS, EmbeddedDirectory
-from config.settings import Settings
 from galwad.desk.alarms.alarm_list import AlarmList, CallStage
 from galwad.desk.alarms.alarm_store import StoredAlarm
 from galwad.desk.alarms.kinds import ENDS, Ending, kind_of, may_see
@@ -93,6 +92,7 @@ from galwad.messages import (
     PhonesRegistered,
     Sealed,
 )
+from galwad.settings import Settings
 from recording.audit.index_comparison import IndexComparison
 from recording.audit.log import AuditFilter, AuditLog
 from recording.index.captured_cards import CapturedCards

@@ -29,7 +29,6 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from config.settings import Settings
 from galwad import logs, supervise
 from galwad.finaliser.sealer import ArchiveOrder, Folders, Sealer, alarms_of
 from galwad.finaliser.share import Share, number_of
@@ -52,6 +51,7 @@ from galwad.messages import (
     VerifyRecording,
     WaitingSpools,
 )
+from galwad.settings import Settings
 from galwad.start_failure import log_cannot_start
 from recording.errors import RecordingError
 

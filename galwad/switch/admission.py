@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from config.settings import Settings
 from galwad.messages import CallerFacts
+from galwad.settings import Settings
 from galwad.switch.callers import caller_fields, caller_of
 from galwad.switch.emergency import called_number
 from galwad.switch.guessing import GuessLimits

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from config.sections import Route
 from galwad.messages import Party
+from galwad.settings.switch import Route
 from galwad.switch.callers import spelled
 from galwad.switch.checkpoint import AnsweredState
 from galwad.switch.routing import Router

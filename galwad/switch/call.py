@@ -17,8 +17,8 @@ from functools import partial
 import msgspec
 import structlog
 
-from config.sections import Route
 from galwad.messages import CallEnded, CallStatus, Party, Unanswered
+from galwad.settings.switch import Route
 from galwad.switch.admission import Admission
 from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.callers import caller_fields, new_caller

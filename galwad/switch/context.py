@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from config.settings import Settings
+from galwad.settings import Settings
 from galwad.switch.admission import Admission
 from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.link_server import LinkServer

@@ -21,10 +21,10 @@ from collections.abc import Sequence
 import structlog
 import uvloop
 
-from config.settings import Settings
 from config.values import host_of_family
 from galwad import supervise
 from galwad.messages import Figures
+from galwad.settings import Settings
 from galwad.start_failure import log_cannot_start
 from galwad.switch.admission import Admission, AdmissionControl
 from galwad.switch.away import AwayUsers

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
-from config.settings import Settings
+from galwad.settings import Settings
 from galwad.switch.admission import Admission, AdmissionControl, Rejection
 from galwad.switch.phones import Phones
 from telephony.b2bua import Leg

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
-from config.sections import Destination, Route
-from config.settings import Settings
+from galwad.settings import Settings
+from galwad.settings.switch import Destination, Route
 from galwad.switch.locations import Locations
 from telephony.sip.message.uri import Uri
 

@@ -43,7 +43,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from config.sections import SipSection
+from galwad.settings.switch import SipSection
 from galwad.switch.emergency import emergency_detector
 from telephony.aio.source_filter import FilterVerdict
 from telephony.aio.thinning import Networks, SetFilter, Thinning, ThinningLimits

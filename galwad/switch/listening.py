@@ -6,8 +6,8 @@ import ssl
 
 import structlog
 
-from config.sections import SipSection
 from config.values import host_of_family
+from galwad.settings.switch import SipSection
 from telephony.aio.connection import ConnectionLimits
 from telephony.aio.tls import Tls, client_context, server_context
 from telephony.aio.transport import SipTransport

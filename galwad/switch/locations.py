@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from config.sections import SipSection
+from galwad.settings.switch import SipSection
 from telephony.sip.events import Address
 from telephony.sip.message.uri import Uri
 from telephony.sip.transport.location import Question, Record, TransportFamily, locate

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from config.settings import Settings
+from galwad.settings import Settings
 from telephony.sip.events import Address
 
 log = structlog.get_logger()

@@ -37,7 +37,7 @@ from typing import Final
 
 import structlog
 
-from config.sections import SipSection
+from galwad.settings.switch import SipSection
 
 RETRY_AFTER_S: Final = "5"
 _LOOK_BACK_S: Final = 1.0

@@ -12,9 +12,9 @@ from ipaddress import ip_address
 
 import structlog
 
-from config.sections import Destination, Route, Trunk
-from config.settings import Settings
 from galwad.messages import PeerStatus
+from galwad.settings import Settings
+from galwad.settings.switch import Destination, Route, Trunk
 from galwad.switch.locations import Locations
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse

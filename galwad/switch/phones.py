@@ -16,8 +16,8 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from config.sections import Phone
 from galwad.messages import Party, PhoneCredentials
+from galwad.settings.switch import Phone
 from galwad.switch.clocks import read_clocks
 from recording.files.atomic import replace_unsynced
 from recording.files.disk import WatchedDisk

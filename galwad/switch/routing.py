@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from config.sections import Destination, Route, SrtpRule, Trunk
-from config.settings import Settings
 from config.values import Pattern
+from galwad.settings import Settings
+from galwad.settings.switch import Destination, Route, SrtpRule, Trunk
 from galwad.switch.away import AwayUsers
 from galwad.switch.emergency import EmergencyRoutes, route_to
 from galwad.switch.locations import DnsClient, Locations, speaks_of

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from config.settings import Settings
+from galwad.settings import Settings
 from recording.age.file import Recipient, encrypt_small
 from recording.errors import KeyFileError, RecordingError, SpoolWriteError, has_failed
 from recording.files.disk import WatchedDisk

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 
-from config.sections import Trunk
-from config.settings import Settings
 from galwad.messages import PeerStatus
+from galwad.settings import Settings
+from galwad.settings.switch import Trunk
 from recording.files.atomic import read_small
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse

@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field, ValidationError
 
 from config.explain import faults_of
-from config.sections import Section
+from config.section import Section
 
 
 class Cat(Section):

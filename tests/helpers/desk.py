@@ -12,7 +12,6 @@ import httpx2
 import msgspec
 from argon2 import PasswordHasher
 
-from config.settings import Settings
 from config.values import HostPort
 from galwad.desk.app import DeskServer
 from galwad.desk.auth.users import User
@@ -39,6 +38,7 @@ from galwad.messages import (
     Resume,
     Sealed,
 )
+from galwad.settings import Settings
 from helpers.database import create_database
 
 PASSWORD = "correct horse battery"

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from config.settings import Settings, load
 from galwad import link
 from galwad.finaliser.process import Finaliser, sealer_of
 from galwad.finaliser.sealer import Sealer
 from galwad.finaliser.worker import Worker
 from galwad.messages import AnyMessage, Indexed, Sealed
+from galwad.settings import Settings, load
 from recording.age.file import encrypt_small
 from recording.archive.verify import verify_recording
 from recording.keys.keyring import OfficerKeys, RecipientSet, load_or_create_boot_key

@@ -4,8 +4,8 @@ import random
 import time
 from typing import cast
 
-from config.settings import Settings
 from galwad.messages import CallerFacts
+from galwad.settings import Settings
 from galwad.switch.admission import Admission, AdmissionControl
 from galwad.switch.call import SwitchCall
 from galwad.switch.callers import caller_of

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import EXAMPLE
+from galwad.settings import EXAMPLE
 from helpers.units import FOLDER, memory_max_mb, unit
 
 PROCESSES = ("switch", "desk", "finaliser")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
-from config.settings import Settings
 from galwad.cli.checks import (
     certificates,
     contradictions,
@@ -29,6 +28,7 @@ from galwad.cli.checks import (
     webhook,
 )
 from galwad.cli.checks.result import CheckResult, fault
+from galwad.settings import Settings
 
 Check: TypeAlias = Callable[[Settings], Iterator[CheckResult]]
 

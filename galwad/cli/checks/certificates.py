@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from config.settings import EXAMPLE, Settings
 from galwad.cli.checks.credentials import stored, unreadable
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
+from galwad.settings import EXAMPLE, Settings
 
 _SOON = timedelta(days=30)
 

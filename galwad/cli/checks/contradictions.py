@@ -13,10 +13,10 @@ from itertools import combinations
 from typing import Final
 from urllib.parse import urlsplit
 
-from config.sections import Destination, Route, Trunk
-from config.settings import Settings
 from config.values import Pattern, Peer
 from galwad.cli.checks.result import CheckResult, fault, warning
+from galwad.settings import Settings
+from galwad.settings.switch import Destination, Route, Trunk
 from galwad.switch.numbers import spellings
 from galwad.switch.routing import is_exact
 from telephony.errors import ParseError

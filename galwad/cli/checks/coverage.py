@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
-from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.cli.support.console import date_and_time
 from galwad.desk.coverage.nightly import COVERAGE_CHECKED, next_time
 from galwad.desk.coverage.orphan_fixes import fix_of
+from galwad.settings import Settings
 
 _MAX_SHOWN: Final = 10
 _LATE_S: Final = 3600.0

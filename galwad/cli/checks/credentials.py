@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from callerid.errors import SourceError
 from config.directories import ExternalDirectory
-from config.sections import Section
+from config.section import Section
 from galwad.cli.checks.result import CheckResult, fault, fine
 
 _CREDENTIALS = Path("/run/credentials")

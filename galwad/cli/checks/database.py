@@ -9,12 +9,12 @@ from contextlib import closing
 
 from callerid.directory import open_directory
 from callerid.errors import DirectoryError
-from config.settings import Settings
 from galwad.cli.checks.contradictions import dialled_codes
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.cli.support.console import date_and_time
 from galwad.desk.auth.tokens import WARNED_S
 from galwad.desk.database import scripts
+from galwad.settings import Settings
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:

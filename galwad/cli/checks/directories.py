@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from callerid.errors import CallerIdError
-from config.settings import Settings
 from galwad.cli.checks.credentials import files_of, stored_directory, unreadable
 from galwad.cli.checks.result import CheckResult, fault, fine
+from galwad.settings import Settings
 
 _NAME: Final = "directories"
 _STORE: Final = "put it into /etc/credstore, readable only for root, and restart galwad-desk"

@@ -13,9 +13,9 @@ from callerid.errors import CallerIdError, SourceBusyError
 from callerid.matching import matching
 from callerid.number import PhoneNumber
 from config.directories import ExternalDirectory
-from config.settings import Settings
 from galwad.cli.checks.credentials import stored_directory
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
+from galwad.settings import Settings
 
 _NAME: Final = "directories"
 _NOBODY: Final = PhoneNumber("+441632960999")

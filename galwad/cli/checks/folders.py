@@ -16,8 +16,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
+from galwad.settings import Settings
 
 _LEAST_FREE = 1_000_000_000
 _PARTS = ("archive", "desk", "finaliser", "keys", "spare", "spool", "switch")

@@ -7,8 +7,8 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fine, warning
+from galwad.settings import Settings
 
 _TIMEX_BYTES = 208
 _TIME_ERROR = 5

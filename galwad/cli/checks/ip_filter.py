@@ -14,8 +14,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fine, warning
+from galwad.settings import Settings
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 

@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.cli.checks.unit_files import fix_of, unit_user, unreadable
 from galwad.desk.archive.recipients_watch import RECIPIENTS_CHANGED, highest_serial
+from galwad.settings import Settings
 from recording.audit.chain import ChainEntry
 from recording.errors import KeySetError, WrongOfficerError
 from recording.keys.recipients_file import RecipientsFile

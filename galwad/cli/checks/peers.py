@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fine, warning
 from galwad.link import Link, LinkError
 from galwad.messages import Figures, Hello
+from galwad.settings import Settings
 
 _TIMEOUT_S = 2.0
 

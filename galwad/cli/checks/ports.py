@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from config.settings import Settings
 from config.values import HostPort, host_of_family
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.process_state import State, states
+from galwad.settings import Settings
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.process_state import State, states
+from galwad.settings import Settings
 
 CONSEQUENCES = {
     "switch": "no call is answered",

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
 
-from config.settings import EXAMPLE, Settings
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
+from galwad.settings import EXAMPLE, Settings
 from galwad.switch.emergency import EmergencyRoutes
 from galwad.switch.locations import DnsClient, Locations, speaks_of
 from galwad.switch.routing import check_uris

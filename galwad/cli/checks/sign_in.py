@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from config.settings import Settings
-from config.sign_in import SignInSection
 from galwad.cli.checks.credentials import check_files
 from galwad.cli.checks.result import CheckResult
+from galwad.settings import Settings
+from galwad.settings.sign_in import SignInSection
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, fault, warning
+from galwad.settings import Settings
 from recording.errors import SpoolError
 from recording.spool import SpoolHeader, read_header
 from recording.spool.recovery import boot_key_for, recovered_keys

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from config.settings import Settings
 from galwad.cli.checks.result import CheckResult, warning
+from galwad.settings import Settings
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 

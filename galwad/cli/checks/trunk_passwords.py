@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from config.settings import Settings
 from galwad.cli.checks.credentials import stored, unreadable
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
+from galwad.settings import Settings
 
 _NAME: Final = "trunks"
 

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from config.sections import Section
-from config.settings import Settings
+from config.section import Section
 from galwad.cli.checks.credentials import files_of
 from galwad.cli.checks.ip_filter import FOLDERS, UNIT
 from galwad.cli.checks.result import CheckResult, fault, fine
+from galwad.settings import Settings
 from recording.files.foreign import Owner, as_user
 
 _PARTS: Final = ("keys", "finaliser", "desk", "switch")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from config.settings import Settings
-from config.webhook import WebhookSection
 from galwad.cli.checks import credentials
 from galwad.cli.checks.result import CheckResult
+from galwad.settings import Settings
+from galwad.settings.events import WebhookSection
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:

@@ -11,11 +11,11 @@ import typer
 
 from callerid.errors import WatchedFileError
 from callerid.import_folder import ImportFolder, WatchedFile
-from config.settings import Settings
 from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import CliError, one_line, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.settings import Settings
 from recording.errors import reason_of
 
 app = new_command()

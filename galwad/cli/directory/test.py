@@ -16,11 +16,11 @@ import typer
 
 from callerid.errors import CallerIdError, NumberError
 from config.directories import ExternalDirectory
-from config.settings import Settings
 from galwad.cli.checks.credentials import stored_directory
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+from galwad.settings import Settings
 
 if TYPE_CHECKING:
     from callerid.number import PhoneNumber

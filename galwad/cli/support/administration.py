@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from callerid.errors import CallerIdError
-from config.settings import Settings
 from galwad.cli.support.console import CliError
+from galwad.settings import Settings
 from recording.errors import AuditError, RecordingError, reason_of
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Annotated, TypeAlias
 import typer
 
 from config.errors import SettingsError
-from config.settings import DEFAULT_PATH, EXAMPLE, Settings, load
 from galwad.cli.support.centre_time import use_zone_of_settings
 from galwad.cli.support.console import CliError
+from galwad.settings import DEFAULT_PATH, EXAMPLE, Settings, load
 from galwad.texts import LANGUAGES, Texts, preferred_language
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

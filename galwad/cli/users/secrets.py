@@ -7,9 +7,9 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from config.settings import Settings
 from galwad.cli.support.console import CliError
 from galwad.desk.auth.passwords import LEAST_LENGTH, new_secret
+from galwad.settings import Settings
 
 PasswordStdin: TypeAlias = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")

@@ -17,7 +17,6 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callerid.card_number import has_card_number
-from config.sign_in import PersonRole
 from galwad.desk.auth.tables import identities, sessions, users
 from galwad.desk.auth.users import (
     NO_PASSWORD,
@@ -28,6 +27,7 @@ from galwad.desk.auth.users import (
     no_precondition,
     user_of,
 )
+from galwad.settings.sign_in import PersonRole
 
 _FOREIGN: Final = re.compile(r"[^a-z0-9._-]+")
 _LONGEST: Final = 255

@@ -25,12 +25,12 @@ from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config.sections import CallLogSection
 from galwad.desk.call_log.logged_call import end, follow, seal
 from galwad.desk.call_log.store import MOST_IDS, CallStore, Rows
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.calls.switch_client import FromSwitch
 from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, Sealed
+from galwad.settings.calls import CallLogSection
 
 _BATCH_S: Final = 0.25
 """The seconds for which reports are collected. Then one transaction writes them all."""

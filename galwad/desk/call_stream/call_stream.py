@@ -12,8 +12,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config.event_stream import EventStreamSection
 from galwad.desk.call_stream.store import StreamStore, remove_contents
+from galwad.settings.events import EventStreamSection
 
 _EXPIRE_S: Final = 60.0
 _HOUR_S: Final = 3600.0

@@ -14,10 +14,10 @@ from typing import Final
 from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from config.webhook import EventName
 from galwad.desk.call_stream.tables import stream_events
 from galwad.desk.webhooks.call_events import WebhookEvent
 from galwad.desk.webhooks.formats import request_body
+from galwad.settings.events import EventName
 
 BEFORE_ALL: Final = "0"
 """The position before the first event, as the id of an event."""

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from config.settings import Settings
+from galwad.settings import Settings
 from recording.errors import ManifestError
 from recording.files.atomic import write_atomic
 from recording.files.checksums import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config.settings import Settings
+from galwad.settings import Settings
 from recording.files.foreign import Owner, give_to
 
 

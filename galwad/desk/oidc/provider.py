@@ -28,11 +28,11 @@ from callerid.json_client import (
     read_limited,
     tls_context,
 )
-from config.sign_in import SignInSection
 from galwad.desk.oidc.errors import ProviderError, ResponseError, UnknownKeyError
 from galwad.desk.oidc.pending import PendingSignIn
 from galwad.desk.oidc.provider_metadata import ProviderMetadata
 from galwad.desk.oidc.signing_keys import SigningKey, parse_keys, verified_claims
+from galwad.settings.sign_in import SignInSection
 
 KEPT_S: Final = 3600.0
 """The seconds for which the discovery document and the keys are used without asking again."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from config.directories.base import is_loopback
+from config.urls import is_loopback
 from galwad.desk.oidc.errors import ProviderError
 
 _LONGEST = 2048

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from typing import Final, get_args
 from urllib.parse import urlencode
 
-from config.sign_in import PersonRole, SignInSection
 from galwad.desk.oidc.errors import (
     BusyProviderError,
     DeniedError,
@@ -26,6 +25,7 @@ from galwad.desk.oidc.id_token import ExpectedToken, IdToken
 from galwad.desk.oidc.pending import PendingSignIn, PendingSignIns
 from galwad.desk.oidc.provider import Provider, named_error
 from galwad.desk.oidc.step_up import StepUp
+from galwad.settings.sign_in import PersonRole, SignInSection
 
 CALLBACK: Final = "/api/v1/sign-in/callback"
 """The path to which the provider sends the browser back."""

@@ -11,13 +11,13 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from config.text_lists import MOST_ENTRIES, ListName, TextFaultKind
 from galwad.desk.errors import ApiError
 from galwad.desk.models.texts import ListVersionBody, NewTextList, TextListView
 from galwad.desk.routes.access import Administrator, TheDesk
 from galwad.desk.texts.lists import LIST_NAMES, TextEntry
 from galwad.desk.texts.text_lists import ListChangedError, ListFaultError
 from galwad.desk.texts.views import view_of_list
+from galwad.settings.text_lists import MOST_ENTRIES, ListName, TextFaultKind
 
 router = APIRouter()
 _FAULTS: Final[Mapping[TextFaultKind, tuple[str, str]]] = {

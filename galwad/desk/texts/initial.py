@@ -8,10 +8,12 @@ from functools import cache
 from importlib.resources import files
 from typing import get_args
 
-from config.sections import ContactNotesSection, PresenceSection, Route
-from config.text_lists import ListName
 from galwad.desk.models.calls import NoNoteReason
 from galwad.desk.texts.lists import Entries, TextEntry
+from galwad.settings.calls import PresenceSection
+from galwad.settings.notes import ContactNotesSection
+from galwad.settings.switch import Route
+from galwad.settings.text_lists import ListName
 
 
 def initial_lists(

@@ -8,9 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config.text_lists import ListName
 from galwad.desk.texts.lists import Entries, as_json, from_json
 from galwad.desk.texts.tables import text_lists
+from galwad.settings.text_lists import ListName
 
 
 @dataclass(frozen=True, slots=True)

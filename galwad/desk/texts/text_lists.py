@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
-from config.text_lists import ListName, TextFault
 from galwad.desk.texts.lists import FIXED, LIST_NAMES, RULES, Entries, TextList
 from galwad.desk.texts.store import StoredTexts, TextStore
+from galwad.settings.text_lists import ListName, TextFault
 from recording.audit.log import Facts
 
 Append: TypeAlias = Callable[[str, Facts, Mapping[str, str]], Awaitable[object]]

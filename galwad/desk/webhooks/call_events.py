@@ -14,10 +14,10 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec.structs import replace
 
-from config.webhook import EventName
 from galwad.desk.archive.indexer import indexed_number
 from galwad.desk.calls.live_calls import presented_by
 from galwad.messages import CallerFacts, CallStatus, Party, Sealed
+from galwad.settings.events import EventName
 
 ANONYMOUS: Final = "anonymous"
 """The number of a caller who withholds it."""

@@ -16,11 +16,11 @@ from typing import Final
 
 import structlog
 
-from config.webhook import EventName
 from galwad.desk.calls.switch_client import FromSwitch
 from galwad.desk.webhooks.call_events import CallProgress, Step, end, follow, seal
 from galwad.desk.webhooks.outbox import MAX_AGE_S, CallStep, WebhookOutbox
 from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, Sealed
+from galwad.settings.events import EventName
 
 _BATCH_S: Final = 0.05
 """The seconds for which events are collected. Then one transaction writes them all."""

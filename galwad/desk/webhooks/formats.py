@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import urlencode
 
-from config.webhook import ALL_EVENTS, EventName, WebhookFormat
 from galwad.desk.webhooks.call_events import ANONYMOUS, WebhookEvent
+from galwad.settings.events import ALL_EVENTS, EventName, WebhookFormat
 
 _NAMES: Final = {"ringing": "newCall", "answered": "answer", "ended": "hangup"}
 """The names of events in the formats `zammad` and `sipgate`."""

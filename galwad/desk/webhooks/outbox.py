@@ -17,9 +17,9 @@ import msgspec
 from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from config.webhook import ALL_EVENTS, EventName
 from galwad.desk.webhooks.call_events import CallProgress, WebhookEvent
 from galwad.desk.webhooks.tables import webhook_calls, webhook_events
+from galwad.settings.events import ALL_EVENTS, EventName
 
 Outcome: TypeAlias = Literal["delivered", "refused", "dropped"]
 MAX_WAITING: Final = 50_000

@@ -18,10 +18,10 @@ import httpx2
 from callerid.authentication import read_secret
 from callerid.errors import SourceError
 from callerid.json_client import TlsFiles, failure, http_client, requested_rest, tls_context
-from config.webhook import WebhookSection
 from galwad.desk.webhooks.call_events import WebhookEvent
 from galwad.desk.webhooks.formats import known_kinds, request_body
 from galwad.desk.webhooks.signature import signature_headers, signing_key
+from galwad.settings.events import WebhookSection
 
 CONNECTIONS: Final = 4
 """The most requests at a time."""

@@ -16,7 +16,6 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config.webhook import EventName, WebhookSection
 from galwad.desk.calls.switch_client import FromSwitch
 from galwad.desk.webhooks.event_log import CallEventLog
 from galwad.desk.webhooks.formats import known_kinds
@@ -24,6 +23,7 @@ from galwad.desk.webhooks.outbox import EventSink, WebhookOutbox
 from galwad.desk.webhooks.receiver import WebhookReceiver
 from galwad.desk.webhooks.sender import OnAlarm, WebhookObserver, WebhookSender
 from galwad.messages import Sealed
+from galwad.settings.events import EventName, WebhookSection
 
 _EXPIRY_S: Final = 600.0
 log = structlog.get_logger()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from config.errors import SettingsError
-from config.settings import load
+from galwad.settings import load
 
 LEAST = """\
 [sip]

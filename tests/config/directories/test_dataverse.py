@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from config.errors import SettingsError
-from config.settings import load
+from galwad.settings import load
 
 BASE = """\
 [sip]

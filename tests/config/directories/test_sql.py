@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from config.errors import SettingsError
-from config.settings import load
+from galwad.settings import load
 
 LEAST = """\
 [sip]

@@ -15,9 +15,9 @@ import socket
 
 import pytest
 
-from config.settings import load
 from galwad.desk.archive.recipients_watch import RecipientsWatch
 from galwad.desk.database import open_engine
+from galwad.settings import load
 from galwad.single_instance import lock_folder
 from recording.audit.log import AuditLog
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint

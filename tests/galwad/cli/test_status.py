@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from config.settings import load
+from galwad.settings import load
 from galwad.single_instance import lock_folder
 
 

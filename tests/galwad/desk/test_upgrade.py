@@ -32,7 +32,6 @@ from callerid.contacts import Contacts
 from callerid.note_drafts import NoteDrafts
 from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
-from config.webhook import ALL_EVENTS
 from galwad.desk.alarms.alarm_store import AlarmStore
 from galwad.desk.auth.identities import Identities, ProviderIdentity
 from galwad.desk.auth.second_factors import CodeVerdict, SecondFactors
@@ -46,6 +45,7 @@ from galwad.desk.presence.breaks import Break, Breaks
 from galwad.desk.texts.lists import TextEntry
 from galwad.desk.texts.store import TextStore
 from galwad.desk.webhooks.outbox import WebhookOutbox
+from galwad.settings.events import ALL_EVENTS
 from helpers.loopback import free_port
 from recording.audit.log import verify
 

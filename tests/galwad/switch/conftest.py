@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings, load
+from galwad.settings import Settings, load
 from galwad.switch.phones import Phones
 from helpers.switch import Centre
 from telephony.sip.events import Address

@@ -4,9 +4,9 @@ from typing import cast
 
 import pytest
 
-from config.sections import Route
 from config.values import Pattern
 from galwad.messages import Party
+from galwad.settings.switch import Route
 from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.routing import Router
 from telephony.b2bua import Target

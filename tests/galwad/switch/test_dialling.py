@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from config.sections import Route
 from galwad.messages import DialNumber, PhoneReply
+from galwad.settings.switch import Route
 from galwad.switch.away import AwayUsers
 from galwad.switch.clocks import read_clocks
 from galwad.switch.commands import DeskCommands

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from config.sections import Destination, Route
+from galwad.settings.switch import Destination, Route
 from galwad.switch.emergency import called_number
 from galwad.switch.routing import Router
 from helpers.switch import SWITCH, Centre, sdp

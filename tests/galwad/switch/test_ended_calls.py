@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from config.sections import Route, Trunk
 from config.values import Pattern, Peer
+from galwad.settings.switch import Route, Trunk
 from galwad.switch.clocks import read_clocks
 from helpers.garbage import kept_by, unreachable, without_collections
 from helpers.switch import replaces

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.sections import SipSection
+from galwad.settings.switch import SipSection
 from galwad.switch import guard as subject
 from galwad.switch.guard import FloodGuard, SourceKind
 from telephony.aio.source_filter import FilterVerdict

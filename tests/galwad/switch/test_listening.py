@@ -8,7 +8,7 @@ import ssl
 import pytest
 import structlog.testing
 
-from config.sections import SipSection
+from galwad.settings.switch import SipSection
 from galwad.switch.listening import Listening, supported_by
 from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import Endpoint

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from config.sections import Route
+from galwad.settings.switch import Route
 from helpers.switch import Centre, asserted
 
 ELSEWHERE = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')

@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from config.sections import Destination, Route
+from galwad.settings.switch import Destination, Route
 from galwad.switch.clocks import read_clocks
 from helpers.recording.states import state_of
 from helpers.switch import Centre, asserted, replaces

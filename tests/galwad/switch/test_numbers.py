@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.sections import Route
+from galwad.settings.switch import Route
 from galwad.switch.numbers import spellings
 from galwad.switch.routing import Router
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.sections import SipSection
+from galwad.settings.switch import SipSection
 from galwad.switch.overload import OverloadControl
 
 INVITE = ("call", "tag", "1", "branch")

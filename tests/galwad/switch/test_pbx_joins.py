@@ -6,9 +6,9 @@ import time
 import pytest
 
 from callerid.number import WITHHELD
-from config.sections import Route, Trunk
 from config.values import Pattern, Peer
 from galwad.desk.calls.live_calls import presented_by
+from galwad.settings.switch import Route, Trunk
 from helpers.recording.states import state_of
 from helpers.switch import SDP, asserted, record_events, sdp
 from recording.policy import RecordingState, Trigger

@@ -7,8 +7,8 @@ import random
 import pytest
 from pydantic import ValidationError
 
-from config.sections import Destination, Route, Trunk
 from galwad.messages import PeerStatus
+from galwad.settings.switch import Destination, Route, Trunk
 from galwad.switch.locations import HELD_DOWN_S, Locations
 from galwad.switch.peer_monitor import PeerMonitor
 from helpers.sip_messages import request_of

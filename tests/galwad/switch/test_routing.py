@@ -2,8 +2,8 @@
 
 import pytest
 
-from config.sections import Destination, Route
 from config.values import Listener, Pattern, Peer
+from galwad.settings.switch import Destination, Route
 from galwad.switch.away import AwayUsers
 from galwad.switch.phones import Phones
 from galwad.switch.routing import AWAY_RING_AFTER_S, Router, check_uris

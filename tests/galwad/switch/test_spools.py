@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from config.settings import Settings
+from galwad.settings import Settings
 from galwad.switch.spools import CallSpools, SpoolFactory
 from recording.age.file import Identity
 from recording.errors import KeyFileError

@@ -7,7 +7,7 @@ import random
 import pytest
 from pydantic import ValidationError
 
-from config.sections import Trunk
+from galwad.settings.switch import Trunk
 from galwad.switch.trunk_accounts import TrunkAccounts
 from helpers.sip_messages import request_of
 from telephony.sip.endpoint import Endpoint

@@ -16,7 +16,6 @@ import typer
 import uvloop
 from rich.text import Text
 
-from config.settings import Settings
 from galwad.cli.simulate.api_client import ApiClient
 from galwad.cli.simulate.arguments import check_names, passwords_of
 from galwad.cli.simulate.matrix.pbx import PbxLine, PbxPhones, pbx_line
@@ -38,6 +37,7 @@ from galwad.cli.simulate.steps import StepError
 from galwad.cli.support.client import base_url, client_settings
 from galwad.cli.support.console import CliError, console, one_line, print_json
 from galwad.cli.support.sealed import read_identity
+from galwad.settings import Settings
 
 Number: TypeAlias = Annotated[str, typer.Argument(help="The line to call, as a trunk would.")]
 Sip: TypeAlias = Annotated[str, typer.Option(help="The server's SIP address: HOST[:PORT].")]

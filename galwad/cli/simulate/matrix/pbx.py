@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-from config.sections import Route
-from config.settings import Settings
 from galwad.cli.simulate.phones import Answerer
 from galwad.cli.simulate.plan import PhoneTransport, Plan, SipLogin, locate
 from galwad.cli.simulate.steps import StepError
+from galwad.settings import Settings
+from galwad.settings.switch import Route
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Self
 
-from config.sections import Destination, DestinationClassName
-from config.settings import Settings
 from galwad.cli.simulate.matrix.pbx import PbxPhones
 from galwad.cli.simulate.matrix.requests import MatrixApi
 from galwad.cli.simulate.phones import Answerer, socket_error
 from galwad.cli.simulate.plan import Plan
 from galwad.cli.simulate.steps import StepError
+from galwad.settings import Settings
+from galwad.settings.switch import Destination, DestinationClassName
 from telephony.errors import ParseError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 from telephony.sip.message.uri import Uri

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from config.settings import load
 from galwad.cli.checks.contradictions import check
+from galwad.settings import load
 
 TRUNK = '[[trunks]]\nname = "{}"\npeers = ["{}"]\n{}\n'
 ROUTE = '[[routes]]\ncalled = "{}"\nring = ["201"]\n'

@@ -10,8 +10,8 @@ import pytest
 from config.directories.http import HttpDirectorySection
 from config.directories.ldap import LdapDirectorySection
 from config.directories.sql import SqlColumns, SqlDirectorySection
-from config.settings import load
 from galwad.cli.checks import credentials, directories
+from galwad.settings import load
 from helpers.certificates import Authority
 
 CRM = {

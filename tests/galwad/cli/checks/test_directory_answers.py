@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from config.directories.http import HttpDirectorySection
-from config.settings import load
 from galwad.cli.checks import directory_answers
+from galwad.settings import load
 from helpers.loopback import free_port
 
 CRM = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import load
 from galwad.cli.checks.ip_filter import UNIT, check_in
+from galwad.settings import load
 
 SHIPPED = Path(__file__).parents[4] / "systemd" / UNIT
 

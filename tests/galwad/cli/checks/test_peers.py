@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from config.settings import Settings
 from galwad.cli.checks import peers
 from galwad.messages import Figures, PeerStatus
+from galwad.settings import Settings
 from galwad.switch.link_server import Commands, LinkServer
 
 

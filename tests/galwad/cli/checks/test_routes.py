@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from config.settings import load
 from galwad.cli.checks.routes import check
+from galwad.settings import load
 from helpers.name_server import NameServer
 from telephony.aio.resolver import Resolver
 

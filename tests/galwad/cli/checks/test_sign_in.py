@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from config.settings import load
-from config.sign_in import SignInSection
 from galwad.cli.checks import credentials, sign_in
+from galwad.settings import load
+from galwad.settings.sign_in import SignInSection
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from config.settings import load
 from galwad.cli.checks import srtp
+from galwad.settings import load
 
 SETTINGS = """
 [sip]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from config.sections import Trunk
-from config.settings import load
 from galwad.cli.checks import credentials, trunk_passwords
+from galwad.settings import load
+from galwad.settings.switch import Trunk
 
 TRUNK = {"name": "pstn", "peers": ("192.0.2.1",), "username": "01970000999"}
 

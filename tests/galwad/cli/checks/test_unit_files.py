@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import load
 from galwad.cli.checks import unit_files
+from galwad.settings import load
 from helpers.root import as_root, galwad_as_root
 
 USER = 61_999

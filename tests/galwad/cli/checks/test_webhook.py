@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from config.settings import load
-from config.webhook import WebhookSection
 from galwad.cli.checks import credentials, webhook
+from galwad.settings import load
+from galwad.settings.events import WebhookSection
 
 FINE = [("fine", "the settings and files of the receiver of call events can be used")]
 

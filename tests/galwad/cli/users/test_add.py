@@ -17,7 +17,7 @@ import sys
 
 import pytest
 
-from config.settings import load
+from galwad.settings import load
 from helpers.root import as_root, galwad_as_root
 
 

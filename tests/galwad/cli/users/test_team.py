@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from config.settings import load
 from galwad.desk.database import open_engine
 from galwad.desk.texts.lists import TextEntry
 from galwad.desk.texts.store import StoredTexts, TextStore
+from galwad.settings import load
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.sections import CallLogSection
 from galwad.desk.call_log import call_log as call_log_module
 from galwad.desk.call_log.call_log import CallLog
 from galwad.desk.call_log.tables import logged_calls, logged_parts
@@ -26,6 +25,7 @@ from galwad.messages import (
     Party,
     Sealed,
 )
+from galwad.settings.calls import CallLogSection
 from helpers.desk import Clock, until
 
 CALL = "20261125-101500-aaaaaaaa"

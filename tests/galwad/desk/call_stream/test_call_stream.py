@@ -7,9 +7,9 @@ import contextlib
 
 import pytest
 
-from config.event_stream import EventStreamSection
 from galwad.desk.call_stream.call_stream import CallStream
 from galwad.desk.webhooks.call_events import EventCall, WebhookEvent
+from galwad.settings.events import EventStreamSection
 from helpers.desk import PATIENCE_S
 
 NOW = 1_800_000_000.0

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import load
 from galwad.desk.auth.users import User
 from galwad.desk.maintenance.administration import Administration
 from galwad.messages import SetPhones
+from galwad.settings import load
 from helpers.desk import FakeSwitch, until
 from helpers.loopback import free_port
 

@@ -10,11 +10,11 @@ import json
 import pytest
 from sqlalchemy import select
 
-from config.webhook import EventName
 from galwad.desk.call_stream.store import BEFORE_ALL, OLDEST, StreamStore, remove_contents
 from galwad.desk.call_stream.tables import stream_events
 from galwad.desk.webhooks.call_events import EventCall, WebhookEvent
 from galwad.desk.webhooks.formats import request_body
+from galwad.settings.events import EventName
 
 NOW = 1_800_000_000.0
 HOUR_S = 3600.0

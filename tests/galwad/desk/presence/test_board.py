@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from argon2 import PasswordHasher
 
-from config.sections import Route
 from galwad.desk.auth.users import User, Users
 from galwad.desk.presence.board import PresenceBoard, PresenceListeners, may_be_at_pbx
 from galwad.desk.presence.breaks import Break, Breaks
 from galwad.desk.presence.states import PresenceState
 from galwad.messages import Party, PhonesRegistered, RegisteredPhone
+from galwad.settings.switch import Route
 
 PASSWORD = "correct horse battery"
 SIAN = User("sian", "advisor", extension="201")

@@ -11,7 +11,6 @@ from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
-from config.event_stream import EventStreamSection
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.users import User
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION
@@ -20,6 +19,7 @@ from galwad.desk.maintenance.administration import poke
 from galwad.desk.routes import call_events
 from galwad.desk.webhooks.call_events import EventCall, WebhookEvent
 from galwad.messages import SetPhones
+from galwad.settings.events import EventStreamSection
 from helpers.desk import PATIENCE_S, changed, until
 
 CALL = "20261125-101500-aaaaaaaa"

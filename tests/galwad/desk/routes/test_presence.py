@@ -7,8 +7,8 @@ import asyncio
 
 import pytest
 
-from config.sections import PresenceSection
 from galwad.messages import Party, PhonesRegistered, RegisteredPhone, SetAway
+from galwad.settings.calls import PresenceSection
 from helpers.desk import changed, until
 from recording.audit.log import AuditFilter
 

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import event
 
-from config.sections import Route
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION
 from galwad.desk.maintenance.administration import poke
+from galwad.settings.switch import Route
 from helpers.desk import PATIENCE_S, Page, changed
 
 CALL = "20261125-101500-aaaaaaaa"

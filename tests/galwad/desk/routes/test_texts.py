@@ -9,7 +9,8 @@ import json
 
 import pytest
 
-from config.sections import ContactNotesSection, Route
+from galwad.settings.notes import ContactNotesSection
+from galwad.settings.switch import Route
 from helpers.desk import changed
 from recording.audit.log import AuditFilter
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from config.sections import Route
-from config.sign_in import SignInSection
 from galwad.cli import main
 from galwad.desk.auth import totp
 from galwad.messages import SetPhones
+from galwad.settings.sign_in import SignInSection
+from galwad.settings.switch import Route
 from helpers.desk import PASSWORD, changed, until
 from recording.keys.keyring import OfficerKeys
 

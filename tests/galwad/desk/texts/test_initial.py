@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from config.sections import ContactNotesSection, PresenceSection, Route
 from galwad.desk.texts.initial import initial_lists
 from galwad.desk.texts.lists import TextEntry
+from galwad.settings.calls import PresenceSection
+from galwad.settings.notes import ContactNotesSection
+from galwad.settings.switch import Route
 
 
 def lists(*routes, **notes):

@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from config.webhook import WebhookSection
 from galwad.desk.webhooks.outbox import WebhookOutbox
+from galwad.settings.events import WebhookSection
 from helpers.http_server import HttpServer
 
 KEY = b"k" * 32

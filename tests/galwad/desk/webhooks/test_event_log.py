@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from config.webhook import ALL_EVENTS
 from galwad.desk.webhooks import event_log as event_log_module
 from galwad.desk.webhooks.event_log import CallEventLog
 from galwad.desk.webhooks.outbox import MAX_AGE_S, WebhookOutbox
@@ -25,6 +24,7 @@ from galwad.messages import (
     Party,
     Sealed,
 )
+from galwad.settings.events import ALL_EVENTS
 from helpers.desk import PATIENCE_S, Clock
 
 CALL = "20261125-101500-aaaaaaaa"

@@ -17,9 +17,9 @@ import msgspec
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from config.settings import load
 from galwad.desk.webhooks import event_log
 from galwad.messages import CallEnded, LedgerHas, SetPhones
+from galwad.settings import load
 from helpers.desk import FakeSwitch, changed, until
 from helpers.http_server import answer
 from helpers.loopback import free_port

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.settings import Settings, load
 from galwad.cli.simulate.matrix.pbx import PbxLine, PbxPhones, has_pbx, pbx_line
 from galwad.cli.simulate.matrix.requests import MatrixApi, PageLogin
 from galwad.cli.simulate.matrix.site import Need, OutsideNumber, Site, outside_number
 from galwad.cli.simulate.plan import Addresses, PhoneTransport, Plan, SipLogin
 from galwad.cli.simulate.steps import StepError
+from galwad.settings import Settings, load
 from recording.keys.keyring import OfficerKeys
 
 OFFICER_KEY = OfficerKeys.generate().public_key

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from config.settings import load
+from galwad.settings import load
 
 
 @pytest.fixture

@@ -1,53 +1,36 @@
-"""The settings of the service: the model of the whole file, and its loader.
-
-`load` reads TOML and returns models that cannot be changed. All faults of a file are reported in
-one `SettingsError`, which names file, line and setting, and says what is wrong and what to write.
-"""
+"""The settings of the service: the model of the whole file `galwad.toml`."""
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+import config
 from config.directories import ExternalDirectory
-from config.errors import SettingsError, SettingsFault
-from config.event_stream import EventStreamSection
-from config.explain import faults_of, syntax_fault
-from config.sections import (
-    CallLogSection,
-    ContactNotesSection,
-    DeskSection,
+from config.loader import load_model
+from config.section import Section
+from config.values import HostPort, host_of_family
+from galwad.settings.calls import CallLogSection, DirectorySection, PresenceSection
+from galwad.settings.events import EventStreamSection, WebhookSection
+from galwad.settings.host import DeskSection, NodeSection
+from galwad.settings.notes import ContactNotesSection
+from galwad.settings.recording import RecordingSection
+from galwad.settings.sign_in import SignInSection
+from galwad.settings.switch import (
     Destination,
-    DirectorySection,
     MediaSection,
-    NodeSection,
     Phone,
-    PresenceSection,
-    RecordingSection,
     Route,
-    Section,
     SipSection,
-    SourceRule,
     SrtpRule,
     Trunk,
 )
-from config.sign_in import SignInSection
-from config.values import HostPort, host_of_family
-from config.webhook import WebhookSection
-
-__all__ = ["DEFAULT_PATH", "EXAMPLE", "Settings", "SourceRule", "load"]
 
 DEFAULT_PATH = Path("/etc/galwad/galwad.toml")
-EXAMPLE = Path(__file__).with_name("example.toml")
+EXAMPLE = Path(config.__file__).with_name("example.toml")
 """The example that explains every setting; it is installed with the program."""
-_LARGEST = 1 << 20
-"""The maximum size of a settings file, in characters.
-
-For comparison: a settings file with a thousand phones has about a tenth of this size.
-"""
 
 
 class Settings(Section):
@@ -276,31 +259,4 @@ def load(path: Path) -> Settings:
         SettingsError: The file cannot be read, is not TOML, or contains a setting that is not
             valid.
     """
-    try:
-        # Some editors write a byte order mark at the start of the file; utf-8-sig ignores it.
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(_LARGEST + 1)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise SettingsError(
-            path, (SettingsFault(0, "", f"Cannot read the file: {reason.lower()}"),)
-        ) from None
-    except UnicodeDecodeError:
-        raise SettingsError(
-            path, (SettingsFault(0, "", "The file must be text in UTF-8"),)
-        ) from None
-    if len(text) > _LARGEST:
-        raise SettingsError(
-            path,
-            (
-                SettingsFault(
-                    0, "", "The file is too large: settings have at most 1,048,576 characters"
-                ),
-            ),
-        )
-    try:
-        return Settings.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(path, (syntax_fault(error),)) from None
-    except ValidationError as error:
-        raise SettingsError(path, faults_of(error, text, Settings)) from None
+    return load_model(path, Settings)

@@ -1,6 +1,7 @@
 """The loader of the settings: the files that it accepts, and its messages about faulty ones.
 
-Covers `config/sections.py`, `config/fields.py`, `config/explain.py` and `config/errors.py`.
+Covers `galwad/settings/`, `config/loader.py`, `config/fields.py`, `config/explain.py` and
+`config/errors.py`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ import pytest
 
 from config.directories.http import HttpDirectorySection
 from config.errors import SettingsError
-from config.event_stream import EventStreamSection
-from config.sections import Section
-from config.settings import EXAMPLE, Settings, load
-from config.webhook import ALL_EVENTS, WebhookSection
+from config.section import Section
+from galwad.settings import EXAMPLE, Settings, load
+from galwad.settings.events import ALL_EVENTS, EventStreamSection, WebhookSection
 
 OFFICER_KEY = "3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 LEAST = f"""\

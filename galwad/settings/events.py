@@ -1,4 +1,7 @@
-"""The settings of `[webhook]`: another system that receives the events of calls."""
+"""The settings of `[webhook]` and `[event_stream]`: the events of calls for other systems.
+
+A webhook sends them; the stream is read.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from typing import Literal, Self, TypeAlias, get_args
 
 from pydantic import Field, model_validator
 
-from config.directories.base import URL, DirectoryTls, Url
-from config.fields import FilePath, Number
-from config.sections import Section
+from config.fields import FilePath, Number, Whole
+from config.section import Section, TlsSection
+from config.urls import URL, Url
 
 WebhookFormat: TypeAlias = Literal["generic", "zammad", "sipgate"]
 EventName: TypeAlias = Literal[
@@ -37,7 +40,7 @@ class WebhookSection(Section):
     timeout: Number = Field(
         default=10.0, ge=0.1, le=60.0, description="a number of seconds from 0.1 to 60"
     )
-    tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
+    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     @model_validator(mode="after")
     def _check_secrets(self) -> Self:
@@ -46,3 +49,19 @@ class WebhookSection(Section):
         if self.format == "zammad" and self.token_file is None:
             raise ValueError('needs "token_file" for the format "zammad"')
         return self
+
+
+class EventStreamSection(Section):
+    """`[event_stream]`: which events machines can read, and how many are kept for how long."""
+
+    events: tuple[EventName, ...] = Field(
+        default=ALL_EVENTS,
+        min_length=1,
+        description='a list of events, such as ["ringing", "answered", "ended"]',
+    )
+    keep_hours: Number = Field(
+        default=1.0, ge=0.1, le=72.0, description="a number of hours from 0.1 to 72"
+    )
+    keep_events: Whole = Field(
+        default=10_000, ge=100, le=100_000, description="a whole number from 100 to 100000"
+    )

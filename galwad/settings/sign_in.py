@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from config.directories.base import DirectoryTls, Url
 from config.fields import FilePath, Number
-from config.sections import Section
+from config.section import Section, TlsSection
+from config.urls import Url
 
 ISSUER = 'an address that begins with "https://", as the provider writes it in its tokens'
 PersonRole: TypeAlias = Literal["advisor", "supervisor", "admin"]
@@ -47,7 +47,7 @@ class SignInSection(Section):
     timeout: Number = Field(
         default=10.0, ge=0.1, le=60.0, description="a number of seconds from 0.1 to 60"
     )
-    tls: DirectoryTls = Field(default=DirectoryTls(), description='a table with "ca"')
+    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     @model_validator(mode="after")
     def _check_provider(self) -> Self:

@@ -7,7 +7,7 @@ follow these rules.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -30,6 +30,13 @@ TextFaultKind: TypeAlias = Literal[
     "codes_fixed",
     "no_purpose",
 ]
+FAULTY_LISTS: Final[Mapping[TextFaultKind, str]] = {
+    "same_code": 'Two {} have the same "code"; give each its own',
+    "same_text": "Two {} have the same text; give each its own",
+    "empty": "A text in {} is empty; write it in both languages",
+    "too_many": f"The list {{}} is too long: at most {MOST_ENTRIES} entries",
+}
+"""The errors about whole lists. The fields of an entry have been checked before."""
 
 
 class TextEntryLike(Protocol):

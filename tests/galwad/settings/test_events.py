@@ -1,4 +1,4 @@
-"""The settings of the receiver of call events, and the examples of docs/webhooks.md."""
+"""The settings of webhooks and the stream of call events, and the examples of docs/webhooks.md."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from config.errors import SettingsError
-from config.settings import load
-from config.webhook import ALL_EVENTS, WebhookSection
 from galwad.desk.webhooks.signature import signature_headers
+from galwad.settings import load
+from galwad.settings.events import ALL_EVENTS, EventStreamSection, WebhookSection
 
 KEY = {"secret_file": "/etc/key"}
 TOKEN = {"token_file": "/etc/token"}
@@ -83,7 +83,7 @@ listen = ["udp:127.0.0.1:5060"]
 [recording]
 officer_key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 """
-DOCUMENT = (Path(__file__).parents[2] / "docs/webhooks.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parents[3] / "docs/webhooks.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
 
 
@@ -131,3 +131,24 @@ def test_the_example_of_the_document_checks_the_signature(changed, accepted):
     got = b"[]" if changed == "body" else body
     assert example["is_from_galwad"](headers, got, text) is accepted
     assert example["is_from_galwad"](headers, got, f"whsec_{text}") is accepted
+
+
+def test_an_empty_table_offers_all_events_for_an_hour():
+    stream = EventStreamSection()
+    assert (stream.events, stream.keep_hours, stream.keep_events) == (ALL_EVENTS, 1.0, 10_000)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"events": []},
+        {"events": ["dropped"]},
+        {"keep_hours": 0},
+        {"keep_hours": 73},
+        {"keep_events": 99},
+        {"unknown": 1},
+    ],
+)
+def test_a_value_of_the_stream_outside_its_limits_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        EventStreamSection.model_validate(wrong)

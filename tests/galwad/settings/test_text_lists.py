@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from config.text_lists import BREAKS, LINES, MOST_ENTRIES, PURPOSES, TextFault, TextRules
+from galwad.settings.text_lists import BREAKS, LINES, MOST_ENTRIES, PURPOSES, TextFault, TextRules
 
 
 def entries(*rows):

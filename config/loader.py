@@ -1,0 +1,62 @@
+"""The loader of a settings file.
+
+It reads TOML and returns a model. All faults of a file are reported in one `SettingsError`, which
+names file, line and setting, and says what is wrong and what to write.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from config.errors import SettingsError, SettingsFault
+from config.explain import faults_of, syntax_fault
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+_LARGEST = 1 << 20
+"""The maximum size of a settings file, in characters.
+
+For comparison: a settings file with a thousand phones has about a tenth of this size.
+"""
+
+
+def load_model(path: Path, model: type[ModelT]) -> ModelT:
+    """Read a settings file.
+
+    `model` is the model of the whole file.
+
+    Raises:
+        SettingsError: The file cannot be read, is not TOML, or contains a setting that is not
+            valid.
+    """
+    try:
+        # Some editors write a byte order mark at the start of the file; utf-8-sig ignores it.
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(_LARGEST + 1)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SettingsError(
+            path, (SettingsFault(0, "", f"Cannot read the file: {reason.lower()}"),)
+        ) from None
+    except UnicodeDecodeError:
+        raise SettingsError(
+            path, (SettingsFault(0, "", "The file must be text in UTF-8"),)
+        ) from None
+    if len(text) > _LARGEST:
+        raise SettingsError(
+            path,
+            (
+                SettingsFault(
+                    0, "", "The file is too large: settings have at most 1,048,576 characters"
+                ),
+            ),
+        )
+    try:
+        return model.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(path, (syntax_fault(error),)) from None
+    except ValidationError as error:
+        raise SettingsError(path, faults_of(error, text, model)) from None

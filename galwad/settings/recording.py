@@ -1,0 +1,57 @@
+"""The settings of `[recording]`: who can open the archive, and the methods to pause a recording."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from config.fields import DtmfCode, FilePath, Flag, Number, PublicKey
+from config.section import Section
+
+
+class RecordingSection(Section):
+    """`[recording]`: the people who can open the archive, and the methods to pause a recording."""
+
+    recipients: FilePath | None = Field(
+        default=None,
+        description="the full path of the signed file that `galwad keys sign` wrote",
+    )
+    officer_key: PublicKey = Field(
+        description="the officer's public key that `galwad keys show` prints"
+    )
+    lookback: Number = Field(default=5, ge=0, le=60, description="a number of seconds from 0 to 60")
+    erase_back: Number = Field(
+        default=0.5, ge=0, le=60, description='a number of seconds, not more than "lookback"'
+    )
+    """A recorder with a shorter `lookback` erases only as far back as that."""
+    quarantine: Number = Field(
+        default=3, ge=0, le=10, description="a number of seconds from 0 to 10"
+    )
+    payment_code_on: DtmfCode | None = Field(
+        default=None, description='two to eight of 0-9 * #, such as "*71"'
+    )
+    payment_code_off: DtmfCode | None = Field(
+        default=None, description='two to eight of 0-9 * #, such as "*72"'
+    )
+    digits_near_pause: Number = Field(
+        default=10, ge=0, le=10, description="a number of seconds from 0 to 10"
+    )
+    unattended_recovery: Flag = Field(default=False, description="true or false")
+    include_phones: Flag = Field(default=False, description="true or false")
+    point_of_transfer: Literal["answer", "request"] = Field(
+        default="answer", description='"answer" or "request"'
+    )
+
+    @model_validator(mode="after")
+    def _check_pauses(self) -> Self:
+        if "erase_back" in self.model_fields_set and self.erase_back > self.lookback:
+            raise ValueError('"erase_back" must not be longer than "lookback"')
+        on, off = self.payment_code_on, self.payment_code_off
+        if (on is None) != (off is None):
+            raise ValueError('needs both "payment_code_on" and "payment_code_off", or neither')
+        if on and off and (on.startswith(off) or off.startswith(on)):
+            raise ValueError(
+                '"payment_code_on" must not begin with "payment_code_off", or the reverse'
+            )
+        return self
