@@ -129,7 +129,7 @@ class PacketLedger:
         if stretch.is_confidential:
             _add(stretch.arrived, tracks[at_us >= stretch.from_us])
             return
-        if at_us.min() < stretch.from_us:
+        if (at_us < stretch.from_us).any():
             for earlier in self._stretches:
                 if earlier.is_confidential and earlier.to_us is not None:
                     inside = (at_us >= earlier.from_us) & (at_us < earlier.to_us)

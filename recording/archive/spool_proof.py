@@ -58,7 +58,7 @@ def prove(call_id: str, spools: Sequence[SpoolReader]) -> SpoolProof:
             match record:
                 case BurstRecord():
                     ledger.read(record.track, record.at_us + at_us)
-                    facts.reached(int(record.at_us.max()) + at_us)
+                    facts.reached(int(record.at_us[-1]) + at_us)
                 case PacketRecord():
                     ledger.read_one(record.track, record.at_us + at_us)
                     facts.reached(record.at_us + at_us)
