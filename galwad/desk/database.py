@@ -11,8 +11,9 @@ one transaction can wait for seconds while later ones write. Therefore the trans
 `immediate` of one engine take turns in the order in which they began.
 
 A revision is one step from an older schema to a newer schema. All missing revisions run in one
-transaction. So after an interrupted upgrade, the database has either the old or the new schema, and
-the next start of the desk continues from that schema.
+transaction, with the bridge from the revisions before the first release. So after an interrupted
+upgrade, the database has either the old or the new schema, and the next start of the desk continues
+from that schema.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from galwad.desk.sqlite_connection import SqliteConnection
+from galwad.migrations import bridge
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -175,9 +177,13 @@ def _writes(connection: sqlalchemy.Connection) -> bool:
 
 
 @functools.cache
-def scripts() -> ScriptDirectory:
-    """Return all schema revisions that this version of Galwad contains."""
-    return ScriptDirectory.from_config(_config())
+def revisions() -> tuple[str, ...]:
+    """Return the ids of all schema revisions that this version of Galwad can upgrade.
+
+    The newest one, to which it upgrades them, is the last.
+    """
+    newest_first = ScriptDirectory.from_config(_config()).walk_revisions()
+    return (*bridge.REPLACED, *reversed([each.revision for each in newest_first]))
 
 
 def upgrade(path: Path) -> None:
@@ -220,12 +226,12 @@ def _is_newest(engine: Engine, path: Path) -> bool:
     """
     with engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
-    known = scripts()
-    if found is not None and found not in {each.revision for each in known.walk_revisions()}:
+    known = revisions()
+    if found is not None and found not in known:
         raise SchemaError(
             f"{path} is from a later version of Galwad", "install that version: nothing has changed"
         )
-    return found == known.get_current_head()
+    return found == known[-1]
 
 
 def _run_revisions(engine: Engine) -> None:

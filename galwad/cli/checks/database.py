@@ -13,7 +13,7 @@ from galwad.cli.checks.contradictions import dialled_codes
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.cli.support.console import date_and_time
 from galwad.desk.auth.tokens import WARNED_S
-from galwad.desk.database import scripts
+from galwad.desk.database import revisions
 from galwad.settings import Settings
 
 
@@ -48,12 +48,12 @@ def _database(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _version(connection: sqlite3.Connection) -> CheckResult:
-    known = scripts()
+    known = revisions()
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    found, newest = (row[0] if row else ""), known.get_current_head()
+    found, newest = (row[0] if row else ""), known[-1]
     if found == newest:
         return fine("database", f"its schema is current ({newest})")
-    if found in {script.revision for script in known.walk_revisions()}:
+    if found in known:
         return warning("database", f"its schema is {found}", "the desk updates it when it starts")
     return fault(
         "database", "its schema is newer than this program", "install the newer Galwad again"

@@ -32,6 +32,7 @@ from helpers.file_sizes import run_with_small_files
 from helpers.house import House
 from helpers.root import as_root, galwad_as_root
 from helpers.site import Site
+from helpers.stored_databases import write_database
 from recording.age.file import Identity, open_header
 from recording.audit.chain import RESTORED
 from recording.keys.keyring import RecipientSet, load_or_create_backup_key, public_text
@@ -500,6 +501,23 @@ def test_a_backup_of_an_earlier_release_is_restored_only_with_unsigned(run, site
     refused(run, site, backup, "error: the backup has no signature")
     done = run("backup", "restore", backup, "--config", site.config, "--unsigned")
     assert done.status == 0, done.err
+
+
+def test_the_database_in_a_backup_of_2026_11_26_is_upgraded(run, site, backup):
+    """Such a backup has no signature, and the people are in the database."""
+    write_database("0005", backup / "galwad.db")
+    described = json.loads((backup / INDEX).read_text())["backup"]
+    for later in ("checksums_sha256", "directory_sha256"):
+        described.pop(later, None)
+    described["database_sha256"] = hashlib.sha256((backup / "galwad.db").read_bytes()).hexdigest()
+    (backup / INDEX).write_text(json.dumps({**described, "format": UNSIGNED}))
+    (backup / "SHA256SUMS").unlink()
+    done = run("backup", "restore", backup, "--config", site.config, "--unsigned")
+    assert done.status == 0, done.err
+    listed = run("users", "list", "--config", site.config)
+    assert [line.split()[0] for line in listed.out.splitlines()[1:]] == ["gwen", "sian"]
+    found = EmbeddedDirectory(site.settings.directory_file).find(PhoneNumber("+441632960001"))
+    assert [person.name for person in asyncio.run(found)] == ["Ann Example"]
 
 
 def test_make_prints_the_public_half_of_the_key_that_signs(run, site, signed_in, tmp_path):

@@ -1,2 +1,4 @@
+ALTER TABLE recordings ADD COLUMN salt VARCHAR(64) DEFAULT '' NOT NULL;
+UPDATE alembic_version SET version_num = '0008';
 INSERT INTO answered_calls ("call_id", "answered", "ended", "talk_us") VALUES ('20261108-080100-jjjjjjjj',1794124860.0,1794124920.0,60000000);
 INSERT INTO recordings ("call_id", "folder", "started", "talk_us", "interrupted", "number", "line", "advisor", "extension", "payload_size", "payload_sha256", "manifest_sha256", "unexplained_us", "raw_size", "salt") VALUES ('20261108-080100-jjjjjjjj','2026/11/08',1794124860.0,60000000,0,'+441632960001','Council Tax','sian','201',480000,'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb',0,0,'cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc');

@@ -1,3 +1,14 @@
+ALTER TABLE contacts ADD COLUMN entries TEXT DEFAULT '[]' NOT NULL;
+ALTER TABLE contacts ADD COLUMN reference VARCHAR(2000) DEFAULT '' NOT NULL;
+ALTER TABLE contact_outbox ADD COLUMN state VARCHAR(12) DEFAULT 'waiting' NOT NULL;
+ALTER TABLE contact_outbox ADD COLUMN due FLOAT DEFAULT '0' NOT NULL;
+ALTER TABLE contact_outbox ADD COLUMN attempts INTEGER DEFAULT '0' NOT NULL;
+ALTER TABLE contact_outbox ADD COLUMN uncertain BOOLEAN DEFAULT 0 NOT NULL;
+ALTER TABLE contact_outbox ADD COLUMN reason VARCHAR(300) DEFAULT '' NOT NULL;
+ALTER TABLE contact_outbox ADD COLUMN record_id VARCHAR(200) DEFAULT '' NOT NULL;
+UPDATE contact_outbox SET state = 'delivered' WHERE delivered IS NOT NULL;
+CREATE INDEX contact_outbox_by_state ON contact_outbox (state, due);
+UPDATE alembic_version SET version_num = '0013';
 INSERT INTO contacts ("call_id", "started", "line", "advisor", "extension", "person_id", "confirmation", "version", "purpose", "language", "outcome", "caller_type", "on_behalf_of", "authority", "notes", "number", "withheld", "no_note_reason", "entries", "reference") VALUES ('20261113-080100-pppppppp',1794556860.0,'Housing','sian','201','directory:1','confirmed',1,'Repairs','cy','','self','','','','',0,'','["directory:1", "crm:7"]','C-1');
 INSERT INTO contacts ("call_id", "started", "line", "advisor", "extension", "person_id", "confirmation", "version", "purpose", "language", "outcome", "caller_type", "on_behalf_of", "authority", "notes", "number", "withheld", "no_note_reason", "entries", "reference") VALUES ('20261113-080200-qqqqqqqq',1794556920.0,'Housing','sian','201','directory:1','confirmed',1,'Repairs','cy','','self','','','','',0,'','["directory:1", "crm:7"]','C-1');
 INSERT INTO contact_outbox ("call_id", "version", "payload", "created", "delivered", "state", "due", "attempts", "uncertain", "reason", "record_id") VALUES ('20261113-080100-pppppppp',1,'{"advisor": "sian", "authority": "", "call_id": "20261113-080100-pppppppp", "caller_type": "self", "confirmation": "confirmed", "entries": "[\"directory:1\", \"crm:7\"]", "language": "cy", "line": "Housing", "no_note_reason": "", "notes": "", "on_behalf_of": "", "outcome": "", "person_id": "directory:1", "purpose": "Repairs", "reference": "C-1", "started": 1794556860.0, "version": 1}',1794556920.0,NULL,'refused',0.0,1,0,'the server refuses it (422)','');

@@ -1,3 +1,10 @@
+ALTER TABLE sessions ADD COLUMN name VARCHAR(40);
+ALTER TABLE sessions ADD COLUMN scopes VARCHAR(200);
+ALTER TABLE sessions ADD COLUMN expires FLOAT;
+ALTER TABLE sessions ADD COLUMN created_by VARCHAR(80) DEFAULT '' NOT NULL;
+ALTER TABLE sessions ADD COLUMN address VARCHAR(64) DEFAULT '' NOT NULL;
+CREATE UNIQUE INDEX sessions_by_name ON sessions (user, name);
+UPDATE alembic_version SET version_num = '0017';
 INSERT INTO users ("name", "role", "language", "extension", "password", "ha1_md5", "ha1_sha256", "rights", "disabled", "created") VALUES ('pay','machine','en',NULL,'!','','','metrics,payments',0,1794643200.0);
 INSERT INTO sessions ("token_sha256", "user", "kind", "created", "seen", "name", "scopes", "expires", "created_by", "address") VALUES ('55f1f2a2bb5e4a8e9ccf4a9c9c2ad4dd8fbf5c39e5e4c0ea5f4e8a97a3f4bd29','pay','machine',1794643200.0,1794646800.0,'spring','payments',1826179200.0,'os:root','192.0.2.7');
 INSERT INTO sessions ("token_sha256", "user", "kind", "created", "seen", "name", "scopes", "expires", "created_by", "address") VALUES ('7c1e0b6f0c3f4f2b9a5d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a3b2c1d0e9f8a7b','sian','pause',1794643300.0,1794643300.0,'desktop','pause',1826179300.0,'user:sian','');
