@@ -11,30 +11,28 @@ centre.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
 import structlog
 
 from config.sections import Route
-from galwad.messages import CallEnded, CallStatus, Party, Unanswered
+from galwad.messages import ActState, CallEnded, CallStatus, Party, Unanswered
 from galwad.switch.admission import Admission
 from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.callers import caller_fields, new_caller
-from galwad.switch.checkpoint import AnsweredState, CallPhase, Checkpoint, EarlyPause, RingingCall
+from galwad.switch.checkpoint import AnsweredState, CallPause, CallPhase, Checkpoint, RingingCall
 from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.codes import PaymentCodes
-from galwad.switch.consultation import CallersPhone, ConsultationRecordings, HeldCalls
 from galwad.switch.context import CallContext, call_settings
-from galwad.switch.lost_forks import is_lost_fork
-from galwad.switch.pauses import PausableRecording, Pauses, PausingParty
-from galwad.switch.pbx_joins import JoinState, PbxJoins
-from galwad.switch.phone_control import acts_of, answerable_of
+from galwad.switch.live_call import JoinState, TransferState
+from galwad.switch.pauses import Pauses
+from galwad.switch.pbx import PbxJoins, held_recordings, is_lost_fork
 from galwad.switch.recorded_legs import TRACKS
 from galwad.switch.recording import CallRecording
 from galwad.switch.spools import new_call_id
-from galwad.switch.transfers import CallTransfers, TransferState
+from galwad.switch.transfers import CallTransfers
 from recording.policy import DestinationClass, Trigger
 from telephony.aio.relay import SourceRule
 from telephony.b2bua import (
@@ -117,21 +115,41 @@ class SwitchCall:
         )
         self.transfer_state = TransferState()
         self.join_state = JoinState(consults)
-        self.pauses = self._pauses_for(self.recording, self.advisor_side)
-        held = HeldCalls(self._callers_extension, self.join_state, context.live_calls)
-        self._callers_pauses = self._pauses_for(
-            ConsultationRecordings(self.recording, held),
-            CallersPhone(admission.caller.from_user),
-        )
-        """The pauses that the caller requests, if the caller is one of our phones."""
+        self._pauses: Pauses | None = None
+        self._callers_pauses: Pauses | None = None
         legs.follow_redirects(context.router.divert)
 
-    def _pauses_for(self, recording: PausableRecording, party: PausingParty) -> Pauses:
+    @property
+    def pauses(self) -> Pauses:
+        """The pauses that the advisor's phone, the page or a payment system requests."""
+        if self._pauses is None:
+            recordings = (self.recording,)
+            side = self.advisor_side
+            self._pauses = self._pauses_of(lambda: recordings, lambda: side.actor)
+        return self._pauses
+
+    @property
+    def callers_pauses(self) -> Pauses:
+        """The pauses that the caller requests, if the caller is an advisor.
+
+        They apply to this call and to the calls that the advisor holds meanwhile.
+        """
+        if self._callers_pauses is None:
+            phone, own, state = self._callers_extension, self.recording, self.join_state
+            live_calls, actor = self._context.live_calls, f"phone:{self.admission.caller.from_user}"
+            self._callers_pauses = self._pauses_of(
+                lambda: (own, *held_recordings(phone, state, live_calls())), lambda: actor
+            )
+        return self._callers_pauses
+
+    def _pauses_of(
+        self, recordings: Callable[[], Sequence[CallRecording]], actor: Callable[[], str]
+    ) -> Pauses:
         codes = self._context.settings.recording
         return Pauses(
-            recording,
+            recordings,
             PaymentCodes(codes.payment_code_on or "", codes.payment_code_off or ""),
-            party=party,
+            actor=actor,
             alarm=partial(self._context.links.alarm, call_id=self.call_id),
             log=self.log,
         )
@@ -286,9 +304,9 @@ class SwitchCall:
         )
         return cls(context, admission, route, legs, now)
 
-    def _take_pauses(self, pauses: tuple[EarlyPause, ...]) -> None:
-        for hold in pauses:
-            self.recording.shut(hold.holder, hold.trigger, hold.actor)
+    def _take_pauses(self, pauses: tuple[CallPause, ...]) -> None:
+        for pause in pauses:
+            self.recording.shut(pause)
 
     def _take_caller(self, checkpoint: Checkpoint, now: Now) -> None:
         """Continue after a restart with the caller that a trunk has named, if it has named one."""
@@ -558,10 +576,10 @@ class SwitchCall:
                 if side is sip.Side.CALLEE:
                     self.pauses.info(request, now)
                 elif self._is_made_by_an_advisor:
-                    self._callers_pauses.info(request, now)
+                    self.callers_pauses.info(request, now)
             case sip.RecordRequested(request_id, _, side, value):
                 caller = side is sip.Side.CALLER
-                pauses = self._callers_pauses if caller else self.pauses
+                pauses = self.callers_pauses if caller else self.pauses
                 pauses.record_key(value, now, partial(self._answer_key, request_id))
             case sip.IdentityChanged(_, sip.Side.CALLER):
                 self._caller_named(event, now)
@@ -670,32 +688,45 @@ class SwitchCall:
         """
         self._context.relay.watch_events(leg_id, self.pauses.watcher)
         if self._is_made_by_an_advisor:
-            self._context.relay.watch_events(self._caller_leg, self._callers_pauses.watcher)
+            self._context.relay.watch_events(self._caller_leg, self.callers_pauses.watcher)
 
     def _answer_key(self, request_id: int, status: int, reason: str | None, now: Now) -> None:
         self.legs.answer_record(request_id, status, now.mono, reason)
         self.settle(now)
 
-    def talk_with(self, leg_id: str, target: Target, now: Now, *, is_back: bool = False) -> None:
+    def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
         """Make `target` the new party at the advisor's end; `leg_id` is the leg of `target`.
 
         From now on, this leg is recorded as the advisor's leg, and the page shows the new party. If
-        a PBX has named a party outside the centre, the gate shuts before the leg is recorded. If
-        `is_back` is true, the call has returned to the centre, unless the name says otherwise.
+        a PBX has named a party outside the centre, the gate shuts before the leg is recorded.
         """
+        destination = self._take_party(leg_id, target, now)
+        if destination is DestinationClass.CENTRE and self.recording.shut_causes.identity:
+            self._has_new_party(destination, now)
+        self._has_talker(leg_id)
+
+    def come_back_to(self, leg_id: str, target: Target, now: Now) -> None:
+        """Do the same for a party in the centre, after a party that was outside the centre.
+
+        If a PBX has named the new party as one outside the centre, it keeps the gate shut.
+        """
+        if self._take_party(leg_id, target, now) in {None, DestinationClass.CENTRE}:
+            self.recording.returned(now)
+        else:
+            self.recording.transfer_failed(now)
+        self._has_talker(leg_id)
+
+    def _take_party(self, leg_id: str, target: Target, now: Now) -> DestinationClass | None:
+        """Record and show the new party; return the class of its name, as `class_of_name` does."""
         actor = self.advisor_side.actor
         party = self.advisor_side.replaced(leg_id, target)
         destination = self.advisor_side.class_of_name(is_first=True)
-        outside = destination not in {None, DestinationClass.CENTRE}
-        if destination is not None and outside:
+        if destination is not None and destination is not DestinationClass.CENTRE:
             self._has_new_party(destination, now, actor)
         self.recording.follow(leg_id, party)
-        if is_back and outside:
-            self.recording.transfer_failed(now)  # only the new party keeps the gate shut now
-        elif is_back:
-            self.recording.returned(now)
-        elif destination is not None and not outside and self.recording.shut_causes.identity:
-            self._has_new_party(destination, now, actor)
+        return destination
+
+    def _has_talker(self, leg_id: str) -> None:
         self._listen_for_codes(leg_id)
         self._update_hold()
 
@@ -875,6 +906,25 @@ def _end_of_ringing(event: sip.CallEnded) -> Unanswered:
     if event.cause == EndCause.CANCELLED:
         return "cancelled"
     return "refused" if event.status in _REFUSALS else "no_answer"
+
+
+def acts_of(legs: BackToBackCall) -> tuple[ActState, ...]:
+    """Return the acts that the page can offer the advisor of a call, and what prevents each."""
+    if legs.joined is None:
+        return ()
+    by_phone = sip.Side.CALLEE in legs.holding and not legs.held_by_owner
+    hold = ActState("hold", "on_hold" if by_phone else "")
+    return (
+        ActState("hangup"),
+        ActState("resume") if legs.held_by_owner else hold,
+        ActState("transfer", "transferring" if legs.transferring else ""),
+    )
+
+
+def answerable_of(legs: BackToBackCall) -> tuple[Party, ...]:
+    """Return the ringing phones that the switch can ask to answer."""
+    targets = [leg.target for leg in legs.answerable if leg.target and leg.target.is_phone]
+    return tuple(Party(target.name, target.user) for target in targets)
 
 
 def call_of_leg(calls: Mapping[str, SwitchCall], leg_id: str) -> SwitchCall | None:

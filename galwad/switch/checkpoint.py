@@ -37,11 +37,8 @@ class CallPhase(StrEnum):
     ENDED = "ended"
 
 
-class EarlyPause(msgspec.Struct, frozen=True):
-    """A payment pause of a call that has no recorder.
-
-    A call has no recorder before its answer, or if the call is not to be recorded.
-    """
+class CallPause(msgspec.Struct, frozen=True):
+    """A payment pause of a call: its holder, and what and who has begun it."""
 
     holder: str
     trigger: Trigger
@@ -103,7 +100,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The id of the call whose advisor has made this call; "" if it is not a consultation."""
     kept_by: str = ""
     """The id of the call that goes on for this call too, because a PBX has joined them; or ""."""
-    early_pauses: tuple[EarlyPause, ...] = msgspec.field(name="holds", default=())
+    early_pauses: tuple[CallPause, ...] = msgspec.field(name="holds", default=())
+    """The pauses of a call that has no recorder, because it still rings or is not recorded."""
     answered: AnsweredState | None = msgspec.field(name="talk", default=None)
     legs: msgspec.Raw
     """The legs in JSON, as `telephony.b2bua` saved them.

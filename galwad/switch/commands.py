@@ -21,12 +21,12 @@ from galwad.messages import (
     PhoneReply,
     Resume,
 )
-from galwad.switch.away import AwayUsers
 from galwad.switch.call import SwitchCall
+from galwad.switch.checkpoint import CallPause
 from galwad.switch.clocks import read_clocks
-from galwad.switch.dialling import Dialler
-from galwad.switch.phone_control import PhoneControl
+from galwad.switch.phone_control import Dialler, act
 from galwad.switch.phones import Phones
+from galwad.switch.routing import AwayUsers
 from recording.policy import RecordingState, Trigger
 
 log = structlog.get_logger()
@@ -42,7 +42,6 @@ class DeskCommands:
         self._calls = calls
         self._phones = phones
         self._away = away
-        self._control = PhoneControl(calls.get)
         self.dialler: Dialler | None = None
         """Places the calls that the page dials. The switch sets it when it can place calls."""
 
@@ -53,10 +52,9 @@ class DeskCommands:
         have confirmed the pauses.
         """
         calls, trigger = self._meant(command), Trigger(command.trigger)
+        pause = CallPause(command.holder, trigger, command.actor)
         arrived = read_clocks(command.arrived_mono or None).arrived
-        confirmations = [
-            call.pauses.pause(command.holder, trigger, command.actor, arrived) for call in calls
-        ]
+        confirmations = [call.pauses.pause(pause, arrived) for call in calls]
         for call in calls:
             call.recording.triggered(trigger, command.actor, arrived)
         durable = await asyncio.gather(*confirmations)
@@ -73,7 +71,7 @@ class DeskCommands:
     async def act(self, command: PhoneAct) -> PhoneReply:
         """Carry out an act of the page for the advisor of a call, and return the reply."""
         try:
-            refused = await self._control.act(command)
+            refused = await act(self._calls.get(command.call_id), command)
         except Exception:  # the page must learn of a failure, whatever failed
             log.exception("phone.act_failed", call_id=command.call_id, act=command.act)
             refused = "failed"

@@ -4,20 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from config.settings import Settings
+from galwad.messages import CallEnded, CallStatus
 from galwad.switch.admission import Admission
 from galwad.switch.checkpoint_store import CheckpointStore
-from galwad.switch.link_server import LinkServer
-from galwad.switch.naming import NamingMonitor
-from galwad.switch.pbx_joins import JoinableCall
+from galwad.switch.live_call import LiveCall
+from galwad.switch.pbx import NamingMonitor
 from galwad.switch.routing import Router, grants_of
 from galwad.switch.spools import SpoolFactory
-from galwad.switch.transfers import TransferableCall
 from telephony.aio.relay import Relay
 from telephony.b2bua import CallSettings
 from telephony.sdp import Srtp
 from telephony.sip.endpoint import Endpoint
+
+
+class Links(Protocol):
+    """The reports of a call to the desk and the finaliser. `LinkServer` sends them."""
+
+    def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
+        """Log an alarm and send it to every desk."""
+
+    def call_changed(self, call: CallStatus) -> None:
+        """Send the whole state of a call to every desk."""
+
+    def call_ended(self, ended: CallEnded) -> None:
+        """Report the end of a call to every desk."""
+
+    def spool_closed(self, call_id: str) -> None:
+        """Report to every finaliser that nothing more is written to a call's spools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +42,7 @@ class CallContext:
 
     endpoint: Endpoint
     relay: Relay
-    links: LinkServer
+    links: Links
     naming: NamingMonitor
     router: Router
     spools: SpoolFactory
@@ -34,9 +50,9 @@ class CallContext:
     settings: Settings
     flush: Callable[[], None]
     """A function that sends the SIP messages that wait in the endpoint."""
-    find: Callable[[str], TransferableCall | None]
+    find: Callable[[str], LiveCall | None]
     """A function that returns the live call with a given call id, or None."""
-    live_calls: Callable[[], Iterable[JoinableCall]]
+    live_calls: Callable[[], Iterable[LiveCall]]
     """A function that returns all live calls."""
     forget: Callable[[str], None]
     """A function that removes the call with a given call id from the live calls.

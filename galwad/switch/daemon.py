@@ -27,15 +27,12 @@ from galwad import supervise
 from galwad.messages import Figures
 from galwad.start_failure import log_cannot_start
 from galwad.switch.admission import Admission, AdmissionControl
-from galwad.switch.away import AwayUsers
 from galwad.switch.call import SwitchCall, call_of_leg
 from galwad.switch.checkpoint_store import CheckpointStore
 from galwad.switch.clocks import read_clocks
 from galwad.switch.collector import Collector
 from galwad.switch.commands import DeskCommands
 from galwad.switch.context import CallContext
-from galwad.switch.cpu_wait import CpuWait
-from galwad.switch.dialling import Dialler
 from galwad.switch.dialog_sources import DialogSources
 from galwad.switch.dispatcher import EventDispatcher
 from galwad.switch.guard import FloodGuard
@@ -43,12 +40,13 @@ from galwad.switch.guessing import GuessLimits
 from galwad.switch.lasting_dialogs import LastingDialogs
 from galwad.switch.link_server import LinkServer
 from galwad.switch.listening import Listening, limits_of, supported_by
-from galwad.switch.naming import NamingMonitor
-from galwad.switch.overload import OverloadControl
+from galwad.switch.overload import CpuWait, OverloadControl
+from galwad.switch.pbx import NamingMonitor
 from galwad.switch.peer_monitor import PeerMonitor
+from galwad.switch.phone_control import Dialler
 from galwad.switch.phones import Phones
 from galwad.switch.revival import revive
-from galwad.switch.routing import Router
+from galwad.switch.routing import AwayUsers, Router
 from galwad.switch.spools import SpoolFactory
 from galwad.switch.trunk_accounts import TrunkAccounts
 from telephony.aio.addresses import reachable_host

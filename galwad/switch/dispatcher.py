@@ -20,7 +20,7 @@ from galwad.switch.context import CallContext
 from galwad.switch.emergency import called_number
 from galwad.switch.locations import HELD_DOWN_S
 from galwad.switch.overload import RETRY_AFTER_S, OverloadControl
-from galwad.switch.pbx_joins import consulted_call
+from galwad.switch.pbx import consulted_call
 from telephony.b2bua import Leg, decline, find_call, leg_to_replace
 from telephony.sip import events as sip
 from telephony.sip.message.messages import Response

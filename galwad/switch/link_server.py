@@ -5,17 +5,16 @@ may be missing in its ledger (`ledger_outbox.py`). A finaliser that connects rec
 `Hello` back. The finaliser then searches the spool folder for spools that are already closed. From
 then on, the switch notifies the finaliser of each closed spool.
 
-The desk's commands (pause, resume, acts, claim, phones, away) are passed to the daemon's `Commands`
-object. The reply to a command is sent on the link on which the command arrived.
+The desk's commands (pause, resume, acts, claim, phones, away) are passed to `DeskCommands`. The
+reply to a command is sent on the link on which the command arrived.
 """
 
 from __future__ import annotations
 
 import asyncio
 from asyncio import Server
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -34,10 +33,7 @@ from galwad.messages import (
     LedgerHas,
     Party,
     Pause,
-    PauseReply,
     PhoneAct,
-    PhoneCredentials,
-    PhoneReply,
     PhonesRegistered,
     RegisteredPhone,
     Resume,
@@ -45,46 +41,16 @@ from galwad.messages import (
     SetPhones,
     SpoolClosed,
 )
+from galwad.switch.commands import DeskCommands
 from galwad.switch.ledger_outbox import LedgerOutbox
 
 log = structlog.get_logger()
 
 
-class Commands(Protocol):
-    """The commands that the desk can send to the switch."""
-
-    async def pause(self, command: Pause) -> PauseReply:
-        """Pause the recordings of the calls that `command` names, and return the reply."""
-
-    async def resume(self, command: Resume) -> PauseReply:
-        """Remove `command.holder` from the pause holders of the calls that `command` names."""
-
-    async def act(self, command: PhoneAct) -> PhoneReply:
-        """Carry out an act of the page for the advisor of a call, and return the reply."""
-
-    def dial(self, command: DialNumber) -> PhoneReply:
-        """Ring the phone of a user, to call a number for it then, and return the reply."""
-
-    def claim(self, command: ClaimCall) -> None:
-        """Set the advisor of a call, after a PBX has answered the call without naming a user."""
-
-    def set_phones(self, accounts: tuple[PhoneCredentials, ...]) -> None:
-        """Replace the phone accounts that the desk manages."""
-
-    def set_away(self, users: tuple[str, ...]) -> None:
-        """Replace the users who are on a break or in wrap-up."""
-
-    def desk_lost(self) -> None:
-        """Handle the loss of the link to the last connected desk."""
-
-    def live_calls(self) -> Iterable[CallStatus]:
-        """Return the state of every call that has not ended."""
-
-
 class LinkServer:
     """Holds the links to all connected desks and finalisers, and sends messages on these links."""
 
-    def __init__(self, commands: Commands, outbox: Path) -> None:
+    def __init__(self, commands: DeskCommands, outbox: Path) -> None:
         """Start without links.
 
         `outbox` is the path of the file with the ended calls that no desk has confirmed.

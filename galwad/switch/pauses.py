@@ -2,7 +2,9 @@
 
 A pause is requested by the page, the API, or the advisor's phone. On the phone, the advisor dials a
 code or presses the record key (the key of the phone that starts and stops recording). The caller's
-phone cannot pause or resume, except that of an advisor who consults a colleague.
+phone cannot pause or resume, except that of an advisor who consults a colleague. Its requests apply
+to this call and to the calls that the advisor holds meanwhile. So a pause that is requested in the
+consultation is in force whether the calls are joined, or the advisor returns to the citizen.
 
 The gate shuts as soon as a request to pause arrives, before anything else is done. Two kinds of
 work must wait for the disk: confirming a pause, and resuming. Coroutines do this work, so that the
@@ -15,12 +17,12 @@ recording notices a request without a gap.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from enum import Enum
-from typing import Protocol
 
 import structlog
 
+from galwad.switch.checkpoint import CallPause
 from galwad.switch.clocks import Now, read_clocks
 from galwad.switch.codes import (
     CodeListener,
@@ -29,6 +31,7 @@ from galwad.switch.codes import (
     PaymentCodes,
     record_key,
 )
+from galwad.switch.recording import CallRecording
 from recording.policy import Trigger
 from telephony.aio.relay import Watcher
 from telephony.sip.message.messages import Request
@@ -40,43 +43,6 @@ A phone sends this SIP request when its record key (the key to stop and start re
 
 The arguments are the SIP status, the reason phrase (None for the default) and `now`.
 """
-
-
-class PausableRecording(Protocol):
-    """The methods of a recording that pause and resume it. `CallRecording` has these methods."""
-
-    def shut(
-        self,
-        holder: str,
-        trigger: Trigger,
-        actor: str,
-        arrived_mono: float | None = None,
-        begun_mono: float | None = None,
-    ) -> None:
-        """Shut the gate for the pause holder `holder`, without waiting for the disk."""
-
-    def triggered(
-        self,
-        trigger: Trigger,
-        actor: str,
-        arrived_mono: float | None = None,
-        begun_mono: float | None = None,
-    ) -> None:
-        """Record that a request to pause arrived, whatever its effect was."""
-
-    async def make_durable(self) -> bool:
-        """Return whether the disk has confirmed within 250 ms everything up to now."""
-
-    async def resume(self, holder: str, actor: str) -> bool:
-        """Remove the pause holder `holder`. Return whether the disk confirmed this within 5 s."""
-
-
-class PausingParty(Protocol):
-    """The party of a call that can pause and resume it with its phone."""
-
-    @property
-    def actor(self) -> str:
-        """The party's present phone, in the form in which the manifest names an actor."""
 
 
 class RequestState(Enum):
@@ -121,25 +87,28 @@ class _PauseRequest:
 
 
 class Pauses:
-    """Pauses and resumes the recording of one call for payments."""
+    """Pauses and resumes the recordings that one phone controls with a call, for payments."""
 
     def __init__(
         self,
-        recording: PausableRecording,
+        recordings: Callable[[], Sequence[CallRecording]],
         book: PaymentCodes,
         *,
-        party: PausingParty,
+        actor: Callable[[], str],
         alarm: Callable[[str], None],
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         """Start with no request to pause or to resume.
 
-        `book` has the dialled codes. `party` is the party whose phone can pause. If this phone
-        requests a pause, the phone is also the pause holder.
+        `recordings` returns the recordings that are controlled at present. `book` has the dialled
+        codes. `actor` returns the party's present phone, in the form in which the manifest names an
+        actor. If this phone requests a pause, the phone is also the pause holder.
         """
-        self._recording = recording
-        self._codes = CodeListener(book) if book else None
-        self._party = party
+        self._recordings = recordings
+        self._book = book
+        self._listener: CodeListener | None = None
+        """Recognises the dialled codes; None until the first digit arrives."""
+        self._actor = actor
         self._alarm = alarm
         self._log = log
         self._latest_resume: _PauseRequest | None = None
@@ -147,17 +116,15 @@ class Pauses:
 
     @property
     def watcher(self) -> Watcher | None:
-        """The function that receives the telephone events (DTMF digits) of the advisor's leg.
+        """The function that receives the telephone events (DTMF digits) of the phone's leg.
 
         None if the settings have no dialled codes.
         """
-        return self._packet if self._codes is not None else None
+        return self._packet if self._book else None
 
     def pause(
         self,
-        holder: str,
-        trigger: Trigger,
-        actor: str,
+        pause: CallPause,
         arrived_mono: float | None = None,
         begun_mono: float | None = None,
     ) -> Coroutine[None, None, bool]:
@@ -165,13 +132,13 @@ class Pauses:
 
         The gate is shut when this method is called, not when the coroutine runs. The coroutine
         returns whether the disk has stored the pause within 250 ms. The gate stays shut even if the
-        coroutine returns False. `arrived_mono` is the time at which the request arrived, in
-        monotonic seconds; None means now. `begun_mono` is the arrival of the first digit, if the
-        request is a dialled code.
+        coroutine returns False. The times are those of `CallRecording.shut`.
         """
-        self._recording.shut(holder, trigger, actor, arrived_mono, begun_mono)
-        self._log.info("payment.hold", trigger=trigger)
-        return self._confirm(_PauseRequest(RequestState.CONFIRMING, self._log))
+        recordings = self._recordings()
+        for recording in recordings:
+            recording.shut(pause, arrived_mono, begun_mono)
+        self._log.info("payment.hold", trigger=pause.trigger)
+        return self._confirm(recordings, _PauseRequest(RequestState.CONFIRMING, self._log))
 
     async def resume(self, holder: str, actor: str) -> bool:
         """End the pause of `holder`. `actor` is the user or system that requests this.
@@ -181,23 +148,24 @@ class Pauses:
         return await self._resume(holder, actor, _PauseRequest(RequestState.WAITING, self._log))
 
     def info(self, request: Request, now: Now) -> None:
-        """Read an INFO request from the advisor's phone.
-
-        The request may contain a digit of a dialled code.
-        """
-        if self._codes is not None:
+        """Read an INFO request of the phone, which may contain a digit of a dialled code."""
+        if self._book:
             self._dialled(self._codes.info(request, now.arrived))
 
     def _packet(self, data: bytes, arrived_mono: float, proven: bool) -> None:  # noqa: FBT001 - the interface of `Watcher`
-        if self._codes is not None:
-            self._dialled(self._codes.packet(data, arrived_mono, proven=proven))
+        self._dialled(self._codes.packet(data, arrived_mono, proven=proven))
+
+    @property
+    def _codes(self) -> CodeListener:
+        if self._listener is None:
+            self._listener = CodeListener(self._book)
+        return self._listener
 
     def record_key(self, value: str, now: Now, answer: AnswerKey) -> None:
-        """Handle a SIP request by which the advisor's phone pauses or resumes the recording.
+        """Handle the SIP request that the phone sends when its record key is pressed.
 
-        The phone sends this request when its record key (the key to stop and start recording) is
-        pressed. `value` is `off` for a pause and `on` for a resume. `answer` sends the response,
-        when the disk has confirmed the change. For any other value, the response is 400.
+        `value` is `off` for a pause and `on` for a resume. `answer` sends the response, when the
+        disk has confirmed the change. For any other value, the response is 400.
         """
         wanted = record_key(value)
         if wanted is None:
@@ -205,8 +173,6 @@ class Pauses:
             answer(400, "Record Is On Or Off", now)
             return
         done = self._carry_out(wanted, Trigger.PHONE, now.arrived)
-        if wanted is PauseAction.PAUSE:
-            self._recording.triggered(Trigger.PHONE, self._party.actor, now.arrived)
         self._spawn(_answer_when_done(done, answer))
 
     def _dialled(self, code: DialledCode | None) -> None:
@@ -214,8 +180,6 @@ class Pauses:
             return
         times = code.arrived_mono, code.begun_mono
         self._spawn(self._carry_out(code.action, Trigger.DTMF, *times))
-        if code.action is PauseAction.PAUSE:
-            self._recording.triggered(Trigger.DTMF, self._party.actor, *times)
 
     def _carry_out(
         self,
@@ -230,11 +194,14 @@ class Pauses:
         confirmed a pause within 250 ms or a resume within 5 s, or if a later request has superseded
         the resume.
         """
-        actor = self._party.actor
+        actor = self._actor()
         if wanted is PauseAction.PAUSE:
             # This pause supersedes an earlier resume if the work for that resume has not begun.
             self._latest_resume = None
-            return self.pause(actor, trigger, actor, arrived_mono, begun_mono)
+            confirmed = self.pause(CallPause(actor, trigger, actor), arrived_mono, begun_mono)
+            for recording in self._recordings():
+                recording.triggered(trigger, actor, arrived_mono, begun_mono)
+            return confirmed
         self._latest_resume = request = _PauseRequest(RequestState.WAITING, self._log)
         return self._resume_if_latest(actor, request)
 
@@ -252,10 +219,12 @@ class Pauses:
     async def _resume(self, holder: str, actor: str, request: _PauseRequest) -> bool:
         self._log.info("payment.release")
         request.enter(RequestState.CONFIRMING)
-        return self._confirmed(request, durable=await self._recording.resume(holder, actor))
+        resumed = (each.resume(holder, actor) for each in self._recordings())
+        return self._confirmed(request, durable=all(await asyncio.gather(*resumed)))
 
-    async def _confirm(self, request: _PauseRequest) -> bool:
-        return self._confirmed(request, durable=await self._recording.make_durable())
+    async def _confirm(self, recordings: Sequence[CallRecording], request: _PauseRequest) -> bool:
+        stored = (each.make_durable() for each in recordings)
+        return self._confirmed(request, durable=all(await asyncio.gather(*stored)))
 
     def _confirmed(self, request: _PauseRequest, *, durable: bool) -> bool:
         request.enter(RequestState.DURABLE if durable else RequestState.NOT_DURABLE)

@@ -1,27 +1,34 @@
-"""The acts of the page for an advisor's own call: answer, hang up, hold, resume and transfer.
+"""The acts of the page: answer, hang up, hold, resume, transfer and dial.
 
 The switch owns both legs of a call, so most acts need nothing of the advisor's phone. Only to
 answer, the phone must know the event "talk", with which a switch asks it to answer. Each act has
 the effect that the same key of the phone would have: a transfer takes the path of a REFER
 (`transfers.py`), and a hold is recorded as a hold of the phone. An act is carried out only for the
 advisor who has the call. `docs/page.md` describes the acts for advisors.
+
+To dial, the user's phone rings first; then the number is called for it. The number gets the route
+that it would get if the phone had dialled it, and the call is admitted with the same facts and
+rules (`admission.py`). So the page reaches no number that the phone could not reach.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Collection
+from typing import Final
 
 import structlog
 
-from galwad.messages import ActState, Party, PhoneAct
-from galwad.switch.advisor_side import AdvisorSide
+from galwad.messages import DialNumber, Party, PhoneAct
+from galwad.switch.admission import phone_admission
+from galwad.switch.call import SwitchCall, acts_of
 from galwad.switch.clocks import Now, read_clocks
-from galwad.switch.transfers import CallTransfers
-from telephony.b2bua import BackToBackCall
-from telephony.b2bua import events as sip
+from galwad.switch.context import CallContext
+from galwad.switch.emergency import called_number
+from galwad.switch.phones import Phones
+from telephony.b2bua import CallerInvite
+from telephony.errors import ParseError, ProtocolError
 from telephony.sip.message.messages import Response
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri, escape_user
@@ -29,44 +36,14 @@ from telephony.sip.message.uri import Uri, escape_user
 _SEPARATORS: Final = re.compile(r"[\s().\-]")
 _PHONE_ANSWERS_S: Final = 1.5
 """The longest wait for a phone's response, in seconds. The desk waits two for the switch."""
+_ANSWER_ITSELF: Final = (
+    ("Answer-Mode", "Auto"),
+    ("Call-Info", "<sip:galwad.invalid>;answer-after=0"),
+    ("Alert-Info", "<http://galwad.invalid>;info=alert-autoanswer;delay=0"),
+)
+"""The header fields with which phones are asked to answer by themselves: RFC 5373, and the customs
+of several makers of phones."""
 log = structlog.get_logger()
-
-
-class ControlledCall(Protocol):
-    """The parts of a live call that the acts of the page use."""
-
-    advisor_side: AdvisorSide
-    legs: BackToBackCall
-    log: structlog.stdlib.BoundLogger
-
-    @property
-    def transfers(self) -> CallTransfers:
-        """The transfers of this call."""
-
-    def set_hold(self, now: Now, *, held: bool) -> None:
-        """Put the caller on hold for the advisor, or end this hold."""
-
-    def settle(self, now: Now) -> None:
-        """Handle the events that the legs of the call have emitted."""
-
-
-def acts_of(legs: BackToBackCall) -> tuple[ActState, ...]:
-    """Return the acts that the page can offer the advisor of a call, and what prevents each."""
-    if legs.joined is None:
-        return ()
-    by_phone = sip.Side.CALLEE in legs.holding and not legs.held_by_owner
-    hold = ActState("hold", "on_hold" if by_phone else "")
-    return (
-        ActState("hangup"),
-        ActState("resume") if legs.held_by_owner else hold,
-        ActState("transfer", "transferring" if legs.transferring else ""),
-    )
-
-
-def answerable_of(legs: BackToBackCall) -> tuple[Party, ...]:
-    """Return the ringing phones that the switch can ask to answer."""
-    targets = [leg.target for leg in legs.answerable if leg.target and leg.target.is_phone]
-    return tuple(Party(target.name, target.user) for target in targets)
 
 
 def address_of(number: str) -> NameAddr | None:
@@ -81,34 +58,28 @@ def address_of(number: str) -> NameAddr | None:
     return NameAddr("", Uri(user=escape_user(dialled), host="galwad.invalid"), ())
 
 
-class PhoneControl:
-    """Carries out the acts of the page. `find` returns the live call with a given call id."""
+async def act(call: SwitchCall | None, command: PhoneAct) -> str:
+    """Carry out an act for the advisor of a call, or answer for a user whose phone rings.
 
-    def __init__(self, find: Callable[[str], ControlledCall | None]) -> None:
-        self._find = find
-
-    async def act(self, command: PhoneAct) -> str:
-        """Carry out an act for the advisor of a call, or answer for a user whose phone rings.
-
-        Return the reason why nothing was done; "" if the act has begun.
-        """
-        call = self._find(command.call_id)
-        if call is None:
-            return "no_call"
-        if command.act == "answer":
-            return await _answer(call, command)
-        if not _has(call.advisor_side.advisor, command):
-            return "not_yours"
-        possible = {each.act: each.refused for each in acts_of(call.legs)}
-        if command.act not in possible:
-            return "not_now"
-        if possible[command.act]:
-            return possible[command.act]
-        call.log.info("phone.act", act=command.act)
-        return _carry_out(call, command, read_clocks())
+    `call` is None if the call of the command has ended. Return the reason why nothing was done; ""
+    if the act has begun.
+    """
+    if call is None:
+        return "no_call"
+    if command.act == "answer":
+        return await _answer(call, command)
+    if not _has(call.advisor_side.advisor, command):
+        return "not_yours"
+    possible = {each.act: each.refused for each in acts_of(call.legs)}
+    if command.act not in possible:
+        return "not_now"
+    if possible[command.act]:
+        return possible[command.act]
+    call.log.info("phone.act", act=command.act)
+    return _carry_out(call, command, read_clocks())
 
 
-async def _answer(call: ControlledCall, command: PhoneAct) -> str:
+async def _answer(call: SwitchCall, command: PhoneAct) -> str:
     """Ask the phone of the user to answer, and wait for its response to this."""
     if not any(_has(party, command) for party in call.advisor_side.ringing):
         return "not_yours"
@@ -142,7 +113,7 @@ def _has(advisor: Party | None, command: PhoneAct) -> bool:
     return bool(command.extension) and advisor.extension == command.extension
 
 
-def _carry_out(call: ControlledCall, command: PhoneAct, now: Now) -> str:
+def _carry_out(call: SwitchCall, command: PhoneAct, now: Now) -> str:
     match command.act:
         case "hangup":
             call.legs.hang_up_callee(now.mono)
@@ -155,3 +126,85 @@ def _carry_out(call: ControlledCall, command: PhoneAct, now: Now) -> str:
                 return "unknown_number"
             return call.transfers.order(there, command.actor, now)
     return ""
+
+
+class Dialler:
+    """Places the calls that the page dials.
+
+    `calls` is the dict in which the switch itself stores its live calls, by call id. `stopping`
+    returns whether the switch is ending, and so takes no new call. `placed` is called after a call
+    was placed.
+    """
+
+    def __init__(
+        self,
+        context: CallContext,
+        phones: Phones,
+        calls: dict[str, SwitchCall],
+        stopping: Callable[[], bool] = lambda: False,
+        placed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._context = context
+        self._phones = phones
+        self._calls = calls
+        self._stopping = stopping
+        self._placed = placed
+
+    def dial(self, command: DialNumber) -> str:
+        """Ring the phone of a user; when the user answers, call the number for this phone.
+
+        Return the reason why the phone does not ring; "" if it rings.
+        """
+        settings = self._context.settings
+        there = address_of(command.number)
+        called = "" if there is None else called_number(settings, there.uri)
+        urgent = called in settings.sip.emergency_numbers
+        route = (
+            None
+            if there is None
+            else self._context.router.route(called, by_phone=True, emergency=urgent)
+        )
+        if there is None or route is None:
+            return "unknown_number"
+        refused = self._refusal(
+            command.user, command.extension, self._calls.values(), urgent=urgent
+        )
+        if refused:
+            return refused
+        now = read_clocks()
+        targets = self._context.router.phone_targets(command.extension, now.mono)
+        if not targets:
+            return "not_registered"
+        target = targets[0]  # the device with the highest q value
+        try:
+            invite = CallerInvite(
+                target,
+                NameAddr.parse(
+                    self._context.endpoint.contact(there.uri.user or "", target.destination)
+                ),
+                _ANSWER_ITSELF if command.answers_itself else (),
+            )
+            own = NameAddr.parse(
+                self._context.endpoint.contact(command.extension, target.destination)
+            ).uri
+        except (ParseError, ProtocolError):
+            return "failed"
+        admission = phone_admission(settings, self._phones, command.extension, own.host, called)
+        call = SwitchCall.placed(self._context, admission, route, invite, now)
+        log.info("call.placed", call_id=call.call_id)
+        self._calls[call.call_id] = call
+        self._placed()
+        call.settle(now)
+        return ""
+
+    def _refusal(
+        self, user: str, extension: str, calls: Collection[SwitchCall], *, urgent: bool
+    ) -> str:
+        if not user or self._phones.user_of(extension) != user:
+            return "no_phone"
+        if self._stopping():
+            return "failed"
+        if any(call.concerns(extension=extension) for call in calls):
+            return "busy"
+        full = len(calls) >= self._context.settings.sip.max_calls and not urgent
+        return "full" if full else ""

@@ -8,6 +8,7 @@ does not run.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,6 @@ import structlog
 
 from config.sections import Phone
 from galwad.messages import Party, PhoneCredentials
-from galwad.switch.clocks import read_clocks
 from recording.files.atomic import replace_unsynced
 from recording.files.disk import WatchedDisk
 from telephony.sip.events import Address
@@ -52,7 +52,7 @@ class Phones:
         self._accounts: dict[str, PhoneCredentials] = dict(self._configured)
         self._add(_read(self._accounts_file, list[PhoneCredentials]) or ())
         saved = _read(self._bindings_file, dict[str, object])
-        self._registrar = Registrar.from_dict(saved or {}, read_clocks().mono)
+        self._registrar = Registrar.from_dict(saved or {}, time.monotonic())
         self._changed = False
         self._unwritten: dict[Path, bytes] = {}
         self._disk = WatchedDisk()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from galwad.switch.no_recorder import NoRecorder
 from recording.recorder import Recorder
 from recording.spool.packet_counts import Arrivals
 from telephony.aio.media_leg import Counters
@@ -19,10 +18,10 @@ class RecordedLegs:
     packets.
     """
 
-    def __init__(self, relay: Relay, recorder: NoRecorder) -> None:
-        """Start without legs. `recorder` is used until `connect` is called."""
+    def __init__(self, relay: Relay) -> None:
+        """Start without legs and without a recorder."""
         self._relay = relay
-        self._recorder: Recorder | NoRecorder = recorder
+        self._recorder: Recorder | None = None
         self._negotiated: dict[str, MediaNegotiated] = {}
         self._tracks: dict[str, int] = {}
         self._counting: dict[int, tuple[Counters, Arrivals]] = {}
@@ -38,15 +37,18 @@ class RecordedLegs:
         self._recorder = recorder
         recorder.packets.arrivals = self.arrivals
         self._tracks = {caller_leg: TRACKS[Side.CALLER]}
-        self._attach(caller_leg)
+        self._attach(caller_leg, recorder)
         if advisor_leg is not None:
             self.follow(advisor_leg)
 
     def follow(self, advisor_leg: str) -> None:
         """From now on, record the audio of `advisor_leg` on track 1, the advisor's track.
 
-        The leg that was recorded on track 1 before is not recorded any more.
+        The leg that was recorded on track 1 before is not recorded any more. Without a recorder,
+        nothing happens.
         """
+        if self._recorder is None:
+            return
         for leg_id, track in list(self._tracks.items()):
             if track == TRACKS[Side.CALLEE]:
                 del self._tracks[leg_id]
@@ -54,7 +56,7 @@ class RecordedLegs:
                 self._earlier[track] = self.arrivals(track)
                 self._counting.pop(track, None)
         self._tracks[advisor_leg] = TRACKS[Side.CALLEE]
-        counters = self._attach(advisor_leg)
+        counters = self._attach(advisor_leg, self._recorder)
         self._recorder.attached(TRACKS[Side.CALLEE], counters.last if counters else None)
 
     def negotiated(self, event: MediaNegotiated) -> None:
@@ -64,8 +66,8 @@ class RecordedLegs:
         before the leg's first packet, because the decoder needs the codecs to decode the packet.
         """
         self._negotiated[event.leg_id] = event
-        if event.leg_id in self._tracks:
-            self._record_media(event.leg_id)
+        if self._recorder is not None and event.leg_id in self._tracks:
+            self._record_media(event.leg_id, self._recorder)
 
     def catch_up(self) -> None:
         """Make the relay handle all packets of these legs that have already arrived."""
@@ -82,9 +84,8 @@ class RecordedLegs:
         counters, base = self._counting[track]
         return earlier.plus(_arrivals(counters) - base)
 
-    def _attach(self, leg_id: str) -> Counters | None:
-        self._record_media(leg_id)
-        recorder = self._recorder
+    def _attach(self, leg_id: str, recorder: Recorder) -> Counters | None:
+        self._record_media(leg_id, recorder)
         track = self._tracks[leg_id]
         listeners = recorder.tap, recorder.media_lost, recorder.media_reported
         counters = self._relay.set_tap(leg_id, track, *listeners)
@@ -92,14 +93,14 @@ class RecordedLegs:
             self._counting[track] = counters, _arrivals(counters)
         return counters
 
-    def _record_media(self, leg_id: str) -> None:
+    def _record_media(self, leg_id: str, recorder: Recorder) -> None:
         event = self._negotiated.get(leg_id)
         if event is not None:
             payloads = {
                 number: (name, rate, channels, fmtp)
                 for number, name, rate, channels, fmtp in event.payloads
             }
-            self._recorder.media(self._tracks[leg_id], payloads)
+            recorder.media(self._tracks[leg_id], payloads)
 
 
 def _arrivals(counters: Counters) -> Arrivals:

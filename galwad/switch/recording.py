@@ -1,8 +1,8 @@
 """The recording of one live call: its recorder, its spools and the legs that are recorded.
 
-Before the answer there is no spool. Payment pauses that are requested before the answer are stored
-in memory (`no_recorder.py`), and apply from the first packet of the recording. A call that is not
-to be recorded has a `CallRecording` too, but nothing is stored.
+Before the answer there is no recorder and no spool. Payment pauses that are requested before the
+answer are stored in memory, and apply from the first packet of the recording. A call that is not to
+be recorded never gets a recorder: its pauses stay in memory, and all other changes have no effect.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from galwad.messages import Party
-from galwad.switch.checkpoint import EarlyPause
+from galwad.switch.checkpoint import CallPause
 from galwad.switch.clocks import Now
-from galwad.switch.no_recorder import NoRecorder
 from galwad.switch.recorded_legs import RecordedLegs
 from galwad.switch.spools import CallSpools, SpoolFactory
 from recording.policy import (
@@ -33,10 +32,8 @@ from telephony.b2bua.events import MediaNegotiated
 class CallRecording:
     """The recording of one call, with the methods that the other parts of the call use.
 
-    Most of these methods only call a method of the recorder. If the call has no recorder, they call
-    the same method of a `NoRecorder`. The other parts of the call therefore need not know whether
-    there is a recorder. `on_change` is called whenever `state`, `holders` or `durable` may have
-    changed.
+    The other parts of the call need not know whether there is a recorder. `on_change` is called
+    whenever `state`, `holders` or `durable` may have changed.
     """
 
     def __init__(
@@ -56,9 +53,10 @@ class CallRecording:
         self._on_change = on_change
         self._erased_us = factory.erased_us
         self._spools = CallSpools(factory, call_id)
-        self._early = NoRecorder(on_change)
-        self._recorder: Recorder | NoRecorder = self._early
-        self._legs = RecordedLegs(relay, self._early)
+        self._own: Recorder | None = None
+        self._early: dict[str, CallPause] = {}
+        """The pauses by their holder while this call has no recorder; the oldest pause first."""
+        self._legs = RecordedLegs(relay)
         self._started = Clock(0.0, 0.0)
         self.durable = True
         self._block: ExitStack | None = None
@@ -72,6 +70,11 @@ class CallRecording:
         """The fields of the event about the newest caller; None if there is only one caller."""
 
     @property
+    def recorder(self) -> Recorder | None:
+        """The recorder that this call controls; None if there is none."""
+        return self._own if self._keeper is None else self._keeper.recorder
+
+    @property
     def lives(self) -> int:
         """The life number of the call's most recent spool; 0 before the first spool."""
         return self._spools.lives
@@ -79,19 +82,25 @@ class CallRecording:
     @property
     def state(self) -> RecordingState:
         """The state of the recording at present. The page shows this state."""
-        return self._recorder.state
+        if self._keeper is not None:
+            return self._keeper.state
+        if self.recorder is not None:
+            return self.recorder.state
+        return RecordingState.PAUSED if self._early else RecordingState.NOT_STARTED
 
     @property
     def faulty(self) -> bool:
         """True if a disk error prevents recording now, or will prevent it when a pause ends."""
-        state = self._recorder.state
-        paused_too = state is RecordingState.PAUSED and not self._recorder.status().storage_works
+        if self.recorder is None:
+            return False
+        state = self.recorder.state
+        paused_too = state is RecordingState.PAUSED and not self.recorder.status().storage_works
         return state is RecordingState.FAULT or paused_too
 
     @property
     def disk_error(self) -> str:
         """The text of the most recent disk error; empty if there was no error."""
-        error = self._recorder.storage.error
+        error = self.recorder.storage.error if self.recorder is not None else None
         return "" if error is None else str(error)
 
     @property
@@ -99,28 +108,30 @@ class CallRecording:
         """The Unix time in seconds at which the present `state` began; 0 before the answer."""
         if self._earlier is not None:
             return self._earlier[1]
-        return self._started.wall + self._recorder.status().since_us / 1e6
+        since_us = self.recorder.status().since_us if self.recorder is not None else 0
+        return self._started.wall + since_us / 1e6
 
     @property
     def holders(self) -> tuple[str, ...]:
         """The pause holders that keep the recording paused for a payment."""
-        return self._recorder.pause_holders
+        return tuple(pause.holder for pause in self.pauses)
 
     @property
-    def pauses(self) -> tuple[EarlyPause, ...]:
+    def pauses(self) -> tuple[CallPause, ...]:
         """The pauses in force, whether the call has a recorder or not; the oldest pause first."""
-        causes = self._recorder.shut_causes.pauses
-        recorded = (EarlyPause(holder, cause.trigger, cause.actor) for holder, cause in causes)
-        return (*self._early.pauses, *recorded)
+        if self._keeper is not None:
+            return self._keeper.pauses
+        recorded = (CallPause(holder, c.trigger, c.actor) for holder, c in self.shut_causes.pauses)
+        return (*self._early.values(), *recorded)
 
     @property
-    def early_pauses(self) -> tuple[EarlyPause, ...]:
+    def early_pauses(self) -> tuple[CallPause, ...]:
         """The pauses of a call that has no recorder yet.
 
         Such a pause has no effect until the call is answered and recorded, or is joined with a
         recorded call.
         """
-        return self._early.pauses
+        return tuple(self._early.values())
 
     @property
     def shut_causes(self) -> ShutCauses:
@@ -129,7 +140,7 @@ class CallRecording:
         They are saved in the checkpoint. After a restart, the method `resumed` gets them in its
         argument `standing`.
         """
-        return self._recorder.shut_causes
+        return ShutCauses() if self.recorder is None else self.recorder.shut_causes
 
     @property
     def lateness(self) -> SavedLateness | None:
@@ -137,7 +148,7 @@ class CallRecording:
 
         It is saved in the checkpoint, like `shut_causes`.
         """
-        return self._recorder.lateness
+        return None if self.recorder is None else self.recorder.lateness
 
     def answered(
         self,
@@ -160,7 +171,7 @@ class CallRecording:
             return
         with self.one_write():
             recorder = self._begin(self._facts, now.at_arrival)
-            for pause in self._early.pauses:
+            for pause in self._early.values():
                 recorder.pause(pause.holder, pause.trigger, pause.actor)
             self._early.clear()
             outside = destination is not DestinationClass.CENTRE
@@ -216,7 +227,7 @@ class CallRecording:
         state until the recording has another state. If the recording already has another state, do
         nothing.
         """
-        if self._recorder.state is state:
+        if self.state is state:
             self._earlier = state, since
             self._on_change()
 
@@ -233,15 +244,15 @@ class CallRecording:
         with ExitStack() as block:
             self._block = block
             try:
-                if self._keeper is None and isinstance(self._recorder, Recorder):
-                    block.enter_context(self._recorder.one_write())
+                if self._own is not None:
+                    block.enter_context(self._own.one_write())
                 yield
             finally:
                 self._block = None
 
     def _begin(self, facts: Mapping[str, Field], started: Clock) -> Recorder:
         self._started = started
-        self._recorder = recorder = self._spools.recorder(started, self._changed)
+        self._own = recorder = self._spools.recorder(started, self._changed)
         if self._block is not None:
             self._block.enter_context(recorder.one_write())
         recorder.event("call", facts)
@@ -264,32 +275,33 @@ class CallRecording:
 
     def advisor(self, party: Party) -> None:
         """Write to the spool that `party` has the call at the advisor's end from now on."""
-        self._recorder.event("advisor", {"user": party.user, "extension": party.extension})
+        self.event("advisor", {"user": party.user, "extension": party.extension})
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Store the codecs that `event` reports: one leg and its peer have agreed on these codecs.
-
-        If the leg is recorded, the codecs are also written to the spool. They must be in the spool
-        before the leg's first packet, because the decoder needs the codecs to decode the packet.
-        """
+        """Store the codecs that `event` reports (see `RecordedLegs.negotiated`)."""
         self._legs.negotiated(event)
 
     def shut(
         self,
-        holder: str,
-        trigger: Trigger,
-        actor: str,
+        pause: CallPause,
         arrived_mono: float | None = None,
         begun_mono: float | None = None,
     ) -> None:
-        """Shut the gate for the pause holder `holder`, without waiting for the disk.
+        """Shut the gate for a pause, without waiting for the disk.
 
-        `arrived_mono` is the time at which the request arrived, in monotonic seconds; None means
-        now. `begun_mono` is the time at which the person began to make the request, such as the
-        arrival of a dialled code's first digit; None means that this took no time.
+        If the holder has a pause already, nothing changes. `arrived_mono` is the time at which the
+        request arrived, in monotonic seconds; None means now. `begun_mono` is the time at which the
+        person began to make the request, such as the arrival of a dialled code's first digit; None
+        means that this took no time.
         """
-        times = {"arrived_mono": arrived_mono, "begun_mono": begun_mono}
-        self._recorder.pause(holder, trigger, actor, **times)
+        if self._keeper is not None:
+            self._keeper.shut(pause, arrived_mono, begun_mono)
+        elif self.recorder is None:
+            self._early.setdefault(pause.holder, pause)
+            self._on_change()
+        else:
+            times = {"arrived_mono": arrived_mono, "begun_mono": begun_mono}
+            self.recorder.pause(pause.holder, pause.trigger, pause.actor, **times)
 
     def triggered(
         self,
@@ -313,14 +325,16 @@ class CallRecording:
             "actor": actor,
             "erase_us": self._erased_us(took_s) if is_pause else 0,
         }
-        self._recorder.event("trigger", fields, arrived_mono=arrived_mono)
+        self.event("trigger", fields, arrived_mono)
 
     async def make_durable(self) -> bool:
         """Wait at most 250 ms for the disk to store all audio and events recorded until now.
 
         Return whether the disk has confirmed the storage in this time.
         """
-        return self.note(durable=await self._recorder.make_durable())
+        if self._keeper is not None:
+            return await self._keeper.make_durable()
+        return self._note(durable=self.recorder is None or await self.recorder.make_durable())
 
     async def resume(self, holder: str, actor: str) -> bool:
         """Remove the pause holder `holder`. Return whether the disk confirmed this within 5 s.
@@ -328,7 +342,11 @@ class CallRecording:
         After the confirmation, the gate opens unless another cause keeps the gate shut. Without the
         confirmation, a storage fault keeps the gate shut.
         """
-        return self.note(durable=await self._recorder.resume(holder, actor))
+        if self._keeper is not None:
+            return await self._keeper.resume(holder, actor)
+        self._early.pop(holder, None)
+        durable = self.recorder is None or await self.recorder.resume(holder, actor)
+        return self._note(durable=durable)
 
     def referred(
         self,
@@ -347,22 +365,21 @@ class CallRecording:
         is the pattern in the settings that matches the transfer's target, or the extension of one
         of our phones. For any other target, it is "".
         """
-        self._recorder.referred(
-            destination, actor, label, trigger=trigger, arrived_mono=now.arrived
-        )
+        if self.recorder is None:
+            return
+        self.recorder.referred(destination, actor, label, trigger=trigger, arrived_mono=now.arrived)
         if destination is not DestinationClass.CENTRE:
             self.triggered(trigger, actor, now.arrived)
 
     def transfer_failed(self, now: Now) -> None:
         """Open the gate after a failed transfer, unless another cause keeps the gate shut."""
-        self._recorder.transfer_failed(arrived_mono=now.arrived)
+        if self.recorder is not None:
+            self.recorder.transfer_failed(arrived_mono=now.arrived)
 
     def returned(self, now: Now) -> None:
-        """Open the gate because the call is back in the centre.
-
-        The gate does not open if another cause keeps it shut.
-        """
-        self._recorder.returned(arrived_mono=now.arrived)
+        """Open the gate, because the call is back in the centre, unless a pause keeps it shut."""
+        if self.recorder is not None:
+            self.recorder.returned(arrived_mono=now.arrived)
 
     def identified(
         self,
@@ -380,13 +397,15 @@ class CallRecording:
         continues without a break. All this counts from `now.arrived`, which is when the new name
         arrived.
         """
+        if self.recorder is None:
+            return
         inside, arrived = destination is DestinationClass.CENTRE, now.arrived
-        if inside and self._recorder.shut_causes.identity is None:
-            self._recorder.referred(destination, actor, arrived_mono=arrived)
+        if inside and self.recorder.shut_causes.identity is None:
+            self.recorder.referred(destination, actor, arrived_mono=arrived)
             return
         if not inside:
-            self._recorder.identity_changed(actor, trigger=trigger, arrived_mono=arrived)
-        self._recorder.identity_classed(destination, arrived_mono=arrived)
+            self.recorder.identity_changed(actor, trigger=trigger, arrived_mono=arrived)
+        self.recorder.identity_classed(destination, arrived_mono=arrived)
         if not inside:
             self.triggered(trigger, actor, arrived)
 
@@ -398,15 +417,19 @@ class CallRecording:
         If `known` is true, an earlier spool of the call contains them already.
         """
         self._later_caller = {**fields, "known": known}
-        self._recorder.event("caller", self._later_caller, arrived_mono=now.arrived)
+        self.event("caller", self._later_caller, now.arrived)
 
     def tick(self) -> None:
         """Write the audio that waits in memory to the spool file, without waiting for the disk."""
-        self._recorder.tick()
+        if self.recorder is not None:
+            self.recorder.tick()
 
-    def event(self, kind: str, fields: Mapping[str, Field]) -> None:
-        """Append an event to the spool, if the call is recorded."""
-        self._recorder.event(kind, fields)
+    def event(
+        self, kind: str, fields: Mapping[str, Field], arrived_mono: float | None = None
+    ) -> None:
+        """Append an event to the spool, if there is one."""
+        if self.recorder is not None:
+            self.recorder.event(kind, fields, arrived_mono=arrived_mono)
 
     def end(self, cause: str, now: Now) -> bool:
         """Close the spool of a call that has ended, and return whether the call has a spool.
@@ -415,20 +438,19 @@ class CallRecording:
         says why the call ended, and `now.arrived` is the time of its end. A call has no
         spool if it is not to be recorded, or if no spool could be created on any disk.
         """
-        if self._keeper is not None:
-            self.part()
-        self._recorder.close(cause, arrived_mono=now.arrived)
-        self._early.close()
+        self._keeper = None
+        if self._own is not None:
+            self._own.close(cause, arrived_mono=now.arrived)
         self._on_change = _ignore
-        return self._recorder.writer is not None
+        return self._own is not None and self._own.writer is not None
 
     def discard(self, cause: str, now: Now) -> None:
         """Remove the only spool of a call that has ended, because nothing of it is to be kept.
 
         `cause` and `now` are those of `end`.
         """
-        self._recorder.discard(cause, arrived_mono=now.arrived)
-        self._early.close()
+        if self._own is not None:
+            self._own.discard(cause, arrived_mono=now.arrived)
         self._on_change = _ignore
 
     def join(self, keeper: CallRecording) -> None:
@@ -437,16 +459,14 @@ class CallRecording:
         The legs of this call are not recorded. Its pauses and transfers apply to `keeper`.
         """
         self._early.clear()
-        self._recorder, self._keeper = keeper._recorder, keeper
+        self._keeper = keeper
 
     def part(self) -> None:
         """End the effect of `join`."""
-        self._recorder, self._keeper = self._early, None
+        self._keeper = None
 
-    def note(self, *, durable: bool) -> bool:
+    def _note(self, *, durable: bool) -> bool:
         """Store whether the disk has confirmed the newest pause or resume; return `durable`."""
-        if self._keeper is not None:
-            return self._keeper.note(durable=durable)
         self.durable = durable
         self._on_change()
         return durable

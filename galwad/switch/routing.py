@@ -7,18 +7,19 @@ a Refer-To is never dialled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
+from callerid.errors import NumberError
+from callerid.number import PhoneNumber
 from config.sections import Destination, Route, SrtpRule, Trunk
 from config.settings import Settings
 from config.values import Pattern
-from galwad.switch.away import AwayUsers
 from galwad.switch.emergency import EmergencyRoutes, route_to
 from galwad.switch.locations import DnsClient, Locations, speaks_of
-from galwad.switch.numbers import spellings
 from galwad.switch.phones import Phones
 from recording.policy import DestinationClass
 from telephony.aio.resolver import Resolver
@@ -31,6 +32,10 @@ from telephony.sip.message.uri import Uri, escape_user
 
 AWAY_RING_AFTER_S = 20.0
 """The seconds after which a route with `skip_away` also rings the phones of users who are away."""
+KEPT_S = 3600.0
+"""The seconds for which the desk's report of users who are away counts after its link is lost."""
+_HOME = "+44"
+_TELEPHONE = re.compile(r"(?:\+|0|44)[0-9]{7,}")
 log = structlog.get_logger()
 
 
@@ -46,6 +51,33 @@ class TransferTarget:
     For any other target, the label is "". The label is thus never an outside number that a person
     dialled.
     """
+
+
+class AwayUsers:
+    """The users who are away, on a break or in wrap-up, as the desk has reported them.
+
+    A route with `skip_away` rings the phones of these users last. While no desk is connected, no
+    break can be ended, so the switch forgets the report after a while. `now` is a monotonic time in
+    seconds.
+    """
+
+    def __init__(self) -> None:
+        self._users: frozenset[str] = frozenset()
+        self._forget_at: float | None = None
+
+    def set(self, users: Iterable[str]) -> None:
+        """Replace all users who are away, because a connected desk has reported them."""
+        self._users, self._forget_at = frozenset(users), None
+
+    def keep_until_forgotten(self, now: float) -> None:
+        """Forget the present report after `KEPT_S` seconds, unless `set` is called before."""
+        if self._forget_at is None:
+            self._forget_at = now + KEPT_S
+
+    def has(self, user: str, now: float) -> bool:
+        """Return whether this user is away; False for a phone without a user, whose name is ""."""
+        known = self._forget_at is None or now < self._forget_at
+        return known and user in self._users
 
 
 class Router:
@@ -376,6 +408,34 @@ class Router:
         """
         trunk = self._settings.find_trunk(*address[:3])
         return trunk is not None and trunk.trusted
+
+
+def spellings(called: str) -> tuple[str, ...]:
+    """Return the forms in which the settings may write a called number.
+
+    They are `called` itself, international (+44…) and national (0…): trunks use all of them. A
+    route or destination matches a called number if it is equal to any of these forms. Extensions
+    and dialled codes have only one form.
+
+    Instead of the national form, a number abroad has the form with the international prefix (00…).
+    A number at home does not have that form, so that a pattern such as "00*", which is for numbers
+    abroad, does not match it.
+
+    Equal forms are returned only once. If `called` is not a telephone number, only `called` itself
+    is returned.
+    """
+    if _TELEPHONE.fullmatch(called) is None:
+        return (called,)
+    try:
+        number = PhoneNumber.parse(called)
+    except NumberError:
+        return (called,)
+    forms = [called, number.e164]
+    if number.e164.startswith(_HOME):
+        forms.append("0" + number.e164.removeprefix(_HOME))
+    else:
+        forms.append("00" + number.e164.removeprefix("+"))
+    return tuple(dict.fromkeys(forms))
 
 
 def is_exact(destination: Destination, number: str) -> bool:

@@ -9,125 +9,19 @@ recorded, unless the settings or a payment destination require an earlier end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
-
-import structlog
 
 from galwad.switch.admission import Admission
-from galwad.switch.advisor_side import AdvisorSide
 from galwad.switch.clocks import Now
-from galwad.switch.recording import CallRecording
+from galwad.switch.live_call import LiveCall, RingingTarget, TransferTrigger
 from galwad.switch.routing import Router
 from recording.policy import DestinationClass, Trigger
-from telephony.b2bua import BackToBackCall, JoinPlan, Leg, Target, plan_join
+from telephony.b2bua import JoinPlan, Leg, Target, plan_join
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.ua.uas import InviteServer
 
-
-@dataclass(frozen=True, slots=True)
-class TransferTrigger:
-    """The request for a transfer: a REFER of the advisor's phone, or an order of the page."""
-
-    trigger: Trigger = Trigger.REFER
-    actor: str = ""
-    """The person who ordered the transfer on the page; "" means the advisor's phone."""
-
-
-@dataclass(frozen=True, slots=True)
-class RingingTarget:
-    """A transfer target that rings, whose transfer the recording has not seen yet."""
-
-    destination: DestinationClass
-    label: str
-    asked: TransferTrigger
-
-
 _BY_REFER = TransferTrigger()
-
-
-@dataclass(slots=True)
-class TransferState:
-    """The results of the transfers of one call so far, and a transfer in progress."""
-
-    ringing: RingingTarget | None = None
-    """The target that rings while the advisor still talks with the caller; None if none does."""
-    begun: int = 0
-    """The number of transfers that have begun."""
-    failed: int = 0
-    """The SIP status of the most recent transfer, if it failed; 0 if it did not."""
-    referred_to: DestinationClass = DestinationClass.UNKNOWN
-    """The destination class of the most recent transfer's target; UNKNOWN if there was none."""
-    outside: bool = False
-    """True while the caller talks with a party outside the centre because of a transfer."""
-    identity_class: DestinationClass | None = None
-    """The destination class of the new party that a PBX has named at the advisor's end.
-
-    None if a PBX has named no new party since the most recent transfer.
-    """
-    completed: int = 0
-    """The number of complete transfers, with those inside a PBX that it has reported."""
-    destination: str = ""
-    """The destination class of the last complete transfer; "" if there was none."""
-
-    def complete(self, destination: DestinationClass) -> None:
-        """Count a complete transfer to a destination of this class."""
-        self.completed, self.destination = self.completed + 1, destination.value
-        self.failed = 0
-
-    def begin(self) -> None:
-        """Count a transfer that begins. The failure of an earlier transfer does not matter now."""
-        self.begun, self.failed = self.begun + 1, 0
-
-
-class FarEnd(Protocol):
-    """The parts of a call that decide which class the party at one end has."""
-
-    admission: Admission
-    advisor_side: AdvisorSide
-    transfer_state: TransferState
-
-
-class TransferableCall(Protocol):
-    """The parts of a live call that `CallTransfers` uses.
-
-    `CallTransfers` uses these parts of its own call, and of a call that is joined with it.
-    """
-
-    admission: Admission
-    legs: BackToBackCall
-    log: structlog.stdlib.BoundLogger
-    advisor_side: AdvisorSide
-    recording: CallRecording
-    transfer_state: TransferState
-
-    @property
-    def transfers(self) -> CallTransfers:
-        """The transfers of this call."""
-
-    def targets(self, now: float) -> tuple[Target, ...]:
-        """Return the targets that the call's route would ring at the time `now`."""
-
-    def caller_target(self) -> Target:
-        """Return the caller as a target, so that another call can be connected to the caller."""
-
-    def talk_with(self, leg_id: str, target: Target, now: Now, *, is_back: bool = False) -> None:
-        """Make the party at `target` the new party at the advisor's end.
-
-        From now on, the audio of the leg `leg_id` is recorded as the advisor's audio, and the page
-        shows the new party.
-        """
-
-    def publish(self) -> None:
-        """Send the call's present state to the desk."""
-
-    def settle(self, now: Now) -> None:
-        """Handle the events that the legs of the call have emitted."""
-
-    def hangup(self, reason: str, now: Now) -> None:
-        """End every leg of the call."""
 
 
 class CallTransfers:
@@ -139,11 +33,11 @@ class CallTransfers:
 
     def __init__(
         self,
-        call: TransferableCall,
+        call: LiveCall,
         router: Router,
-        find: Callable[[str], TransferableCall | None],
+        find: Callable[[str], LiveCall | None],
         *,
-        ceases_at_request: bool = False,
+        ceases_at_request: bool,
     ) -> None:
         """Continue with the call's `transfer_state`.
 
@@ -215,7 +109,7 @@ class CallTransfers:
         self._ring(event, referral.targets, now)
 
     def _send_after(
-        self, event: sip.TransferRequested, consultation: TransferableCall | None, now: Now
+        self, event: sip.TransferRequested, consultation: LiveCall | None, now: Now
     ) -> None:
         """Transfer the caller to a party that the advisor has rung, and that has not answered yet.
 
@@ -227,7 +121,7 @@ class CallTransfers:
         if consultation is None or not targets:
             self._refuse(event, now)
             return
-        self._expect(*self.class_of_far_end(consultation, sip.Side.CALLEE), now)
+        self._expect(*class_of_far_end(self._router, consultation, sip.Side.CALLEE), now)
         if self._ring(event, targets, now):
             consultation.hangup('SIP;cause=200;text="Transferred"', now)
 
@@ -258,7 +152,7 @@ class CallTransfers:
         if keeper is None or giver is None:
             self._refuse(event, now)
             return
-        keeper.transfers.absorb_causes(giver, plan, now)
+        self._absorb_causes(keeper, giver, plan, now)
         target = plan.moved_leg.target or giver.caller_target()
         self._call.legs.join(event.request_id, plan, target, now.mono)
         for each in (keeper, giver):
@@ -303,41 +197,19 @@ class CallTransfers:
         )
         call.legs.replace_callee(old, invite, target, now.mono)
         if call.legs.joined != before:
-            self._shut_for(*self._router.place(user), now)
+            self._shut_for(call, *self._router.place(user), now)
         call.settle(now)
 
-    def absorb_causes(self, giver: TransferableCall, plan: JoinPlan, now: Now) -> None:
-        """Shut this call's gate if necessary: a party of the call `giver` moves to this call.
+    def _absorb_causes(self, keeper: LiveCall, giver: LiveCall, plan: JoinPlan, now: Now) -> None:
+        """Shut the gate of `keeper` if necessary: a party of the call `giver` moves to this call.
 
         The gate shuts in two cases: the destination class of this party requires it, or `giver` has
         pause holders. A pause keeps its holder, its trigger and the person who paused.
         """
-        self._shut_for(*self.class_of_far_end(giver, plan.moved_leg.side), now)
+        moves = class_of_far_end(self._router, giver, plan.moved_leg.side)
+        self._shut_for(keeper, *moves, now)
         for pause in giver.recording.pauses:
-            self._call.recording.shut(pause.holder, pause.trigger, pause.actor, now.arrived)
-
-    def class_of_far_end(self, giver: FarEnd, side: sip.Side) -> tuple[DestinationClass, str]:
-        """Return the destination class and the name of one party of the call `giver`.
-
-        `side` says which party: the caller, or the party at the advisor's end. A caller at one of
-        our phones has the class of the phone's number, and any other caller is external. The class
-        of the party at the advisor's end depends on the call:
-
-        - after a transfer to a party outside the centre: the class of the transfer's target;
-        - otherwise, if a PBX has named the party: the class of this name;
-        - otherwise: the class of the number that the caller dialled.
-        """
-        router, admission, there = self._router, giver.admission, giver.transfer_state
-        if side is sip.Side.CALLER:
-            caller = admission.caller.from_user
-            return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
-        if there.outside:
-            # The party at the advisor's end is outside the centre. If a transfer back to the centre
-            # is in progress, `referred_to` is already `CENTRE`, and the party's class is not known.
-            inside = there.referred_to is DestinationClass.CENTRE
-            return DestinationClass.UNKNOWN if inside else there.referred_to, ""
-        named = there.identity_class or giver.advisor_side.named_class(is_first=True)
-        return router.place(admission.called) if named is None else (named, "")
+            keeper.recording.shut(pause, now.arrived)
 
     def _expect(
         self,
@@ -354,7 +226,7 @@ class CallTransfers:
         self._state.begin()
         at_once = self._ceases_at_request or destination is DestinationClass.PAYMENT
         if at_once or self._state.outside:
-            self._shut_for(destination, label, now, asked)
+            self._shut_for(self._call, destination, label, now, asked)
             return
         self._call.log.info("transfer.accepted", destination=destination)
         self._state.referred_to = destination
@@ -372,26 +244,26 @@ class CallTransfers:
         """Apply the transfer whose target rings to the recording: this is the point of transfer."""
         ringing, self._state.ringing = self._state.ringing, None
         if ringing is not None:
-            self._refer(ringing.destination, ringing.label, ringing.asked, now)
+            self._refer(self._call, ringing, now)
 
-    def _refer(
-        self, destination: DestinationClass, label: str, asked: TransferTrigger, now: Now
-    ) -> None:
-        actor = asked.actor or self._call.advisor_side.actor
-        self._call.recording.referred(destination, actor, label, now, trigger=asked.trigger)
+    @staticmethod
+    def _refer(call: LiveCall, target: RingingTarget, now: Now) -> None:
+        actor, trigger = target.asked.actor or call.advisor_side.actor, target.asked.trigger
+        call.recording.referred(target.destination, actor, target.label, now, trigger=trigger)
 
     def _shut_for(
         self,
+        call: LiveCall,
         destination: DestinationClass,
         label: str,
         now: Now,
         asked: TransferTrigger = _BY_REFER,
     ) -> None:
-        call = self._call
         call.log.info("transfer.accepted", destination=destination)
-        self._state.referred_to, self._state.ringing = destination, None
-        if not self._state.outside:
-            self._refer(destination, label, asked, now)
+        state = call.transfer_state
+        state.referred_to, state.ringing = destination, None
+        if not state.outside:
+            self._refer(call, RingingTarget(destination, label, asked), now)
 
     def completed(self, leg_id: str, target: Target, now: Now) -> None:
         """Update the call and its recording after a transfer to `target`."""
@@ -402,7 +274,10 @@ class CallTransfers:
         away = state.outside or state.identity_class not in {None, centre}
         state.outside, state.identity_class = not inside, None
         state.complete(state.referred_to)
-        self._call.talk_with(leg_id, target, now, is_back=inside and away)
+        if inside and away:
+            self._call.come_back_to(leg_id, target, now)
+        else:
+            self._call.talk_with(leg_id, target, now)
 
     def failed(self, event: sip.TransferFailed, now: Now) -> None:
         """Give the call back to the advisor after a failed transfer.
@@ -437,3 +312,29 @@ class CallTransfers:
         self._state.ringing = None
         if not self._state.outside:
             self._call.recording.transfer_failed(now)
+
+
+def class_of_far_end(
+    router: Router, call: LiveCall, side: sip.Side
+) -> tuple[DestinationClass, str]:
+    """Return the destination class and the name of one party of a call.
+
+    `side` says which party: the caller, or the party at the advisor's end. A caller at one of our
+    phones has the class of the phone's number, and any other caller is external. The class of the
+    party at the advisor's end depends on the call:
+
+    - after a transfer to a party outside the centre: the class of the transfer's target;
+    - otherwise, if a PBX has named the party: the class of this name;
+    - otherwise: the class of the number that the caller dialled.
+    """
+    admission, state = call.admission, call.transfer_state
+    if side is sip.Side.CALLER:
+        caller = admission.caller.from_user
+        return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
+    if state.outside:
+        # The party at the advisor's end is outside the centre. If a transfer back to the centre is
+        # in progress, `referred_to` is already `CENTRE`, and the party's class is not known.
+        inside = state.referred_to is DestinationClass.CENTRE
+        return DestinationClass.UNKNOWN if inside else state.referred_to, ""
+    named = state.identity_class or call.advisor_side.named_class(is_first=True)
+    return router.place(admission.called) if named is None else (named, "")

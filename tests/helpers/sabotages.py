@@ -194,7 +194,7 @@ SABOTAGES = (
     Sabotage(
         "a trigger of the phone or the page does not shut the gate",
         PAUSES,
-        "self._recording.shut(holder, trigger, actor, arrived_mono, begun_mono)",
+        "recording.shut(pause, arrived_mono, begun_mono)",
         "pass",
         ALL,
         payments=KEY,
@@ -202,7 +202,7 @@ SABOTAGES = (
     Sabotage(
         "a dialled code does not shut the gate",
         CALL_RECORDING,
-        "self._recorder.pause(holder, trigger, actor, **times)",
+        "self.recorder.pause(pause.holder, pause.trigger, pause.actor, **times)",
         "times.clear()",
         ALL,
         payments=CODE,
@@ -210,7 +210,7 @@ SABOTAGES = (
     Sabotage(
         "a payment system does not shut the gate",
         CALL_RECORDING,
-        "self._recorder.pause(holder, trigger, actor, **times)",
+        "self.recorder.pause(pause.holder, pause.trigger, pause.actor, **times)",
         "times.clear()",
         ALL,
         payments=("payment system, by extension",),
@@ -226,8 +226,8 @@ SABOTAGES = (
     Sabotage(
         "the record key of the advisor counts as the caller's",
         CALL,
-        "pauses = self._callers_pauses if caller else self.pauses",
-        "pauses = self._callers_pauses",
+        "pauses = self.callers_pauses if caller else self.pauses",
+        "pauses = self.callers_pauses",
         (PAYMENTS,),
         payments=KEY,
     ),
@@ -266,7 +266,7 @@ SABOTAGES = (
     Sabotage(
         "the triggers are not recorded",
         CALL_RECORDING,
-        'self._recorder.event("trigger", fields, arrived_mono=arrived_mono)',
+        'self.event("trigger", fields, arrived_mono)',
         "fields.clear()",
         (PAYMENTS,),
         payments=KEY,
@@ -282,8 +282,8 @@ SABOTAGES = (
     Sabotage(
         "a pause by the advisor's phone has another actor",
         PAUSES,
-        "return self.pause(actor, trigger, actor, arrived_mono, begun_mono)",
-        'return self.pause(actor, trigger, "system", arrived_mono, begun_mono)',
+        "CallPause(actor, trigger, actor)",
+        'CallPause(actor, trigger, "system")',
         (PAYMENTS,),
         payments=KEY,
     ),
@@ -291,7 +291,7 @@ SABOTAGES = (
     Sabotage(
         "a transfer by REFER does not reach the recording",
         MOVES,
-        "self._call.recording.referred(destination, actor, label, now, trigger=asked.trigger)",
+        "call.recording.referred(target.destination, actor, target.label, now, trigger=trigger)",
         "del actor",
         (TRANSFERS,),
         transfers=OUTSIDE,
@@ -339,7 +339,7 @@ SABOTAGES = (
     Sabotage(
         "a name from the PBX does not shut the gate",
         CALL_RECORDING,
-        "self._recorder.identity_changed(actor, trigger=trigger, arrived_mono=arrived)",
+        "self.recorder.identity_changed(actor, trigger=trigger, arrived_mono=arrived)",
         "return",
         (TRANSFERS,),
         transfers=AT_PBX,

@@ -16,8 +16,8 @@ from galwad.switch.dispatcher import EventDispatcher
 from galwad.switch.emergency import called_number
 from galwad.switch.lasting_dialogs import LastingDialogs
 from galwad.switch.link_server import LinkServer
-from galwad.switch.naming import NamingMonitor
 from galwad.switch.overload import OverloadControl
+from galwad.switch.pbx import NamingMonitor
 from galwad.switch.revival import revive
 from galwad.switch.routing import Router
 from galwad.switch.spools import SpoolFactory
@@ -66,7 +66,7 @@ def replaces(dialog, user):
 def record_events(call):
     """Return a list that receives each event that the call's recorder writes from now on."""
     events = []
-    outbox = call.recording._recorder.storage.outbox
+    outbox = call.recording.recorder.storage.outbox
     put = outbox.put
 
     def note(kind, fields, at_us):
@@ -390,7 +390,7 @@ class Centre:
         for call in self.calls.values():
             if call._timer is not None:
                 call._timer.cancel()
-            recorder = call.recording._recorder
+            recorder = call.recording.recorder
             if isinstance(recorder, Recorder):
                 if recorder._timer is not None:
                     recorder._timer.cancel()

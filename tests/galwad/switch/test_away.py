@@ -2,7 +2,7 @@
 
 import pytest
 
-from galwad.switch.away import KEPT_S, AwayUsers
+from galwad.switch.routing import KEPT_S, AwayUsers
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from galwad.messages import CallerFacts, Party
 from galwad.switch.admission import Admission
-from galwad.switch.checkpoint import AnsweredState, CallPhase, Checkpoint, EarlyPause
+from galwad.switch.checkpoint import AnsweredState, CallPause, CallPhase, Checkpoint
 from galwad.switch.checkpoint_store import (
     CheckpointStore,
     EndedCheckpoint,
@@ -31,7 +31,7 @@ ADMISSION = Admission(
 RINGING = Checkpoint(
     admission=ADMISSION,
     started=1.5,
-    early_pauses=(EarlyPause("user:sian", Trigger.PAGE, "user:sian"),),
+    early_pauses=(CallPause("user:sian", Trigger.PAGE, "user:sian"),),
     legs=msgspec.Raw(b'{"legs":[1]}'),
 )
 TALKING = Checkpoint(

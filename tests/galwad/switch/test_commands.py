@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from galwad.messages import ClaimCall, Party, Pause, PauseReply, PhoneCredentials, Resume
-from galwad.switch.away import KEPT_S, AwayUsers
 from galwad.switch.clocks import read_clocks
 from galwad.switch.commands import DeskCommands
+from galwad.switch.routing import KEPT_S, AwayUsers
 from recording.policy import RecordingState
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from galwad.switch.cpu_wait import CpuWait
+from galwad.switch.overload import CpuWait
 
 CPU_S = 0.2
 RIVALS = 3

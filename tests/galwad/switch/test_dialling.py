@@ -10,10 +10,10 @@ import pytest
 
 from config.sections import Route
 from galwad.messages import DialNumber, PhoneReply
-from galwad.switch.away import AwayUsers
 from galwad.switch.clocks import read_clocks
 from galwad.switch.commands import DeskCommands
-from galwad.switch.dialling import Dialler
+from galwad.switch.phone_control import Dialler
+from galwad.switch.routing import AwayUsers
 from helpers.switch import Centre
 
 

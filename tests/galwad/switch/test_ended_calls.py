@@ -1,7 +1,7 @@
 """Ended calls leave no circles of references, so no garbage collection is needed to free them.
 
 A full collection stops the switch for a tenth of a second or longer: media and pauses wait for it.
-Covers `galwad/switch/call.py`, `galwad/switch/consultation.py`, `galwad/switch/recording.py` and
+Covers `galwad/switch/call.py`, `galwad/switch/pauses.py`, `galwad/switch/recording.py` and
 `recording/recorder.py`.
 """
 
@@ -13,6 +13,7 @@ import pytest
 
 from config.sections import Route, Trunk
 from config.values import Pattern, Peer
+from galwad.switch.checkpoint import CallPause
 from galwad.switch.clocks import read_clocks
 from helpers.garbage import kept_by, unreachable, without_collections
 from helpers.switch import replaces
@@ -21,6 +22,7 @@ from telephony.b2bua.leg_media import LegMedia
 from telephony.sip.message.messages import Response
 from telephony.sip.ua.server_request import ServerRequest
 
+PAUSE = CallPause("user:sian", Trigger.PAGE, "user:sian")
 LONGEST_WAIT_S = 600.0
 """A time after which no transaction and no timer of an ended call is left, in seconds."""
 
@@ -103,7 +105,7 @@ class Parties:
 
     async def that_is_paused_and_resumed(self):
         call = self.talk()
-        assert await call.pauses.pause("user:sian", Trigger.PAGE, "user:sian")
+        assert await call.pauses.pause(PAUSE)
         assert await call.pauses.resume("user:sian", "user:sian")
         for value in ("off", "on", "perhaps"):
             self.sian.ask("INFO", ("Record", value))
@@ -115,7 +117,7 @@ class Parties:
     async def that_ends_while_a_pause_waits_for_the_disk(self):
         call = self.talk()
         self.sian.ask("INFO", ("Record", "off"))
-        waiting = call.pauses.pause("user:sian", Trigger.PAGE, "user:sian")
+        waiting = call.pauses.pause(PAUSE)
         tasks = list(call.pauses._tasks)
         del call
         self.trunk.ask("BYE")

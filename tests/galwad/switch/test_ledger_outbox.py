@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from galwad import link
 from galwad.messages import CallEnded, CallsSnapshot, Hello, LedgerHas
 from galwad.switch import ledger_outbox as outbox
+from galwad.switch.commands import DeskCommands
 from galwad.switch.ledger_outbox import LedgerOutbox
-from galwad.switch.link_server import Commands, LinkServer
+from galwad.switch.link_server import LinkServer
 from helpers.file_sizes import file_size_limit
 
 PATIENCE_S = 10
@@ -204,12 +205,12 @@ class Desk:
 async def test_a_file_with_too_many_calls_is_cut_at_the_start_and_raises_an_alarm(
     tmp_path, monkeypatch
 ):
-    first = LinkServer(cast("Commands", NoCalls()), tmp_path / "ended.jsonl")
+    first = LinkServer(cast("DeskCommands", NoCalls()), tmp_path / "ended.jsonl")
     for index in range(20):
         first.call_ended(ended(index))
     first.outbox.close()
     monkeypatch.setattr(outbox, "MAX_WAITING", 10)
-    links = LinkServer(cast("Commands", NoCalls()), tmp_path / "ended.jsonl")
+    links = LinkServer(cast("DeskCommands", NoCalls()), tmp_path / "ended.jsonl")
     server = await links.listen(tmp_path / "switch.sock")
     async with Desk(tmp_path / "switch.sock") as desk:
         snapshot, alarm, *rest = await desk.hear(12)
@@ -219,7 +220,7 @@ async def test_a_file_with_too_many_calls_is_cut_at_the_start_and_raises_an_alar
 
 
 async def test_ended_calls_are_sent_to_each_new_desk_until_it_has_entered_them(tmp_path):
-    links = LinkServer(cast("Commands", NoCalls()), tmp_path / "ended.jsonl")
+    links = LinkServer(cast("DeskCommands", NoCalls()), tmp_path / "ended.jsonl")
     server = await links.listen(tmp_path / "switch.sock")
     for index in range(120):
         links.call_ended(ended(index))

@@ -22,7 +22,8 @@ from galwad.messages import (
     SetAway,
     SpoolClosed,
 )
-from galwad.switch.link_server import Commands, LinkServer
+from galwad.switch.commands import DeskCommands
+from galwad.switch.link_server import LinkServer
 
 PATIENCE_S = 20.0
 SIAN, GWEN = Party("201", "sian"), Party("202", "gwen")
@@ -60,7 +61,7 @@ class FakeCommands:
 async def served(tmp_path):
     """A link server with fake commands; `connect(hello)` returns the link of a desk."""
     commands = FakeCommands()
-    links = LinkServer(cast("Commands", commands), tmp_path / "ended.jsonl")
+    links = LinkServer(cast("DeskCommands", commands), tmp_path / "ended.jsonl")
     server = await links.listen(tmp_path / "switch.sock")
     desks = []
 
@@ -79,7 +80,7 @@ async def served(tmp_path):
 
 
 async def test_a_finaliser_is_notified_of_closed_spools_once_its_hello_is_echoed(tmp_path):
-    links = LinkServer(cast("Commands", None), tmp_path / "ended.jsonl")
+    links = LinkServer(cast("DeskCommands", None), tmp_path / "ended.jsonl")
     server = await links.listen(tmp_path / "switch.sock")
     finaliser = link.Link(*await asyncio.open_unix_connection(tmp_path / "switch.sock"))
     links.spool_closed("nobody-hears-this")

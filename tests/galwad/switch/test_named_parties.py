@@ -1,6 +1,6 @@
 """Parties whom a PBX names before the answer, in it or after it, and targets outside the centre.
 
-Covers `galwad/switch/advisor_side.py`, `galwad/switch/call.py` and `galwad/switch/naming.py`. The
+Covers `galwad/switch/advisor_side.py`, `galwad/switch/call.py` and `galwad/switch/pbx.py`. The
 settings say: 201 and 202 are in the centre, 3* are departments, 299 takes payments, and the PBX has
 0197*.
 """
@@ -44,7 +44,7 @@ def ring(centre):
 
 def stored(centre, call):
     """Let packets of both parties arrive, and return how many of them are stored."""
-    gate = call.recording._recorder.gate
+    gate = call.recording.recorder.gate
     before = gate.stored
     centre.relay.arrive(call.legs.joined, [PACKET] * 5)
     centre.relay.drain(*call.legs.joined)
@@ -455,7 +455,7 @@ async def test_packets_that_wait_at_the_answer_of_a_department_are_not_stored(
 ):
     centre, call, _, _ = transferred(name, [PACKET] * 5)
     centre.relay.drain(*call.legs.joined)
-    assert call.recording._recorder.gate.stored == stored_packets
+    assert call.recording.recorder.gate.stored == stored_packets
 
 
 async def test_a_department_that_sends_the_call_back_lets_the_recording_go_on(

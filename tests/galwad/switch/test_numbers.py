@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.sections import Route
-from galwad.switch.numbers import spellings
-from galwad.switch.routing import Router
+from galwad.switch.routing import Router, spellings
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import cast
 import pytest
 import structlog
 
+from galwad.switch.checkpoint import CallPause
 from galwad.switch.clocks import Now
 from galwad.switch.codes import PauseAction, PaymentCodes
-from galwad.switch.consultation import CallersPhone
 from galwad.switch.pauses import Pauses
 from galwad.switch.recording import CallRecording
 from recording.policy import Trigger
@@ -23,8 +23,8 @@ class FakeRecording:
         self.triggers = []
         self.disk = asyncio.get_running_loop().create_future()
 
-    def shut(self, holder, trigger, _actor, _arrived=None, _begun=None):
-        self.done.append(("shut", holder, trigger))
+    def shut(self, pause, _arrived=None, _begun=None):
+        self.done.append(("shut", pause.holder, pause.trigger))
 
     def triggered(self, trigger, actor, arrived_mono=None, begun_mono=None):
         self.triggers.append((trigger, actor, arrived_mono, begun_mono))
@@ -45,9 +45,9 @@ class Desk:
         self.answers: list[tuple] = []
         self.alarms: list = []
         self.pauses = Pauses(
-            cast("CallRecording", self.recording),
+            lambda: [cast("CallRecording", self.recording)],
             PaymentCodes("*71", "*72"),
-            party=CallersPhone("201"),
+            actor=lambda: "phone:201",
             alarm=self.alarms.append,
             log=structlog.get_logger(),
         )
@@ -111,7 +111,7 @@ async def test_an_unknown_record_value_is_refused_with_400_and_raises_an_alarm(d
 
 
 async def test_a_pause_by_the_page_shuts_the_gate_once_before_waiting_for_the_disk(desk):
-    confirmed = desk.pauses.pause("user:sian", Trigger.PAGE, "user:sian")
+    confirmed = desk.pauses.pause(CallPause("user:sian", Trigger.PAGE, "user:sian"))
     assert desk.recording.done == [("shut", "user:sian", Trigger.PAGE)]
     desk.recording.disk.set_result(True)
     assert await confirmed
@@ -120,7 +120,7 @@ async def test_a_pause_by_the_page_shuts_the_gate_once_before_waiting_for_the_di
 
 async def test_a_pause_that_the_disk_does_not_confirm_shuts_the_gate_and_raises_an_alarm(desk):
     desk.recording.disk.set_result(False)
-    assert not await desk.pauses.pause("api:till", Trigger.API, "api:till")
+    assert not await desk.pauses.pause(CallPause("api:till", Trigger.API, "api:till"))
     assert desk.recording.done == [("shut", "api:till", Trigger.API)]
     assert desk.alarms == ["recording.not_durable"]
 

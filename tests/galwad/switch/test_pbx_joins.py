@@ -9,6 +9,7 @@ from callerid.number import WITHHELD
 from config.sections import Route, Trunk
 from config.values import Pattern, Peer
 from galwad.desk.calls.live_calls import presented_by
+from galwad.switch.checkpoint import CallPause
 from helpers.recording.states import state_of
 from helpers.switch import SDP, asserted, record_events, sdp
 from recording.policy import RecordingState, Trigger
@@ -118,8 +119,8 @@ async def test_calls_that_the_pbx_joins_are_one_with_the_pauses_and_the_caller_o
     pbx, centre, sides
 ):
     second = pbx.consult()
-    pbx.first.recording.shut("user:sian", Trigger.PAGE, "user:sian")
-    second.recording.shut("user:ceri", Trigger.PAGE, "user:ceri")
+    pbx.first.recording.shut(CallPause("user:sian", Trigger.PAGE, "user:sian"))
+    second.recording.shut(CallPause("user:ceri", Trigger.PAGE, "user:ceri"))
     events = record_events(pbx.first)
     for side in sides.split():
         if side == "first":

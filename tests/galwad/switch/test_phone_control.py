@@ -8,10 +8,10 @@ import asyncio
 import pytest
 
 from galwad.messages import ActState, PhoneAct, PhoneReply
-from galwad.switch.away import AwayUsers
 from galwad.switch.clocks import read_clocks
 from galwad.switch.commands import DeskCommands
 from galwad.switch.phone_control import address_of
+from galwad.switch.routing import AwayUsers
 from helpers.recording.states import state_of
 from helpers.switch import record_events
 from recording.policy import RecordingState

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from galwad.switch.no_recorder import NoRecorder
 from galwad.switch.recorded_legs import RecordedLegs
 from recording.recorder import Recorder
 from recording.spool import Clock
@@ -26,7 +25,7 @@ def no_spool():
 
 def test_a_track_counts_the_packets_of_each_leg_only_while_the_leg_is_recorded():
     relay: Any = CountingRelay()
-    legs = RecordedLegs(relay, NoRecorder(lambda: None))
+    legs = RecordedLegs(relay)
     recorder = Recorder(no_spool, Clock(0.0, 0.0))
     relay.counters["caller"].received = relay.counters["sian"].received = 5
     legs.connect(recorder, "caller", "sian")
@@ -45,7 +44,7 @@ def test_a_track_counts_the_packets_of_each_leg_only_while_the_leg_is_recorded()
 
 def test_a_leg_that_is_closed_already_counts_nothing():
     relay: Any = CountingRelay()
-    legs = RecordedLegs(relay, NoRecorder(lambda: None))
+    legs = RecordedLegs(relay)
     legs.connect(Recorder(no_spool, Clock(0.0, 0.0)), "caller", "closed meanwhile")
     assert legs.arrivals(1) == Arrivals()
     legs.follow("sian")
@@ -56,7 +55,7 @@ def test_a_leg_that_is_closed_already_counts_nothing():
 def test_a_colleagues_packets_were_sent_after_the_latest_one_of_the_leg_that_is_followed():
     """After a pause, a colleague who was connected after it loses nothing."""
     relay: Any = CountingRelay()
-    legs = RecordedLegs(relay, NoRecorder(lambda: None))
+    legs = RecordedLegs(relay)
     recorder = Recorder(no_spool, Clock(0.0, 0.0), clock=lambda: 30.0)
     legs.connect(recorder, "caller", "sian")
     assert recorder.lateness.send_times.attached == ((1, 30_000_000),)

@@ -1,6 +1,6 @@
 """Random calls, pauses, transfers and crashes: no gate is open that must be shut.
 
-Covers `galwad/switch/call.py`, `galwad/switch/dispatcher.py`, `galwad/switch/no_recorder.py` and
+Covers `galwad/switch/call.py`, `galwad/switch/dispatcher.py` and
 `galwad/switch/recorded_legs.py`.
 """
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galwad.switch.no_recorder import NoRecorder
+from galwad.switch.checkpoint import CallPause
 from helpers.examples import examples
 from helpers.switch import Centre
 from recording.policy import Trigger
@@ -83,7 +83,7 @@ class Script:
     async def do_hold(self, holder, number):
         call = self.pick(number)
         if call is not None:
-            call.recording.shut(holder, Trigger.PAGE, holder)
+            call.recording.shut(CallPause(holder, Trigger.PAGE, holder))
             self.pauses.setdefault(call.call_id, set()).add(holder)
 
     async def do_release(self, holder, number):
@@ -146,10 +146,10 @@ class Script:
 
     def check(self):
         for call in self.calls():
-            recorder = call.recording._recorder
+            recorder = call.recording.recorder
             held = self.pauses.get(call.call_id, set())
             assert held <= set(call.recording.holders)
-            if isinstance(recorder, NoRecorder) or not recorder.gate_open:
+            if recorder is None or not recorder.gate_open:
                 continue
             assert not held
             pair = call.legs.joined
@@ -163,12 +163,12 @@ class Script:
         """Assert that an open gate gets media only of its own call."""
         gates = {}
         for call in self.calls():
-            recorder = call.recording._recorder
+            recorder = call.recording.recorder
             if recorder is not None:
                 gates[recorder.tap] = call
         for leg_id, tapped in self.centre.relay.taps.items():
             call = gates.get(tapped[1]) if tapped else None
-            if call is not None and call.recording._recorder.gate_open:
+            if call is not None and call.recording.recorder.gate_open:
                 assert leg_id in call.legs.legs
 
     def carried(self, before):

@@ -15,6 +15,7 @@ import pytest
 
 from galwad.switch import revival
 from galwad.switch.call import SwitchCall
+from galwad.switch.checkpoint import CallPause
 from galwad.switch.revival import MOST_AGE_S
 from recording.policy import RecordingState, Trigger
 
@@ -44,7 +45,7 @@ async def ringing(centre, register):
 @pytest.mark.parametrize("holder", ["page:sian", "page", "phone:201", "payment:crm-3f2a91bc"])
 async def test_a_pause_survives_two_restarts_and_its_holder_can_end_it(centre, talk, holder):
     """Earlier versions have the one holder `page` for all pages."""
-    talk.recording.shut(holder, Trigger.PAGE, "user:sian")
+    talk.recording.shut(CallPause(holder, Trigger.PAGE, "user:sian"))
     for _ in range(2):
         centre.revive()
         (call,) = centre.calls.values()
@@ -59,7 +60,7 @@ async def test_a_pause_survives_two_restarts_and_its_holder_can_end_it(centre, t
 
 
 async def test_the_time_of_a_pause_continues_after_restarts_and_ends_with_the_pause(centre, talk):
-    talk.recording.shut("page:sian", Trigger.PAGE, "user:sian")
+    talk.recording.shut(CallPause("page:sian", Trigger.PAGE, "user:sian"))
     began = talk.recording.since
     await asyncio.sleep(0.02)
     for _ in range(2):
@@ -80,13 +81,13 @@ async def test_packets_after_a_pause_are_stored_and_late_ones_not_after_a_restar
     """The clock of the caller's stream is known from before the pause."""
     began = time.monotonic()
     for number in range(5):
-        talk.recording._recorder.tap(0, packet(number), began + number * 0.02, False)
+        talk.recording.recorder.tap(0, packet(number), began + number * 0.02, False)
     await asyncio.sleep(0.1)
-    talk.recording.shut("page:sian", Trigger.PAGE, "user:sian")
+    talk.recording.shut(CallPause("page:sian", Trigger.PAGE, "user:sian"))
     centre.revive()
     (call,) = centre.calls.values()
     await call.pauses.resume("page:sian", "user:sian")
-    recorder = call.recording._recorder
+    recorder = call.recording.recorder
     assert recorder.gate.stored == 0
     since = time.monotonic()
     now = round((since - began) / 0.02)
@@ -104,7 +105,7 @@ async def test_pause_holders_of_a_call_without_a_recording_survive_a_restart(
     centre.phone("192.0.2.202", "202", register)
     centre.sian.call("202")
     (call,) = (call for call in centre.calls.values() if call is not talk)
-    call.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    call.recording.shut(CallPause("user:sian", Trigger.PAGE, "user:sian"))
     centre.revive()
     again = centre.calls[call.call_id]
     assert (again.recording.holders, again.recording.lives) == (("user:sian",), 0)
@@ -185,7 +186,7 @@ async def test_only_calls_that_should_be_recorded_reach_the_ledger(centre, regis
     consultation = list(centre.calls.values())[-1]
     assert consultation not in {talk, refused}
     centre.end()
-    assert refused.recording._recorder.writer is None
+    assert refused.recording.recorder.writer is None
     assert set(centre.links.lasted) == {talk.call_id, refused.call_id, consultation.call_id}
     assert set(centre.links.for_ledger) == {talk.call_id, refused.call_id}
     assert centre.links.for_ledger[refused.call_id].answered is False
@@ -333,7 +334,7 @@ async def test_an_unreadable_ringing_call_is_cancelled(centre, ringing):
 
 
 async def test_a_pause_while_ringing_survives_restarts_and_the_answer(centre, ringing):
-    ringing.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    ringing.recording.shut(CallPause("user:sian", Trigger.PAGE, "user:sian"))
     centre.sian.final = 200
     centre.revive()
     (call,) = centre.calls.values()
@@ -418,12 +419,12 @@ async def test_a_call_that_has_ended_is_not_continued_wherever_the_process_dies(
     def die(*_args, **_named):
         raise KilledError
 
-    recorder = talk.recording._recorder
+    recorder = talk.recording.recorder
     if dies_at == "recorder":
         monkeypatch.setattr(recorder, "close", die)
     else:
         monkeypatch.setattr(centre.context.checkpoints, "remove", die)
-    talk.recording.shut("page:sian", Trigger.PAGE, "user:sian")
+    talk.recording.shut(CallPause("page:sian", Trigger.PAGE, "user:sian"))
     with pytest.raises(KilledError):
         centre.end()
     monkeypatch.undo()

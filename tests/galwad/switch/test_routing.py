@@ -4,9 +4,8 @@ import pytest
 
 from config.sections import Destination, Route
 from config.values import Listener, Pattern, Peer
-from galwad.switch.away import AwayUsers
 from galwad.switch.phones import Phones
-from galwad.switch.routing import AWAY_RING_AFTER_S, Router, check_uris
+from galwad.switch.routing import AWAY_RING_AFTER_S, AwayUsers, Router, check_uris
 from recording.policy import DestinationClass
 from telephony.b2bua import NO_GRANTS, Grants
 from telephony.sip.events import Address

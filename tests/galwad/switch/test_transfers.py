@@ -1,6 +1,6 @@
 """Transfers: what is recorded of them, and how a consultation joins a call.
 
-Covers `galwad/switch/call.py`, `galwad/switch/consultation.py` and `galwad/switch/context.py`.
+Covers `galwad/switch/call.py`, `galwad/switch/pauses.py` and `galwad/switch/context.py`.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from galwad.switch.call import call_of_leg
+from galwad.switch.checkpoint import CallPause
 from galwad.switch.clocks import read_clocks
 from helpers.recording.states import state_of
 from helpers.switch import Centre, record_events, replaces
@@ -41,7 +42,7 @@ async def consultation(centre, talk, register):
 async def test_media_that_arrived_before_a_bye_is_stored_when_the_bye_is_read_first(
     centre, talk, leaver
 ):
-    gate = talk.recording._recorder.gate
+    gate = talk.recording.recorder.gate
     packet = bytes([0x80]) + bytes(171)
     centre.relay.arrive(talk.legs.legs, [packet] * 50)
     getattr(centre, leaver).ask("BYE")
@@ -50,17 +51,17 @@ async def test_media_that_arrived_before_a_bye_is_stored_when_the_bye_is_read_fi
 
 
 async def test_media_of_a_pause_that_is_read_after_the_resume_is_not_stored(centre, talk):
-    talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    talk.recording.shut(CallPause("user:sian", Trigger.PAGE, "user:sian"))
     secret = bytes([0x80]) + bytes(171)
     centre.relay.arrive(talk.legs.legs, [secret] * 50)
     await talk.recording.resume("user:sian", "user:sian")
     assert state_of(talk.recording) is RecordingState.RECORDING
     centre.relay.drain(*talk.legs.legs)
-    assert talk.recording._recorder.gate.stored == 0
+    assert talk.recording.recorder.gate.stored == 0
 
 
 async def test_media_that_arrives_while_the_disk_confirms_a_resume_is_not_stored(centre, talk):
-    talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    talk.recording.shut(CallPause("user:sian", Trigger.PAGE, "user:sian"))
     releasing = asyncio.create_task(talk.recording.resume("user:sian", "user:sian"))
     await asyncio.sleep(0)
     assert state_of(talk.recording) is RecordingState.PAUSED
@@ -69,7 +70,7 @@ async def test_media_that_arrives_while_the_disk_confirms_a_resume_is_not_stored
     await releasing
     assert state_of(talk.recording) is RecordingState.RECORDING
     centre.relay.drain(*talk.legs.legs)
-    assert talk.recording._recorder.gate.stored == 0
+    assert talk.recording.recorder.gate.stored == 0
 
 
 async def test_a_transfer_to_a_consulted_colleague_continues_the_recording(
@@ -104,8 +105,8 @@ async def test_joining_a_consultation_that_was_transferred_outside_ceases_the_re
 async def test_pauses_of_both_calls_stay_in_force_after_a_join(
     centre, talk, consultation, on_the_first
 ):
-    talk.recording.shut("user:sian", Trigger.PAGE, "user:sian")
-    consultation.recording.shut("user:ceri", Trigger.PAGE, "user:ceri")
+    talk.recording.shut(CallPause("user:sian", Trigger.PAGE, "user:sian"))
+    consultation.recording.shut(CallPause("user:ceri", Trigger.PAGE, "user:ceri"))
     first, second = centre.sian.dialogs
     if not on_the_first:
         first, second = second, first
@@ -233,7 +234,7 @@ async def test_the_resume_code_in_the_consultation_resumes_the_held_call(centre,
     await settled()
     press(centre.sian, "*", "7", "2", dialog=second)
     consultation = next(call for call in centre.calls.values() if call is not talk)
-    await asyncio.gather(*consultation._callers_pauses._tasks)
+    await asyncio.gather(*consultation.callers_pauses._tasks)
     assert consultation.recording.holders == talk.recording.holders == ()
     assert state_of(talk.recording) is RecordingState.RECORDING
 
@@ -267,7 +268,7 @@ async def test_the_record_key_works_in_a_consultation_for_the_phone_that_made_it
 async def test_a_pause_that_a_join_carries_over_names_the_person_who_paused(
     centre, talk, consultation
 ):
-    consultation.recording.shut("user:ceri", Trigger.PAGE, "user:ceri")
+    consultation.recording.shut(CallPause("user:ceri", Trigger.PAGE, "user:ceri"))
     first, second = centre.sian.dialogs
     centre.sian.ask("REFER", replaces(second, "202"), dialog=first)
     (pause,) = talk.recording.pauses
@@ -396,7 +397,7 @@ async def test_media_from_before_the_point_of_transfer_is_stored_when_it_is_read
     centre, talk, department, ceases
 ):
     centre.sian.ask("REFER", DEPARTMENT)
-    gate = talk.recording._recorder.gate
+    gate = talk.recording.recorder.gate
     centre.relay.arrive(talk.legs.joined, [bytes([0x80]) + bytes(171)] * 50)
     if ceases == "answer":
         department.answer()
@@ -410,7 +411,7 @@ async def test_media_after_the_point_of_transfer_is_dropped_when_that_is_read_la
     centre, talk, department
 ):
     centre.sian.ask("REFER", DEPARTMENT)
-    gate = talk.recording._recorder.gate
+    gate = talk.recording.recorder.gate
     answered_at = time.monotonic()
     centre.relay.arrive(talk.legs.joined, [bytes([0x80]) + bytes(171)] * 50)
     talk.transfers._reached(read_clocks(answered_at))
@@ -481,7 +482,7 @@ async def pbx_talk(centre):
 async def test_a_pause_is_one_gap_across_a_transfer_within_the_centre(pbx_talk):
     call, pbx = pbx_talk
     events = record_events(call)
-    call.recording.shut("user:sian", Trigger.PAGE, "user:sian")
+    call.recording.shut(CallPause("user:sian", Trigger.PAGE, "user:sian"))
     pbx.ask("UPDATE", ("P-Asserted-Identity", "<sip:202@192.0.2.20>"))
     assert call.state().advisor.extension == "202"
     gaps = [gap for gap in facts_of(events).gaps if gap.reason != "erased"]  # before the pause
