@@ -105,6 +105,8 @@ class SwitchCall:
         self._version = 0
         self._in_settle = self._unsent = False
         self._faulty = False
+        self._saved_legs = msgspec.Raw()
+        """The legs in JSON as they were at the most recent `save_checkpoint`; empty before it."""
         self._timer: asyncio.TimerHandle | None = None
         self.recording = CallRecording(
             context.spools,
@@ -377,7 +379,7 @@ class SwitchCall:
             started=self.started,
             early_pauses=self.recording.early_pauses,
             answered=answered,
-            legs=msgspec.Raw(msgspec.json.encode(self.legs.checkpoint())),
+            legs=self._saved_legs,
         )
 
     def _enter(self, phase: CallPhase) -> None:
@@ -386,10 +388,21 @@ class SwitchCall:
         self._phase = phase
 
     def save_checkpoint(self) -> None:
-        """Save the checkpoint, so that the next switch process can continue the call.
+        """Save the whole checkpoint, so that the next switch process can continue the call.
 
         The checkpoint of a new state must be saved before the desk receives this state. If the call
         has ended, no checkpoint is saved.
+        """
+        if not self.legs.ended:
+            self._saved_legs = msgspec.Raw(msgspec.json.encode(self.legs.checkpoint()))
+            self._save_own_part()
+
+    def _save_own_part(self) -> None:
+        """Save the checkpoint after a change that is not one of the legs, such as a pause.
+
+        The legs are saved as they were at the most recent `save_checkpoint`. If they have handled a
+        message since, it has had no effect on the peers yet, because `settle` saves the legs before
+        it sends anything.
         """
         if not self.legs.ended:
             self._context.checkpoints.save(self.call_id, self._checkpoint())
@@ -503,7 +516,10 @@ class SwitchCall:
         self._faulty = self.recording.faulty
         self._unsent = True
         if not self._in_settle:
-            self.save_checkpoint()
+            if self._saved_legs:
+                self._save_own_part()
+            else:
+                self.save_checkpoint()
             self._send_state()
 
     @property

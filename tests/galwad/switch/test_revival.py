@@ -59,6 +59,27 @@ async def test_a_pause_survives_two_restarts_and_its_holder_can_end_it(centre, t
     assert states == [RecordingState.PAUSED, RecordingState.RECORDING]
 
 
+async def test_a_pause_is_saved_without_writing_the_legs_again(centre, talk, monkeypatch):
+    monkeypatch.setattr(talk.legs, "checkpoint", None)
+    talk.recording.shut(CallPause("page:sian", Trigger.PAGE, "user:sian"))
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert call.recording.holders == ("page:sian",)
+    centre.trunk.ask("BYE")
+    assert centre.sian.methods[-1] == "BYE"
+
+
+async def test_a_transfer_after_a_pause_is_saved_with_the_legs_of_its_time(centre, talk):
+    talk.recording.shut(CallPause("page:sian", Trigger.PAGE, "user:sian"))
+    centre.phone("192.0.2.30", "3001")
+    centre.sian.ask("REFER", ("Refer-To", "<sip:3001@192.0.2.9>"))
+    centre.revive()
+    (call,) = centre.calls.values()
+    assert call.recording.state is RecordingState.CEASED
+    assert call.recording.holders == ("page:sian",)
+    assert call.legs.legs[call.legs.joined[1]].dialog.peer.host == "192.0.2.30"
+
+
 async def test_the_time_of_a_pause_continues_after_restarts_and_ends_with_the_pause(centre, talk):
     talk.recording.shut(CallPause("page:sian", Trigger.PAGE, "user:sian"))
     began = talk.recording.since
