@@ -170,7 +170,7 @@ class CallEnded(LinkMessage, frozen=True):
     party at the advisor's end was busy or declined ("refused"), or no party answered ("no_answer").
 
     `lost_fork` is true if the call was answered, and its caller at once talked with a party of
-    another call (see `is_lost_fork` in `galwad.switch.pbx`). It counts as a call that was not
+    another call (see `is_lost_fork` in `galwad.switch.call.pbx`). It counts as a call that was not
     answered.
     """
 

@@ -54,10 +54,10 @@ GATE = "recording/spool/gate.py"
 POLICY = "recording/policy.py"
 RECORDER = "recording/recorder.py"
 FACTS = "recording/archive/call_facts.py"
-CALL = "galwad/switch/call.py"
-PAUSES = "galwad/switch/pauses.py"
-CALL_RECORDING = "galwad/switch/recording.py"
-MOVES = "galwad/switch/transfers.py"
+CALL = "galwad/switch/call/switch_call.py"
+PAUSES = "galwad/switch/call/pauses.py"
+CALL_RECORDING = "galwad/switch/call/call_recording.py"
+MOVES = "galwad/switch/call/transfers.py"
 SEALER = "galwad/finaliser/sealer.py"
 
 SABOTAGES = (
@@ -217,7 +217,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "the record key to pause resumes",
-        "galwad/switch/codes.py",
+        "galwad/switch/call/pauses.py",
         '{"off": PauseAction.PAUSE, "on": PauseAction.RESUME}',
         '{"off": PauseAction.RESUME, "on": PauseAction.RESUME}',
         (PAYMENTS,),
@@ -249,7 +249,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "codes are never recognised",
-        "galwad/switch/codes.py",
+        "galwad/switch/call/pauses.py",
         "if self._tail.endswith(text):",
         "if False:",
         (PAYMENTS,),
@@ -257,7 +257,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "the desk's pauses reach no call",
-        "galwad/switch/commands.py",
+        "galwad/switch/call/commands.py",
         "calls, trigger = self._meant(command), Trigger(command.trigger)",
         "calls, trigger = self._meant(command)[:0], Trigger(command.trigger)",
         (PAYMENTS,),
@@ -330,7 +330,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "a party that the PBX names is taken for the centre",
-        "galwad/switch/advisor_side.py",
+        "galwad/switch/call/advisor_side.py",
         "return self._router.classify(name.uri)\n",
         "return DestinationClass.CENTRE\n",
         (TRANSFERS,),

@@ -17,7 +17,7 @@ from config.sections import Destination, Route, Trunk
 from config.settings import Settings
 from config.values import Pattern, Peer
 from galwad.cli.checks.result import CheckResult, fault, warning
-from galwad.switch.routing import is_exact, spellings
+from galwad.switch.edge.routing import is_exact, spellings
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 

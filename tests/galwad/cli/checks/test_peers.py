@@ -9,8 +9,8 @@ import pytest
 from config.settings import Settings
 from galwad.cli.checks import peers
 from galwad.messages import Figures, PeerStatus
-from galwad.switch.commands import DeskCommands
-from galwad.switch.link_server import LinkServer
+from galwad.switch.call.commands import DeskCommands
+from galwad.switch.life.link_server import LinkServer
 
 
 def with_socket(path):
