@@ -54,8 +54,8 @@ from _rtp import HOST, SOUND_BYTES, Traffic, exchange, listening
 from _rtpengine import rtpengine
 
 from galwad.settings import Settings, load
-from galwad.switch.collector import Collector
-from galwad.switch.spools import CallSpools, SpoolFactory
+from galwad.switch.call.spools import CallSpools, SpoolFactory
+from galwad.switch.life.collector import Collector
 from recording.recorder import Recorder
 from recording.spool import Clock
 from telephony.aio.ports import PortPool

@@ -170,7 +170,8 @@ class CallEnded(LinkMessage, frozen=True):
     party at the advisor's end was busy or declined ("refused"), or no party answered ("no_answer").
 
     `lost_fork` is true if the call was answered, and its caller at once talked with a party of
-    another call (see `galwad.switch.lost_forks`). It counts as a call that was not answered.
+    another call (see `is_lost_fork` in `galwad.switch.call.pbx`). It counts as a call that was not
+    answered.
     """
 
     call_id: str

@@ -36,7 +36,7 @@ class Process(StrEnum):
 
 # The modules are loaded by name, so that each process loads only its own code.
 _MODULES: Final = {
-    Process.SWITCH: "galwad.switch.daemon",
+    Process.SWITCH: "galwad.switch.life.daemon",
     Process.DESK: "galwad.desk.app",
     Process.FINALISER: "galwad.finaliser.process",
 }

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from telephony.b2bua.alignment import Alignment
@@ -431,13 +432,18 @@ class ReferTransfers:
 
     # --- continuing after a restart of the process --------------------------------------------
 
+    @cached_property
+    def _request_text(self) -> str:
+        """The caller's INVITE in the checkpoint. It is the same in each checkpoint of the call."""
+        return request_to_text(self._request)
+
     def checkpoint(self) -> TransferCheckpoint:
         """Return the values for `resume`: the caller's INVITE and the transfer in progress."""
         referral = self._referral
         waiting = referral is not None and referral.accepted and referral.subscribed
         recall = self._recall_target if referral is None else referral.leg.target
         return TransferCheckpoint(
-            request=request_to_text(self._request),
+            request=self._request_text,
             max_forwards=self.max_forwards,
             serial=self._serial,
             accepted=referral is not None and referral.accepted,

@@ -54,10 +54,10 @@ GATE = "recording/spool/gate.py"
 POLICY = "recording/policy.py"
 RECORDER = "recording/recorder.py"
 FACTS = "recording/archive/call_facts.py"
-CALL = "galwad/switch/call.py"
-PAUSES = "galwad/switch/pauses.py"
-CALL_RECORDING = "galwad/switch/recording.py"
-MOVES = "galwad/switch/transfers.py"
+CALL = "galwad/switch/call/switch_call.py"
+PAUSES = "galwad/switch/call/pauses.py"
+CALL_RECORDING = "galwad/switch/call/call_recording.py"
+MOVES = "galwad/switch/call/transfers.py"
 SEALER = "galwad/finaliser/sealer.py"
 
 SABOTAGES = (
@@ -194,7 +194,7 @@ SABOTAGES = (
     Sabotage(
         "a trigger of the phone or the page does not shut the gate",
         PAUSES,
-        "self._recording.shut(holder, trigger, actor, arrived_mono, begun_mono)",
+        "recording.shut(pause, arrived_mono, begun_mono)",
         "pass",
         ALL,
         payments=KEY,
@@ -202,7 +202,7 @@ SABOTAGES = (
     Sabotage(
         "a dialled code does not shut the gate",
         CALL_RECORDING,
-        "self._recorder.pause(holder, trigger, actor, **times)",
+        "self.recorder.pause(pause.holder, pause.trigger, pause.actor, **times)",
         "times.clear()",
         ALL,
         payments=CODE,
@@ -210,14 +210,14 @@ SABOTAGES = (
     Sabotage(
         "a payment system does not shut the gate",
         CALL_RECORDING,
-        "self._recorder.pause(holder, trigger, actor, **times)",
+        "self.recorder.pause(pause.holder, pause.trigger, pause.actor, **times)",
         "times.clear()",
         ALL,
         payments=("payment system, by extension",),
     ),
     Sabotage(
         "the record key to pause resumes",
-        "galwad/switch/codes.py",
+        "galwad/switch/call/pauses.py",
         '{"off": PauseAction.PAUSE, "on": PauseAction.RESUME}',
         '{"off": PauseAction.RESUME, "on": PauseAction.RESUME}',
         (PAYMENTS,),
@@ -226,8 +226,8 @@ SABOTAGES = (
     Sabotage(
         "the record key of the advisor counts as the caller's",
         CALL,
-        "pauses = self._callers_pauses if caller else self.pauses",
-        "pauses = self._callers_pauses",
+        "pauses = self.callers_pauses if caller else self.pauses",
+        "pauses = self.callers_pauses",
         (PAYMENTS,),
         payments=KEY,
     ),
@@ -249,7 +249,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "codes are never recognised",
-        "galwad/switch/codes.py",
+        "galwad/switch/call/pauses.py",
         "if self._tail.endswith(text):",
         "if False:",
         (PAYMENTS,),
@@ -257,7 +257,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "the desk's pauses reach no call",
-        "galwad/switch/commands.py",
+        "galwad/switch/call/commands.py",
         "calls, trigger = self._meant(command), Trigger(command.trigger)",
         "calls, trigger = self._meant(command)[:0], Trigger(command.trigger)",
         (PAYMENTS,),
@@ -266,7 +266,7 @@ SABOTAGES = (
     Sabotage(
         "the triggers are not recorded",
         CALL_RECORDING,
-        'self._recorder.event("trigger", fields, arrived_mono=arrived_mono)',
+        'self.event("trigger", fields, arrived_mono)',
         "fields.clear()",
         (PAYMENTS,),
         payments=KEY,
@@ -282,8 +282,8 @@ SABOTAGES = (
     Sabotage(
         "a pause by the advisor's phone has another actor",
         PAUSES,
-        "return self.pause(actor, trigger, actor, arrived_mono, begun_mono)",
-        'return self.pause(actor, trigger, "system", arrived_mono, begun_mono)',
+        "CallPause(actor, trigger, actor)",
+        'CallPause(actor, trigger, "system")',
         (PAYMENTS,),
         payments=KEY,
     ),
@@ -291,7 +291,7 @@ SABOTAGES = (
     Sabotage(
         "a transfer by REFER does not reach the recording",
         MOVES,
-        "self._call.recording.referred(destination, actor, label, now, trigger=asked.trigger)",
+        "call.recording.referred(target.destination, actor, target.label, now, trigger=trigger)",
         "del actor",
         (TRANSFERS,),
         transfers=OUTSIDE,
@@ -330,7 +330,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "a party that the PBX names is taken for the centre",
-        "galwad/switch/advisor_side.py",
+        "galwad/switch/call/advisor_side.py",
         "return self._router.classify(name.uri)\n",
         "return DestinationClass.CENTRE\n",
         (TRANSFERS,),
@@ -339,7 +339,7 @@ SABOTAGES = (
     Sabotage(
         "a name from the PBX does not shut the gate",
         CALL_RECORDING,
-        "self._recorder.identity_changed(actor, trigger=trigger, arrived_mono=arrived)",
+        "self.recorder.identity_changed(actor, trigger=trigger, arrived_mono=arrived)",
         "return",
         (TRANSFERS,),
         transfers=AT_PBX,

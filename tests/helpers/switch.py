@@ -6,21 +6,21 @@ from typing import cast
 
 from galwad.messages import CallerFacts
 from galwad.settings import Settings
-from galwad.switch.admission import Admission, AdmissionControl
-from galwad.switch.call import SwitchCall
-from galwad.switch.callers import caller_of
-from galwad.switch.checkpoint_store import CheckpointStore
-from galwad.switch.clocks import read_clocks
-from galwad.switch.context import CallContext
-from galwad.switch.dispatcher import EventDispatcher
-from galwad.switch.emergency import called_number
-from galwad.switch.lasting_dialogs import LastingDialogs
-from galwad.switch.link_server import LinkServer
-from galwad.switch.naming import NamingMonitor
-from galwad.switch.overload import OverloadControl
-from galwad.switch.revival import revive
-from galwad.switch.routing import Router
-from galwad.switch.spools import SpoolFactory
+from galwad.switch.call.checkpoints import CheckpointStore
+from galwad.switch.call.clocks import read_clocks
+from galwad.switch.call.context import CallContext
+from galwad.switch.call.dispatcher import EventDispatcher
+from galwad.switch.call.lasting_dialogs import LastingDialogs
+from galwad.switch.call.pbx import NamingMonitor
+from galwad.switch.call.spools import SpoolFactory
+from galwad.switch.call.switch_call import SwitchCall
+from galwad.switch.edge.admission import Admission, AdmissionControl
+from galwad.switch.edge.callers import caller_of
+from galwad.switch.edge.emergency import called_number
+from galwad.switch.edge.overload import OverloadControl
+from galwad.switch.edge.routing import Router
+from galwad.switch.life.link_server import LinkServer
+from galwad.switch.life.revival import revive
 from recording.recorder import Recorder
 from telephony.aio.relay import Relay
 from telephony.errors import NoPortsError
@@ -66,7 +66,7 @@ def replaces(dialog, user):
 def record_events(call):
     """Return a list that receives each event that the call's recorder writes from now on."""
     events = []
-    outbox = call.recording._recorder.storage.outbox
+    outbox = call.recording.recorder.storage.outbox
     put = outbox.put
 
     def note(kind, fields, at_us):
@@ -390,7 +390,7 @@ class Centre:
         for call in self.calls.values():
             if call._timer is not None:
                 call._timer.cancel()
-            recorder = call.recording._recorder
+            recorder = call.recording.recorder
             if isinstance(recorder, Recorder):
                 if recorder._timer is not None:
                     recorder._timer.cancel()

@@ -1,6 +1,6 @@
 """Calls through the switch, between SIPp and SIPp, with real RTP.
 
-Covers `galwad/switch/daemon.py`.
+Covers `galwad/switch/life/daemon.py`.
 """
 
 from __future__ import annotations

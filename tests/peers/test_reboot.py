@@ -3,7 +3,8 @@
 A reboot is simulated: all processes are killed at once, and the runtime folder, which is in memory,
 is deleted. The daemon does not read the kernel's boot id.
 
-Covers `galwad/switch/lasting_dialogs.py`, `galwad/switch/revival.py` and `galwad/switch/daemon.py`.
+Covers `galwad/switch/call/lasting_dialogs.py`, `galwad/switch/life/revival.py` and
+`galwad/switch/life/daemon.py`.
 """
 
 from __future__ import annotations

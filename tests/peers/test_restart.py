@@ -1,6 +1,6 @@
 """The switch dies by SIGKILL or hands over: calls continue, others still ring, a pause stays.
 
-Covers `galwad/switch/daemon.py` and `galwad/switch/revival.py`.
+Covers `galwad/switch/life/daemon.py` and `galwad/switch/life/revival.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from galwad.switch.revival import SILENT_S, UNANSWERED_S
+from galwad.switch.life.revival import SILENT_S, UNANSWERED_S
 from helpers.peers.crashes import Spools
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, Caller, Sipp
@@ -159,7 +159,7 @@ def test_packets_of_a_pause_that_arrive_seconds_after_it_are_not_stored(
 
 _BEFORE_THE_REMOVAL = """
 import pathlib, time
-from galwad.switch.checkpoint_store import CheckpointStore
+from galwad.switch.call.checkpoints import CheckpointStore
 
 def remove(self, call_id):
     pathlib.Path(__file__).with_name("ended").touch()

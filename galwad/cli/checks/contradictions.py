@@ -17,8 +17,7 @@ from config.values import Pattern, Peer
 from galwad.cli.checks.result import CheckResult, fault, warning
 from galwad.settings import Settings
 from galwad.settings.switch import Destination, Route, Trunk
-from galwad.switch.numbers import spellings
-from galwad.switch.routing import is_exact
+from galwad.switch.edge.routing import is_exact, spellings
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.settings import EXAMPLE, Settings
-from galwad.switch.emergency import EmergencyRoutes
-from galwad.switch.locations import DnsClient, Locations, speaks_of
-from galwad.switch.routing import check_uris
+from galwad.switch.edge.emergency import EmergencyRoutes
+from galwad.switch.edge.locations import DnsClient, Locations, speaks_of
+from galwad.switch.edge.routing import check_uris
 from telephony.aio.resolver import Resolver
 from telephony.sip.message.uri import Uri
 

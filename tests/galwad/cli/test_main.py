@@ -163,7 +163,7 @@ def test_the_version_option_prints_the_version(run):
 
 def test_the_switch_imports_no_http_audio_or_sql_library(settings_file):
     heavy = ("httpx2", "numpy", "soundfile", "sqlalchemy", "fastapi")
-    modules = "sys, galwad.cli.serve, galwad.switch.daemon"
+    modules = "sys, galwad.cli.serve, galwad.switch.life.daemon"
     script = f"import {modules}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
@@ -300,7 +300,7 @@ def test_the_help_of_check_loads_no_check():
 def test_a_command_loads_only_the_libraries_that_it_needs(words):
     found = loaded(*words)
     heavy = {"sqlalchemy", "alembic", "phonenumbers", "fastapi", "av", "argon2"}
-    heavy |= {"galwad.desk.service", "galwad.switch.daemon"}
+    heavy |= {"galwad.desk.service", "galwad.switch.life.daemon"}
     if words[0] != "simulate":
         heavy |= {"telephony", "numpy", "soundfile"}
         assert len(found) < 600

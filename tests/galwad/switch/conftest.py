@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from galwad.settings import Settings, load
-from galwad.switch.phones import Phones
+from galwad.switch.edge.phones import Phones
 from helpers.switch import Centre
 from telephony.sip.events import Address
 from telephony.sip.message.messages import Request, parse_message

@@ -9,7 +9,8 @@ import pytest
 from galwad.cli.checks import peers
 from galwad.messages import Figures, PeerStatus
 from galwad.settings import Settings
-from galwad.switch.link_server import Commands, LinkServer
+from galwad.switch.call.commands import DeskCommands
+from galwad.switch.life.link_server import LinkServer
 
 
 def with_socket(path):
@@ -22,7 +23,7 @@ async def found(tmp_path, monkeypatch):
     """The findings of the check if the switch reports these peers; None: it has no report yet."""
     monkeypatch.setattr(peers, "_TIMEOUT_S", 30.0)
     path = tmp_path / "switch.sock"
-    hub = LinkServer(cast("Commands", None), tmp_path / "ended.jsonl")
+    hub = LinkServer(cast("DeskCommands", None), tmp_path / "ended.jsonl")
     server = await hub.listen(path)
 
     async def found(known, **more):

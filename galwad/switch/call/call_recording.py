@@ -1,0 +1,481 @@
+"""The recording of one live call: its recorder, its spools and the legs that are recorded.
+
+Before the answer there is no recorder and no spool. Payment pauses that are requested before the
+answer are stored in memory, and apply from the first packet of the recording. A call that is not to
+be recorded never gets a recorder: its pauses stay in memory, and all other changes have no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from galwad.messages import Party
+from galwad.switch.call.checkpoints import CallPause
+from galwad.switch.call.clocks import Now
+from galwad.switch.call.recorded_legs import RecordedLegs
+from galwad.switch.call.spools import CallSpools, SpoolFactory
+from recording.policy import (
+    PAUSE_TRIGGERS,
+    DestinationClass,
+    RecordingState,
+    ShutCauses,
+    Trigger,
+)
+from recording.recorder import Recorder, RecordingStatus
+from recording.spool import Clock, Field
+from recording.spool.gate import SavedLateness
+from telephony.aio.relay import Relay
+from telephony.b2bua.events import MediaNegotiated
+
+
+class CallRecording:
+    """The recording of one call, with the methods that the other parts of the call use.
+
+    The other parts of the call need not know whether there is a recorder. `on_change` is called
+    whenever `state`, `holders` or `durable` may have changed.
+    """
+
+    def __init__(
+        self,
+        factory: SpoolFactory,
+        relay: Relay,
+        call_id: str,
+        facts: Mapping[str, Field] | None,
+        on_change: Callable[[], None],
+    ) -> None:
+        """Start without a spool.
+
+        `facts` are the fields of the `call` event for the spool. None means that the call is not to
+        be recorded.
+        """
+        self._facts = facts
+        self._on_change = on_change
+        self._erased_us = factory.erased_us
+        self._spools = CallSpools(factory, call_id)
+        self._own: Recorder | None = None
+        self._early: dict[str, CallPause] = {}
+        """The pauses by their holder while this call has no recorder; the oldest pause first."""
+        self._legs = RecordedLegs(relay)
+        self._started = Clock(0.0, 0.0)
+        self.durable = True
+        self._block: ExitStack | None = None
+        """The `one_write` block that runs now; None if there is none."""
+        self._keeper: CallRecording | None = None
+        """The recording of the call with which a PBX has joined this call; otherwise None."""
+        self._earlier: tuple[RecordingState, float] | None = None
+        """The state that an earlier process began and this one continues, and its start in Unix
+        seconds; None if there is no such state."""
+        self._later_caller: Mapping[str, Field] | None = None
+        """The fields of the event about the newest caller; None if there is only one caller."""
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """The recorder that this call controls; None if there is none."""
+        return self._own if self._keeper is None else self._keeper.recorder
+
+    @property
+    def lives(self) -> int:
+        """The life number of the call's most recent spool; 0 before the first spool."""
+        return self._spools.lives
+
+    @property
+    def state(self) -> RecordingState:
+        """The state of the recording at present. The page shows this state."""
+        if self._keeper is not None:
+            return self._keeper.state
+        if self.recorder is not None:
+            return self.recorder.state
+        return RecordingState.PAUSED if self._early else RecordingState.NOT_STARTED
+
+    @property
+    def faulty(self) -> bool:
+        """True if a disk error prevents recording now, or will prevent it when a pause ends."""
+        if self.recorder is None:
+            return False
+        state = self.recorder.state
+        paused_too = state is RecordingState.PAUSED and not self.recorder.status().storage_works
+        return state is RecordingState.FAULT or paused_too
+
+    @property
+    def disk_error(self) -> str:
+        """The text of the most recent disk error; empty if there was no error."""
+        error = self.recorder.storage.error if self.recorder is not None else None
+        return "" if error is None else str(error)
+
+    @property
+    def since(self) -> float:
+        """The Unix time in seconds at which the present `state` began; 0 before the answer."""
+        if self._earlier is not None:
+            return self._earlier[1]
+        since_us = self.recorder.status().since_us if self.recorder is not None else 0
+        return self._started.wall + since_us / 1e6
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """The pause holders that keep the recording paused for a payment."""
+        return tuple(pause.holder for pause in self.pauses)
+
+    @property
+    def pauses(self) -> tuple[CallPause, ...]:
+        """The pauses in force, whether the call has a recorder or not; the oldest pause first."""
+        if self._keeper is not None:
+            return self._keeper.pauses
+        recorded = (CallPause(holder, c.trigger, c.actor) for holder, c in self.shut_causes.pauses)
+        return (*self._early.values(), *recorded)
+
+    @property
+    def early_pauses(self) -> tuple[CallPause, ...]:
+        """The pauses of a call that has no recorder yet.
+
+        Such a pause has no effect until the call is answered and recorded, or is joined with a
+        recorded call.
+        """
+        return tuple(self._early.values())
+
+    @property
+    def shut_causes(self) -> ShutCauses:
+        """The causes that keep the gate shut at present.
+
+        They are saved in the checkpoint. After a restart, the method `resumed` gets them in its
+        argument `standing`.
+        """
+        return ShutCauses() if self.recorder is None else self.recorder.shut_causes
+
+    @property
+    def lateness(self) -> SavedLateness | None:
+        """The state by which late packets of a pause are recognised; None without a recorder.
+
+        It is saved in the checkpoint, like `shut_causes`.
+        """
+        return None if self.recorder is None else self.recorder.lateness
+
+    def answered(
+        self,
+        caller_leg: str,
+        advisor_leg: str,
+        party: Party,
+        now: Now,
+        *,
+        destination: DestinationClass,
+        trigger: Trigger,
+        actor: str,
+    ) -> None:
+        """Open the first spool, and record the audio of the two legs from the answer on.
+
+        `party` is the advisor who answered. `now.arrived` is the time of the answer. If the call is
+        not to be recorded, do nothing. If the class `destination` of the party is not the centre,
+        the gate stays shut; `trigger` is what says so, and `actor` is the party.
+        """
+        if self._facts is None:
+            return
+        with self.one_write():
+            recorder = self._begin(self._facts, now.at_arrival)
+            for pause in self._early.values():
+                recorder.pause(pause.holder, pause.trigger, pause.actor)
+            self._early.clear()
+            outside = destination is not DestinationClass.CENTRE
+            if outside:
+                recorder.identity_changed(actor, trigger=trigger)
+                recorder.identity_classed(destination)
+            self._legs.connect(recorder, caller_leg, advisor_leg)
+            recorder.answered(party.user, party.extension, arrived_mono=now.arrived)
+            if outside:
+                self.triggered(trigger, actor, now.arrived)
+        self._start(recorder)
+
+    def resumed(
+        self,
+        caller_leg: str,
+        advisor_leg: str | None,
+        party: Party,
+        standing: ShutCauses,
+        *,
+        lives: int,
+        answered: float,
+        lateness: SavedLateness | None,
+        now: Now,
+    ) -> None:
+        """Continue a call that was answered before a restart, in a new spool.
+
+        `standing` are the causes that kept the gate shut before the restart. `lives` is the life
+        number of the call's most recent spool, and the new spool gets a higher number. `answered`
+        is the time of the answer on the monotonic clock, in seconds; 0 if this time is not known.
+        `lateness` is the state that was saved before the restart; None if there is none.
+        """
+        self._spools.follow(lives)
+        if self._facts is None:
+            return
+        with self.one_write():
+            recorder = self._begin(self._facts, now)
+            self._legs.connect(recorder, caller_leg, advisor_leg)
+            since_us = round((now.mono - answered) * 1e6) if answered else 0
+            recorder.restored(standing, party.user, party.extension, since_us, lateness)
+        self._start(recorder)
+
+    def rang_before(self) -> None:
+        """Note that the call was already ringing before a restart.
+
+        The earlier process may have created a spool just before it died.
+        """
+        self._spools.follow()
+
+    def continue_state(self, state: RecordingState, since: float) -> None:
+        """Continue the state that the recording had before a restart of the process.
+
+        `since` is the Unix time in seconds at which `state` began. It remains the start of the
+        state until the recording has another state. If the recording already has another state, do
+        nothing.
+        """
+        if self.state is state:
+            self._earlier = state, since
+            self._on_change()
+
+    @contextmanager
+    def one_write(self) -> Iterator[None]:
+        """Write the events of the `with` block to the spool together, at the end of the block.
+
+        This also applies to a spool that is opened in the block. In another block of this kind, a
+        block has no effect.
+        """
+        if self._block is not None:
+            yield
+            return
+        with ExitStack() as block:
+            self._block = block
+            try:
+                if self._own is not None:
+                    block.enter_context(self._own.one_write())
+                yield
+            finally:
+                self._block = None
+
+    def _begin(self, facts: Mapping[str, Field], started: Clock) -> Recorder:
+        self._started = started
+        self._own = recorder = self._spools.recorder(started, self._changed)
+        if self._block is not None:
+            self._block.enter_context(recorder.one_write())
+        recorder.event("call", facts)
+        if self._later_caller is not None:
+            recorder.event("caller", self._later_caller)
+        return recorder
+
+    def _start(self, recorder: Recorder) -> None:
+        """Start the recorder, and let it read the packets that wait in the sockets of the legs."""
+        recorder.catch_up = self._legs.catch_up
+        recorder.start()
+
+    def follow(self, advisor_leg: str, party: Party) -> None:
+        """From now on, record the audio of `advisor_leg` on the advisor's track.
+
+        `party` is the advisor at this leg, and is written to the spool.
+        """
+        self._legs.follow(advisor_leg)
+        self.advisor(party)
+
+    def advisor(self, party: Party) -> None:
+        """Write to the spool that `party` has the call at the advisor's end from now on."""
+        self.event("advisor", {"user": party.user, "extension": party.extension})
+
+    def negotiated(self, event: MediaNegotiated) -> None:
+        """Store the codecs that `event` reports (see `RecordedLegs.negotiated`)."""
+        self._legs.negotiated(event)
+
+    def shut(
+        self,
+        pause: CallPause,
+        arrived_mono: float | None = None,
+        begun_mono: float | None = None,
+    ) -> None:
+        """Shut the gate for a pause, without waiting for the disk.
+
+        If the holder has a pause already, nothing changes. `arrived_mono` is the time at which the
+        request arrived, in monotonic seconds; None means now. `begun_mono` is the time at which the
+        person began to make the request, such as the arrival of a dialled code's first digit; None
+        means that this took no time.
+        """
+        if self._keeper is not None:
+            self._keeper.shut(pause, arrived_mono, begun_mono)
+        elif self.recorder is None:
+            self._early.setdefault(pause.holder, pause)
+            self._on_change()
+        else:
+            times = {"arrived_mono": arrived_mono, "begun_mono": begun_mono}
+            self.recorder.pause(pause.holder, pause.trigger, pause.actor, **times)
+
+    def triggered(
+        self,
+        trigger: Trigger,
+        actor: str,
+        arrived_mono: float | None = None,
+        begun_mono: float | None = None,
+    ) -> None:
+        """Write to the spool that a trigger arrived after which nothing may be stored.
+
+        This is written whatever the effect of the trigger was. So a check of the recording notices
+        a trigger without a gap. Call this method after the gate is shut, because it may wait for
+        the disk. The parameters are those of `shut`.
+        """
+        took_s = 0.0
+        if arrived_mono is not None and begun_mono is not None:
+            took_s = arrived_mono - begun_mono
+        is_pause = trigger in PAUSE_TRIGGERS
+        fields: dict[str, Field] = {
+            "trigger": trigger.value,
+            "actor": actor,
+            "erase_us": self._erased_us(took_s) if is_pause else 0,
+        }
+        self.event("trigger", fields, arrived_mono)
+
+    async def make_durable(self) -> bool:
+        """Wait at most 250 ms for the disk to store all audio and events recorded until now.
+
+        Return whether the disk has confirmed the storage in this time.
+        """
+        if self._keeper is not None:
+            return await self._keeper.make_durable()
+        return self._note(durable=self.recorder is None or await self.recorder.make_durable())
+
+    async def resume(self, holder: str, actor: str) -> bool:
+        """Remove the pause holder `holder`. Return whether the disk confirmed this within 5 s.
+
+        After the confirmation, the gate opens unless another cause keeps the gate shut. Without the
+        confirmation, a storage fault keeps the gate shut.
+        """
+        if self._keeper is not None:
+            return await self._keeper.resume(holder, actor)
+        self._early.pop(holder, None)
+        durable = self.recorder is None or await self.recorder.resume(holder, actor)
+        return self._note(durable=durable)
+
+    def referred(
+        self,
+        destination: DestinationClass,
+        actor: str,
+        label: str,
+        now: Now,
+        *,
+        trigger: Trigger = Trigger.REFER,
+    ) -> None:
+        """Shut the gate if the advisor transfers the call to a party outside the centre.
+
+        The gate is shut from `now.arrived`, which is when the request for the transfer arrived.
+
+        If the party is within the centre, the gate is not shut, and a new segment begins. `label`
+        is the pattern in the settings that matches the transfer's target, or the extension of one
+        of our phones. For any other target, it is "".
+        """
+        if self.recorder is None:
+            return
+        self.recorder.referred(destination, actor, label, trigger=trigger, arrived_mono=now.arrived)
+        if destination is not DestinationClass.CENTRE:
+            self.triggered(trigger, actor, now.arrived)
+
+    def transfer_failed(self, now: Now) -> None:
+        """Open the gate after a failed transfer, unless another cause keeps the gate shut."""
+        if self.recorder is not None:
+            self.recorder.transfer_failed(arrived_mono=now.arrived)
+
+    def returned(self, now: Now) -> None:
+        """Open the gate, because the call is back in the centre, unless a pause keeps it shut."""
+        if self.recorder is not None:
+            self.recorder.returned(arrived_mono=now.arrived)
+
+    def identified(
+        self,
+        destination: DestinationClass,
+        actor: str,
+        now: Now,
+        *,
+        trigger: Trigger = Trigger.IDENTITY,
+    ) -> None:
+        """Shut the gate if a PBX names a new party (RFC 3325) and the party is outside the centre.
+
+        The new party is at the advisor's end. `destination` is the destination class of this party,
+        and `trigger` is what says so.
+        If the party is within the centre, a new segment begins without a gap, and a payment pause
+        continues without a break. All this counts from `now.arrived`, which is when the new name
+        arrived.
+        """
+        if self.recorder is None:
+            return
+        inside, arrived = destination is DestinationClass.CENTRE, now.arrived
+        if inside and self.recorder.shut_causes.identity is None:
+            self.recorder.referred(destination, actor, arrived_mono=arrived)
+            return
+        if not inside:
+            self.recorder.identity_changed(actor, trigger=trigger, arrived_mono=arrived)
+        self.recorder.identity_classed(destination, arrived_mono=arrived)
+        if not inside:
+            self.triggered(trigger, actor, arrived)
+
+    def caller_changed(self, fields: Mapping[str, Field], now: Now, *, known: bool = False) -> None:
+        """Write the caller that a trunk has named during the call to the spool.
+
+        `fields` are the fields `number` and `withheld`. `now.arrived` is the time at which the
+        trunk named the caller. Without a spool, the fields are written when the next spool begins.
+        If `known` is true, an earlier spool of the call contains them already.
+        """
+        self._later_caller = {**fields, "known": known}
+        self.event("caller", self._later_caller, now.arrived)
+
+    def tick(self) -> None:
+        """Write the audio that waits in memory to the spool file, without waiting for the disk."""
+        if self.recorder is not None:
+            self.recorder.tick()
+
+    def event(
+        self, kind: str, fields: Mapping[str, Field], arrived_mono: float | None = None
+    ) -> None:
+        """Append an event to the spool, if there is one."""
+        if self.recorder is not None:
+            self.recorder.event(kind, fields, arrived_mono=arrived_mono)
+
+    def end(self, cause: str, now: Now) -> bool:
+        """Close the spool of a call that has ended, and return whether the call has a spool.
+
+        After this, `on_change` is not called, even if a pause still waits for the disk. `cause`
+        says why the call ended, and `now.arrived` is the time of its end. A call has no
+        spool if it is not to be recorded, or if no spool could be created on any disk.
+        """
+        self._keeper = None
+        if self._own is not None:
+            self._own.close(cause, arrived_mono=now.arrived)
+        self._on_change = _ignore
+        return self._own is not None and self._own.writer is not None
+
+    def discard(self, cause: str, now: Now) -> None:
+        """Remove the only spool of a call that has ended, because nothing of it is to be kept.
+
+        `cause` and `now` are those of `end`.
+        """
+        if self._own is not None:
+            self._own.discard(cause, arrived_mono=now.arrived)
+        self._on_change = _ignore
+
+    def join(self, keeper: CallRecording) -> None:
+        """Let this unrecorded call control the recording `keeper` from now on.
+
+        The legs of this call are not recorded. Its pauses and transfers apply to `keeper`.
+        """
+        self._early.clear()
+        self._keeper = keeper
+
+    def part(self) -> None:
+        """End the effect of `join`."""
+        self._keeper = None
+
+    def _note(self, *, durable: bool) -> bool:
+        """Store whether the disk has confirmed the newest pause or resume; return `durable`."""
+        self.durable = durable
+        self._on_change()
+        return durable
+
+    def _changed(self, status: RecordingStatus) -> None:
+        if self._earlier is not None and self._earlier[0] is not status.state:
+            self._earlier = None
+        self._on_change()
+
+
+def _ignore() -> None:
+    """Do nothing after a change in a call that has ended."""

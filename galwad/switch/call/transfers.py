@@ -1,0 +1,340 @@
+"""Transfers of a call: their effect on the recording, and the party that has the call afterwards.
+
+This module handles each transfer, blind or attended, before `telephony.b2bua` rings or joins any
+leg. If the class of the destination requires it, the gate shuts before the caller can hear the new
+party. While a new party only rings and the advisor still talks with the caller, the two of them are
+recorded, unless the settings or a payment destination require an earlier end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from galwad.switch.call.clocks import Now
+from galwad.switch.call.live_call import LiveCall, RingingTarget, TransferTrigger
+from galwad.switch.edge.admission import Admission
+from galwad.switch.edge.routing import Router
+from recording.policy import DestinationClass, Trigger
+from telephony.b2bua import JoinPlan, Leg, Target, plan_join
+from telephony.b2bua import events as sip
+from telephony.sdp import Srtp
+from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.ua.uas import InviteServer
+
+_BY_REFER = TransferTrigger()
+
+
+class CallTransfers:
+    """Carries out the transfers of one call.
+
+    The call keeps a `TransferState`, and makes an object of this class for each use. If it kept
+    this object, the two would refer to each other, and only the garbage collector could free them.
+    """
+
+    def __init__(
+        self,
+        call: LiveCall,
+        router: Router,
+        find: Callable[[str], LiveCall | None],
+        *,
+        ceases_at_request: bool,
+    ) -> None:
+        """Continue with the call's `transfer_state`.
+
+        `find` returns the live call with a given call id, or None. `ceases_at_request` decides when
+        a transfer to a party outside the centre shuts the gate: at the request, or when the party
+        answers or the advisor has hung up.
+        """
+        self._call = call
+        self._state = call.transfer_state
+        self._router = router
+        self._find = find
+        self._ceases_at_request = ceases_at_request
+
+    def requested(self, event: sip.TransferRequested, now: Now) -> None:
+        """Handle a REFER, which requests a transfer.
+
+        A REFER without Replaces requests a blind transfer. If Replaces names the advisor's second
+        call, a consultation call, the REFER requests an attended transfer.
+        """
+        call = self._call
+        plan = call.legs.join_plan(event.request_id)
+        other = call.legs.call_named_by_replaces(event.request_id)
+        if plan is not None:
+            self._join(event, plan, now)
+        elif event.side is not sip.Side.CALLEE:
+            self._refuse(event, now)
+        elif event.replaces is not None and other is None:
+            # The consulted party has hung up. The caller therefore stays with the advisor.
+            self._refuse(event, now)
+        elif other is not None:
+            self._send_after(event, self._find(other.call_id), now)
+        else:
+            self._send(event, now)
+
+    def order(self, refer_to: NameAddr, actor: str, now: Now) -> str:
+        """Transfer the caller to `refer_to` because the page asks for it, as a REFER would.
+
+        `actor` is the person who asks. Return the reason why the transfer has not begun; "" if it
+        has.
+        """
+        call = self._call
+        if call.legs.joined is None or call.legs.transferring:
+            return "transferring"
+        referral = self._router.refer(refer_to, now.mono)
+        if referral is None:
+            call.log.info("transfer.refused")
+            return "unknown_number"
+        asked = TransferTrigger(Trigger.PAGE_TRANSFER, actor)
+        self._expect(referral.destination, referral.label, now, asked)
+        call.advisor_side.rings_at(referral.targets)
+        begun = call.legs.transfer(referral.targets, now.mono)
+        if not begun:
+            call.advisor_side.rings_at(())
+            self._back(now)
+        call.publish()
+        call.settle(now)
+        return "" if begun else "transferring"
+
+    def _refuse(self, event: sip.TransferRequested, now: Now) -> None:
+        self._call.log.info("transfer.refused")
+        self._call.legs.refuse_transfer(event.request_id, 603, now.mono)
+
+    def _send(self, event: sip.TransferRequested, now: Now) -> None:
+        referral = self._router.refer(event.refer_to, now.mono)
+        if referral is None:
+            self._refuse(event, now)
+            return
+        self._expect(referral.destination, referral.label, now)
+        self._ring(event, referral.targets, now)
+
+    def _send_after(
+        self, event: sip.TransferRequested, consultation: LiveCall | None, now: Now
+    ) -> None:
+        """Transfer the caller to a party that the advisor has rung, and that has not answered yet.
+
+        The advisor's call to this party is the consultation call. The party is rung for the caller,
+        and the consultation call ends. If `consultation` is None, the REFER is refused.
+        """
+        rings = consultation is not None and not consultation.legs.answered
+        targets = consultation.targets(now.mono) if consultation is not None and rings else ()
+        if consultation is None or not targets:
+            self._refuse(event, now)
+            return
+        self._expect(*class_of_far_end(self._router, consultation, sip.Side.CALLEE), now)
+        if self._ring(event, targets, now):
+            consultation.hangup('SIP;cause=200;text="Transferred"', now)
+
+    def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: Now) -> bool:
+        """Ring the targets for the caller, and return whether the REFER was accepted.
+
+        `telephony.b2bua` accepts or refuses the REFER. If the REFER was not accepted, the call
+        continues as before, and the effect of the REFER on the recording is undone.
+        """
+        call = self._call
+        call.advisor_side.rings_at(targets)
+        accepted = call.legs.accept_transfer(event.request_id, targets, now.mono)
+        if not accepted:
+            call.advisor_side.rings_at(())
+            self._back(now)
+        call.publish()
+        return accepted
+
+    def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Now) -> None:
+        """Join the advisor's two calls into one.
+
+        The call that continues takes over every reason for which the gate of the other call must be
+        shut (see `absorb_causes`).
+        """
+        plan = self._prefer_recorded(plan)
+        keeper = self._find(plan.kept_leg.call.call_id)
+        giver = self._find(plan.ending_leg.call.call_id)
+        if keeper is None or giver is None:
+            self._refuse(event, now)
+            return
+        self._absorb_causes(keeper, giver, plan, now)
+        target = plan.moved_leg.target or giver.caller_target()
+        self._call.legs.join(event.request_id, plan, target, now.mono)
+        for each in (keeper, giver):
+            each.settle(now)
+
+    def _prefer_recorded(self, plan: JoinPlan) -> JoinPlan:
+        """Return a plan for joining two calls; if possible, the recorded call continues.
+
+        In `plan`, one call continues and the other call ends. If only the call that ends is
+        recorded, return a plan in which that call continues. If this is not possible, or not
+        necessary, return `plan`.
+        """
+        keeper = self._find(plan.kept_leg.call.call_id)
+        giver = self._find(plan.ending_leg.call.call_id)
+        if keeper is None or giver is None:
+            return plan
+        better = giver.admission.recorded and not keeper.admission.recorded
+        return (plan_join(plan.ending_leg, plan.kept_leg) or plan) if better else plan
+
+    def replace_advisor(
+        self, old: Leg, invite: InviteServer, admission: Admission, now: Now
+    ) -> None:
+        """Give the advisor's place in the call to the sender of an INVITE with Replaces.
+
+        A PBX sends such an INVITE to join two calls. A phone sends such an INVITE to pick up a
+        call.
+        """
+        call, before = self._call, self._call.legs.joined
+        caller = admission.caller
+        user = (*caller.asserted, caller.from_user)[0]
+        target = Target(
+            uri=next(
+                (contact.uri for contact in invite.request.contacts), invite.request.from_.uri
+            ),
+            destination=invite.source,
+            name=user,
+            user=self._router.user_of(user),
+            trust=admission.trusted,
+            grants=self._router.grants_at(invite.source),
+            is_phone=admission.phone,
+            srtp=Srtp(admission.srtp),
+        )
+        call.legs.replace_callee(old, invite, target, now.mono)
+        if call.legs.joined != before:
+            self._shut_for(call, *self._router.place(user), now)
+        call.settle(now)
+
+    def _absorb_causes(self, keeper: LiveCall, giver: LiveCall, plan: JoinPlan, now: Now) -> None:
+        """Shut the gate of `keeper` if necessary: a party of the call `giver` moves to this call.
+
+        The gate shuts in two cases: the destination class of this party requires it, or `giver` has
+        pause holders. A pause keeps its holder, its trigger and the person who paused.
+        """
+        moves = class_of_far_end(self._router, giver, plan.moved_leg.side)
+        self._shut_for(keeper, *moves, now)
+        for pause in giver.recording.pauses:
+            keeper.recording.shut(pause, now.arrived)
+
+    def _expect(
+        self,
+        destination: DestinationClass,
+        label: str,
+        now: Now,
+        asked: TransferTrigger = _BY_REFER,
+    ) -> None:
+        """Prepare for a transfer whose target rings first, while the advisor is still in the call.
+
+        The gate shuts now if the settings require it, or if the target takes payments. Otherwise it
+        shuts when the target answers or the advisor has hung up.
+        """
+        self._state.begin()
+        at_once = self._ceases_at_request or destination is DestinationClass.PAYMENT
+        if at_once or self._state.outside:
+            self._shut_for(self._call, destination, label, now, asked)
+            return
+        self._call.log.info("transfer.accepted", destination=destination)
+        self._state.referred_to = destination
+        self._state.ringing = RingingTarget(destination, label, asked)
+
+    def leg_ended(self, now: Now) -> None:
+        """Shut the gate if the advisor has hung up while the target of the transfer still rings.
+
+        The gate shuts from `now.arrived`, the time at which the advisor hung up.
+        """
+        if self._call.legs.joined is None:
+            self._reached(now)
+
+    def _reached(self, now: Now) -> None:
+        """Apply the transfer whose target rings to the recording: this is the point of transfer."""
+        ringing, self._state.ringing = self._state.ringing, None
+        if ringing is not None:
+            self._refer(self._call, ringing, now)
+
+    @staticmethod
+    def _refer(call: LiveCall, target: RingingTarget, now: Now) -> None:
+        actor, trigger = target.asked.actor or call.advisor_side.actor, target.asked.trigger
+        call.recording.referred(target.destination, actor, target.label, now, trigger=trigger)
+
+    def _shut_for(
+        self,
+        call: LiveCall,
+        destination: DestinationClass,
+        label: str,
+        now: Now,
+        asked: TransferTrigger = _BY_REFER,
+    ) -> None:
+        call.log.info("transfer.accepted", destination=destination)
+        state = call.transfer_state
+        state.referred_to, state.ringing = destination, None
+        if not state.outside:
+            self._refer(call, RingingTarget(destination, label, asked), now)
+
+    def completed(self, leg_id: str, target: Target, now: Now) -> None:
+        """Update the call and its recording after a transfer to `target`."""
+        self._call.log.info("transfer.completed")
+        self._reached(now)
+        state, centre = self._state, DestinationClass.CENTRE
+        inside = state.referred_to is centre
+        away = state.outside or state.identity_class not in {None, centre}
+        state.outside, state.identity_class = not inside, None
+        state.complete(state.referred_to)
+        if inside and away:
+            self._call.come_back_to(leg_id, target, now)
+        else:
+            self._call.talk_with(leg_id, target, now)
+
+    def failed(self, event: sip.TransferFailed, now: Now) -> None:
+        """Give the call back to the advisor after a failed transfer.
+
+        If the advisor has already hung up, ring the advisor again.
+        """
+        call = self._call
+        call.log.info("transfer.failed", status=event.status, advisor_gone=event.transferor_gone)
+        self._state.failed = event.status
+        if not event.transferor_gone:
+            call.advisor_side.rings_at(())
+            self._back(now)
+        elif call.advisor_side.target is not None:
+            call.advisor_side.rings_again(call.advisor_side.target)
+            call.legs.ring_again((call.advisor_side.target,), now.mono)
+        call.publish()
+
+    def recalled(self, leg_id: str, target: Target, now: Now) -> None:
+        """Give the call back to an advisor who was rung again and has answered.
+
+        This advisor had requested a transfer and hung up, and then the transfer failed.
+        """
+        self._back(now)
+        self._call.talk_with(leg_id, target, now)
+
+    def _back(self, now: Now) -> None:
+        """Undo the effect of a failed transfer on the recording.
+
+        If the caller talked with a party outside the centre even before this transfer, change
+        nothing.
+        """
+        self._state.ringing = None
+        if not self._state.outside:
+            self._call.recording.transfer_failed(now)
+
+
+def class_of_far_end(
+    router: Router, call: LiveCall, side: sip.Side
+) -> tuple[DestinationClass, str]:
+    """Return the destination class and the name of one party of a call.
+
+    `side` says which party: the caller, or the party at the advisor's end. A caller at one of our
+    phones has the class of the phone's number, and any other caller is external. The class of the
+    party at the advisor's end depends on the call:
+
+    - after a transfer to a party outside the centre: the class of the transfer's target;
+    - otherwise, if a PBX has named the party: the class of this name;
+    - otherwise: the class of the number that the caller dialled.
+    """
+    admission, state = call.admission, call.transfer_state
+    if side is sip.Side.CALLER:
+        caller = admission.caller.from_user
+        return router.place(caller) if admission.phone else (DestinationClass.EXTERNAL, "")
+    if state.outside:
+        # The party at the advisor's end is outside the centre. If a transfer back to the centre is
+        # in progress, `referred_to` is already `CENTRE`, and the party's class is not known.
+        inside = state.referred_to is DestinationClass.CENTRE
+        return DestinationClass.UNKNOWN if inside else state.referred_to, ""
+    named = state.identity_class or call.advisor_side.named_class(is_first=True)
+    return router.place(admission.called) if named is None else (named, "")

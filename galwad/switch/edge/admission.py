@@ -1,0 +1,219 @@
+"""Admission of calls and registrations: trunks by their address, phones by digest authentication.
+
+Digest authentication follows RFC 3261 section 22 and RFC 8760. A request from any sender that is
+neither a trunk nor an authenticated phone is refused. `CallerFacts` contains what an INVITE says
+about its caller. From these facts, the desk decides whether the caller is a known person, is
+unknown, or has withheld the number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from galwad.messages import CallerFacts
+from galwad.settings import Settings
+from galwad.switch.edge.callers import caller_fields, caller_of
+from galwad.switch.edge.emergency import called_number
+from galwad.switch.edge.guessing import GuessLimits
+from galwad.switch.edge.overload import RETRY_AFTER_S
+from galwad.switch.edge.phones import Phones
+from recording.spool import Clock
+from telephony.sip.events import Address
+from telephony.sip.message.messages import Request
+from telephony.sip.ua.auth import AuthOutcome, DigestServer, DigestVerification
+from telephony.sip.ua.server_request import ServerRequest
+from telephony.sip.ua.uas import InviteServer
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An admitted INVITE: the facts about its caller, and the rules for the caller's leg."""
+
+    caller: CallerFacts
+    called: str
+    """The dialled number: the user part of the Request-URI, without separators such as "-"."""
+    trusted: bool
+    """True if the caller is in our trust domain (RFC 3325): a trusted trunk or one of our
+    phones."""
+    phone: bool
+    """True if one of our phones sent the INVITE.
+
+    In this case, requests to the phone are sent to the address from which the INVITE came.
+    """
+    recorded: bool
+    source_rule: str
+    """The rule that says from which address the caller's media may come.
+
+    The rules are those of `telephony.aio.relay.SourceRule`.
+    """
+    srtp: str
+    """The protection of the caller's media by SRTP: `off`, `optional` or `required`."""
+
+    trunk: str = ""
+    """The name of the trunk that sent the INVITE; "" if a phone sent it."""
+    user: str = ""
+    """The user of the phone that sent the INVITE; "" if a trunk sent it, or if there is no user."""
+    emergency: bool = False
+    """True if one of our phones, or a trusted trunk such as a PBX, calls an emergency number."""
+
+    def facts(self, line: str) -> Mapping[str, str | bool | None]:
+        """Return the fields of the `call` event, which is written to the spool.
+
+        `line` is the label that the settings give to the call's route. Advisors see this label. The
+        fields are personal data. They are encrypted in the spool, like the audio.
+        """
+        return {**caller_fields(self.caller), "line": line, "called": self.called}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The response that refuses an INVITE: its status and header fields."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def phone_admission(
+    settings: Settings, phones: Phones, extension: str, host: str, called: str
+) -> Admission:
+    """Return the `Admission` of a call that one of our phones makes to the number `called`.
+
+    `host` is the host of the phone's From URI.
+    """
+    return Admission(
+        caller=CallerFacts(extension, host, trusted=False),
+        called=called,
+        trusted=True,
+        phone=True,
+        recorded=settings.recording.include_phones,
+        source_rule=settings.media.source,
+        srtp=settings.srtp_rule_of(extension),
+        user=phones.user_of(extension),
+        emergency=called in settings.sip.emergency_numbers,
+    )
+
+
+class AdmissionControl:
+    """Admits or refuses each REGISTER, and each INVITE that is outside a dialog."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        phones: Phones,
+        secret: bytes,
+        guesses: GuessLimits,
+        count_outcome: Callable[[Address, DigestVerification, float], None] = lambda *_: None,
+    ) -> None:
+        """Prepare the digest authentication.
+
+        `secret` is the key that signs the nonces: a random key, which is new in each process.
+        `guesses` limits how often passwords are checked. `count_outcome` is called after each check
+        of a request's credentials, with the request's source, the result and the monotonic time in
+        seconds.
+        """
+        self._settings = settings
+        self._guesses = guesses
+        self._count_outcome = count_outcome
+        self._phones = phones
+        self._digest = DigestServer(
+            settings.sip.realm, secret, phones.ha1, algorithms=settings.sip.digest
+        )
+
+    def invite(self, invite: InviteServer, now: float) -> Admission | Rejection:
+        """Return an `Admission` if the INVITE is admitted, or the `Rejection` that refuses it.
+
+        An INVITE from a trunk is admitted by its source address, an INVITE from a phone by its
+        password.
+        """
+        request = invite.request
+        trunk = self._settings.find_trunk(*invite.source[:3])
+        called = called_number(self._settings, request.uri)
+        if trunk is not None:
+            return Admission(
+                caller=caller_of(request, trusted=trunk.trusted),
+                called=called,
+                trusted=trunk.trusted,
+                phone=False,
+                recorded=True,
+                source_rule=trunk.source or self._settings.media.source,
+                srtp=trunk.srtp or self._settings.media.srtp,
+                trunk=trunk.name,
+                emergency=trunk.trusted and called in self._settings.sip.emergency_numbers,
+            )
+        is_emergency = called in self._settings.sip.emergency_numbers
+        verification = self._verify(request, invite.source, now, for_emergency=is_emergency)
+        if verification.outcome is not AuthOutcome.ACCEPTED:
+            return self._rejection(invite.source, verification.outcome, now)
+        if not self._settings.allows_transport(verification.user, invite.source.transport):
+            return Rejection(403)
+        return phone_admission(
+            self._settings,
+            self._phones,
+            verification.user,
+            request.from_.uri.host,
+            called,
+        )
+
+    def prove(
+        self, extension: str, request: Request, source: Address, now: float
+    ) -> Rejection | None:
+        """Return None if the request has the credentials of this extension.
+
+        Otherwise return the `Rejection` with which a request within a call is refused.
+        """
+        verification = self._verify(request, source, now)
+        if verification.outcome is not AuthOutcome.ACCEPTED:
+            return self._rejection(source, verification.outcome, now)
+        return None if verification.user == extension else Rejection(403)
+
+    def register(self, transaction: ServerRequest, now: Clock) -> None:
+        """Respond to a REGISTER. A phone may bind contacts only to its own extension."""
+        request = transaction.request
+        verification = self._verify(request, transaction.source, now.mono)
+        if verification.outcome is not AuthOutcome.ACCEPTED:
+            refusal = self._rejection(transaction.source, verification.outcome, now.mono)
+            transaction.refuse_statelessly(refusal.status, headers=refusal.headers, now=now.mono)
+            return
+        user, transport = verification.user, transaction.source.transport
+        if request.to.uri.user != user or not self._settings.allows_transport(user, transport):
+            transaction.respond(403, now=now.mono)
+            return
+        answer = self._phones.register(verification.user, request, transaction.source, now.mono)
+        headers = [
+            (name, value)
+            for name, value in answer.headers.items()
+            if name in {"Contact", "Min-Expires", "Path"}
+        ]
+        headers.append(("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(now.wall))))
+        transaction.respond(answer.status, headers=headers, now=now.mono)
+
+    def _verify(
+        self, request: Request, source: Address, now: float, *, for_emergency: bool = False
+    ) -> DigestVerification:
+        verification = self._digest.verify(
+            request,
+            now,
+            host=source.host,
+            may_check=lambda user: self._guesses.may_check(
+                user, source, now, for_emergency=for_emergency
+            ),
+        )
+        if verification.outcome is AuthOutcome.ACCEPTED:
+            self._guesses.count_right(verification.user, source)
+        elif verification.outcome is AuthOutcome.REFUSED:
+            returned = verification.returned
+            self._guesses.count_wrong(verification.named, source, now, returned=returned)
+        self._count_outcome(source, verification, now)
+        return verification
+
+    def _rejection(self, source: Address, outcome: AuthOutcome, now: float) -> Rejection:
+        """Return the response to a request whose credentials are not accepted."""
+        if outcome is AuthOutcome.UNCHECKED:
+            return Rejection(503, (("Retry-After", RETRY_AFTER_S),))
+        return Rejection(401, tuple(self._digest.challenges(now, outcome, host=source.host)))

@@ -1,0 +1,1 @@
+"""The switch process: its start and end, its links, and the calls of the process before it."""
