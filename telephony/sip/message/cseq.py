@@ -10,7 +10,7 @@ from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.grammar import is_token
 
 MAX_NUMBER: Final = 2**31 - 1
-"""The largest CSeq number; RFC 3261 section 8.1.1.5 requires a number less than 2**31."""
+"""RFC 3261 section 8.1.1.5 requires a number less than 2**31."""
 
 _CSEQ: Final = re.compile(r"([0-9]{1,12})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
 
@@ -21,7 +21,7 @@ class CSeq:
 
     Attributes:
         number: The sequence number of the request, 0 to 2**31 - 1.
-        method: The method, with upper and lower case as received (methods are case-sensitive).
+        method: The method as received (methods are case-sensitive).
     """
 
     number: int

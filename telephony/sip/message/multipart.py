@@ -38,9 +38,7 @@ class BodyPart:
 
 
 def parts_of(message: Request | Response) -> list[BodyPart]:
-    """Return the parts of a message's body.
-
-    A body that is not multipart is returned as one part. For an empty body, the list is empty.
+    """Return the parts of a message's body: one if it is not multipart, none if it is empty.
 
     Raises:
         SipParseError: The Content-Type is multipart, but the body is not a valid multipart body.
