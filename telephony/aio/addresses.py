@@ -6,8 +6,7 @@ import socket
 from ipaddress import ip_address
 
 _WILDCARDS = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104 - known, not bound
-"""Destinations that only the default route reaches (documentation addresses, RFC 5737, RFC 3849).
-"""
+"""Documentation addresses (RFC 5737, RFC 3849), which only the default route reaches."""
 
 
 def reachable_host(listen: str) -> str:

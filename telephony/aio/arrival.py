@@ -40,9 +40,7 @@ _ROUNDING_S: Final = 1e-6
 _SLACK_S: Final = 0.001
 _MOST_ERRORS: Final = 16
 _TICK_S: Final = 0.011
-"""The largest error of the kernel's time for TCP, in seconds: a tick of 10 ms (CONFIG_HZ=100), and
-rounding to ms.
-"""
+"""The largest error of the kernel's TCP time in seconds: a 10 ms tick (CONFIG_HZ=100), rounded."""
 
 
 _scratch = bytearray(DATAGRAM_BYTES)
@@ -56,8 +54,7 @@ class Datagram(NamedTuple):
     arrived: float
     """In monotonic seconds."""
     dropped: int
-    """Datagrams that the kernel had dropped at this socket for lack of buffer; wraps after 32 bits.
-    """
+    """Datagrams that the kernel had dropped at this socket so far; wraps after 32 bits."""
 
 
 def wall_clock() -> float:
@@ -222,11 +219,7 @@ def _latest_segment(sock: SupportsOptions) -> _Segment | None:
 
 
 class StreamArrivals:
-    """Determines when the data of one TCP connection arrived.
-
-    The kernel knows only the arrival of the latest segment, not of several since the previous
-    reading.
-    """
+    """Determines when TCP data arrived; of several segments, the kernel knows only the latest."""
 
     def __init__(self, sock: SupportsOptions) -> None:
         self._sock = sock

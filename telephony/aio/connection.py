@@ -51,9 +51,7 @@ class ConnectionLimits:
     per_source: int = 200
     """Accepted connections from one IP address; all phones of a site behind NAT share one."""
     unwritten: int = 256 * 1024
-    """Bytes of our messages that wait in one connection: until it is established, or for a slow
-    peer.
-    """
+    """Bytes of our messages that wait in one connection, being opened or too slow."""
     connect_s: float = 4.0
     """The seconds for establishing a connection, TLS handshake included."""
     first_message_s: float = 30.0
@@ -63,13 +61,9 @@ class ConnectionLimits:
     part.
     """
     idle_s: float = 2 * 3600.0
-    """The seconds without a byte after which a connection is closed; more than a phone's
-    registration lasts.
-    """
+    """The seconds without a byte until a connection is closed; more than a registration lasts."""
     ping_s: float = 110.0
-    """The seconds between our pings on connections that we opened: 95 to 120 (RFC 5626 section
-    4.4.1).
-    """
+    """The seconds between our pings on connections that we opened (RFC 5626 4.4.1: 95 to 120)."""
     pong_s: float = 10.0
     """The seconds in which a peer must respond to a ping, if it has responded to one before."""
     linger_s: float = 1.0
@@ -100,10 +94,7 @@ class ConnectionOwner(Protocol):
         """Handle a received message. `arrived` is its arrival in monotonic seconds."""
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Respond to `fault`, the unreadable part of the byte stream, if a response can be built.
-
-        No further message can be read from this connection.
-        """
+        """Respond to the unreadable `fault`, if possible. No message can follow it."""
 
     def on_established(self, connection: Connection) -> None:
         """Handle a connection that has just been established, before its first message."""

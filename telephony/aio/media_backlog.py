@@ -33,10 +33,7 @@ class Reader(Protocol):
         """Handle a datagram that arrived at `arrived` (monotonic s); `data` is overwritten then."""
 
     def lost(self, count: int, since: float, until: float) -> None:
-        """Handle the loss of `count` datagrams that the kernel dropped for lack of space.
-
-        They arrived between `since` and `until`, in monotonic seconds.
-        """
+        """Handle the kernel's loss of `count` datagrams between two times, in monotonic seconds."""
 
 
 @dataclass(slots=True, eq=False)

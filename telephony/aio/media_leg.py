@@ -127,10 +127,7 @@ class MediaLeg:
     protection: Protection | None = None
     """The SRTP state that encrypts media now; None while media is not encrypted."""
     srtp_state: Protection | None = None
-    """The SRTP state; None if the leg's media was never encrypted.
-
-    It stays when encryption is turned off, because its packet counters must not be lost.
-    """
+    """The SRTP state, kept when encryption is off for its packet counters; None if never on."""
     unconfirmed: bool = False
     """True while nothing is sent to the peer, until a valid packet proves its address."""
     reopened: bool = False

@@ -179,10 +179,7 @@ class _Path:
     def _forward(  # noqa: C901 - a call for each step would take longer than the step
         self, data: bytearray | memoryview, source: HostPort, arrived: float
     ) -> None:
-        """Forward a valid RTP packet of the leg's peer, and store it.
-
-        The payload type is changed in place, because a copy would leave audio in memory.
-        """
+        """Forward and store a packet; change it in place, as a copy would leave audio in memory."""
         second = data[1]
         kind = self.kinds[second]
         if kind == _AUDIO_OR_EVENT:  # a payload type that meant events and now means audio

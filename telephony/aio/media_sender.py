@@ -44,11 +44,7 @@ class _SrtpSender:
     otherwise: _UnconnectedSender
 
     def send(self, data: Octets, /) -> int:
-        """Encrypt a packet and send it.
-
-        Raises:
-            OSError: The packet cannot be encrypted (EPERM), or was not sent.
-        """
+        """Encrypt and send a packet; raise OSError (EPERM if it cannot be encrypted)."""
         try:
             out = self.protection.protect(bytes(data))
         except SrtpError as error:

@@ -104,8 +104,7 @@ class PeerSource:
         self.contested = False
         """True if another sender has as good a claim as the accepted one. New SDP ends this."""
         self.dropped = 0
-        """Packets that were dropped because their sender was not proved; the leg sets it back to 0.
-        """
+        """Packets that were dropped without a proved sender; the leg sets it back to 0."""
         self.sdp: HostPort | None = None
         """The address in the peer's SDP; None if there is none to which media can be sent."""
         self._previous: HostPort | None = None
@@ -309,10 +308,7 @@ class VoiceStream:
         self.sender: HostPort | None = None
         self.ssrc = b""
         self.low_byte = -1
-        """The last byte of `ssrc`; -1 without a stream.
-
-        To save time, the leg compares only it and the sender.
-        """
+        """The last byte of `ssrc` (-1 without a stream); only it is compared, to save time."""
         self.contested = False
         """True if another address that the SDP does not name has sent voice too."""
         self._counts: dict[tuple[HostPort, bytes], int] = {}

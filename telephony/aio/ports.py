@@ -67,10 +67,7 @@ class PortPool:
         return max(0, len(self._free) - self._reserved)
 
     def owns(self, host: str, port: int) -> bool:
-        """Return whether `port` is in this pool's range, and `host` an address of it.
-
-        If the pool uses every address of this machine, `host` may be any of these.
-        """
+        """Return whether `port` is in this pool's range, and `host` any address of it."""
         if port not in self._range:
             return False
         if host in {self.host, self.advertise}:

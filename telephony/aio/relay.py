@@ -211,10 +211,7 @@ class Relay:
         return None if leg is None else leg.counters
 
     def set_source_rule(self, leg_id: str, rule: SourceRule, signalling_host: str = "") -> None:
-        """Use `rule` from now on to decide which senders are accepted as the leg's peer.
-
-        `signalling_host` is the IP address from which the peer's signalling comes; "" if unknown.
-        """
+        """Use `rule` for the leg's senders; `signalling_host` is an IP address, "" if unknown."""
         leg = self._legs.get(leg_id)
         if leg is not None and leg.source.set_rule(rule, signalling_host):
             self._rebuild_readers(leg, leg.peer)
@@ -289,10 +286,7 @@ class Relay:
         return leg is not None and leg.counters.last is not None
 
     def silent_since(self, leg_id: str) -> float:
-        """Return the time since which the leg has been silent, in monotonic seconds.
-
-        It is the later of the latest valid RTP packet and `waiting_since`.
-        """
+        """Return the monotonic seconds since which the peer's media is missing on the leg."""
         leg = self._legs[leg_id]
         return max(leg.counters.last or 0.0, leg.waiting_since)
 

@@ -26,8 +26,7 @@ class _Stream:
     sequence: int
     timestamp: int
     sent: int = 0
-    """The 20 ms intervals since the start, also those without a packet, for example during a hold.
-    """
+    """The 20 ms intervals since the start, also those without a packet, as during a hold."""
     packets: int = 0
     octets: int = 0
     name: str = field(default_factory=lambda: secrets.token_hex(8))

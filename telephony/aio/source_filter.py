@@ -1,6 +1,6 @@
 """The interface of a filter that decides which SIP messages and connections are accepted.
 
-`galwad.switch.guard` implements it. Each argument `now` is in monotonic seconds.
+`galwad.switch.guard` implements this interface. Each argument `now` is in monotonic seconds.
 """
 
 from __future__ import annotations

@@ -173,10 +173,7 @@ class SipTransport:
             self.received(data, source, local, arrived)
 
     def received(self, data: bytes, source: Address, local: Address, arrived: float) -> None:
-        """Handle, refuse, drop or queue a message, as the source filter says; then `flush`.
-
-        `arrived` is in monotonic seconds.
-        """
+        """Handle, queue, refuse or drop a message that arrived at `arrived` (monotonic seconds)."""
         now = self.now
         verdict = self._filter.judge_message(data, source, now)
         if verdict is FilterVerdict.DROPPED:
@@ -366,10 +363,7 @@ class SipTransport:
             self._fault("sip.sent_fault", error)
 
     def _fault(self, event: str, error: Exception, where: str = "") -> None:
-        """Count a bug. Log it once for each type and place.
-
-        The log does not have the exception's text, because it may quote a message.
-        """
+        """Count a bug; log its type and place once, not its text, which may quote a message."""
         self.faults += 1
         place = error.__traceback__
         while place is not None and place.tb_next is not None:

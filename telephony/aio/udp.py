@@ -15,10 +15,7 @@ from telephony.sip.events import Address
 from telephony.sip.message.uri import join_host_port
 
 _RECEIVE_BUFFER = 4 << 20
-"""The receive buffer in bytes, large so that a flood loses no requests.
-
-The kernel allows at most net.core.rmem_max bytes.
-"""
+"""The receive buffer in bytes, large for floods; the kernel's limit is net.core.rmem_max."""
 
 
 class DatagramOwner(Protocol):
