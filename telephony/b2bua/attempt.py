@@ -37,18 +37,12 @@ been sent by then, the last after 3.5 s. So only a peer that is down stays silen
 messages were lost.
 """
 _PREFERRED = (486, 480, 603, 415, 420, 484, 488)
-"""Failure statuses that explain a failure well, the best first, before all others.
-
-Of statuses of the same class, the caller gets the first in this list.
-"""
+"""Failure statuses that explain a failure well, the best first; used within one class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The failure of one branch: a final response other than 2xx.
-
-    Without a response (`response` is None), `status` gives the reason, for example 408 (timeout).
-    """
+    """A branch's failure; without a `response`, `status` is the reason, such as 408."""
 
     status: int
     response: Response | None = None
@@ -116,8 +110,7 @@ class Attempt:
         self.offers: dict[str, SessionDescription] = {}
         """The offer in the INVITE of each branch, by leg id."""
         self._early_answers: dict[tuple[str, str], SessionDescription] = {}
-        """The newest description in a provisional response, by leg id and To tag (an early dialog).
-        """
+        """The newest provisional description of each early dialog, by leg id and To tag."""
         self._final_answers: set[tuple[str, str]] = set()
         """The keys of `_early_answers` that are final: sent reliably (RFC 3262)."""
         self._failures: list[Failure] = []
@@ -168,11 +161,7 @@ class Attempt:
         self._ring(legs, now)
 
     def _bind(self, targets: Sequence[Target], now: float) -> list[Leg]:
-        """Create a leg with ports for each target.
-
-        Raises:
-            NoPortsError: There was no port for a target. The legs that had been created have ended.
-        """
+        """Create a leg with ports for each target, or end all of them and raise NoPortsError."""
         legs: list[Leg] = []
         try:
             for target in targets:
@@ -403,10 +392,7 @@ class Attempt:
         self._listener.on_failure(best, now)
 
     def cancel(self, cause: str, now: float) -> None:
-        """End the attempt and all branches without a 2xx, without notice to the listener.
-
-        `cause` is that of each `LegEnded` event.
-        """
+        """End the attempt and its unanswered branches; the listener is not notified."""
         self.deadline = None
         for leg in self.branches:
             if not leg.talking:

@@ -233,9 +233,9 @@ class BackToBackCall:
         return attempt is not None and not attempt.over
 
     def next_event(self) -> CallEvent | None:
-        """Return the oldest event and remove it; None if there is none.
+        """Remove and return the oldest event, or None.
 
-        With `CallEnded`, the call releases everything that it holds.
+        After `CallEnded`, the call holds nothing.
         """
         event = self._core.events.popleft() if self._core.events else None
         if isinstance(event, CallEnded):
@@ -377,10 +377,7 @@ class BackToBackCall:
         return None if named is None else named.call
 
     def join_plan(self, request_id: int) -> JoinPlan | None:
-        """Return a plan for joining this call with that of `call_named_by_replaces`.
-
-        None means that the two calls cannot be joined now.
-        """
+        """Return a plan for joining with `call_named_by_replaces`, or None if not possible now."""
         leg, named = self._transfers.transferor, self._transfers.leg_in_other_call(request_id)
         return None if leg is None or named is None else plan_join(leg, named)
 
@@ -521,10 +518,7 @@ class BackToBackCall:
             self._exchange.acknowledged(leg, event.request, now)
 
     def ask_parties(self, answered: Callable[[], None], now: float) -> None:
-        """Send an OPTIONS request in the dialog of each leg (RFC 3261 section 11).
-
-        `answered` is called for each final response. After a 481, the leg has ended.
-        """
+        """Send OPTIONS in each dialog (RFC 3261 section 11); call `answered` for each response."""
 
         def then(response: Response | None, _status: int, _now: float) -> None:
             if response is not None:

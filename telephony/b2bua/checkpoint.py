@@ -142,10 +142,7 @@ class LegCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     leg_id: str
     side: Side
     dialog: dict[str, Any] | None
-    """Never None, because only a leg with a confirmed dialog is in a checkpoint.
-
-    The type follows that of `Leg.dialog`.
-    """
+    """Never None: the leg's dialog is confirmed. The type follows that of `Leg.dialog`."""
     target: TargetCheckpoint | None
     media: MediaCheckpoint
     timer: tuple[int, bool, float] | None

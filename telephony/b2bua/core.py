@@ -285,10 +285,7 @@ class CallCore:
 
     @staticmethod
     def learn_from_invite(leg: Leg, request: Request) -> None:
-        """Store the sender's identity and supported methods from the INVITE that created the leg.
-
-        No event is emitted: the application can read this INVITE.
-        """
+        """Store identity and methods from the INVITE that created the leg; emit no event."""
         leg.learn(request.headers.get("Allow"))
         found = identity_of(request)
         if found is not None:

@@ -44,10 +44,7 @@ class EndedCall:
 
 
 def handle_late(event: SipEvent, now: float) -> None:
-    """Handle an endpoint event of a call that has ended.
-
-    A 2xx to our INVITE gets an ACK and a BYE, and a request within a dialog a response.
-    """
+    """Send ACK and BYE for a late 2xx, and a response to a request within a dialog."""
     match event:
         case InviteAnswered():
             # The peer may have hung up already.

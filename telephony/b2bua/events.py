@@ -169,10 +169,7 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """A peer has sent an INFO without a `Record` header field.
-
-    The event comes before the INFO is passed on, and also if there is no other leg.
-    """
+    """An INFO without `Record` has arrived; emitted before it is passed on, if it can be."""
 
     leg_id: str
     side: Side
@@ -219,10 +216,7 @@ class MediaNegotiated:
     leg_id: str
     side: Side
     payloads: tuple[tuple[int, str, int, int, str], ...]
-    """A row for each payload type that the peer may send.
-
-    A row is (payload type, encoding name, clock in Hz, channels, fmtp).
-    """
+    """Rows (payload type, encoding name, clock in Hz, channels, fmtp) that the peer may send."""
 
 
 @dataclass(frozen=True, slots=True)

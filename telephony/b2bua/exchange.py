@@ -43,10 +43,7 @@ own dialog (RFC 3261 12.2.1.2), although only the other leg has failed.
 
 @dataclass(slots=True)
 class ForwardedOffer:
-    """A re-INVITE or UPDATE from the leg `source` that we pass on to the leg `target`.
-
-    `offer` is None if the request has no offer. The target is then asked for an offer.
-    """
+    """A re-INVITE or UPDATE that we pass on; with `offer` None, we ask the target for one."""
 
     source: Leg
     transaction: ServerRequest
@@ -324,10 +321,7 @@ class Exchange:
     def _answer_with_last(
         self, target: Leg, source: Leg, theirs: SessionDescription, now: float
     ) -> None:
-        """Answer an offer of `target` from the newest description of `source`, without asking it.
-
-        If no SDP answer is possible, the call ends.
-        """
+        """Answer `target` from the newest description of `source`; end the call if this fails."""
         client, target.invite_to_ack = target.invite_to_ack, None
         if client is None or target.dialog is None or not target.talking:
             return

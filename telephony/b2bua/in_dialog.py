@@ -37,10 +37,7 @@ from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
-"""Maps the other leg's status to the sender's; others pass unchanged.
-
-401 and 407 ask us, and not the sender, for credentials.
-"""
+"""Maps the other leg's status to the sender's: 401 and 407 concern only our own request."""
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
 """Maps our own status, if the other leg sent no response, to the sender's; others pass unchanged.
 
@@ -108,10 +105,7 @@ class InDialogRequests:
     def _early_update(
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
     ) -> None:
-        """Handle an UPDATE before the answer.
-
-        With an offer, it gets 500 (RFC 3311 section 5.2); without, it can only change the identity.
-        """
+        """Refuse an early UPDATE with an offer by 500 (RFC 3311 5.2); else read its identity."""
         if request.body:
             answer(transaction, 500, now, headers=(("Retry-After", "5"),))
             return

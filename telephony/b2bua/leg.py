@@ -114,14 +114,11 @@ class Leg:
         """
         self.timer: SessionTimer | None = None
         self.min_se = 90
-        """The shortest session interval for this peer, in seconds; its Min-SE raises it (RFC 4028).
-        """
+        """The shortest session interval in seconds; the peer's Min-SE raises it (RFC 4028)."""
         self.allow: frozenset[str] = frozenset()
         """The methods in the peer's most recent Allow header field, in upper case."""
         self.ringing_dialog: Dialog | None = None
-        """The early dialog of a ringing callee that knows the event "talk" (asks it to answer), or
-        None.
-        """
+        """The early dialog of a ringing callee that can be asked to answer ("talk"); else None."""
         self.identity: tuple[str, str] | None = None
         """Header field and identity (`identity_key`) of the peer; None while unknown."""
         self.early_names = EarlyNames()

@@ -60,9 +60,7 @@ class LegMedia:
         self._urgent = urgent
         self.leg_id = leg_id
         self.check_remote: Callable[[RemoteMedia], RemoteMedia] = _unchecked
-        """Checks the address in the peer's SDP; returns the media to use, or raises
-        `SdpParseError`.
-        """
+        """Returns the media to use after a check of its address, or raises `SdpParseError`."""
         self.origin = origin
         self.last_sent: SessionDescription | None = None
         """The newest session description that we sent to the peer, even if it was refused."""
@@ -79,9 +77,7 @@ class LegMedia:
         self.remote_description: SessionDescription | None = None
         """The peer's in the latest complete SDP exchange; None before the first one."""
         self.remote: RemoteMedia | None = None
-        """The media relay's settings from the latest complete SDP exchange; None before the first
-        one.
-        """
+        """The media relay's settings from the latest complete exchange; None before the first."""
         self.holds_other = False
         """True if the most recent offer of this leg's peer put the other party on hold."""
         self._muted = False
@@ -244,10 +240,7 @@ class LegMedia:
         return self.check_remote(remote)
 
     def rows(self) -> tuple[tuple[int, str, int, int, str], ...]:
-        """Return a row for each payload type that the peer may send, in numeric order.
-
-        A row is (payload type, encoding name, clock in Hz, channels, fmtp).
-        """
+        """Return (payload type, name, clock in Hz, channels, fmtp) of what the peer may send."""
         table = payload_rows(self.remote.payloads) if self.remote else {}
         return tuple((number, *row) for number, row in sorted(table.items()))
 
@@ -301,10 +294,7 @@ def _codecs_and_direction(session: SessionDescription) -> object:
 
 
 def _visible_media(session: SessionDescription) -> object:
-    """Return what is compared: only values of an offer that we copy into ours for the other party.
-
-    None means that there is no audio section.
-    """
+    """Return the values of an offer that we pass on, to compare them; None without audio."""
     index = session.audio_index()
     if index is None:
         return None

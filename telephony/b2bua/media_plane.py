@@ -31,10 +31,7 @@ class MediaPlane(Protocol):
         """Set, or change, the address for the leg's media and the directions of the media."""
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
-        """Relay media between the legs `a` and `b`. Earlier joins of them end.
-
-        For each payload type from one peer, the tables give the type that the other expects.
-        """
+        """Relay media between `a` and `b` with their payload types; earlier joins end."""
 
     def is_own_port(self, host: str, port: int) -> bool:
         """Return whether this is one of our own addresses with a port of our media range."""

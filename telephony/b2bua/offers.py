@@ -34,7 +34,7 @@ class Offers:
         """Our INVITEs within a dialog that have no final response yet, by leg id."""
 
     def offering(self, leg: Leg) -> bool:
-        """Return whether an INVITE that we sent within the leg's dialog is still in progress."""
+        """Return whether our INVITE within the leg's dialog is still in progress."""
         return leg.id in self._under_way
 
     def busy(self, leg: Leg) -> bool:

@@ -56,10 +56,7 @@ class PendingRefer:
 
     @classmethod
     def ordered(cls, request_id: int, leg: Leg, now: float) -> PendingRefer:
-        """Create the object for a blind transfer that the call's owner has ordered.
-
-        No REFER asked for it, so no NOTIFY reports it, and it needs no decision of the owner.
-        """
+        """Create a blind transfer of the call's owner, without NOTIFY and without a decision."""
         return cls(
             request_id,
             leg,

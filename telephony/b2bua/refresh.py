@@ -48,9 +48,9 @@ class Refresh:
         leg.timer = timer
 
     def send_fields(self, leg: Leg, fields: HeaderFields, now: float) -> None:
-        """Refresh the leg's session now, with these header fields.
+        """Refresh the session now with these fields, and again if refused temporarily.
 
-        After a temporary refusal (422, 491, 500 or 503), they are sent again with a later refresh.
+        This is after 422, 491, 500 or 503.
         """
         self._pending_fields[leg.id] = fields
         self._refresh(leg, now)

@@ -71,10 +71,7 @@ class RequestQueue:
         """The request from this queue that was sent and has no final response yet, or None."""
 
     def add(self, request: QueuedRequest, now: float) -> bool:
-        """Add a non-INVITE request, to be sent after those before it; return whether it was added.
-
-        It is not without a confirmed dialog, or if `MAX_QUEUED` requests already wait.
-        """
+        """Queue a non-INVITE request; return False without a dialog or beyond `MAX_QUEUED`."""
         if not self._leg.talking or len(self._waiting) >= MAX_QUEUED:
             return False
         self._waiting.append(request)
@@ -117,10 +114,7 @@ class RequestQueue:
         self._send_next(now)
 
     def abandon(self, now: float) -> None:
-        """Empty the queue of a leg that has ended.
-
-        Callbacks that wait are called with status 481, and our unanswered INVITEs are cancelled.
-        """
+        """Empty an ended leg's queue: call callbacks with 481, and cancel our open INVITEs."""
         callbacks, self._callbacks = self._callbacks, {}
         waiting, self._waiting = self._waiting, deque()
         self._unanswered = None

@@ -22,8 +22,7 @@ class CallSettings:
     min_se: int = 90
     """The shortest session interval that we accept; it is at least 90."""
     recall_timeout: float = 30.0
-    """For the recall: a failed transfer whose REFER's sender has hung up rings that sender again.
-    """
+    """For the recall of a REFER's sender who hung up before the transfer failed."""
     transfer_timeout: float = 60.0
     """For the target of a transfer."""
     request_timeout: float = 33.0
@@ -33,13 +32,9 @@ class CallSettings:
     allow_transfer: bool = True
     """If false, every REFER is refused with 603."""
     trust_caller: bool = False
-    """True for a trusted trunk: asserted identities (RFC 3325) are accepted from it and sent to it.
-    """
+    """True for a trusted trunk, with which we exchange asserted identities (RFC 3325)."""
     caller_is_phone: bool = False
-    """True for a phone, which may be behind NAT.
-
-    Requests in its dialog go to the address from which its INVITE came, not to its Contact.
-    """
+    """True for a phone, maybe behind NAT: requests go to its INVITE's source, not its Contact."""
     caller_grants: Grants = NO_GRANTS
     """The grants of the trusted trunk that brought the call."""
     caller_extension: str = ""
@@ -74,10 +69,7 @@ class Target:
     grants: Grants = NO_GRANTS
     """The grants of the target, if it is a trusted PBX or trunk."""
     is_phone: bool = False
-    """True for a phone, which may be behind NAT.
-
-    Requests in its dialog go to the address to which we sent the INVITE, not to its Contact.
-    """
+    """True for a phone, maybe behind NAT: requests go where the INVITE went, not to its Contact."""
     srtp: Srtp = Srtp.OFF
     """Independent of the caller's leg."""
     others: tuple[Address, ...] = ()

@@ -126,10 +126,7 @@ class Setup:
         reason: str | None = None,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Answer the caller's INVITE with a failure status, and end the call.
-
-        `cause` is for `CallEnded`; `reason` None means the standard phrase of `status`.
-        """
+        """Refuse the caller's INVITE, and end the call for `cause`."""
         if status == 422:
             headers = (*headers, ("Min-SE", str(self._core.settings.min_se)))
         if status == 415:

@@ -83,14 +83,10 @@ class ReferTransfers:
         self._recalling = False
         """True while we ring the sender of the REFER, after a failed transfer."""
         self._recall_at: float | None = None
-        """The time at which we ring `_recall_target` again, unless `ring_again` comes first, or
-        None.
-        """
+        """The time of the planned recall, or None; `ring_again` can come before it."""
         self._recall_target: Target | None = None
         self._last_notify: tuple[Leg, float] | None = None
-        """The leg that got the final NOTIFY, and the time of its BYE if no response comes before;
-        or None.
-        """
+        """The leg that got the final NOTIFY, and when it gets a BYE without a response; or None."""
         self._recent_failure: RecentFailure | None = None
 
     # --- receiving a REFER ------------------------------------------------------------------
@@ -157,10 +153,7 @@ class ReferTransfers:
         return True
 
     def begin(self, targets: Sequence[Target], now: float) -> bool:
-        """Begin a blind transfer as if the callee had sent a REFER, but without NOTIFY.
-
-        Return False, and do nothing, without a joined callee or during another transfer.
-        """
+        """Begin a blind transfer without NOTIFY; return False if none can begin now."""
         callee = self._core.callee
         ringing = self._attempt is not None and not self._attempt.over
         if callee is None or self._referral is not None or ringing:
@@ -184,11 +177,7 @@ class ReferTransfers:
         return leg_named_by_replaces(self._core.endpoint, referral.leg, referral.replaces)
 
     def complete_join(self, request_id: int, plan: JoinPlan, now: float) -> None:
-        """Report to the REFER's sender that two calls are joined, and end its legs.
-
-        The leg of the REFER gets the final NOTIFY, and later a BYE; its other leg gets a BYE at
-        once.
-        """
+        """Report a join to the REFER's sender: NOTIFY, later BYE; BYE at once on its other leg."""
         referral = self._referral
         if referral is None or referral.request_id != request_id:
             return
