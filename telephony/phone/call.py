@@ -43,7 +43,6 @@ class VoIPCall:
     Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, whatever the codec on the network.
 
     Attributes:
-        state: The call's state.
         remote: The other party's name and URI, from To in our INVITE or From in the received one.
         status: The SIP status that answered or ended the call; 0 before that.
         unreachable: True if our INVITE received no final response; `status` is then 408, or 503
@@ -93,10 +92,7 @@ class VoIPCall:
 
     @property
     def moved_to(self) -> list[str]:
-        """The URIs in the most recent 3xx to our INVITE, the preferred first; empty before it.
-
-        With `follow` in `VoIPPhone.call`, the phone calls them itself.
-        """
+        """The URIs of the latest 3xx to our INVITE, the preferred first; empty before one."""
         return [str(uri) for uri in self.redirection.targets]
 
     @property
@@ -152,10 +148,7 @@ class VoIPCall:
             raise CallFailedError(what, self.status, unreachable=self.unreachable)
 
     def become(self, state: CallState, status: int = 0) -> None:
-        """Change the state, never back to an earlier one; 0 does not change the call's `status`.
-
-        Only this method changes the state.
-        """
+        """Advance the state, never back; a `status` of 0 leaves the call's status as it is."""
         if _ORDER.index(state) <= _ORDER.index(self.state):
             return
         logger.debug("phone.call_state", before=self.state, after=state, status=status)
@@ -335,10 +328,7 @@ class VoIPCall:
         return await self.media.stream.read(samples)
 
     async def audio(self, samples: int = 160) -> AsyncIterator[bytes]:
-        """Yield the received audio until the call has ended, in pieces of `samples` samples.
-
-        The final piece may be shorter.
-        """
+        """Yield the received audio in pieces of `samples` samples; the final one may be shorter."""
         while piece := await self.read_audio(samples):
             yield piece
 
@@ -414,11 +404,7 @@ class VoIPCall:
         return self.invite
 
     def _description(self, invite: InviteServer) -> bytes:
-        """Return the SDP for our response: an earlier answer again, our answer, or our offer.
-
-        Raises:
-            CallFailedError: There is no common media. The call has been refused.
-        """
+        """Return the SDP for our response, or refuse the call and raise CallFailedError."""
         if self.media.agreed:
             return self.media.local_sdp
         offer = invite.request.body

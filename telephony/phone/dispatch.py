@@ -72,10 +72,7 @@ def _in_dialog(account: PhoneAccount, call: VoIPCall, event: SipEvent) -> None:
 
 
 def _on_progress(account: PhoneAccount, call: VoIPCall, event: InviteProgress) -> None:
-    """Handle a provisional response to our INVITE (RFC 3262 section 5, RFC 3960).
-
-    SDP that we cannot use is only logged, and the call continues to ring.
-    """
+    """Handle a 1xx (RFC 3262 section 5, RFC 3960); SDP that we cannot use is only logged."""
     response = event.response
     call.statuses.append(response.status)
     if response.status in _RINGS:

@@ -149,9 +149,7 @@ class VoIPPhone:
         self.calls: list[VoIPCall] = []
         """The calls of this phone that have not ended."""
         self.address = Address(my_ip, sip_port, transport.upper())
-        """The address on which the phone listens; before `start`, the host may be empty and the
-        port 0.
-        """
+        """The address on which the phone listens; before `start`, perhaps "" and port 0."""
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -45,10 +45,7 @@ class PlayoutBuffer:
         return len(self._audio) // 2
 
     def put(self, packet: RtpPacket, pcm: bytes, now: float) -> None:
-        """Put a packet's decoded audio, which arrived at `now` (monotonic s), at its position.
-
-        Audio for positions that have already been read is dropped.
-        """
+        """Put the decoded audio of a packet at its position; drop what was already read."""
         self.received += 1
         place = self._place(packet, now)
         if place < self._start:

@@ -9,10 +9,7 @@ from telephony.rtp.packet import RtpPacket
 
 _RATE: Final = 8000
 _FAR: Final = 3000
-"""The largest change of the sequence number within one stream (MAX_DROPOUT in RFC 3550).
-
-After a larger one, the sender has started a new stream.
-"""
+"""The largest gap of the sequence number within one stream (MAX_DROPOUT in RFC 3550)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +79,7 @@ class ReceptionCounter:
         return SourceCounts(self._ssrc, self._highest, expected, self._received_of_source, jitter)
 
     def put(self, packet: RtpPacket, now: float) -> None:
-        """Count a packet that arrived at `now`, in monotonic seconds.
-
-        Not for a DTMF digit, whose packets all have one timestamp: see `count_untimed`.
-        """
+        """Count a packet that arrived at `now` (monotonic seconds), but not of a DTMF digit."""
         if self._count(packet):
             self._time(packet.timestamp, now)
 

@@ -18,8 +18,7 @@ class Redirection:
 
     def __init__(self) -> None:
         self.follow = False
-        """True if the phone itself calls the URIs of a 3xx, and does not leave it to the program.
-        """
+        """True if the phone itself, and not the program, calls the URIs of a 3xx."""
         self.targets: list[Uri] = []
         """The URIs in the most recent 3xx response, the preferred URI first."""
         self._tried: list[Uri] = []

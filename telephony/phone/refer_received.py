@@ -33,10 +33,7 @@ def target_of(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str
 
 
 async def notify_progress(call: VoIPCall, dialog: Dialog, request: Request, new: VoIPCall) -> None:
-    """Report each new status of the call `new` to the sender of the REFER `request` by NOTIFY.
-
-    `call` and `dialog` are where the REFER came; `call` is ended when `new` is answered.
-    """
+    """Report the progress of `new` by NOTIFY, and end `call` when `new` is answered."""
     event = ("Event", f"refer;id={request.cseq.number}")
     status = 0
     try:
@@ -63,10 +60,7 @@ async def _next_status(new: VoIPCall, status: int, asked_in: VoIPCall) -> int:
 
 
 def _status(new: VoIPCall) -> int:
-    """Return 200 for an answered call, 180 while it rings, 100 before, or its final status.
-
-    The final status is 487 if an ended call has none.
-    """
+    """Return 100, 180 (ringing), 200 (answered) or the final status (487 if there is none)."""
     if new.state is CallState.ENDED:
         return new.status if new.status >= 200 else 487
     return {CallState.RINGING: 180, CallState.ANSWERED: 200}.get(new.state, 100)

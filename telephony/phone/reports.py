@@ -53,9 +53,7 @@ class Reports:
         self._sent = 0
         """Packets that we had sent when we wrote our previous report."""
         self._last_sr: tuple[int, float] | None = None
-        """The peer's latest sender report: middle 32 bits of NTP time, and arrival (monotonic s),
-        or None.
-        """
+        """NTP time (middle 32 bits) and arrival of the peer's latest sender report, or None."""
 
     def write(self, sender: RtpSender, heard: ReceptionCounter, wall: float, now: float) -> bytes:
         """Return an RTCP report on what we receive and, if we have sent media since, on that.

@@ -29,11 +29,7 @@ _VOLUME: Final = 10
 
 
 class RtpSender:
-    """The RTP stream that we send.
-
-    After the negotiation, the phone sets `law` (`pcma` or `pcmu`), `payload_type` and `event_type`,
-    the payload type of telephone events.
-    """
+    """Our RTP stream. The phone sets `law`, `payload_type`, `event_type` after negotiating."""
 
     def __init__(self) -> None:
         self.law = "pcma"
@@ -49,9 +45,7 @@ class RtpSender:
         self._sequence = secrets.randbits(15)
         self._audio = bytearray()
         self._keys: deque[tuple[int, int]] = deque()
-        """The DTMF digits to send, the pressed one first: event code, and packets of it sent so
-        far.
-        """
+        """Event code and number of sent packets of each DTMF digit; the pressed one is first."""
         self._key_began = 0
         self._marker = True
 
