@@ -108,10 +108,7 @@ def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
 
 
 def short_time(wall: float) -> int:
-    """Return the middle 32 bits of an NTP timestamp, in 1/65536 s (RFC 3550 section 4).
-
-    `wall` is in seconds since 1970.
-    """
+    """Return the middle 32 bits of an NTP timestamp (RFC 3550 section 4) for Unix seconds."""
     return round((wall + _NTP_EPOCH) * 2**16) & 0xFFFFFFFF
 
 
@@ -143,10 +140,7 @@ def sender_report(
 
 
 def receiver_report(ssrc: int, name: str, blocks: Sequence[ReportBlock] = ()) -> bytes:
-    """Return a compound packet: a receiver report and the CNAME (RFC 3550 section 6.4.2).
-
-    A source uses it if it has sent no RTP since its previous report.
-    """
+    """Return a receiver report and CNAME (RFC 3550 6.4.2), for a source that sent no RTP."""
     head = struct.pack("!BBHI", 0x80 | len(blocks), RECEIVER_REPORT, 1 + 6 * len(blocks), ssrc)
     return head + b"".join(map(bytes, blocks)) + _description(ssrc, name)
 

@@ -86,11 +86,7 @@ class _Sender:
         return data[:8] + name + data[12:]
 
     def _count(self) -> None:
-        """Count a new SSRC.
-
-        Raises:
-            SrtpError: `_MOST_SOURCES` SSRCs have already been counted.
-        """
+        """Count a new SSRC; raise SrtpError beyond `_MOST_SOURCES`."""
         if self._streams >= _MOST_SOURCES:
             raise SrtpError("too many sources for one call")
         self._streams += 1
