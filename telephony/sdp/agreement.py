@@ -81,11 +81,7 @@ def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) ->
 
 
 def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
-    """Return the SRTP keys of our (`own`) and the peer's section; None if neither uses SRTP.
-
-    Raises:
-        SdpParseError: Only one side uses SRTP, or the two sides agree on no key. The status is 488.
-    """
+    """Return the SRTP keys, or None for plain RTP; raise SdpParseError (488) without a match."""
     sent = parse_crypto_lines(own.attributes("crypto"))
     if not sent and not own.is_secure and not section.is_secure:
         return None
@@ -96,10 +92,7 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
 
 
 def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescription:
-    """Return `ours` with only the SRTP key that `theirs` has chosen, as later offers must have.
-
-    It is unchanged if it has fewer than two keys, or the two sides agree on none.
-    """
+    """Return `ours` with only the SRTP key that `theirs` has chosen, if it has chosen one."""
     index, other = ours.audio_index(), agreed_index(theirs, ours)
     if index is None or other is None:
         return ours

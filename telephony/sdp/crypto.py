@@ -113,11 +113,7 @@ class Crypto:
 
 
 def _key(suite: Suite, text: str) -> MasterKey:
-    """Return the key in `inline:key||salt[|lifetime][|MKI:length]`.
-
-    Raises:
-        SdpParseError: The text contains several keys, or cannot be read. The status is 488.
-    """
+    """Return the key in `inline:key||salt[|lifetime][|MKI:length]`, or raise SdpParseError."""
     method, colon, rest = text.partition(":")
     if method.lower() != "inline" or not colon or ";" in rest:
         raise SdpParseError("an a=crypto does not have exactly one inline key", status=488)
@@ -168,10 +164,7 @@ def fresh_keys() -> Mapping[Suite, MasterKey]:
 
 
 def key_pair(ours: Iterable[Crypto], theirs: Iterable[Crypto]) -> KeyPair | None:
-    """Return the keys of the lines with the same tag and suite; None if no lines agree.
-
-    An answer should have one line (RFC 4568 section 7.1.3); the first that agrees is used.
-    """
+    """Return the keys of the first lines with equal tag and suite (RFC 4568 7.1.3), or None."""
     sent = {(line.tag, line.key.suite): line.key for line in ours}
     for line in theirs:
         mine = sent.get((line.tag, line.key.suite))

@@ -13,10 +13,7 @@ from telephony.sdp.crypto import KeyPair, MasterKey, Srtp, Suite
 
 
 class Direction(StrEnum):
-    """The direction attributes of RFC 8866 section 6.7.
-
-    Each describes what its writer does: with "sendonly", the writer only sends media.
-    """
+    """The direction attributes (RFC 8866 section 6.7): with "sendonly", the writer only sends."""
 
     SENDRECV = "sendrecv"
     SENDONLY = "sendonly"
@@ -25,10 +22,7 @@ class Direction(StrEnum):
 
     @classmethod
     def of(cls, *, sends: bool, receives: bool) -> "Direction":
-        """Return the direction attribute of a party.
-
-        The arguments say whether the party sends and whether the party receives media.
-        """
+        """Return the direction attribute of a party that sends and receives media or not."""
         if sends:
             return cls.SENDRECV if receives else cls.SENDONLY
         return cls.RECVONLY if receives else cls.INACTIVE

@@ -56,10 +56,9 @@ def _speaks(table: Mapping[int, Codec]) -> bool:
 
 
 def _carried(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) -> int:
-    """Return the index of the audio section that we carry, preferably one with SRTP keys.
+    """Return the index of the audio section that we carry, or raise SdpParseError (488).
 
-    Raises:
-        SdpParseError: There is no section that we can carry. The status is 488.
+    A section with SRTP keys is preferred.
     """
 
     def fits(media: MediaDescription) -> bool:
@@ -148,10 +147,7 @@ def _with_payload_types_of(section: MediaDescription, before: MediaDescription) 
 def _in_shape_of(
     session: SessionDescription, previous: SessionDescription | None
 ) -> SessionDescription:
-    """Return `session` with its only section in the audio's place among those of `previous`.
-
-    The others are refused. If `previous` is None, `session` is returned unchanged.
-    """
+    """Return `session` with its only section among those of `previous`, which are refused."""
     if previous is None:
         return session
     index = previous.audio_index()
@@ -217,10 +213,7 @@ def _matched(
 def _place_in_offer(
     written: SessionDescription, offer: SessionDescription, index: int
 ) -> SessionDescription:
-    """Return an answer to `offer` that accepts only the section of `written`, at `index`.
-
-    The others are refused with port 0.
-    """
+    """Return an answer to `offer` that accepts only `written`'s section, at `index`."""
     return SessionDescription(written.lines, place_section(written.media[0], offer.media, index))
 
 

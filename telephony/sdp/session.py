@@ -143,10 +143,7 @@ class MediaDescription:
         return "\r\n".join([head, *map(str, self.lines)])
 
     def attribute(self, name: str) -> str | None:
-        """Return the value of the first a= line named `name`; None without one.
-
-        For an attribute without a value, such as `a=rtcp-mux`, return "".
-        """
+        """Return the value of the first a=`name` line; "" without a value, None without a line."""
         return next(iter(self.attributes(name)), None)
 
     def attributes(self, name: str) -> Sequence[str]:

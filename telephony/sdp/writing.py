@@ -84,10 +84,7 @@ def _passes(line: SdpLine) -> bool:
 
 
 def refuse_section(section: MediaDescription) -> MediaDescription:
-    """Return `section` as a refused section: with port 0 and without attributes.
-
-    An m= line needs a format (RFC 8866 section 9): its own, or else 0.
-    """
+    """Return a refused section: port 0, no attributes, and at least one format (RFC 8866 9)."""
     return replace(section, port=0, port_count=1, formats=section.formats or ("0",), lines=())
 
 
@@ -153,10 +150,7 @@ def with_codecs(
 def place_section(
     audio: MediaDescription, shape: Sequence[MediaDescription], index: int | None
 ) -> tuple[MediaDescription, ...]:
-    """Return the sections of `shape`, all refused, with `audio` at `index` (from 0).
-
-    If `index` is None, `audio` is added after them.
-    """
+    """Return the sections of `shape`, refused, with `audio` at `index` (None: at the end)."""
     others = [refuse_section(section) for section in shape]
     if index is None:
         return (*others, audio)
