@@ -89,10 +89,7 @@ class Endpoint:
 
     @property
     def dropped(self) -> Counter[str]:
-        """The number of dropped messages by reason.
-
-        Received keep-alives, and malformed requests to which the core responded, are also counted.
-        """
+        """Dropped messages by reason, keep-alives and malformed requests included."""
         return self._core.dropped
 
     @property

@@ -32,19 +32,12 @@ class KeepAlive:
     """The OPTIONS checks of one neighbour.
 
     Call `handle_timer` at the time of `next_timer`, and `handle` for each `StandaloneResponse`
-    whose `transaction.owner` is this object.
-
-    Attributes:
-        health: The state of the neighbour after the most recent check.
-        status: The final status in the most recent check: 408 or 503 without a response, 0 before
-            the first check ends.
+    whose `transaction.owner` is this object. `status` is the latest final status: 408 or 503
+    without a response, 0 before the first result.
     """
 
     def __init__(self, endpoint: Endpoint, destination: Address, interval: float) -> None:
-        """Prepare the checks, which the first `handle_timer` starts.
-
-        The next one starts `interval` seconds after the result of the previous one.
-        """
+        """Prepare checks that start `interval` seconds after the result of the one before."""
         self.destination = destination
         self.interval = interval
         self.health = PeerHealth.UNKNOWN

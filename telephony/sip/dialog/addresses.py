@@ -30,7 +30,6 @@ class DialogAddresses:
     """The two parties of a dialog and their addresses.
 
     Attributes (read-only, except `send_to`):
-        id: The Call-ID, our tag and the peer's tag.
         local: Our name, URI and tag: the From of our requests, and the To of the peer's.
         remote: The peer's name, URI and tag.
         remote_target: The peer's Contact URI, which an INVITE or UPDATE can change.
@@ -39,7 +38,6 @@ class DialogAddresses:
         peer: The address from which the dialog's INVITE came, or to which we sent it.
         send_to: The application's address for all our requests, as for a phone behind NAT. None
             lets `next_hop` choose between `peer` and the URI of the first route or `remote_target`.
-        contact: The value of our Contact header field in this dialog.
         path_hosts: The hosts in the Via header fields of the peer's INVITE, its path.
     """
 

@@ -40,10 +40,7 @@ def dialog_at_server(
     local: LocalAddress,
     owner: object,
 ) -> Dialog:
-    """Make and store the dialog of our 1xx or 2xx to a received INVITE (RFC 3261 12.1.1).
-
-    `tag` is the To tag in our response.
-    """
+    """Make and store the dialog of our 1xx or 2xx, with To tag `tag` (RFC 3261 12.1.1)."""
     dialog = Dialog(
         dialogs,
         call_id=request.call_id,

@@ -193,8 +193,7 @@ class Dialog(DialogAddresses):
         self._local_cseq = local_cseq
         self._remote_cseq = remote_cseq
         self._acks: dict[int, OutgoingMessage | None] = {}
-        """The ACKs for 2xx to our INVITEs, by CSeq number; None until the application calls `ack`.
-        """
+        """Our ACKs for 2xx, by the INVITE's CSeq number; None until the application calls `ack`."""
         self._invite_sent: SentInvite | None = None
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
@@ -359,10 +358,7 @@ class Dialog(DialogAddresses):
         return draft
 
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
-        """Return a copy of `draft` with other header fields and the next CSeq number.
-
-        It is for credentials, which a BYE may need too, so it raises no error after a BYE.
-        """
+        """Return a copy of `draft` with the next CSeq number, for credentials, even after a BYE."""
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
 
@@ -388,10 +384,7 @@ class Dialog(DialogAddresses):
         return number in self._acks
 
     def confirm(self, response: Response, number: int) -> None:
-        """Confirm by a 2xx to our INVITE (CSeq `number`), and take its target and routes.
-
-        The 2xx now waits for our ACK.
-        """
+        """Confirm by a 2xx to our INVITE (CSeq `number`), which waits for our ACK."""
         self.refresh(response)
         self.state = DialogState.CONFIRMED
         # If we sent a BYE while the dialog was early, this BYE does not end the confirmed dialog.
@@ -399,10 +392,7 @@ class Dialog(DialogAddresses):
         self._acks[number] = None
 
     def confirm_reinvite(self, response: Response, number: int) -> None:
-        """Take the remote target from a 2xx to our re-INVITE (CSeq `number`).
-
-        The 2xx now waits for our ACK.
-        """
+        """Take the target of a 2xx to our re-INVITE (CSeq `number`); it waits for our ACK."""
         self.refresh(response)
         self._acks[number] = None
 
@@ -475,10 +465,7 @@ class Dialog(DialogAddresses):
         return None
 
     def record_cseq(self, number: int) -> None:
-        """Store the CSeq number of a received PRACK, unless a higher one has arrived before.
-
-        A lower number is not an error: a later request can overtake the PRACK.
-        """
+        """Store a PRACK's CSeq number, unless a later request with a higher one came before it."""
         self._remote_cseq = max(number, self._remote_cseq or 0)
 
     @property
@@ -517,27 +504,17 @@ class Dialog(DialogAddresses):
         return False
 
     def cancel_invite(self, request: Request, now: float) -> None:
-        """Respond with 487 to the INVITE of this early dialog, which a BYE ends like a CANCEL.
-
-        See RFC 3261 section 15.1.2.
-        """
+        """Respond with 487 to this early dialog's INVITE after a BYE (RFC 3261 15.1.2)."""
         if self._invite_received is not None:
             self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """Drop our BYE, if it still waits for the ACK to our 2xx, and end the dialog.
-
-        The core has sent 200 to the peer's BYE. If ours was already sent, its response ends the
-        dialog.
-        """
+        """Drop our BYE if it still waits for an ACK, and end the dialog after the peer's BYE."""
         if self._waiting_bye is not None:
             self.end("bye received", now)
 
     def end(self, reason: str, now: float) -> None:
-        """End the dialog; `reason` is for `DialogEnded`.
-
-        The peer's unanswered INVITE gets 487; our own fails after 64*T1.
-        """
+        """End the dialog; the peer's unanswered INVITE gets 487, ours fails after 64*T1."""
         if self._invite_sent is not None:
             self._invite_sent.start_deadline(now)
         if self._invite_received is not None:

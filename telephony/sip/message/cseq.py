@@ -17,12 +17,7 @@ _CSEQ: Final = re.compile(r"([0-9]{1,12})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
 
 @dataclass(frozen=True, slots=True, order=True)
 class CSeq:
-    """The CSeq value of a message.
-
-    Attributes:
-        number: The sequence number of the request, 0 to 2**31 - 1.
-        method: The method as received (methods are case-sensitive).
-    """
+    """The CSeq value of a message; `method` is as received (methods are case-sensitive)."""
 
     number: int
     method: str

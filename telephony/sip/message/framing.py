@@ -56,7 +56,6 @@ class StreamUnit:
     """One unit of the stream: a message, a ping, a pong or a fault.
 
     Attributes:
-        kind: The kind of the unit.
         data: A message, or the head of a malformed one; empty for a ping or pong, and for a fault
             without a possible response.
         status: For a fault, the status of the response.

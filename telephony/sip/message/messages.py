@@ -48,12 +48,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Message(ABC):
-    """The base class of requests and responses.
-
-    Attributes:
-        headers: All header fields except Content-Length, which is calculated in writing.
-        body: The bytes after the header fields.
-    """
+    """The base class of requests and responses. `headers` never has Content-Length."""
 
     headers: Headers
     body: bytes
@@ -153,12 +148,7 @@ class Message(ABC):
 
 @dataclass(slots=True, eq=False, init=False, repr=False)
 class Request(Message):
-    """A SIP request.
-
-    Attributes:
-        method: The method as received (methods are case-sensitive).
-        uri: The Request-URI.
-    """
+    """A SIP request; `method` is as received (methods are case-sensitive)."""
 
     method: str
     uri: Uri
@@ -185,12 +175,7 @@ class Request(Message):
 
 @dataclass(slots=True, eq=False, init=False, repr=False)
 class Response(Message):
-    """A SIP response.
-
-    Attributes:
-        status: The status code, 100 to 699.
-        reason: The reason phrase; "" if there is none.
-    """
+    """A SIP response; `reason` is empty if it has no reason phrase."""
 
     status: int
     reason: str

@@ -19,13 +19,7 @@ _LINE_END: Final = re.compile(rb"\r?\n")
 
 @dataclass(frozen=True, slots=True)
 class BodyPart:
-    """One part of a body.
-
-    Attributes:
-        content_type: The Content-Type of the part as received, with its parameters.
-        body: The bytes of the part.
-        headers: The other header fields of the part, such as Content-Disposition.
-    """
+    """One part of a body; `headers` are its header fields other than Content-Type."""
 
     content_type: str
     body: bytes

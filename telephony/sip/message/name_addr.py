@@ -112,10 +112,7 @@ _parse_short = lru_cache(maxsize=4096)(_parse)
 
 
 def _misquoted(text: str) -> NameAddr:
-    """Parse an address with quotes within its display name, such as `"Siân "Jo" Evans" <sip:…>`.
-
-    Some PBXes send such display names.
-    """
+    """Parse an address with quotes in its display name, as some PBXes send: `"Siân "Jo" Evans"`."""
     before, bracket, after = text.partition("<")
     name = before.strip(WHITESPACE)
     if not bracket or "<" in after or before.count('"') % 2:

@@ -25,12 +25,7 @@ _RACK: Final = re.compile(r"([0-9]{1,10})[ \t]+([^ \t].*)")
 
 @dataclass(frozen=True, slots=True)
 class RAck:
-    """The RAck of a PRACK, which identifies the reliable provisional response.
-
-    Attributes:
-        rseq: The RSeq of the response, 1 to 2**32 - 1.
-        cseq: The CSeq of the response, which is also that of its request.
-    """
+    """The RAck of a PRACK: RSeq (1 to 2**32 - 1) and CSeq of the response it acknowledges."""
 
     rseq: int
     cseq: CSeq

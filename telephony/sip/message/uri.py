@@ -324,11 +324,7 @@ def _split_headers(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _lenient(text: str, allowed: re.Pattern[str]) -> str:
-    """Return the text with escapes that its sender left out, as for "#", a space and "â".
-
-    Raises:
-        SipParseError: The text contains CR, LF or NUL.
-    """
+    """Return the text with missing escapes added ("#", space, "â"); refuse CR, LF and NUL."""
     if allowed.fullmatch(text) is not None:
         return text
     if "\r" in text or "\n" in text or "\0" in text:

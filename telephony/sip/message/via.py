@@ -30,11 +30,7 @@ _VIA: Final = re.compile(
 class Via:
     """One hop of a request, as described by one entry in a Via header field.
 
-    Attributes:
-        transport: The transport in upper case: UDP, TCP, TLS and so on.
-        host: The host as the sender wrote it. An IPv6 address is without brackets.
-        port: The port; None if the entry has no port.
-        parameters: The parameters, with their values as in the message.
+    `transport` is in upper case. `host` is as the sender wrote it, but IPv6 without brackets.
     """
 
     transport: str

@@ -30,10 +30,7 @@ MAX_EXPIRES: Final = 86_400
 """The longest expiry in seconds that we accept; a longer one counts as this."""
 FIRST_RETRY_DELAY: Final = 30.0
 MAX_RETRY_DELAY: Final = 1800.0
-"""The longest pause, in seconds, between a failed REGISTER and the next REGISTER.
-
-The first is `FIRST_RETRY_DELAY`, doubled by each failure, times a random 0.5 to 1.
-"""
+"""The longest pause in seconds; it doubles with each failure, times a random 0.5 to 1."""
 
 
 class RegistrationState(enum.Enum):
@@ -64,12 +61,8 @@ class Registration:
     """One binding at one registrar.
 
     Call `handle_timer` at the time of `next_timer`, and `handle` for each `StandaloneResponse`
-    whose `transaction.owner` is this object.
-
-    Attributes:
-        state: The state of the registration.
-        status: The registrar's latest final status: 408 or 503 without a response, 0 before the
-            first REGISTER has a result.
+    whose `transaction.owner` is this object. `status` is the registrar's latest final status: 408
+    or 503 without a response, 0 before the first result.
     """
 
     def __init__(

@@ -111,10 +111,7 @@ class Registrar:
         self._bindings: dict[str, list[Binding]] = {}
 
     def register(self, aor: str, request: Request, source: Address, now: float) -> Response:
-        """Change the bindings of `aor` as a REGISTER requests, and return the response.
-
-        If one of its Contacts must be refused, no binding changes.
-        """
+        """Change the bindings of `aor`, all or none; return the response to the REGISTER."""
         before = held = self.bindings(aor, now)
         try:
             wanted, path = _contacts(request), _path(request)

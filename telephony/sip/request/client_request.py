@@ -19,10 +19,8 @@ class ClientRequest(ABC):
     """A request that we send, of any method.
 
     Attributes:
-        request: The request as sent last; sent again with credentials, or by UDP after a refusal of
-            TCP, it is another.
-        destination: The address to which the request was most recently sent.
-        local: The address of the socket from which it was most recently sent.
+        request: The request as sent last; with credentials, or by UDP after a refusal of TCP, it is
+            another than at first. `destination` and `local` are its addresses.
         response: The final response, of several 2xx the first; None until it arrives.
         owner: An object of the application, for example the call.
     """

@@ -56,10 +56,7 @@ class Draft:
 
 
 def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) -> str:
-    """Return our Contact for a local address: a sips URI if `secure` and by TLS.
-
-    A `user` that is not valid in a sip URI, for example from a tel URI, is left out.
-    """
+    """Return our Contact: a sips URI if `secure` and by TLS, no user part if not valid."""
     secure = secure and local.transport == "TLS"
     plain = secure or local.transport == "UDP"
     transport = () if plain else (("transport", local.transport.lower()),)

@@ -162,10 +162,7 @@ class ClientTransaction:
             user.on_terminated(now)
 
     def _report_last(self, response: Response, now: float) -> None:
-        """Pass the final response to the user, and forget the user and the request.
-
-        The transaction lasts up to 64*T1 more, but has nothing more to report.
-        """
+        """Pass the final response to the user, and forget the user and the request."""
         user, self._user = self._user, _NO_USER
         self._request, self._data = None, b""
         user.on_response(response, now)

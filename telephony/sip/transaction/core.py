@@ -76,10 +76,7 @@ class Core:
         return f"{self.rng.getrandbits(64):016x}"
 
     def tag_for(self, request: Request) -> str:
-        """Return a To tag for the response: the same for a copy of the request.
-
-        Other parties cannot guess it (RFC 3261 section 8.2.7).
-        """
+        """Return an unguessable To tag, the same for copies of a request (RFC 3261 8.2.7)."""
         via = request.via
         parts = (via.branch or "", via.host, request.call_id, request.from_.tag or "")
         text = "\0".join((*parts, str(request.cseq.number)))

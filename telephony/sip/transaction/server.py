@@ -61,10 +61,7 @@ _NO_USER: Final = _NoUser()
 class ServerTransaction:
     """The base class of the INVITE and the non-INVITE server transaction.
 
-    Attributes:
-        user: The transaction user; an object that does nothing after `release_user`.
-        state: The state of the transaction.
-        tag: The To tag of the response to a CANCEL of this transaction (RFC 3261 section 9.2).
+    `tag` is the To tag of the response to a CANCEL (RFC 3261 section 9.2).
     """
 
     _first_state = ServerState.TRYING

@@ -13,10 +13,7 @@ _COMPACT_ABOVE = 64
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The base durations of RFC 3261 section 17.1.1.1 and some others, in seconds.
-
-    The durations of the timers A to M are multiples of `t1`, `t2` and `t4`.
-    """
+    """The base durations (RFC 3261 17.1.1.1), in seconds, of the timers A to M and others."""
 
     t1: float = 0.5
     """The estimated round-trip time, and the first interval between two retransmissions."""
@@ -64,10 +61,7 @@ class Timer:
 
 
 class TimerQueue:
-    """The timers of one endpoint, in a heap. Each operation takes O(log n) time.
-
-    A cancelled timer remains in it until its time comes, or until most are cancelled.
-    """
+    """The timers of one endpoint in a heap, O(log n); cancelled ones may stay for a while."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []

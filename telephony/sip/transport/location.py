@@ -100,10 +100,7 @@ def locate(uri: Uri, available: Sequence[TransportFamily], rng: random.Random) -
 
 
 def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
-    """Return the SRV records in the sequence in which to try them (RFC 2782).
-
-    Records with the target `.` are removed: it means that there is no server.
-    """
+    """Return the SRV records in the order to try (RFC 2782), without `.` (no server)."""
     left = [srv for srv in records if isinstance(srv, Srv) and srv.target.strip(".")]
     arranged: list[Srv] = []
     while left:

@@ -79,11 +79,7 @@ def _answer(
 
 
 def _parse_via(text: str) -> tuple[Via, str]:
-    """Parse a Via entry; also return its protocol and version, such as "SIP/2.0".
-
-    Raises:
-        SipParseError: The text is not a Via entry.
-    """
+    """Parse a Via entry, with its protocol and version ("SIP/2.0"); raise SipParseError."""
     found = _VERSION.match(text)
     if found is None:
         raise SipParseError("not a Via")

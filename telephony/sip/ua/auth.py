@@ -27,10 +27,7 @@ from telephony.sip.message.messages import Request, Response, respond
 from telephony.sip.message.uri import Uri
 
 FindHa1 = Callable[[str, str, str], str | None]
-"""Returns, for user name, realm and `MD5` or `SHA-256`, the HA1 in hexadecimal, or None.
-
-None means that the user is unknown.
-"""
+"""Returns a user's HA1 in hexadecimal for a realm and algorithm; None if the user is unknown."""
 
 MAX_NONCES: Final = 64
 """Used nonces that the server stores for one user.
@@ -203,10 +200,7 @@ class DigestServer:
         host: str = "",
         may_check: Callable[[str], bool] = lambda _: True,
     ) -> DigestVerification:
-        """Check the credentials of a request from the IP address `host`; never raise an error.
-
-        If `may_check` returns False for the user name, the password is not checked.
-        """
+        """Check the credentials, the password only if `may_check` allows it; raise no error."""
         given = self._credentials(request)
         if given is None:
             return DigestVerification(AuthOutcome.MISSING)
@@ -339,11 +333,7 @@ class DigestClient:
 
 
 def _with_user(given: dict[str, str]) -> dict[str, str]:
-    """Return the credentials with a `username*` decoded as `username` (RFC 7616 section 3.4).
-
-    Raises:
-        SipParseError: The user name cannot be parsed.
-    """
+    """Decode `username*` as `username` (RFC 7616 section 3.4), or raise SipParseError."""
     extended = given.get("username*")
     if extended is None:
         return given

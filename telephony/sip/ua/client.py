@@ -23,10 +23,7 @@ from telephony.sip.ua.user_agent import UserAgent
 
 @dataclass(frozen=True, slots=True)
 class DialogResponse(SipEvent):
-    """A provisional or final response to a request that we sent within a dialog has arrived.
-
-    After a 2xx to a re-INVITE, the application must call `dialog.ack(transaction, now=now)`.
-    """
+    """A response within a dialog. After a 2xx to a re-INVITE, call `dialog.ack`."""
 
     dialog: Dialog
     transaction: ClientRequest
@@ -35,10 +32,7 @@ class DialogResponse(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class DialogRequestFailed(SipEvent):
-    """A request that we sent within a dialog will receive no final response.
-
-    If `status` is 408, the application should send BYE (RFC 3261 section 12.2.1.2).
-    """
+    """A request in a dialog got no final response; after 408, send BYE (RFC 3261 12.2.1.2)."""
 
     dialog: Dialog
     transaction: ClientRequest

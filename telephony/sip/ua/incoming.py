@@ -63,10 +63,7 @@ class Incoming:
             self._read(data, source, ours, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Respond to a malformed message of a byte stream, and count it as dropped.
-
-        An ACK, or a message without a valid top Via, gets no response.
-        """
+        """Count a malformed message of a stream, and respond unless it is an ACK or has no Via."""
         error = SipParseError(fault.why, fault.status)
         answer = answer_malformed(fault.data, error, source, local)
         if answer is not None:

@@ -41,10 +41,7 @@ class PendingResponse:
         return (*self.headers, ("Require", RELIABLE), ("RSeq", str(rseq)))
 
     def without_body(self) -> PendingResponse:
-        """Return this response without its body, for the repetition each minute.
-
-        A session description is sent only once.
-        """
+        """Return this response without its body, which is sent only once."""
         kept = tuple(row for row in self.headers if not row[0].lower().startswith("content-"))
         return replace(self, headers=kept, body=b"")
 
@@ -89,10 +86,7 @@ class ReliableSequence:
         self._deadline: Timer | None = None
 
     def send(self, provisional: PendingResponse, now: float) -> None:
-        """Send `provisional` as soon as the PRACKs to all earlier responses have arrived.
-
-        It is dropped without a body if `MAX_WAITING` responses already wait.
-        """
+        """Send a response after all earlier PRACKs; drop it without a body beyond `MAX_WAITING`."""
         if self._outstanding and len(self._waiting) >= MAX_WAITING and not provisional.body:
             return
         self._waiting.append(provisional)
@@ -108,10 +102,7 @@ class ReliableSequence:
             self._on_acknowledged(now)
 
     def close(self) -> None:
-        """Drop waiting responses and stop repeating, before a final response is sent.
-
-        A late PRACK is still accepted.
-        """
+        """Drop waiting responses and stop repeating; a late PRACK is still accepted."""
         self._waiting.clear()
         self._stop()
 

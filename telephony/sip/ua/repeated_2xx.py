@@ -14,10 +14,7 @@ AckKey = tuple[DialogId, int]
 
 
 class Repeated2xx:
-    """A 2xx to an INVITE that is repeated until its ACK arrives, for at most 64*T1.
-
-    The first interval is T1. Each further interval is twice as long, up to T2.
-    """
+    """A 2xx that is repeated until its ACK, after T1, 2*T1 … up to T2, for at most 64*T1."""
 
     def __init__(
         self,

@@ -51,7 +51,6 @@ class ServerRequest:
     Attributes:
         request: The parsed request, with `received` and `rport` filled in in its top Via.
         source: The address from which the request came.
-        local: The address of the socket at which the request arrived.
         dialog: The dialog in which the request arrived, or that our 2xx to an INVITE has created;
             else None.
         owner: The application's own object for this request.
@@ -140,10 +139,7 @@ class ServerRequest:
         self._transaction.answer_once(data, now)
 
     def on_acknowledged(self, now: float) -> None:
-        """Do nothing; the subclass `InviteServer` overrides this method.
-
-        Only a non-2xx response to an INVITE has an ACK that the transaction receives.
-        """
+        """Do nothing: only the response to an INVITE has an ACK."""
 
     def on_terminated(self, now: float) -> None:
         """Do nothing at the end of the transaction; `InviteServer` overrides this method."""

@@ -62,10 +62,7 @@ class InviteFailed(SipEvent):
 
     client: InviteClient
     response: Response | None
-    """None without a final response: `status` is 408 (timeout), 503 (unreachable) or 487.
-
-    487 means that none followed our CANCEL.
-    """
+    """None after a timeout (408), for an unreachable peer (503), or after our CANCEL (487)."""
     status: int
     reason: str
 

@@ -25,10 +25,7 @@ from telephony.sip.ua.server_request import ServerRequest
 
 @dataclass(frozen=True, slots=True)
 class IncomingInvite(SipEvent):
-    """A new INVITE outside any dialog has arrived; the application must answer it.
-
-    If the application sends no response within 200 ms, the core itself sends 100.
-    """
+    """A new INVITE outside a dialog; the application must answer it (after 200 ms, we send 100)."""
 
     invite: InviteServer
 
@@ -91,18 +88,12 @@ class InviteServer(ServerRequest):
     """The 2xx to this INVITE with its timers; None if no 2xx waits for its ACK."""
     _sequences: dict[str, ReliableSequence]
     _last: PendingResponse | None = None
-    """The most recent provisional response if it is reliable, else None.
-
-    It is sent again each minute, without its body and with a new RSeq.
-    """
+    """The latest provisional response if it is reliable, sent again each minute; else None."""
     _waiting_2xx: Callable[[float], None] | None = None
     """Sends the 2xx that waits for a PRACK; None if there is none."""
 
     def begin(self, now: float) -> None:
-        """Schedule a 100 for 200 ms from now, unless we respond before (RFC 3261 17.2.1).
-
-        It is not sent at once, because some phones ignore a 401 that follows a 100.
-        """
+        """Schedule a 100 after 200 ms (RFC 3261 17.2.1): some phones ignore a 401 after a 100."""
         self.dialogs = {}
         self._sequences = {}
         self._trying = self._core.timers.at(now + self._core.timings.trying, self._send_trying)
@@ -260,10 +251,7 @@ class InviteServer(ServerRequest):
         }
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """Answer with 487 after a CANCEL, or a BYE in the early dialog, unless already answered.
-
-        See RFC 3261 section 9.2.
-        """
+        """Answer the INVITE with 487 after a CANCEL or early BYE (RFC 3261 9.2), if unanswered."""
         if self._final and self._waiting_2xx is None:
             return
         self.cancelled = True

@@ -18,8 +18,6 @@ class UserAgent:
     """The state of one user agent (RFC 3261 section 6): dialogs and unacknowledged responses.
 
     Attributes:
-        core: The state that all parts of the SIP core share.
-        dialogs: The early and confirmed dialogs.
         credentials: Returns credentials for a 401 or 407. If None, the application gets each
             challenge.
         check_source: Decides about a request in a dialog from an unknown host. None accepts it.
