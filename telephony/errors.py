@@ -48,10 +48,7 @@ class UnsupportedBodyError(SipParseError):
 
 
 class SdpParseError(ParseError):
-    """A session description cannot be read, or contains no media that we support.
-
-    If it contains no media that we support, the status is 488.
-    """
+    """A session description cannot be read, or has no media that we support (then status 488)."""
 
 
 class RtpParseError(ParseError):
@@ -59,10 +56,7 @@ class RtpParseError(ParseError):
 
 
 class SrtpError(TelephonyError):
-    """An SRTP or SRTCP packet from the peer is not authentic, or is a replay.
-
-    This error is also raised if a packet that we send cannot be protected.
-    """
+    """An SRTP or SRTCP packet is not authentic or is a replay, or ours cannot be protected."""
 
 
 class ProtocolError(TelephonyError):

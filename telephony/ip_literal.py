@@ -1,7 +1,4 @@
-"""IP addresses that are written as text, with a cache.
-
-The messages of a call contain the same few addresses again and again.
-"""
+"""IP addresses as text, with a cache: the messages of a call have the same few again and again."""
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address

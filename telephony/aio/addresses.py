@@ -1,7 +1,4 @@
-"""Find the IP address at which other machines reach this machine.
-
-The search is needed if the settings give only a wildcard address (0.0.0.0 or ::) to listen on.
-"""
+"""Find the IP address at which other machines reach this one, for a wildcard (0.0.0.0 or ::)."""
 
 from __future__ import annotations
 
@@ -9,18 +6,13 @@ import socket
 from ipaddress import ip_address
 
 _WILDCARDS = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104 - known, not bound
-"""For each wildcard address, a destination that can only be reached by the default route.
-
-The destinations are documentation addresses (RFC 5737, RFC 3849). No machine has them.
-"""
+"""Documentation addresses (RFC 5737, RFC 3849), which only the default route reaches."""
 
 
 def reachable_host(listen: str) -> str:
     """Return the IP address at which other machines reach a socket that is bound to `listen`.
 
-    This is `listen` itself, unless `listen` is a wildcard address. For a wildcard address, return
-    the local address that this machine's default route uses. If there is no default route, return
-    the loopback address.
+    For a wildcard, this is the local address of the default route, or loopback if there is none.
     """
     if listen not in _WILDCARDS:
         return listen

@@ -1,9 +1,8 @@
 """Arrival times: when the kernel received a datagram, or the latest data of a TCP connection.
 
-A datagram may wait in its socket while this process is busy or stopped. The time at which it is
-read says nothing then. The kernel notes each datagram's arrival by the wall clock (SO_TIMESTAMPNS,
-SIOCGSTAMPNS). This module converts that time to the monotonic clock. For TCP, the kernel knows only
-when the latest data arrived (TCP_INFO).
+A datagram may wait in its socket while this process is busy or stopped. The kernel notes its
+arrival by the wall clock (SO_TIMESTAMPNS, SIOCGSTAMPNS); this module converts that to the monotonic
+clock. For TCP, the kernel knows only when the latest data arrived (TCP_INFO).
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from typing import Final, NamedTuple, Protocol
 DATAGRAM_BYTES: Final = 8_192
 """The size of the largest datagram that is read, in bytes.
 
-A datagram can be larger than an Ethernet frame. An RTP packet with 20 ms of stereo L16 at 48 kHz
-has 3852 bytes. An RTP packet with 120 ms of Opus has six frames of at most 1275 bytes (RFC 6716,
-section 3.4), so it has fewer than 7700 bytes.
+20 ms of stereo L16 at 48 kHz have 3852 bytes. 120 ms of Opus are six frames of at most 1275 bytes
+(RFC 6716, section 3.4), so fewer than 7700 bytes.
 """
 
 # The constants of Linux (asm-generic/socket.h, linux/sockios.h, linux/tcp.h).
@@ -36,16 +34,13 @@ _TCP_INFO_BYTES: Final = 160
 _LAST_DATA_RECEIVED: Final = 52
 _DATA_SEGMENTS: Final = 152
 _STEP_S: Final = 0.005
-"""The wall clock was set if it moved by more than this time, in seconds, between two readings."""
+"""The wall clock was set if it moved by more than this between two readings, in seconds."""
 _ROUNDING_S: Final = 1e-6
-"""Differences up to this time, in seconds, are rounding errors: Unix times are floats."""
+"""Differences up to this are rounding errors, in seconds: Unix times are floats."""
 _SLACK_S: Final = 0.001
 _MOST_ERRORS: Final = 16
 _TICK_S: Final = 0.011
-"""The largest error of the kernel's time for TCP, in seconds.
-
-The kernel counts in ticks of at most 10 ms (CONFIG_HZ=100) and rounds to milliseconds.
-"""
+"""The largest error of the kernel's TCP time in seconds: a 10 ms tick (CONFIG_HZ=100), rounded."""
 
 
 _scratch = bytearray(DATAGRAM_BYTES)
@@ -57,17 +52,13 @@ class Datagram(NamedTuple):
     data: bytearray
     source: tuple[str, int]
     arrived: float
-    """The arrival, in monotonic seconds."""
+    """In monotonic seconds."""
     dropped: int
-    """The number of datagrams that the kernel had dropped at this socket when this one arrived.
-
-    The kernel drops datagrams while the socket's receive buffer is full. The count starts when the
-    socket is created, and wraps after 32 bits.
-    """
+    """Datagrams that the kernel had dropped at this socket so far; wraps after 32 bits."""
 
 
 def wall_clock() -> float:
-    """Return the time in Unix seconds by the clock with which the kernel notes arrivals."""
+    """Return the Unix time, in seconds, by the clock with which the kernel notes arrivals."""
     return time.clock_gettime(time.CLOCK_REALTIME)
 
 
@@ -79,23 +70,17 @@ class ArrivalClock:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = wall_clock,
     ) -> None:
-        """Read both clocks once.
-
-        Args:
-            clock: A function that returns the time in monotonic seconds.
-            wall: A function that returns the wall clock's time in Unix seconds.
-        """
+        """Read both clocks once: `clock` returns monotonic seconds, `wall` Unix seconds."""
         self._clock = clock
         self._wall = wall
         self._offset = self._former_offset = min(wall() - clock() for _ in range(3))
         self._stepped_at = float("-inf")
 
     def now(self) -> float:
-        """Return the present time in monotonic seconds.
+        """Return the present time in monotonic seconds, and notice if the wall clock was set.
 
-        Also notice whether the wall clock was set since the previous call of this method. The
-        system may give the CPU to another process between the readings of the two clocks. The
-        offset is only changed if that cannot be the reason for the difference.
+        Another process may get the CPU between the readings of the two clocks. The offset changes
+        only if that cannot be the reason for the difference.
         """
         now = self._clock()
         highest = self._wall() - now
@@ -109,14 +94,10 @@ class ArrivalClock:
         return now
 
     def monotonic(self, wall: float, since: float = float("-inf")) -> float:
-        """Return the monotonic time of a wall-clock time that the kernel noted.
+        """Return the monotonic time of a wall-clock time, which the kernel noted in Unix seconds.
 
-        The result is not in the future. If the wall clock was set recently, `wall` may be a time
-        before or after that step. The later of the two possible results is then returned.
-
-        Args:
-            wall: The time that the kernel noted, in Unix seconds.
-            since: The earliest possible result, in monotonic seconds.
+        The result is neither in the future nor before `since`. If the wall clock was set recently,
+        `wall` may be from before or after that step; the later possible result is returned.
         """
         now = self.now()
         at = wall - self._offset
@@ -139,10 +120,9 @@ def stamp_arrivals(sock: socket.socket) -> None:
 def receive(sock: socket.socket, clock: ArrivalClock, since: float) -> Datagram | None:
     """Read one datagram from a non-blocking socket; return None if no datagram waits.
 
-    The datagram is in no other place in memory, so its receiver can overwrite it after use.
-    An error that the system reports for a datagram that was sent earlier is skipped. `since` is the
-    earliest possible arrival, as in `ArrivalClock.monotonic`. For `sock`, `stamp_arrivals` must
-    have been called.
+    Call `stamp_arrivals` for `sock` first. The receiver can overwrite the datagram after use: no
+    other copy is in memory. Errors that the system reports for datagrams sent earlier are skipped.
+    `since` is the earliest possible arrival, as in `ArrivalClock.monotonic`.
     """
     for _ in range(_MOST_ERRORS):
         try:
@@ -167,7 +147,7 @@ def receive(sock: socket.socket, clock: ArrivalClock, since: float) -> Datagram 
 
 
 def dropped_at(sock: socket.socket) -> int:
-    """Return how many datagrams the kernel has dropped at `sock` until now; 0 if it cannot say."""
+    """Return how many datagrams the kernel has dropped at `sock`; 0 if it cannot say."""
     try:
         value = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
     except OSError:
@@ -183,11 +163,10 @@ class SupportsFileno(Protocol):
 
 
 def latest_arrival(sock: SupportsFileno, clock: ArrivalClock) -> float:
-    """Return when the datagram arrived that was read most recently from `sock`.
+    """Return when the datagram that was read last from `sock` arrived; now if that is unknown.
 
-    This function is for a socket that other code reads, such as the event loop. It must be called
-    once when the socket is opened, because only then does the kernel begin to note arrivals. If the
-    kernel has no time, the result is the present time.
+    For a socket that other code reads, such as the event loop. Call this once when the socket is
+    opened: only then does the kernel begin to note arrivals.
     """
     value = bytearray(_TIMESPEC.size)
     try:
@@ -208,8 +187,8 @@ class SupportsOptions(Protocol):
 def latest_data_arrival(sock: SupportsOptions, now: float) -> float:
     """Return when the latest data of a TCP connection arrived, in monotonic seconds.
 
-    The result can be up to 22 ms too early, because the kernel's clock for TCP is coarse, and never
-    too late. If the kernel knows no time, the result is `now`, the present time.
+    At most 22 ms too early, as the kernel's clock for TCP is coarse, and never too late. Return
+    `now`, the present time, if the kernel knows no time.
     """
     segment = _latest_segment(sock)
     return now if segment is None else segment.arrival(now)
@@ -219,9 +198,9 @@ class _Segment(NamedTuple):
     """The latest data of a TCP connection, as the kernel knows it."""
 
     ago_s: float
-    """The time since this data arrived, in seconds."""
+    """In seconds."""
     number: int
-    """The number of segments with data that have arrived until now."""
+    """Segments with data that have arrived until now."""
 
     def arrival(self, now: float) -> float:
         return now if self.ago_s <= _TICK_S else now - self.ago_s - _TICK_S
@@ -240,11 +219,7 @@ def _latest_segment(sock: SupportsOptions) -> _Segment | None:
 
 
 class StreamArrivals:
-    """Determines when the data of one TCP connection arrived.
-
-    The kernel knows the arrival of the latest segment only. If several segments arrived since the
-    previous reading, the arrival of the first one is not known.
-    """
+    """Determines when TCP data arrived; of several segments, the kernel knows only the latest."""
 
     def __init__(self, sock: SupportsOptions) -> None:
         self._sock = sock
@@ -252,15 +227,10 @@ class StreamArrivals:
         self.latest(0.0, 0.0)
 
     def latest(self, now: float, idle_at: float) -> float:
-        """Return the arrival of the data that was just read from the connection.
+        """Return the arrival of the data that was just read, in monotonic seconds; never too late.
 
-        The result is never later than the arrival. It can be up to 22 ms earlier if one segment
-        arrived, because the kernel's clock for TCP is coarse. If several segments arrived, the
-        result is `idle_at`. If the kernel knows no time, the result is `now`.
-
-        Args:
-            now: The present time in monotonic seconds.
-            idle_at: A time at which nothing waited to be read from the connection.
+        After one segment, it is at most 22 ms early. After several, it is `idle_at`, a time at
+        which nothing waited to be read. If the kernel knows no time, it is `now`, the present time.
         """
         segment = _latest_segment(self._sock)
         if segment is None:

@@ -1,10 +1,8 @@
 """One SIP connection over TCP or TLS (RFC 3261 section 18, RFC 5626).
 
-A connection divides the received bytes into messages, and sends messages as bytes. It stores only a
-limited amount of received data and of data to send. It handles what it has read when it has its
-turn (`stream_turns.py`), and reads no more until then. A connection closes itself in three cases:
-the received bytes cannot be divided into messages, the peer does not read the sent data, or
-`check_timers` finds that a time limit has passed.
+It stores a limited amount of received data and of data to send. It handles what it has read when it
+has its turn (`stream_turns.py`), and reads no more until then. It closes itself if the received
+bytes cannot be divided into messages, if the peer does not read, or if a time limit has passed.
 """
 
 from __future__ import annotations
@@ -22,9 +20,9 @@ from telephony.sip.message.framing import Framer, StreamUnit, UnitKind
 
 CRLF = b"\r\n"
 _BUFFER = bytearray(8192)
-"""The bytes of the latest read of any connection. They are copied before the next read.
+"""The bytes of the latest read of any connection, copied before the next read.
 
-The buffer is small, so that a connection that waits for its turn stores little.
+It is small, so that a connection that waits for its turn stores little.
 """
 _VIEW = memoryview(_BUFFER)
 _SOCKET_OPTIONS = (
@@ -37,12 +35,10 @@ _SOCKET_OPTIONS = (
 )
 """The options of each TCP socket.
 
-The receive buffer is small: behind the messages of a flood, a message of a call that arrives on the
-same connection waits for all that are in the buffer.
-
-The kernel ends the connection if the peer does not acknowledge data within 30 s. If the connection
-is idle for 60 s, the kernel sends probes. If the peer acknowledges no probe, the kernel ends the
-connection at most 30 s after the first probe.
+The receive buffer is small, because a call's message waits for all that a flood has put before it
+on the same connection. The kernel ends the connection if data is not acknowledged within 30 s.
+After 60 s of idleness it sends probes, and ends the connection 30 s after the first one without an
+acknowledgement.
 """
 
 
@@ -51,50 +47,31 @@ class ConnectionLimits:
     """Limits for SIP connections: number of connections, bytes in memory, and times in seconds."""
 
     connections: int = 2000
-    """The largest number of accepted connections at the same time."""
+    """Accepted connections at the same time."""
     per_source: int = 200
-    """The largest number of accepted connections from one IP address at the same time.
-
-    All phones of a site behind NAT have the same IP address.
-    """
+    """Accepted connections from one IP address; all phones of a site behind NAT share one."""
     unwritten: int = 256 * 1024
-    """The largest number of bytes of our messages that wait in one connection to be sent.
-
-    They wait until the connection is established, and while the peer reads too slowly.
-    """
+    """Bytes of our messages that wait in one connection, being opened or too slow."""
     connect_s: float = 4.0
-    """The time limit for establishing a connection, TLS handshake included, in seconds."""
+    """The seconds for establishing a connection, TLS handshake included."""
     first_message_s: float = 30.0
     """The seconds in which a peer must send a complete message.
 
-    For the first message on an accepted connection, the time starts when the connection is
-    established. For a later message, the time starts when the first part of the message arrives.
+    They start when an accepted connection is established, and for later messages with the first
+    part.
     """
     idle_s: float = 2 * 3600.0
-    """The time limit for a connection on which no byte arrives, in seconds.
-
-    After this time, the connection is closed. The time is longer than the lifetime of a phone's
-    registration.
-    """
+    """The seconds without a byte until a connection is closed; more than a registration lasts."""
     ping_s: float = 110.0
-    """The seconds between our pings on connections that we opened.
-
-    RFC 5626 section 4.4.1 gives 95 to 120 seconds.
-    """
+    """The seconds between our pings on connections that we opened (RFC 5626 4.4.1: 95 to 120)."""
     pong_s: float = 10.0
-    """The seconds in which a peer must respond to a ping.
-
-    This limit applies only to a peer that has already responded to a ping.
-    """
+    """The seconds in which a peer must respond to a ping, if it has responded to one before."""
     linger_s: float = 1.0
-    """The seconds for which a connection stays open after an unreadable message.
-
-    The delay gives the peer time to read our response to this message.
-    """
+    """The seconds that a connection stays open after an unreadable message, for our response."""
 
 
 class EndReason(enum.StrEnum):
-    """The reason why a connection ended. `Connections.endings` counts the connections by reason."""
+    """The reason why a connection ended. `Connections.endings` counts them."""
 
     PEER = "closed by the peer"
     US = "closed locally"
@@ -117,17 +94,13 @@ class ConnectionOwner(Protocol):
         """Handle a received message. `arrived` is its arrival in monotonic seconds."""
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Send a response to `fault`, the unreadable part of the byte stream, if possible.
-
-        If no response can be built from `fault`, send nothing. No further message can be read from
-        this connection.
-        """
+        """Respond to the unreadable `fault`, if possible. No message can follow it."""
 
     def on_established(self, connection: Connection) -> None:
         """Handle a connection that has just been established, before its first message."""
 
     def on_ended(self, connection: Connection, reason: EndReason) -> None:
-        """Handle the end of `connection`. `reason` says why the connection ended."""
+        """Handle the end of `connection`."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -141,12 +114,12 @@ class Connection(asyncio.BufferedProtocol):
         limits: ConnectionLimits,
         turns: StreamTurns,
     ) -> None:
-        """Create a connection that is not established yet. asyncio establishes it later.
+        """Create a connection that asyncio establishes later.
 
         Args:
             owner: The object that receives the messages.
-            peer: The address of the peer. Its `flow` is the connection's id if the peer opened the
-                connection, and 0 if we open it.
+            peer: Its `flow` is the connection's id if the peer opened the connection, and 0 if we
+                do.
             local: Our listening address to which the connection belongs.
             limits: The limits on bytes and times.
             turns: The turns of all connections of the process.
@@ -156,10 +129,7 @@ class Connection(asyncio.BufferedProtocol):
         self.served: set[Address] = {peer}
         """The peer's address, and the destinations of all messages sent over this connection."""
         self.names: frozenset[str] = frozenset()
-        """The host names and IP addresses in the peer's certificate.
-
-        Empty if the peer sent no certificate that we trust.
-        """
+        """The names and IP addresses in the peer's certificate; empty without one that we trust."""
         self._owner = owner
         self._limits = limits
         self._turns = turns
@@ -186,10 +156,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def usable(self) -> bool:
-        """True if `send` accepts messages: the connection has not ended and is not being closed.
-
-        Also true while the connection is not established yet.
-        """
+        """True until the connection has ended or is being closed; also before it is established."""
         return not self._ended and self._reason is None and self._lost is None
 
     @property
@@ -199,7 +166,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def established(self) -> bool:
-        """True if the connection has ever been established, even if it has already ended."""
+        """True if the connection has ever been established, even if it has ended."""
         return self._transport is not None
 
     @property
@@ -208,10 +175,7 @@ class Connection(asyncio.BufferedProtocol):
         return self.peer.flow != 0
 
     def send(self, data: bytes, destination: Address) -> None:
-        """Send a message to `destination`.
-
-        Until the connection is established, the message waits.
-        """
+        """Send a message, which waits until the connection is established."""
         self.served.add(destination)
         self._write(data)
 
@@ -224,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
             self._finish()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set the options of the TCP socket, and send the messages that wait to be sent."""
+        """Set the socket's options, and send the messages that wait."""
         self._transport = transport  # type: ignore[assignment]  # asyncio gives a stream transport
         sock = transport.get_extra_info("socket")
         for option in _SOCKET_OPTIONS:
@@ -246,7 +210,7 @@ class Connection(asyncio.BufferedProtocol):
         return _VIEW
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Store the bytes that were read, and handle their messages when this connection may."""
+        """Store the bytes that were read, and handle their messages when they have their turn."""
         now = asyncio.get_running_loop().time()
         is_first = not self._turns.is_waiting(self)
         arrived = self._arrival(now)
@@ -285,10 +249,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Handle the end of the connection, which asyncio reports.
-
-        Messages that arrived before the end are handled first.
-        """
+        """Handle the end of the connection, after the messages that arrived before it."""
         lost = EndReason.DEAD if isinstance(exc, TimeoutError) else EndReason.PEER
         if self._reason is None and self._turns.is_waiting(self):
             self._lost = lost
@@ -297,9 +258,9 @@ class Connection(asyncio.BufferedProtocol):
         self._finish()
 
     def check_timers(self, now: float) -> None:
-        """Close the connection if a time limit has passed, or send a ping if it is due.
+        """Close the connection after a time limit, or send a due ping.
 
-        Call this method every few seconds, with the current monotonic time in seconds.
+        Call this every few seconds.
         """
         limits = self._limits
         if self._turns.is_waiting(self):
@@ -350,10 +311,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._half_close()
 
     def _half_close(self) -> None:
-        """Send no more data, and close the connection after `linger_s` seconds.
-
-        The delay gives the peer time to read our response to its unreadable message.
-        """
+        """Close after `linger_s`: the peer may read our response to its unreadable message."""
         self._reason = self._reason or EndReason.BROKEN
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -383,10 +341,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 def _names(certificate: object) -> frozenset[str]:
-    """Return the DNS names and IP addresses in a peer's verified certificate.
-
-    `certificate` has the form that `ssl.SSLSocket.getpeercert` returns.
-    """
+    """Return the DNS names and IP addresses of a certificate from `ssl.SSLSocket.getpeercert`."""
     if not isinstance(certificate, dict):
         return frozenset()
     rows = certificate.get("subjectAltName", ())

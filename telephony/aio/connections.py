@@ -1,13 +1,9 @@
-"""All SIP connections of a process: accept and open them, and choose a connection for each message.
+"""All SIP connections of a process: accept and open them, and choose one for each message.
 
 An address with a `flow` number identifies one accepted connection. A message to an address without
-a flow number is sent over an existing connection of one of these kinds:
-
-- a connection that we opened to the address,
-- an accepted TCP connection that comes from exactly this address,
-- an accepted connection whose peer allows us to use it for this address (alias, RFC 5923).
-
-If there is no such connection, a new connection is opened.
+one uses an existing connection: one that we opened to it, an accepted TCP connection from exactly
+this address, or an accepted one whose peer allows it for this address (alias, RFC 5923). If there
+is none, a new connection is opened.
 """
 
 from __future__ import annotations
@@ -32,10 +28,7 @@ from telephony.sip.message.framing import StreamUnit
 _BACKLOG = 256
 _SWEEP_S = 2.0
 _ACCEPT_RETRY_S = 0.1
-"""The seconds before the next attempt to accept a connection, after an attempt has failed.
-
-The usual reason for a failure is that too many files are open.
-"""
+"""The seconds until connections are accepted again after a failure, usually too many open files."""
 
 
 class MessageReceiver(Protocol):
@@ -47,30 +40,17 @@ class MessageReceiver(Protocol):
         """Handle a received message. `arrived` is its arrival in monotonic seconds."""
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Handle `fault`, an unreadable part of a byte stream.
-
-        No further message can be read from this stream.
-        """
+        """Handle `fault`, after which no message can be read from this stream."""
 
     def on_unreachable(self, destination: Address) -> None:
-        """Handle the failure to reach `destination`.
-
-        There is no connection to it, and none can be opened.
-        """
+        """Handle the failure to reach `destination`: no connection to it can be opened."""
 
     def on_connection_lost(self, destination: Address) -> None:
-        """Handle the end of the connection to `destination`.
-
-        Messages that we sent to it over this connection may be lost.
-        """
+        """Handle the end of the connection to `destination`, whose messages may be lost."""
 
 
 class Connections:
-    """The table of all connections of a process. Use it in one event loop only.
-
-    The methods that accept, open and choose a connection are in one class because they share this
-    table.
-    """
+    """The table of all connections of a process. Use it in one event loop only."""
 
     def __init__(
         self, owner: MessageReceiver, limits: ConnectionLimits, source_filter: SourceFilter
@@ -78,7 +58,7 @@ class Connections:
         self.endings: Counter[EndReason] = Counter()
         """The number of ended connections for each reason."""
         self.refused = 0
-        """The number of new connections that a limit or the source filter did not permit."""
+        """New connections that a limit or the source filter did not permit."""
         self.turns = StreamTurns()
         """The turns in which the connections handle what they have read."""
         self._owner = owner
@@ -94,15 +74,14 @@ class Connections:
         self._sweeper: asyncio.TimerHandle | None = None
 
     def listen(self, wanted: Address, tls: Tls | None) -> Address:
-        """Bind the address `wanted`, accept connections there, and return the bound address.
+        """Bind `wanted`, accept connections there, and return the bound address.
 
-        If `wanted` has the port 0, the system chooses the port of the bound address. If `tls` has
-        no server context, the address is used only for connections that we open.
+        The system chooses the port for port 0. If `tls` has no server context, the address is used
+        only for connections that we open.
 
         Raises:
             OSError: The address cannot be bound.
-            ProtocolError: The address is for TLS but `tls` is None, or the address is for TCP but
-                `tls` is not None.
+            ProtocolError: A TLS address without `tls`, or a TCP address with it.
         """
         if (wanted.transport == "TLS") is (tls is None):
             raise ProtocolError(
@@ -120,7 +99,7 @@ class Connections:
         return local
 
     def send(self, out: OutgoingMessage) -> None:
-        """Send a message over an existing connection, or open a new connection for the message."""
+        """Send a message over an existing connection, or over a new one."""
         connection = self._find(out.destination)
         if connection is None and out.fallback is not None:
             connection = self._find(out.fallback) or self._connect(out.fallback, out.local)
@@ -136,19 +115,15 @@ class Connections:
         return self._find(address) is not None
 
     def disconnect(self, source: Address, reason: EndReason = EndReason.BARRED) -> None:
-        """Close the connection on which a message from `source` arrived.
-
-        Does nothing if the message was a datagram, or if the connection has already ended.
-        """
+        """Close the connection on which a message from `source` arrived, if it is open."""
         connection = self._by_address.get(source)
         if connection is not None:
             connection.abort(reason)
 
     def alias(self, flow: Address, port: int) -> None:
-        """Use an accepted connection also for requests to the peer's port `port` (RFC 5923).
+        """Use an accepted connection (`flow`) also for requests to the peer's `port` (RFC 5923).
 
-        `flow` is the address of the connection. The connection is used only for requests to a host
-        name or IP address in the peer's certificate.
+        This is only for requests to a host name or IP address in the peer's certificate.
         """
         connection = self._by_address.get(flow)
         if connection is None:
@@ -183,14 +158,13 @@ class Connections:
         self._owner.received(data, source, local, arrived)
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Pass `fault`, an unreadable part of the byte stream, to the `MessageReceiver`."""
+        """Pass an unreadable part of the byte stream to the `MessageReceiver`."""
         self._owner.on_framing_lost(fault, source, local)
 
     def on_established(self, connection: Connection) -> None:
-        """Add an accepted connection to the table.
+        """Add an accepted connection to the table under the peer's address with its `flow` number.
 
-        The key is the peer's address; its field `flow` has the connection's number. A TCP
-        connection gets a second key, in which `flow` is 0, if the table does not have this key yet.
+        A TCP connection gets a second key, with `flow` 0, if the table does not have it yet.
         """
         if connection.accepted:
             self._by_address[connection.peer] = connection
@@ -199,11 +173,7 @@ class Connections:
         self._watch()
 
     def on_ended(self, connection: Connection, reason: EndReason) -> None:
-        """Remove a connection, and report each of its destinations to the `MessageReceiver`.
-
-        The report is needed, because messages to these destinations (`connection.served`) may be
-        lost.
-        """
+        """Remove a connection, and report its destinations: messages to them may be lost."""
         self.endings[reason] += 1
         for address in [key for key, each in self._by_address.items() if each is connection]:
             del self._by_address[address]
@@ -262,10 +232,7 @@ class Connections:
             self._spawn(self._handshake(sock, there, local))
 
     async def _handshake(self, sock: socket.socket, peer: Address, local: Address) -> None:
-        """Turn an accepted socket into a connection. For TLS, this includes the handshake.
-
-        If this takes longer than `connect_s` seconds, close the socket.
-        """
+        """Turn an accepted socket into a connection, or close it after `connect_s` seconds."""
         connection = Connection(self, peer, local, self._limits, self.turns)
         tls = self._tls.get(local)
         try:

@@ -1,9 +1,8 @@
 """A limit on how long SIP datagrams keep the event loop busy at a time.
 
-The event loop reads up to 32 datagrams before it does anything else. If each of them begins a call,
-the packets of all calls wait for a tenth of a second. So the datagrams are handled for at most
-`TURN_S` in one turn of the event loop; those that are left wait for the next turn. Urgent datagrams
-are handled before the others. Apart from this, the sequence does not change.
+The event loop reads up to 32 datagrams before anything else. If each begins a call, the packets of
+all calls wait for a tenth of a second. So datagrams are handled for at most `TURN_S` in one turn of
+the event loop, urgent ones first, otherwise in their sequence.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 TURN_S: Final = 0.005
-"""The processor time of a turn in seconds. After it, no further datagram is handled in the turn."""
+"""The processor time of a turn, in seconds, after which no further datagram is handled in it."""
 T = TypeVar("T")
 
 
@@ -30,10 +29,10 @@ class DatagramTurns(Generic[T]):
         """Start without datagrams.
 
         Args:
-            handle: The function that handles one datagram.
-            clock: A function that returns the processor time of this thread in seconds. While
-                other programs have the processor, a turn does not get shorter.
-            call_soon: A function that calls another function in the next turn of the event loop.
+            handle: Handles one datagram.
+            clock: Returns the processor time of this thread in seconds. While other programs have
+                the processor, a turn does not get shorter.
+            call_soon: Calls a function in the next turn of the event loop.
         """
         self._handle = handle
         self._clock = clock
@@ -67,7 +66,6 @@ class DatagramTurns(Generic[T]):
             self._begin()
 
     def _work(self, until: float) -> None:
-        """Handle waiting datagrams until the processor time `until`, in seconds."""
         if self._is_handling:
             return
         self._is_handling = True

@@ -1,9 +1,8 @@
 """Media packets that waited in their sockets, and are handled in the order of their arrival.
 
-If the process is late, each socket has a queue of packets. The order matters: the packets of both
-parties of a call must reach the recorder in the order in which they arrived, and the packets from
-before a payment pause must be handled before the pause. Therefore the first packet of each queue is
-read, and the one that arrived first is handled first.
+If the process is late, each socket has a queue. The packets of both parties must reach the recorder
+in the order in which they arrived, and those from before a payment pause must be handled before the
+pause. So the first packet of each queue is read, and the earliest is handled.
 """
 
 from __future__ import annotations
@@ -18,12 +17,9 @@ from typing import Final, Protocol
 from telephony.aio.arrival import ArrivalClock, Datagram, dropped_at, receive
 
 MOST_AT_ONCE: Final = 256
-"""The largest number of packets that one call of `work` handles.
-
-Handling them takes about 3 ms. The event loop can do other work before the next call.
-"""
+"""Packets that one call of `work` handles; about 3 ms. Then the event loop can do other work."""
 LATE_S: Final = 0.010
-"""A packet is late if it has waited for longer than this time, in seconds."""
+"""A packet is late if it has waited for longer than this, in seconds."""
 _COUNT_MASK: Final = 0xFFFFFFFF
 
 
@@ -31,32 +27,22 @@ class Reader(Protocol):
     """Handles the packets of one socket."""
 
     def read(self, now: float) -> None:
-        """Read one datagram from the socket, and handle it.
-
-        `now` is the time of its arrival, in monotonic seconds.
-        """
+        """Read one datagram, which arrived at `now` in monotonic seconds, and handle it."""
 
     def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
-        """Handle a datagram that was read from the socket.
-
-        `source` is the address of its sender, and `arrived` its arrival in monotonic seconds. After
-        this method has returned, `data` is overwritten.
-        """
+        """Handle a datagram that arrived at `arrived` (monotonic s); `data` is overwritten then."""
 
     def lost(self, count: int, since: float, until: float) -> None:
-        """Handle the fact that the kernel dropped `count` datagrams for lack of space.
-
-        They arrived between `since` and `until`, in monotonic seconds.
-        """
+        """Handle the kernel's loss of `count` datagrams between two times, in monotonic seconds."""
 
 
 @dataclass(slots=True, eq=False)
 class _Queue:
-    """The socket of one reader, and the first packet of its queue, which is already read."""
+    """A reader's socket, and the first packet of its queue, which is already read."""
 
     sock: socket.socket
     dropped: int
-    """The number of packets that the kernel had dropped here when it was last asked."""
+    """Packets that the kernel had dropped here when it was last asked."""
     first: Datagram | None = None
     serial: int = 0
     """The number under which `first` is in the heap."""
@@ -65,14 +51,14 @@ class _Queue:
 class MediaBacklog:
     """The queues of all media sockets. It is true while it has a packet that is not handled yet.
 
-    A packet that was read and not handled stays in `_Queue.first`. A socket's next packet is read
-    only then. So at most one packet of each socket is in this process's memory.
+    A socket's next packet is read only when the one in `_Queue.first` is handled. So at most one
+    packet of each socket is in this process's memory.
     """
 
     def __init__(self, readers: dict[int, Reader], clock: ArrivalClock) -> None:
         """Start without sockets. `readers` has the present reader of each socket, by descriptor."""
         self.since = clock.now()
-        """A time in monotonic seconds: no unhandled packet arrived earlier."""
+        """No unhandled packet arrived before this time, in monotonic seconds."""
         self._readers = readers
         self._clock = clock
         self._queues: dict[int, _Queue] = {}
@@ -80,7 +66,7 @@ class MediaBacklog:
         self._serials = itertools.count(1)
         self._waiting = 0
         self._unchecked: set[int] = set()
-        """The sockets whose last packet was handled. `dropped_at` was not asked since."""
+        """The sockets whose last packet was handled, and `dropped_at` was not asked since."""
 
     def __bool__(self) -> bool:
         return self._waiting > 0
@@ -90,24 +76,22 @@ class MediaBacklog:
         self._queues[sock.fileno()] = _Queue(sock, dropped_at(sock))
 
     def remove(self, sock: socket.socket) -> None:
-        """Remove a socket. Its packets are not handled any more."""
+        """Remove a socket, whose packets are then not handled."""
         queue = self._queues.pop(sock.fileno(), None)
         if queue is not None:
             self._drop_first(queue)
 
     def work(self, numbers: Iterable[int], now: float) -> None:
-        """Handle the packets that wait, at most `MOST_AT_ONCE`, in the order of their arrival.
+        """Handle at most `MOST_AT_ONCE` waiting packets, in the order of their arrival.
 
-        A packet that arrives after `now` waits for the next call, because a SIP message that is not
-        read yet may have arrived before it, such as the answer of its sender.
+        A packet that arrives after `now` (monotonic seconds) waits for the next call: a SIP message
+        that is not read yet, such as its sender's answer, may have arrived before it.
 
-        When no packet waits any more, ask the kernel whether it dropped packets after the last one
-        of each queue. Before that, a packet of another socket may have arrived before the loss.
+        When no packet waits, ask the kernel whether it dropped packets after the last one of each
+        queue. Earlier, a packet of another socket may have arrived before the loss.
 
-        Args:
-            numbers: The descriptors of the sockets at which packets wait. Sockets with a packet in
-                `_Queue.first` are included anyway.
-            now: The present time in monotonic seconds.
+        `numbers` are the descriptors at which packets wait. Sockets with a packet in `_Queue.first`
+        are included anyway.
         """
         for number in numbers:
             queue = self._queues.get(number)
@@ -127,14 +111,11 @@ class MediaBacklog:
         return self.waiting_s(now) > LATE_S
 
     def waiting_s(self, now: float) -> float:
-        """Return the time in seconds for which the oldest packet has waited; 0 if none waits."""
+        """Return the seconds for which the oldest packet has waited; 0 if none waits."""
         return 0.0 if self._earliest() is None else max(0.0, now - self._heap[0][0])
 
     def drain(self, sockets: Iterable[socket.socket], now: float) -> None:
-        """Handle all packets of these sockets that arrived until `now`, in order of arrival.
-
-        Then ask the kernel whether it dropped packets after the last one that it kept.
-        """
+        """Handle all packets of these sockets that arrived until `now`; then count losses."""
         numbers = [sock.fileno() for sock in sockets]
         waiting: list[tuple[float, int, int]] = []
         for number in numbers:
@@ -174,7 +155,6 @@ class MediaBacklog:
                 self._read(sock.fileno(), queue)
 
     def _earliest(self) -> int | None:
-        """Return the descriptor of the socket whose first packet arrived first; None if none."""
         while self._heap:
             _, serial, number = self._heap[0]
             queue = self._queues.get(number)
@@ -184,7 +164,7 @@ class MediaBacklog:
         return None
 
     def _read(self, number: int, queue: _Queue) -> None:
-        """Read the first packet of a queue, if there is one. The former first one is handled."""
+        """Read the first packet of a queue, if there is one; the former first is handled."""
         queue.first = receive(queue.sock, self._clock, self.since)
         if queue.first is not None:
             self._waiting += 1
@@ -203,10 +183,7 @@ class MediaBacklog:
             first.data[:] = bytes(len(first.data))
 
     def _handle_first(self, number: int) -> None:
-        """Handle the first packet of a queue, after reading the next one.
-
-        The next one is read first because the reader may cause this queue to be drained.
-        """
+        """Handle the first packet after reading the next: its reader may drain this queue."""
         queue = self._queues[number]
         first = self._take_first(queue)
         if first is None:
@@ -223,7 +200,7 @@ class MediaBacklog:
         self._unchecked.add(number)
 
     def _check_lost(self, numbers: Iterable[int]) -> None:
-        """Ask the kernel whether it has dropped packets after the last ones of these sockets.
+        """Ask the kernel whether it dropped packets after the last ones of these sockets.
 
         If a queue is not empty any more, a later packet will show what was dropped before it.
         """

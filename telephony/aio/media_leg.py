@@ -1,9 +1,8 @@
 """One leg of the relay: its sockets, its settings, and the known facts about its peer.
 
-A leg has one or two RTP sockets, both on one port. The socket `connected` receives only packets
-from the peer's address. It exists only if this address is known. The socket `pair.rtp` receives all
-packets that `connected` does not receive, so the sender of these packets must be checked.
-`media_path` handles the packets of both sockets. A leg with SRTP never sends unencrypted media.
+A leg has one or two RTP sockets on one port. `connected` exists only if the peer's address is
+known, and receives only packets from it. `pair.rtp` receives all others, so their sender must be
+checked. `media_path` handles the packets of both. A leg with SRTP never sends unencrypted media.
 """
 
 import contextlib
@@ -28,35 +27,30 @@ from telephony.sdp import KeyPair, RemoteMedia
 Tap = Callable[[int, Octets, float, bool], None]
 """A function `tap(track, data, arrival_mono, withheld)` that stores a packet.
 
-The function must not raise an error. It must copy `data`, which is overwritten afterwards. `track`
-is 0 for a packet from the caller and 1 for a packet from the advisor. `arrival_mono` is in
-monotonic seconds. `withheld` is true for a telephone event and for a payload type that was not
-negotiated. If `withheld` is true, `data` contains only the fixed RTP header.
+It must not raise, and must copy `data`, which is overwritten. `track` is 0 for the caller and 1 for
+the advisor; `arrival_mono` is in monotonic seconds. If `withheld` is true (a telephone event, or a
+payload type that was not negotiated), `data` is only the fixed RTP header.
 """
 LossListener = Callable[[int, int, float, float], None]
 """A function `on_lost(track, count, since_mono, until_mono)` for packets that the kernel dropped.
 
-`count` packets from the peer arrived between the two times, which are in monotonic seconds. The
-kernel dropped them because the socket's receive buffer was full.
+The receive buffer was full when they arrived, between the two times in monotonic seconds.
 """
 ReportListener = Callable[[int, Octets, float], None]
-"""A function `on_report(track, data, arrival_mono)` that receives each RTCP datagram of the peer.
-
-The arguments are those of `Tap`. With SRTP, `data` is decrypted.
-"""
+"""A function `on_report(track, data, arrival_mono)` that receives each RTCP datagram, decrypted."""
 Watcher = Callable[[bytes, float, bool], None]
 """A function `watch(data, arrival_mono, proven)` that receives each telephone-event packet.
 
 `arrival_mono` is in monotonic seconds. `proven` is true if the packet is certainly from the party
-whose voice the leg has accepted: it is authentic SRTP, or it has the sender and the SSRC of this
-voice and no other sender competes (see `VoiceStream`).
+whose voice is accepted: it is authentic SRTP, or it has the sender and SSRC of this voice and no
+other sender competes (see `VoiceStream`).
 """
 
 _BURST_S = 5.0
 _FORGERIES = 25
-"""`on_refused` is called when this number of packets with failed SRTP authentication has arrived.
+"""`on_refused` is called at this number of packets with failed SRTP authentication.
 
-Fewer such packets are normal, because they were sent just before an SRTP key changed.
+Fewer are normal: they were sent just before an SRTP key changed.
 """
 _NOWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
@@ -66,49 +60,31 @@ class Counters:
     """The counts of one leg's packets since the leg was opened."""
 
     received: int = 0
-    """The number of valid RTP packets from the peer, telephone events included."""
+    """Valid RTP packets from the peer, telephone events included."""
     withheld: int = 0
-    """The number of `received` packets that were not forwarded for one of two reasons.
-
-    No leg was joined with this leg, or the joined leg's peer accepted no media, for example because
-    of a hold.
-    """
+    """`received` packets that were not forwarded: no leg was joined, or its peer took no media."""
     unsent: int = 0
-    """The number of packets that were not sent because of a socket error or an encryption error.
-
-    Both of these are counted: a `received` packet that could not be sent to the joined leg's peer,
-    and a packet of our own that could not be sent to this leg's peer.
-    """
+    """Packets, forwarded or our own, that a socket or encryption error kept from being sent."""
     events: int = 0
-    """The number of `received` packets that are telephone events."""
+    """`received` packets that are telephone events."""
     unknown: int = 0
-    """The number of `received` packets whose payload type was not negotiated.
-
-    These packets are forwarded, but their RTP payload is never stored.
-    """
+    """`received` packets whose payload type was not negotiated: forwarded, payload never stored."""
     unwanted: int = 0
-    """The number of RTP packets that arrived while the peer was not allowed to send.
+    """RTP packets from a peer that may not send, neither forwarded nor stored.
 
-    The peer is not allowed to send until its SDP is known, and while the agreed SDP stops its
-    media, for example during a hold. The packets are not forwarded and not stored.
+    It may not send until its SDP is known, or while the SDP stops its media (a hold).
     """
     refused: int = 0
-    """The number of packets from a wrong sender or with failed SRTP authentication."""
+    """Packets from a wrong sender or with failed SRTP authentication."""
     overflowed: int = 0
-    """The number of packets that the kernel dropped because the receive buffer was full."""
+    """Packets that the kernel dropped because the receive buffer was full."""
     malformed: int = 0
-    """The number of packets that are neither RTP nor RTCP, such as STUN, DTLS or short packets."""
+    """Packets that are neither RTP nor RTCP, such as STUN, DTLS or short packets."""
     rtcp: int = 0
     first: float | None = None
-    """The arrival time of the first `received` packet, in monotonic seconds.
-
-    None if there is no such packet yet.
-    """
+    """The arrival of the first `received` packet in monotonic seconds; None before it."""
     last: float | None = None
-    """The arrival time of the latest `received` packet, in monotonic seconds.
-
-    None if there is no such packet yet.
-    """
+    """The arrival of the latest `received` packet in monotonic seconds; None before it."""
 
     @property
     def forwarded(self) -> int:
@@ -118,45 +94,29 @@ class Counters:
 
 @dataclass(slots=True, eq=False)
 class MediaLeg:
-    """The sockets and settings of a leg.
-
-    After each change of a setting, the relay makes new readers (the functions that read the
-    sockets).
-    """
+    """The sockets and settings of a leg. After each change, the relay makes new readers."""
 
     leg_id: str
     pair: PortPair
     source: PeerSource
-    """The decision which sender is the peer."""
     on_refused: Callable[[str, str, int], None] | None = None
     on_contested: Callable[[str, str, int], None] | None = None
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
-    """A function that makes new readers for a leg (the functions that read the leg's sockets).
+    """Makes new readers for a leg.
 
-    It must be called with the leg as argument after each change of the leg's settings. If the
-    argument is None, the function does nothing.
+    Call it after each change of the leg's settings; None does nothing.
     """
     connected: socket.socket | None = None
-    """The RTP socket that is connected to the address `connected_to`.
-
-    The relay changes `connected_to` whenever `address` changes.
-    """
+    """The RTP socket that is connected to `connected_to`, which follows `address`."""
     connected_to: HostPort | None = None
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
     payload_map: dict[int, int] = field(default_factory=dict)
-    """For each payload type that this leg's peer sends, the type that the joined leg's peer gets.
-
-    A payload type without an entry does not change.
-    """
+    """For payload types of this peer, the type that the joined leg's peer gets; others stay."""
     events: set[int] = field(default_factory=set)
     """The payload types that mean telephone events on this leg, or meant them earlier."""
     kinds: bytes = b""
-    """A look-up table: for each value of a packet's second byte, the packet's kind.
-
-    The kinds are audio, event, RTCP and unknown. `kinds_of` makes the table. The table is empty
-    until the peer's SDP is known.
-    """
+    """The kind of a packet (`kinds_of`) by its second byte; empty until the peer's SDP is known."""
     tap: Tap | None = None
     track: int = 0
     on_lost: LossListener | None = None
@@ -167,29 +127,18 @@ class MediaLeg:
     protection: Protection | None = None
     """The SRTP state that encrypts media now; None while media is not encrypted."""
     srtp_state: Protection | None = None
-    """The SRTP state of the leg; None if the leg's media was never encrypted.
-
-    Unlike `protection`, this field is not set to None when encryption is turned off, because the
-    packet counters in the state must not be lost.
-    """
+    """The SRTP state, kept when encryption is off for its packet counters; None if never on."""
     unconfirmed: bool = False
-    """True while nothing is sent to the peer, because it has not proved its address.
-
-    A valid packet from the peer proves it.
-    """
+    """True while nothing is sent to the peer, until a valid packet proves its address."""
     reopened: bool = False
-    """True if the leg was opened by an earlier process, before a restart.
-
-    In this case, the state of the leg's earlier SRTP encryption is unknown.
-    """
+    """True if an earlier process opened the leg: the state of its SRTP encryption is unknown."""
     forged: int = 0
-    """The number of packets with failed SRTP authentication since the latest change of the SDP."""
+    """Packets with failed SRTP authentication since the latest change of the SDP."""
     counters: Counters = field(default_factory=Counters)
     waiting_since: float = 0.0
-    """The time from which the relay waits for media on this leg, in monotonic seconds.
+    """The time, in monotonic seconds, at which silence began if no packet has arrived since.
 
-    It is the most recent time at which the leg was opened, got its peer's SDP or was joined with
-    another leg. If no packet has arrived since then, the silence of the leg began at this time.
+    The leg was opened, got its peer's SDP or was joined at this time, whichever came last.
     """
     silence_reported: bool = False
     refused_at: float = float("-inf")
@@ -204,9 +153,8 @@ class MediaLeg:
     def destination(self) -> HostPort | None:
         """The address to which RTP for the peer is sent; None while the peer accepts no media.
 
-        It is the address in the SDP, unless the relay has learned that the peer is at another host:
-        then the host in the SDP is behind address translation. With the rule LATCH, it is always
-        the accepted sender.
+        It is the one in the SDP, unless the relay learned that the peer is at another host (address
+        translation). With LATCH, it is always the accepted sender.
         """
         if self.remote is None or not self.remote.receive or self._is_unproved:
             return None
@@ -225,10 +173,7 @@ class MediaLeg:
 
     @property
     def control_destination(self) -> HostPort | None:
-        """The address to which RTCP for the leg's peer is sent; None if the address is unknown.
-
-        RTCP is sent even while the peer accepts no media, for example during a hold.
-        """
+        """The address for RTCP, also during a hold; None if it is unknown."""
         if self.remote is None or self.remote.host in _NOWHERE or self._is_unproved:
             return None
         if self.remote.rtcp_mux:
@@ -245,7 +190,7 @@ class MediaLeg:
         self.protection = self.srtp_state if keys is not None else None
 
     def send_own(self, data: bytes) -> None:
-        """Send the peer an RTP packet that we made ourselves, unless the peer accepts no media."""
+        """Send an RTP packet that we made ourselves, unless the peer accepts no media."""
         target = self.destination
         if target is None:
             return
@@ -255,11 +200,7 @@ class MediaLeg:
             self.counters.unsent += 1
 
     def send_control(self, data: Octets) -> None:
-        """Send RTCP to the peer.
-
-        RTCP is sent from the RTP port if the peer uses one port for RTP and RTCP (RFC 5761). If
-        not, RTCP is sent from the RTCP port.
-        """
+        """Send RTCP to the peer, by the RTP port if the peer uses one for both (RFC 5761)."""
         target = self.control_destination
         if target is None or self.remote is None:
             return
@@ -283,10 +224,7 @@ class MediaLeg:
             self._take_source()
 
     def prove(self, sender: HostPort, packet: Octets, now: float) -> list[Kept]:
-        """Return the packets to handle now that an unproved sender has sent one more packet.
-
-        The packet is refused, or waits, or proves its sender (`PeerSource.prove`).
-        """
+        """Return the packets to handle after one more of an unproved sender (see `PeerSource`)."""
         source = self.source
         accepted, contested = source.accepted, source.contested
         kept = source.prove(sender[:2], packet, self.counters.last, now)
@@ -339,11 +277,7 @@ class MediaLeg:
         return self.voice.contains(sender[:2], ssrc) and not self.source.contested
 
     def refuse_forged(self, host: str, port: int, now: float) -> None:
-        """Count a refused packet with failed SRTP authentication.
-
-        After a change of the SDP, the first `_FORGERIES` - 1 of these packets are only counted. For
-        each later packet, `refuse` is called, which can call `on_refused`.
-        """
+        """Count a packet with failed SRTP authentication; from the `_FORGERIES`th on, refuse it."""
         self.forged += 1
         if self.forged < _FORGERIES:
             self.counters.refused += 1
@@ -351,9 +285,9 @@ class MediaLeg:
             self.refuse(host, port, now)
 
     def refuse(self, host: str, port: int, now: float) -> None:
-        """Count a refused packet. For the first packet of a series, call `on_refused`.
+        """Count a refused packet.
 
-        A series ends when no packet has been refused for five seconds.
+        For the first one after five seconds without, call `on_refused`.
         """
         self.counters.refused += 1
         quiet = now - self.refused_at > _BURST_S

@@ -1,12 +1,11 @@
 """The path of a media packet: a leg of the relay recognises the packet, forwards it and stores it.
 
-`reader_of`, `connected_reader_of` and `control_reader_of` return a reader for a leg. A reader reads
-and handles the packets of one socket (`media_backlog.Reader`). A reader does only the steps that
+A reader (`media_backlog.Reader`) handles the packets of one socket, and does only the steps that
 the leg's settings need. When a setting changes, a new reader is made for the next packet.
 
-With hundreds of calls, the processor's caches do not contain a leg's data when a packet arrives.
-Fetching the data takes longer than handling the packet. Therefore, all data that is needed for an
-ordinary packet is in few objects, which a `_Path` contains.
+With hundreds of calls, a leg's data is not in the processor's caches when a packet arrives, and
+fetching it takes longer than handling the packet. Therefore, all that an ordinary packet needs is
+in few objects, which a `_Path` contains.
 """
 
 import socket
@@ -25,14 +24,13 @@ from telephony.rtp.srtp import Protection
 from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 
 _PLAIN, _PLAIN_BYTES = 0x80, 12
-"""The first byte and the minimum length, in bytes, of a plain RTP packet.
+"""The first byte and minimum length (bytes) of a plain RTP packet, which needs no full check.
 
-A plain packet has version 2, no padding, no header extension and no contributing sources. Most
-packets are plain. A plain packet needs no full check.
+Plain, as most are: version 2, no padding, no header extension, no contributing sources.
 """
 _NO_ADDRESS = "", 0
 _BUFFER = bytearray(DATAGRAM_BYTES)
-"""The datagram that a reader handles now. The next datagram overwrites it."""
+"""The datagram that a reader handles now; the next one overwrites it."""
 _VIEW = memoryview(_BUFFER)
 _AUDIO, _EVENT, _CONTROL, _UNKNOWN, _AUDIO_OR_EVENT = range(5)
 _EVENT_BYTES = HEADER_BYTES + 4
@@ -54,23 +52,16 @@ def reader_of(leg: MediaLeg) -> Reader:
 
 
 def reader_made_later(make: Callable[[], Reader], use: Callable[[Reader], None]) -> Reader:
-    """Return a reader that calls `make` and `use` when a packet arrives.
+    """Return a reader that makes the real one with `make` when a packet arrives.
 
-    The settings of a leg change several times while a call is set up. So the reader that fits them
-    is only made for the next packet.
-
-    Args:
-        make: A function that returns a reader for the present settings of the leg.
-        use: A function that replaces the reader of the socket. It is called with the reader from
-            `make`, which then also handles the packet.
+    A leg's settings change several times during set-up. `use` puts the new reader in place; it then
+    also handles the packet.
     """
     return _ReaderToMake(make, use)
 
 
 @dataclass(slots=True, eq=False)
 class _ReaderToMake:
-    """The reader of a socket whose leg has changed since the latest packet."""
-
     make: Callable[[], Reader]
     use: Callable[[Reader], None]
 
@@ -90,10 +81,7 @@ class _ReaderToMake:
 
 
 def connected_reader_of(leg: MediaLeg, sock: socket.socket) -> Reader:
-    """Return the reader of `leg.connected`, which is `sock`.
-
-    The kernel delivers only packets from the peer to this socket.
-    """
+    """Return the reader of `leg.connected` (`sock`), which gets only the peer's packets."""
     settings = _settings_of(leg, sock)
     if settings is None:
         return _DiscardingReader(leg, sock)
@@ -119,10 +107,7 @@ _Settings = tuple[
 
 
 def _settings_of(leg: MediaLeg, sock: socket.socket) -> _Settings | None:
-    """Return the arguments of a `_Path` that reads RTP of the leg's peer from `sock`.
-
-    Return None if the peer is unknown or must not send.
-    """
+    """Return the arguments of a `_Path`; None if the peer is unknown or must not send."""
     remote, other = leg.remote, leg.peer
     if remote is None or not remote.send:
         return None
@@ -141,10 +126,9 @@ def _settings_of(leg: MediaLeg, sock: socket.socket) -> _Settings | None:
 
 @dataclass(slots=True, eq=False)
 class _FirstReader:
-    """The reader of a leg that has received no valid packet yet.
+    """The reader of a leg until its first valid packet, whose time it stores in `Counters.first`.
 
-    It passes each packet to `reader`, and stores the time of the first valid packet in
-    `Counters.first`. Then the relay makes new readers, which replace this one.
+    Then the relay makes new readers, which replace this one.
     """
 
     leg: MediaLeg
@@ -177,10 +161,7 @@ class _Path:
     leg: MediaLeg
     sock: socket.socket
     sender: PacketSender | None
-    """The object that sends packets to the joined leg's peer.
-
-    None while the joined leg's peer accepts no media, or while no leg is joined.
-    """
+    """None while the joined leg's peer accepts no media, or while no leg is joined."""
     kinds: bytes
     second_bytes: bytes
     counters: Counters
@@ -190,7 +171,6 @@ class _Path:
     """The stream of the peer's voice; None if no code needs it, to save time."""
 
     def lost(self, count: int, since: float, until: float) -> None:
-        """Count packets that the kernel dropped, and report them to `MediaLeg.on_lost`."""
         counters = self.counters
         counters.overflowed += count
         if self.tap is not None and self.leg.on_lost is not None:
@@ -199,10 +179,7 @@ class _Path:
     def _forward(  # noqa: C901 - a call for each step would take longer than the step
         self, data: bytearray | memoryview, source: HostPort, arrived: float
     ) -> None:
-        """Forward a valid RTP packet of the leg's peer, and store it.
-
-        The payload type is changed in place, because a copy would leave audio in memory.
-        """
+        """Forward and store a packet; change it in place, as a copy would leave audio in memory."""
         second = data[1]
         kind = self.kinds[second]
         if kind == _AUDIO_OR_EVENT:  # a payload type that meant events and now means audio
@@ -278,10 +255,7 @@ class _OpenPath(_Path):
 
 @dataclass(slots=True, eq=False)
 class _SecureConnectedPath(_ConnectedPath):
-    """The `_ConnectedPath` of a leg with SRTP.
-
-    A packet that is not authentic is not forwarded and not stored.
-    """
+    """The `_ConnectedPath` of a leg with SRTP: drops packets that are not authentic."""
 
     protection: Protection
 
@@ -302,11 +276,10 @@ class _SecureConnectedPath(_ConnectedPath):
 
 @dataclass(slots=True, eq=False)
 class _SecureOpenPath(_OpenPath):
-    """The `_OpenPath` of a leg with SRTP.
+    """The `_OpenPath` of a leg with SRTP: drops packets that are not authentic.
 
-    A packet that is not authentic is not forwarded and not stored. Its sender is never accepted as
-    the leg's peer. If the source address cannot belong to the peer, the packet is refused before
-    decryption.
+    Their sender is never accepted as the peer. A packet whose source cannot be the peer's is
+    refused before decryption.
     """
 
     protection: Protection
@@ -323,10 +296,9 @@ class _SecureOpenPath(_OpenPath):
 def _opened(
     leg: MediaLeg, protection: Protection, data: Octets, source: tuple[str, int], now: float
 ) -> bytearray | None:
-    """Decrypt the datagram `data`, and return the RTP packet.
+    """Decrypt a datagram and return the RTP packet; None if it is not authentic RTP.
 
-    Return None if `data` is not authentic RTP. In this case, the datagram is forwarded if it is an
-    RTCP packet from the peer. Otherwise, it is counted and dropped.
+    In this case, RTCP from the peer is forwarded, and anything else is counted and dropped.
     """
     if is_rtcp(data):
         if not _shared_port_control(leg, data, source, now):
@@ -348,11 +320,10 @@ def _opened(
 
 
 def _sent_unconnected(leg: MediaLeg, data: Octets) -> bool:
-    """Try again to forward a packet that `leg` has received; return whether it was sent.
+    """Try again to forward a packet, by `pair.rtp`; return whether it was sent.
 
-    The joined leg's connected socket has failed to send the packet, perhaps because of an ICMP
-    error for an earlier packet. This function uses the joined leg's unconnected socket, `pair.rtp`.
-    With SRTP, nothing is sent, because `_SrtpSender` has already tried both sockets.
+    The joined leg's connected socket has failed, perhaps because of an ICMP error for an earlier
+    packet. With SRTP, nothing is sent: `_SrtpSender` has already tried both sockets.
     """
     peer = leg.peer
     target = peer.destination if peer else None
@@ -366,14 +337,10 @@ def _sent_unconnected(leg: MediaLeg, data: Octets) -> bool:
 
 
 def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
-    """Return a look-up table that gives a packet's kind: audio, event, RTCP or unknown.
+    """Return a table that gives a packet's kind (audio, event, RTCP, unknown) by its second byte.
 
-    The table has 256 entries, one for each value of a packet's second byte.
-
-    Args:
-        remote: The media of the peer, with its payload types.
-        events: The payload types that meant telephone events on this leg before. The function adds
-            to this set the payload types that mean telephone events in `remote`.
+    The function adds to `events`, which has the payload types that meant telephone events on this
+    leg before, those of `remote`.
     """
     payloads = {**STATIC_PAYLOADS, **remote.payloads}
     events |= {number for number, codec in payloads.items() if codec.is_event}
@@ -387,12 +354,7 @@ def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
-    """Return a look-up table: for each value of a packet's second byte, the packet's kind.
-
-    The kinds are audio, event, RTCP and unknown (see `kinds_of`). The second byte contains the
-    marker bit and the payload type. `payloads` contains pairs (payload type, kind). The result
-    is cached, so that legs with the same pairs share one table.
-    """
+    """Return a table as `kinds_of` from pairs (payload type, kind); legs share it (cached)."""
     kinds = bytearray([_UNKNOWN]) * 256
     for number, kind in payloads:
         kinds[number] = kinds[number | 0x80] = kind
@@ -402,12 +364,7 @@ def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _second_bytes(payload_map: Iterable[tuple[int, int]]) -> bytes:
-    """Return a table that translates the second byte of a received packet to the byte to send.
-
-    `payload_map` contains pairs of a received payload type and the payload type to send. A payload
-    type without a pair does not change. The result is cached, so that legs with the same pairs
-    share one table.
-    """
+    """Return a table from a received second byte to the one to send; legs share it (cached)."""
     table = bytearray(range(256))
     for old, new in payload_map:
         table[old], table[old | 0x80] = new, new | 0x80
@@ -415,13 +372,11 @@ def _second_bytes(payload_map: Iterable[tuple[int, int]]) -> bytes:
 
 
 def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, source: HostPort, now: float) -> bool:
-    """Handle a packet that is RTCP, is a telephone event, or has an unknown payload type.
+    """Handle RTCP, a telephone event or an unknown payload type.
 
-    Return True if the caller of this function must now forward the packet as RTP. Return False for
-    RTCP, which this function has forwarded.
-
-    A packet is counted as received directly before the tap gets it. So whenever the recorder
-    compares the counts, it has decided about each packet that is counted.
+    Return True if the packet must now be forwarded as RTP, and False for RTCP, which is forwarded
+    here. A packet is counted directly before the tap gets it: when the recorder compares the
+    counts, it has decided about each packet that is counted.
     """
     counters = leg.counters
     if kind == _CONTROL:
@@ -441,10 +396,7 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, source: HostPort, 
 
 
 def _tap_header(leg: MediaLeg, data: Octets, now: float) -> None:
-    """Give the recorder only the RTP header of a packet.
-
-    Without the header, the recorder would count the packet as lost.
-    """
+    """Give the recorder the RTP header of a packet, which would else count as lost."""
     if leg.tap is not None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 
@@ -489,10 +441,7 @@ class _DiscardingReader:
 def _shared_port_control(
     leg: MediaLeg, data: Octets, source: tuple[str, int] | None, now: float
 ) -> bool:
-    """Forward `data`, which arrived on the RTP port, if it is RTCP from the peer (RFC 5761).
-
-    Return True if `data` was RTCP from the peer, and False if not.
-    """
+    """Forward RTCP from the peer on the RTP port (RFC 5761); return False if it is not RTCP."""
     if not is_rtcp(data) or source is None or leg.remote is None:
         return False
     if source[0] != _control_host(leg):
@@ -508,11 +457,7 @@ def _control_host(leg: MediaLeg) -> str | None:
 
 
 def forward_control(leg: MediaLeg, data: Octets, source: tuple[str, int], now: float) -> None:
-    """Forward the RTCP packet `data` from the peer of `leg` to the peer of the joined leg.
-
-    `source` is the address from which the packet arrived; it has already been checked. With SRTP,
-    a packet that is not authentic is refused.
-    """
+    """Forward RTCP, whose source has been checked; with SRTP, refuse it if it is not authentic."""
     if leg.protection is not None:
         try:
             data = leg.protection.unprotect_control(bytes(data))
@@ -529,8 +474,6 @@ def forward_control(leg: MediaLeg, data: Octets, source: tuple[str, int], now: f
 
 @dataclass(slots=True, eq=False)
 class _ControlReader:
-    """Forwards RTCP of the leg's peer, which arrives at the leg's RTCP socket."""
-
     leg: MediaLeg
 
     def read(self, now: float) -> None:

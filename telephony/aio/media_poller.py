@@ -1,21 +1,18 @@
 """The poller of all media sockets: for each packet, it calls the reader of the packet's socket.
 
-All sockets are in one epoll set, which the event loop watches. When a packet arrives, the event
-loop wakes up the poller, which reads one packet from each socket that has one. This takes less
-processor time than one asyncio transport for each socket (`benchmarks/media.py`). With many calls,
-the poller would wake up for every one or two packets. Therefore, after two wake-ups within 2 ms,
-the poller does not wait for wake-ups but polls every 2 ms, until a poll finds no packet. Listeners
-and jitter buffers do not notice a delay of 2 ms.
+All sockets are in one epoll set, which the event loop watches. This takes less processor time than
+an asyncio transport for each socket (`benchmarks/media.py`). With many calls, one or two packets
+would cause each wake-up. So after two wake-ups within 2 ms, the poller polls every 2 ms until a
+poll finds no packet. Listeners and jitter buffers do not notice a delay of 2 ms.
 
-A packet that is read in a regular poll has arrived since the previous poll, so the time of the poll
-is its arrival. Any other packet may have waited in its socket, for example while the process was
-stopped. For these packets, the kernel is asked for the arrival (`arrival.py`). They are handled in
-the order of their arrival, whatever their socket (`media_backlog.py`).
+A packet that is read in a regular poll arrived since the previous poll, and the time of the poll is
+its arrival. Any other packet may have waited, for example while the process was stopped. The kernel
+then gives the arrival (`arrival.py`), and packets are handled in this order, whatever their socket
+(`media_backlog.py`).
 
-The poller reads only after the event loop has read all SIP messages that have arrived. A phone
-sends its answer before its first packet, so the answer is then handled first. If the messages take
-long, packets do not wait for all of them: between two messages, `keep_up` reads the packets if that
-was not done for `LATE_S`.
+The poller reads only after the event loop has read all SIP messages that have arrived: a phone
+sends its answer before its first packet, so the answer is handled first. If the messages take long,
+`keep_up` between two of them reads the packets if that was not done for `LATE_S`.
 """
 
 import asyncio
@@ -28,21 +25,14 @@ from telephony.aio.arrival import ArrivalClock, stamp_arrivals, wall_clock
 from telephony.aio.media_backlog import LATE_S, MediaBacklog, Reader
 
 _BATCH = 64
-"""The largest number of sockets that are read in one poll.
-
-One packet is read from each socket. Reading a packet takes 10 µs, so a poll delays other work of
-the event loop by at most 0.7 ms.
-"""
+"""Sockets that are read in one poll; at 10 µs each, other work waits at most 0.7 ms."""
 _LATE_BATCH = 256
-"""The largest number of sockets that are read in one poll if packets are late."""
+"""Sockets that are read in one poll if packets are late."""
 _POLL_S = 0.002
-"""The time in seconds between two polls.
-
-The poller begins to poll if two wake-ups of the event loop are less than `_POLL_S` apart.
-"""
+"""The seconds between two polls, and between two wake-ups that start polling."""
 
 HELD_S = 5.0
-"""The longest time in seconds for which packets are held. Older sound is useless to a listener."""
+"""The longest time for which packets are held, in seconds. Older sound is useless to a listener."""
 
 
 class MediaPoller:
@@ -54,9 +44,8 @@ class MediaPoller:
         wall: Callable[[], float] = wall_clock,
         on_idle: Callable[[], None] = lambda: None,
     ) -> None:
-        """Prepare the poller.
+        """Prepare the poller. `clock` returns monotonic seconds, `wall` Unix seconds.
 
-        `clock` returns the time in monotonic seconds, and `wall` the time in Unix seconds.
         `on_idle` is called each time when the poller has handled all packets.
         """
         self._on_idle = on_idle
@@ -77,9 +66,7 @@ class MediaPoller:
         """True while the poller polls. No wake-up is needed then, and none is possible."""
 
     def watch(self, sock: socket.socket, reader: Reader, *, hold: bool = False) -> None:
-        """Read the packets of the socket from now on, and give them to `reader`.
-
-        If `hold` is true, the packets stay in the socket until `release`.
+        """Give the socket's packets to `reader` from now on; with `hold`, after `release`.
 
         Raises:
             OSError: The system cannot watch one more socket, or cannot note arrivals.
@@ -104,7 +91,7 @@ class MediaPoller:
         self._readers[sock.fileno()] = reader
 
     def forget(self, sock: socket.socket) -> None:
-        """Remove a socket from the poller. Call this before the socket is closed."""
+        """Remove a socket. Call this before the socket is closed."""
         self._readers.pop(sock.fileno(), None)
         self._backlog.remove(sock)
         if self._poll is not None:
@@ -112,10 +99,7 @@ class MediaPoller:
                 self._poll.unregister(sock)
 
     def keep_up(self) -> None:
-        """Read the sockets now if that was not done for `LATE_S`.
-
-        Call this method between two pieces of other work, such as two SIP messages.
-        """
+        """Read the sockets now if that was not done for `LATE_S`. Call it between messages."""
         if self._poll is None or self._is_busy:
             return
         now = self._clock.now()
@@ -125,10 +109,7 @@ class MediaPoller:
 
     @property
     def waiting_s(self) -> float:
-        """The time in seconds for which the oldest packet that was not handled has waited.
-
-        0 if no packet waits.
-        """
+        """The seconds for which the oldest unhandled packet has waited; 0 if none waits."""
         return self._backlog.waiting_s(self._clock.now())
 
     def drain(self, *sockets: socket.socket) -> None:
@@ -151,18 +132,12 @@ class MediaPoller:
         self._serve_backlog()
 
     def _serve_backlog(self) -> None:
-        """Let the event loop handle a packet that was read and not handled.
-
-        The packet is not in its socket any more, so it does not wake up the event loop.
-        """
+        """Let the event loop handle a packet that was read: it cannot cause a wake-up any more."""
         if self._backlog and self._poll is not None and not self._is_polling:
             self._ready()
 
     def close(self) -> None:
-        """Stop reading, and remove the poller from the event loop.
-
-        A later call of `watch` starts the poller again.
-        """
+        """Stop reading and leave the event loop. A later `watch` starts the poller again."""
         if self._timer is not None:
             self._timer.cancel()
         self._is_polling = False
@@ -175,19 +150,16 @@ class MediaPoller:
         asyncio.get_running_loop().add_reader(poll.fileno(), self._ready)
 
     def _ready(self) -> None:
-        """Read the sockets at which packets have arrived. The event loop calls this at a wake-up.
-
-        The sockets are read after the other sockets that the event loop has found ready.
-        """
+        """Read the ready sockets, after the others that the event loop has found ready."""
         if not self._is_woken:
             self._is_woken = True
             asyncio.get_running_loop().call_soon(self._serve_woken)
 
     def _serve_woken(self) -> None:
-        """Read the sockets at which packets have arrived.
+        """Read the ready sockets, and poll from now on.
 
-        If the previous call of `_serve` was less than `_POLL_S` seconds ago, or if packets still
-        wait, stop waiting for wake-ups and start to poll.
+        Wait for wake-ups instead if the previous `_serve` was at least `_POLL_S` ago and no packet
+        waits.
         """
         self._is_woken = False
         if self._poll is None or self._is_polling:
@@ -214,10 +186,7 @@ class MediaPoller:
         loop.call_soon(loop.call_soon, self._poll_now)
 
     def _poll_now(self) -> None:
-        """Read the packets that have arrived since the previous poll.
-
-        If none have arrived, stop polling and wait for a wake-up of the event loop.
-        """
+        """Read the packets since the previous poll; if there are none, wait for a wake-up."""
         if self._poll is None:
             return
         count, now = 1, self._clock.now()
@@ -233,11 +202,10 @@ class MediaPoller:
                 self._wake_up(self._poll)
 
     def _serve(self, poll: select.epoll, now: float) -> int:
-        """Read one packet from each socket at which packets have arrived, at most `_BATCH` sockets.
+        """Read one packet from each of at most `_BATCH` ready sockets; return how many were read.
 
-        If packets are late, the limit is `_LATE_BATCH`. Return the number of sockets that were
-        read. Only one packet of each socket is read, so that a busy socket does not delay other
-        sockets. Packets that may have waited go through the backlog.
+        The limit is `_LATE_BATCH` if packets are late. One packet each, so that a busy socket does
+        not delay others. Packets that may have waited go through the backlog.
         """
         with self._handling():
             return self._serve_sockets(poll, now)

@@ -1,8 +1,7 @@
 """Senders: objects that send RTP to the peer of a leg.
 
-When a leg's settings change, a new sender is made. A sender does only the steps that the leg's
-settings need, for example SRTP encryption. Without SRTP, the sender of a leg with a connected
-socket is this socket itself.
+A sender does only the steps that the leg's settings need, for example SRTP; a new one is made when
+they change. Without SRTP, a connected socket is itself the sender.
 """
 
 import errno
@@ -38,21 +37,14 @@ class _UnconnectedSender:
 
 @dataclass(frozen=True, slots=True)
 class _SrtpSender:
-    """Encrypts RTP packets as SRTP and passes them to `sender`.
-
-    If `sender` cannot send an SRTP packet, `otherwise` sends the same SRTP packet.
-    """
+    """Sends SRTP by `sender`, or the same packet by `otherwise` if that fails."""
 
     protection: Protection
     sender: PacketSender
     otherwise: _UnconnectedSender
 
     def send(self, data: Octets, /) -> int:
-        """Encrypt a packet and send it.
-
-        Raises:
-            OSError: The packet cannot be encrypted (EPERM), or was not sent.
-        """
+        """Encrypt and send a packet; raise OSError (EPERM if it cannot be encrypted)."""
         try:
             out = self.protection.protect(bytes(data))
         except SrtpError as error:

@@ -1,13 +1,12 @@
 """The decision which sender of RTP is the peer of a leg, and which stream is the peer's voice.
 
-`PeerSource` decides from which address media is accepted. `VoiceStream` knows the RTP stream in
-which the peer talks. Only a code that is dialled in this stream may resume a recording. Both get
-addresses, packets and times, and do no I/O.
+`PeerSource` decides from which address media is accepted. `VoiceStream` knows the stream in which
+the peer talks: only a code in it may resume a recording. Both do no I/O.
 
 Without SRTP, an address proves little: an attacker who shares the peer's host or address
-translation, or who forges addresses, can send media too. Therefore an address that the peer's SDP
-names always wins, a sender that is not named must first send several packets in sequence, and two
-senders that compete are reported.
+translation, or who forges addresses, can send media too. So an address that the peer's SDP names
+always wins, a sender that is not named must first send several packets in sequence, and two senders
+that compete are reported.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ from telephony.rtp.packet import Octets
 HostPort = tuple[str, int]
 
 REAL_SILENCE_S: Final = 5.0
-"""The silence of the accepted sender, in seconds, after which another sender can take its place.
+"""The silence of the accepted sender, in seconds, after which another can take its place.
 
-A phone with silence suppression is silent for seconds while the other party talks. So another
-sender does not get its place earlier, and the accepted sender gets it back with its next packet.
+A phone with silence suppression is silent for seconds while the other party talks. It gets its
+place back with its next packet.
 """
 ESTABLISHED: Final = 25
-"""The number of voice packets, about half a second, that make a stream the voice of the peer."""
+"""The voice packets, about half a second, that make a stream the voice of the peer."""
 KEYS_WAIT_S: Final = 5.0
-"""The time in seconds for which keys of a stream wait until it is the voice of the peer."""
+"""The seconds for which keys of a stream wait until it is the voice of the peer."""
 _MOST_WAITING: Final = 128
 _NOWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 _MOST_CANDIDATES: Final = 16
 _LARGEST_STEP: Final = 5
-"""Sequence numbers of a candidate's packets may grow by up to this: a few packets may be lost."""
+"""A candidate's sequence numbers may grow by up to this: a few packets may be lost."""
 
 
 class SourceRule(StrEnum):
@@ -44,18 +43,17 @@ class SourceRule(StrEnum):
     SYMMETRIC = "symmetric"
     """Accept packets only from the address and port in the peer's SDP (RFC 4961).
 
-    If nothing arrives from there, accept the first proven sender at the host in the SDP, or at the
-    host from which the peer's signalling came. Such a peer sends from another port than its SDP
-    names, or is behind address translation.
+    If nothing arrives from there, accept the first proven sender at the host of the SDP or of the
+    signalling. Such a peer sends from another port, or is behind address translation.
     """
     LATCH = "latch"
-    """Accept packets as with SYMMETRIC, but also a proven sender at any other host.
+    """As SYMMETRIC, but also accept a proven sender at any other host.
 
-    A sender at the host of the SDP or of the signalling takes the place of one at another host. The
-    relay sends media to the accepted sender, and not to the address in the SDP.
+    A sender at the host of the SDP or of the signalling takes the place of one elsewhere. Media
+    goes to the accepted sender, and not to the address in the SDP.
     """
     SDP_HOST = "sdp-host"
-    """Accept packets from any port of the host that the peer's SDP names, from several at once."""
+    """Accept packets from any port of the host in the peer's SDP, from several at once."""
 
 
 class Fit(IntEnum):
@@ -65,13 +63,13 @@ class Fit(IntEnum):
     """The rule never accepts this sender."""
     OTHER_HOST = 1
     KNOWN_HOST = 2
-    """The sender is at the host in the peer's SDP, or at the host of the peer's signalling."""
+    """At the host in the peer's SDP, or at the host of its signalling."""
     SDP = 3
-    """The sender is the address and port in the peer's SDP."""
+    """The address and port in the peer's SDP."""
 
 
 _PROVING: Final = {Fit.OTHER_HOST: 10, Fit.KNOWN_HOST: 5}
-"""The number of packets in sequence that prove a sender which the SDP does not name.
+"""Packets in sequence that prove a sender which the SDP does not name.
 
 They are kept until then, so that none is lost: a fifth of a second of sound, or a tenth.
 """
@@ -90,7 +88,6 @@ class _Candidate:
     kept: list[Kept] = field(default_factory=list)
 
     def is_followed_by(self, ssrc: bytes, sequence: int) -> bool:
-        """Return whether a packet continues the sequence of the candidate's packets."""
         return ssrc == self.ssrc and 0 < (sequence - self.sequence) & 0xFFFF <= _LARGEST_STEP
 
 
@@ -107,10 +104,7 @@ class PeerSource:
         self.contested = False
         """True if another sender has as good a claim as the accepted one. New SDP ends this."""
         self.dropped = 0
-        """The number of packets that were dropped because their sender was not proved.
-
-        The leg takes this number and sets it to 0.
-        """
+        """Packets that were dropped without a proved sender; the leg sets it back to 0."""
         self.sdp: HostPort | None = None
         """The address in the peer's SDP; None if there is none to which media can be sent."""
         self._previous: HostPort | None = None
@@ -133,13 +127,13 @@ class PeerSource:
 
     @property
     def learned(self) -> HostPort | None:
-        """The accepted sender, if it is not the address in the SDP; None otherwise."""
+        """The accepted sender if it is not the address in the SDP; None otherwise."""
         return self.accepted if self.accepted != self.sdp else None
 
     def set_rule(self, rule: SourceRule, signalling_host: str) -> bool:
-        """Use `rule` from now on; return whether this changes anything.
+        """Use `rule`; return whether this changes anything.
 
-        If the rule has changed, the accepted sender is forgotten.
+        A change forgets the accepted sender.
         """
         if (rule, signalling_host) == (self.rule, self.signalling_host):
             return False
@@ -151,8 +145,8 @@ class PeerSource:
     def move(self, host: str, port: int, last_heard: float | None, now: float) -> None:
         """Take the address in new SDP of the peer, which differs from the one before.
 
-        The sender that was accepted before may go on until another is accepted. `last_heard` is
-        the arrival of the newest accepted packet; None if there was none.
+        The sender that was accepted may go on until another is. `last_heard` is the arrival of the
+        newest accepted packet; None if there was none.
         """
         before = self.sdp if self._is_sdp_heard(last_heard) else self.accepted
         self.sdp = None if host in _NOWHERE or not port else (host, port)
@@ -181,10 +175,10 @@ class PeerSource:
         return sender == self.accepted
 
     def could_accept(self, sender: HostPort, last_heard: float | None, now: float) -> bool:
-        """Return whether a packet from this sender could be from the peer.
+        """Return whether a packet from this sender could be from the peer; change nothing.
 
-        This check changes nothing. A sender at a host that neither the SDP nor the signalling names
-        is refused while another sender is accepted and not silent.
+        A sender at a host that neither the SDP nor the signalling names is refused while another
+        sender is accepted and not silent.
         """
         fit = self.fit(sender)
         if fit is not Fit.OTHER_HOST or self.accepted in {None, sender}:
@@ -192,7 +186,7 @@ class PeerSource:
         return self._is_silent(last_heard, now)
 
     def accept_authentic(self, sender: HostPort) -> bool:
-        """Accept the sender of an authentic SRTP packet; return whether the sender is a new one."""
+        """Accept the sender of an authentic SRTP packet; return whether it is a new one."""
         if self.rule is SourceRule.SDP_HOST or sender == self.accepted:
             return False
         self._accept(sender)
@@ -203,14 +197,10 @@ class PeerSource:
     ) -> list[Kept] | None:
         """Return the packets to handle now that this sender has sent one more; None to refuse it.
 
-        An empty list means that the packet waits for the proof of its sender. Call this method only
-        for a sender for which `accepts` has returned False.
-
-        Args:
-            sender: The address from which the packet came.
-            packet: A valid RTP packet.
-            last_heard: The arrival of the newest accepted packet; None if there was none.
-            now: The arrival of `packet`, in monotonic seconds.
+        An empty list means that the packet waits for the proof of its sender. Call this only if
+        `accepts` has returned False. `packet` is valid RTP that arrived at `now`; `last_heard` is
+        the arrival of the newest accepted packet (None if there was none), both in monotonic
+        seconds.
         """
         fit = self.fit(sender)
         if fit is Fit.NONE:
@@ -241,7 +231,6 @@ class PeerSource:
         return last_heard > max(self._since, self._previous_heard)
 
     def _is_silent(self, last_heard: float | None, now: float) -> bool:
-        """Return whether the accepted sender has been silent for long."""
         return now - max(last_heard or self._since, self._since) >= REAL_SILENCE_S
 
     def _go_on(self, sender: HostPort, packet: Octets, now: float) -> list[Kept]:
@@ -253,10 +242,7 @@ class PeerSource:
         return [(bytearray(packet), now)]
 
     def _count(self, sender: HostPort, packet: Octets, now: float | None = None) -> int:
-        """Return how many packets in sequence the sender has sent, with this one.
-
-        If `now` is given, keep a copy of the packet.
-        """
+        """Return how many packets in sequence the sender has sent; with `now`, keep a copy."""
         ssrc, sequence = bytes(packet[8:12]), int.from_bytes(packet[2:4])
         candidate = self._candidates.get(sender)
         if candidate is None or not candidate.is_followed_by(ssrc, sequence):
@@ -311,12 +297,10 @@ class PeerSource:
 class VoiceStream:
     """Knows the RTP stream in which the peer of one leg talks: its sender and its SSRC.
 
-    A code that resumes a recording counts only in this stream. A stream becomes the voice of the
-    peer after `ESTABLISHED` voice packets. An attacker who forges the peer's address does not know
-    the SSRC, and a stream of the attacker's own is not established while the peer's voice arrives.
-
-    A phone can change its SSRC just before a code is dialled. So the keys of a stream that is not
-    established wait until it is.
+    A code that resumes a recording counts only in this stream, established by `ESTABLISHED` voice
+    packets. An attacker who forges the peer's address does not know the SSRC, and a stream of the
+    attacker's own is not established while the peer's voice arrives. A phone can change its SSRC
+    just before a code, so the keys of another stream wait until it is established.
     """
 
     def __init__(self) -> None:
@@ -324,10 +308,7 @@ class VoiceStream:
         self.sender: HostPort | None = None
         self.ssrc = b""
         self.low_byte = -1
-        """The last byte of `ssrc`; -1 while there is no stream.
-
-        To save time, the leg compares only this byte of each voice packet, and the sender.
-        """
+        """The last byte of `ssrc` (-1 without a stream); only it is compared, to save time."""
         self.contested = False
         """True if another address that the SDP does not name has sent voice too."""
         self._counts: dict[tuple[HostPort, bytes], int] = {}
@@ -338,7 +319,7 @@ class VoiceStream:
     def keep_key(self, sender: HostPort, packet: Octets, number: int, now: float) -> None:
         """Keep a telephone event that is not in the established stream.
 
-        `number` is as in `hear_other`: the event does not interrupt the voice of its own stream.
+        It does not interrupt the voice of its own stream. `number` is as in `hear_other`.
         """
         ssrc = bytes(packet[8:12])
         self._keys.append((sender, ssrc, (bytearray(packet), now)))
@@ -358,10 +339,9 @@ class VoiceStream:
     def hear_other(self, sender: HostPort, ssrc: bytes, number: int, *, named_by_sdp: bool) -> bool:
         """Take a voice packet that is not in the established stream; return whether it is now.
 
-        `number` counts all packets that the leg has accepted. If there is an established stream,
-        and `number` is not the next one after the previous call, a packet of this stream has
-        arrived in between. `named_by_sdp` is true if the sender is the address in the peer's SDP.
-        Its voice takes the place of a voice from another address at once.
+        `number` counts all packets that the leg has accepted. If it is not the next one after the
+        previous call, a packet of the established stream has arrived in between. The voice of the
+        address in the SDP (`named_by_sdp`) takes the place of another at once.
         """
         interrupted = self.sender is not None and number != self._latest + 1
         if interrupted or len(self._counts) > _MOST_CANDIDATES:

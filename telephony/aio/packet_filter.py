@@ -1,12 +1,9 @@
 """A kernel filter that drops most packets from chosen sources (SO_ATTACH_FILTER).
 
-If the kernel drops the packets of a flood, this process spends no time on them, and they use no
-space in the socket's queue, where packets from other sources wait. On a UDP socket, the filter
-drops datagrams. On a listening TCP socket, it drops only the packets that ask for a new connection,
-and connections that exist are not affected.
-
-The filter is a classic BPF program that checks the source address. The kernel verifies the program
-before use. A process needs no privilege to attach the filter.
+Packets of a flood that the kernel drops cost this process no time and no space in the socket's
+queue. On a UDP socket, the filter drops datagrams; on a listening TCP socket, only requests for a
+new connection. It is a classic BPF program, which the kernel verifies; a process needs no privilege
+to attach it.
 """
 
 from __future__ import annotations
@@ -20,23 +17,16 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 MOST_FLOODING: Final = 256
-"""The largest number of flooding networks in one filter program.
-
-Further flooding networks are left out, because the kernel limits the memory of a program.
-"""
+"""Flooding networks in one program, because the kernel limits its memory; others are left out."""
 MOST_KNOWN: Final = 500
-"""The largest number of known networks in one filter program.
+"""Known networks in one program.
 
-If there are more known networks, the program cannot contain them. It then accepts every packet
-whose source is not in a flooding network.
+With more, it accepts every packet whose source is not in a flooding network.
 """
 ONE_IN: Final = 64
-"""One in this many packets from unknown sources is accepted. The choice is random.
-
-A source is unknown if it is neither in a flooding network nor in a known network.
-"""
+"""One in this many packets from neither flooding nor known networks is accepted, at random."""
 ONE_IN_FLOOD: Final = 16
-"""One in this many packets from flooding networks is accepted. The choice is random.
+"""One in this many packets from flooding networks is accepted, at random.
 
 Others may have forged the network's addresses, so the network must not be cut off.
 """
@@ -50,20 +40,17 @@ _JUMP: Final = 0x05
 _JUMP_IF_EQUAL: Final = 0x15
 _RETURN: Final = 0x06
 _NETWORK_HEADER: Final = 0xFFF00000
-"""SKF_NET_OFF, a constant to add to an offset that counts from the start of the IP header.
-
-Without this constant, an offset counts from the start of the UDP or TCP header.
-"""
+"""SKF_NET_OFF makes an offset count from the IP header, not from the UDP or TCP header."""
 _RANDOM: Final = 0xFFFFF000 + 56
 """SKF_AD_RANDOM: the offset at which a program reads a random number from the kernel."""
 _SOURCE: Final = {4: 12, 6: 8}
-"""The offsets of the source address in the IP headers."""
+"""The offsets of the source address in the IP headers, in bytes."""
 _ALL: Final = 0xFFFFFFFF
 _WHOLE: Final = 0x7FFFFFFF
 
 Network = IPv4Network | IPv6Network
 Instruction = tuple[int, int, int, int]
-"""One instruction of a program: opcode, jump if true, jump if false, constant."""
+"""Opcode, jump if true, jump if false, constant."""
 _ACCEPT: Final[Instruction] = (_RETURN, 0, 0, _WHOLE)
 _DROP: Final[Instruction] = (_RETURN, 0, 0, 0)
 _ACCEPT_UNLESS_NEW_CONNECTION: Final[Sequence[Instruction]] = (
@@ -80,18 +67,14 @@ def program(
     *,
     versions: Sequence[int],
 ) -> list[Instruction]:
-    """Return the BPF program that drops packets by their source address.
+    """Return the BPF program that drops packets by their source; empty if nothing is to be dropped.
 
     Args:
-        flooding: The networks of whose packets only one in `ONE_IN_FLOOD` is accepted.
-        known: The networks whose packets are accepted. Of the packets from sources in neither list,
-            only one in `ONE_IN` is accepted. If `known` is None or has more than `MOST_KNOWN`
-            networks, all packets from sources that are not in `flooding` are accepted.
+        flooding: Of these networks' packets, one in `ONE_IN_FLOOD` is accepted.
+        known: The networks whose packets are accepted. Of packets from neither list, one in
+            `ONE_IN` is accepted, or all if `known` is None or has more than `MOST_KNOWN` networks.
         versions: The IP versions that the socket receives: 4, 6 or both. Networks of another
             version are left out.
-
-    Returns:
-        The instructions; empty if there is nothing to drop.
     """
     thinned = [each for each in flooding if each.version in versions][:MOST_FLOODING]
     accepted = None if known is None else [each for each in known if each.version in versions]
@@ -171,11 +154,9 @@ def _unless_from(network: Network) -> list[Instruction]:
 def attach_filter(
     sock: socket.socket, flooding: Iterable[Network], known: Sequence[Network] | None = None
 ) -> None:
-    """Make the kernel drop packets to a socket, depending on their source address.
+    """Make the kernel drop packets to a UDP or listening TCP socket, as `program` says.
 
-    `sock` is a UDP socket or a listening TCP socket; see the module's docstring. Most packets from
-    the networks in `flooding` are dropped, and those from the networks in `known` are accepted. See
-    `program` for all other networks. If there is nothing to drop, an attached filter is removed.
+    If there is nothing to drop, an attached filter is removed.
 
     Raises:
         OSError: This kernel does not accept the filter, so the packets still arrive.
@@ -195,7 +176,6 @@ def attach_filter(
 
 
 def _versions(sock: socket.socket) -> Sequence[int]:
-    """Return the IP versions of the packets that a socket receives."""
     if sock.family == socket.AF_INET:
         return (4,)
     return (6,) if sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) else (4, 6)

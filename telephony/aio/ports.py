@@ -1,8 +1,7 @@
 """Pairs of UDP sockets for media: RTP on an even port, and RTCP on the port above it.
 
-The free pairs are in a queue. At the start of the process, the queue has a random sequence. A pair
-that becomes free goes to the end of the queue, so that late packets of an ended call do not reach a
-new call. A pair that another program uses also goes to the end and is tried again later.
+The free pairs are in a queue, in random sequence at first. A pair that becomes free, or that
+another program uses, goes to the end, so that late packets of an ended call do not reach a new one.
 """
 
 import contextlib
@@ -16,17 +15,14 @@ from typing import NamedTuple
 from telephony.errors import NoPortsError
 
 RECEIVE_BUFFER = 512 * 1024
-"""The size of a socket's receive buffer, in bytes.
-
-The buffer has room for many seconds of media at 50 packets/s, in case the event loop is blocked.
-"""
+"""The receive buffer in bytes: many seconds at 50 packets/s, in case the event loop is blocked."""
 _EXPEDITED = 0xB8
 """The IP header byte with the DSCP value EF (RFC 3246), by which routers recognise voice."""
 _TAKEN = {errno.EADDRINUSE, errno.EACCES}
 
 
 class PortPair(NamedTuple):
-    """Two bound, non-blocking sockets for RTP and RTCP. `port` is the port of the RTP socket."""
+    """Two bound, non-blocking sockets. `port` is the port of the RTP socket."""
 
     port: int
     rtp: socket.socket
@@ -47,12 +43,8 @@ class PortPool:
     ) -> None:
         """Prepare the pairs: each even port from `first` to `last`, and the port above it.
 
-        Args:
-            host: The IP literal to bind.
-            first: The lowest port of the range.
-            last: The highest port of the range, RTCP ports included.
-            advertise: The address to write into SDP; `host` if None.
-            reserved: The number of free pairs that only urgent calls may take.
+        `advertise` is the address to write into SDP (None: `host`). Only urgent calls may take the
+        last `reserved` free pairs.
         """
         self.host = host
         self.advertise = advertise or host
@@ -75,10 +67,7 @@ class PortPool:
         return max(0, len(self._free) - self._reserved)
 
     def owns(self, host: str, port: int) -> bool:
-        """Return whether `port` is in the range of this pool, and `host` is an address of it.
-
-        If the pool uses every address of this machine, `host` may be any of these.
-        """
+        """Return whether `port` is in this pool's range, and `host` any address of it."""
         if port not in self._range:
             return False
         if host in {self.host, self.advertise}:
@@ -86,17 +75,15 @@ class PortPool:
         return ip_address(self.host).is_unspecified and self._is_local(host)
 
     def _is_local(self, host: str) -> bool:
-        """Return whether an IP literal is an address of this machine."""
         with contextlib.suppress(OSError), socket.socket(self._family, socket.SOCK_DGRAM) as probe:
             probe.bind((host, 0))
             return True
         return False
 
     def take(self, *, urgent: bool = False) -> PortPair:
-        """Take pairs from the queue until one can be bound, and return that bound pair.
+        """Return the first pair of the queue that can be bound; others go to the end.
 
-        A pair that cannot be bound goes to the end of the queue. The last pairs, as many as are
-        reserved, are only for a call that is `urgent`.
+        The reserved last pairs are only for an `urgent` call.
 
         Raises:
             NoPortsError: All pairs are in use or reserved, too many files are open, or the address
@@ -115,7 +102,7 @@ class PortPool:
         raise NoPortsError("no pair of media ports is free")
 
     def take_again(self, port: int) -> PortPair:
-        """Bind the pair that a leg used before the restart. `port` is the RTP port of the pair.
+        """Bind the pair whose RTP port is `port`, which a leg used before the restart.
 
         Raises:
             NoPortsError: The pair is in use, does not belong to this pool, or cannot be bound.
@@ -130,7 +117,7 @@ class PortPool:
         return pair
 
     def give_back(self, pair: PortPair) -> None:
-        """Close both sockets of a pair. The pair goes to the end of the queue."""
+        """Close both sockets of a pair, which goes to the end of the queue."""
         pair.rtp.close()
         pair.rtcp.close()
         self._free.append(pair.port)
@@ -155,13 +142,12 @@ class PortPool:
 
 
 def connected_socket(bound: socket.socket, peer: tuple[str, int]) -> socket.socket:
-    """Return a second socket on the port of the socket `bound`, connected to `peer`.
+    """Return a second socket on the port of `bound`, connected to `peer`.
 
-    From then on, the kernel delivers datagrams from exactly the address `peer` to the new socket,
-    and all other datagrams on this port to `bound`. The `recv` and `send` of the new socket are
-    faster than `recvfrom` and `sendto` of `bound`, because they convert no address and look up no
-    route. The socket `bound` allows sharing of its port only while this function runs. At all other
-    times, another program cannot bind the port.
+    The kernel delivers datagrams from exactly `peer` to the new socket, and others to `bound`.
+    `recv` and `send` are faster than `recvfrom` and `sendto`: they convert no address and look up
+    no route. `bound` shares its port only while this function runs, so that no other program can
+    bind it.
 
     Raises:
         OSError: The socket cannot be bound or connected.
@@ -193,7 +179,7 @@ def _prepare(sock: socket.socket) -> None:
 
 
 def _empty(sock: socket.socket) -> None:
-    """Discard the datagrams that `sock` received, from any source, between `bind` and `connect`."""
+    """Discard the datagrams, from any source, that arrived between `bind` and `connect`."""
     with contextlib.suppress(OSError):
         while True:
             sock.recv(1)

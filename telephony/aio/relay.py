@@ -1,16 +1,12 @@
 """The media relay: passes RTP and RTCP from each leg to the leg that it is joined with.
 
-A copy of each leg's RTP goes to the leg's tap, a function that stores packets. `media_poller`
-decides when a socket is read, and `media_path` handles each packet.
+A copy of each leg's RTP goes to its tap, which stores packets. `media_poller` decides when a socket
+is read, and `media_path` handles each packet. The relay changes only the payload type, if the legs
+have different numbers for a codec.
 
-The relay does not change the RTP payload, SSRC, sequence number or timestamp. It changes the
-payload type if the two legs have different numbers for a codec. The tap receives only the RTP
-header of a telephone event, because the rest of the packet contains the DTMF digit. Without the
-header, the recorder would count the packet as lost. SRTP protects the media only between a leg and
-its peer. Inside the relay, and for the tap, media is not encrypted.
-
-The leg's `SourceRule` decides from which addresses media is accepted (`media_source`). Media is
-sent to the address in the peer's SDP, unless the peer is behind address translation.
+The tap receives only the RTP header of a telephone event, because the rest has the DTMF digit;
+without the header, the recorder would count the packet as lost. SRTP protects the media only
+between a leg and its peer: inside the relay and for the tap, it is not encrypted.
 """
 
 import socket
@@ -46,11 +42,7 @@ __all__ = ["Counters", "LossListener", "Relay", "ReportListener", "SourceRule", 
 
 
 class Relay:
-    """The `MediaPlane` of a process: the table of all legs. Use it in one event loop only.
-
-    All methods are in one class because they share this table. Most of them change a leg and then
-    replace the leg's readers (the functions that read its sockets).
-    """
+    """The `MediaPlane` of a process: the table of all legs. Use it in one event loop only."""
 
     def __init__(
         self,
@@ -65,20 +57,16 @@ class Relay:
         """Prepare the relay. No port is bound before a leg is opened.
 
         Args:
-            pools: The port pools: one for IPv4, one for IPv6, or both.
-            source: The source rule of all legs for which `set_source_rule` sets no other rule.
-            silence_s: The seconds after which a leg without packets counts as silent. A leg on hold
-                never counts as silent.
-            on_silence: A function that `sweep` calls with the leg id and the seconds of silence,
-                once for each time that a leg becomes silent.
-            on_refused: A function that is called with the leg id and the sender's host and port
-                when a packet is refused: its sender does not match the source rule, or it is not
-                authentic SRTP. The function is not called if the leg has refused another packet in
-                the previous five seconds.
-            on_contested: A function that is called with the leg id and a sender's host and port
-                when this sender competes with the accepted one: it fits as well, or it has taken
-                its place. The function is called at most once in a series, as `on_refused`.
-            clock: A function that returns the time in monotonic seconds.
+            pools: One for IPv4, one for IPv6, or both.
+            source: The rule of all legs for which `set_source_rule` sets no other.
+            silence_s: The seconds after which a leg without packets is silent; never during a hold.
+            on_silence: `sweep` calls it with the leg id and the seconds of silence, once for each
+                time that a leg becomes silent.
+            on_refused: Called with the leg id and the sender's host and port when a packet from a
+                wrong sender, or not authentic, is refused; not within five seconds after another.
+            on_contested: Called as `on_refused`, when a sender competes with the accepted one: it
+                fits as well, or has taken its place.
+            clock: Returns monotonic seconds.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
         self._source = source
@@ -94,10 +82,10 @@ class Relay:
     # The methods that the interface MediaPlane requires
 
     def open(self, leg_id: str, *, ipv6: bool = False, urgent: bool = False) -> LocalMedia:
-        """Bind a port for RTP and a port for RTCP for a new leg, and return them as `LocalMedia`.
+        """Bind a port for RTP and one for RTCP for a new leg.
 
-        `ipv6` requests an IPv6 address. If no pool has the requested address family, another pool
-        is used. `urgent` allows the ports that the pools reserve.
+        If no pool has the requested address family, another is used. `urgent` allows reserved
+        ports.
 
         Raises:
             NoPortsError: No pair of ports is free, or no pair can be bound.
@@ -106,11 +94,11 @@ class Relay:
         return self._open(leg_id, pool, pool.take(urgent=urgent))
 
     def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
-        """Bind the ports that the leg had before the process restarted; `local` contains them.
+        """Bind the ports `local` that the leg had before the process restarted.
 
         Raises:
-            NoPortsError: The ports are in use or outside the pool, or there is no pool for their
-                address family.
+            NoPortsError: The ports are in use or outside the pool, or no pool has their address
+                family.
         """
         pool = self._pools.get(":" in local.host)
         if pool is None:
@@ -135,10 +123,8 @@ class Relay:
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
         """Apply the peer's SDP to a leg: the peer's address, SRTP keys and media directions.
 
-        Packets that arrive before the first SDP wait for it, because a phone can send its first
-        packet before its answer arrives.
-
-        If the address or port has changed, the leg decides again which sender is its peer.
+        Packets wait for the first SDP, because a phone can send its first packet before its answer
+        arrives. After a new address or port, the leg decides again which sender is its peer.
         """
         leg = self._legs[leg_id]
         is_first = leg.remote is None
@@ -161,17 +147,9 @@ class Relay:
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay media between the legs `a` and `b`. Earlier joins of `a` or `b` end.
 
-        Packets may wait in the sockets of a leg that gets a new partner. They are discarded,
-        because they were meant for the earlier partner. If the leg has a tap, they are not
-        discarded but handled like later packets, so that the tap receives them.
-
-        Args:
-            a: The id of one leg.
-            b: The id of the second leg.
-            a_to_b: For each payload type that the peer of `a` sends, the type that the peer of `b`
-                expects.
-            b_to_a: For each payload type that the peer of `b` sends, the type that the peer of `a`
-                expects.
+        Packets that wait for a leg with a new partner are discarded, as they were meant for the
+        earlier one. A leg with a tap handles them, so that the tap receives them. The two tables
+        give, for each payload type that one peer sends, the type that the other expects.
         """
         one, other = self._legs[a], self._legs[b]
         if one is other:
@@ -191,7 +169,7 @@ class Relay:
         return any(pool.owns(host, port) for pool in self._pools.values())
 
     def close(self, leg_id: str) -> None:
-        """Remove the leg and free its ports. Does nothing if the leg is unknown."""
+        """Remove the leg, if there is one, and free its ports."""
         leg = self._legs.pop(leg_id, None)
         if leg is None:
             return
@@ -206,7 +184,7 @@ class Relay:
 
     @property
     def free_pairs(self) -> int:
-        """The number of free port pairs in the pool that has the fewest, without reserved ones."""
+        """The free port pairs of the pool that has the fewest, without reserved ones."""
         return min(pool.free for pool in self._pools.values())
 
     def set_tap(
@@ -219,14 +197,11 @@ class Relay:
     ) -> Counters | None:
         """Pass packets from the leg's peer to `tap`; None removes the tap.
 
-        Return the leg's live counters, which can still be read after the leg is closed. Return None
-        for an unknown leg.
+        Return the leg's live counters, readable after the leg is closed; None for an unknown leg.
+        `on_lost` is called for packets that the kernel dropped, `on_report` for the peer's RTCP.
 
-        `track` is the track number that `tap` receives with each packet. `on_lost` is called for
-        packets that the kernel dropped, and `on_report` for RTCP from the leg's peer.
-
-        This method and `set_source_rule`, `watch_events` and `stop_ringback` do nothing for an
-        unknown leg, because the code that calls them may not know yet that the leg is closed.
+        This method, `set_source_rule`, `watch_events` and `stop_ringback` do nothing for an unknown
+        leg: the calling code may not know yet that it is closed.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
@@ -236,11 +211,7 @@ class Relay:
         return None if leg is None else leg.counters
 
     def set_source_rule(self, leg_id: str, rule: SourceRule, signalling_host: str = "") -> None:
-        """Use `rule` from now on to decide which senders are accepted as the leg's peer.
-
-        `signalling_host` is the IP address from which the peer's signalling comes; "" if it is not
-        known. If both are as before, nothing changes.
-        """
+        """Use `rule` for the leg's senders; `signalling_host` is an IP address, "" if unknown."""
         leg = self._legs.get(leg_id)
         if leg is not None and leg.source.set_rule(rule, signalling_host):
             self._rebuild_readers(leg, leg.peer)
@@ -248,9 +219,9 @@ class Relay:
     def await_peer(self, leg_id: str) -> None:
         """Send nothing to the leg's peer until it has sent a valid packet.
 
-        Call this method if only a datagram, whose sender can be forged, has named the address of
-        the media. Otherwise we could be made to send a call's media to a third party. Call
-        `confirm_peer` if the signalling proves that the peer received our response.
+        Call this if only a datagram, whose sender can be forged, has named the media address: we
+        could be made to send a call's media to a third party. Call `confirm_peer` if the signalling
+        proves that the peer received our response.
         """
         self._set_unconfirmed(leg_id, unconfirmed=True)
 
@@ -265,10 +236,9 @@ class Relay:
             self._rebuild_readers(leg, leg.peer)
 
     def watch_events(self, leg_id: str, watcher: Watcher | None) -> None:
-        """Call `watcher` for each telephone-event packet from the leg's peer.
+        """Call `watcher` for each telephone event of the peer, before it is forwarded.
 
-        `watcher` is called before the packet is forwarded. None removes the earlier watcher. While
-        the leg has a watcher, the leg follows the stream of its peer's voice.
+        None stops this. While the leg has a watcher, it follows the stream of its peer's voice.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
@@ -276,14 +246,11 @@ class Relay:
             self._rebuild_readers(leg)
 
     def start_ringback(self, leg_id: str) -> None:
-        """Play the ringing tone to the leg's peer, if the peer uses G.711.
-
-        Does nothing if the tone is already playing.
-        """
+        """Play the ringing tone to the leg's peer, if the peer uses G.711."""
         self._ringback.start(self._legs[leg_id])
 
     def stop_ringback(self, leg_id: str) -> None:
-        """Stop the ringing tone. Does nothing if no tone is playing or the leg is unknown."""
+        """Stop the ringing tone, if one is playing."""
         leg = self._legs.get(leg_id)
         if leg is not None:
             self._ringback.stop(leg)
@@ -291,29 +258,26 @@ class Relay:
     def drain(self, *leg_ids: str) -> None:
         """Handle now all media that has already arrived for these legs, in order of arrival.
 
-        Call this method before a recording stops, resumes or ends. Without it, a delayed event loop
-        might handle the end of a call before the final packets of the call.
+        Call this before a recording stops, resumes or ends: else a delayed event loop might handle
+        the end of a call before its final packets.
         """
         legs = [leg for leg in map(self._legs.get, leg_ids) if leg and leg.remote]
         self._poller.drain(*(sock for leg in legs for sock in _rtp_sockets(leg)))
 
     def keep_up(self) -> None:
-        """Relay the packets that wait, if that was not done for `LATE_S` (10 ms).
+        """Relay waiting packets if that was not done for `LATE_S` (10 ms).
 
-        Call this method between two pieces of other work, such as two SIP messages.
+        Call it between messages.
         """
         self._poller.keep_up()
 
     @property
     def waiting_s(self) -> float:
-        """The time in seconds for which the oldest packet that was not handled has waited.
-
-        0 if no packet waits.
-        """
+        """The seconds for which the oldest unhandled packet has waited; 0 if none waits."""
         return self._poller.waiting_s
 
     def counters(self, leg_id: str) -> Counters:
-        """Return the leg's live counters. The object can still be read after the leg is closed."""
+        """Return the leg's live counters, readable after the leg is closed."""
         return self._legs[leg_id].counters
 
     def has_heard(self, leg_id: str) -> bool:
@@ -322,19 +286,12 @@ class Relay:
         return leg is not None and leg.counters.last is not None
 
     def silent_since(self, leg_id: str) -> float:
-        """Return the time since which the leg has been silent, in monotonic seconds.
-
-        This is the later of two times: the arrival of the most recent valid RTP packet from the
-        peer, and the time from which the relay waits for media from the peer (`waiting_since`).
-        """
+        """Return the monotonic seconds since which the peer's media is missing on the leg."""
         leg = self._legs[leg_id]
         return max(leg.counters.last or 0.0, leg.waiting_since)
 
     def sweep(self, now: float) -> None:
-        """Call `on_silence` for each leg that has become silent. Call this method once a second.
-
-        `now` is the current time in monotonic seconds.
-        """
+        """Call `on_silence` for each leg that has become silent. Call this once a second."""
         for leg_id, leg in list(self._legs.items()):
             seconds = now - self.silent_since(leg_id)
             if seconds < self._silence_s:
@@ -371,15 +328,13 @@ class Relay:
                     )
 
     def _make_later(self, sock: socket.socket, make: Callable[[], Reader]) -> None:
-        """Make the reader of a watched socket when the socket's next packet arrives."""
         use = partial(self._poller.set_reader, sock)
         self._poller.set_reader(sock, reader_made_later(make, use))
 
     def _connect(self, leg: MediaLeg) -> None:
-        """Connect `leg.connected`, the leg's second RTP socket, to the address of the leg's peer.
+        """Connect `leg.connected` to the peer's address.
 
-        While the peer's address is not known, the leg has no second RTP socket. Its first RTP
-        socket, `pair.rtp`, then receives and sends all RTP.
+        Without a known address, there is no such socket, and `pair.rtp` receives and sends all RTP.
         """
         address = leg.address
         if address == leg.connected_to:
@@ -405,14 +360,10 @@ class Relay:
 
 
 def _rtp_sockets(leg: MediaLeg) -> list[socket.socket]:
-    """Return the sockets at which RTP of the leg's peer arrives."""
     return [leg.pair.rtp] if leg.connected is None else [leg.pair.rtp, leg.connected]
 
 
 def _is_due(leg: MediaLeg) -> bool:
-    """Return whether media should arrive from the leg's peer.
-
-    This is so if the leg is joined and the agreed SDP allows media in both directions (no hold).
-    """
+    """Return whether media should arrive: joined, and the SDP allows both directions (no hold)."""
     remote = leg.remote
     return leg.peer is not None and remote is not None and remote.send and remote.receive

@@ -1,7 +1,7 @@
-"""DNS queries for SIP (RFC 3263) by dnspython. A query does not block the event loop.
+"""DNS queries for SIP (RFC 3263) by dnspython, without blocking the event loop.
 
-telephony/sip/transport/location.py decides which questions to ask, and evaluates the DNS answers.
-This module caches each DNS answer for its TTL.
+telephony/sip/transport/location.py decides the questions and evaluates the answers. This module
+caches each answer for its TTL.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from telephony.sip.transport.location import Naptr, Question, Record, Srv
 logger = structlog.get_logger(__name__)
 
 TIMEOUT_S: Final = 3.0
-"""The time limit for one question, in seconds, including all name servers and retries."""
+"""The seconds for one question, including all name servers and retries."""
 _CACHED: Final = 1000
 
 
@@ -42,11 +42,7 @@ class Resolver:
     ) -> None:
         """Prepare the resolver without sending a query.
 
-        Args:
-            timeout_s: The time limit for one question, in seconds.
-            nameservers: The addresses of the name servers; None means those in resolv.conf.
-            port: The port of the name servers; used only with `nameservers`.
-            hosts: The path of the hosts file.
+        `nameservers` None means those in resolv.conf; `port` is used only with `nameservers`.
         """
         try:
             self._resolver = dns.asyncresolver.Resolver(configure=nameservers is None)
@@ -60,10 +56,7 @@ class Resolver:
         self._hosts = hosts
 
     async def ask(self, question: Question) -> list[Record] | None:
-        """Return the DNS records for a question.
-
-        The list is empty if the name has no such records. None means that the query has failed.
-        """
+        """Return the DNS records; empty if there are none of this kind, None after a failure."""
         if question.kind in {"A", "AAAA"} and (known := self._in_hosts(question)):
             return list(known)
         try:
@@ -78,10 +71,7 @@ class Resolver:
         return [record for record in found if record is not None]
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Ask several questions at the same time.
-
-        Return the results of `ask`, in the same sequence as the questions.
-        """
+        """Ask at the same time, and return the results of `ask` in the same sequence."""
         return await asyncio.gather(*(self.ask(question) for question in questions))
 
     def _in_hosts(self, question: Question) -> list[str]:

@@ -1,8 +1,7 @@
 """The ringing tone that waiting callers hear: we send it as our own RTP stream.
 
 One timer serves all legs. Each leg has its own SSRC, sequence number and timestamp (RFC 3550
-section 5.1). Each stream also sends RTCP: a sender report at the start and then every five seconds,
-and a BYE at the end.
+section 5.1), and RTCP: a sender report at the start and every five seconds, and a BYE at the end.
 """
 
 import asyncio
@@ -17,7 +16,7 @@ from telephony.rtp.tone import PACKET_SAMPLES, RINGING, is_sounding
 
 _PACKET_S = 0.02
 _REPORT_PACKETS = 250
-"""A sender report is sent once for this many packets, which take 5 s (RFC 3550 6.2)."""
+"""Packets, taking 5 s, between two sender reports (RFC 3550 6.2)."""
 
 
 @dataclass(slots=True)
@@ -27,10 +26,7 @@ class _Stream:
     sequence: int
     timestamp: int
     sent: int = 0
-    """The number of 20 ms intervals since the start of the stream.
-
-    An interval counts even if no packet was sent in it, for example because the peer is on hold.
-    """
+    """The 20 ms intervals since the start, also those without a packet, as during a hold."""
     packets: int = 0
     octets: int = 0
     name: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -57,10 +53,7 @@ class Ringback:
             self._timer = loop.call_soon(self._tick)
 
     def stop(self, leg: MediaLeg) -> None:
-        """Stop the ringing tone for the leg's peer.
-
-        If no other leg has a ringing tone, also stop the timer that sends the packets.
-        """
+        """Stop the ringing tone for the leg's peer, and the timer after the last leg."""
         stream = self._streams.pop(leg.leg_id, None)
         if stream is not None and stream.packets:
             leg.send_control(_report(stream) + goodbye(stream.ssrc))
@@ -113,8 +106,7 @@ def _report(stream: _Stream) -> bytes:
 def _payload(leg: MediaLeg) -> tuple[int, tuple[bytes, bytes]] | None:
     """Return the payload type to send, and two RTP payloads: one with tone, one with silence.
 
-    The payload type belongs to the peer's first audio codec. Return None if this codec is not G.711
-    or the peer is not known yet.
+    Return None if the peer's first audio codec is not G.711, or the peer is not known yet.
     """
     if leg.remote is None:
         return None

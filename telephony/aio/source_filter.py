@@ -15,7 +15,7 @@ class FilterVerdict(enum.Enum):
     """The decision of a filter about a received message."""
 
     IN_CALL = "in call"
-    """Accept the message. It belongs to a call in progress, or is as urgent, and is not dropped.
+    """Accept the message: it belongs to a call in progress, or is as urgent, and is never dropped.
 
     It is handled before datagrams outside calls that wait.
     """
@@ -24,10 +24,10 @@ class FilterVerdict(enum.Enum):
     TOO_MANY = "too many"
     """Refuse a request with 503 if it arrived on a connection.
 
-    Ignore any other message, and drop a datagram, because its sender will send it again.
+    Ignore other messages, and drop a datagram, because its sender will send it again.
     """
     DROPPED = "dropped"
-    """Drop the message. If it arrived on a connection, close the connection too."""
+    """Drop the message, and close the connection on which it arrived."""
 
 
 class SourceFilter(Protocol):
@@ -40,17 +40,10 @@ class SourceFilter(Protocol):
         """Return whether a connection from this address is accepted."""
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether `source` may connect when the maximum number of connections is open.
-
-        This maximum is `ConnectionLimits.connections`.
-        """
+        """Return whether `source` may connect beyond `ConnectionLimits.connections`."""
 
     def on_malformed(self, source: Address, now: float) -> None:
-        """Count a failure of `source`.
-
-        Either `source` has sent an unreadable message, or it has connected and its TLS handshake
-        was not complete in time.
-        """
+        """Count an unreadable message of `source`, or a TLS handshake that took too long."""
 
 
 class AcceptAll:

@@ -1,12 +1,9 @@
-"""The turns of SIP connections: how long they may handle messages before other work goes first.
+"""Limit how long SIP connections handle messages before media, timers and datagrams go first.
 
-A fast sender could keep the event loop busy with its messages, so that media packets and timers
-wait. Therefore all connections together get at most `SHARE` of the time, `SLICE_S` at once.
-Then they rest, and the event loop serves media, timers and datagrams. A connection that has
-unhandled data reads no more until its turn, so TCP slows its sender down.
-
-The IP addresses take turns, and so do the connections of one address. A sender with many
-connections, or with a fast one, therefore delays the connections of other addresses little.
+A fast sender could keep the event loop busy. Therefore all connections together get at most `SHARE`
+of the time, `SLICE_S` at once; then they rest. A connection with unhandled data reads no more until
+its turn, so TCP slows its sender down. The IP addresses take turns, and so do the connections of
+one address: many connections, or a fast one, delay other addresses little.
 """
 
 from __future__ import annotations
@@ -20,10 +17,7 @@ from typing import Final, Protocol
 from telephony.aio.work_share import WorkShare, WorkTimer
 
 SLICE_S: Final = 0.002
-"""The longest time for which connections handle messages before they rest, in seconds.
-
-The handling of one message is never interrupted.
-"""
+"""The seconds for which connections handle messages before they rest; no message is interrupted."""
 SHARE: Final = 0.4
 """The part of the time that all connections together may take."""
 UNITS_A_TURN: Final = 16
@@ -111,7 +105,6 @@ class StreamTurns:
         self._work()
 
     def _give_turn(self, until: float) -> None:
-        """Give a turn to the connection that has waited for the longest time."""
         host, streams = next(iter(self._waiting.items()))
         stream = next(iter(streams))
         streams.move_to_end(stream)

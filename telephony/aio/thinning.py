@@ -1,11 +1,11 @@
 """Decides from which sources the kernel should drop most packets during a flood.
 
-Refusing a packet in this process takes microseconds, so a fast flood can use all of its time. A
-source that sends very much is therefore thinned: for `THINNING_S` seconds, the kernel drops most of
-its packets. If many strangers flood us and each of them sends little, all strangers are thinned.
+Refusing a packet here takes microseconds, so a fast flood can use all of this process's time. A
+source that sends very much is thinned: for `THINNING_S`, the kernel drops most of its packets. If
+many strangers send little each and flood us together, all strangers are thinned.
 
-A source is an IPv4 address or an IPv6 /64, as text. A stranger is a source that is not known. This
-module does no I/O and reads no clock. All times are in monotonic seconds.
+A source is an IPv4 address or an IPv6 /64, as text; a stranger is one that is not known. No I/O, no
+clock: all times are in monotonic seconds.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ _MAX_SOURCES: Final = 4096
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 SetFilter = Callable[[Networks, Networks | None], None]
-"""A function that sets the kernel's filter. It is called when thinning begins or ends.
+"""Sets the kernel's filter when thinning begins or ends.
 
-The first argument has the sources that are thinned, the latest one first. The second argument is
-None if strangers are not thinned. Otherwise, it has the networks whose packets the kernel must not
-drop.
+The first argument has the thinned sources, the latest first. The second is None if strangers are
+not thinned; otherwise, it has the networks whose packets the kernel must not drop.
 """
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -39,13 +38,13 @@ class ThinningLimits:
     """The numbers of refused packets within a second at which thinning starts."""
 
     stranger: int
-    """The number from one stranger."""
+    """From one stranger."""
     known: int
-    """The number from one known source."""
+    """From one known source."""
     strangers: int
-    """The number from all those strangers together that send few each."""
+    """From all those strangers together that send few each."""
     few: int
-    """The number of refused packets in a second up to which a stranger sends few."""
+    """A stranger sends few up to this number in a second."""
 
 
 class Thinning:
@@ -85,9 +84,9 @@ class Thinning:
             self._thin(source, now)
 
     def sweep(self, now: float) -> None:
-        """Update the kernel's filter, and begin a new second of counting for all strangers.
+        """Update the kernel's filter, and begin a new second for all strangers.
 
-        Call this method once a second.
+        Call this once a second.
         """
         for source in [each for each, until in self._thinned.items() if until < now - THINNING_S]:
             del self._thinned[source]

@@ -1,7 +1,4 @@
-"""TLS contexts for SIP (RFC 3261 section 26.2.1, RFC 5922).
-
-The contexts accept only TLS 1.2 and later, and of TLS 1.2 only the cipher suites in `CIPHERS`.
-"""
+"""TLS contexts for SIP (RFC 3261 section 26.2.1, RFC 5922): TLS 1.2 with `CIPHERS`, and later."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!eNULL:!aDSS"
-"""The cipher suites for TLS 1.2, in OpenSSL's notation: forward secrecy and AEAD, without CBC.
+"""The suites for TLS 1.2, in OpenSSL's notation: forward secrecy and AEAD, without CBC.
 
 All suites of TLS 1.3 are of this kind, so this text does not affect them.
 """
@@ -22,21 +19,20 @@ class Tls:
     """The TLS contexts of one local address, for incoming and for outgoing connections."""
 
     server: ssl.SSLContext | None = None
-    """The context for incoming connections. If None, no connection is accepted."""
+    """For incoming connections. If None, no connection is accepted."""
     client: ssl.SSLContext | None = None
-    """The context for connections that we open. If None, no connection is opened."""
+    """For connections that we open. If None, no connection is opened."""
 
 
 def server_context(
     certificate: Path, key: Path | None, *, client_ca: Path | None = None
 ) -> ssl.SSLContext:
-    """Return a context for incoming connections. The context sends `certificate` to the peer.
+    """Return a context for incoming connections.
 
     Args:
-        certificate: The file of the certificate. It may also contain the private key.
+        certificate: The file of the certificate that we send.
         key: The file of the private key; None if `certificate` contains it.
-        client_ca: A file of certificate authorities. If `client_ca` is not None, the peer must send
-            a certificate from one of these authorities.
+        client_ca: If given, the peer must send a certificate from one of these authorities.
 
     Raises:
         OSError: A file cannot be read, or cannot be used (ssl.SSLError is an OSError).
@@ -54,14 +50,11 @@ def server_context(
 def client_context(
     *, ca: Path | None = None, certificate: Path | None = None, key: Path | None = None
 ) -> ssl.SSLContext:
-    """Return a context for connections that we open.
-
-    The context verifies the peer's certificate, and that the certificate names the peer.
+    """Return a context for connections that we open; it verifies the peer's certificate and name.
 
     Args:
-        ca: A file of the certificate authorities to trust; None means those of the system.
-        certificate: The file of our certificate, for a peer that requests one. If None, we have no
-            certificate, and `key` is not used.
+        ca: The certificate authorities to trust; None means those of the system.
+        certificate: Our certificate, for a peer that requests one; None (`key` is unused) if none.
         key: The file of our private key; None if `certificate` contains it.
 
     Raises:

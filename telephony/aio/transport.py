@@ -1,8 +1,7 @@
 """The sockets and connections (UDP, TCP, TLS) of a SIP `Endpoint`, and its timer.
 
-A received message is passed to the endpoint. Then the endpoint's new messages are sent, and its
-events are passed to the application. The endpoint makes all decisions. All timers of the endpoint
-share one timer of the event loop.
+The endpoint makes all decisions: it gets each received message, then its new messages are sent, and
+its events go to the application. All its timers share one timer of the event loop.
 """
 
 from __future__ import annotations
@@ -33,25 +32,23 @@ OnEvent = Callable[[SipEvent], None]
 _MOST_QUEUED = 10_000
 """The largest number of messages that wait between `queue_received` and `release_received`.
 
-While the queue is full, a new datagram is dropped, because its sender will send it again. If a new
-message arrives on a connection, the message is dropped and the connection is closed. For the
-sender, this has the same meaning as a 503 response (RFC 3261 section 8.1.3.1).
+Beyond it, a datagram is dropped, as its sender will send it again. A message on a connection is
+dropped with the connection, which for the sender means 503 (RFC 3261 section 8.1.3.1).
 """
 
 _DATAGRAM_SHARE = 0.3
 """The part of the time that datagrams outside calls may take."""
 _MOST_DEBT_S = 0.05
-"""The largest debt of work, in seconds. Above it, datagrams outside calls are dropped.
+"""The debt of work, in seconds, above which datagrams outside calls are dropped.
 
-Their senders send them again, half a second later for the first time (RFC 3261 section 17.1). In
-the first instant of a flood, media and pauses wait for about as long as this. It is enough for the
-INVITEs of 25 calls at the same moment. If 60 arrive at once, most of them must be sent twice, and
-all are answered within two seconds.
+Their senders send them again, first after half a second (RFC 3261 section 17.1). In the first
+instant of a flood, media and pauses wait for about as long as this. It is enough for the INVITEs of
+25 calls at once. Of 60, most must be sent twice, and all are answered within 2 s.
 """
 _MOST_WAITING = 2000
 """The number of waiting datagrams above which those outside calls are dropped."""
 _MOST_DROPS = 2
-"""The number of times that an INVITE of a trunk or known host is dropped for lack of time.
+"""Times that an INVITE of a trunk or known host is dropped for lack of time.
 
 The next copy arrives 1.5 s after the first one, and is refused if there is still no time.
 """
@@ -60,8 +57,6 @@ _REMEMBERED_DROPS = 4096
 
 
 class _Datagram(NamedTuple):
-    """A datagram that waits for its turn."""
-
     data: bytes
     source: Address
     local: Address
@@ -72,9 +67,9 @@ class _Datagram(NamedTuple):
 class SipTransport:
     """Runs one endpoint on any number of addresses, in the running event loop.
 
-    `on_event` is called for each event of the endpoint, in the sequence of the events. Any other
-    code that uses the endpoint must call `flush()` afterwards. `on_sent` is called after each
-    received message and each timer, when everything that they caused has been sent.
+    `on_event` is called for each event, in sequence. Other code that uses the endpoint must call
+    `flush()` afterwards. `on_sent` is called after each received message and each timer, when
+    everything that they caused has been sent.
     """
 
     def __init__(
@@ -88,14 +83,11 @@ class SipTransport:
     ) -> None:
         self.endpoint = endpoint
         self.send_errors = 0
-        """The number of datagrams that could not be sent.
-
-        Either the system refused the datagram, or the system reported a send error later.
-        """
+        """Datagrams that the system refused to send, or for which it reported an error later."""
         self.faults = 0
-        """The number of exceptions raised by the endpoint or by `on_event`. Each is a bug."""
+        """Exceptions raised by the endpoint or by `on_event`. Each is a bug."""
         self.shed = 0
-        """The number of datagrams outside calls that were dropped because of too much work."""
+        """Datagrams outside calls that were dropped because of too much work."""
         self._datagram_share = WorkShare(_DATAGRAM_SHARE)
         self._turns = DatagramTurns(
             self._take_turn, clock=time.thread_time, call_soon=asyncio.get_running_loop().call_soon
@@ -107,7 +99,7 @@ class SipTransport:
         self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
         self.connections = Connections(self, limits, self._filter)
-        """The SIP connections. Other code may read the counters `endings` and `refused`."""
+        """Other code may read the counters `endings` and `refused`."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -121,23 +113,23 @@ class SipTransport:
 
     @property
     def now(self) -> float:
-        """The current time of the event loop, in monotonic seconds. The endpoint uses this time."""
+        """The time of the event loop, in monotonic seconds, which the endpoint uses."""
         return self._loop.time()
 
     @property
     def arrived(self) -> float:
         """The arrival of the message whose events `on_event` receives now, in monotonic seconds.
 
-        This is when the kernel received the message, even if it was read much later. For an event
-        without a message, such as the end of a time limit, it is the present time.
+        It is the kernel's time. For an event without a message, such as a timer's, it is the
+        present.
         """
         return self.now if self._arrived is None else self._arrived
 
     def check_idle(self) -> None:
-        """Note that the event loop reads what arrives. Call this method ten times a second.
+        """Note that the event loop reads what arrives. Call this ten times a second.
 
-        `idle_at` is then the time of the previous call. If the event loop was late, the present
-        call may come before what has arrived is read, so it does not count yet.
+        `idle_at` becomes the time of the previous call: if the event loop was late, the present
+        call may come before what has arrived is read.
         """
         self.idle_at, self._checked_at = self._checked_at, self.now
 
@@ -147,16 +139,14 @@ class SipTransport:
         """Bind an address, and return the bound address.
 
         Args:
-            local: The address to bind. With port 0, the system chooses the port.
-            advertised: The address to write into Via and Contact. If its port is 0, the bound port
-                is used. If `advertised` is None, the bound address is used. If the bound address is
-                a wildcard, the local address of this machine's default route is used.
-            tls: The TLS contexts; required for a TLS address.
+            local: With port 0, the system chooses the port.
+            advertised: For Via and Contact; port 0 means the bound port, None the bound address.
+                For a wildcard, the local address of the default route is used.
+            tls: Required for a TLS address.
 
         Raises:
             OSError: The address cannot be bound.
-            ProtocolError: The address is for TLS but `tls` is None, or the address is for TCP but
-                `tls` is not None.
+            ProtocolError: A TLS address without `tls`, or a TCP address with it.
         """
         self._closed = False
         if local.transport == "UDP":
@@ -173,25 +163,17 @@ class SipTransport:
         return bound
 
     def queue_received(self) -> None:
-        """Queue received messages from now on, until `release_received`.
-
-        Use this queue after a restart, while the endpoint does not know its dialogs yet.
-        """
+        """Queue messages until `release_received`: after a restart, dialogs are not known yet."""
         self._queued = []
 
     def release_received(self) -> None:
-        """Handle the queued messages. From now on, handle each message when it arrives."""
+        """Handle the queued messages, and from now on each message when it arrives."""
         queued, self._queued = self._queued or [], None
         for data, source, local, arrived in queued:
             self.received(data, source, local, arrived)
 
     def received(self, data: bytes, source: Address, local: Address, arrived: float) -> None:
-        """Pass a received message to the endpoint, and then call `flush`.
-
-        `arrived` is the arrival of the message in monotonic seconds.
-        The source filter decides whether it is handled, refused or dropped. From `queue_received`
-        until `release_received`, a message is only put into the queue.
-        """
+        """Handle, queue, refuse or drop a message that arrived at `arrived` (monotonic seconds)."""
         now = self.now
         verdict = self._filter.judge_message(data, source, now)
         if verdict is FilterVerdict.DROPPED:
@@ -222,9 +204,9 @@ class SipTransport:
     def _shed(self, data: bytes, source: Address, local: Address) -> None:
         """Drop a datagram outside calls, because such datagrams have taken too much time.
 
-        An INVITE of a trunk or known host that was already dropped `_MOST_DROPS` times is refused
-        with 503, so that the trunk can send its call elsewhere. Copies of an INVITE have the same
-        bytes (RFC 3261 section 17.1.1.2).
+        An INVITE of a trunk or known host that was dropped `_MOST_DROPS` times is refused with 503,
+        so that the trunk can send its call elsewhere. Copies of an INVITE have the same bytes (RFC
+        3261 section 17.1.1.2).
         """
         self.shed += 1
         if not data.startswith(b"INVITE ") or not self._filter.is_privileged(source, self.now):
@@ -268,52 +250,36 @@ class SipTransport:
         self._report_sent()
 
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Send a response to `fault`, an unreadable message, if a response can be built from it."""
+        """Send a response to an unreadable message, if one can be built from it."""
         self.endpoint.refuse(fault, source, local)
         self._filter.on_malformed(source, self.now)
         self.flush()
 
     def on_unreachable(self, destination: Address) -> None:
-        """Handle the fact that `destination` cannot be reached.
-
-        Each request to `destination` that has no response yet fails.
-        """
+        """Fail each request to `destination` that has no response yet."""
         if not self._closed:
             self.endpoint.unreachable(destination, self.now)
             self.flush()
 
     def on_connection_lost(self, destination: Address) -> None:
-        """Handle the end of the connection to `destination`.
-
-        A request to `destination` that has no response yet may be lost. The endpoint sends it
-        again.
-        """
+        """Let the endpoint repeat requests without a response, which may be lost."""
         if not self._closed:
             self.endpoint.connection_lost(destination, self.now)
             self.flush()
 
     def drop_from(self, flooding: Sequence[Network], known: Sequence[Network] | None) -> None:
-        """Make the kernel drop datagrams to the UDP sockets, depending on their source address.
-
-        `packet_filter.program` explains `flooding` and `known`. A kernel without such filters drops
-        nothing.
-        """
+        """Make the kernel drop datagrams by source, as `packet_filter.program`, if it can."""
         for sock in self._sockets.values():
             sock.drop_from(flooding, known)
 
     def is_open(self, address: Address) -> bool:
-        """Return whether a message can still be sent to the address.
-
-        A message to the address of an accepted connection can be sent until the connection has
-        ended. A message to any other address can always be sent.
-        """
+        """Return False only if the address is that of an accepted connection that has ended."""
         return not address.flow or self.connections.is_open(address)
 
     def flush(self) -> None:
-        """Send the endpoint's messages, pass its events to `on_event`, and then set the timer.
+        """Send the endpoint's messages and pass its events until there are no more; set the timer.
 
-        Messages are sent and events passed until the endpoint has no more of them. If `on_event`
-        calls `flush`, this inner call does nothing, because the outer `flush` is still running.
+        If `on_event` calls `flush`, this inner call does nothing.
         """
         if self._flushing:
             return
@@ -397,11 +363,7 @@ class SipTransport:
             self._fault("sip.sent_fault", error)
 
     def _fault(self, event: str, error: Exception, where: str = "") -> None:
-        """Count a bug. Log it only if no bug of the same type and place was logged before.
-
-        The log has the exception's type and its place in the code. The log does not have the
-        exception's text, because the text may quote a message.
-        """
+        """Count a bug; log its type and place once, not its text, which may quote a message."""
         self.faults += 1
         place = error.__traceback__
         while place is not None and place.tb_next is not None:

@@ -15,11 +15,7 @@ from telephony.sip.events import Address
 from telephony.sip.message.uri import join_host_port
 
 _RECEIVE_BUFFER = 4 << 20
-"""The size of the receive buffer, in bytes.
-
-The buffer is large, so that no requests are lost during a flood. The kernel allows at most
-net.core.rmem_max bytes.
-"""
+"""The receive buffer in bytes, large for floods; the kernel's limit is net.core.rmem_max."""
 
 
 class DatagramOwner(Protocol):
@@ -44,7 +40,7 @@ class UdpSocket(asyncio.DatagramProtocol):
 
     @classmethod
     async def open(cls, owner: DatagramOwner, wanted: Address) -> UdpSocket:
-        """Bind a socket to the address `wanted`. With port 0, the system chooses the port.
+        """Bind a socket; with port 0, the system chooses the port.
 
         Raises:
             OSError: The address cannot be bound.
@@ -74,11 +70,7 @@ class UdpSocket(asyncio.DatagramProtocol):
             raise OSError(str(error)) from None
 
     def drop_from(self, flooding: Sequence[Network], known: Sequence[Network] | None) -> None:
-        """Make the kernel drop datagrams to this socket, depending on their source address.
-
-        `packet_filter.program` explains `flooding` and `known`. A kernel without such filters drops
-        nothing.
-        """
+        """Make the kernel drop datagrams by source, as `packet_filter.program`, if it can."""
         if self._socket is not None and self._transport and not self._transport.is_closing():
             with contextlib.suppress(OSError):
                 packet_filter.attach_filter(self._socket, flooding, known)
@@ -110,9 +102,7 @@ class UdpSocket(asyncio.DatagramProtocol):
 
 
 def bind(kind: socket.SocketKind, wanted: Address) -> socket.socket:
-    """Return a non-blocking socket that is bound to the address `wanted`.
-
-    An IPv6 socket accepts no IPv4.
+    """Return a non-blocking socket that is bound to `wanted`. An IPv6 socket accepts no IPv4.
 
     Raises:
         OSError: The address cannot be bound. The error's `filename` is the address.

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Final
 
 MOST_OF_CPU: Final = 2.0
-"""The largest time of a piece of work, as a multiple of the processor time that it used.
+"""The largest time of a piece of work, as a multiple of its processor time.
 
-If a piece of work takes longer, this process waited for the processor or for a disk meanwhile. The
-work is not the cause, so it need not rest for the whole time.
+If it takes longer, this process waited for the processor or a disk. The work is not the cause, so
+it need not rest for the whole time.
 """
 
 
@@ -39,9 +39,7 @@ class WorkShare:
     def __init__(self, share: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Start without a debt.
 
-        Args:
-            share: The part of the time that the work may take, more than 0 and at most 1.
-            clock: A function that returns the time in monotonic seconds.
+        `share` is more than 0 and at most 1; `clock` returns monotonic seconds.
         """
         self._share = share
         self._clock = clock
@@ -50,15 +48,15 @@ class WorkShare:
 
     @property
     def rest_s(self) -> float:
-        """The time in seconds for which the work must rest, to keep within its share."""
+        """The seconds for which the work must rest, to keep within its share."""
         return max(0.0, self._rested_at - self._clock())
 
     @property
     def debt_s(self) -> float:
-        """The time in seconds that was spent beyond the share."""
+        """The seconds that were spent beyond the share."""
         return self.rest_s * self._share
 
     def spend(self, seconds: float) -> None:
-        """Count the time of one piece of work that has just ended (`WorkTimer.seconds`)."""
+        """Count the seconds of one piece of work that has just ended (`WorkTimer.seconds`)."""
         began = self._clock() - seconds
         self._rested_at = max(self._rested_at, began) + seconds / self._share

@@ -1,11 +1,9 @@
 """A back-to-back user agent (RFC 3261): it connects a caller with one callee at a time.
 
-Each call has one leg for the caller and one leg for each callee that was rung. The caller's leg is
-joined with at most one callee leg. This package does no I/O and reads no clock. The application
-gives each call its endpoint events and the current time (`now`). The call sends requests and
-responses through the `Endpoint`, and controls its media through the `MediaPlane`. The call reports
-each change as a `CallEvent`. `BackToBackCall` is the main class. `find_call` returns the call that
-an endpoint event belongs to.
+It has one leg for the caller, joined with at most one of the legs of the callees that were rung. No
+I/O, no clock: the application gives each call its endpoint events and the current time (`now`). The
+call sends through the `Endpoint`, controls its media through the `MediaPlane`, and reports each
+change as a `CallEvent`. `find_call` returns the call of an endpoint event.
 """
 
 from telephony.b2bua.attempt import decline

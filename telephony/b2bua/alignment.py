@@ -1,7 +1,7 @@
 """SDP offers that we send on our own initiative, so that the media of joined legs is compatible.
 
-Such offers are needed after a transfer, a join or a restart, because the two joined parties have
-never received each other's SDP. `exchange.py` handles an offer that a party sends.
+After a transfer, a join or a restart, the joined parties have never received each other's SDP.
+`exchange.py` handles an offer that a party sends.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from telephony.errors import ParseError
 from telephony.sdp import Direction, SessionDescription
 
 OnAligned = Callable[[float, bool], None]
-"""A function that is called when the exchange for one of our offers has ended.
+"""Called with the current time and `agreed` when the exchange for one of our offers has ended.
 
-Its arguments are the current time and `agreed`. `agreed` is True if the peer to which we sent the
-offer has accepted it, or if no offer was needed.
+`agreed` is also True if no offer was needed.
 """
 
 
@@ -29,19 +28,18 @@ def _nothing(_now: float, _agreed: bool) -> None:  # noqa: FBT001 - a callback's
 
 @dataclass(frozen=True, slots=True)
 class _OwnOffer:
-    """An offer to send to `leg`, built from the newest session description of the leg `source`.
+    """An offer to `leg`, built from the newest session description of the leg `source`.
 
-    The function `then` is called when the peer of `leg` has accepted or refused the offer. If no
-    offer is needed or possible, `then` is called at once. If `leg` ends, `then` is perhaps never
-    called.
+    `then` is called when the offer is accepted or refused, or at once if none is needed or
+    possible. If `leg` ends, `then` is perhaps never called.
     """
 
     leg: Leg
     source: Leg
     direction: Direction | None = None
-    """The direction to offer; None means the direction in the description of `source`.
+    """The direction to offer; None means that of `source`.
 
-    While the call's owner holds the call, the direction is always inactive.
+    During the owner's hold, it is inactive.
     """
     then: OnAligned = _nothing
 
@@ -49,8 +47,8 @@ class _OwnOffer:
 class Alignment:
     """Sends the offers that make the media of two joined legs compatible.
 
-    If a peer responds to our offer with 491, it has sent us an offer at the same time. We then send
-    our offer again later. At most one offer waits to be sent again.
+    After a 491, the peer has sent an offer at the same time, and ours is sent again later. At most
+    one offer waits for this.
     """
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
@@ -64,22 +62,18 @@ class Alignment:
     def align(self, leg: Leg, source: Leg, now: float) -> None:
         """Send `leg` an offer with the newest session description of the peer of `source`.
 
-        Send nothing if the offer would have the codecs and the direction that are already agreed on
-        `leg`, or if the peer of `source` has sent no session description yet.
+        Send nothing if its codecs and direction are already agreed, or if there is no description
+        yet.
         """
         self._offer(_OwnOffer(leg, source), now)
 
     def align_both(self, one: Leg, other: Leg, now: float) -> None:
-        """Send an offer to two newly joined legs, first to one leg and then to the other.
+        """Send an offer to two newly joined legs, with each other's newest session description.
 
-        The offer to each leg contains the newest session description of the other leg's peer. A
-        hold by one of these two peers continues. A hold by an earlier peer ends.
-
-        `one` gets its offer first. But if the newest descriptions of the two legs share no audio
-        codec, `other` is first, because its peer may support codecs that it has not named.
-
-        The second leg gets its offer even if the first leg refuses. If only the second leg agrees,
-        the first leg gets a new offer.
+        A hold by one of these two peers continues; a hold by an earlier peer ends. `one` is first,
+        unless the descriptions share no audio codec: the peer of `other` may support codecs that it
+        has not named. The second leg gets its offer even if the first refuses. If only the second
+        agrees, the first gets a new offer.
         """
         if not self._share(one, other):
             one, other = other, one
@@ -98,10 +92,7 @@ class Alignment:
 
     @staticmethod
     def _share(one: Leg, other: Leg) -> bool:
-        """Return whether the newest session descriptions of two legs share an audio codec.
-
-        Also return True if at least one of the two legs has no session description yet.
-        """
+        """Return whether the newest descriptions share an audio codec; True if one is missing."""
         spoken = [
             {codec.identity for codec in leg.media.remote.accepts.values() if codec.is_audio}
             for leg in (one, other)
@@ -137,13 +128,10 @@ class Alignment:
         self._offers.offer(leg, asked, answered, now)
 
     def _asked(self, wanted: _OwnOffer) -> SessionDescription | None:
-        """Return the session description of the offer `wanted`; None if nothing is to be offered.
-
-        Nothing is to be offered if the codecs and the direction are already agreed on the leg, or
-        if the peer of `wanted.source` has sent no session description yet.
+        """Return the offer `wanted`; None if it is agreed, or its source has no description yet.
 
         Raises:
-            SdpParseError: The description of this peer has no media stream that we support.
+            SdpParseError: The source's description has no media stream that we support.
         """
         source, allowed = wanted.source.media, self._allowed
         said = source.remote_description
@@ -162,10 +150,7 @@ class Alignment:
         return True
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Delete the waiting offer if it was to be sent to `leg`.
-
-        Also delete it if it was to be built from the session description of `leg`.
-        """
+        """Delete the waiting offer if it is to `leg`, or from its session description."""
         if self._again is not None and leg in {self._again[0].leg, self._again[0].source}:
             self._again = None
 
@@ -174,7 +159,7 @@ class Alignment:
         return None if self._again is None else self._again[1]
 
     def timer(self, now: float) -> None:
-        """Send the waiting offer again if it is time to do so (see `next_timer`)."""
+        """Send the waiting offer again if it is due."""
         if self._again is not None and now >= self._again[1]:
             (wanted, _), self._again = self._again, None
             self._offer(wanted, now)

@@ -1,8 +1,8 @@
-"""Ring one target, or several at the same time, until a target answers or all have failed.
+"""Ring one target, or several at the same time, until one answers or all have failed.
 
-This is the forking of RFC 3261 section 16.7. An attempt controls its branches: the callee legs to
-which it has sent an INVITE. The attempt reports its progress and result to its `AttemptListener`,
-which is the setup of a call or a transfer. The listener decides which responses the caller gets.
+This is the forking of RFC 3261 section 16.7. An attempt controls its branches, the callee legs to
+which it has sent an INVITE. It reports to its `AttemptListener`, the setup of a call or a transfer,
+which decides what responses the caller gets.
 """
 
 from __future__ import annotations
@@ -33,24 +33,16 @@ SILENT_S: Final = 4.0
 
 RFC 3263 section 4.3 leaves the time to us, below the 32 s of timer B, for which no caller waits. A
 proxy sends 100 within 0.2 s (RFC 3261 section 8.2.6.1). Over UDP, four copies of the INVITE have
-been sent by then, the last one after 3.5 s. So only a peer that is down stays silent, and not one
-whose messages were lost.
+been sent by then, the last after 3.5 s. So only a peer that is down stays silent, not one whose
+messages were lost.
 """
 _PREFERRED = (486, 480, 603, 415, 420, 484, 488)
-"""Failure statuses that explain a failure well; the best is first.
-
-If branches fail with different statuses of the same class, the caller gets the status that is
-first in this list. Statuses that are not in this list come after it.
-"""
+"""Failure statuses that explain a failure well, the best first; used within one class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The failure of one branch: a final response other than 2xx.
-
-    If no response came, `response` is None and `status` gives the reason, for example 408
-    (timeout).
-    """
+    """A branch's failure; without a `response`, `status` is the reason, such as 408."""
 
     status: int
     response: Response | None = None
@@ -59,10 +51,7 @@ class Failure:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The sort key of a failure. The caller gets the failure with the smallest sort key.
-
-        The sort keys follow the rules of RFC 3261 section 16.7, step 6.
-        """
+        """The sort key by RFC 3261 section 16.7, step 6. The caller gets the smallest."""
         if self.status >= 600:
             return 0, 0
         if self.status in _PREFERRED:
@@ -77,18 +66,14 @@ class AttemptListener(Protocol):
         """Handle a provisional response of a branch, for example ringing or early media."""
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Decide whether to accept a 2xx; return 0 to accept it, or a failure status to refuse it.
+        """Return 0 to accept and acknowledge a 2xx, or the failure status with which to refuse it.
 
-        A listener that accepts the 2xx also acknowledges it. If the listener returns a status, the
-        attempt hangs up the branch, which then counts as failed with this status. After the
-        listener has accepted a 2xx, this method is not called again for the same attempt.
+        A refused branch is hung up and counts as failed with this status. After an accepted 2xx,
+        this is not called again for the same attempt.
         """
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Handle the failure of the whole attempt.
-
-        `failure` is the failure with the lowest `rank` among all failures of the attempt.
-        """
+        """Handle the failure of the whole attempt; `failure` has the lowest `rank`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,55 +81,41 @@ class InviteTemplate:
     """The data from which an attempt makes the INVITE for each branch."""
 
     request: Request
-    """The caller's INVITE, from which our INVITEs copy the caller's identity and other header
-    fields.
-    """
+    """The caller's INVITE, from which identity and other header fields are copied."""
     to: NameAddr | None
-    """The To header field of our INVITEs. If None, the To of each INVITE is its target's URI."""
+    """The To header field; None means each target's URI."""
     offer: SessionDescription | None
-    """The caller's offer; None means that our INVITE has no offer and asks the target for one."""
+    """The caller's offer; None means that our INVITE asks the target for one."""
     max_forwards: int
     direction: Direction | None = None
-    """The direction to offer; None means the direction in `offer`.
+    """The direction to offer; None means that of `offer`.
 
-    A transfer sets the direction, so that a hold by the earlier peer is not offered to the new
-    peer.
+    A transfer sets it, so that a hold by the earlier peer is not offered to the new one.
     """
 
 
 class Attempt:
-    """One attempt to reach a callee. It rings one or more branches.
-
-    A branch is a callee leg to which we have sent an INVITE. The attempt reports its progress and
-    result to an `AttemptListener`.
-    """
+    """One attempt to reach a callee by one or more branches."""
 
     def __init__(
         self, core: CallCore, listener: AttemptListener, template: InviteTemplate, deadline: float
     ) -> None:
-        """Create an attempt without branches. The attempt ends at `deadline` at the latest."""
+        """Create an attempt without branches. It ends at `deadline` at the latest."""
         self._core = core
         self._listener = listener
         self._template = template
         self.deadline: float | None = deadline
-        """The time at which ringing stops, in monotonic seconds; None once the attempt is over."""
+        """The monotonic seconds at which ringing stops; None once the attempt is over."""
         self.branches: list[Leg] = []
         self.offers: dict[str, SessionDescription] = {}
-        """The offer that we sent in the INVITE of each branch, by leg id."""
+        """The offer in the INVITE of each branch, by leg id."""
         self._early_answers: dict[tuple[str, str], SessionDescription] = {}
-        """For each early dialog, the newest session description in a provisional response.
-
-        The dict key is the branch's leg id and the To tag of the response.
-        """
+        """The newest provisional description of each early dialog, by leg id and To tag."""
         self._final_answers: set[tuple[str, str]] = set()
-        """The keys in `_early_answers` whose session description must not be replaced.
-
-        Such a description was in a reliable provisional response (RFC 3262).
-        """
+        """The keys of `_early_answers` that are final: sent reliably (RFC 3262)."""
         self._failures: list[Failure] = []
         self.redirections: Redirections | None = None
-        """Finds the targets to ring after a 3xx response; None means that every 3xx is a failure.
-        """
+        """Finds the targets to ring after a 3xx; None means that every 3xx is a failure."""
         self._silent_at: dict[Leg, float] = {}
         """The time at which a branch without a response is tried at its next address."""
         self._later: tuple[Target, ...] = ()
@@ -174,7 +145,7 @@ class Attempt:
     ) -> None:
         """Ring all targets, and those of `later` if none of the first targets answers.
 
-        The targets of `later` ring at the latest after half the time until the deadline.
+        `later` rings at the latest after half the time until the deadline.
 
         Raises:
             NoPortsError: There was no port for one or more of the targets, so no target was rung.
@@ -190,12 +161,7 @@ class Attempt:
         self._ring(legs, now)
 
     def _bind(self, targets: Sequence[Target], now: float) -> list[Leg]:
-        """Create a leg with ports for each target.
-
-        Raises:
-            NoPortsError: There was no port for one or more of the targets. The legs that had
-                already been created have ended.
-        """
+        """Create a leg with ports for each target, or end all of them and raise NoPortsError."""
         legs: list[Leg] = []
         try:
             for target in targets:
@@ -274,11 +240,11 @@ class Attempt:
         self._listener.on_progress(leg, event, now)
 
     def answer_of(self, leg: Leg, event: InviteAnswered) -> SessionDescription | None:
-        """Return the SDP that a branch's peer sent in response to our INVITE; None if it sent none.
+        """Return the SDP of a branch's peer for our INVITE; None if it sent none.
 
-        The SDP is in the 2xx or in an earlier provisional response of the same dialog. For example,
-        many peers send SDP in a 183 and no SDP in the 200. If a reliable provisional response had
-        SDP, the SDP in the 2xx is ignored (RFC 3261 13.2.1).
+        It is in the 2xx or in an earlier provisional response of its dialog: many peers send SDP in
+        a 183 and none in the 200. After a reliable one, SDP in the 2xx is ignored (RFC 3261
+        13.2.1).
 
         Raises:
             ParseError: The SDP in the 2xx cannot be read.
@@ -296,8 +262,8 @@ class Attempt:
     def answered(self, leg: Leg, event: InviteAnswered, now: float) -> None:
         """Handle a 2xx to the INVITE of a branch.
 
-        The first accepted 2xx ends the attempt and all other branches. For every later 2xx, and for
-        one from an address that was given up, we send an ACK and then a BYE in its dialog.
+        The first accepted 2xx ends the attempt and all other branches. A later 2xx, or one from an
+        address that was given up, gets an ACK and then a BYE in its dialog.
         """
         if self.over or not leg.alive or event.client is not leg.client_invite:
             decline(event, now)
@@ -314,14 +280,10 @@ class Attempt:
                 self._core.end_leg(other, EndCause.ANSWERED_ELSEWHERE, now, ELSEWHERE)
 
     def failed(self, leg: Leg, event: InviteFailed, now: float) -> None:
-        """Handle the failure of a branch's INVITE: a failure response, or no response.
+        """Handle a failure response to a branch's INVITE, or the lack of a response.
 
-        This method does the first of these actions that is possible:
-
-        - After a 422 that asks for a longer session interval: send the INVITE with this interval.
-        - After a 503 or no response: send the INVITE to the target's next address.
-        - After a redirection (3xx): ring the new targets.
-        - End the branch as failed.
+        Repeat the INVITE with a longer session interval (422) or to the target's next address (503
+        or no response), ring new targets (3xx), or else end the branch as failed.
         """
         if self.over or not leg.alive or event.client is not leg.client_invite:
             return
@@ -337,10 +299,9 @@ class Attempt:
             self._branch_failed(leg, Failure(event.status, event.response, leg), now)
 
     def _try_next_address(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """If the target sent a 503 or no response, send the INVITE to the target's next address.
+        """Send the INVITE to the target's next address after a 503 or no response.
 
-        Return True if the INVITE was sent to another address. Return False if the target sent a
-        response other than 503, or if no further address can be used.
+        Return False after any other response, or if no further address can be used.
         """
         absent = event.response is None and event.status in {408, 503}
         return (absent or event.status == 503) and self._invite_elsewhere(leg, now)
@@ -361,8 +322,8 @@ class Attempt:
     def _give_up_silent(self, now: float) -> None:
         """Try each branch whose address has been silent for `SILENT_S` at its next address.
 
-        The INVITE to the silent address is cancelled: if the peer responds after all, it gets a
-        CANCEL, so that no one rings there for nothing.
+        If the silent peer responds after all, it gets a CANCEL, so that no one rings there for
+        nothing.
         """
         for leg in [leg for leg, due in self._silent_at.items() if due <= now]:
             del self._silent_at[leg]
@@ -377,10 +338,9 @@ class Attempt:
                 return
 
     def _redirect(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """If the response is a 3xx, end `leg` and ring the targets that `redirections` returns.
+        """After a 3xx, end `leg` and ring the targets of `redirections`; return whether one rings.
 
-        Return True if at least one target is rung. Return False, without ending `leg`, if
-        `redirections` returns no target or too few ports are free.
+        Without a target, or with too few free ports, `leg` does not end.
         """
         if self.redirections is None or event.response is None:
             return False
@@ -432,11 +392,7 @@ class Attempt:
         self._listener.on_failure(best, now)
 
     def cancel(self, cause: str, now: float) -> None:
-        """End the attempt and all branches whose peers have not answered with a 2xx.
-
-        `cause` is put into the `LegEnded` event of each ended branch. The attempt's listener is not
-        notified that the attempt has ended.
-        """
+        """End the attempt and its unanswered branches; the listener is not notified."""
         self.deadline = None
         for leg in self.branches:
             if not leg.talking:
@@ -450,7 +406,7 @@ def decline(event: InviteAnswered, now: float) -> None:
 
 
 def early_description(response: Response) -> SessionDescription | None:
-    """Return the SDP of a provisional response; None if it has no SDP or its SDP cannot be read."""
+    """Return the SDP of a provisional response; None without readable SDP."""
     try:
         return description(response)
     except ParseError:

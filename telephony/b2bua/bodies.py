@@ -23,12 +23,12 @@ _SDP: Final = "application/sdp"
 _LOCATION: Final = "application/pidf+xml"
 """The location of a caller (PIDF-LO, RFC 6442), which phones add above all to emergency calls."""
 _MAX_DEPTH: Final = 4
-"""The greatest number of multipart bodies around a part. A deeper part is not understood."""
+"""Multipart bodies around a part; a deeper part is not understood."""
 
 ACCEPT: Final = (
     ("Accept", "application/sdp, multipart/mixed, multipart/alternative, multipart/related"),
 )
-"""The header field that lists the bodies that we understand."""
+"""Lists the bodies that we understand."""
 
 NOT_UNDERSTOOD: Final = (*ACCEPT, ("Accept-Encoding", "identity"))
 """The header fields of a response 415 (RFC 3261 8.2.3)."""
@@ -38,8 +38,7 @@ def require_sdp_accepted(request: Request) -> None:
     """Check that the sender of a request accepts SDP in our response (RFC 3261 20.1).
 
     Raises:
-        SipParseError: Status 406; the request has an Accept header field that does not include
-            SDP.
+        SipParseError: Status 406; the request has an Accept header field that does not include SDP.
     """
     ranges = {
         text.partition(";")[0].rstrip().lower() for text in request.headers.get_list("Accept")
@@ -49,33 +48,25 @@ def require_sdp_accepted(request: Request) -> None:
 
 
 def wants_ipv6(request: Request, source: Address) -> bool:
-    """Return whether the media of the request's sender uses IPv6.
-
-    The c= line of the offer decides. If there is no c= line, the address of the request's sender
-    decides.
-    """
+    """Return whether the sender's media uses IPv6: by the c= line, or else by `source`."""
     connection = _CONNECTION.search(request.body)
     return connection[1] == b"6" if connection is not None else is_ipv6(source.host)
 
 
 def description(message: Request | Response) -> SessionDescription | None:
-    """Return the session description in a message's body.
+    """Return the session description in a message; None if its body is absent or can be ignored.
 
-    None means that the message has no body, or that its body has no SDP and can be ignored. The
-    body of a response can always be ignored. The body of a request can be ignored if it is
-    optional.
+    A body without SDP can be ignored if it is in a response or optional.
 
-    - The location of the caller is ignored, whatever its Content-Disposition says: an emergency
-      call must not fail because of it.
+    - The location of the caller is always ignored: an emergency call must not fail because of it.
     - In multipart/mixed, the first SDP is used. RFC 3261 20.11 makes every part required that does
-      not say `handling=optional`, but some peers add a location or ISUP without a
-      Content-Disposition. So next to SDP, we refuse a part only if it says `handling=required`.
+      not say `handling=optional`, but some peers add a location or ISUP without a Content-
+      Disposition. So next to SDP, we refuse a part only if it says `handling=required`.
     - In multipart/alternative, the last part that we understand is used.
-    - In multipart/related, the root part is used: the part that the parameter `start` names, or
-      else the first part.
+    - In multipart/related, the root part is used: that of the parameter `start`, or else the first.
 
-    SDP with the disposition `early-session` (RFC 3959) does not describe the media of the call, so
-    it is not used.
+    SDP with the disposition `early-session` (RFC 3959) does not describe the call's media and is
+    not used.
 
     Raises:
         SipParseError: A request has a required part that is not SDP, or that has a content
@@ -95,9 +86,7 @@ def description(message: Request | Response) -> SessionDescription | None:
 
 
 def _find_sdp(part: BodyPart, depth: int = 0) -> bytes | None:
-    """Return the SDP in a part of a body; None if the part has no SDP and is optional.
-
-    `depth` is the number of multipart bodies that contain the part.
+    """Return the SDP in a part within `depth` multipart bodies; None without SDP if it is optional.
 
     Raises:
         UnsupportedBodyError: The part has no SDP and is required.

@@ -1,4 +1,4 @@
-"""`BackToBackCall`: the public interface of one call. The components of the call do the work."""
+"""`BackToBackCall`: the public interface of one call, whose components decide."""
 
 from __future__ import annotations
 
@@ -51,20 +51,13 @@ from telephony.sip.ua.uas import InviteServer
 
 
 class BackToBackCall:
-    """One call: the caller's leg and any number of callee legs.
+    """One call: the caller's leg, and callee legs of which at most one is joined with it.
 
-    At most one callee leg is joined with the caller's leg. The owner of the call is the application
-    that uses this class. For each endpoint event of this call (see `find_call`), the owner calls
-    `handle(event, now)`. After `handle`, and after every other method that changes the call, the
-    owner calls `next_event()` until the result is None, and then sends the messages that the
-    endpoint's method `outgoing()` returns.
-
-    After `CallEnded`, late endpoint events can still arrive, for example a 200 that crossed our
-    CANCEL. The owner must also pass late events to `handle`. The owner does not need a reference to
-    the call for this, because `find_call` finds the call through the event.
-
-    This class is large because it contains every method that an owner needs. The components of the
-    call make the decisions.
+    For each endpoint event of this call (see `find_call`), the owner (the application) calls
+    `handle(event, now)`. After it, and after every other method that changes the call, the owner
+    calls `next_event()` until the result is None, and then sends the endpoint's `outgoing()`. Late
+    events, such as a 200 that crossed our CANCEL, go to `handle` even after `CallEnded`;
+    `find_call` still finds the call.
     """
 
     @classmethod
@@ -78,11 +71,11 @@ class BackToBackCall:
         call_id: str,
         now: float,
     ) -> BackToBackCall:
-        """Create a call from a caller's INVITE, and refuse the INVITE if it is not acceptable.
+        """Create a call from a caller's INVITE, or refuse it; a refused call emits `CallEnded`.
 
         The status of a refusal is 482 (loop), 483 (Max-Forwards), 406 (Accept), 481 or 603
         (Replaces), 400 or 415 (the body cannot be read), 488 (no usable media), 422 (session
-        interval) or 503 (no ports). After a refusal, the call emits `CallEnded`.
+        interval) or 503 (no ports).
         """
         call = cls(endpoint, media, settings, call_id, invite.request)
         call._begin(Setup(call._core, call._refresh, invite), invite, now)
@@ -98,14 +91,11 @@ class BackToBackCall:
         *,
         now: float,
     ) -> BackToBackCall:
-        """Continue a call of an earlier process. `checkpoint` is its saved state.
+        """Continue a call of an earlier process from its saved state.
 
-        The restored call emits `MediaNegotiated` for each leg. If a transfer was in progress, the
-        call also emits `TransferFailed`. If `transferor_gone` is true in this event, the owner must
-        call `ring_again`.
-
-        If this method raises an error, no leg of the call stays open. The owner can then try
-        `bye_from_checkpoint`.
+        It emits `MediaNegotiated` for each leg, and `TransferFailed` if a transfer was in progress;
+        if `transferor_gone` is true in it, the owner must call `ring_again`. After an error, no leg
+        stays open, and the owner can try `bye_from_checkpoint`.
 
         Raises:
             ProtocolError: `checkpoint` is not a checkpoint, the call was not answered before the
@@ -131,8 +121,8 @@ class BackToBackCall:
     ) -> BackToBackCall:
         """Place a call for a caller: ring the caller's phone first.
 
-        `request` is the INVITE that the caller would have sent to call the targets. When the caller
-        has answered, the call emits `CallerReached`, and its owner calls `dial`. If the caller
+        `request` is the INVITE that the caller would have sent to call the targets. After the
+        caller's answer, the call emits `CallerReached`, and its owner calls `dial`. If the caller
         cannot be rung, the call emits `CallEnded`.
         """
         call = cls(endpoint, media, settings, call_id, request)
@@ -166,7 +156,7 @@ class BackToBackCall:
         self._replacement = CalleeReplacement(core, self._refresh, self._alignment)
         self._in_dialog = InDialogRequests(core, self._exchange, self._refresh, self._transfers)
         self._setup: Setup | None = None
-        """The setup of the call; None in a restored call, whose setup ended before the restart."""
+        """None in a restored call, whose setup ended before the restart."""
         self._placed: PlacedSetup | None = None
         """The setup of a call that we place; None in any other call, and in a restored call."""
         self._invite: InviteServer | None = None
@@ -201,7 +191,7 @@ class BackToBackCall:
 
     @property
     def legs(self) -> Mapping[str, Leg]:
-        """All legs of the call by leg id, including legs that have ended (`state` ENDED)."""
+        """All legs of the call by leg id, including those that have ended (`state` ENDED)."""
         return MappingProxyType(self._core.legs)
 
     @property
@@ -212,10 +202,7 @@ class BackToBackCall:
 
     @property
     def holding(self) -> frozenset[Side]:
-        """The sides of the two joined legs whose peer has put the other party on hold.
-
-        A hold by the call's owner counts as one by the callee.
-        """
+        """The joined sides whose peer holds; the owner's hold counts as the callee's."""
         callee = self._core.callee
         if callee is None or self.ended:
             return frozenset()
@@ -246,9 +233,9 @@ class BackToBackCall:
         return attempt is not None and not attempt.over
 
     def next_event(self) -> CallEvent | None:
-        """Remove the oldest event from the queue and return it; None if the queue is empty.
+        """Remove and return the oldest event, or None.
 
-        When the result is `CallEnded`, the call releases everything that it holds.
+        After `CallEnded`, the call holds nothing.
         """
         event = self._core.events.popleft() if self._core.events else None
         if isinstance(event, CallEnded):
@@ -256,10 +243,9 @@ class BackToBackCall:
         return event
 
     def _release(self) -> None:
-        """Let the components and legs forget the objects that refer back to them.
+        """Break the circles of references between components and legs.
 
-        Without this, they would refer to each other in circles, and only the garbage collector
-        could free them. It would delay the media of other calls.
+        Else only the garbage collector could free them, and would delay the media of other calls.
         """
         self._core.release(EndedCall(self.call_id))
         self._transfers.release()
@@ -270,12 +256,10 @@ class BackToBackCall:
     # --- methods for the call's owner ---------------------------------------------------------
 
     def follow_redirects(self, find_targets: FindTargets) -> None:
-        """Allow a target that we ring to redirect the call with a 3xx response.
+        """Allow a target that we ring to redirect the call with a 3xx; call this before `dial`.
 
-        `find_targets` receives the address of one Contact of the 3xx, and returns the targets to
-        ring in place of the redirecting target. If it returns no target for any Contact, the 3xx
-        counts as a failure. Call this method before `dial`. If this method is not called, every 3xx
-        counts as a failure.
+        `find_targets` gets the address of one Contact, and returns the targets to ring instead.
+        Without a target for any Contact, or without this method, the 3xx counts as a failure.
         """
         if self._setup is not None:
             self._setup.find_targets = find_targets
@@ -283,10 +267,9 @@ class BackToBackCall:
     def dial(
         self, targets: Sequence[Target], now: float, later: LaterTargets | None = None
     ) -> None:
-        """Ring one target, or several at the same time.
+        """Ring one target, or several at once, and those in `later` if none answers in time.
 
-        The targets in `later` ring only if none of these answers in time.
-        If there are too few free ports, the caller gets a 503 response and the call ends.
+        With too few free ports, the caller gets a 503 response and the call ends.
 
         Raises:
             ProtocolError: The call was dialled before, or `targets` is empty.
@@ -299,10 +282,7 @@ class BackToBackCall:
         setup.dial(targets, now, later)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
-        """Refuse the caller's INVITE with a failure status, and end the call.
-
-        If the INVITE has already been answered with a 2xx, hang up all legs instead.
-        """
+        """Refuse the caller's INVITE and end the call, or hang up all legs after a 2xx."""
         if self.ended:
             return
         if self._setup is None or self.answered:
@@ -316,10 +296,9 @@ class BackToBackCall:
         self._core.end(EndCause.HUNG_UP, now, headers)
 
     def hang_up_callee(self, now: float) -> None:
-        """Hang up for the joined callee, as if its phone had sent a BYE.
+        """Hang up for the joined callee, if there is one, as if its phone had sent a BYE.
 
         The call ends, unless the target of a transfer rings: the caller then waits for the target.
-        If no callee is joined, do nothing.
         """
         callee = self._core.callee
         if callee is None:
@@ -338,8 +317,8 @@ class BackToBackCall:
     def ask_to_answer(self, leg: Leg, then: OnResponse, now: float) -> bool:
         """Ask a ringing phone to answer, by a NOTIFY of the event "talk" in its early dialog.
 
-        Phones of several makers do this if they list the event in Allow-Events. `then` is called
-        with the response to the NOTIFY. Return False if the phone cannot be asked.
+        Phones of several makers answer if they list the event in Allow-Events. `then` gets the
+        response. Return False if the phone cannot be asked.
         """
         dialog = leg.ringing_dialog
         if leg not in self.answerable or dialog is None:
@@ -353,11 +332,10 @@ class BackToBackCall:
         return True
 
     def hold(self, now: float) -> None:
-        """Put the caller on hold for the joined callee, by offers with the direction inactive.
+        """Put the caller on hold for the joined callee, if any, by offers with direction inactive.
 
-        No media passes between the two parties from now on, whatever their phones answer. The hold
-        ends by `resume`, by the resume key of a callee whose phone also holds the call, or when
-        another callee is joined. If no callee is joined, do nothing.
+        No media passes from now on, whatever the phones answer. The hold ends by `resume`, by the
+        resume key of a callee whose phone also holds the call, or when another callee is joined.
         """
         self._set_hold(now, held=True)
 
@@ -375,68 +353,55 @@ class BackToBackCall:
     def transfer(self, targets: Sequence[Target], now: float) -> bool:
         """Transfer the caller to one of the targets, as if the callee had sent a REFER.
 
-        The events are those of a transfer by REFER, without `TransferRequested`. Return False if
-        no transfer can begin now: no callee is joined, there are no targets, or another transfer is
-        in progress.
+        There is no `TransferRequested`. Return False without a callee or targets, or during a
+        transfer.
         """
         return not self.ended and bool(targets) and self._transfers.begin(targets, now)
 
     def accept_transfer(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
-        """Accept a REFER with 202, and ring the transfer's targets with the caller's media.
+        """Accept a REFER with 202, and ring the targets with the caller's media.
 
-        `request_id` is the id in the event `TransferRequested`.
-
-        Returns:
-            True if the REFER was accepted, otherwise False. The REFER is refused with 603 if its
-                sender is not the callee that talks with the caller, or if its Replaces identifies
-                no other call of the sender. This method sends no response if the REFER no longer
-                waits for a decision, if `targets` is empty, or if the call has ended.
+        Return False if not accepted. It is refused with 603 if its sender is not the callee that
+        talks with the caller, or if its Replaces identifies no other call of the sender. No
+        response is sent if the REFER no longer waits, `targets` is empty, or the call has ended.
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
 
     def call_named_by_replaces(self, request_id: int) -> LegOwner | None:
         """Return the second call of an attended transfer.
 
-        The Replaces in the REFER identifies a dialog of the second call. Return None if there is no
-        such dialog, or if its peer is not at the same host as the sender of the REFER.
+        Return None if the REFER's Replaces names no dialog, or one whose peer is not at the same
+        host as the sender of the REFER.
         """
         named = self._transfers.leg_in_other_call(request_id)
         return None if named is None else named.call
 
     def join_plan(self, request_id: int) -> JoinPlan | None:
-        """Return a plan for joining this call with the second call of an attended transfer.
-
-        `call_named_by_replaces` returns the second call. None means that the two calls cannot be
-        joined now.
-        """
+        """Return a plan for joining with `call_named_by_replaces`, or None if not possible now."""
         leg, named = self._transfers.transferor, self._transfers.leg_in_other_call(request_id)
         return None if leg is None or named is None else plan_join(leg, named)
 
     def join(self, request_id: int, plan: JoinPlan, target: Target, now: float) -> None:
         """Answer the REFER with 202 and join the two calls of an attended transfer.
 
-        The party that sent the REFER leaves both calls. The call of `plan.kept_leg` continues and
-        emits `Joined`. The call of `plan.ending_leg` ends and emits `CallEnded`. The owner must
-        read the events of both calls. `target` describes the party on `plan.moved_leg`.
+        Its sender leaves both. The call of `plan.kept_leg` continues and emits `Joined`; that of
+        `plan.ending_leg` emits `CallEnded`. The owner must read the events of both. `target` is the
+        party on `plan.moved_leg`.
         """
         plan.ending_leg.call.core.remove_moved_leg(plan.moved_leg)
         plan.kept_leg.call.add_moved_leg(plan.moved_leg, target, now)
         self._transfers.complete_join(request_id, plan, now)
 
     def add_moved_leg(self, leg: Leg, target: Target, now: float) -> None:
-        """Add a leg of another call to this call, and join it with the caller's leg.
-
-        `target` describes the party on the leg.
-        """
+        """Add a leg of another call, whose party is `target`, and join it with the caller's."""
         self._core.add_moved_leg(leg, target)
         self._alignment.align_both(self._core.caller, leg, now)
 
     def replace_callee(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
         """Replace the joined callee by the party that sent an INVITE with Replaces (RFC 3891).
 
-        `old` is the leg that `leg_to_replace` returned. `target` describes the new party. This
-        method always sends a final response to `invite`. If the response is 200, the call emits
-        `Joined`, and the peer of `old` gets a BYE.
+        `old` is from `leg_to_replace`, `target` the new party. `invite` always gets a final
+        response. After a 200, the call emits `Joined`, and the peer of `old` gets a BYE.
         """
         if self.ended or old is not self._core.callee:
             answer(invite, 481, now)
@@ -452,37 +417,26 @@ class BackToBackCall:
     def answer_record(
         self, request_id: int, status: int, now: float, reason: str | None = None
     ) -> None:
-        """Respond to an INFO that `RecordRequested` reported, if it has no response yet.
-
-        `reason` is the reason phrase of the response. If None, the usual phrase of `status` is
-        sent.
-        """
+        """Respond to an INFO that `RecordRequested` reported, if it has no response yet."""
         self._in_dialog.answer_record(request_id, status, reason, now)
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """Ring these targets because a transfer failed; ring at most `recall_timeout` seconds.
+        """Ring these targets after a failed transfer, for at most `recall_timeout` seconds.
 
-        Call this method after an event `TransferFailed` in which `transferor_gone` is true, and
-        before the next call of `handle_timer`. If this method is not called, `handle_timer` rings
-        the callee that sent the REFER.
+        Call this after `TransferFailed` with `transferor_gone`, before the next `handle_timer`,
+        which otherwise rings the callee that sent the REFER.
         """
         if not self.ended and targets:
             self._transfers.ring_again(targets, now)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Return the state of the call for `restored` and `bye_from_checkpoint`.
-
-        The state is a `dict` of simple values, such as numbers, strings and lists.
-        """
+        """Return the state for `restored` and `bye_from_checkpoint`, as simple values."""
         return CallCheckpoint.of(self._core, self._transfers.checkpoint()).to_values()
 
     # --- events of the endpoint ---------------------------------------------------------------
 
     def handle(self, event: SipEvent, now: float) -> None:
-        """Handle an endpoint event of this call.
-
-        This method raises no error, whatever message a peer has sent.
-        """
+        """Handle an endpoint event of this call. No message of a peer makes this raise an error."""
         leg = leg_of(event)
         if leg is None:
             return
@@ -564,11 +518,7 @@ class BackToBackCall:
             self._exchange.acknowledged(leg, event.request, now)
 
     def ask_parties(self, answered: Callable[[], None], now: float) -> None:
-        """Send an OPTIONS request in the dialog of each leg (RFC 3261 section 11).
-
-        `answered` is called for each final response, whatever its status is. If the response shows
-        that the peer does not know the dialog (481), the leg has ended.
-        """
+        """Send OPTIONS in each dialog (RFC 3261 section 11); call `answered` for each response."""
 
         def then(response: Response | None, _status: int, _now: float) -> None:
             if response is not None:
@@ -595,10 +545,7 @@ class BackToBackCall:
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        """Do the work that is due: stop ringing at its time limit, refresh sessions, resend offers.
-
-        If a leg's session has expired because its peer no longer responds, end the call.
-        """
+        """Do what is due: stop ringing, refresh sessions, resend offers, end an expired session."""
         if self.ended:
             return
         try:
@@ -615,10 +562,7 @@ class BackToBackCall:
 
 
 def find_call(event: SipEvent) -> BackToBackCall | EndedCall | None:
-    """Return the call that an endpoint event belongs to, even if the call has ended.
-
-    None means that the event belongs to no call, for example an `IncomingInvite`.
-    """
+    """Return the call of an endpoint event, even if it has ended; None if there is none."""
     leg = leg_of(event)
     call = leg.call if leg is not None else None
     return call if isinstance(call, BackToBackCall | EndedCall) else None

@@ -1,17 +1,14 @@
-"""The checkpoint of a call: the state that the next process needs to continue or end the call.
+"""The checkpoint of a call: the state that the next process needs to continue or end it.
 
-A checkpoint contains the call's confirmed dialogs, the session timers and the ids of the joined
-legs. For each leg, it contains the session descriptions of the peer and of our side. Times are
-monotonic seconds, so a checkpoint is valid only until the machine restarts. A checkpoint is stored
-as simple values, such as `dict`, `list` and `str`. The `dict` keys are the field names of the
-classes in this module. The next process may run another version of this program. Therefore, a new
-field must always have a default, and no field may be removed.
+It has the confirmed dialogs, the session timers, the ids of the joined legs, and both session
+descriptions of each leg. Times are monotonic seconds, so it is valid until the machine restarts. It
+is stored as simple values under the field names of the classes here. The next process may run
+another version: a new field must have a default, and no field may be removed.
 
-A checkpoint contains phone numbers. Until the call is answered, the checkpoint also contains the
-SRTP key of a caller with SRTP. Therefore, store a checkpoint only in memory (the runtime folder),
-never on a disk. SRTP keys that already encrypt media are not in the checkpoint. The next process
-could not use these keys, because it does not know how many times the RTP sequence number has
-wrapped to 0 (RFC 3711 section 3.3.1). Instead, it offers new keys to the legs with SRTP.
+It contains phone numbers and, until the call is answered, the SRTP key of a caller with SRTP. So
+store it only in memory (the runtime folder), never on a disk. SRTP keys that already encrypt media
+are not in it: the next process could not use them, because it does not know how often the RTP
+sequence number has wrapped to 0 (RFC 3711 section 3.3.1). It offers new keys instead.
 """
 
 from __future__ import annotations
@@ -41,15 +38,11 @@ VERSION = 2
 _REASON = (("Reason", 'SIP;cause=500;text="Restarted"'),)
 _KEYS = re.compile(rb"(?<=inline:)[A-Za-z0-9+/]+", re.IGNORECASE)
 _TEXT = "latin-1"
-"""The encoding that turns any bytes into text and back without loss."""
+"""Turns any bytes into text and back without loss."""
 
 
 class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The checkpoint of a `Target`.
-
-    The target's further addresses (`Target.others`) and `Target.alternatives` are not stored. They
-    are needed only until the target answers.
-    """
+    """Without `Target.others` and `alternatives`, which are needed only until it answers."""
 
     uri: str
     destination: Address
@@ -60,7 +53,6 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     srtp: Srtp
     path: tuple[str, ...] = ()
     grants: Grants | msgspec.UnsetType = msgspec.UNSET
-    """The grants of the target; unset if it has none."""
 
     @classmethod
     def of(cls, target: Target) -> TargetCheckpoint:
@@ -79,7 +71,7 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> TargetCheckpoint:
-        """Read the checkpoint of a target from the `dict` that `to_values` returned.
+        """Read a checkpoint from the result of `to_values`.
 
         Raises:
             ProtocolError: The values are not the checkpoint of a target.
@@ -117,7 +109,7 @@ class MediaCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The media of a leg. Session descriptions are stored as text without their SRTP keys."""
 
     origin: tuple[int, int]
-    """The session id and the version in the o= line of our session description."""
+    """The session id and the version in our o= line."""
     host: str
     port: int
     srtp: Srtp
@@ -150,11 +142,7 @@ class LegCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     leg_id: str
     side: Side
     dialog: dict[str, Any] | None
-    """The result of `Dialog.checkpoint`.
-
-    Never None, because only a leg with a confirmed dialog is in a checkpoint. The type allows None
-    because it follows the type of `Leg.dialog`.
-    """
+    """Never None: the leg's dialog is confirmed. The type follows that of `Leg.dialog`."""
     target: TargetCheckpoint | None
     media: MediaCheckpoint
     timer: tuple[int, bool, float] | None
@@ -184,16 +172,16 @@ class TransferCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The caller's INVITE, and the state of the call's transfer, if there is one."""
 
     request: str
-    """The caller's INVITE as text; the SRTP keys in its body are replaced by zeros."""
+    """The SRTP keys in its body are replaced by zeros."""
     max_forwards: int
     serial: int
     """The id of the newest REFER in this call."""
     accepted: bool
     """True if a REFER was accepted and its transfer has not ended yet."""
     event: str | None
-    """The Event header field for the transfer's final NOTIFY; None if no NOTIFY is to be sent."""
+    """The Event header field of the final NOTIFY; None if no NOTIFY is to be sent."""
     recall: TargetCheckpoint | None
-    """The target to ring again if the transfer fails; None if there is no such target."""
+    """The target to ring again if the transfer fails; None if there is none."""
 
 
 class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,14 +191,11 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str
     legs: tuple[LegCheckpoint, ...]
     partner: str | None
-    """The id of the callee leg that is joined with the caller; None if no callee is joined."""
+    """The id of the callee leg that is joined with the caller; None if none is."""
     invite: dict[str, Any] | None = None
-    """The checkpoint of the caller's INVITE (`InviteServer.checkpoint`) while the caller waits.
-
-    None if we have already sent a final response to this INVITE.
-    """
+    """`InviteServer.checkpoint` while the caller waits; None after our final response."""
     branches: tuple[dict[str, Any], ...] = ()
-    """The result of `InviteClient.checkpoint` for each of our INVITEs without a final response."""
+    """`InviteClient.checkpoint` of each of our INVITEs without a final response."""
     transfers: TransferCheckpoint
     owner_holds: bool | msgspec.UnsetType = msgspec.UNSET
     """True if the call's owner holds the call; unset if not."""
@@ -235,7 +220,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> CallCheckpoint:
-        """Read the checkpoint of a call from the `dict` that `to_values` returned.
+        """Read a checkpoint from the result of `to_values`.
 
         Raises:
             ProtocolError: The values are not a checkpoint, or not of the version `VERSION`.
@@ -260,13 +245,7 @@ def _confirmed(leg: Leg) -> bool:
 
 
 def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> int:
-    """Send a BYE on every leg of a call, using only the checkpoint `data` of the call.
-
-    If the dialog of a leg cannot be restored, no BYE is sent on this leg.
-
-    Returns:
-        The number of legs on which a BYE was sent.
-    """
+    """Send a BYE on every leg whose dialog can be restored; return their number."""
     legs = data.get("legs") if data.get("version") == VERSION else None
     dialogs = (
         leg.get("dialog") if isinstance(leg, dict) else None
@@ -278,15 +257,10 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
 def bye_in_dialogs(
     endpoint: Endpoint, dialogs: Iterable[object], now: float, *, skipped: int = 0
 ) -> int:
-    """Send a BYE in each dialog, using only the checkpoints of the dialogs (`Dialog.checkpoint`).
+    """Send a BYE in each dialog that can be restored (`Dialog.checkpoint`); return their number.
 
-    If a dialog cannot be restored, no BYE is sent in this dialog. `skipped` is the number of CSeq
-    numbers to leave out, because requests may have been sent since the checkpoint was made. The
-    peer refuses a request whose CSeq is not higher than that of the request before it (RFC 3261
-    section 12.2.2).
-
-    Returns:
-        The number of dialogs in which a BYE was sent.
+    `skipped` CSeq numbers are left out, because requests may have been sent since the checkpoint:
+    the peer refuses a CSeq that is not higher than the one before (RFC 3261 section 12.2.2).
     """
     sent = 0
     for dialog in dialogs:
@@ -301,17 +275,12 @@ def bye_in_dialogs(
 
 
 def session_to_text(session: SessionDescription | None) -> str | None:
-    """Return a session description as text, with each SRTP key replaced by zeros.
-
-    If `session` is None, return None.
-    """
+    """Return a session description as text, with each SRTP key replaced by zeros; None for None."""
     return _blanked(bytes(session)).decode(_TEXT) if session is not None else None
 
 
 def session_from_text(text: str | None) -> SessionDescription | None:
-    """Return the session description that `session_to_text` has turned into `text`.
-
-    If `text` is None, return None.
+    """Return the session description of `session_to_text`; None for None.
 
     Raises:
         SdpParseError: The text is not a session description.
@@ -327,10 +296,7 @@ def request_to_text(request: Request) -> str:
 
 
 def _blanked(body: bytes) -> bytes:
-    """Return `body` with each character of an SRTP key replaced by "A", the digit 0 in base64.
-
-    RFC 4568 section 6.1 defines where the keys are.
-    """
+    """Replace each character of an SRTP key (RFC 4568 section 6.1) by "A", base64 for 0."""
     if b"inline:" not in body.lower():
         return body
     return _KEYS.sub(lambda key: b"A" * len(key[0]), body)

@@ -1,7 +1,6 @@
-"""The state that the components of a call share: all legs, the two joined legs, and the events.
+"""The state that the components of a call share: all legs, the joined pair, and the events.
 
-Only this module creates, joins and ends legs, and changes the state of a leg. To do so, the other
-components call the methods of `CallCore`.
+Only this module creates, joins and ends legs, and changes the state of a leg.
 """
 
 from __future__ import annotations
@@ -70,8 +69,8 @@ class EndCause(StrEnum):
 class CallCore:
     """The state of one call.
 
-    This class is large because it contains every method that changes a leg. Each of these methods
-    also emits the event that reports the change. Therefore, no change can happen without its event.
+    Every method that changes a leg is here and emits the event that reports the change. Therefore,
+    no change can happen without its event.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class CallCore:
         settings: CallSettings,
         call_id: str,
     ) -> None:
-        """Create the state of `call`; the call has no legs yet."""
+        """Create the state of `call`, which has no legs yet."""
         self._call = call
         self.endpoint = endpoint
         self.plane = plane
@@ -93,8 +92,7 @@ class CallCore:
         self.ended = False
         self.ringback = False
         self.owner_holds = False
-        """True while the call's owner holds the call, so that the two parties do not hear each
-        other."""
+        """True while the call's owner holds the call: no party hears the other."""
         self.events: deque[CallEvent] = deque()
         self.on_leg_ended: Callable[[Leg], None] = _ignore_leg
         self._numbers = count(1)
@@ -127,10 +125,9 @@ class CallCore:
         return PeerKind.TRUSTED if trusted else PeerKind.OUTSIDE
 
     def _account(self, phone: Leg, receiver: Leg) -> NameAddr | None:
-        """Return the address by which `receiver` sees the phone on a leg.
+        """Return the address by which `receiver` sees a phone; None if its extension is unknown.
 
-        Its host is our own, as `receiver` reaches us. The name of the phone's user is only for
-        peers inside the trust domain. Return None if the phone's extension is not known.
+        Its host is our own, as `receiver` reaches us. The user's name is only for the trust domain.
         """
         target, settings = phone.target, self.settings
         extension = target.name if target else settings.caller_extension
@@ -152,7 +149,7 @@ class CallCore:
     # --- legs -------------------------------------------------------------------------------
 
     def new_leg(self, side: Side, target: Target | None, *, ipv6: bool) -> Leg:
-        """Create a leg with its own ports. Set `ipv6` to True if the peer's media uses IPv6.
+        """Create a leg with its own ports; `ipv6` is for media over IPv6.
 
         Raises:
             NoPortsError: No port is free, or the call already has `max_legs` legs, including legs
@@ -167,10 +164,7 @@ class CallCore:
         return self._keep(Leg(self._call, leg_id, side, target, media))
 
     def restore_leg(self, side: Side, target: Target | None, media: LegMedia) -> Leg:
-        """Add a leg with a confirmed dialog. The call had this leg before the restart.
-
-        `media` is already bound to the ports that the leg had before the restart.
-        """
+        """Add a leg with a confirmed dialog from before the restart; `media` has its old ports."""
         number = media.leg_id.rpartition("/b")[2]
         if number.isdigit():
             self._numbers = count(max(int(number) + 1, next(self._numbers)))
@@ -206,10 +200,7 @@ class CallCore:
         return remote
 
     def add_moved_leg(self, leg: Leg, target: Target) -> None:
-        """Add a leg of another call to this call, and join it with the caller's leg.
-
-        `target` describes the party on the leg.
-        """
+        """Add a leg of another call, whose party is `target`, and join it with the caller's."""
         leg.call, leg.side, leg.target = self._call, Side.CALLEE, target
         self._keep(leg)
         self.set_ringback(wanted=False)
@@ -226,20 +217,16 @@ class CallCore:
                 leg.media.mute(muted=held)
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg that moves to another call. The leg's dialog and media do not change.
-
-        A hold by the call's owner ends.
-        """
+        """Remove a leg, unchanged, that moves to another call. A hold by the call's owner ends."""
         self.set_owner_hold(held=False)
         self._callee = None
         del self.legs[leg.id]
         self.on_leg_ended(leg)
 
     def join(self, leg: Leg) -> None:
-        """Join a callee leg with the caller's leg.
+        """Join a callee leg with the caller's leg, and relay the media that is agreed on both.
 
-        Media is relayed if the peers of both legs have agreed on media. A hold by the call's owner
-        ends.
+        A hold by the call's owner ends.
 
         Raises:
             ProtocolError: The leg is the caller's leg.
@@ -290,11 +277,7 @@ class CallCore:
         self.emit(MediaNegotiated(leg.id, leg.side, leg.media.rows()))
 
     def set_ringback(self, *, wanted: bool) -> None:
-        """Start or stop the ringing tone that the caller hears while waiting.
-
-        If `wanted` is true, start the tone, unless it already plays. If `wanted` is false, stop the
-        tone, if it plays. If the media plane cannot play the tone, do nothing.
-        """
+        """Start or stop the ringing tone of a waiting caller, if the media plane can play it."""
         if wanted != self.ringback and isinstance(self.plane, RingbackPlane):
             act = self.plane.start_ringback if wanted else self.plane.stop_ringback
             act(self.caller.id)
@@ -302,22 +285,18 @@ class CallCore:
 
     @staticmethod
     def learn_from_invite(leg: Leg, request: Request) -> None:
-        """Store the sender's identity and supported methods from the INVITE that created the leg.
-
-        No event is emitted, because the application has received this INVITE and can read it.
-        """
+        """Store identity and methods from the INVITE that created the leg; emit no event."""
         leg.learn(request.headers.get("Allow"))
         found = identity_of(request)
         if found is not None:
             leg.set_identity(found[1], identity_key(*found))
 
     def learn_from(self, leg: Leg, message: Request | Response) -> bool:
-        """Store the sender's identity and supported methods from a message.
+        """Store the sender's identity and methods; return True for a new name for the other party.
 
-        The identity of a phone is that of its account, whatever the phone writes. If the identity
-        of another peer has changed, emit `IdentityChanged`. Return True if the new identity is a
-        name to send to the other party. Return False if the identity has not changed, and also if
-        it comes from a Contact, because a Contact is an address and not a name.
+        A phone's identity is that of its account, whatever it writes. A change of another peer's
+        emits `IdentityChanged`. A Contact is an address and not a name, so the result is then
+        False.
         """
         leg.learn(message.headers.get("Allow"))
         found = None if self.is_phone(leg) else identity_of(message)
@@ -361,10 +340,9 @@ class CallCore:
     # --- the end of a leg and of the call ---------------------------------------------------
 
     def end_leg(self, leg: Leg, cause: str, now: float, headers: HeaderFields = ()) -> None:
-        """End a leg and free its ports. Responses for the leg may still arrive afterwards.
+        """End a leg and free its ports. Responses for it may still arrive afterwards.
 
-        A leg with a confirmed dialog gets a BYE. An INVITE that we sent gets a CANCEL. An INVITE
-        from the peer that has no final response gets 480.
+        A confirmed dialog gets a BYE, our INVITE a CANCEL, and the peer's unanswered INVITE 480.
         """
         if not leg.alive:
             return
@@ -388,11 +366,7 @@ class CallCore:
             answer(leg.server_invite, 480, now, headers=headers)
 
     def end(self, cause: str, now: float, headers: HeaderFields = (), status: int = 0) -> None:
-        """End the call: end every leg, then emit `CallEnded`.
-
-        `status` is copied into `CallEnded`. It is the status with which the caller's INVITE was
-        refused, or 0 if it was not refused.
-        """
+        """End every leg, then emit `CallEnded`; `status` is the caller's refusal, or 0."""
         if self.ended:
             return
         self.ended = True
@@ -402,10 +376,7 @@ class CallCore:
         self.emit(CallEnded(cause, status))
 
     def release(self, ended: LegOwner) -> None:
-        """Forget the objects that refer back to this one, because the call has ended.
-
-        `ended` becomes the owner of the call's legs.
-        """
+        """Forget what refers back to this object; `ended` now owns the call's legs."""
         self._call, self.on_leg_ended = ended, _ignore_leg
         for leg in self.legs.values():
             leg.release(ended)
@@ -416,10 +387,7 @@ def _ignore_leg(leg: Leg) -> None:
 
 
 def hang_up(leg: Leg, now: float, headers: HeaderFields) -> None:
-    """Send a BYE on the leg's dialog, unless the peer has already sent its BYE.
-
-    If the peer's 2xx has no ACK from us yet, the ACK is sent before the BYE.
-    """
+    """Send a BYE, after an ACK that is still missing, unless the peer has sent its BYE."""
     dialog, client = leg.dialog, leg.invite_to_ack
     if dialog is None or dialog.state is not DialogState.CONFIRMED:
         return
@@ -440,15 +408,11 @@ def answer(
     to_tag: str | None = None,
     reliable: bool = False,
 ) -> Dialog | None:
-    """Send a response to a request; do nothing if the request already has a final response.
+    """Send a response, unless the request has a final one, for example after a CANCEL.
 
-    For example, a cancelled request already has a final response, which the endpoint has sent.
-
-    `reason` is the reason phrase; if None, the usual phrase of `status` is sent. `to_tag` is the To
-    tag; if None, our own tag of the request is used. If `reliable` is true, a provisional response
-    to an INVITE is sent again until its PRACK arrives (RFC 3262).
-
-    Return the dialog of the response; None if the response has no dialog or was not sent.
+    Return its dialog; None if it has none or was not sent. `reason` None means the usual phrase,
+    `to_tag` None our own tag of the request. A `reliable` provisional response to an INVITE is sent
+    again until its PRACK arrives (RFC 3262).
     """
     if transaction.answered:
         return None
@@ -471,8 +435,5 @@ def answer(
 
 
 def session_id_of(text: str) -> int:
-    """Return the session id for a leg's o= line, computed from the leg id `text`.
-
-    The session id is below 2**31. Every process computes the same session id for the same leg id.
-    """
+    """Return the session id of a leg's o= line: below 2**31, the same in every process."""
     return zlib.crc32(text.encode()) & 0x7FFF_FFFF

@@ -1,9 +1,9 @@
 """The names that a callee's peer gives before its answer, and the name that counts at the answer.
 
-A proxy that forks sends the responses of several parties, each in a dialog of its own, with its own
-To tag (RFC 3261 section 12.1.2). A PBX can also divert the call from a party that has rung, such as
-to voicemail. So a name counts only if the dialog that answers has it, and if its party has not
-diverted the call. If another party was named than the one that answers, that one is unknown.
+A proxy that forks sends the responses of several parties, each with its own To tag (RFC 3261
+section 12.1.2). A PBX can also divert the call, such as to voicemail. So a name counts only if the
+dialog that answers has it and its party has not diverted the call. If another party was named than
+the one that answers, that one is unknown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.messages import Request, Response
 
 FORWARDED: Final = 181
-"""The status "Call Is Being Forwarded": another party rings now than before."""
+"""Status for "Call Is Being Forwarded": another party rings now than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class EarlyNames:
     def __init__(self) -> None:
         """Start without a name."""
         self._names: dict[str, StatedName] = {}
-        """The newest name by the tag of the peer; a Contact does not replace an asserted name."""
+        """By the tag of the peer; a Contact does not replace an asserted name."""
         self._diverted: set[str] = set()
         """The user parts of the parties that have diverted the call."""
 
@@ -75,9 +75,9 @@ class EarlyNames:
             self._names[tag] = name
 
     def at_answer(self, response: Response) -> StatedName | None:
-        """Return the name of the party whose 2xx is `response`; None if no name was given.
+        """Return the name of the party that sent a 2xx; None if no name was given.
 
-        The name is anonymous and its `source` is "" if the peer has named only another party.
+        It is anonymous, with `source` "", if the peer has named only another party.
         """
         self.learn(response)
         own = self._names.get(response.to.tag or "")
@@ -91,8 +91,7 @@ class EarlyNames:
 def diverted_from(message: Request | Response) -> frozenset[str]:
     """Return the user parts of the parties from whom a call was diverted.
 
-    They are in Diversion (RFC 5806), and in those entries of History-Info that have failed and
-    therefore have a Reason (RFC 7044).
+    They are in Diversion (RFC 5806), and in History-Info entries with a Reason (RFC 7044).
     """
     found = set()
     for header in ("Diversion", "History-Info"):

@@ -1,8 +1,7 @@
 """The rest of a call that has ended: it handles the late events of the call's dialogs.
 
-A callee's 200 can cross our CANCEL, and a peer can repeat its request for half a minute. The SIP
-core finds the leg of such an event by its INVITE or dialog, and the leg then refers to an
-`EndedCall`. This object refers to nothing else. So everything else of the call is freed at its end.
+A callee's 200 can cross our CANCEL, and a peer can repeat its request for half a minute. The leg of
+such an event then refers only to an `EndedCall`, so everything else is freed.
 """
 
 from __future__ import annotations
@@ -45,10 +44,7 @@ class EndedCall:
 
 
 def handle_late(event: SipEvent, now: float) -> None:
-    """Handle an endpoint event of a call that has ended.
-
-    A 2xx to our INVITE needs an ACK and a BYE. A request within a dialog needs a response.
-    """
+    """Send ACK and BYE for a late 2xx, and a response to a request within a dialog."""
     match event:
         case InviteAnswered():
             # The peer may have hung up already.

@@ -1,8 +1,4 @@
-"""Find the leg of a call that an endpoint event belongs to.
-
-The endpoint stores an `owner` in each INVITE and dialog. The calls in this package set the leg as
-the owner.
-"""
+"""Find the leg of an endpoint event: the `owner` of its INVITE or dialog."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ from telephony.sip.events import (
 
 
 def leg_of(event: SipEvent) -> Leg | None:
-    """Return the leg that an endpoint event belongs to; None if it belongs to no leg."""
+    """Return the leg of an endpoint event; None if there is none."""
     owner: object = None
     if isinstance(event, InviteCancelled | PrackMissing):
         dialog = event.invite.dialog

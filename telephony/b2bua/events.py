@@ -1,8 +1,7 @@
 """The events that a call reports to its owner, the application that uses this package.
 
-Events are small frozen values, which the owner reads by `next_event`. Do not write the fields of an
-event to the log, because `identity`, `refer_to`, `request` and `response` contain personal data.
-The owner may use these fields only to make its decisions.
+Do not log the fields of an event: `identity`, `refer_to`, `request` and `response` contain personal
+data. The owner may use them only to decide.
 """
 
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LegRinging:
-    """A callee leg rings, because its peer has sent a provisional response above 100."""
+    """A callee's peer has sent a provisional response above 100."""
 
     leg_id: str
     target: Target
@@ -40,14 +39,10 @@ class AddressSilent:
 
 @dataclass(frozen=True, slots=True)
 class CallRedirected:
-    """A target has redirected the call to other targets, which now ring.
-
-    The call's owner (the application) knows these targets, because its `FindTargets` function has
-    returned them.
-    """
+    """A target has redirected the call to others, found by `FindTargets`, which now ring."""
 
     leg_id: str
-    """The id of the redirected leg, which has ended."""
+    """The redirected leg, which has ended."""
     targets: tuple[Target, ...]
 
 
@@ -60,22 +55,17 @@ class MoreTargetsRung:
 
 @dataclass(frozen=True, slots=True)
 class CallerReached:
-    """The caller of a call that we place has answered. The call's owner must now dial the targets.
-
-    The owner calls `dial`, or `hangup` if there is no target.
-    """
+    """The caller of a call that we place has answered; the owner must `dial`, or `hangup`."""
 
     leg_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """A callee has answered the call with a 2xx. The caller's 200 is not sent yet.
+    """A callee, the first, has answered with a 2xx. The caller's 200 is not sent yet.
 
-    Only the first callee that answers causes this event. The call's owner (the application) starts
-    the recording when it gets this event. The owner reads all events after each use of `handle`,
-    and only then sends `Endpoint.outgoing`. Therefore, the owner handles this event before the
-    caller gets the 200.
+    The owner starts the recording now. It reads all events after `handle`, and only then sends
+    `Endpoint.outgoing`, so it handles this event before the caller gets the 200.
     """
 
     leg_id: str
@@ -110,10 +100,10 @@ class CallResumed:
 
 @dataclass(frozen=True, slots=True)
 class TransferRequested:
-    """A party has sent a well-formed REFER, and this party is allowed to transfer the call.
+    """A party that may transfer the call has sent a well-formed REFER.
 
-    Within 5 seconds, the call's owner (the application) must call `accept_transfer`, `join` or
-    `refuse_transfer`. Otherwise the REFER is refused with 603.
+    Unless the owner calls `accept_transfer`, `join` or `refuse_transfer` within 5 seconds, the
+    REFER is refused with 603.
     """
 
     request_id: int
@@ -126,7 +116,7 @@ class TransferRequested:
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """The target of a transfer rings, because it has sent a provisional response."""
+    """The target of a transfer has sent a provisional response."""
 
     request_id: int
     leg_id: str
@@ -135,7 +125,7 @@ class TransferProgress:
 
 @dataclass(frozen=True, slots=True)
 class TransferCompleted:
-    """The transfer succeeded. The caller now talks with the target, on the leg `leg_id`."""
+    """The caller now talks with the target of a transfer, on the leg `leg_id`."""
 
     request_id: int
     leg_id: str
@@ -145,10 +135,7 @@ class TransferCompleted:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The caller now talks with the party on the leg `leg_id`.
-
-    The reason is an attended transfer or an INVITE with Replaces.
-    """
+    """The caller talks with another party after an attended transfer or INVITE with Replaces."""
 
     leg_id: str
     target: Target
@@ -158,14 +145,12 @@ class Joined:
 class TransferFailed:
     """The target of a transfer did not answer.
 
-    If `transferor_gone` is true, the sender of the REFER has hung up. The call's owner (the
-    application) must then call `ring_again` with the targets to ring. If the owner does not do so,
-    the call rings the sender of the REFER again.
+    If `transferor_gone` is true, the sender of the REFER has hung up. The owner must call
+    `ring_again`; otherwise the sender is rung again.
 
-    If `transferor_gone` is false, the caller and the sender of the REFER are still joined. The
-    sender receives a NOTIFY about the failure. Until two seconds after the response to this NOTIFY,
-    a BYE from the sender does not end the call. Instead, this event is emitted a second time, with
-    `transferor_gone` true.
+    If it is false, the sender and the caller are still joined, and the sender gets a NOTIFY. Until
+    two seconds after the response to it, a BYE from the sender does not end the call but emits this
+    event again, with `transferor_gone` true.
     """
 
     request_id: int
@@ -184,11 +169,7 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """A peer has sent an INFO without a `Record` header field.
-
-    The event is emitted before the INFO is passed on to the other leg, and also if there is no
-    other leg.
-    """
+    """An INFO without `Record` has arrived; emitted before it is passed on, if it can be."""
 
     leg_id: str
     side: Side
@@ -197,32 +178,31 @@ class InfoReceived:
 
 @dataclass(frozen=True, slots=True)
 class RecordRequested:
-    """A party has pressed the record key of the phone, so the phone has sent an INFO.
+    """The callee, or a caller at one of our phones, has pressed the record key.
 
-    The party is the callee, or a caller at one of our own phones. The INFO has a `Record` header
-    field and is never passed on to the other party. The phone gets no response until the call's
-    owner (the application) calls `answer_record`.
+    The phone's INFO has a `Record` header field and is never passed on. It gets no response until
+    the owner calls `answer_record`.
     """
 
     request_id: int
     leg_id: str
     side: Side
     value: str
-    """The value of the `Record` header field. Several values are joined by commas."""
+    """The `Record` header field. Several values are joined by commas."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityChanged:
     """The party of a leg has a new identity (P-Asserted-Identity, Remote-Party-ID or Contact).
 
-    The names of a callee that rings are reported at its answer, immediately before `CallAnswered`
-    or the event of a transfer. Only the name of the party that answers is reported.
+    For a callee that rings, only the name of the party that answers is reported, immediately before
+    `CallAnswered` or the event of a transfer.
     """
 
     leg_id: str
     side: Side
     identity: NameAddr
-    """The new identity. It is anonymous if another party has answered than those named before."""
+    """Anonymous if another party has answered than those named before."""
     source: str
     """The name of the header field that contains the new identity; "" if there is none."""
     message: Request | Response
@@ -231,26 +211,20 @@ class IdentityChanged:
 
 @dataclass(frozen=True, slots=True)
 class MediaNegotiated:
-    """A leg and its peer have agreed on media, for the first time or again.
-
-    The event contains the payload types that the peer may send.
-    """
+    """A leg and its peer have agreed on media, for the first time or again."""
 
     leg_id: str
     side: Side
     payloads: tuple[tuple[int, str, int, int, str], ...]
-    """One row for each payload type that the peer may send.
-
-    A row is (payload type, encoding name, clock in Hz, channels, fmtp).
-    """
+    """Rows (payload type, encoding name, clock in Hz, channels, fmtp) that the peer may send."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call has ended. This event is emitted exactly once, as the last event of a call.
 
-    We have sent a BYE, CANCEL or final response to every peer, and all ports are free. Some SIP
-    transactions may not be complete yet, so late responses are still handled.
+    Every peer got a BYE, CANCEL or final response, and all ports are free. Late responses are still
+    handled.
     """
 
     cause: str

@@ -1,10 +1,9 @@
 """Handle an offer that a peer sends within a dialog, in a re-INVITE or UPDATE.
 
-If the peer's offer starts a hold or changes the codecs, we pass the offer on to the party on the
-other leg. From this party's SDP answer, we build our SDP answer to the peer. If the peer's offer
-changes nothing for the other party, we send our SDP answer without asking this party. A call can
-pass on only one offer at a time. Until the SDP answer to this offer is sent, another offer gets 491
-(RFC 3261 14.2). If the exchange fails, the media of both legs does not change.
+An offer that starts a hold or changes the codecs is passed on to the other leg, whose answer we
+pass back; any other is answered here. A call passes on one offer at a time; until its answer is
+sent, another offer gets 491 (RFC 3261 14.2). If the exchange fails, the media of both legs does not
+change.
 """
 
 from __future__ import annotations
@@ -35,20 +34,16 @@ from telephony.sip.ua.server_request import ServerRequest
 from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_SENDER = {401: 500, 407: 500, 408: 504, 422: 500, 481: 500}
-"""Maps a failure status from the other leg to the status that the sender of the offer gets.
+"""Maps a failure status from the other leg to the one for the sender; others pass unchanged.
 
-A status without an entry is passed on unchanged. 401, 407 and 422 ask us, and not the sender, to
-change our request. 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only
-the other leg has failed.
+401, 407 and 422 ask us, not the sender, to change our request. 408 and 481 would end the sender's
+own dialog (RFC 3261 12.2.1.2), although only the other leg has failed.
 """
 
 
 @dataclass(slots=True)
 class ForwardedOffer:
-    """A re-INVITE or UPDATE from one leg (`source`) that we pass on to the other leg (`target`).
-
-    `offer` is None if the request has no offer. The target is then asked for an offer.
-    """
+    """A re-INVITE or UPDATE that we pass on; with `offer` None, we ask the target for one."""
 
     source: Leg
     transaction: ServerRequest
@@ -60,35 +55,24 @@ class ForwardedOffer:
     deadline: float | None
     """The time at which we stop waiting for the target's response; None if we do not wait."""
     waits_for_ack: bool = False
-    """True while we wait for the ACK to an earlier 2xx, which we sent to an INVITE of the target.
-
-    Until this ACK has arrived, we must not send an offer to the target.
-    """
+    """True while we wait for the ACK to our 2xx to an INVITE of the target; no offer before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitedAck:
-    """An INVITE without SDP, to which we responded with an offer.
-
-    `source` sent the INVITE, and `ours` is our offer. The ACK of `source` will contain the SDP
-    answer.
-    """
+    """An INVITE without SDP from `source`; its ACK will answer our offer."""
 
     source: Leg
     target: Leg | None
     ours: SessionDescription
     theirs: SessionDescription | None
-    """The offer that the leg `target` sent us, and from which we made `ours`.
-
-    None if we made `ours` without asking another leg. `target` is then also None.
-    """
+    """The offer of the leg `target`, from which `ours` is made; without it, both are None."""
 
 
 class Exchange:
-    """The offer/answer exchange between the two joined legs. At most one exchange is in progress.
+    """The offer/answer exchange between the two joined legs; at most one is in progress.
 
-    There are two kinds of exchange: we pass an offer on, or we ask the other leg for an offer. This
-    class is large because it handles both kinds. Both kinds can fail, be cancelled or lose a leg at
+    We pass an offer on, or ask the other leg for one. Both can fail, be cancelled or lose a leg at
     every step.
     """
 
@@ -105,10 +89,7 @@ class Exchange:
         self._awaited_ack: AwaitedAck | None = None
 
     def is_forwarding(self, transaction: ServerRequest) -> bool:
-        """Return whether the request of `transaction` is being passed on to the other leg.
-
-        If so, the header fields of the request are passed on too.
-        """
+        """Return whether this request, with its header fields, is passed on to the other leg."""
         return self._forwarded is not None and self._forwarded.transaction is transaction
 
     @property
@@ -207,11 +188,10 @@ class Exchange:
         *,
         said: SessionDescription | None = None,
     ) -> None:
-        """Send the SDP answer to an offer of `leg` without asking the other leg.
+        """Answer an offer of `leg` without asking the other leg.
 
-        `said` is the newest session description of the other leg's peer. The SDP answer is built
-        from `said`. If there is no such description (None), the SDP answer is built only from the
-        offer and our own settings.
+        The answer is built from `said`, the newest description of the other leg's peer, or else
+        (None) only from the offer and our settings.
         """
         try:
             ours = leg.media.answer(offer, said, self._allowed)
@@ -271,11 +251,7 @@ class Exchange:
 
     @staticmethod
     def _ack_without_offer(forwarded: ForwardedOffer, now: float) -> None:
-        """Send an ACK without SDP for a 2xx in which the target sent no usable offer.
-
-        The 2xx is the response to an INVITE in which we asked for an offer. Do nothing if no 2xx
-        waits for its ACK.
-        """
+        """Acknowledge, without SDP, a 2xx in which the target sent no usable offer, if any."""
         target = forwarded.target
         if target.invite_to_ack is not None and target.dialog is not None and target.talking:
             client, target.invite_to_ack = target.invite_to_ack, None
@@ -317,8 +293,8 @@ class Exchange:
     def _note_hold(self, leg: Leg) -> None:
         """Emit `CallHeld` or `CallResumed` if the newest offer of `leg` started or ended a hold.
 
-        An offer can end a hold although it is equal to the newest description: the peer's answer to
-        an offer of the other side said so before.
+        An offer can end a hold although it equals the newest description: the peer's answer to an
+        offer of the other side said so before.
         """
         holding = leg.media.peer_not_receiving
         if holding != leg.media.holds_other:
@@ -345,11 +321,7 @@ class Exchange:
     def _answer_with_last(
         self, target: Leg, source: Leg, theirs: SessionDescription, now: float
     ) -> None:
-        """Send the SDP answer to `theirs`, the offer of `target`, without asking `source`.
-
-        The SDP answer is built from the newest session description of the peer of `source`. If no
-        SDP answer is possible, the call ends.
-        """
+        """Answer `target` from the newest description of `source`; end the call if this fails."""
         client, target.invite_to_ack = target.invite_to_ack, None
         if client is None or target.dialog is None or not target.talking:
             return
@@ -374,11 +346,7 @@ class Exchange:
         return back
 
     def acknowledged(self, leg: Leg, request: Request, now: float) -> None:
-        """Handle an ACK from the peer of `leg`.
-
-        If the ACK contains the SDP answer to our offer, complete the exchange. If another offer to
-        this leg had to wait for the ACK, send that offer now.
-        """
+        """Handle an ACK and the SDP answer in it; send an offer that waited for the ACK."""
         self._acknowledge(leg, request, now)
         forwarded = self._forwarded
         if forwarded is not None and forwarded.waits_for_ack and forwarded.target is leg:
@@ -421,7 +389,7 @@ class Exchange:
     # --- ending an exchange early -------------------------------------------------------------
 
     def cancelled(self, invite: InviteServer, now: float) -> None:
-        """End the exchange of the re-INVITE `invite`, because the sender has cancelled `invite`."""
+        """End the exchange of a re-INVITE that its sender has cancelled."""
         if self._forwarded is not None and self._forwarded.transaction is invite:
             self._give_up(self._forwarded, now)
 
@@ -446,7 +414,7 @@ class Exchange:
         return None if self._forwarded is None else self._forwarded.deadline
 
     def timer(self, now: float) -> None:
-        """If the deadline of the exchange has passed, end it; the sender of the offer gets 504."""
+        """End the exchange after its deadline; the sender of the offer gets 504."""
         forwarded = self._forwarded
         if forwarded is not None and forwarded.deadline is not None and now >= forwarded.deadline:
             forwarded.deadline = None

@@ -1,9 +1,8 @@
-"""The header fields and the identities that we pass from one leg of a call to the other leg.
+"""The header fields and the identities that we pass from one leg of a call to the other.
 
-Only the header fields that are listed here are passed on. Some are passed on between all peers,
-some only between trusted peers. Those that name people follow the rules for trust
-and privacy (RFC 3323, RFC 3325). What a phone writes about itself is replaced by what its account
-says. All other header fields are dropped, unless the settings allow a trusted peer to send them.
+Only what is listed here is passed on, some of it only between trusted peers. The fields that name
+people follow the rules for trust and privacy (RFC 3323, RFC 3325). A phone's own identity is
+replaced by its account's. All else is dropped, unless the settings allow a trusted peer to send it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ HeaderFields = tuple[tuple[str, str], ...]
 PASSED: Final = frozenset(
     ["accept-language", "expires", "mime-version", "reason", "retry-after", "warning"]
 )
-"""Header fields that are passed on between all peers. No phone acts on them."""
+"""Passed on between all peers. No phone acts on them."""
 
 PASSED_TRUSTED: Final = frozenset(
     [
@@ -38,10 +37,10 @@ PASSED_TRUSTED: Final = frozenset(
         "user-to-user",
     ]
 )
-"""Header fields that are passed on between trusted peers, such as a trunk and a PBX.
+"""Passed on between trusted peers, such as a trunk and a PBX.
 
-A phone shows some of them to a person, or treats a call differently because of them. Strangers can
-be behind a trusted trunk, so a phone gets one of them only if the settings allow its name.
+A phone shows some to a person, or treats a call differently because of them. Strangers can be
+behind a trusted trunk, so a phone gets one only if the settings allow its name.
 """
 
 NAMING: Final = frozenset(
@@ -60,20 +59,19 @@ NAMING: Final = frozenset(
         "p-associated-uri",
     ]
 )
-"""Header fields that identify people.
+"""Header fields that identify people, passed on within the trust domain (RFC 3325).
 
-A trusted peer's are passed on only if both peers are in the trust domain (RFC 3325). Of a phone's,
-only Privacy is passed on.
+Of a phone's, only Privacy is passed on.
 """
 
 _IDENTITIES = frozenset({"p-asserted-identity", "p-preferred-identity", "remote-party-id"})
-"""The header fields in which a phone says who it is. Our own P-Asserted-Identity replaces them."""
+"""In these, a phone says who it is. Our own P-Asserted-Identity replaces them."""
 
 _FREE_TEXT = frozenset(["organization", "subject", "reply-to", "in-reply-to"])
-"""Header fields with free text, which may contain the sender's name.
+"""Free text may contain the sender's name.
 
-These header fields are not passed on if the sender asks for privacy and the receiver may not get
-the sender's identity (RFC 3323 4.1).
+It is not passed on if the sender asks for privacy and the receiver may not get the sender's
+identity (RFC 3323 4.1).
 """
 
 _OURS = frozenset(
@@ -175,8 +173,7 @@ class Trust:
     def passes(self, headers: Headers) -> bool:
         """Return whether the receiver may get the identities in these header fields.
 
-        A phone shows names to a person, so the identity of a sender who asks for privacy is never
-        sent to a phone.
+        A phone shows names to a person, so it never gets a sender who asks for privacy.
         """
         return self.inside and not (self.receiver is PeerKind.PHONE and wants_privacy(headers))
 
@@ -193,10 +190,7 @@ def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
 
 
 def _passed(known: str, value: str, headers: Headers, trust: Trust) -> str | None:
-    """Return the value of a header field that is passed on; None if it is dropped.
-
-    `known` is the lookup name of the field. `headers` are all fields of the message.
-    """
+    """Return a header field's value to pass on, by its lookup name; None if it is dropped."""
     from_phone = trust.sender is PeerKind.PHONE
     if known in NAMING:
         passes = trust.passes(headers) and (not from_phone or known == "privacy")
@@ -226,10 +220,9 @@ def _account_fields(headers: Headers, trust: Trust) -> HeaderFields:
 
 
 def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
-    """Return the header fields in `headers` that state the sender's identity or ask for privacy.
+    """Return the header fields that state the sender's identity or ask for privacy.
 
-    The result is empty if the receiver may not get the identity, and if the sender is a phone,
-    because the name of a phone does not change.
+    Empty if the receiver may not get it, or from a phone, whose name does not change.
     """
     if trust.sender is PeerKind.PHONE or not trust.passes(headers):
         return ()
@@ -239,7 +232,7 @@ def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
 
 
 def _shown(value: str, trust: Trust) -> str | None:
-    """Return the value of a header field as the receiver may see it; None if it is dropped.
+    """Return a value as the receiver may see it; None if it is dropped.
 
     A phone shows names, so it gets none with characters that turn the direction of text.
     """
@@ -256,11 +249,11 @@ def _plain(address: NameAddr) -> NameAddr:
 
 
 def from_for(request: Request, trust: Trust) -> NameAddr:
-    """Return the From header field that we send to the other leg, without a tag.
+    """Return the From header field for the other leg, without a tag.
 
-    If the sender asks for privacy and the receiver may not get the sender's identity, the From is
-    anonymous. The From of a phone is the address of its account. In all other cases, it is the From
-    of `request`, without what an untrusted sender could deceive a person with.
+    It is anonymous if the sender asks for privacy and the receiver may not get the identity, the
+    account's for a phone, and else that of `request`, without what an untrusted sender could
+    deceive a person with.
     """
     if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS
@@ -272,8 +265,8 @@ def from_for(request: Request, trust: Trust) -> NameAddr:
 def shown_address(address: NameAddr, trust: Trust) -> NameAddr:
     """Return an address that the sender wrote, as the receiver may see it, without a tag.
 
-    Of an untrusted sender's address, parameters are dropped, such as those that say that a number
-    was verified. A phone gets no display name from an untrusted sender.
+    An untrusted sender's loses its parameters, such as that a number was verified, and for a phone
+    its display name.
     """
     if trust.sender is PeerKind.TRUSTED:
         named = without_tag(address)
@@ -286,19 +279,16 @@ def shown_address(address: NameAddr, trust: Trust) -> NameAddr:
 
 
 def _bare(uri: Uri) -> Uri:
-    """Return a URI with only its user part and host, and the parameters that belong to a number.
-
-    The user part can also have parameters, for example `;verstat=`.
-    """
+    """Return a URI with only user part, host and number parameters, so without `;verstat=`."""
     kept = tuple(pair for pair in uri.parameters if pair[0].lower() in {"user", "phone-context"})
     user = None if uri.user is None else uri.user.partition(";")[0] or None
     return replace(uri, user=user, password=None, parameters=kept, headers=())
 
 
 def passed_reason(response: Response, trust: Trust) -> str | None:
-    """Return the reason phrase to send to the other leg; None for the usual phrase of the status.
+    """Return the reason phrase for the other leg; None for the usual one of the status.
 
-    A phone shows the phrase to a person, so an untrusted peer's is not passed on to a phone.
+    A phone shows it to a person, so it gets none from an untrusted peer.
     """
     hidden = trust.sender is PeerKind.OUTSIDE and trust.receiver is PeerKind.PHONE
     if hidden or trust.receiver is not PeerKind.PHONE:
@@ -309,8 +299,8 @@ def passed_reason(response: Response, trust: Trust) -> str | None:
 def answered_elsewhere(headers: Headers) -> bool:
     """Return whether a message says that another party has answered the call.
 
-    Reason says so with the status 200 of SIP (RFC 3326 section 2), or the cause 26 of Q.850, which
-    stands for "non-selected user clearing".
+    Reason says so with the status 200 of SIP (RFC 3326 section 2), or the cause 26 of Q.850,
+    "non-selected user clearing".
     """
     return any(
         _ELSEWHERE.match(reason.strip()) is not None
@@ -329,10 +319,7 @@ IDENTITY_HEADERS: Final = ("P-Asserted-Identity", "Remote-Party-ID", "Contact")
 
 
 def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
-    """Return the sender's identity, and the name of the header field that contains it.
-
-    None means that the message has no readable header field with an identity.
-    """
+    """Return the sender's identity, and the name of its header field; None without one."""
     for name in IDENTITY_HEADERS:
         for value in message.headers.get_all(name):
             try:
@@ -343,11 +330,9 @@ def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
 
 
 def identity_key(identity: NameAddr, header: str) -> str:
-    """Return a text by which an identity is compared with other identities.
+    """Return a text that is equal for identities of the same party.
 
-    If two identities have the same text, they count as the same party. `header` is the name of the
-    header field that contained the identity. For a Contact, the text is only the user part, because
-    the host and port of a Contact can change while the party stays the same.
+    For a Contact, it is only the user part: host and port can change while the party stays.
     """
     user = identity.uri.number if identity.uri.scheme == "tel" else identity.uri.user or ""
     return user if header == "Contact" else f"{user}@{(identity.uri.host or '').lower()}"

@@ -1,18 +1,16 @@
 """Handle the requests within a dialog: pass a request on to the other leg or respond to it.
 
-`exchange.py` handles the offers in a confirmed dialog. The INFO, MESSAGE and NOTIFY requests that
-`passed_requests.py` permits are passed on to the other leg in the sequence in which they arrive. In
-each direction, such a request waits until the request before it has its response. A BYE does not
-wait. The bodies of these requests may contain DTMF digits, so they are passed on without being
-read. The body of a response is not passed on.
+`exchange.py` handles the offers in a confirmed dialog. INFO, MESSAGE and NOTIFY that
+`passed_requests.py` permits are passed on in sequence: in each direction, one waits until the one
+before has its response. A BYE does not wait. Their bodies may contain DTMF digits and are passed on
+unread; the body of a response is not passed on.
 
-An INFO with a `Record` header field means that the record key of a phone was pressed. This INFO is
-not passed on. If it comes from the callee, or from a caller at one of our own phones, the event
-`RecordRequested` reports it, and the receiver of the event decides about the response.
+An INFO with a `Record` header field (a phone's record key) is not passed on. From the callee, or
+from a caller at one of our own phones, it is reported as `RecordRequested`, whose receiver decides
+about the response.
 
-A PRACK is handled here only if it contains an offer. Such a PRACK gets 488: no callee has answered
-the call yet, so no SDP answer is possible. Before the call is answered, an UPDATE with an offer
-gets 500 with Retry-After (RFC 3311 5.2).
+A PRACK with an offer gets 488: no callee has answered yet, so no SDP answer is possible. Before the
+answer, an UPDATE with an offer gets 500 with Retry-After (RFC 3311 5.2).
 """
 
 from __future__ import annotations
@@ -39,16 +37,9 @@ from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
-"""Maps the status of the other leg's response to the status that the sender gets instead.
-
-A status without an entry is passed on unchanged. 401 and 407 ask us, and not the sender, for
-credentials.
-"""
+"""Maps the other leg's status to the sender's: 401 and 407 concern only our own request."""
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
-"""Maps a failure status to the status that the sender of a request gets.
-
-This dict is used if the other leg's peer sent no response to the request. The failure status is
-then our own, for example 408 after a timeout. A status without an entry is sent unchanged.
+"""Maps our own status, if the other leg sent no response, to the sender's; others pass unchanged.
 
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
 failed.
@@ -68,11 +59,7 @@ class InDialogRequests:
         self._transfers = transfers
         self._serial = 0
         self._keys: dict[int, ServerRequest] = {}
-        """The INFOs with a `Record` header field that have no response yet.
-
-        A phone sends such an INFO when its record key is pressed. The dict key is the `request_id`
-        in `RecordRequested`. The call's owner decides about the response.
-        """
+        """The `Record` INFOs without a response, by `RecordRequested.request_id`."""
 
     def request(self, leg: Leg, transaction: ServerRequest, request: Request, now: float) -> None:
         """Handle a request that the peer of `leg` has sent within its dialog."""
@@ -107,10 +94,7 @@ class InDialogRequests:
             self._send_new_name(leg, request, now)
 
     def _send_new_name(self, leg: Leg, request: Request, now: float) -> None:
-        """Send the new identity of this leg's party to the other leg's peer (RFC 4916).
-
-        Nothing is sent if the rules for trust or privacy forbid this.
-        """
+        """Send this party's new identity to the other peer (RFC 4916), if privacy allows it."""
         other = self._core.other(leg)
         if other is None or not other.talking:
             return
@@ -121,11 +105,7 @@ class InDialogRequests:
     def _early_update(
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
     ) -> None:
-        """Handle an UPDATE that arrives before the call is answered.
-
-        An UPDATE with an offer gets 500 (RFC 3311 section 5.2). An UPDATE without an offer can
-        change only the sender's identity.
-        """
+        """Refuse an early UPDATE with an offer by 500 (RFC 3311 5.2); else read its identity."""
         if request.body:
             answer(transaction, 500, now, headers=(("Retry-After", "5"),))
             return
@@ -152,11 +132,10 @@ class InDialogRequests:
     def on_dialog_ended(
         self, leg: Leg, cause: str, now: float, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        """Handle the end of a leg's dialog: end the leg, and normally the whole call.
+        """Handle the end of a dialog, by hang-up or 481: end the leg, and normally the call.
 
-        The peer has hung up, or its responses show that it no longer knows the dialog. The call
-        continues if the end of the dialog is a step of a transfer, or if `leg` is a callee leg that
-        is not joined.
+        The call continues if this is a step of a transfer, or if `leg` is a callee leg that is not
+        joined.
         """
         leg.dialog = None
         if leg is self._core.caller:
@@ -214,10 +193,7 @@ class InDialogRequests:
             self._core.emit(RecordRequested(self._serial, leg.id, leg.side, value))
 
     def answer_record(self, request_id: int, status: int, reason: str | None, now: float) -> None:
-        """Respond to the INFO `request_id`, which a phone sent when its record key was pressed.
-
-        Do nothing if the INFO already has a response.
-        """
+        """Respond to a `Record` INFO, unless it already has a response."""
         transaction = self._keys.pop(request_id, None)
         if transaction is not None:
             answer(transaction, status, now, reason=reason)

@@ -1,12 +1,9 @@
 """Attended transfer (RFC 5589 section 7, RFC 3891): two calls with one common party become one.
 
-The common party is the transferor. It has a call with each of two other parties. In one of the two
-calls, it sends a REFER with a Replaces, which identifies its dialog in the other call. Both dialogs
-are with us, so we join the calls ourselves and forward nothing.
-
-One call continues: a call in which the transferor is the callee. The other call ends, and the party
-that talked with the transferor there moves to the call that continues. The transferor leaves both
-calls.
+The common party, the transferor, sends a REFER in one call with a Replaces that identifies its
+dialog in the other. Both dialogs are with us, so we join the calls ourselves and forward nothing.
+The call in which the transferor is the callee continues. The other ends, and its other party moves
+to the call that continues. The transferor leaves both.
 """
 
 from __future__ import annotations
@@ -22,30 +19,18 @@ from telephony.sip.message.replaces import Replaces
 
 @dataclass(frozen=True, slots=True)
 class JoinPlan:
-    """A plan for joining two calls: the transferor's leg in each call, and the leg that moves.
-
-    The transferor is the party that is in both calls. It leaves both calls when they are joined.
-    """
+    """A plan for joining two calls, which the transferor, the party in both, then leaves."""
 
     kept_leg: Leg
-    """The transferor's leg in the call that continues. In this call, the transferor is the callee.
-
-    When the calls are joined, `moved_leg` replaces `kept_leg`.
-    """
+    """The transferor's leg, as callee, in the call that continues; `moved_leg` replaces it."""
     ending_leg: Leg
     """The transferor's leg in the call that ends."""
     moved_leg: Leg
-    """The leg that moves from the call that ends to the call that continues.
-
-    In the call that continues, it is joined with the caller's leg.
-    """
+    """The leg that moves to the call that continues, and is joined with the caller's leg."""
 
 
 def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
-    """Return our dialog that the Replaces value `text` identifies.
-
-    None means that we have no such dialog, or that `text` cannot be read.
-    """
+    """Return our dialog that a Replaces value identifies; None if there is none."""
     try:
         replaces = Replaces.parse(text)
     except SipParseError:
@@ -54,21 +39,17 @@ def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
 
 
 def replaced_leg(endpoint: Endpoint, text: str) -> Leg | None:
-    """Return the leg whose dialog the Replaces value `text` identifies.
-
-    None means that there is no such leg, or that the leg has ended.
-    """
+    """Return the live leg whose dialog a Replaces value identifies; None if there is none."""
     dialog = replaced_dialog(endpoint, text)
     owner = dialog.owner if dialog is not None else None
     return owner if isinstance(owner, Leg) and owner.alive else None
 
 
 def leg_named_by_replaces(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | None:
-    """Return the leg in another call that the Replaces in a REFER identifies.
+    """Return the leg in another call that the Replaces of a REFER on `leg` identifies, or None.
 
-    `leg` is the leg on which the REFER arrived. Return None if the Replaces identifies no leg, or a
-    leg in the same call. Also return None if the peers of the two legs are at different hosts,
-    because a party may only join calls in which it takes part.
+    None also if the peers of the two legs are at different hosts: a party may only join calls in
+    which it takes part.
     """
     named = replaced_leg(endpoint, replaces)
     if named is None or named.call is leg.call:
@@ -79,8 +60,8 @@ def leg_named_by_replaces(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | 
 def plan_join(leg: Leg, named: Leg) -> JoinPlan | None:
     """Return a plan for joining two calls of one party; None if they cannot be joined now.
 
-    `leg` is the party's leg on which the REFER arrived. `named` is the same party's leg in the
-    other call. If the party is the callee in both calls, the call of `leg` continues.
+    The REFER arrived on `leg`; `named` is the party's other leg. If the party is the callee in both
+    calls, the call of `leg` continues.
     """
     for kept_leg, ending_leg in ((leg, named), (named, leg)):
         core = kept_leg.call.core

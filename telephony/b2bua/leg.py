@@ -1,7 +1,6 @@
 """One leg of a call: a peer, the dialog with this peer, its media and its session timer.
 
-A leg makes no decisions. The components of the call make all decisions. Only `core.py` changes the
-state of a leg.
+The components of the call decide. Only `core.py` changes the state of a leg.
 """
 
 from __future__ import annotations
@@ -47,14 +46,11 @@ _FOLLOWING: Final = {
 
 
 _NO_REQUESTS: Final = RequestQueue(NO_SENDER)
-"""The queue of all legs whose call has ended. It takes no requests."""
+"""For all legs whose call has ended. It takes no requests."""
 
 
 class CallLegs(Protocol):
-    """The legs of a call, with the methods that other calls may use.
-
-    `CallCore` implements this protocol.
-    """
+    """The legs of a call (`CallCore`), with the methods that other calls may use."""
 
     @property
     def callee(self) -> Leg | None:
@@ -64,7 +60,7 @@ class CallLegs(Protocol):
         """Return the leg that `leg` is joined with; None if it is joined with no leg."""
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg that moves to another call. The leg's dialog and media do not change."""
+        """Remove a leg, unchanged, that moves to another call."""
 
     def end_leg(self, leg: Leg, cause: str, now: float) -> None:
         """End a leg and free its ports."""
@@ -74,7 +70,7 @@ class CallLegs(Protocol):
 
 
 class LegOwner(Protocol):
-    """The call that a leg belongs to. `BackToBackCall` implements this protocol."""
+    """The call that a leg belongs to (`BackToBackCall`)."""
 
     @property
     def call_id(self) -> str:
@@ -98,10 +94,7 @@ class Leg:
     def __init__(
         self, call: LegOwner, leg_id: str, side: Side, target: Target | None, media: LegMedia
     ) -> None:
-        """Create a leg that has no dialog yet.
-
-        `target` is the target that this leg rings. For the caller's leg, `target` is None.
-        """
+        """Create a leg without a dialog; `target` is None for the caller's leg."""
         self.call = call
         self.id = leg_id
         self.side = side
@@ -109,43 +102,33 @@ class Leg:
         self.media = media
         self._state = LegState.CALLING
         self.server_invite: InviteServer | None = None
-        """The INVITE that the peer sent to create this leg; None if we sent the INVITE."""
+        """The INVITE that the peer sent to create this leg; None if we sent it."""
         self.client_invite: InviteClient | None = None
-        """The INVITE that we sent to create this leg; None if the peer sent the INVITE."""
+        """The INVITE that we sent to create this leg; None if the peer sent it."""
         self.dialog: Dialog | None = None
         self.invite_to_ack: InviteClient | None = None
-        """Our INVITE without SDP whose 2xx has no ACK yet; None if there is no such INVITE.
+        """Our INVITE without SDP whose 2xx has no ACK yet, or None.
 
-        The 2xx contains the peer's offer, and our ACK must contain the SDP answer. We send the ACK
-        when the party on the other leg has sent us its SDP.
+        The 2xx has the peer's offer. Our ACK with the answer waits for the SDP of the other leg's
+        party.
         """
         self.timer: SessionTimer | None = None
         self.min_se = 90
-        """The shortest session interval that we may offer this peer, in seconds.
-
-        A larger Min-SE from the peer raises it (RFC 4028).
-        """
+        """The shortest session interval in seconds; the peer's Min-SE raises it (RFC 4028)."""
         self.allow: frozenset[str] = frozenset()
         """The methods in the peer's most recent Allow header field, in upper case."""
         self.ringing_dialog: Dialog | None = None
-        """The early dialog of a callee that rings and that knows the event package "talk".
-
-        None for any other leg. A NOTIFY of this event asks the phone to answer.
-        """
+        """The early dialog of a ringing callee that can be asked to answer ("talk"); else None."""
         self.identity: tuple[str, str] | None = None
-        """The peer's SIP identity; None while the identity is unknown.
-
-        The first text is the name of the header field that states the identity, such as "Contact".
-        The second text is the identity itself (see `identity_key`).
-        """
+        """Header field and identity (`identity_key`) of the peer; None while unknown."""
         self.early_names = EarlyNames()
-        """The names that the peer of a ringing callee has given; not used after the answer."""
+        """Not used after the answer."""
         self.requests = RequestQueue(self)
-        """The queue of the requests that we send within the leg's dialog."""
+        """The requests that we send within the leg's dialog."""
 
     @property
     def state(self) -> LegState:
-        """The state of the leg. Only `CallCore` changes the state."""
+        """The state of the leg. Only `CallCore` changes it."""
         return self._state
 
     def move_to(self, state: LegState) -> None:
@@ -160,10 +143,7 @@ class Leg:
         logger.debug("leg.state %s %s", self.id, state.value)
 
     def release(self, ended: LegOwner) -> None:
-        """Forget the objects that refer back to this leg, because its call has ended.
-
-        Late events still find the leg by their INVITE or dialog. `ended` then handles them.
-        """
+        """Forget what refers back to this leg; `ended` handles the late events of its call."""
         self.call = ended
         if self.client_invite is not None:
             self.client_invite.forget_content()
@@ -202,29 +182,21 @@ class Leg:
         return None if self.server_invite is None else self.server_invite.source
 
     def learn(self, allow: str | None) -> None:
-        """Store the methods that an Allow header field of the peer lists.
-
-        `allow` is the value of this header field. If `allow` is None, change nothing.
-        """
+        """Store the methods that an Allow header field lists; None changes nothing."""
         if allow is not None:
             self.allow = frozenset(word.strip().upper() for word in allow.split(","))
 
     def learn_events(self, dialog: Dialog | None, allow_events: str | None) -> None:
-        """Store the early dialog of a ringing callee, if its phone can be asked to answer.
-
-        `allow_events` is the value of the Allow-Events header field (RFC 6665) in a provisional
-        response, or None.
-        """
+        """Store the early dialog if Allow-Events (RFC 6665) lets us ask the phone to answer."""
         known = {word.strip().lower() for word in (allow_events or "").split(",")}
         if dialog is not None and "talk" in known:
             self.ringing_dialog = dialog
 
     def set_identity(self, header: str, key: str) -> bool:
-        """Store the peer's SIP identity, and return whether the identity is new.
+        """Store the peer's identity (`identity_key`); return whether it is new.
 
-        `header` is the name of the header field that states the identity. `key` is the identity as
-        a text (see `identity_key`). A Contact is only an address, so it does not replace a name
-        from P-Asserted-Identity or Remote-Party-ID.
+        A Contact is only an address, so it does not replace a name from P-Asserted-Identity or
+        Remote-Party-ID.
         """
         before = self.identity
         if before is not None and header == "Contact" != before[0]:

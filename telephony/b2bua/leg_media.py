@@ -1,8 +1,8 @@
 """The media state of one leg: its ports, its o= line and the session descriptions of both sides.
 
-Each leg has its own o= line. The version in the o= line grows only when our description changes
-(RFC 3264 8). The agreed description changes only when an offer is accepted, not when it is refused.
-The version of a refused offer is not used again for a different description.
+The version in the leg's o= line grows only when our description changes (RFC 3264 8). The agreed
+description changes only when an offer is accepted. The version of a refused offer is not used again
+for a different description.
 """
 
 from __future__ import annotations
@@ -48,13 +48,10 @@ class LegMedia:
         urgent: bool = False,
         restored: LocalMedia | None = None,
     ) -> None:
-        """Bind the ports of the leg. If the leg uses SRTP, also create its SRTP keys.
+        """Bind the ports of the leg, and create its SRTP keys, if any, for its whole life.
 
-        The leg uses the same SRTP keys until it ends.
-
-        `ipv6` is true if the peer's media probably uses IPv6. `urgent` is true if the leg may have
-        ports that are reserved for urgent calls. `restored` contains the ports that
-        the leg had before a restart. If `restored` is None, new ports are bound.
+        `ipv6` is true if the peer's media probably uses IPv6. `urgent` allows reserved ports.
+        `restored` has the ports from before a restart; None means new ones.
 
         Raises:
             NoPortsError: No ports are free, or the ports in `restored` are not available.
@@ -63,10 +60,7 @@ class LegMedia:
         self._urgent = urgent
         self.leg_id = leg_id
         self.check_remote: Callable[[RemoteMedia], RemoteMedia] = _unchecked
-        """A function that checks the address in the peer's SDP; the call sets it.
-
-        It returns the media to use, or raises `SdpParseError`.
-        """
+        """Returns the media to use after a check of its address, or raises `SdpParseError`."""
         self.origin = origin
         self.last_sent: SessionDescription | None = None
         """The newest session description that we sent to the peer, even if it was refused."""
@@ -79,24 +73,19 @@ class LegMedia:
         if srtp is not Srtp.OFF:
             self.local = replace(self.local, srtp=srtp, keys=fresh_keys())
         self.local_description: SessionDescription | None = None
-        """Our description in the latest complete SDP exchange; None before the first one."""
+        """Ours in the latest complete SDP exchange; None before the first one."""
         self.remote_description: SessionDescription | None = None
-        """The peer's description in the latest complete SDP exchange; None before the first one."""
+        """The peer's in the latest complete SDP exchange; None before the first one."""
         self.remote: RemoteMedia | None = None
-        """The settings for the media relay from the latest complete SDP exchange.
-
-        None before the first exchange.
-        """
+        """The media relay's settings from the latest complete exchange; None before the first."""
         self.holds_other = False
         """True if the most recent offer of this leg's peer put the other party on hold."""
         self._muted = False
 
     def describe(self, build: Builder) -> SessionDescription:
-        """Build a session description for the peer.
+        """Build a session description for the peer; `build` gets the o= line.
 
-        `build` is a function that receives the o= line and returns the description. The version in
-        the o= line grows only if the description differs from the newest one that we sent
-        (`last_sent`).
+        Its version grows only if the description differs from `last_sent`.
 
         Raises:
             SdpParseError: `build` has raised this error.
@@ -145,9 +134,8 @@ class LegMedia:
     ) -> SessionDescription:
         """Build our offer to the peer from an offer that the peer of another leg has sent.
 
-        `source` is the media of that other leg. `allowed` lists the encoding names that our offer
-        may contain. `direction` is the direction of our offer; if None, our offer has the same
-        direction as `offer`.
+        `source` is that leg's media, `allowed` are the encoding names that our offer may contain,
+        and `direction` None means that of `offer`.
 
         Raises:
             SdpParseError: The offer contains no media stream that we support.
@@ -161,9 +149,7 @@ class LegMedia:
         allowed: Sequence[str],
         direction: Direction | None = None,
     ) -> bool:
-        """Return whether a new offer would only repeat the agreed codecs and direction.
-
-        The arguments are the same as for `pass_on`, which builds the new offer.
+        """Return whether `pass_on` would only repeat the agreed codecs and direction.
 
         Raises:
             SdpParseError: The offer contains no media stream that we support.
@@ -175,11 +161,9 @@ class LegMedia:
     def is_unchanged(
         self, offer: SessionDescription, source: LegMedia, allowed: Sequence[str]
     ) -> bool:
-        """Return whether a new offer would only repeat values that are already agreed.
+        """Return whether `pass_on` would only repeat agreed codecs, direction, ptime and maxptime.
 
-        The codecs, the direction, ptime and maxptime are compared. The other party's SRTP key and
-        address are not compared, because our peer never receives them. The arguments are the same
-        as for `pass_on`, which builds the new offer.
+        Our peer never receives the other party's SRTP key and address, so these are not compared.
 
         Raises:
             SdpParseError: The offer contains no media stream that we support.
@@ -209,7 +193,7 @@ class LegMedia:
     def answer(
         self, offer: SessionDescription, said: SessionDescription | None, allowed: Sequence[str]
     ) -> SessionDescription:
-        """Build our SDP answer to the peer's offer from `said`, the description of the other party.
+        """Answer the peer's offer from `said`, the other party's description.
 
         If `said` is None, build the answer only from the offer and our own settings.
 
@@ -224,10 +208,7 @@ class LegMedia:
         )
 
     def current(self) -> SessionDescription | None:
-        """Return our description in the latest complete SDP exchange, to send it again.
-
-        Return None if no SDP exchange is complete yet.
-        """
+        """Return our latest agreed description, to send it again; None before the first."""
         ours = self.local_description
         return self.describe(lambda origin: with_origin(ours, origin)) if ours is not None else None
 
@@ -238,10 +219,7 @@ class LegMedia:
 
     @property
     def peer_not_receiving(self) -> bool:
-        """True if the latest complete SDP exchange says that the peer receives no media.
-
-        Also true if no SDP exchange is complete yet.
-        """
+        """True if the latest complete SDP exchange stops media to the peer, or before the first."""
         theirs = self.remote_description
         index = agreed_index(theirs, self.local_description) if theirs is not None else None
         return index is None or theirs is None or not theirs.direction(index).receives
@@ -250,8 +228,9 @@ class LegMedia:
         """Check that media could be sent to the address in an offer.
 
         Raises:
-            SdpParseError: Status 488; the offer has no active audio, or the audio's address is not
-                usable, or its address family (IPv4 or IPv6) is not that of our ports.
+            SdpParseError: Status 488; the offer has no active audio, or its address is not usable,
+                or
+                its address family (IPv4 or IPv6) is not that of our ports.
         """
         self._reachable(remote_media(offer))
 
@@ -261,18 +240,12 @@ class LegMedia:
         return self.check_remote(remote)
 
     def rows(self) -> tuple[tuple[int, str, int, int, str], ...]:
-        """Return one row for each payload type that the peer may send, in numeric order.
-
-        A row is (payload type, encoding name, clock in Hz, channels, fmtp).
-        """
+        """Return (payload type, name, clock in Hz, channels, fmtp) of what the peer may send."""
         table = payload_rows(self.remote.payloads) if self.remote else {}
         return tuple((number, *row) for number, row in sorted(table.items()))
 
     def rebind(self, *, ipv6: bool) -> None:
-        """Replace the leg's ports by ports of the requested address family.
-
-        Call this method only before the first SDP exchange is complete. If the ports already have
-        this address family, do nothing.
+        """Replace ports of the other address family, before the first SDP exchange is complete.
 
         Raises:
             NoPortsError: No ports are free. The old ports are closed even in this case.
@@ -285,7 +258,7 @@ class LegMedia:
         self.local = replace(local, srtp=self.local.srtp, keys=self.local.keys)
 
     def close(self) -> None:
-        """Free the ports. If they are already free, do nothing."""
+        """Free the ports, if not free already."""
         if self._open:
             self._open = False
             self._plane.close(self.leg_id)
@@ -293,8 +266,8 @@ class LegMedia:
     def release(self) -> None:
         """Forget the descriptions, the SRTP keys, and the call's function that checks addresses.
 
-        The call has ended. Its transactions refer to the leg for half a minute, so the descriptions
-        would take memory until then.
+        The transactions of the ended call refer to the leg for half a minute, and would keep these
+        in memory.
         """
         self.check_remote = _unchecked
         self.local = replace(self.local, keys={})
@@ -311,11 +284,7 @@ def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:
 
 
 def _codecs_and_direction(session: SessionDescription) -> object:
-    """Return the codecs with their payload types, and the direction, of the audio section.
-
-    The result is only used to compare two session descriptions. None means that there is no audio
-    section.
-    """
+    """Return what two descriptions are compared by; None without an audio section."""
     index = session.audio_index()
     if index is None:
         return None
@@ -325,12 +294,7 @@ def _codecs_and_direction(session: SessionDescription) -> object:
 
 
 def _visible_media(session: SessionDescription) -> object:
-    """Return the codecs, the direction, ptime and maxptime of the audio section.
-
-    The result is only used to compare two session descriptions. It has only values that we copy
-    from one party's offer into our offer to the other party. None means that there is no audio
-    section.
-    """
+    """Return the values of an offer that we pass on, to compare them; None without audio."""
     index = session.audio_index()
     if index is None:
         return None

@@ -1,10 +1,9 @@
 """The addresses to which a peer may direct media.
 
-An SDP can name any address. Media that is sent there without a check would let a peer direct our
-packets to this machine's own programs, to a network's broadcast address, or back to our own media
-ports in a loop. A third party's address cannot be refused, because the media of many PBXs comes
-from another host than their signalling. `telephony.aio.relay.Relay.await_peer` protects third
-parties.
+Without a check, an SDP could direct our packets to this machine's own programs, to a network's
+broadcast address, or back to our own media ports in a loop. A third party's address cannot be
+refused, because the media of many PBXs comes from another host than their signalling;
+`telephony.aio.relay.Relay.await_peer` protects third parties.
 """
 
 from __future__ import annotations
@@ -18,15 +17,9 @@ from telephony.ip_literal import ip_literal
 def check_media_address(host: str, signalling_host: str, own_host: str) -> None:
     """Check that media may be sent to `host`, an IP literal in a peer's SDP.
 
-    Loopback is allowed only if the peer is on this machine: its signalling came from loopback or
-    from our own address. The unspecified address is allowed, because it means a hold, and nothing
-    is ever sent to it.
-
-    Args:
-        host: The address in the SDP.
-        signalling_host: The IP address from which the peer's signalling came; "" if it is not
-            known.
-        own_host: Our own address in the SDP for this peer.
+    Loopback is allowed only if the peer is on this machine: its signalling (`signalling_host`, ""
+    if unknown) came from loopback or from our own address in the SDP. The unspecified address is
+    allowed: it means a hold, and nothing is ever sent to it.
 
     Raises:
         SdpParseError: Status 488; no media may be sent to this address.

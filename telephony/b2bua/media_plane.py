@@ -1,7 +1,6 @@
-"""The `MediaPlane` protocol: the commands that a call gives to the media relay.
+"""The commands that a call gives to the media relay (`telephony.aio.relay`, or a fake in tests).
 
-The call makes the decisions, and the media plane moves the packets. `telephony.aio.relay` is the
-real media plane. The tests use a fake media plane. A leg id is unique in a process.
+The call decides, and the media plane moves the packets. A leg id is unique in a process.
 """
 
 from typing import Protocol, runtime_checkable
@@ -13,11 +12,9 @@ class MediaPlane(Protocol):
     """Binds ports, and relays media between two joined legs."""
 
     def open(self, leg_id: str, *, ipv6: bool, urgent: bool) -> LocalMedia:
-        """Bind a pair of RTP and RTCP ports for a leg.
+        """Bind a pair of RTP and RTCP ports for a leg; `urgent` allows reserved ports.
 
-        If `ipv6` is true, the ports have an IPv6 address. If not, they have an IPv4 address. But a
-        media plane with only one address family uses that family for all legs. If `urgent` is true,
-        the leg may have ports that are reserved for urgent calls.
+        A media plane with only one address family uses it whatever `ipv6` says.
 
         Raises:
             NoPortsError: No pair in the port range is free.
@@ -31,18 +28,10 @@ class MediaPlane(Protocol):
         """
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
-        """Set the address to which the leg's media is sent, and the directions of the media.
-
-        Both are in `remote`. Call this method again after each change of the address or directions.
-        """
+        """Set, or change, the address for the leg's media and the directions of the media."""
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
-        """Relay media between the legs `a` and `b`.
-
-        `a_to_b` has, for each payload type from the peer of `a`, the payload type that the peer of
-        `b` expects. `b_to_a` has the same for the opposite direction. If `a` or `b` was joined with
-        another leg before, that join ends.
-        """
+        """Relay media between `a` and `b` with their payload types; earlier joins end."""
 
     def is_own_port(self, host: str, port: int) -> bool:
         """Return whether this is one of our own addresses with a port of our media range."""

@@ -17,11 +17,10 @@ from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.uac import InviteClient
 
 OnAnswer = Callable[[SessionDescription | None, int, float], None]
-"""A function that is called when one of our offers has got its final response or has failed.
+"""Called with the peer's description, the status and the current time after one of our offers.
 
-Its arguments are the peer's session description, the status of the response, and the current time.
 Without a response, the status gives the reason, for example 408 (timeout). The description is None
-after a failure, and after a 2xx without a readable description.
+after a failure, and after a 2xx without a readable one.
 """
 
 
@@ -35,15 +34,11 @@ class Offers:
         """Our INVITEs within a dialog that have no final response yet, by leg id."""
 
     def offering(self, leg: Leg) -> bool:
-        """Return whether an INVITE that we sent within the leg's dialog is still in progress."""
+        """Return whether our INVITE within the leg's dialog is still in progress."""
         return leg.id in self._under_way
 
     def busy(self, leg: Leg) -> bool:
-        """Return True if no INVITE can be sent to the leg's peer now.
-
-        This is so while another INVITE to or from the peer is in progress, and while the leg has no
-        dialog.
-        """
+        """Return True if no INVITE can be sent now: one is in progress, or there is no dialog."""
         return leg.id in self._under_way or leg.dialog is None or leg.dialog.invite_pending
 
     def offer(
@@ -56,17 +51,13 @@ class Offers:
         headers: HeaderFields = (),
         by_update: bool = False,
     ) -> None:
-        """Send the offer `session` to the leg's peer. If `session` is None, ask for an offer.
+        """Send the offer `session`, or ask for one (None) by an INVITE without SDP.
 
-        To ask for an offer, we send an INVITE without SDP. The 2xx then contains an offer and is
-        not acknowledged here. Instead, `leg.invite_to_ack` is set, and the component that called
-        this method must send the ACK.
+        The 2xx to such an INVITE has an offer: `leg.invite_to_ack` is set, and the calling
+        component must send the ACK. With `by_update`, UPDATE is used if the peer supports it.
 
-        If `by_update` is true and the peer supports UPDATE, the offer is sent by UPDATE.
-
-        `then` is called once, when the final response has arrived. If nothing can be sent, `then`
-        is called immediately: with 491 if another INVITE is in progress, with 481 if the leg has no
-        confirmed dialog, or with 500 if too many requests wait.
+        `then` is called once, at the final response, or at once with 491 (another INVITE is in
+        progress), 481 (no confirmed dialog) or 500 (too many requests wait).
         """
         if not leg.talking or leg.dialog is None:
             then(None, 481, now)

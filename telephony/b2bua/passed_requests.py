@@ -1,8 +1,8 @@
 """The requests within a call that are passed on: by method, content type and event package.
 
-Only what is listed here is passed on. A NOTIFY can reboot a phone (`check-sync`) or make it answer
-(`talk`), and a MESSAGE shows a text to the advisor. So a peer outside the trust domain can send a
-phone neither of them, and a trusted peer only if the settings allow it.
+A NOTIFY can reboot a phone (`check-sync`) or make it answer (`talk`), and a MESSAGE shows a text to
+the advisor. So a peer outside the trust domain can send a phone neither of them, and a trusted peer
+only if the settings allow it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,7 @@ from telephony.sip.message.grammar import find_parameter, is_token, parse_parame
 from telephony.sip.message.messages import Request
 
 PASSED_METHODS: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
-"""The methods of the requests that we pass on as they are.
-
-INVITE, UPDATE, PRACK, REFER and BYE also have an effect on the other leg, but we write these
-requests ourselves.
-"""
+"""Passed on as they are. INVITE, UPDATE, PRACK, REFER and BYE we write ourselves."""
 INFO_TYPES: Final = frozenset(
     [
         "application/dtmf",
@@ -31,9 +27,9 @@ INFO_TYPES: Final = frozenset(
         "audio/telephone-event",
     ]
 )
-"""The content types of an INFO that every peer may send: pressed keys, and a wish for a picture."""
+"""Content types of an INFO that every peer may send: pressed keys, a request for a picture."""
 INFO_TYPES_INSIDE: Final = frozenset({"application/hook-flash"})
-"""Further content types of an INFO that a peer inside the trust domain may send."""
+"""Further content types of an INFO from a peer inside the trust domain."""
 MESSAGE_TYPES: Final = frozenset({"text/plain"})
 EVENT_PACKAGES: Final = {
     "dialog": frozenset({"application/dialog-info+xml", "message/sipfrag"}),
@@ -45,7 +41,7 @@ EVENT_PACKAGES_INSIDE: Final = {
 }
 """Further event packages from a peer inside the trust domain to another peer inside it."""
 EVENT_PACKAGES_GRANTED: Final = {"talk": frozenset[str](), "hold": frozenset[str]()}
-"""The event packages by which a PBX makes a phone answer or hold a call (`Grants.auto_answer`)."""
+"""By these, a PBX makes a phone answer or hold a call (`Grants.auto_answer`)."""
 
 _PARAMETERS: Final = ("charset", "version")
 """The parameters of Content-Type that are passed on."""
@@ -67,10 +63,7 @@ class RefusedRequest:
 
 
 def judge_request(request: Request, trust: Trust) -> PassedRequest | RefusedRequest:
-    """Decide whether an INFO, MESSAGE or NOTIFY is passed on.
-
-    `trust` describes the sender and the receiver.
-    """
+    """Decide whether an INFO, MESSAGE or NOTIFY is passed on."""
     inside = trust.sender is not PeerKind.OUTSIDE and trust.receiver is not PeerKind.OUTSIDE
     if request.method == "NOTIFY":
         return _notify(request, trust, inside=inside)

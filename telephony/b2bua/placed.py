@@ -1,9 +1,8 @@
-"""The setup of a call that we place for a party: ring this party first, then the targets.
+"""The setup of a call that we place for a party, the caller: ring it first, then the targets.
 
-This is third party call control (RFC 3725). The party whose phone rings first is the caller of the
-call. Our INVITE to the caller has no offer, so the caller's 2xx has one. Our ACK answers it, and
-the caller hears a ringing tone while the targets ring. Then everything is as in a call that the
-caller has made itself.
+This is third party call control (RFC 3725). Our INVITE to the caller has no offer, so the 2xx has
+one, which our ACK answers. The caller hears a ringing tone while the targets ring. Then all is as
+in a call that the caller has made.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.messages import Request
 
 CALLER_RINGS_S: Final = 30.0
-"""The longest time in seconds for which the caller's phone rings."""
+"""The seconds for which the caller's phone rings at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,6 @@ class CallerInvite:
     """The INVITE to the caller of a placed call."""
 
     target: Target
-    """The caller's phone."""
     shown: NameAddr
     """The address that the caller's phone shows, such as the number that will be called."""
     headers: HeaderFields = ()
@@ -44,19 +42,12 @@ class CallerInvite:
 
 
 class PlacedSetup:
-    """Rings the caller's phone, and then the targets of the call.
-
-    This class is the `AttemptListener` of the attempt to ring the targets.
-    """
+    """Rings the caller's phone, and then the targets, as the `AttemptListener`."""
 
     def __init__(
         self, core: CallCore, refresh: Refresh, alignment: Alignment, request: Request
     ) -> None:
-        """Create the object without sending a message.
-
-        `request` is the INVITE that the caller would have sent. The INVITEs to the targets are made
-        from it.
-        """
+        """Prepare to ring; `request` is the INVITE that the caller would have sent to them."""
         self._core = core
         self._refresh = refresh
         self._alignment = alignment
@@ -141,11 +132,7 @@ class PlacedSetup:
         """Do nothing: the caller hears our ringing tone until a target answers."""
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with the target that answered.
-
-        Return 0 if they are joined. Otherwise return a failure status, because the target's SDP
-        answer is missing or cannot be used.
-        """
+        """Join the caller with the target and return 0, or a status if the SDP answer fails."""
         core, attempt = self._core, self.attempt
         try:
             theirs = attempt.answer_of(leg, event) if attempt is not None else None

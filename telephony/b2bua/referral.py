@@ -1,7 +1,4 @@
-"""One transfer that a REFER (RFC 3515) or the call's owner requests, and the NOTIFYs about it.
-
-The NOTIFYs report the result of the transfer to the sender of the REFER.
-"""
+"""One transfer that a REFER (RFC 3515) or the owner requests, and the NOTIFYs about its result."""
 
 from __future__ import annotations
 
@@ -28,35 +25,23 @@ class PendingRefer:
     leg: Leg
     """The leg that the transfer ends: that of the REFER's sender, or of the callee."""
     transaction: ServerRequest | None
-    """The transaction of the REFER; None if the call's owner has ordered the transfer."""
+    """None if the call's owner has ordered the transfer."""
     event: str
-    """The value of the Event header field in our NOTIFYs, for example "refer;id=93"."""
+    """The Event header field in our NOTIFYs, for example "refer;id=93"."""
     subscribed: bool
-    """True if we send NOTIFYs to the sender of the REFER.
-
-    False if the sender has declined NOTIFYs by the header field "Refer-Sub: false" (RFC 4488).
-    """
+    """False if the sender declined NOTIFYs by "Refer-Sub: false" (RFC 4488)."""
     replaces: str | None
-    """The Replaces in the Refer-To of the REFER; None for a blind transfer.
-
-    A Replaces asks us to join two calls.
-    """
+    """The Replaces in the Refer-To, which asks to join two calls; None for a blind transfer."""
     asked_at: float
     accepted: bool = False
     last_ringing_leg: Leg | None = None
-    """The leg that we last reported as ringing to the sender of the REFER.
-
-    It is a leg to a target of the transfer. None before the first report.
-    """
+    """The target's leg last reported as ringing to the sender; None before the first report."""
 
     @classmethod
     def of(
         cls, request_id: int, leg: Leg, transaction: ServerRequest, to: NameAddr, now: float
     ) -> PendingRefer:
-        """Create the object for a REFER that arrived on `leg` at the time `now`.
-
-        `transaction` is the transaction of the REFER; `to` is the address in its Refer-To.
-        """
+        """Create the object for a REFER on `leg`; `to` is its Refer-To."""
         request = transaction.request
         wanted = (request.headers.get("Refer-Sub") or "true").strip().lower() != "false"
         return cls(
@@ -71,10 +56,7 @@ class PendingRefer:
 
     @classmethod
     def ordered(cls, request_id: int, leg: Leg, now: float) -> PendingRefer:
-        """Create the object for a blind transfer that the call's owner has ordered.
-
-        No REFER asked for it, so no NOTIFY reports it, and it needs no decision of the owner.
-        """
+        """Create a blind transfer of the call's owner, without NOTIFY and without a decision."""
         return cls(
             request_id,
             leg,
@@ -93,21 +75,17 @@ class PendingRefer:
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """The extra header fields of our 202 response to the REFER (RFC 4488).
-
-        Empty if the sender of the REFER receives NOTIFYs.
-        """
+        """The extra header fields of our 202 (RFC 4488); empty if the sender gets NOTIFYs."""
         return () if self.subscribed else (("Refer-Sub", "false"),)
 
 
 def notify_request(
     event: str, status_line: str, then: OnResponse, *, lasts: int, last: bool
 ) -> QueuedRequest:
-    """Return a NOTIFY that reports the state of a transfer to the sender of the REFER.
+    """Return a NOTIFY (sipfrag "SIP/2.0" and `status_line`) for the sender of the REFER.
 
-    The body of the NOTIFY (a sipfrag) is "SIP/2.0" and `status_line`, for example "200 OK". If
-    `last` is true, this NOTIFY is the final one and ends the subscription. If not, the subscription
-    expires `lasts` seconds after this NOTIFY. `then` is called with the response to the NOTIFY.
+    If `last` is true, it ends the subscription, which otherwise expires after `lasts` seconds.
+    `then` is called with the response.
     """
     state = "terminated;reason=noresource" if last else f"active;expires={lasts}"
     fields = (("Event", event), ("Subscription-State", state), _SIPFRAG)
@@ -117,10 +95,7 @@ def notify_request(
 
 
 def refer_to(request: Request) -> NameAddr | int:
-    """Return the address in the Refer-To of a REFER.
-
-    If the REFER cannot be accepted, return the status that refuses it (RFC 3515 section 2.4.1).
-    """
+    """Return the Refer-To address, or the status that refuses the REFER (RFC 3515 2.4.1)."""
     lines = request.headers.get_all("Refer-To")
     try:
         found = [address for line in lines for address in NameAddr.parse_list(line)]

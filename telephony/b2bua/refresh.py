@@ -35,24 +35,22 @@ class Refresh:
         self._core = core
         self._offers = offers
         self._tried_at: dict[str, tuple[SessionTimer, float]] = {}
-        """For each leg id, the time of the leg's next refresh, in monotonic seconds.
+        """The time of a leg's next refresh, by leg id, in monotonic seconds.
 
-        A leg has an entry only after a refresh was sent, was refused, or could not be sent. Without
-        an entry, or with an entry for an earlier session timer, the leg's session timer gives the
-        time of the next refresh.
+        Only after a refresh was sent, refused or impossible. Without an entry, or after a new
+        session timer, that timer gives the time.
         """
         self._pending_fields: dict[str, HeaderFields] = {}
-        """For each leg id, extra header fields to send with the leg's next refresh."""
+        """Extra header fields for the leg's next refresh, by leg id."""
 
     def start(self, leg: Leg, timer: SessionTimer) -> None:
         """Start the session timer of a leg whose session was just created or refreshed."""
         leg.timer = timer
 
     def send_fields(self, leg: Leg, fields: HeaderFields, now: float) -> None:
-        """Refresh the leg's session now, and send these header fields in the refresh.
+        """Refresh the session now with these fields, and again if refused temporarily.
 
-        If the peer refuses the refresh temporarily (422, 491, 500 or 503), the header fields are
-        sent again with a later refresh. After any other failure, they are not sent again.
+        This is after 422, 491, 500 or 503.
         """
         self._pending_fields[leg.id] = fields
         self._refresh(leg, now)

@@ -1,8 +1,8 @@
 """INVITE with Replaces (RFC 3891): a new party replaces the callee in a call.
 
-A PBX sends such an INVITE to connect the caller with a party that the callee has consulted. A phone
-sends such an INVITE to take over an answered call from another phone. We answer the new party with
-the caller's media, and then we send a BYE to the replaced party.
+A PBX connects the caller so with a party that the callee has consulted; a phone takes over an
+answered call from another phone. We answer the new party with the caller's media, then send a BYE
+to the replaced party.
 """
 
 from __future__ import annotations
@@ -32,11 +32,9 @@ _REASON = (("Reason", 'SIP;cause=200;text="Replaced"'),)
 
 
 def leg_to_replace(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
-    """Return the leg that an INVITE with Replaces asks to replace.
+    """Return the leg to replace; None without Replaces, or the status that refuses the INVITE.
 
-    Return None if the INVITE has no Replaces. Return the status that refuses the INVITE if its
-    Replaces is invalid or names a leg that cannot be replaced. Only a callee leg that is joined
-    with the caller can be replaced (RFC 3891 section 3).
+    Only a callee leg that is joined with the caller can be replaced (RFC 3891 section 3).
     """
     values = invite.request.headers.get_all("Replaces")
     if not values:
@@ -65,11 +63,10 @@ class CalleeReplacement:
         self._alignment = alignment
 
     def accept(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
-        """Answer the INVITE of the new party, and replace the `old` leg.
+        """Answer the new party with the caller's media, join it, and send the `old` leg a BYE.
 
-        The new party gets a 200 with the caller's media. Then the `old` leg gets a BYE, and the
-        caller is joined with the new party. If we cannot accept the INVITE, for example because no
-        port is free, the new party gets a failure status and the `old` leg stays in the call.
+        If this fails, for example without a free port, the new party gets a failure status and
+        `old` stays.
         """
         core = self._core
         try:
@@ -120,8 +117,7 @@ class CalleeReplacement:
         Raises:
             ParseError: The INVITE has no offer, the offer has no stream that we can carry, or the
                 new party does not accept SDP.
-            IntervalTooSmallError: The INVITE asks for a session interval that is shorter than our
-                Min-SE.
+            IntervalTooSmallError: The INVITE asks for a shorter session interval than our Min-SE.
         """
         request, settings = invite.request, self._core.settings
         require_sdp_accepted(request)

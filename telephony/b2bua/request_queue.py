@@ -1,7 +1,6 @@
-"""A queue of the non-INVITE requests that we send within a leg's dialog.
+"""A queue of the non-INVITE requests that we send within a leg's dialog, one at a time.
 
-The requests are sent one at a time, in the sequence in which they were added. Our INVITEs within
-that dialog are sent without the queue, but the queue stores their callbacks.
+Our INVITEs within that dialog are sent without the queue, but it stores their callbacks.
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.uac import InviteClient
 
 OnResponse = Callable[[Response | None, int, float], None]
-"""A callback that is called once when a request that we sent has ended.
+"""Called once with the final response, its status and the current time of a request we sent.
 
-Its arguments are the final response, the status of that response and the current time. If no final
-response came, the response is None and the status gives the reason, for example 408.
+Without a final response, the response is None and the status gives the reason, for example 408.
 """
 MAX_QUEUED: Final = 64
-"""The largest number of requests that may wait in the queue of one leg."""
+"""Requests that may wait in the queue of one leg."""
 
 
 class Sender(Protocol):
@@ -53,10 +51,7 @@ NO_SENDER: Final = _NoSender()
 
 @dataclass(frozen=True, slots=True)
 class QueuedRequest:
-    """A non-INVITE request that waits in the queue of a leg.
-
-    `then` is called when the request has a final response, or when it has failed without one.
-    """
+    """A non-INVITE request in the queue; `then` is called when it has ended."""
 
     method: str
     headers: HeaderFields
@@ -76,12 +71,7 @@ class RequestQueue:
         """The request from this queue that was sent and has no final response yet, or None."""
 
     def add(self, request: QueuedRequest, now: float) -> bool:
-        """Add a non-INVITE request to the queue; return whether it was added.
-
-        The request is sent after each earlier request in the queue has got its final response or
-        has failed. If the leg has no confirmed dialog, or if `MAX_QUEUED` requests already wait,
-        the request is not added.
-        """
+        """Queue a non-INVITE request; return False without a dialog or beyond `MAX_QUEUED`."""
         if not self._leg.talking or len(self._waiting) >= MAX_QUEUED:
             return False
         self._waiting.append(request)
@@ -89,11 +79,7 @@ class RequestQueue:
         return True
 
     def expect(self, client: ClientRequest, then: OnResponse) -> None:
-        """Store `then` as the callback of a request that was never in this queue, such as INVITE.
-
-        `then` is called when the request `client` has a final response, or when it has failed
-        without one.
-        """
+        """Store the callback `then` of a request that was never in this queue, such as INVITE."""
         self._callbacks[client] = then
 
     def _send_next(self, now: float) -> None:
@@ -119,10 +105,7 @@ class RequestQueue:
     def on_final_response(
         self, client: ClientRequest, response: Response | None, status: int, now: float
     ) -> None:
-        """Call the callback of a request that has ended, and send the next waiting request.
-
-        `response` is the final response; None if the request failed without one.
-        """
+        """Call the callback of a request that has ended, and send the next waiting request."""
         then = self._callbacks.pop(client, None)
         if self._unanswered is client:
             self._unanswered = None
@@ -131,11 +114,7 @@ class RequestQueue:
         self._send_next(now)
 
     def abandon(self, now: float) -> None:
-        """Empty the queue of a leg that has ended.
-
-        The callback of each request without a final response is called with status 481. Our
-        unanswered INVITEs within the leg's dialog are cancelled.
-        """
+        """Empty an ended leg's queue: call callbacks with 481, and cancel our open INVITEs."""
         callbacks, self._callbacks = self._callbacks, {}
         waiting, self._waiting = self._waiting, deque()
         self._unanswered = None

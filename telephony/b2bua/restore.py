@@ -1,8 +1,7 @@
 """Restoring a call of an earlier process from its checkpoint (`checkpoint.py`).
 
-Dialogs, media, session timers and the joined pair of legs are restored. Steps that were in progress
-are lost: an offer without an answer is forgotten, and a transfer counts as failed. If the sender of
-the REFER has already left the call, the caller has no other party, so we ring the sender again.
+Steps that were in progress are lost: an offer without an answer is forgotten, and a transfer counts
+as failed. If the sender of the REFER has already left the call, it is rung again.
 """
 
 from __future__ import annotations
@@ -29,10 +28,7 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.message.messages import Request, parse_message
 
 _DAMAGED = (LookupError, ValueError, ParseError)
-"""The errors that can occur while a damaged checkpoint is restored.
-
-The values of such a checkpoint have the right types but cannot be used.
-"""
+"""Errors from a damaged checkpoint, whose values have the right types but cannot be used."""
 _NO_CHECKPOINT = "not the checkpoint of a call"
 
 
@@ -52,12 +48,10 @@ def invite_of(checkpoint: CallCheckpoint) -> Request:
 
 
 def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
-    """Cancel our INVITEs that had no final response when the earlier process ended.
+    """Cancel the INVITEs of a checkpoint that had no final response; skip invalid entries.
 
-    `data` is a checkpoint as plain values (dicts, lists, strings and numbers). Entries that
-    are not valid are skipped. A target may answer with a 2xx before it gets our CANCEL. The
-    endpoint then emits an `InviteAnswered`. No call needs this event, so the application must pass
-    the event to `attempt.decline`.
+    If a 2xx crosses our CANCEL, the endpoint emits an `InviteAnswered` that no call needs: the
+    application must pass it to `attempt.decline`.
     """
     branches = data.get("branches")
     for branch in branches if isinstance(branches, list) else ():
@@ -66,10 +60,9 @@ def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> 
 
 
 def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
-    """Handle a caller's INVITE that the earlier process had received but not answered.
+    """Handle an INVITE that the earlier process did not answer, like a new one.
 
-    `data` is a checkpoint as plain values (dicts, lists, strings and numbers). The endpoint emits
-    the same event as for a new INVITE. Return the Call-ID of the INVITE.
+    Return its Call-ID.
 
     Raises:
         ProtocolError: The checkpoint holds no such INVITE.
@@ -87,9 +80,7 @@ def restore(
     checkpoint: CallCheckpoint,
     now: float,
 ) -> None:
-    """Create the legs of a call from its checkpoint, and join the two legs that were joined before.
-
-    If an error is raised, no leg remains.
+    """Create and join the legs of a call from its checkpoint. After an error, no leg remains.
 
     Raises:
         ProtocolError: The checkpoint is damaged, it has no caller, or we no longer have the local
@@ -116,8 +107,7 @@ def restore(
 def _hang_up_leavers(core: CallCore, now: float) -> None:
     """Send a BYE to each callee leg that is not joined with the caller after the restart.
 
-    Such a leg had sent the REFER of a completed transfer. The earlier process ended before it sent
-    the BYE to this leg.
+    It had sent the REFER of a completed transfer, and the earlier process ended before its BYE.
     """
     for leg in list(core.legs.values()):
         if leg.side is Side.CALLEE and leg is not core.callee:
@@ -125,10 +115,7 @@ def _hang_up_leavers(core: CallCore, now: float) -> None:
 
 
 def _offer_new_keys(core: CallCore, alignment: Alignment, now: float) -> None:
-    """Offer new keys to each of the two joined legs, if the leg uses SRTP.
-
-    Such a leg has no media until its peer has accepted the new keys.
-    """
+    """Offer new keys to each joined leg with SRTP, which has no media until they are accepted."""
     callee = core.callee
     if callee is not None:
         for leg, other in ((core.caller, callee), (callee, core.caller)):

@@ -1,8 +1,8 @@
 """The header fields that change how a phone rings: Alert-Info, Call-Info, Answer-Mode and others.
 
-Such a field can make a phone answer a call by itself, so that a caller can listen to the room. Its
-URI can make a phone fetch a file. So we never copy such a field. We write it again, with only the
-ring tone or the wish to answer automatically that the settings allow (`Grants`).
+Such a field can make a phone answer by itself, so that a caller can listen to the room, and its URI
+can make a phone fetch a file. So we never copy one, but write it again, with only the ring tone or
+automatic answer that the settings allow (`Grants`).
 """
 
 from __future__ import annotations
@@ -42,11 +42,7 @@ _NOWHERE: Final = "<http://127.0.0.1>"
 
 
 def granted_alert(name: str, value: str, grants: Grants) -> str | None:
-    """Return the value of an alerting header field that may be sent, or None if none may be sent.
-
-    `name` is the lookup name of the field, which is in `ALERTING`. `grants` are those of the peer
-    that sent the value.
-    """
+    """Return the value of an alerting field (lookup name) that may be sent, or None."""
     if name == "alert-info":
         return _joined(_ring_tone(element, grants) for element in _elements(value))
     if not grants.auto_answer:

@@ -1,6 +1,6 @@
-"""Session timers (RFC 4028), one for each leg: who refreshes, when, and when the session expires.
+"""Session timers (RFC 4028), one for each leg: which side refreshes, when, and when it expires.
 
-This module contains only values and calculations; `refresh.py` sends the refreshes.
+Only values and calculations; `refresh.py` sends the refreshes.
 """
 
 from __future__ import annotations
@@ -13,21 +13,15 @@ from telephony.b2bua.settings import CallSettings
 from telephony.sip.message.messages import Request, Response
 
 SMALLEST = 90
-"""The smallest Min-SE that is allowed, in seconds (RFC 4028 section 5)."""
+"""The smallest Min-SE, in seconds (RFC 4028 section 5)."""
 LARGEST = 86_400
-"""The longest interval, in seconds, that we read from a Session-Expires or Min-SE.
-
-A longer interval in a message counts as this interval.
-"""
+"""A longer Session-Expires or Min-SE counts as this many seconds."""
 _NUMBER = re.compile(r"\s*([0-9]{1,10})\s*(?:;|$)", re.ASCII)
 _REFRESHER = re.compile(r";\s*refresher\s*=\s*(uac|uas)\b", re.ASCII | re.IGNORECASE)
 
 
 class IntervalTooSmallError(Exception):
-    """A request asks for a shorter session interval than our Min-SE.
-
-    We answer the request with 422 and our Min-SE.
-    """
+    """A request asks for a shorter session interval than our Min-SE, and gets 422 with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +29,22 @@ class SessionTimer:
     """The session timer that was agreed with the peer of one leg."""
 
     interval: int
-    """The session interval, in seconds."""
+    """In seconds."""
     we_refresh: bool
     """True if we send the refreshes; False if the peer sends them."""
     started: float
 
     @property
     def refresh_at(self) -> float:
-        """The time at which we send a refresh, if we are the side that refreshes.
-
-        The time is on the same clock as `started`. It is half a session interval after the session
-        was created or most recently refreshed.
-        """
+        """The time for our refresh, by the clock of `started`: half an interval after the last."""
         return self.started + self.interval / 2
 
     @property
     def expires_at(self) -> float:
-        """The time at which the session expires if no refresh comes (RFC 4028 section 10).
+        """The expiry without a refresh, by the clock of `started` (RFC 4028 section 10).
 
-        The time is on the same clock as `started`. If we send the refreshes, the session expires at
-        the end of the interval. If the peer sends the refreshes, the session expires before the end
-        of the interval: 32 s before it, or a third of the interval before it, whichever is shorter.
+        At the end of the interval if we refresh; if the peer does, the shorter of 32 s and a third
+        of the interval before.
         """
         spare = 0.0 if self.we_refresh else min(32.0, self.interval / 3)
         return self.started + self.interval - spare
@@ -72,10 +61,7 @@ def _refresher(value: str | None) -> str | None:
 
 
 def min_se(message: Request | Response) -> int:
-    """Return the seconds in a message's Min-SE header field.
-
-    Return 90 if the header field is absent or its value is smaller than 90.
-    """
+    """Return the seconds in a message's Min-SE header field; 90 if absent or smaller."""
     return max(_seconds(message.headers.get("Min-SE")) or SMALLEST, SMALLEST)
 
 
@@ -88,12 +74,9 @@ def supports_timer(message: Request | Response) -> bool:
 def agree_to_request(request: Request, settings: CallSettings, now: float) -> SessionTimer:
     """Return the session timer for an INVITE or UPDATE that we will answer with a 2xx.
 
-    If the peer does not support session timers, there are three rules:
-
-    - We send the refreshes.
-    - If `request` has a Session-Expires, a proxy has added it. Our interval is then not longer than
-      the interval in this header field (RFC 4028 section 9), but at least 90 s.
-    - `settings.min_se` does not apply, because the peer would not understand a 422.
+    For a peer without session timers, we refresh. A Session-Expires then comes from a proxy, and
+    limits our interval (RFC 4028 section 9), which is at least 90 s; `settings.min_se` does not
+    apply, because the peer would not understand a 422.
 
     Raises:
         IntervalTooSmallError: The peer supports session timers and asks for less than
@@ -118,10 +101,8 @@ def answer_fields(timer: SessionTimer) -> HeaderFields:
 def request_fields(timer: SessionTimer | None, settings: CallSettings, least: int) -> HeaderFields:
     """Return the header fields about the session timer in our INVITE or UPDATE.
 
-    `timer` is the session timer that was agreed with the peer. It is None before the first
-    agreement, for example in a leg's first INVITE; the peer then chooses which side refreshes.
-    `least` is the longest Min-SE that the peer has sent so far on this leg, in seconds. The
-    interval in our Session-Expires is not shorter than `least`.
+    `timer` is None before the first agreement; the peer then chooses which side refreshes. Our
+    interval is not shorter than `least`, the longest Min-SE of this peer so far, in seconds.
     """
     floor = max(settings.min_se, least)
     interval = max(timer.interval if timer else settings.session_expires, floor)
@@ -135,9 +116,9 @@ def agree_to_response(
 ) -> SessionTimer:
     """Return the session timer that is in force after a 2xx to our INVITE or UPDATE.
 
-    We send the refreshes, unless the Session-Expires of the 2xx says that the peer sends them. If
-    the 2xx has no Session-Expires, the interval is `settings.session_expires` or `least`, whichever
-    is longer. `least` is the longest Min-SE that the peer has sent so far on this leg, in seconds.
+    We refresh, unless its Session-Expires says that the peer does. Without that field, the interval
+    is `settings.session_expires` or `least` (the longest Min-SE of this peer so far, in seconds),
+    whichever is longer.
     """
     value = response.headers.get("Session-Expires")
     said = _seconds(value)

@@ -1,7 +1,4 @@
-"""The settings of a call, and the targets that a call may ring.
-
-These are plain values. This module does not read them from a file or a database.
-"""
+"""The settings of a call, and the targets that a call may ring, as plain values."""
 
 from __future__ import annotations
 
@@ -19,42 +16,25 @@ class CallSettings:
     """The settings of one call. All times are in seconds."""
 
     ring_timeout: float = 180.0
-    """The time for which the callees ring before the caller gets a failure status."""
+    """For the callees, until the caller gets a failure status."""
     session_expires: int = 1800
     """The Session-Expires that we ask for (RFC 4028); it is at least `min_se`."""
     min_se: int = 90
     """The shortest session interval that we accept; it is at least 90."""
     recall_timeout: float = 30.0
-    """The time in seconds for which we ring the sender of a REFER after the transfer has failed.
-
-    We ring the sender only if it has already hung up. This ringing is called a recall.
-    """
+    """For the recall of a REFER's sender who hung up before the transfer failed."""
     transfer_timeout: float = 60.0
-    """The time for which the target of a transfer rings before the transfer fails."""
+    """For the target of a transfer."""
     request_timeout: float = 33.0
-    """The longest time from an offer that we send to one leg until the answer of this leg.
-
-    If the answer does not come in this time, the other leg, which sent the offer to us, gets 504.
-    """
+    """From our offer to one leg until its answer; then the leg that offered gets 504."""
     codecs: tuple[str, ...] = DEFAULT_ALLOWED
-    """The encoding names of the codecs that a call may use.
-
-    We remove all other codecs from an offer, because the finaliser cannot decode them.
-    """
+    """Other codecs are removed from an offer, because the finaliser cannot decode them."""
     allow_transfer: bool = True
-    """True if a REFER may transfer the call. If false, every REFER is refused with 603."""
+    """If false, every REFER is refused with 603."""
     trust_caller: bool = False
-    """True if the peer of the caller's leg is a trusted trunk.
-
-    We accept asserted identities (RFC 3325) from a trusted peer, and we send asserted identities to
-    a trusted peer.
-    """
+    """True for a trusted trunk, with which we exchange asserted identities (RFC 3325)."""
     caller_is_phone: bool = False
-    """True if the caller is a phone, which may be behind NAT.
-
-    Requests within the dialog of such a caller go to the address from which its INVITE came, and
-    not to the address in its Contact.
-    """
+    """True for a phone, maybe behind NAT: requests go to its INVITE's source, not its Contact."""
     caller_grants: Grants = NO_GRANTS
     """The grants of the trusted trunk that brought the call."""
     caller_extension: str = ""
@@ -62,14 +42,10 @@ class CallSettings:
     caller_user: str = ""
     """The user of the caller's phone, whose name is shown inside the trust domain; or ""."""
     caller_srtp: Srtp = Srtp.OFF
-    """The protection of the media on the caller's leg: none, optional SRTP or only SRTP."""
     urgent: bool = False
     """True if the legs may have the media ports that are reserved for urgent calls."""
     max_legs: int = 32
-    """The largest number of legs in one call; ended legs are also counted.
-
-    A leg above this limit is refused.
-    """
+    """Legs in one call, ended ones included; more are refused."""
 
     def __post_init__(self) -> None:
         if self.min_se < 90 or self.session_expires < self.min_se:
@@ -85,34 +61,23 @@ class Target:
     destination: Address
     """The address to which the INVITE is sent."""
     name: str = ""
-    """The name of this target's extension, or of its route to a PBX or trunk."""
+    """The extension, or the route to a PBX or trunk."""
     user: str = ""
-    """The user who will answer at this target; empty if the user is not known before the answer."""
+    """The user who will answer at this target; "" if unknown before the answer."""
     trust: bool = False
-    """True if the target is inside the trust domain (RFC 3325), so that it may receive asserted
-    identities.
-    """
+    """True inside the trust domain (RFC 3325): it may receive asserted identities."""
     grants: Grants = NO_GRANTS
     """The grants of the target, if it is a trusted PBX or trunk."""
     is_phone: bool = False
-    """True for a phone, which may be behind NAT.
-
-    Requests within the dialog of such a target go to the address to which we sent the INVITE, and
-    not to the address in its Contact.
-    """
+    """True for a phone, maybe behind NAT: requests go where the INVITE went, not to its Contact."""
     srtp: Srtp = Srtp.OFF
-    """The protection of the media on this target's leg; it is independent of the caller's leg."""
+    """Independent of the caller's leg."""
     others: tuple[Address, ...] = ()
-    """Further addresses of the target, which we try one after the other if `destination` fails (RFC
-    3263 section 4.3).
-    """
+    """Further addresses, tried in turn if `destination` fails (RFC 3263 section 4.3)."""
     path: tuple[NameAddr, ...] = ()
-    """The proxies through which the target registered (RFC 3327), the proxy nearest to us first.
-
-    They are the Route header fields of our INVITE.
-    """
+    """The proxies of its registration (RFC 3327), nearest first, as our INVITE's Route fields."""
     alternatives: tuple[Target, ...] = ()
-    """Further targets, which we try one after the other if all addresses of this one fail."""
+    """Further targets, tried in turn if all addresses of this one fail."""
 
     @property
     def following(self) -> Target | None:
@@ -131,4 +96,4 @@ class LaterTargets:
 
     targets: tuple[Target, ...]
     after: float
-    """The seconds after which they ring too. If all first targets fail before, they ring then."""
+    """The seconds after which they ring too; earlier if all first targets have failed."""

@@ -30,18 +30,14 @@ from telephony.sip.message.rack import requires_reliable
 from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_CALLER = {401: 502, 407: 502, 487: 480, 503: 500}
-"""A table from a target's failure status to the status that the caller gets instead.
+"""Maps a target's failure status to that for the caller.
 
 For example, a target's 401 concerns only us and the target, so the caller gets a 502.
-`Setup.on_failure` uses this table.
 """
 
 
 class Setup:
-    """Rings the targets of a new call and answers the caller's INVITE.
-
-    Later targets, such as those of a transfer, are not rung by this class.
-    """
+    """Rings the first targets of a new call and answers the caller's INVITE."""
 
     def __init__(self, core: CallCore, refresh: Refresh, invite: InviteServer) -> None:
         """Create the object without sending a message."""
@@ -49,31 +45,20 @@ class Setup:
         self._refresh = refresh
         self._invite = invite
         self._tags: dict[str, str | None] = {}
-        """A table from a target's To tag to the To tag in our responses to the caller (see `_tag`).
-
-        A value of None means that the endpoint chooses our tag.
-        """
+        """Our To tag for the caller by the target's (`_tag`); None if the endpoint chooses it."""
         self._reliable_answers: dict[str | None, SessionDescription] = {}
-        """The session descriptions in reliable provisional responses to the caller (RFC 3262).
-
-        The dict key is our To tag in the response.
-        """
+        """The SDP in reliable provisional responses to the caller (RFC 3262), by our To tag."""
         self._sent_ringing = False
-        """True if several targets ring and the caller has already got a 180.
-
-        The caller gets only one 180, and not a 180 for each target.
-        """
+        """True if several targets ring and the caller has got the one 180 for all of them."""
         self.offer: SessionDescription | None = None
-        """The offer in the caller's INVITE; None if that INVITE has no offer."""
+        """The offer in the caller's INVITE; None without one."""
         self.max_forwards = 70
         self.find_targets: FindTargets = lambda _contact, _now: ()
         self.attempt: Attempt | None = None
         self.awaiting_ack: tuple[Leg, InviteAnswered, SessionDescription] | None = None
-        """The leg that has answered, the event that reports its 2xx, and the offer in this 2xx.
+        """The leg that has answered, the event of its 2xx, and the offer in this 2xx.
 
-        The value is set only while we wait for the caller's ACK, which contains the SDP answer. At
-        all other times the value is None. If the caller's INVITE had an offer, we do not wait for
-        the ACK.
+        None, unless we wait for the caller's ACK with the SDP answer, as the INVITE had no offer.
         """
 
     # --- the caller's INVITE ----------------------------------------------------------------
@@ -81,9 +66,8 @@ class Setup:
     def check(self, now: float) -> int:
         """Check the caller's INVITE; return the status that refuses it, or 0 if it is acceptable.
 
-        An INVITE that has passed through us before is refused as a loop, even if its Request-URI
-        has changed since then. Without this check, we would route the INVITE again by the new
-        Request-URI, and the call would be recorded twice.
+        An INVITE that has passed through us is a loop, even with another Request-URI: we would
+        route it again by that, and the call would be recorded twice.
         """
         request = self._invite.request
         if self._core.endpoint.looped(request):
@@ -109,11 +93,10 @@ class Setup:
         return 0
 
     def _replaces(self) -> int:
-        """Return the status that refuses an INVITE with Replaces.
+        """Return the status that refuses an INVITE with Replaces: 481 or 603.
 
-        The status is 481 if we have no dialog that the Replaces names (RFC 3891 section 3).
-        Otherwise the status is 603. An INVITE that may replace a leg does not come to this method,
-        because the application handles it before (see `leg_to_replace`).
+        481 means that we have no such dialog (RFC 3891 section 3). An INVITE that may replace a leg
+        does not come here, because the application handles it before (see `leg_to_replace`).
         """
         text = self._invite.request.headers.get("Replaces") or ""
         return 481 if replaced_dialog(self._core.endpoint, text) is None else 603
@@ -123,10 +106,7 @@ class Setup:
     def dial(
         self, targets: Sequence[Target], now: float, later: LaterTargets | None = None
     ) -> None:
-        """Ring the targets, or refuse the caller's INVITE with 503 if too few ports are free.
-
-        After the 503, the call ends.
-        """
+        """Ring the targets, or refuse the INVITE with 503 and end the call if ports are short."""
         request, core = self._invite.request, self._core
         wait = min(core.settings.ring_timeout, _expires(request, core.settings.ring_timeout))
         plan = InviteTemplate(request, without_tag(request.to), self.offer, self.max_forwards)
@@ -146,11 +126,7 @@ class Setup:
         reason: str | None = None,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        """Answer the caller's INVITE with a failure status, and end the call.
-
-        `cause` is the cause in `CallEnded`. `reason` is the reason phrase of the response; None
-        means the standard phrase of `status`. `headers` are added to the response.
-        """
+        """Refuse the caller's INVITE, and end the call for `cause`."""
         if status == 422:
             headers = (*headers, ("Min-SE", str(self._core.settings.min_se)))
         if status == 415:
@@ -161,14 +137,11 @@ class Setup:
     # --- the methods of the protocol `AttemptListener` ------------------------------------
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """Send a target's provisional response to the caller.
+        """Send a target's provisional response, or one 180 without SDP for several targets.
 
-        If several targets ring, only one response is sent for all of them: a 180 without SDP.
-
-        A response with an SDP answer is sent reliably if the caller supports reliable responses
-        (RFC 3262). If the caller's INVITE requires reliable responses, every response is sent
-        reliably. After an SDP answer was sent reliably, later responses with the same To tag have
-        no SDP.
+        It is sent reliably (RFC 3262) with an SDP answer if the caller supports this, and always if
+        the caller requires it. After a reliable SDP answer, responses with the same To tag have no
+        SDP.
         """
         response = event.response
         if self.offer is None and requires_reliable(self._invite.request):
@@ -206,10 +179,9 @@ class Setup:
         return self.attempt is not None and self.attempt.single
 
     def _tag(self, dialog: Dialog | None) -> str | None:
-        """Return the To tag of our responses to the caller; `dialog` is our dialog with the target.
+        """Return the To tag for the caller, a different one for each dialog with a target.
 
-        Each dialog with a target has a different To tag. For the first dialog of the call, and if
-        `dialog` is None, return None: the endpoint then chooses the tag.
+        None, for the first dialog and without one, lets the endpoint choose.
         """
         if dialog is None:
             return None
@@ -242,11 +214,9 @@ class Setup:
         return self._core.trust_between(leg, self._core.caller)
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with the leg that answered.
+        """Join the caller with the leg and return 0, or the status for an SDP answer that fails.
 
-        `CallAnswered` is emitted before the caller gets its 200. Return 0 if the legs are joined.
-        If the SDP of the target is missing or cannot be used, return a failure status. The target
-        is then hung up.
+        `CallAnswered` comes before the caller's 200. After a failure, the target is hung up.
         """
         core, caller = self._core, self._core.caller
         try:
@@ -276,11 +246,10 @@ class Setup:
     def _agree(
         self, leg: Leg, event: InviteAnswered, theirs: SessionDescription
     ) -> SessionDescription | None:
-        """Agree with the target on media, and return the session description for the caller's 2xx.
+        """Agree with the target on media, and return the SDP for the caller's 2xx.
 
-        The result is our answer to the caller's offer. If the caller's INVITE has no offer, the
-        result is the target's offer. None means that a reliable provisional response has already
-        given the caller the answer (RFC 3261 13.2.1).
+        It answers the caller's offer, or else is the target's offer. None means that a reliable
+        provisional response has already given the answer (RFC 3261 13.2.1).
 
         Raises:
             SdpParseError: The caller and the target have no media in common.
@@ -323,9 +292,8 @@ class Setup:
     def on_failure(self, failure: Failure, now: float) -> None:
         """Refuse the caller's INVITE because no target has answered, and end the call.
 
-        The caller gets the status of the failure, with three exceptions. A status in
-        `_STATUS_FOR_CALLER` is replaced according to that table. A 3xx is replaced by 480. A 408
-        that we made ourselves, because no target responded, is also replaced by 480.
+        The status is the failure's, except for those in `_STATUS_FOR_CALLER`; a 3xx, and our own
+        408 for no response, become 480.
         """
         status = _STATUS_FOR_CALLER.get(failure.status, failure.status)
         if 300 <= status < 400 or (status == 408 and failure.response is None):
@@ -345,10 +313,7 @@ class Setup:
     # --- the caller's ACK -------------------------------------------------------------------
 
     def acknowledged(self, request: Request, now: float) -> None:
-        """Handle the caller's ACK, which holds the answer to the target's offer.
-
-        If the answer is missing or cannot be used, end the call.
-        """
+        """Handle the caller's ACK; end the call if its answer to the target's offer fails."""
         if self.awaiting_ack is None:
             return
         (leg, event, theirs), self.awaiting_ack = self.awaiting_ack, None

@@ -1,12 +1,10 @@
 """Blind transfer (RFC 3515, RFC 5589), and the recall after a failed transfer.
 
-A REFER waits until the owner of the call (the application) accepts or refuses it. The owner can
-also order a transfer by itself, as if the callee had sent a REFER. Then we ring the
-target with the caller's media, while the sender of the REFER stays joined with the caller. The
-sender's leg ends when the target has answered, or earlier if the sender hangs up. If the transfer
-fails after the sender has hung up, we ring the sender again: this is the recall. This module also
-handles a REFER with Replaces in its Refer-To, which asks for an attended transfer. `join.py`
-describes how an attended transfer makes one call of two calls.
+The owner accepts or refuses a REFER, or orders a transfer as if the callee had sent one. We ring
+the target with the caller's media, while the sender of the REFER stays joined with the caller. Its
+leg ends when the target has answered, or when it hangs up. If the transfer fails after that, we
+ring the sender again: the recall. A REFER with Replaces asks for an attended transfer; `join.py`
+describes it.
 """
 
 from __future__ import annotations
@@ -43,54 +41,38 @@ from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
 _OWNER_WAIT: Final = 5.0
-"""The seconds after which a REFER without a decision of the call's owner is refused with 603."""
+"""The seconds after which a REFER without a decision of the owner is refused with 603."""
 _LAST_NOTIFY_WAIT: Final = 4.0
-"""The seconds that we wait for the response to the final NOTIFY of a completed transfer.
-
-After that time, we send a BYE to the leg to which we sent the NOTIFY.
-"""
+"""The seconds from a completed transfer's final NOTIFY to our BYE, if it has no response."""
 _RECENT_FAILURE_WAIT: Final = 2.0
-"""The time in seconds after a failed transfer during which a BYE does not end the call.
+"""The seconds after a failed transfer in which a BYE of the REFER's sender does not end the call.
 
-This applies only to a BYE from the sender of the REFER. Some phones hang up automatically when they
-receive the NOTIFY about the failure (baresip 1.1 does so 10 ms later). The users of these phones do
-not intend to end the caller's call.
+Some phones hang up by themselves at the NOTIFY about the failure (baresip 1.1 after 10 ms), which
+their users do not intend.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class RecentFailure:
-    """A transfer that has just failed.
-
-    The phone of the REFER's sender may still hang up automatically because of the failure.
-    """
+    """A failed transfer for which the phone of the REFER's sender may still hang up by itself."""
 
     leg: Leg
     until: float
-    """The time until which a BYE of the REFER's sender does not end the caller's call.
-
-    The value is infinite until the sender's phone has sent its response to the NOTIFY about the
-    failure.
-    """
+    """Until then, such a BYE does not end the call; infinite until the NOTIFY has its response."""
     failed: TransferFailed
 
 
 class ReferTransfers:
-    """The transfers of one call, one at a time.
+    """The transfers of one call, one at a time, as the `AttemptListener` of their targets.
 
-    This class is the `AttemptListener` of each attempt to ring the target of a transfer. The class
-    is large because the steps of a transfer can happen in any sequence, and each step depends on
-    the other steps. The steps are REFER, ringing, NOTIFY, BYE, and ringing the sender of the REFER
-    again after a failure.
+    Their steps (REFER, ringing, NOTIFY, BYE, recall) can happen in any sequence, and each depends
+    on the others.
     """
 
     def __init__(
         self, core: CallCore, alignment: Alignment, refresh: Refresh, request: Request
     ) -> None:
-        """Create the object.
-
-        `request` is the caller's INVITE. The INVITE to a transfer's target is made from it.
-        """
+        """Create the object; `request`, the caller's INVITE, is the model of those to targets."""
         self._core = core
         self._alignment = alignment
         self._refresh = refresh
@@ -100,19 +82,12 @@ class ReferTransfers:
         self._referral: PendingRefer | None = None
         self._attempt: Attempt | None = None
         self._recalling = False
-        """True during a recall: after a failed transfer, we ring the sender of the REFER."""
+        """True while we ring the sender of the REFER, after a failed transfer."""
         self._recall_at: float | None = None
-        """The time at which we ring `_recall_target` again; None if this is not planned.
-
-        Before this time, the call's owner may call `ring_again` to ring other targets instead.
-        """
+        """The time of the planned recall, or None; `ring_again` can come before it."""
         self._recall_target: Target | None = None
         self._last_notify: tuple[Leg, float] | None = None
-        """The leg to which we sent the final NOTIFY, and the time at which we send it a BYE.
-
-        If the response to the NOTIFY arrives before that time, we send the BYE immediately. The
-        value is None if we do not wait for such a response.
-        """
+        """The leg that got the final NOTIFY, and when it gets a BYE without a response; or None."""
         self._recent_failure: RecentFailure | None = None
 
     # --- receiving a REFER ------------------------------------------------------------------
@@ -138,9 +113,8 @@ class ReferTransfers:
     def _may_refer(self, leg: Leg, request: Request) -> bool:
         """Return whether the peer of `leg` may send this REFER.
 
-        The callee that is joined with the caller may send any REFER. The caller may only ask to
-        join this call with another call, by a REFER with Replaces. The Replaces must name the
-        joined callee of the other call. This callee must be at the same host as the caller.
+        The joined callee may send any. The caller may only ask for a join, by a Replaces that names
+        the joined callee of another call at the same host as the caller.
         """
         if not self._core.settings.allow_transfer:
             return False
@@ -154,23 +128,17 @@ class ReferTransfers:
         return named is not None and named is named.call.core.callee
 
     def refuse(self, request_id: int, status: int, now: float) -> None:
-        """Refuse the REFER `request_id` with a failure status.
-
-        Do nothing if this REFER no longer waits for a decision. `request_id` is the number in
-        `TransferRequested`.
-        """
+        """Refuse a REFER (`TransferRequested`) that still waits for a decision."""
         referral = self._referral
         if referral is not None and referral.request_id == request_id and not referral.accepted:
             self._referral = None
             referral.answer(status, now)
 
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
-        """Answer the REFER `request_id` with 202, ring the targets, and return True.
+        """Answer a REFER with 202, ring the targets, and return True; False if that cannot be.
 
-        If the REFER no longer waits for a decision, do nothing and return False. If the sender of
-        the REFER is not the callee that is joined with the caller, refuse the REFER with 603 and
-        return False. Do the same if the Replaces in the REFER identifies no other call of the
-        sender.
+        It is refused with 603 if its sender is not the joined callee, or if its Replaces identifies
+        no other call of the sender. Nothing happens if it no longer waits for a decision.
         """
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:
@@ -186,11 +154,7 @@ class ReferTransfers:
         return True
 
     def begin(self, targets: Sequence[Target], now: float) -> bool:
-        """Begin a blind transfer of the caller to the targets, without a REFER; return True.
-
-        All steps are those of a REFER from the joined callee, but there is no NOTIFY. If no callee
-        is joined, or another transfer is in progress, do nothing and return False.
-        """
+        """Begin a blind transfer without NOTIFY; return False if none can begin now."""
         callee = self._core.callee
         ringing = self._attempt is not None and not self._attempt.over
         if callee is None or self._referral is not None or ringing:
@@ -203,30 +167,18 @@ class ReferTransfers:
 
     @property
     def transferor(self) -> Leg | None:
-        """The leg whose REFER is being handled; None if no REFER is being handled.
-
-        A REFER is handled while it waits for a decision and while its transfer is in progress.
-        """
+        """The leg whose REFER waits for a decision or whose transfer is in progress, or None."""
         return None if self._referral is None else self._referral.leg
 
     def leg_in_other_call(self, request_id: int) -> Leg | None:
-        """Return the leg that the sender of the REFER `request_id` has in another call.
-
-        The Replaces of the REFER names this leg. Return None if the REFER has no Replaces, or if
-        its Replaces names no such leg.
-        """
+        """Return the sender's leg in another call that the REFER's Replaces names, or None."""
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.replaces is None:
             return None
         return leg_named_by_replaces(self._core.endpoint, referral.leg, referral.replaces)
 
     def complete_join(self, request_id: int, plan: JoinPlan, now: float) -> None:
-        """Tell the sender of the REFER `request_id` that two calls are joined, and end its legs.
-
-        `plan` has the sender's leg in each of the two calls. The leg on which the REFER arrived
-        gets the final NOTIFY, and later a BYE. The sender's leg in the other call gets a BYE
-        immediately.
-        """
+        """Report a join to the REFER's sender: NOTIFY, later BYE; BYE at once on its other leg."""
         referral = self._referral
         if referral is None or referral.request_id != request_id:
             return
@@ -267,11 +219,7 @@ class ReferTransfers:
             self._notify(f"{status} {self._phrase(event.response, leg, referral)}", now)
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with the target that answered.
-
-        Return 0 if they are joined. Otherwise return a failure status, because the target's SDP
-        answer is missing or cannot be used.
-        """
+        """Join the caller with the target and return 0, or a status if the SDP answer fails."""
         core, attempt = self._core, self._attempt
         try:
             theirs = attempt.answer_of(leg, event) if attempt is not None else None
@@ -305,10 +253,10 @@ class ReferTransfers:
             self._release_transferor(referral, now)
 
     def _release_transferor(self, referral: PendingRefer, now: float) -> None:
-        """Send the final NOTIFY to the sender of the REFER, and a BYE when it has responded.
+        """Send the REFER's sender the final NOTIFY, and a BYE after its response.
 
-        If no response comes, the BYE is sent after `_LAST_NOTIFY_WAIT` seconds. If the sender hangs
-        up before our BYE, we do not send the BYE.
+        The BYE is sent after `_LAST_NOTIFY_WAIT` at the latest, and not if the sender hangs up
+        first.
         """
         old = referral.leg
         if not old.talking:
@@ -326,11 +274,9 @@ class ReferTransfers:
             self._core.end(EndCause.TRANSFERRED, now)
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """Handle the failure of an attempt to ring targets.
+        """Report a failed transfer, and plan a recall if the REFER's sender has hung up.
 
-        If the targets were those of a transfer, report the failed transfer. If the sender of the
-        REFER has already hung up, plan to ring the sender again. If the attempt to ring the sender
-        again has failed, end the call.
+        A failed recall ends the call.
         """
         if self._recalling:
             self._core.end(EndCause.RECALL_FAILED, now)
@@ -356,11 +302,7 @@ class ReferTransfers:
         return REASONS.get(response.status, "") if phrase is None else phrase
 
     def _report_transferor_gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
-        """Report a failed transfer, and plan to ring the sender of the REFER again.
-
-        The sender, whose leg is `leg`, has already hung up.
-        `status` is the SIP status with which the transfer failed.
-        """
+        """Report a failed transfer with its SIP status, and plan to ring its sender again."""
         self._core.emit(TransferFailed(request_id, status, transferor_gone=True))
         self._recall_target = leg.target
         self._recall_at = now
@@ -368,10 +310,9 @@ class ReferTransfers:
     # --- the REFER's sender hangs up; it is rung again if the transfer fails ------------------
 
     def on_leg_left(self, leg: Leg, now: float) -> bool:
-        """Handle a leg whose peer has hung up; return whether the hang-up is a step of a transfer.
+        """Handle a leg whose peer has hung up; return whether this is a step of a transfer.
 
-        If it is a step of a transfer, the call continues without this leg. If not, and if this leg
-        was joined with the caller, the code that uses this method must end the call.
+        If not, and if this leg was joined with the caller, the calling code must end the call.
         """
         recent, self._recent_failure = self._recent_failure, None
         if recent is not None and recent.leg is leg and now <= recent.until:
@@ -390,11 +331,7 @@ class ReferTransfers:
         return True
 
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
-        """Ring `targets`, after a transfer has failed and the sender of the REFER has hung up.
-
-        After such a failure, we plan to ring the sender of the REFER again. This method rings
-        `targets` instead. If we do not plan to ring the sender, this method does nothing.
-        """
+        """Ring `targets` instead of a planned recall; do nothing if none is planned."""
         if self._recall_at is None:
             return
         self._recall_at = None
@@ -452,10 +389,9 @@ class ReferTransfers:
         )
 
     def resume(self, before: TransferCheckpoint, now: float) -> None:
-        """Continue after a restart of the process, with the saved state `before`.
+        """Continue after a restart with the saved state `before`, in which a transfer has failed.
 
-        A transfer that was in progress before the restart counts as failed. If the caller is not
-        joined with a leg, we ring the target in `before.recall`.
+        If the caller is not joined with a leg, we ring the target in `before.recall`.
 
         Raises:
             ProtocolError: The caller is not joined with a leg, and `before.recall` is None.
@@ -496,12 +432,7 @@ class ReferTransfers:
         return min(due, default=None)
 
     def timer(self, now: float) -> None:
-        """Do all steps whose time has come.
-
-        The possible steps are: ring the sender of a REFER again after its transfer has failed; send
-        a BYE if the final NOTIFY has no response; refuse a REFER if the call's owner has not
-        decided in time; end the ringing of targets.
-        """
+        """Do what is due: recall, BYE after the final NOTIFY, 603 for a REFER, end of ringing."""
         if self._recall_at is not None and now >= self._recall_at:
             self._recall(now)
         if self._last_notify is not None and now >= self._last_notify[1]:

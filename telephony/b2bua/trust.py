@@ -1,7 +1,4 @@
-"""The kinds of peer, and what the settings allow a trusted peer to send beyond the usual.
-
-`headers.py` and `passed_requests.py` apply these rules.
-"""
+"""The kinds of peer, and what the settings allow a trusted peer to send beyond the usual."""
 
 from __future__ import annotations
 
@@ -15,21 +12,18 @@ class PeerKind(StrEnum):
     OUTSIDE = "outside"
     """A trunk, PBX or target that is not trusted. Anybody may be behind it."""
     TRUSTED = "trusted"
-    """A trusted trunk or PBX. It is inside the trust domain (RFC 3325)."""
+    """A trusted trunk or PBX, inside the trust domain (RFC 3325)."""
     PHONE = "phone"
-    """One of our own phones.
+    """One of our own phones, inside the trust domain.
 
-    It is inside the trust domain, but we do not believe the names that it writes. It shows texts to
-    a person, and a caller must not be able to control it.
+    We do not believe the names that it writes. It shows texts to a person, and a caller must not be
+    able to control it.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """The header fields that the settings allow one trusted peer to send to parties inside.
-
-    By default, a peer may send none of them.
-    """
+    """The fields that one trusted peer may send to parties inside; by default none."""
 
     headers: frozenset[str] = frozenset()
     """The lookup names of further header fields, such as "x-queue"."""

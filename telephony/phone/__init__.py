@@ -1,10 +1,9 @@
 """A SIP phone for programs, similar to pyVoIP, on asyncio and our own SIP core.
 
-The classes and methods have the same names as in pyVoIP (`VoIPPhone`, `VoIPCall`, `CallState`,
-`answer`, `deny`, `hangup`, `transfer`, `read_audio`, `write_audio`, `get_dtmf`), but all code is
-our own. Here all of these methods are coroutines. A program reads and writes audio as 16-bit linear
-PCM, little-endian, mono, 8 kHz; the phone sends and receives this audio as G.711. The package
-starts no threads. The only libraries that it uses are those that the SIP core uses.
+Classes and methods have pyVoIP's names (`VoIPPhone`, `VoIPCall`, `answer`, `read_audio` …), but all
+code is our own and all methods that wait are coroutines. A program reads and writes 16-bit linear
+PCM, little-endian, mono, 8 kHz, which the phone sends and receives as G.711. No threads, and no
+libraries but those of the SIP core.
 """
 
 from telephony.phone.call import VoIPCall

@@ -20,29 +20,22 @@ from telephony.sip.ua.auth import DigestClient
 
 @dataclass(frozen=True, slots=True)
 class PhoneAccount:
-    """One account on one server, with the open sockets by which the phone uses the account."""
+    """One account on one server, with the open sockets by which the phone uses it."""
 
     server: Address
     domain: Uri
-    """A URI with the server's host and port, as they were passed to `VoIPPhone`.
-
-    We use this host and port in the URIs that we send.
-    """
+    """The server's host and port, as passed to `VoIPPhone`, for the URIs that we send."""
     username: str
     transport: SipTransport
     pool: PortPool
     digest: DigestClient = field(repr=False)
     srtp: Srtp = Srtp.OFF
-    """The SRTP rule of the account's calls: off, optional or required."""
     sessions: CallSettings = field(default_factory=CallSettings)
-    """The settings of the session timer.
-
-    They limit how long a call may last without a refresh (RFC 4028).
-    """
+    """They limit how long a call may last without a refresh (RFC 4028)."""
 
     @property
     def now(self) -> float:
-        """The current time by the clock of the SIP core, in monotonic seconds."""
+        """The time by the clock of the SIP core, in monotonic seconds."""
         return self.transport.now
 
     @property
@@ -51,9 +44,7 @@ class PhoneAccount:
         return NameAddr("", replace(self.domain, user=self.username))
 
     def uri(self, number: str) -> Uri:
-        """Return the SIP URI of a phone number at our server.
-
-        If `number` is already a SIP or tel URI, return that URI.
+        """Return the SIP URI of a phone number at our server; a SIP or tel URI stays as it is.
 
         Raises:
             SipParseError: `number` begins like a URI but is not valid.
@@ -64,16 +55,7 @@ class PhoneAccount:
         return replace(self.domain, user=number)
 
     def credentials(self, client: ClientRequest, response: Response) -> Iterable[tuple[str, str]]:
-        """Return the header field with our credentials for a server that asks for a password.
-
-        Args:
-            client: The request that we sent.
-            response: The server's response to the request.
-
-        Returns:
-            One pair: the name of the header field and its value. There is no pair if the response
-            is not a 401 or 407, or if we cannot make credentials for it.
-        """
+        """Return the header field with our credentials for a 401 or 407; empty without any."""
         if response.status not in {401, 407}:
             return ()
         answer = self.digest.answer(client.request, response, secrets.token_hex(8))

@@ -40,27 +40,17 @@ _EXPIRED: Final = (("Reason", 'SIP;cause=408;text="Session expired"'),)
 class VoIPCall:
     """A call that we placed or received. Every method that waits is a coroutine.
 
-    Audio is 16-bit linear PCM, little-endian, mono, 8 kHz. This does not depend on the codec on the
-    network.
-
-    This class has all methods that a program needs for a call. Most methods are short: they use the
-    objects `media`, `requests` and `session`, which do the work.
+    Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, whatever the codec on the network.
 
     Attributes:
-        state: The call's state.
-        remote: The other party's name and URI. They are from To in the INVITE that we sent, or from
-            From in the INVITE that we received.
-        request: The INVITE of a received call; None for a call that we placed.
+        remote: The other party's name and URI, from To in our INVITE or From in the received one.
         status: The SIP status that answered or ended the call; 0 before that.
-        unreachable: True if the call ended because our INVITE received no final response; `status`
-            is then 408, or 503 if there is no route to the server.
-        statuses: The statuses of the responses to our INVITE so far, oldest first, for example 180
-            and 200. Responses that only asked for a password (401, 407) are not included.
-        moved_to: The URIs in the most recent 3xx, the preferred URI first. If `VoIPPhone.call`
-            placed the call with `follow` true, the phone calls these URIs itself. Otherwise the
-            program may call them.
-        takes_over: Another call of this phone, which this call replaces (RFC 3891). `answer` ends
-            the other call. None if the INVITE has no Replaces.
+        unreachable: True if our INVITE received no final response; `status` is then 408, or 503
+            without a route to the server.
+        statuses: The statuses of the responses to our INVITE, oldest first, without those that only
+            asked for a password (401, 407).
+        takes_over: The call of this phone that `answer` ends, because this call replaces it (RFC
+            3891); None without a Replaces.
         infos: The INFO requests received, oldest first.
     """
 
@@ -102,10 +92,7 @@ class VoIPCall:
 
     @property
     def moved_to(self) -> list[str]:
-        """The URIs in the most recent 3xx response to our INVITE, the preferred URI first.
-
-        The list is empty before the first 3xx.
-        """
+        """The URIs of the latest 3xx to our INVITE, the preferred first; empty before one."""
         return [str(uri) for uri in self.redirection.targets]
 
     @property
@@ -115,31 +102,22 @@ class VoIPCall:
 
     @property
     def held_by_peer(self) -> bool:
-        """True while the other party holds us, which means that it accepts no media from us."""
+        """True while the other party holds us: it accepts no media from us."""
         return self.media.held_by_peer
 
     @property
     def reception(self) -> ReceptionQuality:
-        """The quality with which we receive the other party's media.
-
-        After the end of the call, this property still has the quality of the whole call.
-        """
+        """The quality of the other party's media here; still readable after the call."""
         return self.media.stream.reception.now
 
     @property
     def report(self) -> PeerReport | None:
-        """The quality of our media at the other party.
-
-        The values are from the most recent RTCP report of the other party. None before the first
-        report.
-        """
+        """The quality of our media at the other party, from its latest RTCP; None before that."""
         return self.media.stream.reports.peer
 
     @property
     def replaces(self) -> str:
-        """The value of a Replaces header field (RFC 3891) that names this call.
-
-        If another phone sends an INVITE with this value, that phone takes our place in the call.
+        """The value of a Replaces (RFC 3891) with which another phone's INVITE takes our place.
 
         Raises:
             InvalidStateError: The call has ended, or has no dialog yet.
@@ -156,9 +134,7 @@ class VoIPCall:
     # --- the call's state -------------------------------------------------------------------
 
     async def wait_for(self, state: CallState) -> None:
-        """Wait until the call has reached `state`.
-
-        Return immediately if the call is already in this state or in a later state.
+        """Wait until the call has reached `state` or a later one.
 
         Raises:
             CallFailedError: The call ended before it reached `state`. The error's `status` is the
@@ -172,12 +148,7 @@ class VoIPCall:
             raise CallFailedError(what, self.status, unreachable=self.unreachable)
 
     def become(self, state: CallState, status: int = 0) -> None:
-        """Change the call's state to `state`, unless the call is in this state or in a later state.
-
-        The states follow each other in the sequence of `CallState`. Only this method changes the
-        state. `status` is the SIP status that causes the change; 0 does not change the call's
-        `status`.
-        """
+        """Advance the state, never back; a `status` of 0 leaves the call's status as it is."""
         if _ORDER.index(state) <= _ORDER.index(self.state):
             return
         logger.debug("phone.call_state", before=self.state, after=state, status=status)
@@ -191,14 +162,12 @@ class VoIPCall:
     # --- answering and ending the call ------------------------------------------------------
 
     async def progress(self) -> None:
-        """Send 183 with our SDP.
-
-        The caller can then hear the audio of `write_audio` before we answer the call.
+        """Send 183 with our SDP: the caller can then hear `write_audio` before we answer.
 
         Raises:
             InvalidStateError: We placed this call, it no longer rings, or its INVITE has no offer.
-            CallFailedError: The caller's offer has no codec that we know. The call has been refused
-                with 488.
+            CallFailedError: The offer has no codec that we know. The call has been refused with
+                488.
         """
         invite = self._ringing_here()
         if not invite.request.body:
@@ -214,8 +183,8 @@ class VoIPCall:
 
         Raises:
             InvalidStateError: We placed this call, or it no longer rings.
-            CallFailedError: The caller's offer has no codec that we know. The call has been refused
-                with 488.
+            CallFailedError: The offer has no codec that we know. The call has been refused with
+                488.
         """
         invite = self._ringing_here()
         body = self._description(invite)
@@ -237,11 +206,7 @@ class VoIPCall:
         self.refuse(status)
 
     def refuse(self, status: int) -> None:
-        """End a received call with the SIP failure status `status`.
-
-        Unlike `deny`, this method raises no error if the call no longer rings. The status is sent
-        to the caller only if the INVITE has no final response yet.
-        """
+        """End a received call, with this SIP failure status if the INVITE is unanswered."""
         if self.invite is not None and not self.invite.answered:
             self.invite.respond(status, now=self._account.now)
         self.become(CallState.ENDED, status)
@@ -255,11 +220,7 @@ class VoIPCall:
         await self.wait_for(CallState.ENDED)
 
     def send_hangup(self) -> None:
-        """Send the message that ends the call, and return without waiting for the end.
-
-        The message depends on the call's state. It is BYE for an answered call, CANCEL for an
-        unanswered call that we placed, or 480 for a received call that rings.
-        """
+        """Send BYE, CANCEL or (for a received call that rings) 480, without waiting for the end."""
         if self.dialog is not None:
             self.bye()
         elif self.client is not None:
@@ -269,10 +230,7 @@ class VoIPCall:
         self._account.transport.flush()
 
     def bye(self, headers: Iterable[tuple[str, str]] = ()) -> None:
-        """Send BYE, with `headers` added, if the call is answered; otherwise do nothing.
-
-        After the BYE, the SIP core emits `DialogEnded`.
-        """
+        """Send BYE if the call is answered. The SIP core then emits `DialogEnded`."""
         dialog = self.dialog
         if dialog is not None and self.state is CallState.ANSWERED:
             self.media.stream.sender.clear()
@@ -284,11 +242,9 @@ class VoIPCall:
     # --- hold, transfer and INFO during the call --------------------------------------------
 
     async def hold(self, direction: Literal["sendonly", "inactive"] = "sendonly") -> None:
-        """Put the other party on hold, which asks that party to send no media.
+        """Put the other party on hold, which asks it to send no media.
 
-        Args:
-            direction: With "sendonly", the other party still hears the audio that we write. With
-                "inactive", it hears nothing.
+        With "sendonly", it still hears the audio that we write; with "inactive", nothing.
 
         Raises:
             InvalidStateError: The call is not answered.
@@ -297,21 +253,17 @@ class VoIPCall:
         await self._renegotiation.change_hold(self._answered(), Direction(direction))
 
     async def resume(self) -> None:
-        """Ask the other party to send media again, after `hold`.
-
-        Raises the same errors as `hold`.
-        """
+        """End a `hold`, with the same errors."""
         await self._renegotiation.change_hold(self._answered(), None)
 
     async def transfer(self, target: str) -> int:
-        """Transfer the other party to `target`, a phone number or a SIP URI.
+        """Transfer the other party to a number or SIP URI, without calling it first (blind).
 
-        This is a blind transfer, which means that we do not call the target first. After a
-        successful transfer, this call ends automatically.
+        After a successful transfer, this call ends automatically.
 
         Returns:
-            The final status of the other party's call to the target, for example 200 if the target
-            answered. If the other party refused our REFER, the status of that refusal.
+            The final status of the other party's call to the target, for example 200, or that with
+            which it refused our REFER.
 
         Raises:
             InvalidStateError: The call is not answered.
@@ -320,15 +272,14 @@ class VoIPCall:
         return await self._refer(self._answered(), self._account.uri(target))
 
     async def attended_transfer(self, other: VoIPCall) -> int:
-        """Connect the other party with the party of `other`, a call that we made to consult.
+        """Connect the other party with that of `other`, a call that we made to consult.
 
-        This is an attended transfer: we send a REFER whose Refer-To has a Replaces (RFC 3891, RFC
-        5589 section 7). `other` may be a call that we placed and that still rings. After a
-        successful transfer, `other` and this call end automatically.
+        We send a REFER whose Refer-To has a Replaces (RFC 3891, RFC 5589 section 7). `other` may
+        still ring. After a successful transfer, both calls end automatically.
 
         Returns:
-            The final status that the other party reported for its INVITE to the party of `other`.
-            If the other party refused our REFER, the status of that refusal.
+            The final status that the other party reported for its INVITE to the party of `other`,
+            or that with which it refused our REFER.
 
         Raises:
             InvalidStateError: This call is not answered, or `other` has ended or has no dialog yet.
@@ -339,10 +290,9 @@ class VoIPCall:
         return await self._refer(self._answered(), uri)
 
     async def send_info(self, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> int:
-        """Send an INFO request (RFC 6086). With a body, `headers` must contain its Content-Type.
+        """Send an INFO (RFC 6086); return its final status.
 
-        Returns:
-            The status of the final response to the INFO.
+        A body needs Content-Type in `headers`.
         """
         _, response = await self.requests.send(self._answered(), "INFO", headers, body)
         return response.status
@@ -353,11 +303,10 @@ class VoIPCall:
         """Queue audio for sending, and wait until less than 200 ms of queued audio remain.
 
         While the queue is empty, the call sends silence. After the end of the call, the audio is
-        dropped, and no exception is raised. The program sees the end in `state` and `read_audio`.
+        dropped without an error; the program sees the end in `state` and `read_audio`.
 
         Raises:
-            InvalidStateError: The call is not answered, and it is not a ringing call in which both
-                sides have agreed on SDP.
+            InvalidStateError: The call is not answered, and not a ringing call with agreed SDP.
         """
         if self.state is CallState.ENDED:
             return
@@ -371,30 +320,24 @@ class VoIPCall:
         await self.changes.until(lambda: not sender.queued or self.state is CallState.ENDED)
 
     async def read_audio(self, samples: int = 160) -> bytes:
-        """Return the next `samples` received samples as 16-bit PCM, sorted by RTP timestamp.
+        """Return the next received samples as 16-bit PCM, sorted by RTP timestamp.
 
-        The method waits until the samples have arrived. Lost packets are replaced by silence. After
-        the end of the call, the method returns the remaining samples, and then b"".
+        Wait until they have arrived. Lost packets become silence. After the end of the call, return
+        the remaining samples, and then b"".
         """
         return await self.media.stream.read(samples)
 
     async def audio(self, samples: int = 160) -> AsyncIterator[bytes]:
-        """Yield the received audio until the call has ended, in pieces of `samples` samples.
-
-        The final piece may be shorter.
-        """
+        """Yield the received audio in pieces of `samples` samples; the final one may be shorter."""
         while piece := await self.read_audio(samples):
             yield piece
 
     async def send_dtmf(self, keys: str, by: Literal["rtp", "info"] = "rtp") -> None:
-        """Send DTMF digits (0-9, *, #, A-D), and return when all of them have been sent.
-
-        If the call ends earlier, return then.
+        """Send DTMF digits (0-9, *, #, A-D); return when all are sent, or the call has ended.
 
         Args:
             keys: The DTMF digits, the first digit first.
-            by: "rtp" sends RTP events (RFC 4733). "info" sends one INFO request with
-                application/dtmf-relay for each digit.
+            by: RTP events (RFC 4733), or an INFO with application/dtmf-relay for each digit.
 
         Raises:
             InvalidStateError: The call is not answered.
@@ -410,10 +353,7 @@ class VoIPCall:
         await self.changes.until(lambda: not sender.pressing or self.state is CallState.ENDED)
 
     async def get_dtmf(self, length: int = 1) -> str:
-        """Wait for the next `length` DTMF digits from the peer, and return them.
-
-        If the call ends before `length` digits have arrived, return the digits that have arrived.
-        """
+        """Wait for the peer's next `length` DTMF digits; return fewer if the call ends before."""
         stream = self.media.stream
         await self.changes.until(
             lambda: len(stream.keys) >= length or self.state is CallState.ENDED
@@ -422,10 +362,9 @@ class VoIPCall:
         return taken
 
     async def _refer(self, dialog: Dialog, uri: Uri) -> int:
-        """Send a REFER that asks the peer to call `uri`.
+        """Send a REFER to `uri`; return the status reported for that call, or of the refusal.
 
-        Return the final status that the peer reports for its call to `uri`, or the status with
-        which the peer refused the REFER. After a 2xx, end our call (RFC 5589 section 6.1).
+        After a 2xx, end our call (RFC 5589 section 6.1).
         """
         self.refer_sent = ReferSent(self.requests, self.changes)
         status = await self.refer_sent.send(dialog, self._account.address, uri)
@@ -465,15 +404,7 @@ class VoIPCall:
         return self.invite
 
     def _description(self, invite: InviteServer) -> bytes:
-        """Return the SDP for our response to the INVITE.
-
-        If an earlier response already contained our answer, return the same SDP again. Otherwise
-        return our answer to the offer in the INVITE. If the INVITE has no offer, return our own
-        offer.
-
-        Raises:
-            CallFailedError: There is no common media. The call has been refused.
-        """
+        """Return the SDP for our response, or refuse the call and raise CallFailedError."""
         if self.media.agreed:
             return self.media.local_sdp
         offer = invite.request.body
@@ -484,11 +415,7 @@ class VoIPCall:
             raise CallFailedError("there is no common media", error.status) from None
 
     def _replaceable_dialog(self) -> Dialog:
-        """Return the dialog whose values a Replaces must contain to name this call.
-
-        For an answered call, this is the call's dialog. For a call that we placed and that rings,
-        this is the first early dialog.
-        """
+        """Return the dialog for a Replaces; for our ringing call, the first early dialog."""
         early = (
             self.client.dialogs.values() if self.state is CallState.RINGING and self.client else ()
         )

@@ -7,19 +7,13 @@ from collections.abc import Callable
 
 
 class Changes:
-    """Wakes all waiting coroutines after a change in a call.
-
-    Each coroutine then checks its own condition again.
-    """
+    """Wakes all waiting coroutines after a change in a call; each checks its own condition."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until `holds()` returns true.
-
-        If the first result is true, return without waiting.
-        """
+        """Wait until `holds()` returns true; return at once if it does already."""
         while not holds():
             waiter = asyncio.get_running_loop().create_future()
             self._waiting.add(waiter)

@@ -1,7 +1,6 @@
 """The requests that a phone sends within a call's dialog, such as BYE, INFO and re-INVITE.
 
-For each request, this module sends the credentials if the server asks for a password, and waits for
-the final response.
+Each is sent with credentials if the server asks for a password, and waits for the final response.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ class DialogRequests:
     def __init__(self, account: PhoneAccount) -> None:
         self._account = account
         self.ended = False
-        """True after the dialog has ended."""
         self._waiting: dict[ClientRequest, asyncio.Future[Response]] = {}
 
     async def send(
@@ -35,17 +33,13 @@ class DialogRequests:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> tuple[Request, Response]:
-        """Send a request in `dialog`, and wait for the final response.
-
-        If the response asks for a password (401, 407), the request is sent again with credentials.
+        """Send a request in `dialog`, again with credentials after a 401 or 407, and wait.
 
         Returns:
-            The request and its final response. If the request was sent again, both are from the
-            second attempt.
+            The request, as sent last, and its final response.
 
         Raises:
-            InvalidStateError: The dialog has ended, or another INVITE in the dialog has no final
-                response.
+            InvalidStateError: The dialog has ended, or another INVITE in it has no final response.
             CallFailedError: No response came, or the dialog ended before the response.
         """
         try:
@@ -80,11 +74,7 @@ class DialogRequests:
             self._waiting.pop(client, None)
 
     def on_event(self, event: DialogResponse | DialogRequestFailed) -> None:
-        """Handle the SIP core's event about one of our requests.
-
-        A final response is given to the `send` that waits for it. A 2xx to a re-INVITE is
-        acknowledged by ACK.
-        """
+        """Give the `send` that waits its final response; acknowledge a 2xx to a re-INVITE."""
         client = event.transaction
         future = self._waiting.get(client)
         if isinstance(event, DialogRequestFailed):
@@ -100,10 +90,7 @@ class DialogRequests:
             future.set_result(event.response)
 
     def end(self) -> None:
-        """Wake all coroutines that wait in `send`, because the dialog has ended.
-
-        In these coroutines, `send` raises CallFailedError.
-        """
+        """End all waiting `send` calls with CallFailedError, because the dialog has ended."""
         self.ended = True
         for future in self._waiting.values():
             if not future.done():

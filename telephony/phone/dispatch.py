@@ -1,7 +1,4 @@
-"""Functions that handle the events of the SIP core for a phone's call.
-
-No function in this module is a coroutine or waits.
-"""
+"""Functions, none of them a coroutine, that handle the SIP core's events for a phone's call."""
 
 from __future__ import annotations
 
@@ -75,11 +72,7 @@ def _in_dialog(account: PhoneAccount, call: VoIPCall, event: SipEvent) -> None:
 
 
 def _on_progress(account: PhoneAccount, call: VoIPCall, event: InviteProgress) -> None:
-    """Handle a provisional response to our INVITE (RFC 3262 section 5, RFC 3960).
-
-    We accept SDP in the response if we can use it. If we cannot use the SDP, we only log this fact,
-    and the call continues to ring.
-    """
+    """Handle a 1xx (RFC 3262 section 5, RFC 3960); SDP that we cannot use is only logged."""
     response = event.response
     call.statuses.append(response.status)
     if response.status in _RINGS:
@@ -124,10 +117,7 @@ def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -
 
 
 def _on_late_offer(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -> None:
-    """Send our SDP answer in the ACK, because the 2xx to our INVITE contains the offer.
-
-    RFC 3261 section 13.2.1 describes an offer in a 2xx.
-    """
+    """Answer, in the ACK, an offer in the 2xx to our INVITE (RFC 3261 section 13.2.1)."""
     call.dialog = event.dialog
     call.session.on_2xx(event.response)
     call.statuses.append(event.response.status)

@@ -1,7 +1,4 @@
-"""Conversion between G.711 and 16-bit linear PCM (little-endian, mono, 8 kHz).
-
-The conversion looks up each sample in a table.
-"""
+"""Conversion between G.711 and 16-bit linear PCM (little-endian, mono, 8 kHz) by tables."""
 
 from __future__ import annotations
 
@@ -14,19 +11,13 @@ from typing import Final
 from telephony.rtp.tone import to_pcma, to_pcmu
 
 SILENCE: Final[dict[str, int]] = {"pcmu": 0xFF, "pcma": 0xD5}
-"""The G.711 byte of a sample with the value zero.
-
-The dict key is the encoding name in lower case.
-"""
+"""The byte of a sample with the value zero, by the encoding name in lower case."""
 
 _ENCODERS: Final[dict[str, Callable[[int], int]]] = {"pcmu": to_pcmu, "pcma": to_pcma}
 
 
 def encode(pcm: bytes, law: str) -> bytes:
-    """Encode 16-bit linear PCM as G.711; `law` is `pcmu` or `pcma`.
-
-    If `pcm` has an odd number of bytes, the final byte is ignored.
-    """
+    """Encode 16-bit PCM as G.711 (`pcmu` or `pcma`). An odd final byte is ignored."""
     samples = array("h")
     samples.frombytes(pcm[: len(pcm) // 2 * 2])
     if sys.byteorder == "big":
@@ -36,10 +27,7 @@ def encode(pcm: bytes, law: str) -> bytes:
 
 
 def decode(payload: bytes, law: str) -> bytes:
-    """Decode G.711 to 16-bit linear PCM; `law` is `pcmu` or `pcma`.
-
-    The result has two bytes for each byte of `payload`.
-    """
+    """Decode G.711 (`pcmu` or `pcma`) to 16-bit PCM: two bytes for each one."""
     table = _decoding(law)
     return b"".join([table[byte] for byte in payload])
 

@@ -1,7 +1,4 @@
-"""Offer and answer of a phone's call.
-
-A call has one audio stream with G.711 and telephone events.
-"""
+"""Offer and answer of a phone's call: one audio stream with G.711 and telephone events."""
 
 from __future__ import annotations
 
@@ -42,19 +39,13 @@ class CallMedia:
         """
         self.stream = MediaStream(pool, changes, srtp)
         self.local_hold: Direction | None = None
-        """The media direction that we offer while we hold the peer: SENDONLY or INACTIVE.
-
-        None while we do not hold the peer.
-        """
+        """The direction that we offer while we hold the peer: SENDONLY or INACTIVE; else None."""
         self.held_by_peer = False
-        """True while the peer holds us, which means that it accepts no media from us."""
+        """True while the peer holds us: it accepts no media from us."""
         self._origin = Origin(secrets.randbits(31))
         self._local_sdp: SessionDescription | None = None
         self._agreed_sdp: SessionDescription | None = None
-        """Our SDP in the most recent completed exchange of an offer and an answer.
-
-        It is None until an offer has been answered.
-        """
+        """Our SDP in the latest completed exchange; None until an offer has been answered."""
         self._offered = False
 
     @property
@@ -73,7 +64,7 @@ class CallMedia:
         return b"" if self._local_sdp is None else bytes(self._local_sdp)
 
     def offer(self) -> bytes:
-        """Return a new offer as SDP. This offer is then our newest SDP (`local_sdp`)."""
+        """Return a new offer as SDP, which becomes `local_sdp`."""
         self._local_sdp = own_offer(
             self.stream.local,
             self._next_origin(),
@@ -85,7 +76,7 @@ class CallMedia:
         return bytes(self._local_sdp)
 
     def answered(self, body: bytes) -> None:
-        """Accept `body`, the peer's answer to our offer.
+        """Accept the peer's answer to our offer.
 
         Raises:
             SdpParseError: The answer cannot be read, or it refuses our audio stream.
@@ -104,11 +95,10 @@ class CallMedia:
         self._offered = False
 
     def answer(self, body: bytes) -> bytes:
-        """Accept `body`, the peer's offer, and return our answer as SDP.
+        """Accept the peer's offer, and return our answer as SDP.
 
         Raises:
-            SdpParseError: The offer cannot be read, or no media in the offer can be used. If no
-                media can be used, the error's status is 488.
+            SdpParseError: The offer cannot be read, or no media in it can be used (status 488).
             CallFailedError: There is no common codec.
         """
         theirs, local, origin = SessionDescription.parse(body), self.stream.local, self._origin

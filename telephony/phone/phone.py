@@ -61,16 +61,11 @@ _ALLOW: Final = (
     *("OPTIONS", "INFO", "NOTIFY"),
 )
 _FAREWELL: Final = 2.0
-"""The longest time in seconds that `stop` waits for the end of the calls and of the registration.
-
-After this time, `stop` closes the socket without waiting for them.
-"""
+"""The seconds that `stop` waits for calls and registration to end before it closes the socket."""
 
 
 class VoIPPhone:
-    """A SIP phone whose methods have the same names as in pyVoIP.
-
-    All methods that wait are coroutines, which is different from pyVoIP.
+    """A SIP phone with pyVoIP's names, whose waiting methods are coroutines.
 
     ```python
     async with VoIPPhone("192.0.2.10", 5060, "201", password, call_callback=on_call) as phone:
@@ -106,32 +101,27 @@ class VoIPPhone:
         Args:
             server: The server's IP literal or name. For a name, `start` uses the first address that
                 the system finds.
-            port: The server's SIP port. 0 means that `server` is a domain. `start` then asks DNS
-                which servers the domain has (SRV, RFC 3263). If a server does not answer or answers
-                503, `start` tries the next server.
+            port: The server's SIP port. With 0, `server` is a domain: `start` asks DNS for its
+                servers (SRV, RFC 3263), and tries the next if one does not answer or answers 503.
             username: The account's name, which called parties see as our phone number.
             password: The password for digest authentication, used only if the server asks for it.
-            my_ip: Our IP literal, for the sockets and for Via, Contact and SDP. If empty, the phone
-                uses the address from which this machine reaches the server.
+            my_ip: Our IP literal, for the sockets and for Via, Contact and SDP. If empty, the
+                address from which this machine reaches the server.
             rtp_ports: The first and the last port for media. Each call uses two ports.
             sip_port: The local SIP port; 0 lets the system choose.
-            register: True if the phone must register. False if the server already knows the phone
-                by its address.
-            call_callback: A coroutine function that runs in its own task for each received call,
-                from the moment when the call rings. Without this function, received calls are
-                refused with 480. If the function raises an exception, the phone logs the
-                exception's type and place in the code. The phone then ends the call, with 500 if
-                the call still rings.
-            transfer_callback: A coroutine function that runs in its own task when the other party
-                of a call transfers us (REFER). Its arguments are that call and the new call, whose
-                INVITE has already been sent. Without this function, a REFER is refused with 405.
-            srtp: "off" uses only plain RTP, "required" only SRTP (SDES). With "optional", our
-                offers have plain RTP, and we accept offers with plain RTP or SRTP.
-            transport: The transport to the server. With "tls", the phone opens no port for
-                connections: received calls use the connection by which the phone registered.
-            tls: The TLS context that verifies the server, used only if `transport` is "tls". By
-                default, the context trusts the system's certificate authorities.
-                `telephony.aio.tls.client_context` makes other contexts.
+            register: False if the server already knows the phone by its address.
+            call_callback: Runs in its own task for each received call from its ringing; without it,
+                they are refused with 480. After an exception, the phone logs its type and place in
+                the code, and ends the call, with 500 if it still rings.
+            transfer_callback: Runs in its own task when the other party transfers us (REFER), with
+                that call and the new one, whose INVITE has been sent. Without it, a REFER is
+                refused with 405.
+            srtp: "off" uses only plain RTP, "required" only SRTP (SDES). With "optional", we offer
+                plain RTP and accept both.
+            transport: With "tls", the phone opens no port for connections: received calls use the
+                connection by which the phone registered.
+            tls: Verifies the server, for "tls" only; by default by the system's certificate
+                authorities. `telephony.aio.tls.client_context` makes other contexts.
             server_name: The name that the server's certificate must contain; `server` if empty.
             resolver: The DNS client. If None, the phone asks the system's name servers.
             session_expires: The session interval that we ask for, in seconds, at least 90. A call
@@ -159,11 +149,7 @@ class VoIPPhone:
         self.calls: list[VoIPCall] = []
         """The calls of this phone that have not ended."""
         self.address = Address(my_ip, sip_port, transport.upper())
-        """The address on which the phone listens.
-
-        Before `start`, it has the values of `my_ip` and `sip_port`, which may be empty and 0.
-        `start` sets the final host and port.
-        """
+        """The address on which the phone listens; before `start`, perhaps "" and port 0."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -221,10 +207,7 @@ class VoIPPhone:
             raise
 
     async def stop(self) -> None:
-        """End all calls, unregister and close the socket.
-
-        Do nothing if the phone is not started.
-        """
+        """End all calls, unregister and close the socket; do nothing if not started."""
         if self._account is None:
             return
         with contextlib.suppress(TimeoutError):
@@ -250,19 +233,16 @@ class VoIPPhone:
         late_offer: bool = False,
         follow: bool = False,
     ) -> VoIPCall:
-        """Place a call to a phone number at the server, or to a SIP URI through the server.
+        """Place a call to a number at the server, or to a SIP URI through it.
 
-        The method returns as soon as the INVITE has been sent. Use `VoIPCall.wait_for` to wait for
-        progress. If the server asks for a password (401, 407), the phone sends the credentials
-        automatically.
+        Return as soon as the INVITE has been sent; `VoIPCall.wait_for` waits for progress.
+        Credentials are sent if the server asks for them (401, 407).
 
         Args:
             number: A phone number, or a URI that begins with `sip:`, `sips:` or `tel:`.
             headers: Header fields to add to the INVITE, such as P-Asserted-Identity or Privacy.
-            late_offer: If true, the INVITE has no SDP, so the called side sends the offer. Some
-                gateways send such INVITEs.
-            follow: If true and the INVITE is answered with a 3xx, the phone calls the URIs in that
-                3xx through the server. It calls each URI once, the preferred URI first.
+            late_offer: Send an INVITE without SDP, as some gateways do: the called side offers.
+            follow: After a 3xx, call each of its URIs once through the server, the preferred first.
 
         Raises:
             InvalidStateError: The phone is not started.
@@ -276,9 +256,7 @@ class VoIPPhone:
         )
 
     async def ping(self) -> int:
-        """Send OPTIONS to the server, and return the status of the final response.
-
-        Any final response, even a failure status, shows that the server works.
+        """Send OPTIONS to the server, and return the final status; any shows that the server works.
 
         Raises:
             InvalidStateError: The phone is not started.
@@ -367,10 +345,7 @@ class VoIPPhone:
         self._run(self._ring(self._callback(call), call))
 
     def _on_refer(self, account: PhoneAccount, event: DialogRequest) -> None:
-        """Handle a REFER, by which the other party asks us to call a target.
-
-        Place the new call, and report its progress to the other party with NOTIFY requests.
-        """
+        """Place the call that a REFER asks for, and report its progress by NOTIFY."""
         call, to = event.dialog.owner, refer_to(event.request)
         if not isinstance(call, VoIPCall) or isinstance(to, int):
             event.transaction.respond(to if isinstance(to, int) else 481, now=account.now)
@@ -409,11 +384,7 @@ class VoIPPhone:
 
 
 def _call_of(event: SipEvent) -> VoIPCall | None:
-    """Return the call to which an event belongs, or None if the event belongs to no call.
-
-    The SIP core's INVITEs and dialogs have an attribute `owner`, in which the phone stores the
-    call.
-    """
+    """Return the call of an event, the `owner` of its INVITE or dialog; None if there is none."""
     match event:
         case InviteCancelled() | PrackMissing():
             owner = event.invite.owner

@@ -18,16 +18,13 @@ class Ping:
         self.answer = asyncio.get_running_loop().create_future()
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Handle the result of the OPTIONS: a final response, or no response.
-
-        A provisional response is ignored.
-        """
+        """Handle a final response or the lack of one; ignore a provisional response."""
         if (event.response is None or event.status >= 200) and not self.answer.done():
             self.answer.set_result(event)
 
 
 async def ping(account: PhoneAccount) -> int:
-    """Send an OPTIONS request to the account's server, and return the status of the response.
+    """Send OPTIONS to the account's server, and return the final status.
 
     Raises:
         CallFailedError: The server does not answer.

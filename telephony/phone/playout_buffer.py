@@ -1,8 +1,4 @@
-"""A buffer of received audio, sorted by RTP timestamp.
-
-The buffer has silence in the place of lost packets, and for times in which the peer sent no
-packets.
-"""
+"""A buffer of received audio, sorted by RTP timestamp, with silence for missing packets."""
 
 from __future__ import annotations
 
@@ -12,76 +8,44 @@ from telephony.rtp.packet import RtpPacket
 
 RATE: Final = 8000
 _MOST_UNREAD: Final = 600 * RATE
-"""The largest number of unread samples in the buffer: ten minutes of audio.
-
-If more samples arrive, the oldest samples are dropped.
-"""
+"""Samples that are kept unread (ten minutes); beyond that, the oldest are dropped."""
 _JUMP: Final = 10 * RATE
-"""A change of the RTP timestamp by more than this number of samples is a jump.
-
-The change is from packet to packet, forwards or backwards. After a jump, the new timestamps are not
-compared with the old timestamps (see `PlayoutBuffer`).
-"""
+"""A change of the RTP timestamp by more samples than this, from packet to packet, is a jump."""
 
 
 class PlayoutBuffer:
     """The audio of one received stream as 16-bit linear PCM, from the first unread sample.
 
-    Each sample has a position: the number of samples from the first sample received. The buffer
-    calculates the position from the RTP timestamp. After a new SSRC or a jump of the timestamp, the
-    position of the first packet is calculated from its time of arrival. This position is never
-    before the end of the audio in the buffer. The positions of later packets are calculated from
-    their timestamps again.
+    A sample's position counts from the first sample received, and follows the RTP timestamp. After
+    a new SSRC or a jump, the first packet's position comes from its arrival, not before the end of
+    the buffer; later ones follow their timestamps again.
     """
 
     def __init__(self) -> None:
         self.received = 0
-        """The number of RTP packets received."""
+        """RTP packets received."""
         self._audio = bytearray()
         self._start = 0
-        """The position of the first unread sample, counted in samples from the first sample
-        received.
-        """
+        """The position of the first unread sample."""
         self._began: float | None = None
         self._ssrc: int | None = None
         self._zero = 0
-        """The number that is added to an extended RTP timestamp to get a position, in samples.
-
-        Positions are counted from the first sample received. After a new SSRC or a jump of the
-        timestamp, the buffer uses a new number.
-        """
+        """Added to an extended RTP timestamp to get a position; new after a new SSRC or a jump."""
         self._last = 0
-        """The highest RTP timestamp since the most recent jump of the timestamp or new SSRC.
-
-        The timestamp is extended: it continues to grow beyond 32 bits.
-        """
+        """The highest RTP timestamp since the latest jump or new SSRC, extended beyond 32 bits."""
 
     @property
     def end(self) -> int:
-        """The position directly after the newest sample.
-
-        Positions are counted in samples from the first sample received.
-        """
+        """The position directly after the newest sample."""
         return self._start + len(self._audio) // 2
 
     @property
     def unread(self) -> int:
-        """The number of samples in the buffer, all of them unread.
-
-        Silence in the place of lost packets is included.
-        """
+        """The number of unread samples, silence for lost packets included."""
         return len(self._audio) // 2
 
     def put(self, packet: RtpPacket, pcm: bytes, now: float) -> None:
-        """Put the audio of one packet at its position in the buffer.
-
-        Audio for positions that have already been read is dropped.
-
-        Args:
-            packet: The RTP packet.
-            pcm: The audio of the packet, decoded to 16-bit linear PCM.
-            now: The time of arrival, in monotonic seconds.
-        """
+        """Put the decoded audio of a packet at its position; drop what was already read."""
         self.received += 1
         place = self._place(packet, now)
         if place < self._start:
@@ -95,10 +59,7 @@ class PlayoutBuffer:
         self.take(self.unread - _MOST_UNREAD)
 
     def take(self, samples: int) -> bytes:
-        """Remove the oldest `samples` unread samples and return them.
-
-        If there are fewer unread samples, remove and return all of them.
-        """
+        """Remove and return the oldest `samples` unread samples, or all if there are fewer."""
         if samples <= 0:
             return b""
         taken = bytes(self._audio[: 2 * samples])

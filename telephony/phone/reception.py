@@ -1,7 +1,4 @@
-"""The quality of a received RTP stream (RFC 3550 appendix A.3 and A.8).
-
-The quality consists of the numbers of received, lost and late packets, and of the jitter.
-"""
+"""The quality of a received RTP stream: packets and jitter (RFC 3550 appendix A.3 and A.8)."""
 
 from __future__ import annotations
 
@@ -12,10 +9,7 @@ from telephony.rtp.packet import RtpPacket
 
 _RATE: Final = 8000
 _FAR: Final = 3000
-"""The largest change of the sequence number within one RTP stream (MAX_DROPOUT in RFC 3550).
-
-A larger change means that the sender has started a new stream.
-"""
+"""The largest gap of the sequence number within one stream (MAX_DROPOUT in RFC 3550)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +17,13 @@ class ReceptionQuality:
     """The quality with which one party received media: numbers of packets, and the jitter."""
 
     received: int = 0
-    """The number of packets received, without duplicates."""
+    """Without duplicates."""
     lost: int = 0
-    """The number of packets that never arrived, according to gaps in the sequence numbers."""
+    """Packets that never arrived, according to gaps in the sequence numbers."""
     late: int = 0
-    """The number of late packets.
-
-    A packet is late if it arrives after a packet with a higher sequence number.
-    """
+    """Packets that arrived after one with a higher sequence number."""
     jitter: float = 0.0
-    """The present value of the jitter, in seconds.
-
-    Each packet changes it (RFC 3550 section 6.4.1).
-    """
+    """The present jitter in seconds; each packet changes it (RFC 3550 section 6.4.1)."""
 
     @property
     def loss(self) -> float:
@@ -50,34 +38,25 @@ class SourceCounts:
 
     ssrc: int
     highest: int
-    """The highest sequence number received, extended beyond 16 bits.
-
-    For each time that the sequence number started again at 0, 65536 is added.
-    """
+    """The highest sequence number received, plus 65536 for each restart at 0."""
     expected: int
-    """The number of packets that the sender sent, from the first sequence number to the highest."""
+    """Packets that the sender sent, from the first sequence number to the highest."""
     received: int
     jitter: int
-    """The jitter in RTP timestamp units of 1/8000 s."""
+    """In RTP timestamp units of 1/8000 s."""
 
 
 class ReceptionCounter:
-    """Counts the packets that one side of a call receives.
-
-    A new SSRC starts a new stream. The counts include the packets of all streams.
-    """
+    """Counts the packets that one side of a call receives, in all streams (SSRCs) together."""
 
     def __init__(self) -> None:
         self._ssrc: int | None = None
         self._first = 0
         self._highest = 0
         self._received_of_source = 0
-        """The number of packets received with the SSRC that the peer uses now."""
+        """Packets received with the SSRC that the peer uses now."""
         self._missing: set[int] = set()
-        """The extended sequence numbers of the packets that have not arrived.
-
-        Only the newest `_FAR` sequence numbers are included.
-        """
+        """The extended sequence numbers, of the newest `_FAR`, whose packets have not arrived."""
         self._given_up = 0
         self._received = 0
         self._late = 0
@@ -100,27 +79,16 @@ class ReceptionCounter:
         return SourceCounts(self._ssrc, self._highest, expected, self._received_of_source, jitter)
 
     def put(self, packet: RtpPacket, now: float) -> None:
-        """Count a packet that arrived at the monotonic time `now`, in seconds.
-
-        Do not use this method for the packets of a DTMF digit, because all of them have the same
-        timestamp. Use `count_untimed` for these packets.
-        """
+        """Count a packet that arrived at `now` (monotonic seconds), but not of a DTMF digit."""
         if self._count(packet):
             self._time(packet.timestamp, now)
 
     def count_untimed(self, packet: RtpPacket) -> None:
-        """Count a packet whose timestamp does not show when the packet was sent.
-
-        An example is a packet of a DTMF digit (RFC 4733).
-        """
+        """Count a packet whose timestamp is not its time of sending: a DTMF digit (RFC 4733)."""
         self._count(packet)
 
     def _count(self, packet: RtpPacket) -> bool:
-        """Count a packet by its sequence number.
-
-        Return True if the packet has a higher sequence number than all packets before it, or if it
-        starts a new stream. Otherwise return False.
-        """
+        """Count a packet by sequence number; return True for the highest, or a new stream."""
         step = (packet.sequence - self._highest + 0x8000 & 0xFFFF) - 0x8000
         if packet.ssrc != self._ssrc or abs(step) > _FAR:
             self._given_up += len(self._missing)

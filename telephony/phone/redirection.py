@@ -1,7 +1,4 @@
-"""The redirection of a call that we placed: the URIs in its 3xx responses.
-
-Redirection is described in RFC 3261 section 8.1.3.4.
-"""
+"""The redirection of a call that we placed by 3xx responses (RFC 3261 section 8.1.3.4)."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 
 _MOST: Final = 10
-"""The largest number of URIs that one call tries, including the first URI."""
+"""URIs that one call tries, including the first."""
 
 
 class Redirection:
@@ -21,20 +18,16 @@ class Redirection:
 
     def __init__(self) -> None:
         self.follow = False
-        """True if the phone itself calls the URIs of a 3xx.
-
-        If false, only the program that uses the phone may call them.
-        """
+        """True if the phone itself, and not the program, calls the URIs of a 3xx."""
         self.targets: list[Uri] = []
         """The URIs in the most recent 3xx response, the preferred URI first."""
         self._tried: list[Uri] = []
         self._left: list[Uri] = []
 
     def next(self, tried: Uri, status: int, response: Response | None) -> Uri | None:
-        """Return the URI to call next, after the call to the URI `tried` failed with `status`.
+        """Return the URI to call after `tried` failed with `status`, or None.
 
-        Return None if `follow` is false, if `status` is a 6xx, if ten URIs have been tried, or if
-        no URI is left that has not been tried.
+        None if `follow` is false, after a 6xx, after ten URIs, or if no untried URI is left.
         """
         self._tried.append(tried)
         if response is not None and 300 <= status < 400:

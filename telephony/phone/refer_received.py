@@ -1,7 +1,4 @@
-"""A REFER that a phone accepted (RFC 3515): the target to call, and our NOTIFY requests.
-
-The REFER asks us to call the target. The NOTIFY requests report the progress of that call.
-"""
+"""A REFER that a phone accepted (RFC 3515): the target to call, and our NOTIFYs about that call."""
 
 from __future__ import annotations
 
@@ -24,10 +21,9 @@ _EXPIRES: Final = 180
 
 
 def target_of(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str], ...]]:
-    """Return the URI that a received REFER asks us to call, and header fields for our INVITE.
+    """Return the URI that a REFER asks us to call, and header fields for our INVITE.
 
-    `request` is the REFER, and `to` is its Refer-To. The header fields are Referred-By, and
-    Replaces if the Refer-To contains a Replaces.
+    They are Referred-By, and Replaces if the Refer-To (`to`) contains a Replaces.
     """
     by = request.headers.get("Referred-By") or str(request.from_.with_tag(None))
     replaces = to.uri.header("Replaces")
@@ -37,16 +33,7 @@ def target_of(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str
 
 
 async def notify_progress(call: VoIPCall, dialog: Dialog, request: Request, new: VoIPCall) -> None:
-    """Report the progress of the new call `new` to the sender of a REFER.
-
-    Each new status of `new` is sent in a NOTIFY. When `new` is answered, `call` is ended.
-
-    Args:
-        call: The call in which the REFER was received.
-        dialog: The dialog of `call`.
-        request: The REFER.
-        new: The call that the REFER asked us to place.
-    """
+    """Report the progress of `new` by NOTIFY, and end `call` when `new` is answered."""
     event = ("Event", f"refer;id={request.cseq.number}")
     status = 0
     try:
@@ -66,20 +53,14 @@ async def notify_progress(call: VoIPCall, dialog: Dialog, request: Request, new:
 async def _next_status(new: VoIPCall, status: int, asked_in: VoIPCall) -> int:
     """Wait until the status of `new` differs from `status`, and return the new status.
 
-    `asked_in` is the call in which the REFER was received. If it ends during the wait, return the
-    current status of `new`, even if this is still `status`.
+    If `asked_in`, the call of the REFER, ends during the wait, return the current status.
     """
     await new.changes.until(lambda: _status(new) != status or asked_in.state is CallState.ENDED)
     return _status(new)
 
 
 def _status(new: VoIPCall) -> int:
-    """Return the progress of a call as a SIP status.
-
-    The status is 200 for an answered call, 180 for a ringing call, and 100 before the call rings.
-    For an ended call, it is the status with which the call ended, or 487 if the call has no final
-    status.
-    """
+    """Return 100, 180 (ringing), 200 (answered) or the final status (487 if there is none)."""
     if new.state is CallState.ENDED:
         return new.status if new.status >= 200 else 487
     return {CallState.RINGING: 180, CallState.ANSWERED: 200}.get(new.state, 100)

@@ -1,7 +1,4 @@
-"""A transfer that a phone requests by a REFER (RFC 3515).
-
-This module sends the REFER and reads the NOTIFY requests that report the progress.
-"""
+"""A transfer that a phone requests by a REFER (RFC 3515), and the NOTIFYs about its progress."""
 
 from __future__ import annotations
 
@@ -19,17 +16,11 @@ _PREFIX: Final = b"SIP/2.0 "
 
 
 class ReferSent:
-    """A REFER that we send, and the progress of the transfer.
-
-    The peer that receives the REFER reports the progress by NOTIFY requests.
-    """
+    """A REFER that we send, and the progress that the peer reports by NOTIFY."""
 
     def __init__(self, requests: DialogRequests, changes: Changes) -> None:
         self.statuses: list[int] = []
-        """The statuses of the peer's call to the target, the oldest first.
-
-        Each NOTIFY with a status line adds one status.
-        """
+        """The statuses of the peer's call to the target, from each NOTIFY, the oldest first."""
         self._requests = requests
         self._changes = changes
 
@@ -39,16 +30,7 @@ class ReferSent:
         return next((status for status in self.statuses if status >= 200), None)
 
     async def send(self, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
-        """Send a REFER that asks the peer to call `uri`, and wait for the outcome.
-
-        Args:
-            dialog: The dialog of our call with the peer.
-            by: Our own address, for Referred-By.
-            uri: The URI of the target.
-
-        Returns:
-            The final status of the peer's call to the target. If the peer refused the REFER, the
-            status of the refusal.
+        """Send a REFER to `uri`, referred by `by`, and return the final status or the refusal's.
 
         Raises:
             InvalidStateError: The dialog has ended.

@@ -1,7 +1,4 @@
-"""The registration of a phone at a server by REGISTER (RFC 3261 section 10.2).
-
-This module makes, refreshes and removes the registration.
-"""
+"""Make, refresh and remove a phone's registration by REGISTER (RFC 3261 section 10.2)."""
 
 from __future__ import annotations
 
@@ -25,21 +22,15 @@ logger = structlog.get_logger(__name__)
 EXPIRES: Final = 300
 """The lifetime of the registration that we request, in seconds."""
 _RETRY: Final = 20.0
-"""The time in seconds between a failed refresh of the registration and the next attempt."""
+"""The seconds between a failed refresh of the registration and the next attempt."""
 _TRIES: Final = 4
 
 
 class RegistrationClient:
-    """The registration of one phone at its server.
-
-    All REGISTER requests have the same Call-ID. The CSeq number grows by one with each request.
-    """
+    """The registration of one phone: one Call-ID, and a CSeq that grows by one each time."""
 
     def __init__(self, account: PhoneAccount, contact: Address) -> None:
-        """Prepare the registration.
-
-        `contact` is the address to which the server sends calls for this phone.
-        """
+        """Prepare the registration; `contact` is where the server sends calls for this phone."""
         self._account = account
         how = contact.transport.lower()
         parameters = (("transport", how),) if contact.reliable else ()
@@ -72,19 +63,13 @@ class RegistrationClient:
             logger.info("phone.not_unregistered", status=error.status)
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Handle the end of our REGISTER: a final response, or the failure to get a response.
-
-        A provisional response is ignored.
-        """
+        """Handle the end of our REGISTER, with or without a response; ignore a provisional one."""
         final = event.response is None or event.status >= 200
         if final and self._answer is not None and not self._answer.done():
             self._answer.set_result((event.response, event.status))
 
     def on_lost(self) -> None:
-        """Register again without waiting for the next refresh.
-
-        The connection to the server has ended, so the server has no working address for this phone.
-        """
+        """Register again now: without its connection, the server cannot reach this phone."""
         self._lost.set()
 
     async def _keep(self, granted: int) -> None:
@@ -101,11 +86,7 @@ class RegistrationClient:
                     await asyncio.sleep(_RETRY)
 
     async def _register(self, expires: int) -> int:
-        """Send REGISTER, and return the lifetime that the server granted.
-
-        If the server asks for a password, the request is sent again with credentials. `expires` is
-        the lifetime to request. Both lifetimes are in seconds.
-        """
+        """Send REGISTER, if asked with credentials; return the granted lifetime in seconds."""
         headers = [("Contact", str(self._contact)), ("Expires", str(expires))]
         response, status = None, 0
         for _ in range(_TRIES):

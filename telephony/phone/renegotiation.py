@@ -1,7 +1,7 @@
 """The re-INVITEs and UPDATEs that a phone sends for hold, resume and the session timer.
 
-Glare means that both sides send a re-INVITE at the same time. After glare, the re-INVITE is sent
-again (RFC 3261 section 14.1).
+After glare (both sides send a re-INVITE at the same time), it is sent again (RFC 3261 section
+14.1).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Renegotiation:
         self._changes = changes
 
     async def change_hold(self, dialog: Dialog, wanted: Direction | None) -> None:
-        """Put the other party on hold with the media direction `wanted`; None ends the hold.
+        """Hold the other party with the direction `wanted`; None ends the hold.
 
         If the peer refuses, the hold does not change.
 

@@ -11,12 +11,11 @@ from telephony.sip.message.replaces import Replaces
 
 
 def replaced_call(endpoint: Endpoint, request: Request) -> VoIPCall | None:
-    """Return the call that a received INVITE asks to replace; None if the INVITE has no Replaces.
+    """Return the call that a received INVITE asks to replace; None without a Replaces.
 
     Raises:
-        SipParseError: The error's status is 400 if the Replaces header field is not valid. It is
-            481 if the Replaces names no call of this phone, or a received call that still rings. It
-            is 486 if the Replaces has `early-only` and the call that it names is already answered.
+        SipParseError: 400 if the Replaces is not valid; 481 if it names no call of this phone, or a
+            received call that still rings; 486 if it has `early-only` and its call is answered.
     """
     values = request.headers.get_all("Replaces")
     if not values:

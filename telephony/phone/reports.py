@@ -1,7 +1,4 @@
-"""The RTCP of one call (RFC 3550 section 6).
-
-We send reports on the media that we send and receive. We read the peer's reports on our media.
-"""
+"""The RTCP of one call (RFC 3550 section 6): our reports, and the peer's on our media."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ from telephony.rtp.rtcp import (
 
 _RATE: Final = 8000
 _SHORT: Final = 65_536
-"""A short NTP time (32 bits) counts in units of 1/65536 s. This is the number of units in 1 s."""
+"""A short NTP time (32 bits) counts in units of 1/65536 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +29,11 @@ class PeerReport:
     loss: float
     """The share of lost packets since the peer's previous report, from 0 to 1."""
     lost: int
-    """The number of lost packets since the first packet.
-
-    It is negative if packets arrived twice.
-    """
+    """Since the first packet; negative if packets arrived twice."""
     jitter: float
-    """The jitter of our media at the peer, in seconds."""
+    """In seconds."""
     round_trip: float | None
-    """The time that a packet needs to the peer and back, in seconds.
-
-    None until the peer has received one of our sender reports.
-    """
+    """To the peer and back, in seconds; None until the peer has received our sender report."""
 
 
 class Reports:
@@ -57,29 +48,17 @@ class Reports:
         self._source_ssrc: int | None = None
         """The SSRC in our previous report about the received media; None if there was none.
 
-        `_expected` is the number of packets of this SSRC that were expected when we wrote that
-        report. `_received` is the number of packets of this SSRC that had arrived.
+        `_expected` and `_received` are the numbers of its packets expected and arrived by then.
         """
         self._sent = 0
-        """The number of packets that we had sent when we wrote our previous report."""
+        """Packets that we had sent when we wrote our previous report."""
         self._last_sr: tuple[int, float] | None = None
-        """The NTP time in the peer's most recent sender report, and the report's arrival time.
-
-        Only the middle 32 bits of the NTP time are stored. The arrival time is a monotonic time in
-        seconds. None before the first sender report.
-        """
+        """NTP time (middle 32 bits) and arrival of the peer's latest sender report, or None."""
 
     def write(self, sender: RtpSender, heard: ReceptionCounter, wall: float, now: float) -> bytes:
-        """Return an RTCP report for the peer.
+        """Return an RTCP report on what we receive and, if we have sent media since, on that.
 
-        The report is about the media that we receive. If we have sent media since our previous
-        report, it is also about the media that we send.
-
-        Args:
-            sender: The stream that we send.
-            heard: The counts of the stream that we receive.
-            wall: The current time, in seconds since 1970.
-            now: The current monotonic time, in seconds, by the same clock as `now` in `read`.
+        `wall` is in seconds since 1970; `now` is monotonic seconds, by the same clock as in `read`.
         """
         blocks = self._blocks(heard, now)
         sent, self._sent = sender.sent != self._sent, sender.sent
@@ -100,13 +79,7 @@ class Reports:
         return receiver_report(sender.ssrc, self._name) + goodbye(sender.ssrc)
 
     def read(self, data: bytes, sender: RtpSender, wall: float, now: float) -> None:
-        """Read a compound RTCP packet from the peer.
-
-        Args:
-            data: The packet.
-            sender: The stream that we send.
-            wall: The current time, in seconds since 1970.
-            now: The current monotonic time, in seconds.
+        """Read a compound RTCP packet; `wall` is in seconds since 1970, `now` monotonic seconds.
 
         Raises:
             RtpParseError: The packet cannot be read.

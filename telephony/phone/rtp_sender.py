@@ -1,8 +1,6 @@
 """The RTP packets that a phone sends: queued audio, DTMF digits (RFC 4733) or silence.
 
-Every 20 ms, the phone calls `next` to get a packet. While the peer accepts no media, the phone
-calls `skip` instead of `next`. Both methods advance the RTP timestamp by 20 ms, but `skip` makes no
-packet.
+Every 20 ms, the phone calls `next`, or `skip` while the peer accepts no media.
 """
 
 from __future__ import annotations
@@ -17,51 +15,43 @@ from telephony.rtp.dtmf import TelephoneEvent
 from telephony.rtp.packet import RtpPacket
 
 FRAME: Final = 160
-"""The number of samples in a packet: 20 ms at 8 kHz."""
+"""Samples in a packet: 20 ms at 8 kHz."""
 KEYS: Final = "0123456789*#ABCD"
 BAD_KEYS: Final = "keys must be of 0-9, *, # and A-D"
 _PRESS: Final = 6
-"""The time for which a DTMF digit is pressed, in packets of 20 ms (120 ms in all)."""
+"""The duration of a DTMF digit, in packets of 20 ms (120 ms in all)."""
 KEY_MS: Final = 20 * _PRESS
 _REPEATS: Final = 3
-"""The number of times that the final packet of a DTMF digit is sent (RFC 4733 section 2.5.1.4)."""
+"""Times that the final packet of a DTMF digit is sent (RFC 4733 section 2.5.1.4)."""
 _PAUSE: Final = 4
-"""The time of silence after a DTMF digit, in packets of 20 ms (80 ms in all)."""
+"""The silence after a DTMF digit, in packets of 20 ms (80 ms in all)."""
 _VOLUME: Final = 10
 
 
 class RtpSender:
-    """The RTP stream that we send.
-
-    After the SDP negotiation, the phone sets `law` (`pcma` or `pcmu`), `payload_type` and
-    `event_type`. `event_type` is the payload type of telephone events.
-    """
+    """Our RTP stream. The phone sets `law`, `payload_type`, `event_type` after negotiating."""
 
     def __init__(self) -> None:
         self.law = "pcma"
         self.payload_type = 8
         self.event_type: int | None = None
         self.sent = 0
-        """The number of RTP packets sent."""
+        """RTP packets sent."""
         self.octets = 0
-        """The number of RTP payload octets in all packets sent."""
+        """RTP payload octets in all packets sent."""
         self.ssrc = secrets.randbits(32)
         self.timestamp = secrets.randbits(31)
-        """The RTP timestamp of the next packet."""
+        """Of the next packet."""
         self._sequence = secrets.randbits(15)
         self._audio = bytearray()
         self._keys: deque[tuple[int, int]] = deque()
-        """The DTMF digits to send. The first entry is the digit that is pressed now.
-
-        Each entry has two numbers: the event code of the digit, and the number of packets sent
-        since the press of this digit began. The second number is 0 if the digit is not pressed yet.
-        """
+        """Event code and number of sent packets of each DTMF digit; the pressed one is first."""
         self._key_began = 0
         self._marker = True
 
     @property
     def queued(self) -> int:
-        """The number of audio samples that wait to be sent."""
+        """Audio samples that wait to be sent."""
         return len(self._audio) // 2
 
     @property

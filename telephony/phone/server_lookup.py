@@ -1,8 +1,7 @@
 """The lookup of a phone's server: an IP literal, a host name or a domain (RFC 3263).
 
-If the server is given with a port, the operating system looks up the host's address (RFC 3263
-section 4.2). Without a port, DNS (SRV records) gives the machines that serve the domain over the
-phone's transport, and the sequence in which we try them.
+With a port, the operating system looks up the host (RFC 3263 section 4.2). Without one, DNS SRV
+gives the servers of the domain for the phone's transport, in the sequence to try.
 """
 
 from __future__ import annotations
@@ -23,21 +22,14 @@ class DnsClient(Protocol):
     """A DNS client, such as `telephony.aio.resolver.Resolver`."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Return one list of records for each question, in the sequence of the questions.
-
-        If a question was not answered, the result has None in the place of its list.
-        """
+        """Return one list of records for each question; None in its place if not answered."""
 
 
 async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[Address]:
-    """Return the addresses of the phone's server; the phone tries the first address first.
+    """Return the addresses of the phone's server, the first to try first.
 
-    Args:
-        server: The phone's server. If it has a port, the result is only one address: the first
-            address that the operating system finds.
-        dns: The DNS client, used if `server` has no port.
-        here: Our own address. If it is not empty, all results are of the same family (IPv4 or
-            IPv6).
+    With a port, it is the one that the operating system finds first; without, `dns` is asked. If
+    `here`, our own address, is not empty, all are of its family (IPv4 or IPv6).
 
     Raises:
         OSError: The server has no address, or no address of the family of `here`.
@@ -78,11 +70,7 @@ async def _by_domain(
 
 
 def _shown(there: Address, name: str) -> str:
-    """Return the name that the certificate of the server at `there` must contain.
-
-    `name` is the host for which the lookup was made. Return `name` if the transport is TLS and
-    `name` is not an IP literal. Otherwise return "".
-    """
+    """Return the name for the certificate at `there`; "" without TLS or a host name."""
     try:
         ip_address(name)
     except ValueError:

@@ -1,6 +1,6 @@
 """The session timer of one call of a phone (RFC 4028).
 
-The timer refreshes the session in time, or ends the call if the peer does not refresh the session.
+It refreshes the session in time, or ends the call if the peer does not refresh it.
 """
 
 from __future__ import annotations
@@ -29,16 +29,13 @@ from telephony.sip.message.messages import Request, Response
 logger = structlog.get_logger(__name__)
 
 _RETRY: Final = 2.0
-"""The time in seconds between a failed refresh of the session and the next attempt."""
+"""The seconds between a failed refresh of the session and the next attempt."""
 
 __all__ = ["IntervalTooSmallError", "SessionRefresher"]
 
 
 class SessionRefresher:
-    """The session timer of one call: the interval, and which side refreshes the session.
-
-    The timer starts when both sides have agreed on it.
-    """
+    """The session timer of one call, which starts when both sides have agreed on it."""
 
     def __init__(
         self,
@@ -50,10 +47,9 @@ class SessionRefresher:
 
         Args:
             settings: The interval that we request, and the shortest interval that we accept.
-            refresh: A function that sends one refresh. If it raises CallFailedError or
-                InvalidStateError, it is called again after two seconds.
-            on_expired: A function that ends the call. It is called if no refresh came before the
-                session expired.
+            refresh: Sends one refresh. After CallFailedError or InvalidStateError, it is called
+                again after two seconds.
+            on_expired: Ends the call, if no refresh came before the session expired.
         """
         self._settings = settings
         self._send_refresh = refresh
@@ -61,10 +57,7 @@ class SessionRefresher:
         self._least = 0
         """The largest Min-SE in the peer's 422 responses, in seconds; 0 before the first 422."""
         self.peer_accepts_update = False
-        """True if the peer's most recent Allow header field contains UPDATE.
-
-        The value changes to false when the peer refuses an UPDATE with 405 or 501.
-        """
+        """True if the peer's latest Allow contains UPDATE, until it refuses one with 405 or 501."""
         self._handle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
@@ -76,16 +69,13 @@ class SessionRefresher:
         return request_fields(self.timer, self._settings, self._least)
 
     def on_2xx(self, response: Response) -> None:
-        """Read the session timer in a 2xx to our INVITE or UPDATE, and start the timer."""
+        """Start the session timer of a 2xx to our INVITE or UPDATE."""
         self._learn(response)
         now = asyncio.get_running_loop().time()
         self._start(agree_to_response(response, self._settings, self._least, now))
 
     def on_422(self, response: Response) -> None:
-        """Store the Min-SE of a 422 response to our INVITE or UPDATE.
-
-        `request_headers` then requests an interval of at least this Min-SE.
-        """
+        """Store the Min-SE of a 422, the least interval of the next `request_headers`."""
         self._least = max(self._least, min_se(response))
 
     def validate(self, request: Request) -> None:
@@ -97,14 +87,11 @@ class SessionRefresher:
         agree_to_request(request, self._settings, 0.0)
 
     def answer(self, request: Request) -> HeaderFields:
-        """Start the timer that the peer's INVITE or UPDATE requests.
-
-        Returns:
-            The header fields of the session timer for our 2xx.
+        """Start the timer that a request asks for; return the header fields for our 2xx.
 
         Raises:
             IntervalTooSmallError: The peer requests an interval below our Min-SE (90 s). The
-                response to the request must then be a 422 with `rejection_headers`.
+                response must then be a 422 with `rejection_headers`.
         """
         now = asyncio.get_running_loop().time()
         timer = agree_to_request(request, self._settings, now)
@@ -153,12 +140,7 @@ class SessionRefresher:
             self._task = asyncio.create_task(self._refresh(timer))
 
     async def _refresh(self, timer: SessionTimer) -> None:
-        """Send a refresh, and repeat it every two seconds until a refresh is accepted.
-
-        `timer` is the session timer that needs the refresh. An accepted refresh replaces
-        `self.timer` by a new session timer, and this ends the loop. The end of the call also stops
-        the loop.
-        """
+        """Send a refresh every two seconds until one is accepted, and so replaces `self.timer`."""
         while self.timer is timer:
             with contextlib.suppress(CallFailedError, InvalidStateError):
                 await self._send_refresh()

@@ -8,10 +8,7 @@ from telephony.errors import TelephonyError
 
 
 class CallState(StrEnum):
-    """The four states of a call, with the names that pyVoIP uses.
-
-    A call goes through the states in the sequence below, and never back to an earlier state.
-    """
+    """The states of a call, with pyVoIP's names; none is followed by an earlier one."""
 
     DIALING = "dialing"
     """Our INVITE has been sent, and no response has shown yet that a phone rings."""
@@ -35,10 +32,8 @@ class RegistrationError(PhoneError):
     """The server did not accept our registration.
 
     Attributes:
-        status: The final SIP status. It is 408 if no server answered, and 503 if there is no route
-            to the server.
-        unreachable: True if no server answered or there is no route. `status` is then not from a
-            server.
+        status: The final SIP status; 408 if no server answered, 503 without a route to it.
+        unreachable: True if `status` is not from a server.
     """
 
     def __init__(self, status: int, *, unreachable: bool = False) -> None:
@@ -53,8 +48,7 @@ class CallFailedError(PhoneError):
 
     Attributes:
         status: The SIP status; 0 if the call ended without a status.
-        unreachable: True if no response came. `status` is then 408, or 503 if there is no route to
-            the server.
+        unreachable: True if no response came: `status` is 408, or 503 without a route.
     """
 
     def __init__(self, what: str, status: int = 0, *, unreachable: bool = False) -> None:

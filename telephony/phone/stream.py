@@ -25,18 +25,17 @@ from telephony.sdp import LocalMedia, RemoteMedia, Srtp, fresh_keys
 
 _TICK: Final = 0.02
 _AHEAD: Final = 10 * FRAME
-"""`write` waits while the audio queue has this many samples (200 ms of audio) or more."""
+"""Queued samples (200 ms) at which `write` waits."""
 _REPORT: Final = 5.0
-"""The mean time in seconds between two RTCP reports.
+"""The mean time between two RTCP reports, in seconds.
 
-Each interval is random within ± 50 % of this mean (RFC 3550 section 6.2). The interval before the
-first report is half as long.
+Each interval is random within ± 50 % of it (RFC 3550 section 6.2), and the first half as long.
 """
 _LATE: Final = 5.0
-"""The longest delay of the event loop, in seconds, after which all overdue packets are still sent.
+"""The longest delay of the event loop, in seconds, after which all overdue packets are sent.
 
-After a longer delay, only one packet is sent. The timestamp advances by the time of the delay,
-because it counts the time of the audio (RFC 3550 section 5.1). The rest of the audio stays queued.
+After a longer one, a single packet is sent, and the timestamp advances by the delay, because it
+counts the time of the audio (RFC 3550 section 5.1). The rest stays queued.
 """
 
 
@@ -60,7 +59,7 @@ class MediaStream:
         self.local = LocalMedia(
             pool.host, self._pair.port, srtp, {} if srtp is Srtp.OFF else fresh_keys()
         )
-        """Our address, SRTP setting and SRTP keys. Our SDP contains these values."""
+        """The values for our SDP."""
         self.protection: Protection | None = None
         """The SRTP encryption in force; None if the call uses plain RTP."""
         self._srtp_state: Protection | None = None
@@ -82,7 +81,7 @@ class MediaStream:
         return self._remote
 
     def configure(self, remote: RemoteMedia) -> None:
-        """Use `remote`, the peer's media after the SDP negotiation, and begin to send.
+        """Use the peer's media after the SDP negotiation, and begin to send.
 
         Raises:
             CallFailedError: The peer accepts neither µ-law nor A-law.
@@ -103,7 +102,7 @@ class MediaStream:
             self._tick()
 
     def _protect(self, remote: RemoteMedia) -> None:
-        """Use the SRTP keys of `remote` from now on, or plain RTP if `remote` has no keys.
+        """Use the SRTP keys of `remote`, or plain RTP without any.
 
         A key that was already in use keeps its SRTP session, and therefore its roll-over counter.
         """
@@ -114,7 +113,7 @@ class MediaStream:
         self.protection = self._srtp_state if remote.keys is not None else None
 
     async def write(self, pcm: bytes) -> None:
-        """Add audio to the queue, and wait until less than 200 ms of audio are queued."""
+        """Queue audio, and wait until less than 200 ms of it are queued."""
         self.sender.write(pcm)
         await self._changes.until(lambda: self.closed or self.sender.queued < _AHEAD)
 

@@ -1,9 +1,8 @@
-"""DTMF digits as RTP events (RFC 4733).
+"""DTMF digits as RTP events (RFC 4733): read packets, and combine those of one digit.
 
-This module reads the packets of an event, and combines the packets of one DTMF digit. The final
-packet of an event is sent three times, and any packet may be lost. All packets of an event have the
-same timestamp. The only exception is a digit that is pressed for so long that the duration field is
-too small: its event consists of several segments, and each segment has its own timestamp.
+The final packet of an event is sent three times, and any may be lost. All packets of an event have
+one timestamp, unless a digit is too long for the duration field: its event then has several
+segments, each with a timestamp of its own.
 """
 
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from telephony.rtp.packet import RtpPacket
 _LONGEST = 0xFFFF
 """The largest value of the duration field, in ticks of the event's clock.
 
-If a digit is pressed for longer, it is sent as several segments (RFC 4733 section 2.5.1.3). All
-segments except the last have this duration.
+A longer press is sent in segments, all but the last of this duration (RFC 4733 section 2.5.1.3).
 """
 _KEYS = "0123456789*#ABCD"
 
@@ -29,11 +27,9 @@ class TelephoneEvent:
     volume: int
     """The power of the tone in dB below 0 dBm0, from 0 to 63."""
     duration: int
-    """The time since the event began, in ticks of the event's clock.
+    """The time since the event, or its present segment (RFC 4733 section 2.5.1.3), began.
 
-    A long event is sent in several segments (RFC 4733 section 2.5.1.3). For such an event, it is
-    the time since the present segment began. The clock has 8000 Hz, unless the SDP gives a
-    different frequency.
+    It is in ticks of the event's clock: 8000 Hz, unless the SDP says otherwise.
     """
 
     @classmethod
@@ -63,10 +59,7 @@ class TelephoneEvent:
 
 
 class KeyPresses:
-    """Finds the DTMF digits in the event packets of one RTP stream.
-
-    Each press of a DTMF digit is reported once, at its first packet.
-    """
+    """Finds the DTMF digits of one RTP stream; reports each press once, at its first packet."""
 
     def __init__(self) -> None:
         self._last: tuple[int, int, int] | None = None
@@ -74,8 +67,7 @@ class KeyPresses:
     def receive(self, data: bytes) -> str | None:
         """Return the DTMF digit that begins with this packet.
 
-        None means that the packet continues a digit, belongs to an event before the most recent
-        event, or belongs to an event that is not a digit.
+        None means that it continues a digit, is of an earlier event, or of none that is a digit.
 
         Raises:
             RtpParseError: The packet or its RTP payload cannot be read.
@@ -92,9 +84,8 @@ class KeyPresses:
     def _goes_on(self, packet: RtpPacket, event: TelephoneEvent) -> bool:
         """Return whether the packet begins the next segment of a DTMF digit.
 
-        A digit has a next segment if it is pressed for longer than `_LONGEST`. The timestamp of the
-        next segment is then `_LONGEST` after the timestamp of the segment before it (RFC 4733
-        section 2.5.1.3).
+        Its timestamp is then `_LONGEST` after that of the segment before (RFC 4733 section
+        2.5.1.3).
         """
         if self._last is None or packet.marker:
             return False
@@ -103,11 +94,9 @@ class KeyPresses:
         return follows and (packet.ssrc, event.code) == (ssrc, code)
 
     def _is_late(self, packet: RtpPacket) -> bool:
-        """Return whether the packet belongs to an event that began before the most recent event.
+        """Return whether the packet's event began before the most recent event.
 
-        This is so if the packet's timestamp is less than 16 s (at 8000 Hz) before the timestamp of
-        the most recent event. A packet whose timestamp is 16 s or more before that timestamp counts
-        as a new event.
+        Its timestamp is then less than 16 s (at 8000 Hz) before that event's; more is a new event.
         """
         if self._last is None or packet.ssrc != self._last[0]:
             return False

@@ -1,7 +1,6 @@
 """RTP packets (RFC 3550 section 5.1): recognise, read and write them.
 
-The relay uses only `is_rtp` and reads single bytes of a packet, because this is fast. Code that
-needs all fields of a packet uses `RtpPacket.parse`.
+The relay uses only `is_rtp` and single bytes, because this is fast; other code uses `RtpPacket`.
 """
 
 import struct
@@ -16,10 +15,9 @@ _HEADER = struct.Struct("!BBHII")
 
 
 def is_rtp(data: Octets) -> bool:
-    """Return whether `data` has the form of an RTP packet.
+    """Return whether `data` has version 2 and the length that its RTP header says.
 
-    The version must be 2, and `data` must not be shorter than its RTP header says. RTCP on the same
-    port can also have this form; `is_rtcp` recognises RTCP (RFC 5761).
+    RTCP on the same port can also have this form; `is_rtcp` recognises it (RFC 5761).
     """
     size = len(data)
     if size < HEADER_BYTES or data[0] & 0xC0 != 0x80:
@@ -43,10 +41,7 @@ def is_rtcp(data: Octets) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RtpPacket:
-    """One RTP packet.
-
-    `timestamp` is in ticks of the codec's clock; `sequence` is a 16-bit number.
-    """
+    """One RTP packet; `timestamp` is in ticks of the codec's clock, `sequence` has 16 bits."""
 
     payload_type: int
     sequence: int
@@ -56,11 +51,7 @@ class RtpPacket:
     marker: bool = False
     csrcs: tuple[int, ...] = ()
     extension: tuple[int, bytes] | None = None
-    """The RTP header extension: its first 16 bits (`profile`) and its data; None without an
-    extension.
-
-    The length of the data is a multiple of four octets.
-    """
+    """First 16 bits (`profile`) and data, a multiple of 4 octets; None without an extension."""
 
     @classmethod
     def parse(cls, data: bytes) -> "RtpPacket":

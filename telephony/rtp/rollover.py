@@ -1,15 +1,13 @@
 """Sessions of libsrtp, and the search for the roll-over counter of a received stream.
 
 The roll-over counter is the number of times that the 16-bit sequence number has started again at 0.
-A receiver does not know this counter if it did not receive the stream from the beginning. A
-receiver also does not know the counter after a change of the key: most senders then reset the
-counter, although RFC 3711 section 3.3.1 says that a new key does not reset it.
+A receiver does not know it without the stream's beginning, nor after a change of the key: most
+senders then reset it, although RFC 3711 section 3.3.1 says that a new key does not.
 
-libsrtp has no function that sets the counter of the receiving session. So this module makes the
-counter grow. It creates a sending session with the same key, which makes search packets. The
-sequence numbers of the search packets grow in large steps. The receiving session reads the search
-packets, and so its counter grows. Each time the counter has grown by one, the module checks whether
-the received packet is now authentic. The search packets never leave this module.
+libsrtp has no function that sets a receiving session's counter. So a sending session with the same
+key makes search packets, whose sequence numbers grow in large steps, and the receiving session
+reads them. Each time its counter has grown by one, the received packet is tried. The search packets
+never leave this module.
 """
 
 from typing import Final
@@ -25,20 +23,17 @@ PROFILES: Final = {
     Suite.AEAD_AES_256_GCM: Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
 }
 MOST_WRAPS: Final = 32
-"""The largest roll-over counter that is tried.
-
-A stream with 50 packets a second reaches it after about twelve hours.
-"""
+"""The largest roll-over counter that is tried: about twelve hours at 50 packets a second."""
 _LEAP: Final = 0x7000
-"""The step between the sequence numbers of the packets that `find_rollover` makes.
+"""The step between the sequence numbers of search packets.
 
-libsrtp reads these packets, so its roll-over counter grows. The step is less than 32768 (half of
-the 65536 sequence numbers): after a larger step, libsrtp would take the packet for an old one.
+After 32768 (half of the 65536 sequence numbers) or more, libsrtp would take the packet for an old
+one.
 """
 _BEHIND: Final = 0x1000
-"""The last packet that `find_rollover` makes is this many sequence numbers before the received one.
+"""The last search packet is this many sequence numbers before the received packet.
 
-So the received packet is newer than all these packets, and libsrtp does not refuse it as repeated.
+So libsrtp does not refuse the received packet as repeated.
 """
 
 
@@ -57,10 +52,9 @@ def _session(key: MasterKey, kind: int) -> Session:
 
 
 def find_rollover(key: MasterKey, packet: bytes) -> tuple[Session, bytes] | None:
-    """Find the roll-over counter with which this SRTP packet is authentic.
+    """Return the session with the roll-over counter of this SRTP packet, and the RTP packet.
 
-    Return the session that has this counter, and the RTP packet. None means that the packet is not
-    authentic with any counter from 1 to `MOST_WRAPS`.
+    None means that the packet is not authentic with any counter from 1 to `MOST_WRAPS`.
     """
     sender, receiver = outbound_session(key), inbound_session(key)
     sequence, index = int.from_bytes(packet[2:4]), -_LEAP

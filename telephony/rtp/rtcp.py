@@ -1,6 +1,6 @@
 """RTCP (RFC 3550 section 6): split compound packets, read and write reports, replace SSRCs.
 
-Only sender reports and receiver reports are read. The data of all other packets is not interpreted.
+Only sender reports and receiver reports are interpreted.
 """
 
 import struct
@@ -14,9 +14,9 @@ RECEIVER_REPORT = 201
 SOURCE_DESCRIPTION = 202
 BYE = 203
 _FEEDBACK = {205, 206}
-"""The types of RTCP feedback packets (RFC 4585): 205 for the transport layer, 206 for the payload.
+"""RTCP feedback (RFC 4585), 205 for the transport layer, 206 for the payload.
 
-The second SSRC in a feedback packet is the source that the feedback is about.
+Its second SSRC is the source that it is about.
 """
 
 _INFO = struct.Struct("!BBHIQIII")
@@ -31,27 +31,17 @@ class ReportBlock:
 
     ssrc: int
     fraction_lost: int
-    """The share of packets lost since the previous report, in 1/256 of the expected packets."""
+    """Since the previous report, in 1/256 of the expected packets."""
     lost: int
-    """The number of packets lost since the first packet.
-
-    It can be negative, if packets arrived twice.
-    """
+    """Since the first packet; negative if packets arrived twice."""
     highest_sequence: int
-    """The highest sequence number received, in the lower 16 bits.
-
-    The upper 16 bits count how many times the sequence number has started again at 0.
-    """
+    """The lower 16 bits; the upper 16 count the restarts at 0."""
     jitter: int
-    """The interarrival jitter, in ticks of the codec's clock."""
+    """In ticks of the codec's clock."""
     last_sender_report: int
     """The `sent_at` of the most recent sender report from the source; 0 if there was none."""
     delay: int
-    """The delay between the most recent sender report and this report block, in 1/65536 s.
-
-    The delay begins when that sender report arrives, and ends when this report block is sent. It is
-    0 if there was no sender report.
-    """
+    """From that sender report's arrival to this report block, in 1/65536 s; 0 without one."""
 
     def __bytes__(self) -> bytes:
         loss = self.fraction_lost << 24 | max(-0x800000, min(self.lost, 0x7FFFFF)) & 0xFFFFFF
@@ -61,10 +51,7 @@ class ReportBlock:
 
 @dataclass(frozen=True, slots=True)
 class RtcpPacket:
-    """One RTCP packet of a compound packet.
-
-    `count` is the five-bit count field, and `body` is the data after the four-byte RTCP header.
-    """
+    """One packet of a compound packet; `count` has five bits, `body` is without the header."""
 
     type: int
     count: int
@@ -81,10 +68,7 @@ class RtcpPacket:
         return int.from_bytes(self.body[6:10]) if self.type == SENDER_REPORT else None
 
     def reports(self) -> Iterator[ReportBlock]:
-        """Yield the report blocks of a sender report or receiver report.
-
-        Packets of other types have no report blocks, so the method yields nothing.
-        """
+        """Yield the report blocks of a sender report or receiver report; none for other types."""
         start = {SENDER_REPORT: 24, RECEIVER_REPORT: 4}.get(self.type)
         if start is None:
             return
@@ -99,8 +83,8 @@ def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
     """Split a datagram into its RTCP packets.
 
     Raises:
-        RtpParseError: The datagram is empty, a length is wrong, a version is not 2, or a report is
-            shorter than its fields.
+        RtpParseError: The datagram is empty, a length is wrong, a version is not 2, or a report
+            is shorter than its fields.
     """
     packets: list[RtcpPacket] = []
     offset = 0
@@ -124,10 +108,7 @@ def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
 
 
 def short_time(wall: float) -> int:
-    """Return the middle 32 bits of an NTP timestamp, in 1/65536 s (RFC 3550 section 4).
-
-    `wall` is the time in seconds since 1970.
-    """
+    """Return the middle 32 bits of an NTP timestamp (RFC 3550 section 4) for Unix seconds."""
     return round((wall + _NTP_EPOCH) * 2**16) & 0xFFFFFFFF
 
 
@@ -147,8 +128,8 @@ def sender_report(
         ssrc: The SSRC of the source that sends the report.
         wall: The current time, in seconds since 1970.
         timestamp: The RTP timestamp of the same moment.
-        packets: The number of RTP packets that the source has sent.
-        octets: The number of RTP payload octets in these packets.
+        packets: RTP packets that the source has sent.
+        octets: RTP payload octets in these packets.
         name: The CNAME, at most 255 octets.
         blocks: Reports about the streams that the source receives, at most 31.
     """
@@ -159,10 +140,7 @@ def sender_report(
 
 
 def receiver_report(ssrc: int, name: str, blocks: Sequence[ReportBlock] = ()) -> bytes:
-    """Return a compound packet: a receiver report and the CNAME (RFC 3550 section 6.4.2).
-
-    A source uses a receiver report if it has sent no RTP since its previous report.
-    """
+    """Return a receiver report and CNAME (RFC 3550 6.4.2), for a source that sent no RTP."""
     head = struct.pack("!BBHI", 0x80 | len(blocks), RECEIVER_REPORT, 1 + 6 * len(blocks), ssrc)
     return head + b"".join(map(bytes, blocks)) + _description(ssrc, name)
 
@@ -176,19 +154,15 @@ def _description(ssrc: int, name: str) -> bytes:
 
 
 def goodbye(ssrc: int) -> bytes:
-    """Return a BYE packet, which says that a source ends.
-
-    In a compound packet, it comes after a report.
-    """
+    """Return a BYE packet (the source ends), to follow a report in a compound packet."""
     return struct.pack("!BBHI", 0x81, BYE, 1, ssrc)
 
 
 def replace_ssrcs(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
-    """Return an RTCP compound packet with its SSRCs replaced.
+    """Return an RTCP compound packet with its SSRCs (four octets) replaced by `names`.
 
-    `names` is a table from old to new SSRCs, four octets each. An SSRC that is not in `names` does
-    not change. SSRCs are replaced in these places: senders, report blocks, source descriptions,
-    BYEs, and the sources that feedback is about (RFC 4585).
+    These are those of senders, report blocks, source descriptions, BYEs, and the sources that
+    feedback is about (RFC 4585).
 
     Raises:
         RtpParseError: `data` is not a compound RTCP packet (see `parse_compound`).
@@ -220,10 +194,7 @@ def _sources_of(packet: RtcpPacket) -> Iterator[int]:
 
 
 def _chunks_of(packet: RtcpPacket) -> Iterator[int]:
-    """Yield the position of each SSRC in the body of a source description, in octets.
-
-    Each chunk of a source description begins with an SSRC (RFC 3550 section 6.5).
-    """
+    """Yield the position of each SSRC in a source description, in octets (RFC 3550 section 6.5)."""
     at, body = 0, packet.body
     for _ in range(packet.count):
         if at + 4 > len(body):

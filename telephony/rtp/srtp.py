@@ -1,14 +1,12 @@
 """SRTP and SRTCP (RFC 3711, RFC 7714) of one leg: protect and unprotect packets with libsrtp.
 
-For each key, this module has one libsrtp session. A new negotiation does not end the session,
-because the two sides may agree on the same key again. The session is then used again. A new session
-could not continue the roll-over counter of the earlier session, so it would protect two packets
-with the same key and the same index. SRTP forbids this. Our own keys do not change until the leg
-ends. If a peer's roll-over counter is not 0 at its first packet, the module `rollover` finds the
-counter.
+Each key has one libsrtp session, which is used again if the two sides agree on the key again: a new
+session could not continue the roll-over counter, so it would protect two packets with the same key
+and index, which SRTP forbids. Our own keys do not change until the leg ends. If a peer's roll-over
+counter is not 0 at its first packet, the module `rollover` finds it.
 
-A new key of the peer is in force from the first packet that is authentic with this key. Until then
-the old key is used, because some packets with the old key are still on the network.
+A new key of the peer is in force from the first packet that is authentic with it. Until then the
+old key is used, because packets with it are still on the network.
 """
 
 import secrets
@@ -23,47 +21,32 @@ from telephony.rtp.rtcp import replace_ssrcs
 from telephony.sdp.crypto import KeyPair, MasterKey, Suite
 
 _TAGS: Final = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AES_CM_128_HMAC_SHA1_32: 4}
-"""The number of octets in the authentication tag of an SRTP packet. The tag comes after the MKI.
+"""Octets of the authentication tag of an SRTP packet, after the MKI.
 
-The suites with GCM are not in this table, because their tag comes before the MKI.
+The suites with GCM are not here, because their tag comes before the MKI.
 """
 _CONTROL_TAG: Final = 10
-"""The number of octets in the authentication tag of an SRTCP packet with a suite in `_TAGS`.
-
-The number is from RFC 4568 section 6.2.
-"""
+"""Octets of the authentication tag of SRTCP with a suite in `_TAGS` (RFC 4568 section 6.2)."""
 _MOST_SOURCES: Final = 256
-"""The largest number of SSRCs in one session.
-
-Each SSRC uses memory in libsrtp until the session ends.
-"""
+"""SSRCs in one session; each uses memory in libsrtp until the session ends."""
 _KEPT_SESSIONS: Final = 8
-"""The largest number of keys of one peer for which we keep a session.
-
-A peer has several keys if it has several early dialogs, or if it has changed its key.
-"""
+"""Keys of one peer for which a session is kept: after several early dialogs or key changes."""
 _STALE: Final = 5
 """If libsrtp refuses this many consecutive packets as too old, their source gets a new SSRC."""
 _SEARCHES: Final = 50
-"""The largest number of searches for a roll-over counter with one key. A search takes 0.5 ms."""
+"""Searches for a roll-over counter with one key. A search takes 0.5 ms."""
 _FORGED: Final = "authentication"
-"""A word in libsrtp's error text for a packet that is not authentic.
-
-No other error text of libsrtp contains this word.
-"""
+"""Only libsrtp's error text for a packet that is not authentic has this word."""
 _SMALLEST: Final = 12
 
 
 class _Sender:
     """Protects the packets of a leg with one of our keys.
 
-    libsrtp refuses the packets of a source as too old in two cases: the source started with new
-    sequence numbers, or it continued to send while the peer was on hold. We then send the packets
-    of this source with a new SSRC.
-
-    If `rename` is true, every source gets a new SSRC from its first packet. This is necessary if
-    the peer still has a roll-over counter for the source's original SSRC, and we do not know the
-    value of that counter.
+    libsrtp refuses a source's packets as too old if it started with new sequence numbers, or
+    continued to send while the peer was on hold. They are then sent with a new SSRC. With `rename`,
+    every source gets one from its first packet, because the peer may still have a roll-over
+    counter, unknown to us, for the original SSRC.
     """
 
     def __init__(self, key: MasterKey, *, rename: bool) -> None:
@@ -73,12 +56,9 @@ class _Sender:
         self._own: set[bytes] = set()
         """The SSRCs of sources whose packets keep their original SSRC."""
         self._assigned: dict[bytes, bytes] = {}
-        """A table from the original SSRC of a source to its new SSRC.
-
-        It contains only the sources that are sent with a new SSRC.
-        """
+        """From the original SSRC to the new one, of the sources that have one."""
         self._original: dict[bytes, bytes] = {}
-        """The reverse of `_assigned`: a table from the new SSRC to the original SSRC."""
+        """The reverse of `_assigned`."""
         self._streams = 0
         self._stale = 0
 
@@ -106,21 +86,15 @@ class _Sender:
         return data[:8] + name + data[12:]
 
     def _count(self) -> None:
-        """Count a new SSRC.
-
-        Raises:
-            SrtpError: `_MOST_SOURCES` SSRCs have already been counted.
-        """
+        """Count a new SSRC; raise SrtpError beyond `_MOST_SOURCES`."""
         if self._streams >= _MOST_SOURCES:
             raise SrtpError("too many sources for one call")
         self._streams += 1
 
     def _on_stale(self, data: bytes) -> bytes:
-        """Handle a packet that libsrtp refuses as too old.
+        """Handle a packet that libsrtp refuses as too old: lost, or sent with a new SSRC.
 
-        If libsrtp has refused fewer than `_STALE` packets one after another, the packet is lost. If
-        it has refused `_STALE` packets, the source of the packet gets a new SSRC, and the packet is
-        protected with the new SSRC.
+        The new SSRC comes with the `_STALE`th refusal one after another.
 
         Raises:
             SrtpError: The packet is lost, or it cannot be protected with the new SSRC.
@@ -154,10 +128,7 @@ class _Sender:
         return protected
 
     def original(self, data: bytes) -> bytes:
-        """Return the peer's RTCP; each SSRC that we assigned is replaced by the original one.
-
-        If the RTCP cannot be read, it is returned unchanged.
-        """
+        """Return the peer's RTCP with our new SSRCs replaced by the original ones, if readable."""
         try:
             return replace_ssrcs(data, self._original) if self._original else data
         except RtpParseError:
@@ -173,15 +144,9 @@ class _Receiver:
         self._unprotect: Callable[[bytes], bytes] = self._session.unprotect
         self._sources: set[bytes] = set()
         self._simple_sources: set[bytes] = set()
-        """The SSRCs whose packets need no special handling.
-
-        Their packets have no MKI, and their roll-over counter was 0 at the first packet.
-        """
+        """The SSRCs without MKI whose roll-over counter was 0 at the first packet."""
         self._wrapped: dict[bytes, Session] = {}
-        """A table from an SSRC to the session of this source.
-
-        It contains the sources whose roll-over counter was not 0 at the first packet.
-        """
+        """The sessions of the SSRCs whose roll-over counter was not 0 at the first packet."""
         self._searches = 0
 
     def unprotect(self, data: bytes) -> bytes:
@@ -193,11 +158,7 @@ class _Receiver:
             raise SrtpError(str(error)) from None
 
     def _unprotect_first(self, data: bytes) -> bytes:
-        """Unprotect a packet whose SSRC is not in `_simple_sources`.
-
-        It is the first packet of its source, or has an MKI, or the roll-over counter of its source
-        did not begin with 0.
-        """
+        """Unprotect a packet whose SSRC is not in `_simple_sources`."""
         if len(data) < _SMALLEST:
             raise SrtpError("too short for an SRTP packet")
         if self.key.mki:
@@ -218,11 +179,10 @@ class _Receiver:
         return plain
 
     def _search(self, data: bytes, source: bytes) -> bytes | None:
-        """Find the roll-over counter of the packet `data`, and return the unprotected packet.
+        """Find the roll-over counter of a source's first packet; return the unprotected packet.
 
-        `data` is the first packet of a source whose roll-over counter is not 0. Return None if the
-        counter is not found. Also return None, without a search, if this key already has
-        `_MOST_SOURCES` sources, or if `_SEARCHES` searches were already made with this key.
+        None if it is not found, or (without a search) after `_MOST_SOURCES` sources or `_SEARCHES`
+        searches.
         """
         full = len(self._sources) >= _MOST_SOURCES and source not in self._sources
         if full or self._searches >= _SEARCHES:
@@ -265,36 +225,28 @@ class Protection:
     """A leg's SRTP in both directions, with the most recently agreed keys.
 
     Attributes:
-        protect: Turns an RTP packet into an SRTP packet. Raises `SrtpError` if the packet was sent
-            before, is too long, or is older than the replay window of libsrtp.
-        unprotect: Turns an SRTP packet into an RTP packet. Raises `SrtpError` if the packet is not
-            authentic, or was received before.
+        protect: Turns RTP into SRTP. Raises `SrtpError` if the packet was sent before, is too long,
+            or is older than the replay window of libsrtp.
+        unprotect: Turns SRTP into RTP. Raises `SrtpError` if the packet is not authentic, or was
+            received before.
     """
 
     def __init__(self, keys: KeyPair, *, rename: bool = False) -> None:
         """Create the sessions for these keys.
 
-        If `rename` is true, every source is sent with a new SSRC. This is necessary for a leg that
-        had a `Protection` in an earlier process, because the roll-over counters of that earlier
-        `Protection` are lost.
+        With `rename`, every source gets a new SSRC: for a leg with a `Protection` in an earlier
+        process, whose roll-over counters are lost.
         """
         self._rename = rename
         self._senders: dict[MasterKey, _Sender] = {}
         self._receivers: dict[MasterKey, _Receiver] = {}
         self._receiver = self._receiver_of(keys.theirs)
         self._next: _Receiver | None = None
-        """The receiver for a new key of the peer, until the first packet is authentic with this
-        key.
-
-        None if there is no new key.
-        """
+        """For a new key of the peer until a packet is authentic with it; None without a new key."""
         self.rekey(keys)
 
     def rekey(self, keys: KeyPair) -> None:
-        """Use newly agreed keys.
-
-        If a key was used before on this leg, its earlier session is used again.
-        """
+        """Use newly agreed keys; a key used before on this leg continues its session."""
         self._sender = self._sender_of(keys.ours)
         self.protect: Callable[[bytes], bytes] = self._sender.protect
         wanted = self._receiver_of(keys.theirs)
@@ -304,10 +256,7 @@ class Protection:
         )
 
     def _unprotect_either_key(self, data: bytes) -> bytes:
-        """Unprotect a packet with the new key or the old key of the peer.
-
-        After the first packet that is authentic with the new key, the old key is not tried again.
-        """
+        """Unprotect with the new or old key; the first packet with the new key ends the old one."""
         fresh = self._next
         if fresh is None:
             return self._receiver.unprotect(data)
@@ -348,10 +297,7 @@ class Protection:
         return found
 
     def _receiver_of(self, key: MasterKey) -> _Receiver:
-        """Return the receiver for this key.
-
-        If there are then more than `_KEPT_SESSIONS` receivers, delete the least recently used one.
-        """
+        """Return the receiver for this key; beyond `_KEPT_SESSIONS`, drop the least recent."""
         found = self._receivers.pop(key, None) or _Receiver(key)
         self._receivers[key] = found
         if len(self._receivers) > _KEPT_SESSIONS:

@@ -1,25 +1,21 @@
 """The ringing tone of the United Kingdom as G.711, for a caller who waits.
 
-The tone consists of 400 Hz and 450 Hz at the same time: 0.4 s on, 0.2 s off, 0.4 s on, 2 s off (BT
-SIN 350). A packet of 20 ms contains a whole number of periods of each frequency. So all packets
-with tone are equal, and all packets with silence are equal.
+400 Hz and 450 Hz together: 0.4 s on, 0.2 s off, 0.4 s on, 2 s off (BT SIN 350). 20 ms are whole
+periods of each frequency, so all packets with tone are equal, and so are those with silence.
 """
 
 import math
 
 PACKET_SAMPLES = 160
-"""The number of samples in one packet: 20 ms at 8000 Hz."""
+"""20 ms at 8000 Hz."""
 CYCLE_PACKETS = 150
-"""The number of packets in one cycle of the tone: 3 s."""
+"""One cycle of the tone: 3 s."""
 _AMPLITUDE = 4_000
-"""The amplitude of each of the two frequencies, as the value of a 16-bit sample."""
+"""Of each of the two frequencies, as the value of a 16-bit sample."""
 
 
 def is_sounding(packet: int) -> bool:
-    """Return True if a packet contains tone, and False if it contains silence.
-
-    `packet` is the index of the packet; the tone starts with packet 0.
-    """
+    """Return True if the packet with this index (from 0) contains tone, and not silence."""
     place = packet % CYCLE_PACKETS
     return place < 20 or 30 <= place < 50
 
@@ -52,6 +48,4 @@ RINGING: dict[str, tuple[bytes, bytes]] = {
     "pcmu": (bytes(map(to_pcmu, _samples())), bytes([to_pcmu(0)]) * PACKET_SAMPLES),
     "pcma": (bytes(map(to_pcma, _samples())), bytes([to_pcma(0)]) * PACKET_SAMPLES),
 }
-"""A table from an encoding name in lower case to two RTP payloads: a packet of tone and a packet of
-silence.
-"""
+"""The RTP payloads of a packet of tone and one of silence, by encoding name in lower case."""

@@ -1,7 +1,6 @@
 """The result of an SDP offer and its answer: the address and the keys for the media.
 
-In this module, `ours` is the session description that we sent, and `theirs` is the session
-description that the peer sent. Each of them can be the offer; this does not change the result.
+`ours` is the session description that we sent, and `theirs` the peer's, whichever is the offer.
 """
 
 from collections.abc import Mapping
@@ -17,10 +16,7 @@ from telephony.sdp.transport import Transport
 
 
 def live_section(said: SessionDescription | None) -> MediaDescription | None:
-    """Return the first live audio section of `said`; None if there is none or `said` is None.
-
-    A section is live if its port is not 0.
-    """
+    """Return the first audio section whose port is not 0 (live); None if there is none."""
     index = said.audio_index() if said is not None else None
     return said.media[index] if said is not None and index is not None else None
 
@@ -28,12 +24,10 @@ def live_section(said: SessionDescription | None) -> MediaDescription | None:
 def remote_media(theirs: SessionDescription, ours: SessionDescription | None = None) -> RemoteMedia:
     """Return the values that the media relay must know about a peer.
 
-    `theirs` is the peer's session description. `ours` is our description for the peer; it is None
-    before we have sent one. Media flows only in the directions that both descriptions allow.
-
-    The peer should send with the payload types in `ours`, but some peers also send with those in
-    `theirs`. So the result contains both. If a payload type has one codec in `ours` and another in
-    `theirs`, the codec in `ours` applies if the peer accepts it, otherwise the codec in `theirs`.
+    `ours` is None before we have sent a description. Media flows only in the directions that both
+    allow. The peer should send with the payload types in `ours`, but some also send with those in
+    `theirs`, so the result has both. If a payload type has different codecs, the one in `ours`
+    applies if the peer accepts it.
 
     Raises:
         SdpParseError: There is no live audio section, its address is not a unicast IP literal, or
@@ -65,21 +59,20 @@ def remote_media(theirs: SessionDescription, ours: SessionDescription | None = N
 
 
 def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
-    """Return the part of our codec table `sent` that the peer accepts; `takes` is the peer's table.
+    """Return the part of our codec table `sent` that the peer's (`takes`) accepts.
 
-    The result has the payload types of `sent`. A codec that the peer does not accept must not be in
-    the result, because the peer may use the same payload type for DTMF digits.
+    A codec that the peer does not accept must not be in the result, because the peer may use the
+    same payload type for DTMF digits.
     """
     known = {codec.identity for codec in takes.values()}
     return {number: codec for number, codec in sent.items() if codec.identity in known}
 
 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
-    """Return the index in `theirs` of the audio section that both descriptions agree on.
+    """Return the index in `theirs` of the audio section that both agree on; None if there is none.
 
-    An audio section is live if its port is not 0. If the first live audio section of `ours` has the
-    same index as a live audio section of `theirs`, return this index. Otherwise return the index of
-    the first live audio section of `theirs`; None if there is none.
+    It is the index of the first live one in `ours` if that is live in `theirs` too, or else of the
+    first live one in `theirs`.
     """
     index = ours.audio_index() if ours is not None else None
     if index is not None and index < len(theirs.media) and theirs.media[index].is_rtp_audio:
@@ -88,13 +81,7 @@ def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) ->
 
 
 def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
-    """Return the SRTP keys of both sides; None if neither side uses SRTP.
-
-    `own` is our audio section, and `section` is the peer's audio section.
-
-    Raises:
-        SdpParseError: Only one side uses SRTP, or the two sides agree on no key. The status is 488.
-    """
+    """Return the SRTP keys, or None for plain RTP; raise SdpParseError (488) without a match."""
     sent = parse_crypto_lines(own.attributes("crypto"))
     if not sent and not own.is_secure and not section.is_secure:
         return None
@@ -105,11 +92,7 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
 
 
 def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescription:
-    """Return `ours` with only the SRTP key that the peer has chosen in `theirs`.
-
-    Our later offers on this leg must contain only this key. In two cases `ours` is returned
-    unchanged: it has fewer than two keys, or the two sides agree on no key.
-    """
+    """Return `ours` with only the SRTP key that `theirs` has chosen, if it has chosen one."""
     index, other = ours.audio_index(), agreed_index(theirs, ours)
     if index is None or other is None:
         return ours
@@ -149,8 +132,7 @@ def _rtcp_port(section: MediaDescription) -> int:
 def _rtcp_host(section: MediaDescription, host: str) -> str:
     """Return the RTCP address from the a=rtcp attribute (RFC 3605).
 
-    Return "" if that address is absent, is equal to `host`, is of a different IP version, or is not
-    a usable unicast address.
+    "" if it is absent, `host`, of another IP version, or not a usable unicast address.
     """
     words = (section.attribute("rtcp") or "").split()
     if len(words) != 4:
@@ -164,12 +146,9 @@ def _rtcp_host(section: MediaDescription, host: str) -> str:
 
 
 def same_media(one: SessionDescription | None, other: SessionDescription | None) -> bool:
-    """Return whether two session descriptions ask for the same media.
+    """Return whether two session descriptions ask for the same media, as a plain refresh does.
 
-    For example, a refresh that changes nothing asks for the same media as the description before
-    it. This function compares sections, addresses, ports, codecs with fmtp, directions and
-    attributes. It does not compare the o=, s= and t= lines. If both arguments are None, return
-    True; if only one is None, return False.
+    The o=, s= and t= lines are not compared. None is equal only to None.
     """
     if one is None or other is None:
         return one is other

@@ -1,8 +1,8 @@
 """Codecs as SDP describes them: their identity, the static payload types, and codec tables.
 
-The identity of a codec consists of its encoding name without regard to case, its clock rate and its
-number of channels (RFC 8866 section 6.6). A codec table maps payload types to codecs. RFC 3551
-section 6 defines the static payload types; this module has only those that telephones use.
+The identity is the encoding name without regard to case, clock rate and channels (RFC 8866 section
+6.6). A codec table maps payload types to codecs. Of the static payload types (RFC 3551 section 6),
+only those that telephones use are here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,10 +22,9 @@ DEFAULT_ALLOWED: tuple[str, ...] = (
     TELEPHONE_EVENT,
     COMFORT_NOISE,
 )
-"""The encoding names that an offer may contain; we remove all other codecs from an offer.
+"""The encoding names that an offer may contain; we remove all other codecs.
 
-The finaliser can decode the audio codecs in this tuple. The other two names are for DTMF digits
-(telephone-event) and comfort noise (CN).
+The finaliser can decode the audio codecs. The other two are for DTMF digits and comfort noise.
 """
 
 
@@ -34,7 +33,7 @@ class Codec:
     """One codec of an m-line, without its payload type.
 
     `clock` is the RTP clock in Hz (8000 for G722, RFC 3551 section 4.5.2). `fmtp` is the text after
-    the payload type in the a=fmtp line; it is empty if there is no such line.
+    the payload type in a=fmtp; "" without one.
     """
 
     name: str
@@ -44,10 +43,7 @@ class Codec:
 
     @property
     def identity(self) -> tuple[str, int, int]:
-        """The codec's name in lower case, its clock in Hz and its number of channels.
-
-        Two codecs with the same identity are the same codec, even if their fmtp differs.
-        """
+        """The codec's name in lower case, its clock in Hz and its channels; fmtp does not count."""
         return self.name.lower(), self.clock, self.channels
 
     @property
@@ -76,18 +72,14 @@ STATIC_PAYLOADS: Mapping[int, Codec] = {
     15: Codec("G728", 8000),
     18: Codec("G729", 8000),
 }
-"""A table of the static payload types and their codecs.
-
-A static payload type needs no a=rtpmap line.
-"""
+"""Static payload types, which need no a=rtpmap line."""
 
 
 def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
-    """Return the payload type of `codec` in `table`; None if `table` does not contain the codec.
+    """Return the payload type of `codec` in `table`, or None; one with the same fmtp is preferred.
 
-    If several payload types have this codec, prefer a payload type with the same fmtp. A table can
-    contain the same codec several times with different fmtp: for example, two telephone-event lines
-    with the same clock, or two modes of one codec.
+    A table can have a codec several times with different fmtp: two telephone-event lines with one
+    clock, or two modes of one codec.
     """
     found = [number for number, other in table.items() if other.identity == codec.identity]
     same = [number for number in found if table[number].fmtp == codec.fmtp]
@@ -95,31 +87,22 @@ def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
 
 
 def payload_map(sends: Mapping[int, Codec], accepts: Mapping[int, Codec]) -> dict[int, int]:
-    """Return the table that translates payload types between a sending and a receiving peer.
+    """Return the receiver's payload type for each of the sender's that the receiver accepts.
 
     Args:
         sends: The codecs that the sending peer may use (`RemoteMedia.payloads`).
         accepts: The codecs that the receiving peer announced (`RemoteMedia.accepts`).
-
-    Returns:
-        A table from the sender's payload type to the receiver's payload type. Codecs that the
-        receiver does not accept are not in the table.
     """
     found = {number: find_payload(accepts, codec) for number, codec in sends.items()}
     return {number: other for number, other in found.items() if other is not None}
 
 
 def renumbered(table: Mapping[int, Codec], known: Mapping[int, Codec]) -> dict[int, int]:
-    """Return new payload types for the codecs in `table`, without a conflict with `known`.
+    """Return new payload types for those of `table`, without a conflict with the `known` ones.
 
-    `known` is the codec table that is in use. A payload type in `known` must not change its codec
-    (RFC 3264 section 8.3.2). A codec that is also in `known` gets its payload type from `known`.
-    Any other codec keeps its payload type from `table` if this payload type is free. Otherwise the
-    codec gets a free dynamic payload type.
-
-    Returns:
-        A table from the payload type in `table` to the new payload type. All new payload types are
-        different. A codec for which no payload type is free is not in the result.
+    A payload type in use must not change its codec (RFC 3264 section 8.3.2). A known codec gets its
+    payload type from `known`; any other keeps its own if that is free, or gets a free dynamic one.
+    A codec for which none is free is not in the result.
     """
     numbers: dict[int, int] = {}
     left = dict(known)
@@ -145,7 +128,7 @@ def payload_rows(table: Mapping[int, Codec]) -> dict[int, tuple[str, int, int, s
 
 
 def is_allowed(codec: Codec, allowed: Iterable[str]) -> bool:
-    """Return whether the codec's name is in `allowed`; upper and lower case make no difference."""
+    """Return whether the codec's name is in `allowed`, without regard to case."""
     return codec.name.lower() in _lower(tuple(allowed))
 
 

@@ -1,8 +1,8 @@
 """SRTP keys in session descriptions (SDES, RFC 4568; the suites of RFC 4568 and RFC 7714).
 
-The key in a session description protects the media that the *writer* of the description sends. We
-ignore an a=crypto line that has an unknown suite, several keys, or a parameter that weakens the
-protection, so that a later line can be chosen. No `repr` in this module shows a key.
+A key protects the media that the *writer* of the description sends. An a=crypto line with an
+unknown suite, several keys, or a parameter that weakens the protection is ignored, so that a later
+line can be chosen. No `repr` in this module shows a key.
 """
 
 import base64
@@ -20,21 +20,16 @@ _LIFETIME = re.compile(r"2\^[0-9]{1,2}|[0-9]{1,15}")
 _MKI = re.compile(r"([0-9]{1,38}):([0-9]{1,3})")
 _HARMLESS = re.compile(r"WSH=[0-9]{1,9}|-.*", re.IGNORECASE)
 _MOST_PACKETS = 2**48
-"""The largest number of packets that one master key may protect (RFC 3711 section 9.2)."""
+"""Packets that one master key may protect (RFC 3711 section 9.2)."""
 
 
 class Srtp(StrEnum):
     """The rule for a leg's media: unprotected only, SRTP only, or both allowed."""
 
     OFF = "off"
-    """Only plain RTP is allowed."""
     OPTIONAL = "optional"
-    """Plain RTP and SRTP are allowed, and the peer's offer decides.
-
-    Our own first offer is plain RTP.
-    """
+    """Plain RTP and SRTP: the peer's offer decides, and our own first offer is plain RTP."""
     REQUIRED = "required"
-    """Only SRTP is allowed."""
 
 
 class Suite(StrEnum):
@@ -55,7 +50,7 @@ class Suite(StrEnum):
 
     @property
     def key_bytes(self) -> int:
-        """The number of octets in the master key and the master salt together."""
+        """The octets of the master key and the master salt together."""
         return {Suite.AEAD_AES_256_GCM: 44, Suite.AEAD_AES_128_GCM: 28}.get(self, 30)
 
 
@@ -69,10 +64,7 @@ class MasterKey:
     suite: Suite
     material: bytes = field(repr=False)
     mki: bytes = field(default=b"", repr=False)
-    """The MKI, which the sender puts into each packet to name the key (RFC 3711 section 3.1).
-
-    It is empty if the packets contain no MKI.
-    """
+    """Names the key in each packet (RFC 3711 section 3.1); empty if the packets have no MKI."""
 
     def __post_init__(self) -> None:
         if len(self.material) != self.suite.key_bytes:
@@ -81,10 +73,7 @@ class MasterKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """The two SRTP keys of a leg, our key and the peer's key. Both have the same suite.
-
-    Each side uses its own key to encrypt the packets that it sends.
-    """
+    """Our key and the peer's, of the same suite. Each side encrypts with its own."""
 
     ours: MasterKey
     theirs: MasterKey
@@ -99,12 +88,10 @@ class Crypto:
 
     @classmethod
     def parse(cls, value: str) -> "Crypto":
-        """Read the value of an a=crypto line.
+        """Read the value of an a=crypto line; names have no case (RFC 4568 9.2, RFC 5234 2.3).
 
-        The lifetime of the key is checked but has no other effect, because the side that has set
-        the lifetime changes the key before the lifetime ends. Upper and lower case make no
-        difference in the names, because the strings of an ABNF grammar have no case (RFC 4568
-        section 9.2, RFC 5234 section 2.3).
+        The key's lifetime is checked but has no other effect: the side that has set it changes the
+        key before.
 
         Raises:
             SdpParseError: `value` is not the value of an a=crypto line, or we cannot use the line.
@@ -126,11 +113,7 @@ class Crypto:
 
 
 def _key(suite: Suite, text: str) -> MasterKey:
-    """Return the key in `inline:key||salt[|lifetime][|MKI:length]`.
-
-    Raises:
-        SdpParseError: The text contains several keys, or cannot be read. The status is 488.
-    """
+    """Return the key in `inline:key||salt[|lifetime][|MKI:length]`, or raise SdpParseError."""
     method, colon, rest = text.partition(":")
     if method.lower() != "inline" or not colon or ";" in rest:
         raise SdpParseError("an a=crypto does not have exactly one inline key", status=488)
@@ -176,20 +159,12 @@ def parse_crypto_lines(values: Iterable[str]) -> tuple[Crypto, ...]:
 
 
 def fresh_keys() -> Mapping[Suite, MasterKey]:
-    """Return new random keys for one leg: one key for each suite.
-
-    The leg uses these keys until it ends.
-    """
+    """Return new random keys, one for each suite, for the whole life of a leg."""
     return {suite: MasterKey(suite, secrets.token_bytes(suite.key_bytes)) for suite in Suite}
 
 
 def key_pair(ours: Iterable[Crypto], theirs: Iterable[Crypto]) -> KeyPair | None:
-    """Return the two keys on which the a=crypto lines of the two sides agree.
-
-    The sides agree if a line in `ours` and a line in `theirs` have the same tag and suite. None
-    means that no lines agree. An answer should have only one line (RFC 4568 section 7.1.3). If
-    `theirs` has several, the first line that agrees with a line in `ours` is used.
-    """
+    """Return the keys of the first lines with equal tag and suite (RFC 4568 7.1.3), or None."""
     sent = {(line.tag, line.key.suite): line.key for line in ours}
     for line in theirs:
         mine = sent.get((line.tag, line.key.suite))

@@ -1,8 +1,7 @@
 """Our side and the peer's side of one media stream, as plain values.
 
-A `LocalMedia` has the address to which the media relay is bound; our SDP contains the same address.
-A `RemoteMedia` has the values from the peer's SDP that the relay needs. This module does not parse
-or negotiate SDP.
+`LocalMedia` has the address in our SDP, to which the relay is bound. `RemoteMedia` has what the
+relay needs of the peer's SDP. This module does not parse or negotiate SDP.
 """
 
 from collections.abc import Mapping
@@ -14,10 +13,7 @@ from telephony.sdp.crypto import KeyPair, MasterKey, Srtp, Suite
 
 
 class Direction(StrEnum):
-    """The direction attributes of RFC 8866 section 6.7.
-
-    An attribute describes what its writer does: with "sendonly", the writer only sends media.
-    """
+    """The direction attributes (RFC 8866 section 6.7): with "sendonly", the writer only sends."""
 
     SENDRECV = "sendrecv"
     SENDONLY = "sendonly"
@@ -26,10 +22,7 @@ class Direction(StrEnum):
 
     @classmethod
     def of(cls, *, sends: bool, receives: bool) -> "Direction":
-        """Return the direction attribute of a party.
-
-        The arguments say whether the party sends and whether the party receives media.
-        """
+        """Return the direction attribute of a party that sends and receives media or not."""
         if sends:
             return cls.SENDRECV if receives else cls.SENDONLY
         return cls.RECVONLY if receives else cls.INACTIVE
@@ -54,52 +47,38 @@ class Direction(StrEnum):
 class LocalMedia:
     """The address in our SDP for one leg, and the protection of the media on this leg.
 
-    `host` is the address in the SDP, an IPv4 or IPv6 literal. RTCP uses `port + 1`. If the peer
-    asks for RTP and RTCP on the same port (RFC 5761), RTCP uses `port`.
+    `host` is an IPv4 or IPv6 literal. RTCP uses `port + 1`, or `port` if the peer asks for one port
+    (RFC 5761).
     """
 
     host: str
     port: int
     srtp: Srtp = Srtp.OFF
     keys: Mapping[Suite, MasterKey] = field(default_factory=dict, repr=False, compare=False)
-    """For each SRTP suite, the key for the media that we send.
-
-    The keys are not used while `srtp` is off.
-    """
+    """For the media that we send; not used while `srtp` is off."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteMedia:
     """The audio stream in one peer's SDP, with the values that the media relay needs.
 
-    `send` and `receive` describe what the peer does: if `receive` is false, we send nothing to the
-    peer.
+    `send` and `receive` are what the peer does: if `receive` is false, we send it nothing.
     """
 
     host: str
-    """The IP literal to which we send media.
-
-    It may be the unspecified address (0.0.0.0 or ::) while `receive` is false.
-    """
+    """The IP literal to which we send media; may be unspecified while `receive` is false."""
     rtp_port: int
     rtcp_port: int
     receive: bool = True
     send: bool = True
     payloads: Mapping[int, Codec] = field(default_factory=dict)
-    """The payload types that the peer may *send*.
-
-    They are all payload types in our SDP for the peer, followed by those that are only in the
-    peer's own SDP.
-    """
+    """The payload types that the peer may *send*: our SDP's, then those only in its own."""
     accepts: Mapping[int, Codec] = field(default_factory=dict)
-    """The payload types that the peer *receives*. They are from the peer's own SDP."""
+    """The payload types that the peer *receives*, from its own SDP."""
     rtcp_host: str = ""
     """The IP literal to which we send RTCP (RFC 3605); empty if it is equal to `host`."""
     rtcp_mux: bool = False
-    """True if RTCP and RTP use the same port in both directions (RFC 5761).
-
-    `rtcp_port` is then equal to `rtp_port`.
-    """
+    """True if RTCP and RTP use one port in both directions (RFC 5761)."""
     keys: KeyPair | None = None
     """The SRTP keys of both directions; None for plain RTP."""
 
@@ -108,8 +87,7 @@ class RemoteMedia:
 class Origin:
     """The values in the o= line of an SDP that we write (RFC 8866 section 5.2).
 
-    `session_id` is different for each leg. `version` grows by one each time we send a changed
-    description on the leg.
+    `session_id` is different for each leg; `version` grows by one with each changed description.
     """
 
     session_id: int

@@ -1,19 +1,17 @@
-"""Offer and answer (RFC 3264) for a back-to-back user agent.
+"""Offer and answer (RFC 3264) for a back-to-back user agent, with one audio stream on each leg.
 
-Each leg has one audio stream. In the offer of one peer, we remove the codecs that we cannot decode
-and replace the address by our own address. Then we send the offer to the other peer. The other
-peer's answer goes back to the first peer, with the payload types of the first peer's offer. All
-other streams in the offer are refused, which means that they stay in their place with port 0.
+An offer goes on with our address and without the codecs that we cannot decode; the answer goes back
+with the payload types of the first peer's offer. All other streams in the offer are refused: they
+stay in their place with port 0.
 
     caller                       us                           callee
       offer  ───────────▶ forwarded_offer(offer) ───────────────▶
       ◀─────────── forwarded_answer(offer, answer) ◀─────────── answer
 
-For a description without a stream that we can carry, the functions raise `SdpParseError` with
-status 488. They raise the same error for a description that asks for T.38 (fax) in place of audio,
-because a fax is not a conversation. After the refusal, the peer sends the fax as G.711, which we
-handle as audio. A fax stream next to an audio stream is refused with port 0. The module `transport`
-decides how the stream of each leg is protected.
+Without a stream that we can carry, the functions raise `SdpParseError` with status 488. So they do
+for T.38 (fax) in place of audio, because a fax is not a conversation: after the refusal, the peer
+sends it as G.711, which we handle as audio. The module `transport` decides how a leg's stream is
+protected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +44,7 @@ OWN_CODECS: tuple[Codec, ...] = (
     Codec("G722", 8000),
     Codec("telephone-event", 8000, 1, "0-16"),
 )
-"""The codecs in an offer that we make ourselves, unless `own_offer` is called with other codecs."""
+"""The codecs of our own offers, unless `own_offer` is called with others."""
 
 
 def _kept(section: MediaDescription, allowed: Sequence[str]) -> dict[int, Codec]:
@@ -58,13 +56,9 @@ def _speaks(table: Mapping[int, Codec]) -> bool:
 
 
 def _carried(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) -> int:
-    """Return the index of the audio section that we carry; a section with SRTP keys is preferred.
+    """Return the index of the audio section that we carry, or raise SdpParseError (488).
 
-    `allowed` has the encoding names of the codecs that we carry. `srtp` is the protection that the
-    media may have.
-
-    Raises:
-        SdpParseError: There is no section that we can carry. The status is 488.
+    A section with SRTP keys is preferred.
     """
 
     def fits(media: MediaDescription) -> bool:
@@ -90,11 +84,11 @@ def cut_offer(
     allowed: Sequence[str] = DEFAULT_ALLOWED,
     srtp: Srtp = Srtp.OFF,
 ) -> SessionDescription:
-    """Return `offer` reduced to the audio section that we carry, with only the allowed codecs.
+    """Return `offer` with only the audio section that we carry, and its allowed codecs.
 
-    All other media sections stay in their places, but with port 0 (refused). `allowed` has the
-    encoding names of the allowed codecs. These codecs keep their sequence and their fmtp. Ptime and
-    unknown attributes do not change. `srtp` is the protection that the media of the offer may have.
+    Other sections stay in their places with port 0 (refused). `allowed` has encoding names.
+    Sequence, fmtp, ptime and unknown attributes stay. `srtp` is the protection that the offer may
+    have.
 
     Raises:
         SdpParseError: There is no audio, no audio with the protection that `srtp` requires, or no
@@ -115,9 +109,7 @@ def forwarded_offer(
     previous: SessionDescription | None = None,
     direction: Direction | None = None,
 ) -> SessionDescription:
-    """Return our offer for the other leg, made from `offer`, which a peer has sent.
-
-    Our offer has our own address, and only one audio section of `offer` (see `cut_offer`).
+    """Return our offer for the other leg: `offer`, as cut by `cut_offer`, with our own address.
 
     Args:
         offer: The peer's offer.
@@ -125,9 +117,8 @@ def forwarded_offer(
         origin: The o= line for the other leg.
         allowed: The encoding names of the codecs that our offer may contain.
         srtp: The protection that media may have on the leg of the peer that sent `offer`.
-        previous: Our most recent description on the other leg. Our new offer has the same m-lines
-            in the same sequence, and its codecs have the same payload types (RFC 3264 section 8).
-            None means that the new offer has one audio section.
+        previous: Our latest description on the other leg, whose m-lines and payload types stay (RFC
+            3264 section 8); None if there is none.
         direction: The direction to offer; None means the direction in `offer`.
 
     Raises:
@@ -147,10 +138,7 @@ def forwarded_offer(
 
 
 def _with_payload_types_of(section: MediaDescription, before: MediaDescription) -> MediaDescription:
-    """Return a media section with the payload types that its codecs have in `before`.
-
-    A codec that is not in `before` gets a payload type that `before` does not use.
-    """
+    """Return a section with its codecs' payload types in `before`, or types unused there."""
     table = section.codecs()
     numbers = renumbered(table, before.codecs())
     return with_codecs(section, {new: table[n] for n, new in numbers.items()}, numbers)
@@ -159,12 +147,7 @@ def _with_payload_types_of(section: MediaDescription, before: MediaDescription) 
 def _in_shape_of(
     session: SessionDescription, previous: SessionDescription | None
 ) -> SessionDescription:
-    """Return `session` with as many media sections as `previous`.
-
-    The only media section of `session` gets the place that the audio section has in `previous`. All
-    other media sections are those of `previous`, but refused. If `previous` is None, `session` is
-    returned unchanged.
-    """
+    """Return `session` with its only section among those of `previous`, which are refused."""
     if previous is None:
         return session
     index = previous.audio_index()
@@ -181,12 +164,10 @@ def forwarded_answer(
     *,
     allowed: Sequence[str] = DEFAULT_ALLOWED,
 ) -> SessionDescription:
-    """Return the answer for the peer that made `offer`, made from the other peer's `answer`.
+    """Return the answer to `offer`, made from the other peer's `answer`.
 
-    The result has the media sections of `offer`. Its codecs have the sequence of `answer` and the
-    payload types of `offer`. `local` is our address on the leg of the peer that made `offer`,
-    `origin` is the o= line for this leg, and `allowed` has the encoding names that the result may
-    contain.
+    It has the sections and payload types of `offer`, and the codec sequence of `answer`. `local`
+    and `origin` are our address and o= line for the peer that offered.
 
     Raises:
         SdpParseError: `answer` refuses the audio or has no audio codec in common with `offer`, or
@@ -214,11 +195,9 @@ def forwarded_answer(
 def _matched(
     offered: Mapping[int, Codec], answered: Mapping[int, Codec]
 ) -> tuple[dict[int, Codec], dict[int, int]]:
-    """Return the codecs that an answer and its offer have in common, and their payload types.
+    """Return the common codecs, and the offer's payload type for each of the answer's.
 
-    `offered` and `answered` are the codec tables of the offer and of the answer. The first result
-    is a codec table with the payload types of the offer. The second result is a table from the
-    payload type in the answer to the payload type in the offer.
+    The codecs have the payload types of the offer.
     """
     table: dict[int, Codec] = {}
     numbers: dict[int, int] = {}
@@ -234,11 +213,7 @@ def _matched(
 def _place_in_offer(
     written: SessionDescription, offer: SessionDescription, index: int
 ) -> SessionDescription:
-    """Return an answer to `offer` with one accepted media section, the only one of `written`.
-
-    The accepted section is placed at `index`. All other sections are those of `offer`, but refused
-    with port 0.
-    """
+    """Return an answer to `offer` that accepts only `written`'s section, at `index`."""
     return SessionDescription(written.lines, place_section(written.media[0], offer.media, index))
 
 
@@ -250,11 +225,7 @@ def own_offer(
     direction: Direction = Direction.SENDRECV,
     previous: SessionDescription | None = None,
 ) -> SessionDescription:
-    """Return an offer that we make ourselves, without an offer of another peer.
-
-    `previous` is our most recent description on the leg, or None. The new offer has the media
-    sections of `previous`, in the same sequence.
-    """
+    """Return an offer that we make ourselves, with the sections of `previous`, if given."""
     table = _numbered(codecs)
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     lines += [SdpLine("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]
@@ -267,11 +238,7 @@ def own_offer(
 
 
 def _numbered(codecs: Sequence[Codec]) -> dict[int, Codec]:
-    """Return a codec table, in which each codec has a payload type.
-
-    A codec with a static payload type gets this payload type. The first telephone-event codec gets
-    101. All other codecs get free payload types from 96.
-    """
+    """Return a codec table: static payload types, 101 for telephone-event, others from 96."""
     static = {codec.identity: number for number, codec in STATIC_PAYLOADS.items()}
     free = iter([number for number in range(96, 128) if number != 101])
     table: dict[int, Codec] = {}
@@ -291,11 +258,10 @@ def own_answer(
     allowed: Sequence[str] = DEFAULT_ALLOWED,
     direction: Direction | None = None,
 ) -> SessionDescription:
-    """Return an answer to `offer` that we make ourselves, without an answer of another peer.
+    """Return an answer to `offer` that we make ourselves.
 
-    The answer has the first allowed audio codec of `offer`. It also has the telephone-event codecs
-    of `offer` that have the same clock as the audio codec. If `direction` is None, the answer has
-    the reverse of the offer's direction.
+    It has the first allowed audio codec of `offer`, and its telephone-event codecs with the same
+    clock. `direction` None means the reverse of the offer's.
 
     Raises:
         SdpParseError: There is no audio, no audio with the protection that `local.srtp` requires,

@@ -1,8 +1,7 @@
 """Session descriptions (RFC 8866): parsing, reading, changing and writing them.
 
-All lines stay in their sequence, also lines of unknown type. Reading accepts wrong line ends and a
-wrong sequence of lines, but writing is strict. The module `negotiation` chooses codecs and adds our
-own addresses.
+All lines stay in their sequence, also those of unknown type. Reading accepts wrong line ends and a
+wrong sequence of lines, but writing is strict.
 """
 
 import re
@@ -30,7 +29,7 @@ _UNKNOWN = -1
 
 
 class SdpLine(NamedTuple):
-    """One `type=value` line of a session description. Its `repr` never shows an encryption key."""
+    """One `type=value` line. Its `repr` never shows an encryption key."""
 
     type: str
     value: str
@@ -54,7 +53,7 @@ def _is_internet(words: list[str]) -> bool:
 
 
 def _is_connection(data: str) -> bool:
-    """Return whether `data` is the value of a c= line: a network type, an address type, an address.
+    """Return whether `data` is the value of a c= line: network type, address type, address.
 
     The address of another network than the Internet may have several words.
     """
@@ -63,10 +62,9 @@ def _is_connection(data: str) -> bool:
 
 
 def _address(data: str | None) -> str | None:
-    """Return the address in the value of a c= line; None if it is not an address of the Internet.
+    """Return the Internet address in the value of a c= line; None if it is of another kind.
 
-    For example, a c= line may have an address of ATM (RFC 3108) or of the telephone network (RFC
-    7195).
+    It may be of ATM (RFC 3108) or of the telephone network (RFC 7195).
     """
     words = (data or "").split()
     return words[2] if len(words) == 3 and _is_internet(words) else None
@@ -100,10 +98,7 @@ class _LineTable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MediaDescription:
-    """One media section of a session description.
-
-    `lines` contains the lines after the m= line, in their sequence.
-    """
+    """One media section; `lines` are those after the m= line, in their sequence."""
 
     kind: str
     port: int
@@ -112,21 +107,16 @@ class MediaDescription:
     lines: tuple[SdpLine, ...] = ()
     port_count: int = 1
     _codecs: dict[int, Codec] | None = field(default=None, init=False, compare=False, repr=False)
-    """The result of the method `codecs`; None before the first use of that method.
-
-    The result is stored because it is needed often. So are `_lines` and `_is_rtp_audio`.
-    """
+    """The result of `codecs`, stored as it is needed often (so are `_lines`, `_is_rtp_audio`)."""
     _lines: _LineTable | None = field(default=None, init=False, compare=False, repr=False)
     _is_rtp_audio: bool | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
     def parse(cls, value: str, lines: Iterable[SdpLine] = ()) -> "MediaDescription":
-        """Read a media section.
+        """Read a media section from the value of its m= line and its other lines.
 
-        `value` is the value of its m= line, and `lines` are its other lines.
-
-        The formats may be missing in a section that we decline anyway, which has the port 0 or is
-        not audio. Some peers write `m=video 0 RTP/AVP`.
+        The formats may be missing if we decline it anyway (port 0, or not audio): some peers write
+        `m=video 0 RTP/AVP`.
 
         Raises:
             SdpParseError: The value is not `kind port[/count] protocol format…`.
@@ -153,10 +143,7 @@ class MediaDescription:
         return "\r\n".join([head, *map(str, self.lines)])
 
     def attribute(self, name: str) -> str | None:
-        """Return the value of the first a= line named `name`; None if there is no such line.
-
-        For an attribute without a value, such as `a=rtcp-mux`, return "".
-        """
+        """Return the value of the first a=`name` line; "" without a value, None without a line."""
         return next(iter(self.attributes(name)), None)
 
     def attributes(self, name: str) -> Sequence[str]:
@@ -172,10 +159,9 @@ class MediaDescription:
 
     @property
     def is_rtp_audio(self) -> bool:
-        """True if the section is live audio over RTP or SRTP; live means that its port is not 0.
+        """True for audio over RTP or SRTP with a port other than 0 (live).
 
-        False for audio over DTLS, and for audio with a c= line of another network than the
-        Internet.
+        False for audio over DTLS, or with a c= line of another network than the Internet.
         """
         if self._is_rtp_audio is None:
             object.__setattr__(self, "_is_rtp_audio", self._has_rtp_audio())
@@ -198,9 +184,8 @@ class MediaDescription:
     def codecs(self) -> dict[int, Codec]:
         """Return the codecs of the section by payload type, the preferred codec first.
 
-        The result does not contain formats that are not payload types. It also does not contain
-        dynamic payload types without an a=rtpmap that can be read: some phones offer `a=rtpmap:98
-        iLBC` without a clock. A static payload type needs no a=rtpmap, so it remains if its
+        Formats that are not payload types are left out, and dynamic ones without a readable
+        a=rtpmap: some phones offer `a=rtpmap:98 iLBC` without a clock. A static one remains if its
         a=rtpmap has no clock and names the same codec.
         """
         if self._codecs is None:
@@ -230,10 +215,7 @@ def _split_payload(value: str) -> tuple[int, str]:
 
 
 def _codec(text: str, static: Codec | None) -> Codec | None:
-    """Return the codec in the value of an a=rtpmap; None if it cannot be read.
-
-    `static` is the codec that its payload type has without an a=rtpmap.
-    """
+    """Return the codec of an a=rtpmap, or None; `static` is the one without an a=rtpmap."""
     if static is not None and text.strip().lower() == static.name.lower():
         return static
     found = _RTPMAP.fullmatch(text)
@@ -251,21 +233,17 @@ class SessionDescription:
     lines: tuple[SdpLine, ...]
     media: tuple[MediaDescription, ...] = ()
     _text: str = field(default="", init=False, compare=False, repr=False)
-    """The result of the first call of `str`; empty before that call.
-
-    The text is stored because each checkpoint writes the descriptions again.
-    """
+    """The result of `str`, stored because each checkpoint writes the descriptions again."""
     _lines: _LineTable | None = field(default=None, init=False, compare=False, repr=False)
     _audio_index: int | None = field(default=_UNKNOWN, init=False, compare=False, repr=False)
-    """The result of the method `audio_index`; `_UNKNOWN` before the first use of that method."""
+    """The result of `audio_index`; `_UNKNOWN` before its first use."""
 
     @classmethod
     def parse(cls, data: str | bytes) -> "SessionDescription":
         """Read a session description.
 
         Raises:
-            SdpParseError: The data is not a session description. Any bad data raises this error and
-                no other error.
+            SdpParseError: The data is not a session description. Bad data raises no other error.
         """
         lines = list(_lines(data))
         if not lines or lines[0] != SdpLine("v", "0"):
@@ -287,7 +265,7 @@ class SessionDescription:
     def check(self) -> None:
         """Check the lines that other methods read, so that these methods raise no error later.
 
-        Only audio sections are checked, because we decline all other sections.
+        Only audio sections are checked, because we decline all others.
 
         Raises:
             SdpParseError: The o= line or the c= line of an audio section cannot be read.
@@ -335,11 +313,7 @@ class SessionDescription:
         return next((line.value for line in self.lines if line.type == "o"), "")
 
     def host(self, index: int) -> str | None:
-        """Return the connection address of section `index`; None if it has no Internet address.
-
-        The address comes from the section's own c= line. If the section has no c= line, the address
-        comes from the c= line of the session.
-        """
+        """Return the Internet address in the section's c= line, or else the session's, or None."""
         return _address(self._connection_data(index))
 
     def _connection_data(self, index: int) -> str | None:
@@ -350,8 +324,8 @@ class SessionDescription:
     def direction(self, index: int) -> Direction:
         """Return the direction of section `index`, as seen by the side that wrote the description.
 
-        If the section's address is 0.0.0.0 or ::, the direction does not include receiving, because
-        with such an address this side has put the call on hold.
+        With the address 0.0.0.0 or ::, by which this side has put the call on hold, it does not
+        receive.
         """
         own, all_media = self.media[index].table.direction, self._table.direction
         said = own or all_media or Direction.SENDRECV

@@ -1,10 +1,9 @@
 """The transport of one audio section: its RTP profile, its SRTP keys, and RTCP on the RTP port.
 
-Each leg has its own transport (RFC 4568, RFC 5761, RFC 4585), which does not depend on the other
-leg. Our first offer on a leg has the profile RTP/AVP or RTP/SAVP. After that we use the profile
-that the peer has written, even RTP/AVPF or RTP/SAVPF. We do not negotiate feedback messages (RFC
-4585), because the other leg may not support them. We do not support DTLS-SRTP. So a section that
-offers only DTLS-SRTP has no key that we can use, and is refused.
+Each leg has its own (RFC 4568, RFC 5761, RFC 4585). Our first offer has RTP/AVP or RTP/SAVP, later
+ones the profile that the peer has written, even RTP/AVPF or RTP/SAVPF. Feedback messages (RFC 4585)
+are not negotiated, because the other leg may not support them. DTLS-SRTP is not supported: a
+section with only that has no usable key, and is refused.
 """
 
 from dataclasses import dataclass
@@ -29,30 +28,22 @@ class Transport:
 
 
 def usable_keys(section: MediaDescription, srtp: Srtp) -> tuple[Crypto, ...]:
-    """Return the SRTP keys in a peer's audio section that a leg can use, in the section's order.
+    """Return the SRTP keys in a peer's audio section that a leg can use, in order.
 
-    `srtp` is the leg's setting. If SRTP is off, the leg can use no keys. Otherwise, the leg can
-    also use keys in an audio section with the profile RTP/AVP, because phones that prefer SRTP may
-    offer SRTP in this form (RFC 8643).
+    Also those with the profile RTP/AVP, because phones that prefer SRTP may offer it so (RFC 8643).
     """
     return () if srtp is Srtp.OFF else parse_crypto_lines(section.attributes("crypto"))
 
 
 def can_carry(section: MediaDescription, srtp: Srtp) -> bool:
-    """Return whether a leg supports the protection (SRTP or none) of a peer's audio section.
-
-    `srtp` is the leg's setting: SRTP is off, optional or required.
-    """
+    """Return whether a leg supports the protection (SRTP or none) of a peer's audio section."""
     if usable_keys(section, srtp):
         return True
     return not section.is_secure and srtp is not Srtp.REQUIRED
 
 
 def first_offer(local: LocalMedia) -> Transport:
-    """Return the transport of our first offer on a leg.
-
-    If the leg requires SRTP, the transport is SRTP. Otherwise it is plain RTP.
-    """
+    """Return the transport of our first offer: SRTP if the leg requires it, else plain RTP."""
     if local.srtp is not Srtp.REQUIRED:
         return Transport("RTP/AVP", rtcp_mux=True)
     keys = tuple(Crypto(tag, key) for tag, key in enumerate(local.keys.values(), 1))
@@ -60,22 +51,18 @@ def first_offer(local: LocalMedia) -> Transport:
 
 
 def later_offer(previous: MediaDescription) -> Transport:
-    """Return the transport of our next offer on a leg.
-
-    It is the transport of `previous`, the audio section in our previous description on the leg.
-    """
+    """Return the transport of our previous audio section on the leg, for the next offer."""
     return Transport(
         previous.protocol, parse_crypto_lines(previous.attributes("crypto")), rtcp_mux=True
     )
 
 
 def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
-    """Return the transport of our answer to a peer's audio section.
+    """Return the transport of our answer to a peer's audio section, in the peer's profile.
 
-    The answer has the peer's profile. If the peer's section has a=crypto lines that we can use, one
-    of these lines decides: the answer has the tag and the suite of this line, and our key for this
-    suite. It is the first line with AES-GCM, which takes less time for each packet than HMAC-SHA1,
-    and otherwise the first of all. If there is no such line, the answer has no key.
+    It has the tag and suite of one usable a=crypto line of the peer, and our key: the first with
+    AES-GCM, which takes less time than HMAC-SHA1, or else the first. Without such a line, it has no
+    key.
     """
     lines = usable_keys(section, local.srtp)
     line = next((line for line in lines if line.key.suite.is_gcm), lines[0] if lines else None)

@@ -1,9 +1,8 @@
 """The session descriptions (SDP) that we write.
 
-A description that we write contains our own o= line, address and ports in place of the peer's. A
-media section that we do not relay remains in the description, but with port 0 (RFC 3264 section 6).
-We remove from the description all information with which the two peers could reach each other
-directly.
+They contain our o= line, address and ports in place of the peer's. A section that we do not relay
+remains with port 0 (RFC 3264 section 6). All information with which the two peers could reach each
+other directly is removed.
 """
 
 import re
@@ -27,14 +26,11 @@ _DROPPED = re.compile(
     r"|sendrecv|sendonly|recvonly|inactive",
     re.IGNORECASE,
 )
-"""The SDP attributes in one peer's description that we do not forward to the other peer.
+"""The SDP attributes that we do not forward to the other peer.
 
-These are the attributes that contain:
-
-- addresses, identities and crypto keys of the peer;
-- features that are negotiated only on the peer's own leg (RFC 4585, RFC 5761);
-- offers of other transports, which may contain crypto keys (RFC 3407, RFC 5939);
-- the direction: we write our own direction attribute instead.
+They have the peer's addresses, identities and crypto keys, features of the peer's own leg (RFC
+4585, RFC 5761), offers of other transports, perhaps with crypto keys (RFC 3407, RFC 5939), or the
+direction, which we write ourselves.
 """
 _BY_PAYLOAD = frozenset({"rtpmap", "fmtp", "rtcp-fb"})
 
@@ -49,19 +45,17 @@ def rewrite(
 ) -> SessionDescription:
     """Return `session` with our o= line, address and ports in place of the peer's.
 
-    The result does not contain the peer's s=, u=, e=, p=, i= and k= lines, or the attributes of
-    ICE, DTLS, SDES, rtcp and rtcp-mux. The first audio section with a port other than 0 is relayed.
-    All other sections are refused: they get port 0.
+    Without the peer's s=, u=, e=, p=, i= and k= lines, and the attributes of ICE, DTLS, SDES, rtcp
+    and rtcp-mux. The first audio section with a port other than 0 is relayed; all others get port 0
+    (refused).
 
     Args:
         session: The peer's description.
         local: Our address, and the port for the relayed section.
         origin: The session id and version for our o= line.
-        direction: The direction of the relayed section. If it is None, the section has the
-            direction from `session`. If `session` expresses a hold by the address 0.0.0.0, the
-            result expresses it by a direction attribute.
-        transport: The profile and the crypto keys for the relayed section. If it is None, the
-            section has the profile from `session`, and no crypto keys.
+        direction: None means that of `session`; a hold by the address 0.0.0.0 becomes a direction
+            attribute.
+        transport: The profile and the crypto keys; None means the profile of `session`, no keys.
     """
     carried = session.audio_index()
     media = tuple(
@@ -90,22 +84,17 @@ def _passes(line: SdpLine) -> bool:
 
 
 def refuse_section(section: MediaDescription) -> MediaDescription:
-    """Return `section` as a refused section: with port 0 and without attributes.
-
-    The formats of `section` remain, because an m= line needs at least one format (RFC 8866 section
-    9). If it has none, the result has the format 0.
-    """
+    """Return a refused section: port 0, no attributes, and at least one format (RFC 8866 9)."""
     return replace(section, port=0, port_count=1, formats=section.formats or ("0",), lines=())
 
 
 def session_lines(
     local: LocalMedia, origin: Origin, kept: Iterable[SdpLine] = ()
 ) -> tuple[SdpLine, ...]:
-    """Return the session-level lines of a description that we write.
+    """Return the session-level lines of a description that we write, with our address.
 
-    They contain our address from `local`. `kept` are the peer's session-level lines, which are
-    copied. A line is not copied if it describes the peer, or if we write a line of its type
-    ourselves. The returned lines are sorted by type as RFC 8866 section 5 requires.
+    `kept`, the peer's lines, are copied, except those that describe the peer or that we write. The
+    result is sorted by type as RFC 8866 section 5 requires.
     """
     family = f"IN IP{ip_literal(local.host).version} {local.host}"
     lines = [
@@ -139,13 +128,10 @@ def with_codecs(
     """Return `section` with the codecs in `table` instead of its own codecs.
 
     Args:
-        section: The section to change. New rtpmap attributes, made from `table`, replace its rtpmap
-            attributes. Its other attributes are copied.
-        table: The codecs of the result, in sequence. Each dict key is the codec's payload type in
-            the result.
-        renumbered: Maps payload types of `section` to payload types of the result. A copy of an
-            fmtp or rtcp-fb attribute gets the payload type of the result. If its payload type is
-            not in `renumbered`, the attribute is not copied.
+        section: Its rtpmap attributes are replaced, and its other attributes copied.
+        table: The codecs of the result, in sequence, by their payload types in the result.
+        renumbered: From payload types of `section` to those of the result, for fmtp and rtcp-fb;
+            these are not copied without an entry.
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:
@@ -164,12 +150,7 @@ def with_codecs(
 def place_section(
     audio: MediaDescription, shape: Sequence[MediaDescription], index: int | None
 ) -> tuple[MediaDescription, ...]:
-    """Return all media sections of a description: the section `audio` and refused sections.
-
-    The result has the sections of `shape` in their sequence, each as a refused section. Only the
-    section at the position `index` of `shape` (from 0) is replaced by `audio`. If `index` is None,
-    none is replaced, and `audio` is added after the sections of `shape`.
-    """
+    """Return the sections of `shape`, refused, with `audio` at `index` (None: at the end)."""
     others = [refuse_section(section) for section in shape]
     if index is None:
         return (*others, audio)

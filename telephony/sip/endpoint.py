@@ -1,15 +1,14 @@
 """The SIP core (RFC 3261) without I/O: the class `Endpoint`, its input and its output.
 
-The application is the code that uses this core. The application passes received messages to
-`receive`, and calls `handle_timer` at the time that `next_timer` returns. Events contain handles: a
-handle is an object with methods for one request or one dialog. After each call of `receive`, of
-`handle_timer` or of a handle's method, the application sends the messages that `outgoing()`
-returns, and calls `next_event()` until the result is None. `now` is the monotonic time in seconds.
+The application passes received messages to `receive`, and calls `handle_timer` at the time that
+`next_timer` returns. After each of these calls, and of the methods of the handles in events, it
+sends the messages that `outgoing()` returns, and calls `next_event()` until that is None. `now` is
+the monotonic time in seconds.
 
 The application decides about calls. The core itself responds only where the RFC requires one fixed
 response: 100, 200 to CANCEL, 200 to a BYE or PRACK that needs no decision, 400, 405, 413, 414, 416,
 420, 481, 482, 487, 491, 500 for a CSeq number that is too low, 501, 504 for a missing PRACK, 505
-and 513. The module incoming.py makes most of these responses.
+and 513 (most in incoming.py).
 """
 
 from __future__ import annotations
@@ -42,8 +41,7 @@ from telephony.sip.ua.uac import InviteClient, open_request
 from telephony.sip.ua.user_agent import UserAgent
 
 SUPPORTED: Final = ("timer", RELIABLE, "norefersub", "replaces")
-"""The option tags that the core and the application support. An `Endpoint` uses these tags if no
-other tags are given."""
+"""The option tags that the core and the application support by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +52,14 @@ class Counts:
     server_transactions: int
     dialogs: int
     awaiting_ack: int
-    """The number of 2xx responses that wait for their ACK."""
+    """2xx responses that wait for their ACK."""
     awaiting_prack: int
-    """The number of reliable provisional responses that wait for their PRACK."""
+    """Reliable provisional responses that wait for their PRACK."""
     timers: int
 
 
 class Endpoint:
-    """One SIP user agent, which can have several local addresses.
-
-    This class is large because it contains every method that an application needs. Most methods
-    only call a method of one part of the core.
-    """
+    """One SIP user agent, which can have several local addresses."""
 
     def __init__(
         self,
@@ -79,15 +73,12 @@ class Endpoint:
         """Make a core without local addresses; the method `listen` adds an address.
 
         Args:
-            allow: The methods that the application handles. If it is empty, the methods are those
-                in `DEFAULT_ALLOW`. The response to a request with another method is 405 with an
-                Allow header field, or 501 if the method is not in `KNOWN_METHODS`.
-            supported: The option tags that we support. The response to a request that requires
-                another tag is 420.
-            user_agent: The value of the header fields User-Agent and Server; "" for messages
-                without these header fields.
-            rng: The source of random tags, branches, Call-IDs and delays. If it is None, the
-                system's source is used. Tests use a source with a fixed seed.
+            allow: The methods that the application handles; `DEFAULT_ALLOW` if empty. Another
+                method gets 405 with Allow, or 501 if it is not in `KNOWN_METHODS`.
+            supported: The option tags that we support. A request that requires another gets 420.
+            user_agent: The value of User-Agent and Server; "" for messages without these.
+            rng: The source of random tags, branches, Call-IDs and delays; None means the system's.
+                Tests use a fixed seed.
             timings: The durations T1, T2, T4 and so on of RFC 3261, in seconds.
         """
         self._core = Core(
@@ -98,44 +89,34 @@ class Endpoint:
 
     @property
     def dropped(self) -> Counter[str]:
-        """For each reason (the dict key), the number of messages that were dropped for this reason.
-
-        Received keep-alives, and malformed requests to which the core responded, are also counted.
-        """
+        """Dropped messages by reason, keep-alives and malformed requests included."""
         return self._core.dropped
 
     @property
     def malformed(self) -> int:
-        """The number of received messages that could not be parsed, with or without a response."""
+        """Received messages that could not be parsed, with or without a response."""
         dropped = self._core.dropped
         return dropped["malformed"] + dropped["malformed, answered"]
 
     def authenticate(self, credentials: Credentials) -> None:
-        """Set the function that supplies credentials, for all 401 and 407 that arrive from now on.
+        """Set the function that supplies credentials for every 401 and 407 from now on.
 
-        The core sends the challenged request again with these credentials. If there are none for a
-        challenge, the application receives the 401 or 407 (RFC 3261 section 22).
+        The challenged request is sent again with them. Without any, the application receives the
+        401 or 407 (RFC 3261 section 22).
         """
         self._agent.credentials = credentials
 
     def check_sources(self, check: CheckSource) -> None:
         """Set the function that decides about requests within a dialog from unknown hosts.
 
-        Without this function, everybody who knows the identifiers of a dialog can send requests in
-        it.
+        Without it, everybody who knows the identifiers of a dialog can send requests in it.
         """
         self._agent.check_source = check
 
     def contact(self, user: str, destination: Address, local: Address | None = None) -> str:
-        """Return our Contact, with the address at which `destination` can reach us.
+        """Return our Contact for a REGISTER or OPTIONS: an address that `destination` can reach.
 
-        The Contact is for a REGISTER or OPTIONS to `destination`.
-
-        Args:
-            user: The user part of the Contact URI.
-            destination: The address of the peer.
-            local: Our local address; None for the first one that has the IP family and transport
-                of `destination`.
+        `local` None means the first address with the IP family and transport of `destination`.
 
         Raises:
             ProtocolError: We have no suitable local address, or `local` was never added with
@@ -144,10 +125,7 @@ class Endpoint:
         return own_contact(user, self._core.local_addresses.choose(local, destination))
 
     def listen(self, local: Address, *, advertised: Address | None = None) -> None:
-        """Add a local address.
-
-        `advertised` is the address that our Via and Contact header fields contain. If it is None,
-        they contain the local address.
+        """Add a local address; `advertised` is for Via and Contact (None: `local`).
 
         Raises:
             ProtocolError: `advertised` is None, and `local` has the wildcard address 0.0.0.0 or
@@ -156,26 +134,21 @@ class Endpoint:
         self._core.local_addresses.add(local, advertised)
 
     def receive(self, data: bytes, source: Address, local: Address, now: float) -> None:
-        """Process a message from `source` that arrived at `local`.
-
-        This method never raises an error, even if `data` is malformed.
-        """
+        """Process a message from `source` that arrived at `local`. Bad data raises no error."""
         self._incoming.receive(data, source, local, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Respond to a malformed message that arrived over a connection.
+        """Respond to a malformed message that arrived over a connection, which must then be closed.
 
-        `fault` contains the message. No response is sent if the message has no valid top Via, or if
-        it is an ACK. After every call of this method, the transport must close the connection,
-        because the rest of the stream cannot be divided into messages.
+        The rest of the stream cannot be divided into messages. Without a valid top Via, and to an
+        ACK, no response is sent.
         """
         self._incoming.refuse(fault, source, local)
 
     def refuse_busy(self, data: bytes, source: Address, local: Address) -> None:
-        """Respond with 503 to a request of a peer that sends too many; store nothing about it.
+        """Respond with 503 to a request of a peer that sends too many; store and parse nothing.
 
-        The request is not parsed. No response is sent if it has no valid top Via, or if `data` is
-        an ACK or a response.
+        Without a valid top Via, and to an ACK or a response, no response is sent.
         """
         self._incoming.refuse_busy(data, source, local)
 
@@ -184,10 +157,7 @@ class Endpoint:
         self._core.timers.run(now)
 
     def next_timer(self) -> float | None:
-        """Return the monotonic time in seconds at which `handle_timer` must be called next.
-
-        Return None if no timer is active.
-        """
+        """Return the monotonic seconds at which to call `handle_timer`; None if no timer runs."""
         return self._core.timers.next()
 
     def outgoing(self) -> list[OutgoingMessage]:
@@ -218,12 +188,9 @@ class Endpoint:
     ) -> InviteClient:
         """Send an INVITE outside any dialog, and return its handle.
 
-        The core writes the header fields Via, Max-Forwards, From (with a new tag if `from_` has no
-        tag), To, Call-ID, CSeq, Contact, Allow, Supported and User-Agent. After these it writes the
-        header fields in `headers`. If `headers` contains a Contact, Allow, Supported or User-Agent,
-        the core does not write its own field of this name. If `local` is None, the INVITE is sent
-        from the local address that was added first, among those with the destination's IP family
-        and transport.
+        The core writes Via, Max-Forwards, From (with a new tag if `from_` has none), To, Call-ID
+        and CSeq, and Contact, Allow, Supported and User-Agent unless they are in `headers`. `local`
+        None means the first address with the destination's IP family and transport.
 
         Raises:
             ProtocolError: We have no suitable local address, or a header field contains CR, LF or
@@ -265,9 +232,7 @@ class Endpoint:
         owner: object = None,
         now: float,
     ) -> NonInviteClient:
-        """Send a request outside any dialog, such as OPTIONS or REGISTER, and return its handle.
-
-        `cseq` is the CSeq number. The other arguments have the same meaning as those of `invite`.
+        """Send a request outside any dialog, such as OPTIONS or REGISTER, as `invite` does.
 
         Raises:
             ProtocolError: The method is INVITE, ACK or CANCEL. Or we have no suitable local
@@ -305,11 +270,10 @@ class Endpoint:
     def cancel_restored(
         self, data: Mapping[str, object], *, owner: object = None, now: float
     ) -> InviteClient:
-        """Cancel an INVITE that an earlier process sent.
+        """Cancel an INVITE of an earlier process, from `InviteClient.checkpoint()`.
 
-        `data` is the result of `InviteClient.checkpoint()`. The core later emits `InviteFailed`, or
-        `InviteAnswered` if the peer accepted the INVITE before the CANCEL arrived. After
-        `InviteAnswered`, the application must end the dialog with BYE.
+        The core later emits `InviteFailed`, or `InviteAnswered` if the peer accepted before the
+        CANCEL; the application must then end the dialog with BYE.
 
         Raises:
             ProtocolError: `data` is not a checkpoint of an INVITE, or its local address is no
@@ -318,12 +282,11 @@ class Endpoint:
         return cancel_restored(self._agent, data, owner, now)
 
     def restore_invite(self, data: Mapping[str, object], now: float) -> str:
-        """Process an INVITE to which an earlier process has sent no final response.
+        """Process, like a new one, an INVITE to which we sent no final response.
 
-        `data` is the result of `InviteServer.checkpoint()`. The INVITE is processed as if it had
-        arrived at `now`, so the core emits the event `IncomingInvite`. At the caller, our new
-        responses create another early dialog, because they have another To tag. Return the INVITE's
-        Call-ID, so that the application recognises the INVITE in the event.
+        `data` is from `InviteServer.checkpoint()`. Our new responses create another early dialog at
+        the caller, with another To tag. Return the Call-ID, by which the application recognises the
+        INVITE in the event `IncomingInvite`.
 
         Raises:
             ProtocolError: `data` is not a checkpoint of an INVITE.
@@ -333,17 +296,11 @@ class Endpoint:
         return request.call_id
 
     def find_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> Dialog | None:
-        """Return the dialog with these identifiers, which come from a Replaces header field.
-
-        Return None if there is no such dialog.
-        """
+        """Return the dialog with these identifiers of a Replaces header field, or None."""
         return self._agent.dialogs.get(DialogId(call_id, local_tag, remote_tag))
 
     def has_call_id(self, call_id: str) -> bool:
-        """Return whether a stored dialog, or a request that we sent, has this Call-ID.
-
-        A request is no longer found after its transaction has terminated.
-        """
+        """Return whether a stored dialog, or a live client transaction, has this Call-ID."""
         return self._agent.dialogs.has_call_id(call_id) or self._core.transactions.has_call_id(
             call_id
         )
@@ -353,40 +310,32 @@ class Endpoint:
         return {dialog.destination.host for dialog in self._agent.dialogs}
 
     def looped(self, request: Request) -> bool:
-        """Return whether a Via header field of the request contains one of our addresses.
-
-        A request with such a Via has passed through this endpoint before.
-        """
+        """Return whether a Via has one of our addresses: the request has passed through here."""
         return self._incoming.looped(request)
 
     def unreachable(self, destination: Address, now: float) -> None:
-        """Report to the core that `destination` cannot be reached.
+        """Report to the core that `destination` cannot be reached; it emits `PeerLost`.
 
-        Each request to `destination` that has received no response fails; its event has the status
-        503. A request that has received a provisional response continues, because its final
-        response may still arrive over another connection (RFC 3261 section 18.2.2). The core emits
-        the event `PeerLost`.
+        Each request without a response fails with the status 503. One with a provisional response
+        continues, because its final response may arrive over another connection (RFC 3261 section
+        18.2.2).
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.unreachable(now)
         self._core.emit(PeerLost(destination))
 
     def connection_lost(self, destination: Address, now: float) -> None:
-        """Report to the core that the connection to `destination` is lost.
+        """Report to the core that the connection to `destination` is lost; it emits `PeerLost`.
 
-        If a request to `destination` has received no response, the request may be lost, so the core
-        sends it once more over a new connection. If no new connection can be made, the
-        transport calls `unreachable`. The core emits the event `PeerLost`.
+        A request without a response may be lost, and is sent once more over a new connection. If
+        none can be made, the transport calls `unreachable`.
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.connection_lost(now)
         self._core.emit(PeerLost(destination))
 
     def peer_reconnected(self, old: Address, new: Address) -> None:
-        """Replace the address `old` by `new` in all dialogs.
-
-        The peer's connection from `old` was lost, and the peer has connected again from `new`.
-        """
+        """Replace `old` by `new` in all dialogs, because the peer has connected again."""
         for dialog in self._agent.dialogs:
             if dialog.send_to == old:
                 dialog.send_to = new

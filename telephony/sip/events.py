@@ -1,12 +1,9 @@
 """All events that the SIP core emits, with the classes `Address` and `OutgoingMessage`.
 
-The application receives the events. Each event is a small frozen dataclass, and its class is
-defined in the module that emits the event. An event contains handles: objects of the core, such as
-`InviteServer`, `InviteClient` and `Dialog`, whose methods the application calls. A handle has the
-attribute `owner`, in which the application may store its own object, for example the call. The
-`owner` of an INVITE becomes the `owner` of the dialog that the INVITE creates. So the application
-needs no table to find the call of an event. The modules endpoint.py and incoming.py decide what the
-core does with a message.
+Each is a small frozen dataclass of the module that emits it. An event contains handles: objects of
+the core, such as `InviteServer` and `Dialog`, whose methods the application calls. In a handle's
+`owner`, the application may store its own object, for example the call. The `owner` of an INVITE
+becomes that of its dialog, so no table is needed to find the call of an event.
 """
 
 from telephony.sip.dialog.dialog import DialogEnded

@@ -1,10 +1,8 @@
 """Regular OPTIONS requests that check whether a neighbour responds (RFC 3261 section 11).
 
-A neighbour is a SIP element to which we send requests, such as a trunk. A `KeepAlive` sends OPTIONS
-to the address of one neighbour. When the final response has arrived, or the request has failed, it
-waits a fixed time and then sends the next OPTIONS. Any final response except 408 and 503 shows that
-the neighbour is alive, even if the neighbour refuses OPTIONS. This module does no I/O and reads no
-clock.
+A neighbour is a SIP element to which we send requests, such as a trunk. The next OPTIONS follows a
+fixed time after the final response or failure. Any final response except 408 and 503 shows that the
+neighbour is alive, even a refusal. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -31,23 +29,15 @@ class PeerHealth(enum.Enum):
 
 
 class KeepAlive:
-    """The OPTIONS checks of one neighbour: a SIP element to which we send requests.
+    """The OPTIONS checks of one neighbour.
 
-    The code that uses this object calls `handle_timer` at the time that `next_timer` returns. It
-    also calls `handle` for each event `StandaloneResponse` in which `transaction.owner` is this
-    object.
-
-    Attributes:
-        health: The state of the neighbour after the most recent check.
-        status: The status of the final response in the most recent check. It is 408 or 503 if there
-            was no response, and 0 before the first check ends.
+    Call `handle_timer` at the time of `next_timer`, and `handle` for each `StandaloneResponse`
+    whose `transaction.owner` is this object. `status` is the latest final status: 408 or 503
+    without a response, 0 before the first result.
     """
 
     def __init__(self, endpoint: Endpoint, destination: Address, interval: float) -> None:
-        """Prepare the checks of `destination`; the first call of `handle_timer` starts them.
-
-        The next check starts `interval` seconds after the result of the previous check.
-        """
+        """Prepare checks that start `interval` seconds after the result of the one before."""
         self.destination = destination
         self.interval = interval
         self.health = PeerHealth.UNKNOWN
@@ -57,10 +47,9 @@ class KeepAlive:
         self._client: NonInviteClient | None = None
 
     def next_timer(self) -> float | None:
-        """Return the monotonic time in seconds at which the next OPTIONS must be sent.
+        """Return the monotonic seconds of the next OPTIONS; None while we wait for a response.
 
-        Return minus infinity before the first OPTIONS, and None while we wait for the response to
-        an OPTIONS.
+        It is minus infinity before the first OPTIONS.
         """
         return self._next
 
@@ -92,11 +81,7 @@ class KeepAlive:
             self._answered(503, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Handle the loss of the connection to the address `peer`.
-
-        If `peer` is our neighbour and was alive at its most recent check, the next check starts at
-        `now`. If a check is in progress, nothing changes.
-        """
+        """Check a neighbour, alive so far, at once if the connection to it is lost."""
         waits = self._next is not None and self.health is PeerHealth.ALIVE
         if waits and peer == self.destination:
             self._next = now

@@ -1,6 +1,6 @@
-"""The two parties of a dialog, and the destination of the requests that we send in the dialog.
+"""The two parties of a dialog, and the destination of our requests (RFC 3261 section 12.2.1.1).
 
-See RFC 3261 section 12.2.1.1. The module dialog.py decides which request may be sent, and when.
+The module dialog.py decides which request may be sent, and when.
 """
 
 from __future__ import annotations
@@ -30,21 +30,15 @@ class DialogAddresses:
     """The two parties of a dialog and their addresses.
 
     Attributes (read-only, except `send_to`):
-        id: The Call-ID, our tag and the peer's tag.
-        local: Our name, URI and tag. They are the From of our requests, and the To of the peer's
-            requests.
+        local: Our name, URI and tag: the From of our requests, and the To of the peer's.
         remote: The peer's name, URI and tag.
-        remote_target: The peer's Contact URI. An INVITE or UPDATE can change this URI.
+        remote_target: The peer's Contact URI, which an INVITE or UPDATE can change.
         routes: The route set, in the sequence of the Route header fields in our requests.
         local_address: The address of our socket for this dialog.
-        peer: The address from which the dialog's INVITE came, or to which we sent the INVITE.
-        send_to: The address to which all our requests are sent, for example that of a phone behind
-            NAT. The application may set it. If it is None, `next_hop` chooses between `peer` and
-            the address in the URI of the first route. If there is no route, the URI is
-            `remote_target`.
-        contact: The value of our Contact header field in this dialog.
-        path_hosts: The hosts in the Via header fields of the INVITE that the peer sent. The INVITE
-            has passed through them.
+        peer: The address from which the dialog's INVITE came, or to which we sent it.
+        send_to: The application's address for all our requests, as for a phone behind NAT. None
+            lets `next_hop` choose between `peer` and the URI of the first route or `remote_target`.
+        path_hosts: The hosts in the Via header fields of the peer's INVITE, its path.
     """
 
     def __init__(
@@ -88,8 +82,8 @@ class DialogAddresses:
     def is_known_host(self, host: str) -> bool:
         """Return whether the peer may send requests of this dialog from the IP address `host`.
 
-        It is the address of the peer, or one that the peer's Contact, the route set or the Via
-        header fields of the peer's INVITE name.
+        It is the peer's, or one that the peer's Contact, the route set or the INVITE's Via fields
+        name.
         """
         uris = (self.remote_target, *(route.uri for route in self.routes))
         return (
@@ -100,9 +94,9 @@ class DialogAddresses:
         )
 
     def follow(self, peer: Address) -> None:
-        """Use `peer` as the address of the peer, because the peer has proved that it moved there.
+        """Use `peer` as the address of the peer, which has proved that it moved there.
 
-        If all our requests go to an address that the application has set, they now go to `peer`.
+        If all our requests go to an address of the application, they now go to `peer`.
         """
         self.peer = peer
         if self.send_to is not None:

@@ -1,7 +1,4 @@
-"""The creation of a dialog by a response to an INVITE (RFC 3261 section 12.1).
-
-Either we send the INVITE and receive the response, or we receive the INVITE and send the response.
-"""
+"""The creation of a dialog by a response to an INVITE (RFC 3261 section 12.1), sent or received."""
 
 from __future__ import annotations
 
@@ -14,11 +11,7 @@ from telephony.sip.transport.local_addresses import LocalAddress
 
 
 def dialog_at_client(dialogs: Dialogs, draft: Draft, response: Response, owner: object) -> Dialog:
-    """Make the dialog that a received 1xx or 2xx to our INVITE creates (RFC 3261 section 12.1.2).
-
-    `draft` is the draft of our INVITE, and `response` the received response. The dialog is added to
-    `dialogs`, and `owner` becomes its attribute `owner`.
-    """
+    """Make and store the dialog of a received 1xx or 2xx to our INVITE (RFC 3261 12.1.2)."""
     dialog = Dialog(
         dialogs,
         call_id=draft.call_id,
@@ -47,11 +40,7 @@ def dialog_at_server(
     local: LocalAddress,
     owner: object,
 ) -> Dialog:
-    """Make the dialog that our 1xx or 2xx to a received INVITE creates (RFC 3261 section 12.1.1).
-
-    `request` is the INVITE, which came from `source` and arrived at `local`. `tag` is the To tag in
-    our response. The dialog is added to `dialogs`, and `owner` becomes its attribute `owner`.
-    """
+    """Make and store the dialog of our 1xx or 2xx, with To tag `tag` (RFC 3261 12.1.1)."""
     dialog = Dialog(
         dialogs,
         call_id=request.call_id,

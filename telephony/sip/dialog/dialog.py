@@ -1,9 +1,8 @@
-"""A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within the dialog.
+"""A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within it.
 
-The core stores a confirmed dialog until a BYE ends the dialog. The core stores an early dialog
-until the INVITE has a final response, or fails because none arrives. This module decides which
-requests are allowed in a dialog, and when. The module addresses.py decides to which address a
-request is sent, and the package `transaction` sends the request.
+The core stores a confirmed dialog until a BYE, and an early one until the INVITE has a final
+response or fails. This module decides which requests are allowed, and when; addresses.py decides
+where they go, and the package `transaction` sends them.
 """
 
 from __future__ import annotations
@@ -31,20 +30,14 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}
-"""A 481 response to a request with one of these methods does not end the dialog. The 481 may
-concern only the subscription of a NOTIFY or REFER, or only the response that a PRACK
-acknowledges."""
+"""A 481 to one of these does not end the dialog: it may concern only a subscription or 1xx."""
 
 _KEPT_ACKS = 4
-"""The number of sent ACKs that a dialog stores so that it can repeat them. One is not enough: the
-peer may repeat the 2xx to an INVITE even after we have sent another INVITE in the dialog."""
+"""Sent ACKs that a dialog can repeat: a 2xx may come again even after our next INVITE."""
 
 
 class DialogState(enum.Enum):
-    """The states of a dialog (RFC 3261 section 12).
-
-    A dialog is early after a 1xx to the INVITE, confirmed after a 2xx, and terminated when it ends.
-    """
+    """Early after a 1xx to the INVITE, then confirmed by a 2xx (RFC 3261 section 12)."""
 
     EARLY = "early"
     CONFIRMED = "confirmed"
@@ -53,15 +46,11 @@ class DialogState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class DialogEnded(SipEvent):
-    """The event that a confirmed dialog has ended.
-
-    After this event, the dialog emits no event. `DialogEnded` is emitted exactly once.
-    """
+    """A confirmed dialog has ended: its last event, emitted exactly once."""
 
     dialog: Dialog
     reason: str
-    """The reason as a fixed phrase: `bye received`, `bye sent`, `unknown to the peer` (after a
-    481), or another phrase that the caller of `Dialog.end` or `Dialog.drop` has given."""
+    """`bye received`, `bye sent`, `unknown to the peer` (481), or a fixed phrase of the caller."""
 
 
 class DialogRefusal(NamedTuple):
@@ -72,32 +61,22 @@ class DialogRefusal(NamedTuple):
 
 
 CheckSource = Callable[["Dialog", Request, Address, float], DialogRefusal | None]
-"""A function `check(dialog, request, source, now)` for a request from a host that is not known.
+"""A function `check(dialog, request, source, now)` for a request from an unknown host.
 
-`source` sent `request`, which has the identifiers of `dialog`. `Dialog.is_known_host` has returned
-False for its host. The function returns None if the request is accepted all the same, for example
-because it has valid credentials; otherwise it returns the response. `now` is in monotonic seconds.
+`Dialog.is_known_host` is False for it. The function returns None to accept the request all the
+same, for example for its credentials; otherwise the response. `now` is in monotonic seconds.
 """
 
 
 class SentInvite(Protocol):
-    """The handle of an INVITE that we have sent, with only the method that a dialog calls.
-
-    A handle is the object with which the application controls one request.
-    """
+    """The handle of an INVITE that we have sent, with only the method that a dialog calls."""
 
     def start_deadline(self, now: float) -> None:
-        """Let the INVITE fail if it has no final response 64*T1 after `now`.
-
-        The dialog calls this method when the dialog ends.
-        """
+        """Let the INVITE fail if it has no final response 64*T1 after `now`, the dialog's end."""
 
 
 class ReceivedUpdate(Protocol):
-    """The handle of an UPDATE that the peer has sent, with only the property that a dialog uses.
-
-    A handle is the object with which the application controls one request.
-    """
+    """The handle of an UPDATE from the peer, with only the property that a dialog uses."""
 
     @property
     def answered(self) -> bool:
@@ -105,10 +84,7 @@ class ReceivedUpdate(Protocol):
 
 
 class ReceivedInvite(ReceivedUpdate, Protocol):
-    """The handle of an INVITE that the peer has sent, with only the members that a dialog uses.
-
-    A handle is the object with which the application controls one request.
-    """
+    """The handle of an INVITE from the peer, with only the members that a dialog uses."""
 
     @property
     def ack_due(self) -> bool:
@@ -118,27 +94,18 @@ class ReceivedInvite(ReceivedUpdate, Protocol):
         """Respond to the INVITE with 487, because the CANCEL or BYE `request` has arrived."""
 
     def end_with_dialog(self, now: float) -> None:
-        """Respond to the INVITE with 487, unless we have already sent a final response.
-
-        The dialog calls this method when the dialog ends.
-        """
+        """Respond with 487 at the dialog's end, unless we have sent a final response."""
 
     def stop_repeating(self) -> None:
         """Cancel the timer that repeats our 2xx to the INVITE until the ACK arrives."""
 
 
 OpenRequest = Callable[["Dialog", Draft], ClientRequest]
-"""A function that makes the handle of a request in the given dialog, but does not send the request.
-The handle is the object with which the application controls the request."""
+"""Makes the handle of a request in a dialog, without sending the request."""
 
 
 class Dialogs:
-    """The early and confirmed dialogs of one endpoint, which can be found by their identifiers.
-
-    Attributes:
-        core: The settings, timers, transactions and queues, which all parts of the SIP core use.
-        open_request: The function that makes the handle of a request within a dialog.
-    """
+    """The early and confirmed dialogs of one endpoint, which can be found by their identifiers."""
 
     def __init__(self, core: Core, open_request: OpenRequest) -> None:
         """Make an empty collection of dialogs."""
@@ -146,16 +113,16 @@ class Dialogs:
         self.open_request = open_request
         self._by_id: dict[DialogId, Dialog] = {}
         self._call_ids: Counter[str] = Counter()
-        """For each Call-ID, the number of dialogs that have this Call-ID."""
+        """The number of dialogs by Call-ID."""
 
     def add(self, dialog: Dialog) -> None:
-        """Add a dialog. If a stored dialog has the same identifiers, the new one replaces it."""
+        """Add a dialog; it replaces one with the same identifiers."""
         if dialog.id not in self._by_id:
             self._call_ids[dialog.call_id] += 1
         self._by_id[dialog.id] = dialog
 
     def remove(self, dialog: Dialog) -> None:
-        """Remove a dialog; do nothing if the dialog is not in this collection."""
+        """Remove a dialog, if it is stored."""
         if self._by_id.pop(dialog.id, None) is None:
             return
         self._call_ids[dialog.call_id] -= 1
@@ -181,16 +148,15 @@ class Dialogs:
 
 
 class Dialog(DialogAddresses):
-    """One dialog, which the core creates. The application never creates a dialog.
+    """One dialog, which the core creates, never the application.
 
-    This class is large because every request and response of the dialog, in both directions, can
-    change its state, its CSeq numbers and its pending INVITE.
+    Every request and response, in both directions, can change its state, its CSeq numbers and its
+    pending INVITE.
 
     Attributes, in addition to those of `DialogAddresses`:
         state: The state: early, confirmed or terminated.
-        caller: True if we sent the INVITE that created the dialog, False if the peer sent it.
-        owner: An object of the application, for example the call. At first it is the `owner` of the
-            INVITE; the application may set another object. The core does not use this object.
+        caller: True if we sent the INVITE that created the dialog.
+        owner: An object of the application, for example the call; at first that of the INVITE.
     """
 
     def __init__(
@@ -227,16 +193,12 @@ class Dialog(DialogAddresses):
         self._local_cseq = local_cseq
         self._remote_cseq = remote_cseq
         self._acks: dict[int, OutgoingMessage | None] = {}
-        """The ACKs that we have sent for 2xx responses to our INVITEs; the dict key is the CSeq
-        number of the INVITE. A value is None from the arrival of the 2xx until the application
-        calls `ack` for this INVITE."""
+        """Our ACKs for 2xx, by the INVITE's CSeq number; None until the application calls `ack`."""
         self._invite_sent: SentInvite | None = None
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
         self._established = caller
-        """False while we wait for the peer's ACK to our 2xx to the INVITE that created the dialog.
-        During this time we must not send a BYE (RFC 3261 section 15). Always True if we sent the
-        INVITE."""
+        """False while our 2xx to the first INVITE waits for its ACK: no BYE then (RFC 3261 15)."""
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
         self._challenged: Timer | None = None
@@ -245,10 +207,9 @@ class Dialog(DialogAddresses):
 
     @property
     def invite_pending(self) -> bool:
-        """True while an INVITE has no final response, or its final response waits for the ACK.
+        """True while an INVITE of either side has no final response, or waits for the ACK.
 
-        Either side can have sent this INVITE. During this time we must not send another INVITE (RFC
-        3261 section 14.1).
+        Meanwhile, we must not send another INVITE (RFC 3261 section 14.1).
         """
         return (
             self.state is DialogState.EARLY
@@ -259,10 +220,7 @@ class Dialog(DialogAddresses):
 
     @property
     def ack_due(self) -> bool:
-        """True if we have sent a 2xx to the peer's INVITE, and the ACK has not arrived yet.
-
-        The event `AckReceived` reports that the ACK has arrived.
-        """
+        """True if our 2xx to the peer's INVITE has no ACK yet (`AckReceived`)."""
         return self._invite_received is not None and self._invite_received.ack_due
 
     # The application calls the methods from `request` to `checkpoint`.
@@ -275,17 +233,12 @@ class Dialog(DialogAddresses):
         body: bytes = b"",
         now: float,
     ) -> ClientRequest:
-        """Send a request in the dialog and return its handle.
+        """Send a request in the dialog and return its handle, an `InviteClient` for an INVITE.
 
-        The handle of an INVITE is an `InviteClient`. The request contains first the header fields
-        that the dialog writes (Via, Route, From, To, Call-ID, CSeq, Max-Forwards, Contact), then
-        those in `headers`. If there is a body, `headers` must include its Content-Type.
-
-        The event `DialogResponse` reports each response. The event `DialogRequestFailed` reports
-        that no final response arrived. If the request is a BYE, the event `DialogEnded` follows
-        after these events. If the peer sent the INVITE that created the dialog, our BYE is not sent
-        before the ACK to our 2xx has arrived, or the time limit for this ACK has passed (RFC 3261
-        section 15).
+        A body needs Content-Type in `headers`, which follow the dialog's own header fields.
+        `DialogResponse` reports each response, `DialogRequestFailed` the lack of a final one; after
+        a BYE, `DialogEnded` follows. In a dialog by the peer's INVITE, our BYE waits for the ACK to
+        our 2xx, or its time limit (RFC 3261 section 15).
 
         Raises:
             ProtocolError: The method is ACK or CANCEL. Or the dialog is terminated. Or our BYE was
@@ -308,9 +261,7 @@ class Dialog(DialogAddresses):
         body: bytes = b"",
         now: float,
     ) -> None:
-        """Send the ACK to the 2xx that our INVITE received; `client` is the handle of this INVITE.
-
-        Each time the peer repeats the 2xx, the core sends the ACK again.
+        """Send the ACK to the 2xx of our INVITE `client`; the core repeats it for each 2xx.
 
         Raises:
             ProtocolError: This dialog has received no 2xx to that INVITE.
@@ -333,19 +284,15 @@ class Dialog(DialogAddresses):
         self.repeat_ack(number)
 
     def glare_delay(self) -> float:
-        """Return the number of seconds to wait after a 491 before the INVITE is sent again.
+        """Return the random seconds, in steps of 0.01, to wait after a 491 (RFC 3261 14.1).
 
-        The number is random, in steps of 0.01 s (RFC 3261 section 14.1). It is between 2.1 and 4 s
-        if we made the dialog's Call-ID, and between 0 and 2 s if the peer made the Call-ID.
+        They are between 2.1 and 4 s if we made the dialog's Call-ID, otherwise between 0 and 2 s.
         """
         low, high = (210, 400) if self.caller else (0, 200)
         return self._core.rng.randint(low, high) / 100
 
     def drop(self, reason: str) -> None:
-        """Terminate the dialog and remove it from the stored dialogs; send no message to the peer.
-
-        If the dialog was confirmed, emit `DialogEnded` with `reason`.
-        """
+        """Terminate the dialog without a message; emit `DialogEnded` if it was confirmed."""
         if self.state is DialogState.TERMINATED:
             return
         confirmed = self.state is DialogState.CONFIRMED
@@ -362,10 +309,7 @@ class Dialog(DialogAddresses):
             self._core.emit(DialogEnded(self, reason))
 
     def checkpoint(self) -> dict[str, object]:
-        """Return the dialog as plain values that can be packed by msgpack and saved for a restart.
-
-        `Endpoint.restore_dialog` makes the dialog again from these values.
-        """
+        """Return the dialog as plain values for msgpack and `Endpoint.restore_dialog`."""
         return {
             "version": 2,
             "call_id": self.id.call_id,
@@ -384,10 +328,7 @@ class Dialog(DialogAddresses):
         }
 
     def restore(self, send_to: Address | None) -> None:
-        """Set the state of this dialog, which was made from a checkpoint, to confirmed.
-
-        `send_to` becomes the attribute `send_to` of the dialog.
-        """
+        """Confirm this dialog, which was made from a checkpoint."""
         self.state = DialogState.CONFIRMED
         self.send_to = send_to
         self._established = True
@@ -396,14 +337,11 @@ class Dialog(DialogAddresses):
 
     @property
     def is_ending(self) -> bool:
-        """True if the dialog is terminated, or if our BYE was sent or waits to be sent.
-
-        While this is true, the method `request` raises ProtocolError.
-        """
+        """True if the dialog is terminated, or our BYE was sent or waits: `request` then fails."""
         return self.state is DialogState.TERMINATED or self._bye is not None
 
     def draft(self, method: str, headers: HeaderList, body: bytes) -> Draft:
-        """Return the draft of a new request in the dialog. The draft uses up our next CSeq number.
+        """Return the draft of a new request, which uses up our next CSeq number.
 
         Raises:
             ProtocolError: The method is ACK or CANCEL. Or `is_ending` is true. Or the method is
@@ -420,12 +358,7 @@ class Dialog(DialogAddresses):
         return draft
 
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
-        """Return a copy of `draft` with the header fields `headers` and the next CSeq number.
-
-        The core uses the copy to send a request again with credentials. A BYE may also need
-        credentials. So, unlike the method `Dialog.draft`, this method raises no ProtocolError after
-        a BYE.
-        """
+        """Return a copy of `draft` with the next CSeq number, for credentials, even after a BYE."""
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
 
@@ -438,11 +371,9 @@ class Dialog(DialogAddresses):
         self._bye = client
 
     def refresh(self, message: Request | Response) -> None:
-        """Store the Contact URI of a received message as the remote target.
+        """Store a message's Contact URI, if valid, as the remote target.
 
-        If the dialog is early and the message is a response, also store the routes from the
-        response (RFC 3261 section 13.2.2.4). If the message has no valid Contact, the remote
-        target does not change.
+        In an early dialog, also store a response's routes (RFC 3261 section 13.2.2.4).
         """
         self.remote_target = target_of(message) or self.remote_target
         if self.state is DialogState.EARLY and isinstance(message, Response):
@@ -453,11 +384,7 @@ class Dialog(DialogAddresses):
         return number in self._acks
 
     def confirm(self, response: Response, number: int) -> None:
-        """Set the dialog to confirmed, and take its remote target and routes from `response`.
-
-        `response` is the 2xx to our INVITE, and `number` the CSeq number of the INVITE. The 2xx now
-        waits for our ACK.
-        """
+        """Confirm by a 2xx to our INVITE (CSeq `number`), which waits for our ACK."""
         self.refresh(response)
         self.state = DialogState.CONFIRMED
         # If we sent a BYE while the dialog was early, this BYE does not end the confirmed dialog.
@@ -465,10 +392,7 @@ class Dialog(DialogAddresses):
         self._acks[number] = None
 
     def confirm_reinvite(self, response: Response, number: int) -> None:
-        """Take the remote target from `response`, the 2xx to our re-INVITE.
-
-        `number` is the CSeq number of the re-INVITE. The 2xx now waits for our ACK.
-        """
+        """Take the target of a 2xx to our re-INVITE (CSeq `number`); it waits for our ACK."""
         self.refresh(response)
         self._acks[number] = None
 
@@ -478,19 +402,13 @@ class Dialog(DialogAddresses):
             self._invite_sent = None
 
     def repeat_ack(self, number: int) -> None:
-        """Send the stored ACK for our INVITE with the CSeq number `number`.
-
-        Do nothing if the application has not called `ack` for this INVITE yet.
-        """
+        """Send our ACK again, if the application has called `ack` for this INVITE (CSeq number)."""
         ack = self._acks.get(number)
         if ack is not None:
             self._core.outbox.append(ack)
 
     def on_response(self, client: ClientRequest, response: Response, now: float) -> None:
-        """Update the dialog after a response to the request that we sent with the handle `client`.
-
-        The core calls this method after it has reported the response to the application.
-        """
+        """Update the dialog after a response to our request, once the application has it."""
         if response.status < 200:
             return
         if client is self._bye:
@@ -505,10 +423,7 @@ class Dialog(DialogAddresses):
             self.refresh(response)
 
     def on_failure(self, client: ClientRequest, now: float) -> None:
-        """End the dialog if our BYE failed; `client` is the handle of the request that failed.
-
-        If the request is not our BYE, do nothing.
-        """
+        """End the dialog if the request that failed was our BYE."""
         if client is self._bye:
             self.end("bye sent", now)
 
@@ -529,8 +444,8 @@ class Dialog(DialogAddresses):
     def receive(self, request: Request) -> DialogRefusal | None:
         """Check whether a received request is allowed in the dialog's present state.
 
-        Return None if the application may respond to the request. Otherwise return the response
-        that the core must send (RFC 3261 sections 12.2.2 and 14.2, RFC 3311 section 5.2).
+        Return None if the application may respond, or the response that the core must send (RFC
+        3261 sections 12.2.2 and 14.2, RFC 3311 section 5.2).
         """
         number = request.cseq.number
         if self._remote_cseq is not None and number <= self._remote_cseq:
@@ -550,10 +465,7 @@ class Dialog(DialogAddresses):
         return None
 
     def record_cseq(self, number: int) -> None:
-        """Store the CSeq number of a received PRACK, unless a higher one has arrived before.
-
-        A lower number is not an error, because a later request of the peer can overtake the PRACK.
-        """
+        """Store a PRACK's CSeq number, unless a later request with a higher one came before it."""
         self._remote_cseq = max(number, self._remote_cseq or 0)
 
     @property
@@ -573,14 +485,14 @@ class Dialog(DialogAddresses):
         self._update_received = update
 
     def confirm_by_our_2xx(self) -> None:
-        """Set the state of an early dialog to confirmed, because the core now sends our 2xx."""
+        """Confirm an early dialog, because the core now sends our 2xx."""
         if self.state is DialogState.EARLY:
             self.state = DialogState.CONFIRMED
 
     def invite_acknowledged(self, invite: ReceivedInvite, now: float) -> bool:
-        """Forget `invite`, because its ACK has arrived or the time limit for its ACK has passed.
+        """Forget `invite`, whose ACK has arrived or is too late; send a BYE that waited for it.
 
-        If our BYE was waiting for the ACK, send the BYE and return True. Otherwise return False.
+        Return whether a BYE was sent.
         """
         if self._invite_received is invite:
             self._invite_received = None
@@ -592,29 +504,17 @@ class Dialog(DialogAddresses):
         return False
 
     def cancel_invite(self, request: Request, now: float) -> None:
-        """Respond to the INVITE of this early dialog with 487, because the peer has sent a BYE.
-
-        `request` is the BYE. In an early dialog, a BYE has the same effect as a CANCEL (RFC 3261
-        section 15.1.2).
-        """
+        """Respond with 487 to this early dialog's INVITE after a BYE (RFC 3261 15.1.2)."""
         if self._invite_received is not None:
             self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """Drop our own BYE and end the dialog, if our BYE still waits for the ACK to our 2xx.
-
-        The core calls this method after its 200 to the peer's BYE. If our BYE was already sent, do
-        nothing: the response to our BYE ends the dialog.
-        """
+        """Drop our BYE if it still waits for an ACK, and end the dialog after the peer's BYE."""
         if self._waiting_bye is not None:
             self.end("bye received", now)
 
     def end(self, reason: str, now: float) -> None:
-        """End the dialog; `reason` is the phrase for the event `DialogEnded`.
-
-        If we have not sent a final response to the peer's INVITE, send 487. If our own INVITE has
-        no final response yet, a timer lets the INVITE fail after 64*T1.
-        """
+        """End the dialog; the peer's unanswered INVITE gets 487, ours fails after 64*T1."""
         if self._invite_sent is not None:
             self._invite_sent.start_deadline(now)
         if self._invite_received is not None:

@@ -18,21 +18,12 @@ def next_hop(
 ) -> NextHop:
     """Return the destination, local address and fallback address of a dialog's next request.
 
-    The fallback address is used if no connection to the destination is open.
+    The fallback is used if no connection to the destination is open. The destination is `send_to`,
+    or `peer` if that is None, but the address in `target` if both of these are true:
 
-    If `send_to` is not None, the destination is `send_to`. Otherwise it is `peer`, or the address
-    in `target` if both of these are true:
-
-    - `target` contains an IP address that we can reach;
-    - its transport is UDP, or `peer` has another IP address or another transport. (With TCP or TLS
-      and the same IP address, the existing connection to `peer` is used.)
-
-    Args:
-        addresses: Our local addresses.
-        target: The URI of the first route, or the remote target if there is no route.
-        peer: The address from which the dialog's INVITE came, or to which we sent the INVITE.
-        send_to: The address that the application has set for all requests, or None.
-        local: Our local address in the dialog.
+    - `target`, the first route or else the remote target, has an IP address that we can reach;
+    - its transport is UDP, or `peer` has another IP address or transport. (With TCP or TLS and the
+      same IP address, the existing connection to `peer` is used.)
     """
     known = send_to or peer
     named = address_of(target)
@@ -52,11 +43,10 @@ def next_hop(
 
 
 def _connect_fallback(known: Address, target: Uri) -> Address | None:
-    """Return the address to which we can connect if the peer's connection to us is closed.
+    """Return where to connect if the connection that the peer opened from `known` is closed.
 
-    The peer opened this connection from the address `known`. The result has the host of `known` and
-    the port of the URI `target`. Return None if the peer opened no connection from `known`, or if
-    the host in `target` is an IP address.
+    It is the host of `known` with the port of `target`; None if the peer opened no connection, or
+    if the host in `target` is an IP address.
     """
     if not known.flow or is_literal(target.host):
         return None

@@ -1,7 +1,4 @@
-"""The Contact and Record-Route of a message (RFC 3261 section 12.1).
-
-These header fields show how requests can reach the sender of the message.
-"""
+"""The Contact and Record-Route by which the sender is reached (RFC 3261 section 12.1)."""
 
 from __future__ import annotations
 
@@ -13,10 +10,9 @@ from telephony.sip.transport.address import literal
 
 
 def target_of(message: Request | Response) -> Uri | None:
-    """Return the first sip or sips URI among the Contacts of the message.
+    """Return the first sip or sips URI among the Contacts of the message, or None.
 
-    A request cannot be sent to a URI of another scheme, such as tel or mailto. Return None if the
-    message has no Contact with a sip or sips URI, or if any Contact in it cannot be parsed.
+    Requests cannot be sent to tel or mailto. None also if any Contact cannot be parsed.
     """
     try:
         contacts = message.contacts
@@ -26,10 +22,7 @@ def target_of(message: Request | Response) -> Uri | None:
 
 
 def path_hosts(request: Request) -> frozenset[str]:
-    """Return the IP addresses in the Via header fields of a request that we received.
-
-    They are the elements through which the request came, and their `received` parameters.
-    """
+    """Return the IP addresses in the Via fields of a received request, `received` included."""
     try:
         vias = request.vias
     except SipParseError:
@@ -39,20 +32,14 @@ def path_hosts(request: Request) -> frozenset[str]:
 
 
 def wants_sips(request: Request) -> bool:
-    """Return whether our Contact in responses to `request` must be a sips URI.
-
-    See RFC 3261 section 12.1.1.
-    """
+    """Return whether our Contact in responses must be a sips URI (RFC 3261 section 12.1.1)."""
     routes = recorded_routes(request)
     next_hop = routes[0].uri if routes else target_of(request)
     return "sips" in {request.uri.scheme, next_hop.scheme if next_hop else ""}
 
 
 def recorded_routes(message: Request | Response) -> list[NameAddr]:
-    """Return the Record-Route entries of a message, from top to bottom.
-
-    Return an empty list if one of the entries cannot be parsed.
-    """
+    """Return the Record-Route entries, from top to bottom; empty if one cannot be parsed."""
     try:
         return [NameAddr.parse(route) for route in message.headers.get_list("Record-Route")]
     except SipParseError:

@@ -10,19 +10,14 @@ from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.grammar import is_token
 
 MAX_NUMBER: Final = 2**31 - 1
-"""The largest CSeq number; RFC 3261 section 8.1.1.5 requires a number less than 2**31."""
+"""RFC 3261 section 8.1.1.5 requires a number less than 2**31."""
 
 _CSEQ: Final = re.compile(r"([0-9]{1,12})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class CSeq:
-    """The CSeq value of a message.
-
-    Attributes:
-        number: The sequence number of the request, 0 to 2**31 - 1.
-        method: The method, with upper and lower case as received (methods are case-sensitive).
-    """
+    """The CSeq value of a message; `method` is as received (methods are case-sensitive)."""
 
     number: int
     method: str

@@ -1,7 +1,4 @@
-"""DTMF digits in INFO requests with the body types `application/dtmf-relay` and `application/dtmf`.
-
-No RFC defines these body types.
-"""
+"""DTMF digits in INFO requests: `application/dtmf-relay` and `application/dtmf`, without an RFC."""
 
 from __future__ import annotations
 
@@ -16,10 +13,7 @@ _BARE_KEY: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 
 def key_of(request: Request) -> str | None:
-    """Return the DTMF digit in an INFO request: 0 to 9, *, #, or A to D in upper case.
-
-    Return None if the request contains no DTMF digit.
-    """
+    """Return the DTMF digit in an INFO (0-9, *, #, or A-D in upper case); None without one."""
     if not request.content_type.lower().startswith(("application/dtmf-relay", "application/dtmf")):
         return None
     match = _SIGNAL.search(request.body) or _BARE_KEY.fullmatch(request.body)
@@ -27,8 +21,5 @@ def key_of(request: Request) -> str | None:
 
 
 def body_of(key: str, milliseconds: int) -> bytes:
-    """Return the body of an INFO request for the DTMF digit `key`.
-
-    The Content-Type of this body is `CONTENT_TYPE`. `milliseconds` is the duration of the digit.
-    """
+    """Return the `CONTENT_TYPE` body of an INFO for a DTMF digit."""
     return f"Signal={key}\r\nDuration={milliseconds}\r\n".encode()

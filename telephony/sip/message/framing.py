@@ -1,12 +1,9 @@
 """The division of a byte stream into SIP messages (RFC 3261 sections 7.5 and 18.3), without I/O.
 
-The stream may also contain pings and pongs (RFC 5626 sections 3.5.1 and 4.4.1). The result does not
-depend on the number of bytes in each read. The start line and header fields of a message may have
-at most `MAX_HEAD` bytes, and its body at most `MAX_BODY` bytes, so the buffer stays small. If a
-message is longer, its start or end cannot be found, or its head contains a CR or LF that is not
-part of a CRLF, the rest of the stream cannot be divided.
-The last unit is then of the kind "fault", and the owner of the connection must close the
-connection.
+The stream may also contain pings and pongs (RFC 5626 sections 3.5.1 and 4.4.1). The size of each
+read does not matter. If a message is longer than `MAX_HEAD` and `MAX_BODY`, its start or end cannot
+be found, or its head has a CR or LF outside a CRLF, the rest of the stream cannot be divided: the
+last unit is a fault, and the owner must close the connection.
 """
 
 from __future__ import annotations
@@ -20,9 +17,9 @@ from telephony.sip.message.headers import has_bare_line_break
 from telephony.sip.message.messages import MAX_MESSAGE
 
 MAX_HEAD: Final = 16 * 1024
-"""The maximum length of a message's start line and header fields together, in bytes."""
+"""The start line and header fields together, in bytes."""
 MAX_BODY: Final = MAX_MESSAGE - MAX_HEAD
-"""The maximum length of a message's body, in bytes."""
+"""In bytes."""
 
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _LONGEST_END: Final = 4
@@ -51,8 +48,7 @@ class UnitKind(enum.Enum):
     PONG = "pong"
     """A single CRLF, if we have sent a ping: it is the peer's response."""
     FAULT = "fault"
-    """The rest of the stream cannot be divided into messages. A fault is always the final unit of
-    the stream."""
+    """The rest of the stream cannot be divided into messages; always the final unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +56,8 @@ class StreamUnit:
     """One unit of the stream: a message, a ping, a pong or a fault.
 
     Attributes:
-        kind: The kind of the unit.
-        data: For a message, its bytes. For a fault, the start line and header fields of the
-            malformed message, or empty if a response is not possible. For a ping or pong, empty.
+        data: A message, or the head of a malformed one; empty for a ping or pong, and for a fault
+            without a possible response.
         status: For a fault, the status of the response.
         why: For a fault, the reason as a fixed phrase for the log and the counter.
     """
@@ -74,7 +69,7 @@ class StreamUnit:
 
 
 class Framer:
-    """An object that divides the bytes received on one connection into units."""
+    """Divides the bytes received on one connection into units."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -87,19 +82,16 @@ class Framer:
 
     @property
     def has_partial_message(self) -> bool:
-        """True if the start of a message has arrived, but its end has not.
-
-        This is valid after `next_unit` has returned None.
-        """
+        """True if the start of a message has arrived without its end, after None of `next_unit`."""
         return bool(self._buffer)
 
     @property
     def buffered(self) -> int:
-        """The number of bytes that have arrived of a message that is not complete yet."""
+        """The received bytes of a message that is not complete yet."""
         return len(self._buffer)
 
     def expect_pong(self) -> None:
-        """Remember that we have sent a ping, so that the next CRLF between messages is a pong."""
+        """Remember our ping: the next CRLF between messages is a pong."""
         self._pongs_due += 1
 
     def add(self, data: Octets) -> None:
@@ -171,13 +163,10 @@ class Framer:
         return self._measure(bytes(buffer[: found.end()]))
 
     def _measure(self, head: bytes) -> StreamUnit | None:
-        """Store the lengths of the message's head and body in this object.
+        """Store the lengths of the message's head and body; return a fault or None.
 
-        `head` is the start line and the header fields. The length of the body is the
-        Content-Length, which is mandatory in a stream (RFC 3261 section 18.3).
-
-        Return a fault if a line does not end with CRLF, or if the Content-Length is missing, is not
-        a number, occurs with two values, or is more than `MAX_BODY`. Otherwise return None.
+        A fault is a line without CRLF, or a Content-Length (mandatory in a stream, RFC 3261 section
+        18.3) that is missing, not a number, ambiguous, or more than `MAX_BODY`.
         """
         if has_bare_line_break(head):
             return StreamUnit(UnitKind.FAULT, head, why="a bare CR or LF")

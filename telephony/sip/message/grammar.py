@@ -1,9 +1,7 @@
 """The grammar of all header fields (RFC 3261 section 25.1): tokens, quoted strings and parameters.
 
-A value is stored as it was received, with its quotes and escapes, so that we can forward it
-unchanged. `unquote` returns the plain text of a quoted string, and `quote` makes a quoted string
-from plain text. A match with a regular expression of this module takes a time that grows only
-linearly with the length of the text.
+A value is stored as received, with its quotes and escapes, to be forwarded unchanged. The time of a
+match grows only linearly with the length of the text.
 """
 
 from __future__ import annotations
@@ -14,8 +12,7 @@ from typing import Final
 from telephony.errors import ProtocolError, SipParseError
 
 Parameters = tuple[tuple[str, str | None], ...]
-"""Parameters as pairs (name, value), stored as they were received. A quoted value has its quotes.
-For a parameter without a value, the second element of the pair is None."""
+"""Pairs (name, value) as received, quotes included; the value is None for one without."""
 
 WHITESPACE: Final = " \t"
 TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
@@ -45,8 +42,7 @@ KNOWN_METHODS: Final = (
     "MESSAGE",
     "PUBLISH",
 )
-"""The methods that RFCs define. If the application does not handle the method of a request, the
-response is 405 for a method in this list, and 501 for any other method."""
+"""The methods that RFCs define: refused with 405, and any other with 501."""
 
 COMPACT_NAMES: Final = {
     "a": "accept-contact",
@@ -168,7 +164,7 @@ def quote(text: str) -> str:
 
 
 def unquote(value: str) -> str:
-    """Return the plain text of a quoted string. A text without quotes is returned unchanged."""
+    """Return the plain text of a quoted string, or a text without quotes unchanged."""
     if len(value) < 2 or value[0] != '"' or value[-1] != '"':
         return value
     inner = value[1:-1]
@@ -176,10 +172,7 @@ def unquote(value: str) -> str:
 
 
 def leading_quoted(text: str) -> tuple[str, int]:
-    """Read the quoted string at the start of `text`.
-
-    Returns:
-        The plain text of the quoted string, and the index after its closing quote.
+    """Return the plain text of the leading quoted string, and the index after it.
 
     Raises:
         SipParseError: The closing quote is missing.
@@ -193,7 +186,7 @@ def leading_quoted(text: str) -> tuple[str, int]:
 def split_list(text: str) -> list[str]:
     """Split a list at its commas, but not at commas within quotes or angle brackets.
 
-    Empty elements are removed. RFC 3261 section 7.3.1 forbids them, but some phones send them.
+    Empty elements are removed: RFC 3261 section 7.3.1 forbids them, but some phones send them.
     """
     if '"' not in text and "<" not in text:
         parts = text.split(",")
@@ -217,10 +210,7 @@ def _split(text: str, marks: re.Pattern[str], separator: str) -> list[str]:
 
 
 def parse_parameters(text: str) -> Parameters:
-    """Parse parameters such as `;name=value;flag`.
-
-    The text must be empty or begin with a semicolon. Spaces and tabs around names and values are
-    allowed.
+    """Parse parameters such as `;name=value;flag`, with optional spaces and tabs, or "".
 
     Raises:
         SipParseError: The text does not begin with a semicolon, or a name or value is not valid.
@@ -264,10 +254,7 @@ def check_parameters(parameters: Parameters) -> None:
 
 
 def find_parameter(parameters: Parameters, name: str) -> str | None:
-    """Return the value of the parameter `name`, without quotes.
-
-    Return "" if the parameter has no value, and None if there is no such parameter.
-    """
+    """Return a parameter's value without quotes; "" without a value, None if it is missing."""
     wanted = name.lower()
     for key, value in parameters:
         if key.lower() == wanted:
@@ -276,11 +263,7 @@ def find_parameter(parameters: Parameters, name: str) -> str | None:
 
 
 def replace_parameter(parameters: Parameters, name: str, value: str | None) -> Parameters:
-    """Return the parameters with the value of the parameter `name` set to `value`.
-
-    If the parameter exists, its position does not change. Otherwise it is added after all others.
-    If `value` is None, the parameter gets no value.
-    """
+    """Return the parameters with one set, in its place or at the end; None means no value."""
     wanted = name.lower()
     replaced = tuple(
         (key, value) if key.lower() == wanted else (key, old) for key, old in parameters

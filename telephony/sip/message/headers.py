@@ -1,9 +1,8 @@
 """The header fields of a message, in their original sequence and spelling (RFC 3261 section 7.3).
 
-`Headers` stores the values as text. The classes `NameAddr`, `Via` and `CSeq` parse values. These
-classes are defined in their own modules, and can also be imported from this module. SIP text is
-UTF-8. A line that is not valid UTF-8 is read as Latin-1, because some phones send Latin-1. If the
-value of such a line is forwarded unchanged, it is written with its original bytes.
+`NameAddr`, `Via` and `CSeq`, which parse values, can also be imported from here. SIP text is UTF-8.
+A line that is not is read as Latin-1, because some phones send that, and written with its original
+bytes if it is forwarded unchanged.
 """
 
 from __future__ import annotations
@@ -32,8 +31,7 @@ __all__ = [
 
 MAX_HEADERS: Final = 256
 MAX_LINE: Final = 16384
-"""The maximum length of one header field that we parse, in characters. The length is measured after
-continuation lines were joined."""
+"""One header field that we parse, in characters, continuation lines included."""
 
 _MAX_KNOWN: Final = 1024
 _MAX_KNOWN_LENGTH: Final = 64
@@ -44,10 +42,7 @@ _keys: dict[str, str] = {}
 
 
 class Latin1Text(str):
-    """Text that was received as Latin-1, because its bytes are not valid UTF-8.
-
-    If we send the text unchanged, it is encoded as Latin-1 again.
-    """
+    """Text whose bytes are not valid UTF-8; if sent unchanged, it is Latin-1 again."""
 
     __slots__ = ()
 
@@ -96,13 +91,11 @@ def has_bare_line_break(head: bytes) -> bool:
 
 
 def unfold(head: bytes) -> list[str]:
-    """Split the header fields of a message or body part into lines.
+    """Split the header fields of a message or body part into lines, joining continuations.
 
-    The lines of a body part may end with LF only. `parse_message` refuses a message like this.
-
-    A continuation line is joined to the line before it (RFC 3261 section 7.3.1). In a quoted
-    string, an escaped NUL is legal (RFC 3261 section 25.1), but programs written in C would treat
-    it as the end of the text. So an escaped NUL is replaced by U+FFFD.
+    Lines of a body part may end with LF only, which `parse_message` refuses. An escaped NUL, legal
+    in a quoted string (RFC 3261 section 25.1), is replaced by U+FFFD: programs written in C would
+    end the text there. For continuations, see RFC 3261 section 7.3.1.
 
     Raises:
         SipParseError: `head` contains a CR without LF, or a NUL that is not escaped.
@@ -136,14 +129,10 @@ def _decode(line: bytes) -> str:
 class Headers:
     """The header fields of a message, in their original sequence.
 
-    Several fields may have the same name.
-
-    Names are compared without regard to upper and lower case. The long and the compact form of a
-    name are equal.
+    Several may have one name. Case makes no difference, nor does the compact form of a name.
 
     Attributes:
-        changes: The number of changes so far. Values that were read from the fields can be kept
-            until it grows.
+        changes: The number of changes so far. Values that were read can be kept until it grows.
     """
 
     __slots__ = ("_rows", "changes")
@@ -156,11 +145,7 @@ class Headers:
 
     @classmethod
     def from_rows(cls, rows: list[tuple[str, str, str]]) -> Headers:
-        """Make header fields from rows (lookup name, name, value) that are known to be valid.
-
-        The lookup name is the long field name in lower case. The list `rows` itself is stored, not
-        a copy.
-        """
+        """Make header fields from valid rows (lookup name, name, value), which are not copied."""
         headers = cls()
         headers._rows = rows
         return headers
@@ -192,10 +177,7 @@ class Headers:
 
     @property
     def rows(self) -> list[tuple[str, str, str]]:
-        """All header fields as rows (lookup name, name, value). Do not change this list.
-
-        The lookup name is the long field name in lower case.
-        """
+        """All header fields as rows (lookup name, name, value). Do not change this list."""
         return self._rows
 
     def get(self, name: str) -> str | None:
@@ -207,10 +189,7 @@ class Headers:
         return None
 
     def get_all(self, name: str) -> list[str]:
-        """Return the values of all header fields `name`, as they were received.
-
-        If a value is a list of elements with commas between them, it remains one text.
-        """
+        """Return the values of all header fields `name` as received, lists not split."""
         key = _keys.get(name) or header_key(name)
         return [row[2] for row in self._rows if row[0] == key]
 
@@ -228,10 +207,7 @@ class Headers:
         self.changes += 1
 
     def set(self, name: str, value: object) -> None:
-        """Replace the first header field `name`, and remove the other fields with this name.
-
-        If there is no header field `name`, add it at the end.
-        """
+        """Replace all header fields `name` by one, in the place of the first or at the end."""
         row = _row(name, value)
         self.changes += 1
         place = next((i for i, old in enumerate(self._rows) if old[0] == row[0]), None)
@@ -242,18 +218,14 @@ class Headers:
         self._rows[place + 1 :] = [old for old in self._rows[place + 1 :] if old[0] != row[0]]
 
     def replace_first(self, name: str, *values: object) -> None:
-        """Replace the first header field `name` by one field for each of `values`.
-
-        The other header fields with this name do not change. If there is no header field `name`,
-        add the fields at the end.
-        """
+        """Replace the first header field `name` by one for each value, or add them at the end."""
         key = header_key(name)
         place = next((i for i, row in enumerate(self._rows) if row[0] == key), len(self._rows))
         self._rows[place : place + 1] = [_row(name, value) for value in values]
         self.changes += 1
 
     def remove(self, name: str) -> None:
-        """Remove all header fields `name`; do nothing if there are none."""
+        """Remove all header fields `name`, if any."""
         key = header_key(name)
         self._rows = [row for row in self._rows if row[0] != key]
         self.changes += 1

@@ -1,12 +1,10 @@
 """SIP requests and responses (RFC 3261 sections 7 and 8.2.6): parsing, and writing as bytes.
 
-Parsing accepts folded lines, compact header field names, a missing Content-Length, and a
-Content-Type that is repeated unchanged. Each line up to the body must end with CRLF: if one program
-took a lone CR or LF for the end of a line, and another program took it for a part of the line, a
-sender could hide a header field from one of them. Writing raises ProtocolError if the start line or
-a header field contains a CR, LF or NUL. `parse_message` checks only the values that transactions
-need (Via, From, To, Call-ID, CSeq). The other values are parsed only when a property of the message
-is read.
+Folded lines, compact names, a missing Content-Length, and a Content-Type that is repeated unchanged
+are accepted. Each line up to the body must end with CRLF: programs that disagree about a lone CR or
+LF would let a sender hide a header field from one of them. Writing raises ProtocolError for a CR,
+LF or NUL in a line. `parse_message` checks only what transactions need (Via, From, To, Call-ID,
+CSeq); other values are parsed when they are read.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ from telephony.sip.message.via import Via
 __all__ = ["Headers", "Message", "Request", "Response", "parse_message", "respond"]
 
 MAX_MESSAGE: Final = 65535
-"""The longest message that we parse, in bytes."""
+"""In bytes."""
 
 _EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _REQUEST_LINE: Final = re.compile(
@@ -50,13 +48,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Message(ABC):
-    """The base class of requests and responses.
-
-    Attributes:
-        headers: All header fields except Content-Length, which is calculated when the message is
-            written.
-        body: The bytes after the header fields.
-    """
+    """The base class of requests and responses. `headers` never has Content-Length."""
 
     headers: Headers
     body: bytes
@@ -156,12 +148,7 @@ class Message(ABC):
 
 @dataclass(slots=True, eq=False, init=False, repr=False)
 class Request(Message):
-    """A SIP request.
-
-    Attributes:
-        method: The method, with upper and lower case as received (methods are case-sensitive).
-        uri: The Request-URI.
-    """
+    """A SIP request; `method` is as received (methods are case-sensitive)."""
 
     method: str
     uri: Uri
@@ -188,12 +175,7 @@ class Request(Message):
 
 @dataclass(slots=True, eq=False, init=False, repr=False)
 class Response(Message):
-    """A SIP response.
-
-    Attributes:
-        status: The status code, 100 to 699.
-        reason: The reason phrase; "" if there is no reason phrase.
-    """
+    """A SIP response; `reason` is empty if it has no reason phrase."""
 
     status: int
     reason: str
@@ -227,8 +209,8 @@ def parse_message(data: bytes) -> Request | Response:
     """Parse the message in a datagram; ignore the bytes after its body.
 
     Raises:
-        SipParseError: The data is not a SIP message. If it is a request to which we can respond,
-            the error's `status` is the status of our response.
+        SipParseError: The data is not a SIP message. Its `status` is that of our response, if
+            one is possible.
     """
     if len(data) > MAX_MESSAGE:
         raise SipParseError("a message is too long", status=513)
@@ -256,14 +238,8 @@ def respond(
 ) -> Response:
     """Make the response to a request (RFC 3261 section 8.2.6.2).
 
-    Args:
-        request: The request that gets the response.
-        status: The status code, 100 to 699.
-        reason: The reason phrase. If it is None, the usual phrase of this status is used.
-        to_tag: Our To tag, which is added only if the request's To has no tag. If it is None, no
-            tag is added.
-        headers: More header fields. They are placed after the fields that are copied from the
-            request.
+    `reason` None means the usual phrase. `to_tag` is added only if the request's To has no tag.
+    `headers` follow the fields that are copied from the request.
     """
     rows = [("via", "Via", value) for value in request.headers.get_all("Via")]
     if 100 < status < 300:

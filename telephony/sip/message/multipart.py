@@ -19,13 +19,7 @@ _LINE_END: Final = re.compile(rb"\r?\n")
 
 @dataclass(frozen=True, slots=True)
 class BodyPart:
-    """One part of a body.
-
-    Attributes:
-        content_type: The Content-Type of the part as received, with its parameters.
-        body: The bytes of the part.
-        headers: The other header fields of the part, such as Content-Disposition.
-    """
+    """One part of a body; `headers` are its header fields other than Content-Type."""
 
     content_type: str
     body: bytes
@@ -38,9 +32,7 @@ class BodyPart:
 
 
 def parts_of(message: Request | Response) -> list[BodyPart]:
-    """Return the parts of a message's body.
-
-    A body that is not multipart is returned as one part. For an empty body, the list is empty.
+    """Return the parts of a message's body: one if it is not multipart, none if it is empty.
 
     Raises:
         SipParseError: The Content-Type is multipart, but the body is not a valid multipart body.

@@ -1,7 +1,4 @@
-"""The values of From, To, Contact, Route and similar header fields (RFC 3261 section 20.10).
-
-Each value has an optional name, a URI and parameters.
-"""
+"""The values of From, To, Contact, Route and similar header fields (RFC 3261 section 20.10)."""
 
 from __future__ import annotations
 
@@ -34,8 +31,7 @@ class NameAddr:
     Attributes:
         display_name: The name as plain text without quotes; "" if there is no name.
         uri: The URI.
-        parameters: The parameters of the header field, not those of the URI. A value has its
-            quotes, as in the message.
+        parameters: Those of the header field, not of the URI; quotes as in the message.
     """
 
     display_name: str
@@ -81,18 +77,11 @@ class NameAddr:
         return self.with_parameter("tag", tag)
 
     def parameter(self, name: str) -> str | None:
-        """Return the value of the header field parameter `name`, without quotes.
-
-        Return "" if the parameter has no value, and None if there is no such parameter.
-        """
+        """Return a parameter's value without quotes; "" without a value, None if it is missing."""
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> NameAddr:
-        """Return the address with the header field parameter `name` set to `value`.
-
-        `value` is written to the message as it is, so it must already have any quotes that it
-        needs. If it is None, the parameter has no value.
-        """
+        """Return the address with one parameter set; None means no value. Quotes must be there."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
 
@@ -116,18 +105,14 @@ def _parse(text: str) -> NameAddr:
 
 
 _SHORT = 256
-"""The maximum length of a cached text, in characters. Longer texts are not cached, so that a sender
-of long texts cannot fill the memory."""
+"""Longer texts, in characters, are not cached, so that their sender cannot fill the memory."""
 
 # The cache saves time, because all messages of a dialog have the same From, To and Contact.
 _parse_short = lru_cache(maxsize=4096)(_parse)
 
 
 def _misquoted(text: str) -> NameAddr:
-    """Parse an address with quotes within its display name, such as `"Siân "Jo" Evans" <sip:…>`.
-
-    Some PBXes send such display names.
-    """
+    """Parse an address with quotes in its display name, as some PBXes send: `"Siân "Jo" Evans"`."""
     before, bracket, after = text.partition("<")
     name = before.strip(WHITESPACE)
     if not bracket or "<" in after or before.count('"') % 2:

@@ -1,7 +1,7 @@
 """The values RSeq and RAck, and the option tag 100rel (RFC 3262 section 7).
 
-RSeq is the number of a reliable provisional response. The RAck of a PRACK contains this number. The
-behaviour that RFC 3262 requires is not in this module.
+RSeq numbers a reliable provisional response, and the RAck of its PRACK contains that number. The
+behaviour is not in this module.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from telephony.sip.message.messages import Request, Response
 
 RELIABLE: Final = "100rel"
 MAX_FIRST: Final = 2**31 - 1
-"""The largest RSeq of the first reliable response to a request. Each further reliable response to
-this request has a higher RSeq, which must not exceed `MAX_RSEQ`."""
+"""The largest RSeq of a request's first reliable response; later ones go to `MAX_RSEQ`."""
 MAX_RSEQ: Final = 2**32 - 1
 
 _RSEQ: Final = re.compile(r"[0-9]{1,10}")
@@ -26,14 +25,7 @@ _RACK: Final = re.compile(r"([0-9]{1,10})[ \t]+([^ \t].*)")
 
 @dataclass(frozen=True, slots=True)
 class RAck:
-    """The RAck of a PRACK, which identifies the response that the PRACK acknowledges.
-
-    The response is always a reliable provisional response.
-
-    Attributes:
-        rseq: The RSeq of the response, 1 to 2**32 - 1.
-        cseq: The CSeq of the response, which is also that of its request.
-    """
+    """The RAck of a PRACK: RSeq (1 to 2**32 - 1) and CSeq of the response it acknowledges."""
 
     rseq: int
     cseq: CSeq
@@ -73,10 +65,7 @@ def requires_reliable(request: Request) -> bool:
 
 
 def takes_reliable(request: Request) -> bool:
-    """Return whether the Supported or Require of `request` contains 100rel.
-
-    If so, its sender supports reliable provisional responses.
-    """
+    """Return whether the sender supports reliable responses (100rel in Supported or Require)."""
     return _names(request, "Supported") or _names(request, "Require")
 
 

@@ -14,12 +14,9 @@ class Replaces:
 
     call_id: str
     to_tag: str
-    """The local tag of the dialog to replace, as seen by the UA that receives the Replaces.
-
-    `0` means that the dialog has no local tag (RFC 2543).
-    """
+    """The local tag, as seen by the UA that receives the Replaces; `0` for none (RFC 2543)."""
     from_tag: str
-    """The remote tag of the dialog to replace, as seen by the UA that receives the Replaces."""
+    """The remote tag, as seen by the UA that receives the Replaces."""
     early_only: bool = False
     """True if the dialog must not be replaced after it was confirmed."""
 

@@ -1,9 +1,8 @@
 """Sip, sips and tel URIs (RFC 3261 section 19.1, RFC 3966); other URIs are stored as text.
 
-The parts of a URI are stored as they were received, with their %-escapes, so that a request to a
-peer has the URI of the peer's Contact unchanged. `number`, `parameter` and `header` return text
-without %-escapes; only the escapes of control characters remain, because otherwise %0D%0A would
-become a line break in a header field.
+The parts are stored as received, with their %-escapes, so that a request has the URI of the peer's
+Contact unchanged. `number`, `parameter` and `header` return text without %-escapes, except those of
+control characters: %0D%0A would become a line break in a header field.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.grammar import Parameters, replace_parameter
 
 MAX_URI: Final = 4096
-"""The longest URI that we parse, in characters, as it was received and as we would write it."""
+"""In characters, as it was received and as we would write it."""
 
 SIP_SCHEMES: Final = frozenset({"sip", "sips"})
 
 _MAX_GROWTH: Final = 12
-"""The greatest length of one character after escaping: four octets, each as %XX."""
+"""Of one character by escaping: four octets, each as %XX."""
 
 
 _UNRESERVED: Final = r"A-Za-z0-9\-_.!~*'()"
@@ -51,12 +50,11 @@ class Uri:
 
     Attributes:
         scheme: The scheme in lower case.
-        user: The user part, with its escapes. For a tel URI, it is the phone number as received,
-            with visual separators such as "-". For a scheme other than sip, sips and tel, it is all
-            text after the colon.
-        password: The password, with its escapes. A URI that we make must not contain a password.
-        host: A host name or an IP address; an IPv6 address is without brackets. For a scheme other
-            than sip and sips, it is "".
+        user: With its escapes. For a tel URI, the number with its visual separators; for a scheme
+            other than sip, sips and tel, all text after the colon.
+        password: With its escapes. A URI that we make must not contain a password.
+        host: A host name or an IP address, without brackets; "" for schemes other than sip and
+            sips.
         port: The port; None if the URI has no port.
         parameters: The URI parameters, with their escapes.
         headers: The header fields after the "?" in the URI, with their escapes.
@@ -70,10 +68,7 @@ class Uri:
     parameters: Parameters = ()
     headers: tuple[tuple[str, str], ...] = ()
     _text: str = field(default="", init=False, compare=False, repr=False)
-    """The result of the first call of `str`; empty before that call.
-
-    The text is stored because messages and checkpoints of a call write the same URIs again.
-    """
+    """The result of `str`, stored because a call's messages and checkpoints repeat the URIs."""
 
     def __post_init__(self) -> None:
         if self.host.startswith("["):
@@ -87,9 +82,9 @@ class Uri:
         """Parse a URI without angle brackets.
 
         Raises:
-            SipParseError: The text is not a URI, or it is too long. A URI is also too long if the
-                escapes that its sender left out make it too long, because then a checkpoint of
-                the call would contain a URI that cannot be parsed again.
+            SipParseError: The text is not a URI, or it is too long, perhaps only with the escapes
+                that its sender left out: a checkpoint would then have a URI that cannot be parsed
+                again.
         """
         text = text.strip(" \t")
         if len(text) > MAX_URI:
@@ -122,10 +117,7 @@ class Uri:
 
     @property
     def number(self) -> str:
-        """The user part without %-escapes.
-
-        For a tel URI, visual separators such as "-" are removed.
-        """
+        """The user part without %-escapes, and for tel without visual separators such as "-"."""
         plain = _plain(self.user or "")
         return plain.translate(_VISUAL_SEPARATORS) if self.scheme == "tel" else plain
 
@@ -133,9 +125,9 @@ class Uri:
     def dialled(self) -> str:
         """The dialled phone number: the user part up to the first semicolon, without %-escapes.
 
-        In a tel URI, or in a URI with `user=phone`, visual separators such as "-" are removed. For
-        example, `sip:%2B44-1632-960123;phone-context=x@host;user=phone` gives +441632960123 (RFC
-        3261 section 19.1.6).
+        For tel or `user=phone`, it has no visual separators:
+        `sip:%2B44-1632-960123;phone-context=x@host;user=phone` gives +441632960123 (RFC 3261
+        section 19.1.6).
         """
         plain = _plain((self.user or "").partition(";")[0])
         is_phone = self.scheme == "tel" or (self.parameter("user") or "").lower() == "phone"
@@ -143,20 +135,14 @@ class Uri:
 
     @property
     def service(self) -> str:
-        """The service that a service URN names, in lower case (RFC 5031); "" for any other URI.
-
-        For example, `urn:service:sos.fire` gives sos.fire.
-        """
+        """The service in a URN (RFC 5031): sos.fire for `urn:service:sos.fire`; otherwise ""."""
         if self.scheme != "urn":
             return ""
         kind, _, name = (self.user or "").lower().partition(":")
         return name if kind == "service" else ""
 
     def parameter(self, name: str) -> str | None:
-        """Return the value of the URI parameter `name`, without %-escapes.
-
-        Return "" if the parameter has no value, and None if there is no such parameter.
-        """
+        """Return a URI parameter without %-escapes; "" without a value, None if it is missing."""
         wanted = name.lower()
         for key, value in self.parameters:
             if _plain(key).lower() == wanted:
@@ -164,10 +150,9 @@ class Uri:
         return None
 
     def header(self, name: str) -> str | None:
-        """Return the value of the header field `name` in the URI, without %-escapes.
+        """Return a header field in the URI, without %-escapes; None if it is missing.
 
-        For `sip:jo@host?Subject=a%20b` and the name Subject, this is "a b". Return None if the URI
-        has no such header field.
+        For `sip:jo@host?Subject=a%20b` and the name Subject, this is "a b".
         """
         wanted = name.lower()
         for key, value in self.headers:
@@ -176,26 +161,17 @@ class Uri:
         return None
 
     def with_parameter(self, name: str, value: str | None) -> Uri:
-        """Return the URI with the parameter `name` set to `value`.
-
-        If `value` is None, the parameter has no value.
-        """
+        """Return the URI with one parameter set; None means no value."""
         wanted = name.lower()
         kept = ((wanted if _plain(key).lower() == wanted else key, v) for key, v in self.parameters)
         return replace(self, parameters=replace_parameter(tuple(kept), name, value))
 
     def without_headers(self) -> Uri:
-        """Return the URI without its header fields.
-
-        A Request-URI must not contain header fields (RFC 3261 section 19.1.1).
-        """
+        """Return the URI without header fields, for a Request-URI (RFC 3261 section 19.1.1)."""
         return replace(self, headers=()) if self.headers else self
 
     def equivalent(self, other: Uri) -> bool:
-        """Return whether this URI and `other` are equivalent.
-
-        The rules are in RFC 3261 section 19.1.4, and for tel URIs in RFC 3966 section 4.
-        """
+        """Return whether both URIs are equivalent (RFC 3261 section 19.1.4, RFC 3966 section 4)."""
         if self.scheme != other.scheme:
             return False
         if self.scheme == "tel":
@@ -251,9 +227,7 @@ def without_brackets(host: str) -> str:
 
 
 def parse_host_port(text: str) -> tuple[str, int | None]:
-    """Parse `host`, `host:port` or `[IPv6 address]:port`; return host and port.
-
-    The returned host has no brackets. The returned port is None if the text contains no port.
+    """Parse `host`, `host:port` or `[IPv6 address]:port`; return host (no brackets) and port.
 
     Raises:
         SipParseError: The text is not a host and port.
@@ -274,10 +248,7 @@ def parse_host_port(text: str) -> tuple[str, int | None]:
 
 
 def is_user(text: str) -> bool:
-    """Return whether `text` is valid as the user part of a sip URI.
-
-    Return False if `text` contains a special character that is not escaped.
-    """
+    """Return whether `text` is valid, with its escapes, as the user part of a sip URI."""
     return _USER.fullmatch(text) is not None
 
 
@@ -353,13 +324,7 @@ def _split_headers(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def _lenient(text: str, allowed: re.Pattern[str]) -> str:
-    """Return the text with escapes for characters that its sender should have escaped.
-
-    For example, "#" in a dialled code, a space and "â" should have been escaped.
-
-    Raises:
-        SipParseError: The text contains CR, LF or NUL.
-    """
+    """Return the text with missing escapes added ("#", space, "â"); refuse CR, LF and NUL."""
     if allowed.fullmatch(text) is not None:
         return text
     if "\r" in text or "\n" in text or "\0" in text:

@@ -1,7 +1,4 @@
-"""The Via header field (RFC 3261 section 20.42, RFC 3581).
-
-Each entry describes one hop of a request. The response is sent back through the same hops.
-"""
+"""The Via header field (RFC 3261 section 20.42, RFC 3581): the hops that the response goes back."""
 
 from __future__ import annotations
 
@@ -33,11 +30,7 @@ _VIA: Final = re.compile(
 class Via:
     """One hop of a request, as described by one entry in a Via header field.
 
-    Attributes:
-        transport: The transport in upper case: UDP, TCP, TLS and so on.
-        host: The host as the sender wrote it. An IPv6 address is without brackets.
-        port: The port; None if the entry has no port.
-        parameters: The parameters, with their values as in the message.
+    `transport` is in upper case. `host` is as the sender wrote it, but IPv6 without brackets.
     """
 
     transport: str
@@ -69,19 +62,13 @@ class Via:
 
     @property
     def received(self) -> str | None:
-        """The value of the parameter `received`: the IP address from which the request came.
-
-        An IPv6 address is without brackets. None if the parameter is missing or has no value.
-        """
+        """The IP address, without brackets, from which the request came; None if missing."""
         value = self.parameter("received")
         return value.strip("[]") if value else None
 
     @property
     def rport(self) -> int | None:
-        """The value of the parameter `rport`: the port from which the request came.
-
-        None if the parameter is missing, or its value is not a number of at most 5 digits.
-        """
+        """The port from which the request came; None without a number of at most 5 digits."""
         value = self.parameter("rport")
         # isdecimal() and int() also accept digits that are not ASCII, such as Arabic digits.
         if not value or not value.isascii() or not value.isdecimal() or len(value) > 5:
@@ -89,18 +76,11 @@ class Via:
         return int(value)
 
     def parameter(self, name: str) -> str | None:
-        """Return the value of the parameter `name`, without quotes.
-
-        Return "" if the parameter has no value, and None if there is no such parameter.
-        """
+        """Return a parameter's value without quotes; "" without a value, None if it is missing."""
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> Via:
-        """Return the Via entry with the parameter `name` set to `value`.
-
-        `value` is written to the message as it is, so it must already have any quotes that it
-        needs. If it is None, the parameter has no value.
-        """
+        """Return the entry with one parameter set; None means no value. Quotes must be there."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
 
@@ -119,8 +99,7 @@ def _parse(text: str) -> Via:
 
 
 _SHORT: Final = 256
-"""The maximum length of a cached text, in characters. Longer texts are not cached, so that a sender
-of long texts cannot fill the memory."""
+"""Longer texts, in characters, are not cached, so that their sender cannot fill the memory."""
 
 # The cache saves time, because all responses to a request have its Via.
 _parse_short = lru_cache(maxsize=1024)(_parse)

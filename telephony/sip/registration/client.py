@@ -1,9 +1,8 @@
 """Our registration at an external registrar (RFC 3261 section 10.2), as some trunks and PBXes need.
 
-A registration is one binding at the registrar. Before the binding expires, a new REGISTER refreshes
-it. If a REGISTER fails, the next one is sent after a pause. With each further failure the pause is
-doubled, up to `MAX_RETRY_DELAY` (RFC 5626 section 4.5). The core responds to challenges with the
-credentials set by `Endpoint.authenticate`. This module does no I/O and reads no clock.
+A new REGISTER refreshes the binding before it expires. After a failure, the next one is sent after
+a pause, which each further failure doubles, up to `MAX_RETRY_DELAY` (RFC 5626 section 4.5). The
+core responds to challenges with the credentials of `Endpoint.authenticate`. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -28,26 +27,20 @@ logger = logging.getLogger(__name__)
 EXPIRES: Final = 3600
 """The expiry in seconds that we request from a registrar."""
 MAX_EXPIRES: Final = 86_400
-"""The longest expiry in seconds that we accept from a registrar. If the registrar grants a longer
-expiry, we behave as if it had granted this one."""
+"""The longest expiry in seconds that we accept; a longer one counts as this."""
 FIRST_RETRY_DELAY: Final = 30.0
 MAX_RETRY_DELAY: Final = 1800.0
-"""The longest pause, in seconds, between a failed REGISTER and the next REGISTER.
-
-The first pause is `FIRST_RETRY_DELAY`. Each further failure doubles the pause. The pause is then
-multiplied by a random factor between 0.5 and 1.
-"""
+"""The longest pause in seconds; it doubles with each failure, times a random 0.5 to 1."""
 
 
 class RegistrationState(enum.Enum):
     """The state of our registration at a registrar."""
 
     TRYING = "trying"
-    """No final response has arrived since the registration started, or since the connection to the
-    registrar was lost."""
+    """No final response since the start, or since the connection to the registrar was lost."""
     REGISTERED = "registered"
     FAILED = "failed"
-    """The registrar refused our REGISTER, or sent no response. We send REGISTER again later."""
+    """The registrar refused our REGISTER, or sent no response. We send it again later."""
     STOPPED = "stopped"
 
 
@@ -56,9 +49,9 @@ class RegistrarAccount:
     """The account with which we register at one registrar."""
 
     name: str
-    """The trunk's name in the log. It is never a phone number."""
+    """The trunk's name in the log, never a phone number."""
     registrar: Uri
-    """The URI of the registrar's domain. It is the Request-URI of our REGISTER."""
+    """The URI of the registrar's domain: our Request-URI."""
     user: str
     """The user part of our address-of-record, and of our Contact."""
     expires: int = EXPIRES
@@ -67,14 +60,9 @@ class RegistrarAccount:
 class Registration:
     """One binding at one registrar.
 
-    The code that uses this object calls `handle_timer` at the time that `next_timer` returns. It
-    also calls `handle` for each event `StandaloneResponse` in which `transaction.owner` is this
-    object.
-
-    Attributes:
-        state: The state of the registration.
-        status: The status of the most recent final response from the registrar. It is 408 or 503 if
-            the most recent REGISTER got no response, and 0 before the first REGISTER has a result.
+    Call `handle_timer` at the time of `next_timer`, and `handle` for each `StandaloneResponse`
+    whose `transaction.owner` is this object. `status` is the registrar's latest final status: 408
+    or 503 without a response, 0 before the first result.
     """
 
     def __init__(
@@ -95,19 +83,17 @@ class Registration:
         self._us = NameAddr("", domain, ())
 
     def next_timer(self) -> float | None:
-        """Return the monotonic time in seconds at which the next REGISTER must be sent.
+        """Return the monotonic seconds of the next REGISTER; minus infinity before the first.
 
-        Return minus infinity before the first REGISTER. Return None while we wait for the response
-        to a REGISTER, and after the call of `stop`.
+        None while we wait for a response, and after `stop`.
         """
         return self._next
 
     def handle_timer(self, now: float, destinations: Sequence[Address]) -> None:
-        """Send REGISTER if the time that `next_timer` returns has come.
+        """Send REGISTER if it is due, to the present addresses of the registrar.
 
-        `destinations` are the present addresses of the registrar, the preferred address first.
-        After each failure, the next address is tried, and after the last address the first. An
-        empty list counts as a failure with the status 503.
+        After each failure, the next address is tried, cyclically. An empty list is a failure with
+        status 503.
         """
         if self._next is None or now < self._next:
             return
@@ -118,11 +104,7 @@ class Registration:
         self._register(tried, self._expires, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Set the time of the next REGISTER to `now`, because the connection to `peer` is lost.
-
-        Do nothing if we did not send our most recent REGISTER to `peer`, or if we are not
-        registered.
-        """
+        """Make REGISTER due now if the connection by which we registered is lost."""
         if (
             self.state is RegistrationState.REGISTERED
             and self._client is not None
@@ -132,11 +114,7 @@ class Registration:
             self._next = now
 
     def stop(self, now: float) -> None:
-        """Stop the registration. If we are registered, remove our binding at the registrar.
-
-        The binding is removed by a REGISTER with an expiry of 0. The response to this REGISTER is
-        ignored.
-        """
+        """Stop, and remove our binding by a REGISTER with expiry 0, whose response is ignored."""
         client, state = self._client, self.state
         self.state, self._next = RegistrationState.STOPPED, None
         if state is RegistrationState.REGISTERED and client is not None:
@@ -203,10 +181,9 @@ class Registration:
             self._next = now + max(pause, min(_seconds(asked, 0), MAX_RETRY_DELAY))
 
     def _take_minimum(self, response: Response) -> bool:
-        """Use the registrar's Min-Expires as the expiry of our next REGISTER, and return True.
+        """Use the registrar's Min-Expires for our next REGISTER, and return True.
 
-        Change nothing and return False in two cases: Min-Expires is not longer than our present
-        expiry, or Min-Expires is longer than `MAX_EXPIRES`.
+        Return False if it is not longer than our present expiry, or longer than `MAX_EXPIRES`.
         """
         least = _seconds(response.headers.get("Min-Expires"), 0)
         if not self._expires < least <= MAX_EXPIRES:
@@ -215,11 +192,10 @@ class Registration:
         return True
 
     def _granted(self, response: Response) -> int:
-        """Return the number of seconds for which the registrar has granted our binding.
+        """Return the seconds for which our binding is granted, at most `MAX_EXPIRES`.
 
-        The number is the `expires` of our Contact in the response, or else the Expires of the
-        response, or else the expiry that we requested. It is at most `MAX_EXPIRES`. Return 0 if a
-        Contact in the response cannot be parsed, or if the response contains only other Contacts.
+        They are the `expires` of our Contact, or else Expires, or else our request; 0 if a Contact
+        cannot be parsed, or if there are only other Contacts.
         """
         try:
             ours, contacts = NameAddr.parse(self._contact).uri, response.contacts

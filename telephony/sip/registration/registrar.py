@@ -1,12 +1,10 @@
 """The registrar's bindings (RFC 3261 section 10.3): the phones of each address-of-record.
 
-A phone's REGISTER may pass through proxies that add themselves to its Path header field. Requests
-to this phone are then sent through the same proxies (RFC 3327).
-
-The registrar does not authenticate, and does not decide who may register. The application does both
-before it calls `Registrar.register`. The argument `now` is a time in seconds, by a clock that the
-application chooses. All calls for one `Registrar` must use the same clock. A binding is saved with
-its remaining time, so the clock may be a different one after a restart.
+A REGISTER may pass through proxies that add themselves to its Path; requests to the phone go
+through the same proxies (RFC 3327). The application authenticates and decides who may register,
+before it calls `Registrar.register`. `now` is in seconds by a clock of the application, the same
+for all calls; a binding is saved with its remaining time, so it may be another clock after a
+restart.
 """
 
 from __future__ import annotations
@@ -24,14 +22,13 @@ from telephony.sip.message.uri import SIP_SCHEMES, Uri
 from telephony.sip.transport.address import Address
 
 FALLBACK_EXPIRES: Final = 3600
-"""The expiry in seconds that a phone gets if its REGISTER requests one that is not a valid number
-(RFC 3261 section 20.19)."""
+"""For a phone whose requested expiry is not a valid number (RFC 3261 20.19), in seconds."""
 
 MAX_CONTACTS: Final = 32
-"""The maximum number of Contacts in one REGISTER."""
+"""Contacts in one REGISTER."""
 
 MAX_PATH: Final = 10
-"""The maximum number of proxies in the Path of one REGISTER."""
+"""Proxies in the Path of one REGISTER."""
 
 _SIP_PORT: Final = 5060
 
@@ -42,13 +39,10 @@ class Binding:
 
     Attributes:
         contact: The Contact as it was registered, without its `expires` parameter.
-        call_id: The Call-ID of the REGISTER that made the binding, or that most recently refreshed
-            it.
+        call_id: The Call-ID of the REGISTER that made or most recently refreshed the binding.
         cseq: The CSeq number of that REGISTER.
-        source: The address from which that REGISTER came. A phone behind NAT can be reached only at
-            this address.
-        expires_at: The time in seconds at which the binding expires, by the same clock as `now` in
-            the methods of `Registrar`.
+        source: The address from which it came, the only one that reaches a phone behind NAT.
+        expires_at: In seconds, by the clock of `now` in the methods of `Registrar`.
         path: The proxies between us and the phone, the nearest proxy first (RFC 3327).
     """
 
@@ -68,11 +62,10 @@ class Binding:
     def address(self) -> Address:
         """The address to which a request to the phone is sent.
 
-        If the REGISTER came over a connection, the request is sent to the REGISTER's source
-        address, over the same connection (RFC 5626). If the REGISTER came by UDP, the request is
-        sent to the host and port in a URI: the URI of the nearest proxy in the path, or of the
-        Contact if there is no path. If the host in that URI is not the REGISTER's source IP
-        address, the sender is behind NAT. The request is then sent to the source address.
+        After a REGISTER over a connection, it is the source address, over the same connection (RFC
+        5626). After UDP, it is the address in the URI of the nearest proxy or else the Contact,
+        unless its host is not the source IP address: the sender is then behind NAT, and the source
+        address is used.
         """
         uri = self.path[0].uri if self.path else self.contact.uri
         if self.source.reliable or uri.host != self.source.host:
@@ -82,8 +75,8 @@ class Binding:
     def is_same_contact(self, other: NameAddr) -> bool:
         """Return whether `other` is the Contact of this binding.
 
-        For two Contacts with the same `+sip.instance` (the id of a phone), the registration ids
-        (`reg-id`) must be equal. For all other Contacts, the URIs must be equivalent.
+        With the same `+sip.instance` (the id of a phone), the `reg-id` must be equal; otherwise the
+        URIs must be equivalent.
         """
         instance = self.contact.parameter("+sip.instance")
         if instance and instance == other.parameter("+sip.instance"):
@@ -105,13 +98,11 @@ class Registrar:
         """Make a registrar without bindings.
 
         Args:
-            min_expires: The shortest expiry in seconds. The response to a REGISTER with a shorter
-                expiry is 423.
-            max_expires: The longest expiry in seconds. If a phone requests a longer expiry, the
-                binding gets the expiry `max_expires`.
-            default_expires: The expiry in seconds for a phone that does not request an expiry.
-            max_bindings: The maximum number of bindings of one address-of-record. If a REGISTER
-                exceeds it, the bindings that expire first are removed, whether old or new.
+            min_expires: The shortest expiry in seconds; a shorter one gets 423.
+            max_expires: The longest expiry in seconds; a longer one counts as this.
+            default_expires: The seconds for a phone that does not request an expiry.
+            max_bindings: Of one address-of-record; beyond it, those that expire first are removed,
+                whether old or new.
         """
         self._min_expires = min_expires
         self._max_expires = max_expires
@@ -120,11 +111,7 @@ class Registrar:
         self._bindings: dict[str, list[Binding]] = {}
 
     def register(self, aor: str, request: Request, source: Address, now: float) -> Response:
-        """Change the bindings of `aor` as a REGISTER requests, and return the response to send.
-
-        `aor` is the address-of-record. If one of the Contacts in the REGISTER must be refused, the
-        response is an error, and no binding changes.
-        """
+        """Change the bindings of `aor`, all or none; return the response to the REGISTER."""
         before = held = self.bindings(aor, now)
         try:
             wanted, path = _contacts(request), _path(request)
@@ -143,22 +130,15 @@ class Registrar:
         return respond(request, 200, headers=[*_contact_headers(held, now), *way])
 
     def bindings(self, aor: str, now: float) -> list[Binding]:
-        """Return the bindings of the address-of-record `aor` that have not expired."""
+        """Return the unexpired bindings of the address-of-record `aor`."""
         return [b for b in self._bindings.get(aor, ()) if b.expires_at > now]
 
     def contacts(self, aor: str, now: float) -> list[tuple[Uri, Address]]:
-        """Return the Request-URI and `Binding.address` of each phone that is registered for `aor`.
-
-        The phone with the highest q value is first. Among phones with the same q value, the phone
-        whose binding expires latest is first.
-        """
+        """Return the Request-URI and `Binding.address` of each phone in `reachable`'s order."""
         return [(binding.uri, binding.address) for binding in self.reachable(aor, now)]
 
     def reachable(self, aor: str, now: float) -> list[Binding]:
-        """Return all unexpired bindings of `aor`, the binding with the highest q value first.
-
-        Among bindings with the same q value, the binding that expires latest is first.
-        """
+        """Return the unexpired bindings of `aor` by q value, highest first, then latest expiry."""
         held = sorted(self.bindings(aor, now), key=lambda b: (_preference(b.contact), b.expires_at))
         return held[::-1]
 
@@ -209,8 +189,8 @@ class Registrar:
     ) -> Registrar:
         """Make a registrar from the saved bindings that `to_dict` returned.
 
-        A binding is not restored if its values are not valid, or if its remaining time is longer
-        than `max_expires`. The phone will then register again.
+        One that is not valid, or with more remaining time than `max_expires`, is not restored: the
+        phone will register again.
         """
         registrar = cls(
             min_expires=min_expires,
@@ -238,9 +218,7 @@ class Registrar:
         source: Address,
         now: float,
     ) -> Binding:
-        """Return the new binding for `contact`, one of the Contacts in a REGISTER.
-
-        If the phone requests to remove the binding, the returned binding is already expired.
+        """Return the new binding for a Contact, already expired if the phone removes it.
 
         Raises:
             SipParseError: The Contact is not a sip or sips URI, or its expiry is too short.
@@ -258,18 +236,10 @@ class Registrar:
     def _apply(
         held: list[Binding], asked: Binding, before: list[Binding], request: Request, now: float
     ) -> list[Binding]:
-        """Return the bindings `held`, in which `asked` replaces any binding with the same Contact.
+        """Return `held` with `asked` for any binding with its Contact, or without it if expired.
 
-        If `asked` has already expired, the binding with the same Contact is removed, and `asked` is
-        not added.
-
-        Args:
-            held: The present bindings. The Contacts of this REGISTER are processed one after the
-                other, and the earlier Contacts have already changed `held`.
-            asked: The binding that the present Contact of this REGISTER requests.
-            before: The bindings as they were before this REGISTER arrived.
-            request: The REGISTER.
-            now: The present time in seconds.
+        `before` has the bindings before this REGISTER, whose earlier Contacts have already changed
+        `held`.
 
         Raises:
             SipParseError: `before` contains a binding of the same Contact from a REGISTER with the
@@ -371,11 +341,7 @@ def _restore(row: object, now: float) -> Binding | None:
 
 
 def _restore_path(saved: object) -> tuple[NameAddr, ...]:
-    """Return the proxies of a saved path.
-
-    `saved` is a list of texts. It is empty if an earlier version of the software saved no path; the
-    result is then also empty.
-    """
+    """Return the proxies of a saved path (texts); empty as earlier versions saved none."""
     if not isinstance(saved, list):
         raise SipParseError("not a path")
     return tuple(NameAddr.parse(str(proxy)) for proxy in saved)

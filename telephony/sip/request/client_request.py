@@ -1,6 +1,6 @@
 """The base class of a request that we send (RFC 3261 section 8.1): its message and transactions.
 
-The package `ua` decides what a response means. The package `transaction` does the retransmission.
+The package `ua` decides what a response means; `transaction` does the retransmission.
 """
 
 from __future__ import annotations
@@ -19,23 +19,16 @@ class ClientRequest(ABC):
     """A request that we send, of any method.
 
     Attributes:
-        request: The request as it was most recently sent. It changes if it is sent again with
-            credentials, or by UDP after the peer has refused TCP.
-        destination: The address to which the request was most recently sent.
-        local: The address of the socket from which it was most recently sent.
-        response: The final response; None until it arrives. If several 2xx responses arrive, it is
-            the first one.
-        owner: An object of the application, for example the call. The core does not use it.
+        request: The request as sent last; with credentials, or by UDP after a refusal of TCP, it is
+            another than at first. `destination` and `local` are its addresses.
+        response: The final response, of several 2xx the first; None until it arrives.
+        owner: An object of the application, for example the call.
     """
 
     def __init__(
         self, core: Core, draft: Draft, *, owner: object = None, sent: Request | None = None
     ) -> None:
-        """Compose the request from the draft; do not send the request.
-
-        If an earlier process has already sent the request, `sent` is this request, and no new
-        request is composed.
-        """
+        """Compose the request without sending it, unless `sent` is from an earlier process."""
         self.request: Request = sent or compose(core, draft)
         self.destination: Address = draft.destination
         self.local: Address = draft.local.address
@@ -58,10 +51,10 @@ class ClientRequest(ABC):
         )
 
     def on_failure(self, status: int, now: float) -> None:
-        """Send the request by UDP if the peer refused TCP; otherwise report the failure.
+        """Report the failure (408, 487 or 503), or send by UDP if the peer refused TCP.
 
-        `status` is 408, 487 or 503. The peer refused TCP if `status` is 503 and the request was
-        sent over TCP only because of its length (RFC 3261 section 18.1.1).
+        TCP was refused if it was used only for the length and `status` is 503 (RFC 3261 section
+        18.1.1).
         """
         draft, self._as_datagram = self._as_datagram, None
         if status != 503 or draft is None:
@@ -85,19 +78,15 @@ class ClientRequest(ABC):
 
     @abstractmethod
     def _failed(self, status: int, now: float) -> None:
-        """Report to the application that no final response will arrive; `status` is the reason."""
+        """Report to the application that no final response will arrive."""
 
     def _take(self, draft: Draft) -> None:
-        """Compose the request again from `draft`, with a new Via branch; do not send it.
-
-        Also take the attributes `destination` and `local` from `draft`.
-        """
+        """Compose the request again, with a new Via branch, for the draft's addresses."""
         self._draft = draft
         self.request = compose(self._core, draft)
         self.destination, self.local = draft.destination, draft.local.address
 
     def _begin_next(self, draft: Draft, now: float) -> None:
-        """Compose the request again from `draft`, and send it."""
         self._as_datagram = None
         self._take(draft)
         self.begin(now)
@@ -106,9 +95,8 @@ class ClientRequest(ABC):
 class IgnoringUser:
     """A transaction user that ignores the responses to a CANCEL or PRACK.
 
-    For a PRACK, the subclass `_Prack` responds to challenges, and ignores all other responses. If
-    no response arrives, nothing is done. If a PRACK is lost, the callee stops waiting for the PRACK
-    after a time. If a CANCEL is lost, the INVITE ends after its own time limit.
+    `_Prack` still responds to challenges. Lost messages do no harm: the callee stops waiting for a
+    PRACK after a time, and an INVITE ends after its own time limit.
     """
 
     def on_response(self, response: Response, now: float) -> None:
@@ -122,7 +110,7 @@ class IgnoringUser:
 
 
 class _Attempt:
-    """One transaction of a request. After a challenge, the request gets a new transaction."""
+    """One transaction of a request, which gets a new one after a challenge."""
 
     def __init__(self, client: ClientRequest, request: Request) -> None:
         self._client = client
@@ -130,23 +118,17 @@ class _Attempt:
 
     @property
     def _is_current(self) -> bool:
-        """True while the request has no newer transaction, with a newer message.
-
-        The results of all earlier transactions are ignored.
-        """
+        """True while the request has no newer transaction; else all results are ignored."""
         return self._client.request is self._request
 
     def on_response(self, response: Response, now: float) -> None:
-        """Pass `response` to the request, unless the request has a newer transaction."""
         if self._is_current:
             self._client.on_response(response, now)
 
     def on_failure(self, status: int, now: float) -> None:
-        """Pass the failure to the request, unless the request has a newer transaction."""
         if self._is_current:
             self._client.on_failure(status, now)
 
     def on_terminated(self, now: float) -> None:
-        """Notify the request, unless the request has a newer transaction."""
         if self._is_current:
             self._client.on_terminated(now)

@@ -1,7 +1,6 @@
 """The composition of requests and responses: the sequence and values of their header fields.
 
 The values come from the dialogs, and from the objects for single requests, such as `InviteClient`.
-The module messages.py writes the result as bytes.
 """
 
 from __future__ import annotations
@@ -22,13 +21,12 @@ from telephony.sip.transport.outgoing import NextHop
 HeaderList = tuple[tuple[str, str], ...]
 
 WITH_CONTACT = {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"}
-"""The methods of requests that create a dialog or refresh its target. These requests, and the 1xx
-and 2xx responses to them, contain a Contact."""
+"""These create a dialog or refresh its target, so they and their 1xx and 2xx have a Contact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The values from which a request is composed. They are stored to compose the request again."""
+    """The values from which a request is composed, stored to compose it again."""
 
     method: str
     uri: Uri
@@ -52,20 +50,13 @@ class Draft:
 
     @property
     def secure(self) -> bool:
-        """True if the request must be sent by TLS on every hop.
-
-        Then the Contact of the request must also be a sips URI (RFC 3261 section 8.1.1.8).
-        """
+        """True if the request, by TLS on every hop, needs a sips Contact (RFC 3261 8.1.1.8)."""
         target = self.routes[0].uri if self.routes else self.uri
         return "sips" in {self.uri.scheme, target.scheme}
 
 
 def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) -> str:
-    """Return the value of our Contact header field for a local address.
-
-    The Contact is a sips URI if `secure` is true and the local address uses TLS. `user` may come
-    from a tel URI, for example. If `user` is not valid in a sip URI, the Contact has no user part.
-    """
+    """Return our Contact: a sips URI if `secure` and by TLS, no user part if not valid."""
     secure = secure and local.transport == "TLS"
     plain = secure or local.transport == "UDP"
     transport = () if plain else (("transport", local.transport.lower()),)
@@ -84,8 +75,8 @@ def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) 
 def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
     """Compose the request from its draft; if `branch` is None, make a new Via branch.
 
-    If the first route has no parameter `lr`, it is a strict router (RFC 3261 section 12.2.1.1). The
-    URI of this route then becomes the Request-URI. The URI in the draft becomes the last route.
+    For a first route without `lr`, a strict router (RFC 3261 section 12.2.1.1), its URI becomes the
+    Request-URI, and the draft's URI the last route.
     """
     uri, routes = draft.uri, [str(route) for route in draft.routes]
     if routes and not _is_loose(draft.routes[0]):
@@ -125,9 +116,9 @@ def compose_response(
 ) -> Response:
     """Compose a response to `request`.
 
-    The Contact `contact` is added if the response creates or refreshes a dialog. Allow and
-    Supported are added to a 405, and to a 2xx to INVITE or OPTIONS. A field in `headers` replaces
-    our own field of the same name. `to_tag` is used only if the To of the request has no tag.
+    The Contact is added if the response creates or refreshes a dialog, Allow and Supported to a 405
+    and to a 2xx to INVITE or OPTIONS. A field in `headers` replaces ours. `to_tag` is used only if
+    the To of the request has no tag.
     """
     response = respond(request, status, reason, to_tag=to_tag)
     defaults = []
@@ -142,11 +133,7 @@ def compose_response(
 
 
 def cancel_of(invite: Request, headers: Iterable[tuple[str, str]]) -> Request:
-    """Return the CANCEL for an INVITE that we sent (RFC 3261 section 9.1).
-
-    The CANCEL has the Via branch, Route, From, To, Call-ID and CSeq number of the INVITE. The
-    header fields in `headers` are added to the CANCEL.
-    """
+    """Return the CANCEL for an INVITE that we sent, with further header fields (RFC 3261 9.1)."""
     copy = Headers()
     copy.add("Via", str(invite.via))
     for route in invite.headers.get_all("Route"):
@@ -159,10 +146,7 @@ def cancel_of(invite: Request, headers: Iterable[tuple[str, str]]) -> Request:
 
 
 def merge(headers: HeaderList, newer: Iterable[tuple[str, str]]) -> HeaderList:
-    """Return `headers` and `newer` as one list.
-
-    If a name occurs in both lists, only the header fields from `newer` are used.
-    """
+    """Return both lists as one; a name in both has only the fields of `newer`."""
     newer = tuple(newer)
     names = {name.lower() for name, _ in newer}
     return (*(pair for pair in headers if pair[0].lower() not in names), *newer)
@@ -175,10 +159,9 @@ def _is_loose(route: NameAddr) -> bool:
 def _capabilities(core: Core, *, offering: bool = True) -> list[tuple[str, str]]:
     """Return our Allow and Supported header fields.
 
-    `offering` is false for an INVITE without an offer. The first reliable response to such an
-    INVITE must contain the callee's offer (RFC 3261 section 13.2.1). If a provisional response were
-    reliable, it would have to contain this offer, long before the call is answered. So if
-    `offering` is false, Supported does not contain 100rel.
+    `offering` is false for an INVITE without an offer: its first reliable response must have the
+    callee's offer (RFC 3261 section 13.2.1). A reliable 1xx would have it long before the answer,
+    so Supported is then without 100rel.
     """
     pairs = [("Allow", ", ".join(core.allow))]
     supported = [tag for tag in core.supported if offering or tag != RELIABLE]

@@ -1,7 +1,6 @@
 """The choice of TCP for a long request, to avoid fragmented datagrams (RFC 3261 section 18.1.1).
 
-If the peer refuses TCP, the request is sent by UDP although it is long. For ten minutes,
-`TcpRefusals` remembers that this peer refused TCP.
+If the peer refuses TCP, the request is sent by UDP; `TcpRefusals` remembers this for ten minutes.
 """
 
 from __future__ import annotations
@@ -15,16 +14,14 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transport.address import address_of
 
 LONGEST_DATAGRAM: Final = 1300
-"""The length in bytes of the longest request that is sent as a datagram. This is the limit in RFC
-3261 for a path whose MTU is unknown."""
+"""The longest request sent as a datagram, in bytes: the RFC's limit for an unknown MTU."""
 
 
 def over_tcp(core: Core, draft: Draft, request: Request, now: float) -> Draft | None:
-    """Return the draft changed to TCP if the request is too long for UDP; None otherwise.
+    """Return the draft changed to TCP if the request is too long for UDP; else None.
 
-    Also return None if we have no TCP address, or if the peer has refused TCP. Also return None if
-    the address in the peer's URI is not the address to which we send. The peer is then behind NAT,
-    and we cannot open a connection to it.
+    None also if we have no TCP address, the peer has refused TCP, or it is behind NAT (its URI has
+    another address), so that we cannot open a connection.
     """
     destination = draft.destination
     if destination.reliable or core.tcp_refusals.has(destination, now):

@@ -1,10 +1,9 @@
 """Client transactions (RFC 3261 section 17.1, with the state Accepted of RFC 6026).
 
-A client transaction retransmits its request until a response arrives or the time is over, absorbs
-repeated responses, and sends the ACK to a non-2xx response to an INVITE. To absorb a message means
-to drop it without any effect. The "user" is RFC 3261's transaction user: the object that receives
-the responses. The user does everything that depends on the meaning of a response: dialogs, forks,
-the ACK to a 2xx, and CANCEL.
+They retransmit a request until a response arrives or the time is over, absorb (drop without effect)
+repeated responses, and send the ACK to a non-2xx response to an INVITE. The "user", RFC 3261's
+transaction user, receives the responses and does what depends on their meaning: dialogs, forks, the
+ACK to a 2xx, and CANCEL.
 """
 
 from __future__ import annotations
@@ -23,24 +22,18 @@ Send = Callable[[bytes], None]
 
 
 class ClientState(enum.Enum):
-    """The states of both client state machines (RFC 3261, figures 5 and 6).
-
-    RFC 6026 changes figure 5, which is for INVITE: it adds the state Accepted.
-    """
+    """The states of both state machines (RFC 3261, figures 5 and 6; Accepted is of RFC 6026)."""
 
     CALLING = "calling"
     """The INVITE was sent; no response has arrived yet."""
     TRYING = "trying"
     """The non-INVITE request was sent; no response has arrived yet."""
     PROCEEDING = "proceeding"
-    """A provisional response has arrived, but no final one. An INVITE can remain in this state
-    without a time limit, because there is no limit on how long a phone may ring."""
+    """A provisional response has arrived, but no final one: for INVITE, without a time limit."""
     COMPLETED = "completed"
-    """A final response has arrived (for an INVITE: a final response other than a 2xx). If the
-    response arrives again, it is not passed to the user."""
+    """A final response, for INVITE a non-2xx, has arrived; copies are not passed to the user."""
     ACCEPTED = "accepted"
-    """A 2xx to an INVITE has arrived. Each 2xx that arrives after it, from the same fork or from
-    another fork, is also passed to the user."""
+    """A 2xx to an INVITE has arrived; each further one, of any fork, goes to the user too."""
     TERMINATED = "terminated"
 
 
@@ -48,31 +41,23 @@ class ClientUser(Protocol):
     """The transaction user of a client transaction: the object that receives the responses."""
 
     def on_response(self, response: Response, now: float) -> None:
-        """Process a response.
-
-        If the peer repeats a final response, the transaction drops the copy; only copies of a 2xx
-        to an INVITE are passed to this method.
-        """
+        """Process a response, or a copy of a 2xx to an INVITE; other copies are dropped."""
 
     def on_failure(self, status: int, now: float) -> None:
         """Process the failure of the request: no final response will arrive.
 
-        `status` is the reason. It is 408 if timer B or F has fired, 503 if the transport has
-        failed, and 487 if an INVITE got no final response even after our CANCEL.
+        `status` is 408 (timer B or F), 503 (the transport failed), or 487 (no final response even
+        after our CANCEL).
         """
 
     def on_terminated(self, now: float) -> None:
-        """Process the end of the reports: the transaction calls no method of the user any more.
-
-        The transaction forgets the user, but may absorb repeated responses for a while.
-        """
+        """Process the end of the reports; the transaction may still absorb responses."""
 
 
 class _NoUser:
     """The user of a transaction that has nothing more to report.
 
-    The transaction does not refer to its former user any more. Otherwise the two would refer to
-    each other, and only the garbage collector could free them.
+    If the two referred to each other, only the garbage collector could free them.
     """
 
     def on_response(self, response: Response, now: float) -> None:
@@ -89,11 +74,7 @@ _NO_USER: Final = _NoUser()
 
 
 class ClientTransaction:
-    """The base class of the INVITE and the non-INVITE client transaction.
-
-    A transaction sends its request and repeats it until a response arrives. After the final
-    response or a failure it terminates.
-    """
+    """The base class of the INVITE and the non-INVITE client transaction."""
 
     _first_state = ClientState.TRYING
 
@@ -111,7 +92,7 @@ class ClientTransaction:
         """Prepare to send `request`. `on_end` is called when the transaction has terminated."""
         self.state = self._first_state
         self._request: Request | None = request
-        """The request, for the ACK to a non-2xx; None after the final response."""
+        """For the ACK to a non-2xx; None after the final response."""
         self._method = request.method
         self._on_end = on_end
         self._data = bytes(request)
@@ -126,10 +107,7 @@ class ClientTransaction:
         self._deadline: Timer | None = None
 
     def start(self, now: float) -> None:
-        """Send the request, and start the timers of the transaction.
-
-        These timers are A and B for an INVITE, and E and F for any other request.
-        """
+        """Send the request, and start timers A and B for an INVITE, else E and F."""
         self._send(self._data)
         self._deadline = self._timers.at(now + self._timings.timeout, self._timed_out)
         self._schedule_retransmission(now)
@@ -139,30 +117,24 @@ class ClientTransaction:
         raise NotImplementedError
 
     def fail(self, status: int, now: float) -> None:
-        """End the transaction without a final response, and report `status` to the user.
+        """End the transaction with `status`, unless a final response has arrived.
 
-        The reason is a timeout, a transport error, or an INVITE that got no final response even
-        after our CANCEL. Do nothing if a final response has already arrived.
+        The reason is a timeout, a transport error, or the lack of one even after our CANCEL.
         """
         if self.state in {ClientState.CALLING, ClientState.TRYING, ClientState.PROCEEDING}:
             self._user.on_failure(status, now)
             self._set_state(ClientState.TERMINATED, now)
 
     def unreachable(self, now: float) -> None:
-        """End the transaction with the failure 503, because the transport cannot reach the peer.
-
-        Do nothing if a response has already arrived.
-        """
+        """Fail with 503, because the transport cannot reach the peer, unless a response came."""
         if self.state in {ClientState.CALLING, ClientState.TRYING}:
             self.fail(503, now)
 
     def connection_lost(self, now: float) -> None:
-        """Process the loss of the connection over which the request was sent.
+        """Send the request once more over a new connection, unless a response has arrived.
 
-        If no response has arrived yet, the request may be lost. So it is sent once more over a new
-        connection. If the peer receives the request twice, the peer recognises the second request
-        as a copy by the Via branch (RFC 3261 section 17.2.3). If the new connection is lost too,
-        the request fails with 503. If a response has already arrived, do nothing.
+        It may be lost; the peer recognises a copy by the Via branch (RFC 3261 section 17.2.3). If
+        the new connection is lost too, the request fails with 503.
         """
         if self._repeated or self.state not in {ClientState.CALLING, ClientState.TRYING}:
             self.unreachable(now)
@@ -190,10 +162,7 @@ class ClientTransaction:
             user.on_terminated(now)
 
     def _report_last(self, response: Response, now: float) -> None:
-        """Pass the final response to the user, and forget the user and the request.
-
-        The transaction lasts up to 64*T1 more, but has nothing more to report.
-        """
+        """Pass the final response to the user, and forget the user and the request."""
         user, self._user = self._user, _NO_USER
         self._request, self._data = None, b""
         user.on_response(response, now)
@@ -205,10 +174,7 @@ class ClientTransaction:
                 timer.cancel()
 
     def _linger(self, state: ClientState, duration: float, now: float) -> None:
-        """Enter `state`, and terminate the transaction after `duration` seconds.
-
-        During this time, the transaction still receives responses that the peer repeats.
-        """
+        """Enter `state`, and terminate after `duration` seconds; until then, absorb responses."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)
@@ -220,9 +186,8 @@ class ClientTransaction:
 class InviteClientTransaction(ClientTransaction):
     """The INVITE client transaction (RFC 3261 section 17.1.1, RFC 6026 section 7.2).
 
-    In the table, "both" means the states calling and proceeding. "To the user" means that the
-    response is passed to the transaction user. "A doubled" means that the duration of timer A is
-    doubled.
+    "Both" means calling and proceeding, "to the user" that the response is passed to it, and "A
+    doubled" that the duration of timer A is doubled.
 
     ========== ============== ============================== ============
     state      input          action                         next state
@@ -245,10 +210,7 @@ class InviteClientTransaction(ClientTransaction):
     _ack = b""
 
     def receive(self, response: Response, now: float) -> None:
-        """Process a response as the table of this class shows.
-
-        A response that is not in the table is dropped.
-        """
+        """Process a response by this class's table, or drop it if it is not in the table."""
         open_ = self.state in {ClientState.CALLING, ClientState.PROCEEDING}
         if open_ and response.status < 200:
             if self.state is ClientState.CALLING:
@@ -279,9 +241,8 @@ class InviteClientTransaction(ClientTransaction):
 class NonInviteClientTransaction(ClientTransaction):
     """The non-INVITE client transaction (RFC 3261 section 17.1.2).
 
-    In the table, "both" means the states trying and proceeding. "To the user" means that the
-    response is passed to the transaction user. "Absorbed" means that the response is dropped. "E
-    doubled" means that the duration of timer E is doubled, but to at most T2.
+    "Both" means trying and proceeding, "to the user" that the response is passed to it, "absorbed"
+    that it is dropped, and "E doubled" that the duration of timer E is doubled, to at most T2.
 
     ========== ============== ================================ ==========
     state      input          action                           next state
@@ -317,10 +278,7 @@ class NonInviteClientTransaction(ClientTransaction):
 
 
 def ack_to_failure(invite: Request, response: Response) -> Request:
-    """Return the ACK to a non-2xx final response to our INVITE (RFC 3261 section 17.1.1.3).
-
-    The ACK has the Via branch and the Route header fields of the INVITE.
-    """
+    """Return the ACK to a non-2xx, with the INVITE's branch and Route (RFC 3261 17.1.1.3)."""
     headers = Headers()
     headers.add("Via", str(invite.via))
     for route in invite.headers.get_all("Route"):

@@ -1,7 +1,4 @@
-"""The state that all parts of the SIP core share: settings, timers, transactions and queues.
-
-`Endpoint` and the objects for single requests, such as `ClientRequest`, read and change this state.
-"""
+"""The state that all parts of the SIP core share: settings, timers, transactions and queues."""
 
 from __future__ import annotations
 
@@ -66,12 +63,12 @@ class Core:
         self.events.append(event)
 
     def drop(self, source: Address, why: str) -> None:
-        """Count a message that is dropped, and emit `MessageDropped`; `why` is a fixed phrase."""
+        """Count a dropped message and emit `MessageDropped`; `why` is a fixed phrase."""
         self.dropped[why] += 1
         self.emit(MessageDropped(source, why))
 
     def send(self, data: bytes, hop: NextHop) -> None:
-        """Put a message into the queue from which `Endpoint.outgoing` takes messages to send."""
+        """Put a message into the queue of `Endpoint.outgoing`."""
         self.outbox.append(hop.message(data))
 
     def token(self) -> str:
@@ -79,11 +76,7 @@ class Core:
         return f"{self.rng.getrandbits(64):016x}"
 
     def tag_for(self, request: Request) -> str:
-        """Return a To tag for the response to `request`.
-
-        If the same request arrives again, it gets the same tag. Other parties cannot guess the tag
-        (RFC 3261 section 8.2.7).
-        """
+        """Return an unguessable To tag, the same for copies of a request (RFC 3261 8.2.7)."""
         via = request.via
         parts = (via.branch or "", via.host, request.call_id, request.from_.tag or "")
         text = "\0".join((*parts, str(request.cseq.number)))

@@ -1,9 +1,8 @@
 """Server transactions (RFC 3261 section 17.2, with the state Accepted of RFC 6026).
 
-A server transaction absorbs repeated requests, which means that they have no new effect. For a
-repeated request, it sends its most recent response again. The "user" is RFC 3261's transaction
-user: the object that responds to the request. A 2xx to an INVITE is not repeated by the
-transaction. The user repeats this 2xx until the ACK arrives (RFC 3261 section 13.3.1.4).
+For a repeated request, they send their most recent response again, with no other effect. The "user"
+(transaction user) responds to the request, and itself repeats a 2xx to an INVITE until the ACK
+arrives (RFC 3261 section 13.3.1.4).
 """
 
 from __future__ import annotations
@@ -21,24 +20,18 @@ Send = Callable[[bytes], None]
 
 
 class ServerState(enum.Enum):
-    """The states of both server state machines (RFC 3261, figures 7 and 8).
-
-    RFC 6026 changes figure 7, which is for INVITE: it adds the state Accepted.
-    """
+    """The states of both state machines (RFC 3261, figures 7 and 8; Accepted is of RFC 6026)."""
 
     TRYING = "trying"
     """A non-INVITE request has arrived. No response was sent yet."""
     PROCEEDING = "proceeding"
-    """A provisional response was sent, but no final one. The transaction of an INVITE is in this
-    state from its start, even before its first response."""
+    """A provisional response was sent, but no final one; for an INVITE, also before it."""
     COMPLETED = "completed"
-    """A final response was sent (for an INVITE: a final response other than a 2xx). The response to
-    an INVITE is repeated until the ACK arrives."""
+    """A final response was sent; to an INVITE a non-2xx, repeated until the ACK arrives."""
     CONFIRMED = "confirmed"
-    """The ACK to our non-2xx response to an INVITE has arrived. If the ACK arrives again, it is
-    dropped."""
+    """The ACK to our non-2xx response to an INVITE has arrived; copies are dropped."""
     ACCEPTED = "accepted"
-    """A 2xx to an INVITE was sent. If the same INVITE arrives again, it is dropped."""
+    """A 2xx to an INVITE was sent; copies of the INVITE are dropped."""
     TERMINATED = "terminated"
 
 
@@ -46,23 +39,14 @@ class ServerUser(Protocol):
     """The transaction user of a server transaction: the object that responds to the request."""
 
     def on_acknowledged(self, now: float) -> None:
-        """Do what had to wait for the ACK to our non-2xx response to an INVITE.
-
-        Either the ACK has arrived, or the time of timer H has passed without an ACK.
-        """
+        """Do what waited for the ACK to our non-2xx, which came or is missing (timer H)."""
 
     def on_terminated(self, now: float) -> None:
-        """Process the end of the transaction.
-
-        The transaction calls no method of the user after this one, and forgets the user.
-        """
+        """Process the end of the transaction, which then forgets the user."""
 
 
 class _NoUser:
-    """The user of a transaction that does not refer to its former user any more.
-
-    See the class of this name in `client.py`.
-    """
+    """The user of a transaction that has forgotten its user, as in `client.py`."""
 
     def on_acknowledged(self, now: float) -> None:
         """Do nothing."""
@@ -77,13 +61,7 @@ _NO_USER: Final = _NoUser()
 class ServerTransaction:
     """The base class of the INVITE and the non-INVITE server transaction.
 
-    A transaction stores its most recent response, and can send this response again.
-
-    Attributes:
-        user: The transaction user; an object that does nothing after `release_user`.
-        state: The state of the transaction.
-        tag: The To tag that the response to a CANCEL of this transaction has (RFC 3261 section
-            9.2).
+    `tag` is the To tag of the response to a CANCEL (RFC 3261 section 9.2).
     """
 
     _first_state = ServerState.TRYING
@@ -117,44 +95,31 @@ class ServerTransaction:
         return self.state not in {ServerState.TRYING, ServerState.PROCEEDING}
 
     def release_user(self) -> None:
-        """Forget the user, because nothing remains that the transaction would report to it.
-
-        A transaction lasts up to 64*T1 after its final response. Its user, and everything that the
-        user refers to, need not be kept for so long.
-        """
+        """Forget the user, and all that it refers to, which need not last the 64*T1 to the end."""
         self.user = _NO_USER
 
     def receive_again(self, now: float) -> None:
-        """Process a retransmission of the request: send our most recent response, if any, again."""
+        """Process a copy of the request: send our most recent response, if any, again."""
         del now
         self.repeat()
 
     def repeat(self) -> None:
-        """Send the most recent response again; do nothing if no response was sent."""
+        """Send the most recent response, if any, again."""
         if self._last:
             self._send(self._last)
 
     def answer_once(self, data: bytes, now: float) -> None:
-        """Send the final response `data`, and terminate the transaction immediately.
-
-        The response is not stored, so it cannot be repeated (RFC 3261 section 8.2.7).
-        """
+        """Send a final response, not to be repeated, and terminate (RFC 3261 section 8.2.7)."""
         self._send(data)
         self._terminate(now)
 
     def send_again(self, data: bytes) -> None:
-        """Send `data`, the bytes of an earlier provisional response, again.
-
-        Do nothing if a final response was sent.
-        """
+        """Send an earlier provisional response again, unless a final one was sent."""
         if not self.answered:
             self._send(data)
 
     def respond(self, status: int, data: bytes, now: float) -> None:
-        """Send the response `data` (the bytes of the message), which has the status `status`.
-
-        Do not call this method after a final response was sent.
-        """
+        """Send the response `data` (bytes), the final one at most once."""
         raise NotImplementedError
 
     def _set_state(self, state: ServerState, now: float) -> None:
@@ -171,10 +136,7 @@ class ServerTransaction:
             self._deadline.cancel()
 
     def _linger(self, state: ServerState, duration: float, now: float) -> None:
-        """Enter `state`, and terminate the transaction after `duration` seconds.
-
-        During this time, the transaction still receives requests that the peer repeats.
-        """
+        """Enter `state`, and terminate after `duration` seconds; until then, absorb requests."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)
@@ -186,9 +148,8 @@ class ServerTransaction:
 class InviteServerTransaction(ServerTransaction):
     """The INVITE server transaction (RFC 3261 section 17.2.1, RFC 6026 section 7.1).
 
-    In the table, "acknowledged" means that the transaction calls the user's `on_acknowledged`.
-    "Absorbed" means that the message is dropped. "G doubled" means that the duration of timer G is
-    doubled, but to at most T2.
+    "Acknowledged" means a call of the user's `on_acknowledged`, "absorbed" that the message is
+    dropped, and "G doubled" that the duration of timer G is doubled, to at most T2.
 
     ========== ============== ================================== ===========
     state      input          action                             next state
@@ -212,12 +173,12 @@ class InviteServerTransaction(ServerTransaction):
     _repeat: Timer | None = None
 
     def receive_again(self, now: float) -> None:
-        """Process a retransmission of the INVITE as the table of this class shows."""
+        """Process a copy of the INVITE as the table of this class shows."""
         if self.state in {ServerState.PROCEEDING, ServerState.COMPLETED}:
             super().receive_again(now)
 
     def respond(self, status: int, data: bytes, now: float) -> None:
-        """Send the response `data` to the INVITE; `status` is the status of this response."""
+        """Send the response `data` (bytes) to the INVITE."""
         self._last = data
         self._send(data)
         if status < 200:
@@ -256,8 +217,8 @@ class InviteServerTransaction(ServerTransaction):
 class NonInviteServerTransaction(ServerTransaction):
     """The non-INVITE server transaction (RFC 3261 section 17.2.2).
 
-    In the table, "both" means the states trying and proceeding. "Absorbed" means that the request
-    is dropped. "64*T1" means that this time has passed since the call of `start`.
+    "Both" means trying and proceeding, "absorbed" that the request is dropped, and "64*T1" that
+    this time has passed since `start`.
 
     ========== ============== ================================= ===========
     state      input          action                            next state
@@ -273,15 +234,11 @@ class NonInviteServerTransaction(ServerTransaction):
     """
 
     def start(self, now: float) -> None:
-        """Start the time limit of 64*T1 for the application's final response.
-
-        When this time has passed, the client no longer waits for a response, so the transaction
-        terminates.
-        """
+        """Terminate after 64*T1 without a final response: the client waits no longer."""
         self._deadline = self._timers.at(now + self._timings.timeout, self._terminate)
 
     def respond(self, status: int, data: bytes, now: float) -> None:
-        """Send the response `data` to the request; `status` is the status of this response."""
+        """Send the response `data` (bytes) to the request."""
         self._last = data
         self._send(data)
         if status >= 200:

@@ -1,7 +1,4 @@
-"""The timers of the SIP core: the durations of RFC 3261, and a queue of timers.
-
-This module reads no clock. The code that uses the queue passes the time.
-"""
+"""The timers of the SIP core: the durations of RFC 3261, and a queue of timers; no clock."""
 
 from __future__ import annotations
 
@@ -11,31 +8,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _COMPACT_ABOVE = 64
-"""If the heap contains more cancelled timers than this, and most of its timers are cancelled, the
-heap is rebuilt without the cancelled timers."""
+"""With more cancelled timers, and most timers cancelled, the heap is rebuilt without them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The base durations of RFC 3261 section 17.1.1.1 and some other durations, in seconds.
-
-    The durations of the timers A to M are multiples of `t1`, `t2` and `t4`.
-    """
+    """The base durations (RFC 3261 17.1.1.1), in seconds, of the timers A to M and others."""
 
     t1: float = 0.5
-    """The estimated round-trip time, which is also the first interval between two
-    retransmissions."""
+    """The estimated round-trip time, and the first interval between two retransmissions."""
     t2: float = 4.0
-    """The longest interval between two retransmissions of a non-INVITE request or of a response to
-    an INVITE."""
+    """The longest interval between retransmissions, except of an INVITE."""
     t4: float = 5.0
     """The longest time for which a message can stay in the network."""
     trying: float = 0.2
-    """If we have sent no response to a received INVITE after this time, we send 100 (RFC 3261
-    section 17.2.1)."""
+    """A received INVITE without our response gets 100 after this (RFC 3261 section 17.2.1)."""
     provisional_refresh: float = 60.0
-    """The interval at which we repeat our most recent provisional response to an INVITE (RFC 3261
-    section 13.3.1.1)."""
+    """The interval of our repeated provisional response to an INVITE (RFC 3261 13.3.1.1)."""
 
     @property
     def timeout(self) -> float:
@@ -44,10 +33,7 @@ class Timings:
 
 
 class Timer:
-    """One action that runs once, at a given time.
-
-    `cancel` may be called several times, and also after the action has run.
-    """
+    """One action that runs once, at a given time. `cancel` may be called at any time."""
 
     __slots__ = ("_action", "_queue", "when")
 
@@ -68,18 +54,14 @@ class Timer:
             self._queue.cancelled()
 
     def run(self, now: float) -> None:
-        """Run the action; do nothing if it has already run or the timer was cancelled."""
+        """Run the action, unless it has run or the timer was cancelled."""
         action, self._action = self._action, None
         if action is not None:
             action(now)
 
 
 class TimerQueue:
-    """The timers of one endpoint, in a heap. Each operation takes O(log n) time.
-
-    A cancelled timer remains in the heap until its time comes, or until the heap is rebuilt because
-    most timers are cancelled.
-    """
+    """The timers of one endpoint in a heap, O(log n); cancelled ones may stay for a while."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
@@ -91,37 +73,25 @@ class TimerQueue:
         return len(self._heap) - self._dead
 
     def at(self, when: float, action: Callable[[float], None]) -> Timer:
-        """Add a timer that calls `action` at the time `when`, and return the timer.
-
-        `action` receives the time at which it is called. Both times are monotonic, in seconds.
-        """
+        """Add and return a timer that calls `action` with the time then; monotonic seconds."""
         timer = Timer(when, action, self)
         heapq.heappush(self._heap, (when, next(self._order), timer))
         return timer
 
     def next(self) -> float | None:
-        """Return the monotonic time in seconds of the earliest active timer.
-
-        Return None if no timer is active.
-        """
+        """Return the monotonic seconds of the earliest active timer; None if there is none."""
         while self._heap and not self._heap[0][2].active:
             heapq.heappop(self._heap)
             self._dead -= 1
         return self._heap[0][0] if self._heap else None
 
     def run(self, now: float) -> None:
-        """Run all active timers whose time is `now` or earlier, the earliest first.
-
-        If an action adds a timer whose time is also `now` or earlier, this timer runs too.
-        """
+        """Run all active timers until `now`, the earliest first, also those that actions add."""
         while (due := self.next()) is not None and due <= now:
             heapq.heappop(self._heap)[2].run(now)
 
     def cancelled(self) -> None:
-        """Count one more cancelled timer.
-
-        If most timers in the heap are cancelled, rebuild the heap without them.
-        """
+        """Count one more cancelled timer; if most are cancelled, rebuild the heap without them."""
         self._dead += 1
         if self._dead > _COMPACT_ABOVE and self._dead * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2].active]

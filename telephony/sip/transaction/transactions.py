@@ -1,8 +1,4 @@
-"""The transactions of one endpoint, and the search for the transaction of a received message.
-
-See RFC 3261 section 17. A transaction is found by values in the message, which the module keys.py
-reads from the message.
-"""
+"""The transactions of one endpoint, and the search for that of a received message (RFC 3261 17)."""
 
 from __future__ import annotations
 
@@ -41,13 +37,12 @@ class Transactions:
         self._clients: dict[ClientKey, tuple[ClientTransaction, Address]] = {}
         self._servers: dict[ServerKey, ServerTransaction] = {}
         self._originals: dict[MergeKey, ServerKey] = {}
-        """For each received request, the key of its server transaction.
+        """The server transaction of the first copy of each received request.
 
-        Several copies of a request can arrive by different paths. The key is that of the first
-        copy's transaction. The later copies are merged requests (RFC 3261 section 8.2.2.2).
+        Copies by other paths are merged requests (RFC 3261 section 8.2.2.2).
         """
         self._call_ids: Counter[str] = Counter()
-        """For each Call-ID, the number of client transactions that have this Call-ID."""
+        """The number of client transactions by Call-ID."""
 
     @property
     def client_count(self) -> int:
@@ -80,10 +75,7 @@ class Transactions:
         return transaction
 
     def client_of(self, response: Response) -> ClientTransaction | None:
-        """Return the client transaction to which this response belongs.
-
-        Return None if there is no such transaction.
-        """
+        """Return the client transaction to which this response belongs, or None."""
         found = self._clients.get(client_key(response))
         return None if found is None else found[0]
 
@@ -106,10 +98,7 @@ class Transactions:
     def start_server(
         self, request: Request, user: ServerUser, key: ServerKey, hop: NextHop, tag: str
     ) -> ServerTransaction:
-        """Make a server transaction for a received request; its responses are sent to `hop`.
-
-        `tag` is the To tag of the response to a CANCEL of the request.
-        """
+        """Make a server transaction, whose responses go to `hop`; `tag` is for that to a CANCEL."""
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
         original = merge_key(request)
         transaction = kind(
@@ -130,10 +119,7 @@ class Transactions:
         return self._servers.get(key)
 
     def is_merged(self, request: Request) -> bool:
-        """Return whether a copy of this request has already arrived by another path.
-
-        If so, this request is a merged request (RFC 3261 section 8.2.2.2).
-        """
+        """Return whether a copy has already come by another path (merged, RFC 3261 8.2.2.2)."""
         return merge_key(request) in self._originals
 
     def _end_server(self, key: ServerKey, original: MergeKey) -> None:

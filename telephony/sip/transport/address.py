@@ -19,13 +19,11 @@ class Address(NamedTuple):
     """An IP address, never a host name. An IPv6 address is written without brackets."""
     port: int
     transport: str = "UDP"
-    """The transport: UDP, TCP or TLS."""
+    """UDP, TCP or TLS."""
     name: str = ""
-    """For TLS, the name that the peer's certificate must contain (RFC 5922 section 7.3). If it is
-    "", the certificate must contain the IP address."""
+    """The name for the peer's TLS certificate (RFC 5922 section 7.3); "" means the IP address."""
     flow: int = 0
-    """0, or the id of a connection that the peer opened to us (RFC 5626). If the id is not 0, a
-    message to this address must use that connection."""
+    """0, or the id of the connection, opened by the peer, to use (RFC 5626)."""
 
     @property
     def reliable(self) -> bool:
@@ -34,10 +32,10 @@ class Address(NamedTuple):
 
 
 def address_of(uri: Uri) -> Address | None:
-    """Return the address in a URI whose host is an IP address.
+    """Return the address in a URI whose host is an IP address, or None.
 
-    Return None if the host is a host name, which the application must resolve. Also return None if
-    the URI contains a transport other than UDP, TCP and TLS.
+    None is for a host name, which the application must resolve, and for a transport other than UDP,
+    TCP and TLS.
     """
     host = literal(uri.host)
     if host is None:
@@ -52,11 +50,7 @@ def address_of(uri: Uri) -> Address | None:
 
 @lru_cache(maxsize=1024)
 def literal(host: str) -> str | None:
-    """Return the IP address in `host` in its usual form; None if `host` is a host name.
-
-    `host` may have brackets around the IP address. For example, `[2001:DB8:0::1]` gives
-    `2001:db8::1`.
-    """
+    """Return an IP address, with or without brackets, in its usual form; None for a host name."""
     try:
         return str(ip_address(host.strip("[]")))
     except ValueError:

@@ -16,23 +16,21 @@ class SipEvent:
 class ConnectionOffered(SipEvent):
     """A peer allows us to send requests over the connection that it opened (`alias`, RFC 5923).
 
-    The transport checks the peer's certificate and decides whether to send requests over this
-    connection.
+    The transport checks the peer's certificate and decides whether to do so.
     """
 
     source: Address
     """The peer's address, with the id of the connection that the peer opened (`Address.flow`)."""
     port: int
-    """The port in the peer's Via. Our requests to this port of the peer may use the connection."""
+    """The port in the peer's Via: requests to it may use the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerLost(SipEvent):
     """The connection to `peer` is lost, or could not be opened.
 
-    If the connection could not be opened (`Endpoint.unreachable`), requests that have received no
-    response fail with 503. If the connection is lost (`Endpoint.connection_lost`), these requests
-    are sent again.
+    Requests without a response fail with 503 if it could not be opened (`Endpoint.unreachable`),
+    and are sent again if it is lost (`Endpoint.connection_lost`).
     """
 
     peer: Address
@@ -40,10 +38,7 @@ class PeerLost(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class MessageDropped(SipEvent):
-    """The core has dropped a message from `source`.
-
-    `Endpoint.dropped` also counts this message.
-    """
+    """The core has dropped, and counted (`Endpoint.dropped`), a message from `source`."""
 
     source: Address
     why: str

@@ -10,11 +10,7 @@ from telephony.sip.transport.address import Address, is_ipv6
 
 @dataclass(frozen=True, slots=True)
 class LocalAddress:
-    """One of our addresses.
-
-    `address` is the address of our socket. `advertised` is the address that peers see in our Via
-    and Contact.
-    """
+    """The address of our socket, and the `advertised` one, which peers see in Via and Contact."""
 
     address: Address
     advertised: Address
@@ -43,10 +39,7 @@ class LocalAddresses:
         return len(self._by_socket)
 
     def add(self, address: Address, advertised: Address | None) -> None:
-        """Add the address of a socket.
-
-        Peers see the address `advertised` in our Via and Contact. If `advertised` is None, they see
-        the address of the socket.
+        """Add the address of a socket; None for `advertised` means the same address.
 
         Raises:
             ProtocolError: `advertised` is None, and `address` has the wildcard address 0.0.0.0 or
@@ -57,17 +50,14 @@ class LocalAddresses:
         self._by_socket[address] = LocalAddress(address, advertised or address)
 
     def get(self, address: Address) -> LocalAddress | None:
-        """Return the local address whose socket has the address `address`.
-
-        Return None if this address was not added.
-        """
+        """Return the local address of the socket `address`; None if it was not added."""
         return self._by_socket.get(address)
 
     def choose(self, address: Address | None, destination: Address) -> LocalAddress:
         """Return the local address from which to send to `destination`.
 
-        `address` is the address of the socket to use. If `address` is None, return the local
-        address that was added first, among those with the destination's transport and IP family.
+        It is the one of the socket `address`, or (None) the first with the destination's transport
+        and IP family.
 
         Raises:
             ProtocolError: `address` was not added. Or `address` is None, and no local address has
@@ -85,8 +75,7 @@ class LocalAddresses:
     ) -> LocalAddress | None:
         """Return a local address with the destination's transport and IP family, or None.
 
-        If several local addresses are suitable, the first choice is `near` itself, the second an
-        address with the same IP address as `near`, and the third the address that was added first.
+        The choice is `near` itself, then one with its IP address, then the first that was added.
         """
         if near is not None and near.reaches(destination):
             return near
@@ -96,11 +85,7 @@ class LocalAddresses:
         return found[0] if found else None
 
     def has(self, host: str, port: int | None) -> bool:
-        """Return whether one of our advertised addresses has this host and port.
-
-        The advertised addresses are those in our Via header fields. If `port` is None, port 5060 is
-        meant.
-        """
+        """Return whether this host and port (None: 5060) is one of our advertised addresses."""
         return any(
             host.strip("[]").lower() == local.advertised.host.lower()
             and (port or 5060) == local.advertised.port

@@ -1,7 +1,7 @@
 """The search by DNS for the addresses of a SIP URI (RFC 3263 section 4), without I/O.
 
-`locate` is a generator. It yields DNS questions, receives DNS answers, and returns addresses. The
-code that runs the generator sends the DNS queries, and decides how long to wait.
+`locate` is a generator: it yields DNS questions, receives answers, and returns addresses. The code
+that runs it sends the queries, and decides how long to wait.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_ipv6
 RecordType: TypeAlias = Literal["NAPTR", "SRV", "A", "AAAA"]
 
 MAX_CANDIDATES: Final = 20
-"""The maximum number of addresses that are returned for one URI."""
+"""Addresses that are returned for one URI."""
 _SERVICES: Final = {"UDP": "_sip._udp.", "TCP": "_sip._tcp.", "TLS": "_sips._tcp."}
 _NAPTR_SERVICES: Final = {"sip+d2u": "UDP", "sip+d2t": "TCP", "sips+d2t": "TLS"}
 
@@ -52,10 +52,9 @@ class Srv:
 
 
 Record: TypeAlias = Naptr | Srv | str
-"""A DNS record. An A or AAAA record is represented by its IP address as text."""
+"""An A or AAAA record is its IP address as text."""
 DnsAnswers: TypeAlias = Sequence[Sequence[Record]]
-"""The DNS answers to a list of questions, in the same sequence as the questions. Each answer is a
-sequence of records. An answer is empty if the name has no record of the requested type."""
+"""One answer for each question, in sequence; empty if the name has no such record."""
 AddressLookup: TypeAlias = Generator[list[Question], DnsAnswers, list[Address]]
 
 
@@ -72,14 +71,10 @@ class _Service(NamedTuple):
 
 
 def locate(uri: Uri, available: Sequence[TransportFamily], rng: random.Random) -> AddressLookup:
-    """Find the addresses to try for a request to `uri`; return them, the preferred address first.
+    """Return the addresses to try for a request to `uri`, the preferred first.
 
-    Args:
-        uri: A sip or sips URI. For a sips URI, all returned addresses use TLS.
-        available: The transports and IP families over which we can send, the preferred one first.
-            Addresses with another transport or IP family are not returned.
-        rng: The random source. Among SRV records of the same priority, the choice is random but
-            depends on the weights of the records.
+    For a sips URI, all use TLS. `available` has the transports and IP families to use, the
+    preferred first. `rng` chooses among SRV records of one priority, by weight.
     """
     host = (uri.parameter("maddr") or uri.host).strip("[]")
     wanted = _requested_transport(uri)
@@ -105,10 +100,7 @@ def locate(uri: Uri, available: Sequence[TransportFamily], rng: random.Random) -
 
 
 def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
-    """Return the SRV records in the sequence in which to try them (RFC 2782).
-
-    Records with the target `.` are removed, because this target means that there is no server.
-    """
+    """Return the SRV records in the order to try (RFC 2782), without `.` (no server)."""
     left = [srv for srv in records if isinstance(srv, Srv) and srv.target.strip(".")]
     arranged: list[Srv] = []
     while left:
@@ -127,8 +119,7 @@ def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
 def _requested_transport(uri: Uri) -> str | None:
     """Return the transport that the URI requests; None if it requests no transport.
 
-    If a sips URI requests a transport other than TCP and TLS, return "NONE". No transport has this
-    name, so no address will be found.
+    For sips with other than TCP and TLS, it is "NONE", for which no address will be found.
     """
     named = (uri.parameter("transport") or "").upper()
     if uri.scheme == "sips":
@@ -145,12 +136,9 @@ def _services(
 ) -> Generator[list[Question], DnsAnswers, list[_Service]]:
     """Return the SRV names to query, the preferred name first, each with its transport.
 
-    A sip URI may request a transport (`wanted`). If we have this transport, the result is the SRV
-    name for it; if we do not have it, the result is empty.
-
-    In all other cases, the SRV names come from the NAPTR records of `host`. Only records with a
-    transport that we have are used. If there are none, the result is one SRV name for each of our
-    transports. For a sips URI, only TLS counts as a transport that we have.
+    For a sip URI that requests a transport, it is that name, or none if we do not have it.
+    Otherwise the names come from the NAPTR records of `host` with our transports (for sips, only
+    TLS), or else are one for each of our transports.
     """
     ours = list(dict.fromkeys(family.transport for family in available))
     if uri.scheme == "sips":
@@ -173,10 +161,7 @@ def _services(
 def _addresses(
     places: Sequence[tuple[str, int]], transport: str, available: Sequence[TransportFamily]
 ) -> Generator[list[Question], DnsAnswers, list[Address]]:
-    """Return the addresses of several hosts, in the sequence of the hosts.
-
-    For each host, the addresses of our preferred IP family are first.
-    """
+    """Return the addresses of several hosts, in their sequence, the preferred IP family first."""
     families = [family.ipv6 for family in available if family.transport == transport]
     kinds: list[RecordType] = ["AAAA" if ipv6 else "A" for ipv6 in dict.fromkeys(families)]
     places = places[:MAX_CANDIDATES]
@@ -200,10 +185,7 @@ def _fit(candidates: Iterable[Address], available: Sequence[TransportFamily]) ->
 
 
 def _named(candidates: Iterable[Address], name: str) -> list[Address]:
-    """Return at most `MAX_CANDIDATES` addresses, without duplicates.
-
-    Each TLS address gets `name`, which the peer's certificate must contain (RFC 5922).
-    """
+    """Return at most `MAX_CANDIDATES` different addresses; TLS ones get `name` (RFC 5922)."""
     named = (
         address._replace(name=name) if address.transport == "TLS" else address
         for address in candidates

@@ -1,11 +1,9 @@
 """Responses to requests that are not parsed (RFC 3261 sections 8.2, 16.3, 21.4.1, 21.5.4).
 
-Such a request is malformed, or it is one too many of its peer. Its top Via must be readable. The
-response contains copies of the header fields of the request that a response must have. No response
-is sent if the message is an ACK or a response, or if its top Via cannot be parsed. Only a CRLF ends
-a line here, so a header field with a bare CR or LF is not copied. If one of the other Via entries
-cannot be parsed, it is not copied. A Via with a SIP version other than 2.0 is copied, so that its
-sender gets the response 505.
+Such a request is malformed, or one too many of its peer. An ACK, a response, and a message without
+a readable top Via get none. Only a CRLF ends a line here, so a header field with a bare CR or LF is
+not copied, nor is another Via entry that cannot be parsed. A Via with a SIP version other than 2.0
+is copied, so that its sender gets the 505.
 """
 
 from __future__ import annotations
@@ -21,14 +19,13 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
 
 RETRY_AFTER_S = 5
-"""The time after which a peer that sends too many requests may try again, in seconds."""
+"""The seconds after which a peer that sends too many requests may try again."""
 
 _MAX_READ = 16384
-"""The maximum number of bytes of a message that are parsed. The rest of a longer message is
-ignored."""
+"""Bytes of a message that are parsed; the rest is ignored."""
 
 _MAX_LINE = 1024
-"""The maximum length of a header field value that is copied, in characters."""
+"""A longer header field value, in characters, is not copied."""
 
 _COPIED = {"from": "From", "f": "From", "to": "To", "t": "To", "call-id": "Call-ID",
            "i": "Call-ID", "cseq": "CSeq"}  # fmt: skip
@@ -82,11 +79,7 @@ def _answer(
 
 
 def _parse_via(text: str) -> tuple[Via, str]:
-    """Parse a Via entry. Return the Via, and its protocol and version, such as "SIP/2.0".
-
-    Raises:
-        SipParseError: The text is not a Via entry.
-    """
+    """Parse a Via entry, with its protocol and version ("SIP/2.0"); raise SipParseError."""
     found = _VERSION.match(text)
     if found is None:
         raise SipParseError("not a Via")
@@ -104,8 +97,8 @@ def _is_via(text: str) -> bool:
 def _with_to_tag(line: str, data: bytes) -> str:
     """Return the header field `line`; if it is a To without a tag, add a tag.
 
-    The tag is calculated from `data`, the bytes of the received request. So if the same request
-    arrives again, the To gets the same tag (RFC 3261 section 8.2.7).
+    The tag is calculated from the request (`data`), so it is the same if that arrives again (RFC
+    3261 section 8.2.7).
     """
     if not line.startswith("To: ") or _TAG.search(line):
         return line
@@ -115,9 +108,8 @@ def _with_to_tag(line: str, data: bytes) -> str:
 def _fields(lines: list[bytes]) -> dict[str, list[str]]:
     """Return the values of the header fields that are copied to the response, by field name.
 
-    Continuation lines are joined. A value is left out if it is longer than `_MAX_LINE`, or contains
-    CR, LF or NUL. A Via with such a value becomes "", so that the next Via does not become the top
-    Via.
+    Longer values than `_MAX_LINE`, and those with CR, LF or NUL, are left out. Such a Via becomes
+    "", so that the next one does not become the top Via.
     """
     found: dict[str, list[str]] = {}
     for line in lines:

@@ -11,28 +11,20 @@ from telephony.sip.transport.local_addresses import LocalAddress
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message that the transport must send from `local` to `destination`.
-
-    The message is sent as a datagram if the transport of `destination` is UDP, otherwise over a
-    connection.
-    """
+    """A message to send from `local`, as a datagram if `destination` is UDP."""
 
     data: bytes
     destination: Address
     local: Address
     fallback: Address | None = None
-    """The address to which the message is sent if no connection to `destination` is open.
+    """The address if no connection to `destination` is open; None to open one.
 
-    If it is None, the transport opens a connection to `destination`. But a connection that the peer
-    opened (`destination.flow` is not 0) cannot be opened again; the message is then not sent.
+    One that the peer opened (`destination.flow` is not 0) cannot be opened again: nothing is sent.
     """
 
 
 class NextHop(NamedTuple):
-    """The next hop of a message: its destination, our local address and a fallback address.
-
-    `fallback` has the same meaning as in `OutgoingMessage`.
-    """
+    """Destination, our local address and fallback (as in `OutgoingMessage`) of a message."""
 
     destination: Address
     local: LocalAddress

@@ -1,7 +1,4 @@
-"""The address to which a response is sent (RFC 3261 section 18.2, RFC 3581).
-
-The address depends on the top Via and the source address of the request.
-"""
+"""The address of a response, from the request's top Via and source (RFC 3261 18.2, RFC 3581)."""
 
 from __future__ import annotations
 
@@ -12,13 +9,10 @@ from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_literal
 
 
 def stamp(via: Via, source: Address) -> Via:
-    """Return a copy of `via` that has the parameters `rport` and `received` if they are needed.
+    """Return the top Via with `rport` and `received` for the source, if they are needed.
 
-    `via` is the top Via of a request from `source`.
-
-    - `rport` is added if the sender requested it. Its value is the source port.
-    - `received` is added if the sender requested `rport`, or if the host in the Via is not the
-      source IP address. The value of `received` is the source IP address.
+    `rport` is added if the sender requested it; `received` also if the Via's host is not the source
+    IP address.
     """
     wants_port = any(name.lower() == "rport" for name, _ in via.parameters)
     kept = tuple(pair for pair in via.parameters if pair[0].lower() not in {"received", "rport"})
@@ -32,10 +26,9 @@ def stamp(via: Via, source: Address) -> Via:
 def reply_address(via: Via, source: Address) -> Address:
     """Return the address to which the response to a request from `source` is sent.
 
-    If the request came over a connection, this is `source`. If it came by UDP and the Via has
-    `rport`, this is also `source`. Otherwise it is the IP address of `source` with the port in the
-    Via (RFC 3261 section 18.2.2). `maddr` is ignored, because otherwise a sender could let us send
-    responses to any target.
+    It is `source` for a connection or with `rport`, otherwise its IP address with the port in the
+    Via (RFC 3261 section 18.2.2). `maddr` is ignored: a sender could let us send responses to any
+    target.
     """
     if source.reliable or any(n.lower() == "rport" for n, _ in via.parameters):
         return source
@@ -43,10 +36,9 @@ def reply_address(via: Via, source: Address) -> Address:
 
 
 def reply_fallback(via: Via, source: Address) -> Address | None:
-    """Return the address to which we connect if the request's connection is lost.
+    """Return the source IP address with the Via's port (RFC 3261 18.2.2); None for UDP.
 
-    The address is the IP address of `source` with the port in the Via (RFC 3261 section 18.2.2).
-    Return None if the request came by UDP.
+    It is where we connect if the request's connection is lost.
     """
     if not source.reliable:
         return None

@@ -1,13 +1,10 @@
 """Digest authentication as a server and as a client (RFC 3261 section 22, RFC 7616, RFC 8760).
 
-The module supports MD5 and SHA-256 with qop=auth. It does not support `auth-int`, `-sess` and
-userhash. The server (`DigestServer`) stores no passwords. A function supplies the HA1 of a user,
-which is a digest of user name, realm and password. For an unknown user, the server does the same
-calculations as for a known user, so that the time until the response does not show which users
-exist. A nonce consists of a time, a number and an HMAC. A nonce is valid only for the host to which
-we sent it. The server stores nothing about a nonce when it makes it. When a nonce is used with the
-right password, the server stores its nonce count for this user. It stores a few nonces for each
-user, so a user who uses many affects no other user.
+MD5 and SHA-256 with qop=auth; not `auth-int`, `-sess` and userhash. The server stores no passwords:
+a function supplies a user's HA1. For an unknown user, it calculates the same, so that the time
+until the response does not show which users exist. A nonce is a time, a number and an HMAC, and
+valid only for the host to which we sent it. Only when a nonce is used with the right password is
+its nonce count stored, for a few nonces of each user, so a user who uses many affects no other.
 """
 
 from __future__ import annotations
@@ -30,14 +27,12 @@ from telephony.sip.message.messages import Request, Response, respond
 from telephony.sip.message.uri import Uri
 
 FindHa1 = Callable[[str, str, str], str | None]
-"""A function that takes the user name, the realm and the algorithm (`MD5` or `SHA-256`). It returns
-the user's HA1 in hexadecimal, or None if the user is unknown."""
+"""Returns a user's HA1 in hexadecimal for a realm and algorithm; None if the user is unknown."""
 
 MAX_NONCES: Final = 64
-"""The maximum number of used nonces that the server stores for one user.
+"""Used nonces that the server stores for one user.
 
-If a user uses more, the server forgets the oldest nonce. From then on, nonces that it made earlier
-are stale for this user.
+Beyond it, the oldest is forgotten, and nonces made earlier are stale for this user.
 """
 
 _HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
@@ -51,17 +46,12 @@ _EXTENDED: Final = re.compile(
 
 
 def ha1(user: str, realm: str, password: str, algorithm: str = "MD5") -> str:
-    """Return the HA1: the digest of user name, realm and password, in hexadecimal.
-
-    A server stores the HA1 instead of the password.
-    """
+    """Return the digest of user name, realm and password in hexadecimal, stored instead of it."""
     return _digest(algorithm, f"{user}:{realm}:{password}")
 
 
 def parse_digest(text: str) -> dict[str, str]:
-    """Parse the value of a challenge or of credentials, such as `Digest name=value, …`.
-
-    Return the values as a dict. The dict keys are the names in lower case.
+    """Parse a challenge or credentials, such as `Digest name=value, …`; names in lower case.
 
     Raises:
         SipParseError: The scheme is not Digest, a name occurs twice, or the list is malformed.
@@ -86,8 +76,7 @@ class AuthOutcome(enum.Enum):
     MISSING = "missing"
     """The request has no credentials for this realm, or its credentials cannot be parsed."""
     STALE = "stale"
-    """The password is right, but the nonce is not accepted: it has expired, we did not make it, or
-    the request's nonce count was used before."""
+    """The password is right; the nonce is expired, not ours, or its count was used before."""
     REFUSED = "refused"
     UNCHECKED = "unchecked"
     """The password was not checked, because the application did not allow it."""
@@ -101,8 +90,8 @@ class DigestVerification:
         outcome: The decision about the credentials.
         user: The user name if the credentials are accepted, otherwise "".
         named: The user name in the credentials, even if they are wrong.
-        returned: True if the nonce is fresh and we made it for the host of the request. So the
-            sender receives what we send to this host: its address is not forged.
+        returned: True if the nonce is fresh and ours for the host of the request: the sender
+            receives what we send there, so its address is not forged.
     """
 
     outcome: AuthOutcome
@@ -112,10 +101,7 @@ class DigestVerification:
 
 
 class _UsedNonces:
-    """The nonces that one user has used, and the highest nonce count of each.
-
-    A nonce is represented by its stamp. A stamp that was made later is greater.
-    """
+    """The nonces (stamps; later is greater) of one user, and the highest nonce count of each."""
 
     __slots__ = ("_counts", "_forgotten")
 
@@ -125,12 +111,9 @@ class _UsedNonces:
         """The greatest stamp that was forgotten although it had not expired."""
 
     def count(self, stamp: bytes, count: int, expired: bytes) -> bool:
-        """Store a use of a nonce, and return True. Return False if it may have been used before.
+        """Store a use of an unexpired nonce; return False if it may have been used before.
 
-        Args:
-            stamp: The stamp of the nonce, which must not have expired.
-            count: The nonce count of this use.
-            expired: A stamp that is greater than all stamps that have expired.
+        `expired` is greater than all stamps that have expired.
         """
         counts = self._counts
         if count <= counts.get(stamp, 0) or (stamp not in counts and stamp <= self._forgotten):
@@ -159,11 +142,10 @@ class DigestServer:
         """Make a server for one realm.
 
         Args:
-            realm: The realm, a text that names this server. Phones show the realm to their users.
-            secret: At least 16 random bytes, with which nonces are made. If the secret changes, all
-                earlier nonces become stale.
-            find_ha1: The function that returns a user's HA1, the digest of name, realm and
-                password.
+            realm: A text that names this server, which phones show to their users.
+            secret: At least 16 random bytes, with which nonces are made. If it changes, all earlier
+                nonces become stale.
+            find_ha1: Returns a user's HA1.
             lifetime: The time in seconds for which a nonce may be used.
             algorithms: The algorithms that we offer, the preferred one first.
 
@@ -182,8 +164,7 @@ class DigestServer:
         self._algorithms = tuple(algorithms)
         self._made = 0
         self._used: dict[str, _UsedNonces] = {}
-        """The nonces that each user has used. Only users with the right password are in this dict.
-        """
+        """Only users with the right password are in this dict."""
 
     def challenge(
         self,
@@ -193,20 +174,16 @@ class DigestServer:
         *,
         host: str = "",
     ) -> Response:
-        """Make the 401 response to a request from the IP address `host`.
+        """Make the 401 to a request from the IP address `host`, after the `outcome` of `verify`.
 
-        The response contains one challenge for each algorithm (RFC 8760 section 2.4). `outcome` is
-        the decision of `verify` about this request; for STALE, the challenges have `stale=true`.
+        It has one challenge for each algorithm (RFC 8760 section 2.4), for STALE with `stale=true`.
         """
         return respond(request, 401, headers=self.challenges(now, outcome, host=host))
 
     def challenges(
         self, now: float, outcome: AuthOutcome = AuthOutcome.MISSING, *, host: str = ""
     ) -> list[tuple[str, str]]:
-        """Return the WWW-Authenticate header fields of a 401, as pairs (name, value).
-
-        The 401 is sent to the IP address `host`. `outcome` has the same meaning as in `challenge`.
-        """
+        """Return the WWW-Authenticate header fields of a 401, as `challenge` makes it."""
         nonce = self._nonce(now, host)
         stale = ", stale=true" if outcome is AuthOutcome.STALE else ""
         head = f"Digest realm={quote(self.realm)}, nonce={quote(nonce)}"
@@ -223,12 +200,7 @@ class DigestServer:
         host: str = "",
         may_check: Callable[[str], bool] = lambda _: True,
     ) -> DigestVerification:
-        """Check the credentials of a request from the IP address `host`.
-
-        `may_check` is called with the user name in the credentials. If it returns False, the
-        password is not checked. This method never raises an error, even if the Authorization header
-        field is malformed.
-        """
+        """Check the credentials, the password only if `may_check` allows it; raise no error."""
         given = self._credentials(request)
         if given is None:
             return DigestVerification(AuthOutcome.MISSING)
@@ -247,11 +219,10 @@ class DigestServer:
         return DigestVerification(AuthOutcome.ACCEPTED, user, named=user, returned=True)
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
-        """Return the values of the first Authorization header field that we can check.
+        """Return the values of the first Authorization that we can check, or None.
 
-        We can check a field if it is for our realm, if it contains `username`, `nonce`, `uri` and
-        `response`, if we offer its algorithm, and if its qop is valid. Return None if there is no
-        such field.
+        It is for our realm and algorithms, has `username`, `nonce`, `uri` and `response`, and a
+        valid qop.
         """
         needed = {"username", "nonce", "uri", "response"}
         for value in request.headers.get_all("Authorization"):
@@ -321,17 +292,10 @@ class DigestClient:
         self._counts: dict[str, int] = {}
 
     def answer(self, request: Request, response: Response, cnonce: str) -> tuple[str, str] | None:
-        """Return the header field (name, value) with credentials that respond to a challenge.
+        """Return the header field (name, value) with credentials for a 401 or 407.
 
-        Args:
-            request: The request that was challenged.
-            response: The 401 or 407 with the challenge.
-            cnonce: A new random token.
-
-        Returns:
-            None if we support none of the challenges. Also None if the request already had
-            credentials and the server does not report a stale nonce, because then the password is
-            wrong.
+        `cnonce` is a new random token. Return None if we support no challenge, or if the password
+        is wrong: the request had credentials, and the server does not report a stale nonce.
         """
         asked, answered = (
             ("Proxy-Authenticate", "Proxy-Authorization")
@@ -369,13 +333,7 @@ class DigestClient:
 
 
 def _with_user(given: dict[str, str]) -> dict[str, str]:
-    """Return the credentials with the decoded text of `username*` as `username`.
-
-    If the credentials have no `username*`, return them unchanged. See RFC 7616 section 3.4.
-
-    Raises:
-        SipParseError: The user name cannot be parsed.
-    """
+    """Decode `username*` as `username` (RFC 7616 section 3.4), or raise SipParseError."""
     extended = given.get("username*")
     if extended is None:
         return given
@@ -389,7 +347,6 @@ def _with_user(given: dict[str, str]) -> dict[str, str]:
 
 
 def _stamp(now: float, number: int) -> bytes:
-    """Return the stamp of the nonce with this number, made at the time `now` in seconds."""
     return _NONCE.pack(max(0, int(now * 1000)), number)
 
 
@@ -425,10 +382,7 @@ def _digest(algorithm: str, text: str) -> str:
 
 
 def _has_valid_qop(given: dict[str, str]) -> bool:
-    """Return whether the qop of credentials is `auth`, and a nonce count and a cnonce are present.
-
-    Also return True if qop, nonce count and cnonce are all missing, as on old phones (RFC 2069).
-    """
+    """Return whether qop is `auth` with nonce count and cnonce, or all are missing (RFC 2069)."""
     if not given.keys() & {"qop", "nc", "cnonce"}:
         return True
     counted = _COUNT.fullmatch(given.get("nc", "")) is not None and "cnonce" in given

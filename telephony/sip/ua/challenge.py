@@ -1,10 +1,8 @@
-"""The credentials with which the core sends a request again after a 401 or 407.
+"""The credentials for a request that is sent again after a 401 or 407 (RFC 3261 22.2, 22.3).
 
-See RFC 3261 sections 22.2 and 22.3. The core sends the challenged request again with credentials
-and the next CSeq number, at most `MAX_CHALLENGES` times. The `ClientRequest` object stays the
-same. The application's function `Credentials` makes the credentials from the password. The
-application receives the 401 or 407 only if there is no such function, if the function returns None,
-or after `MAX_CHALLENGES` attempts.
+The core sends it again with the next CSeq number, at most `MAX_CHALLENGES` times, under the same
+`ClientRequest`. The application receives the 401 or 407 only without credentials of its function,
+or after that.
 """
 
 from __future__ import annotations
@@ -17,15 +15,15 @@ from telephony.sip.request.compose import HeaderList, merge
 from telephony.sip.transport.address import Address
 
 Credentials = Callable[[Request, Response, Address], tuple[str, str] | None]
-"""A function of the application. It receives a request, the 401 or 407 response, and the request's
-destination. It returns the header field (name, value) with the credentials. It returns None if the
-application has no password for the destination, or if the destination has refused the password."""
+"""Returns the credentials (header field) for a request, its 401 or 407, and its destination.
+
+None if there is no password for the destination, or it has refused the password.
+"""
 
 MAX_CHALLENGES: Final = 4
-"""The maximum number of times that one request is sent again after a challenge.
+"""Times that one request is sent again after a challenge.
 
-A proxy and a server may each challenge the request twice: the second time because the nonce was
-stale.
+A proxy and a server may each challenge twice, the second time for a stale nonce.
 """
 
 
@@ -44,12 +42,10 @@ class ChallengeAnswers:
         response: Response,
         destination: Address,
     ) -> HeaderList | None:
-        """Return the credentials (header fields) with which `request` must be sent again.
+        """Return the credentials with which to send `request` again, of proxy and server.
 
-        If both a proxy and a server have challenged the request, the result has both header fields,
-        Proxy-Authorization and Authorization. Return None if `response` is not a challenge, if we
-        have no credentials for it, or if there were more than `MAX_CHALLENGES` challenges. In
-        these cases, the application must process `response`.
+        None if the application must process `response`: it is no challenge, we have no credentials,
+        or there were more than `MAX_CHALLENGES`.
         """
         if response.status not in {401, 407} or credentials is None:
             return None
@@ -63,8 +59,5 @@ class ChallengeAnswers:
         return self._given
 
     def without(self, headers: HeaderList) -> HeaderList:
-        """Return the header fields `headers` of the request without the credentials that we added.
-
-        Credentials are valid only for the one request for which they were made.
-        """
+        """Return `headers` without our credentials, which are valid only for one request."""
         return tuple(row for row in headers if row not in self._given)

@@ -1,9 +1,7 @@
-"""Functions that restore dialogs and unanswered INVITEs of an earlier process.
+"""Functions that restore dialogs and unanswered INVITEs of an earlier process from checkpoints.
 
-The functions read the values that `Dialog.checkpoint`, `InviteClient.checkpoint` and
-`InviteServer.checkpoint` return. When a process ends, its connections end too. So a restored
-address does not contain the id of a connection (`Address.flow` is 0). If `send_to` of a dialog was
-a connection that the peer had opened, `send_to` is None after the restart.
+Connections end with their process, so a restored address has `Address.flow` 0, and a `send_to` that
+was the peer's connection becomes None.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.user_agent import UserAgent
 
 _MALFORMED: Final = (LookupError, TypeError, ValueError, ParseError)
-"""The exceptions that are raised while `data` is read, if `data` is not a checkpoint."""
+"""Raised while `data` is read, if it is not a checkpoint."""
 
 
 def restore_dialog(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
@@ -77,9 +75,8 @@ def cancel_restored(
 ) -> InviteClient:
     """Cancel an INVITE that an earlier process sent.
 
-    A CANCEL may be sent only after a provisional response (RFC 3261 section 9.1). So the INVITE is
-    sent once more. The peer treats it as a retransmission, and repeats its provisional response. If
-    the peer has already accepted the INVITE, it repeats its 2xx instead.
+    A CANCEL may follow only a provisional response (RFC 3261 section 9.1), so the INVITE is sent
+    once more: the peer repeats its provisional response, or a 2xx.
 
     Raises:
         ProtocolError: `data` is not a checkpoint of an INVITE, or its local address is no longer
@@ -107,9 +104,7 @@ def cancel_restored(
 
 
 def parse_invite(data: Mapping[str, object]) -> tuple[Request, Address, Address]:
-    """Return an INVITE that an earlier process received, with its source and its local address.
-
-    `data` is the result of `InviteServer.checkpoint`.
+    """Return an INVITE of `InviteServer.checkpoint`, with its source and local address.
 
     Raises:
         ProtocolError: `data` is not a checkpoint of an INVITE.

@@ -1,7 +1,6 @@
 """The client side of any request (RFC 3261 section 8.1), inside or outside a dialog.
 
-Each request has a handle, which reports the responses to the application. The module uac.py has the
-code that only an INVITE needs. The module client_request.py sends the requests.
+A handle reports the responses to the application. uac.py has what only an INVITE needs.
 """
 
 from __future__ import annotations
@@ -24,10 +23,7 @@ from telephony.sip.ua.user_agent import UserAgent
 
 @dataclass(frozen=True, slots=True)
 class DialogResponse(SipEvent):
-    """A provisional or final response to a request that we sent within a dialog has arrived.
-
-    After a 2xx to a re-INVITE, the application must call `dialog.ack(transaction, now=now)`.
-    """
+    """A response within a dialog. After a 2xx to a re-INVITE, call `dialog.ack`."""
 
     dialog: Dialog
     transaction: ClientRequest
@@ -36,39 +32,27 @@ class DialogResponse(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class DialogRequestFailed(SipEvent):
-    """A request that we sent within a dialog has failed: it will receive no final response.
-
-    If `status` is 408, the application should send BYE (RFC 3261 section 12.2.1.2).
-    """
+    """A request in a dialog got no final response; after 408, send BYE (RFC 3261 12.2.1.2)."""
 
     dialog: Dialog
     transaction: ClientRequest
     status: int
-    """The reason: 408 for a timeout, 503 if the peer is unreachable, 487 if we cancelled an INVITE
-    and the peer sent no final response to it."""
+    """408 for a timeout, 503 for an unreachable peer, 487 after our CANCEL of an INVITE."""
 
 
 @dataclass(frozen=True, slots=True)
 class StandaloneResponse(SipEvent):
-    """The result of a request that we sent outside any dialog: a response or a failure.
-
-    It is a failure if no final response arrived.
-    """
+    """A response to a request that we sent outside any dialog, or the lack of a final one."""
 
     transaction: NonInviteClient
     response: Response | None
-    """The response; None if no final response arrived."""
+    """None if no final response arrived."""
     status: int
-    """The status of the response. If no final response arrived, it is 408 for a timeout, or 503 if
-    the peer is unreachable."""
+    """Of the response; without a final one, 408 (timeout) or 503 (unreachable)."""
 
 
 class UserAgentClient(ClientRequest):
-    """A request that the application sends. The core can send it again with credentials.
-
-    Attributes, in addition to those of `ClientRequest`:
-        dialog: The dialog in which the request is sent; None outside a dialog.
-    """
+    """A request that the application sends. The core can send it again with credentials."""
 
     def __init__(
         self,
@@ -79,11 +63,7 @@ class UserAgentClient(ClientRequest):
         owner: object = None,
         sent: Request | None = None,
     ) -> None:
-        """Make the handle, and compose the request from the draft; do not send the request.
-
-        If an earlier process has already sent the request, `sent` is this request, and no new
-        request is composed.
-        """
+        """Compose the request without sending it, unless `sent` is from an earlier process."""
         super().__init__(agent.core, draft, owner=owner, sent=sent)
         self.dialog = dialog
         self._agent = agent
@@ -98,11 +78,10 @@ class UserAgentClient(ClientRequest):
         destination: Address | None,
         now: float,
     ) -> Self:
-        """Send the request again with the next CSeq number, under a new handle; return this handle.
+        """Send the request again with the next CSeq number, under a new handle, which is returned.
 
-        `headers` replace the request's header fields with the same names. Outside a dialog, `uri`
-        and `destination` replace those of the request if they are not None. In a dialog, both are
-        ignored.
+        `headers` replace those with the same names. Only outside a dialog, `uri` and `destination`
+        replace those of the request if they are not None.
 
         Raises:
             ProtocolError: The dialog is terminated, or no local address reaches `destination`.
@@ -128,10 +107,7 @@ class UserAgentClient(ClientRequest):
         return again
 
     def _answer_challenge(self, response: Response, now: float) -> bool:
-        """If `response` is a challenge, send the request again with credentials, and return True.
-
-        If `response` is not a challenge, or we have no credentials for it, only return False.
-        """
+        """Send the request again with credentials; return False without a challenge or any."""
         given = self._answers.take(
             self._agent.credentials, self.request, response, self.destination
         )
@@ -152,9 +128,8 @@ class NonInviteClient(UserAgentClient):
     def retry(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> NonInviteClient:
         """Send the request again with the same Call-ID and From tag, and the next CSeq number.
 
-        `headers` replace the request's header fields with the same names. The application calls
-        this method after a 423 or a similar response, and after a 401 or 407, with credentials in
-        `headers`.
+        `headers` replace those with the same names, as after a 423, or with credentials after a 401
+        or 407.
 
         Raises:
             ProtocolError: The dialog is terminated.
@@ -162,10 +137,7 @@ class NonInviteClient(UserAgentClient):
         return self._again(headers, None, None, now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Report the response to the application.
-
-        But if it is a challenge for which we have credentials, send the request again instead.
-        """
+        """Report the response, or answer a challenge for which we have credentials."""
         if self._answer_challenge(response, now):
             return
         if response.status >= 200:
@@ -181,7 +153,6 @@ class NonInviteClient(UserAgentClient):
         """Do nothing when the most recent transaction of the request terminates."""
 
     def _failed(self, status: int, now: float) -> None:
-        """Report to the application that no final response will arrive; `status` is the reason."""
         if self.dialog is None:
             self._core.emit(StandaloneResponse(self, None, status))
         elif self.dialog.state is not DialogState.TERMINATED:

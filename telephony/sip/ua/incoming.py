@@ -10,8 +10,7 @@ For a received request, the first of these rules that applies is used:
 - A request within a dialog is passed to the dialog.
 - Any other request is passed to the application.
 
-A received response is passed to the transaction of its request. If there is no such transaction,
-the response is dropped.
+A response is passed to the transaction of its request, or dropped without one.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ from telephony.sip.ua.user_agent import UserAgent
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
 _SCHEMES = {"sip", "sips", "tel"}
 _SETS_TARGET = {"INVITE", "UPDATE"}
-"""The methods of requests whose Contact becomes the remote target of the dialog."""
+"""Their Contact becomes the remote target of the dialog."""
 _ONLY_OUTSIDE = {"REGISTER", "PUBLISH"}
-"""The methods of requests that never belong to a dialog. In these requests, a To tag is ignored."""
+"""They never belong to a dialog; a To tag is ignored."""
 
 
 class Incoming:
@@ -64,11 +63,7 @@ class Incoming:
             self._read(data, source, ours, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Respond to the malformed message in `fault`, which was read from a byte stream.
-
-        Send no response to an ACK, or to a message without a valid top Via. The message is always
-        counted as dropped.
-        """
+        """Count a malformed message of a stream, and respond unless it is an ACK or has no Via."""
         error = SipParseError(fault.why, fault.status)
         answer = answer_malformed(fault.data, error, source, local)
         if answer is not None:
@@ -76,7 +71,7 @@ class Incoming:
         self._core.drop(source, fault.why)
 
     def refuse_busy(self, data: bytes, source: Address, local: Address) -> None:
-        """Respond with 503 to the request in `data`, which is not parsed."""
+        """Respond with 503 to a request, which is not parsed."""
         answer = answer_busy(data, source, local)
         if answer is not None:
             self._core.outbox.append(answer)
@@ -160,13 +155,11 @@ class Incoming:
     def _despite_wrong_tag(
         self, transaction: InviteServerTransaction, request: Request
     ) -> Repeated2xx | None:
-        """Return the 2xx that the ACK `request` acknowledges, although the ACK has a wrong To tag.
+        """Return the 2xx that waits for an ACK with a wrong To tag, or None.
 
-        Return None if no 2xx in the dialog of `transaction` waits for this ACK.
-
-        pyVoIP 1.6.8 makes a new To tag for every ACK, and gives the ACK the branch of its INVITE.
-        By RFC 6026 section 7.1, the transaction passes such an ACK to its transaction user. If we
-        ignored the ACK, the call would end after 64*T1.
+        pyVoIP 1.6.8 makes a new To tag for every ACK, with the branch of its INVITE, so that it
+        comes to the transaction user (RFC 6026 section 7.1). If we ignored it, the call would end
+        after 64*T1.
         """
         invite = transaction.user
         if not isinstance(invite, InviteServer) or invite.dialog is None:
@@ -192,10 +185,7 @@ class Incoming:
     def _may_cancel(
         self, invite: InviteServer, request: Request, source: Address, now: float
     ) -> bool:
-        """Return whether a CANCEL from `source` may cancel the INVITE.
-
-        A CANCEL comes from the same hop as its INVITE (RFC 3261 section 9.1).
-        """
+        """Return whether `source` may cancel: a CANCEL has its INVITE's hop (RFC 3261 9.1)."""
         if self._agent.check_source is None or source.host == invite.source.host:
             return True
         dialog = invite.dialog or next(iter(invite.dialogs.values()), None)
@@ -206,8 +196,7 @@ class Incoming:
     ) -> DialogRefusal | None:
         """Return the response to a request from a host that is not the peer's; None to accept it.
 
-        This must be decided before the dialog sees the request, because the request would change
-        the dialog's CSeq number and remote target.
+        This comes before the dialog, whose CSeq number and remote target the request would change.
         """
         check = self._agent.check_source
         if check is None or dialog.is_known_host(source.host):
@@ -263,10 +252,9 @@ class Incoming:
     def _prack(
         self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float
     ) -> None:
-        """Respond to a PRACK, and find the reliable response that the PRACK acknowledges.
+        """Respond to a PRACK, and find the response that it acknowledges (RFC 3262 section 3).
 
-        See RFC 3262 section 3. A PRACK is accepted even if it arrives after a request with a
-        higher CSeq number, such as an UPDATE.
+        It is accepted even after a request with a higher CSeq number, such as an UPDATE.
         """
         dialog_id = _dialog_id(request)
         dialog = self._agent.dialogs.get(dialog_id)
@@ -289,11 +277,9 @@ class Incoming:
         sequence.acknowledge(now)
 
     def _inspect(self, request: Request) -> tuple[int, HeaderList] | None:
-        """Check a new request, and return None if it is accepted.
+        """Check a new request; return None, or status and header fields of the refusal.
 
-        Otherwise return the status and header fields of the response that refuses the request.
-        First the method is checked (RFC 3261 section 8.2.1), then the URI scheme, merged requests
-        and Require (section 8.2.2).
+        The order is method (RFC 3261 8.2.1), then URI scheme, merged requests and Require (8.2.2).
         """
         core = self._core
         if request.method not in core.allow:
@@ -351,11 +337,10 @@ class Incoming:
 
 
 def _has_sound_contacts(request: Request) -> bool:
-    """Return whether all Contacts of the request can be parsed, and requests can be sent to one.
+    """Return whether all Contacts can be parsed, and requests can be sent to one.
 
-    For a REGISTER, always return True, because the registrar checks the Contacts. For an INVITE or
-    UPDATE, one of the Contacts must be a sip or sips URI, because it becomes the remote target. A
-    request without a Contact is accepted.
+    The registrar checks those of a REGISTER. For an INVITE or UPDATE, one must be a sip or sips
+    URI, the new remote target. A request without a Contact is accepted.
     """
     if request.method == "REGISTER":
         return True
@@ -367,10 +352,7 @@ def _has_sound_contacts(request: Request) -> bool:
 
 
 def unsupported(request: Request, supported: tuple[str, ...]) -> list[str]:
-    """Return the option tags that the request requires and that are not in `supported`.
-
-    The header field Unsupported of a 420 response lists these tags.
-    """
+    """Return the option tags for Unsupported in a 420: required and not in `supported`."""
     known = {tag.lower() for tag in supported}
     wanted = [
         tag.strip() for value in request.headers.get_all("Require") for tag in value.split(",")
@@ -379,5 +361,4 @@ def unsupported(request: Request, supported: tuple[str, ...]) -> list[str]:
 
 
 def _dialog_id(request: Request) -> DialogId:
-    """Return the identifiers of the dialog in which the peer sent this request."""
     return DialogId(request.call_id, request.to.tag or "", request.from_.tag or "")

@@ -1,7 +1,6 @@
 """The caller's side of reliable provisional responses (RFC 3262 section 4).
 
-A reliable provisional response has a sequence number (RSeq). The caller checks that the responses
-arrive in sequence, and acknowledges each of them by a PRACK.
+It checks that they arrive in sequence (RSeq), and acknowledges each by a PRACK.
 """
 
 from __future__ import annotations
@@ -16,22 +15,17 @@ from telephony.sip.ua.user_agent import UserAgent
 
 
 class RSeqTracker:
-    """The most recent RSeq of each early dialog of one INVITE.
-
-    Each further reliable response in a dialog must have the stored RSeq of that dialog plus 1.
-    """
+    """The most recent RSeq of each early dialog of one INVITE; the next must be one more."""
 
     def __init__(self) -> None:
         """Start with no stored RSeq."""
         self._last: dict[str, int] = {}
 
     def accept(self, tag: str, rseq: int) -> bool:
-        """Return whether a reliable response is the next one in its dialog; if so, store its RSeq.
+        """Return whether a reliable response is the next in its dialog (To tag); store its RSeq.
 
-        `tag` is the To tag of the response and identifies the dialog. The first response of a
-        dialog is always the next one. False is returned for a copy of an earlier response, and if
-        an earlier response is missing. Such a response must not be acknowledged. The callee repeats
-        a response until it is acknowledged, so a response that arrived too early will arrive again.
+        The first always is. A copy, or one after a missing response, must not be acknowledged: the
+        callee repeats it until it is.
         """
         last = self._last.get(tag)
         if last is not None and rseq != last + 1:
@@ -49,11 +43,7 @@ def send_prack(
     body: bytes = b"",
     now: float,
 ) -> None:
-    """Send a PRACK in the dialog; send nothing if the dialog has ended or our BYE was sent.
-
-    `rack` is the value of the RAck header field. It identifies the response that the PRACK
-    acknowledges. `headers` and `body` are added to the PRACK.
-    """
+    """Send a PRACK for the response of `rack`; nothing after the dialog's end or our BYE."""
     if dialog.is_ending:
         return
     draft = dialog.draft("PRACK", (("RAck", str(rack)), *headers), body)
@@ -61,11 +51,7 @@ def send_prack(
 
 
 class _Prack(IgnoringUser):
-    """The transaction user of a PRACK.
-
-    If the response to the PRACK is a challenge, the PRACK is sent again with credentials. Every
-    other response is ignored.
-    """
+    """The transaction user of a PRACK: it answers a challenge, and ignores all else."""
 
     def __init__(
         self, agent: UserAgent, dialog: Dialog, draft: Draft, answers: ChallengeAnswers
@@ -78,14 +64,9 @@ class _Prack(IgnoringUser):
         self._answers = answers
 
     def begin(self, now: float) -> None:
-        """Send the PRACK."""
         self._core.transactions.start_client(self._request, self, self._draft.next_hop, now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Send the PRACK again with credentials if the response is a challenge.
-
-        A challenge that we cannot answer is ignored.
-        """
         given = self._answers.take(
             self._agent.credentials, self._request, response, self._draft.destination
         )

@@ -1,9 +1,8 @@
 """The callee's side of reliable provisional responses (RFC 3262 section 3).
 
-A reliable provisional response is repeated until its PRACK arrives. Each early dialog has its own
-sequence of these responses, because the caller sees each early dialog as a dialog with a different
-user agent. In a sequence, a response is sent only after the PRACK to the response before it. If a
-PRACK is missing for 64*T1, no further response of the sequence is sent.
+A response is repeated until its PRACK arrives; only then is the next one of its sequence sent. Each
+early dialog has its own sequence, because the caller sees it as one with a different user agent. If
+a PRACK is missing for 64*T1, no further response is sent.
 """
 
 from __future__ import annotations
@@ -20,16 +19,11 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer
 
 MAX_WAITING: Final = 8
-"""If this many responses wait in a `ReliableSequence`, a new response without a body is dropped.
-
-A typical response without a body is a 180. A response with a body is never dropped for this reason.
-"""
+"""With this many waiting responses, a new one without a body, such as a 180, is dropped."""
 
 
 PrackKey = tuple[DialogId, int, int]
-"""The dict key of a response that waits for its PRACK: the dialog, the RSeq of the response, and
-the CSeq number of the INVITE. The RAck header field of the PRACK contains the same RSeq and the
-same CSeq number."""
+"""The dialog, the RSeq of the response, and the INVITE's CSeq number, as in the RAck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +37,11 @@ class PendingResponse:
     tag: str | None
 
     def numbered(self, rseq: int) -> HeaderList:
-        """Return `headers`, followed by the Require and RSeq of a reliable response.
-
-        `rseq` is the value of RSeq.
-        """
+        """Return `headers`, with the Require and RSeq of a reliable response."""
         return (*self.headers, ("Require", RELIABLE), ("RSeq", str(rseq)))
 
     def without_body(self) -> PendingResponse:
-        """Return this response without its body.
-
-        An `InviteServer` repeats its most recent reliable provisional response each minute. The
-        repetition has no body, because a session description is sent only once.
-        """
+        """Return this response without its body, which is sent only once."""
         kept = tuple(row for row in self.headers if not row[0].lower().startswith("content-"))
         return replace(self, headers=kept, body=b"")
 
@@ -81,10 +68,9 @@ class ReliableSequence:
     ) -> None:
         """Make an empty sequence for the early dialog `dialog` of the INVITE with CSeq `number`.
 
-        While a response of this sequence waits for its PRACK, `waiting` has the sequence under the
-        key of that response. `send` sends a response with an RSeq and returns the bytes that were
-        sent; `repeat` sends these bytes again. `on_acknowledged` is called when every response was
-        sent and acknowledged by a PRACK. `on_missing` is called if a PRACK is missing after 64*T1.
+        `waiting` has it under the key of a response that waits for its PRACK. `send` sends a
+        response with an RSeq and returns the bytes, which `repeat` sends again. `on_acknowledged`
+        is called when every response has its PRACK, `on_missing` if one is missing after 64*T1.
         """
         self.body_unacknowledged = False
         self._core = core
@@ -100,10 +86,7 @@ class ReliableSequence:
         self._deadline: Timer | None = None
 
     def send(self, provisional: PendingResponse, now: float) -> None:
-        """Send `provisional` as soon as the PRACKs to all earlier responses have arrived.
-
-        Drop `provisional` if it has no body and `MAX_WAITING` responses already wait.
-        """
+        """Send a response after all earlier PRACKs; drop it without a body beyond `MAX_WAITING`."""
         if self._outstanding and len(self._waiting) >= MAX_WAITING and not provisional.body:
             return
         self._waiting.append(provisional)
@@ -111,11 +94,7 @@ class ReliableSequence:
             self._next(now)
 
     def acknowledge(self, now: float) -> None:
-        """Process the PRACK to the response that was sent most recently.
-
-        Then send the next waiting response, or call `on_acknowledged` if no response waits to be
-        sent.
-        """
+        """Process the PRACK; send the next waiting response, or call `on_acknowledged`."""
         self.forget()
         if self._waiting:
             self._next(now)
@@ -123,19 +102,12 @@ class ReliableSequence:
             self._on_acknowledged(now)
 
     def close(self) -> None:
-        """Drop the waiting responses and stop repeating, because a final response will be sent.
-
-        The PRACK to the response that was sent most recently is no longer required, but it is still
-        accepted if it arrives.
-        """
+        """Drop waiting responses and stop repeating; a late PRACK is still accepted."""
         self._waiting.clear()
         self._stop()
 
     def drop_waiting(self) -> None:
-        """Drop the responses that were not sent yet.
-
-        A response that was already sent is still repeated until its PRACK arrives.
-        """
+        """Drop the responses that were not sent yet; a sent one is still repeated."""
         self._waiting.clear()
 
     def forget(self) -> None:
@@ -159,11 +131,7 @@ class ReliableSequence:
         self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._give_up)
 
     def _schedule(self, data: bytes, interval: float, now: float) -> None:
-        """Send the response `data` again after `interval` seconds, and repeat this.
-
-        Each further interval is twice as long as the interval before it. The response is repeated
-        over every transport, even over TCP (RFC 3262 section 3).
-        """
+        """Repeat a response after `interval` seconds, then doubled, even over TCP (RFC 3262 3)."""
 
         def repeat(now: float) -> None:
             self._repeat_data(data)

@@ -10,14 +10,11 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer
 
 AckKey = tuple[DialogId, int]
-"""The dict key of a 2xx that waits for its ACK: the dialog and the CSeq number of the ACK."""
+"""The dialog and the CSeq number of the ACK."""
 
 
 class Repeated2xx:
-    """A 2xx to an INVITE that is repeated until its ACK arrives, for at most 64*T1.
-
-    The first interval is T1. Each further interval is twice as long, up to T2.
-    """
+    """A 2xx that is repeated until its ACK, after T1, 2*T1 … up to T2, for at most 64*T1."""
 
     def __init__(
         self,
@@ -31,9 +28,8 @@ class Repeated2xx:
     ) -> None:
         """Prepare to repeat the 2xx whose ACK has the key `key`.
 
-        From `start` until `stop`, `waiting[key]` is this object. `repeat` sends the 2xx again. When
-        the ACK arrives, `on_ack` is called; after 64*T1 without an ACK, `on_missing` is called. If
-        `stop` is called first, neither function is called.
+        From `start` until `stop`, `waiting[key]` is this object. `on_ack` is called for the ACK,
+        `on_missing` after 64*T1 without one, and neither after `stop`.
         """
         self._core = core
         self._waiting = waiting
@@ -50,16 +46,12 @@ class Repeated2xx:
         self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._give_up)
 
     def acknowledge(self, request: Request, now: float) -> None:
-        """Stop repeating, because the ACK `request` has arrived, and call `on_ack`."""
+        """Stop repeating, because the ACK has arrived, and call `on_ack`."""
         self.stop()
         self._on_ack(request, now)
 
     def stop(self) -> None:
-        """Stop repeating the 2xx.
-
-        This method is called when the ACK has arrived, when no ACK has arrived for 64*T1, or when
-        the dialog has ended.
-        """
+        """Stop repeating: the ACK came, or is 64*T1 late, or the dialog has ended."""
         for timer in (self._repeat, self._deadline):
             if timer is not None:
                 timer.cancel()

@@ -1,8 +1,7 @@
 """The server's side of any request (RFC 3261 section 8.2): one object for each received request.
 
-The application sends its response by a method of the object. The object is a `ServerRequest`, or
-for an INVITE an `InviteServer` (module uas.py). If a request is repeated, the package `transaction`
-repeats the response.
+The application responds by a method of the object, for an INVITE an `InviteServer` (uas.py). The
+package `transaction` repeats the response.
 """
 
 from __future__ import annotations
@@ -27,10 +26,9 @@ from telephony.sip.ua.user_agent import UserAgent
 class DialogRequest(SipEvent):
     """A request within a dialog has arrived; the application must call `transaction.respond`.
 
-    The core has checked the sequence of the CSeq numbers. The `transaction` of a re-INVITE is an
-    `InviteServer`. For a BYE, the core emits `DialogEnded` after this event. A PRACK is reported
-    only if it has a body; the body is an offer, or the answer to our offer. If the application
-    rejects this PRACK, the provisional response still counts as acknowledged.
+    The CSeq sequence is checked. For a re-INVITE, `transaction` is an `InviteServer`. For a BYE,
+    `DialogEnded` follows. A PRACK is reported only with a body, an offer or answer; even if it is
+    rejected, the provisional response counts as acknowledged.
     """
 
     dialog: Dialog
@@ -51,13 +49,11 @@ class ServerRequest:
     """A request that we received, INVITE or not.
 
     Attributes:
-        request: The parsed request; the core has filled in `received` and `rport` in its top Via.
+        request: The parsed request, with `received` and `rport` filled in in its top Via.
         source: The address from which the request came.
-        local: The address of the socket at which the request arrived.
-        dialog: The dialog in which the request arrived; None if it arrived outside a dialog. When
-            we send a 2xx to an INVITE that arrived outside a dialog, `dialog` becomes the dialog of
-            the 2xx.
-        owner: The application's own object for this request; the core only stores it.
+        dialog: The dialog in which the request arrived, or that our 2xx to an INVITE has created;
+            else None.
+        owner: The application's own object for this request.
     """
 
     def __init__(
@@ -80,8 +76,7 @@ class ServerRequest:
         self._local = hop.local
         self._final = False
         self.own_tag: str = self._core.token()
-        """The To tag of our responses, unless the argument `to_tag` of `respond` names another
-        tag."""
+        """The To tag of our responses, unless `respond` gets another `to_tag`."""
         self._transaction = self._core.transactions.start_server(
             request, self, key, hop, self.own_tag
         )
@@ -92,10 +87,7 @@ class ServerRequest:
         return self._final
 
     def begin(self, now: float) -> None:
-        """Start to wait for the application's response. The core calls this method once.
-
-        For a request other than INVITE, the wait ends after 64*T1.
-        """
+        """Start to wait for the application's response, for at most 64*T1 except for INVITE."""
         if isinstance(self._transaction, NonInviteServerTransaction):
             self._transaction.start(now)
 
@@ -112,15 +104,10 @@ class ServerRequest:
         """Send a response; if it has a body, `headers` must include its Content-Type.
 
         For an INVITE, a provisional response above 100 creates an early dialog, and a 2xx confirms
-        the dialog. In both cases this dialog is returned; in all other cases None is returned. A
-        2xx also sets the attribute `dialog`.
-
-        The dialog is identified by the To tag of the response. This tag is `to_tag`, or our own tag
-        if `to_tag` is None. Responses with different tags create different dialogs.
-
-        If the caller has cancelled its INVITE, nothing is sent. For a method other than INVITE,
-        nothing is sent later than 64*T1 after the request, because the client has stopped waiting.
-        Neither case is an error.
+        it and sets `dialog`. This dialog is returned, otherwise None. It is identified by `to_tag`
+        (None: our own tag), so different tags create different dialogs. Nothing is sent, without an
+        error, to a cancelled INVITE, and to another method later than 64*T1, because the client has
+        stopped waiting.
 
         Raises:
             ProtocolError: A final response was already sent.
@@ -137,10 +124,8 @@ class ServerRequest:
     ) -> None:
         """Refuse a request outside dialogs without storing its state.
 
-        See RFC 3261 sections 8.2.7 and 26.3.2.4. The response is sent once. If the client repeats
-        the request, the repeated request is treated as a new request; the To tag of its response is
-        the same as that of the first response. A later ACK or CANCEL for the request belongs to no
-        transaction any more.
+        See RFC 3261 sections 8.2.7 and 26.3.2.4. The response is sent once. A copy counts as a new
+        request; its response has the same To tag. A later ACK or CANCEL belongs to no transaction.
 
         Raises:
             ProtocolError: A final response was already sent, or the request arrived within a
@@ -154,19 +139,13 @@ class ServerRequest:
         self._transaction.answer_once(data, now)
 
     def on_acknowledged(self, now: float) -> None:
-        """Do nothing; the subclass `InviteServer` overrides this method.
-
-        Only a non-2xx response to an INVITE has an ACK that the transaction receives.
-        """
+        """Do nothing: only the response to an INVITE has an ACK."""
 
     def on_terminated(self, now: float) -> None:
         """Do nothing at the end of the transaction; `InviteServer` overrides this method."""
 
     def _tag(self, to_tag: str | None, status: int) -> str | None:
-        """Return the To tag for a response: `to_tag`, or our own tag if `to_tag` is None.
-
-        Return None for a 100, which has no tag, and for a request whose To field already has a tag.
-        """
+        """Return the To tag for a response; None for a 100, or if the request's To has a tag."""
         if status == 100 or self.request.to.tag:
             return None
         return self.own_tag if to_tag is None else to_tag

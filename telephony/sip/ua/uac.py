@@ -1,9 +1,7 @@
 """The client's side of an INVITE (RFC 3261 sections 9.1 and 13.2): the handle of a sent INVITE.
 
-One INVITE may have several 2xx, and its responses may create several early dialogs. An
-`InviteClient` handles all responses to one INVITE. If the INVITE is cancelled, the `InviteClient`
-sends the CANCEL, but only after the first provisional response. The INVITE itself is repeated by
-the transaction.
+One INVITE may have several 2xx and early dialogs, all handled here. A CANCEL is sent only after the
+first provisional response. The transaction repeats the INVITE.
 """
 
 from __future__ import annotations
@@ -42,18 +40,15 @@ class InviteProgress(SipEvent):
     """The early dialog of the response; None for a 100 and for a response without a To tag."""
     response: Response
     answer_due: bool = False
-    """True if the response is reliable and contains an offer. This is possible only if our INVITE
-    contained no offer. The application must answer the offer by `client.prack`."""
+    """True if the response is reliable with an offer, to be answered by `client.prack`."""
 
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered(SipEvent):
     """A 2xx to our INVITE has arrived; there is one event for each dialog that a 2xx creates.
 
-    The application must call `dialog.ack(client, now=now)`. If it does not need the dialog, it must
-    also send a BYE in the dialog, for example if another fork has already answered. If
-    `client.cancelled` is true, the peer sent its 2xx before our CANCEL arrived, and the dialog is
-    not needed.
+    The application must call `dialog.ack(client, now=now)`, and send a BYE if it does not need the
+    dialog: another fork has answered, or the 2xx crossed our CANCEL (`client.cancelled`).
     """
 
     client: InviteClient
@@ -63,15 +58,11 @@ class InviteAnswered(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class InviteFailed(SipEvent):
-    """Our INVITE failed, and its early dialogs have ended.
-
-    This event occurs at most once for each INVITE.
-    """
+    """Our INVITE failed, and its early dialogs have ended; at most once for each INVITE."""
 
     client: InviteClient
     response: Response | None
-    """The final response. None if there is no final response: after a timeout (status 408), if the
-    peer is unreachable (503), or if no final response followed our CANCEL (487)."""
+    """None after a timeout (408), for an unreachable peer (503), or after our CANCEL (487)."""
     status: int
     reason: str
 
@@ -80,8 +71,7 @@ class InviteClient(UserAgentClient):
     """An INVITE that we send, outside a dialog or within one.
 
     Attributes:
-        dialogs: For each To tag in the responses of the peer, the early or confirmed dialog with
-            this tag. Empty for a re-INVITE.
+        dialogs: The early and confirmed dialogs by the peer's To tag; empty for a re-INVITE.
         cancelled: True once `cancel` was called before a final response arrived.
         heard: True once the peer has sent any response.
     """
@@ -113,10 +103,7 @@ class InviteClient(UserAgentClient):
         return self._finished
 
     def checkpoint(self) -> dict[str, object]:
-        """Return the INVITE as plain values, which can be stored as JSON.
-
-        After a restart, `Endpoint.cancel_restored` can cancel the INVITE with these values.
-        """
+        """Return the INVITE as plain values (JSON) for `Endpoint.cancel_restored`."""
         return {
             "request": bytes(self.request).decode("latin-1"),
             "destination": list(self.destination),
@@ -124,14 +111,10 @@ class InviteClient(UserAgentClient):
         }
 
     def cancel(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> None:
-        """Cancel the INVITE by a CANCEL (RFC 3261 section 9.1).
+        """Cancel the INVITE by a CANCEL (RFC 3261 section 9.1) with `headers`, such as a Reason.
 
-        If no provisional response has arrived yet, the CANCEL is sent after the first one. If a
-        final response has already arrived, this method does nothing. `headers`, for example a
-        Reason, are added to the CANCEL.
-
-        After the CANCEL, the event `InviteFailed` is emitted, usually with 487. If the peer sent a
-        2xx before the CANCEL arrived, `InviteAnswered` is emitted instead.
+        It is sent after the first provisional response, and not after a final one. `InviteFailed`
+        follows, usually with 487, or `InviteAnswered` if a 2xx crossed the CANCEL.
         """
         if self._finished or self.cancelled:
             return
@@ -150,10 +133,9 @@ class InviteClient(UserAgentClient):
     ) -> InviteClient:
         """Send the failed INVITE again, and return the handle of the new INVITE.
 
-        The new INVITE has the same Call-ID, From tag and owner, and the next CSeq. `headers`
-        replace header fields of the same name: credentials after a 401 or 407, Session-Expires and
-        Min-SE after a 422. `uri` and `destination` are the new target after a 3xx; if they are
-        None, the target stays the same.
+        It has the same Call-ID, From tag and owner, and the next CSeq. `headers` replace those of
+        the same name: credentials after a 401 or 407, Session-Expires and Min-SE after a 422. `uri`
+        and `destination` (None: as before) are the new target after a 3xx.
 
         Raises:
             ProtocolError: The dialog is terminated, or another INVITE is pending in it.
@@ -169,11 +151,9 @@ class InviteClient(UserAgentClient):
         body: bytes = b"",
         now: float,
     ) -> None:
-        """Acknowledge a reliable provisional response that contains an offer (RFC 3262 section 5).
+        """Answer, by `body`, the offer in a reliable provisional response (RFC 3262 section 5).
 
-        `body` is the answer to this offer. The application calls this method only for such a
-        response: to every other reliable response, the core itself sends the PRACK before it
-        reports the response.
+        Every other reliable response gets its PRACK from the core before it is reported.
 
         Raises:
             ProtocolError: `response` is not a reliable provisional response.
@@ -207,10 +187,7 @@ class InviteClient(UserAgentClient):
             self.dialog.on_response(self, response, now)
 
     def _failed(self, status: int, now: float) -> None:
-        """Report to the application that no final response will arrive.
-
-        `status` is the SIP status that stands for the reason, such as 408 after a timeout.
-        """
+        """Report to the application that no final response will arrive."""
         self._finish()
         if self.dialog is None:
             self._drop_early_dialogs()
@@ -280,10 +257,10 @@ class InviteClient(UserAgentClient):
                 dialog.drop("not answered")
 
     def forget_content(self) -> None:
-        """Forget the body and the response of an answered INVITE, because its call has ended.
+        """Forget the body and response of an answered INVITE, because its call has ended.
 
-        The transaction lasts up to 64*T1 more. A 2xx that is repeated, or that arrives from another
-        fork, still gets its ACK.
+        The transaction lasts up to 64*T1 more; a 2xx, repeated or of another fork, still gets its
+        ACK.
         """
         if self._finished:
             self.response = None
@@ -293,8 +270,8 @@ class InviteClient(UserAgentClient):
     def start_deadline(self, now: float) -> None:
         """Wait at most 64*T1 more for the final response to a re-INVITE whose dialog has ended.
 
-        If the final response were lost, the re-INVITE would otherwise never end: its transaction
-        has no timer after a provisional response (RFC 3261 section 15).
+        If it were lost, the re-INVITE would never end: its transaction has no timer after a
+        provisional response (RFC 3261 section 15).
         """
         if self._cancel_deadline is None and not self._finished:
             self._cancel_deadline = self._core.timers.at(
@@ -311,11 +288,7 @@ class InviteClient(UserAgentClient):
         )
 
     def _cancel_unanswered(self, now: float) -> None:
-        """End the INVITE with status 487, because the wait for its final response is over.
-
-        The wait is 64*T1 from the CANCEL (RFC 3261 section 9.1), or from the call of
-        `start_deadline` if no CANCEL was sent.
-        """
+        """End the INVITE with 487, 64*T1 after the CANCEL (RFC 3261 9.1) or `start_deadline`."""
         if self._transaction is not None:
             self._transaction.fail(487, now)
 

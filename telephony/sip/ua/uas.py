@@ -1,9 +1,8 @@
 """The server's side of an INVITE (RFC 3261 sections 9.2 and 13.3).
 
-An `InviteServer` is one received INVITE. It may create several early dialogs. It sends its most
-recent provisional response again once a minute, so that the caller continues to wait. If a 2xx or a
-reliable provisional response is not acknowledged, it is repeated by the module repeated_2xx.py or
-reliable.py. All other responses are repeated by the transaction.
+It may create several early dialogs. The most recent provisional response is sent again once a
+minute, so that the caller continues to wait. repeated_2xx.py and reliable.py repeat a 2xx or a
+reliable response without its acknowledgement; the transaction repeats all others.
 """
 
 from __future__ import annotations
@@ -26,10 +25,7 @@ from telephony.sip.ua.server_request import ServerRequest
 
 @dataclass(frozen=True, slots=True)
 class IncomingInvite(SipEvent):
-    """A new INVITE outside any dialog has arrived; the application must answer it.
-
-    If the application sends no response within 200 ms, the core itself sends 100.
-    """
+    """A new INVITE outside a dialog; the application must answer it (after 200 ms, we send 100)."""
 
     invite: InviteServer
 
@@ -38,8 +34,7 @@ class IncomingInvite(SipEvent):
 class InviteCancelled(SipEvent):
     """The caller has cancelled its INVITE by a CANCEL, or by a BYE in the early dialog.
 
-    The core has sent 487. The cancelled INVITE may be a re-INVITE. In this case, `invite.dialog` is
-    the dialog of the re-INVITE, and the dialog continues.
+    The core has sent 487. After a cancelled re-INVITE, its dialog, `invite.dialog`, continues.
     """
 
     invite: InviteServer
@@ -66,8 +61,8 @@ class AckMissing(SipEvent):
 class PrackMissing(SipEvent):
     """A reliable provisional response was repeated for 64*T1, but no PRACK has arrived.
 
-    The core has answered the INVITE with 504. All dialogs of the INVITE have ended. If a 2xx was
-    waiting for the PRACK, it was not sent, and its dialog has ended too.
+    The core has answered the INVITE with 504. All its dialogs have ended, also that of a 2xx that
+    waited for the PRACK and was not sent.
     """
 
     invite: InviteServer
@@ -76,13 +71,12 @@ class PrackMissing(SipEvent):
 class InviteServer(ServerRequest):
     """An INVITE that we received, outside a dialog or within one.
 
-    This class is large because the PRACKs, the ACK and a CANCEL of one INVITE can arrive in any
-    sequence, and their effect depends on the responses that we sent before.
+    Its PRACKs, ACK and CANCEL can arrive in any sequence, and their effect depends on our
+    responses.
 
     Attributes:
-        dialogs: For each of our To tags, the dialog that a response with this tag has created.
-        dialog: The dialog of our 2xx; None before the 2xx. For a re-INVITE, always the dialog in
-            which the re-INVITE arrived.
+        dialogs: The dialogs that our responses have created, by our To tag.
+        dialog: The dialog of our 2xx, None before it; for a re-INVITE, the one in which it came.
         cancelled: True once the caller has cancelled the INVITE and the core has sent 487.
     """
 
@@ -91,22 +85,15 @@ class InviteServer(ServerRequest):
     _trying: Timer | None = None
     _refresh: Timer | None = None
     repeated_2xx: Repeated2xx | None = None
-    """The 2xx to this INVITE with the timers that repeat it; None if no 2xx waits for its ACK."""
+    """The 2xx to this INVITE with its timers; None if no 2xx waits for its ACK."""
     _sequences: dict[str, ReliableSequence]
     _last: PendingResponse | None = None
-    """The most recent provisional response if it is a reliable response, else None.
-
-    A reliable response is sent again each minute, without its body and with a new RSeq.
-    """
+    """The latest provisional response if it is reliable, sent again each minute; else None."""
     _waiting_2xx: Callable[[float], None] | None = None
-    """The function that sends the 2xx after the awaited PRACK; None if no 2xx waits for a PRACK."""
+    """Sends the 2xx that waits for a PRACK; None if there is none."""
 
     def begin(self, now: float) -> None:
-        """Schedule a 100 for 200 ms from now (RFC 3261 section 17.2.1).
-
-        If another response is sent before that time, no 100 is sent. The 100 is delayed because
-        some phones ignore a 401 that follows a 100.
-        """
+        """Schedule a 100 after 200 ms (RFC 3261 17.2.1): some phones ignore a 401 after a 100."""
         self.dialogs = {}
         self._sequences = {}
         self._trying = self._core.timers.at(now + self._core.timings.trying, self._send_trying)
@@ -125,19 +112,13 @@ class InviteServer(ServerRequest):
         reliable: bool = False,
         now: float,
     ) -> Dialog | None:
-        """Send a response to the INVITE.
+        """Send a response to the INVITE, as `ServerRequest.respond`.
 
-        All arguments except `reliable` are explained at `ServerRequest.respond`.
-
-        A provisional response above 100 is sent reliably if `reliable` is true or if the caller
-        requires all of them to be reliable. A reliable response is repeated until its PRACK
-        arrives. A further reliable response in the same early dialog is sent only after this PRACK.
-        If no PRACK arrives within 64*T1, the core answers the INVITE with 504 and emits
-        `PrackMissing`.
-
-        If a reliable response with a body still waits for its PRACK, a 2xx is sent only after this
-        PRACK (RFC 3262 section 3). Until the 2xx is sent, a CANCEL of the caller still has its
-        effect.
+        A provisional response above 100 is sent reliably if `reliable` is true or the caller
+        requires it. It is repeated until its PRACK arrives; only then is a further one sent in its
+        early dialog. Without a PRACK in 64*T1, the core answers with 504 and emits `PrackMissing`.
+        A 2xx waits for the PRACK to a reliable response with a body (RFC 3262 section 3); until it
+        is sent, a CANCEL has its effect.
 
         Raises:
             ProtocolError: A final response was already sent, or `reliable` is true and the caller
@@ -248,10 +229,7 @@ class InviteServer(ServerRequest):
         self._core.emit(PrackMissing(self))
 
     def _send_failure(self, status: int, why: str, now: float) -> None:
-        """Send a final response other than 2xx.
-
-        If a 2xx still waits for a PRACK, drop the 2xx and end its dialog for the reason `why`.
-        """
+        """Send a non-2xx; drop a 2xx that waits, and end its dialog for the reason `why`."""
         held, self._waiting_2xx = self._waiting_2xx is not None, None
         self._send_final(PendingResponse(status, None, (), b"", self._tag(None, status)), now)
         if held and self.dialog is not None and self.dialog.id.local_tag in self.dialogs:
@@ -260,19 +238,12 @@ class InviteServer(ServerRequest):
     def refuse_statelessly(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
-        """Refuse the INVITE by one response, without storing its state.
-
-        See `ServerRequest.refuse_statelessly`.
-        """
+        """Refuse the INVITE by one response, as `ServerRequest.refuse_statelessly`."""
         self._stop(self._trying)
         super().refuse_statelessly(status, headers=headers, now=now)
 
     def checkpoint(self) -> dict[str, object]:
-        """Return the INVITE as plain values, which can be stored as JSON.
-
-        After a restart, `Endpoint.restore_invite` uses these values to process the INVITE from the
-        start, as if it had just arrived.
-        """
+        """Return the INVITE as plain values (JSON) for `Endpoint.restore_invite`."""
         return {
             "request": bytes(self.request).decode("latin-1"),
             "source": list(self.source),
@@ -280,11 +251,7 @@ class InviteServer(ServerRequest):
         }
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """Answer the INVITE with 487, because the caller has cancelled it by `request`.
-
-        `request` is a CANCEL, or a BYE in the early dialog. If a final response to the INVITE was
-        already sent, `request` has no effect (RFC 3261 section 9.2).
-        """
+        """Answer the INVITE with 487 after a CANCEL or early BYE (RFC 3261 9.2), if unanswered."""
         if self._final and self._waiting_2xx is None:
             return
         self.cancelled = True
@@ -292,11 +259,7 @@ class InviteServer(ServerRequest):
         self._send_failure(487, "cancelled", now)
 
     def end_with_dialog(self, now: float) -> None:
-        """The dialog has ended: send 487 to the re-INVITE if it has no final response yet.
-
-        See RFC 3261 section 15.1.2. If a 2xx to the re-INVITE was already sent, it is no longer
-        repeated.
-        """
+        """End a re-INVITE with its dialog: send 487, or stop repeating a 2xx (RFC 3261 15.1.2)."""
         if not self._final or self._waiting_2xx is not None:
             self._waiting_2xx = None
             self._send_final(PendingResponse(487, None, (), b"", self._tag(None, 487)), now)
@@ -309,10 +272,7 @@ class InviteServer(ServerRequest):
         return self._waiting_2xx is not None or self.repeated_2xx is not None
 
     def on_acknowledged(self, now: float) -> None:
-        """Inform the dialog that the wait for the ACK to our non-2xx response is over.
-
-        The ACK has arrived, or no ACK has arrived for 64*T1.
-        """
+        """Inform the dialog that the ACK to our non-2xx has arrived, or is 64*T1 late."""
         if self.dialog is not None:
             self.dialog.invite_acknowledged(self, now)
 

@@ -17,27 +17,18 @@ from telephony.sip.ua.repeated_2xx import AckKey, Repeated2xx
 class UserAgent:
     """The state of one user agent (RFC 3261 section 6): dialogs and unacknowledged responses.
 
-    A 2xx is acknowledged by an ACK, and a reliable provisional response by a PRACK.
-
     Attributes:
-        core: The state that all parts of the SIP core share.
-        dialogs: The early and confirmed dialogs.
-        credentials: The function that returns credentials for a challenge (401 or 407). If it is
-            None, each challenge is reported to the application.
-        check_source: The function that decides about a request within a dialog from a host that is
-            not known. If it is None, such a request is accepted.
-        awaiting_ack: For each 2xx that waits for its ACK, the object that repeats the 2xx.
-        awaiting_prack: For each reliable provisional response that waits for its PRACK, the object
-            that repeats the response.
+        credentials: Returns credentials for a 401 or 407. If None, the application gets each
+            challenge.
+        check_source: Decides about a request in a dialog from an unknown host. None accepts it.
+        awaiting_ack: What repeats each 2xx that waits for its ACK.
+        awaiting_prack: What repeats each reliable provisional response that waits for its PRACK.
     """
 
     def __init__(
         self, core: Core, open_request: Callable[[UserAgent, Dialog, Draft], ClientRequest]
     ) -> None:
-        """Start without dialogs.
-
-        `open_request` makes the handle of a request that we send within a dialog.
-        """
+        """Start without dialogs; `open_request` makes the handle of a request within a dialog."""
         self.core = core
         self.dialogs = Dialogs(core, partial(open_request, self))
         self.credentials: Credentials | None = None
