@@ -1,4 +1,1 @@
-"""Recordings: which media may be stored, and how recordings are stored, verified and found.
-
-SIP is not part of this package.
-"""
+"""Recordings: which media may be stored, and how they are stored, verified and found; not SIP."""

@@ -42,7 +42,7 @@ import sqlite3
 
 
 def reason_of(error: Exception) -> str:
-    """Return a text that says why a database or disk failed, such as "database or disk is full".
+    """Return why a database or disk failed, such as "database or disk is full".
 
     The text contains no value from an SQL statement, so it may be logged.
     """
@@ -62,11 +62,10 @@ class SpoolError(RecordingError):
 
 
 class SpoolWriteError(SpoolError):
-    """A frame could not be written to the spool, because the disk is full, faulty or hanging.
+    """The disk did not accept a frame, because it is full, faulty or hanging.
 
-    Attributes:
-        lost_from_us: The time at which the lost media begins, in microseconds since the spool's
-            start; None if the frame that could not be written contained no media.
+    `lost_from_us` is the start of the lost media in µs since the spool's start; None if none was
+    lost.
     """
 
     def __init__(self, message: str, lost_from_us: int | None = None) -> None:
@@ -99,14 +98,11 @@ class CatalogueError(RecordingError):
 
 
 class AuditError(RecordingError):
-    """The audit chain cannot be read or written.
-
-    If an entry for an action cannot be written, the action must not be carried out.
-    """
+    """The audit chain cannot be read or written; then the action must not be carried out."""
 
 
 class ChainError(RecordingError):
-    """A text is not an export of the audit chain, or not an anchor (a saved head of the chain)."""
+    """A text is not an export of the audit chain, or not an anchor."""
 
 
 class _HintedError(RecordingError):
@@ -178,10 +174,7 @@ class StanzaError(HeaderError):
 
 
 class LowOrderError(StanzaError):
-    """The public key in an X25519 stanza is a point of low order, which is not safe.
-
-    With such a point, every recipient would compute the same shared secret.
-    """
+    """A public key is of low order: every recipient would compute the same shared secret."""
 
 
 class WorkFactorError(StanzaError):
@@ -217,10 +210,7 @@ class BadTagError(PayloadError):
 
 
 def has_failed(error: BaseException) -> bool:
-    """Return True if the error comes from a disk that failed and may never work again.
-
-    Return False if the disk is only full, or if the error does not come from a disk.
-    """
+    """Return True if the error is of a disk that has failed, perhaps for ever, and is not full."""
     refusal = error.__cause__ if isinstance(error, RecordingError) else error
     full = {errno.ENOSPC, errno.EDQUOT}
     return isinstance(refusal, OSError) and refusal.errno not in full

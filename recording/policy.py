@@ -1,14 +1,12 @@
 """The recording policy: it decides which media of a call may be stored. It has no I/O and no clock.
 
-The policy depends on four independent facts. The gate is open while all four are true: the call is
-answered, the call is in the centre, no pause holder pauses the recording for a payment, and the
-disk stores media. From these facts, the policy also derives the state that the page shows, and the
-segments and gaps of the recording. Segments and gaps add up to the call's talk time.
+The gate is open while four facts are true: the call is answered, the call is in the centre, no
+pause holder pauses the recording for a payment, and the disk stores media. The policy also derives
+the state that the page shows, and the segments and gaps, which add up to the talk time.
 
-When several causes keep the gate shut, the gap shows only one of them. A transfer out of the centre
-comes first, then a new party on the advisor's side, then the oldest payment pause, then a storage
-fault. When the cause that the gap shows changes, this gap ends and the next gap begins at the same
-instant, so gaps never overlap.
+A gap shows one of the causes that keep the gate shut: a transfer out of the centre first, then a
+new party on the advisor's side, then the oldest payment pause, then a storage fault. When this
+cause changes, the gap ends and the next begins at the same instant, so gaps never overlap.
 """
 
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ import msgspec
 
 
 class RecordingState(StrEnum):
-    """The state of a call's recording. The policy derives it from its facts; the page shows it."""
+    """The state of a call's recording, as the page shows it."""
 
     NOT_STARTED = "not_started"
     RECORDING = "recording"
@@ -29,10 +27,9 @@ class RecordingState(StrEnum):
 
 
 class DestinationClass(StrEnum):
-    """The class of a call's destination.
+    """The class of a call's destination. A call is recorded only while it is `CENTRE`.
 
-    A call is recorded only while its destination has the class `CENTRE`. A destination of the class
-    `UNKNOWN` is treated like a destination of the class `DEPARTMENT`.
+    `UNKNOWN` is treated like `DEPARTMENT`.
     """
 
     CENTRE = "centre"
@@ -72,7 +69,7 @@ class Trigger(StrEnum):
     OVERFLOW = "overflow"
     CRASH = "crash"
     TONES = "tones"
-    """DTMF tones in the audio: a card number, or digits near a pause. The finaliser finds them."""
+    """The finaliser found DTMF tones in the audio: a card number, or digits near a pause."""
 
 
 PAUSE_TRIGGERS = frozenset({Trigger.PAGE, Trigger.API, Trigger.PHONE, Trigger.DTMF})
@@ -81,35 +78,35 @@ PAUSE_TRIGGERS = frozenset({Trigger.PAGE, Trigger.API, Trigger.PHONE, Trigger.DT
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """An output of the policy: media that arrives at or after `at` may be stored."""
+    """Media that arrives at or after `at` may be stored."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class Shut:
-    """An output of the policy: no media may be stored from `at` until the next `Open`."""
+    """No media may be stored from `at` until the next `Open`."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class EraseBackTo:
-    """An output of the policy: media that arrived at or after `at` must become unreadable."""
+    """Media that arrived at or after `at` must become unreadable."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class NewSegment:
-    """An output of the policy: a new segment of the recording begins at `at`."""
+    """A new segment of the recording begins at `at`."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class GapStarted:
-    """An output of the policy: a gap begins at `at`, caused by the person or system `actor`."""
+    """A gap begins at `at`, caused by the person or system `actor`."""
 
     reason: GapReason
     trigger: Trigger
@@ -119,7 +116,7 @@ class GapStarted:
 
 @dataclass(frozen=True, slots=True)
 class GapEnded:
-    """An output of the policy: the gap that began most recently ends at `at`."""
+    """The gap that began most recently ends at `at`."""
 
     at: int
 
@@ -129,7 +126,7 @@ Output = Open | Shut | EraseBackTo | NewSegment | GapStarted | GapEnded
 
 @dataclass(frozen=True, slots=True)
 class ShutCause:
-    """A cause that keeps the gate shut: the reason, trigger and actor that the gap will show."""
+    """A cause that keeps the gate shut, as the gap will show it."""
 
     reason: GapReason
     trigger: Trigger
@@ -137,11 +134,10 @@ class ShutCause:
 
 
 class ShutCauses(msgspec.Struct, frozen=True):
-    """The causes that keep an answered call's gate shut, except a storage fault.
+    """The causes, except a storage fault, that keep an answered call's gate shut.
 
-    These causes are saved in the checkpoint, so that the next process can continue the call.
-    `referral` is the cause if a transfer took the call out of the centre, otherwise None.
-    `identity` is the cause if a new party appeared on the advisor's side, otherwise None.
+    The checkpoint saves them for the next process. `referral` is a transfer out of the centre, and
+    `identity` a new party on the advisor's side.
     """
 
     pauses: tuple[tuple[str, ShutCause], ...] = msgspec.field(default=(), name="holds")
@@ -160,10 +156,9 @@ _STATE_OF_GAP = {
 class Policy:
     """Decides whether the gate of one call is open.
 
-    Each kind of event has a method, such as `answered`. The method returns a tuple of outputs,
-    which the caller must carry out in the given order. `at` is always the time of the event, in
-    microseconds since the spool's start. If `at` is earlier than the start of the present segment
-    or gap, this start is used instead of `at`, so that segments and gaps never overlap.
+    Each event has a method, whose outputs the caller must carry out in order. `at` is the time of
+    the event in microseconds since the spool's start; it is never before the start of the present
+    segment or gap, so that segments and gaps never overlap.
     """
 
     def __init__(self) -> None:
@@ -178,7 +173,7 @@ class Policy:
 
     @property
     def state(self) -> RecordingState:
-        """The state of the recording, as the page shows it."""
+        """The state that the page shows."""
         if self._ended:
             return RecordingState.ENDED
         if not self._answered:
@@ -213,14 +208,11 @@ class Policy:
 
     @property
     def storage_works(self) -> bool:
-        """False from `storage_failed` until `storage_recovered`, otherwise True."""
+        """False from `storage_failed` until `storage_recovered`."""
         return self._storage is None
 
     def answered(self, at: int) -> tuple[Output, ...]:
-        """Handle the answer of the call.
-
-        Recording starts now, unless a cause keeps the gate shut.
-        """
+        """Start recording, unless a cause keeps the gate shut."""
         if self._answered or self._ended:
             return ()
         self._answered = True
@@ -232,15 +224,11 @@ class Policy:
 
     @property
     def shut_causes(self) -> ShutCauses:
-        """The present causes that keep the gate shut; `restored` receives them after a restart."""
+        """The causes that `restored` receives after a restart."""
         return ShutCauses(tuple(self._pauses.items()), self._referral, self._identity)
 
     def restored(self, causes: ShutCauses, at: int) -> tuple[Output, ...]:
-        """Continue the recording of a call that was answered before the process restarted.
-
-        `causes` are the causes that the earlier process saved. If `causes` is empty, recording
-        starts now. Otherwise the gate stays shut.
-        """
+        """Continue the recording of a call that was answered before the process restarted."""
         if self._answered or self._ended:
             return ()
         self._pauses.update(causes.pauses)
@@ -256,13 +244,10 @@ class Policy:
         *,
         erase_to: int | None = None,
     ) -> tuple[Output, ...]:
-        """Shut the gate for the pause holder `holder`, because the caller gives payment details.
+        """Shut the gate for `holder`, because the caller gives payment details.
 
-        If `holder` already keeps the recording paused, nothing changes.
-
-        If `erase_to` is given, media that is already stored is also erased. `erase_to` is the start
-        of the erased part, in microseconds since the spool's start. Media from before the present
-        segment is never erased. The erased part becomes a gap with the reason `erased`.
+        Stored media since `erase_to` (as `at`) is erased too, but none from before the present
+        segment; it becomes a gap with the reason `erased`.
         """
         if self._ended or holder in self._pauses:
             return ()
@@ -270,10 +255,7 @@ class Policy:
         return self._update_gap(at, erase_to=erase_to)
 
     def resume(self, holder: str, at: int) -> tuple[Output, ...]:
-        """End the pause of `holder`. The gate opens unless another cause keeps it shut.
-
-        If there is no pause of `holder`, nothing changes.
-        """
+        """End the pause of `holder`. The gate opens unless another cause keeps it shut."""
         if self._ended or self._pauses.pop(holder, None) is None:
             return ()
         return self._update_gap(at)
@@ -288,8 +270,7 @@ class Policy:
     ) -> tuple[Output, ...]:
         """Handle a transfer by the advisor's side to a party of the class `destination`.
 
-        If the destination is in the centre, a new segment begins, but only if the gate is open. Any
-        other transfer shuts the gate. `actor` is the person or system that transfers the call.
+        In the centre, a new segment begins if the gate is open. Any other transfer shuts the gate.
         """
         if self._ended:
             return ()
@@ -301,20 +282,14 @@ class Policy:
         return self._next_segment(at)
 
     def transfer_failed(self, at: int) -> tuple[Output, ...]:
-        """Handle a failed transfer: the call is in the centre again.
-
-        The transfer no longer keeps the gate shut.
-        """
+        """Handle a failed transfer: it no longer keeps the gate shut."""
         if self._ended or self._referral is None:
             return ()
         self._referral = None
         return self._update_gap(at)
 
     def returned(self, at: int) -> tuple[Output, ...]:
-        """Handle the return of the call to the centre.
-
-        After this, neither a transfer nor a new party on the advisor's side keeps the gate shut.
-        """
+        """Handle the return to the centre: no transfer or new party keeps the gate shut."""
         if self._ended or (self._referral is None and self._identity is None):
             return ()
         self._referral = self._identity = None
@@ -325,8 +300,7 @@ class Policy:
     ) -> tuple[Output, ...]:
         """Shut the gate, because there is a new party on the advisor's side of the call.
 
-        The gate stays shut at least until `identity_classed` gives the new party's destination
-        class. Before the answer, this keeps the gate shut at the answer.
+        It stays shut at least until `identity_classed`, and also at an answer before that.
         """
         if self._ended or self._identity is not None:
             return ()
@@ -334,11 +308,7 @@ class Policy:
         return self._update_gap(at)
 
     def identity_classed(self, destination: DestinationClass, at: int) -> tuple[Output, ...]:
-        """Handle the destination class of the new party on the advisor's side of the call.
-
-        The gate was shut because of this party (see `identity_changed`). It now opens if the class
-        is `CENTRE` and no other cause keeps it shut.
-        """
+        """Handle the class of the new party; with `CENTRE`, it no longer keeps the gate shut."""
         if self._ended or self._identity is None:
             return ()
         if destination is DestinationClass.CENTRE:
@@ -358,11 +328,7 @@ class Policy:
         return self._update_gap(at)
 
     def media_lost(self, since: int, until: int) -> tuple[Output, ...]:
-        """Handle the loss of all media that arrived between `since` and `until`.
-
-        The loss becomes a gap of its own. The gate stays open. While the gate is shut, nothing
-        changes, because there is a gap already.
-        """
+        """Make a gap of the loss of all media between two times. The gate stays open."""
         since = max(since, self._edge)
         if not self.gate_open or since >= until:
             return ()
@@ -378,7 +344,7 @@ class Policy:
         return self._update_gap(at)
 
     def ended(self, at: int) -> tuple[Output, ...]:
-        """Handle the end of the call: shut the gate for ever, and end the present gap, if any."""
+        """Shut the gate for ever, and end the present gap, if any."""
         if self._ended:
             return ()
         was_open = self.gate_open
@@ -391,11 +357,7 @@ class Policy:
         return (GapEnded(at),) if self._gap is not None else ()
 
     def _cause(self) -> ShutCause | None:
-        """Return the cause that the gap shows; None if no cause keeps the gate shut.
-
-        If there are several causes, the first in this list is returned: a transfer, a new party on
-        the advisor's side, the oldest pause, a storage fault.
-        """
+        """Return the first of the causes; None if no cause keeps the gate shut."""
         if self._referral is not None:
             return self._referral
         if self._identity is not None:
@@ -403,14 +365,7 @@ class Policy:
         return next(iter(self._pauses.values()), self._storage)
 
     def _update_gap(self, at: int, *, erase_to: int | None = None) -> tuple[Output, ...]:
-        """Begin or end a gap if the cause that keeps the gate shut has changed.
-
-        Returns the outputs, such as `GapStarted`, that the caller of this method must carry out.
-        The tuple is empty if the cause is the same as before, or if the call is not answered yet.
-
-        If a pause must also erase stored media, `erase_to` is the start of the erased part. Media
-        from before the present segment is never erased.
-        """
+        """Begin or end a gap if the answered call's cause has changed. Arguments as for `pause`."""
         before, cause = self._gap, self._cause()
         if not self._answered or cause == before:
             return ()

@@ -1,16 +1,12 @@
 """One call's recorder: applies the recording policy to the gate and to the spool behind it.
 
-The recorder gives each fact about the call to the policy. The policy returns outputs, which the
-recorder carries out immediately and in sequence: it opens or shuts the gate, erases media, and
-writes events about these actions to the spool. If an event cannot be written to the disk, the event
-waits in memory until the disk works again. Media never waits in memory for the disk: if media
-cannot be written, it is lost.
+The recorder carries out the policy's outputs immediately and in order. An event that cannot be
+written waits in memory until the disk works again; media that cannot be written is lost.
 
-A fact takes effect at the time at which it arrived, even if it is handled later. Before the gate is
-shut, the packets that have arrived until then are read: those from before the fact are stored, and
-the others are dropped.
+A fact takes effect at the time at which it arrived. Before the gate is shut, the packets that have
+arrived are read: those from before the fact are stored, and the others are dropped.
 
-All methods run in the event loop's thread. Only the methods that wait for a sync are asynchronous.
+All methods run in the event loop's thread. Only those that wait for a sync are asynchronous.
 """
 
 import asyncio
@@ -49,15 +45,9 @@ from recording.status import RecordingStatus, StatusNotifier
 __all__ = ["Recorder", "RecordingStatus"]
 
 RELEASE_TIMEOUT_S = 5.0
-"""The time limit in seconds for the sync after the end of a pause was written to the spool.
-
-This sync writes only a few kilobytes. If the sync takes longer, the disk is treated as failed.
-"""
+"""In seconds. This sync writes some kilobytes; if it takes longer, the disk counts as failed."""
 CLOCK_EVENT_US = 60_000_000
-"""The interval in microseconds at which the recorder writes the wall clock's time to the spool.
-
-Jumps of the wall clock are therefore visible in the manifest.
-"""
+"""In microseconds. Jumps of the wall clock are visible in the manifest because of these events."""
 SHORTEST_LOSS_US = 60_000
 """The shortest time in µs without any packet that becomes a gap if the kernel dropped packets.
 
@@ -68,9 +58,9 @@ A shorter loss is one or two packets. The packets of the other party arrived in 
 class Recorder:
     """Stores the media of one call while the policy allows it, and the events of the call.
 
-    Call every method in the event loop's thread. Most methods give one fact, such as a pause, to
-    the policy and carry out the policy's outputs. All methods are in one class because they share
-    one queue of outputs. `SpoolStorage` does the work on the disk.
+    All methods are in one class because they share one queue of outputs. `SpoolStorage` does the
+    work on the disk. `arrived_mono` is when the event arrived, in monotonic seconds; None means
+    now.
     """
 
     def __init__(
@@ -90,34 +80,24 @@ class Recorder:
     ) -> None:
         """Open the spool. If that fails, start with a storage fault and try again later.
 
-        Args:
-            open_spool: The function that creates and returns the call's next spool. Times in the
-                spool count from `started`. The recorder calls the function again if the disk of the
-                current spool was unmounted and is not mounted again soon.
-            started: The call's start, by the monotonic clock and by the wall clock.
-            clock: The monotonic clock, in seconds.
-            wall: The wall clock, in Unix seconds.
-            tick_s: The time between two ticks, in seconds. `recording.spool.intervals.tick_for`
-                computes it from the lookback.
-            erase_back_s: A payment pause also erases the media of this many seconds before its
-                trigger began, or of the lookback if the lookback is shorter. 0 erases nothing.
-            quarantine_s: The time in seconds for which a stream is not stored after a payment or
-                transfer, if its timestamps do not show when its audio was sent.
-            on_change: The function that receives the new status after each change.
-            sync: The thread that syncs the spool folder once a second and notifies this recorder of
-                failed syncs; None if there is no such thread.
-            open_on_other_disk: The function that creates and returns the next spool on another
-                disk. The recorder calls this function if the disk of the current spool fails for
-                ten seconds (`MOVE_AFTER_US`). None if there is no other disk.
-            has_other_disk: The function that says whether there is another disk now.
+        `open_spool` creates the next spool, whose times count from `started`; it is called again if
+        the disk was unmounted and is not mounted again soon. If the disk fails for ten seconds
+        (`MOVE_AFTER_US`), `open_on_other_disk` is called instead, if `has_other_disk` returns True.
+        `clock` returns monotonic seconds, and `wall` Unix seconds. `tick_s` comes from the lookback
+        (`recording.spool.intervals.tick_for`).
+
+        A payment pause also erases the `erase_back_s` seconds before its trigger began, up to the
+        lookback; 0 erases nothing. For `quarantine_s` seconds after a payment or transfer, a stream
+        is not stored if its timestamps do not show when its audio was sent. `sync` syncs the spool
+        folder once a second in its thread, and reports failures.
         """
         quarantine_us = int(quarantine_s * 1_000_000)
         self.gate = RecordingGate(started.mono, self._disk_failed, quarantine_us)
         self.catch_up: Callable[[], None] = _read_nothing
-        """The function that gives the recorder the packets that are still in the sockets.
+        """Gives the recorder the packets that are still in the sockets.
 
-        The recorder calls it before it shuts the gate, and after it has opened the gate again. The
-        packets are stored or dropped by their time of arrival.
+        It is called before the gate is shut, and after it has opened again. The packets are stored
+        or dropped by their time of arrival.
         """
         self.packets = PacketCounts(self.gate.drops)
         """The counts for the event `packets`. The code that connects a relay sets `arrivals`."""
@@ -158,7 +138,7 @@ class Recorder:
 
     @property
     def state(self) -> RecordingState:
-        """The state of the recording, as the page shows it."""
+        """The state that the page shows."""
         return self._policy.state
 
     @property
@@ -168,7 +148,7 @@ class Recorder:
 
     @property
     def pause_holders(self) -> tuple[str, ...]:
-        """The holders that keep the recording paused; the holder of the oldest pause first."""
+        """The holders that keep the recording paused, the oldest pause first."""
         return self._policy.pause_holders
 
     @property
@@ -182,19 +162,18 @@ class Recorder:
 
     @property
     def tap(self) -> Tap:
-        """The function that the relay calls with each packet of a recorded leg.
+        """Stores a packet of a recorded leg, for the relay.
 
-        While the gate is shut, no packet is stored. A packet that arrived while the gate was shut
-        is dropped, even if the relay calls this function only after the gate has opened. If the
-        packet contains a DTMF digit (telephone-event), only the fixed RTP header is stored.
+        A packet that arrived while the gate was shut is dropped, even if it is given after the gate
+        has opened. Of a DTMF digit (telephone-event), only the fixed RTP header is stored.
         """
         return self.gate.store
 
     def start(self) -> None:
         """Call `tick` on the running event loop every `tick_s` seconds until `close`.
 
-        The first call comes after a random part of `tick_s`, so that the recorders of many calls
-        do not write at the same moment.
+        The first call comes after a random part of `tick_s`, so that the recorders of many calls do
+        not write at the same moment.
         """
         loop = asyncio.get_running_loop()
         phase = random.uniform(0.0, self._tick_s)  # noqa: S311 - spreads work, hides nothing
@@ -202,10 +181,7 @@ class Recorder:
         self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def tick(self) -> None:
-        """Write the packets since the previous tick to the spool file.
-
-        During a storage fault, only test whether the disk works again.
-        """
+        """Write the packets since the previous tick; in a storage fault, only test the disk."""
         if self._closed:
             return
         if not self._policy.storage_works:
@@ -228,7 +204,6 @@ class Recorder:
             self._disk_failed(error)
 
     def _nothing_stored(self) -> bool:
-        """Return True if the gate is shut, or has stored no packet since the previous tick."""
         return not self._policy.gate_open or self.gate.stored == self._stored_before
 
     @contextmanager
@@ -248,19 +223,11 @@ class Recorder:
     def event(
         self, kind: str, fields: Mapping[str, Field], *, arrived_mono: float | None = None
     ) -> None:
-        """Write an event of this kind, with these fields, to the spool.
-
-        During a storage fault, the event waits in memory. `arrived_mono` is the time of the event
-        in monotonic seconds; None means now.
-        """
+        """Write an event to the spool. During a storage fault, it waits in memory."""
         self._put_event(kind, fields, self._at(arrived_mono))
 
     def answered(self, advisor: str, extension: str, *, arrived_mono: float | None = None) -> None:
-        """Write the event "answered" to the spool, and open the gate unless a cause keeps it shut.
-
-        `advisor` is the advisor who answered; `extension` is the extension of their phone.
-        `arrived_mono` is the time of the answer in monotonic seconds; None means now.
-        """
+        """Write the event "answered", and open the gate unless a cause keeps it shut."""
         at = self._at(arrived_mono)
         self._put_event("answered", {"advisor": advisor, "extension": extension}, at)
         self._execute(self._policy.answered(at))
@@ -268,8 +235,7 @@ class Recorder:
     def media(self, track: int, payloads: Mapping[int, tuple[str, int, int, str]]) -> None:
         """Write the codecs of a track to the spool. They apply to all later packets.
 
-        `payloads` maps each payload type to the codec's name, its RTP clock rate in Hz, its number
-        of channels and its format parameters.
+        `payloads` maps payload types to (name, RTP clock rate in Hz, channels, format parameters).
         """
         rates = {number: rate for number, (_, rate, _, _) in payloads.items()}
         self.gate.send_times.set_rates(track, rates)
@@ -277,10 +243,10 @@ class Recorder:
         self.event("media", {"track": track, "payloads": codecs})
 
     def attached(self, track: int, heard_mono: float | None = None) -> None:
-        """Note that the packets of another leg arrive on a track from now on.
+        """Note that packets of another leg arrive on a track from now on.
 
-        `heard_mono` is the arrival of the leg's latest packet in monotonic seconds; None if no
-        packet has arrived on it yet.
+        `heard_mono` is the arrival of its latest packet in monotonic seconds; None if there was
+        none.
         """
         heard_us = None if heard_mono is None else self._started.at_us(heard_mono)
         self.gate.attach(track, self._now(), heard_us)
@@ -288,8 +254,8 @@ class Recorder:
     def media_lost(self, track: int, count: int, since_mono: float, until_mono: float) -> None:
         """Handle the loss of `count` packets of a track, which the kernel had to drop.
 
-        They arrived between two times, which are in monotonic seconds. If no packet of the other
-        party was stored in the meantime, this time is a gap.
+        They arrived between two times in monotonic seconds, which become a gap if no packet of the
+        other party was stored in the meantime.
         """
         since, until = self._at(since_mono), self._at(until_mono)
         fields: dict[str, Field] = {"track": track, "count": count, "since_us": since}
@@ -307,11 +273,7 @@ class Recorder:
 
     @property
     def shut_causes(self) -> ShutCauses:
-        """The causes that keep the gate shut.
-
-        The switch saves these causes. If this process dies, the next process calls `restored` with
-        the saved causes.
-        """
+        """The causes that keep the gate shut, which the switch saves for `restored`."""
         return self._policy.shut_causes
 
     @property
@@ -329,10 +291,8 @@ class Recorder:
     ) -> None:
         """Continue the recording of an answered call after a restart of the process.
 
-        `causes` are the causes that the earlier process saved; if there are any, the gate stays
-        shut. `advisor` and `extension` are as in `answered`. `since_us` is the time from the call's
-        answer until now, in microseconds. `lateness` is the state of the earlier process's gate;
-        None if it is not known.
+        `causes` keep the gate shut. The call was answered `since_us` microseconds ago. `lateness`
+        is of the earlier process's gate; None if it is not known.
         """
         at = self._now()
         if lateness is not None:
@@ -357,15 +317,8 @@ class Recorder:
     ) -> None:
         """Shut the gate now, because the pause holder `holder` pauses the recording.
 
-        Args:
-            holder: The pause holder.
-            trigger: The kind of the trigger.
-            actor: The person or system that pauses.
-            arrived_mono: The time in monotonic seconds at which the trigger, such as an INFO
-                request, arrived; None means now.
-            begun_mono: The time in monotonic seconds at which the trigger began, such as the
-                arrival of a dialled code's first digit; None means `arrived_mono`. What is erased
-                before a pause counts from here.
+        The trigger began at `begun_mono` (None means `arrived_mono`), for example with the first
+        digit of a dialled code. What is erased before a pause counts from here.
         """
         self._pause_count[holder] = self._pause_count.get(holder, 0) + 1
         at = self._at(arrived_mono)
@@ -381,7 +334,7 @@ class Recorder:
                 self._record_pause(holder, trigger, actor, at)
 
     async def make_durable(self, timeout_s: float = 0.25) -> bool:
-        """Sync the spool to the disk; return False if that fails or takes longer than `timeout_s`.
+        """Sync the spool; return False if that fails or takes longer than `timeout_s`.
 
         Also return False if nothing can be synced, because no spool is open or events wait in
         memory. This method never opens the gate.
@@ -400,15 +353,11 @@ class Recorder:
         return True
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """End the pause of the pause holder `holder`. `actor` is the person or system that ends it.
+        """End the pause of `holder`; return False if its end is not on the disk.
 
-        The end of the pause is first written to the spool and synced. Then the gate opens, if no
-        other cause keeps it shut. If `holder` starts a new pause during the sync, the new pause
-        stays in force.
-
-        Returns True if the end of the pause is on the disk, or if there is no pause of `holder`.
-        Returns False if the end of the pause could not be synced. In this case the pause also ends,
-        but a storage fault keeps the gate shut.
+        The end is first written and synced. Then the gate opens, if no other cause keeps it shut.
+        If the sync fails, the pause ends too, but a storage fault keeps the gate shut. A new pause
+        of `holder` during the sync stays in force.
         """
         if holder not in self._policy.pause_holders:
             return True
@@ -431,12 +380,9 @@ class Recorder:
         trigger: Trigger = Trigger.REFER,
         arrived_mono: float | None = None,
     ) -> None:
-        """Handle a transfer by the advisor's side to a party of the class `destination`.
+        """Handle a transfer by the advisor's side, which shuts the gate unless it is in the centre.
 
-        If the destination is not in the centre, the gate is shut. `actor` is the person or system
-        that transfers the call. `to` is the destination's name, which is stored with the next
-        segment. `arrived_mono` is the time in monotonic seconds at which the trigger, such as a
-        REFER request, arrived; None means now.
+        `to` is the destination's name, which is stored with the next segment.
         """
         at = self._at(arrived_mono)
         if destination is not DestinationClass.CENTRE:
@@ -445,20 +391,12 @@ class Recorder:
         self._execute(self._policy.referred(destination, actor, at, trigger=trigger))
 
     def transfer_failed(self, *, arrived_mono: float | None = None) -> None:
-        """Handle a failed transfer: the call is in the centre again.
-
-        The transfer no longer keeps the gate shut. `arrived_mono` is the time in monotonic seconds
-        at which the failure became known; None means now.
-        """
+        """Handle a failed transfer: it no longer keeps the gate shut."""
         self._segment_fields = _CENTRE
         self._execute(self._policy.transfer_failed(self._at(arrived_mono)))
 
     def returned(self, *, arrived_mono: float | None = None) -> None:
-        """Handle the return of the call to the centre.
-
-        After this, neither a transfer nor a new party on the advisor's side keeps the gate shut.
-        `arrived_mono` is the time of the return in monotonic seconds; None means now.
-        """
+        """Handle the return to the centre: no transfer or new party keeps the gate shut."""
         self._segment_fields = _CENTRE
         self._execute(self._policy.returned(self._at(arrived_mono)))
 
@@ -469,11 +407,9 @@ class Recorder:
         trigger: Trigger = Trigger.IDENTITY,
         arrived_mono: float | None = None,
     ) -> None:
-        """Shut the gate, because there is a new party on the advisor's side of the call.
+        """Shut the gate for a new party on the advisor's side, until `identity_classed`.
 
-        The gate stays shut at least until `identity_classed` gives the new party's destination
-        class. `trigger` is what says who the party is. `arrived_mono` is the time in monotonic
-        seconds at which the message arrived that names the new party; None means now.
+        `trigger` is what says who the party is.
         """
         at = self._at(arrived_mono)
         self._stop_at(at)
@@ -482,30 +418,22 @@ class Recorder:
     def identity_classed(
         self, destination: DestinationClass, to: str = "", *, arrived_mono: float | None = None
     ) -> None:
-        """Handle the destination class of the new party on the advisor's side of the call.
-
-        Recording can continue only if the class is `CENTRE`. `to` is the new party's name.
-        `arrived_mono` is as in `identity_changed`.
-        """
+        """Handle the new party's class and name. Only in the centre, recording continues."""
         self._segment_fields = _segment(destination, to)
         self._execute(self._policy.identity_classed(destination, self._at(arrived_mono)))
 
     def sync_failed(self, error: SpoolSyncError) -> None:
-        """Treat a failed sync as a storage fault; `SpoolSync` calls this method."""
+        """Treat a failed sync as a storage fault, for `SpoolSync`."""
         if self.storage.is_synced_by_thread:
             self._disk_failed(error)
 
     def sync_succeeded(self) -> None:
-        """Remember that syncs succeed again; `SpoolSync` calls this method."""
+        """Note that syncs succeed again, for `SpoolSync`."""
         if self.storage.is_synced_by_thread:
             self.storage.sync_succeeded()
 
     def ended(self, cause: str, *, arrived_mono: float | None = None) -> None:
-        """Shut the gate for ever, end the present gap, and write the event "ended" to the spool.
-
-        `cause` is a text that says why the call ended. `arrived_mono` is the time of the end in
-        monotonic seconds; None means now. If the call has already ended, do nothing.
-        """
+        """Shut the gate for ever, end the present gap, and write the event "ended", once."""
         if self._policy.state is RecordingState.ENDED:
             return
         at = self._at(arrived_mono)
@@ -518,10 +446,9 @@ class Recorder:
             self._put_event("ended", {"cause": cause}, at)
 
     def close(self, cause: str = "closed", *, arrived_mono: float | None = None) -> None:
-        """Close the spool, so that the finaliser can seal it.
+        """Close the spool, so that the finaliser can seal it, after `ended`.
 
-        If `ended` was not called yet, it is called first, with the arguments of this method. Its
-        events are then written together with the end of the spool.
+        The events of `ended` are written together with the end of the spool.
         """
         if not self._closed:
             self._finish(cause, arrived_mono)
@@ -529,7 +456,7 @@ class Recorder:
             self._release()
 
     def discard(self, cause: str, *, arrived_mono: float | None = None) -> None:
-        """Remove the newest spool instead of closing it. The arguments are those of `close`."""
+        """Remove the newest spool instead of closing it."""
         if not self._closed:
             self._finish(cause, arrived_mono)
             self.storage.discard()
@@ -548,9 +475,8 @@ class Recorder:
     def _release(self) -> None:
         """Forget the functions through which other objects refer back to this recorder.
 
-        Only then is the recorder freed at the end of its call, and not by the garbage collector,
-        which would delay the packets of other calls. The gate is shut for ever, so none of these
-        functions has anything to do any more.
+        Only then is it freed at the end of its call, and not by the garbage collector, which would
+        delay the packets of other calls.
         """
         self.catch_up = _read_nothing
         self.packets.arrivals = None
@@ -562,14 +488,11 @@ class Recorder:
         self._put_event("holder", fields, at)
 
     def _at(self, mono: float | None) -> int:
-        """Convert a time in monotonic seconds to µs since the start; None means now."""
+        """Convert monotonic seconds to µs since the start; None means now."""
         return self._now() if mono is None else max(0, self._started.at_us(mono))
 
     def _stop_at(self, at_us: int) -> None:
-        """Store the packets that arrived before `at_us`, and drop those that arrived later.
-
-        All packets that have arrived are read. Call `_execute` afterwards.
-        """
+        """Read all packets: store those from before `at_us`, drop the others. Then `_execute`."""
         if self.gate.is_open:
             self._write_waiting_events()
             self.gate.stop_at(at_us)
@@ -582,11 +505,10 @@ class Recorder:
             self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def _execute(self, outputs: Iterable[Output]) -> None:
-        """Carry out the policy's outputs in order, then call `on_change` if the status has changed.
+        """Carry out the policy's outputs in order, then notify a change of the status.
 
-        If the policy requires a shut gate, the gate is shut before any output is carried out. If
-        the disk fails while an output is carried out, the policy returns more outputs for this
-        fault. These outputs are added at the end of the queue.
+        A gate that must be shut is shut before any output. If the disk fails meanwhile, the
+        policy's outputs for this fault join the end of the queue.
         """
         self._queue.extend(outputs)
         if not self._policy.gate_open:
@@ -645,7 +567,7 @@ class Recorder:
 
         This is done before a segment or gap ends, so the counts belong to it. They are written even
         if no packet arrived: otherwise a reader would not know that no event is missing. `reason`
-        is the reason for which the gate has dropped packets if no gap has begun yet.
+        is why the gate has dropped packets if no gap has begun yet.
         """
         writer = self.writer
         if writer is not None and self._policy.storage_works:
@@ -661,20 +583,15 @@ class Recorder:
             self._put_event("packets", {"tracks": tracks}, self._now())
 
     def _put_event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Write an event to the spool, in a `one_write` block at the end of the block.
-
-        During a storage fault, the event waits in memory.
-        """
         self.storage.outbox.put(kind, fields, at_us)
         self._write_events()
 
     def _write_events(self) -> None:
-        """Write the waiting events, unless a `one_write` block still runs."""
         if not self._blocks:
             self._write_waiting_events()
 
     def _write_waiting_events(self) -> None:
-        """Write the waiting events. During a storage fault, they continue to wait."""
+        """Write the waiting events, except during a storage fault."""
         if self._policy.storage_works and self.storage.outbox.waiting:
             try:
                 self._drain()
@@ -687,7 +604,6 @@ class Recorder:
         return writer
 
     def _try_recovery(self) -> None:
-        """Try to write the events that wait in memory. If that works, end the storage fault."""
         try:
             works = self.storage.try_recovery()
         except FAILURES as error:
@@ -698,11 +614,7 @@ class Recorder:
             self._execute(self._policy.storage_recovered(self._now()))
 
     def _disk_failed(self, error: RecordingError | OSError) -> None:
-        """Shut the gate and begin a gap with the reason *fault*.
-
-        If media is lost, the gap begins at the arrival of the first lost packet. Otherwise the gap
-        begins now.
-        """
+        """Shut the gate and begin a gap *fault* at the first lost packet, or now."""
         self.storage.record_error(error)
         self.gate.shut()
         if not self._policy.storage_works:
@@ -713,7 +625,7 @@ class Recorder:
         self._execute(outputs)
 
     def _lost_from(self, error: RecordingError | OSError) -> int | None:
-        """Return the arrival of the first packet that is lost by a failed write; None if none is.
+        """Return the arrival of the first packet that a failed write loses; None if none is.
 
         After a failed sync, first write the packets in memory: the disk may refuse them too. If the
         disk has disappeared, they are not written to it, because they move to the next spool.
@@ -734,13 +646,12 @@ _CENTRE = _segment(DestinationClass.CENTRE, "")
 
 
 def _us_since(started: Clock, clock: Callable[[], float]) -> int:
-    """Return the microseconds since `started`."""
     return max(0, started.at_us(clock()))
 
 
 def _read_nothing() -> None:
-    """Read no packets, because no relay is connected."""
+    """No relay is connected."""
 
 
 def _ignore(error: RecordingError | OSError) -> None:
-    """Ignore an error after the end of the call, because nothing is stored any more."""
+    """After the end of the call, nothing is stored any more."""

@@ -12,17 +12,13 @@ class RecordingStatus:
 
     state: RecordingState
     since_us: int
-    """The time at which `state` began, in microseconds since the spool's start."""
+    """When `state` began, in microseconds since the spool's start."""
     pause_holders: tuple[str, ...]
     storage_works: bool
 
 
 class StatusNotifier:
-    """Calls `on_change` with the new status each time a recording's status changes.
-
-    Attributes:
-        last: The status after the most recent change; before any change, the initial status.
-    """
+    """Calls `on_change` each time a recording's status changes; `last` is the present one."""
 
     def __init__(self, policy: Policy, on_change: Callable[[RecordingStatus], None] | None) -> None:
         self.last = RecordingStatus(RecordingState.NOT_STARTED, 0, (), storage_works=True)
@@ -30,10 +26,7 @@ class StatusNotifier:
         self._on_change = on_change
 
     def notify(self, now: Callable[[], int]) -> None:
-        """Call `on_change` if the recording's status has changed since the previous `notify`.
-
-        `now` returns the present time in microseconds since the spool's start.
-        """
+        """Call `on_change` if the status has changed; `now` gives µs since the spool's start."""
         policy = self._policy
         since = self.last.since_us if policy.state is self.last.state else now()
         status = RecordingStatus(policy.state, since, policy.pause_holders, policy.storage_works)

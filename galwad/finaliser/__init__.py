@@ -1,6 +1,5 @@
 """The finaliser process: it turns spools into recordings, which it reports to the desk.
 
-Because the finaliser decodes data that strangers sent, it does not use the network. Only the
-finaliser, and neither the switch nor the desk, decrypts and decodes recorded audio. The decrypted
-audio is only in memory.
+Only the finaliser decrypts and decodes recorded audio, in memory only. Because strangers sent this
+data, the finaliser does not use the network.
 """

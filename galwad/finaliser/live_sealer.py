@@ -1,7 +1,7 @@
-"""Seals parts of calls that are still in progress, so that little work remains when a call ends.
+"""Follows calls: seals the finished parts of their spools while the calls are in progress.
 
-To follow a call means to seal the finished parts of its spool while the call is in progress. After
-an error the call is no longer followed, and is sealed from its spool after its end.
+So little work remains when a call ends. After an error the call is no longer followed, and is
+sealed from its spool after its end.
 """
 
 from __future__ import annotations
@@ -23,22 +23,13 @@ from recording.errors import RecordingError
 from recording.spool import is_live
 
 _MIN_SPOOL_BYTES: Final = 256 * 1024
-"""The minimum size in bytes of a spool that is sealed while its call is in progress.
-
-A spool has this size after about 15 seconds of a call. A smaller spool is sealed quickly when the
-call ends.
-"""
+"""In bytes: about 15 seconds of a call. A smaller spool is sealed quickly when the call ends."""
 _MAX_CALLS: Final = 400
-"""The maximum number of calls that all workers together can follow at the same time.
-
-To follow a call means to seal its spool while the call is in progress. A followed call needs two
-open files, and memory (see `MOST_HELD_BYTES`).
-"""
+"""The most calls that all workers together follow. Each needs two open files, and memory."""
 MIN_FREE_BYTES: Final = 1 << 30
 """The free space in bytes that the archive's disk must have to seal calls in progress.
 
-If there is less free space, a call is sealed only after it has ended, because the recording of
-calls needs the space.
+With less, a call is sealed only after its end, because the recording of calls needs the space.
 """
 MOST_HELD_BYTES: Final = 512 << 20
 """The most bytes of audio that all followed calls together may have in memory.
@@ -50,21 +41,15 @@ A call has 0.8 MB, or 1.4 MB if it has a wideband codec. While digits are keyed,
 up to 8 MB more. What libsndfile needs for each call is not counted.
 """
 _SLICE_FRAMES: Final = 60
-"""The number of spool frames in a slice. A frame holds about one second of a call.
-
-A slice is sealed without interruption. After a slice of one call, a slice of another call is
-sealed.
-"""
+"""The spool frames in a slice, of about a second each. A slice is sealed without interruption."""
 log = structlog.get_logger()
 
 
 class LiveSealer:
-    """Follows calls: seals the finished parts of their spools while the calls are in progress.
+    """Follows the calls of one share.
 
-    The methods block the thread in which they run. Only one thread may use `follow`. Any thread may
-    use `take`. If `follow` is sealing a slice (`_SLICE_FRAMES` frames of a spool), `take` waits
-    until this slice is sealed. After `take`, the call is not followed again, because `take` is used
-    only for a call whose spool is closed.
+    The methods block. Only one thread may use `follow`; any thread may use `take`, which waits
+    until `follow` has sealed its present slice (`_SLICE_FRAMES` frames).
     """
 
     def __init__(
@@ -74,12 +59,7 @@ class LiveSealer:
         keys: Callable[[], SpoolKeys],
         share: Share = WHOLE,
     ) -> None:
-        """Set up the sealer. It does not follow any call yet.
-
-        `keys` returns the keys that decrypt spools. It is called for each call that is to be
-        followed. If it raises an error, this call is not followed. Only the calls of `share` are
-        followed.
-        """
+        """Set up the sealer. A call for which `keys` raises an error is not followed."""
         self._share = share
         self._spools = spools
         self._archive = archive
@@ -89,12 +69,10 @@ class LiveSealer:
         self._lock = Lock()
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Seal the finished parts of all calls in progress.
+        """Seal the finished parts of all calls in progress, a slice of each call in turn.
 
-        The calls take turns: each turn seals one slice (about a minute) of one call. `enough` is
-        called after each turn. The method returns when `enough` returns True, or when nothing is
-        left to seal. If the archive's disk has less than `MIN_FREE_BYTES` free, nothing is sealed,
-        and the parts that are already sealed are discarded.
+        Return when `enough`, called after each turn, returns True, or nothing is left to seal. If
+        the archive's disk has less than `MIN_FREE_BYTES` free, discard what is sealed already.
         """
         if self._archive.free_bytes < MIN_FREE_BYTES:
             self.discard_all()
@@ -118,10 +96,10 @@ class LiveSealer:
                 return
 
     def take(self, call_id: str) -> LiveSealing | None:
-        """Return the object that sealed parts of an ended call while the call was in progress.
+        """Return what has followed a call that has now ended; None if nothing has.
 
-        Return None if there is no such object. When the object is no longer needed, its method
-        `discard` must be called.
+        Its method `discard` must be called in the end. The call is not followed again, because its
+        spool is closed.
         """
         with self._lock:
             self._given_up.discard(call_id)
@@ -135,7 +113,7 @@ class LiveSealer:
             self._followed.clear()
 
     def _single_lives(self) -> Mapping[str, Path]:
-        """Return a mapping from call id to spool, for all calls that have exactly one spool."""
+        """Return the spools, by call id, of the calls that have exactly one."""
         found = self._spools.by_call()
         return {
             call_id: paths[0]
@@ -149,10 +127,6 @@ class LiveSealer:
             self._followed.pop(call_id).discard()
 
     def _is_new(self, call_id: str, path: Path) -> bool:
-        """Return whether to begin now to seal this call, which is still in progress.
-
-        For example, return False if the spool is too small, or if an attempt has failed before.
-        """
         if (
             len(self._followed) >= _MAX_CALLS // self._share.workers
             or call_id in self._followed
@@ -175,10 +149,7 @@ class LiveSealer:
         return True
 
     def _step(self, call_id: str) -> bool:
-        """Seal the next `_SLICE_FRAMES` frames of a call; return True if more can be sealed now.
-
-        The call moves to the end of the queue of followed calls.
-        """
+        """Seal a slice of a call, now last in the queue; return True if there is more."""
         following = self._followed.pop(call_id)
         try:
             more = following.step(_SLICE_FRAMES)
@@ -195,6 +166,5 @@ class LiveSealer:
         return more
 
     def _give_up(self, call_id: str, why: str) -> None:
-        """Seal no more parts of this call before its end. It will be sealed after its end."""
         self._given_up.add(call_id)
         log.warning("call.not_followed", call_id=call_id, why=why)

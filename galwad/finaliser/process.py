@@ -1,20 +1,16 @@
 """The finaliser's loop: it finds ended calls, seals them and reports them to the desk.
 
-The switch notifies the finaliser when a call ends. The finaliser also looks for closed spools in
-the spool folders. The finaliser remembers a call until the desk has indexed its recording. If the
-desk is down, calls are still sealed, and are indexed later. If a call cannot be sealed, the
-finaliser tries again when it next looks at the spool folders.
+The switch reports the end of a call, and the finaliser looks for closed spools in the folders. It
+remembers a call until the desk has indexed its recording, so calls are sealed while the desk is
+down, and it tries again when a call cannot be sealed.
 
-Calls that have just ended are sealed first, then calls that an outage left unsealed. In each of
-these two groups, calls with small spools are sealed before calls with large spools. Worker
-processes seal the calls (`galwad.finaliser.workers`). Each worker seals `SEALING_TASKS` calls at
-the same time, so that a short call rarely waits for a long call or for the disk.
+Calls that have just ended are sealed first, then calls that an outage left, each with small spools
+first. Each worker process (`galwad.finaliser.workers`) seals `SEALING_TASKS` calls at the same
+time, so that a short call rarely waits for a long one or for the disk. The worker that follows a
+call (`galwad.finaliser.live_sealer`) also seals it.
 
-To follow a call means to seal the finished parts of its spool while the call is still in progress,
-so that little work remains when the call ends. The worker that follows a call also seals it. On
-SIGTERM the finaliser first seals every call that has ended, because a reboot may follow. After a
-reboot, no key on this machine can open the spools of these calls, unless the setting
-`unattended_recovery` is true.
+On SIGTERM the finaliser first seals every ended call, because a reboot may follow. After that, no
+key on this machine can open their spools, unless the setting `unattended_recovery` is true.
 """
 
 from __future__ import annotations
@@ -58,12 +54,11 @@ from recording.errors import RecordingError
 LOOK_ROUND_S: Final = 30.0
 FOLLOW_S: Final = 2.0
 INDEX_WAIT_S: Final = 2.0
-"""The time in seconds that a stopping finaliser waits for the desk to index its recordings."""
+"""In seconds. A stopping finaliser waits for the desk to index its recordings."""
 _Rank: TypeAlias = tuple[bool, int]
-"""The rank of a call in the queue. The call with the lowest rank is sealed first.
+"""(found in a folder, bytes of the spools): the lowest rank is sealed first.
 
-The first value is False if the switch has just reported the call's end, and True if the finaliser
-has found the call in a spool folder. The second value is the size of the call's spools in bytes.
+The first value is False if the switch has just reported the call's end.
 """
 _MOST_ALARMS: Final = 1000
 log = structlog.get_logger()
@@ -72,7 +67,7 @@ log = structlog.get_logger()
 class Finaliser:
     """The queue of ended calls, the tasks that seal them, and the links to the switch and the desk.
 
-    This is one class because the queue, the links and the alarms all change the same set of calls.
+    This is one class because queue, links and alarms all change the same set of calls.
     """
 
     def __init__(
@@ -93,13 +88,9 @@ class Finaliser:
         self._queues: list[asyncio.PriorityQueue[tuple[_Rank, str]]] = [
             asyncio.PriorityQueue() for _ in workers
         ]
-        """The ended calls of each worker."""
         self._queued: dict[str, _Rank] = {}
         self._in_sealing: dict[str, bool] = {}
-        """The ids of the calls that are being sealed now.
-
-        The value of an id is True if the call must be queued again when this sealing fails.
-        """
+        """The calls that are being sealed; True if the call is queued again if this fails."""
         self._free = asyncio.Event()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sealed: dict[str, Sealed] = {}
@@ -117,10 +108,9 @@ class Finaliser:
         self._proofs: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
-        """Request that `run` ends. `run` first seals all calls that have ended, and then returns.
+        """Request that `run` seals all ended calls, and then returns.
 
-        If this method is called a second time, `run` finishes only the calls that are already being
-        sealed, and then returns without waiting for the desk.
+        Requested again, `run` finishes only the calls that are being sealed, without the desk.
         """
         if self._stopping.is_set():
             self._stop_now.set()
@@ -131,8 +121,7 @@ class Finaliser:
     async def run(self) -> None:
         """Seal calls until `stop` is called and the remaining calls are sealed.
 
-        Raises:
-            WorkerHungError: A worker process runs no more, but has not died.
+        Raises `WorkerHungError` if a worker process runs no more, but has not died.
         """
         tasks = [
             asyncio.create_task(job)
@@ -162,11 +151,6 @@ class Finaliser:
             await asyncio.gather(*tasks, *workers, return_exceptions=True)
 
     async def _work(self) -> None:
-        """Seal ended calls and follow calls in progress until `stop` is called.
-
-        To follow a call means to seal the finished parts of its spool. When `stop` has been called,
-        this method calls `_finish`, which seals the remaining calls that have ended.
-        """
         stopping = asyncio.create_task(self._stopping.wait())
         following = [asyncio.create_task(self._follow(worker)) for worker in self._workers]
         hands = [
@@ -184,7 +168,6 @@ class Finaliser:
             await asyncio.gather(*(worker.close() for worker in self._workers))
 
     async def _follow(self, worker: SealingWorker) -> None:
-        """Let a worker follow its calls again and again, until `stop` is called."""
         while not self._stopping.is_set():
             await asyncio.sleep(self._follow_s)
             if not self._stopping.is_set():
@@ -193,7 +176,6 @@ class Finaliser:
     async def _seal_queued(
         self, worker: SealingWorker, queue: asyncio.PriorityQueue[tuple[_Rank, str]]
     ) -> None:
-        """Let a worker seal its queued calls one after another, until cancelled."""
         while True:
             _, call_id = await queue.get()
             if self._stop_now.is_set():
@@ -201,11 +183,9 @@ class Finaliser:
             await self._take(call_id, worker)
 
     async def _finish(self) -> None:
-        """Seal all calls that have ended, then wait until the desk has indexed their recordings.
+        """Seal all ended calls, then wait until the desk has indexed their recordings.
 
-        The wait for the desk lasts at most `index_wait_s` seconds. If `stop` is called a second
-        time, only the calls that are already being sealed are finished, and the wait for the desk
-        ends at once.
+        The wait lasts at most `index_wait_s` seconds.
         """
         supervise.stopping()
         try:
@@ -235,10 +215,7 @@ class Finaliser:
         self._free.set()
 
     def _lock_of(self, call_id: str) -> asyncio.Lock:
-        """Return the lock that a task must hold while it writes to this call's recording.
-
-        The lock is deleted when no task uses it.
-        """
+        """Return the lock of this call's recording, which is deleted when no task uses it."""
         return self._locks.setdefault(call_id, asyncio.Lock())
 
     async def _seal(self, call_id: str, worker: SealingWorker) -> None:
@@ -253,10 +230,7 @@ class Finaliser:
             self._alarm(outcome)
 
     def _alarm(self, alarm: Alarm) -> None:
-        """Send an alarm to the desk, unless this kind of alarm was already raised for the call.
-
-        If there is no link to the desk, the alarm is stored, and sent when the desk connects.
-        """
+        """Send an alarm, once for each kind and call; store it while there is no link."""
         key = alarm.kind, alarm.call_id
         if key in self._alarms:
             return
@@ -269,10 +243,10 @@ class Finaliser:
             del self._unsent[:-_MOST_ALARMS]
 
     def _enqueue(self, call_id: str, size: int, *, just_ended: bool = False) -> None:
-        """Queue a call whose spools are closed. `size` is the total size of these spools in bytes.
+        """Queue a call whose spools are closed and have `size` bytes.
 
-        If the call is being sealed now, it is queued only if this sealing fails. It may fail
-        because one of the call's spools was not closed yet.
+        A call that is being sealed is queued only if this sealing fails, perhaps because a spool
+        was not closed yet.
         """
         if call_id in self._in_sealing:
             self._in_sealing[call_id] = True
@@ -285,12 +259,11 @@ class Finaliser:
     async def _look_round(self) -> None:
         """Look for closed spools in the spool folders, until cancelled.
 
-        The finaliser looks when it starts, when the switch connects, when the link to the switch is
-        lost, and at least every `look_round_s` seconds.
+        The finaliser looks when it starts, when the link to the switch begins or is lost, and at
+        least every `look_round_s` seconds.
         """
         while True:
-            # Clear the event first. If the event is set while the finaliser searches the spool
-            # folders, the finaliser searches them again.
+            # Clear the event first: if it is set during the search, the folders are searched again.
             self._look.clear()
             try:
                 await self._look_at_the_folder()
@@ -315,11 +288,9 @@ class Finaliser:
         await self._send_waiting([*closed, *unreadable])
 
     async def _send_waiting(self, closed: Collection[str]) -> None:
-        """Send the desk the list of spools that are not sealed yet, if the list has changed.
+        """Send the desk the list of unsealed spools that have waited, if it has changed.
 
-        The desk cannot read the spool folders. It compares this list with its ledger of calls. The
-        list has the spools of the calls in `closed`, and spools whose names have no valid call id.
-        `closed` has the ids of the calls whose spools are closed or cannot be read.
+        The desk cannot read the spool folders, and compares this list with its ledger.
         """
         why = {alarm.call_id: alarm.kind for alarm in self._alarms.values() if alarm.call_id}
         waiting = WaitingSpools(await asyncio.to_thread(self._sealer.waiting, closed, why))
@@ -342,7 +313,7 @@ class Finaliser:
         self._remind()
 
     def _remind(self) -> None:
-        """Repeat the report of each sealed recording that the desk has not confirmed as indexed."""
+        """Repeat the report of each recording that the desk has not confirmed as indexed."""
         for sealed in self._sealed.values():
             self._desk.send(sealed)
 
@@ -383,14 +354,13 @@ class Finaliser:
     async def _forget(self, call_id: str) -> None:
         try:
             await asyncio.to_thread(self._sealer.forget, call_id)
-        # The spools could not be removed. The finaliser tries again after its next search for
-        # closed spools.
+        # The finaliser tries again after its next search for closed spools.
         except (OSError, RecordingError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             self._alarm(Alarm("spool.not_removed", call_id, why))
             return
-        # The call must stay in `_sealed` until its spools are removed. Otherwise the finaliser
-        # could find the spools and queue the call again.
+        # Until its spools are removed, the call must stay in `_sealed`, so that it is not queued
+        # again.
         if self._sealed.pop(call_id, None) is not None:
             log.info("spool.removed", call_id=call_id)
             self._indexed.set()
@@ -412,7 +382,7 @@ def folders_of(settings: Settings) -> Folders:
 
 
 def sealer_of(settings: Settings) -> Sealer:
-    """Return a `Sealer` with these settings. The errors that `Sealer` raises are not caught."""
+    """Return a `Sealer` with these settings. Raises as `Sealer`."""
     software = f"galwad {version('galwad')}"
     recording = settings.recording
     return Sealer(
@@ -425,10 +395,7 @@ def sealer_of(settings: Settings) -> Sealer:
 
 
 def workers_of(sealer: Sealer, settings: Settings) -> list[WorkerProcess]:
-    """Return the worker processes of this machine. They are not started yet.
-
-    `sealer` is that of the finaliser's own process.
-    """
+    """Return this machine's worker processes, not started, for the finaliser's own `sealer`."""
     work = WorkOfAll(
         folders=stored(folders_of(settings)),
         archive=sealer.archive_at_start,

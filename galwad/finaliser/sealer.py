@@ -1,9 +1,8 @@
 """Sealing of calls: turns the spools of a call into a recording in the archive.
 
-This module uses no sockets and no event loop. If a call cannot be sealed, its spools are kept.
-`Sealer.forget` removes spools after the desk has confirmed that the recording is in its index.
-`Sealer.seal` removes the spools of a call, instead of sealing them, if the call's recording was
-disposed of earlier.
+This module uses no sockets and no event loop. If a call cannot be sealed, its spools are kept. They
+are removed when the desk has the recording in its index (`Sealer.forget`), or, instead of sealing,
+if the recording was disposed of earlier.
 """
 
 from __future__ import annotations
@@ -57,10 +56,7 @@ from recording.spool import SpoolReader, is_live, remove_spool
 from recording.spool.recovery import recovered_keys, shred_recovered
 
 _WAITING_S: Final = 300.0
-"""A spool that is not sealed is reported to the desk if it has not changed for this many seconds.
-
-Sealing usually takes only moments, so such a spool shows that something is wrong.
-"""
+"""In seconds. Sealing takes moments, so a spool that has waited longer is reported to the desk."""
 ArchiveIdentity: TypeAlias = tuple[int, int]
 """The device and inode numbers of the archive folder."""
 ArchiveOrder: TypeAlias = StageHeader | CommitHeader | Dispose | VerifyRecording | ProveSpools
@@ -69,7 +65,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """The paths of the folders and key files that the finaliser uses."""
+    """The paths that the finaliser uses."""
 
     spools: tuple[Path, Path]
     """The first spool folder, and the spool folder on the spare disk."""
@@ -87,8 +83,8 @@ class Folders:
 class Sealer:
     """Turns the spools of calls into recordings. Each method blocks the thread that runs it.
 
-    Several threads may use the same sealer at the same time, but only for different calls. Only one
-    of these threads may use `follow`.
+    Several threads may use a sealer at the same time, but only for different calls, and only one of
+    them may use `follow`.
     """
 
     def __init__(
@@ -105,13 +101,12 @@ class Sealer:
         """Load or create the node's signing key, and write its public half into the archive folder.
 
         `recording.audio.captured_card.CardFilter` describes `near_pause_s`. Only the calls of
-        `share` are followed. `archive_at_start` is given in a worker process: the archive that the
-        finaliser has found when it started, and whose folder has the public key.
+        `share` are followed. A worker process gets `archive_at_start`, the archive that the
+        finaliser has found.
 
         Raises:
             KeyFileError: The signing key cannot be read.
-            OSError: The archive folder cannot be created, or the public key cannot be written into
-                it.
+            OSError: The archive folder or the public key in it cannot be written.
         """
         self._folders = folders
         self._officer_key = officer_key
@@ -138,11 +133,10 @@ class Sealer:
         return self._archive_identity()
 
     def _archive_identity(self) -> ArchiveIdentity | None:
-        """Return the device and inode numbers of the archive folder; None if the folder is missing.
+        """Return the archive folder's identity; None if the folder is missing.
 
-        If the numbers change while the finaliser runs, the archive's disk was unmounted, or another
-        disk was mounted. A recording must not be written into an empty mount point, because the
-        recording would be hidden when the archive's disk is mounted again.
+        If it changes, the archive's disk was unmounted, or another one mounted. A recording in an
+        empty mount point would be hidden when the disk is mounted again.
         """
         try:
             there = self._folders.archive.stat()
@@ -151,11 +145,9 @@ class Sealer:
         return there.st_dev, there.st_ino
 
     def closed(self) -> dict[str, int]:
-        """Return the calls whose spools are complete, with the oldest call first.
+        """Return the bytes of the complete spools by call id, the oldest call first.
 
-        The result maps each call id to the total size of the call's spools in bytes. This method
-        lists each spool folder once, not once for each call, because many calls may wait after an
-        outage.
+        Each folder is listed once, not for each call, because many may wait after an outage.
         """
         return {
             call_id: _bytes(paths)
@@ -164,11 +156,7 @@ class Sealer:
         }
 
     def unreadable(self, closed: Collection[str]) -> dict[str, str]:
-        """Return the error texts of the spools that cannot be opened, by call id.
-
-        If a call has several such spools, their errors are joined into one text. The calls in
-        `closed` are not examined, because their spools are complete.
-        """
+        """Return the errors of spools that cannot be opened, by call id, without `closed`."""
         found = {}
         for call_id, paths in sorted(self._spools.by_call().items()):
             if call_id not in closed:
@@ -178,24 +166,17 @@ class Sealer:
         return found
 
     def spools(self, call_id: str) -> list[Path]:
-        """Return a call's spools, sorted by life.
-
-        The result is empty while the switch writes a spool of the call, or may still begin another
-        spool of the call.
-        """
+        """Return a call's spools, sorted by life; none while the switch may still write to them."""
         if not self._finished(call_id, self._spools.of(call_id)):
             return []
         # Read the folders again: the copy of an earlier spool may have been completed, and the lock
-        # released, after the folders were read and before the lock was checked.
+        # released, before the lock was checked.
         return self._spools.of(call_id)
 
     def waiting(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[WaitingSpool, ...]:
-        """Return the files that have not been changed for `_WAITING_S` seconds and are not sealed.
+        """Return the files that have waited for `_WAITING_S`: of `closed`, or with invalid names.
 
-        `closed` has the ids of the calls whose spools are complete. The result has files of two
-        kinds only: the spools of these calls, and files whose name ends in `.spool` but has no
-        valid call id. `why` maps the id of each call that could not be sealed to the `kind` of the
-        alarm about the call.
+        `why` has the `kind` of the alarm for each call that could not be sealed.
         """
         now = time.time()
         found = []
@@ -207,22 +188,21 @@ class Sealer:
             # The spool may have been removed since the folder was read.
             with contextlib.suppress(OSError):
                 since = path.lstat().st_mtime
-                # If the clock was wrong when the spool was last changed, `since` can be far in the
-                # future. With `abs`, such a spool also counts as old.
+                # A wrong clock can have put `since` far into the future. With `abs`, that counts as
+                # old.
                 if abs(now - since) >= _WAITING_S:
                     name = os.fsencode(path.name).decode(errors="backslashreplace")
                     found.append(WaitingSpool(name, call_id, since, why.get(call_id, "")))
         return tuple(found)
 
     def size(self, call_id: str) -> int:
-        """Return the sum of the sizes of a call's spools, in bytes."""
+        """Return the bytes of a call's spools."""
         return _bytes(self._spools.of(call_id))
 
     def _finished(self, call_id: str, spools: Iterable[Path]) -> bool:
-        """Return whether the call's spools are complete.
+        """Return whether the call's spools are complete; False if one cannot be read.
 
-        The spools are complete if no process writes to them and the call has no checkpoint. Without
-        a checkpoint, no other spool will be begun. If a spool cannot be read, return False.
+        No process writes to them, and without a checkpoint no other spool will be begun.
         """
         if (self._folders.checkpoints / f"{call_id}.call").exists():
             return False
@@ -232,12 +212,10 @@ class Sealer:
             return False
 
     def seal(self, call_id: str) -> Sealed | Alarm | None:
-        """Seal a call from its spools.
+        """Seal a call from its spools; an alarm says why that failed.
 
-        Returns:
-            The message about the new recording, or the alarm that says why sealing failed. None in
-                two cases: the call has no complete spools, or its recording was disposed of
-                earlier. In the second case, the call's spools are removed.
+        None if the call has no complete spools, or if its recording was disposed of earlier; then
+        its spools are removed.
         """
         spools = self.spools(call_id)
         if not spools:
@@ -276,10 +254,9 @@ class Sealer:
                 following.discard()
 
     def _disposed_of(self, call_id: str, spools: Iterable[Path]) -> Alarm | None:
-        """Remove the spools of a call whose recording was disposed of, and return None.
+        """Remove the spools of a call whose recording was disposed of.
 
-        If this node did not sign the certificate of disposal, keep the spools and return an alarm
-        instead.
+        If this node did not sign the certificate, keep them and return an alarm.
         """
         if self._disposals.find(call_id) is None:
             why = "there is a certificate of its disposal that this node did not sign"
@@ -289,40 +266,24 @@ class Sealer:
         return None
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Begin or continue the recordings of the calls in progress, from the data in their spools.
-
-        After each step, the function `enough` is called. This method returns when `enough` returns
-        True, or when nothing more can be done at present.
-        """
+        """Follow the calls in progress until `enough` returns True or nothing more can be done."""
         self._live_sealer.follow(enough)
 
     def discard_all(self) -> None:
-        """Discard the unfinished recordings that `follow` has begun.
-
-        This method must run before the process ends, because another process cannot continue these
-        recordings.
-        """
+        """Discard what `follow` has begun, before the process ends: no other could continue it."""
         self._live_sealer.discard_all()
 
     def _keys(self, spools: Iterable[Path] = ()) -> SpoolKeys:
-        """Return the keys with which spools can be opened.
-
-        They are the boot keys, and the keys that officers recovered for the spools in `spools`. The
-        result also names the folder of the frame keys that are not in the spool files.
-        """
+        """Return the boot keys, the folder of frame keys, and what officers recovered."""
         folder = self._folders.runtime_keys
         recovered = recovered_keys(folder, spools)
         ours, *further = self._boot_keys() or [None]
         return SpoolKeys(ours, folder, recovered, tuple(filter(None, further)))
 
     def _boot_keys(self) -> list[bytes | None]:
-        """Return all boot keys that exist. The list is empty if there are none.
+        """Return all boot keys that exist; the type allows None for `[None]` in `_keys`.
 
-        The list never contains None. Its type allows None because `_keys` uses `[None]` instead of
-        an empty list.
-
-        Raises:
-            KeyFileError: A boot key cannot be read, and no other boot key was found.
+        Raises `KeyFileError` if one cannot be read, and no other was found.
         """
         found, unread = [], None
         for path in self._folders.boot_keys:
@@ -335,10 +296,7 @@ class Sealer:
         return list(filter(None, found))
 
     def forget(self, call_id: str) -> None:
-        """Remove the spools of a call whose recording is in the desk's index.
-
-        Only the spools from which the recording was made are removed.
-        """
+        """Remove the spools from which an indexed recording was made."""
         spools = self._spools.of(call_id)
         manifest = self._archive.find(call_id)
         if manifest is not None and self._finished(call_id, spools):
@@ -352,10 +310,7 @@ class Sealer:
                 remove_spool(each, self._folders.runtime_keys)
 
     def amend(self, order: ArchiveOrder) -> ArchiveReply:
-        """Carry out the desk's request `order` about a sealed recording, and return the reply.
-
-        If the request is refused, nothing is changed, and the reply contains the reason.
-        """
+        """Carry out the desk's order about a sealed recording, or reply with a reason."""
         try:
             content = self._amended(order)
         except RecordingError as error:
@@ -386,7 +341,6 @@ class Sealer:
         return b""
 
     def _spool_findings(self) -> Iterator[SpoolProof]:
-        """Yield the findings about each call whose spools still exist, sealed or not."""
         for call_id, paths in sorted(self._spools.by_call().items()):
             found = self._spool_proof(call_id, sorted(paths, key=life_of))
             if found is not None and found.problems:
@@ -442,19 +396,14 @@ def _unreadable(path: Path) -> str:
 def _bytes(paths: Iterable[Path]) -> int:
     total = 0
     for path in paths:
-        # An error of `stat` is ignored here: either the spool was removed, or sealing will report
-        # the error.
+        # Either the spool was removed, or sealing will report the error.
         with contextlib.suppress(OSError):
             total += path.stat().st_size
     return total
 
 
 def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) -> Sealed:
-    """Return the message that reports a sealed recording to the desk.
-
-    `recovered` has the life numbers of those spools of the call that were opened with a key from an
-    officer.
-    """
+    """Return the message about a sealed recording; officers' keys opened the lives `recovered`."""
     manifest, personal = recording.manifest, recording.personal or PersonalFacts()
     return Sealed(
         call_id=manifest.call_id,

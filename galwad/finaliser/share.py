@@ -9,10 +9,7 @@ from zlib import crc32
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The calls of the worker `number`, from 0, of all `workers`.
-
-    A call belongs to the same worker for as long as it exists.
-    """
+    """The calls of the worker `number`, from 0; a call always belongs to the same worker."""
 
     number: int
     workers: int
@@ -28,4 +25,4 @@ def number_of(call_id: str, workers: int) -> int:
 
 
 WHOLE: Final = Share(0, 1)
-"""The share of a worker without others: all calls."""
+"""The share of a worker without others."""

@@ -1,8 +1,8 @@
 """Finds the spool files in the two spool folders: the first folder, and that on the spare disk.
 
-If the first disk fails during a call, the switch copies the call's spool to the spare disk, so the
-same spool may be in both folders. The copied file gets its final name only when it is complete.
-From then on, the copied file is used, because the failed disk may be hard to read.
+If the first disk fails during a call, the switch copies the call's spool to the spare disk. The
+copy gets its final name only when it is complete. From then on it is used, because the failed disk
+may be hard to read.
 """
 
 from __future__ import annotations
@@ -26,19 +26,14 @@ class Spools:
     """The files in the two spool folders. Each method reads the folders again."""
 
     def __init__(self, first: Path, spare: Path) -> None:
-        """Set the paths of the first spool folder and of the folder on the spare disk.
-
-        The folder on the spare disk need not exist.
-        """
+        """Take the folders' paths. The one on the spare disk need not exist."""
         self._first = first
         self._spare = spare
 
     def all(self) -> list[Path]:
-        """Return the path of every file whose name ends in `.spool`, in the two spool folders.
+        """Return each file `*.spool` of the two folders; of two with one name, the spare disk's.
 
-        One is the first folder; the other one is on the spare disk. If both folders have a file of
-        the same name, only the path on the spare disk is returned. If the first folder cannot be
-        read, only the spools on the spare disk are returned.
+        If the first folder cannot be read, return only the spools on the spare disk.
 
         Raises:
             OSError: The first folder cannot be read, and there is no spool on the spare disk. Or
@@ -47,11 +42,6 @@ class Spools:
         return self._named("")
 
     def _named(self, prefix: str) -> list[Path]:
-        """Return the spools whose file names begin with `prefix`, as `all` does.
-
-        Raises:
-            OSError: As for `all`.
-        """
         spare = list(self._spares(prefix))
         try:
             found = _spools_in(self._first, prefix)
@@ -68,14 +58,14 @@ class Spools:
             return
 
     def by_call(self) -> dict[str, list[Path]]:
-        """Return the paths of all spools whose file name is valid, grouped by call id."""
+        """Return the paths of all spools with a valid name, by call id."""
         return _by_call(self.all())
 
     def of(self, call_id: str) -> list[Path]:
         """Return the spools of one call, sorted by life; [] if `all` raises an `OSError`.
 
-        Only paths of this call are made, because making one takes longer than reading its name.
-        When many calls end at once, this method is called several times for each of them.
+        Only paths of this call are made: that takes longer than reading names, and many calls may
+        end at once.
         """
         try:
             found = self._named(f"{call_id}.")
@@ -84,11 +74,9 @@ class Spools:
         return sorted(_by_call(found).get(call_id, ()), key=life_of)
 
     def places(self, path: Path) -> list[Path]:
-        """Return every path at which the spool at `path` is stored; the final entry is `path`.
+        """Return every path at which the spool at `path` is stored, with `path` at the end.
 
-        A file of the same name in the other spool folder is the same spool. If that folder cannot
-        be read now, only `path` is returned. The finaliser finds the other file when the folder can
-        be read again.
+        If the other folder cannot be read now, the finaliser finds the other file later.
         """
         others = [folder / path.name for folder in (self._first, self._spare)]
         return [*(other for other in others if other != path and os.path.lexists(other)), path]

@@ -1,13 +1,12 @@
 """Seals and follows calls, in a process beside the finaliser's own.
 
-A finaliser has `WORKERS` worker processes, or one on a machine with one core. So two calls are
-sealed at the same time although Python runs one thread of a process at a time. Each call has one
-worker, which follows and seals it. The finaliser's own process keeps the queue, the links and the
-locks (`galwad.finaliser.workers`).
+There are `WORKERS` of them, because Python runs one thread of a process at a time; a machine with
+one core has one. The finaliser's own process keeps the queue, the links and the locks
+(`galwad.finaliser.workers`).
 
-A worker ends when the finaliser ends. If the finaliser is killed, the kernel kills the worker too,
-so that it never writes beside the next finaliser. SIGTERM reaches all processes of a unit; the
-worker ignores it, because the finaliser still needs it.
+If the finaliser is killed, the kernel kills the worker too, so that it never writes beside the next
+finaliser. SIGTERM reaches all processes of a unit; the worker ignores it, because the finaliser
+still needs it.
 """
 
 from __future__ import annotations
@@ -43,10 +42,7 @@ from galwad.messages import Alarm, Sealed
 from galwad.single_instance import FolderLockedError, lock_folder
 
 SEALING_TASKS: Final = 2
-"""The number of calls that a worker seals at the same time.
-
-While one call waits for the disk, the processor can work on another call.
-"""
+"""While one call waits for the disk, the processor can work on another one."""
 BEAT_S: Final = 2.0
 _SLICE_S: Final = 1.0
 _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
@@ -68,7 +64,7 @@ class Worker:
         await self._ending.wait()
 
     async def seal(self, call_id: str) -> Sealed | Alarm | None:
-        """Seal a call that has ended, as `Sealer.seal` does; report an exception as an alarm."""
+        """Seal an ended call, as `Sealer.seal` does; report an exception as an alarm."""
         self._sealing += 1
         try:
             return await asyncio.to_thread(self._sealer.seal, call_id)
@@ -79,10 +75,7 @@ class Worker:
             self._sealing -= 1
 
     async def follow(self) -> None:
-        """Seal finished parts of calls in progress, for at most one second.
-
-        If ended calls are being sealed, the limit is 50 ms instead of one second.
-        """
+        """Follow calls for at most one second, or 50 ms while ended calls are being sealed."""
         began = time.monotonic()
 
         def enough() -> bool:
@@ -91,7 +84,7 @@ class Worker:
 
         try:
             await asyncio.to_thread(self._sealer.follow, enough)
-        # If a folder is missing, this is reported when the finaliser next looks for closed spools.
+        # The next search for closed spools reports a missing folder.
         except OSError:
             return
         except Exception:  # An error in a live call must not stop the sealing of ended calls.
@@ -104,7 +97,6 @@ class Worker:
 
 
 async def _serve(stream: _FinaliserStream, sealer: Sealer) -> None:
-    """Carry out orders until the finaliser closes its end."""
     worker = Worker(sealer)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -136,7 +128,7 @@ async def _serve(stream: _FinaliserStream, sealer: Sealer) -> None:
 
 
 def sealer_for(order: SetUp) -> Sealer:
-    """Return the sealer of a worker. The errors that `Sealer` raises are not caught."""
+    """Return the sealer of a worker. Raises as `Sealer`."""
     work = order.work
     return Sealer(
         restored(work.folders),
@@ -178,7 +170,7 @@ def die_with_the_finaliser() -> None:
 
 
 def main() -> int:
-    """Run a worker whose socket to the finaliser is its standard input; return the exit status."""
+    """Run a worker whose standard input is the socket to the finaliser; return the exit status."""
     # The finaliser has blocked these signals until here, so that they cannot end the worker.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

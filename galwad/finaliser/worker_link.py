@@ -1,8 +1,7 @@
 """The orders of the finaliser to a worker process, and the worker's reports.
 
-The two processes have a socket pair. A message is sent as its length (four bytes), followed by the
-message in msgpack, as over the links of `galwad.link`. Both are of the same release, because the
-finaliser starts its workers.
+A message on their socket pair is its length (four bytes) and the message in msgpack, as over the
+links of `galwad.link`. Both are of the same release, because the finaliser starts its workers.
 """
 
 from __future__ import annotations
@@ -32,14 +31,8 @@ class _Message(msgspec.Struct, frozen=True, tag=True):
 class WorkOfAll(msgspec.Struct, frozen=True):
     """The facts that all workers of a finaliser need to seal calls. None of them is a secret.
 
-    Attributes:
-        folders: The paths and key files, as `stored` returns them.
-        archive: The device and inode numbers of the archive when the finaliser started.
-        node: The node's name.
-        software: The name and version of the software, for manifests.
-        officer_key: The officer's public signing key.
-        near_pause_s: `recording.audio.captured_card.CardFilter` describes it.
-        json_logs: True if the workers write their logs as JSON.
+    `recording.audio.captured_card.CardFilter` describes `near_pause_s`. `archive` is that of the
+    finaliser's start.
     """
 
     folders: dict[str, tuple[str, ...]]
@@ -52,7 +45,7 @@ class WorkOfAll(msgspec.Struct, frozen=True):
 
 
 class SetUp(_Message, frozen=True):
-    """The first message to a worker: its work, its share of it, and the finaliser's process id."""
+    """The first message to a worker, with the finaliser's process id."""
 
     work: WorkOfAll
     share: Share
@@ -110,7 +103,7 @@ def restored(found: Mapping[str, tuple[str, ...]]) -> Folders:
 
 
 class MessageStream(Generic[Sent, Received]):
-    """One end of the socket pair: sends messages of one type, and receives those of another."""
+    """One end of the socket pair."""
 
     def __init__(
         self,

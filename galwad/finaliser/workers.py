@@ -1,9 +1,9 @@
 """The finaliser's worker processes: it starts them, gives them orders, and replaces those that die.
 
-A worker that has died is replaced. A call that it was sealing is sealed again at once, but only
-once more: it may be this call that ends the process. A worker that runs no more but has not died
-cannot be ended by the finaliser, because the unit forbids it to send signals. In this case the
-finaliser ends. The kernel then kills its workers, and systemd starts the finaliser again.
+A call that a dead worker was sealing is sealed again at once, but only once more: it may be this
+call that ends the process. A worker that runs no more but has not died cannot be ended by the
+finaliser, because the unit forbids it to send signals. Then the finaliser ends, the kernel kills
+its workers, and systemd starts the finaliser again.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from galwad.finaliser.worker_link import (
 from galwad.messages import Alarm, Sealed
 
 WORKERS: Final = 2
-"""The number of worker processes on a machine with two cores or more."""
+"""On a machine with two cores or more."""
 _PATIENCE_S: Final = 20.0
-"""The time without a beat after which a worker is given up."""
+"""In seconds. A worker without a beat for this time is given up."""
 _TO_END_S: Final = 10.0
-"""The time in which a worker must end after its socket was closed."""
+"""In seconds. A worker must end in this time after its socket was closed."""
 _FIRST_WAIT_S: Final = 0.2
 _LONGEST_WAIT_S: Final = 5.0
 _ATTEMPTS: Final = 2
 _ENVIRONMENT: Final = {
-    # Each arena of malloc keeps memory that its threads used and freed. One is enough, because
-    # Python runs one thread at a time.
+    # Each arena of malloc keeps memory that its threads freed. One is enough: Python runs one
+    # thread at a time.
     "MALLOC_ARENA_MAX": "1",
     # The products of matrices are small. OpenBLAS would start a thread for each core.
     "OPENBLAS_NUM_THREADS": "1",
@@ -70,7 +70,7 @@ class SealingWorker(Protocol):
     """Seals and follows calls: in this process (`Worker`) or in another one (`WorkerProcess`)."""
 
     async def run(self) -> None:
-        """Work until `close` is called. The other methods wait until this method runs."""
+        """Work until `close`. The other methods wait until this method runs."""
 
     async def seal(self, call_id: str) -> Sealed | Alarm | None:
         """Seal a call that has ended, as `Sealer.seal` does."""
@@ -91,7 +91,6 @@ class WorkerProcess:
     """One worker process, which is replaced each time it dies while `run` runs as a task."""
 
     def __init__(self, work: WorkOfAll, share: Share, patience_s: float = _PATIENCE_S) -> None:
-        """Prepare to start the worker. It is given up after `patience_s` without a beat."""
         self._first = SetUp(work, share, os.getpid())
         self._patience_s = patience_s
         self._refs = count()
@@ -106,8 +105,7 @@ class WorkerProcess:
     async def run(self) -> None:
         """Start the worker, and start it again each time it dies. Return after `close`.
 
-        Raises:
-            WorkerHungError: The worker runs no more, but has not died.
+        Raises `WorkerHungError` if it runs no more, but has not died.
         """
         wait_s = _FIRST_WAIT_S
         try:
@@ -124,10 +122,7 @@ class WorkerProcess:
             self._ended.set()
 
     async def seal(self, call_id: str) -> Sealed | Alarm | None:
-        """Seal a call that has ended. If the worker dies meanwhile, its successor seals the call.
-
-        If the successor dies too, return an alarm.
-        """
+        """Seal an ended call. If the worker dies, its successor tries; then there is an alarm."""
         for _ in range(_ATTEMPTS):
             with contextlib.suppress(_WorkerEndedError):
                 return await self._ask(lambda ref: SealCall(ref, call_id))
@@ -150,8 +145,7 @@ class WorkerProcess:
     async def _ask(self, order: Callable[[int], SealCall | FollowCalls]) -> Sealed | Alarm | None:
         """Send an order as soon as the worker runs; return its outcome when it is done.
 
-        Raises:
-            _WorkerEndedError: The worker has ended before.
+        Raises `_WorkerEndedError` if the worker has ended before.
         """
         await self._running.wait()
         ref = next(self._refs)
@@ -165,7 +159,7 @@ class WorkerProcess:
             self._waiting.pop(ref, None)
 
     async def _serve(self, connection: socket.socket) -> bool:
-        """Exchange messages until the worker's end is closed; return whether there was a report."""
+        """Exchange messages until the worker's end is closed; return whether it reported."""
         decoder = msgspec.msgpack.Decoder[Report](Report)
         streams = await asyncio.open_unix_connection(sock=connection)
         self._stream = stream = _WorkerStream(*streams, decoder)
@@ -210,7 +204,6 @@ class WorkerProcess:
                 self._give_up()
 
     async def _reap(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until a process whose end of the socket is closed has ended."""
         try:
             await asyncio.to_thread(process.wait, _TO_END_S)
         except subprocess.TimeoutExpired:

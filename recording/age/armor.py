@@ -1,9 +1,8 @@
 """ASCII armor: an age file as lines of text (https://c2sp.org/age, section "ASCII armor").
 
-The armor is PEM as in RFC 7468, section 3, figure 3, with the label "AGE ENCRYPTED FILE". Decoding
-is strict: each file has only one valid armored form. Only two differences from this form are
-accepted: blank lines before or after the armor, and CRLF instead of LF as a line end. The whole
-file is held in memory, because it is small: only key files are armored, never recordings.
+Each file has only one valid armored form: PEM as in RFC 7468, section 3, figure 3. Only blank lines
+around the armor, and CRLF as a line end, are accepted besides. Key files are armored, recordings
+never, so the whole file is held in memory.
 """
 
 from __future__ import annotations
@@ -31,9 +30,8 @@ def dearmored(text: bytes) -> bytes:
     """Decode ASCII armor, and return the age file.
 
     Raises:
-        ArmorError: There is text before or after the armor, a line has the wrong length, or the
-            base64 is not canonical. Each line of base64 must have 64 characters; only the final
-            line may be shorter.
+        ArmorError: There is text around the armor, a line other than the last does not have 64
+            characters, or the base64 is not canonical.
     """
     lines = text.split(b"\n")
     filled = [place for place, line in enumerate(lines) if line.strip()] or [0]
@@ -59,8 +57,5 @@ def dearmored(text: bytes) -> bytes:
 
 
 def looks_armored(head: bytes) -> bool:
-    """Return True if a file that begins with these bytes is probably armored.
-
-    The armor may still be malformed. In this case, `dearmored` raises an error.
-    """
+    """Return True if a file that begins with these bytes is probably armored, perhaps malformed."""
     return not head.startswith(MAGIC) and b"-----" in head

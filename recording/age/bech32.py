@@ -1,8 +1,4 @@
-"""Bech32 (BIP 173) in the form that the age format uses.
-
-Unlike in BIP 173, a bech32 text may have any length. The text has upper case if its prefix has
-upper case, and lower case otherwise.
-"""
+"""Bech32 (BIP 173) as age uses it: of any length, and with upper case if its prefix has it."""
 
 from __future__ import annotations
 
@@ -16,10 +12,7 @@ _PRINTABLE = frozenset(map(chr, range(33, 127)))
 
 
 def encode(prefix: str, data: bytes) -> str:
-    """Return the bech32 text of `data` with this prefix.
-
-    The text has upper or lower case, like the prefix.
-    """
+    """Return the bech32 text of `data` with this prefix."""
     lower = prefix.lower()
     values = _regroup(data, 8, 5, pad=True)
     checksum = _polymod([*_expand(lower), *values, *([0] * _CHECKSUM)]) ^ 1
@@ -30,8 +23,6 @@ def encode(prefix: str, data: bytes) -> str:
 
 def decode(text: str) -> tuple[str, bytes]:
     """Return the prefix and the data of a bech32 text.
-
-    The prefix has upper or lower case, like the text.
 
     Raises:
         KeyTextError: The text mixes upper and lower case, or has a wrong character, checksum or
@@ -70,11 +61,8 @@ def _expand(prefix: str) -> list[int]:
 def _regroup(data: bytes | list[int], from_bits: int, to_bits: int, *, pad: bool) -> list[int]:
     """Divide the bits of `data` into groups of `to_bits` bits, and return the groups as numbers.
 
-    Each number in `data` has `from_bits` bits. If `pad` is True, zero bits complete the final
-    group. If `pad` is False, the bits after the last complete group are padding, and are left out.
-
-    Raises:
-        KeyTextError: The padding has `from_bits` bits or more, or is not zero.
+    With `pad`, zero bits complete the last group. Without, `KeyTextError` is raised if the bits
+    after the last complete group are not zero, or are `from_bits` or more.
     """
     groups: list[int] = []
     pending = bits = 0

@@ -1,12 +1,8 @@
-"""Files in the format age v1 (https://c2sp.org/age), encrypted with the package `cryptography`.
+"""X25519 recipients and identities of age v1 (https://c2sp.org/age), and functions for whole files.
 
-This module has the X25519 recipients and identities, and the functions that open a file. The header
-is in `recording.age.header`, and the payload in `recording.age.stream`. A recording's header and
-payload are separate files, so that the header can be replaced or destroyed without writing the
-payload again. A file with the header followed by the payload can be opened with the program `age`.
-
-`recording.age.passphrase` and `recording.age.armor` are for officers' key files. The server does
-not use these two modules.
+A recording's header and payload are separate files, so that the header can be replaced or destroyed
+without writing the payload again. The header followed by the payload is a file for the program
+`age`.
 """
 
 from __future__ import annotations
@@ -65,10 +61,7 @@ _GLANCE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """An X25519 public key, to which files can be encrypted.
-
-    Only the owner of the private key can open such a file.
-    """
+    """An X25519 public key, to which files can be encrypted."""
 
     key: bytes
 
@@ -81,11 +74,7 @@ class Recipient:
         return bech32.encode(_RECIPIENT, self.key)
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """Encrypt the file key to this recipient, and return a stanza with the result.
-
-        Raises:
-            AgeError: The recipient's public key is not safe (a point of low order).
-        """
+        """Encrypt the file key to this recipient. Raises `AgeError` for a point of low order."""
         ephemeral = X25519PrivateKey.generate()
         share = ephemeral.public_key().public_bytes_raw()
         try:
@@ -98,7 +87,7 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An X25519 private key, which opens files. The object's `repr` does not show the key."""
+    """An X25519 private key, which opens files. Its `repr` does not show the key."""
 
     key: bytes = field(repr=False)
 
@@ -125,8 +114,8 @@ class Identity:
         """Return the decrypted file key of a stanza; None if the stanza is for another identity.
 
         Raises:
-            HeaderError: The stanza has the type X25519, but is malformed. The error is a
-                `LowOrderError` if the public key in the stanza is not safe (a point of low order).
+            HeaderError: An X25519 stanza is malformed; a `LowOrderError` if its public key is a
+                point of low order.
         """
         if stanza.kind != X25519:
             return None
@@ -158,34 +147,26 @@ def _wrapping(shared: bytes, salt: bytes) -> ChaCha20Poly1305:
 
 
 def new_file_key() -> bytes:
-    """Return a new file key: 16 random bytes."""
+    """Return 16 random bytes."""
     return os.urandom(FILE_KEY)
 
 
 def open_header(header: bytes, identities: Iterable[AnyIdentity]) -> bytes:
-    """Return the file key in `header`, a complete header without a payload. Raises `AgeError`.
-
-    At least one of the identities must be able to decrypt the file key.
-    """
+    """Return the file key in a header without a payload. Raises `AgeError`."""
     return Header.parse(header).unwrap(identities)
 
 
 def open_parts(
     header: bytes, payload: BinaryIO, identities: Iterable[AnyIdentity]
 ) -> PayloadReader:
-    """Return a reader of a recording whose header and payload are separate. Raises `AgeError`.
-
-    At least one of the identities must be able to decrypt the file key in the header.
-    """
+    """Return a reader of a recording whose header and payload are separate. Raises `AgeError`."""
     return PayloadReader(payload, open_header(header, identities))
 
 
 def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadReader:
-    """Open a complete age file, and return a reader of its plaintext.
+    """Return a reader of the age file that begins at the position of the seekable `source`.
 
-    The file begins at the present position of `source`, which must be seekable. An armored file is
-    decoded in memory. Most faults of the payload are found only later, when the reader reads the
-    faulty part of the payload.
+    An armored file is decoded in memory. The reader finds most faults of the payload only later.
 
     Raises:
         ArmorError: The file's armor does not follow the specification.
@@ -206,20 +187,14 @@ def encrypt_small(data: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     """Encrypt up to 64 KiB of data to these recipients, and return a complete age file.
 
     Raises:
-        AgeError: The data is longer than 64 KiB, or no valid header can be made for the recipients.
+        AgeError: The data is too long, or no valid header can be made for the recipients.
     """
     file_key = new_file_key()
     return make_header(file_key, recipients) + encrypt_part(data, file_key)
 
 
 def encrypt_part(data: bytes, file_key: bytes) -> bytes:
-    """Encrypt up to 64 KiB of data with a file key, and return a payload without a header.
-
-    A header with this file key and the payload together are a complete age file.
-
-    Raises:
-        AgeError: The data is longer than 64 KiB.
-    """
+    """Encrypt up to 64 KiB of data, and return a payload without a header. Raises `AgeError`."""
     if len(data) > CHUNK:
         raise AgeError(f"the data is longer than {CHUNK} bytes")
     nonce = os.urandom(NONCE)

@@ -1,9 +1,7 @@
-"""The header of an age v1 file: the stanzas with the encrypted file key, and the MAC of the header.
+"""The header of an age v1 file (https://c2sp.org/age, section "Header"): its stanzas and its MAC.
 
-The source is https://c2sp.org/age, section "Header". A recipient is an object that encrypts a file
-key and returns a stanza with the encrypted file key. An identity is an object that decrypts the
-file key in such a stanza. The classes of recipients and identities are in `recording.age.file` (for
-X25519 keys) and `recording.age.passphrase` (for passphrases, with scrypt).
+A recipient encrypts a file key to a stanza, and an identity decrypts it. Their classes are in
+`recording.age.file` (X25519) and `recording.age.passphrase` (scrypt).
 """
 
 from __future__ import annotations
@@ -36,32 +34,22 @@ _ARGUMENTS = re.compile(rb"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 class AnyRecipient(Protocol):
-    """A recipient of any type: an object to which a file can be encrypted."""
+    """An object to which a file can be encrypted."""
 
     def wrap(self, file_key: bytes) -> Stanza:
         """Return a stanza with the file key encrypted to this recipient. Raises `AgeError`."""
 
 
 class AnyIdentity(Protocol):
-    """An identity of any type: an object that can decrypt a file key."""
+    """An object that can decrypt a file key."""
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """Return the decrypted file key of a stanza; None if the stanza is for another identity.
-
-        Raises:
-            HeaderError: The stanza is malformed.
-        """
+        """Return the file key; None if the stanza is for another identity. Raises `HeaderError`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A parsed header of an age file.
-
-    Attributes:
-        stanzas: The stanzas, one for each recipient.
-        mac: The header's MAC (32 bytes).
-        raw: The bytes of the whole header.
-    """
+    """A parsed header of an age file. `raw` has its bytes, and `mac` has 32 bytes."""
 
     stanzas: tuple[Stanza, ...]
     mac: bytes
@@ -78,13 +66,13 @@ class Header:
 
     @classmethod
     def read(cls, source: BinaryIO) -> Self:
-        """Read a header from the present position of `source`. Bytes after the header are not read.
+        """Read a header from the present position of `source`, and nothing after it.
 
         Raises:
             HeaderTruncatedError: The file ends inside the header.
             VersionError: The file is not an age file, or has another version of the format.
-            StanzaError: There is no stanza, or a stanza is malformed. Or there are several stanzas,
-                one of which is for a passphrase.
+            StanzaError: There is no stanza, a stanza is malformed, or a stanza for a passphrase is
+                not the only one.
             Base64Error: The base64 in the header is not canonical.
             HeaderError: The header's final line is malformed, or the header is too long.
         """
@@ -110,8 +98,7 @@ class Header:
         Raises:
             NoMatchError: None of the identities can decrypt the file key.
             HeaderMacError: The header was changed.
-            HeaderError: A stanza is malformed, or the work factor of a passphrase stanza is too
-                high.
+            HeaderError: A stanza is malformed, or a passphrase's work factor is too high.
         """
         for stanza in self.stanzas:
             check_native(stanza)
@@ -123,7 +110,7 @@ class Header:
         raise NoMatchError("none of the identities opens this file")
 
     def verified(self, file_key: bytes) -> bytes:
-        """Verify the header's MAC with `file_key`, and return `file_key`.
+        """Return `file_key` if the MAC is right.
 
         Raises:
             HeaderMacError: The header was changed, or `file_key` is not the header's file key.
@@ -138,8 +125,8 @@ def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     """Return a header from which each of the recipients can get the file key.
 
     Raises:
-        AgeError: There is no recipient, or a recipient's public key is not safe (a point of low
-            order). Or there are several recipients, one of which is a passphrase.
+        AgeError: There is no recipient, a public key is a point of low order, or a passphrase is
+            not the only recipient.
     """
     if not recipients:
         raise AgeError("a file without recipients could never be opened")
@@ -150,11 +137,7 @@ def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
 
 
 class _Lines:
-    """Reads a header line by line. Each line ends with LF, and the header's length is limited.
-
-    Attributes:
-        taken: The lines that were read until now, each with its LF.
-    """
+    """Reads a header of limited length line by line; `taken` has the lines, each with its LF."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source

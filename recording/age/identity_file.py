@@ -1,9 +1,7 @@
-"""Identity files: files in age's format that contain age identities (private keys).
+"""Identity files: age identities (private keys), which officers keep, and never the server.
 
-`age-keygen` and `galwad keys init` write such files. `age -p` encrypts such a file with a
-passphrase; the encrypted file may be binary or armored. In the decrypted text, each line is one
-identity, or a comment such as `# name: value`. Identity files are stored on officers' machines,
-never on the server.
+Each line is an identity, or a comment such as `# name: value`. `age-keygen` and `galwad keys init`
+write such files; `age -p` encrypts one with a passphrase, as binary or armored data.
 """
 
 from __future__ import annotations
@@ -23,34 +21,27 @@ from recording.errors import AgeError, KeyFileError, NoMatchError
 from recording.files.atomic import read_small
 
 Ask = Callable[[Path], str]
-"""The type of a function that asks the user for the passphrase of the file with this path."""
+"""Asks the user for the passphrase of the file with this path."""
 _WANTED: Final = "use an age identity file"
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityFile:
-    """The identities and comments in an identity file. The object's `repr` does not show secrets.
-
-    Attributes:
-        path: The file's path.
-        comments: The values of the comments `# name: value`, by name.
-    """
+    """The identities and comments (`# name: value`) in a file. Its `repr` shows no secrets."""
 
     path: Path
     identities: tuple[Identity, ...]
-    """The identities in the file. There is at least one."""
+    """At least one."""
     comments: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def read(cls, path: Path, ask: Ask | None = None) -> Self:
-        """Read an identity file. `ask` is called if the file is protected by a passphrase.
-
-        If the file is not protected by a passphrase, only the file's owner may have access to it.
+        """Read an identity file; call `ask` if a passphrase protects it.
 
         Raises:
-            KeyFileError: The file is missing or malformed. Or the file is not protected, and other
-                users have access to it. Or the file is protected, and `ask` is None or returns a
-                wrong passphrase.
+            KeyFileError: The file is missing or malformed. Or it is not protected, and other users
+                have access to it. Or it is protected, and `ask` is None or returns a wrong
+                passphrase.
         """
         try:
             data = read_small(path)
@@ -75,10 +66,7 @@ class IdentityFile:
 
 
 def protected(text: str, passphrase: Passphrase) -> bytes:
-    """Encrypt the text of an identity file with a passphrase; return the result in ASCII armor.
-
-    Armor consists of lines of text, so that a user can print the file.
-    """
+    """Encrypt an identity file with a passphrase, in ASCII armor, which can be printed."""
     return armored(encrypt_small(text.encode(), [passphrase]))
 
 
@@ -87,10 +75,6 @@ def _protected(data: bytes) -> bool:
 
 
 def _opened(path: Path, data: bytes, ask: Ask | None) -> bytes:
-    """Decrypt a protected identity file, and return its text. Raises `KeyFileError`.
-
-    `data` has the bytes of the file. `ask` is called to get the passphrase.
-    """
     if ask is None:
         raise KeyFileError(f"{path} is protected by a passphrase", "open it with: age -d")
     try:

@@ -1,9 +1,7 @@
-"""A passphrase as an age recipient and identity.
+"""A passphrase as an age recipient and identity, for officers' identity files only.
 
-The source is https://c2sp.org/age, section "The scrypt recipient type". Passphrases protect
-officers' identity files, on the officer's machine. The server uses only X25519 recipients, never a
-passphrase, so it does not need the memory that scrypt needs. This memory is 1 KiB multiplied by
-scrypt's parameter N.
+The source is https://c2sp.org/age, section "The scrypt recipient type". The server never uses a
+passphrase, so it does not need scrypt's memory: 1 KiB multiplied by the parameter N.
 """
 
 from __future__ import annotations
@@ -20,20 +18,19 @@ from recording.age.stanza import SALT, SCRYPT, Stanza, encode, scrypt_parameters
 from recording.errors import KeyTextError, WorkFactorError
 
 WORK_FACTOR: Final = 18
-"""The work factor that `age -p` uses: scrypt then needs 256 MiB of memory and about a second."""
+"""The work factor of `age -p`: scrypt needs 256 MiB of memory and about a second."""
 MAX_WORK_FACTOR: Final = 22
-"""The highest work factor that `age` accepts: scrypt then needs 4 GiB of memory."""
+"""The highest work factor that `age` accepts: scrypt needs 4 GiB of memory."""
 _LABEL: Final = b"age-encryption.org/v1/scrypt"
 _ZERO_NONCE: Final = bytes(12)
 
 
 @dataclass(frozen=True, slots=True)
 class Passphrase:
-    """A passphrase, which is both a recipient and an identity.
+    """A passphrase, which is both a recipient and an identity. Its `repr` does not show the text.
 
-    The object's `repr` does not show the passphrase. A passphrase from a terminal or from the
-    environment may have bytes that are not UTF-8. Python replaces each such byte by a lone
-    surrogate, and this class replaces the surrogates by the original bytes again.
+    A passphrase from a terminal or the environment may have bytes that are not UTF-8. Python makes
+    a lone surrogate of each, and this class makes it the byte again.
 
     Raises:
         KeyTextError: The passphrase is empty, or has a surrogate that does not stand for a byte.
@@ -41,34 +38,26 @@ class Passphrase:
 
     text: str = field(repr=False)
     work_factor: int = WORK_FACTOR
-    """The work factor for encryption: log2 of scrypt's parameter N."""
+    """For encryption: log2 of scrypt's parameter N."""
     max_work_factor: int = MAX_WORK_FACTOR
-    """The highest work factor (log2 of scrypt's parameter N) that is accepted for decryption."""
+    """The highest accepted for decryption: log2 of scrypt's parameter N."""
 
     def __post_init__(self) -> None:
         if not self._octets():
             raise KeyTextError("a passphrase cannot be empty")
 
     def wrap(self, file_key: bytes) -> Stanza:
-        """Encrypt the file key with the passphrase, and return a stanza with the result.
-
-        Raises:
-            WorkFactorError: There is not enough memory for scrypt.
-        """
+        """Encrypt the file key. Raises `WorkFactorError` if memory for scrypt is lacking."""
         salt = os.urandom(SALT)
         body = self._cipher(salt, self.work_factor).encrypt(_ZERO_NONCE, file_key, None)
         return Stanza((SCRYPT, encode(salt), str(self.work_factor)), body)
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """Decrypt the file key in a stanza, and return it.
-
-        Return None if the type of the stanza is not scrypt, or if the stanza was made with another
-        passphrase.
+        """Return the decrypted file key; None for another type of stanza or another passphrase.
 
         Raises:
-            HeaderError: The stanza has the type scrypt, but is malformed.
-            WorkFactorError: The stanza's work factor is too high, or this machine does not have
-                enough memory for it.
+            HeaderError: The scrypt stanza is malformed.
+            WorkFactorError: The work factor is too high, or there is not enough memory for it.
         """
         if stanza.kind != SCRYPT:
             return None

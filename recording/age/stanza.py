@@ -1,9 +1,7 @@
-"""One stanza of an age header, and the checks of the stanza types that the age format defines.
+"""One stanza of an age header, and the checks that X25519 and scrypt stanzas are well-formed.
 
-These types are X25519 and scrypt. The source is https://c2sp.org/age, sections "Recipient stanza",
-"The X25519 recipient type" and "The scrypt recipient type". This module checks only whether a
-stanza is well-formed. The encryption and decryption of file keys is in `recording.age.file` and
-`recording.age.passphrase`.
+The source is https://c2sp.org/age, sections "Recipient stanza", "The X25519 recipient type" and
+"The scrypt recipient type".
 """
 
 from __future__ import annotations
@@ -28,12 +26,7 @@ _DECIMAL = re.compile(r"[1-9][0-9]*")
 
 @dataclass(frozen=True, slots=True)
 class Stanza:
-    """One stanza of a header, with the file key encrypted to one recipient.
-
-    Attributes:
-        arguments: The words of the stanza's first line. The first word is the stanza's type.
-        body: The encrypted file key.
-    """
+    """A file key encrypted to one recipient: `body`. The first argument is the stanza's type."""
 
     arguments: tuple[str, ...]
     body: bytes
@@ -50,11 +43,11 @@ class Stanza:
 
 
 def check_native(stanza: Stanza) -> None:
-    """Raise an error if the stanza has the type X25519 or scrypt and is malformed.
+    """Check that a stanza of the type X25519 or scrypt is well-formed.
 
     Raises:
         StanzaError: The stanza is malformed.
-        Base64Error: The base64 of a stanza's argument is not canonical.
+        Base64Error: The base64 of an argument is not canonical.
         WorkFactorError: The work factor of a scrypt stanza has too many digits.
     """
     if stanza.kind == X25519:
@@ -64,12 +57,7 @@ def check_native(stanza: Stanza) -> None:
 
 
 def x25519_share(stanza: Stanza) -> bytes:
-    """Return the ephemeral public key (32 bytes) in an X25519 stanza.
-
-    Raises:
-        StanzaError: The stanza is malformed.
-        Base64Error: The base64 of the public key is not canonical.
-    """
+    """Return the ephemeral public key (32 bytes) in an X25519 stanza. Raises as `check_native`."""
     if len(stanza.arguments) != 2:
         raise StanzaError("an X25519 stanza must have one argument")
     share = decode(stanza.arguments[1].encode())
@@ -79,13 +67,7 @@ def x25519_share(stanza: Stanza) -> bytes:
 
 
 def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
-    """Return the salt (16 bytes) and the work factor (log2 of scrypt's N) of a scrypt stanza.
-
-    Raises:
-        StanzaError: The stanza is malformed.
-        Base64Error: The base64 of the salt is not canonical.
-        WorkFactorError: The work factor has too many digits.
-    """
+    """Return the salt (16 bytes) and the work factor (log2 of N). Raises as `check_native`."""
     if len(stanza.arguments) != 3:
         raise StanzaError("a scrypt stanza must have two arguments")
     salt, factor = decode(stanza.arguments[1].encode()), stanza.arguments[2]
@@ -99,16 +81,15 @@ def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
 
 
 def encode(data: bytes) -> str:
-    """Return `data` as base64 without padding. Age headers use this form."""
+    """Return `data` as base64 without padding."""
     return base64.b64encode(data).rstrip(b"=").decode()
 
 
 def decode(text: bytes) -> bytes:
-    """Decode base64 without padding, the form that age headers use.
+    """Decode base64 without padding.
 
     Raises:
-        Base64Error: `text` is not base64 without padding, or is not canonical: `encode` returns
-            another text for the same data.
+        Base64Error: The text is not exactly as `encode` writes it.
     """
     try:
         data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)

@@ -1,10 +1,9 @@
 """Writes and reads the payload of an age v1 file (https://c2sp.org/age#payload).
 
 A payload is a nonce of 16 bytes, followed by encrypted chunks of 64 KiB (the STREAM construction).
-The writer keeps the first chunk in memory until `close` is called, because a FLAC encoder changes
-the first bytes of its file last. The writer encrypts each later chunk when the next chunk begins,
-so the writer's memory use does not grow. The reader is seekable, and raises a different error for
-each kind of fault.
+The writer keeps the first chunk in memory until `close`, because a FLAC encoder changes the first
+bytes of its file last. It encrypts each later chunk when the next one begins, so its memory does
+not grow.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _SEALED: Final = CHUNK + TAG
 
 
 def payload_cipher(file_key: bytes, nonce: bytes) -> ChaCha20Poly1305:
-    """Return the cipher for all chunks of a payload; `nonce` is the payload's nonce."""
+    """Return the cipher for all chunks of the payload with this nonce."""
     key = HKDF(SHA256(), 32, salt=nonce, info=b"payload").derive(file_key)
     return ChaCha20Poly1305(key)
 
@@ -44,11 +43,9 @@ def _chunk_nonce(index: int, *, last: bool) -> bytes:
 
 
 class PayloadWriter(io.RawIOBase):
-    """A file object that encrypts the bytes that are written to it.
+    """Encrypts what is written to it into the empty file `fd`.
 
-    `fd` is the descriptor of an empty file that is open for writing. The writer fills this file
-    with one payload. Only bytes in the first chunk can be overwritten later. `close` writes the
-    first chunk to the file. Without `close`, the file cannot be decrypted.
+    Only the first chunk can be overwritten. Without `close`, the file cannot be decrypted.
     """
 
     def __init__(self, fd: int, file_key: bytes) -> None:
@@ -69,32 +66,29 @@ class PayloadWriter(io.RawIOBase):
         return len(self._first) + len(self._tail)
 
     def writable(self) -> bool:
-        """Return True, because bytes can be written."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Return True, because `seek` can go to the first chunk and to the end."""
+        """Return True: `seek` can go to the first chunk and to the end."""
         return True
 
     def tell(self) -> int:
-        """Return the position of the next write, in bytes from the plaintext's start."""
+        """Return the position of the next write, in bytes of plaintext."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position of the next write in the plaintext, and return this position.
-
-        This method does not check the position. `write` checks it.
-        """
+        """Set and return the position of the next write; `write` checks it."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
         self._position = base + offset
         return self._position
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Write all of `data` at the current position, and return the number of bytes in `data`.
+        """Write all of `data` at the current position, and return its length.
 
         Raises:
-            PayloadError: The current position is after the end of the plaintext, or `data` would
-                overwrite bytes after the first chunk.
+            PayloadError: The position is after the plaintext's end, or `data` would overwrite bytes
+                after the first chunk.
         """
         view = memoryview(data).cast("B")
         if self._position > self._length:
@@ -139,10 +133,7 @@ class PayloadWriter(io.RawIOBase):
             view, offset = view[written:], offset + written
 
     def close(self) -> None:
-        """Encrypt and write the payload's last chunk, then its first chunk, and close the writer.
-
-        The file `fd` is neither closed nor synced.
-        """
+        """Write the last chunk, then the first one. `fd` is neither closed nor synced."""
         if not self.closed:
             try:
                 if self._tail:
@@ -152,36 +143,26 @@ class PayloadWriter(io.RawIOBase):
                 self.discard()
 
     def discard(self) -> None:
-        """Close the writer, but do not write the chunks that are still in memory.
-
-        The file `fd` is not closed.
-        """
+        """Close the writer without the chunks still in memory. `fd` is not closed."""
         self._first.clear()
         self._tail.clear()
         super().close()
 
     def __del__(self) -> None:
-        """Discard a writer that was not closed.
-
-        The `__del__` of the base class is not used, because it calls `close`, which would complete
-        the payload by accident.
-        """
+        """Discard an unclosed writer. The base class would call `close`: a complete payload."""
         if not self.closed:
             self.discard()
 
 
 class PayloadReader(io.RawIOBase):
-    """A file object with the plaintext of a payload.
-
-    The payload begins at the position `start` of the seekable file `source`.
-    """
+    """The plaintext of the payload that begins at the position `start` of the seekable `source`."""
 
     def __init__(self, source: BinaryIO, file_key: bytes, start: int = 0) -> None:
         """Read the payload's nonce.
 
         Raises:
-            HeaderTruncatedError: The nonce is missing or incomplete. (In age, the nonce counts as a
-                part of the header.)
+            HeaderTruncatedError: The nonce is incomplete. (In age, it counts as part of the
+                header.)
             TruncatedError: The bytes after the nonce are too few for a chunk.
         """
         super().__init__()
@@ -203,23 +184,19 @@ class PayloadReader(io.RawIOBase):
         self._end: tuple[int, PayloadError] | None = None
 
     def readable(self) -> bool:
-        """Return True, because the plaintext can be read."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Return True, because `seek` accepts every position that is not negative."""
+        """Return True: every position that is not negative is valid."""
         return True
 
     def tell(self) -> int:
-        """Return the position of the next read, in bytes from the plaintext's start."""
+        """Return the position of the next read, in bytes of plaintext."""
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position of the next read in the plaintext, and return this position.
-
-        With `os.SEEK_END`, this method first authenticates the payload's last chunk. It raises
-        `PayloadError` if that chunk is faulty.
-        """
+        """Set and return the position of the next read. `os.SEEK_END` raises as `size` does."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}.get(whence)
         target = (self.size if base is None else base) + offset
         if target < 0:
@@ -229,11 +206,7 @@ class PayloadReader(io.RawIOBase):
 
     @property
     def size(self) -> int:
-        """The length of the plaintext, in bytes.
-
-        The payload's last chunk is authenticated before the length is returned. Access to this
-        property raises the same errors as `readinto`.
-        """
+        """The plaintext's bytes, by its authenticated last chunk. Raises as `readinto`."""
         if self._size is None:
             last = self._load(self._chunks - 1)
             self._check((self._chunks - 1) * CHUNK + len(last))
@@ -241,18 +214,14 @@ class PayloadReader(io.RawIOBase):
         return self._size
 
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        """Read from the current position into `buffer`, and return the number of bytes.
+        """Read bytes of one chunk into `buffer`, and return their number; 0 at the plaintext's end.
 
-        One call reads bytes of one chunk only. The result is 0 at the end of the plaintext.
-
-        If the payload was cut after a whole chunk, this chunk's plaintext is still returned, and
-        the next read raises an error. If data follows the payload's last chunk, the plaintext of
-        the last chunk is also returned before the error, but only if this chunk has the full
-        length.
+        If the payload was cut after a whole chunk, or data follows its last, full chunk, the
+        plaintext of this chunk is returned, and the next read raises the error.
 
         Raises:
-            PayloadError: The payload is faulty; the error's class shows the kind of fault. The
-                plaintext of a chunk that was changed is never returned.
+            PayloadError: The payload is faulty; the class shows how. The plaintext of a chunk that
+                was changed is never returned.
         """
         self._check(self._position)
         index, within = divmod(self._position, CHUNK)
@@ -265,10 +234,7 @@ class PayloadReader(io.RawIOBase):
         return len(part)
 
     def _check(self, position: int) -> None:
-        """Raise the error that `_open_misplaced` stored, if `position` is after the faulty chunk.
-
-        If no error is stored, do nothing.
-        """
+        """Raise the error that `_open_misplaced` stored, if `position` has reached it."""
         if self._end is not None and position >= self._end[0]:
             raise self._end[1]
 
@@ -293,12 +259,10 @@ class PayloadReader(io.RawIOBase):
         return plaintext
 
     def _open_misplaced(self, index: int, sealed: bytes, *, last: bool) -> bytes:
-        """Decrypt a chunk if the payload was cut after it, or if data was added after it.
+        """Decrypt a chunk after which the payload was cut, or data was added.
 
-        If `last` is true, the chunk is at the end of the file, but was not encrypted as the
-        payload's last chunk. If `last` is false, the chunk was encrypted as the last chunk, but
-        data follows it. If the chunk has the full length, return its plaintext, and store an error
-        that a later read will raise when it reaches the end of this chunk.
+        If the chunk is full, return its plaintext, and store an error for the read that reaches its
+        end.
 
         Raises:
             PayloadError: The chunk was changed, or does not have the full length.

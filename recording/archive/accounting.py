@@ -1,7 +1,7 @@
 """Accounting: checks that the segments and gaps of an answered call add up to its talk time.
 
-The times are in microseconds since the recording's start. Talk time that no segment or gap covers
-is a fault. Talk time that a segment and a gap both cover is also a fault.
+Times are in microseconds since the recording's start. Talk time that no segment or gap covers, or
+that both cover, is a fault.
 """
 
 from __future__ import annotations
@@ -28,12 +28,7 @@ class Interval(msgspec.Struct, frozen=True, order=True):
 class TalkBalance:
     """The talk time of one call, compared with the call's segments and gaps.
 
-    Attributes:
-        talk_us: The talk time, in microseconds.
-        recorded_us: The total length of the segments, in microseconds.
-        gap_us: The total length of the gaps, in microseconds.
-        unexplained: The talk time that no segment or gap covers.
-        claimed_twice: The talk time that a segment and a gap both cover.
+    `unexplained` is talk time that neither covers; `claimed_twice` is talk time that both cover.
     """
 
     talk_us: int
@@ -44,19 +39,12 @@ class TalkBalance:
 
     @property
     def unaccounted(self) -> list[Interval]:
-        """All intervals of `unexplained` and `claimed_twice`, sorted by time.
-
-        Each of these intervals is a fault.
-        """
+        """The faults: `unexplained` and `claimed_twice`, sorted by time."""
         return sorted((*self.unexplained, *self.claimed_twice))
 
 
 def balance(talk_us: int, segments: Iterable[Interval], gaps: Iterable[Interval]) -> TalkBalance:
-    """Compare the talk time of a call with the call's segments and gaps.
-
-    The talk time is the time from 0 to `talk_us`. Parts of segments and gaps outside this time are
-    ignored.
-    """
+    """Compare the talk time (from 0) with segments and gaps. What is outside it is ignored."""
     whole = Interval(0, talk_us)
     recorded = _merged(segments, whole)
     missing = _merged(gaps, whole)
@@ -93,10 +81,7 @@ def _uncovered(merged: list[Interval], within: Interval) -> Iterable[Interval]:
 
 
 def _common(left: list[Interval], right: list[Interval]) -> Iterable[Interval]:
-    """Yield the intervals of time that both lists cover.
-
-    Each list must be sorted, and the intervals in the same list must not overlap.
-    """
+    """Yield the intervals that both lists cover. Each is sorted, without overlaps."""
     at = other = 0
     while at < len(left) and other < len(right):
         one, two = left[at], right[other]

@@ -1,11 +1,10 @@
 """Backs up and restores the archive's small files, and repeats disposals after a restore.
 
-The small files are each recording's header, manifest, rewrap record and disposal certificate. This
-module does not copy payloads. A payload never changes, so any copy program can copy it.
+The small files are each recording's header, manifest, rewrap record and disposal certificate. A
+payload never changes, so any copy program can copy it.
 
-A header from a backup makes a recording readable again. Therefore `restore` does not restore the
-header if a certificate says that the recording was disposed of. If the archive still has the header
-of such a recording, `repeat_disposals` destroys the header.
+A header from a backup makes a recording readable again. Therefore the header of a recording with a
+disposal certificate is not restored; `repeat_disposals` destroys it if the archive still has it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _LARGEST_CERTIFICATE: Final = 65_536
 
 @dataclass(slots=True)
 class CopyCounts:
-    """The counts of the recordings, headers and disposal certificates that were copied."""
+    """The recordings, headers and disposal certificates that were copied."""
 
     recordings: int = 0
     headers: int = 0
@@ -43,10 +42,8 @@ class CopyCounts:
 class Certificates:
     """The disposal certificates that were read.
 
-    Attributes:
-        proven: The certificates that a trusted node signed. The dict maps each call id to the
-            certificate and the bytes of its file.
-        problems: One text for each certificate that is malformed or that no trusted node signed.
+    `proven` has those that a trusted node signed, with the bytes of the file, by call id.
+    `problems` has a text for each that is malformed or that no trusted node signed.
     """
 
     proven: dict[str, tuple[Certificate, bytes]] = field(default_factory=dict)
@@ -54,15 +51,9 @@ class Certificates:
 
 
 def back_up(archive: Path, target: Path) -> CopyCounts:
-    """Copy the archive's small files to the folder `target`.
+    """Copy the archive's small files and the nodes' public keys to the empty folder `target`.
 
-    The small files are each recording's header, manifest, rewrap record and disposal certificate,
-    and the nodes' public keys. If a recording was disposed of, its header and rewrap record are not
-    copied.
-
-    Args:
-        archive: The archive's folder. The node may be in operation during the backup.
-        target: An empty folder.
+    The node may be in operation. Of a disposed recording, header and rewrap record are not copied.
 
     Raises:
         ForeignFileError: The owner of the archive has put a link in place of a file.
@@ -91,11 +82,7 @@ def headers_in(backup: Path) -> int:
 
 
 def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
-    """Return the bytes of a recording's small files, by file suffix, such as "manifest".
-
-    The small files are the header, manifest, rewrap record and disposal certificate. If the
-    recording was disposed of, the header and the rewrap record are left out.
-    """
+    """Return the small files to back up of a recording, by suffix, such as "manifest"."""
     found = {}
     for suffix in _BESIDE:
         data = _read(folder / f"{call_id}.{suffix}")
@@ -112,10 +99,10 @@ def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
 
 
 def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
-    """Return the header at `path`, and its rewrap record; None stands for a missing file.
+    """Return the header at `path` and its rewrap record, both of the same rewrap; None if missing.
 
-    A rewrap replaces the record first and the header last. If the header changed while the record
-    was read, both files are read again, so that both are from the same rewrap.
+    A rewrap replaces the record first and the header last, so both are read again if the header
+    changed meanwhile.
     """
     while True:
         header, record = _read(path), _read(path.with_suffix(".rewrap"))
@@ -124,12 +111,9 @@ def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
 
 
 def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certificates:
-    """Read disposal certificates, and check that each has the signature of a trusted node.
+    """Read certificates from files and from folders (`*.disposal`), and check their signatures.
 
-    Args:
-        places: The paths of certificate files and of folders. In each folder and all its
-            subfolders, only the files `*.disposal` are read.
-        node_keys: The public keys of the trusted nodes (base64).
+    `node_keys` are the public keys of trusted nodes (base64).
     """
     found = Certificates()
     for path in _files(places):
@@ -145,11 +129,10 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
 
 
 def certificates_in(place: Path) -> list[Path]:
-    """Return the paths of the certificate files at `place`.
+    """Return the paths of the certificate files at `place`, which is a file or a folder.
 
-    If `place` is a file, return only its path. If `place` is a folder, look in the folder and its
-    subfolders: return the paths of all files whose name ends in `.disposal`, and of all files that
-    contain a certificate and have another name.
+    In a folder and its subfolders, these are all files `*.disposal`, and all other files that
+    contain a certificate.
     """
     if not place.is_dir():
         return [place]
@@ -171,8 +154,8 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
 def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCounts:
     """Copy files from a backup to the archive if the archive does not have them.
 
-    Files that the archive has are newer than the backup, so they are not replaced. The headers and
-    rewrap records of the calls in `disposed` are not restored.
+    Files that the archive has are newer. The headers and rewrap records of the calls in `disposed`
+    are not restored.
     """
     done = CopyCounts()
     for folder, found in groupby(recordings_below(backup), itemgetter(0)):
@@ -199,9 +182,8 @@ def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCount
 def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Iterator[Path]:
     """Copy files of a recording to temporary files, and yield the final path of each file.
 
-    `restore` syncs the disk and then renames each temporary file to its final path. A file at a
-    final path is thus always complete. This is important because a restore never replaces a file
-    that the archive already has.
+    A restore never replaces a file, so each must be complete: `restore` syncs the disk, then
+    renames.
     """
     for suffix in suffixes:
         data = _read(folder / f"{call_id}.{suffix}")
@@ -212,11 +194,9 @@ def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Ite
 
 
 def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: FBT001 - one fact
-    """Return the suffixes of the files to restore, such as "manifest".
+    """Return the suffixes of the files to restore, such as "manifest", which `folder` lacks.
 
-    These files are missing in `folder`, the recording's folder in the archive. If the recording was
-    disposed of, only its manifest is restored. A rewrap record is restored only together with its
-    header.
+    After a disposal, this is only the manifest. A rewrap record needs its header.
     """
     wanted = ["manifest"]
     if not disposed and not (folder / f"{call_id}.header").exists():
@@ -225,16 +205,9 @@ def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str
 
 
 def repeat_disposals(archive: Path, found: Mapping[str, tuple[Certificate, bytes]]) -> list[str]:
-    """Destroy the header of each recording that has a disposal certificate in `found`.
+    """Destroy the header of each recording that has a disposal certificate; return the call ids.
 
-    If the archive does not have the certificate, the certificate is first written to the archive.
-
-    Args:
-        archive: The archive's folder.
-        found: The certificates by call id, each with the bytes of its file.
-
-    Returns:
-        The call ids of the recordings whose headers were destroyed.
+    The certificate is first written to the archive if it is missing there.
     """
     again = []
     for call_id, (_, data) in sorted(found.items()):
@@ -256,7 +229,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def sync_all(folder: Path) -> None:
-    """Sync the file system of this folder, so that all written files are on the disk."""
+    """Sync the file system of this folder."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         syncfs(fd)

@@ -1,8 +1,7 @@
 """Derives a call's segments, gaps, faults, parties and times from the events of its spools.
 
-An offset in this module is a time in microseconds since the recording's start, which is the call's
-answer. Personal facts (such as the caller's number and the advisor) are stored only in the index,
-never in the manifest.
+An offset is a time in microseconds since the recording's start, which is the call's answer.
+Personal facts (such as the caller's number) are stored only in the index, never in the manifest.
 """
 
 from __future__ import annotations
@@ -25,31 +24,21 @@ from recording.spool import EventRecord, Field, LossReason, LostRecord
 _MOST_NOTES = 100
 _MOST_TRIGGERS = 1000
 _EXTENSION = ";ext="
-"""The text in front of the extension in a phone number, as in `+441970625000;ext=12` (RFC 3966)."""
+"""Precedes the extension in a phone number, as in `+441970625000;ext=12` (RFC 3966)."""
 SPACING_US = 60_000
-"""The shortest time in microseconds between two separate losses of frames.
+"""The shortest time in µs between two separate losses of frames.
 
-If two unreadable frames are less than this time apart, they belong to the same loss. In a
-continuous stream, two consecutive packets are always less than this time apart.
+In a continuous stream, two consecutive packets are always less than this time apart.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class PersonalFacts:
-    """The facts about people in a call. The index stores them; the manifest never contains them.
+    """The facts about people in a call, for the index. The manifest has commitments to them.
 
-    The manifest contains a commitment to each of these facts except `salt`.
-
-    Attributes:
-        number: The first caller's number without an extension; None if it is unknown or withheld.
-        line: The name of the line on which the call came in.
-        advisor: The advisor who answered first.
-        extension: The extension of this advisor's phone.
-        later_callers: The callers that a trunk named during the call, the earliest first. Their
-            numbers have no extension.
-        later_advisors: The parties that got the call at the advisor's end later, the earliest
-            first.
-        salt: The salt of the commitments; b"" if there is none.
+    Numbers have no extension, and are None if unknown or withheld. `advisor` answered first, at
+    `extension`. A trunk named the `later_callers` during the call; the `later_advisors` got the
+    call at the advisor's end. Both are sorted by time. Without a salt, it is b"".
     """
 
     number: str | None = None
@@ -62,16 +51,10 @@ class PersonalFacts:
 
 
 class CallFacts:
-    """Collects the facts of one call from its events.
-
-    The events must be given in time order. After the last event, call `finish`.
-    """
+    """Collects the facts of one call from its events in time order; then call `finish`."""
 
     def __init__(self, started_wall_us: int) -> None:
-        """Set up an object that has no facts yet.
-
-        `started_wall_us` is the Unix time of offset 0, in microseconds.
-        """
+        """Set up without facts. Offset 0 is at `started_wall_us` (Unix µs)."""
         self.started_us = started_wall_us
         self.answered = False
         self.beginning_missing = False
@@ -98,7 +81,7 @@ class CallFacts:
         return self._gap is not None
 
     def begin_spool(self, salt: bytes) -> None:
-        """Begin the call's next spool. The salt of the call is the `salt` of its first spool."""
+        """Begin the call's next spool. The salt of the call is that of its first spool."""
         if not self.personal.salt:
             self.personal = replace(self.personal, salt=salt)
 
@@ -108,7 +91,7 @@ class CallFacts:
         return "" if self._gap is None else self._gap[1]
 
     def event(self, at_us: int, event: EventRecord) -> None:
-        """Process the call's next event, which happened at offset `at_us`."""
+        """Process the call's next event."""
         self.reached(at_us)
         fields = event.fields
         match event.kind:
@@ -137,18 +120,16 @@ class CallFacts:
                 self.ended_us = at_us
 
     def reached(self, at_us: int) -> None:
-        """Update `last_us`, the latest offset of an event or packet, with the offset `at_us`."""
+        """Update `last_us`, the latest offset of an event or packet."""
         if at_us > self.last_us:  # noqa: PLR1730 - once a packet, and max() takes twice the time
             self.last_us = at_us
 
     def lost(self, record: LostRecord, shift_us: int) -> Interval | None:
         """Store a loss: one or more frames that cannot be read.
 
-        Return the time of the loss, or None if it is not stored or its end is not known.
-
-        `shift_us` is added to the times in `record` to get offsets. Erased frames are not stored as
-        a loss, because the spool's events already describe a gap for them. If a frame without a key
-        directly follows another frame without a key, both are stored as one loss.
+        Return its time; None if it is not stored or its end is not known. `shift_us` makes offsets
+        of the times in `record`. Erased frames are not a loss, because events already describe
+        their gap. Frames without a key that follow each other directly are one loss.
         """
         read_until = self.last_us
         if record.to_us is not None:
@@ -156,9 +137,7 @@ class CallFacts:
         if record.why is LossReason.ERASED:
             return None
         start = read_until
-        # The loss begins at the later of `read_until` and `from_us`. If `from_us` is unknown, the
-        # loss begins at `read_until`. `from_us` is later if the spool has begun with copies of
-        # older events.
+        # `from_us` is later than `read_until` if the spool has begun with copies of older events.
         if record.from_us is not None:
             start = max(read_until, record.from_us + shift_us)
         end = None if record.to_us is None else record.to_us + shift_us
@@ -173,15 +152,9 @@ class CallFacts:
     def interrupted(self, resumed_us: int, *, moved: bool, complete: bool) -> None:
         """Handle a spool without an END frame. The next spool continues the call.
 
-        The time from the last record of the interrupted spool to `resumed_us` becomes a fault gap,
-        unless a gap is already open or `complete` is true.
-
-        Args:
-            resumed_us: The offset of the first new record in the next spool. The next spool may
-                begin with copies of older records, which are not new.
-            moved: True if the same process wrote both spools, because the disk of the interrupted
-                spool failed. False if the process stopped, and a new process began the next spool.
-            complete: True if no record is lost between the two spools.
+        The time until `resumed_us`, the first new record (not a copy) of the next spool, becomes a
+        fault gap, unless a gap is open or `complete` says that no record is lost. `moved` is True
+        if the same process wrote both spools, because the disk failed.
         """
         neither = self._segment is None and self._gap is None
         since = min(self.last_us, self._covered_until_us) if neither else self.last_us
@@ -205,8 +178,8 @@ class CallFacts:
     def finish(self) -> int:
         """Complete the segments and gaps, and return the call's length in microseconds.
 
-        Each part of a loss that no gap covers yet becomes a gap. Time in a gap is removed from the
-        segments, so segments and gaps add up to the call's length.
+        Parts of a loss that no gap covers become gaps. The time of gaps is removed from the
+        segments, so both add up to the call's length.
         """
         end = self.last_us if self.ended_us is None else self.ended_us
         self._close(end)
@@ -218,10 +191,10 @@ class CallFacts:
         return end
 
     def silenced(self, spans: Iterable[Interval], reason: GapReason) -> None:
-        """Make a gap of each part of `spans` that no gap covers yet; call this after `finish`.
+        """Make a gap of each part of `spans` that no gap covers yet, after `finish`.
 
-        In these parts, the audio was silenced, because digits were keyed. `reason` is
-        `CAPTURED_CARD` for a card number, and `ERASED` for digits near a pause.
+        Their audio was silenced, because digits were keyed: of a card (`CAPTURED_CARD`), or near a
+        pause (`ERASED`).
         """
         trigger = Trigger.TONES.value
         for span in spans:
@@ -230,7 +203,6 @@ class CallFacts:
         self._cut_segments()
 
     def _cut_segments(self) -> None:
-        """Sort the gaps, and remove the time of each gap from the segments."""
         self.gaps.sort(key=lambda gap: gap.from_us)
         self.segments = [
             Segment(part.from_us, part.to_us, segment.destination)
@@ -239,11 +211,10 @@ class CallFacts:
         ]
 
     def _add_loss_gap(self, lost: Interval, why: LossReason, refused: Iterable[Gap]) -> None:
-        """Add a fault gap for each part of the loss `lost` that no gap covers yet.
+        """Add a fault gap for each part of a loss that no gap covers yet.
 
-        `why` is the reason of the loss. `refused` are the gaps during which the disk did not accept
-        writes. If `why` is damage and the loss is within such a gap, nothing is added: the spool
-        only lacks frames that the disk did not accept.
+        In one of the gaps `refused`, the disk did not accept writes. Damage there adds nothing: the
+        spool only lacks the frames that the disk did not accept.
         """
         has_gap = any(
             gap.from_us - SPACING_US < lost.from_us and lost.to_us <= gap.to_us for gap in refused
@@ -262,7 +233,7 @@ class CallFacts:
         return balance(talk_us, self.segments, self.gaps).unaccounted
 
     def _close(self, at_us: int) -> None:
-        """End the open segment or gap at `at_us`. A segment or gap of length 0 is not stored."""
+        """End the open segment or gap; do not store one of length 0."""
         if self._segment is not None and self._segment[0] < at_us:
             start, destination = self._segment
             self.segments.append(Segment(start, at_us, destination))
@@ -296,8 +267,7 @@ class CallFacts:
     def _advised(self, at_us: int, advisor: str, extension: str) -> None:
         """Store a party at the advisor's end, unless it is the one that has the call already.
 
-        A later spool of the call names the party again that has the call, and it can begin with
-        copies of older events.
+        A later spool of the call names that party again, and can begin with copies of older events.
         """
         known = self.personal
         later = known.later_advisors
@@ -334,9 +304,8 @@ class CallFacts:
 
 
 def payloads_of(fields: Mapping[str, Field]) -> tuple[int, dict[int, PayloadCodec]]:
-    """Return the track of a `media` event, and the codec of each RTP payload type in the event.
+    """Return the track of a `media` event (-1 if malformed), and its codecs by payload type.
 
-    `fields` are the event's fields. If the track is missing or malformed, -1 is returned for it.
     Malformed payload types are left out.
     """
     track, table = fields.get("track"), fields.get("payloads")
@@ -351,7 +320,6 @@ def payloads_of(fields: Mapping[str, Field]) -> tuple[int, dict[int, PayloadCode
 
 
 def _without(span: Interval, holes: Iterable[Interval]) -> list[Interval]:
-    """Return the parts of the interval `span` that none of the intervals `holes` covers."""
     parts, at = [], span.from_us
     for hole in sorted(holes):
         if hole.to_us <= at or hole.from_us >= span.to_us:

@@ -1,20 +1,16 @@
 """Commitments to personal facts, and the encrypted copy of these facts for the recipients.
 
 The caller's number, the line, the advisor, the extension, the later callers and the later advisors
-are stored in clear only in the index. The signed manifest has a commitment to each of these facts:
-an HMAC-SHA-256 whose key is the recording's salt. A recording without later callers or advisors has
-no commitment to them. The salt is stored in the recording's row. So the manifest does not show a
-fact to a person who lacks the row, and a row whose fact or salt was changed contradicts the
-manifest.
+are in clear only in the index. The manifest has a commitment to each (none if there are no later
+parties): an HMAC-SHA-256 whose key is the recording's salt, which is in its row. So the manifest
+shows no fact without the row, and a changed fact or salt contradicts the manifest. A commitment
+covers the call id, the name of the fact and its value, as canonical JSON, so it cannot be used for
+another fact or another recording.
 
-A commitment covers the call id, the name of the fact and its value, as canonical JSON. So no two
-facts of any recordings have the same encoding, and a commitment cannot be used for another fact or
-another recording.
-
-The manifest also has the facts and the salt, encrypted with the file key of the recording, so that
-a recipient can restore the row after the database was lost. The recording's disposal destroys this
-copy too, because it destroys the header. If the row's facts and its salt are then erased, nothing
-can be learned from the commitments any more, and they are no longer personal data.
+The manifest also has facts and salt, encrypted with the recording's file key, so that a recipient
+can restore the row after the database was lost. The recording's disposal destroys the header, and
+so this copy too. If the row's facts and its salt are then erased, nothing can be learned from the
+commitments any more, and they are no longer personal data.
 """
 
 from __future__ import annotations
@@ -38,7 +34,7 @@ from recording.keys.signed_document import canonical_json
 FACTS: Final = Commitments.__struct_fields__
 """The names of the facts, from number to later_advisors."""
 Fact: TypeAlias = str | tuple[LaterCaller, ...] | tuple[LaterAdvisor, ...] | None
-"""The value of a fact. Only a number can be None; only later callers and advisors are a tuple."""
+"""Only a number can be None; only later callers and advisors are a tuple."""
 _PADDED: Final = 512
 """Encrypted facts have a multiple of this many bytes, so that their length discloses nothing."""
 
@@ -46,8 +42,8 @@ _PADDED: Final = 512
 class IndexFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The personal facts of a recording, and their salt in hexadecimal.
 
-    `number` is None if it is unknown or withheld. An encoding without later callers, or without
-    later advisors, does not have this field.
+    `number` is None if it is unknown or withheld. Without later parties, their fields are not
+    encoded.
     """
 
     number: str | None
@@ -77,10 +73,9 @@ class IndexFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
 
 def seal_facts(facts: IndexFacts, file_key: bytes) -> str:
-    """Encrypt facts with the file key of their recording, and return them in base64.
+    """Encrypt facts with the file key of their recording; return them in base64.
 
-    Raises:
-        AgeError: The facts are longer than 64 KiB.
+    Raises `AgeError` if they are longer than 64 KiB.
     """
     data = canonical_json(facts)
     padded = data + b" " * (-len(data) % _PADDED)
@@ -108,12 +103,10 @@ def open_facts(manifest: Manifest, header: bytes, identities: Iterable[AnyIdenti
 
 
 def encoded(call_id: str, name: str, value: Fact) -> bytes:
-    """Return the bytes that a commitment covers: a JSON object with three members.
+    """Return the bytes that a commitment covers: a JSON object, sorted and without spaces.
 
-    The members are `call_id`, `name` and `value`, sorted and without spaces. `value` is None for a
-    number that is unknown or withheld. Later callers are an array of objects with the members
-    `from_us`, `number` and `withheld`, later advisors of objects with `advisor`, `extension` and
-    `from_us`.
+    `value` is None for a number that is unknown or withheld. A later caller has the members
+    `from_us`, `number` and `withheld`, a later advisor `advisor`, `extension` and `from_us`.
     """
     return canonical_json({"call_id": call_id, "name": name, "value": value})
 
@@ -124,10 +117,7 @@ def commitment(salt: bytes, call_id: str, name: str, value: Fact) -> str:
 
 
 def commit(salt: bytes, call_id: str, facts: Mapping[str, Fact]) -> Commitments:
-    """Return the commitments to the personal facts of a recording.
-
-    `facts` has a value for each name in `FACTS`.
-    """
+    """Return the commitments to the facts of a recording, by the names in `FACTS`."""
     made = {name: _committed(salt, call_id, name, facts[name]) for name in FACTS}
     return msgspec.convert(made, Commitments)
 

@@ -1,8 +1,7 @@
-"""Checks the audio of a recording. The check needs an age identity that opens the recording.
+"""Checks the audio of a recording with an age identity that opens the recording.
 
-The module checks three things: the identity opens the recording, the audio is as long as the
-manifest says, and the gaps are silent. These checks also find a manifest that was changed and then
-signed with a stolen key of the node.
+The audio must be as long as the manifest says, and silent in the gaps. This also finds a manifest
+that was changed and then signed with a stolen key of the node.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def check_content(
 ) -> Iterator[str]:
     """Yield a description of each difference between the recording's audio and the manifest.
 
-    If no identity in `identities` opens the recording, yield only one description, which says this.
+    If no identity opens the recording, yield only that.
     """
     try:
         header = (folder / f"{call_id}.header").read_bytes()
@@ -56,10 +55,9 @@ def check_content(
 def _read_to_its_end(
     header: bytes, payload: BinaryIO, identities: list[Identity]
 ) -> io.BufferedIOBase:
-    """Decrypt and authenticate a whole payload, and return a file object with its plaintext.
+    """Return a file object with a payload's plaintext, after all of it was authenticated.
 
-    The file object is returned only after the whole payload was authenticated. So the audio decoder
-    never gets bytes that were changed. Raises `AgeError`, `OSError`.
+    So the audio decoder never gets bytes that were changed. Raises `AgeError`, `OSError`.
     """
     reader = io.BufferedReader(open_parts(header, payload, identities), _BLOCK)
     while reader.read(_BLOCK):
@@ -68,19 +66,17 @@ def _read_to_its_end(
 
 
 def _samples(manifest: Manifest) -> int:
-    """Return the number of samples that each channel should have, according to the manifest.
+    """Return the samples that each channel should have.
 
-    If the recording process died before the first sample, the number is 0, and the payload contains
-    no FLAC file.
+    If the process died before the first one, it is 0, and the payload contains no FLAC file.
     """
     return manifest.talk_us * manifest.rate // _US
 
 
 def _count_samples(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int, int]:
-    """Return the number of samples in each channel, and the number of gaps that are not silent.
+    """Return the samples in each channel, and the number of gaps with a sample that is not zero.
 
-    A gap is not silent if at least one of its samples is not zero. Gaps with the reason `fault` are
-    not checked, because sound from before or after such a gap may overlap the edges of the gap.
+    Gaps with the reason `fault` are not checked, because sound around them may overlap their edges.
     """
     rate, at = manifest.rate, 0
     meant = (gap for gap in manifest.gaps if gap.reason != "fault")

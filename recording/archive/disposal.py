@@ -1,9 +1,8 @@
-"""Disposal: writes a signed certificate, and then destroys the recording's header.
+"""Disposal: writes a signed certificate (`ID.disposal`), then destroys the recording's header.
 
-Without the header, no person can decrypt the payload or a copy of the payload. The node signs the
-certificate (`ID.disposal`). The certificate is on the disk before the header is destroyed, so each
-destroyed recording has a certificate. Disposal is final: if the header is restored from a backup,
-`recording.archive.backup` destroys the header again.
+Without the header, no person can decrypt the payload or a copy of it. The certificate is on the
+disk first, so each destroyed recording has one. Disposal is final: if the header is restored from a
+backup, `recording.archive.backup` destroys it again.
 """
 
 from __future__ import annotations
@@ -29,13 +28,7 @@ REASONS: Final = ("retention", "erasure", "mistake", "order", "captured-card")
 
 
 class AuditPlace(msgspec.Struct, frozen=True):
-    """Identifies the audit entry about a disposal order.
-
-    Attributes:
-        node: The node that wrote the audit chain.
-        seq: The entry's sequence number in the chain.
-        hash: The entry's hash, in hexadecimal.
-    """
+    """Identifies the audit entry about a disposal order. The hash is in hexadecimal."""
 
     node: str
     seq: int
@@ -43,11 +36,7 @@ class AuditPlace(msgspec.Struct, frozen=True):
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """The certificate that a recording was disposed of.
-
-    The certificate contains the recording's call id, the time and the reason of the disposal, and
-    the person who ordered the disposal.
-    """
+    """The certificate that a recording was disposed of."""
 
     format: str
     call_id: str
@@ -56,11 +45,10 @@ class Certificate(msgspec.Struct, frozen=True):
     header_sha256: str
     """The SHA-256 of the destroyed header; empty if the header was already missing."""
     reason: str
-    """The reason of the disposal: one of `REASONS`.
+    """One of `REASONS`, in this order:
 
-    "retention": The retention period ended. "erasure": A person used the right to erasure.
-    "mistake": The disposal corrects a mistake. "order": There was an order to dispose of the
-    recording, for example from a court. "captured-card": A card number was keyed outside a pause.
+    The retention period ended. A person used the right to erasure. A mistake is corrected. There
+    was an order, for example from a court. A card number was keyed outside a pause.
     """
     by: str
     disposed: str
@@ -72,15 +60,7 @@ CERTIFICATE: Final = DocumentType("disposal", FORMAT, Certificate, "node")
 
 @dataclass(frozen=True, slots=True)
 class DisposalOrder:
-    """The order to dispose of a recording.
-
-    Attributes:
-        call_id: The recording's call id.
-        payload_sha256: The SHA-256 of the recording's payload, from the index.
-        reason: One of `REASONS`.
-        by: The person who gave the order.
-        audit: The audit entry about the order.
-    """
+    """The order to dispose of a recording; `payload_sha256` is from the index."""
 
     call_id: str
     payload_sha256: str
@@ -97,15 +77,11 @@ class Disposer:
     node: SealingNode
 
     def path(self, call_id: str) -> Path:
-        """Return the path of a recording's disposal certificate, whether the file exists or not."""
+        """Return the path of a recording's certificate, whether it exists or not."""
         return self.archive / folder_of(call_id) / f"{call_id}.disposal"
 
     def find(self, call_id: str) -> Certificate | None:
-        """Return a recording's disposal certificate that this node signed.
-
-        Returns None if there is no certificate, or if it is malformed, belongs to another recording
-        or is signed by another node.
-        """
+        """Return a recording's certificate; None if this node has not signed a valid one."""
         try:
             data = self.path(call_id).read_bytes()
             found = CERTIFICATE.read(data, (public_text(self.node.key.public_key()),))
@@ -114,18 +90,16 @@ class Disposer:
         return found if found.call_id == call_id else None
 
     def dispose(self, order: DisposalOrder) -> bytes:
-        """Write a certificate, then destroy the header; return the bytes of the certificate's file.
+        """Write a certificate, then destroy the header; return the certificate's file.
 
-        If the recording already has a certificate from this node, this certificate stays unchanged,
-        and the header is destroyed.
+        A certificate from this node stays unchanged.
 
         Raises:
             DisposalError: Nothing was changed, for one of these reasons. The order's reason is not
-                in `REASONS`. The manifest cannot be read or is not valid. The manifest has another
-                call id or payload digest than the order. The recording has a certificate that
-                this node did not sign.
-            OSError: A read or write on the disk failed. If this method is called again, it
-                continues the disposal.
+                in `REASONS`. The manifest cannot be read or is not valid, or has another call id or
+                payload digest than the order. The recording has a certificate that this node did
+                not sign.
+            OSError: A read or write on the disk failed. Another call continues the disposal.
         """
         path = self.path(order.call_id)
         done = self.find(order.call_id)
@@ -165,11 +139,10 @@ class Disposer:
 
 
 def destroy_header(folder: Path, call_id: str) -> bool:
-    """Overwrite and delete a recording's header, and any new header in a temporary file.
+    """Overwrite and delete a recording's header, and any new one in a temporary file.
 
-    Returns True if at least one of these files existed. Overwriting destroys the data only if the
-    disk writes new data to the same place. On other disks, the old data may still be there after
-    the file is deleted.
+    Return True if one existed. If the disk writes new data to another place, the old data may still
+    be there after the file is deleted.
     """
     found = list(_headers(folder, call_id))
     for path in found:

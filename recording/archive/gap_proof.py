@@ -1,9 +1,9 @@
 """Proves from the evidence of a call that its pauses and transfers took effect.
 
-The evidence is independent of the gaps: the switch counts each packet that it stores, the finaliser
-reads when each stored packet arrived, and the switch records each trigger as it arrives. The
-finaliser makes gaps silent, so packets that were stored in a gap cannot be heard. They are a fault
-nevertheless, because they were on the disk.
+The evidence is independent of the gaps: the switch counts each packet that it stores and records
+each trigger, and the finaliser reads when each stored packet arrived. Packets that were stored in a
+gap cannot be heard, because the finaliser makes gaps silent. They are a fault nevertheless, because
+they were on the disk.
 """
 
 from __future__ import annotations
@@ -28,12 +28,7 @@ _INACCURACY_US: Final = 50_000
 class StoredInGap:
     """Packets of a party that were stored in a gap of a payment or transfer, or not erased.
 
-    Attributes:
-        from_us: The beginning of the gap, in microseconds since the recording's start.
-        to_us: The end of the gap, in microseconds since the recording's start.
-        reason: The gap's reason: payment, transfer or erased.
-        channel: "caller" or "advisor".
-        packets: The number of packets.
+    The gap is in microseconds since the recording's start; the channel is "caller" or "advisor".
     """
 
     from_us: int
@@ -43,7 +38,6 @@ class StoredInGap:
     packets: int
 
     def __str__(self) -> str:
-        """Return a sentence that names the party, the gap and the number."""
         span = f"{self.from_us / 1e6:.1f} s to {self.to_us / 1e6:.1f} s"
         what = "not erased" if self.reason == GapReason.ERASED else "stored"
         return (
@@ -55,8 +49,8 @@ class StoredInGap:
 def stored_in_gaps(stretches: Iterable[PacketStretch] | None) -> list[StoredInGap]:
     """Return the packets that were stored in gaps in which nothing may be stored.
 
-    The switch counts what it stores in each gap. The finaliser counts what it finds in the spools
-    and arrived in the gap. The larger number counts, because either can be wrong.
+    The switch counts what it stores in each gap, and the finaliser what arrived in it and is in the
+    spools. The larger number counts, because either can be wrong.
     """
     return [
         StoredInGap(stretch.from_us, stretch.to_us, stretch.gap, party.channel, packets)
@@ -69,18 +63,12 @@ def stored_in_gaps(stretches: Iterable[PacketStretch] | None) -> list[StoredInGa
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A trigger that had no effect, or not its whole effect.
-
-    Attributes:
-        trigger: The trigger.
-        text: A sentence that says what is missing.
-    """
+    """A trigger without its whole effect, and a sentence that says what is missing."""
 
     trigger: TriggerFacts
     text: str
 
     def __str__(self) -> str:
-        """Return the sentence."""
         return self.text
 
 
@@ -107,10 +95,7 @@ def ignored_triggers(
 def _missing(
     trigger: TriggerFacts, stopped: Sequence[Gap], stored: Sequence[Interval], talk_us: int
 ) -> Iterator[str]:
-    """Yield what is missing.
-
-    `stored` are the stretches that were in the spool: the segments and the keyed digits.
-    """
+    """Yield what is missing. `stored` are the stretches in the spool: segments and keyed digits."""
     name = f"a trigger ({trigger.trigger}, {trigger.actor}) at {trigger.at_us / 1e6:.1f} s"
     at_us = trigger.at_us
     if not any(gap.from_us - _SPACING_US <= at_us < gap.to_us for gap in stopped):

@@ -1,14 +1,11 @@
 """Replaces headers in the archive in two steps, for the officer's client.
 
-In the first step, this module stages the new header: it writes the new header to a separate file,
-and returns the bytes that it reads from this file afterwards. The officer's client verifies these
-bytes. In the second step, this module commits the new header: it replaces the old header by the new
-header.
+First the new header is staged in a separate file, and the client verifies the bytes that are read
+back from it. Then it is committed: it replaces the old one.
 
 The server has no age identity, so it cannot check whether a header opens its payload. Therefore it
-accepts a new header only under three conditions. First, the officer signed a record about the new
-header. Second, the record is for the set of recipients in force. Third, the record says that the
-new header replaces the header that is in the archive now.
+accepts a new header only if the officer signed a record about it, the record is for the set of
+recipients in force, and the record says that it replaces the header that is in the archive now.
 """
 
 from __future__ import annotations
@@ -31,31 +28,19 @@ _AGAIN: Final = "rewrap the recording again"
 
 @dataclass(frozen=True, slots=True)
 class HeaderStore:
-    """The headers of an archive.
+    """The headers of an archive. The officer who signs the set of recipients signs each rewrap.
 
-    Each method raises `RewrapError` if it does not accept a new header. The recording's old header
-    is then unchanged. Each method raises `OSError` if a read or write on the disk fails.
-
-    Attributes:
-        archive: The archive's folder.
-        recipients: The file with the set of recipients. The officer who signs this set also signs
-            each rewrap.
+    Each method raises `OSError`, or `RewrapError` if it does not accept a new header; the old one
+    is then unchanged.
     """
 
     archive: Path
     recipients: RecipientsFile
 
     def stage(self, call_id: str, payload_sha256: str, header: bytes, record: bytes) -> bytes:
-        """Write a new header and its record to separate files. Do not replace the old files yet.
+        """Write a new header and its record to separate files; return the header, read back.
 
-        Args:
-            call_id: The recording's call id.
-            payload_sha256: The SHA-256 of the recording's payload, from the index.
-            header: The new header.
-            record: The officer's signed record about the new header, for the file `ID.rewrap`.
-
-        Returns:
-            The new header, read back from the file.
+        `payload_sha256` is from the index. `record` is for the file `ID.rewrap`.
         """
         place = _RecordingFiles(self.archive / folder_of(call_id), call_id)
         self._check(place, payload_sha256, header, record)
@@ -66,18 +51,14 @@ class HeaderStore:
     def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
         """Replace the header and the rewrap record by the new ones that `stage` has written.
 
-        The rewrap record is the officer's signed record about the header. `payload_sha256` is the
-        SHA-256 of the payload, from the index. `header_sha256` is the SHA-256 of the new header. If
-        `stage` has written no new header, and the present header already has this SHA-256, nothing
-        is changed.
+        If it has written none, and the present header has this SHA-256, nothing is changed.
 
-        The record is replaced before the header. If the process crashes between these two steps,
-        the recording has the new record and the old header, and the officer must run the rewrap
-        again. The officer's client then accepts the old header, because the new record contains the
-        SHA-256 of the old header too.
+        The record is replaced before the header. After a crash between these two steps, the officer
+        must run the rewrap again. The officer's client then accepts the old header, because the new
+        record contains its SHA-256 too.
 
         When the new header is on the disk, the old header's file is overwritten with zeros. Without
-        this, the old header could still open the recording after a disposal.
+        this, it could still open the recording after a disposal.
         """
         place = _RecordingFiles(self.archive / folder_of(call_id), call_id)
         try:
@@ -121,12 +102,7 @@ class HeaderStore:
 
 
 def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list[str]:
-    """Return one text for each fault of `signed`, the officer's record about a new header.
-
-    The record has a fault if it is not for the recording that `manifest` describes, or if it is not
-    for `recipients`, which is the set of recipients in force. The list is empty if there is no
-    fault.
-    """
+    """Return the faults of a record about a new header: another recording, or another set."""
     wrong = []
     if (signed.call_id, signed.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
         wrong.append("the record is that of another recording")

@@ -1,8 +1,8 @@
 """Compares a recording's row in the index with its signed manifest.
 
 The manifest has most facts of the row in clear, and commitments to the facts about people. So every
-changed value in the row contradicts the manifest, and the result names the value. Manifests of
-older software have no commitments. Then the facts about people cannot be compared.
+changed value contradicts the manifest, and the result names it. Manifests of older software have no
+commitments; then the facts about people cannot be compared.
 """
 
 from __future__ import annotations
@@ -34,12 +34,10 @@ SALT_MISSING: Final = (
 class RowComparison:
     """The result of comparing a recording's row with its manifest.
 
-    Attributes:
-        problems: The contradictions, as texts that name the changed value.
-        is_committed: True if the manifest has commitments to the facts about people.
-        salt_missing: True if the manifest has commitments, but the row has no salt. Only the audit
-            chain can show whether this is right: a row that was made again from the manifest has
-            no salt, and neither has a row whose personal facts were erased.
+    The problems name each changed value. `is_committed` means that the manifest has commitments to
+    the facts about people. `salt_missing` means that it has, but the row has neither these facts
+    nor their salt. This is right if the row was made again from the manifest, or if the facts were
+    erased; only the audit chain shows it.
     """
 
     problems: tuple[str, ...] = ()
@@ -50,16 +48,9 @@ class RowComparison:
 def compare_file(
     row: RecordingSummary, data: bytes | None, node_keys: Collection[str] = ()
 ) -> tuple[RowComparison, Manifest | None]:
-    """Compare a row with the bytes of a manifest's file, and return the manifest too.
+    """Compare a row with a manifest's file (None if missing); return a valid manifest too.
 
-    Args:
-        row: The recording's row in the index.
-        data: The content of the manifest's file; None if the file is missing.
-        node_keys: The public signing keys (base64) of nodes, from a trusted source. If there are
-            none, the manifest's signature is verified with the key in the manifest itself.
-
-    Returns:
-        The comparison, and the manifest. The manifest is None if it is missing or not valid.
+    `node_keys` are trusted signing keys (base64). Without them, the key in the manifest is used.
     """
     if data is None:
         # The manifest is read from the folder in the row, so a wrong folder explains its absence.
@@ -122,7 +113,6 @@ def _clear_facts(row: RecordingSummary, manifest: Manifest) -> Iterator[str]:
 
 
 def _folder_problems(row: RecordingSummary) -> Iterator[str]:
-    """Yield a problem if the row names another folder than that of the day in the call id."""
     if row.folder != day_folder(row.call_id):
         yield disagreement("folder")
 
@@ -133,8 +123,5 @@ def day_folder(call_id: str) -> str:
 
 
 def disagreement(name: str) -> str:
-    """Return the problem that a value of the row contradicts the manifest.
-
-    `name` is the name of the value, such as "length".
-    """
+    """Return the problem that a value of the row, such as "length", contradicts the manifest."""
     return f"index and manifest do not agree on its {name}: keep the journal, report it"

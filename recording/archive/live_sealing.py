@@ -1,8 +1,7 @@
-"""Seals a call while it is in progress, so that little work remains at the end of the call.
+"""Seals a call while it is in progress, so that little work remains at its end.
 
-This module processes the spool in the same steps as `sealing.seal_audio`, but it reads only frames
-that can no longer change. If the spool is incomplete or damaged, `LiveSealing.finish` returns None,
-and the whole call must be sealed again with `seal_audio`.
+The steps are those of `sealing.seal_audio`, but only frames that can no longer change are read. If
+the spool is incomplete or damaged, the whole call must be sealed again with `seal_audio`.
 """
 
 from __future__ import annotations
@@ -22,14 +21,11 @@ from recording.spool.burst import unpack_burst
 
 
 class LiveSealing:
-    """Seals one call while it is in progress. The call must have only one spool.
+    """Seals one call, which must have only one spool, into a temporary file.
 
-    The payload is written to a temporary file. Every method raises the same errors as `seal_audio`.
-    After an error, only `discard` may be called.
-
-    Attributes:
-        held_bytes: The size in bytes of the audio in memory after the latest `step`. It grows while
-            digits are keyed, because this audio is held back.
+    Every method raises the errors of `seal_audio`; after one, only `discard` may be called.
+    `held_bytes` is the audio in memory after the latest `step`. It grows while digits are keyed,
+    because this audio is held back.
     """
 
     def __init__(
@@ -42,18 +38,6 @@ class LiveSealing:
         *,
         near_pause_s: float = 0.0,
     ) -> None:
-        """Open the spool.
-
-        Args:
-            part: The temporary file for the payload. `discard` removes it if it was not committed
-                before.
-            raw: The file for packets that cannot be decoded. `discard` removes it if it was not
-                committed before.
-            spool: The spool's path.
-            keys: The keys, one of which must open the spool.
-            call_id: The call id.
-            near_pause_s: `CardFilter` describes it.
-        """
         self.part = part
         self.raw = raw
         self.spool = spool
@@ -75,10 +59,9 @@ class LiveSealing:
         self._reading.begin(self._reader)
 
     def step(self, frames: int) -> bool:
-        """Seal up to `frames` more frames of the spool.
+        """Seal up to `frames` more frames (of about a second) that can no longer change.
 
-        Only frames that can no longer change are sealed. A frame has the packets of about one
-        second. Returns False if there are no more such frames at present, and otherwise True.
+        Return False if there are no more such frames at present.
         """
         try:
             more = self._take(frames)
@@ -102,8 +85,7 @@ class LiveSealing:
     def finish(self) -> SealedAudio | None:
         """Seal the rest of the spool after the end of the call, and return the result.
 
-        Returns None if the spool is incomplete or damaged. In this case the call must be sealed
-        with `seal_audio`.
+        None if the spool is incomplete or damaged; the call must then be sealed with `seal_audio`.
         """
         while self.step(1000):
             pass
@@ -112,28 +94,19 @@ class LiveSealing:
         self._reading.end(self._reader)
         try:
             return self._reading.finish(self._flac, self.raw)
-        # `SealingPass.finish` decodes the packets that are still waiting. One of them can be the
-        # first wideband packet of the call.
+        # One of the packets that `SealingPass.finish` decodes can be the first wideband packet.
         except WidebandError:
             self._restart_wideband()
             return self.finish()
 
     def discard(self) -> None:
-        """Close the spool, and remove the unfinished files.
-
-        These are the temporary file for the payload (`part`) and the file for packets that cannot
-        be decoded (`raw`). A file that was already committed is not removed.
-        """
+        """Close the spool, and remove the files that were not committed."""
         self._release()
         self.part.discard()
         self.raw.discard()
 
     def _restart_wideband(self) -> None:
-        """Start again from the beginning of the spool, with a sample rate of 16 kHz.
-
-        Sealing begins with 8 kHz. This method is called when the first wideband packet is found. A
-        sample rate of 16 kHz is enough for every codec.
-        """
+        """Start again from the spool's beginning with 16 kHz, which is enough for every codec."""
         self._release()
         os.ftruncate(self.part.fd, 0)
         self._begin(WIDE)

@@ -1,7 +1,7 @@
 """The packet ledger of a call: the packets of each party in each segment and gap.
 
-The ledger has the counts of the switch, from the events `packets` in the spools, and counts what is
-read from the spools. `recording.archive.packet_sums` compares them.
+It has the counts of the switch, from the events `packets`, and counts what is read from the spools.
+`recording.archive.packet_sums` compares them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ CONFIDENTIAL: Final = frozenset({GapReason.PAYMENT, GapReason.TRANSFER, GapReaso
 _REMEMBERED_US: Final = 180_000_000
 """The time in µs for which arrivals in a segment are remembered.
 
-A gap that begins later can reach back into this time: by the longest `erase_back`, and by the time
-for which the switch was late.
+A gap that begins later can reach back by the longest `erase_back`, and by the time for which the
+switch was late.
 """
 _Numbers: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.uint8]
 
@@ -46,7 +46,6 @@ class _Claims:
     late_us: int = 0
 
     def add(self, fields: Mapping[str, Field]) -> None:
-        """Add the counts of one event. A count that is missing or malformed is not added."""
         received, stored = _count(fields, "received"), _count(fields, "stored")
         if received is not None:
             self.received = (self.received or 0) + received
@@ -85,12 +84,10 @@ class _Stretch:
 
     @property
     def is_confidential(self) -> bool:
-        """True for a gap in which no packet may have been stored."""
         return self.gap in CONFIDENTIAL
 
     @property
     def is_empty(self) -> bool:
-        """True if there is nothing to report about the stretch."""
         if any(self.read) or any(self.arrived) or self.gap is None:
             return not (any(self.read) or any(self.arrived))
         return self.to_us == self.from_us and not any(
@@ -102,12 +99,10 @@ class _Stretch:
 class PacketLedger:
     """Collects the packet ledger of one call while its spools are read.
 
-    A packet counts in the stretch in which the switch handled it. So a packet that arrived after a
-    trigger, and was read from its socket before the trigger took effect, counts as dropped in the
-    segment before the trigger. Times are µs since the recording's start.
-
-    In addition, the packets that were read are compared with the gaps by their arrival. None of
-    them may have arrived in a gap of a payment or transfer, or in an erased stretch.
+    A packet counts in the stretch in which the switch handled it. So one that arrived after a
+    trigger, and was read before the trigger took effect, counts as dropped in the segment before.
+    Times are µs since the recording's start. In addition, no packet that was read may have arrived
+    in a gap of a payment or transfer, or in an erased stretch.
     """
 
     def __init__(self) -> None:
@@ -196,10 +191,7 @@ class PacketLedger:
     def finish(
         self, end_us: int, progress: Sequence[Progress], *, interrupted: bool
     ) -> list[PacketStretch]:
-        """Return the ledger at the end of the call.
-
-        `interrupted` is True if the end of the call is not in the spools.
-        """
+        """Return the ledger; `interrupted` if the end of the call is not in the spools."""
         self._end(end_us, progress)
         if interrupted:
             self.interrupted()
@@ -258,7 +250,6 @@ def _facts(stretch: _Stretch, before: Sequence[Progress]) -> PacketStretch:
 
 
 def _add(counts: list[int], tracks: _Numbers) -> None:
-    """Add the number of packets of each track to `counts`."""
     for track in range(TRACKS):
         counts[track] += int(np.count_nonzero(tracks == track))
 

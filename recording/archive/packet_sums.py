@@ -26,20 +26,15 @@ from recording.archive.manifest import Manifest, PacketStretch, PartyPackets
 FEWEST: Final = 25
 """A party is silent only if at least this many of its packets are not heard in a segment.
 
-They are half a second of audio. Fewer packets can be those of another sender, or of a segment that
-is very short.
+They are half a second of audio. Fewer can be of another sender, or of a very short segment.
 """
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class SilentTrack:
-    """A party of which nothing is heard in a segment, although it sent packets.
+    """A party ("caller" or "advisor") that is not heard in a segment, although it sent packets.
 
-    Attributes:
-        from_us: The beginning of the segment, in microseconds since the recording's start.
-        to_us: The end of the segment, in microseconds since the recording's start.
-        channel: "caller" or "advisor".
-        text: The number of packets, by what happened to them.
+    The segment is in µs since the recording's start. The text says what happened to the packets.
     """
 
     from_us: int

@@ -1,7 +1,6 @@
 """The quality of the network for each party of a call: the facts for the index.
 
-These facts show which holes in the audio the network made. The holes that Galwad made are gaps in
-the manifest.
+They show which holes in the audio the network made. The holes that Galwad made are gaps.
 """
 
 from __future__ import annotations
@@ -14,10 +13,7 @@ from recording.archive.manifest import TrackFacts
 
 
 class PartyNetwork(msgspec.Struct, frozen=True):
-    """The packets of one party of a call, and the effects of the network on them.
-
-    The fields are those of `TrackFacts` and `NetworkFacts` with the same names.
-    """
+    """The fields of `TrackFacts` and `NetworkFacts` that the index has."""
 
     channel: str
     received: int
@@ -32,10 +28,7 @@ class PartyNetwork(msgspec.Struct, frozen=True):
 
 
 def party_networks(tracks: Iterable[TrackFacts]) -> tuple[PartyNetwork, ...]:
-    """Return the facts for the index, from the tracks of a manifest.
-
-    A track in a manifest of older software has no such facts, and is left out.
-    """
+    """Return the facts for the index; those of older software's manifests are left out."""
     return tuple(
         PartyNetwork(
             track.channel,

@@ -1,7 +1,7 @@
 """Verifies a recording that has no row in the index, so that a new row can be made.
 
-The manifest has all facts for the new row except three: the caller, the line and the advisor. These
-three facts were in the spool, which no longer exists, so they are empty in the new row.
+The manifest has all facts for the row except the caller, the line and the advisor, which were in
+the spool. They are empty in the new row.
 """
 
 from __future__ import annotations
@@ -22,33 +22,22 @@ from recording.keys.signed_document import unverified_key
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRecording:
-    """A recording that matches its manifest. A trusted node signed the manifest."""
+    """A recording that matches its manifest, which the trusted node with `node_key` signed."""
 
     recording: SealedRecording
     node_key: str
-    """The public key (base64) of the node that signed the manifest."""
+    """In base64."""
     disposal: Certificate | None
-    """The certificate of the recording's disposal.
-
-    None if the recording was not disposed of. If there is a certificate, the recording's new row in
-    the index must show the disposal.
-    """
+    """None if the recording was not disposed of. The new row must show a disposal."""
 
 
 def verify_unindexed(
     archive: Path, call_id: str, node_keys: Collection[str], officer_keys: Collection[str] = ()
 ) -> VerifiedRecording:
-    """Read a whole recording, and compare it with its manifest.
+    """Read a whole recording, or its certificate of disposal; compare it with its manifest.
 
-    If the recording was disposed of, only its certificate is compared with its manifest.
-
-    Args:
-        archive: The archive's folder.
-        call_id: The recording's call id.
-        node_keys: The public keys of trusted nodes (base64). One of these nodes must have signed
-            the manifest.
-        officer_keys: The public keys of officers (base64) whose rewraps are trusted. If there are
-            none, a recording with a rewrapped header raises `ArchiveError`.
+    One of the nodes with `node_keys` (base64) must have signed the manifest. Without the key of the
+    officer who rewrapped the header, there is an error.
 
     Raises:
         ArchiveError: The recording is incomplete or was changed, or no node in `node_keys` signed
@@ -84,10 +73,7 @@ def _disposal(path: Path, node_keys: Collection[str]) -> Certificate | None:
 
 
 def disposed_at(certificate: Certificate) -> float:
-    """Return the time of the disposal in Unix seconds.
-
-    Raises `ArchiveError` if the certificate's time is malformed.
-    """
+    """Return the time of the disposal in Unix seconds. Raises `ArchiveError` if it is malformed."""
     try:
         moment = time.strptime(certificate.disposed, "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:

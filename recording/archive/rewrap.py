@@ -1,12 +1,10 @@
 """Rewrapping: makes a new header, for other recipients, with the file key of the old header.
 
-To make the new header, a person needs an age identity that opens the old header. The officer signs
-a record about the rewrap. The record says which header is in force, and is stored in the file
-`ID.rewrap`, beside the manifest. Both the verification of recordings and the officer's client use
-`classify_header` to check a header.
+This needs an age identity that opens the old header. The officer signs a record that says which
+header is in force; it is the file `ID.rewrap`, beside the manifest.
 
 Rewrapping does not withdraw access: a person who knows the payload's file key can still decrypt the
-payload after the rewrap.
+payload.
 """
 
 from __future__ import annotations
@@ -69,17 +67,11 @@ class Replacement:
     """The officer's identities that can open the new header."""
 
     def verify(self, found: bytes) -> None:
-        """Check that the server stored the new header correctly.
-
-        `found` must be equal to the new header. The officer's identities in `_openers` must decrypt
-        the payload's file key from `found`.
-
-        Args:
-            found: The header that the server read back from its disk.
+        """Check the header that the server read back from its disk.
 
         Raises:
-            RewrapError: `found` is another header, or contains another file key.
-            AgeError: `found` is not a header, or an identity in `_openers` does not open it.
+            RewrapError: It is another header, or contains another file key.
+            AgeError: It is not a header, or an identity in `_openers` does not open it.
         """
         if found != self.header:
             raise RewrapError("the server has stored another header than it received")
@@ -99,15 +91,7 @@ def rewrap(
 ) -> Replacement:
     """Make a new header for these recipients, and sign a record about it.
 
-    Args:
-        manifest: The recording's manifest.
-        header: The recording's present header.
-        identities: The officer's identities, one of which must open the present header.
-        recipients: The set of recipients for the new header.
-        signing: The officer's signing key.
-
-    Raises:
-        AgeError: No identity opens the present header, or the header was changed.
+    Raises `AgeError` if no identity opens the present header, or the header was changed.
     """
     file_key = Header.parse(header).unwrap(identities)
     new = make_header(file_key, recipients.recipients)
@@ -127,14 +111,9 @@ def rewrap(
 
 
 def check_stanzas(header: bytes, recipients: int) -> None:
-    """Raise an error unless the header has exactly `recipients` X25519 stanzas, all different.
+    """Check that the header has exactly this number of X25519 stanzas, all different.
 
-    This function cannot check to which recipients the stanzas belong, because only a recipient's
-    identity can show this.
-
-    Raises:
-        HeaderError: The header is malformed, has a stanza of another type than X25519, has two
-            equal stanzas, or has another number of stanzas than `recipients`.
+    Only an identity can show to which recipients they belong. Raises `HeaderError`.
     """
     parsed = Header.parse(header)
     if len(parsed.stanzas) != recipients:
@@ -148,13 +127,7 @@ def check_stanzas(header: bytes, recipients: int) -> None:
 
 
 def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]) -> Rewrap:
-    """Verify and return a recording's rewrap record, which is about the most recent rewrap.
-
-    Args:
-        manifest: The recording's manifest.
-        record: The bytes of the file `ID.rewrap`.
-        officer_keys: The public keys of officers (base64). One of these officers must have signed
-            the record.
+    """Return the record (`ID.rewrap`) of a recording's latest rewrap, signed by such an officer.
 
     Raises:
         ManifestError: The record is malformed, is signed by another key, or belongs to another
@@ -169,9 +142,7 @@ def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]
 class HeaderStatus(Enum):
     """The origin of the header that a recording has in the archive.
 
-    FIRST: the sealing made the header. REWRAPPED: the most recent rewrap made the header. EARLIER:
-    the header is older than the most recent rewrap, which should have replaced it. UNKNOWN: no
-    signed document names the header.
+    An `EARLIER` one is older than the most recent rewrap, which should have replaced it.
     """
 
     FIRST = "as it was sealed"
@@ -182,12 +153,9 @@ class HeaderStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HeaderVerdict:
-    """The result of the check of a recording's header.
+    """The origin of a recording's header, and a text that says what is wrong, or "".
 
-    Attributes:
-        header: The origin of the header.
-        problem: A text that says what is wrong with the header; empty if nothing is wrong.
-        record: The record of the most recent rewrap. None if the check did not use a record.
+    `record` is that of the most recent rewrap; None if the check did not use it.
     """
 
     header: HeaderStatus
@@ -200,16 +168,9 @@ def classify_header(
 ) -> HeaderVerdict:
     """Check a header against the manifest and the record of the most recent rewrap.
 
-    Manifests of older software do not contain the digest of the header. With such a manifest, and
-    without a rewrap record, every header is accepted.
-
-    Args:
-        manifest: The recording's manifest.
-        found: The size and digest of the header in the archive.
-        record: The bytes of the file `ID.rewrap`; None if there is no such file.
-        officer_keys: The public keys (base64) of trusted officers. One of these officers must have
-            signed the record. If there is a record but `officer_keys` is empty, the header must
-            have the digest that is in the manifest.
+    Manifests of older software do not contain the digest of the header. Without a record (None),
+    every header is then accepted. With a record but without officers' keys, the header must have
+    the digest in the manifest.
     """
     first = manifest.header in {None, found}
     otherwise = HeaderStatus.FIRST if first else HeaderStatus.UNKNOWN
@@ -233,18 +194,13 @@ def _by_record(manifest: Manifest, found: ObjectFacts, read: Rewrap) -> HeaderVe
 
 
 def _difference(expected: ObjectFacts | None, found: ObjectFacts) -> str:
-    """Return a text that says how `found` differs from `expected`; "" if `expected` is None."""
     return "" if expected is None else difference("header", expected, found.size)
 
 
 def difference(name: str, expected: ObjectFacts, size: int) -> str:
-    """Return a text that says how an object differs from the object that was signed.
+    """Return a text that says how an object differs from the one that was signed.
 
-    Args:
-        name: The object's name for the text, such as "header".
-        expected: The size and digest that were signed.
-        size: The size in bytes of the object in the archive. If this is the signed size, the text
-            says that the digest is another one.
+    If the `size` in bytes is the signed one, the digest is another.
     """
     if size < expected.size:
         return f"the {name} is incomplete: {size} of {expected.size} bytes"

@@ -1,9 +1,8 @@
 """Seals the spools of one call: their audio becomes one FLAC file, encrypted as an age payload.
 
-The packet times in all spools of a call come from the same monotonic clock, so this module can put
-all packets on one time axis. The FLAC file is encrypted while it is written. So plaintext exists
-only in memory, and only for audio that is not sealed yet: the window of `Timeline`, and what
-`CardFilter` holds back while digits are keyed.
+All packet times of a call come from the same monotonic clock. The FLAC file is encrypted while it
+is written, so plaintext exists only in memory, and only for audio that is not sealed yet: the
+window of `Timeline`, and what `CardFilter` holds back while digits are keyed.
 """
 
 from __future__ import annotations
@@ -55,27 +54,15 @@ _PAYMENTS = {GapReason.PAYMENT.value, GapReason.ERASED.value}
 
 @dataclass(frozen=True, slots=True)
 class SpoolKeys:
-    """The keys that open spools.
-
-    Attributes:
-        runtime_keys: The folder with the frame keys that are not in the spools yet; None if there
-            is no such folder.
-    """
+    """The keys that open spools. `runtime_keys` has the frame keys that are not published."""
 
     boot_key: bytes | None
     """The key that encrypts the keys of new spools; None if there is no such key."""
     runtime_keys: Path | None = None
     spool_keys: dict[int, bytes] = field(default_factory=dict)
-    """The spool keys that a recipient decrypted with an age identity.
-
-    The dict maps the spool's number in its call (its life) to the spool's key.
-    """
+    """The spool keys that a recipient decrypted with an age identity, by life."""
     other_boot_keys: tuple[bytes, ...] = ()
-    """Other boot keys of this machine.
-
-    They may be needed, because a spool is encrypted with the boot key of the time at which it was
-    made.
-    """
+    """A spool is encrypted with the boot key of the time at which it was made."""
 
     def open(self, path: Path) -> SpoolReader:
         """Open one finished spool for reading. Raises `SpoolError`, `OSError`."""
@@ -98,14 +85,10 @@ class SpoolKeys:
 
 
 def _checked_header(path: Path) -> SpoolHeader:
-    """Return a spool's header. Check that the file's name agrees with the header.
+    """Return a spool's header, if it agrees with the file's name.
 
-    Without this check, a renamed spool would be archived as the recording of another call.
-
-    Raises:
-        SpoolHeaderError: The call id and life in the header differ from those in the file's name.
-            Or the file has no readable header.
-        OSError: The file cannot be read.
+    Without this check, a renamed spool would be archived as the recording of another call. Raises
+    `SpoolHeaderError`, `OSError`.
     """
     header = read_header(path)
     its_own = f"{header.call_id}.{header.life}.spool"
@@ -116,17 +99,7 @@ def _checked_header(path: Path) -> SpoolHeader:
 
 @dataclass(frozen=True, slots=True)
 class SealedAudio:
-    """The result of sealing a call's audio.
-
-    Attributes:
-        file_key: The age file key that opens the payload.
-        facts: The facts about the call, from the events in the spools.
-        talk_us: The call's talk time, in microseconds.
-        rate: The sample rate, in Hz.
-        tracks: The facts about each audio channel.
-        lives: The facts about each spool.
-        packets: The packets of each party in each segment and gap.
-    """
+    """The result of sealing a call's audio. `rate` is in Hz; `file_key` opens the payload."""
 
     file_key: bytes = field(repr=False)
     facts: CallFacts
@@ -140,13 +113,12 @@ class SealedAudio:
 class SealingPass:
     """Processes the spools of a call one after another, at one sample rate.
 
-    For each spool, call `begin`, then `take` for each record of the spool, then `end`. After the
-    last spool, call `finish`. `take` is a generator: call `write` each time `take` yields. It does
-    so when there are several seconds of audio, because a longer block costs less for each sample.
+    For each spool, call `begin`, then `take` for each record, then `end`; in the end, `finish`.
+    Call `write` each time that `take` yields: then there are several seconds of audio, because a
+    longer block costs less for each sample.
     """
 
     def __init__(self, rate: int, started_wall_us: int, near_pause_s: float = 0.0) -> None:
-        """Set up a pass. `CardFilter` describes `near_pause_s`."""
         self.timeline = Timeline(rate)
         self.cards = CardFilter(rate, near_pause_s)
         self._undecoded: deque[UndecodedPacket] = deque()
@@ -162,8 +134,8 @@ class SealingPass:
         self._complete = False
         """True if nothing was lost between the previous spool and the current spool.
 
-        The value is False until the event `goes-on` of the current spool proves this. The event
-        says with which frame the previous spool ended.
+        Only the event `goes-on` of the current spool proves this, by the previous spool's last
+        frame.
         """
         self._spool_start_us = 0
         self._answer_us = 0
@@ -173,10 +145,7 @@ class SealingPass:
         """The newest losses. Their time is not silent yet."""
 
     def begin(self, spool: SpoolReader) -> None:
-        """Begin the call's next spool.
-
-        This method must be called before the spool's first record is given to `take`.
-        """
+        """Begin the call's next spool, before its first record."""
         header, last = spool.header, self._last
         self._first, self._last = self._first or header, header
         self._spool_start_us = header.us_after(self._first)
@@ -189,10 +158,7 @@ class SealingPass:
         self.timeline.mark_break()
 
     def take(self, record: object) -> Iterator[None]:
-        """Process the next record of a spool.
-
-        This generator yields each time that `write` can seal `_WORTHWHILE_S` seconds of audio.
-        """
+        """Process a record; yield each time that `_WORTHWHILE_S` seconds can be written."""
         shift = self._spool_start_us
         if isinstance(record, BurstRecord):
             yield from self._burst(record, shift - self._answer_us)
@@ -216,25 +182,22 @@ class SealingPass:
             self.timeline.mark_break()
 
     def end(self, spool: SpoolReader) -> None:
-        """Store the facts about a spool in `lives`.
-
-        This method must be called after the spool's final record was given to `take`.
-        """
+        """Store the facts about a spool in `lives`, after its final record."""
         life = spool.header.life
         self.lives.append(SpoolFacts(life, spool.interrupted, spool.truncated, spool.damaged))
         self._last_index = spool.last_index
 
     @property
     def held_bytes(self) -> int:
-        """The size in bytes of the audio and the undecodable packets that are in memory."""
+        """The bytes of the audio and the undecodable packets that are in memory."""
         packets = sum(len(packet.data) for packet in self._undecoded)
         return packets + self.timeline.held_bytes + self.cards.held_bytes
 
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
         """Write the audio that can no longer change, and the undecodable packets of the same time.
 
-        The most recent ten seconds of audio can still change, so they are not written yet. Audio
-        that may become a captured card is not written yet either. Raises `ArchiveError`, `OSError`.
+        The last ten seconds can still change, and audio can become a captured card. Raises
+        `ArchiveError`, `OSError`.
         """
         for block in self.timeline.blocks():
             self.cards.feed(block)
@@ -242,10 +205,7 @@ class SealingPass:
         raw.write_all(self.facts.started_us, self._released_packets())
 
     def finish(self, flac: FlacPayload, raw: RawPayload) -> SealedAudio:
-        """Write the rest of the audio, and return the result of the sealing.
-
-        Raises `ArchiveError`, `OSError`.
-        """
+        """Write the rest of the audio. Raises `ArchiveError`, `OSError`."""
         talk_us = self.facts.finish()
         self._silence_losses()
         self.timeline.finish(talk_us)
@@ -270,14 +230,12 @@ class SealingPass:
 
     @property
     def _is_worthwhile(self) -> bool:
-        """True if there is enough audio for a call of `write`."""
         return self.timeline.ready_samples >= _WORTHWHILE_S * self.timeline.rate
 
     def _released_packets(self) -> Iterator[UndecodedPacket]:
         """Yield the undecodable packets whose time was released, except those of silenced digits.
 
-        A packet waits until the audio of its arrival and the audio of its RTP timestamp are both
-        released.
+        A packet waits for the audio of its arrival and that of its RTP timestamp.
         """
         rate = self.timeline.rate
         self._undecoded.extend(self.timeline.undecoded())
@@ -292,13 +250,10 @@ class SealingPass:
                 yield packet
 
     def _end_interruption(self, at_us: int) -> None:
-        """End the interruption, if there is one, because the next record was read.
+        """End the interruption after a spool that was not closed properly, at the next record.
 
-        `at_us` is the record's time. An interruption is the time without recording after a spool
-        that was not closed properly.
-
-        If the disk of a spool fails, the same process continues the call in a new spool. This spool
-        begins with copies of events from the previous spool. A copy does not end the interruption.
+        If its disk failed, the same process continues the call in a new spool, which begins with
+        copies of events. A copy does not end the interruption.
         """
         since = self.facts.last_us
         if self._interruption_open and not (self._same_process and at_us <= since):
@@ -320,10 +275,9 @@ class SealingPass:
         yield from self._advance(at_us)
 
     def _advance(self, at_us: int) -> Iterator[None]:
-        """Advance the timeline to `at_us` in steps of at most one minute. Yield as `take` does.
+        """Advance the timeline in steps of at most one minute, and yield as `take` does.
 
-        The code that uses this generator seals the audio after each step. Without these steps, the
-        audio of a long time without packets would fill the memory.
+        Without the steps, the audio of a long time without packets would fill the memory.
         """
         while at_us - self._advanced_us >= _STEP_US:
             self._advanced_us = min(at_us, self._advanced_us + _MINUTE_US)
@@ -332,12 +286,7 @@ class SealingPass:
                 yield
 
     def _burst(self, record: BurstRecord, shift_us: int) -> Iterator[None]:
-        """Process all packets of a burst.
-
-        A burst is one record with several packets. The result is the same as if `_packet` processed
-        each packet. `shift_us` is added to each packet's time to get the time since the recording's
-        start.
-        """
+        """Process a burst as `_packet` would each of its packets, faster."""
         self._end_interruption(int(record.at_us[0]) + shift_us)
         self._silence_losses()
         self.packets.read(record.track, record.at_us + shift_us)
@@ -351,9 +300,8 @@ class SealingPass:
     def _answered(self, event: EventRecord, at_us: int) -> None:
         """Set the recording's start, which is the time of the call's answer.
 
-        If the process restarted after the answer, the event's field `since_us` is the time from the
-        answer to this event, in microseconds. If the first spool that still exists has such an
-        event, an earlier spool is missing, and the beginning of the recording is missing with it.
+        After a restart of the process, this was `since_us` before the event. If the first spool
+        that still exists has such an event, the beginning of the recording is missing.
         """
         since = event.fields.get("since_us")
         since_us = since if isinstance(since, int) else 0
@@ -396,8 +344,8 @@ class SealingPass:
     def _silence_losses(self, refused_from_us: int | None = None) -> None:
         """Make the time of each new loss silent, because it becomes a gap.
 
-        If `refused_from_us` is not None, a gap begins there, because the disk refused writes. Then
-        the spool lacks only the refused frames, and the loss is not a gap of its own.
+        At `refused_from_us`, a gap begins because the disk refused writes. The spool then lacks
+        only the refused frames, and the loss is not a gap of its own.
         """
         for loss, why in self._losses:
             is_refused = (
@@ -410,11 +358,7 @@ class SealingPass:
         self._losses.clear()
 
     def _goes_on_from_the_last(self, fields: Mapping[str, Field]) -> bool:
-        """Return True if the previous spool was read up to its final frame.
-
-        `fields` describes the previous spool: `life` is its number, and `after` is the index of its
-        final frame. The current spool has these fields in its event `goes-on`.
-        """
+        """Return True if the previous spool was read up to its final frame (event `goes-on`)."""
         life, after = fields.get("life"), fields.get("after")
         follows = self._same_process and self.lives[-1].life == life
         return follows and isinstance(after, int) and after <= self._last_index
@@ -429,15 +373,14 @@ def seal_audio(
     *,
     near_pause_s: float = 0.0,
 ) -> SealedAudio:
-    """Seal the audio of a call into an empty file, which has the descriptor `fd`.
+    """Seal the audio of a call into the empty file `fd`; write undecodable packets to `raw`.
 
-    The audio has a sample rate of 8 kHz, or of 16 kHz if the call has a wideband packet. Packets
-    that cannot be decoded are written to `raw`. `CardFilter` describes `near_pause_s`.
+    The sample rate is 8 kHz, or 16 kHz with a wideband packet. `CardFilter` describes
+    `near_pause_s`.
 
     Raises:
         SpoolError: There is no spool, or a spool cannot be opened.
-        SpoolKeyError: There is a spool that none of the keys opens. This error is a subclass of
-            `SpoolError`.
+        SpoolKeyError: There is a spool that none of the keys opens.
         ArchiveError: The payload cannot be written.
         OSError: A read or write on the disk failed.
     """

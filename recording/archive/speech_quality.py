@@ -32,12 +32,9 @@ ONE_WAY_DELAY_MS: Final = 100.0
 
 
 class CodecQuality(NamedTuple):
-    """The values of a codec in the E-model.
+    """A codec's equipment impairment `Ie` and packet-loss robustness `Bpl` in the E-model.
 
-    Attributes:
-        impairment: The equipment impairment factor `Ie` without packet loss.
-        robustness: The packet-loss robustness factor `Bpl`.
-        wide: True if `impairment` is on the scale of the wideband model (G.107.1).
+    `wide` means that the impairment is on the scale of the wideband model (G.107.1).
     """
 
     impairment: float
@@ -85,12 +82,8 @@ def rating(
 ) -> float:
     """Return the rating R of a party's speech, on the scale of G.107 (93.2 is the best).
 
-    Args:
-        codec: The values of the codec.
-        loss: The share of lost packets, from 0 to 1.
-        burst_ratio: The average length of the bursts of lost packets, divided by the length that
-            random losses would have. It is at least 1.
-        delay_ms: The one-way delay in ms.
+    `loss` is the share of lost packets, from 0 to 1. `burst_ratio` is the average length of the
+    bursts of lost packets, divided by that of random losses; at least 1.
     """
     percent = 100 * min(1.0, max(0.0, loss))
     most = max(_MOST_IMPAIRED, codec.impairment)
@@ -104,8 +97,7 @@ def rating(
 def estimated_mos(codec_name: str, loss: float, burst_ratio: float = 1.0) -> float | None:
     """Return the estimated mean opinion score, from 1 to 4.5; None if the codec has no values.
 
-    `codec_name` is the name of the codec in SDP, such as `PCMA`. For the other arguments, see
-    `rating`.
+    `codec_name` is the name in SDP, such as `PCMA`. For the other arguments, see `rating`.
     """
     codec = CODECS.get(codec_name.upper())
     return None if codec is None else mos_of_rating(rating(codec, loss, burst_ratio))

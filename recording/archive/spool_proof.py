@@ -1,7 +1,7 @@
 """Reads the spools of a call that is not sealed, and proves that its pauses took effect.
 
-The call may still be in progress. Then only the frames are read that can no longer change, which
-excludes the newest few seconds (the lookback). No audio is decoded.
+Of a call in progress, only the frames are read that can no longer change, which excludes the newest
+few seconds (the lookback). No audio is decoded.
 """
 
 from __future__ import annotations
@@ -24,14 +24,9 @@ _NO_PROGRESS: Final = [Progress(0, 0)] * TRACKS
 
 @dataclass(frozen=True, slots=True)
 class SpoolProof:
-    """The findings about a call that is not sealed.
+    """The findings about a call that is not sealed; `unread` says why a spool cannot be read.
 
-    Attributes:
-        call_id: The call id.
-        started: The time of the answer in Unix seconds; of the first spool if there is no answer.
-        stored: The packets that were stored in gaps.
-        ignored: The triggers without effect.
-        unread: Why a spool cannot be read; "" if all could be read.
+    `started` is the answer in Unix seconds, or without one the start of the first spool.
     """
 
     call_id: str

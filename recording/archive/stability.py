@@ -1,8 +1,7 @@
 """Checks recordings that another process may be changing at the same time.
 
-Sealing, rewrapping and disposing of a recording take several steps. Between two steps the recording
-is incomplete, but not damaged. Therefore, if a check finds a problem, this module repeats the check
-until the recording's files no longer change, but at most ten times in all.
+Between two steps of sealing, rewrapping or disposing, a recording is incomplete, but not damaged.
+So a check that finds a problem is repeated until the files no longer change, at most ten times.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Final, TypeVar
 
 Found = TypeVar("Found")
 QUIET_S = 2.0
-"""The time in seconds that must pass without a change before a recording's files count as stable.
+"""The seconds without a change after which a recording's files count as stable.
 
 One step of sealing, rewrapping or disposing takes less time, unless the disk is very slow.
 """
@@ -27,9 +26,8 @@ def check_when_stable(
 ) -> Found:
     """Call `check` until its result can be trusted, at most ten times; return the last result.
 
-    A problem that `check` finds may be only a change in progress. So `check` is called again if
-    `has_problem(result)` is true and the recording's files changed during the check or in the
-    `QUIET_S` seconds before the check.
+    A problem (`has_problem`) is checked again if the files changed meanwhile or in the `QUIET_S`
+    before.
     """
     for _ in range(_MAX_CHECKS):
         began = time.time()
@@ -42,10 +40,9 @@ def check_when_stable(
 
 
 def _last_changed(folder: Path, call_id: str) -> float:
-    """Return the Unix time in seconds of the most recent change of any file of this recording.
+    """Return the Unix time of the most recent change of any file of this recording, or 0.
 
-    Staged and unfinished files are included. The time is the ctime of the file's inode, because a
-    program can set a file's mtime but not its ctime. Returns 0 if the folder cannot be read.
+    Staged and unfinished files are included. It is the ctime, because a program can set the mtime.
     """
     newest = 0.0
     try:

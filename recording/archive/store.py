@@ -3,9 +3,9 @@
 The objects are committed in this sequence: `ID.raw` (only if some packets could not be decoded),
 `ID.payload`, `ID.header`, `ID.manifest`. A recording exists only if its manifest exists.
 
-To commit an object, this module writes a file with a temporary name, syncs it and renames it. If a
-recording is incomplete, it is made again from its spools. The spools still exist then, because they
-are removed only after the index has the recording. Plaintext is never written to the disk.
+To commit an object means to write it under a temporary name, sync it and rename it. An incomplete
+recording is made again from its spools, which are removed only after the index has the recording.
+Plaintext is never written to the disk.
 """
 
 from __future__ import annotations
@@ -56,13 +56,7 @@ _Objects: TypeAlias = tuple[SealedAudio, ObjectFacts, RawFacts | None]
 
 @dataclass(frozen=True, slots=True)
 class SealingNode:
-    """The node that seals recordings.
-
-    Attributes:
-        name: The node's name.
-        software: The software's name and version, for the manifest.
-        key: The key that signs the manifests.
-    """
+    """The node that seals recordings, with its software's name and version."""
 
     name: str
     software: str
@@ -76,18 +70,17 @@ class SealedRecording:
     manifest: Manifest
     manifest_sha256: str
     folder: str
-    """The recording's folder, relative to the archive."""
+    """Relative to the archive."""
     personal: PersonalFacts | None
-    """The facts about people in the call. The index stores these facts; the manifest does not.
+    """The facts about people, which match the manifest's commitments.
 
-    None if these facts are unknown, for example if the recording was sealed before and one of the
-    call's spools no longer exists or can no longer be opened. If there are facts, they match the
-    manifest's commitments.
+    None if they are unknown, for example if the recording was sealed before, and a spool of the
+    call no longer exists or can no longer be opened.
     """
 
 
 def folder_of(call_id: str) -> str:
-    """Return the folder `YYYY/MM/DD` of a call, relative to the archive.
+    """Return the folder `YYYY/MM/DD` of a call in the archive.
 
     Raises `ArchiveError` if the text is not a call id.
     """
@@ -100,13 +93,11 @@ def folder_of(call_id: str) -> str:
 class Archive:
     """Stores the recordings of calls in a folder.
 
-    A call that is already sealed is sealed again only if it has a new spool. Several threads may
-    use the same `Archive` at the same time, and several processes the same folder, but two of them
-    must not seal the same call.
+    A call is sealed again only if it has a new spool. Several threads may use an `Archive`, and
+    several processes the same folder, but two of them must not seal the same call.
     """
 
     def __init__(self, root: Path, node: SealingNode, near_pause_s: float = 0.0) -> None:
-        """Set up an archive in the folder `root`. `CardFilter` describes `near_pause_s`."""
         self._root = root
         self._node = node
         self._near_pause_s = near_pause_s
@@ -118,17 +109,11 @@ class Archive:
         return disk.f_bavail * disk.f_frsize
 
     def path(self, call_id: str, suffix: str) -> Path:
-        """Return the path of an object of a recording, whether the file exists or not.
-
-        `suffix` is payload, raw, header or manifest.
-        """
+        """Return the path of a payload, raw, header or manifest, which may be missing."""
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
     def begin_live(self, call_id: str, spool: Path, keys: SpoolKeys) -> LiveSealing:
-        """Begin to seal a call that is still in progress. `spool` must be the call's only spool.
-
-        Raises the same errors as `seal`.
-        """
+        """Begin to seal a call in progress, which has only this spool. Raises as `seal`."""
         payload = self.path(call_id, "payload")
         self._make_folder(payload.parent)
         part = PendingFile(payload)
@@ -148,18 +133,15 @@ class Archive:
         recipients: RecipientSet,
         following: LiveSealing | None = None,
     ) -> SealedRecording:
-        """Make the recording of a call from its spools, and return the recording.
+        """Make the recording of a call from its spools, unless it was made from all of them before.
 
-        If a recording that was made from all these spools already exists, it is returned unchanged.
-        `following` is the sealing that began during the call. If it succeeds, its payload is used.
-        Otherwise, the call is sealed from its spools.
+        If `following`, the sealing that began during the call, succeeds, its payload is used.
 
         Raises:
-            SpoolKeyError: The call is not sealed yet, and it has a spool that none of the keys
-                opens.
+            SpoolKeyError: The call is not sealed yet, and none of the keys opens one of its spools.
             SpoolError: A spool has no readable header.
-            ArchiveError: The call cannot be sealed. Or the call has a recording and a new spool,
-                but a spool from which this recording was made is not in `spools`.
+            ArchiveError: The call cannot be sealed. Or it has a recording and a new spool, but a
+                spool from which this recording was made is not in `spools`.
             OSError: A read or write on the disk failed.
         """
         lives = {_life_of(path) for path in spools}
@@ -173,7 +155,7 @@ class Archive:
         made = None if following is None else _finish_live(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
-        # This file describes a rewrap of the old header. A new header is written below.
+        # It describes a rewrap of the old header; a new header is written below.
         self.path(call_id, "rewrap").unlink(missing_ok=True)
         write_atomic(self.path(call_id, "header"), header)
         header_facts = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
@@ -182,10 +164,7 @@ class Archive:
         return self._described(manifest, sound.facts.personal)
 
     def find(self, call_id: str) -> Manifest | None:
-        """Return the manifest of a recording that is complete and signed by this node.
-
-        None if there is no such recording.
-        """
+        """Return the manifest of a complete recording that this node signed, or None."""
         try:
             data = self.path(call_id, "manifest").read_bytes()
             manifest = read_manifest(data, public_text(self._node.key.public_key()))
@@ -200,8 +179,8 @@ class Archive:
     def _make_folder(self, folder: Path) -> None:
         """Make the folder for the recordings of one day, if it does not exist yet.
 
-        Only one thread of one process at a time makes a folder. If two need the same new folder,
-        the second waits until the folder's name is on the disk.
+        Only one thread of one process at a time does this. A second one that needs the same folder
+        waits until its name is on the disk.
         """
         if not self._root.exists():
             make_folder(self._root, self._root.parent)
@@ -265,21 +244,16 @@ class Archive:
 def sealed_recording(
     manifest: Manifest, data: bytes, personal: PersonalFacts | None
 ) -> SealedRecording:
-    """Return the recording that a manifest describes.
-
-    `data` are the bytes of the manifest's file.
-    """
+    """Return the recording that a manifest (whose file is `data`) describes."""
     digest = hashlib.sha256(data).hexdigest()
     return SealedRecording(manifest, digest, folder_of(manifest.call_id), personal)
 
 
 def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | None:
-    """Complete and commit the payload that was sealed during the call.
+    """Commit what was sealed during the call; None if it fails or there are other spools.
 
-    Returns None if the payload cannot be completed, or if the call has other spools than the one in
-    `following`. The unfinished files are then removed. An error is not reported here, because
-    `Archive.seal` then seals the call from its spools. If the cause of the error still exists,
-    `Archive.seal` gets the same error.
+    An error is not reported here: `Archive.seal` then seals the call from its spools, and meets it
+    again if its cause still exists.
     """
     try:
         sound = following.finish() if list(spools) == [following.spool] else None
@@ -301,11 +275,10 @@ def _life_of(spool: Path) -> int:
 
 
 def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | None:
-    """Read the personal facts from the spools of a call that is already sealed.
+    """Read the personal facts again from the spools, because the index may not have them yet.
 
-    The facts are read again, because the index may not have them yet. Their times are computed as
-    in `recording.archive.sealing`, because the manifest has a commitment to them. Returns None if
-    there is a spool that none of the keys opens.
+    Their times are computed as in `recording.archive.sealing`, because the manifest has a
+    commitment to them. None if there is a spool that none of the keys opens.
     """
     facts = CallFacts(0)
     first: SpoolHeader | None = None
@@ -356,9 +329,8 @@ def _sealed_facts(personal: PersonalFacts, file_key: bytes) -> str | None:
 def _committed_facts(manifest: Manifest, personal: PersonalFacts | None) -> PersonalFacts | None:
     """Return the personal facts if they match the commitments in the manifest; otherwise None.
 
-    They do not match if the first spool of the call was already removed, because the salt and the
-    caller's number were in that spool. If the manifest has no commitments, return the facts without
-    a salt.
+    They do not match if the first spool was already removed, because it had the salt and the
+    caller's number. If the manifest has no commitments, return the facts without a salt.
     """
     if personal is None:
         return None
@@ -371,12 +343,7 @@ def _committed_facts(manifest: Manifest, personal: PersonalFacts | None) -> Pers
 
 
 def _raw_facts(raw: RawPayload) -> RawFacts | None:
-    """Complete and commit the file with the packets that could not be decoded.
-
-    Returns the facts about this file for the manifest; None if there are no such packets.
-
-    Raises `OSError`.
-    """
+    """Commit the file with the undecodable packets; None if there are none. Raises `OSError`."""
     fd = raw.close()
     facts = _digest(fd) if fd >= 0 else None
     raw.commit()
@@ -384,7 +351,6 @@ def _raw_facts(raw: RawPayload) -> RawFacts | None:
 
 
 def _digest(fd: int) -> ObjectFacts:
-    """Read a file, and return the size and digest of its bytes."""
     digest, offset = hashlib.sha256(), 0
     while block := os.pread(fd, _BLOCK, offset):
         digest.update(block)

@@ -1,9 +1,7 @@
-"""Verifies recordings.
+"""Verifies recordings. Only this module decides whether a recording is whole.
 
-Signatures and digests are verified without an age identity. The audio is verified only if there is
-an age identity that opens the recording. A signature proves who made a manifest only if the
-signer's key comes from a trusted source. Only this module decides whether a recording is whole. The
-command `galwad recordings verify` prints the verdicts of this module.
+Signatures and digests are verified without an age identity; the audio only with one. A signature
+proves who made a manifest only if the signer's key comes from a trusted source.
 """
 
 from __future__ import annotations
@@ -44,18 +42,16 @@ _OBJECTS: Final = ("payload", "header")
 _LARGE: Final = ("payload", "raw")
 _SMALL: Final = ("manifest", "header", "rewrap", "disposal")
 _LARGEST: Final = 64 << 20
-"""The maximum size in bytes of a manifest, header, rewrap record or disposal certificate.
+"""The most bytes of a manifest, header, rewrap record or disposal certificate.
 
-The manifest of a real recording is smaller: a call that lasts a whole day has some thousand gaps,
-and each gap takes about a hundred bytes of the manifest.
+A real manifest is smaller: a call of a whole day has some thousand gaps of about a hundred bytes.
 """
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
 _US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _US
-"""The largest accepted difference in µs between the time in a call's id and the manifest's start.
+"""The accepted difference in µs of the time in a call's id from the manifest's start.
 
-The call id contains the time at which the call began to ring. The manifest's start is the time at
-which the call was answered.
+The call began to ring at the first, and was answered at the second.
 """
 _RECORDING: Final = re.compile(
     r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest|disposal)", re.ASCII
@@ -77,29 +73,19 @@ class VerdictState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordingVerdict:
-    """The result of the verification of one recording.
-
-    `state` is the result in two words. The `notes` are further information for people, and do not
-    change the result.
-    """
+    """The result of the verification of one recording. `notes` do not change it."""
 
     call_id: str
     problems: tuple[str, ...] = ()
     """The problems that the recording did not have when it was sealed, such as a changed file."""
     notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
-    """The faults that the recording already had when it was sealed.
-
-    A backup of the recording has the same faults.
-    """
+    """The faults that it already had when it was sealed. A backup has the same ones."""
     manifest: Manifest | None = field(default=None, repr=False)
     disposal: Certificate | None = None
-    """The certificate of the recording's disposal; None if the recording was not disposed of."""
+    """None if the recording was not disposed of."""
     signer: str = ""
-    """The public key (base64) that signed the manifest, or the certificate of the disposal.
-
-    "" if there is no valid signature.
-    """
+    """The key (base64) that signed the manifest or certificate; "" without a valid signature."""
     is_trusted: bool = False
     """True if `signer` is one of the keys that the caller trusts."""
     files_read: bool = True
@@ -118,7 +104,7 @@ class RecordingVerdict:
 
     @property
     def whole(self) -> bool:
-        """True if all files were read, nothing is wrong with them, and a trusted key signed them.
+        """True if all files were read, nothing is wrong, and a trusted key signed them.
 
         A recording that was disposed of is not whole.
         """
@@ -126,22 +112,15 @@ class RecordingVerdict:
 
     @property
     def has_unexplained_damage(self) -> bool:
-        """True if `problems` or `faults` has an element.
-
-        If a valid certificate proves that the recording was disposed of, a missing file is not a
-        problem.
-        """
+        """True if there are `problems` or `faults`; not for files missing after a disposal."""
         return bool(self.problems or self.faults)
 
 
 def recordings_below(folder: Path) -> list[tuple[Path, str]]:
-    """Return the folder and call id of every recording in `folder` and its subfolders.
+    """Return the folder and call id of every recording below `folder`, sorted by call id.
 
-    A recording is included if at least one of its files is present. The list is sorted by call id.
-
-    Raises:
-        OSError: A folder cannot be read. The error is raised because the recordings in this folder
-            would otherwise be missing from the list without a notice.
+    One file is enough. Raises `OSError` if a folder cannot be read, because its recordings would
+    otherwise be missing without a notice.
     """
     found = set()
     for parent, _, names in os.walk(folder, onerror=_unless_gone):
@@ -163,20 +142,12 @@ def verify_recording(
     officer_keys: Collection[str] = (),
     identities: Iterable[Identity] = (),
 ) -> RecordingVerdict:
-    """Verify a recording's header, payload and undecoded packets against its manifest.
+    """Verify a recording's files against its manifest, or its disposal certificate, if any.
 
-    If the recording has a disposal certificate, verify the certificate instead.
-
-    Args:
-        folder: The folder with the recording's files.
-        call_id: The recording's call id.
-        node_keys: The public signing keys (base64) of nodes, from a trusted source. If there are
-            none, the key in the manifest is accepted. The verdict then proves only that the files
-            belong together; it does not prove who made them, and the recording is not whole.
-        officer_keys: The public keys (base64) of the officers whose rewraps are accepted, from a
-            trusted source. A key that is stored beside the recording is never used.
-        identities: The age identities with which the whole audio is decrypted and decoded. If there
-            are none, or if a problem was already found, the audio is not decrypted.
+    `node_keys` and `officer_keys` (base64) must come from a trusted source, never from beside the
+    recording. Without `node_keys`, the key in the manifest is accepted: the files then belong
+    together, but it is not proven who made them, and the recording is not whole. Without
+    `identities`, or if a problem was already found, the audio is not decrypted.
     """
     unsafe = tuple(_unsafe_objects(folder, call_id))
     if unsafe:
@@ -214,11 +185,11 @@ def verify_recording(
 def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
     """Yield a problem for each file of the recording that is not safe to read.
 
-    Pipes and devices are not safe. A file that should be small, such as the header, is not safe if
-    it is larger than `_LARGEST`, because it would fill the memory.
+    Pipes and devices are not. A file that should be small is not if it is larger than `_LARGEST`,
+    because it would fill the memory.
     """
     for name in (*_LARGE, *_SMALL):
-        # The error is ignored here. The code that reads the file reports it.
+        # The code that reads the file reports the error.
         with contextlib.suppress(OSError):
             found = (folder / f"{call_id}.{name}").stat()
             if not stat.S_ISREG(found.st_mode):
@@ -230,17 +201,10 @@ def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
 def verify_disposal(
     call_id: str, certificate: bytes, manifest: bytes | None, node_keys: Collection[str] = ()
 ) -> RecordingVerdict:
-    """Return the verdict on a disposal certificate.
+    """Return the verdict on a disposal certificate, given the files' bytes.
 
-    If the certificate names this recording and has the node's signature, the verdict has the
-    certificate in `disposal`. Otherwise the verdict has a problem.
-
-    Args:
-        call_id: The recording's call id.
-        certificate: The bytes of the certificate's file.
-        manifest: The bytes of the manifest's file; None if there is no manifest.
-        node_keys: The public signing keys (base64) of nodes, from a trusted source. If there are
-            none, the certificate must be signed with the same key as the manifest.
+    A valid one is in the verdict's `disposal`. Without trusted `node_keys` (base64), it must be
+    signed with the same key as the manifest.
     """
     if not node_keys and manifest is None:
         unproven = "only the node's key proves its disposal (--node-key)"
@@ -263,8 +227,7 @@ def verify_disposal(
 def _disposed(folder: Path, call_id: str, node_keys: Collection[str]) -> RecordingVerdict:
     """Return the verdict on a recording that has a disposal certificate.
 
-    If the header still exists, this is a problem. If the payload still exists, it must be the
-    payload that the certificate names.
+    Its header must not exist. Its payload may, but must be the one that the certificate names.
     """
     places = {name: folder / f"{call_id}.{name}" for name in ("disposal", "manifest", "payload")}
     try:
@@ -291,17 +254,10 @@ def verify_indexed(
 ) -> RecordingVerdict:
     """Compare a manifest with the recording's row in an index, without reading the payload.
 
-    The verdict does not have a problem if the row lacks the personal facts and the salt, because
-    only the audit chain can show whether this is right.
-
-    Args:
-        row: The recording's row in the index.
-        manifest: The bytes of the manifest's file; None if the file is missing.
-        node_keys: The public signing keys (base64) of nodes, from a trusted source. If there are
-            none, the manifest's signature is verified with the key in the manifest itself.
-        rewrap: The record of the recording's most recent rewrap; b"" if it was never rewrapped. The
-            record is ignored if `officer_keys` is empty.
-        officer_keys: The public keys (base64) of the officers whose rewraps are accepted.
+    If the row lacks the personal facts and the salt, this is not a problem, because only the audit
+    chain can show whether it is right. Keys are in base64, from a trusted source. Without
+    `node_keys`, the key in the manifest is used; without `officer_keys`, the `rewrap` record is
+    ignored.
     """
     compared, read = compare_file(row, manifest, node_keys)
     if read is None:
@@ -343,11 +299,6 @@ def _identity_problems(manifest: Manifest, call_id: str) -> Iterator[str]:
 
 
 def _sum_problems(manifest: Manifest) -> Iterator[str]:
-    """Yield a problem if more talk time is unexplained than the manifest says.
-
-    Talk time is unexplained if no segment or gap covers it, or if a segment and a gap both cover
-    it.
-    """
     found = balance(manifest.talk_us, manifest.segments, manifest.gaps)
     unexplained = sum(each.length_us for each in found.unaccounted)
     if unexplained > manifest.unexplained_us:
@@ -363,17 +314,13 @@ def _faults(manifest: Manifest) -> Iterator[str]:
 
 
 def _folder_problems(folder: Path, call_id: str) -> Iterator[str]:
-    """Yield a problem if `folder` ends with another date (YYYY/MM/DD) than that in the call id."""
     match = _DAY.fullmatch(folder.absolute().as_posix())
     if match and "".join(match.groups()) != call_id[:8]:
         yield f"it is in the folder of another day, {'/'.join(match.groups())}"
 
 
 def _raw(path: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield a problem if the raw object differs from the raw object that the manifest describes.
-
-    The raw object is the file with the packets that could not be decoded.
-    """
+    """Yield a problem if the file with undecodable packets is not the one in the manifest."""
     if manifest.raw is not None:
         yield from _payload(path, manifest.raw, "raw object")
     elif path.exists():
@@ -381,10 +328,6 @@ def _raw(path: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterator[str]:
-    """Yield a problem if the file `path` does not have the `expected` size and digest.
-
-    `name` is the object's name for the problem's text, such as "raw object".
-    """
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -396,11 +339,6 @@ def _payload(path: Path, expected: ObjectFacts, name: str = "payload") -> Iterat
 
 
 def _header(path: Path, manifest: Manifest, officer_keys: Collection[str]) -> HeaderVerdict:
-    """Check the recording's header, which is the file `path`, and return the verdict.
-
-    The verdict says that the sealing made the header, that a rewrap made it, or that this is
-    unknown. If something is wrong with the header, the verdict has a text about it.
-    """
     record = path.with_suffix(".rewrap")
     try:
         header = path.read_bytes()
@@ -427,7 +365,7 @@ def _header_notes(manifest: Manifest, judged: HeaderVerdict) -> Iterator[str]:
 
 
 def rewrapped(record: Rewrap) -> str:
-    """Return a note for users that says when and for which recipients a header was rewrapped."""
+    """Return a note that says when and for which recipients a header was rewrapped."""
     who = ", ".join(record.recipients)
     return f"rewrapped {record.made} to set {record.recipients_serial}: {who}"
 

@@ -1,12 +1,10 @@
 """Silences card numbers, and digits near a pause, that a party keyed into a call.
 
-The audio passes through a `CardFilter` before it is encoded. The filter looks for runs of digits
-that could be a card number, or the part of one before or after a payment pause. It silences each
-such run in both channels. The archive must never contain the run, and what is encrypted cannot be
-changed. So the filter holds audio back in memory while a run of digits is in progress. It holds
-back less than two seconds of any other audio.
-
-The digits are in memory only until their run has ended. They are then overwritten.
+Audio passes through a `CardFilter` before it is encoded. The filter silences, in both channels,
+each run of digits that could be a card number, or the part of one before or after a payment pause.
+What is encrypted cannot be changed, so the filter holds audio back in memory while a run is in
+progress, and less than two seconds of any other audio. The digits of a run are overwritten when it
+has ended.
 """
 
 from __future__ import annotations
@@ -22,8 +20,7 @@ from recording.audio.dtmf import DIGITS, DtmfDetector, KeyPress, feed_both
 DIGIT_GAP_S: Final = 10
 """The longest time in seconds between two digits of the same group.
 
-People look at the card between two digits. So this time is longer than the five seconds after which
-most dialling systems stop waiting for a digit.
+It is longer than the five seconds of most dialling systems, because people look at the card.
 """
 GROUP_GAP_S: Final = 30
 """The longest time in seconds between two groups of the same run.
@@ -33,13 +30,10 @@ People who read a number in groups may be interrupted between them.
 UNSURE_GAP_S: Final = 3
 """The longest time in seconds between an unsure digit and the one before it.
 
-Speech and music have unsure digits too. So these hold audio back for no longer time.
+Speech and music have unsure digits too, which must not hold audio back for longer.
 """
 LONGEST_RUN_S: Final = 120
-"""The most seconds of audio that are held back for one run.
-
-Of a run that is longer, only the most recent part can still be silenced.
-"""
+"""The most seconds of audio that are held back for one run, and so can be silenced."""
 AFTER_CARD_S: Final = 180
 """For this many seconds after a captured card, every key press is silenced.
 
@@ -48,8 +42,8 @@ The expiry date and the security code often follow the card number.
 MOST_NEAR_S: Final = 10
 """The largest value of `near_pause_s`.
 
-A group is decided on at least `DIGIT_GAP_S` seconds after its last digit. All edges of pauses that
-are at most as far away are known by then.
+A group is decided on at least `DIGIT_GAP_S` seconds after its last digit, when all edges of pauses
+that are at most as far away are known.
 """
 NEAR_DIGITS: Final = 3
 """The fewest digits of a group near a pause that are silenced. A security code has three or four.
@@ -62,10 +56,7 @@ _CUT_S: Final = 1
 The pause can cut off the next tone, of which too little is left for the detector to find it.
 """
 _MARGIN_S: Final = 0.25
-"""The time before and after a run that is silenced too.
-
-It covers the beginning and end of a tone, which a codec or an echo can lengthen.
-"""
+"""In seconds, silenced before and after a run: a codec or an echo can lengthen a tone."""
 _LENGTHS: Final = range(13, 20)
 """The lengths of card numbers in digits (ISO/IEC 7812-1 and the issuers' own rules)."""
 _SHORTEST_OF: Final = {2: 16, 3: 14, 4: 13, 5: 13, 6: 13}
@@ -105,10 +96,10 @@ class _Digits:
     """
 
     def __init__(self, *, unsure: bool, repeated: bool) -> None:
-        """Set up an empty buffer.
+        """Set up an empty buffer, with or without unsure digits.
 
-        If `unsure` is false, digits that are unsure are left out. If `repeated` is true, a digit
-        counts as often as its key may have been pressed; otherwise it counts once.
+        If `repeated` is true, a digit counts as often as its key may have been pressed, otherwise
+        once.
         """
         self._unsure = unsure
         self._repeated = repeated
@@ -119,7 +110,7 @@ class _Digits:
         self._begins_next = False
 
     def add(self, press: KeyPress, *, begins: bool) -> bool:
-        """Add a digit; return whether it completes a card number. `begins`: it begins a group.
+        """Add a digit, which may begin a group; return whether it completes a card number.
 
         A number that has several groups must begin with one.
         """
@@ -159,7 +150,7 @@ class _Group:
     def is_near(self, edge: _Edge, distance: int) -> bool:
         """Return whether the group must be silenced because of a pause's edge.
 
-        `distance` is the most samples between the edge and the nearest digit.
+        It must be at most `distance` samples from the nearest digit.
         """
         if not self.start - distance <= edge.at <= self.end + distance:
             return False
@@ -171,7 +162,6 @@ class _Run:
     """A run: the groups of one party that follow each other within `GROUP_GAP_S` seconds."""
 
     def __init__(self, rate: int) -> None:
-        """Begin a run. The caller must also give its first key press to `add`."""
         self.captured = False
         """True if the run must be silenced."""
         self.groups: list[_Group] = []
@@ -194,19 +184,16 @@ class _Run:
         return self.groups[-1].end
 
     def reaches(self, position: int) -> bool:
-        """Return whether a key press at `position` can belong to this run."""
         gap_s = GROUP_GAP_S if self._sure else UNSURE_GAP_S
         return position <= self.end + gap_s * self._rate
 
     def takes(self, press: KeyPress) -> bool:
-        """Return whether a key press belongs to this run."""
         if not self.groups:
             return True
         is_soon = press.start <= self.end + UNSURE_GAP_S * self._rate
         return is_soon or (self.reaches(press.start) and not press.unsure)
 
     def begins_group(self, press: KeyPress) -> bool:
-        """Return whether a key press that belongs to this run begins a new group."""
         return not self.groups or press.start > self.end + DIGIT_GAP_S * self._rate
 
     def add(self, press: KeyPress) -> bool:
@@ -233,7 +220,6 @@ class _Run:
         self.groups[0].start = max(self.groups[0].start, position)
 
     def forget(self) -> None:
-        """Overwrite the digits."""
         for digits in self._digits:
             digits.forget()
 
@@ -246,19 +232,16 @@ class CardFilter:
     """
 
     def __init__(self, rate: int, near_pause_s: float = 0.0) -> None:
-        """Set up a filter for audio with `rate` samples a second: 8000 or 16000.
+        """Set up a filter for audio with 8000 or 16000 samples a second.
 
-        If `near_pause_s` is not 0, runs of digits are silenced too if they sound at most this many
-        seconds from the start or end of a payment pause. At most `MOST_NEAR_S`.
+        If `near_pause_s` (up to `MOST_NEAR_S`) is not 0, runs of digits at most this many seconds
+        from the start or end of a payment pause are silenced too.
         """
         if not 0 <= near_pause_s <= MOST_NEAR_S:
             raise ValueError(f"near_pause_s must be from 0 to {MOST_NEAR_S}")
         self.rate = rate
         self.captured: list[tuple[int, int]] = []
-        """The silenced intervals of card numbers, in order, not touching.
-
-        Each has its start and its end (exclusive) in samples.
-        """
+        """Silenced intervals of card numbers: [start, end) in samples, in order, not touching."""
         self.near_pause: list[tuple[int, int]] = []
         """The same of digits near a pause; some of them may be in `captured` too."""
         self.ended = False
@@ -275,7 +258,7 @@ class CardFilter:
 
     @property
     def released(self) -> int:
-        """The position up to which the audio was released. It does not change any more."""
+        """The position up to which the audio was released, and does not change any more."""
         return self._released
 
     @property
@@ -284,9 +267,9 @@ class CardFilter:
         return sum(block.nbytes for block in self._held)
 
     def mark_pause_edge(self, position: int, *, begins_erased: bool = False) -> None:
-        """Note that a payment pause, or the stretch that it erased, begins or ends at `position`.
+        """Note where a payment pause, or the stretch that it erased, begins or ends.
 
-        An edge must be noted before audio is fed that is `MOST_NEAR_S` seconds later.
+        This must happen before audio is fed that is `MOST_NEAR_S` seconds later.
         """
         if self._near:
             self._edges.append(_Edge(position, begins_erased))
@@ -297,8 +280,8 @@ class CardFilter:
         self._held.append(block)
         presses = feed_both(self._detectors, block)
         found = [(press, track) for track in range(_TRACKS) for press in presses[track]]
-        # The margin of a silenced run can end in this block. It is silenced only now, because the
-        # detectors must hear a digit that begins in it.
+        # The margin of a run that ends in this block is silenced only now, because the detectors
+        # must hear a digit that begins in it.
         if self.captured and self.captured[-1][1] > begin:
             block[: self.captured[-1][1] - begin] = 0
         self._add(found)
@@ -364,7 +347,6 @@ class CardFilter:
         return start, end
 
     def _close(self, track: int) -> None:
-        """End a party's run, if there is one."""
         run, self._runs[track] = self._runs[track], None
         if run is None:
             return
@@ -372,7 +354,6 @@ class CardFilter:
         run.forget()
 
     def _end_group(self, run: _Run) -> None:
-        """Silence the latest group of a run if it is near a pause."""
         if not run.groups or run.captured:
             return
         group = run.groups[-1]
@@ -412,7 +393,6 @@ class CardFilter:
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the union of the intervals, sorted by start."""
     joined: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if joined and start <= joined[-1][1]:

@@ -1,12 +1,8 @@
-"""Decodes RTP payloads to samples.
+"""Decodes RTP payloads to mono int16 samples.
 
 G.711 is decoded with tables, L16 with numpy, and other codecs with PyAV, which is imported only
-when it is needed. A decoder returns mono int16 samples; `Decoder.rate` is their sampling rate.
-
-Some codecs have no decoder here. Packets of these codecs are stored unchanged
-(`recording.audio.raw_packets`), and are counted in the manifest. The audio is silent in their
-place. The audio is also silent in place of lost packets, because no decoder here invents samples
-for lost packets.
+when it is needed. Packets of other codecs are stored unchanged (`recording.audio.raw_packets`). The
+audio is silent in their place, and in place of lost packets: no decoder here invents samples.
 """
 
 from __future__ import annotations
@@ -33,8 +29,7 @@ _LINEAR_RATES: Final = frozenset(
 )
 """The sampling rates in Hz at which L16 and G.711 are decoded.
 
-The list is limited because a peer could otherwise announce a rate for which the resampling filter
-is very large.
+A peer could otherwise announce a rate for which the resampling filter is very large.
 """
 _NOISE: Final = "CN"
 _SILENT: Final = frozenset({_NOISE, "TELEPHONE-EVENT"})
@@ -51,15 +46,12 @@ class PayloadCodec:
 
     @property
     def carries_no_speech(self) -> bool:
-        """True if packets of this codec have only comfort noise or DTMF digits, and no speech."""
+        """True if packets of this codec have only comfort noise or DTMF digits."""
         return self.name.upper() in _SILENT
 
     @property
     def is_noise(self) -> bool:
-        """True if the codec is comfort noise (RFC 3389).
-
-        A packet of this codec describes the background noise during a silence.
-        """
+        """True for comfort noise (RFC 3389), the background noise during a silence."""
         return self.name.upper() == _NOISE
 
     def duration_us(self, rtp_payload: bytes) -> int:
@@ -87,22 +79,16 @@ STATIC: Final = {
 
 
 class Decoder(Protocol):
-    """The interface of a decoder. It decodes the RTP payloads of one stream one after another.
+    """Decodes the RTP payloads of one stream, one after another, at `rate` in Hz.
 
-    Attributes:
-        rate: The sampling rate of the decoded samples, in Hz.
-        stateless: True if several RTP payloads may be joined and decoded together. The samples are
-            then the same as if each RTP payload were decoded separately.
+    If it is `stateless`, joined RTP payloads give the same samples as separate ones.
     """
 
     rate: int
     stateless: bool
 
     def decode(self, rtp_payload: bytes) -> Samples:
-        """Return the samples of one RTP payload.
-
-        A damaged RTP payload gives fewer samples or no samples.
-        """
+        """Return the samples of one RTP payload; fewer or none if it is damaged."""
 
 
 def _ulaw_table() -> Samples:
@@ -120,11 +106,7 @@ def _alaw_table() -> Samples:
 
 
 class G711:
-    """The decoder of PCMU or PCMA (ITU-T G.711).
-
-    This decoder accepts any sampling rate and any number of channels. But `decoder_for` creates it
-    only for the rates in `_LINEAR_RATES`.
-    """
+    """The decoder of PCMU or PCMA (ITU-T G.711), which accepts any rate and number of channels."""
 
     _tables: Final = {"PCMU": _ulaw_table(), "PCMA": _alaw_table()}
 
@@ -135,19 +117,15 @@ class G711:
         self.stateless = self.rate == NARROW and self._channels == 1
 
     def decode(self, rtp_payload: bytes) -> Samples:
-        """Return the samples of one RTP payload, with all channels mixed into one.
-
-        Each byte of the payload is one sample of one channel.
-        """
+        """Return the samples of one RTP payload, with all channels mixed into one."""
         samples = self._table[np.frombuffer(rtp_payload, dtype=np.uint8)]
         return samples if self._channels == 1 else mix(_deinterleave(samples, self._channels))
 
 
 class Linear:
-    """The decoder of L16, which has big-endian 16-bit samples (RFC 3551, section 4.5.11).
+    """The decoder of L16: big-endian 16-bit samples (RFC 3551, section 4.5.11).
 
-    This decoder accepts any sampling rate and any number of channels. But `decoder_for` creates it
-    only for the rates in `_LINEAR_RATES`.
+    It accepts any rate and number of channels.
     """
 
     stateless = False
@@ -168,12 +146,9 @@ class Av:
     stateless = False
 
     def __init__(self, name: str, native: int, frame: int = 0) -> None:
-        """Open the decoder.
+        """Open the decoder with this name in libavcodec, which decodes to `native` Hz.
 
-        Args:
-            name: The decoder's name in libavcodec.
-            native: The sampling rate of the decoded samples, in Hz.
-            frame: The length of one frame in bytes; 0 if the whole RTP payload is one frame.
+        A frame has `frame` bytes; 0 means that the whole RTP payload is one frame.
         """
         import av  # noqa: PLC0415 - a large library that few calls need
 
@@ -187,7 +162,7 @@ class Av:
         self._context: AudioCodecContext = context
 
     def decode(self, rtp_payload: bytes) -> Samples:
-        """Return the samples of all frames in one RTP payload; a damaged frame gives no samples."""
+        """Return the samples of all frames in one RTP payload; none of a damaged frame."""
         parts = [part for piece in self._pieces(rtp_payload) for part in self._piece(piece)]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int16)
 
@@ -208,18 +183,14 @@ class Av:
 
 
 def _deinterleave(samples: NDArray[np.int16], channels: int) -> NDArray[np.int16]:
-    """Return interleaved samples as one row for each channel.
-
-    Interleaved samples are groups with one sample of each channel. If the final group is
-    incomplete, it is dropped.
-    """
+    """Return interleaved samples as one row for each channel, without an incomplete final group."""
     return samples[: len(samples) // channels * channels].reshape(-1, channels).T
 
 
 def mix(channels: NDArray[np.int16] | NDArray[np.float32]) -> Samples:
     """Mix all channels (rows) into one channel with 16-bit samples.
 
-    If the samples are floating-point numbers, their range is -1.0 to 1.0.
+    Floating-point samples are from -1.0 to 1.0.
     """
     whole = np.issubdtype(channels.dtype, np.integer)
     if whole and len(channels) == 1:
@@ -236,8 +207,7 @@ def clip(samples: NDArray[np.float32]) -> Samples:
 
 _BY_AV: Final = {
     "G722": ("g722", WIDE, 0),
-    # FFmpeg also has its own Opus decoder. We do not use that decoder, because its output clicks
-    # when speech follows a DTX silence.
+    # FFmpeg's own Opus decoder clicks when speech follows a DTX silence.
     "OPUS": ("libopus", 48000, 0),
     "G729": ("g729", NARROW, 10),
     "GSM": ("gsm", NARROW, 33),

@@ -1,10 +1,8 @@
 """Comfort noise: computes the background noise that a sender describes for a silence.
 
-RFC 3389 defines an RTP payload that describes the noise. This RTP payload has the level of the
-noise and, optionally, the shape of the noise's spectrum. A G.729 sender describes the noise in a
-special frame (ITU-T G.729, Annex B); this module uses only the level in that frame. For the same
-description, each sample of the noise depends only on its position on the audio track. So it makes
-no difference whether the noise is computed in one long piece or in several short pieces.
+An RFC 3389 payload has the level of the noise and, optionally, the shape of its spectrum. A G.729
+sender uses a special frame (ITU-T G.729, Annex B), of which only the level is used here. Each
+sample of a noise depends only on its position on the track, so the noise may be computed in pieces.
 """
 
 from __future__ import annotations
@@ -29,10 +27,7 @@ _FULL_DB: Final = 90.3
 
 
 def announced_noise(codec: PayloadCodec, rtp_payload: bytes) -> bytes:
-    """Return the comfort noise that a packet describes for the silence after it.
-
-    The result is an RFC 3389 payload. It is empty if the packet describes no noise.
-    """
+    """Return the comfort noise (an RFC 3389 payload) for the silence after a packet, or b""."""
     if codec.is_noise:
         return rtp_payload
     if len(rtp_payload) % _FRAME_BYTES == _SID_BYTES and codec.name.upper() == "G729":
@@ -41,10 +36,9 @@ def announced_noise(codec: PayloadCodec, rtp_payload: bytes) -> bytes:
 
 
 def is_silence(codec: PayloadCodec, rtp_payload: bytes) -> bool:
-    """Return whether a packet with this RTP payload has no audio.
+    """Return whether a packet has only comfort noise, only DTMF digits, or an empty RTP payload.
 
-    Such a packet has only comfort noise, only DTMF digits, or an empty RTP payload. Audio that
-    cannot be decoded here still counts as audio.
+    Audio that cannot be decoded here still counts as audio.
     """
     if not rtp_payload or codec.carries_no_speech:
         return True
@@ -54,10 +48,9 @@ def is_silence(codec: PayloadCodec, rtp_payload: bytes) -> bool:
 def _sid_level(frame: bytes) -> bytes:
     """Convert the level in a G.729 silence descriptor (two bytes) to an RFC 3389 payload.
 
-    The five bits before the final bit are an index (RFC 3551, section 4.5.6). The index gives the
-    level of the excitation: each of the first six steps of the index adds 4 dB, and each later step
-    adds 2 dB. The noise has twice the amplitude of the excitation (ITU-T G.729, Annex B.4.2.1), so
-    its level is 6 dB higher.
+    The five bits before the final bit are an index (RFC 3551, section 4.5.6) of the level of the
+    excitation: each of the first six steps adds 4 dB, and each later step 2 dB. The noise has twice
+    the amplitude (ITU-T G.729, Annex B.4.2.1), so its level is 6 dB higher.
     """
     index = int.from_bytes(frame, "big") >> 1 & 0x1F
     level_db = min(4 * index - 8, 2 * index + 4) + 6
@@ -68,13 +61,9 @@ class Noise:
     """The noise that one RFC 3389 payload describes, at one sample rate."""
 
     def __init__(self, rtp_payload: bytes, clock: int, rate: int) -> None:
-        """Compute the noise.
+        """Compute the noise for a track of `rate` Hz.
 
-        Args:
-            rtp_payload: The RFC 3389 payload.
-            clock: The rate in Hz at which the sender sampled the noise. All frequencies of the
-                noise are below half of this rate.
-            rate: The sampling rate of the track, in Hz.
+        The sender sampled it at `clock` Hz, so all its frequencies are below half of this rate.
         """
         heard_at = min(max(clock, NARROW), 3 * WIDE)
         self._table = _noise_table(bytes(rtp_payload[: 1 + _MOST_ORDER]), heard_at, rate)
@@ -86,10 +75,9 @@ class Noise:
 
 @lru_cache(maxsize=16)
 def _noise_table(rtp_payload: bytes, clock: int, rate: int) -> Samples:
-    """Return `_PERIOD_S` seconds of noise. The noise can be repeated without an audible click.
+    """Return `_PERIOD_S` seconds of noise that can be repeated without an audible click.
 
-    The RFC 3389 payload gives the magnitude of the noise at each frequency. The phase at each
-    frequency is random.
+    The RFC 3389 payload gives the magnitude at each frequency; the phase is random.
     """
     phases = _phases(rate)
     shape = np.zeros(len(phases))
@@ -102,10 +90,7 @@ def _noise_table(rtp_payload: bytes, clock: int, rate: int) -> Samples:
 
 @lru_cache(maxsize=2)
 def _phases(rate: int) -> NDArray[np.complex128]:
-    """Return a random phase for each frequency of the noise, from 0 to half the sampling rate.
-
-    For the same `rate`, the function always returns the same phases.
-    """
+    """Return random phases, always the same, for the frequencies up to half the sampling rate."""
     count = _PERIOD_S * rate // 2 + 1
     phases = np.random.default_rng(3389).uniform(0, 2 * np.pi, count)
     return np.asarray(np.exp(1j * phases), dtype=np.complex128)
@@ -114,10 +99,9 @@ def _phases(rate: int) -> NDArray[np.complex128]:
 def _envelope(quantised: bytes, points: int) -> NDArray[np.float64]:
     """Return the magnitude response of an all-pole filter from 0 Hz to half the sample rate.
 
-    `quantised` has the filter's reflection coefficients, one byte each. The byte 127 means zero
-    (RFC 3389, section 3.2). Levinson's recursion computes the filter from these coefficients; with
-    each coefficient, the filter gets one more term. `points` is the length of the Fourier
-    transform. The result has `points // 2 + 1` magnitudes.
+    `quantised` has its reflection coefficients, one byte each; 127 means zero (RFC 3389, section
+    3.2). Levinson's recursion adds a term for each. `points` is the length of the Fourier
+    transform; there are `points // 2 + 1` magnitudes.
     """
     filter_ = np.ones(1)
     for byte in quantised:

@@ -1,17 +1,11 @@
-"""A run: the RTP payloads of consecutive packets, without a break in the audio between them.
-
-The RTP payloads of a run are joined, so that the decoder is called only once for the whole run.
-"""
+"""A run: the RTP payloads of consecutive packets, which are joined and decoded in one call."""
 
 from __future__ import annotations
 
 from recording.audio.stream_decoder import StreamDecoder
 
 _MOST = 50
-"""The maximum number of packets that are decoded together.
-
-With packets of 20 ms, this is one second of audio.
-"""
+"""In packets: one second of audio with packets of 20 ms."""
 
 
 class DecodingRun:
@@ -35,19 +29,14 @@ class DecodingRun:
         return _MOST - self.count
 
     def begin(self, decoder: StreamDecoder, codec: str, position: int) -> None:
-        """Set the decoder and the codec of the next packets.
+        """Set the decoder, the codec (such as `PCMA/8000`) and the position of the next packets.
 
-        `codec` is the text of the codec, such as `PCMA/8000`. The samples of the next packets start
-        at `position` on the track. Remove all earlier packets with `take` first.
+        Remove all earlier packets with `take` first.
         """
         self.decoder, self.codec, self.end = decoder, codec, position
 
     def add(self, rtp_payload: bytes, count: int = 1) -> None:
-        """Add the RTP payload of the next packet.
-
-        If `count` is more than 1, `rtp_payload` has the joined RTP payloads of the next `count`
-        packets.
-        """
+        """Add the RTP payload of the next packet, or the joined ones of the next `count`."""
         if self.decoder is not None:
             self._parts.append(rtp_payload)
             self.count += count

@@ -1,13 +1,11 @@
 """Estimates the drift of a sender's clock from the smallest delays of its packets.
 
-The *drift* of a clock is the rate at which it gains on our clock: a number without a unit, so
-0.0001 means 100 parts per million. The network can only delay a packet. So if the smallest delays
-of many short times are drawn over time, the line below all of them shows the drift: it rises if the
-sender's clock is slow. The lower convex hull of these points is stored, because no other point can
-touch a line below all points. (For the method, see Zhang, Liu and Xia, "Clock synchronization
-algorithms for network measurements", INFOCOM 2002.)
-
-The line remains valid in a silence, in which no packet shows the delay.
+The *drift* is the rate at which a clock gains on ours: 0.0001 means 100 parts per million. The
+network can only delay a packet. So if the smallest delays of many short times are drawn over time,
+the line below all of them shows the drift: it rises if the sender's clock is slow. The lower convex
+hull of these points is stored, because no other point can touch such a line. (For the method, see
+Zhang, Liu and Xia, "Clock synchronization algorithms for network measurements", INFOCOM 2002.) The
+line remains valid in a silence, in which no packet shows the delay.
 
 All times and delays in this module are in samples of the track.
 """
@@ -41,11 +39,7 @@ _GAIN: Final = 0.2
 class Delay(NamedTuple):
     """The smallest delay of the packets of a short time, such as one second.
 
-    Attributes:
-        at: The time.
-        least: The smallest delay.
-        jitter: The estimated difference between the largest and the smallest possible delay.
-        packets: The number of packets.
+    `jitter` is the estimated difference between the largest and the smallest possible delay.
     """
 
     at: int
@@ -55,21 +49,16 @@ class Delay(NamedTuple):
 
     @classmethod
     def of(cls, at: int, delays: list[int], moved: int = 0) -> Delay:
-        """Return the smallest of `delays`, which were measured from the time `at` on.
-
-        `delays` must not be empty. `moved` is added to the smallest delay.
-        """
+        """Return the smallest of `delays` (at least one) plus `moved`, from the time `at` on."""
         least = min(delays)
         return cls(at, least + moved, 2 * (sum(delays) / len(delays) - least), len(delays))
 
 
 class DelayEnvelope:
-    """The line below the smallest delays of a stream, and the certainty of its slope.
+    """The line below the smallest delays of a stream: its slope is the `drift`.
 
-    Attributes:
-        drift: The slope of the line.
-        unsure: The largest probable error of `drift`. It is `MOST_DRIFT` if the drift is unknown.
-        jitter: The average jitter of the delays (see `Delay`).
+    `unsure` is its largest probable error, up to `MOST_DRIFT`. `jitter` is an average (see
+    `Delay`).
     """
 
     def __init__(self, rate: int) -> None:
@@ -84,7 +73,6 @@ class DelayEnvelope:
         self._recent: deque[Delay] = deque(maxlen=_PROOF)
 
     def __bool__(self) -> bool:
-        """Return True if at least one delay was added."""
         return bool(self._hull)
 
     @property
@@ -97,7 +85,7 @@ class DelayEnvelope:
     def bounds(self, at: int) -> tuple[float, float]:
         """Return the lowest and the highest probable delay of a packet without jitter.
 
-        `at` is the time of the packet. At least one delay must have been added.
+        At least one delay must have been added.
         """
         slow, fast = self.drift - self.unsure, self.drift + self.unsure
         low = high = inf
@@ -121,11 +109,10 @@ class DelayEnvelope:
         return max(self.jitter, delay.jitter) * min(1.2, _UNLIKELY / delay.packets)
 
     def add(self, delay: Delay) -> None:
-        """Add the smallest delay of a short time. Times that are not later than before count too.
+        """Add the smallest delay of a short time, which need not be later than those before.
 
-        A delay far below the line, or several delays far above it, mean that the network or the
-        sender is now faster or slower by a constant time. The line is then moved to the new delays
-        with its slope unchanged.
+        A delay far below the line, or several far above it, mean that the network or the sender is
+        now faster or slower by a constant time. The line then moves there with its slope unchanged.
         """
         is_high = False
         if self._hull:

@@ -1,9 +1,9 @@
 """Finds DTMF tones in decoded audio (ITU-T Q.23, Q.24). It does not know what the digits mean.
 
-A tone is the sum of one frequency of a low group and one of a high group. The detector measures
-short overlapping frames. A frame has a tone if two frequencies, one of each group, contain most of
-its energy, and are close enough to their nominal values. Consecutive frames with the same tone are
-one key press. If another sound covers the tone, it takes more frames, and the key press is unsure.
+A tone is the sum of one frequency of a low group and one of a high group. A short frame has a tone
+if two frequencies, one of each group, contain most of its energy and are close enough to their
+nominal values. Consecutive, overlapping frames with the same tone are one key press. If another
+sound covers the tone, it takes more frames, and the key press is unsure.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ _GROUP: Final = 64
 _SIGMA: Final = 48.0
 """The standard deviation in samples of the frames' Gaussian window.
 
-The window's spectrum is a Gaussian too, so two measurements beside a tone give the tone's exact
-frequency and power.
+Its spectrum is a Gaussian too, so two measurements beside a tone give its frequency and power.
 """
 _SIGMA_HZ: Final = NARROW / (2 * np.pi * _SIGMA)
 _BESIDE_HZ: Final = 20.0
@@ -48,8 +47,7 @@ _OFF_FREQUENCY: Final = 0.025
 _TWIST: Final = (0.03, 10.0)
 """The accepted power of the high tone, divided by that of the low tone: -15 dB to +10 dB.
 
-Q.24 requires -8 dB to +4 dB of a receiver. This detector accepts more, because a missed digit does
-more harm than a wrong one.
+Q.24 requires -8 dB to +4 dB. A missed digit does more harm than a wrong one.
 """
 _QUIETEST: Final = 25.0
 """The lowest amplitude of each tone, in units of int16: about 62 dB below full scale."""
@@ -92,10 +90,9 @@ class KeyPress:
     """One key press: its tone sounds from the sample `start` to the sample `end` (exclusive).
 
     `key` is 0 to 9 for a digit. It is not in the object's text form, so that no log contains it.
-    `continued` is true for the second and later parts of a key press that is longer than
-    `LONGEST_S`. `unsure` is true if another sound covers the tone, or is all that was heard.
-    `times` is how often the key may have been pressed: there is a hole, a short pause or a lost
-    packet, between any two of these times.
+    `continued` marks the later parts of a key press that is longer than `LONGEST_S`. `unsure` means
+    that another sound covers the tone, or is all that was heard. `times` is how often the key may
+    have been pressed, with a hole between (a short pause or a lost packet).
     """
 
     start: int
@@ -107,13 +104,13 @@ class KeyPress:
 
 
 class DtmfDetector:
-    """Finds the key presses in the audio of one party. The audio is given in blocks of any size.
+    """Finds the key presses in the audio of one party, which comes in blocks of any size.
 
     The detector stores less than 30 ms of audio, and at most one key press.
     """
 
     def __init__(self, rate: int) -> None:
-        """Set up a detector for audio with `rate` samples a second: 8000 or 16000."""
+        """Set up a detector for audio with 8000 or 16000 samples a second."""
         self._scale = rate // NARROW
         if self._scale * NARROW != rate or rate not in {NARROW, WIDE}:
             raise ValueError("the rate must be 8000 or 16000")
@@ -126,7 +123,7 @@ class DtmfDetector:
         self._first = self._last = 0
         """The first and the latest frame of the present tone."""
         self._frames = 0
-        """The number of frames of the present tone; 0 if its beginning was already reported."""
+        """The frames of the present tone; 0 if its beginning was already reported."""
         self._sure = 0
         """The number of these frames that are sure."""
         self._continued = False
@@ -143,10 +140,10 @@ class DtmfDetector:
         return self.read(_keys_of(self.cut(samples)))
 
     def cut(self, samples: Samples) -> _Floats:
-        """Return the steps of the frames that are complete with these samples.
+        """Return the steps of the frames that are complete now, of shape (n, 40).
 
-        A step has 40 samples, and a frame begins with each step but the last five. The array has
-        the shape (n, 40). The keys of the frames must then be given to `read`.
+        A frame begins with each step but the last five. The keys of the frames must be given to
+        `read`.
         """
         rest = np.concatenate([self._rest, self._narrow(samples)])
         steps = len(rest) // _HOP
@@ -154,10 +151,7 @@ class DtmfDetector:
         return rest[: steps * _HOP].reshape(steps, _HOP)
 
     def read(self, keys: NDArray[np.int8]) -> list[KeyPress]:
-        """Process the keys of the frames that `cut` returned; return the presses that have ended.
-
-        The array is overwritten.
-        """
+        """Process the frames' keys, which are overwritten; return the presses that have ended."""
         found = list(self._presses(keys)) if len(keys) else []
         self._next += len(keys)
         keys.fill(-1)
@@ -210,7 +204,6 @@ class DtmfDetector:
         self._sure, self._times, self._continued = int(sure), 1, continued
 
     def _end(self) -> Iterator[KeyPress]:
-        """End the present tone, if there is one. Yield it unless it is too short."""
         key, self._key = self._key, -1
         unsure = self._sure < _SHORTEST
         long_enough = not unsure or self._frames >= _SHORTEST_UNSURE or self._continued
@@ -225,8 +218,8 @@ def feed_both(
 ) -> tuple[list[KeyPress], list[KeyPress]]:
     """Feed the two columns of a stereo block, of shape (n, 2), to two detectors.
 
-    The result is that of two calls of `DtmfDetector.feed`. It takes less time, because the frames
-    of both parties are measured together.
+    The result is that of two calls of `DtmfDetector.feed`, but the frames of both parties are
+    measured together, which takes less time.
     """
     one, other = detectors
     left, right = one.cut(block[:, 0]), other.cut(block[:, 1])
@@ -305,11 +298,7 @@ _FREQUENCIES: Final = np.array((*_LOW, *_HIGH), dtype=np.float32)
 
 
 def _keys_of(steps: _Floats) -> NDArray[np.int8]:
-    """Return the key of each frame's tone; -1 for a frame without a tone.
-
-    `_UNSURE` is added to the key if the frame is unsure. A frame begins with each of the `steps`
-    but the last five.
-    """
+    """Return the key of each frame's tone, plus `_UNSURE` if it is unsure; -1 without a tone."""
     count = max(0, len(steps) - _STEPS + 1)
     keys = np.full(count, -1, dtype=np.int8)
     if not count:
@@ -341,8 +330,7 @@ def _keys_of(steps: _Floats) -> NDArray[np.int8]:
 def _exact(beside: _Floats, which: NDArray[Any]) -> tuple[_Floats, NDArray[np.bool_]]:
     """Return the energy of a tone, and whether its frequency is right, for each frame.
 
-    `beside` has the powers below and above each nominal frequency. `which` is the nominal
-    frequency of each frame.
+    `beside` has the powers below and above each nominal frequency, of which `which` is the frame's.
     """
     each = np.arange(len(which))
     below, above = np.log(beside[each, which]), np.log(beside[each, 8 + which])

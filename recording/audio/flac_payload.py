@@ -16,15 +16,13 @@ from recording.errors import ArchiveError, PayloadError
 class FlacPayload:
     """The audio payload of one recording: samples are encoded and encrypted as they are written.
 
-    Only `close` completes the file. If `discard` is called before `close`, the file stays
-    incomplete and no key can decrypt it. After `close`, `discard` does nothing.
+    Only `close` completes the file. Without it, no key can decrypt the file.
     """
 
     def __init__(self, fd: int, rate: int, call_id: str) -> None:
-        """Begin the FLAC file, with the call's id as its title.
+        """Begin the FLAC file, titled `call_id`, in the empty file `fd`; `rate` is in Hz.
 
-        `fd` is the descriptor of an empty file. `rate` is the sampling rate in Hz. Raises
-        `ArchiveError` and `OSError`.
+        Raises `ArchiveError` and `OSError`.
         """
         self.file_key = new_file_key()
         self._writer = PayloadWriter(fd, self.file_key)
@@ -37,8 +35,8 @@ class FlacPayload:
                 channels=2,
                 subtype="PCM_16",
                 format="FLAC",
-                # With level 0, encoding is a quarter faster than with the default level, and files
-                # with speech are 1 % larger.
+                # Level 0 encodes a quarter faster than the default, and files with speech are 1 %
+                # larger.
                 compression_level=0.0,
             )
             self._file.title = call_id
@@ -52,10 +50,7 @@ class FlacPayload:
         return self._writer.held_bytes
 
     def write_all(self, blocks: Iterable[Samples]) -> None:
-        """Encode and write blocks of stereo samples, as arrays of shape (n, 2).
-
-        Raises `ArchiveError` and `OSError`.
-        """
+        """Write blocks of shape (n, 2). Raises `ArchiveError` and `OSError`."""
         try:
             for block in blocks:
                 self._file.write(block)
@@ -73,12 +68,11 @@ class FlacPayload:
         self._writer.close()
 
     def discard(self) -> None:
-        """Release the encoder and the payload writer. After `close`, this method does nothing."""
+        """Release the encoder and the payload writer. After `close`, do nothing."""
         try:
             self._file.close()
         except soundfile.SoundFileError:
-            # The file is discarded, so it does not matter that the end of the FLAC file could not
-            # be written.
+            # The file is discarded, so the end of the FLAC file does not matter.
             return
         finally:
             self._sink.discard()
@@ -86,13 +80,11 @@ class FlacPayload:
 
 
 class _Sink:
-    """A file object for libsndfile: the bytes that libsndfile writes go into the age payload.
+    """A file object through which libsndfile writes into the age payload.
 
-    libsndfile writes each FLAC frame by itself, several a second. They are collected, because one
-    long write into the payload takes less time than many short ones.
-
-    A C library such as libsndfile cannot pass on a Python exception. So this class stores the error
-    of a failed write, and `check` raises the error later.
+    libsndfile writes each FLAC frame by itself, several a second; one long write takes less time. A
+    C library cannot pass on a Python exception, so `check` raises the error of a failed write
+    later.
     """
 
     def __init__(self, writer: PayloadWriter) -> None:
@@ -121,16 +113,12 @@ class _Sink:
         return b""
 
     def check(self) -> None:
-        """Write what was collected into the payload.
-
-        Raise the error of the first write that failed; do nothing more if no write failed.
-        """
+        """Write what was collected, and raise the error of the first write that failed."""
         self._pass_on()
         if self._failure is not None:
             raise self._failure
 
     def discard(self) -> None:
-        """Forget what was collected."""
         self._collected = bytearray()
 
     def _pass_on(self) -> None:

@@ -21,7 +21,7 @@ _MOST_US: Final = 1_000_000
 Such a difference is not jitter. RFC 3550 does not have this limit.
 """
 _LONGEST: Final = 512
-"""The maximum number of packets that are processed at once."""
+"""The most packets that are processed at once."""
 _DECAY: Final = _KEPT ** np.arange(1, _LONGEST + 1)
 _WEIGHTS: Final = _GAIN / _DECAY
 _HALF_MODULUS: Final = 1 << 31
@@ -61,16 +61,13 @@ class Jitter:
         self._at_us: int | None = None
         self._timestamp = 0
         self._late_us: list[float] = [0]
-        """The delays of the waiting packets, after the delay of the packet before them.
+        """The delays of the waiting packets, after that of the packet before them.
 
         Only the differences between these delays have a meaning.
         """
 
     def packet(self, at_us: int, timestamp: int, ticks: int, in_us: int) -> None:
-        """Take a packet that arrived at `at_us` µs.
-
-        The stream's timestamps grow by `ticks` in each `in_us` microseconds.
-        """
+        """Take a packet. The stream's timestamps grow by `ticks` in each `in_us` µs."""
         if self._at_us is not None:
             grown = (timestamp - self._timestamp + _HALF_MODULUS) % (1 << 32) - _HALF_MODULUS
             later_us = at_us - self._at_us - grown * in_us / ticks
@@ -78,11 +75,10 @@ class Jitter:
         self._at_us, self._timestamp = at_us, timestamp
 
     def consecutive(self, before_us: int, late_us: list[int], at_us: int, timestamp: int) -> None:
-        """Take consecutive packets, whose delays in µs are `late_us`.
+        """Take consecutive packets with these delays in µs, as `packet` would each of them.
 
-        `before_us` is the delay of the packet before them, which was taken last. `at_us` and
-        `timestamp` are those of the final packet. The result is the same as if `packet` were called
-        for each.
+        `before_us` is the delay of the packet that was taken last. `at_us` and `timestamp` are
+        those of the final packet.
         """
         apart_us = self._late_us[-1] - before_us
         self._wait([late + apart_us for late in late_us] if apart_us else late_us)
@@ -101,7 +97,6 @@ class Jitter:
         self._late_us = [0]
 
     def _process(self, apart_us: NDArray[np.float64]) -> None:
-        """Update the estimate with the differences between consecutive transit times."""
         apart_us = apart_us[apart_us <= _MOST_US]
         packets = len(apart_us)
         if packets:
@@ -115,17 +110,14 @@ class Jitter:
 
 
 class LossBursts:
-    """Divides the lost packets of one stream into bursts.
-
-    A burst is a group of lost packets whose sequence numbers follow each other.
-    """
+    """Divides a stream's lost packets into bursts with consecutive sequence numbers."""
 
     def __init__(self) -> None:
         self._last: int | None = None
         self._length = 0
 
     def add(self, numbers: Iterable[int], count: NetworkCount) -> None:
-        """Add lost packets to `count`. `numbers` are their sequence numbers, lowest first."""
+        """Add lost packets by their sequence numbers, lowest first."""
         for number in numbers:
             if self._last is not None and number == self._last + 1:
                 self._length += 1

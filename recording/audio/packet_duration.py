@@ -1,9 +1,8 @@
 """The duration of the sound in a packet, computed from the RTP payload without decoding it.
 
-The durations are needed to compare the arrival times of packets of different lengths. A packet can
-be sent only after its last sample was recorded. For example, two senders begin to record at the
-same time, one with packets of 20 ms, the other with packets of 60 ms. The sender with packets of 60
-ms then sends its first packet 40 ms later.
+It is needed to compare the arrival times of packets of different lengths, because a packet can be
+sent only after its last sample was recorded: the first packet of 60 ms is sent 40 ms after the
+first of 20 ms.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Final
 
 US: Final = 1_000_000
 USUAL_US: Final = 20_000
-"""The duration in µs that is assumed for a packet if the RTP payload does not show it."""
+"""In µs, if the RTP payload does not show it."""
 _LONGEST_US: Final = US
 _LONGEST_OPUS_US: Final = 120_000
 _OPUS_SILK_US: Final = (10_000, 20_000, 40_000, 60_000)
@@ -24,10 +23,9 @@ _SAMPLE_BYTES: Final = {"PCMU": 1, "PCMA": 1, "L16": 2}
 
 
 def duration_us(name: str, clock: int, channels: int, rtp_payload: bytes) -> int:
-    """Return the duration in µs of the sound in one RTP payload.
+    """Return the duration in µs of the sound in one RTP payload, up to one second.
 
-    `name`, `clock` (in Hz) and `channels` are the values that the SDP gives for the codec. If the
-    duration is longer than a second, one second is returned.
+    `name`, `clock` (in Hz) and `channels` are the values that the SDP gives for the codec.
     """
     return min(_announced_us(name.upper(), clock, channels, rtp_payload), _LONGEST_US)
 
@@ -49,10 +47,7 @@ def _announced_us(codec: str, clock: int, channels: int, rtp_payload: bytes) -> 
 
 
 def opus_us(rtp_payload: bytes) -> int:
-    """Return the duration in µs of the audio in an Opus packet.
-
-    The duration is computed from the first two bytes of the packet (RFC 6716, section 3).
-    """
+    """Return the duration in µs of an Opus packet, by its first two bytes (RFC 6716, section 3)."""
     toc = rtp_payload[0]
     config, code = toc >> 3, toc & 3
     if config < 12:

@@ -1,8 +1,6 @@
 """Stores the packets of one stream until they are written to the track.
 
-`PacketQueue` has the packets that wait for packets with lower sequence numbers. `Strays` has the
-packets whose sequence numbers are far from the expected one. `recording.audio.rtp_stream` decides
-when the packets are written.
+`recording.audio.rtp_stream` decides when that is.
 """
 
 from __future__ import annotations
@@ -19,10 +17,9 @@ A packet whose sequence number is far from the expected one also waits for this 
 """
 _NEAR = 3000
 _MOST = 2000
-"""The maximum number of packets in a `PacketQueue`, and the maximum number in `Strays`.
+"""The most packets in a `PacketQueue`, and in `Strays`.
 
-With packets of 5 ms, these are ten seconds of audio. After an interruption, a network can deliver
-so many packets at once.
+With packets of 5 ms, these are ten seconds of audio, which a network can deliver at once.
 """
 
 
@@ -31,7 +28,7 @@ class PacketQueue:
 
     def __init__(self) -> None:
         self.since_us = 0
-        """The arrival time (µs) of the first packet that was added since the queue was empty."""
+        """The arrival (µs) of the first packet that was added since the queue was empty."""
         self._heap: list[Packet] = []
         self._numbers: set[int] = set()
 
@@ -51,7 +48,7 @@ class PacketQueue:
 
     @property
     def first(self) -> Packet:
-        """The packet with the lowest sequence number. The queue must not be empty."""
+        """The packet with the lowest sequence number, if the queue is not empty."""
         return self._heap[0]
 
     def push(self, packet: Packet) -> None:
@@ -71,8 +68,7 @@ class PacketQueue:
 class Strays:
     """Packets whose sequence numbers are far from the expected one, sorted by their arrival.
 
-    Either such a packet is very late, or the sender has jumped to new sequence numbers. The packets
-    that follow show which of these two is true.
+    They are very late, or the sender has jumped to new sequence numbers. Later packets show which.
     """
 
     def __init__(self) -> None:
@@ -82,15 +78,15 @@ class Strays:
         return len(self._came)
 
     def add(self, packet: Packet) -> None:
-        """Add a packet after the packets that arrived earlier."""
+        """Add a packet that arrived after the others."""
         self._came.append(packet)
 
     def is_a_beginning(self, now_us: int) -> bool:
         """Return True if the packets show that the sender has jumped to new sequence numbers.
 
-        This is so if the first stray arrived at least `HOLD_US` before `now_us`, or if there are
-        more than `_MOST` strays. When a packet arrives that is not a stray, `RtpStream` removes all
-        strays. So since the first stray, only strays have arrived.
+        This needs a first stray from at least `HOLD_US` before, or more than `_MOST` strays. When
+        another packet arrives, `RtpStream` removes all strays, so only strays have arrived since
+        the first.
         """
         came = self._came
         return bool(came) and (now_us - came[0].at_us >= HOLD_US or len(came) > _MOST)

@@ -1,9 +1,8 @@
-"""Stores the RTP packets that we cannot decode. They go into a second payload of the recording.
+"""Stores the RTP packets that we cannot decode, unchanged, in a second payload of the recording.
 
-The packets are stored unchanged. The file `ID.raw` with the second payload is encrypted with the
-same file key as the audio payload `ID.payload`. So `cat ID.header ID.raw` prints a complete age
-file, and destroying the header makes both payloads unreadable. After decryption, the second payload
-is a pcapng file, which many programs can read
+The file `ID.raw` is encrypted with the same file key as `ID.payload`. So `cat ID.header ID.raw`
+prints a complete age file, and destroying the header makes both payloads unreadable. After
+decryption, it is a pcapng file, which many programs can read
 (https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html).
 """
 
@@ -32,8 +31,7 @@ _ADDRESSES: Final = (b"\xc0\x00\x02\x01", b"\xc0\x00\x02\x02")
 _DESTINATION: Final = b"\xc0\x00\x02\x09"
 """The destination address of all packets.
 
-Like the source addresses in `_ADDRESSES`, it is a documentation address (RFC 5737). The real
-addresses of the parties are personal data and are not stored.
+Like `_ADDRESSES`, it is for documentation (RFC 5737): the real ones are personal data.
 """
 _PORT: Final = 5004
 _MOST: Final = 65_507
@@ -43,8 +41,8 @@ _MOST: Final = 65_507
 class UndecodedPacket:
     """An RTP packet that cannot be decoded. Its bytes are unchanged.
 
-    `at_us` is the packet's arrival time. By its RTP timestamp, the packet's sound lasts from
-    `from_us` to `to_us`. All three are in microseconds since the recording's start.
+    `at_us` is its arrival. By its RTP timestamp, its sound lasts from `from_us` to `to_us`. All
+    three are in microseconds since the recording's start.
     """
 
     track: int
@@ -61,10 +59,10 @@ class UndecodedPacket:
 
 
 class RawPayload:
-    """The file with the undecoded packets of one recording. The first packet creates the file."""
+    """The file with the undecoded packets of one recording, which the first packet creates."""
 
     def __init__(self, path: Path) -> None:
-        """Prepare to write to `path`. Its folder must exist. The file is not created yet."""
+        """Prepare to write to `path`, in an existing folder."""
         self.packets = 0
         self._path = path
         self._part: PendingFile | None = None
@@ -80,15 +78,9 @@ class RawPayload:
         self.discard()
 
     def begin(self, file_key: bytes, call_id: str, channels: tuple[str, ...]) -> None:
-        """Prepare a new file, which is encrypted with the given file key.
+        """Prepare a new file under the audio payload's file key; remove an uncommitted one.
 
-        If there is an older file that is not committed, the older file is removed. The new file is
-        created when the first packet is written.
-
-        Args:
-            file_key: The file key of the recording's audio payload, which also encrypts this file.
-            call_id: The call's id.
-            channels: The name of each track.
+        `channels` has the name of each track.
         """
         self.discard()
         self.packets = 0
@@ -98,10 +90,7 @@ class RawPayload:
         self._channels = channels
 
     def write_all(self, started_us: int, packets: Iterable[UndecodedPacket]) -> None:
-        """Write packets to the file. Raises `OSError`.
-
-        `started_us` is the recording's start in microseconds since 1970.
-        """
+        """Write packets. The recording's start is in µs since 1970. Raises `OSError`."""
         for packet in packets:
             if self._writer is None:
                 self._writer = self._open()
@@ -121,8 +110,7 @@ class RawPayload:
     def _block(self, started_us: int, packet: UndecodedPacket) -> bytes:
         """Return the enhanced packet block (pcapng) of one packet.
 
-        If this is the track's first packet with this payload type and codec, the block has a
-        comment that describes the codec.
+        The track's first packet with this payload type and codec has a comment about the codec.
         """
         data = _in_ip(packet.track, packet.data[:_MOST])
         high, low = divmod(max(0, started_us + packet.at_us), 1 << 32)
@@ -137,10 +125,7 @@ class RawPayload:
         return _whole(_PACKET, head + _padded(data) + options)
 
     def close(self) -> int:
-        """Complete the payload and return the descriptor of its file. Raises `OSError`.
-
-        Return -1 if no packet was written. There is no file in this case.
-        """
+        """Complete the payload and return its file; -1 without packets. Raises `OSError`."""
         if self._part is None or self._writer is None:
             return -1
         self._writer.close()
@@ -149,8 +134,7 @@ class RawPayload:
     def commit(self) -> None:
         """Sync the file and rename it to its final path.
 
-        If no packet was written, there is no new file. In this case, remove the file that an
-        earlier sealing left at the final path, if there is one.
+        Without packets, remove the file that an earlier sealing left there.
         """
         if self._part is not None:
             self._part.commit()
@@ -182,10 +166,7 @@ def _padded(data: bytes) -> bytes:
 
 
 def _in_ip(track: int, data: bytes) -> bytes:
-    """Return an RTP packet with IPv4 and UDP headers (RFC 791, RFC 768).
-
-    With these headers, programs that read pcapng recognise the RTP packet.
-    """
+    """Return an RTP packet with IPv4 and UDP headers (RFC 791, RFC 768), for other programs."""
     size = 28 + len(data)
     source = _ADDRESSES[track]
     head = struct.pack(">BBHHHBBH", 0x45, 0, size, 0, 0, 64, 17, 0) + source + _DESTINATION

@@ -1,16 +1,16 @@
 """Converts a stream from one sample rate to another with a windowed sinc filter.
 
-The filter's coefficients are computed in advance. The filter delays the output by half the filter's
-length: 12 samples at the lower of the two sample rates, which is 1.5 ms at 8 kHz.
+The filter delays the output by half its length: 12 samples at the lower of the two sample rates,
+which is 1.5 ms at 8 kHz.
 
 `av.AudioResampler` is not used, because its first output is shorter than its input: 16 to 32
-samples are missing if the input is 20 ms long. With such an output, packets would be written at
-wrong positions. In this module, each output has the same duration as its input.
+samples are missing if the input is 20 ms long, so packets would be written at wrong positions.
+Here, each output has the same duration as its input.
 
 For a minute of audio in packets of 20 ms, this module needs 19 to 38 ms of processor time, and
-`av.AudioResampler` needs 40 to 44 ms. The pass band of `av.AudioResampler` is wider. From 8 to
-16 kHz, its level at 3.4 kHz is 0.0 dB, and its images (unwanted copies of the sound above 4 kHz)
-are at -52 dB. The level of this module is -1.1 dB, and its images are at -54 dB.
+`av.AudioResampler` 40 to 44 ms. The pass band of `av.AudioResampler` is wider: from 8 to 16 kHz,
+its level at 3.4 kHz is 0.0 dB (here -1.1 dB), and its images (unwanted copies of the sound above 4
+kHz) are at -52 dB (here -54 dB).
 """
 
 from __future__ import annotations
@@ -34,10 +34,7 @@ It is less than 1, because above this frequency the filter's gain falls only gra
 
 
 class Resampler:
-    """The resampler of one stream.
-
-    It stores the most recent input samples, because the filter needs them for the next output.
-    """
+    """The resampler of one stream, which stores the input samples that the next output needs."""
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
         common = gcd(from_rate, to_rate)
@@ -46,16 +43,12 @@ class Resampler:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the stored input samples, because the next input does not directly follow them."""
+        """Forget the stored input samples, because the next input does not directly follow."""
         self._tail = np.zeros(self._bank.shape[1] - 1, dtype=np.float32)
         self._at = 0
 
     def flush(self) -> Floats:
-        """Return the output samples that the filter still delays, and reset the resampler.
-
-        The filter delays the output by half the filter's length. To get the delayed samples,
-        silence is added to the input.
-        """
+        """Return the output samples that the filter still delays, and reset the resampler."""
         made = self(np.zeros(self._bank.shape[1] // 2, dtype=np.float32))
         self.reset()
         return made
@@ -63,8 +56,7 @@ class Resampler:
     def __call__(self, samples: NDArray[np.int16] | Floats) -> Floats:
         """Return the output samples for the next input samples.
 
-        If the exact number of output samples is not an integer, it is rounded. The rounding errors
-        do not add up: over time, the output and the input have exactly the ratio of the two sample
+        Their number is rounded, but over time, output and input have exactly the ratio of the two
         rates.
         """
         joined = np.concatenate([self._tail, samples.astype(np.float32)])
@@ -87,10 +79,10 @@ class Resampler:
 
 @lru_cache(maxsize=8)
 def _bank(up: int, down: int) -> Floats:
-    """Return the low-pass filters: each row is the filter for one phase, with a gain of 1.
+    """Return the low-pass filters with a gain of 1: each row is the filter for one phase.
 
-    A phase is a possible place of an output sample between two input samples; there are `up`
-    phases. The conversion makes `up` output samples from `down` input samples.
+    A phase is a possible place of an output sample between two input samples; there are `up`. The
+    conversion makes `up` output samples from `down` input samples.
     """
     slower = max(1.0, down / up)
     half = ceil(_LOBES * slower)

@@ -1,14 +1,13 @@
 """Sorts the packets of one RTP stream (one SSRC), and decides the position of each packet.
 
-Three terms are used in this module. The *number* of a packet is its extended sequence number, which
-never wraps. A *stray* is a packet whose number is far from the number that is expected next. The
-*clock* of a stream converts RTP timestamps into positions on the track (see `StreamClock`).
+The *number* of a packet is its extended sequence number, which never wraps. A *stray* is a packet
+whose number is far from the one that is expected next. The *clock* of a stream converts RTP
+timestamps into positions on the track (see `StreamClock`).
 
-If packets with lower numbers are missing, a packet waits up to 0.4 seconds for them. Packets also
-wait 0.4 seconds at the start of a stream, after a long silence, and when a packet arrives much
-earlier or later than the clock expects. The packets of these 0.4 seconds then show whether the
-clock is right. If it is wrong, they set a new clock. `recording.audio.stream_writer` decodes the
-packets and writes their audio to the track.
+A packet waits up to 0.4 seconds for missing packets with lower numbers. Packets also wait 0.4
+seconds at the start of a stream, after a long silence, and when a packet arrives much earlier or
+later than the clock expects. They then show whether the clock is right, or set a new one.
+`recording.audio.stream_writer` decodes the packets and writes their audio to the track.
 """
 
 from __future__ import annotations
@@ -39,44 +38,36 @@ _PLAIN = 0x80
 
 
 class StreamState(Enum):
-    """The state of a stream's clock, which converts RTP timestamps into positions on the track.
-
-    The state decides whether a packet is written immediately or must wait.
-    """
+    """The state of a stream's clock: is a packet written immediately, or must it wait?"""
 
     NEW = "new"
     """No packet was written since the stream began or since it was interrupted.
 
-    The number of the next packet, and the packet's position on the track, are not known yet.
+    The next packet's number and position on the track are not known yet.
     """
     CONFIRMED = "confirmed"
     """The clock is right, so a packet with the expected number is written immediately."""
     DOUBTED = "doubted"
     """The clock may be wrong. The next packets with audio show whether it is right.
 
-    This state follows a long silence, or a packet that arrived much earlier or later than the clock
-    expects. A stream that began without audio also has this state.
+    This follows a long silence, a stream's beginning without audio, or a packet that arrived much
+    earlier or later than the clock expects.
     """
     LAGGING = "lagging"
     """The packets arrive later than the clock expects from their RTP timestamps.
 
-    Either the network is slow, or the sender's clock stopped for a while. The packets must wait
-    until it is known which of these two is true.
+    The network is slow, or the sender's clock stopped for a while. The packets wait until it is
+    known which.
     """
 
 
 class RtpStream:
     """The packets of one SSRC, and the state of the stream's clock.
 
-    The clock converts RTP timestamps into positions on the track. This class is not divided,
-    because one packet can change the expected packet number, the clock and the clock's state.
-
-    Attributes:
-        state: The state of the stream's clock. Only `_set_state` changes the state.
-        missing: The numbers of missing packets, oldest first. The stream no longer waits for these
-            packets, but they may still arrive.
-        heard_us: The arrival time (µs) of the most recent packet with audio. This packet may still
-            be waiting.
+    This class is not divided, because one packet can change the expected packet number, the clock
+    and its state. The stream does not wait for the packets `missing` (oldest first), but they may
+    still arrive. `heard_us` is the arrival (µs) of the latest packet with audio, which may still be
+    waiting.
     """
 
     def __init__(self, track: TrackSink) -> None:
@@ -127,26 +118,16 @@ class RtpStream:
         return self.state is StreamState.CONFIRMED
 
     def _is_past(self, number: int) -> bool:
-        """Return whether the stream is finished with the packet that has this number.
-
-        The stream is finished with a packet if the packet was written, or if the stream no longer
-        waits for the packet.
-        """
+        """Return whether the packet with this number was written, or is not waited for."""
         if self.state is StreamState.NEW or self._next is None:
             return False
         return number < self._next
 
     def take_expected(self, head: tuple[int, ...], at_us: int, data: bytes) -> bool:
-        """Take a packet if it is the expected packet; return whether it was taken.
+        """Take a packet if it is the expected one; return whether it was taken.
 
-        This is the fast path for most packets. The taken packets are decoded later, many at once.
-        A packet that was not taken must be given to the method `packet`.
-
-        Args:
-            head: The fixed RTP header as five numbers: the first byte (with the flags), the second
-                byte (marker and payload type), the sequence number, the timestamp, and the SSRC.
-            at_us: The arrival time, in µs since the recording's start.
-            data: The whole datagram as received.
+        This is the fast path for most packets, which are decoded later, many at once. A packet that
+        was not taken must be given to `packet`, which describes the arguments.
         """
         if head != self._expected or len(data) != self._length or not self._run.room:
             return False
@@ -169,9 +150,7 @@ class RtpStream:
     def take_expected_burst(self, burst: TrackBurst, start: int, end: int) -> int:
         """Do the work of `take_expected` for several packets; return how many were taken.
 
-        `burst` is a group of packets that are stored together. The method begins with the packet at
-        the index `start`. It stops before the index `end`, or at the first packet that
-        `take_expected` would not take.
+        Begin with the packet at `start`. Stop before `end`, or at a packet that it would not take.
         """
         if burst.length != self._length or self._clock is None:
             return 0
@@ -204,10 +183,7 @@ class RtpStream:
         self._expected = flags, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
 
     def _measure_expected(self, late_us: list[int], at_us: int, timestamp: int) -> None:
-        """Add expected packets with the delays `late_us`, in µs, to the jitter.
-
-        `at_us` and `timestamp` are those of the final packet.
-        """
+        """Add expected packets to the jitter; time and timestamp are of the final one."""
         lead_us = self._step_us - USUAL_US
         self._jitter.consecutive(self._late_us, late_us, at_us - lead_us, timestamp)
         self._late_us = late_us[-1]
@@ -218,7 +194,7 @@ class RtpStream:
             self._jitter.packet(packet.at_us - packet.lead_us, *self._clock.timing(packet))
 
     def expect_nothing(self) -> None:
-        """Make `take_expected` refuse the next packet, so that the method `packet` handles it."""
+        """Make `take_expected` refuse the next packet, so that `packet` handles it."""
         self._expected = None
 
     def packet(
@@ -229,15 +205,11 @@ class RtpStream:
         rtp_payload: bytes,
         data: bytes,
     ) -> None:
-        """Process any packet: write it, let it wait, or count it as a duplicate or a late packet.
+        """Write a packet, let it wait, or count it as a duplicate or a late packet.
 
-        Args:
-            at_us: The arrival time, in µs since the recording's start.
-            head: The fixed RTP header as five numbers: the first byte (with the flags), the second
-                byte (marker and payload type), the sequence number, the timestamp, and the SSRC.
-            codec: The codec of the payload type.
-            rtp_payload: The RTP payload.
-            data: The whole datagram as received.
+        `at_us` is its arrival, in µs since the recording's start. `head` is the fixed RTP header as
+        five numbers: the first byte (with the flags), the second byte (marker and payload type),
+        the sequence number, the timestamp, and the SSRC. `data` is the whole datagram as received.
         """
         count = self._track.counted
         self._expected = None
@@ -272,9 +244,8 @@ class RtpStream:
     def _is_stray(self, packet: Packet) -> bool:
         """Return whether the packet's number does not continue the numbers of the stream.
 
-        This is true if the number is far from the expected number. It is also true if a packet with
-        the same number was written already, but this packet's timestamp is after all written audio.
-        Such a packet is not a duplicate.
+        The number is far from the expected one. Or a packet with the same number was written
+        already, but this packet's timestamp is after all written audio, so it is not a duplicate.
         """
         if self._next is None:
             return False
@@ -285,18 +256,13 @@ class RtpStream:
             return False
         if packet.has_no_audio:
             return False
-        # A packet with the same number was already written. A copy of that packet would have a
-        # position before the end of the written audio. If this packet has a later position, it is
-        # not a copy.
+        # A copy of the packet that was written would have a position before the end of the written
+        # audio.
         clock = self._clock
         return clock is not None and clock.position(packet) >= self._audio.end
 
     def _judge_strays(self, now_us: int) -> None:
-        """Restart the stream if the sender now numbers its packets from a new value.
-
-        Packets whose number is far from the expected number (strays) show this. The restarted
-        stream begins with these packets.
-        """
+        """Restart the stream with the strays, if the sender has begun a new numbering."""
         if self._strays.is_a_beginning(now_us):
             strays, others = self._strays.take_alike()
             self._track.counted.late += others
@@ -308,13 +274,11 @@ class RtpStream:
                 self.packet(each.at_us, head, each.codec, each.rtp_payload, each.data)
 
     def _lost_before(self, packet: Packet) -> range:
-        """Return the numbers of the packets that were lost before `packet`.
+        """Return the numbers of the packets that were lost before the stray `packet`.
 
-        The sequence number of `packet` is far from the expected one. If the packets between these
-        two sequence numbers were lost, their audio must fit into the silence before `packet`. If it
-        does not fit, return no numbers: the sender has begun to number its packets from a new
-        value. Also return none if the sequence number is lower than expected, or if `packet`
-        contradicts the stream's clock (see `StreamClock.contradicts`).
+        The audio of the packets between it and the expected one must fit into the silence before
+        it. Otherwise, or if the number is lower than expected, or `packet` contradicts the clock,
+        there are none: the sender has begun a new numbering.
         """
         if self._next is None or self._clock is None or self._clock.contradicts(packet):
             return range(0)
@@ -324,7 +288,7 @@ class RtpStream:
         return range(self._next, packet.sequence) if fits else range(0)
 
     def _lose(self, numbers: Collection[int]) -> None:
-        """Count packets as lost. `numbers` are their numbers, lowest first."""
+        """Count packets as lost, by their numbers, lowest first."""
         self._track.counted.lost += len(numbers)
         self._bursts.add(numbers, self._track.counted.network)
 
@@ -339,14 +303,13 @@ class RtpStream:
         self._jitter.flush()
 
     def count_missing(self, count: NetworkCount) -> None:
-        """Add the packets that are missing at present to the bursts of lost packets in `count`."""
+        """Add the packets that are missing at present to the bursts in `count`."""
         self._bursts.copy().add(sorted(self.missing), count)
 
     def _drop_strays(self) -> None:
-        """Remove all strays: packets whose sequence numbers were far from the expected number.
+        """Remove all strays, because the sender did not begin a new numbering.
 
-        A stray is written if it is one of the missing packets (see `missing`). Otherwise it is only
-        counted. This method is called if the sender did not begin a new numbering.
+        A stray is written if it is one of the `missing` packets, and otherwise only counted.
         """
         for each in self._strays.take():
             behind = 0 if self._next is None else self._next - each.sequence
@@ -357,7 +320,6 @@ class RtpStream:
                 self._track.counted.unplaced += 1
 
     def _enqueue(self, packet: Packet) -> None:
-        """Add a packet to the waiting packets. Write all packets that have waited long enough."""
         waiting = self._waiting
         waiting.push(packet)
         if self._next is None:
@@ -365,25 +327,25 @@ class RtpStream:
         self.drain(_NEVER_US if waiting.is_full else packet.at_us)
 
     def _check_clock(self, packet: Packet) -> None:
-        """Check whether this packet agrees with the clock; if not, change the state.
+        """Change the state if this packet does not agree with the clock, or after a silence.
 
-        The packet does not agree if it arrives much earlier or later than the clock expects, or has
-        another clock rate. Also change the state after a long silence. After a change, this packet
-        and the next packets must wait. They then show whether the clock is right.
+        It does not agree if it arrives much earlier or later than the clock expects, or has another
+        clock rate. After a change, this packet and the next must wait: they show whether the clock
+        is right.
         """
         if packet.has_no_audio:
             return
         quiet = packet.at_us - self.heard_us >= QUIET_US
         self.heard_us = max(self.heard_us, packet.at_us)
         if quiet:
-            # The packets that wait from before the silence are checked without this packet, because
-            # the sender's clock may have drifted during the silence.
+            # The packets from before the silence are checked without this packet, because the
+            # sender's clock may have drifted during the silence.
             self.drain(packet.at_us)
         if self._clock is None:
             return
         if self.state is StreamState.LAGGING and not self._clock.fits(packet):
-            # The waiting packets all arrived late, but this packet arrived too early or has another
-            # clock rate. The waiting packets are written now, without waiting for more packets.
+            # The waiting packets all arrived late, but this one is too early or has another clock
+            # rate, so they are written now.
             self.flush()
             self._set_state(StreamState.DOUBTED)
         if not self._is_confirmed:
@@ -400,10 +362,10 @@ class RtpStream:
             self._set_state(StreamState.LAGGING)
 
     def mark_break(self) -> None:
-        """Interrupt the stream: write the waiting packets, and begin again with the next packet.
+        """Write the waiting packets, and begin again with the next packet.
 
-        Packets that do not arrive during the interruption are not counted as lost. After the
-        interruption, the timestamps may begin at any value.
+        Packets that do not arrive during the interruption are not counted as lost. After it, the
+        timestamps may begin at any value.
         """
         self._restart()
 
@@ -427,7 +389,7 @@ class RtpStream:
     def end(self) -> None:
         """Write all waiting packets, and the samples that the decoder still has.
 
-        This method is called when the next audio does not directly follow the written audio.
+        Call this when the next audio does not directly follow the written audio.
         """
         self.flush()
         self._audio.finish()
@@ -435,9 +397,9 @@ class RtpStream:
     def drain(self, now_us: int) -> None:
         """Write the packets that have waited long enough at the time `now_us`.
 
-        In the state CONFIRMED, a packet waits until its number is the expected number, but at most
-        `HOLD_US`. In all other states, all packets wait until the first one has waited for
-        `_patience_us`. The waiting packets then show whether the clock is right.
+        In the state CONFIRMED, a packet waits for its turn, but at most `HOLD_US`. In all other
+        states, all packets wait until the first one has waited for `_patience_us`. They then show
+        whether the clock is right.
         """
         waiting = self._waiting
         if not waiting:
@@ -452,11 +414,10 @@ class RtpStream:
             self._write_packet(waiting.pop())
 
     def _confirm_clock(self) -> None:
-        """Check the clock with the waiting packets that have audio.
+        """Check the clock with the waiting packets that have audio, or make a new one.
 
-        If the clock is wrong, or there is no clock yet, make a new clock. If no waiting packet has
-        audio, packets with comfort noise are used instead. The state is then DOUBTED, because the
-        clock must be checked again with packets that have audio.
+        Without such packets, those with comfort noise are used. The state is then DOUBTED, because
+        the clock must be checked again with audio.
         """
         if self.state is StreamState.NEW:
             self._next = self._waiting.first.sequence
@@ -472,10 +433,6 @@ class RtpStream:
             self._clock = StreamClock.anchored(noises, rate, self._clock)
 
     def _restart(self) -> None:
-        """Write all waiting packets, and set the state to NEW.
-
-        The next packets then set a new expected number and a new position on the track.
-        """
         self.end()
         self._expected = None
         self.give_up_missing()
@@ -483,7 +440,6 @@ class RtpStream:
         self._set_state(StreamState.NEW)
 
     def _late_packet(self, packet: Packet) -> None:
-        """Write a late packet if its number is in `missing`; otherwise count it as a duplicate."""
         count = self._track.counted
         if packet.sequence not in self.missing:
             count.duplicate += 1
@@ -496,7 +452,7 @@ class RtpStream:
             self._audio.write_late(packet, self._clock)
 
     def _write_packet(self, packet: Packet) -> bool:
-        """Write one packet. From now on, the stream does not wait for packets with lower numbers.
+        """Write one packet; do not wait for packets with lower numbers from now on.
 
         Return True if the packet will be decoded later, together with the next packets.
         """
@@ -513,10 +469,6 @@ class RtpStream:
         return self._clock is not None and self._audio.write(packet, self._clock)
 
     def _note(self, packet: Packet) -> None:
-        """Add the packet to the count of its codec.
-
-        If the packet was stored without its RTP payload, add it only to the count `withheld`.
-        """
         if packet.rtp_payload:
             self._track.counted.codecs[str(packet.codec)] += 1
         else:

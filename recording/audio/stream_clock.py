@@ -1,15 +1,14 @@
 """Computes the position of each packet of an RTP stream on the track.
 
-A *track* is one channel of the stereo recording: the audio of one side of the call. A *position*
-is a number of samples since the recording's start. The *time base* of a stream is one timestamp and
-its position. The position of each packet is computed from the packet's timestamp and the time base.
-The first packets of a stream set the time base. Of these packets, the one that the network delayed
-least gets the position that belongs to its arrival time.
+A *track* is one channel of the stereo recording: the audio of one side of the call. A *position* is
+a number of samples since the recording's start. The *time base* of a stream is one timestamp and
+its position, from which the positions of all timestamps are computed. The first packets of a stream
+set it: the one that the network delayed least gets the position of its arrival.
 
-The *delay* of a packet is the time from the packet's computed position to the packet's arrival. If
-the delays show that the sender's clock is faster or slower than our clock, the time base is moved:
-in steps of half a millisecond in speech, and at once in a silence. `recording.audio.delay_envelope`
-estimates the drift of the sender's clock, also across silences.
+The *delay* of a packet is the time from its computed position to its arrival. If the delays show
+that the sender's clock is faster or slower than ours, the time base is moved: in steps of half a
+millisecond in speech, and at once in a silence. `recording.audio.delay_envelope` estimates the
+drift of the sender's clock, also across silences.
 
 After a gap, or when a packet arrives much too early or too late, the sender's timestamps may have
 jumped. The next few packets then confirm the time base or set a new one.
@@ -34,8 +33,7 @@ _PROOF = 5
 _LONGEST_SECOND_S = 2
 """The time in seconds after which the stored delays are evaluated, even if there are few of them.
 
-Usually this is done when there are as many delays as a sender sends packets in one second. A sender
-that is mostly silent needs more than one second to send this number of packets.
+Usually there must be as many as packets in one second, but a sender may be mostly silent.
 """
 _SILENCE_S = 0.1
 """The length in seconds of a silence in which a correction of the time base cannot be heard."""
@@ -43,7 +41,7 @@ _MOST_STEPS = 4
 QUIET_US = 2_000_000
 """The length in µs of a silence after which the next packets must confirm the time base.
 
-During the silence, the difference between the sender's clock and our clock may have changed.
+Meanwhile, the difference between the sender's clock and our clock may have changed.
 """
 LATE_US = 400_000
 """The delay of a packet in µs above which the next packets must confirm the time base.
@@ -53,12 +51,12 @@ With such a delay, the network is slow, or the sender's clock stopped for a whil
 EARLY_US = 60_000
 """The largest time in µs by which a packet may arrive before it is due.
 
-If a packet arrives earlier, the time base is wrong, because no packet can arrive before it is sent.
+If it is earlier, the time base is wrong, because no packet can arrive before it is sent.
 """
 LAGS_US = 60_000
 """The delay of a packet in µs above which the packets after it must be examined.
 
-These packets show whether the network is slow for a while or the sender's clock has changed.
+They show whether the network is slow for a while or the sender's clock has changed.
 """
 _SAME_US = 20_000
 """A packet confirms the time base if it arrives at most this time, in µs, early or late.
@@ -79,10 +77,7 @@ class _TimestampRate(NamedTuple):
     ticks: int
     in_us: int
     by_number: bool = False
-    """True if positions are computed from sequence numbers, not from timestamps.
-
-    This is necessary if the sender never changes the timestamp.
-    """
+    """True if the sender never changes the timestamp: sequence numbers give the positions."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -103,9 +98,8 @@ class Packet:
     lead_us: int = field(compare=False)
     """The duration of the packet's audio minus the usual 20 ms, in µs.
 
-    The value is negative if the audio is shorter than 20 ms. A packet is sent when its audio ends,
-    so a longer packet has audio that began earlier. If a packet of 60 ms and a packet of 20 ms are
-    sent at the same time, the audio of the packet of 60 ms began 40 ms earlier.
+    A packet is sent when its audio ends, so the audio of a packet of 60 ms began 40 ms earlier than
+    that of a packet of 20 ms which is sent at the same time.
     """
 
     @property
@@ -115,42 +109,28 @@ class Packet:
 
     @property
     def noise(self) -> bytes:
-        """The comfort noise for the silence after this packet, as an RFC 3389 payload.
-
-        The value is empty if the packet describes no noise.
-        """
+        """The comfort noise (RFC 3389) for the silence after this packet, or b""."""
         return announced_noise(self.codec, self.rtp_payload)
 
     @property
     def has_no_audio(self) -> bool:
-        """True if the packet has no audio.
-
-        Such a packet has only comfort noise, only DTMF digits, or no RTP payload.
-        """
+        """True if the packet has only comfort noise, only DTMF digits, or no RTP payload."""
         return is_silence(self.codec, self.rtp_payload)
 
 
 class StreamClock:
-    """Converts the timestamps of one stream into positions on the track.
-
-    The stream's clock follows the sender's clock. The terms time base, delay and position are
-    explained in the description of this module.
-    """
+    """Converts the timestamps of one stream into positions; it follows the sender's clock."""
 
     def __init__(self, rate: int, packet: Packet, position: int) -> None:
         self.stretch = 0
-        """The number of samples by which the audio of the next packet must be made longer.
-
-        If the number is negative, the audio must be made shorter.
-        """
+        """The samples by which the next packet's audio must be made longer (or shorter)."""
         self._rate = rate
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
         self._moves: dict[int, int] = {}
-        """The planned moves of the time base.
+        """The planned moves of the time base in samples, by the extended sequence number.
 
-        The dict maps a packet's extended sequence number to a distance in samples. When the packet
-        is written, the distance is added to the position of the time base.
+        When the packet is written, the position of the time base moves by as much.
         """
         self._errors: list[int] = []
         """The delays, in samples, that are not added to the envelope yet."""
@@ -162,9 +142,9 @@ class StreamClock:
     def anchored(cls, packets: list[Packet], rate: int, former: StreamClock | None) -> StreamClock:
         """Return the clock that gives the positions of these packets.
 
-        If enough packets arrived when the clock `former` expects them, return `former`. Otherwise
-        return a new clock. The packet with the smallest delay sets the time base of the new clock.
-        `rate` is the track's sampling rate in Hz.
+        It is `former` if enough of them arrived when that clock expects them. Otherwise the packet
+        with the smallest delay sets the time base of a new clock. `rate` is the track's sampling
+        rate in Hz.
         """
         if former is not None and former._agrees_with(packets):  # noqa: SLF001 - the same class
             return former
@@ -176,8 +156,8 @@ class StreamClock:
         )
         apart = _APART_US * rate // _US
         while len(errors) > 1 and errors[1] - errors[0] > apart:
-            # The smallest delay is much smaller than all other delays, so the timestamp of its
-            # packet is wrong.
+            # The smallest delay is much smaller than all others, so its packet's timestamp is
+            # wrong.
             del errors[0]
         clock._base = errors[0]
         return clock
@@ -187,8 +167,7 @@ class StreamClock:
 
         Enough means `_FEW` packets, or all packets if there are fewer. The clock expects a packet
         within the bounds that are known for the sender's drift (see `DelayEnvelope.bounds`). If the
-        result is True, also correct the time base. The correction is as large as the smallest delay
-        shows, but not outside these bounds.
+        result is True, also correct the time base as the smallest delay shows, within these bounds.
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
@@ -217,8 +196,8 @@ class StreamClock:
     def _is_after_stall(self, packets: list[Packet]) -> bool:
         """Return whether the network held back these packets and then delivered them at once.
 
-        This is so if the packets arrived in less than half of the time in which they were sent. The
-        delays are then still becoming smaller, so they show nothing about the sender's clock.
+        They arrived in less than half of the time in which they were sent. The delays are then
+        still becoming smaller, so they show nothing about the sender's clock.
         """
         first, last = min(packets), max(packets)
         if not _FEW <= len(packets) <= last.sequence - first.sequence + 1 < 2 * len(packets):
@@ -229,10 +208,7 @@ class StreamClock:
         return 2 * took < sent and delay * _US <= _LONGEST_STALL_US * self._rate
 
     def _expected_delays(self, at: int) -> tuple[float, float]:
-        """Return the lowest and the highest delay of a packet without jitter at the time `at`.
-
-        The time and the delays are in samples.
-        """
+        """Return the lowest and the highest delay of a packet without jitter, in samples."""
         if self._envelope:
             low, high = self._envelope.bounds(at)
             return low - self._moved, high - self._moved
@@ -240,18 +216,15 @@ class StreamClock:
         return -parted, parted
 
     def _correct(self, by: int) -> None:
-        """Move the time base at once, unless the distance `by` (in samples) is very short."""
         if self._is_much(by):
             self._move(by)
 
     def _move(self, by: int) -> None:
-        """Move the time base by `by` samples. The stored delays are changed accordingly."""
         self._base += by
         self._moved += by
         self._errors = [error - by for error in self._errors]
 
     def _add_to_envelope(self) -> None:
-        """Add the smallest of the stored delays to the envelope, and delete the stored delays."""
         if self._errors:
             self._envelope.add(Delay.of(self._delays_from, self._errors, self._moved))
             self._errors = []
@@ -261,10 +234,7 @@ class StreamClock:
         return self._timestamp_rate == timestamp_rate
 
     def arrival_position(self, packet: Packet) -> int:
-        """Return the position, in samples, that a packet has if its network delay is zero.
-
-        The position is computed from the packet's arrival time.
-        """
+        """Return the position of a packet, in samples, if its network delay were zero."""
         return (packet.at_us - packet.lead_us) * self._rate // _US
 
     def _rebase(self, packet: Packet, position: int) -> None:
@@ -287,39 +257,33 @@ class StreamClock:
     def contradicts(self, packet: Packet) -> bool:
         """Return whether the packet contradicts the time base.
 
-        This is so if it arrived more than `EARLY_US` too early or `LATE_US` too late, or if its
-        codec has another clock rate. The next packets must then confirm the time base or set a new
-        one.
+        It arrived more than `EARLY_US` too early or `LATE_US` too late, or its codec has another
+        clock rate. The next packets must then confirm the time base or set a new one.
         """
         error = self.arrival_position(packet) - self.position(packet)
         late = error * _US > LATE_US * self._rate
         return late or error < self._early or packet.codec.clock != self._clock_rate
 
     def fits(self, packet: Packet) -> bool:
-        """Return whether the packet has this clock's clock rate and did not arrive too early.
-
-        A packet is too early if it arrived more than `EARLY_US` before it was due.
-        """
+        """Return whether the packet has this clock rate and came at most `EARLY_US` early."""
         of_the_past = self.arrival_position(packet) - self.position(packet) >= self._early
         return of_the_past and packet.codec.clock == self._clock_rate
 
     def is_lagging(self, packet: Packet) -> bool:
         """Return whether the packet's delay is above `LAGS_US`.
 
-        If so, the packets after this packet show whether the network is slow for a while or the
-        sender's clock has changed.
+        Then the packets after it show whether the network is slow for a while or the sender's clock
+        has changed.
         """
         return (self.arrival_position(packet) - self.position(packet)) * _US > LAGS_US * self._rate
 
     def accept_late(self, packets: list[Packet]) -> bool:
-        """Return whether all these packets fit this clock (see `fits`). A late packet also fits.
+        """Return whether all these packets fit this clock (see `fits`), also late ones.
 
-        If all packets fit, and the delay of each packet is above `LAGS_US`, also plan moves of the
-        time base. `next_position` later makes these moves.
-
-        A part of a delay may be permanent. The permanent part at a packet is the smallest delay of
-        this packet and all later packets. Where this part has grown by more than `_SAME_US` since
-        the previous move, the next move is planned.
+        If they do, and all delays are above `LAGS_US`, also plan moves of the time base for
+        `next_position`. The permanent part of a delay is the smallest delay of this packet and all
+        later ones. Where it has grown by more than `_SAME_US` since the previous move, the next
+        move is planned.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
@@ -332,7 +296,7 @@ class StreamClock:
         moved = self._correction = self.stretch = 0
         for packet, later in zip(ordered, least, strict=True):
             if ordered[-1].at_us - packet.at_us < LATE_US:
-                # Too few packets follow this packet to show whether its delay is permanent.
+                # Too few packets follow to show whether this delay is permanent.
                 break
             if (later - moved) * _US > _SAME_US * self._rate:
                 self._moves[packet.sequence] = later - moved
@@ -340,19 +304,15 @@ class StreamClock:
         return True
 
     def timing(self, packet: Packet) -> tuple[int, int, int]:
-        """Return a timestamp of the packet, and the rate at which the stream's timestamps grow.
+        """Return (timestamp, ticks, in_us): timestamps grow by `ticks` in each `in_us` µs.
 
-        They grow by the second number in as many microseconds as the third number says. If the
-        sender never changes its timestamps, the first number is the sequence number.
+        If the sender never changes its timestamps, the sequence number is returned instead.
         """
         ticks, in_us, by_number = self._timestamp_rate
         return (packet.sequence if by_number else packet.timestamp), ticks, in_us
 
     def due_us(self, packet: Packet, position: int) -> int:
-        """Return the time in µs at which the packet would arrive without delay.
-
-        `position` is the packet's position on the track.
-        """
+        """Return the time in µs at which the packet would arrive without delay."""
         return position * _US // self._rate + packet.lead_us
 
     def position(self, packet: Packet) -> int:
@@ -368,9 +328,8 @@ class StreamClock:
     def approximate_position(self, packet: Packet) -> int:
         """Return the position of a packet that has no audio.
 
-        The position is computed from the timestamp if the packet's codec has the stream's clock
-        rate and the packet's delay is between -`EARLY_US` and `LATE_US`. Otherwise the position is
-        computed from the arrival time.
+        It is that of the timestamp if the packet agrees with the clock: its clock rate is the same
+        and its delay is between -`EARLY_US` and `LATE_US`. Otherwise it is that of the arrival.
         """
         position, arrival = self.position(packet), self.arrival_position(packet)
         late = LATE_US * self._rate // _US
@@ -382,10 +341,10 @@ class StreamClock:
         return self._steps > 0 and self._correction != 0
 
     def note(self, late_us: int) -> bool:
-        """Store the delay `late_us` (µs) of the stream's next packet, and return True.
+        """Store the delay (µs) of the stream's next packet, and return True.
 
-        If the time base may have to move, store nothing and return False. The caller must then
-        call `next_position` for this packet.
+        If the time base may have to move, store nothing and return False. The caller must then call
+        `next_position` for this packet.
         """
         if len(self._errors) >= self._enough - 1 or self._is_correcting:
             return False
@@ -395,10 +354,9 @@ class StreamClock:
         return True
 
     def note_all(self, late_us: list[int]) -> int:
-        """Store the delays in µs of several consecutive packets.
+        """Store the delays in µs of consecutive packets; return how many.
 
-        Stop before the first delay for which `note` would return False. Return the number of delays
-        that were stored.
+        Stop before the first delay for which `note` would return False.
         """
         taken = (
             [] if self._is_correcting else late_us[: max(0, self._enough - 1 - len(self._errors))]
@@ -411,16 +369,11 @@ class StreamClock:
         return len(taken)
 
     def next_position(self, packet: Packet, end: int | None = None) -> int:
-        """Return the position of the stream's next packet.
+        """Return the position of the stream's next packet, by its timestamp, even if it is late.
 
-        The position is computed from the timestamp, even if the packet is very late. The packet's
-        delay is also used to correct the time base.
-
-        If `contradicts` is true for the packet, the clock must first be checked with `anchored`. If
-        `is_lagging` is true, the clock must first be checked with `accept_late`.
-
-        `end` is the position at which the stream's written audio ends; None if it is unknown. If
-        there is a silence between this position and the packet, the time base is corrected at once.
+        The delay also corrects the time base: at once, if there is a silence after `end`, where the
+        written audio ends (None if it is unknown). If `contradicts` or `is_lagging` is true for the
+        packet, the clock must first be checked with `anchored` or `accept_late`.
         """
         if packet.sequence in self._moves:
             move = self._moves.pop(packet.sequence)
@@ -436,8 +389,8 @@ class StreamClock:
             # The packet is much too early, so its timestamp is wrong.
             return arrival
         if (packet.timestamp - self._timestamp) % _MODULUS > _MODULUS // 4:
-            # Timestamps wrap after 32 bits, so the difference between two distant timestamps would
-            # be wrong. Therefore this packet's timestamp becomes the timestamp of the time base.
+            # Timestamps wrap after 32 bits, so the difference between two distant ones would be
+            # wrong. Therefore this packet's timestamp becomes that of the time base.
             self._base, self._timestamp = position, packet.timestamp
             self._sequence = packet.sequence
         if self._errors and arrival - self._delays_from > _LONGEST_SECOND_S * self._rate:
@@ -457,9 +410,9 @@ class StreamClock:
     def _evaluate(self, arrival: int) -> None:
         """Add the stored delays to the envelope, and plan a correction if the time base is wrong.
 
-        `arrival` is the time of the newest packet, in samples. One delay is not enough for a
-        correction, because jitter can look like an error for a short time. Therefore nothing is
-        corrected until delays were evaluated five times, or the sender's drift is known.
+        `arrival` is the time of the newest packet, in samples. Jitter can look like an error for a
+        short time, so nothing is corrected until delays were evaluated five times, or the drift is
+        known.
         """
         self._steps = max(1, min(_MOST_STEPS, (arrival - self._delays_from) // self._rate))
         self._add_to_envelope()
@@ -471,25 +424,20 @@ class StreamClock:
                 self._correction = correction
 
     def _correct_in_silence(self) -> int:
-        """Make the whole planned correction; return the number of samples."""
         move, self._correction = self._correction, 0
         self._move(move)
         return move
 
     def _is_much(self, samples: int) -> bool:
-        """Return whether an error of the time base is so large that it must be corrected.
-
-        `samples` is the error, in samples. Smaller errors are not corrected, because jitter can
-        cause them.
-        """
+        """Return whether an error in samples must be corrected. Jitter can cause a smaller one."""
         return abs(samples) > 3 * self._step
 
     def _correction_step(self) -> int:
         """Move the time base by one step that cannot be heard.
 
-        Return the number of samples by which the time base was moved. A negative number means a
-        move to an earlier position. Also set `stretch` to this number, because the audio of the
-        next packet to decode must become longer or shorter by this number.
+        Return the number of samples, which is negative for an earlier position. `stretch` gets it
+        too, because the audio of the next packet to decode must become longer or shorter by this
+        number.
         """
         self._steps -= 1
         move = max(-self._step, min(self._step, self._correction))
@@ -506,10 +454,10 @@ def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _Ti
     timestamp in each second. Some senders of Opus use the sampling rate of their microphone, or add
     1 for each packet. Some senders never change the timestamp.
 
-    A rate that is not the clock rate is returned only on two conditions. First, the timestamp grows
-    by the same number from each packet to the next; this number may be 0. Second, the arrival times
-    agree with the durations of the packets better than with the timestamps. If the stream's clock
-    until now, `former`, already has this rate, the second condition is not checked.
+    Another rate is returned only on two conditions. First, the timestamp grows by the same number
+    from each packet to the next; this number may be 0. Second, the arrival times agree with the
+    durations of the packets better than with the timestamps, unless the stream's clock until now,
+    `former`, already has this rate.
     """
     first, last = min(packets), max(packets)
     expected, length_us = _TimestampRate(first.codec.clock or NARROW, _US), first.length_us
@@ -531,8 +479,5 @@ def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _Ti
 
 
 def _packets_a_second(packet: Packet) -> int:
-    """Return the number of packets in a second, if all packets have the duration of this packet.
-
-    The result is at least `_FEWEST_A_SECOND`.
-    """
+    """Return the number of packets in a second if all are as long; at least `_FEWEST_A_SECOND`."""
     return max(_FEWEST_A_SECOND, _SECOND_US // max(1, packet.length_us))

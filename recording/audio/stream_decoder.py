@@ -8,10 +8,7 @@ from recording.audio.codecs import Decoder, PayloadCodec, Samples, clip, decoder
 from recording.audio.resampler import Floats, Resampler
 
 _MOST = 16
-"""The maximum number of decoders of one stream.
-
-It is limited because each re-INVITE can add a codec, and a decoder needs 35 KB of memory.
-"""
+"""The most decoders of one stream: a re-INVITE can add a codec, and each needs 35 KB of memory."""
 
 
 class StreamDecoder:
@@ -19,20 +16,14 @@ class StreamDecoder:
 
     def __init__(self, decoder: Decoder, rate: int) -> None:
         self.stateless = decoder.stateless and rate % decoder.rate == 0
-        """True if several RTP payloads may be joined and decoded together.
-
-        Each byte of the joined RTP payloads then becomes `scale` samples.
-        """
+        """True if RTP payloads may be joined. Each of their bytes becomes `scale` samples."""
         self.scale = max(1, rate // decoder.rate)
         self._decoder = decoder
         self._resampler = Resampler(decoder.rate, rate) if decoder.rate != rate else None
 
     @classmethod
     def of(cls, codec: PayloadCodec, rate: int) -> StreamDecoder | None:
-        """Return a new decoder for a codec; None if Galwad cannot decode the codec.
-
-        `rate` is the sampling rate of the track, in Hz.
-        """
+        """Return a new decoder to `rate` Hz; None if Galwad cannot decode the codec."""
         decoder = decoder_for(codec)
         return None if decoder is None else cls(decoder, rate)
 
@@ -45,21 +36,15 @@ class StreamDecoder:
     def resamples(self) -> bool:
         """True if the decoded samples are resampled.
 
-        A single packet can then have one sample too many or too few. Over many packets, the number
-        of samples is exact.
+        A single packet can then have one sample too many or too few; over many packets, none.
         """
         return self._resampler is not None
 
     def samples(self, rtp_payload: bytes, *, follows: bool, stretch: int = 0) -> Samples:
-        """Return the samples of one RTP payload; empty if the RTP payload cannot be decoded.
+        """Return the samples of an RTP payload (joined ones if `stateless`); none if it is damaged.
 
-        Args:
-            rtp_payload: The RTP payload. If `stateless` is true, this may be several joined RTP
-                payloads.
-            follows: True if the audio of this RTP payload directly follows the audio that was
-                decoded before.
-            stretch: The number of samples that are added to the audio by stretching it. If the
-                number is negative, the audio is made shorter.
+        `follows` means that it directly follows what was decoded before. `stretch` is the number of
+        samples by which its audio is made longer (or shorter).
         """
         decoded = self._decoder.decode(rtp_payload)
         if self._resampler is not None and len(decoded):
@@ -71,10 +56,9 @@ class StreamDecoder:
         return decoded
 
     def flush(self) -> Samples:
-        """Return the samples (about a millisecond) that are still in the resampler.
+        """Return the samples (about a millisecond) that are still in the resampler, if any.
 
-        This method must be called when the next audio does not directly follow the decoded audio.
-        The result is empty if there is no resampler.
+        Call this when the next audio does not directly follow.
         """
         if self._resampler is None:
             return np.zeros(0, dtype=np.int16)
@@ -82,19 +66,14 @@ class StreamDecoder:
 
 
 class StreamDecoders:
-    """The decoders of one stream, by codec.
-
-    There are at most `_MOST` decoders. If one more is needed, it replaces the decoder that was
-    created first. If the stream uses the codec of a replaced decoder again, a new decoder is
-    created.
-    """
+    """The decoders of one stream by codec. Above `_MOST`, the oldest one is replaced."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._made: dict[PayloadCodec, StreamDecoder | None] = {}
 
     def of(self, codec: PayloadCodec) -> StreamDecoder | None:
-        """Return the stream's decoder for a codec; None if Galwad cannot decode the codec."""
+        """Return the stream's decoder for a codec; None if Galwad cannot decode it."""
         if codec not in self._made:
             if len(self._made) >= _MOST:
                 del self._made[next(iter(self._made))]
@@ -103,7 +82,7 @@ class StreamDecoders:
 
 
 def _stretched(samples: Samples, count: int) -> Floats:
-    """Return `count` samples with the same sound as `samples`, computed by linear interpolation."""
+    """Return `count` samples with the same sound, computed by linear interpolation."""
     at = np.arange(count) * (len(samples) / count)
     made: Floats = np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
     return made

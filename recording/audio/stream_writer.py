@@ -1,9 +1,8 @@
 """Decodes the packets of one RTP stream and writes their samples to a track.
 
-`recording.audio.rtp_stream` calls this module with the packets sorted by sequence number. A
-`StreamClock` computes each packet's position on the track, in samples. Packets that follow each
-other without a break are collected in a *run*, which is at most one second long. The packets of a
-run are decoded together.
+The packets come sorted by sequence number, and a `StreamClock` computes their positions in samples.
+Packets that follow each other without a break are collected in a *run* of at most one second, and
+decoded together.
 """
 
 from __future__ import annotations
@@ -16,12 +15,7 @@ from recording.audio.track_sink import TrackSink, WidebandError
 
 
 class StreamWriter:
-    """The writer of one stream's audio.
-
-    Attributes:
-        run: The current run: packets that follow each other without a break and are not decoded
-            yet.
-    """
+    """The writer of one stream's audio; `run` has the packets that are not decoded yet."""
 
     def __init__(self, track: TrackSink) -> None:
         self.run = DecodingRun()
@@ -30,25 +24,17 @@ class StreamWriter:
         self._end = 0
         """The position on the track at which the most recently written audio ends."""
         self._last: StreamDecoder | None = None
-        """The decoder of the most recently written audio.
-
-        The decoder's resampler may still have the final millisecond of this audio.
-        """
+        """The decoder of the most recent audio; it may still have the final millisecond."""
 
     @property
     def end(self) -> int:
-        """The position on the track at which this stream's audio ends, in samples.
-
-        The packets that wait in `run` count as audio.
-        """
+        """The position at which this stream's audio ends, with the packets in `run`."""
         return max(self._end, self.run.end)
 
     def write(self, packet: Packet, clock: StreamClock) -> bool:
-        """Write the next packet of the stream to the track, or add it to `run`.
+        """Write the next packet of the stream; return True if it waits in `run` instead.
 
-        `run` has packets that wait; later they are decoded together and written. Return True if the
-        packet was added to `run`. If the packet describes comfort noise, fill the silence up to the
-        next audio with this noise.
+        The comfort noise that a packet describes fills the silence up to the next audio.
         """
         noise = packet.noise
         if packet.has_no_audio:
@@ -70,10 +56,10 @@ class StreamWriter:
         return False
 
     def write_late(self, packet: Packet, clock: StreamClock) -> None:
-        """Write a packet that arrived after packets with higher sequence numbers were written."""
+        """Write a packet that arrived after packets with higher numbers were written."""
         self.write_run()
-        # The stream's own decoder has already decoded later packets, so its state does not fit this
-        # packet. Therefore a new decoder is used.
+        # The state of the stream's own decoder, which has decoded later packets, does not fit this
+        # packet.
         decoder = StreamDecoder.of(packet.codec, self._track.rate)
         samples = None if decoder is None else decoder.samples(packet.rtp_payload, follows=False)
         position = clock.position(packet)
@@ -93,10 +79,9 @@ class StreamWriter:
             self._end = self.run.end
 
     def finish(self, before: int | None = None) -> None:
-        """Write the last samples of the most recent audio, which the decoder still has.
+        """Write the last samples that the decoder still has, up to the position `before`.
 
-        Call this method if the next audio does not directly follow this audio. Only samples
-        before the position `before` are written. If `before` is None, all are written.
+        Call this method if the next audio does not directly follow.
         """
         decoder, self._last = self._last, None
         if decoder is not None:
@@ -109,9 +94,7 @@ class StreamWriter:
     def _fits_run(self, packet: Packet, position: int, clock: StreamClock) -> bool:
         """Return whether the packet can be added to `run`.
 
-        `position` is the packet's position on the track. If `run` is full or has packets for
-        another decoder, write these packets to the track and empty `run`. If `run` is empty, it
-        begins at `position`, so the packet can be added.
+        A full run, or one of another decoder, is written first. An empty one begins at `position`.
         """
         decoder = self._decoder_for(packet.codec)
         if decoder is None or not decoder.stateless or clock.stretch:
@@ -126,9 +109,8 @@ class StreamWriter:
     def _follows_last(self, decoder: StreamDecoder, start: int, *, touches: bool) -> bool:
         """Return whether the next samples of this decoder directly follow the written audio.
 
-        This is the case if the same decoder decoded the written audio and `touches` is true.
-        `touches` says that the written audio ends at `start`, where the next samples begin. If the
-        result is False, this method calls `finish`.
+        This needs the same decoder, and that the audio ends at `start` (`touches`). Otherwise, call
+        `finish`.
         """
         follows = touches and decoder is self._last
         if not follows:

@@ -1,10 +1,9 @@
 """Turns a call's RTP packets into the samples of two tracks on one time axis.
 
-The arrival times of a stream's first packets decide where the stream begins on the time axis. The
-RTP timestamps decide the position of each later packet (`recording.audio.stream_clock`). The
-samples of the most recent ten seconds, called the *window*, can still change. Samples from before
-the window are *final*: they can no longer change. In place of lost packets and gaps, there is
-silence of exactly the same length.
+The arrival times of a stream's first packets decide where it begins, and the RTP timestamps the
+position of each later packet (`recording.audio.stream_clock`). The samples of the most recent ten
+seconds, called the *window*, can still change; earlier ones are *final*. In place of lost packets
+and gaps, there is silence of exactly the same length.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ class Timeline:
     """Receives the packets of a call as they arrive, and returns blocks of stereo samples.
 
     All times are microseconds since the recording's start. Returned samples are removed from
-    memory, so the memory use does not grow with the length of the call.
+    memory.
     """
 
     def __init__(self, rate: int) -> None:
-        """Set up an empty timeline with `rate` samples a second: 8000 or 16000.
+        """Set up an empty timeline with 8000 or 16000 samples a second.
 
-        If `rate` is 8000, the first packet of a wideband codec raises `WidebandError`. All packets
-        must then be processed again with a new timeline of 16000 samples a second.
+        With 8000, the first packet of a wideband codec raises `WidebandError`. All packets must
+        then be processed again with 16000.
         """
         self.rate = rate
         self._tracks = [Track(rate) for _ in range(TRACKS)]
@@ -60,7 +59,7 @@ class Timeline:
 
     @property
     def counts(self) -> list[TrackCount]:
-        """The packet counts of each track, up to the most recently received packet."""
+        """The packet counts of each track, up to the most recent packet."""
         return [track.count() for track in self._tracks]
 
     @property
@@ -69,12 +68,12 @@ class Timeline:
         return [track.progress() for track in self._tracks]
 
     def set_payload_types(self, track: int, payloads: Mapping[int, PayloadCodec]) -> None:
-        """Set the codec of each dynamic payload type of a track, for all later packets."""
+        """Set the codecs of a track's dynamic payload types, for all later packets."""
         if 0 <= track < TRACKS:
             self._tracks[track].set_payload_types(payloads)
 
     def packet(self, track: int, at_us: int, data: bytes) -> None:
-        """Process one RTP packet. Data that is not RTP is only counted as malformed."""
+        """Process one RTP packet. Other data is only counted as malformed."""
         if track < TRACKS:
             self._now_us = at_us
             self._tracks[track].packet(at_us, data)
@@ -84,15 +83,8 @@ class Timeline:
     ) -> Iterator[int]:
         """Process many packets, with the same result as if `packet` were called for each.
 
-        At intervals, the generator yields the arrival time of the packet that it has just
-        processed. The caller must then call `advance` with this time.
-
-        Args:
-            burst: The packets, which come from one frame of the spool.
-            shift_us: The microseconds that are added to the arrival time of each packet.
-            advanced_us: The argument of the most recent call of `advance`, in µs.
-            step_us: The shortest time in µs from `advanced_us` to the first yielded time, and from
-                one yielded time to the next.
+        At intervals of at least `step_us` from `advanced_us` on, yield the arrival of the latest
+        packet, with which the caller must then call `advance`. `shift_us` is added to each arrival.
         """
         at_us = burst.at_us + shift_us
         picks = [np.flatnonzero(burst.track == track) for track in range(TRACKS)]
@@ -114,16 +106,12 @@ class Timeline:
             start = end
 
     def begin_gap(self, from_us: int) -> None:
-        """Begin a gap at `from_us`.
-
-        The audio is silent in a gap. Packets that do not arrive during a gap are not counted as
-        lost.
-        """
+        """Begin a gap: silence, in which packets that do not arrive are not lost."""
         self._gaps.append((self._sample(from_us), None))
         self.mark_break(from_us)
 
     def end_gap(self, at_us: int) -> None:
-        """End the current gap at `at_us`."""
+        """End the current gap."""
         if self._gaps and self._gaps[-1][1] is None:
             start, _ = self._gaps.pop()
             self._gaps.append((start, self._sample(at_us)))
@@ -140,38 +128,33 @@ class Timeline:
         self._gaps.insert(len(self._gaps) - is_open, span)
 
     def mark_break(self, at_us: int | None = None) -> None:
-        """Prepare all streams for an interruption at the time `at_us`.
+        """Interrupt all streams at `at_us`; None stands for the most recent packet.
 
-        Packets that do not arrive during the interruption are not counted as lost. After the
-        interruption, the timestamps may begin at any value. If `at_us` is None, the time is the
-        arrival time of the most recent packet.
+        Packets that do not arrive during the interruption are not counted as lost. After it, the
+        timestamps may begin at any value.
         """
         position = self._sample(self._now_us if at_us is None else at_us)
         for track in self._tracks:
             track.mark_break(position)
 
     def mark_lost(self, track: int, at_us: int) -> None:
-        """Interrupt the streams of a track, because the kernel has dropped packets until `at_us`.
-
-        So these packets are not counted as lost by the network.
-        """
+        """Interrupt the streams of a track: the kernel dropped packets, not the network."""
         if 0 <= track < TRACKS:
             self._tracks[track].mark_break(self._sample(at_us))
 
     def undecoded(self) -> list[UndecodedPacket]:
         """Return the undecodable packets that were not returned before.
 
-        Packets from the most recent `WINDOW_S` seconds are returned later. A packet is never
-        returned if it arrived in a gap, or if a part of its audio belongs to a gap.
+        Those of the most recent `WINDOW_S` seconds are returned later. Those that arrived in a gap,
+        or whose audio is partly in one, never are.
         """
         given, self._undecoded = self._undecoded, []
         return given
 
     def _finalise_undecoded(self, end: int | None) -> None:
-        """Let `undecoded` return the undecodable packets that arrived before `end`.
+        """Let `undecoded` return the packets that arrived before the sample `end`, or all.
 
-        `end` is in samples from the recording's start. Packets that arrived later wait for a later
-        call of this method. If `end` is None, no packets wait. Packets in a gap are dropped.
+        Packets in a gap are dropped.
         """
         for number, track in enumerate(self._tracks):
             for each, position in track.undecoded:
@@ -201,17 +184,13 @@ class Timeline:
         return self._overlaps_gap(self._sample(begun), self._sample(arrived - 1) + 1)
 
     def _overlaps_gap(self, start: int, end: int) -> bool:
-        """Return whether at least one of the positions `start` to `end` (exclusive) is in a gap."""
+        """Return whether one of the positions `start` to `end` (exclusive) is in a gap."""
         return any(
             end > gap_from and (gap_to is None or start < gap_to) for gap_from, gap_to in self._gaps
         )
 
     def advance(self, now_us: int) -> None:
-        """Set the present time to `now_us`.
-
-        Samples that are more than `WINDOW_S` seconds older can no longer change. `blocks` yields
-        them, in blocks of whole seconds.
-        """
+        """Set the present time. Samples more than `WINDOW_S` seconds older become final."""
         for track in self._tracks:
             track.advance(now_us)
         horizon = self._sample(now_us) - WINDOW_S * self.rate
@@ -231,10 +210,10 @@ class Timeline:
         return packets + blocks + sum(track.held_bytes for track in self._tracks)
 
     def blocks(self) -> Iterator[Samples]:
-        """Yield the samples that can no longer change and were not yielded before.
+        """Yield the final samples that were not yielded before.
 
-        Each block is an int16 array of shape (n, 2): n samples of each of the two tracks. It has at
-        most `_BLOCK_S` seconds.
+        Each block is an int16 array of shape (n, 2), one column for each track, of at most
+        `_BLOCK_S` seconds.
         """
         while self._ready:
             parts = [self._ready.popleft() for _ in range(min(_BLOCK_S, len(self._ready)))]

@@ -1,7 +1,6 @@
 """One track of the timeline: the RTP streams of one party, and this party's most recent samples.
 
-Older samples are removed from memory. A sample is *final* when the track has given it to the
-encoder; the sample can then no longer change.
+A sample is *final* when the track has given it to the encoder; it is then removed from memory.
 """
 
 from __future__ import annotations
@@ -45,20 +44,14 @@ class Track:
         self._streams: dict[int, RtpStream] = {}
         self._samples = np.zeros(_ROOM_S * rate, dtype=np.int16)
         self._origin = 0
-        """The number of samples from the recording's start to the first sample in the buffer."""
+        """The position of the first sample in the buffer."""
         self._start = 0
         """The number of samples that were given to the encoder."""
         self._noise: Noise | None = None
         self._noise_at = 0
-        """The position up to which comfort noise is written.
-
-        It is in samples since the recording's start.
-        """
+        """The position up to which comfort noise is written."""
         self.undecoded: list[tuple[Packet, int]] = []
-        """The packets that cannot be decoded, each with the position of its audio.
-
-        `Timeline` removes the packets from this list.
-        """
+        """The undecodable packets with the positions of their audio; `Timeline` removes them."""
 
     def count(self) -> TrackCount:
         """Return the packet counts. Packets that are missing at present are counted as lost."""
@@ -82,15 +75,12 @@ class Track:
         )
 
     def progress(self) -> Progress:
-        """Return how many packets are heard and lost until now.
-
-        A lost packet may still arrive, and is then not counted as lost any more.
-        """
+        """Return the packets heard and lost until now; a lost one may still arrive."""
         missing = sum(len(stream.missing) for stream in self._streams.values())
         return Progress(self.counted.heard, self.counted.lost + missing)
 
     def set_payload_types(self, payloads: Mapping[int, PayloadCodec]) -> None:
-        """Replace the codecs of all dynamic payload types by those in `payloads`."""
+        """Replace the codecs of all dynamic payload types."""
         self._payloads = {**STATIC, **payloads}
         for stream in self._streams.values():
             stream.expect_nothing()
@@ -113,10 +103,7 @@ class Track:
         stream.packet(at_us, head, codec, rtp_payload, data)
 
     def burst(self, burst: TrackBurst, start: int, end: int) -> None:
-        """Process the packets `start` to `end` (exclusive) of `burst`, a list of packets.
-
-        The result is the same as if `packet` were called for each of these packets.
-        """
+        """Process the packets `start` to `end` (exclusive) as `packet` would each of them."""
         while start < end:
             stream = self._streams.get(burst.ssrc(start))
             taken = 0 if stream is None else stream.take_expected_burst(burst, start, end)
@@ -137,33 +124,28 @@ class Track:
     def mark_break(self, position: int) -> None:
         """Interrupt all streams, and end any comfort noise at `position`.
 
-        Packets that do not arrive during the interruption are not counted as lost. After the
-        interruption, each stream begins again with its next packet.
+        Packets that do not arrive during the interruption are not counted as lost. After it, each
+        stream begins again with its next packet.
         """
         for stream in self._streams.values():
             stream.mark_break()
         self._end_noise(position)
 
     def advance(self, now_us: int) -> None:
-        """Write to the track the audio of the packets that have waited long enough.
-
-        A packet waits for packets with lower sequence numbers. `now_us` is the current time, in µs
-        since the recording's start.
-        """
+        """Write the audio of the packets that have waited long enough at `now_us`."""
         for stream in self._streams.values():
             stream.advance(now_us)
 
     def flush(self) -> None:
-        """Write to the track the audio of all waiting packets, because no more packets follow."""
+        """Write the audio of all waiting packets, because no more packets follow."""
         for stream in self._streams.values():
             stream.end()
 
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
         """Store a packet that cannot be decoded, and return True.
 
-        If `take` has already returned the samples at the packet's positions, do not store the
-        packet, and return False. The gaps at these positions are no longer known, so the packet may
-        belong to a gap, such as a payment.
+        If `take` has already returned the samples at its positions, return False: the gaps there
+        are no longer known, so the packet may belong to a gap, such as a payment.
         """
         if position + packet.length_us * self.rate // _US < self._start:
             return False
@@ -171,19 +153,12 @@ class Track:
         return True
 
     def begin_noise(self, position: int, noise: bytes, clock: int) -> None:
-        """Fill the silence that begins at `position` with noise, up to the next audio.
-
-        Args:
-            position: The position of the first sample of noise.
-            noise: The description of the noise, an RFC 3389 payload.
-            clock: The rate in Hz at which the sender sampled the noise.
-        """
+        """Fill the silence at `position` with noise (RFC 3389, `clock` Hz) until the next audio."""
         self._end_noise(position)
         self._noise = Noise(noise, clock, self.rate)
         self._noise_at = position
 
     def _end_noise(self, position: int) -> None:
-        """Write the comfort noise up to `position`, and stop the noise there."""
         self._write_noise(position)
         self._noise = None
 
@@ -196,8 +171,8 @@ class Track:
     def write(self, position: int, samples: Samples) -> bool:
         """Write samples that begin at `position`.
 
-        Samples at positions that `take` has already returned are not written. Return False if
-        no sample was written for this reason.
+        Those at positions that `take` has already returned are not written; if they are all, return
+        False.
         """
         if self._noise is not None and position >= self._noise_at:
             self._end_noise(position)
@@ -218,7 +193,7 @@ class Track:
         return True
 
     def take(self, count: int) -> Samples:
-        """Return the next `count` samples. After this, these samples can no longer change."""
+        """Return the next `count` samples, which can then no longer change."""
         self._write_noise(self._start + count)
         begin = self._start - self._origin
         taken = np.zeros(count, dtype=np.int16)
@@ -250,9 +225,8 @@ class Track:
 def _rtp_payload(data: bytes, flags: int) -> bytes:
     """Return the RTP payload of a datagram (RFC 3550, section 5.1).
 
-    The RTP payload is the data after the CSRCs and the header extension, without the padding. The
-    result is empty if the lengths in the datagram are wrong. `flags` is the first byte of the
-    datagram.
+    It is what is between the header extension and the padding; empty if the lengths are wrong.
+    `flags` is the first byte.
     """
     start = 12 + 4 * (flags & 0x0F)
     if flags & 0x10 and len(data) >= start + 4:

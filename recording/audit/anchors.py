@@ -1,8 +1,8 @@
-"""Anchors: former heads of the audit chain. A custodian keeps a file with one anchor in each line.
+"""Anchors: former heads of the audit chain, in a file that a custodian keeps, one in each line.
 
-A head is the number and hash of the chain's newest entry at one time. A person who controls the
-server can rewrite today's entries of the chain, and can remove entries from the chain's end. The
-anchors show such changes if the custodian keeps the file where this person cannot change it.
+A head is the number and hash of the newest entry at one time. A person who controls the server can
+rewrite today's entries, and remove entries from the chain's end. The anchors show this if the
+person cannot change the custodian's file.
 """
 
 from __future__ import annotations
@@ -26,10 +26,7 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """One line of the anchor file: the head of a node's chain at one time.
-
-    `at` is the time at which the anchor was recorded (ISO 8601 in UTC).
-    """
+    """A node's head, and when it was recorded (ISO 8601 in UTC): one line of the anchor file."""
 
     node: str
     head: Head
@@ -50,7 +47,7 @@ class Anchor:
         return cls(str(node), Head(seq, str(hash_)), str(at))
 
     def __str__(self) -> str:
-        """Return the anchor as a line of the anchor file, without the line feed."""
+        """Return the line without its line feed."""
         fields = {
             "at": self.at,
             "format": FORMAT,
@@ -63,32 +60,26 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A restore of the audit chain from a backup. An entry of the chain records the restore.
+    """An entry about a restore of the chain from a backup, which explains two signs of tampering.
 
-    A restore explains two problems that would otherwise be signs of tampering. First, the previous
-    day key did not sign the day key that was made after the restore, because the private key was
-    lost. Second, the entries that were written after the backup are lost, so anchors of these
-    entries do not match the chain.
-
-    Attributes:
-        seq: The number of the entry that records the restore.
-        at_us: The time of the restore, in microseconds since 1970.
+    First, the previous day key did not sign the next one, because its private half was lost.
+    Second, entries written after the backup are lost, so their anchors do not match the chain.
+    `at_us` is in microseconds since 1970.
     """
 
     seq: int
     made: str
-    """The time at which the backup was made, according to the entry."""
+    """When the backup was made, according to the entry."""
     last: int
     """The number of the newest entry in the backup."""
     at_us: int
 
     @classmethod
     def parse(cls, entry: ChainEntry) -> Restore | None:
-        """Return the restore that an entry records; None if the entry does not record a restore.
+        """Return the restore that an entry records; None if it records none.
 
-        The entry must be the first or the second entry after the newest entry of the backup. If it
-        is the second, the first one has a new day key (the signing key of the day). For a third or
-        later entry, None is returned, because it could hide that entries were removed.
+        Only the first or second entry after the backup counts; before the second, there is an entry
+        with a new day key. A later one could hide that entries were removed.
         """
         made, last = entry.facts.get("made"), entry.facts.get("seq")
         if entry.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):
@@ -99,18 +90,11 @@ class Restore:
 
     @property
     def unsigned_day_key(self) -> int | None:
-        """The number of the entry with the day key that was made because of the restore.
-
-        A day key is the signing key of one day. The previous day key did not sign the new day key,
-        because the previous private key was lost. None if the restore needed no new day key.
-        """
+        """The number of the entry whose day key the lost previous one did not sign, or None."""
         return self.seq - 1 if self.seq - 1 > self.last else None
 
     def explains(self, anchor: Anchor) -> bool:
-        """Return True if an anchor's entry was lost by this restore.
-
-        Such an entry was written after the backup and before the restore.
-        """
+        """Return True if the anchor's entry was written after the backup and before the restore."""
         try:
             at = datetime.fromisoformat(anchor.at)
         except ValueError:
@@ -126,10 +110,7 @@ class Restore:
 
 
 def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
-    """Return the anchors in the lines of an anchor file. Empty lines are skipped.
-
-    Raises `ChainError`, with the line's number.
-    """
+    """Return the anchors in a file's lines. Raises `ChainError` with the line's number."""
     found = []
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -141,13 +122,9 @@ def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
 
 
 def last_anchor(path: Path) -> Anchor | None:
-    """Return the last anchor in a file; it is the newest.
+    """Return the newest anchor in a file; None if there is none that can be read.
 
-    Returns None if the file is missing, is malformed or has no anchor, or if this process has no
-    permission to read the file.
-
-    Raises:
-        OSError: A read on the disk failed.
+    Raises `OSError` if a read on the disk failed.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -158,11 +135,7 @@ def last_anchor(path: Path) -> Anchor | None:
 
 
 def append_anchor(path: Path, anchor: Anchor) -> None:
-    """Append an anchor to a file as one line, and sync the file.
-
-    If the line cannot be written completely, the incomplete line is removed, and `OSError` is
-    raised.
-    """
+    """Append an anchor as one line, and sync the file. An `OSError` leaves no incomplete line."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     try:
         before, line = os.fstat(descriptor).st_size, f"{anchor}\n".encode()
@@ -178,10 +151,7 @@ def append_anchor(path: Path, anchor: Anchor) -> None:
 
 
 def _lacks_its_end(path: Path, size: int) -> bool:
-    """Return True if a file's final line does not end with a line feed.
-
-    An editor or a manual copy may have removed the line feed. `size` is the file's size in bytes.
-    """
+    """Return True if an editor or a copy has removed the line feed at the file's end."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, size - 1))

@@ -1,10 +1,9 @@
 """The audit chain: the format of its entries, the hashes that link the entries, and the checks.
 
-This module uses no database. It gets the entries from `recording.audit.log` or from an export. An
-export is a text with one JSON object in each line; anyone can check it with `sha256sum` and
-`openssl`. The hash of an entry covers the previous entry's hash and the entry's body. An anchor is
-a former head of the chain. A person who does not run the server keeps it. With an anchor, the
-checks can find out that entries at the end of the chain were removed.
+The hash of an entry covers the previous entry's hash and the entry's body. The entries come from
+`recording.audit.log`, or from an export: a text with one JSON object in each line, which
+`sha256sum` and `openssl` can check. Anchors (`recording.audit.anchors`) show that entries at the
+end were removed.
 """
 
 from __future__ import annotations
@@ -23,34 +22,22 @@ from recording.errors import ChainError
 
 DAY_KEY: Final = "day-key"
 VALUES_ERASED: Final = "values.erased"
-"""The kind of the entry which says why personal values of an earlier entry were erased.
+"""Why personal values of an earlier entry were erased.
 
 The day key signs this entry, so that a person who can write only to the database cannot forge it.
 """
 RESTORED: Final = "backup.restored"
-"""The kind of the entry that records a restore from a backup.
-
-Between the newest entry of the backup and this entry, there is at most one entry. That entry adds a
-new day key (the signing key of the day).
-"""
+"""A restore from a backup. Only an entry with a new day key may stand between it and the backup."""
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
-"""The start of the year 10000 in microseconds since 1970.
-
-This time and later times are not accepted in an entry, because `datetime` cannot represent them.
-The check is necessary because a number in JSON may be of any size.
-"""
+"""In µs since 1970. `datetime` ends here, but a number in JSON may be of any size."""
 DAY_US: Final = 86_400_000_000
-"""The length of a UTC day in microseconds.
-
-Each day has its own signing key, the day key. The first entry of a day must add this key. If it
-does not, the checks report a fault.
-"""
+"""In microseconds, by UTC. A day's first entry must add its signing key, the day key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The number and hash of a chain's newest entry. An anchor records these two values."""
+    """The number and hash of a chain's newest entry."""
 
     seq: int
     hash: str
@@ -58,16 +45,11 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class ChainEntry:
-    """One entry of the audit chain, as it is stored.
+    """One entry as it is stored. The hash (hexadecimal) covers the JSON text `body`.
 
-    Attributes:
-        seq: The entry's number.
-        at_us: The time of the recorded action, in microseconds since 1970.
-        kind: An event name, such as `recording.fetched`.
-        body: The JSON text that the hash covers.
-        hash: The entry's hash, in hexadecimal.
-        values: The entry's personal values by name, each with its salt: (salt, value). The body has
-            the commitment to each value, so a value that is missing here was erased or deleted.
+    `at_us` is in microseconds since 1970. `kind` is an event name, such as `recording.fetched`.
+    `values` are the personal values by name, as (salt, value). The body has a commitment to each,
+    so a value that is missing here was erased or deleted.
     """
 
     seq: int
@@ -81,11 +63,7 @@ class ChainEntry:
     def of_body(
         cls, body: str, hash_: str, values: Mapping[str, tuple[bytes, str]] | None = None
     ) -> ChainEntry:
-        """Return an entry whose number, time and kind are read from its body.
-
-        If the number or the time is missing or invalid, it becomes 0. If the kind is missing or
-        invalid, it becomes "".
-        """
+        """Return an entry with the number, time and kind of its body: 0 or "" if one is invalid."""
         fields = parsed(body)
         seq, at_us, kind = fields.get("seq"), fields.get("at_us"), fields.get("kind")
         return cls(
@@ -127,7 +105,7 @@ class ChainEntry:
 
     @property
     def node(self) -> str:
-        """The name of the node that wrote the entry; "" if the body does not name the node."""
+        """The node that wrote the entry; "" if the body does not name it."""
         return str(parsed(self.body).get("node", ""))
 
     @property
@@ -137,13 +115,13 @@ class ChainEntry:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The entry's facts that are not personal, from its body."""
+        """The facts that are not personal."""
         return _table(parsed(self.body), "facts")
 
 
 @dataclass(frozen=True, slots=True)
 class ChainFinding:
-    """A problem that was found in the chain, at the entry with the number `seq`."""
+    """A problem of the entry `seq`."""
 
     seq: int
     problem: str
@@ -151,13 +129,7 @@ class ChainFinding:
 
 @dataclass(frozen=True, slots=True)
 class ChainVerification:
-    """The result of checking a whole chain.
-
-    Attributes:
-        entries: The number of entries.
-        head: The number and hash of the chain's newest entry; None if the chain is empty.
-        findings: The problems that were found.
-    """
+    """The result of checking a whole chain. An empty chain has no head."""
 
     entries: int
     head: Head | None
@@ -170,28 +142,18 @@ class ChainVerification:
 
 
 class ChainChecker:
-    """Checks the entries of one node's chain.
+    """Checks the entries of one node's chain, which `check` gets from the oldest to the newest.
 
-    `check` must be called for each entry, from the oldest to the newest. After that, `result`
-    returns the problems that were found.
-
-    Attributes:
-        last: The number of the entry that was checked most recently; 0 before the first entry.
+    `last` is the number of the newest one; 0 before the first.
     """
 
     def __init__(
         self, node: str, anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
     ) -> None:
-        """Prepare to check a chain.
+        """Prepare to check a chain of `node`; if that is "", of the node in the first entry.
 
-        Args:
-            node: The name of the node that wrote the chain. If "", the name in the first entry is
-                used.
-            anchors: Former heads of the chain, which the chain must contain.
-            unsigned: The numbers of entries that add a new day key. In these entries, the
-                signature of the previous day key may be missing. (Each day has its own signing key,
-                the day key. After a restore from a backup, the private half of the previous day key
-                is lost.)
+        The chain must contain `anchors`. In the entries `unsigned`, the signature of the previous
+        day key may be missing: after a restore from a backup, its private half is lost.
         """
         self._node = node
         self._unsigned = frozenset(unsigned)
@@ -204,17 +166,14 @@ class ChainChecker:
         self._count = 0
         self._findings: list[ChainFinding] = []
         self._missing: dict[int, tuple[str, set[str]]] = {}
-        """For the number of each entry with missing values: its hash, and the values' names.
-
-        A later entry can give the reason.
-        """
+        """Hash and missing values of each such entry. A later entry can give the reason."""
         self.last = 0
 
     def _add_finding(self, seq: int, problem: str) -> None:
         self._findings.append(ChainFinding(seq, problem))
 
     def check(self, entry: ChainEntry) -> None:
-        """Check the chain's next entry, and store the problems that it has."""
+        """Check the chain's next entry."""
         seq = entry.seq
         if seq > self.last + 1:
             self._add_finding(seq, f"{seq - self.last - 1} entries before it are missing")
@@ -239,7 +198,6 @@ class ChainChecker:
         self._count += 1
 
     def _values(self, entry: ChainEntry, body: dict[str, Any]) -> None:
-        """Compare the entry's personal values with their commitments, which also count them."""
         commitments = _table(body, "commitments")
         for name, (salt, value) in entry.values.items():
             if commitments.get(name) != commitment(salt, name, value):
@@ -278,10 +236,7 @@ class ChainChecker:
             missing[1].difference_update(names.split(","))
 
     def result(self) -> ChainVerification:
-        """Return the result of all checks.
-
-        Call this method after `check` was called for the newest entry.
-        """
+        """Return the result, after `check` got the newest entry."""
         for seq, (_, names) in self._missing.items():
             if names:
                 what = ", ".join(sorted(names))
@@ -300,14 +255,7 @@ class ChainChecker:
 def verify_entries(
     entries: Iterable[ChainEntry], anchors: Sequence[Head] = (), unsigned: Collection[int] = ()
 ) -> ChainVerification:
-    """Check all entries of an exported chain, and return the result.
-
-    Args:
-        entries: The entries, from the oldest to the newest.
-        anchors: Former heads of the chain, which the chain must contain.
-        unsigned: The numbers of entries that add a new day key. In these entries, the signature of
-            the previous day key may be missing. (Each day has its own signing key, the day key.)
-    """
+    """Check all entries of an exported chain, oldest first. Arguments as for `ChainChecker`."""
     checker = ChainChecker("", anchors, unsigned)
     for entry in entries:
         checker.check(entry)
@@ -315,7 +263,7 @@ def verify_entries(
 
 
 def read_export(lines: Iterable[str]) -> Iterator[ChainEntry]:
-    """Yield the entries in the lines of an export. Empty lines are skipped. Raises `ChainError`."""
+    """Yield the entries in the lines of an export. Raises `ChainError`."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
@@ -325,16 +273,16 @@ def read_export(lines: Iterable[str]) -> Iterator[ChainEntry]:
 
 
 def commitment(salt: bytes, name: str, value: str) -> str:
-    """Return the commitment to a personal value: a hash that stands for the value in the chain.
+    """Return the hash that stands for a personal value in the chain.
 
-    The commitment is an HMAC-SHA256 in hexadecimal, with the salt as its key. The HMAC covers the
-    value's name, a zero byte and the value.
+    It is the HMAC-SHA256 in hexadecimal of the name, a zero byte and the value, with the salt as
+    key.
     """
     return hmac.new(salt, f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()
 
 
 def parsed(body: str) -> dict[str, Any]:
-    """Return an entry's body as a dictionary, which is empty if the body is not a JSON object."""
+    """Return an entry's body as a dictionary; empty if the body is not a JSON object."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
@@ -343,45 +291,25 @@ def parsed(body: str) -> dict[str, Any]:
 
 
 def _table(body: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the JSON object with the name `name` in a body; empty if there is no such object."""
     found = body.get(name)
     return found if isinstance(found, dict) else {}
 
 
 def canonical(body: Mapping[str, object]) -> str:
-    """Return a body as JSON with sorted keys and without spaces.
-
-    Characters that are not ASCII are not escaped.
-    """
+    """Return a body as JSON with sorted keys, without spaces or escapes for non-ASCII."""
     return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def chained(previous: str, body: str) -> str:
-    """Return an entry's hash, in hexadecimal.
-
-    It is the SHA-256 of the previous entry's hash, a line feed and the entry's body.
-    """
+    """Return the SHA-256, in hexadecimal, of the previous hash, a line feed and the body."""
     return hashlib.sha256(f"{previous}\n{body}".encode()).hexdigest()
 
 
 def erasure_text(entry_hash: str, names: str, reason: str) -> bytes:
-    """Return the text that the day key signs when personal values of an entry are erased.
-
-    Args:
-        entry_hash: The hash of the entry whose values are erased.
-        names: The names of the values, sorted and separated by commas.
-        reason: The reason.
-    """
+    """Return what the day key signs when values (sorted names, separated by commas) are erased."""
     return f"galwad audit erasure\n{entry_hash}\n{names}\n{reason}".encode()
 
 
 def day_key_text(head: str, public_key: str) -> bytes:
-    """Return the text that the old day key signs when a new day key replaces it.
-
-    Each day has its own signing key, the day key.
-
-    Args:
-        head: The hash of the chain's newest entry.
-        public_key: The public half of the new day key, in hexadecimal.
-    """
+    """Return what the old day key signs for a new one (hexadecimal), after the hash `head`."""
     return f"galwad audit day key\n{head}\n{public_key}".encode()

@@ -1,11 +1,9 @@
-"""The day key of the audit chain: an Ed25519 key for each day.
+"""The day key of the audit chain: an Ed25519 key for each day, in a file with mode 0600.
 
-Each day key signs the next day's public key and is then destroyed. The day's private key is in a
-file with mode 0600. When the day changes, the process does three steps. First, it writes the next
-day's private key to a second file (`.next`). Then it writes the next day's public key to the audit
-chain. Finally, it replaces the first file by the second file. If the process crashes before the
-final step, the newest public key in the chain belongs to the second file. In this case
-`DayKeys.current` does the final step.
+Each day key signs the next one and is then destroyed. When the day changes, the process writes the
+next private key to a second file (`.next`), then its public key to the chain, and then replaces the
+first file by the second. After a crash before this last step, the newest public key in the chain
+belongs to `.next`, and `DayKeys.current` does the step.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from recording.files.atomic import sync_folder, zero_fill
 
 
 def public_hex(key: Ed25519PrivateKey) -> str:
-    """Return the public key of a day key in hexadecimal, as it is written to the audit chain."""
+    """Return the public key of a day key in hexadecimal, as the audit chain has it."""
     return key.public_key().public_bytes_raw().hex()
 
 
@@ -29,11 +27,7 @@ _FileState: TypeAlias = tuple[int, int, int, int]
 
 
 class DayKeys:
-    """The files of the audit chain's private day keys (one key for each day).
-
-    The first file has today's key. The second file (`.next`) has the next day's key, and exists
-    only while the day changes.
-    """
+    """The files of the private day keys: today's, and `.next` while the day changes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -42,18 +36,15 @@ class DayKeys:
         """The public key of the first file when it was read last, and the file's state before."""
 
     def has(self, announced: str) -> bool:
-        """Return whether the first file has the private key of `announced`.
+        """Return whether the first file has the private key of `announced`, without reading.
 
-        This is much faster than `current`, because the file is not read. If its state is not that
-        of the last time when `current` has found this key in it, return False.
+        It is much faster than `current`. False if the file's state has changed since `current`
+        found the key.
         """
         return self._seen is not None and self._seen == (announced, _state(self._path))
 
     def current(self, announced: str) -> Ed25519PrivateKey | None:
-        """Return the private day key whose public key is `announced`; None if no file has it.
-
-        `announced` is the newest public day key in the audit chain, in hexadecimal.
-        """
+        """Return the private key of `announced`, the chain's newest; None if no file has it."""
         for path in (self._path, self._next):
             state = _state(path)
             key = _read(path)
@@ -66,15 +57,12 @@ class DayKeys:
         return None
 
     def private(self, public: str) -> Ed25519PrivateKey | None:
-        """Return the private key of `public`, in hexadecimal, without a change of any file.
-
-        Return None if no file has it.
-        """
+        """Return the private key of `public` (hexadecimal) or None; change no file."""
         keys = (_read(path) for path in (self._path, self._next))
         return next((key for key in keys if key is not None and public_hex(key) == public), None)
 
     def successor(self) -> Ed25519PrivateKey:
-        """Make the next day's private key, write this key to the file `.next`, and return it."""
+        """Make the next day's private key, and write it to the file `.next`."""
         key = Ed25519PrivateKey.generate()
         descriptor = os.open(self._next, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -85,14 +73,12 @@ class DayKeys:
         return key
 
     def rotate(self) -> None:
-        """Replace the file of the old day key by the file `.next`, which has the next day's key.
+        """Replace the old day key's file by `.next`, and overwrite the old file's data with zeros.
 
-        The data of the old file is overwritten with zeros. If another process has already replaced
-        the file, nothing changes.
+        If another process has already replaced the file, nothing changes.
         """
         with ExitStack() as opened:
             old = None
-            # There is no old key when the first key is made.
             with suppress(FileNotFoundError):
                 old = opened.enter_context(self._path.open("r+b", buffering=0))
             try:

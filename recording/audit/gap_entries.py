@@ -1,9 +1,8 @@
-"""Finds the audit entries that belong to the gaps of a recording.
+"""Finds the audit entries that belong to the gaps of a recording, by their times and names.
 
-The audit chain has an entry for each pause and resume that a page or the API requested, and for
-each card number that was keyed outside a pause. Every other cause, such as a transfer or a key of a
-phone, is in the recording's signed manifest only. The chain has the digest of the manifest, in the
-entry `recording.indexed`. This module compares times and names; it reads no database.
+The chain has an entry for each pause and resume that a page or the API requested, and for each card
+number keyed outside a pause. Every other cause, such as a transfer or a phone's key, is only in the
+signed manifest, whose digest is in the entry `recording.indexed`.
 """
 
 from __future__ import annotations
@@ -38,25 +37,17 @@ class Proof(StrEnum):
     ENTRY = "entry"
     """The gap has an entry of its own."""
     MANIFEST = "manifest"
-    """The cause is in the manifest, and the chain has an entry with the manifest's digest."""
+    """The cause is in the manifest, whose digest is in an entry."""
     MISSING = "missing"
     """The chain should have an entry, and has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class GapEntries:
-    """A gap, the times of its edges, and the audit entries that belong to it.
+    """A gap, its edges by the wall clock in µs since 1970, and the numbers of its audit entries.
 
-    Attributes:
-        gap: The gap.
-        began_us: The start of the gap by the wall clock, in microseconds since 1970.
-        ended_us: The end of the gap by the wall clock, in microseconds since 1970.
-        then: "recorded" if the call is recorded after the gap, "gap" if another gap follows at
-            once, "end" if the call ends with the gap.
-        proof: The place in the audit chain where the gap's cause is proven.
-        stopped_by: The number of the entry that proves the cause; None if there is none.
-        resumed_by: The number of the entry about the resume that ended the gap; None if there is
-            none.
+    `then` says what follows: "recorded", "gap" (at once) or "end". `stopped_by` proves the cause,
+    and `resumed_by` the resume that ended the gap; each is None without such an entry.
     """
 
     gap: Gap
@@ -72,17 +63,13 @@ class WallClock:
     """Converts times of a recording to the wall clock, which may have been set during the call."""
 
     def __init__(self, started_us: int, checks: Iterable[ClockCheck] = ()) -> None:
-        """Prepare to convert times.
-
-        `started_us` is the recording's start in microseconds since 1970. `checks` are the
-        comparisons of the two clocks in the manifest.
-        """
+        """Take the start (since 1970), and the manifest's comparisons of the two clocks."""
         self._started_us = started_us
         self._checks = sorted(checks, key=lambda check: check.at_us)
         self._times = [check.at_us for check in self._checks]
 
     def at(self, offset_us: int) -> int:
-        """Return the wall clock's time in microseconds since 1970, `offset_us` after the start."""
+        """Return the wall clock's time in µs since 1970, `offset_us` after the start."""
         place = bisect_right(self._times, offset_us)
         correction = self._checks[place - 1].offset_us if place else 0
         return self._started_us + offset_us + correction
@@ -91,15 +78,10 @@ class WallClock:
 def entries_of_gaps(
     gaps: Iterable[Gap], talk_us: int, wall: WallClock, entries: Sequence[ChainEntry], digest: str
 ) -> list[GapEntries]:
-    """Return the gaps, sorted by time, each with its audit entries.
+    """Return the gaps of one recording, sorted by time, each with its audit entries.
 
-    Args:
-        gaps: The gaps of one recording.
-        talk_us: The recording's talk time in µs.
-        wall: The recording's wall clock.
-        entries: The audit entries of the call, and the pauses and resumes of the same time that
-            name no call because they were requested for all calls of an advisor.
-        digest: The SHA-256 of the recording's manifest, in hexadecimal.
+    `entries` are those of the call, and the pauses and resumes of that time for all calls of an
+    advisor, which name no call. `digest` is the SHA-256 of the manifest in hexadecimal.
     """
     ordered = sorted(gaps)
     indexed = [
@@ -124,14 +106,13 @@ def entries_of_gaps(
 
 
 def _has_own_entry(gap: Gap) -> bool:
-    """Return whether the chain must have an entry about this gap itself."""
     if gap.reason == GapReason.CAPTURED_CARD:
         return True
     return gap.trigger in _AUDITED and gap.reason in {GapReason.PAYMENT, GapReason.ERASED}
 
 
 def _is_pause(gap: Gap) -> bool:
-    """Return whether the gap is a pause that a person or a payment system can release."""
+    """Return whether a person or a payment system can release the pause of this gap."""
     return gap.reason == GapReason.PAYMENT and gap.trigger in _RELEASED
 
 
@@ -140,9 +121,9 @@ def _own_entry(
 ) -> int | None:
     """Return the number of the gap's own entry; None if there is none.
 
-    `block_us` is the start of the first of the gaps that touch each other. A pause can begin during
-    another gap, and become the cause of a gap only when the other gap ends. An erased stretch ends
-    when the pause begins.
+    `block_us` is the start of the first of the gaps that touch each other: a pause can begin during
+    another gap, and become a gap's cause only when that ends. An erased stretch ends when the pause
+    begins.
     """
     if gap.reason == GapReason.CAPTURED_CARD:
         cards = (entry for entry in entries if entry.kind == CARD_CAPTURED)
@@ -170,6 +151,6 @@ def _resume(ended_us: int, entries: Iterable[ChainEntry]) -> int | None:
 
 
 def _actor(entry: ChainEntry) -> str | None:
-    """Return the person or system that caused the entry; None if the name was erased."""
+    """Return who caused the entry; None if the name was erased."""
     _, actor = entry.values.get("actor", (b"", None))
     return actor

@@ -1,13 +1,9 @@
 """Compares the rows of the index and of the ledger with the entries of the audit chain.
 
-When a recording is indexed, the chain gets an entry with the digest of its manifest. When the end
-of a call is entered in the ledger, the chain gets an entry with the times of the ledger's row. So a
-row that was deleted, and a row whose values differ from the newest entry about it, are found here.
-The same is true of the incidents of captured cards.
-The other values of a recording's row are in its manifest (`recording.archive.index_row`).
-
-Rows from before these entries existed are not compared. This module does not check the chain
-itself; `recording.audit.chain` does.
+The chain gets the digest of a recording's manifest when it is indexed, the times of a call's ledger
+row when it ends, and each incident of a captured card. So a row that was deleted or changed is
+found here, unless it is older than such entries. The other values of a recording's row are in its
+manifest (`recording.archive.index_row`). `recording.audit.chain` checks the chain itself.
 """
 
 from __future__ import annotations
@@ -26,20 +22,16 @@ from recording.errors import AuditError, reason_of
 INDEXED: Final = "recording.indexed"
 REINDEXED: Final = "recording.reindexed"
 FACTS_ERASED: Final = "recording.facts-erased"
-"""The kind of the entry which says that the number, line, advisor, extension and salt of a row were
-erased, for example because the caller asked for it."""
+"""A row's number, line, advisor, extension and salt were erased, for example for the caller."""
 CARD_CAPTURED: Final = "recording.captured-card"
-"""The kind of the entry about a card number that was keyed outside a pause."""
+"""A card number was keyed outside a pause."""
 CARD_PREVENTION: Final = "captured-card.prevention"
-"""The kind of the entry about what was missing and what was changed, before its incident closes."""
+"""An incident is about to close: what was missing and what was changed."""
 CALL_ENDED: Final = "call.ended"
-"""The kind of the entry with the times of a call in the ledger."""
+"""The times of a call in the ledger."""
 _US: Final = 1_000_000
 _ROUNDING_US: Final = 0.5
-"""The largest difference in µs between a time in the ledger and the same time in an entry.
-
-The ledger has the time in seconds as a float. The entry has the nearest whole microsecond.
-"""
+"""In µs. The ledger has seconds as a float, and an entry the nearest whole microsecond."""
 _REPORT: Final = "keep the journal, report it"
 _OTHER_REASONS: Final = f"a search by gap reason shows other values than its row: {_REPORT}"
 _CALL_DELETED: Final = f"the audit has its end, but its row in the ledger is gone: {_REPORT}"
@@ -82,8 +74,6 @@ _CALLS: Final = text(f"""
     OR abs(r.ended * 1e6 - e.ended_us) > {_ROUNDING_US}
     ORDER BY e.call_id
 """)  # noqa: S608 - the parts are constants of this module
-# The first entry of this kind shows when the desk began to make such entries. Its own time may be
-# too early, if the clock was wrong, so the latest time of all entries up to it counts.
 # The first entry of this kind shows when the desk began to make such entries. Its own time may be
 # too early, if the clock was wrong, so the latest time of all entries up to it counts.
 _ADDED: Final = text(f"""
@@ -146,17 +136,12 @@ _EXCUSED: Final = text(f"""
     ) WHERE call_id IN :call_ids
 """).bindparams(bindparam("call_ids", expanding=True))  # noqa: S608 - as above
 _BATCH: Final = 1000
-"""The number of call ids that one SQL statement may contain."""
+"""The most call ids in one SQL statement."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexFinding:
-    """A row that contradicts the audit chain or its manifest.
-
-    Attributes:
-        call_id: The call id of the row.
-        problem: The contradiction, as a text that names the changed value.
-    """
+    """A row that contradicts the audit chain or its manifest. The text names the changed value."""
 
     call_id: str
     problem: str
@@ -164,10 +149,9 @@ class IndexFinding:
 
 @dataclass(frozen=True, slots=True)
 class CallIds:
-    """A range of call ids, which are sorted by the time at which the calls began to ring.
+    """The call ids between two texts, sorted by the time at which the calls began to ring.
 
-    The range begins after the text `first` and ends before the text `last`. Each text is shorter or
-    longer than a call id, so it is not a call id. The default is the range of all call ids.
+    Neither text is a call id: each is shorter or longer. The default is every call.
     """
 
     first: str = ""
@@ -178,10 +162,7 @@ EVERY_CALL: Final = CallIds()
 
 
 class IndexComparison:
-    """Compares the rows of one node's index and ledger with the node's audit chain.
-
-    Every method raises `AuditError` if the database fails.
-    """
+    """Compares one node's index and ledger with its chain. Every method raises `AuditError`."""
 
     def __init__(self, engine: AsyncEngine, node: str) -> None:
         self._engine = engine
@@ -190,13 +171,12 @@ class IndexComparison:
     async def recordings(
         self, ids: CallIds, now: float, young_s: float = 0.0
     ) -> list[IndexFinding]:
-        """Return the indexed recordings whose row is gone or names another manifest.
+        """Return the recordings whose row is gone or names another manifest.
 
-        Recordings that a search by gap reason would show with other values are returned too, and
-        those whose incident of a captured card was deleted, changed or closed without a record.
-
-        The entry is added to the chain shortly before the row is written. So a recording is left
-        out if its newest entry is less than `young_s` seconds before or after `now` (Unix seconds).
+        Those that a search by gap reason would show with other values are returned too, and those
+        whose incident of a captured card was deleted, changed or closed without a record. A row is
+        written shortly after its entry, so an entry less than `young_s` seconds from `now` (Unix
+        seconds) does not count.
         """
         span = {"young": int((now - young_s) * _US), "soon": int((now + young_s) * _US)}
         found = [
@@ -222,10 +202,10 @@ class IndexComparison:
         return changed + added
 
     async def without_facts(self, call_ids: Collection[str]) -> set[str]:
-        """Return those of these recordings whose row may lack its personal facts and its salt.
+        """Return those recordings whose row may lack its personal facts and its salt.
 
-        The audit has an entry about each of them: the row was made again from the manifest, or the
-        facts were erased.
+        The audit says that their row was made again from the manifest, or that the facts were
+        erased.
         """
         found: set[str] = set()
         wanted = list(call_ids)
@@ -249,7 +229,6 @@ class IndexComparison:
 
 
 def _call_changed(row: Any) -> str:
-    """Return the problem of a call whose row in the ledger has other times than its entry."""
     pairs = (
         ("answer", _is_at(row.answered, row.answered_us)),
         ("end", _is_at(row.ended, row.ended_us)),
@@ -260,18 +239,13 @@ def _call_changed(row: Any) -> str:
 
 
 def _is_at(seconds: object, at_us: int) -> bool:
-    """Return whether a value of the ledger, in Unix seconds, is the time of an entry."""
     return isinstance(seconds, int | float) and abs(seconds * _US - at_us) <= _ROUNDING_US
 
 
 def ended_facts(
     call_id: str, answered: float, ended: float, talk_us: int | None
 ) -> dict[str, str | int | bool]:
-    """Return the facts of the audit entry about a call that has ended, from its ledger row.
-
-    `answered` and `ended` are in Unix seconds. If the length of the call is not known, it is not
-    among the facts.
-    """
+    """Return the facts of the entry about an ended call. Both times are in Unix seconds."""
     facts: dict[str, str | int | bool] = {
         "call_id": call_id,
         "answered_us": round(answered * _US),

@@ -1,17 +1,14 @@
-"""The audit log: it records which person did what, in one audit chain for each node.
+"""The audit log: it records which person did what, in one append-only audit chain for each node.
 
-The chain is append-only: the hash of each entry covers the entry's body and the previous entry's
-hash. Personal values (such as names) are not in the chain. For each personal value, the chain has
-an HMAC, whose key is a random salt. The values and their salts are in separate database rows, which
-`AuditLog.erase` deletes. It appends an entry with the reason, which the day key signs. So the chain
-shows if such a row was deleted in any other way.
+Personal values (such as names) are not in the chain, which has an HMAC of each; the key is a random
+salt. Values and salts are in separate rows, which `AuditLog.erase` deletes, and it appends an entry
+with the reason, signed by the day key. So the chain shows if such a row was deleted in any other
+way.
 
-Each day has a signing key (`recording.audit.day_key`). When the day changes, the old day's key
-signs the chain's head and the new day's public key, and is then destroyed. So a person who controls
-the server today cannot rewrite the entries of yesterday. But this person can rewrite today's
-entries and remove entries from the end of the chain. Such changes are detected only for entries up
-to the newest anchor. An *anchor* is an earlier head of the chain, kept by a person who does not run
-the server.
+Each day's key signs the next one and is destroyed (`recording.audit.day_key`). So a person who
+controls the server today cannot rewrite yesterday's entries, but can rewrite today's and remove
+entries from the end. Only anchors (`recording.audit.anchors`) show that, for the entries up to the
+newest one.
 """
 
 from __future__ import annotations
@@ -99,25 +96,14 @@ _INSERT_ENTRIES = insert(audit_entries)
 _INSERT_VALUES = insert(audit_values)
 _US = 1_000_000
 _AHEAD_DAYS = 7
-"""The signing key of a day is replaced if that day is at least this many days in the future.
-
-Such a key was made while the clock was wrong. It is replaced before the next entry is written.
-"""
+"""The key of a day this far in the future was made by a wrong clock: the next entry replaces it."""
 
 Facts = Mapping[str, str | int | bool]
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One entry of the audit chain, as read from the database.
-
-    Attributes:
-        seq: The entry's number.
-        at_us: The time of the recorded action, in microseconds since 1970.
-        kind: An event name, such as `recording.fetched`.
-        facts: The facts that are not personal.
-        personal: The personal values by name. Erased values are absent.
-    """
+    """One entry of the chain, without erased values. `at_us` is in microseconds since 1970."""
 
     seq: int
     at_us: int
@@ -130,13 +116,8 @@ class AuditEntry:
 class AuditFilter:
     """The conditions that a searched entry must meet. An empty or None field sets no condition.
 
-    Attributes:
-        kind: The entry's event name.
-        call_id: The call id in the entry's facts.
-        actor: The person or program that caused the entry, such as "user:mair". If this name was
-            erased from an entry, the entry does not meet this condition.
-        since: The earliest time of the entry, in Unix seconds.
-        until: The time before which the entry must be, in Unix seconds.
+    Times are in Unix seconds; `until` is excluded. An entry whose actor, such as "user:mair", was
+    erased meets no condition on the actor.
     """
 
     kind: str = ""
@@ -148,14 +129,7 @@ class AuditFilter:
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """An entry that is not in the chain yet.
-
-    Attributes:
-        kind: An event name, such as `recording.fetched`.
-        facts: The facts that are not personal. They remain in the chain for ever.
-        personal: The personal values by name, such as names, phone numbers and addresses. The
-            chain has only commitments to these values, so the values can be erased.
-    """
+    """An entry to write. Facts remain in the chain for ever; personal values can be erased."""
 
     kind: str
     facts: Facts = field(default_factory=dict)
@@ -163,21 +137,16 @@ class NewEntry:
 
 
 Work = Callable[[AsyncConnection], Awaitable[Sequence[NewEntry]]]
-"""A function that changes the database, and returns the entries about the changes."""
+"""Changes the database, and returns the entries about the changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """The end of a chain, which a new entry follows.
+    """The end of a chain, which a new entry follows. Without a day key, its fields are None.
 
-    Attributes:
-        last: The newest entry.
-        taken: The highest number of an entry that must not be used again. It is usually the number
-            of the newest entry. It is higher if later entries were deleted from the database, but
-            their personal values were not. If a new entry got the number of a deleted entry, the
-            write could fail, or the new entry could get the wrong personal values.
-        day_key_us: The time of the newest entry with a day key; None if there is no such entry.
-        day_key_body: The body of this entry.
+    `taken` is the highest number that must not be used again: that of the newest entry, or a higher
+    one if later entries were deleted and their personal values were not. A new entry with such a
+    number could not be written, or could get the wrong personal values.
     """
 
     last: Head
@@ -195,13 +164,9 @@ class _End:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """The result of writing entries.
+    """The new head, and whether a new day key was written.
 
-    Attributes:
-        head: The new head of the chain.
-        rolled: True if an entry with a new day key was written.
-        cut: The number of the first new entry, if the entries directly before it were deleted from
-            the database; None otherwise.
+    `cut` is the number of the first new entry if the entries before it were deleted, else None.
     """
 
     head: Head
@@ -210,10 +175,9 @@ class _Written:
 
 
 class AuditLog:
-    """Reads one node's audit chain, and appends entries to it.
+    """Reads one node's audit chain, and appends entries. Every method raises `AuditError`.
 
-    Several processes may append to one chain, because each entry is written in one database
-    transaction. Every method raises `AuditError` if the database fails.
+    Several processes may append to one chain: each entry is written in one database transaction.
     """
 
     def __init__(
@@ -224,15 +188,10 @@ class AuditLog:
         clock: Callable[[], float] = time.time,
         on_cut: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Prepare to append entries.
+        """Prepare to append entries. `key` is the day key's file; `clock` returns Unix seconds.
 
-        Args:
-            engine: The database.
-            node: The name of the node whose chain it is.
-            key: The path of the file with the day key.
-            clock: Returns the time in Unix seconds.
-            on_cut: The function that is called with the number of a new entry if the entries
-                directly before the new entry were deleted from the database.
+        `on_cut` gets the number of a new entry if the entries before it were deleted from the
+        database.
         """
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
@@ -250,17 +209,11 @@ class AuditLog:
         *,
         at: float | None = None,
     ) -> Head:
-        """Write one entry and commit it. Return the new head of the chain.
-
-        Args:
-            kind: An event name, as in `NewEntry`.
-            facts: The facts that are not personal.
-            personal: The personal values by name.
-            at: The time of the recorded action, in Unix seconds; None means now.
+        """Commit one entry, at the time `at` (Unix seconds; None means now). Return the new head.
 
         Raises:
-            AuditError: The entry could not be written. The code that called this method must then
-                not carry out the action that the entry should record.
+            AuditError: The entry could not be written. The caller must then not carry out the
+                action that it should record.
         """
         at_us = int((self._clock() if at is None else at) * _US)
         entry = NewEntry(kind, facts or {}, personal or {})
@@ -272,12 +225,7 @@ class AuditLog:
             raise _not_written(error) from None
 
     async def append_after(self, work: Work) -> None:
-        """Run `work` in a database transaction, and write the entries for it in the same one.
-
-        So either the changes and the entries are written, or neither.
-
-        Raises `AuditError` if the database fails; then nothing was changed.
-        """
+        """Run `work` and write its entries in one transaction. `AuditError` undoes both."""
         try:
             async with self._writer.begin() as connection:
                 entries = await work(connection)
@@ -289,13 +237,10 @@ class AuditLog:
             raise _not_written(error) from None
 
     async def erase(self, seq: int, names: Collection[str], reason: str, actor: str) -> list[str]:
-        """Erase personal values of entry number `seq`, and write an entry with the reason.
+        """Erase personal values of entry `seq`, or all without `names`; enter the reason.
 
-        Values that are missing already are recorded as erased, too. `names` are the names of the
-        values; if there are none, all are erased. `reason` remains in the chain for ever, so it
-        must not contain personal data.
-
-        Return the names of the values.
+        Return their names. Values that are missing already are recorded as erased, too. `reason`
+        remains in the chain for ever, so it must not contain personal data.
 
         Raises:
             AuditError: There is no such entry or value, or the database fails. Nothing was changed.
@@ -344,7 +289,6 @@ class AuditLog:
     async def _append(
         self, connection: AsyncConnection, at_us: int, entries: Sequence[NewEntry]
     ) -> _Written:
-        """Write one entry or more, which all have the same time."""
         end = await self._end(connection)
         start = Head(end.taken, end.last.hash)
         new_key = self._roll_day_key(end, start, at_us)
@@ -352,10 +296,7 @@ class AuditLog:
         return _Written(head, bool(new_key), end.taken + 1 if end.taken > end.last.seq else None)
 
     def _committed(self, written: _Written) -> Head:
-        """Finish the writing of entries after their transaction was committed.
-
-        Raises `OSError`.
-        """
+        """Finish after the commit. Raises `OSError`."""
         if written.rolled:
             self._keys.rotate()
         if written.cut is not None:
@@ -363,17 +304,15 @@ class AuditLog:
         return written.head
 
     async def _end(self, connection: AsyncConnection) -> _End:
-        """Return the end of the chain."""
         row = (await connection.execute(self._end_statement)).one()
         last = Head(0, GENESIS) if row.seq is None else Head(row.seq, row.hash)
         return _End(last, max(last.seq, row.taken or 0), row.day_key_us, row.day_key_body)
 
     def _roll_day_key(self, end: _End, head: Head, at_us: int) -> list[NewEntry]:
-        """Return an entry with a new day key (signing key), if the newest key must be replaced.
+        """Return an entry with a new day key, or nothing if the newest is kept. `head` precedes it.
 
-        The newest key must be replaced if its day is before the day of `at_us`, if its day is
-        `_AHEAD_DAYS` days or more after the day of `at_us`, or if its private half is lost. If it
-        need not be replaced, return an empty list. `head` is the entry before the new entry.
+        The newest is replaced if its day is before that of `at_us`, or `_AHEAD_DAYS` days or more
+        after it, or if its private half is lost.
         """
         announced = end.announced
         ahead = -1 if end.day_key_us is None else end.day_key_us // DAY_US - at_us // DAY_US
@@ -392,7 +331,6 @@ class AuditLog:
     async def _write(
         self, connection: AsyncConnection, head: Head, at_us: int, entries: Sequence[NewEntry]
     ) -> Head:
-        """Write the rows of these entries, which follow `head`; return the new head."""
         rows, values = [], []
         for entry in entries:
             seq = head.seq + 1
@@ -432,10 +370,7 @@ class AuditLog:
     async def search(
         self, sought: AuditFilter, before: int | None = None, limit: int = 50
     ) -> list[ChainEntry]:
-        """Return up to `limit` entries that match `sought`, the newest entry first.
-
-        If `before` is given, only entries with a lower `seq` are returned.
-        """
+        """Return up to `limit` matching entries with `seq` < `before`, the newest first."""
         table = audit_entries.c
         older = () if before is None else (table.seq < before,)
         statement = (
@@ -461,7 +396,7 @@ class AuditLog:
         ]
 
     async def head(self) -> Head | None:
-        """Return the number and hash of the newest entry; None if there is no entry yet."""
+        """Return the number and hash of the newest entry; None if there is none yet."""
         table = audit_entries.c
         statement = (
             select(table.seq, table.hash)
@@ -476,8 +411,8 @@ class AuditLog:
     async def last(self, kind: str, by: float | None = None) -> AuditEntry | None:
         """Return the newest entry of this kind, without its personal values; None if there is none.
 
-        If `by` is given, entries with a later time (Unix seconds) are ignored. This is useful
-        because an entry can have a time in the future, if the clock was wrong when it was written.
+        Entries later than `by` (Unix seconds) are ignored: a wrong clock can give a time in the
+        future.
         """
         table = audit_entries.c
         in_time = () if by is None else (table.at_us <= int(by * _US),)
@@ -505,11 +440,7 @@ class AuditLog:
 
 
 async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> ChainVerification:
-    """Verify the whole audit chain of a node.
-
-    `anchors` are earlier heads of the chain, kept by a person who does not run the server. The
-    chain must contain them.
-    """
+    """Verify the whole audit chain of a node, which must contain `anchors`."""
     checker = ChainChecker(node, anchors)
     async with engine.connect() as connection:
         while entries := await _chain_entries(connection, node, checker.last, 1000):
@@ -538,7 +469,6 @@ def _fits(sought: AuditFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def _end_statement(node: str) -> Select[Any]:
-    """Return the statement that reads all fields of an `_End` at once."""
     entry, value = audit_entries.c, audit_values.c
 
     def newest(column: Column[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[Any]:

@@ -1,7 +1,7 @@
 """A list of the SHA-256 digests of all files in a folder, which `sha256sum -c` can check too.
 
-`write_checksums` makes the list. `check_checksums` compares a folder with it, and also checks that
-no other user can change the folder between this check and the use of the files.
+A check of the folder is worth something only if no other user can change it before the files are
+used; `check_private` checks that.
 """
 
 from __future__ import annotations
@@ -46,12 +46,8 @@ def check_checksums(
 ) -> None:
     """Check that `folder` has exactly the files of its list `name`, with the same content.
 
-    Args:
-        folder: The folder.
-        name: The name of the list.
-        digest: The digest of the list, from a trusted source.
-        ignored: The names of files that the list does not contain.
-        may_lack: Returns whether the folder may lack this file of the list.
+    `digest` is the list's digest from a trusted source. The list does not contain the files
+    `ignored`. The folder may lack a file for which `may_lack` returns True.
 
     Raises:
         ChecksumError: A file was changed, is missing or is not in the list.
@@ -75,9 +71,7 @@ def check_checksums(
 def check_private(folder: Path) -> None:
     """Check that only we and root can change `folder`, its contents and the folders above it.
 
-    Raises:
-        ChecksumError: Another user can change something, or there is a link in the folder.
-        OSError: A folder cannot be read.
+    Raises `ChecksumError` if another user can, or for a link in the folder.
     """
     top = folder.resolve()
     for each in (top, *top.parents):

@@ -1,10 +1,9 @@
-"""The disk with the spools, and a time limit for each job that uses this disk.
+"""The disk with the spools, and a time limit for each job that uses it.
 
-A *job* is a function that makes system calls on files of the disk. If a disk fails, the system call
-returns an error. If a disk hangs, the system call does not return, and the calling thread cannot be
-interrupted. A disk hangs, for example, while it is frozen for a snapshot. The switch relays the
-packets of all calls in one thread, and this thread must never wait for a disk that hangs. So a
-`WatchedDisk` runs the jobs in a separate thread.
+A *job* is a function that makes system calls on the disk's files. If the disk hangs (for example
+while it is frozen for a snapshot), such a call does not return and cannot be interrupted. The
+switch relays the packets of all calls in one thread, which must never wait for that, so a
+`WatchedDisk` runs the jobs in another thread.
 """
 
 import contextlib
@@ -19,33 +18,22 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T")
 
 TIME_LIMIT_S: Final = 1.0
-"""The time limit for a job, in seconds. If a job takes longer, the disk is treated as hanging.
-
-A disk that works but is busy finishes nearly every job within this time.
-"""
+"""In seconds. A busy disk that works finishes nearly every job within this time."""
 BACKOFF_S: Final = 2.0
-"""The time in seconds for which a disk is not used after it has stopped hanging.
-
-This wait is needed because the disk may soon hang again.
-"""
+"""In seconds. A disk that has stopped hanging may soon hang again, so it is not used meanwhile."""
 _WAIT_PARTS: Final = 10
-"""The number of short waits that together make up the time limit of a job.
+"""The number of short waits that make up the time limit.
 
-If the whole process is stopped for a while, only the present short wait times out, and the job
-still has the time of the next short waits. A single long wait would time out although the disk does
-not hang.
+If the whole process is stopped for a while, only the present wait times out. A single long wait
+would time out although the disk does not hang.
 """
 _THREADS: Final = 4
 
 
 class Disk:
-    """A disk that is assumed never to hang. Every job runs immediately, in the calling thread.
+    """A disk that never hangs: each job runs in the calling thread.
 
-    The docstrings of the methods also describe the subclass `WatchedDisk`, whose disk may hang.
-
-    Attributes:
-        threads: The executor for long jobs such as a sync; None for the event loop's default
-            executor.
+    `threads` runs long jobs such as a sync; None stands for the event loop's executor.
     """
 
     threads: Executor | None = None
@@ -56,19 +44,15 @@ class Disk:
         return False
 
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """Run `job` and return its result, or raise the error that `job` raised.
+        """Run `job` and return its result. Raises its error, or TimeoutError if the disk hangs.
 
-        The disk of a `WatchedDisk` may hang. `run` then raises TimeoutError. If `job` ends after
-        this error, `undo` is called with the result of `job`, before any other job runs.
-
-        Raises:
-            TimeoutError: The disk hangs.
+        If `job` ends after a TimeoutError, `undo` gets its result before any other job runs.
         """
         del undo
         return job()
 
     def run_later(self, job: Callable[[], None]) -> None:
-        """Run `job` after all earlier jobs. If the disk hangs, `job` waits until the disk works."""
+        """Run `job` after all earlier jobs; on a hanging disk, when it works again."""
         job()
 
 
@@ -78,15 +62,9 @@ DIRECT_DISK: Final = Disk()
 class WatchedDisk(Disk):
     """A disk that may hang. Its jobs run in the disk's own thread.
 
-    When a job is not finished within the time limit, the disk is treated as hanging. The disk is
-    used again `backoff_s` seconds after it has finished this job.
-
-    Only one thread may call `run`; a job that was given to `run_later` may also call it. When the
-    disk begins to hang, `run` raises an error after `time_limit_s` seconds. While the disk is
-    treated as hanging, `run` raises an error immediately.
-
-    Attributes:
-        time_limit_s: The time limit in seconds for each job. A new value applies to the next job.
+    When a job is not finished within `time_limit_s`, the disk is treated as hanging until
+    `backoff_s` after it has finished this job. Only one thread may call `run`, besides jobs that
+    `run_later` got.
     """
 
     def __init__(self, *, time_limit_s: float = TIME_LIMIT_S, backoff_s: float = BACKOFF_S) -> None:
@@ -106,11 +84,7 @@ class WatchedDisk(Disk):
         return self._given_up is not None
 
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """Run `job` in the disk's thread, and return its result or raise its error.
-
-        If the disk hangs, raise `TimeoutError`. If `job` ends after this error, `undo` is called
-        with the result of `job`.
-        """
+        """Run `job` in the disk's thread, as in `Disk.run`."""
         if threading.current_thread() is self._thread:
             return job()
         if not self.is_hanging:
@@ -122,8 +96,8 @@ class WatchedDisk(Disk):
     def run_later(self, job: Callable[[], None]) -> None:
         """Run `job` in the disk's thread, after all earlier jobs, even if the disk hangs now.
 
-        This method waits for `job` until the time limit, but not if the disk hangs already. If
-        `job` raises an error during this wait, the error is raised here. A later error is ignored.
+        Unless the disk hangs already, wait for `job` until the time limit, and raise its error. A
+        later error is ignored.
         """
         if threading.current_thread() is self._thread:
             job()
@@ -137,9 +111,8 @@ class WatchedDisk(Disk):
     def _wait_for(self, job: "_Job[Any]", *, give_up: bool = True) -> bool:
         """Give a job to the disk's thread, and return whether it was done within the time limit.
 
-        If the job was not done in time, the disk is treated as hanging from now on. If `give_up` is
-        True, the job is also cancelled: a job that has not started is not run, and a job that has
-        started is undone after its end.
+        If not, the disk hangs from now on. With `give_up`, the job is then cancelled if it has not
+        started, and undone after its end if it has.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run_jobs, name="disk", daemon=True)
@@ -162,28 +135,24 @@ class WatchedDisk(Disk):
 
 
 class _Job(Generic[T]):
-    """One job that is given to the disk's thread, with its result or error."""
-
     def __init__(self, work: Callable[[], T], undo: Callable[[T], object] | None) -> None:
         self.done = threading.Lock()
         self.done.acquire()
         self.decided = threading.Lock()
-        """The lock that decides whether the job was done in time or is cancelled.
+        """Decides whether the job is done or cancelled: whichever thread acquires it first.
 
-        The disk's thread tries to acquire the lock when the job is done. The waiting thread tries
-        to acquire it after the time limit, to cancel the job. Only the first of them succeeds,
-        because the lock is never released.
+        The disk's thread tries when the job is done, and the waiting thread after the time limit.
         """
         self.ended = 0.0
-        """The time in monotonic seconds at which the disk finished the job; 0 before that."""
+        """Monotonic seconds at which the disk finished the job; 0 before that."""
         self._work = work
         self._undo = undo
         self._gave: T
         self._raised: BaseException | None = None
 
     def do(self) -> None:
-        """Run the job. The disk's thread calls this method."""
-        # If `decided` is locked already, the job was cancelled, so it is not run.
+        """Run the job, in the disk's thread."""
+        # If `decided` is locked already, the job was cancelled.
         if not self.decided.locked():
             try:
                 self._gave = self._work()
@@ -197,7 +166,6 @@ class _Job(Generic[T]):
         self.done.release()
 
     def outcome(self) -> T:
-        """Return the result of the job, or raise the error that the job raised."""
         if self._raised is not None:
             raise self._raised
         return self._gave

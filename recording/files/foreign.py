@@ -1,14 +1,10 @@
 """Files in folders that belong to another user.
 
 Administrators' commands run as root, but most of their files are in folders of the services' user.
-A person who has taken over a service can put a link there in place of a file. If root followed the
-link, it would overwrite or copy a file that only root may use. So a privileged process uses such
-folders only with the functions of this module:
-
-- To write, it takes the rights of the folder's owner (`owner_rights`). A link then leads to nothing
-  that the owner could not write itself.
-- To read, it follows only links that root or its own user made (`read_foreign`).
-- To give files to the owner, it opens each file without following links (`give_to`).
+A person who has taken over a service can put a link there; if root followed it, it would overwrite
+or copy a file that only root may use. So a privileged process uses such folders only through this
+module. It writes with the rights of the folder's owner (`owner_rights`), reads through links only
+of root or its own user (`read_foreign`), and gives away files without following links (`give_to`).
 """
 
 from __future__ import annotations
@@ -76,23 +72,16 @@ def read_foreign(path: Path) -> bytes:
 
 
 def check_path(path: Path) -> None:
-    """Check that no other user can have made a link in `path`; a missing file is no error.
-
-    Raises `ForeignFileError`.
-    """
+    """Raise `ForeignFileError` if another user made a link in `path`, which may be missing."""
     with suppress(FileNotFoundError):
         descriptor, _ = _walk(path)
         os.close(descriptor)
 
 
 def _walk(path: Path) -> tuple[int, int]:
-    """Open `path` one step after another, with `O_PATH`.
+    """Open `path` step by step with `O_PATH`; return the descriptor and the last folder's owner.
 
-    Return the descriptor, and the user id of the owner of the last folder before it.
-
-    Raises:
-        ForeignFileError: One of the steps is a link that neither root nor our own user made.
-        OSError: The path does not exist.
+    Raises `ForeignFileError` for a link that neither root nor our own user made.
     """
     steps = list(reversed(Path(os.path.abspath(path)).parts[1:]))  # noqa: PTH100 - keeps links
     flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -138,12 +127,9 @@ def _target(link: int, facts: os.stat_result, path: Path) -> str:
 
 @contextmanager
 def owner_rights(folder: Path) -> Iterator[None]:
-    """Run the `with` block with the rights of the folder's owner, if this process is root.
+    """Act as the owner of `folder` (`acting_as`); as before if the folder does not exist.
 
-    If the folder does not exist, or belongs to root, the rights do not change.
-
-    Raises:
-        ForeignFileError: The path of the folder has a link that another user made.
+    Raises `ForeignFileError` if its path has a link that another user made.
     """
     try:
         owner = Owner.of(folder)
@@ -158,11 +144,9 @@ def owner_rights(folder: Path) -> Iterator[None]:
 def acting_as(owner: Owner) -> Iterator[None]:
     """Run the `with` block with the rights of `owner`, if this process is root.
 
-    Root's right to read every file and to pass through every folder remains, because systemd keeps
-    the services' folders in a folder of root. All writes have only the rights of `owner`.
-
-    The rights are those of the whole process, so only one thread may use this function, and no
-    other thread may need root's rights meanwhile.
+    Root can still read every file and pass through every folder, because systemd keeps the
+    services' folders in a folder of root. The rights are those of the whole process: only one
+    thread may use this function, and no other may need root's rights meanwhile.
     """
     if os.geteuid() != 0 or owner.uid == 0:
         yield
@@ -174,10 +158,7 @@ def acting_as(owner: Owner) -> Iterator[None]:
 
 @contextmanager
 def as_user(owner: Owner) -> Iterator[None]:
-    """Run the `with` block with exactly the rights of `owner`. This process must be root.
-
-    It has the same limits as `acting_as`.
-    """
+    """Run the block with exactly the rights of `owner`. As `acting_as`, but for root only."""
     groups, group = os.getgroups(), os.getegid()
     os.setgroups([owner.gid])
     os.setegid(owner.gid)
@@ -193,7 +174,7 @@ def as_user(owner: Owner) -> Iterator[None]:
 def _keep_reading() -> None:
     """Get back the capability DAC_READ_SEARCH, which the change of the user id has taken away.
 
-    A container may lack this capability. Then a path through a folder of root gives an OSError.
+    A container may lack it. Then a path through a folder of root gives an OSError.
     """
     header = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0)
     sets = (ctypes.c_uint32 * 6)()
@@ -205,11 +186,9 @@ def _keep_reading() -> None:
 def make_foreign_folder(folder: Path) -> None:
     """Create `folder` and its missing parents, with the rights of the owner of the nearest parent.
 
-    `folder` may be a link that systemd has made. Then the folder to which the link points is made.
+    If `folder` is a link that systemd has made, the folder to which it points is made.
 
-    Raises:
-        ForeignFileError: The path has a link that another user made.
-        OSError: The folder cannot be created.
+    Raises `ForeignFileError` if the path has a link that another user made.
     """
     if folder.is_symlink() and folder.lstat().st_uid not in {0, os.geteuid()}:
         raise ForeignFileError(errno.ELOOP, "a link that another user made", str(folder))
@@ -223,12 +202,10 @@ def make_foreign_folder(folder: Path) -> None:
 def give_to(owner: Owner, folder: Path) -> None:
     """Make `owner` the owner of `folder` and of the files and folders in it, if we are root.
 
-    Links are left alone, and so are files with several hard links, because root may own the file
-    that such a link gives a second name.
+    Links are skipped, and files with several hard links too, because root may own the file that
+    such a link gives a second name.
 
-    Raises:
-        ForeignFileError: The path of the folder has a link that another user made.
-        OSError: An owner cannot be changed.
+    Raises `ForeignFileError` if the folder's path has a link that another user made.
     """
     if os.geteuid() != 0:
         return

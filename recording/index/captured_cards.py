@@ -2,7 +2,7 @@
 
 Each gap with the reason `captured-card` is one incident. It is open until a person has disposed of
 the recording and has stored what was missing and what was changed. An incident never contains a
-digit. The table is in the same database as the index of recordings.
+digit. The table is in the database of the index.
 """
 
 from __future__ import annotations
@@ -45,16 +45,11 @@ captured_cards = Table(
 
 @dataclass(frozen=True, slots=True)
 class CapturedCard:
-    """One incident: a card number was keyed outside a pause.
+    """One incident, from `from_us` to `to_us` (µs since the recording's start).
 
-    Attributes:
-        call_id: The recording's call id.
-        from_us: The start of the gap in µs since the recording's start.
-        to_us: The end of the gap in µs since the recording's start.
-        detected: The time at which the incident was entered, in Unix seconds.
-        closed: The time at which the incident was closed, in Unix seconds; None while it is open.
-        missing_trigger: The trigger that should have paused the recording; None while it is open.
-        changed: The change that prevents a repetition; None while the incident is open.
+    The other times are in Unix seconds. While the incident is open, these are None: `closed`,
+    `missing_trigger` (what should have paused the recording) and `changed` (what prevents a
+    repetition).
     """
 
     call_id: str
@@ -67,22 +62,19 @@ class CapturedCard:
 
     @property
     def state(self) -> Literal["open", "closed"]:
-        """The state of the incident."""
+        """Open or closed."""
         return "open" if self.closed is None else "closed"
 
 
 class CapturedCards:
-    """Stores the incidents of a node. Every method raises `CatalogueError` if the database fails.
-
-    The recording of an incident must be in the index.
-    """
+    """A node's incidents, each of an indexed recording. Every method raises `CatalogueError`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
     async def of(self, call_ids: Collection[str]) -> dict[str, list[CapturedCard]]:
-        """Return the incidents of these recordings, by call id. `call_ids` has at most a page."""
+        """Return the incidents of these recordings (a page at most), by call id."""
         condition = captured_cards.c.call_id.in_(call_ids)
         found: dict[str, list[CapturedCard]] = {}
         for incident in await self._read(select(captured_cards).where(condition)):
@@ -97,7 +89,7 @@ class CapturedCards:
         return await self._read(statement)
 
     async def close(self, call_id: str, missing_trigger: str, changed: str, now: float) -> None:
-        """Close the open incidents of a recording. Closed ones keep what was stored with them."""
+        """Close a recording's open incidents. Closed ones keep what was stored with them."""
         await self._write(
             update(captured_cards)
             .where(captured_cards.c.call_id == call_id, captured_cards.c.closed.is_(None))
@@ -126,8 +118,8 @@ async def enter_new(
 ) -> list[CapturedCard]:
     """Enter an open incident for each captured-card gap that has none; return the new incidents.
 
-    `found` has such gaps by the call ids of their recordings, which must be in the index. `now` is
-    in Unix seconds. The caller of this function commits the transaction. Raises `SQLAlchemyError`.
+    `found` has the gaps by call id, and `now` is in Unix seconds. The caller commits the
+    transaction. Raises `SQLAlchemyError`.
     """
     statement = select(captured_cards.c.call_id, captured_cards.c.from_us)
     rows = await connection.execute(statement.where(captured_cards.c.call_id.in_(found)))

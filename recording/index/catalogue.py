@@ -1,8 +1,8 @@
 """The index: a database with a row for each recording, and a row for each gap of a recording.
 
-The audio is not in the index, but in the archive. When a recording is complete in the archive, the
-finaliser sends a message to the desk, and the desk writes the rows. If the desk receives the same
-message again, nothing changes. The callers' phone numbers are in E.164 form if possible.
+The audio is not in the index, but in the archive. When a recording is complete there, the finaliser
+sends a message to the desk, and the desk writes the rows; the same message again changes nothing.
+Phone numbers are in E.164 form if possible.
 """
 
 from __future__ import annotations
@@ -55,13 +55,12 @@ from recording.index.tables import (
 __all__ = ["Catalogue", "Cursor", "Filters", "Page", "metadata"]
 
 MOST_IDS = 500
-"""The number of recordings that one SQL statement may name."""
+"""The most recordings that one SQL statement may name."""
 _BATCH = 2000
-"""The number of rows in each part, when all rows of a table are read in parts."""
+"""The rows in each part, when all rows of a table are read in parts."""
 
 
-# SQLAlchemy needs more time for a new statement than for one that it has executed before. So the
-# statements of each recording are made once.
+# SQLAlchemy needs more time for a new statement than for one that it has executed before.
 _PARTS = (gaps, gap_reasons, later_callers, later_advisors, networks)
 _ONE = select(recordings).where(recordings.c.call_id == bindparam("own"))
 _KNOWN = select(
@@ -97,11 +96,7 @@ _ADD_REFERENCE = insert(references).from_select(
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list of recordings.
-
-    `after` identifies the final recording of this page; the next page begins after this recording.
-    It is None if there is no next page.
-    """
+    """One page of a list of recordings, and where the next begins; None if there is none."""
 
     rows: tuple[RecordingSummary, ...]
     after: Cursor | None
@@ -109,7 +104,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class KnownRow:
-    """The facts about a recording's row that decide whether it is replaced."""
+    """The facts that decide whether a recording's row is replaced."""
 
     manifest_sha256: str
     has_personal_facts: bool
@@ -117,20 +112,14 @@ class KnownRow:
 
 
 class Catalogue:
-    """The index of one node's recordings.
-
-    Every method raises `CatalogueError` if the database fails.
-    """
+    """The index of one node's recordings. Every method raises `CatalogueError`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
     async def add(self, recording: RecordingSummary) -> bool:
-        """Write a recording's row and gaps, in place of older ones.
-
-        Return True if the recording had no row before.
-        """
+        """Write a recording's row and gaps, in place of older ones; return True if it is new."""
         try:
             async with self._writer.begin() as connection:
                 known = await known_rows(connection, [recording.call_id])
@@ -140,7 +129,7 @@ class Catalogue:
         return not known
 
     async def get(self, call_id: str) -> RecordingSummary | None:
-        """Return the recording with this call id; None if the index does not have it."""
+        """Return a recording; None if the index does not have it."""
         statement = select(recordings).where(recordings.c.call_id == call_id)
         rows = await self._read(statement)
         return rows[0] if rows else None
@@ -155,10 +144,7 @@ class Catalogue:
         return None if row is None else _summary(row)
 
     async def folders(self) -> dict[str, str]:
-        """Return a dict from the call id of each recording to the recording's archive folder.
-
-        The rows are read in parts, so that other tasks can run between the parts.
-        """
+        """Return the archive folder of each recording by call id; let other tasks run meanwhile."""
         found: dict[str, str] = {}
         names: dict[str, str] = {}
         columns = select(recordings.c.call_id, recordings.c.folder).order_by(recordings.c.call_id)
@@ -176,11 +162,7 @@ class Catalogue:
             raise _failed(error) from None
 
     async def search(self, filters: Filters, limit: int = 50, after: Cursor | None = None) -> Page:
-        """Return one page of the recordings that match every filter, the newest recording first.
-
-        The page begins with the recording that follows the place `after`. If `after` is None, the
-        page begins with the newest recording.
-        """
+        """Return a page of the recordings that match every filter, the newest first."""
         rare = await self._is_of_rare_length(filters)
         later = await self._later_parties(filters)
         statement = search_statement(filters, after, rare=rare, later=later)
@@ -190,9 +172,8 @@ class Catalogue:
     async def line_named(self, text: str) -> str:
         """Return the name of the telephone line that a user means by `text`.
 
-        If a telephone line has exactly the name `text`, `text` is returned. Otherwise upper and
-        lower case are ignored: if only one telephone line matches, its name is returned. If none or
-        several match, `text` is returned.
+        If no line has exactly this name, and only one has it in other upper and lower case, that is
+        the name. Otherwise `text` is returned.
         """
         line = recordings.c.line
         exact = select(line).where(line == text).limit(1)
@@ -200,8 +181,8 @@ class Catalogue:
             async with self._engine.connect() as connection:
                 if await connection.scalar(exact) is not None:
                     return text
-                # Each pass of the loop reads the next name from the database index. This is fast,
-                # because even a million rows have only a few different line names.
+                # Each step reads the next name from the database index. This is fast, because even
+                # a million rows have only a few line names.
                 found: list[str] = []
                 after = ""
                 while len(found) < _BATCH:
@@ -226,8 +207,8 @@ class Catalogue:
     ) -> list[RecordingSummary]:
         """Return the recordings whose call id is in a range, but whose start is not in a period.
 
-        The range begins after the text `first` and ends before the text `last`. The period begins
-        at `since` and ends at `until` (Unix seconds). Such a start was changed, or the clock was.
+        The texts `first` and `last` are outside the range; the period is in Unix seconds. Such a
+        start was changed, or the clock was.
         """
         table = recordings.c
         inside = table.started.between(since, until)
@@ -280,30 +261,22 @@ class Catalogue:
 
 
 def _page(rows: list[RecordingSummary], limit: int) -> Page:
-    """Return a page with the first `limit` rows.
-
-    `rows` must come from a query for `limit` + 1 rows. If there is a row after the first `limit`
-    rows, there is a next page.
-    """
+    """Return a page of `limit` rows; one more row means that there is a next page."""
     shown = tuple(rows[:limit])
     more = len(rows) > limit
     return Page(shown, Cursor(shown[-1].started, shown[-1].call_id) if more else None)
 
 
 async def add_fetch_reference(connection: AsyncConnection, call_id: str, reference: str) -> None:
-    """Store the reference, such as a case number, with which a user fetched this recording.
+    """Store the reference, such as a case number, with which a user fetched this recording, once.
 
-    If this reference is already stored for this recording, nothing changes. The caller of this
-    function commits the transaction. Raises `SQLAlchemyError`.
+    The caller commits the transaction. Raises `SQLAlchemyError`.
     """
     await connection.execute(_ADD_REFERENCE, {"to": reference, "own": call_id})
 
 
 async def known_rows(connection: AsyncConnection, call_ids: Collection[str]) -> dict[str, KnownRow]:
-    """Return the rows that these recordings have, by call id. Raises `SQLAlchemyError`.
-
-    `call_ids` has at most `MOST_IDS` ids.
-    """
+    """Return the rows of at most `MOST_IDS` recordings by call id. Raises `SQLAlchemyError`."""
     rows = await connection.execute(_KNOWN, {"ids": list(call_ids)})
     return {
         call_id: KnownRow(digest, bool(of_call) or bool(of_later))
@@ -318,8 +291,8 @@ async def write_rows(
 ) -> None:
     """Write the rows of recordings, and those of their gaps, callers and networks.
 
-    The rows of the recordings in `known` are replaced. `summaries` has at most `MOST_IDS` different
-    recordings. The caller of this function commits the transaction. Raises `SQLAlchemyError`.
+    The rows of the recordings in `known` are replaced. There are at most `MOST_IDS` different ones.
+    The caller commits the transaction. Raises `SQLAlchemyError`.
     """
     new: list[dict[str, Any]] = []
     old: list[dict[str, Any]] = []
@@ -365,7 +338,6 @@ def _reason_rows(recording: RecordingSummary) -> Iterator[dict[str, Any]]:
 async def _list_of(
     connection: AsyncConnection, name: str, call_ids: list[str]
 ) -> dict[str, list[dict[str, object]]]:
-    """Return the fields of one of `_LISTS` of these calls, by call id."""
     table, item = _LISTS[name]
     found: dict[str, list[dict[str, object]]] = {}
     statement = (
@@ -380,11 +352,10 @@ async def _list_of(
 
 
 def _summary(row: Row[Any], **others: list[dict[str, object]]) -> RecordingSummary:
-    """Return a row with what other tables have of it: gaps, later callers and network.
+    """Return a row with what other tables have of it.
 
-    Raises:
-        CatalogueError: A value has the wrong type, because SQLite lets a column have values of
-            another type. So the row was changed by another program.
+    Raises `CatalogueError` if a value has the wrong type: SQLite accepts it, so another program has
+    changed the row.
     """
     fields = {name: getattr(row, name) for name in _FIELDS}
     try:

@@ -1,11 +1,9 @@
 """Coverage: checks that each second of a call is in the recording, or in a gap with a reason.
 
-The module compares three sources: the call's length as the switch measured it, the row in the
-index, and the signed manifest. The result contains all contradictions between these sources, so it
-names each changed value of the row. The result also contains the intervals of talk time that are in
-no segment and in no gap, in microseconds since the recording's start. It names the packet counts of
-the manifest that contradict each other (`recording.archive.packet_sums`), and what was stored
-although it may not be (`recording.archive.gap_proof`). The module has no I/O.
+It compares the call's length as the switch measured it, the row in the index, and the signed
+manifest, and names all contradictions. It also finds the talk time in no segment and no gap, packet
+counts that contradict each other (`recording.archive.packet_sums`), and what was stored although it
+may not be (`recording.archive.gap_proof`). It has no I/O.
 """
 
 from __future__ import annotations
@@ -26,22 +24,14 @@ from recording.errors import ManifestError
 from recording.index.ledger import AnsweredCall
 
 SLACK_US: Final = 1_000_000
-"""The largest accepted difference between a recording's length and the talk time that the switch
-measured, in µs."""
+"""In µs. The accepted difference between a recording's length and the switch's talk time."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallCoverage:
-    """The coverage of one call's talk time.
+    """The coverage of one call's talk time. `started` is the answer in Unix seconds.
 
-    Attributes:
-        call_id: The call id.
-        started: The time of the answer, in Unix seconds.
-        talk_us: The talk time, in microseconds.
-        recorded_us: The length of the recorded part of the talk time, in microseconds.
-        gaps: The gaps of the recording, the earliest first.
-        unexplained: The parts of the talk time that no segment and no gap covers, or that more than
-            one of them covers.
+    `unexplained` has the parts that no segment and no gap covers, or more than one of them.
     """
 
     call_id: str
@@ -55,9 +45,9 @@ class CallCoverage:
     packets_differ: bool = False
     """True if one of the problems is that packet counts of the manifest contradict each other."""
     stored_in_gaps: tuple[StoredInGap, ...] = ()
-    """The packets that were stored in gaps of payments or transfers. Each is a problem too."""
+    """Packets stored in gaps of payments or transfers. Each is a problem too."""
     ignored_triggers: tuple[Ignored, ...] = ()
-    """The triggers that had no effect, or not their whole effect. Each is a problem too."""
+    """Triggers without their whole effect. Each is a problem too."""
     is_unsealed: bool = False
     """True if some of the problems were found in the spools, because the call is not sealed."""
     silent: tuple[SilentTrack, ...] = ()
@@ -65,17 +55,14 @@ class CallCoverage:
     is_committed: bool = True
     """False if the manifest has no commitments to the number, line and advisor in the row."""
     salt_missing: bool = False
-    """True if only the audit chain can show whether the row's facts were removed rightly.
-
-    See `RowComparison.salt_missing`.
-    """
+    """As in `RowComparison`."""
     index_changed: bool = False
     """True if a value of the row in the index contradicts the manifest or the audit chain."""
     indexed_start: float | None = None
-    """The start of the call according to its row, in Unix seconds; None if there is no row."""
+    """The start according to the row, in Unix seconds; None if there is no row."""
 
     def with_index_problem(self, problem: str) -> CallCoverage:
-        """Return the coverage with one more contradiction between the index and other sources."""
+        """Return the coverage with one more contradiction of the index."""
         return replace(self, problems=(*self.problems, problem), index_changed=True)
 
     def with_spool_proof(self, proof: SpoolProof) -> CallCoverage:
@@ -89,7 +76,7 @@ class CallCoverage:
         )
 
     def is_between(self, since: float, until: float) -> bool:
-        """Return whether the call began at or after `since` and before `until` (Unix seconds).
+        """Return whether the call began in a period in Unix seconds, `until` excluded.
 
         The start in the row counts too, because a call must not leave its period unnoticed.
         """
@@ -98,12 +85,12 @@ class CallCoverage:
 
     @property
     def unexplained_us(self) -> int:
-        """The total length of the intervals in `unexplained`, in µs."""
+        """The length of `unexplained`, in µs."""
         return sum(span.length_us for span in self.unexplained)
 
     @property
     def gap_us(self) -> int:
-        """The total length of the gaps, in µs. Each gap has a reason why it is not recorded."""
+        """The length of the gaps, in µs."""
         return sum(gap.length_us for gap in self.gaps)
 
     @property
@@ -117,10 +104,7 @@ class CallCoverage:
 
 
 def uncovered_call(call: AnsweredCall, now: float, why: str) -> CallCoverage:
-    """Return the coverage of a call that has no recording. The whole talk time is unexplained.
-
-    `now` is the present time in Unix seconds. `why` is the text of the coverage's only problem.
-    """
+    """Return the coverage of a call without a recording: all of it is unexplained."""
     ended = now if call.ended is None else call.ended
     talk_us = max(0, round((ended - call.answered) * 1_000_000))
     if call.talk_us is not None:
@@ -132,13 +116,9 @@ def uncovered_call(call: AnsweredCall, now: float, why: str) -> CallCoverage:
 def compare(
     row: RecordingSummary, manifest: bytes | None, call: AnsweredCall | None
 ) -> CallCoverage:
-    """Compare the index, the manifest and the ledger for a recorded call; return the coverage.
+    """Compare the index, the manifest's file (None if it is missing) and the ledger for a call.
 
-    Args:
-        row: The call's row in the index.
-        manifest: The content of the manifest's file; None if the file is missing.
-        call: The call's entry in the ledger; None if the switch did not report the call to the
-            desk.
+    `call` is None if the switch did not report the call to the desk.
     """
     read, problems = _read(row, manifest)
     gaps = list(row.gaps if read is None else read.gaps)

@@ -1,7 +1,7 @@
-"""Custody: which recordings are retained, and which recordings were disposed of.
+"""Custody: which recordings are retained, and which were disposed of.
 
-Both facts are stored in tables of the same database as the index of recordings. A recording is
-retained for a reason, from `Custodian.retain` to `Custodian.release`.
+Both are in tables of the index's database. A recording is retained for a reason, from
+`Custodian.retain` to `Custodian.release`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recording.errors import CatalogueError, reason_of
 from recording.index.catalogue import metadata
 
 _BATCH = 2000
-"""The maximum number of call ids that one database query reads."""
+"""The most call ids that one database query reads."""
 
 retentions = Table(
     "recording_holds",
@@ -42,10 +42,8 @@ disposals = Table(
 class Custody:
     """The custody of one recording.
 
-    Attributes:
-        retained_for: The reason why the recording is retained; None if it is not retained.
-        disposed: The time of the disposal in Unix seconds; None if there was no disposal.
-        reason: The reason of the disposal; "" if there was no disposal.
+    `retained_for` is None if it is not retained. `disposed` is in Unix seconds; None, with the
+    reason "", if there was no disposal.
     """
 
     retained_for: str | None = None
@@ -54,11 +52,7 @@ class Custody:
 
     @property
     def label(self) -> Literal["", "held", "disposed"]:
-        """One word for the custody, for lists of recordings.
-
-        "disposed" if the recording was disposed of; otherwise "held" if the recording is retained;
-        otherwise "".
-        """
+        """One word for lists of recordings. A disposal comes before a retention."""
         if self.disposed is not None:
             return "disposed"
         return "" if self.retained_for is None else "held"
@@ -68,27 +62,20 @@ NOT_RETAINED = Custody()
 
 
 class Custodian:
-    """Stores which of a node's recordings are retained, and which were disposed of.
-
-    Every method raises `CatalogueError` if the database fails.
-    """
+    """Stores retentions and disposals. Every method raises `CatalogueError`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.deciding = asyncio.Lock()
-        """The lock for code that checks the custody of a recording and then acts on the result.
+        """Held by code that checks a recording's custody and then acts on the result.
 
-        For example, a request to dispose of a recording takes this lock, checks that the recording
-        is not retained, and orders the disposal. A request to retain the recording waits until the
-        disposal is done.
+        For example, a request to dispose of a recording takes this lock, checks that it is not
+        retained, and orders the disposal. A request to retain it waits until the disposal is done.
         """
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
     async def of(self, call_ids: Collection[str]) -> dict[str, Custody]:
-        """Return a dict from call id to custody, for the recordings with these call ids.
-
-        The dict has only those recordings of `call_ids` that are retained or were disposed of.
-        """
+        """Return the custody, by call id, of those recordings that have one."""
         try:
             async with self._engine.connect() as connection:
                 held = await connection.execute(
@@ -106,17 +93,11 @@ class Custodian:
         return found
 
     async def one(self, call_id: str) -> Custody:
-        """Return whether a recording is retained or was disposed of, with the reason.
-
-        The result is `NOT_RETAINED` if the recording is not retained and was not disposed of.
-        """
+        """Return the custody of a recording, or `NOT_RETAINED`."""
         return (await self.of((call_id,))).get(call_id, NOT_RETAINED)
 
     async def all_disposed(self) -> set[str]:
-        """Return the call ids of all recordings that were disposed of.
-
-        The rows are read in parts, so that other tasks can run between the parts.
-        """
+        """Return the call ids of all disposed recordings; let other tasks run meanwhile."""
         found: set[str] = set()
         last = ""
         call_id = disposals.c.call_id
@@ -133,14 +114,11 @@ class Custodian:
             raise _failed(error) from None
 
     async def retain(self, call_id: str, reason: str, now: float) -> None:
-        """Retain a recording for this reason, from `now` (Unix seconds).
-
-        If the recording is retained already, its old reason and time are replaced.
-        """
+        """Retain a recording from `now` (Unix seconds); replace an earlier reason and time."""
         await self._put(retentions, call_id, reason=reason, since=now)
 
     async def release(self, call_id: str) -> None:
-        """End the retention of a recording. If the recording is not retained, do nothing."""
+        """End the retention of a recording, if there is one."""
         try:
             async with self._writer.begin() as connection:
                 await connection.execute(delete(retentions).where(retentions.c.call_id == call_id))
@@ -148,10 +126,7 @@ class Custodian:
             raise _failed(error) from None
 
     async def disposed(self, call_id: str, reason: str, at: float) -> None:
-        """Store the disposal of a recording: its reason, and its time `at` (Unix seconds).
-
-        If a disposal of the recording is already stored, nothing changes.
-        """
+        """Store the disposal of a recording at `at` (Unix seconds), once."""
         if (await self.one(call_id)).disposed is None:
             await self._put(disposals, call_id, reason=reason, at=at)
 

@@ -1,8 +1,7 @@
 """The ledger (a table of answered calls), and a table of the coverage problems already found.
 
-The switch reports the answered calls. The ledger does not depend on the spools and the archive, so
-it shows which recordings must exist: if a call in the ledger has no recording, the recording is
-missing. `recording.index.coverage` compares ledger and recordings.
+The switch reports the answered calls, independently of spools and archive. So the ledger shows
+which recordings must exist; `recording.index.coverage` compares them.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from recording.errors import CatalogueError, reason_of
 from recording.index.catalogue import metadata
 
 _BATCH = 1000
-"""The number of call ids that one SQL statement may contain."""
+"""The most call ids in one SQL statement."""
 
 answered_calls = Table(
     "answered_calls",
@@ -60,14 +59,10 @@ findings = Table(
 
 @dataclass(frozen=True, slots=True)
 class AnsweredCall:
-    """An answered call that must have a recording.
+    """An answered call that must have a recording. Times are in Unix seconds.
 
-    Attributes:
-        call_id: The call id.
-        answered: The time of the answer, in Unix seconds.
-        ended: The time of the call's end, in Unix seconds; None while the call is in progress.
-        talk_us: The call's length in microseconds, by the switch's monotonic clock; None if the
-            switch did not report the length.
+    `ended` is None while the call is in progress. `talk_us` is its length by the switch's monotonic
+    clock; None if the switch did not report it.
     """
 
     call_id: str
@@ -78,11 +73,7 @@ class AnsweredCall:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The entry for the answer of a call that must have a recording.
-
-    `at` is the time of the answer in Unix seconds. If the call already has such an entry, nothing
-    changes.
-    """
+    """A call that must have a recording was answered at `at` (Unix seconds). Counts once."""
 
     call_id: str
     at: float
@@ -90,11 +81,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The entry for the end of a call.
-
-    `new` decides what happens if the ledger does not have the call: True adds the call, False
-    ignores the entry.
-    """
+    """The end of a call. A call that the ledger does not have is added if `new`, else ignored."""
 
     call: AnsweredCall
     new: bool
@@ -102,13 +89,9 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class OthersEnded:
-    """The entry for the calls that ended while the desk was not connected to the switch.
+    """The calls without an end that are no longer in progress in the switch (`going_on`).
 
-    Such a call has no end in the ledger, and is no longer in progress in the switch.
-
-    Attributes:
-        going_on: The call ids of the calls that are in progress in the switch.
-        at: The time in Unix seconds that is stored as the end of the calls.
+    They ended while the desk was not connected; `at` (Unix seconds) is stored as their end.
     """
 
     going_on: frozenset[str]
@@ -117,7 +100,7 @@ class OthersEnded:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """The entry for a call that counts as not answered, because it was the lost fork of another.
+    """A call counts as not answered, because it was the lost fork of another.
 
     Its row is removed, unless it has an end already. The audit chain has no entry about it yet.
     """
@@ -129,20 +112,14 @@ LedgerEntry: TypeAlias = Answered | Ended | OthersEnded | Withdrawn
 
 
 class Ledger:
-    """The answered calls of one node.
-
-    Every method raises `CatalogueError` if the database fails.
-    """
+    """The answered calls of one node. Every method raises `CatalogueError`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
     async def between(self, since: float, until: float) -> list[AnsweredCall]:
-        """Return the calls answered at or after `since` and before `until` (Unix seconds).
-
-        The earliest call comes first.
-        """
+        """Return the calls answered in a period in Unix seconds, `until` excluded, in order."""
         table = answered_calls.c
         statement = (
             select(answered_calls)
@@ -156,7 +133,7 @@ class Ledger:
             raise _failed(error) from None
 
     async def knows(self, call_ids: Iterable[str]) -> set[str]:
-        """Return the call ids from `call_ids` that are in the ledger of answered calls."""
+        """Return those of these call ids that are in the ledger."""
         wanted, call_id = list(call_ids), answered_calls.c.call_id
         known: set[str] = set()
         try:
@@ -169,11 +146,9 @@ class Ledger:
         return known
 
     async def new_findings(self, found: Collection[str], at: float) -> set[str]:
-        """Return the findings in `found` that are not in the table of known findings, and add them.
+        """Return the findings of a coverage check that are not known yet, and add them.
 
-        `found` are all findings of a coverage check. A known finding that is not in `found` is
-        deleted from the table. `at` is the present time in Unix seconds, which is stored with each
-        added finding.
+        A known finding that is not in `found` is deleted. `at` is in Unix seconds.
         """
         try:
             async with self._writer.begin() as connection:
@@ -188,10 +163,7 @@ class Ledger:
         return fresh
 
     async def mark_known(self, finding: str, at: float) -> None:
-        """Add a finding to the table of known findings, with the present time `at` (Unix seconds).
-
-        Later, `new_findings` does not return this finding.
-        """
+        """Add a finding to the known ones, at `at` (Unix seconds)."""
         try:
             async with self._writer.begin() as connection:
                 statement = select(findings.c.key).where(findings.c.key == finding)
@@ -204,10 +176,8 @@ class Ledger:
 async def write(connection: AsyncConnection, entries: Sequence[LedgerEntry]) -> list[AnsweredCall]:
     """Write the entries in the given order, in the transaction of `connection`.
 
-    Return the calls whose end is new or was changed, with the values of their rows. However many
-    entries there are, a few statements read and write their rows.
-
-    Raises `SQLAlchemyError`.
+    Return the calls whose end is new or was changed. However many entries there are, a few
+    statements read and write their rows. Raises `SQLAlchemyError`.
     """
     before = await _rows_of(connection, entries)
     after = dict(before)
@@ -236,7 +206,6 @@ async def _store(
     before: Mapping[str, AnsweredCall],
     after: Mapping[str, AnsweredCall],
 ) -> None:
-    """Write the differences between the rows `before` and `after`."""
     added = [asdict(row) for call_id, row in after.items() if call_id not in before]
     changed = [
         {"own": call_id, "to": row.ended, "long": row.talk_us}
@@ -253,7 +222,7 @@ async def _store(
 
 
 def _end(rows: dict[str, AnsweredCall], call: AnsweredCall, *, new: bool) -> bool:
-    """Enter a call's end into its row. Return True if the row's end is new or was changed."""
+    """Enter a call's end. Return True if it is new or was changed."""
     row = rows.get(call.call_id)
     if row is None and new:
         rows[call.call_id] = call
@@ -267,7 +236,6 @@ def _end(rows: dict[str, AnsweredCall], call: AnsweredCall, *, new: bool) -> boo
 async def _rows_of(
     connection: AsyncConnection, entries: Sequence[LedgerEntry]
 ) -> dict[str, AnsweredCall]:
-    """Return the rows that these entries may change, by call id."""
     wanted: dict[str, None] = {}
     conditions = []
     for entry in entries:
@@ -293,10 +261,10 @@ def _call(row: Row[Any]) -> AnsweredCall:
 
 
 def _checked(row: Row[Any]) -> AnsweredCall:
-    """Return a row of the ledger. SQLite lets a column have values of another type.
+    """Return a row of the ledger.
 
-    Raises:
-        CatalogueError: A value has the wrong type, so the row was changed by another program.
+    Raises `CatalogueError` if a value has the wrong type: SQLite accepts it, so another program has
+    changed the row.
     """
     try:
         return msgspec.convert({name: getattr(row, name) for name in _FIELDS}, AnsweredCall)

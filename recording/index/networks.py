@@ -17,7 +17,7 @@ _FIELDS = PartyNetwork.__struct_fields__
 
 
 def network_rows(recording: RecordingSummary) -> list[dict[str, Any]]:
-    """Return the rows of a recording in the table `networks`: one for each party."""
+    """Return a recording's rows in the table `networks`: one for each party."""
     return [{"call_id": recording.call_id, **msgspec.structs.asdict(p)} for p in recording.network]
 
 
@@ -26,8 +26,8 @@ async def networks_of(
 ) -> dict[str, list[dict[str, object]]]:
     """Return the fields of each recording's parties, the caller first. Raises `SQLAlchemyError`.
 
-    A recording that older software sealed has no entry. SQLite lets a column have values of another
-    type, so the caller of this function must check the types.
+    A recording that older software sealed has no entry. SQLite accepts values of another type, so
+    the caller must check the types.
     """
     found: dict[str, list[dict[str, object]]] = {}
     statement = (

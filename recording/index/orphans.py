@@ -1,8 +1,7 @@
 """Orphans: archive files, index rows and spools that lack their counterpart.
 
-Examples are a row of the index without files in the archive, files without a row, and a spool that
-was not sealed in time. This module finds each orphan and describes the orphan in one line of text.
-This module changes nothing: a person decides what to do about an orphan.
+Examples are a row without files, files without a row, and a spool that was not sealed in time. This
+module changes nothing: a person decides what to do about an orphan.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 YOUNG_S: Final = 600.0
-"""The age in seconds below which a file may still be incomplete, and so is not an orphan."""
+"""In seconds. A younger file may still be incomplete, and so is not an orphan."""
 _STALE_PART_S: Final = 86_400.0
 _OBJECT: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(payload|raw|header|manifest|disposal)")
 _PART_NAME: Final = re.compile(
@@ -27,13 +26,9 @@ _ALL: Final = frozenset({"payload", "header", "manifest"})
 
 @dataclass(frozen=True, slots=True)
 class UnsealedSpool:
-    """A finished spool that is not sealed yet.
+    """A finished spool that waits to be sealed since `since` (Unix seconds).
 
-    Attributes:
-        name: The name of the spool's file.
-        call_id: The call id.
-        since: The time in Unix seconds from which the spool has waited to be sealed.
-        why: The kind of the alarm after a failed attempt to seal the spool; "" if there is none.
+    `why` is the kind of the alarm after a failed attempt; "" if there is none.
     """
 
     name: str
@@ -44,15 +39,10 @@ class UnsealedSpool:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """One mismatch between the archive, the index and the spools.
+    """One mismatch between the archive, the index and the spools, such as "row without files".
 
-    Attributes:
-        kind: The type of mismatch, such as "row without files".
-        name: A path in the archive or in the spool folder.
-        call_id: The call id; "" if the mismatch does not concern a single call.
-        text: A description in one line.
-        why: The kind of the alarm after a failed attempt to seal the spool; "" if there is no such
-            alarm, or if the mismatch does not concern a spool.
+    `name` is a path in the archive or in the spool folder. `call_id` is "" if it is not about one
+    call. `why` is that of the `UnsealedSpool`, or "".
     """
 
     kind: str
@@ -64,13 +54,10 @@ class Orphan:
 
 @dataclass(slots=True)
 class _Folder:
-    """One folder of the archive.
+    """One folder of the archive; `name` is its path in the archive.
 
-    Attributes:
-        path: The folder's path.
-        name: The folder's path relative to the archive.
-        objects: A dict from each call id to the types of this call's files, such as "payload".
-        parts: The file name and the call id of each temporary file (a file that is not complete).
+    `objects` has the types of files, such as "payload", by call id. `parts` has the name and call
+    id of each incomplete, temporary file.
     """
 
     path: Path
@@ -88,17 +75,12 @@ def orphans(
 ) -> Iterator[Orphan]:
     """Yield the orphans in an archive and in its index.
 
-    Args:
-        root: The archive's folder.
-        rows: A dict from each call id in the index to the recording's folder in the index.
-        disposed: The call ids of the recordings that were disposed of, according to the index.
-        spools: A dict from file name to spool, for all spools that wait to be sealed. The archive
-            files of these spools' calls may be incomplete, and are therefore not orphans.
-        now: The present time, in Unix seconds.
+    `rows` has the archive folder of each call id in the index, and `disposed` those that the index
+    says were disposed of. The archive files of calls with `spools`, which wait to be sealed, may be
+    incomplete, so they are not orphans. `now` is in Unix seconds.
 
-    Raises:
-        OSError: A folder cannot be read. The folder is not skipped, because its recordings would
-            then seem to be lost.
+    Raises `OSError` if a folder cannot be read. It is not skipped, because its recordings would
+    then seem to be lost.
     """
     waiting = {spool.call_id for spool in spools.values()}
     missing = set(rows)
@@ -131,10 +113,9 @@ def _without_files(call_id: str, folder: str) -> Orphan:
 
 
 def unindexed(root: Path, known: Collection[str]) -> list[str]:
-    """Return the call ids of recordings that have a manifest but are not in the index.
+    """Return the call ids of the recordings with a manifest that are not among `known`.
 
-    `galwad recordings reindex` checks these recordings, and restores the rows of those that pass.
-    `known` are the call ids in the index.
+    `galwad recordings reindex` checks them, and restores the rows of those that pass.
     """
     return sorted(
         {
@@ -151,8 +132,7 @@ def spool_orphans(
 ) -> Iterator[Orphan]:
     """Yield an orphan for each spool that has waited for `YOUNG_S` or longer to be sealed.
 
-    `known` are the call ids of the calls that were answered or are in the index. If a spool's call
-    is in `known`, the orphan's kind is "spool not sealed", otherwise "spool without call".
+    `known` are the call ids that were answered or are in the index.
     """
     for name, spool in sorted(spools.items()):
         if is_young(spool.since, now):
@@ -171,8 +151,8 @@ def spool_orphans(
 def is_young(since: float, now: float) -> bool:
     """Return True if `since` (Unix seconds) is less than ten minutes before or after `now`.
 
-    A file or spool that was changed at such a time may be incomplete. If `since` is ten minutes or
-    more in the future, return False: the time comes from a wrong clock or a manipulated file.
+    What was changed then may be incomplete. A time further in the future is not young: it comes
+    from a wrong clock or a manipulated file.
     """
     return abs(now - since) < YOUNG_S
 
@@ -180,8 +160,7 @@ def is_young(since: float, now: float) -> bool:
 def _folders(root: Path) -> Iterator[_Folder]:
     """Yield the folders of an archive, sorted by name.
 
-    Only one folder is read at a time, because the names of all files in a large archive would fill
-    the memory.
+    One at a time, because the names of all files in a large archive would fill the memory.
     """
     pending = ["."]
     while pending:
@@ -197,10 +176,6 @@ def _folders(root: Path) -> Iterator[_Folder]:
 
 
 def _list(folder: _Folder) -> list[str]:
-    """Read the names in a folder into `folder.objects` and `folder.parts`.
-
-    Returns the names of the subfolders.
-    """
     inside = []
     with os.scandir(folder.path) as entries:
         for entry in entries:
@@ -221,11 +196,9 @@ def _changed(path: Path) -> float:
 
 
 def _missing_objects(kinds: AbstractSet[str]) -> AbstractSet[str]:
-    """Return the types of files that a recording lacks if it has files of the types `kinds`.
+    """Return the types of files that are missing; after a disposal, only the manifest is needed.
 
-    A recording needs a payload, a header and a manifest. With a disposal certificate, it needs only
-    the manifest. This function only checks that the certificate exists; `recording.archive.verify`
-    checks the certificate's signature.
+    `recording.archive.verify` checks the signature of the disposal certificate.
     """
     absent = _ALL - kinds
     return absent - {"header", "payload"} if "disposal" in kinds else absent
@@ -234,12 +207,7 @@ def _missing_objects(kinds: AbstractSet[str]) -> AbstractSet[str]:
 def _problem(kinds: AbstractSet[str], disposed: bool) -> tuple[str, str] | None:  # noqa: FBT001
     """Return (kind, description) if the files of a recording make it an orphan; otherwise None.
 
-    There are three such cases. The recording lacks a file that it needs. Or it has a disposal
-    certificate and still has a header. Or it has a disposal certificate, but the index does not
-    say that it was disposed of.
-
-    `kinds` are the types of the recording's files. `disposed` is True if the index says that the
-    recording was disposed of.
+    `disposed` is True if the index says that the recording was disposed of.
     """
     absent = _missing_objects(kinds)
     if {"disposal", "header"} <= kinds:

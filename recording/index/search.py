@@ -1,8 +1,8 @@
-"""Search in the index of recordings: the filters, and the SQL statement for them.
+"""Search in the index of recordings: the filters, and the SQL statement, which others execute.
 
-This module does not execute the statement. Each filter has a database index with the same sort
-order as the result, so SQLite finds a page out of a million recordings in milliseconds.
-`tests/recording/index/test_catalogue.py` checks that SQLite uses these database indices.
+Each filter has a database index with the same sort order as the result, so SQLite finds a page out
+of a million recordings in milliseconds. `tests/recording/index/test_catalogue.py` checks that
+SQLite uses them.
 """
 
 from __future__ import annotations
@@ -50,18 +50,9 @@ _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
 class Filters:
     """The filters of a search. A recording must match every filter that is not None.
 
-    Attributes:
-        number: The phone number of the caller, or of one of the callers.
-        advisor: The advisor who answered, or who got the call later.
-        extension: The extension of such an advisor's phone, or the name that a PBX gave to it.
-        line: The name of the telephone line.
-        since: The earliest start of the recording, in Unix seconds.
-        until: The time before which the recording must have started, in Unix seconds.
-        min_us: The shortest talk time, in microseconds.
-        max_us: The longest talk time, in microseconds.
-        gap_reason: The reason of at least one of the recording's gaps.
-        reference: The call id, or a reference that a user gave on fetching the recording, such as
-            a case number.
+    Times are in Unix seconds; `until` is excluded. `number` is of any caller, and `advisor` and
+    `extension` (or the name that a PBX gave to it) are of anyone who got the call. `reference` is
+    the call id, or was given on fetching the recording, such as a case number.
     """
 
     number: str | None = None
@@ -78,10 +69,9 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The place in a list of recordings at which a page ended and the next page begins.
+    """The end of a page of a list: the start (Unix seconds) and call id of its final recording.
 
-    The place is the start (Unix seconds) and the call id of the page's final recording. So the
-    place stays correct if recordings are added or removed before the next page is read.
+    So it stays correct if recordings are added or removed before the next page is read.
     """
 
     started: float
@@ -89,11 +79,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse a text that `str(cursor)` returned.
-
-        Raises:
-            ValueError: The text does not describe a place in a list.
-        """
+        """Parse what `str(cursor)` returned. Raises `ValueError`."""
         found = _PLACE.fullmatch(text)
         if found is None:
             raise ValueError("this is not a place in the list")
@@ -110,16 +96,12 @@ def search_statement(
     rare: bool = False,
     later: Collection[str] = (),
 ) -> Select[Any]:
-    """Return the SQL statement that selects the matching recordings, the latest recording first.
+    """Return the SQL statement for the matching recordings after a place, the latest first.
 
-    Args:
-        filters: The filters.
-        after: The place at which the previous page ended; None for the first page.
-        rare: True if fewer than `RARE_BELOW` recordings match the filter for the talk time. The
-            statement then finds all recordings with this talk time, and sorts them. If False, the
-            statement reads the recordings from the latest on, until the page is full.
-        later: The filters of `LATER_PARTIES` whose value also belongs to a party that joined a call
-            later. The statement then finds these recordings too, and sorts them.
+    If fewer than `RARE_BELOW` recordings match the talk time (`rare`), it finds all of these and
+    sorts them; otherwise it reads recordings from the latest on, until the page is full. `later`
+    are the filters of `LATER_PARTIES` whose value also belongs to a later party; it then finds and
+    sorts these recordings too.
     """
     one = filters.number, filters.advisor, filters.extension, filters.reference
     narrow = rare or any(one)
@@ -171,10 +153,7 @@ def _lengths(talk_us: ColumnElement[int], filters: Filters) -> list[ColumnElemen
 
 
 def length_count_statement(filters: Filters) -> Select[Any]:
-    """Return the SQL statement that counts the recordings that match the filter for the talk time.
-
-    SQLite stops the count at `RARE_BELOW`, because a higher result makes no difference.
-    """
+    """Return the SQL statement that counts, up to `RARE_BELOW`, what matches the talk time."""
     few = select(literal(1)).where(*_lengths(recordings.c.talk_us, filters)).limit(RARE_BELOW)
     return select(func.count()).select_from(few.subquery())
 
@@ -188,9 +167,9 @@ def _has_gap(reason: str) -> ColumnElement[bool]:
 
 
 def _party(name: str, *, is_later: bool) -> Callable[[Any], ColumnElement[bool]]:
-    """Return the condition that a party of the call has this number, advisor or extension.
+    """Return the condition for this number, advisor or extension.
 
-    If `is_later` is false, only the first caller or advisor of each call is compared.
+    Without `is_later`, only the first caller or advisor of each call is compared.
     """
     first, later = recordings.c[name], LATER_PARTIES[name]
 

@@ -1,7 +1,4 @@
-"""The SQL tables of the index of recordings.
-
-`metadata` is the SQLAlchemy metadata of the tables here and of the tables in other modules.
-"""
+"""The SQL tables of the index of recordings, and the `metadata` that other tables share."""
 
 from __future__ import annotations
 
@@ -37,12 +34,12 @@ recordings = Table(
     Column("manifest_sha256", String(64), nullable=False),
     Column("unexplained_us", BigInteger, nullable=False),
     Column("raw_size", BigInteger, nullable=False, server_default="0"),
-    # The salt of the commitments in the manifest, in hexadecimal. It is empty if the manifest has
-    # no commitments, or if the row has no personal facts.
+    # The salt of the commitments in the manifest, in hexadecimal; empty if the manifest has no
+    # commitments, or the row no personal facts.
     Column("salt", String(64), nullable=False, server_default=""),
-    # A search reads one of the first five database indices backwards, from the newest recording to
-    # the oldest. This is the order of a search result, so nothing needs to be sorted. The indices
-    # also contain the talk time, so a search by talk time reads only the table rows that match.
+    # A search reads one of the first five database indices backwards, from the newest recording on.
+    # This is the order of a result, so nothing is sorted. They contain the talk time, so a search
+    # by it reads only the rows that match.
     Index("recordings_by_start", "started", "call_id", "talk_us"),
     Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
     Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),
@@ -88,9 +85,9 @@ later_advisors = Table(
     Index("later_advisors_by_extension", "extension", "call_id"),
 )
 
-# Searches by gap reason use this table. It has one row for each gap reason of each call, in the
-# order of a search result. It repeats `talk_us` and `line`, because these searches often filter by
-# them too. So a search reads from `recordings` only the rows of its result.
+# Searches by gap reason read this table, which has the order of a result. It repeats `talk_us` and
+# `line`, because these searches often filter by them too. So a search reads from `recordings` only
+# the rows of its result.
 gap_reasons = Table(
     "recording_gap_reasons",
     metadata,

@@ -1,9 +1,8 @@
 """The officer's keys, the set of recipients that the officer signs, and the keys of the node.
 
-The server encrypts recordings only for recipients (public keys) in a set that the officer signed.
-The officer's public signing key is in the server's settings. The officer's key file is an age
-identity file, which `age -d -i` also accepts. The file can be encrypted with a passphrase. A
-comment line in the file contains the officer's secret signing key.
+The server encrypts recordings only for recipients in a signed set; its settings name the officer's
+public signing key. The officer's key file is an age identity file, which `age -d -i` accepts. A
+comment in it contains the secret signing key.
 """
 
 from __future__ import annotations
@@ -43,12 +42,12 @@ def fingerprint(recipient: Recipient) -> str:
 
 
 def public_text(key: Ed25519PublicKey) -> str:
-    """Return a public signing key as base64 text. Settings and manifests contain such a text."""
+    """Return a public signing key in base64, as settings and manifests have it."""
     return base64.b64encode(key.public_bytes_raw()).decode()
 
 
 def parse_public(text: str) -> Ed25519PublicKey:
-    """Parse the base64 text of a public signing key. Raises `KeySetError`."""
+    """Parse a public signing key in base64. Raises `KeySetError`."""
     try:
         return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
@@ -66,7 +65,7 @@ class OfficerKeys:
 
     @classmethod
     def generate(cls) -> Self:
-        """Return a new age identity and a new signing key."""
+        """Return new keys."""
         return cls(Identity.generate(), Ed25519PrivateKey.generate())
 
     @property
@@ -75,14 +74,10 @@ class OfficerKeys:
         return public_text(self.signing.public_key())
 
     def save(self, path: Path, passphrase: Passphrase | None = None) -> None:
-        """Write the keys to a new file that only the file's owner can read.
-
-        If a passphrase is given, the file is encrypted with the passphrase, in the format of
-        `age -p -a`.
+        """Write the keys to a new file that only its owner can read, as `age -p -a` if encrypted.
 
         Raises:
-            KeyFileError: The file exists already, or cannot be written. An existing file is never
-                replaced.
+            KeyFileError: The file exists already (it is never replaced), or cannot be written.
         """
         text = self._text()
         content = text.encode() if passphrase is None else protected(text, passphrase)
@@ -108,10 +103,7 @@ class OfficerKeys:
 
     @classmethod
     def of(cls, file: IdentityFile) -> Self:
-        """Return the keys in an identity file that `save` wrote.
-
-        Raises `KeyFileError` if the file contains no signing key.
-        """
+        """Return the keys in a file. Raises `KeyFileError` if it has no signing key."""
         text = file.comments.get(_SIGNING_COMMENT)
         if text is None:
             raise KeyFileError(
@@ -122,10 +114,7 @@ class OfficerKeys:
 
     @classmethod
     def load(cls, path: Path, ask: Ask | None = None) -> Self:
-        """Read the keys from a file that `save` wrote. Raises `KeyFileError`.
-
-        If the file is encrypted with a passphrase, `ask` is called for the passphrase.
-        """
+        """Read a file that `save` wrote; `ask` returns its passphrase. Raises `KeyFileError`."""
         return cls.of(IdentityFile.read(path, ask))
 
 
@@ -140,12 +129,7 @@ def _signing_key(text: str, path: Path) -> Ed25519PrivateKey:
 
 
 class NamedRecipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A person who can decrypt recordings.
-
-    Attributes:
-        name: The person's name or function, such as "IG officer".
-        recipient: The person's age recipient (`age1…`).
-    """
+    """A person who can decrypt recordings. The name may be a function, such as "IG officer"."""
 
     name: str
     recipient: str
@@ -166,12 +150,9 @@ class _SetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class RecipientSet:
-    """The set of recipients who can decrypt new recordings. The officer signs the set.
+    """The recipients who can decrypt new recordings. The date is in ISO 8601 and UTC.
 
-    Attributes:
-        named: The recipients with their names.
-        serial: The set's serial number. Each new set has a higher serial number.
-        signed_at: The date of the set (ISO 8601 in UTC).
+    Each new set has a higher serial number.
     """
 
     named: tuple[NamedRecipient, ...]
@@ -180,26 +161,22 @@ class RecipientSet:
 
     @property
     def recipients(self) -> list[Recipient]:
-        """The public keys of the recipients, in the order of the set."""
+        """The public keys, in the order of the set."""
         return [Recipient.parse(entry.recipient) for entry in self.named]
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
-        """The fingerprints of the recipients, in the order of the set."""
+        """The fingerprints, in the order of the set."""
         return tuple(fingerprint(recipient) for recipient in self.recipients)
 
     @classmethod
     def of(cls, named: Iterable[tuple[str, Recipient]], serial: int) -> Self:
-        """Return a new set of these recipients, dated now.
-
-        `named` are pairs (name, public key). The caller passes a `serial` that is higher than the
-        serial number of the set that is replaced.
-        """
+        """Return a new set, dated now. `serial` must be higher than that of the set it replaces."""
         entries = tuple(NamedRecipient(name, str(recipient)) for name, recipient in named)
         return cls(entries, serial, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
     def sign(self, key: Ed25519PrivateKey) -> bytes:
-        """Sign the set with the officer's key, and return the content of the set's file."""
+        """Sign the set with the officer's key, and return the content of its file."""
         bare = _SetFile(FORMAT, self.serial, self.signed_at, list(self.named))
         signature = base64.b64encode(key.sign(bare.signed_bytes())).decode()
         signed = msgspec.structs.replace(bare, signature=signature)
@@ -207,10 +184,7 @@ class RecipientSet:
 
     @classmethod
     def parse(cls, data: bytes, officer_key: str) -> Self:
-        """Parse the content of a set's file, and verify the officer's signature.
-
-        `officer_key` is the officer's public key in base64. Raises `KeySetError`.
-        """
+        """Parse a set's file, and verify the officer's signature. Raises `KeySetError`."""
         try:
             file = msgspec.json.decode(data, type=_SetFile)
         except msgspec.DecodeError as error:
@@ -232,10 +206,7 @@ class RecipientSet:
         return found
 
     def check(self) -> None:
-        """Check that the set is not empty, and that an age header can be made for all recipients.
-
-        Raises `KeySetError`.
-        """
+        """Raise `KeySetError` unless an age header can be made for the set."""
         if not self.named:
             raise KeySetError("the set of recipients is empty", _SIGN_HINT)
         try:
@@ -245,18 +216,12 @@ class RecipientSet:
 
     @classmethod
     def load(cls, path: Path, officer_key: str) -> RecipientSet:
-        """Read a set from a file, and verify the officer's signature. Raises `KeySetError`.
-
-        `officer_key` is the officer's public key in base64.
-        """
+        """Read a set's file, and verify the officer's signature. Raises `KeySetError`."""
         return cls.load_with_content(path, officer_key)[0]
 
     @classmethod
     def load_with_content(cls, path: Path, officer_key: str) -> tuple[RecipientSet, bytes]:
-        """Read a set as `load` does; return it and the content of its file.
-
-        The file is read each time. Its signature is verified only if the content is new.
-        """
+        """Return a set as `load` does, and the content of its file, which is read each time."""
         try:
             data = read_small(path)
         except OSError as error:
@@ -266,25 +231,19 @@ class RecipientSet:
 
 @lru_cache(maxsize=4)
 def _verified(data: bytes, officer_key: str) -> RecipientSet:
-    """Return what `RecipientSet.parse` returns, and remember it for the same content and key.
-
-    The set is needed at the end of each call. An error is not remembered.
-    """
+    """Parse a set once, because each call needs it at its end. Errors are not remembered."""
     return RecipientSet.parse(data, officer_key)
 
 
 def load_or_create_boot_key(path: Path) -> bytes:
-    """Return the boot key: 32 bytes under which this machine encrypts the keys of its spools.
-
-    If the file does not exist, a new boot key is made and written. Raises `KeyFileError`.
-    """
+    """Return the boot key as `load_boot_key`, or make it. Raises `KeyFileError`."""
     return _load_or_create(path, 0o640)
 
 
 def load_boot_key(path: Path) -> bytes | None:
-    """Return the boot key: 32 bytes under which this machine encrypted the keys of its spools.
+    """Return this machine's boot key: 32 bytes under which it encrypts the keys of its spools.
 
-    Return None if the file does not exist. Raises `KeyFileError`.
+    None if the file does not exist. Raises `KeyFileError`.
     """
     try:
         return _of_length(path.read_bytes(), path)
@@ -295,26 +254,17 @@ def load_boot_key(path: Path) -> bytes | None:
 
 
 def load_or_create_node_key(path: Path) -> Ed25519PrivateKey:
-    """Return the key that signs this node's manifests.
-
-    If the file does not exist, a new key is made and written. Raises `KeyFileError`.
-    """
+    """Return the key that signs this node's manifests, or make it. Raises `KeyFileError`."""
     return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
 
 
 def load_or_create_backup_key(path: Path) -> Ed25519PrivateKey:
-    """Return the key that signs this node's backups.
-
-    If the file does not exist, a new key is made and written. Raises `KeyFileError`.
-    """
+    """Return the key that signs this node's backups, or make it. Raises `KeyFileError`."""
     return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
 
 
 def load_backup_key(path: Path) -> Ed25519PrivateKey | None:
-    """Return the key that signs this node's backups; None if the file does not exist.
-
-    Raises `KeyFileError`.
-    """
+    """Return the key that signs backups; None if there is no file. Raises `KeyFileError`."""
     try:
         return Ed25519PrivateKey.from_private_bytes(_of_length(path.read_bytes(), path))
     except FileNotFoundError:

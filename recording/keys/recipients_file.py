@@ -1,11 +1,10 @@
 """The file with the signed set of recipients, and the server's memory of the newest set.
 
-An older set has a valid signature of the officer too. If the server used it, a person who was
-removed from the set could open new recordings again. So each process keeps two copies of the newest
-set that was in force, in two folders, and a third in its memory. If a set with a lower serial
-number takes its place, the server refuses that set and continues with the copy. A set that cannot
-be copied to either folder is refused too, because a later step back from it could not be noticed.
-To go back to the recipients of an older set, the officer signs them again, with a higher number.
+The officer's signature of an older set stays valid. If the server used it, a person who was removed
+could open new recordings. So each process keeps the newest set in two folders and in memory, and
+refuses a set with a lower serial number. It also refuses a set that it can copy to neither folder,
+because it could not notice a later step back from it. To go back, the officer signs the older
+recipients again, with a higher number.
 """
 
 from __future__ import annotations
@@ -23,11 +22,8 @@ from recording.keys.keyring import RecipientSet
 class SetInForce:
     """The set of recipients that the server uses.
 
-    Attributes:
-        recipients: The set.
-        content: The content of the set's signed file.
-        missing: The copies that are missing, damaged or of an earlier set.
-        put_back: The older set that stands in the file and is refused; None if there is none.
+    `missing` are the copies that are missing, damaged or of an earlier set. `put_back` is the older
+    set that stands in the file and is refused.
     """
 
     recipients: RecipientSet
@@ -40,11 +36,8 @@ class SetInForce:
 class RecipientsFile:
     """Reads the set of recipients that is in force.
 
-    Attributes:
-        path: The file that an administrator puts on the server.
-        copies: The copies of the newest set that was in force. Several processes may share a copy.
-        officer_key: The public key (base64) of the officer who signs the sets. A copy of a set of
-            another officer is replaced.
+    An administrator puts `path` on the server. Several processes may share a copy; a copy of
+    another officer's set is replaced.
     """
 
     path: Path
@@ -103,5 +96,5 @@ class RecipientsFile:
 
 
 def _age(found: RecipientSet) -> tuple[int, str]:
-    """Return a key that sorts sets by their age. Two sets may have the same serial number."""
+    """Return a key that sorts sets by age. Two sets may have the same serial number."""
     return found.serial, found.signed_at

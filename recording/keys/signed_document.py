@@ -1,16 +1,10 @@
 """Signed documents: one line of canonical JSON with the document, the signer's key and a signature.
 
-Canonical JSON is JSON in UTF-8, with sorted member names and without spaces. The line is a JSON
-object with three members:
-
-- `key` is the signer's public key in base64.
-- The second member is the document. The member's name is the document's type, such as `manifest`.
-- `signature` is an Ed25519 signature in base64. The signed bytes are a context line, followed by
-  the canonical JSON of the document. The context line is `galwad TYPE v1`; TYPE is the document's
-  type.
-
-The signature is verified over the bytes of the whole document, before its fields are interpreted.
-So the signature also covers fields that the verifying program does not know.
+Canonical JSON is UTF-8 with sorted names and no spaces. The object has three members: `key` (the
+signer's public key in base64), the document under the name of its type, such as `manifest`, and
+`signature` (Ed25519, base64). The signature covers the line `galwad TYPE v1` and the canonical JSON
+of the document. It is verified before the fields are interpreted, so it also covers fields that
+this program does not know.
 """
 
 from __future__ import annotations
@@ -32,10 +26,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def unverified_key(data: bytes) -> str:
-    """Return the public key (base64) in a signed document, without verifying the signature.
-
-    Raises `ManifestError`.
-    """
+    """Return the public key (base64) in a document, unverified. Raises `ManifestError`."""
     try:
         return str(msgspec.json.decode(data)["key"])
     except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
@@ -48,23 +39,15 @@ def canonical_json(value: object) -> bytes:
 
 
 def _canonical_base64(*texts: str) -> bool:
-    """Return True if these base64 texts are exactly as an encoder writes them.
-
-    The last character of a base64 text may have unused bits. An encoder sets these bits to 0.
-    """
+    """Return True if an encoder wrote these texts: the unused bits of the last character are 0."""
     return all(base64.b64encode(base64.b64decode(each)).decode() == each for each in texts)
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentType(Generic[T]):
-    """A type of signed document, such as the manifest.
+    """A type of signed document, such as "manifest": its JSON member, `format` and class of fields.
 
-    Attributes:
-        name: The type's name, such as "manifest". The JSON member with the document has this name,
-            and error texts contain this name.
-        format: The value that the document's field `format` must have.
-        model: The class for the document's fields.
-        signer: The role of the signer, such as "node", for error texts.
+    `signer` is the signer's role for error texts, such as "node".
     """
 
     name: str
@@ -77,7 +60,7 @@ class DocumentType(Generic[T]):
         return f"galwad {self.name} v1\n".encode()
 
     def sign(self, document: T, key: Ed25519PrivateKey) -> bytes:
-        """Sign a document with `key`, and return the signed document as bytes for a file."""
+        """Return the signed document as the content of a file."""
         signature = key.sign(self._context + canonical_json(document))
         line = {
             "key": public_text(key.public_key()),
@@ -87,17 +70,14 @@ class DocumentType(Generic[T]):
         return canonical_json(line) + b"\n"
 
     def read(self, data: bytes, public_keys: Collection[str] | None = None) -> T:
-        """Verify the signature of a document in a file, and return the document.
+        """Verify the signature of the document in a file's content, and return the document.
 
-        Args:
-            data: The file's content.
-            public_keys: The accepted public keys (base64), from a trusted source. If None, the key
-                in the file is accepted; the signature then shows only that the document and this
-                key belong together.
+        `public_keys` are trusted keys in base64. If None, any key is accepted; the signature then
+        shows only that the document and the key in the file belong together.
 
         Raises:
-            ManifestError: The document is malformed, was changed, or is signed by another key. Any
-                changed byte raises this error, even if the document's meaning stays the same.
+            ManifestError: The document is malformed, is signed by another key, or any byte was
+                changed, even if the meaning stays the same.
         """
         try:
             line = msgspec.json.decode(data)

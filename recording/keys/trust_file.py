@@ -1,7 +1,6 @@
 """The trust file: the public keys of the nodes whose manifests an officer trusts.
 
-The officer signs the file with the signing key that also signs the sets of recipients. So a key
-that somebody adds to the file later is not trusted.
+The officer's signing key signs it, so a key that somebody adds later is not trusted.
 """
 
 from __future__ import annotations
@@ -19,17 +18,11 @@ from recording.keys.signed_document import DocumentType
 
 FORMAT: Final = "galwad-trust-1"
 FILE_NAME: Final = "trusted-nodes.json"
-"""The usual name of the file, in the folder of the officer's keys."""
+"""The usual name, in the folder of the officer's keys."""
 
 
 class TrustFile(msgspec.Struct, frozen=True):
-    """The nodes that an officer trusts.
-
-    Attributes:
-        format: `FORMAT`.
-        signed_at: The date of the file (ISO 8601 in UTC).
-        node_keys: The public signing keys of the nodes, in base64.
-    """
+    """The nodes (keys in base64) that an officer trusts, and the date (ISO 8601 in UTC)."""
 
     format: str
     signed_at: str
@@ -41,7 +34,7 @@ _DOCUMENT: Final = DocumentType("trust-file", FORMAT, TrustFile, "officer")
 
 
 def sign_trust(node_keys: Iterable[str], key: Ed25519PrivateKey) -> bytes:
-    """Return the content of a trust file for these nodes, which the officer's `key` signs."""
+    """Return the content of a trust file for these nodes, signed by the officer."""
     signed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return _DOCUMENT.sign(TrustFile(FORMAT, signed_at, sorted(set(node_keys))), key)
 

@@ -1,8 +1,6 @@
 """The spool: the encrypted file of a call's packets and events until the call is archived.
 
-Other packages import the public names from this module. `docs/file-formats.md` describes the format
-of the file. The main modules are `format` (the bytes of the file), `keys` (the frame keys that are
-not in the file yet), `writer`, `reader` and `sync`.
+Other packages import the public names from this module. `docs/file-formats.md` describes the file.
 """
 
 from recording.spool.reader import SpoolReader, is_live, read_header, read_spool, remove_spool

@@ -1,8 +1,7 @@
 """Bursts: the packets of one media frame as arrays, if all these packets have the same length.
 
-In most media frames, all packets have the same length. A burst is decoded to the same audio as its
-single packets, but in less time. One hour of a call has 360,000 packets. A Python loop over these
-packets takes longer than the encoding of the audio.
+Most media frames are such. One hour of a call has 360,000 packets; a Python loop over them takes
+longer than the encoding of the audio, which is the same for a burst and its single packets.
 """
 
 from __future__ import annotations
@@ -20,15 +19,14 @@ from recording.spool.records import PacketRecord
 RTP_HEADER = 12
 _MOST_US = 1 << 62
 _FEWEST = 8
-"""A `BurstRecord` has at least this many packets. Fewer packets are decoded faster one by one."""
+"""In packets. Fewer are decoded faster one by one."""
 
 
 @dataclass(frozen=True, slots=True)
 class BurstRecord:
     """The packets of one media frame, all of the same length, in the order of their arrival.
 
-    Each array has one entry for each packet. `at_us` is the packet's arrival in µs since the
-    spool's start.
+    Each array has one entry for each packet. `at_us` is its arrival in µs since the spool's start.
     """
 
     at_us: NDArray[np.int64]
@@ -45,11 +43,9 @@ class BurstRecord:
 
 
 def unpack_burst(from_us: int, plaintext: bytes) -> BurstRecord | None:
-    """Return the packets in the plaintext of a media frame.
+    """Return the packets in a media frame's plaintext; None if it is not fit for a burst.
 
     `from_us` is the arrival of the frame's earliest packet, in µs since the spool's start.
-
-    Return None if there are fewer than eight packets, or if the packets differ in length.
     """
     if len(plaintext) < PACKET.size:
         return None
@@ -65,10 +61,7 @@ def unpack_burst(from_us: int, plaintext: bytes) -> BurstRecord | None:
 
 
 class TrackBurst:
-    """The packets of a `BurstRecord` that belong to one track.
-
-    The index of a packet is its position among these packets: 0 for the packet that arrived first.
-    """
+    """The packets of a burst on one track, by their index: 0 for the one that arrived first."""
 
     def __init__(self, at_us: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         self.length = data.shape[1]
@@ -90,29 +83,24 @@ class TrackBurst:
         return self._words[index][2]
 
     def head(self, index: int) -> tuple[int, int, int, int, int]:
-        """Return the fixed RTP header of the packet at `index`, as five numbers.
-
-        The five numbers are the first byte (flags), the second byte (marker and payload type), the
-        sequence number, the timestamp and the SSRC.
-        """
+        """Return flags, marker and payload type, sequence number, timestamp and SSRC."""
         first, timestamp, ssrc = self._words[index]
         return first >> 24, first >> 16 & 0xFF, first & 0xFFFF, timestamp, ssrc
 
     def datagram(self, index: int) -> bytes:
-        """Return the whole packet at `index`: RTP header and RTP payload."""
+        """Return the whole packet at `index`."""
         return b"".join((self._heads[index].tobytes(), self._payload[index].tobytes()))
 
     def rtp_payload(self, start: int, end: int) -> bytes:
-        """Return the joined RTP payloads of the packets from index `start` to index `end` - 1."""
+        """Return the joined RTP payloads of the packets from `start` to `end` - 1."""
         joined: bytes = self._payload[start:end].tobytes()
         return joined
 
     def consecutive(self, start: int) -> int:
-        """Return the number of consecutive packets that begin with the packet at index `start`.
+        """Return the number of consecutive packets from the one at `start`, which counts.
 
-        The packet at `start` is counted too. Two packets are consecutive if the second has the next
-        sequence number, the same SSRC, and a timestamp that is higher by the number of bytes in
-        one RTP payload. A packet with the sequence number 65,535 is always the last one counted.
+        A consecutive packet has the next sequence number, the same SSRC, and a timestamp that is
+        higher by the bytes in one RTP payload. The sequence number 65,535 ends the count.
         """
         at = bisect_right(self._breaks, start)
         end = self._breaks[at] if at < len(self._breaks) else len(self.at_us)

@@ -1,8 +1,7 @@
-"""The file operations of a spool.
+"""The file operations of a spool: create it locked, append completely or not at all, sync, check.
 
-The operations create a locked file, append data completely or not at all, sync the file, and check
-that the file is still at its path. All operations except the sync are jobs for the spool's `Disk`,
-so that a hanging disk does not block the switch. The sync runs in a separate thread.
+All but the sync are jobs for the spool's `Disk`, so that a hanging disk does not block the switch.
+The sync runs in a separate thread.
 """
 
 import contextlib
@@ -18,18 +17,14 @@ from recording.files.disk import Disk
 
 
 class SpoolFile:
-    """A locked file to which data is only appended.
+    """A locked file to which data is only appended; locked until all its descriptors are closed.
 
-    The file stays locked until all its descriptors are closed. All methods must be called in the
-    same thread; only the function that `sync_job` returns may run in another thread. Every method
-    can raise `OSError`. If the disk hangs, the error is a `TimeoutError`.
+    All methods must be called in the same thread. Every method can raise `OSError`; if the disk
+    hangs, a `TimeoutError`.
     """
 
     def __init__(self, path: Path, data: bytes, disk: Disk) -> None:
-        """Create a locked file with the content `data`.
-
-        The file appears under its final name only after it is locked and complete.
-        """
+        """Create the file. It gets its final name only after it is locked and complete."""
         self.path = path
         self._name = os.fspath(path)
         self._disk = disk
@@ -39,17 +34,16 @@ class SpoolFile:
     def append(self, data: bytes) -> int:
         """Append all of `data` or nothing; return the position of `data` in the file, in bytes.
 
-        If only a part of `data` can be written, the file is shortened to its earlier length. If
-        that fails too, the part stays in the file; `SpoolReader` skips such a part.
+        If only a part can be written, the file is shortened again. If that fails too, the part
+        stays in the file; `SpoolReader` skips it.
         """
         fd = self._fd
         return self._disk.run(lambda: _append(fd, data), lambda start: os.ftruncate(fd, start))
 
     def append_at_path(self, data: bytes) -> int:
-        """Check that the file is at its path, and then append `data`, in one job for the disk.
+        """Check the path as `check_path` does, and then append `data`, in one job for the disk.
 
-        Raises:
-            SpoolGoneError: The check has failed as in `check_path`. Nothing was written.
+        If the check fails, nothing is written.
         """
         fd, name = self._fd, self._name
 
@@ -60,16 +54,11 @@ class SpoolFile:
         return self._disk.run(job, lambda start: os.ftruncate(fd, start))
 
     def read(self, size: int, offset: int) -> bytes:
-        """Return `size` bytes of the file from `offset` (bytes) on, or fewer at the file's end."""
+        """Return `size` bytes of the file from `offset` on, or fewer at the file's end."""
         return self._disk.run(lambda: os.pread(self._fd, size, offset))
 
     def check_path(self) -> None:
-        """Check that the file at `path` is still this file.
-
-        Raises:
-            SpoolGoneError: The folder has no file of this name, has another file of this name, or
-                cannot be read.
-        """
+        """Raise `SpoolGoneError` unless the file at `path` is still this file."""
         fd, name = self._fd, self._name
         self._disk.run(lambda: _check_path(fd, name))
 
@@ -81,9 +70,9 @@ class SpoolFile:
 
     @property
     def threads(self) -> Executor | None:
-        """The executor that should run a `sync_job`; None for the event loop's default executor.
+        """The executor for a `sync_job`; None for the event loop's default executor.
 
-        A disk has its own executor, so that a slow sync does not delay syncs of another disk.
+        A disk has its own, so that a slow sync does not delay syncs of another disk.
         """
         return self._disk.threads
 
@@ -93,17 +82,13 @@ class SpoolFile:
         return self._disk.is_hanging
 
     def run_later(self, job: Callable[[], None]) -> None:
-        """Run `job` after all earlier jobs of the disk.
-
-        If the disk hangs, `job` runs when the disk works again.
-        """
+        """Run `job` after all earlier jobs; on a hanging disk, when it works again."""
         self._disk.run_later(job)
 
     def sync_job(self) -> Callable[[], None]:
-        """Return a function that syncs all written data to the disk.
+        """Return a function that syncs all written data. It blocks: run it in another thread.
 
-        The function blocks, so it must run in a separate thread. It raises `SpoolSyncError` if the
-        sync fails. The file may be closed before or while the function runs.
+        It raises `SpoolSyncError`. The file may be closed before or while it runs.
         """
         fd = os.dup(self._fd)
         folder = None if self._folder_synced else self.path.parent
@@ -122,19 +107,16 @@ class SpoolFile:
         return job
 
     def duplicate(self) -> int:
-        """Return a second descriptor of the file.
-
-        The file stays locked until both this descriptor is closed and `close` has been called.
-        """
+        """Return a second descriptor of the file, which also keeps it locked."""
         return os.dup(self._fd)
 
     def close(self) -> None:
-        """Close the file. If the disk hangs, the file is closed when the disk works again."""
+        """Close the file; on a hanging disk, when it works again."""
         fd = self._fd
         self._disk.run_later(lambda: os.close(fd))
 
     def remove(self) -> None:
-        """Unlink the file. If the disk hangs, the file is unlinked when the disk works again."""
+        """Unlink the file; on a hanging disk, when it works again."""
         self._disk.run_later(lambda: self.path.unlink(missing_ok=True))
 
 

@@ -1,10 +1,10 @@
 """A reader for a spool that is still being written. Frames that can still change are not read yet.
 
 A late payment trigger can erase a media frame until the frame's key is written to the file
-(`SpoolWriter.erase_back_to`). From then on, the frame is *final*. The follower reads only final
-frames. So it returns the same records that `read_spool` returns when the spool is complete. If a
-frame is damaged or missing, the follower returns no more records, and `complete` stays False. The
-whole spool must then be read with `read_spool`.
+(`SpoolWriter.erase_back_to`). From then on the frame is *final*. The follower reads only final
+frames, so it returns the records that `read_spool` will return. If a frame is damaged or missing,
+it returns no more records, `complete` stays False, and the whole spool must be read with
+`read_spool`.
 """
 
 import os
@@ -17,16 +17,14 @@ from recording.spool.scanner import frame_at
 
 
 class SpoolFollower(SpoolReader):
-    """A reader that returns the records of a growing spool, frame by frame.
+    """Returns the records of a growing spool, frame by frame.
 
-    The follower remembers two positions in the file. The records of all frames before the first
-    position (`_offset`) were returned. All frames before the second position (`_ahead`) were
-    searched for keys and tombstones. The frames between the two positions usually contain some
-    seconds of the call. Only these frames need memory.
+    The records of all frames before `_offset` were returned, and all frames before `_ahead` were
+    searched for keys and tombstones. Only the frames between need memory: usually some seconds.
     """
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
-        """Set up a follower of an open file. Other modules call the class method `open`."""
+        """Set up a follower; other modules call `open`."""
         super().__init__(fd, header, seal, start)
         self._offset = self._ahead = start
         self._ahead_index = 1
@@ -36,16 +34,14 @@ class SpoolFollower(SpoolReader):
 
     @property
     def complete(self) -> bool:
-        """True if the spool was closed with an END frame, is undamaged, and was read to the end."""
+        """True if the spool has an END frame, is undamaged, and was read to the end."""
         whole = not self.interrupted and not self.damaged and not self._stuck
         return whole and self._offset == os.fstat(self._fd).st_size
 
     def take(self, batch: Batcher) -> Sequence[object] | None:
-        """Return the records of the next frame; an empty result if the frame has no records.
+        """Return the next frame's records, perhaps none; `batch` combines its packets.
 
-        Return None if the next frame is not written yet, if the next frame can still change, or if
-        the follower has stopped because of damage. `batch` is the function that combines all
-        packets of a frame into one value (see `Batcher`).
+        Return None if the frame is not written yet, if it can still change, or after damage.
         """
         self._batch = batch
         self._end = os.fstat(self._fd).st_size
@@ -67,10 +63,7 @@ class SpoolFollower(SpoolReader):
         return given
 
     def _frame_of(self, offset: int, index: int) -> SpoolFrame | None:
-        """Return the frame at the position `offset` in the file, if the frame's index is `index`.
-
-        Return None if the frame has another index or is not written yet.
-        """
+        """Return the frame at `offset`; None if it has another index or is not written yet."""
         frame = frame_at(self._fd, offset, self._end)
         return frame if frame is not None and frame.index == index else None
 
@@ -83,9 +76,8 @@ class SpoolFollower(SpoolReader):
     def _is_decided(self, frame: SpoolFrame) -> bool:
         """Return True if the follower knows that a frame can no longer change.
 
-        A media frame can no longer change if its key was found in the file, or if it was erased.
-        If some packets of an erased frame were written again in another frame, the key of the other
-        frame must also have been found.
+        It cannot after its key was found, or if it was erased. If packets of an erased frame were
+        written again in another frame, the key of that one must also have been found.
         """
         index = frame.index
         if frame.kind is not FrameKind.MEDIA or index in self._replacements:
@@ -97,11 +89,7 @@ class SpoolFollower(SpoolReader):
         return index in self._keys
 
     def _look_ahead(self) -> bool:
-        """Read the frame at `_ahead`, and move `_ahead` to the next frame.
-
-        If the frame contains keys or is a tombstone, remember its keys or its erased frames. Return
-        False if no frame is written at `_ahead` yet.
-        """
+        """Read the frame at `_ahead` for keys or erased frames; False if it is not written yet."""
         frame = self._frame_of(self._ahead, self._ahead_index)
         if frame is None:
             return False
@@ -120,13 +108,9 @@ class SpoolFollower(SpoolReader):
     def _check(self, erased: set[int]) -> None:
         """Stop the follower if a frame was erased after its key was written to the file.
 
-        This should never happen, because such a frame can no longer change.
-
-        `erased` are the indices of the frames that are in the newest tombstone, but not in an
-        earlier tombstone.
-
-        Also forget the keys of frames whose records were already returned. The file contains each
-        key twice, so the follower may have read such a key again.
+        This should never happen, because such a frame can no longer change. `erased` are the
+        indices that only the newest tombstone has. Also forget the keys of frames that were
+        returned: each key is in the file twice, so it may have been read again.
         """
         if any(index < self._next_index or index in self._keys for index in erased):
             self._stuck = True

@@ -1,13 +1,10 @@
 """The bytes of a spool file: the file header, the frames, and the encryption of the frames.
 
-This module opens no files. `docs/file-formats.md` describes the format in full. A spool file begins
-with two copies of the file header; the frames follow. Each frame has its own frame header, a CRC
-and AES-256-GCM ciphertext. With the CRC, damage can be found without a key. The associated data of
-the encryption are the frame header and the file's *identity*, which is the SHA-256 of the file
-header's body. So no frame can be moved, renumbered or copied into another file unnoticed.
-
-Frames are numbered from 1; this number is the frame's *index*. *Offsets* are microseconds since the
-start of the spool.
+This module opens no files; `docs/file-formats.md` describes the format in full. After two copies of
+the file header come the frames, each with a header, a CRC (which shows damage without a key) and
+AES-256-GCM ciphertext. The associated data are the frame header and the file's *identity*, the
+SHA-256 of the file header's body, so no frame can be moved, renumbered or copied into another file
+unnoticed. A frame's *index* counts from 1. *Offsets* are microseconds since the start of the spool.
 """
 
 import hashlib
@@ -28,56 +25,35 @@ from recording.spool.records import EventRecord, Field, PacketRecord, SpoolHeade
 HEADER_MAGIC = b"GALSPOOL"
 VERSION = 1
 HEADER_PREFIX = struct.Struct(">8sHII")
-"""The fields before the body of the file header.
-
-They are the magic bytes, the version, the length of the body, and a CRC-32 of these three fields
-and the body.
-"""
+"""Magic bytes, version, length of the body, and a CRC-32 of these three fields and the body."""
 MAX_HEADER = 65_536
 
 FRAME_MAGIC = b"\xc1GwF"
 FRAME_HEADER = struct.Struct(">4sB3xIQQI")
-"""The fields of a frame header.
-
-They are the magic bytes, the frame's kind and index, the first and the last offset of its contents
-in microseconds, and the length of its ciphertext in bytes.
-"""
+"""Magic bytes, kind, index, first and last offset of the contents, and bytes of ciphertext."""
 CRC = struct.Struct(">I")
 FRAME_OVERHEAD = FRAME_HEADER.size + CRC.size
 TAG = 16
 MAX_CIPHERTEXT = 1 << 20
-"""The maximum number of bytes of a frame's ciphertext.
+"""The most bytes of a frame's ciphertext, and so of memory for one frame.
 
-A frame header with a greater length is damaged or forged. Such a frame is treated as damaged, so
-that no more than this number of bytes is read into memory for one frame.
+A frame header with a greater length is treated as damaged.
 """
 MAX_MEDIA = MAX_CIPHERTEXT // 2
-"""The number of bytes of packets above which a media frame is full.
-
-A full frame is written when the next packet arrives. The next packet then begins a new frame. Other
-frames are written at regular intervals.
-"""
+"""The bytes of packets above which a media frame is full, and written before the next packet."""
 
 PACKET = struct.Struct(">IBI")
-"""The fields before each packet in the plaintext of a media frame.
-
-They are the microseconds since the frame's first offset, the track, and the packet's length in
-bytes.
-"""
+"""Before each packet of a media frame: µs since the frame's first offset, track, bytes."""
 _U32 = 0xFFFFFFFF
 _NEVER_US = 253_402_300_800_000_000
-"""The start of the year 10,000 in Unix microseconds.
-
-A file header whose spool started in the year 10,000 or later is treated as damaged, because
-Python's dates end with the year 9999.
-"""
+"""The year 10,000 in Unix µs, which Python's dates cannot have: such a start shows damage."""
 
 _EVENT_DECODER = msgspec.msgpack.Decoder(tuple[str, dict[str, object]])
 _HEADER_DECODER = msgspec.msgpack.Decoder(SpoolHeader)
 
 
 class FrameKind(IntEnum):
-    """The kinds of frames. Each kind of content has its own kind of frame."""
+    """The kinds of frames, one for each kind of content."""
 
     MEDIA = 1
     """Packets. Each MEDIA frame has its own key; frames of all other kinds use the spool key."""
@@ -85,14 +61,13 @@ class FrameKind(IntEnum):
     RELEASE = 3
     """The keys of media frames.
 
-    A key in a RELEASE frame is *published*. From then on, every program with the spool key can
-    read the media frame of the published key, and this media frame can no longer be erased.
+    A key in a RELEASE frame is *published*. From then on, every program with the spool key can read
+    its media frame, which can no longer be erased.
     """
     TOMBSTONE = 4
     """The list of erased media frames, and of the *replacement* frames.
 
-    A replacement frame is a new media frame. It contains those packets of an erased frame that
-    must stay readable.
+    A replacement frame has those packets of an erased frame that must stay readable.
     """
     END = 5
 
@@ -101,38 +76,28 @@ _KINDS = frozenset(FrameKind)
 
 
 class PublishedKeys(msgspec.Struct, frozen=True, array_like=True):
-    """The plaintext of a RELEASE frame, which contains keys of media frames."""
+    """The plaintext of a RELEASE frame."""
 
     keys: list[tuple[int, bytes]]
     """Pairs (index of a media frame, key of this media frame)."""
 
 
 class Tombstone(msgspec.Struct, frozen=True, array_like=True):
-    """The plaintext of a TOMBSTONE frame, which lists erased media frames."""
+    """The plaintext of a TOMBSTONE frame."""
 
     from_us: int
-    """The start of the erasure, as an offset in µs.
-
-    The packets of the erased frames that arrived at this offset or later are unreadable. The
-    earlier packets of these frames were written again in new frames (see `replaced`).
-    """
+    """The start of the erasure (offset in µs). Later packets of these frames are unreadable."""
     erased: list[int]
     """The indices of the media frames whose keys were destroyed."""
     replaced: list[tuple[int, int]]
-    """Pairs (old, new): the index of an erased frame, and the index of its replacement frame.
-
-    The replacement frame has those packets of the erased frame that arrived before `from_us`.
-    """
+    """Pairs (erased frame, replacement frame with its packets from before `from_us`)."""
 
 
 class End(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of an END frame, with which a properly closed spool ends."""
 
     frames: int
-    """The number of frames before the END frame; the END frame itself has the index `frames` + 1.
-
-    Frames that could not be written are also counted, because their indices are not used again.
-    """
+    """The number of frames before the END frame, with those that could not be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,18 +135,14 @@ class FrameCipher:
         plaintext: bytes | memoryview,
         key: bytearray | None = None,
     ) -> bytes:
-        """Return the bytes of one frame, with `plaintext` encrypted under `key`.
-
-        `span` is the first and the last offset (µs) of the contents. If `key` is None, the spool
-        key is used.
-        """
+        """Return a frame with `plaintext` under `key`, or the spool key; `span` is in µs."""
         cipher = self._cipher if key is None else AESGCM(key)
         raw = FRAME_HEADER.pack(FRAME_MAGIC, kind, index, *span, len(plaintext) + TAG)
         sealed = cipher.encrypt(_nonce(index), plaintext, raw + self.identity)
         return b"".join((raw, CRC.pack(zlib.crc32(sealed, zlib.crc32(raw))), sealed))
 
     def open_into_buffer(self, frame: SpoolFrame, key: bytearray) -> bytearray | None:
-        """Decrypt a frame with `key`, as `open` does, into a buffer that can be overwritten."""
+        """Decrypt a frame as `open` does, into a buffer that can be overwritten."""
         buffer = bytearray(len(frame.ciphertext) - TAG)
         associated = frame.raw_header + self.identity
         try:
@@ -191,10 +152,9 @@ class FrameCipher:
         return buffer
 
     def open(self, frame: SpoolFrame, key: bytes | bytearray | None = None) -> bytes | None:
-        """Decrypt a frame with `key`, or with the spool key if `key` is None.
+        """Return the plaintext of a frame under `key`, or under the spool key.
 
-        Return the plaintext. Return None if the frame was encrypted under another key, was changed,
-        or belongs to another file.
+        None if the frame was encrypted under another key, was changed, or belongs to another file.
         """
         cipher = self._cipher if key is None else AESGCM(key)
         associated = frame.raw_header + self.identity
@@ -205,19 +165,12 @@ class FrameCipher:
 
 
 def _nonce(index: int) -> bytes:
-    """Return the nonce of the frame with this index.
-
-    A nonce is never used twice with the same key, because each index of a file is used only once.
-    The index of a frame that could not be written is not used again.
-    """
+    """Return the nonce of a frame. No index of a file is used twice, so no nonce is, with a key."""
     return index.to_bytes(12, "big")
 
 
 def frame_length(raw: bytes) -> int | None:
-    """Return the length in bytes of the ciphertext that follows the frame header `raw`.
-
-    Return None if the frame header is not valid.
-    """
+    """Return the bytes of ciphertext after a frame header; None if the header is not valid."""
     magic, kind, index, from_us, to_us, length = FRAME_HEADER.unpack(raw)
     if magic != FRAME_MAGIC or kind not in _KINDS or not index or from_us > to_us:
         return None
@@ -225,10 +178,7 @@ def frame_length(raw: bytes) -> int | None:
 
 
 def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> SpoolFrame | None:
-    """Return the frame made of a frame header (`raw`), a CRC and a ciphertext.
-
-    Return None if `crc` is not the CRC of the frame header and the ciphertext.
-    """
+    """Return the frame of a header (`raw`), a CRC and a ciphertext; None if the CRC is wrong."""
     if CRC.pack(zlib.crc32(ciphertext, zlib.crc32(raw))) != crc:
         return None
     _, kind, index, from_us, to_us, _ = FRAME_HEADER.unpack(raw)
@@ -238,8 +188,7 @@ def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> SpoolFrame | None:
 def pack_packets(packets: list[tuple[int, int, bytes]]) -> tuple[tuple[int, int], bytes]:
     """Return the span and the plaintext of a media frame with these packets.
 
-    Each packet is a tuple (at_us, track, data), with at_us >= 0. The span is the earliest and the
-    latest `at_us`.
+    A packet is (at_us, track, data), with at_us >= 0. The span is the earliest and latest at_us.
     """
     offsets = [packet[0] for packet in packets]
     first, last = min(offsets), max(offsets)
@@ -251,11 +200,9 @@ def pack_packets(packets: list[tuple[int, int, bytes]]) -> tuple[tuple[int, int]
 
 
 def unpack_packets(from_us: int, plaintext: bytes) -> list[PacketRecord] | None:
-    """Return the packets in the plaintext of a media frame.
+    """Return the packets in a media frame's plaintext; None if it is malformed.
 
-    `from_us` is the time, in µs since the spool's start, at which the frame begins.
-
-    Return None if the lengths of the packets do not add up to the length of the plaintext.
+    `from_us` is the frame's first offset.
     """
     packets: list[PacketRecord] = []
     position, end = 0, len(plaintext)
@@ -273,15 +220,12 @@ def unpack_packets(from_us: int, plaintext: bytes) -> list[PacketRecord] | None:
 
 
 def pack_event(kind: str, fields: Mapping[str, Field]) -> bytes:
-    """Return the plaintext of an EVENT frame for an event of this kind with these fields."""
+    """Return the plaintext of an EVENT frame."""
     return msgspec.msgpack.encode((kind, fields))
 
 
 def unpack_event(at_us: int, plaintext: bytes) -> EventRecord | None:
-    """Return the event in the plaintext of an EVENT frame; None if it cannot be decoded.
-
-    `at_us` is the time of the event, in µs since the spool's start.
-    """
+    """Return the event in an EVENT frame's plaintext; None if it cannot be decoded."""
     try:
         kind, fields = _EVENT_DECODER.decode(plaintext)
     except msgspec.DecodeError:
@@ -290,10 +234,9 @@ def unpack_event(at_us: int, plaintext: bytes) -> EventRecord | None:
 
 
 def pack_header(header: SpoolHeader) -> tuple[bytes, bytes]:
-    """Return the bytes of one copy of the file header, and the SHA-256 of the header's body.
+    """Return one copy of the file header, and its identity.
 
-    Raises:
-        SpoolHeaderError: The body of the header is longer than `MAX_HEADER` bytes.
+    Raises `SpoolHeaderError` if the body is longer than `MAX_HEADER` bytes.
     """
     body = msgspec.msgpack.encode(header)
     if len(body) > MAX_HEADER:
@@ -303,22 +246,15 @@ def pack_header(header: SpoolHeader) -> tuple[bytes, bytes]:
 
 
 def identity_of(body: bytes) -> bytes:
-    """Return the file's identity, which is the SHA-256 of the file header's body.
-
-    The identity is part of the associated data of each frame's encryption, so a frame cannot be
-    decrypted in another file.
-    """
+    """Return the SHA-256 of the file header's body."""
     return hashlib.sha256(body).digest()
 
 
 def parse_header(data: bytes) -> tuple[SpoolHeader, bytes, int] | None:
-    """Read the copy of the file header with which `data` begins.
+    """Return the file header with which `data` begins, its identity, and its length in bytes.
 
-    Return the header, the SHA-256 of its body, and the length of the copy in bytes. Return None if
-    the copy is damaged.
-
-    Raises:
-        SpoolHeaderError: The copy is not damaged, but this program does not know its version.
+    None if the copy is damaged. Raises `SpoolHeaderError` if this program does not know its
+    version.
     """
     if len(data) < HEADER_PREFIX.size:
         return None

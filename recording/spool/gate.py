@@ -12,12 +12,10 @@ FAILURES = (RecordingError, OSError)
 """The errors that a spool raises when data cannot be written to the disk or runtime folder."""
 
 Tap = Callable[[int, Octets, float, bool], None]
-"""The function that the media relay calls for each packet of a recorded leg.
+"""Gets each packet of a recorded leg from the relay: `(track, data, arrival_mono, withheld)`.
 
-Its arguments are `(track, data, arrival_mono, withheld)`. `track` is 0 for a packet from the
-caller and 1 for a packet from the advisor. `data` is the datagram; the function copies it.
-`arrival_mono` is the packet's arrival in monotonic seconds. `withheld` is True if the RTP payload
-must not be stored.
+The track is 0 for the caller and 1 for the advisor. `data` is the datagram, which is copied. The
+arrival is in monotonic seconds. The RTP payload of a `withheld` packet must not be stored.
 """
 _HEADER_BYTES = 12
 _NEVER_US = 1 << 62
@@ -38,7 +36,7 @@ class SavedLateness:
     checked_until_us: int
     """Packets that arrive before this time may be late packets from before `sent_after_us`.
 
-    The time is far in the future while a track has not proven that its packets are later.
+    It is far in the future while a track has not proven that its packets are later.
     """
     send_times: SavedSendTimes
 
@@ -50,24 +48,23 @@ class RecordingGate:
     A packet is stored if it arrived while the gate was open, even if it is read later. After a
     payment or a transfer, its audio must also be later than that: the network can delay a packet so
     that it arrives after the gate has opened. Each track must prove that its packets are later,
-    with its first packets after the gate has opened, even if they arrive only minutes later.
+    even if they arrive only minutes later.
 
-    The object has few attributes, because it is seldom in the processor's caches when a packet
-    arrives: with few attributes, little memory must be read.
+    The object has few attributes, so that little memory must be read when a packet arrives.
     """
 
     started: float
-    """The time in monotonic seconds at which the spool started."""
+    """The spool's start in monotonic seconds."""
     on_failure: Callable[[RecordingError | OSError], None]
-    """The function that receives the error when packets cannot be written to the disk."""
+    """Receives the error when packets cannot be written to the disk."""
     quarantine_us: int = 0
-    """The time in µs after a payment or transfer for which some streams are not stored.
+    """The time in µs for which a stream is not stored after a payment or transfer.
 
-    These are the streams whose timestamps do not show when the audio was sent.
+    Only for streams whose timestamps do not show when the audio was sent.
     """
     writer: SpoolWriter | None = None
     stored: int = 0
-    """The number of packets of both tracks that were stored since the recorder was created."""
+    """The packets of both tracks that were stored since the recorder was created."""
     dropped: int = 0
     drops: DropCounts = field(default_factory=DropCounts)
     """The dropped packets of each track, and why they were dropped."""
@@ -77,16 +74,17 @@ class RecordingGate:
     _until_us: int = 0
     """Packets that arrived at or after this time are dropped; 0 while the gate is shut."""
     _open_from_us: int = 0
-    """The time at which the gate opened most recently. Packets from before it are dropped."""
+    """When the gate opened most recently. Packets from before it are dropped."""
     _sent_after_us: int = 0
     """The end of the latest payment or transfer. Packets that were sent before it are dropped."""
     _is_confidential: bool = False
     """True if there was a payment or a transfer since the gate was open."""
     _settled_us: list[int] = field(default_factory=lambda: [0, 0])
-    """For each track, the time from which its packets are stored without a check.
+    """For each track, the arrival from which packets need not prove when they were sent.
 
-    It is `_NEVER_US` until a packet has proven that it is later than `_sent_after_us`. Then only
-    packets that are overtaken by later ones can be earlier.
+    It is `_NEVER_US` until one packet proves that it is later than `_sent_after_us`. Then it is
+    `OVERTAKEN_US` after this packet: until that time, earlier packets may still arrive, so each
+    packet must prove that it is later.
     """
 
     @property
@@ -97,14 +95,14 @@ class RecordingGate:
     def shut(self, *, confidential: bool = False) -> None:
         """Store no packet from now on.
 
-        `confidential` is True if the packets that arrive now must not be stored even if the network
-        delays them until the gate is open again.
+        With `confidential`, these packets must not be stored even if the network delays them until
+        the gate is open again.
         """
         self._until_us = 0
         self._is_confidential |= confidential
 
     def stop_at(self, at_us: int) -> None:
-        """Store no packet that arrived at or after `at_us` (µs since the spool's start).
+        """Store no packet that arrived at or after `at_us`.
 
         Earlier packets that are not read yet can still be stored, until `shut` is called. Call
         `open` or `shut` after reading them. If the gate is shut, nothing changes.
@@ -141,10 +139,10 @@ class RecordingGate:
         )
 
     def restore(self, saved: SavedLateness, at_us: int, *, is_open: bool = False) -> None:
-        """Continue at the time `at_us` (µs since the spool's start) with an earlier state.
+        """Continue at `at_us` with an earlier state, before the gate opens for the first time.
 
-        Call this before the gate opens for the first time. `is_open` is true if it then opens at
-        once, because neither a payment nor a transfer is in progress.
+        `is_open` is true if it then opens at once, because neither a payment nor a transfer is in
+        progress.
         """
         start_us = self._start_us
         is_checking = saved.checked_until_us - start_us > at_us
@@ -161,9 +159,8 @@ class RecordingGate:
     def store(self, track: int, data: Octets, arrival_mono: float, withheld: bool) -> None:  # noqa: FBT001 - the relay's hot path: keywords cost a packet 50 ns
         """Store a packet, or drop it if it may not be stored.
 
-        `withheld` is True if the RTP payload must not be stored, for example because the packet
-        contains a DTMF digit. Then only the packet's fixed RTP header is stored. The header shows
-        that the packet arrived, so that the packet is not counted as lost.
+        Of a `withheld` packet, for example with a DTMF digit, only the fixed RTP header is stored,
+        so that it is not counted as lost.
         """
         at_us = int((arrival_mono - self.started) * 1_000_000 + 0.5)
         writer = self.writer
@@ -193,17 +190,12 @@ class RecordingGate:
             self._settled_us[track] = self._checked_until_us = _NEVER_US
 
     def note_report(self, track: int, data: Octets, arrival_mono: float) -> None:
-        """Note an RTCP datagram, which can show when the audio of a stream was sent.
-
-        The arguments are those of `store`.
-        """
+        """Note an RTCP datagram, which can show when the audio of a stream was sent."""
         at_us = int((arrival_mono - self.started) * 1_000_000 + 0.5)
         self.send_times.note_report(track, data, at_us)
 
     def _may_store(self, track: int, data: Octets, at_us: int, *, withheld: bool) -> bool:
-        """Return whether a packet may be stored that `store` cannot decide about at once.
-
-        If it may not, it is counted in `drops`.
+        """Return whether to store a packet that must be checked; count it in `drops` if not.
 
         A telephone event has the timestamp of its beginning, which does not show when it was sent.
         It is withheld, and nothing of it but its header is stored anyway.

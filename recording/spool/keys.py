@@ -1,11 +1,10 @@
 """Storage of frame keys until they are in the spool file, and encryption of the spool key.
 
 To *publish* a key means to write it into the spool file. The unpublished keys of each open spool
-are in a file in the runtime folder (a tmpfs). This file consists of *slots* of the same size. Each
-slot contains one key or is free. A slot is overwritten with zeros as soon as its key is published
-or must be destroyed. The file survives a crash of the process, but not a reboot. A destroyed key
-cannot be restored: the program makes no other copy of a key, and the key in memory is also
-overwritten with zeros.
+are in a file in the runtime folder (a tmpfs), which survives a crash of the process, but not a
+reboot. A *slot* of this file is overwritten with zeros as soon as its key is published or must be
+destroyed, and so is the key in memory. There is no other copy, so a destroyed key cannot be
+restored.
 """
 
 import contextlib
@@ -28,10 +27,7 @@ _MAGIC: Final = b"GALSKEYS"
 _IDENTITY: Final = 32
 _START: Final = len(_MAGIC) + _IDENTITY
 _SLOT = struct.Struct(">I32sI")
-"""The fields of a slot: the frame's index, the frame's key, and a CRC-32 of these two fields.
-
-A free slot contains only zeros.
-"""
+"""The frame's index, its key, and a CRC-32 of both; only zeros if the slot is free."""
 _FREE: Final = bytes(_SLOT.size)
 _MAX_FILE: Final = 1 << 20
 _WRAP_CONTEXT: Final = b"galwad spool key v1\0"
@@ -44,10 +40,7 @@ def keys_path(folder: Path, call_id: str, life: int) -> Path:
 
 
 class KeySlots:
-    """The file that stores the frame keys of one open spool until they are in the spool file.
-
-    Every method can raise `OSError`.
-    """
+    """The unpublished frame keys of one open spool. Every method can raise `OSError`."""
 
     def __init__(self, path: Path, identity: bytes) -> None:
         self.path = path
@@ -70,7 +63,7 @@ class KeySlots:
         self._by_index: dict[int, int] = {}
 
     def put(self, index: int, key: bytearray) -> None:
-        """Store the key of the frame with this index. To remove the key, call `forget`."""
+        """Store the key of the frame with this index."""
         if not self._free:
             self._free.append(self._slots)
             self._slots += 1
@@ -81,30 +74,23 @@ class KeySlots:
         self._by_index[index] = self._free.pop()
 
     def forget(self, index: int) -> None:
-        """Overwrite a frame's key with zeros, if the file has the key.
-
-        `index` is the index of the frame.
-        """
+        """Overwrite the key of the frame with this index with zeros, if there is one."""
         slot = self._by_index.pop(index, None)
         if slot is not None:
             os.pwrite(self._fd, _FREE, _START + slot * _SLOT.size)
             self._free.append(slot)
 
     def close(self, *, unlink: bool) -> None:
-        """Close the file.
-
-        If `unlink` is True, also remove the file. All keys in the file are then lost.
-        """
+        """Close the file; with `unlink`, all keys in it are lost."""
         os.close(self._fd)
         if unlink:
             self.path.unlink(missing_ok=True)
 
 
 def load_keys(path: Path, identity: bytes) -> Mapping[int, bytes]:
-    """Return the frame keys in the file `path`, as a dict from frame index to frame key.
+    """Return the frame keys in a file by frame index.
 
-    `identity` is the spool's identity (a digest of the spool's file header). The dict is empty if
-    the file cannot be read or belongs to another spool.
+    They are none if the file cannot be read or belongs to a spool with another identity.
     """
     try:
         with path.open("rb") as file:
@@ -122,10 +108,7 @@ def load_keys(path: Path, identity: bytes) -> Mapping[int, bytes]:
 
 
 def shred_keys(path: Path) -> None:
-    """Overwrite a file of keys in the runtime folder with zeros, and unlink it.
-
-    Does nothing if the file does not exist.
-    """
+    """Overwrite a file of keys with zeros, and unlink it, if it exists."""
     with contextlib.suppress(FileNotFoundError):
         with path.open("r+b", buffering=0) as file:
             file.write(bytes(min(path.stat().st_size, _MAX_FILE)))
@@ -133,19 +116,18 @@ def shred_keys(path: Path) -> None:
 
 
 def wrap_spool_key(spool_key: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
-    """Return the spool key encrypted under the boot key: a nonce, then AES-256-GCM ciphertext.
+    """Return the spool key encrypted under the boot key, for this `spool_id` only.
 
-    The spool key can be decrypted only with the same `spool_id`.
+    It is a nonce and AES-256-GCM ciphertext.
     """
     nonce = os.urandom(12)
     return nonce + AESGCM(boot_key).encrypt(nonce, spool_key, _WRAP_CONTEXT + spool_id)
 
 
 def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
-    """Return the spool key that `wrap_spool_key` encrypted.
+    """Return the spool key that `wrap_spool_key` encrypted with the same arguments.
 
-    Raises:
-        SpoolKeyError: `wrapped` was changed, or was made with another `boot_key` or `spool_id`.
+    Raises `SpoolKeyError`.
     """
     try:
         return AESGCM(boot_key).decrypt(wrapped[:12], wrapped[12:], _WRAP_CONTEXT + spool_id)
@@ -156,16 +138,15 @@ def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
 def index_salt(spool_key: bytes, spool_id: bytes) -> bytes:
     """Return the 32-byte salt that this spool gives its call for the commitments in the manifest.
 
-    The salt is computed, so each reading of the spool has the same salt, also after a crash. The
-    spool key is random, so only a reader with this key can compute the salt.
+    Each reading of the spool computes the same salt, also after a crash. The spool key is random,
+    so only a reader with this key can.
     """
     return hmac.new(spool_key, _SALT_CONTEXT + spool_id, hashlib.sha256).digest()
 
 
 def key_check(spool_key: bytes) -> bytes:
-    """Return a digest of the spool key.
+    """Return the digest in the file header, which does not reveal the spool key.
 
-    The file header of a spool contains this digest. If a given spool key has another digest, the
-    key is wrong or the file header is damaged. The digest does not reveal the spool key.
+    If a given key has another digest, it is wrong, or the file header is damaged.
     """
     return hashlib.sha256(b"galwad spool key check v1\0" + spool_key).digest()[:16]

@@ -1,9 +1,8 @@
 """The open media frame: the packets in memory that are not encrypted and written yet.
 
-The packets are written into one `bytearray`, which already has the format of a media frame's
-plaintext. This is faster than a list: the packets of one second would be a hundred objects that are
-scattered in memory. When packets leave the frame, their bytes are overwritten with zeros, so that
-nothing of an erased or paused call stays in memory.
+One `bytearray` already has the format of a media frame's plaintext. This is faster than a list of a
+hundred objects for each second, scattered in memory. When packets leave the frame, their bytes are
+overwritten with zeros, so that nothing of an erased or paused call stays in memory.
 """
 
 from dataclasses import dataclass, field
@@ -15,18 +14,16 @@ _MAX_SPAN_US = 0xFFFFFFFF
 _HEAD_BYTES = PACKET.size
 _pack_head = PACKET.pack_into
 _FIRST_BYTES = 24 * 1024
-"""The first size of a frame's buffer in bytes: one second of G.711 of both parties fits."""
+"""In bytes: one second of G.711 of both parties fits."""
 
 
 @dataclass(slots=True)
 class UnpublishedFrame:
     """An encrypted media frame whose key is still in memory and in the runtime folder.
 
-    The writer will either publish the key (write it into the spool file) or destroy the key.
-
-    `span` has the arrival times of the earliest and the latest packet, in µs since the spool's
-    start. `offset` is the position of the frame in the file, in bytes. `size` is the frame's length
-    in bytes.
+    The writer will either publish the key (write it into the spool file) or destroy it. `span` is
+    the earliest and the latest arrival, in µs since the spool's start. `offset` (in the file) and
+    `size` are in bytes.
     """
 
     index: int
@@ -39,47 +36,39 @@ class UnpublishedFrame:
     published: int = 0
     """The number of times that the frame's key was written into the spool file.
 
-    Each key is written twice. After the first write, the frame can no longer be erased. After the
-    second write, the key is overwritten in memory and in the runtime folder.
+    After the first write, the frame can no longer be erased. After the second, the key is
+    overwritten in memory and in the runtime folder.
     """
     ticked_us: int | None = None
-    """The time of the first tick after the frame was written, in µs; None before this tick."""
+    """The first tick after the frame was written, in µs; None before it."""
 
 
 @dataclass(slots=True, eq=False)
 class OpenFrame:
-    """The plaintext of the next media frame. Packets are added until the frame is encrypted."""
+    """The plaintext of the next media frame. Times are µs since the spool's start."""
 
     first_us: int = 0
-    """The arrival time of the first packet, in µs since the spool's start.
-
-    The packets' times in the buffer are relative to this time.
-    """
+    """The arrival of the first packet, from which the times in the buffer count."""
     last_us: int = 0
-    """The arrival time of the latest packet that was added, in µs since the spool's start."""
+    """The arrival of the latest packet."""
     size: int = 0
     """The length of the plaintext in bytes; 0 if the frame has no packets."""
     packets: list[int] = field(default_factory=no_packets)
     """The number of the frame's packets on each track."""
     _buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(_FIRST_BYTES)))
-    """The plaintext, and free space behind it. The free space contains only zeros.
+    """The plaintext, and free space behind it, which contains only zeros.
 
     A `memoryview` copies a packet straight into the buffer. A `bytearray` would make a temporary
     copy first, which would stay in memory.
     """
 
     def takes(self, at_us: int) -> bool:
-        """Return whether the frame can take a packet that arrived at `at_us`.
-
-        `at_us` is in µs since the spool's start. Return False if the frame is full, or if the
-        packet arrived before the frame's first packet. The caller must then write the frame to the
-        spool and empty it.
-        """
+        """Return False if the frame is full, or began after `at_us`; then write and empty it."""
         size = self.size
         return not size or (size <= MAX_MEDIA and 0 <= at_us - self.first_us <= _MAX_SPAN_US)
 
     def add(self, track: int, at_us: int, data: bytes | bytearray | memoryview) -> None:
-        """Append a packet. Call this method only if `takes` returned True for the packet."""
+        """Append a packet for which `takes` returned True."""
         size = self.size
         if not size:
             self.first_us = self.last_us = at_us
@@ -97,25 +86,22 @@ class OpenFrame:
 
     @property
     def plaintext(self) -> memoryview:
-        """The plaintext of the frame. It must not be used after the next change of the frame."""
+        """The frame's plaintext, which must not be used after the next change of the frame."""
         return self._buffer[: self.size]
 
     @property
     def span(self) -> tuple[int, int]:
-        """The arrival times of the earliest and latest packet, in µs since the spool's start."""
+        """The arrival of the earliest and of the latest packet."""
         return self.first_us, self.last_us
 
     def clear(self) -> None:
-        """Remove all packets from the frame, and overwrite them."""
+        """Remove and overwrite all packets."""
         self._buffer[: self.size] = bytes(self.size)
         self.size = 0
         self.packets = no_packets()
 
     def forget_from(self, at_us: int) -> None:
-        """Remove the packets that arrived at `at_us` (µs since the spool's start) or later.
-
-        Their bytes are overwritten.
-        """
+        """Remove and overwrite the packets that arrived at `at_us` or later."""
         if self.size and self.last_us >= at_us:
             kept = earlier_packets(self.first_us, self.plaintext, at_us)
             self.clear()
@@ -137,7 +123,7 @@ class OpenFrame:
 def earlier_packets(from_us: int, plaintext: bytearray | memoryview, until_us: int) -> OpenFrame:
     """Return a frame with those packets of a plaintext that arrived before `until_us`.
 
-    `from_us` is the arrival of the first packet. Both times are µs since the spool's start.
+    `from_us` is the arrival of the first packet.
     """
     kept = OpenFrame()
     position = 0

@@ -1,6 +1,6 @@
 """The outbox of one call's spool: stores events in memory while they cannot be written to the disk.
 
-When the disk works again, the outbox writes these events to the spool, the oldest event first.
+When the disk works again, it writes them to the spool, the oldest first. Packets never wait here.
 """
 
 import asyncio
@@ -16,28 +16,20 @@ from recording.spool.rescue import EarlierSpools
 from recording.spool.writer import SpoolWriter
 
 _MAX_WAITING = 10_000
-"""The maximum number of events that wait in memory.
+"""The most events in memory: enough for all pauses in one day without a working disk.
 
-10,000 events are enough for all pauses in one day without a working disk. If there are more events,
-the oldest event whose kind is not in `_NEVER_DROPPED` is dropped. Packets never wait in the outbox.
+Above it, the oldest event whose kind is not in `_NEVER_DROPPED` is dropped.
 """
 _MOST_IN_ONE_WRITE = 100
-"""The maximum number of events in one write.
-
-After a long fault, a disk with little space can thus take a part of the events.
-"""
+"""In events. After a long fault, a disk with little space can thus take a part of them."""
 _NEVER_DROPPED = frozenset({"call", "caller", "answered"})
-"""The kinds of events that stay if there are too many waiting events.
-
-A recording gets its callers, its advisor and its beginning from these events.
-"""
+"""A recording gets its callers, its advisor and its beginning from these kinds of events."""
 
 
 class SpoolOutbox:
     """Opens the spool of one call as soon as the disk works, and writes the call's events to it.
 
-    Attributes:
-        writer: The writer of the spool; None until a spool was opened.
+    The `writer` is None until then.
     """
 
     def __init__(self, open_spool: Callable[[], SpoolWriter]) -> None:
@@ -53,7 +45,7 @@ class SpoolOutbox:
         return bool(self._waiting)
 
     def put(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Add an event after the waiting events. `drain` will write all waiting events."""
+        """Add an event after the waiting events."""
         self._waiting.append((kind, fields, at_us))
         if len(self._waiting) > _MAX_WAITING:
             kinds = (waiting for waiting, _, _ in self._waiting)
@@ -61,10 +53,9 @@ class SpoolOutbox:
             del self._waiting[oldest]
 
     def drain(self) -> SpoolWriter:
-        """Write the waiting events to the spool, and return the spool's writer.
+        """Open the spool if necessary, write the waiting events, and return the writer.
 
-        If the spool is not open yet, it is opened first. If the disk does not work, an error of
-        `SpoolWriter` is raised, and the events that were not written continue to wait.
+        Raises the errors of `SpoolWriter`; then what was not written continues to wait.
         """
         writer = self._opened()
         if self._waiting:
@@ -72,11 +63,7 @@ class SpoolOutbox:
         return writer
 
     def tick(self, now_us: int) -> SpoolWriter:
-        """Write the waiting events and packets and the keys that are due; return the writer.
-
-        A spool that is not open yet is opened first. `now_us` and the errors are those of
-        `SpoolWriter.tick`; after an error, the events continue to wait.
-        """
+        """Write the waiting events, as `drain` does, together with `SpoolWriter.tick`."""
         writer = self._opened()
         self._write_last(writer, partial(writer.tick, now_us))
         return writer
@@ -87,13 +74,12 @@ class SpoolOutbox:
         return self.writer
 
     def _write_last(self, writer: SpoolWriter, write: Callable[[Sequence[Event]], None]) -> None:
-        """Write the waiting events: the last of them with `write`, those before with `events`."""
         while len(self._waiting) > _MOST_IN_ONE_WRITE:
             self._write(writer.events)
         self._write(write)
 
     def _write(self, write: Callable[[Sequence[Event]], None]) -> None:
-        """Give the oldest waiting events to `write`; they do not wait any more if it succeeds."""
+        """Give the oldest waiting events to `write`; they wait no more if it succeeds."""
         events = tuple(islice(self._waiting, _MOST_IN_ONE_WRITE))
         write(events)
         for event in events:
@@ -104,13 +90,10 @@ class SpoolOutbox:
         """Continue the call in a new spool. The file of the old spool is not changed.
 
         The new spool begins with copies of some events, such as those about the caller and the
-        present pause holders. So the new spool can be read even if the old spool is lost. A thread
-        copies the call's earlier spools into the folder of the new spool. If the new spool cannot
-        be written, the call continues in the old spool, and the error from `SpoolWriter` is raised.
-
-        Args:
-            open_spool: The function that makes the new spool. If None, the function that made the
-                call's first spool is used.
+        present pause holders, so it can be read even if the old spool is lost. A thread copies the
+        earlier spools into its folder. If the new spool cannot be written, the call continues in
+        the old one, and the error from `SpoolWriter` is raised. Without `open_spool`, the new spool
+        is made like the first one.
         """
         old, new = self.writer, (open_spool or self._open_spool)()
         try:
@@ -128,19 +111,14 @@ class SpoolOutbox:
         self.writer = new
 
     def erase_back_to(self, at_us: int) -> None:
-        """Make packets unreadable that arrived at the time `at_us` or later.
-
-        `at_us` is in microseconds since the spool's start. `SpoolWriter.erase_back_to` describes
-        which packets can still be erased.
-        """
+        """Erase the packets from `at_us` on, as far as `SpoolWriter.erase_back_to` can."""
         if self.writer is not None and not self.writer.closed:
             self.writer.erase_back_to(at_us)
 
     def sync_soon(self) -> "asyncio.Future[None] | None":
-        """Start a sync of the spool in a thread and return the future of the sync.
+        """Start a sync of the spool in a thread and return its future.
 
-        Return None if no spool is open, or if events still wait to be written. This method raises
-        the errors of `SpoolWriter.sync_job`.
+        None if no spool is open, or if events still wait. Raises as `SpoolWriter.sync_job`.
         """
         if self.writer is None or self.writer.closed or self._waiting:
             return None
@@ -148,12 +126,10 @@ class SpoolOutbox:
         return asyncio.get_running_loop().run_in_executor(threads, job)
 
     def close(self, at_us: int) -> None:
-        """Write the waiting events and close the spool with an END frame.
+        """Write the waiting events and close the spool with an END frame, at the call's end.
 
-        If the events cannot be written, no END frame is written, so that `SpoolReader` reports the
-        spool as interrupted. If the disk hangs, the spool is closed as soon as the disk works
-        again. After `close`, do not call any method. `at_us` is the time of the call's end, in
-        microseconds since the spool's start.
+        If the events cannot be written, there is no END frame, so that `SpoolReader` reports the
+        spool as interrupted. On a hanging disk, this happens when the disk works again.
         """
         self._earlier.close()
         writer = self.writer
@@ -165,10 +141,7 @@ class SpoolOutbox:
             self._end(writer, at_us)
 
     def discard(self) -> None:
-        """Remove the spool. If the disk hangs, it is removed as soon as the disk works again.
-
-        After `discard`, do not call any method.
-        """
+        """Remove the spool; on a hanging disk, when it works again."""
         self._earlier.close()
         writer = self.writer
         if writer is not None and writer.is_hanging:

@@ -1,10 +1,8 @@
 """The counts of a call's packets: received, stored, and not stored for a reason.
 
-The counts come from three places, which count independently: the relay counts the packets that it
-received, the gate counts those that it dropped, and the spool's writer counts those that it wrote.
-The event `packets` has all of them, so a reader of the spool can compare them.
-
-A list with a count for each track has two entries: the caller's and the advisor's.
+The relay counts what it received, the gate what it dropped, and the spool's writer what it wrote,
+independently. The event `packets` has all of them, so a reader of the spool can compare them. A
+list of counts has two entries: the caller's and the advisor's track.
 """
 
 from __future__ import annotations
@@ -17,29 +15,27 @@ from recording.spool.records import Field
 
 TRACKS = 2
 UNANSWERED = "unanswered"
-"""The reason why packets from before the answer are dropped."""
+"""Why packets from before the answer are dropped."""
 ENDED = "ended"
-"""The reason why packets from after the end of the call are dropped."""
+"""Why packets from after the end of the call are dropped."""
 LATE = "late"
-"""The reason why packets are dropped whose audio may be from a payment or transfer that is over."""
+"""Why packets are dropped whose audio may be from a payment or transfer that is over."""
 FAULT = "fault"
-"""The reason why packets are dropped that the disk did not accept. It is also a gap's reason."""
+"""Why packets are dropped that the disk did not accept. It is also a gap's reason."""
 ERASED = "erased"
-"""The reason why packets are gone that were stored, and then erased by a late trigger."""
+"""Why packets are gone that were stored, and then erased by a late trigger."""
 
 
 def no_packets() -> list[int]:
-    """Return a list with the count 0 for each track."""
+    """Return the count 0 for each track."""
     return [0] * TRACKS
 
 
 class Arrivals(NamedTuple):
     """The packets of one party since the relay first gave packets of this party to the recorder.
 
-    Attributes:
-        received: The valid RTP packets that the relay gave to the recorder.
-        refused: The packets from a wrong sender or with failed SRTP authentication.
-        unwanted: The RTP packets that arrived while the peer was not allowed to send.
+    `received` are valid RTP packets, `refused` are from a wrong sender or fail SRTP authentication,
+    and `unwanted` arrived while the peer was not allowed to send.
     """
 
     received: int = 0
@@ -58,13 +54,10 @@ class Arrivals(NamedTuple):
 class DropCounts:
     """The packets that the gate dropped, for each track.
 
-    Attributes:
-        shut: The packets that arrived while the gate was shut.
-        early: The packets that arrived before the gate was opened, and were read after this.
-        late: The packets whose audio may be from a payment or transfer that is over.
-        failed: The packets that arrived while the gate was open, but could not be given to a spool.
-        late_us: The time from the most recent opening of the gate to the latest of the `late`
-            packets, in µs.
+    They arrived while the gate was shut, were read only after it had opened (`early`), may have the
+    audio of a payment or transfer that is over (`late`), or could not be given to a spool
+    (`failed`). `late_us` is the time in µs from the latest opening of the gate to the last `late`
+    packet.
     """
 
     shut: list[int] = field(default_factory=no_packets)
@@ -76,12 +69,10 @@ class DropCounts:
 
 @dataclass(slots=True, eq=False)
 class WrittenCounts:
-    """The packets that were given to the writers of a call's spools, for each track.
+    """The packets given to the writers of a call's spools, for each track.
 
-    Attributes:
-        written: The packets in frames that were written and not erased.
-        erased: The packets that were erased.
-        failed: The packets that are lost, because their frame could not be written.
+    The `written` ones are not erased; the `failed` ones are lost, because their frame could not be
+    written.
     """
 
     written: list[int] = field(default_factory=no_packets)
@@ -98,11 +89,8 @@ def add_to(counts: list[int], more: Iterable[int], sign: int = 1) -> None:
 class PacketCounts:
     """Makes the fields of the event `packets`: the counts since the previous such event.
 
-    Attributes:
-        arrivals: The function that returns the counts of a track's arrivals, as the relay counts
-            them; None if there is no relay.
-        reason: The reason of the present gap, in which the gate is shut; "" in a segment.
-        is_between: True if there is neither a gap nor a segment at present.
+    `arrivals` returns the relay's counts of a track; None if there is no relay. `reason` is that of
+    the present gap, or "" in a segment. `is_between` is True if there is neither at present.
     """
 
     def __init__(self, drops: DropCounts) -> None:
@@ -116,7 +104,7 @@ class PacketCounts:
         self._before: list[dict[str, int]] = [{} for _ in range(TRACKS)]
 
     def enter(self, reason: str) -> None:
-        """Note that a gap begins with this reason, or a segment if `reason` is ""."""
+        """Note that a gap begins with this reason, or a segment if it is ""."""
         self.reason = reason
         self.is_between = False
         self._gap_reason = reason or self._gap_reason
@@ -131,11 +119,8 @@ class PacketCounts:
     ) -> list[dict[str, Field]]:
         """Return the counts of each track since the previous call.
 
-        Args:
-            written: The counts of the writers of the call's spools.
-            pending: The packets that a writer has not written yet.
-            reason: The reason of the gap that begins now. The gate was shut for it a moment before,
-                if there is no gap at present.
+        `pending` are packets that a writer has not written yet. `reason` is that of the gap that
+        begins now, for which the gate was shut a moment before.
         """
         return [self._track(each, written, pending, reason) for each in range(TRACKS)]
 

@@ -1,9 +1,8 @@
-"""The preamble of a call's next spool: the events of the old spool that still apply.
+"""The preamble of a call's next spool: copies of the old spool's events that still apply.
 
-When the disk of a spool is gone, the call continues in a new spool (`SpoolOutbox.move`). The new
-spool must be readable even if the old spool is lost. So it begins with copies of events that still
-apply, such as the present pauses. If the old spool is not lost, these events are read twice. Each
-copy has the same content and time as its original, so the second reading makes no difference.
+When the disk of a spool is gone, the call continues in a new spool (`SpoolOutbox.move`), which must
+be readable even if the old one is lost. If it is not lost, these events are read twice, with the
+same content and time, which makes no difference.
 """
 
 from collections.abc import Iterator, Mapping

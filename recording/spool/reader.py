@@ -1,11 +1,9 @@
 """Reads a spool that no process writes any more; the spool may be incomplete or damaged.
 
-`SpoolReader` reads the file twice. The first pass collects the frame keys in the RELEASE frames and
-the indices of the erased frames. The second pass yields the records. A longer file needs more
-memory only for these keys and indices.
-
-A frame is *authentic* if the spool key or the frame's own key decrypts it. If indices are missing
-between two authentic frames, the frames with these indices are reported as lost.
+`SpoolReader` reads the file twice: first it collects the published frame keys and the indices of
+the erased frames, then it yields the records. A longer file needs more memory only for these keys
+and indices. A frame is *authentic* if the spool key or its own key decrypts it. If indices are
+missing between two authentic frames, these frames are reported as lost.
 """
 
 import fcntl
@@ -50,21 +48,18 @@ from recording.spool.scanner import Scanner, find_header, frame_at
 RECENT = 16
 """The number of recent media frames whose positions in the file are remembered.
 
-When a part of a frame is erased, its other packets are copied to a new frame. The tombstone that
-lists the new frames directly follows them, so 16 positions are enough to find them.
+A tombstone directly follows the replacement frames that it lists, so 16 are enough to find them.
 """
 _UNPUBLISHED_US: Final = 120_000_000
 """An upper limit in µs for the time from a packet's arrival until its frame's key is in the file.
 
-The key is written after the lookback. The lookback is at most one minute; the second minute is a
-margin. The frames at the end of a file may have no key in the file. The packets of these frames
-arrived at most two minutes after the packets of the final frame that can be decrypted.
+The lookback is at most one minute; the second minute is a margin. So the packets of the last frames
+without a key arrived at most two minutes after those of the final frame that can be decrypted.
 """
 Batcher = Callable[[int, bytes], object | None]
-"""A function that combines all packets of a media frame into one value.
+"""Combines all packets of a media frame into one value; None leaves them single.
 
-Its arguments are the arrival of the frame's earliest packet (µs since the spool's start) and the
-frame's plaintext. If it returns None, the packets are yielded one by one.
+It gets the arrival of the earliest packet (µs since the spool's start) and the plaintext.
 """
 _Records = Iterator[object]
 _release = msgspec.msgpack.Decoder(PublishedKeys)
@@ -72,12 +67,7 @@ _tombstone = msgspec.msgpack.Decoder(Tombstone)
 
 
 def read_header(path: Path) -> SpoolHeader:
-    """Return the file header of a spool; no key is needed.
-
-    Raises:
-        SpoolHeaderError: The file has no header of a spool that this program can read.
-        OSError: The file cannot be read.
-    """
+    """Return the file header of a spool; no key is needed. Raises `SpoolHeaderError`."""
     fd = _open(path)
     try:
         return find_header(fd, path.name)[0]
@@ -98,10 +88,9 @@ def is_live(path: Path) -> bool:
 
 
 def remove_spool(path: Path, runtime_keys_folder: Path | None = None) -> None:
-    """Remove the spool of a call whose recording is in the archive.
+    """Remove the spool of an archived call, after its unpublished keys are overwritten.
 
-    First overwrite the frame keys in the runtime folder that were not written to the spool file. If
-    the spool is already removed, do nothing.
+    If the spool is already removed, do nothing.
     """
     if runtime_keys_folder is not None:
         shred_keys(runtime_keys_folder / f"{path.name.removesuffix('.spool')}.keys")
@@ -115,15 +104,10 @@ def read_spool(
     spool_key: bytes | None = None,
     runtime_keys_folder: Path | None = None,
 ) -> "SpoolReader":
-    """Open a spool for reading.
+    """Open a spool with its own key, or with the boot key that encrypted it in the file header.
 
-    Args:
-        path: The spool.
-        boot_key: The boot key under which the spool key in the file header is encrypted; not needed
-            if `spool_key` is given.
-        spool_key: The spool's own key, if it is known.
-        runtime_keys_folder: The folder with the frame keys that were not yet written to the spool
-            file when the writing process ended. If None, the frames of these keys cannot be read.
+    `runtime_keys_folder` has the frame keys that were not published when the writing process ended.
+    If None, their frames cannot be read.
 
     Raises:
         SpoolHeaderError: The file has no header of a spool that this program can read.
@@ -137,28 +121,19 @@ def read_spool(
 
 
 class SpoolReader(Iterator[Record]):
-    """An iterator over the records of one spool, in the sequence in which they were written.
+    """Yields the records of one spool, in the sequence in which they were written.
 
     All methods are in one class because they share the index that the next frame should have. The
-    attributes except `header` have their final values only after all records were read.
-
-    Attributes:
-        header: The file header.
-        index_salt: The salt for the commitments in the manifest, if this is the call's first spool.
-        interrupted: True if the file has no END frame, because the writer's process ended early or
-            the disk failed.
-        truncated: True if the file ends inside a frame.
-        damaged: True if any byte of the file was changed, even if all records could be read.
-        last_us: The latest time (µs since the spool's start) in all frames that were read so far.
+    attributes except `header` are final only after all records were read. `index_salt` is the salt
+    for the commitments in the manifest, if this is the call's first spool. `interrupted` means no
+    END frame, because the writer's process ended early or the disk failed; `truncated` means that
+    the file ends inside a frame; `damaged` means that a byte was changed, even if all records could
+    be read. `last_us` is the latest time in all frames so far, in µs since the spool's start.
     """
 
     @classmethod
     def open(cls, path: Path, boot_key: bytes | None, spool_key: bytes | None = None) -> Self:
-        """Open a spool with a boot key or with the spool's own key.
-
-        If both keys are given, `spool_key` is used. Raises `SpoolHeaderError`, `SpoolKeyError` and
-        `OSError`, for the same reasons as `read_spool`.
-        """
+        """Open a spool with its own key, if given, or a boot key. Raises as `read_spool`."""
         fd = _open(path)
         try:
             header, identity, start, whole = find_header(fd, path.name)
@@ -177,7 +152,7 @@ class SpoolReader(Iterator[Record]):
         return reader
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
-        """Set up a reader of an open file. Other modules call the class method `open`."""
+        """Set up a reader; other modules call `open`."""
         self.header = header
         self.index_salt = b""
         self.interrupted = True
@@ -191,12 +166,10 @@ class SpoolReader(Iterator[Record]):
         self._keys: dict[int, bytes] = {}
         self._erased: set[int] = set()
         self._replacement_of: dict[int, tuple[int, int, int]] = {}
-        """For the index of each erased frame, facts about its replacement frame.
+        """For each erased frame, its replacement frame with the packets that were not erased.
 
-        The replacement frame has those packets of the erased frame that were not erased. The facts
-        are the index of the replacement frame, its position in the file (-1 if it was not found),
-        and a time in µs since the spool's start. All packets in the replacement frame arrived
-        before this time.
+        That is its index, its position in the file (-1 if it was not found), and a time in µs since
+        the spool's start, before which all its packets arrived.
         """
         self._replacements: set[int] = set()
         self._next_index = 1
@@ -212,11 +185,7 @@ class SpoolReader(Iterator[Record]):
         return cast("Record", next(self._records))
 
     def batched(self, batch: Batcher) -> Iterator[object]:
-        """Return an iterator over the records. It yields all packets of a frame as one value.
-
-        `batch` makes this value. If `batch` returns None for a frame, the iterator yields the
-        frame's packets one by one.
-        """
+        """Yield the records; all packets of a frame are one value if `batch` makes one."""
         self._batch = batch
         return self._records
 
@@ -232,7 +201,7 @@ class SpoolReader(Iterator[Record]):
         self.close()
 
     def close(self) -> None:
-        """Close the file. The file is also closed when the iteration has ended."""
+        """Close the file, which the end of the iteration does too."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -246,15 +215,11 @@ class SpoolReader(Iterator[Record]):
         return self._next_index - 1
 
     def add_keys_of(self, runtime_keys_folder: Path) -> None:
-        """Add the frame keys that are still in the runtime folder.
-
-        These keys were not yet written to the spool file when the writing process ended.
-        """
+        """Add the frame keys in the runtime folder, which were not yet published."""
         path = keys_path(runtime_keys_folder, self.header.call_id, self.header.life)
         self._keys.update(load_keys(path, self._cipher.identity))
 
     def _read(self) -> _Records:
-        """Make the first pass over the file, then yield the records in a second pass."""
         self._collect()
         scanner = Scanner(self._fd, self._start, self._end)
         for frame in scanner:
@@ -275,11 +240,6 @@ class SpoolReader(Iterator[Record]):
         self.close()
 
     def _collect(self) -> None:
-        """Make the first pass over the file.
-
-        Collect the frame keys, the indices of the erased frames, and the positions of the frames
-        that replace erased frames.
-        """
         recent: dict[int, int] = {}
         scanner = Scanner(self._fd, self._start, self._end)
         for frame in scanner:
@@ -316,8 +276,8 @@ class SpoolReader(Iterator[Record]):
     def _records_of(self, frame: SpoolFrame) -> _Records | None:
         """Return a frame's records; None if we know the key but cannot decode the frame.
 
-        If the key of a media frame is not known, the result is an empty iterator. `_losses_before`
-        later yields a `LostRecord` for this frame.
+        Without the key of a media frame, there are none; `_losses_before` later yields its
+        `LostRecord`.
         """
         if frame.kind is FrameKind.MEDIA:
             return self._media(frame)
@@ -361,10 +321,9 @@ class SpoolReader(Iterator[Record]):
         return unpack_packets(frame.from_us, plaintext) if all_at_once is None else [all_at_once]
 
     def _records_of_erased(self, frame: SpoolFrame) -> Sequence[object]:
-        """Return the records that are yielded in place of an erased frame.
+        """Return the packets of an erased frame that were not erased, then a `LostRecord`.
 
-        Packets that were not erased come first. They were copied to another frame before the
-        erasure. A `LostRecord` for the erased part follows.
+        The packets were copied to another frame before the erasure.
         """
         kept: Sequence[object] = ()
         from_us, index = frame.from_us, frame.index
@@ -386,7 +345,6 @@ class SpoolReader(Iterator[Record]):
         return [*kept, lost]
 
     def _with_losses(self, frame: SpoolFrame, records: Sequence[object]) -> _Records:
-        """Yield a `LostRecord` for any lost frames before `frame`, then the records of `frame`."""
         yield from self._losses_before(frame.index, frame.from_us)
         self._next_index = frame.index + 1
         self.last_us = max(self.last_us, frame.to_us)
@@ -395,16 +353,10 @@ class SpoolReader(Iterator[Record]):
     def _losses_before(self, before: int, until_us: int | None) -> _Records:
         """Yield a `LostRecord` for each loss between the previous and the next readable frame.
 
-        Consecutive missing frames are one loss. Each frame whose key is not known is a loss of its
-        own. Such a frame may be forged, so its times are not trusted: the times of the loss are
-        limited to the time between the two readable frames.
-
-        Args:
-            before: The index of the next readable frame. At the end of the file, the index after
-                the final frame.
-            until_us: The arrival time of the first packet in the next readable frame, in µs since
-                the spool's start. None at the end of the file; the limit is then `_UNPUBLISHED_US`
-                after the previous readable frame.
+        Consecutive missing frames are one loss; each frame without a key is one of its own. Such a
+        frame may be forged, so the times of a loss are limited to those between the readable
+        frames. At the file's end, `before` follows the final frame, `until_us` is None, and the
+        limit is `_UNPUBLISHED_US`.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]
@@ -425,14 +377,11 @@ class SpoolReader(Iterator[Record]):
             yield self._loss(before, until_us)
 
     def _skip_replacements(self, before: int) -> None:
-        """Skip the indices of replacement frames, so that these frames are not reported as lost.
+        """Skip the indices of replacement frames below `before`, which are not lost.
 
-        Only indices below `before` are skipped.
-
-        A replacement frame contains those packets of an erased frame that were not erased. If other
-        frames were lost directly before the replacement frame, its packets are older than the
-        lost packets, and do not show when the loss ends. The loss ends at the next frame that is
-        not a replacement frame.
+        If other frames were lost directly before a replacement frame, its packets are older than
+        the lost ones, and do not show when the loss ends. The loss ends at the next frame of
+        another kind.
         """
         while self._next_index < before and self._next_index in self._replacements:
             self._next_index += 1
@@ -442,12 +391,11 @@ class SpoolReader(Iterator[Record]):
         return LostRecord(self._next_index, before - 1, self.last_us, until, LossReason.DAMAGED)
 
     def _losses_at_end(self, scanner: Scanner) -> _Records:
-        """Yield the losses at the end of a file without an END frame, as `LostRecord`s."""
         last = max((index for index, _, _ in self._without_key), default=self._next_index - 1)
         why = LossReason.TRUNCATED if scanner.truncated else LossReason.DAMAGED
         if self._next_index == 1 and (last or scanner.has_garbage):
-            # No frame could be decrypted, so the file header may be from another file. The times
-            # in the frames may then be wrong, so the `LostRecord` has no times.
+            # No frame could be decrypted, so the file header may be from another file, and the
+            # times in the frames wrong.
             yield LostRecord(1, max(1, last), None, None, why)
             return
         yield from self._losses_before(last + 1, None)
@@ -457,13 +405,9 @@ class SpoolReader(Iterator[Record]):
 
 
 def _open(path: Path) -> int:
-    """Return a descriptor of the regular file at `path`.
+    """Return a descriptor of the regular file at `path`; do not wait if it is a pipe.
 
-    If there is a pipe at `path`, this function does not wait until a process writes to the pipe.
-
-    Raises:
-        SpoolHeaderError: The path is not a regular file.
-        OSError: The file cannot be opened.
+    Raises `SpoolHeaderError` if the file is not regular.
     """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):

@@ -18,10 +18,7 @@ class Clock:
     mono: float
 
     def at_us(self, mono: float) -> int:
-        """Return the microseconds from this instant to `mono`, rounded to the nearest integer.
-
-        `mono` is a time in monotonic seconds.
-        """
+        """Return the µs from this instant to `mono` (monotonic seconds), rounded."""
         return int((mono - self.mono) * 1_000_000 + 0.5)
 
 
@@ -45,33 +42,25 @@ class SpoolHeader:
     recipients_wrapped: bytes
     """The spool key as an age file for the archive's recipients; empty if the archive has none."""
     key_check: bytes
-    """A digest of the spool key. If a given spool key has another digest, it is the wrong key.
-
-    `recording.spool.keys.key_check` computes this digest.
-    """
+    """`recording.spool.keys.key_check` of the spool key."""
     started_mono_us: int = 0
-    """The start of the spool (offset 0) in microseconds of the machine's monotonic clock.
-
-    0 if an older version of Galwad, without this field, wrote the spool.
-    """
+    """The start in µs of the monotonic clock; 0 if a version without this field wrote the spool."""
 
     def us_after(self, first: "SpoolHeader") -> int:
-        """Return the microseconds from the start of the spool `first` to the start of this spool.
+        """Return the µs from the start of the call's spool `first` to that of this one.
 
-        The two spools belong to one call. The monotonic start times are compared, because the wall
-        clock may have been changed between the two starts. The wall clock is used only if a spool
-        has no monotonic start time. The machine has not rebooted between the two starts, because no
-        call continues after a reboot: its checkpoint is in a tmpfs.
+        The monotonic times are compared, because the wall clock may have been changed; it counts
+        only if a spool has no monotonic time. No call continues after a reboot, because its
+        checkpoint is in a tmpfs.
         """
         if self.started_mono_us >= first.started_mono_us > 0:
             return self.started_mono_us - first.started_mono_us
         return self.started_wall_us - first.started_wall_us
 
     def continues(self, last: "SpoolHeader") -> bool:
-        """Return whether this spool and the spool `last` were written by the same process.
+        """Return whether the process that wrote the call's spool `last` wrote this one too.
 
-        The two spools belong to one call. A process begins another spool of a call when the disk
-        fails. All spools that one process writes for a call have the same start time.
+        It begins another one when the disk fails, and all its spools of a call have the same start.
         """
         same = self.started_mono_us, self.started_wall_us
         return self.started_mono_us > 0 and same == (last.started_mono_us, last.started_wall_us)
@@ -92,7 +81,7 @@ class LossReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PacketRecord:
-    """One RTP packet as it arrived; `at_us` is its arrival in µs since the spool's start."""
+    """One RTP packet as it arrived, at `at_us` (µs since the spool's start)."""
 
     at_us: int
     track: int
@@ -101,10 +90,7 @@ class PacketRecord:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One event of the call; `at_us` is its time in µs since the spool's start.
-
-    A spool contains packets and events in the sequence in which the recorder wrote them.
-    """
+    """One event of the call, at `at_us` (µs since the spool's start)."""
 
     at_us: int
     kind: str
@@ -118,21 +104,15 @@ class LostRecord:
     first_index: int
     last_index: int
     from_us: int | None
-    """The earliest possible arrival of a packet that the spool has lost, in µs since its start.
-
-    None if this time is unknown.
-    """
+    """The earliest possible arrival of a lost packet, in µs since the spool's start, or None."""
     to_us: int | None
-    """The latest time at which a lost packet may have arrived, in µs since the spool's start.
-
-    None if this time is unknown, for example at the end of a truncated file.
-    """
+    """The latest possible arrival; None if unknown, as at the end of a truncated file."""
     why: LossReason
 
 
 @dataclass(frozen=True, slots=True)
 class EndRecord:
-    """The end of a spool that was closed properly. An interrupted spool has no such record."""
+    """The end of a spool that was closed properly."""
 
     at_us: int
 

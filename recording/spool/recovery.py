@@ -1,9 +1,8 @@
 """Recovers the key of a spool whose boot key was lost at a reboot of the machine.
 
-The spool's file header contains the spool key twice: encrypted under the boot key, and encrypted to
-the archive's recipients. A recipient can decrypt the spool key with their identity, on another
-machine. A user then gives the spool key to the server, which stores it in the runtime folder. The
-spool key opens only this spool. When the call is archived, the server overwrites the stored key.
+The file header also contains the spool key encrypted to the archive's recipients. A recipient
+decrypts it on another machine, and a user gives it to the server, which stores it in the runtime
+folder until the call is archived. The spool key opens only this spool.
 """
 
 from __future__ import annotations
@@ -40,19 +39,18 @@ class RecoveredKey:
         return f"{self.call_id}.{self.life}.recovered"
 
     def __bytes__(self) -> bytes:
-        """Return the content of the key file: the key in base64 and a line break."""
+        """Return the content of this file: the key in base64 and a line break."""
         return base64.b64encode(self.key) + b"\n"
 
 
 def recover_key(spool: Path, identities: Iterable[Identity]) -> RecoveredKey:
-    """Decrypt the spool key of a spool with one of the identities, and return the spool key.
+    """Decrypt the key of a spool with one of the identities.
 
     Only the file header is read, so a file with the spool's first 130 KB is enough.
 
     Raises:
         SpoolHeaderError: The file is not a spool.
-        SpoolKeyError: The file header has no key for recipients, or these identities cannot decrypt
-            the key.
+        SpoolKeyError: There is no key for recipients, or these identities cannot decrypt it.
     """
     header = read_header(spool)
     if not header.recipients_wrapped:
@@ -71,11 +69,7 @@ def _is_key_of(header: SpoolHeader, key: bytes) -> bool:
 
 
 def boot_key_for(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | None:
-    """Return the boot key that opens the spool with this file header.
-
-    Return None if no key in `boot_keys` opens the spool, for example because its boot key was lost
-    at a reboot.
-    """
+    """Return the boot key that opens a spool; None if it was lost, for example at a reboot."""
     for boot_key in boot_keys:
         try:
             unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
@@ -86,14 +80,9 @@ def boot_key_for(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | Non
 
 
 def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:
-    """Return the recovered spool keys that are stored in `folder` for the spools of one call.
+    """Return the recovered keys in `folder` that open spools of one call, by life.
 
-    The result is a dict from the number of a spool (its life) to the spool key. Keys that do not
-    open their spool are omitted.
-
-    Raises:
-        SpoolHeaderError: One of `spools` is not a spool.
-        OSError: The file of a key cannot be read.
+    Raises `SpoolHeaderError` if one of `spools` is not a spool, and `OSError`.
     """
     found: dict[int, bytes] = {}
     for spool in spools:
@@ -111,8 +100,5 @@ def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:
 
 
 def shred_recovered(folder: Path, spool: Path) -> None:
-    """Overwrite and unlink the file of the key that was recovered for a spool.
-
-    Does nothing if there is no such file.
-    """
+    """Overwrite and unlink the file of the key that was recovered for a spool, if it exists."""
     shred_keys(folder / f"{spool.name.removesuffix('.spool')}.recovered")

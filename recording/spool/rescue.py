@@ -1,8 +1,7 @@
 """Copies a call's earlier spools into the folder of its current spool when their disk is gone.
 
-A disk is gone if it was unmounted while a spool was open, or if another disk was mounted on the
-same folder. The spool's file is still open, so the spool can still be read. The spool is copied
-because its disk may never be mounted again.
+The disk was unmounted while a spool was open, or another one was mounted on the same folder. The
+open file can still be read, and the disk may never be mounted again.
 """
 
 import contextlib
@@ -15,41 +14,33 @@ from recording.files.atomic import sync_folder, write_all
 
 _PIECE: Final = 1 << 20
 _LEAVE: Final = 2
-"""The minimum free space on the disk for the copy of a spool, as a multiple of the spool's size.
+"""The free space on the disk for a copy, as a multiple of the spool's size.
 
-After the copy, at least half of the free space remains for the spools of live calls.
+So at least half of the free space remains for the spools of live calls.
 """
 _thread = ThreadPoolExecutor(1, thread_name_prefix="spool-rescue")
 
 
 class EarlierSpools:
-    """The spools of one call that can no longer be opened by their paths. Their files stay open."""
+    """The open files of a call's spools that can no longer be opened by their paths."""
 
     def __init__(self) -> None:
         self._spools: list[tuple[int, str]] = []
 
     def add(self, fd: int, name: str) -> None:
-        """Add an earlier spool: its open descriptor and its file name.
-
-        `close` will close the descriptor.
-        """
+        """Add an earlier spool. `close` will close its descriptor `fd`."""
         self._spools.append((fd, name))
 
     def copy_to(self, beside: int, folder: Path) -> None:
         """Let a thread copy the earlier spools into `folder`, one after another.
 
-        An incomplete copy of a spool is removed, so that it is never used in place of the complete
-        spool. The complete spool can be used if its disk is mounted again later.
+        An incomplete copy is removed, so that it is never used in place of the complete spool,
+        whose disk may be mounted again later. `beside` is a descriptor of the current spool, which
+        keeps it locked until all are copied, so that the finaliser does not seal the call too
+        early.
 
-        Args:
-            beside: A descriptor of the current spool in `folder`. The thread closes this descriptor
-                when all spools are copied. The current spool stays locked until then, so that the
-                finaliser does not seal the call's spools too early.
-            folder: The folder of the current spool.
-
-        Raises:
-            OSError: The process cannot open more descriptors. No spool is copied, and `beside` is
-                closed.
+        Raises `OSError` if there are too few descriptors; then no spool is copied, and `beside` is
+        closed.
         """
         spools: list[tuple[int, str]] = []
         try:

@@ -1,8 +1,4 @@
-"""A scanner that finds the frames in a spool file, even after damaged bytes.
-
-The file is read in small pieces. A frame header with a length above `MAX_CIPHERTEXT` is treated as
-damaged.
-"""
+"""A scanner that finds the frames in a spool file, even after damaged bytes, in small pieces."""
 
 import os
 from collections.abc import Iterator
@@ -25,24 +21,19 @@ from recording.spool.records import SpoolHeader
 
 _PIECE = 1 << 16
 _NEVER_WRITTEN = bytes(16)
-"""16 zero bytes. If a file ends with them, its final bytes were never written.
+"""If a file ends with these zero bytes, its final bytes were never written.
 
 A complete frame ends with an authentication tag of 16 bytes, which are not all zero.
 """
 
 
 class Scanner:
-    """An iterator over the frames of one file, from the position `start` to the position `end`.
+    """Yields the frames of one file between two positions. Damaged bytes belong to no frame.
 
-    Damaged bytes are bytes that belong to no frame.
-
-    Attributes:
-        offset: The position in the file at which the most recently yielded frame begins.
-        damaged: True if damaged bytes were found before the last frame that was found.
-        has_garbage: True if damaged bytes were found after the last frame that was found.
-        truncated: True if the file ends inside a frame, or ends with 16 zero bytes. The file system
-            may make the file longer before it writes the frame. If the power fails between these
-            two steps, the file ends with zero bytes.
+    `offset` is the position of the latest frame. `damaged` means that there were damaged bytes
+    before it, and `has_garbage` after it. `truncated` means that the file ends inside a frame, or
+    with 16 zero bytes: the file system may lengthen the file, and the power fail before the frame
+    is written.
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:
@@ -69,10 +60,7 @@ class Scanner:
             self.offset += frame.size
 
     def reject(self) -> None:
-        """Treat the most recently yielded frame as damaged bytes, because it is not from this file.
-
-        The scanner then searches for the next frame inside these bytes.
-        """
+        """Treat the latest frame as damaged bytes that may contain another frame."""
         self._rejected = True
 
     def _skip(self) -> None:
@@ -106,10 +94,7 @@ class Scanner:
 
 
 def frame_at(fd: int, position: int, end: int) -> SpoolFrame | None:
-    """Return the frame that begins at `position` in the file.
-
-    Return None if there is no frame with a correct CRC, or if the frame does not end before `end`.
-    """
+    """Return the frame at `position`; None without a correct CRC, or if it ends after `end`."""
     if end - position < FRAME_OVERHEAD:
         return None
     head = os.pread(fd, FRAME_OVERHEAD, position)
@@ -124,14 +109,10 @@ def frame_at(fd: int, position: int, end: int) -> SpoolFrame | None:
 
 
 def find_header(fd: int, name: str) -> tuple[SpoolHeader, bytes, int, bool]:
-    """Find the first undamaged copy of the file header.
+    """Return the first undamaged copy of the file header.
 
-    Return the header, the SHA-256 of its body, the position in the file at which the frames begin,
-    and True if both copies of the header are undamaged.
-
-    Args:
-        fd: The descriptor of the file.
-        name: The file's name, for the texts of errors.
+    With it come its identity, the position of the frames in the file, and True if both copies are
+    undamaged.
 
     Raises:
         SpoolHeaderError: Both copies are damaged, or this program does not know the header's

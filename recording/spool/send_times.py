@@ -1,21 +1,20 @@
 """When the audio of RTP packets was sent, so that late packets of a pause are recognised.
 
-The network can delay a packet. A packet with audio from a pause can therefore arrive after the
-pause has ended. Its RTP timestamp shows when its audio was sent. To compare the timestamp with our
-clock, each stream (SSRC) has an *anchor*: a timestamp and the arrival time of a packet with this
-timestamp that the network delays least. The anchor is fitted while media may be stored. While it
-may not, the anchor can only become earlier. So if the network becomes slower during a pause, the
-packets of the pause are still seen to belong to it.
+The network can delay a packet, so audio from a pause can arrive after the pause has ended. Its RTP
+timestamp shows when it was sent. To compare it with our clock, each stream (SSRC) has an *anchor*:
+the timestamp and arrival of a packet that the network delays least. It is fitted while media may be
+stored. While it may not, the anchor can only become earlier. So if the network becomes slower
+during a pause, the packets of the pause are still seen to belong to it.
 
 Some senders stop their timestamps while they send nothing. In the packets, this looks just like a
 network that suddenly becomes slower. The packets are taken for late ones, however long that takes.
 The arrival of packets is no proof: a network that delays all packets by the same time delivers them
 as steadily as one that delays none.
 
-If a party's SSRC changes or its timestamps jump, the delay of the new stream is not known. But the
-first packet of the new stream was sent after the last one of the old stream: packets of one party
-take the same way, so they wait in the same queues. So its delay is at most that of the old one plus
-the time between the two arrivals. The earliest possible time of sending is what counts.
+If a party's SSRC changes or its timestamps jump, the delay of the new stream is not known. But its
+first packet was sent after the last one of the old stream: packets of one party wait in the same
+queues. So its delay is at most that of the old one plus the time between the two arrivals. The
+earliest possible time of sending is what counts.
 
 Two facts in the senders' reports (RTCP) show more. Both are used only in a stream whose packets may
 be late, and the network's delay of the report matters for neither of them.
@@ -34,8 +33,8 @@ Some senders do not count their timestamps by the clock rate. Their timestamps a
 a pause, they are not stored for a fixed time, the *quarantine*, and for as long as their packets
 were interrupted.
 
-If the process ends during a call, the next process continues with the anchors that were saved.
-They remain valid, because they are saved when media may no longer be stored, or later.
+The next process after a restart continues with the saved anchors. They remain valid, because they
+are saved when media may no longer be stored, or later.
 """
 
 from __future__ import annotations
@@ -66,8 +65,7 @@ OVERTAKEN_US = 10_000_000
 _PUNCTUAL_US = 500_000
 """A stream is fitted only while its packets are at most this late, in µs.
 
-Some senders do not count their timestamps by the clock rate. Their packets seem to become later and
-later.
+If timestamps are not counted by the clock rate, packets seem to become later and later.
 """
 _STEP_US = 300_000
 """A stream is doubted if its packets may be this much too late, in µs."""
@@ -90,7 +88,7 @@ _REPORT_US = 60_000
 Some senders report the timestamp of their latest packet, which began before the report's time.
 """
 _FLOWING_US = 200_000
-"""A report is used only if a packet of its stream arrived in this time, in µs, before the report.
+"""A report is used only if a packet of its stream arrived in this time, in µs, before it.
 
 If a sender is silent, the timestamp in its report can be as old as the latest packet.
 """
@@ -129,22 +127,18 @@ class SavedSendTimes:
 
     streams: tuple[SavedStream, ...]
     latest: tuple[tuple[int, int, int | None], ...]
-    """For each track: the track, the arrival of its latest packet, and the packet's largest delay.
-
-    The largest delay is None if no limit is known.
-    """
+    """(track, arrival of its latest packet, largest possible delay of it or None), in µs."""
     attached: tuple[tuple[int, int], ...]
     """Each track to which another leg was attached, and the time of the latest such change."""
 
 
 @dataclass(slots=True)
 class _Stream:
-    """The anchor of one stream.
+    """The anchor of one stream: `timestamp` and `at_us`.
 
-    `timestamp` and `at_us` are the anchor. `noted` is the number of punctual packets that were
-    noted one after the other while media could be stored, since the anchor was set.
-    `uncertain_us` is the largest possible error of the anchor, in µs: so much later than the time
-    of the least delay can it be. It is None if the timestamps are unusable.
+    `noted` counts the punctual packets in a row, since the anchor was set, while media could be
+    stored. The anchor can be up to `uncertain_us` later than the time of the least delay, in µs;
+    None if the timestamps are unusable.
     """
 
     rate: int
@@ -199,7 +193,6 @@ class _Stream:
         self.least_late_us = _NEVER_US
 
     def strike(self) -> None:
-        """Count an oddity of the timestamps."""
         self.strikes = min(self.strikes + 1, _MOST_STRIKES)
         if self.is_unusable:
             self.uncertain_us = None
@@ -217,11 +210,10 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True)
 class _SenderClock:
-    """The clock in the sender reports of a track.
+    """The clock in the sender reports of a track, which is `ahead_us` behind ours.
 
-    `ahead_us` is the difference between our time and the time of this clock, in µs. It includes the
-    smallest delay of the network. `noted_us` is the arrival of the report that showed it. `is_sure`
-    is True if the report before it showed the same.
+    This includes the smallest delay of the network. A report that arrived at `noted_us` showed it;
+    `is_sure` if the one before showed the same.
     """
 
     ahead_us: int
@@ -230,10 +222,9 @@ class _SenderClock:
 
 
 class SendTimes:
-    """The streams of a call's recorded legs.
+    """The streams of a call's recorded legs. Times are microseconds since the spool's start.
 
-    Times are microseconds since the spool's start. `data` is always a whole datagram; only its
-    fixed RTP header is read.
+    `data` is always a whole datagram; only its fixed RTP header is read.
     """
 
     def __init__(self) -> None:
@@ -241,22 +232,19 @@ class SendTimes:
         self._streams: dict[tuple[int, int], _Stream] = {}
         self._attached_us: dict[int, int] = {}
         self._latest: dict[int, tuple[int, int | None]] = {}
-        """For each track, the latest packet: its arrival, and the largest possible delay of it."""
+        """For each track, its latest packet: the arrival, and its largest possible delay."""
         self._interrupted_us: dict[int, int] = {}
-        """For each track, the time in µs for which its packets were interrupted, since the pause.
+        """For each track, the µs for which its packets were interrupted since the pause.
 
-        Packets that are interrupted for this time can be late by this time.
+        They can be late by this time.
         """
         self._clocks: dict[int, _SenderClock] = {}
         self._reports: dict[int, deque[tuple[int, int]]] = {}
-        """For each track, its latest sender reports: the name of the report, and its arrival."""
+        """For each track, the names and arrivals of its latest sender reports."""
         self._begun_us = 0
 
     def begin(self, at_us: int) -> None:
-        """Forget all streams; assume only that no packet of the call was sent before this time.
-
-        At first, this time is 0.
-        """
+        """Forget all streams. Assume only that no packet was sent before `at_us`."""
         self._streams.clear()
         self._latest.clear()
         self._attached_us.clear()
@@ -269,9 +257,8 @@ class SendTimes:
     def attach(self, track: int, at_us: int, heard_us: int | None = None) -> int:
         """Forget the streams of a track, because another leg is recorded on it from now on.
 
-        `heard_us` is the arrival of the leg's latest packet, if one has arrived before. The packets
-        that arrive later were sent after that one. Without such a packet, they are sent later than
-        `at_us`, because the party has only now answered. Return this earliest time.
+        Return the earliest time at which its packets were sent: after the arrival of its latest
+        packet, `heard_us`. Without one, it is `at_us`, because the party has only now answered.
         """
         sent_us = at_us if heard_us is None else min(at_us, heard_us)
         self._attached_us[track] = sent_us
@@ -309,10 +296,9 @@ class SendTimes:
         )
 
     def restore(self, saved: SavedSendTimes, start_us: int, at_us: int) -> None:
-        """Continue at the time `at_us` with the state of an earlier process.
+        """Continue at `at_us` with the state of an earlier process, but without its reports.
 
-        `start_us` is this spool's start on the monotonic clock. The present streams are forgotten,
-        and so is what sender reports have shown.
+        `start_us` is this spool's start on the monotonic clock.
         """
         self._streams = {
             (each.track, each.ssrc): _Stream(
@@ -334,10 +320,10 @@ class SendTimes:
         self._attached_us = {track: at - start_us for track, at in saved.attached}
 
     def assume_usual_delay(self, at_us: int) -> None:
-        """Assume that the network is not slower than usual at the time `at_us`, after a restart.
+        """Assume that the network is not slower than usual at `at_us`, after a restart.
 
-        Nothing that was said before this time is secret. Without this, a stream of which nothing
-        was saved could be as late as the call is old, if a pause follows at once.
+        Nothing that was said before is secret. Without this, a stream of which nothing was saved
+        could be as late as the call is old, if a pause follows at once.
         """
         for track in _TRACKS:
             heard_us, late_us = self._latest_of(track)
@@ -345,10 +331,9 @@ class SendTimes:
                 self._latest[track] = at_us, 0 if late_us is None else min(late_us, _STEP_US)
 
     def note_stored(self, track: int, data: Octets, at_us: int) -> None:
-        """Fit the anchor of a packet's stream to the packet, which was stored.
+        """Fit the anchor of a stream to a stored packet; every eighth one is enough.
 
-        The anchor follows the smallest delay of the last seconds. It is enough to note every eighth
-        packet of a stream.
+        The anchor follows the smallest delay of the last seconds.
         """
         if self._interrupted_us:
             self._interrupted_us.pop(track, None)
@@ -383,7 +368,7 @@ class SendTimes:
         self._find_doubting(track, data, at_us)
 
     def note_report(self, track: int, data: Octets, at_us: int) -> None:
-        """Note an RTCP datagram that arrived at `at_us`. Only a sender report changes anything."""
+        """Note an RTCP datagram. Only a sender report changes anything."""
         report = SenderReport.parse(data)
         if report is None:
             return
@@ -409,7 +394,7 @@ class SendTimes:
         self._anchor_by_clock(track, stream, report, at_us)
 
     def _note_clock(self, track: int, stream: _Stream, report: SenderReport, at_us: int) -> None:
-        """Compare the clock in a sender report with the anchor of its stream, which is certain."""
+        """Compare a report's clock with the anchor of its stream, which is certain."""
         due_us = stream.due_us(report.timestamp)
         if -_EARLY_US <= at_us - due_us <= _MOST_LATE_US:
             ahead_us, before, is_sure = due_us - report.sent_us, self._clocks.get(track), False
@@ -443,10 +428,10 @@ class SendTimes:
     def _anchor_by_clock(
         self, track: int, stream: _Stream, report: SenderReport, at_us: int
     ) -> None:
-        """Set the anchor of a stream by a sender report, unless the packets contradict the report.
+        """Set the anchor of a stream by a sender report, unless the packets contradict it.
 
-        Packets contradict it if the latest one would then have arrived before it was sent, or if it
-        would have been sent before it can have been (see `uncertain_us`).
+        They do if the latest one would then have arrived before it was sent, or been sent before it
+        can have been (see `uncertain_us`).
         """
         clock = self._clocks.get(track)
         if clock is None or not clock.is_sure:
@@ -480,7 +465,6 @@ class SendTimes:
         return begun_us - _drift_us(at_us - stream.proven_us) - stream.uncertain_us >= end_us
 
     def _find_doubting(self, track: int, data: Octets, at_us: int) -> tuple[_Stream, int] | None:
-        """Do the same as `_find`, and doubt the stream if its packets may be late."""
         passed_us = at_us - self._latest_of(track)[0]
         if passed_us >= _INTERRUPTED_US:
             self._interrupted_us[track] = self._interrupted_us.get(track, 0) + passed_us
@@ -490,10 +474,10 @@ class SendTimes:
         return found
 
     def _find(self, track: int, data: Octets, at_us: int) -> tuple[_Stream, int] | None:
-        """Return a packet's stream and timestamp; if the packet is early, move the anchor.
+        """Return a packet's stream and timestamp; None if it has no RTP header.
 
-        If the packet shows that the timestamps have jumped, the packet becomes the anchor, which
-        is then uncertain. Return None if `data` has no RTP header.
+        An early packet moves the anchor. If the timestamps have jumped, the packet becomes the
+        anchor, which is then uncertain.
         """
         if len(data) < _HEADER.size:
             return None
@@ -528,9 +512,8 @@ class SendTimes:
     ) -> bool:
         """Compare the next packet of a stream with its anchor, and set the stream's `late_us`.
 
-        `header` is the packet's RTP header. `longest_us` is the largest possible delay of the
-        packet, or None. Return False if later packets have overtaken this one, so that it changes
-        nothing.
+        The packet's largest possible delay is `longest_us`, or not known. Return False if later
+        packets have overtaken it, so that it changes nothing.
         """
         _, _, sequence, timestamp, _ = header
         late_us = at_us - stream.due_us(timestamp)
@@ -570,8 +553,8 @@ class SendTimes:
     def _latest_of(self, track: int) -> tuple[int, int | None]:
         """Return the arrival of a track's latest packet, and its largest possible delay, in µs.
 
-        The next packet was sent later, so it can be late by this delay and the time since then.
-        The delay is None if no limit is known.
+        The next packet was sent later, so it can be late by this delay and the time since then. The
+        delay is None if no limit is known.
         """
         return self._latest.get(track, (self._begun_us, 0))
 

@@ -1,7 +1,7 @@
 """Reads RTCP sender reports (RFC 3550 section 6.4.1).
 
-A sender report shows which RTP timestamp belongs to which time of the sender's own clock, and which
-report of the other party its sender has received last.
+A report shows which RTP timestamp belongs to which time of the sender's own clock, and which report
+of the other party its sender has received last.
 """
 
 from __future__ import annotations
@@ -20,11 +20,9 @@ _US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to another party's sender report, in a report block.
+    """A report block's answer to the report `name` of another party (LSR).
 
-    Attributes:
-        name: The `SenderReport.name` of the latest report that has arrived (LSR).
-        after_us: The time in µs from the arrival of that report to the sending of this one (DLSR).
+    It arrived there `after_us` before this report was sent (DLSR).
     """
 
     name: int
@@ -33,14 +31,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class SenderReport:
-    """The times in a sender report.
+    """The stream's RTP timestamp at `sent_us`, by the sender's clock in µs since 1900 (NTP).
 
-    Attributes:
-        ssrc: The stream that the report is about.
-        sent_us: The time of the report by the sender's clock, in µs since 1900 (NTP).
-        timestamp: The RTP timestamp of the stream at this time.
-        name: The middle 32 bits of the NTP time, by which replies name the report.
-        replies: The answers to reports of the other party.
+    Replies name the report by the middle 32 bits of the NTP time.
     """
 
     ssrc: int
@@ -51,10 +44,9 @@ class SenderReport:
 
     @classmethod
     def parse(cls, data: bytes | bytearray | memoryview) -> Self | None:
-        """Return the sender report at the start of an RTCP datagram.
+        """Return the sender report with which an RTCP datagram begins (RFC 3550 section 6.1).
 
-        A compound RTCP packet begins with the report, if there is one (RFC 3550 section 6.1).
-        Return None if there is none, or if the sender has no clock, so that the time is 0.
+        None if there is none, or if the sender has no clock, so that the time is 0.
         """
         if len(data) < _HEADER.size:
             return None

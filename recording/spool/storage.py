@@ -1,9 +1,8 @@
 """The storage of one call's spool. It remembers a fault of the disk until the fault is over.
 
-A fault after a failed write ends when a write succeeds and the disk has enough free bytes. A fault
-after a failed sync ends when a write and a sync succeed and the disk has enough free bytes.
-
-In two other cases, the fault ends because the call continues in a new file:
+A fault after a failed write ends when a write succeeds and the disk has enough free bytes; after a
+failed sync, a sync must succeed too. In two other cases, the fault ends because the call continues
+in a new file:
 
 - The spool file is missing for `MOVE_AFTER_US`, because its disk was unmounted. The new file is in
   the folder with the same path, which is now on another disk.
@@ -22,28 +21,20 @@ from recording.spool.outbox import SpoolOutbox
 from recording.spool.writer import SpoolWriter
 
 ROOM_TO_RESUME: Final = 64 * 1024
-"""The number of bytes that must be free on the disk before a fault ends.
-
-This space is enough for some seconds of a call, so that the next fault does not follow directly.
-"""
+"""In free bytes: some seconds of a call, so that the next fault does not follow directly."""
 MOVE_AFTER_US: Final = 10_000_000
 """A new spool begins if the spool file is missing, or its disk fails, for this time in µs.
 
-An unmounted disk is usually mounted again within seconds, even if its journal is checked first. The
-mounted disk hides all files that were written to its mount point while it was unmounted. So a new
-spool should not begin too early. It should not begin too late either, because the call is not
-recorded until then.
+An unmounted disk is usually mounted again within seconds, even if its journal is checked first, and
+then hides all files written to its mount point meanwhile. So a new spool should not begin too
+early; nor too late, because the call is not recorded until then.
 """
 
 
 class SpoolStorage:
-    """The spool of one call, and the state of its disk.
+    """The spool of one call, and the state of its disk; `error` is the most recent one or None.
 
     All methods run in the event loop's thread and do not wait.
-
-    Attributes:
-        outbox: The outbox, which has the spool's writer and the events that are not written yet.
-        error: The most recent error of the spool; None if there was no error.
     """
 
     def __init__(
@@ -58,17 +49,9 @@ class SpoolStorage:
     ) -> None:
         """Set up the storage; no spool is opened yet.
 
-        Args:
-            open_spool: The function that creates the next spool of the call.
-            now: The function that returns the microseconds since the spool's start.
-            failed: The function that is called with the error of a failed sync.
-            open_on_other_disk: The function that creates the next spool on another disk. After
-                this function has created one spool, it is not called again. None if there is no
-                other disk.
-            synced: The folder whose spools `SpoolSync` syncs each second. None if `SpoolSync` syncs
-                the spools in all folders.
-            has_other_disk: The function that says whether there is another disk now. It is called
-                only when the disk has failed.
+        `failed` gets the error of a failed sync. `open_on_other_disk` is called once at most, if
+        the disk has failed and `has_other_disk` returns True. `SpoolSync` syncs the spools in the
+        folder `synced`, or all if it is None.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None
@@ -94,11 +77,7 @@ class SpoolStorage:
         return writer is None or self._synced_folder in {None, writer.path.parent}
 
     def record_error(self, error: RecordingError | OSError) -> None:
-        """Remember an error of the spool.
-
-        If the error shows that the spool file is missing or that the disk fails, also remember the
-        time of the first such error.
-        """
+        """Remember an error, and the first time that the file was missing or the disk failed."""
         self.error = error
         if isinstance(error, SpoolSyncError):
             self._synced = False
@@ -108,23 +87,21 @@ class SpoolStorage:
             self._failing_since = self._now()
 
     def sync_succeeded(self) -> None:
-        """Remember that a sync has succeeded. The data written before this sync is on the disk."""
+        """Note that the data written before a sync is on the disk."""
         self._synced = True
 
     def sync_if_needed(self) -> None:
-        """Start a sync of the spool if `SpoolSync` does not sync it and no sync is running.
+        """Start a sync if `SpoolSync` does not sync the spool and no sync is running.
 
-        Raises the errors of `SpoolWriter.sync_job`.
+        Raises as `SpoolWriter.sync_job`.
         """
         if not self.is_synced_by_thread and (self._probe is None or self._probe.done()):
             self._probe = self.sync_soon()
 
     def sync_soon(self) -> "asyncio.Future[None] | None":
-        """Start a sync of the spool in a thread and return the future of the sync.
+        """Start a sync in a thread and return its future, as `SpoolOutbox.sync_soon` does.
 
-        If no spool is open, or if some events are not written to it yet, do nothing and return
-        None. If the sync fails, the argument `failed` of the constructor is called with the error.
-        Raises the errors of `SpoolWriter.sync_job`.
+        `failed` (of the constructor) gets its error.
         """
         job, writer = self.outbox.sync_soon(), self.writer
 
@@ -137,11 +114,10 @@ class SpoolStorage:
         return job
 
     def try_recovery(self) -> bool:
-        """Try to write the events that are not written yet, and return whether the fault is over.
+        """Write the waiting events, and return whether the fault is over.
 
         If the spool file has been missing, or the disk has failed, for `MOVE_AFTER_US`, the call
-        continues in a new spool. Raises one of the errors `FAILURES` if neither the old nor a new
-        spool can be written.
+        continues in a new spool. Raises one of `FAILURES` if neither spool can be written.
         """
         try:
             self._check_path()
@@ -160,11 +136,7 @@ class SpoolStorage:
         return self._takes_writes()
 
     def close(self, at_us: int) -> None:
-        """Close the spool. The error of a sync that still runs is not reported any more.
-
-        After `close`, do not call any method. `at_us` is the time of the call's end, in
-        microseconds since the spool's start.
-        """
+        """Close the spool at the call's end. The error of a running sync is not reported."""
         self._failed = _ignore
         try:
             self.outbox.close(at_us)
@@ -172,7 +144,7 @@ class SpoolStorage:
             self.record_error(error)
 
     def discard(self) -> None:
-        """Remove the newest spool. After `discard`, do not call any method."""
+        """Remove the newest spool."""
         self._failed = _ignore
         try:
             self.outbox.discard()
@@ -192,7 +164,6 @@ class SpoolStorage:
 
     @property
     def _must_move(self) -> bool:
-        """True if the disk has failed for `MOVE_AFTER_US` or longer, and there is another disk."""
         return (
             self._open_on_other_disk is not None
             and self._is_overdue(self._failing_since)
@@ -203,12 +174,9 @@ class SpoolStorage:
         return since is not None and self._now() - since >= MOVE_AFTER_US
 
     def _check_path(self) -> None:
-        """Check that the spool's path still leads to the spool file.
+        """Check the path; if it lacks the file for `MOVE_AFTER_US`, continue in a new spool.
 
-        If the file has been missing for `MOVE_AFTER_US`, the call continues in a new spool.
-
-        Raises:
-            SpoolGoneError: The spool file is missing, but for less than `MOVE_AFTER_US`.
+        Raises `SpoolGoneError` before that.
         """
         if self.writer is None:
             return
@@ -227,10 +195,6 @@ class SpoolStorage:
         self._failing_since = None
 
     def _try_sync(self) -> None:
-        """Start a sync if no sync is running.
-
-        After a failed sync, the fault continues until a sync succeeds.
-        """
         if self._probe is None or self._probe.done():
             self._probe = self.sync_soon()
 

@@ -1,10 +1,9 @@
 """Syncs all open spools to the disk with one `syncfs` system call a second, called a *round*.
 
-A separate thread makes the system call, so the event loop does not wait for the disk. `SpoolSync`
-opens the folder before the first spool is created, because `syncfs` reports a failed write only for
-a descriptor that was opened before the write failed. `syncfs` reports each failure only once,
-and does not say which file is affected. So the recorders of all open spools are notified of a
-failed round.
+A separate thread makes the call, so the event loop does not wait for the disk. The folder is opened
+before the first spool is created, because `syncfs` reports a failed write only for a descriptor
+that was opened before the failure. It reports each failure only once, and does not say which file
+is affected, so the recorders of all open spools are notified.
 """
 
 import asyncio
@@ -21,23 +20,17 @@ from recording.spool.intervals import FLUSH_S
 
 
 class SyncListener(Protocol):
-    """The interface of an object that is notified of failed syncs, such as an open `Recorder`.
-
-    Its methods are called in the event loop's thread.
-    """
+    """Is notified of failed syncs, in the event loop's thread, such as an open `Recorder`."""
 
     def sync_failed(self, error: SpoolSyncError) -> None:
-        """Handle the error of a failed sync. `SpoolSync` calls this method after each failure."""
+        """Handle the error of a failed sync; called after each failure."""
 
     def sync_succeeded(self) -> None:
         """Handle the first successful sync after one or more failed syncs."""
 
 
 def syncfs(fd: int) -> None:
-    """Sync the file system of the open file `fd` to the disk with `syncfs(2)`.
-
-    Raises `OSError`.
-    """
+    """Sync the file system of an open file with `syncfs(2)`. Raises `OSError`."""
     if _libc.syncfs(fd) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -55,21 +48,16 @@ def _open_folder(folder: Path) -> int:
 class SpoolSync:
     """The thread that calls `syncfs`, and the listeners that are notified of failed syncs.
 
-    Attributes:
-        folder: The folder whose file system the thread syncs.
-        last_round_s: The duration of the most recent sync, in seconds; 0 before the first sync.
-        error: The error of the most recent sync; None if that sync succeeded, or before the first.
+    `last_round_s` is the duration of the most recent sync in seconds, and `error` its error or
+    None.
     """
 
     def __init__(
         self, folder: Path, *, interval_s: float = FLUSH_S, call: Callable[[int], None] = syncfs
     ) -> None:
-        """Open the folder of the spools. A sync reports only writes that failed after this opening.
+        """Open the folder. A sync reports only writes that failed after this opening.
 
-        Args:
-            folder: The folder of the spools.
-            interval_s: The time in seconds from the start of one sync to the start of the next.
-            call: The function that syncs the file system of a descriptor.
+        `interval_s` is the time in seconds from the start of one sync to that of the next.
         """
         self.last_round_s = 0.0
         self.error: SpoolSyncError | None = None
@@ -97,7 +85,7 @@ class SpoolSync:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread after one more sync. This method blocks until the thread has ended."""
+        """Stop the thread after one more sync; block until it has ended."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -120,11 +108,7 @@ class SpoolSync:
                 return
 
     def _rest_s(self) -> float:
-        """Return the time in seconds to wait before the next sync.
-
-        A sync usually starts `interval_s` seconds after the start of the previous sync. If the
-        previous sync took long, the thread still waits a quarter of `interval_s` after its end.
-        """
+        """Return the seconds to wait: after a long sync, still a quarter of `interval_s`."""
         return max(self._interval_s - self.last_round_s, self._interval_s / 4)
 
     def _round(self) -> SpoolSyncError | None:
@@ -143,9 +127,8 @@ class SpoolSync:
     def _reopen_if_remounted(self) -> None:
         """Open the folder again if a disk was mounted on the folder or unmounted from it.
 
-        The folder's path is then on another disk, and new spools are created there. The open spools
-        are on the earlier disk, and their paths no longer lead to them. `SpoolWriter.check_path`
-        detects this.
+        New spools are then created on the other disk. The open spools are on the earlier disk, and
+        their paths no longer lead to them, which `SpoolWriter.check_path` detects.
         """
         there, ours = self.folder.stat(), os.fstat(self._fd)
         if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):

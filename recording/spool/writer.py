@@ -1,11 +1,10 @@
 """The writer of a call's spool.
 
-Packets are collected in memory, in the open frame. About once a second the recorder calls `tick`.
-`tick` encrypts the open frame under a new key, writes the frame to the file, and publishes the keys
-of frames that are older than the lookback. To *publish* a key means to write it into the file, in a
-RELEASE frame. Each key is written in two RELEASE frames, so that the media frame is still readable
-if one of these RELEASE frames is damaged. A frame that cannot be written is dropped; the recording
-then has a gap at this place.
+Packets are collected in memory, in the open frame. About once a second the recorder calls `tick`,
+which encrypts the open frame under a new key, writes it to the file, and publishes the keys of
+frames that are older than the lookback. To *publish* a key means to write it into the file, in two
+RELEASE frames, so that one of them may be damaged. A frame that cannot be written is dropped; the
+recording then has a gap.
 """
 
 import os
@@ -42,10 +41,9 @@ WRITTEN_TWICE = frozenset(
         *("goes-on", "advisor", "packets", "ended"),
     }
 )
-"""The kinds of events that are written twice, in two equal frames.
+"""The kinds of events that are written in two equal frames, one of which may be damaged.
 
-The packets and events after such an event cannot be understood without this event. Because there
-are two frames, the event is still readable if one frame is damaged.
+What follows such an event cannot be understood without it.
 """
 _LATE_US = 1_500_000
 """A frame is late if its latest packet is this old, in µs, at the first tick after its writing."""
@@ -55,14 +53,11 @@ _encode = msgspec.msgpack.encode
 class SpoolWriter:
     """The writer of one spool file of a call. It only appends data to the file.
 
-    All methods must be called in the same thread; only the function that `sync_job` returns may run
-    in another thread. Every method that writes raises `SpoolWriteError` if the data cannot be
-    written. The writer can still be used after such an error, and all data that is written later is
-    readable.
+    All methods must be called in the same thread. Those that write raise `SpoolWriteError`; after
+    it, the writer can still be used, and all data that is written later is readable.
 
-    The methods are not split into several classes, because the bytes, the key and the index of a
-    frame must be stored together or not at all. `SpoolFile` has the file operations, and `KeySlots`
-    stores the keys.
+    The methods are in one class, because the bytes, the key and the index of a frame must be stored
+    together or not at all.
     """
 
     @classmethod
@@ -80,20 +75,10 @@ class SpoolWriter:
     ) -> Self:
         """Create and lock `folder/CALL_ID.LIFE.spool`, and write the file header.
 
-        The file appears under its name only after it is locked and the file header is complete.
-
-        Args:
-            folder: The folder of the spool.
-            runtime_keys_folder: The folder (a tmpfs) for frame keys that are not in the file yet.
-            call_id: The call's id.
-            life: The number of this spool among the call's spools, from 1.
-            boot_key: The key under which the spool key is encrypted for this machine.
-            recipients_wrap: The function that encrypts the spool key for the archive's recipients
-                and returns it as an age file. None if there are no recipients.
-            started: The instant at which the spool starts; offsets count from it.
-            lookback_s: The minimum time in seconds from a frame's latest packet until the frame's
-                key is written to the file.
-            disk: The disk of `folder`.
+        The file gets its name only after it is locked and the header is complete. `life` counts the
+        call's spools from 1. Frame keys wait in `runtime_keys_folder` (a tmpfs), at least
+        `lookback_s` after the frame's latest packet. `recipients_wrap` returns the spool key as an
+        age file for the archive's recipients; None if there are none. Offsets count from `started`.
 
         Raises:
             SpoolWriteError: The spool, or the file for its frame keys, cannot be created.
@@ -126,15 +111,12 @@ class SpoolWriter:
     def __init__(
         self, file: SpoolFile, slots: KeySlots, header: SpoolHeader, seal: FrameCipher
     ) -> None:
-        """Set up the writer of an open file. Other modules call the class method `create`."""
+        """Set up the writer; other modules call `create`."""
         self.path = file.path
         self.header = header
         self.closed = False
         self.counts = WrittenCounts()
-        """The counts of the packets that were given to this writer, except those in memory.
-
-        If the call continues from another spool, the packets of that spool are counted too.
-        """
+        """The packets given to this writer and the call's earlier ones, except those in memory."""
         self._file = file
         self._slots = slots
         self._cipher = seal
@@ -145,51 +127,40 @@ class SpoolWriter:
         self._released_to_us = -1
 
     def packet(self, track: int, at_us: int, data: bytes | bytearray | memoryview) -> None:
-        """Add one packet to the open frame, which contains the packets in memory.
+        """Add a packet (shorter than 64 KiB) to the open frame; `at_us` is not negative.
 
-        This method runs for every packet, so it usually makes no system call. In two rare cases,
-        the open frame is written before the packet is added: the open frame is full because `tick`
-        was not called, or the packet arrived before the open frame's first packet.
-
-        Args:
-            track: The track of the party that sent the packet.
-            at_us: The packet's arrival, as an offset in µs; not negative.
-            data: The datagram, which is always shorter than 64 KiB.
+        This runs for every packet, so it usually makes no system call. In two rare cases, the open
+        frame is written first: it is full because `tick` was not called, or it began after this
+        packet.
         """
         if not self._open.takes(at_us):
             self.flush_frame()
         self._open.add(track, at_us, data)
 
     def event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Write the open frame (the packets in memory), and then an event.
-
-        So the event is in the file after all packets that were added before the event.
-        """
+        """Write the open frame, and then an event, which so follows all earlier packets."""
         self.events([(kind, fields, at_us)])
 
     def events(self, events: Sequence[Event]) -> None:
-        """Write the open frame (the packets in memory), and then these events, in one write."""
+        """Write the open frame, and then these events, in one write."""
         self._append(events)
 
     def flush_frame(self) -> None:
-        """Write the open frame (the packets in memory), if it contains packets."""
+        """Write the open frame, if it contains packets."""
         if self._open.size:
             self._append()
 
     def tick(self, now_us: int, events: Sequence[Event] = ()) -> None:
-        """Write the packets in memory, events, and the keys of frames older than the lookback.
+        """Write the open frame, events, and the keys of frames older than the lookback.
 
-        Call this method at least once a second. All data is written in one write; if there is no
-        data, nothing is written. `now_us` is the present time, as an offset in µs.
-
-        The path is checked first, as by `check_path`. If the check fails, nothing is written, and
-        the packets stay in memory.
+        Call this at least once a second. There is at most one write. The path is checked first
+        (`check_path`); if that fails, nothing is written, and the packets stay in memory.
         """
         self._append(events, release_at=now_us)
 
     @property
     def last_index(self) -> int:
-        """The index of the latest frame that was written to the file; 0 if there is none yet."""
+        """The index of the latest frame in the file; 0 if there is none yet."""
         return self._written
 
     @property
@@ -199,7 +170,7 @@ class SpoolWriter:
 
     @property
     def pending(self) -> list[int]:
-        """The number of packets in memory on each track. They are not written yet."""
+        """The number of packets on each track that are not written yet."""
         return self._open.packets
 
     @property
@@ -208,14 +179,12 @@ class SpoolWriter:
         return self._released_to_us + 1
 
     def erase_back_to(self, at_us: int) -> None:
-        """Erase the packets that arrived at or after the offset `at_us`: make them unreadable.
+        """Make the packets unreadable that arrived at or after the offset `at_us`.
 
-        A packet is not erased if the key of its frame is already in the file. If an erased frame
-        also has packets that arrived before `at_us`, these earlier packets are written again in a
-        replacement frame.
-
-        The replacement frames and the tombstone (the list of erased frames) are written in one
-        write. Then the keys of the erased frames are destroyed, even if the write failed.
+        A packet is not erased if the key of its frame is already in the file. Earlier packets of an
+        erased frame are written again in a replacement frame, in one write with the tombstone (the
+        list of erased frames). Then the keys of the erased frames are destroyed, even if the write
+        failed.
 
         Raises:
             SpoolWriteError: The write failed, or a key in the runtime folder could not be
@@ -238,10 +207,7 @@ class SpoolWriter:
             )
 
     def _write_tombstone(self, erased: list[UnpublishedFrame], at_us: int) -> None:
-        """Write the replacement frames of these erased frames, then two equal tombstones.
-
-        A replacement frame has the packets of an erased frame that arrived before `at_us`.
-        """
+        """Write the replacement frames with packets from before `at_us`, then two tombstones."""
         saved = {f.index: self._packets_before(f, at_us) for f in erased if f.span[0] < at_us}
         lost_from = min((kept.first_us for kept in saved.values() if kept.size), default=None)
         for frame in erased:
@@ -266,12 +232,10 @@ class SpoolWriter:
     def check_path(self) -> None:
         """Check that the spool's path still leads to this file.
 
-        This check is needed because writes to an open file still succeed after the file's disk was
-        unmounted.
+        Writes to an open file still succeed after its disk was unmounted.
 
         Raises:
-            SpoolGoneError: The folder has no file of this name, has another file of this name, or
-                cannot be read.
+            SpoolGoneError: The folder has no file of this name, has another one, or cannot be read.
             SpoolWriteError: The disk hangs.
         """
         try:
@@ -285,14 +249,10 @@ class SpoolWriter:
         return 0 if self.closed else self._file.free_bytes
 
     def sync_job(self) -> Callable[[], None]:
-        """Return a function that syncs all written data to the disk.
+        """Return a function that syncs all written data. It blocks: run it in another thread.
 
-        The function blocks, so it must run in a separate thread. It raises `SpoolSyncError` if the
-        sync fails. The spool may be closed after `sync_job` has returned, even while the function
-        runs.
-
-        Raises:
-            SpoolClosedError: The spool was closed before the call of `sync_job`.
+        It raises `SpoolSyncError`. The spool may be closed before or while it runs. If the spool is
+        closed already, this method raises `SpoolClosedError`.
         """
         if self.closed:
             raise SpoolClosedError(self.path.name)
@@ -304,22 +264,18 @@ class SpoolWriter:
         return self._file.is_hanging
 
     def run_when_disk_recovers(self, job: Callable[[], None]) -> None:
-        """Run `job` now. If the disk hangs, run `job` as soon as the disk works again.
-
-        If the disk is a `WatchedDisk`, `job` runs in that disk's own thread.
-        """
+        """Run `job`, in the thread of a `WatchedDisk`; on a hanging disk, when it works again."""
         self._file.run_later(job)
 
     @property
     def threads(self) -> Executor | None:
-        """The executor that should run a `sync_job`; None for the event loop's default executor."""
+        """The executor for a `sync_job`; None for the event loop's default executor."""
         return self._file.threads
 
     def close(self, at_us: int, events: Sequence[Event] = ()) -> None:
-        """Write the packets in memory, events, all remaining frame keys and the END frame.
+        """Write the open frame, events, the remaining frame keys and END; unlock the file.
 
-        Then close the file. The file is then no longer locked. If the spool is already closed, do
-        nothing. `at_us` is the offset of the call's end.
+        `at_us` is the offset of the call's end.
         """
         if self.closed:
             return
@@ -331,40 +287,27 @@ class SpoolWriter:
         self._let_go(unlink_keys=True)
 
     def abandon(self) -> None:
-        """Close the file without an END frame.
-
-        `SpoolReader` then reports the spool as interrupted.
-        """
+        """Close the file without an END frame: the spool counts as interrupted."""
         if not self.closed:
             self._let_go(unlink_keys=False)
 
     def duplicate(self) -> int:
-        """Return a second descriptor of the file.
-
-        The file stays locked until this descriptor is closed and the writer has closed the file.
-        """
+        """Return a second descriptor of the file, which also keeps it locked."""
         return self._file.duplicate()
 
     def detach_open_frame(self) -> OpenFrame:
-        """Close the file without an END frame, and return the open frame (the packets in memory).
-
-        The call's next spool will write these packets (`adopt_open_frame`).
-        """
+        """Close the file without an END frame; return the open frame for `adopt_open_frame`."""
         frame, self._open = self._open, OpenFrame()
         self.abandon()
         return frame
 
     def adopt_open_frame(self, frame: OpenFrame) -> None:
-        """Take over `frame`, the open frame of the call's previous spool.
-
-        An open frame contains packets that are not written yet. The packets in the open frame of
-        this spool are written first.
-        """
+        """Take over the open frame of the call's previous spool, after this one's is written."""
         self.flush_frame()
         self._open = frame
 
     def discard(self) -> None:
-        """Close and remove the file. Call this method only if no other process uses the file."""
+        """Close and remove the file. Call this only if no other process uses the file."""
         if not self.closed:
             self._let_go(unlink_keys=True)
         self._file.remove()
@@ -382,17 +325,11 @@ class SpoolWriter:
         release_at: int | None = None,
         end_at: int | None = None,
     ) -> None:
-        """Write the open frame (the packets in memory), events and frame keys in one write.
+        """Write the open frame, events and frame keys in one write, or nothing of it.
 
-        If the write fails, no part of this data is written.
-
-        Args:
-            events: The kind, the fields and the offset (µs) of each event.
-            release_at: The present time as an offset (µs), if this is a tick; otherwise None. A
-                tick first checks the path, and also writes the keys of frames that are older than
-                the lookback.
-            end_at: The offset (µs) of the call's end, if nothing follows; otherwise None. Then all
-                remaining keys are written, each of them twice, and the END frame.
+        At `release_at` there is a tick, which first checks the path, and also writes the keys of
+        frames that are older than the lookback. At `end_at` the call ends: all remaining keys are
+        written, each of them twice, and the END frame. Both are offsets in µs.
         """
         blocks: list[bytes] = []
         sealed: list[UnpublishedFrame] = []
@@ -448,10 +385,9 @@ class SpoolWriter:
             raise SpoolWriteError(f"{self.path.name}: {error}", lost_from) from error
 
     def _seal_media(self, content: OpenFrame, offset: int) -> tuple[bytes, UnpublishedFrame]:
-        """Encrypt a media frame under a new key.
+        """Encrypt a media frame under a new key, which is first stored in the runtime folder.
 
-        The key is first stored in the runtime folder. `offset` is the position of the frame in the
-        write that follows. Return the frame's bytes and the frame's description.
+        `offset` is the position of the frame in the write that follows.
         """
         self._index += 1
         key = bytearray(os.urandom(32))
@@ -465,13 +401,10 @@ class SpoolWriter:
     def _reseal(
         self, saved: dict[int, OpenFrame]
     ) -> tuple[list[bytes], list[UnpublishedFrame], list[tuple[int, int]]]:
-        """Make a replacement frame for each erased frame that has packets which must stay readable.
+        """Make a replacement frame for each erased frame with packets to keep (`saved`).
 
-        `saved` is a dict from the index of an erased frame to the frame's packets that must stay
-        readable. If there are none, the erased frame gets no replacement frame.
-
-        Return the bytes of the replacement frames, the descriptions of these frames, and pairs
-        (index of the erased frame, index of its replacement frame).
+        Return the bytes and descriptions of these frames, and pairs (erased, replacement) of
+        indices.
         """
         blocks: list[bytes] = []
         sealed: list[UnpublishedFrame] = []
@@ -489,8 +422,7 @@ class SpoolWriter:
     def _packets_before(self, frame: UnpublishedFrame, at_us: int) -> OpenFrame:
         """Return the packets of a written frame that arrived before `at_us`.
 
-        The frame is read from the file. If the frame cannot be read, the result is empty. The
-        decrypted packets are overwritten.
+        There are none if the file cannot be read. The decrypted packets are overwritten.
         """
         try:
             data = self._file.read(frame.size, frame.offset)
@@ -508,9 +440,9 @@ class SpoolWriter:
     def _due(self, now_us: int) -> list[UnpublishedFrame]:
         """Return the frames whose keys must be published at the time `now_us`.
 
-        If the process was late, the packets of a frame are already old when they are written. A
-        pause that arrived meanwhile may not be handled yet. Such a frame can still be erased during
-        the whole lookback.
+        If the process was late, the packets of a frame are already old when they are written, and a
+        pause that arrived meanwhile may not be handled yet. So such a frame can still be erased
+        during the whole lookback.
         """
         due = []
         for frame in self._unpublished:
@@ -522,7 +454,6 @@ class SpoolWriter:
         return due
 
     def _publish(self, due: list[UnpublishedFrame], at_us: int) -> list[bytes]:
-        """Return the RELEASE frame with the keys of these frames; [] if there are no frames."""
         if not due:
             return []
         payload = _encode(PublishedKeys([(f.index, bytes(f.key)) for f in due]))
@@ -537,21 +468,12 @@ class SpoolWriter:
         lost_from: int | None = None,
         append: Callable[[bytes], int] | None = None,
     ) -> None:
-        """Write frames to the file, and then remember which frame keys the file contains.
+        """Write frames, and then remember which frame keys the file contains.
 
-        Args:
-            blocks: The bytes of each frame.
-            media: The descriptions of the new media frames in `blocks`; None if there are none.
-            published: The media frames whose keys are in the RELEASE frames in `blocks`, once for
-                each RELEASE frame that has the key; None if there are none.
-            lost_from: The offset (µs) of the first packet that is lost if the write fails; None if
-                no packet is lost.
-            append: The method of the file that writes; None for `append`.
-
-        Raises:
-            SpoolGoneError: `append` has checked the path, and has written nothing. The keys of the
-                frames in `media` are destroyed.
-            SpoolWriteError: The write failed. The keys of the frames in `media` are destroyed.
+        `media` are the new media frames. `published` are those whose keys are written, once for
+        each RELEASE frame with the key. A failed write destroys the keys of `media`, and raises a
+        `SpoolWriteError` with `lost_from`. After a `SpoolGoneError`, nothing is lost, because
+        nothing was handed to the disk.
         """
         media = media or []
         try:
@@ -579,10 +501,7 @@ class SpoolWriter:
         self._unpublished = [f for f in self._unpublished if f.published < 2]
 
     def _forget(self, frame: UnpublishedFrame) -> bool:
-        """Overwrite a frame's key with zeros, in memory and in the runtime folder.
-
-        Return False if the key in the runtime folder could not be overwritten.
-        """
+        """Destroy a frame's key; return False if that failed in the runtime folder."""
         frame.key[:] = bytes(len(frame.key))
         try:
             self._slots.forget(frame.index)
@@ -591,12 +510,9 @@ class SpoolWriter:
         return True
 
     def _hand_over(self, data: bytes, append: Callable[[bytes], int]) -> int:
-        """Append `data` to the file, completely or not at all; return its position in bytes.
+        """Append `data`, completely or not at all; return its position in bytes.
 
-        Raises:
-            SpoolClosedError: The spool is closed.
-            SpoolGoneError: `append` has found that the path leads to another file, or to none.
-            SpoolWriteError: `data` could not be written.
+        Raises `SpoolClosedError`, or `SpoolWriteError` if `data` could not be written.
         """
         if self.closed:
             raise SpoolClosedError(self.path.name)
