@@ -26,7 +26,8 @@ from helpers.peers.client import OfficerClient
 from helpers.peers.evidence import Recording
 from helpers.peers.proxy import LyingProxy
 from helpers.peers.scripted_pbx import ScriptedPbx
-from helpers.peers.service import CALLER, GALWAD, PASSWORD
+from helpers.peers.service import CALLER, PASSWORD
+from helpers.processes import GALWAD
 from telephony.phone import VoIPCall
 
 pytestmark = pytest.mark.peer

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 
-from helpers.peers.service import CALLER, GALWAD, PASSWORD
+from helpers.peers.service import CALLER, PASSWORD
+from helpers.processes import run_galwad
 
 
 class OfficerClient:
@@ -28,12 +28,9 @@ class OfficerClient:
         `status` is the exit status that the command must have; `variables` are further
         environment variables.
         """
-        done = subprocess.run(
-            [*GALWAD, *map(str, arguments)],
+        done = run_galwad(
+            *arguments,
             input="".join(f"{line}\n" for line in lines),
-            capture_output=True,
-            text=True,
-            check=False,
             timeout=300,
             env=self.environment | variables,
         )
