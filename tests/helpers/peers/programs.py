@@ -65,7 +65,7 @@ class Sipp:
         command += ["-trace_err", "-error_file", str(self.folder / "errors")]
         command += [
             "-timeout",
-            "60",
+            str(3 * PATIENCE_S),
             "-timeout_error",
             "-d",
             str(delay),

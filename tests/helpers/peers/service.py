@@ -119,8 +119,7 @@ class Process:
         path = folder / f"{name}.notify"
         path.unlink(missing_ok=True)
         self.notify.bind(str(path))
-        # A start needs much CPU time, of which a busy machine may give little.
-        self.notify.settimeout(3 * PATIENCE_S)
+        self.notify.settimeout(2 * PATIENCE_S)
         self.process = Child(
             [*within, *GALWAD, "serve", "--only", name, "--config", str(config)],
             env={**os.environ, "NOTIFY_SOCKET": str(path)},
@@ -337,10 +336,10 @@ class Service:
         return f"http://127.0.0.1:{self.desk_port}"
 
     @contextmanager
-    def sign_in(self, user="sian"):
-        """Return an HTTP client with a session."""
+    def sign_in(self, user="sian", seconds=PATIENCE_S):
+        """Return an HTTP client with a session. It waits so long for each answer."""
         origin = {"Origin": self.url}
-        with httpx2.Client(base_url=self.url, headers=origin, timeout=PATIENCE_S) as client:
+        with httpx2.Client(base_url=self.url, headers=origin, timeout=seconds) as client:
             reply = client.post("/api/v1/login", json={"user": user, "password": PASSWORD})
             assert reply.status_code == 200, reply.text
             yield client
@@ -361,7 +360,7 @@ class Service:
 
     def wait_media_ports(self, count):
         """Wait until the switch holds this number of ports; they close shortly after a call."""
-        limit = time.monotonic() + PATIENCE_S / 4
+        limit = time.monotonic() + PATIENCE_S
         while (held := self.media_ports_in_use()) != count:
             assert time.monotonic() < limit, f"{held} media ports, not {count}"
             time.sleep(0.02)
