@@ -133,14 +133,14 @@ def outcomes(rows):
 
 
 def test_all_rows_of_the_payments_matrix_are_ok(matrix):
-    rows = matrix.payments("--parallel", "10", "--card")
+    rows = matrix.payments("--parallel", "5", "--card")
     assert list(rows) == [row.name for row in PAYMENTS]
     assert set(outcomes(rows).values()) == {"ok"}
 
 
 def test_all_rows_of_the_transfers_matrix_are_ok(matrix, pbx):
     pbx()
-    rows = matrix.transfers(*AT_PBX, "--parallel", "6")
+    rows = matrix.transfers(*AT_PBX, "--parallel", "4")
     assert list(rows) == [row.name for row in TRANSFERS]
     assert set(outcomes(rows).values()) == {"ok"}
 
@@ -220,12 +220,15 @@ def test_another_point_of_transfer_than_in_the_settings_is_a_failure(matrix):
     failed(matrix, rows, "while the other party rings: what the caller said is in the recording")
 
 
-def test_the_transfers_matrix_follows_the_point_of_transfer_in_the_settings(start, tmp_path):
+@pytest.mark.parametrize(
+    "only", [("--only", "blind, outside"), pytest.param((), marks=pytest.mark.long)]
+)
+def test_the_transfers_matrix_follows_the_point_of_transfer_in_the_settings(start, tmp_path, only):
     service = start(
         *("switch", "desk", "finaliser"), users=True, erase_back="", point_of_transfer="request"
     )
     matrix = Matrix(service, tmp_path / "client")
-    found = outcomes(matrix.transfers("--parallel", "6"))
+    found = outcomes(matrix.transfers(*only, "--parallel", "6"))
     assert {found[name] for name in found.keys() - PBX_ROWS} == {"ok"}
     other = matrix.settings("point_of_transfer", "answer")
     rows = matrix.transfers("--only", "blind, outside", config=other, status=1)
