@@ -17,6 +17,7 @@ import json
 import re
 import signal
 import subprocess
+from functools import partial
 
 import pytest
 
@@ -132,17 +133,31 @@ def outcomes(rows):
     return {name: row["verdict"] for name, row in rows.items()}
 
 
+BUSY = ("cannot pause: 500", "there is no recording")
+"""The reasons of a row that ran out of time: 250 ms to sync a pause, or 30 s to seal."""
+
+
+def all_ok(run, wanted):
+    """Check that each row is ok. A row that ran out of time is run once more, by itself."""
+    rows = run("--parallel", "5", status={0, 1})
+    assert list(rows) == [row.name for row in wanted]
+    late = [
+        name
+        for name, row in rows.items()
+        if row["verdict"] == "failed" and any(text in row["reasons"][0] for text in BUSY)
+    ]
+    for name in late:
+        rows |= run("--only", name, status={0, 1})
+    assert {name: row for name, row in rows.items() if row["verdict"] != "ok"} == {}
+
+
 def test_all_rows_of_the_payments_matrix_are_ok(matrix):
-    rows = matrix.payments("--parallel", "5", "--card")
-    assert list(rows) == [row.name for row in PAYMENTS]
-    assert set(outcomes(rows).values()) == {"ok"}
+    all_ok(partial(matrix.payments, "--card"), PAYMENTS)
 
 
 def test_all_rows_of_the_transfers_matrix_are_ok(matrix, pbx):
     pbx()
-    rows = matrix.transfers(*AT_PBX, "--parallel", "4")
-    assert list(rows) == [row.name for row in TRANSFERS]
-    assert set(outcomes(rows).values()) == {"ok"}
+    all_ok(partial(matrix.transfers, *AT_PBX), TRANSFERS)
 
 
 # --- transfers that the PBX does not name ---------------------------------------------------
