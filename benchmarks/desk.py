@@ -49,9 +49,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from config.settings import load
 from galwad.desk.auth.sessions import Sessions
-from galwad.desk.auth.users import User, Users
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.models.accounts import Role
 from galwad.link import Link, serve
 from galwad.messages import (
     AnyMessage,
@@ -69,6 +67,8 @@ from galwad.messages import (
     Resume,
     Sealed,
 )
+from galwad.people.store import Users
+from galwad.people.user import Role, User
 
 WATCHED, FIRST_EXTENSION = "sian", 200
 STEPS = ("answered", "held", "answered", "ended")

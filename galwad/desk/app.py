@@ -64,11 +64,10 @@ from galwad.desk.routes import (
     system,
     texts,
     today,
-    tokens,
-    users,
     webhooks,
 )
 from galwad.desk.service import PROXIES, Desk, DeskOptions
+from galwad.people import routes as people
 from galwad.start_failure import log_cannot_start
 from galwad.time_zones import name_of
 from recording.keys.recipients_file import RecipientsFile
@@ -84,8 +83,7 @@ API_VERSION = "1"
 
 ENDPOINT_MODULES: Final = (
     accounts,
-    users,
-    tokens,
+    people,
     second_factor,
     sign_in,
     command_lines,

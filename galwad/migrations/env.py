@@ -9,12 +9,12 @@ from alembic import context
 
 from callerid.contact_tables import metadata as callerid_metadata
 from galwad.desk.alarms.tables import metadata as alarms_metadata
-from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.call_log.tables import metadata as call_log_metadata
 from galwad.desk.call_stream.tables import metadata as call_stream_metadata
 from galwad.desk.presence import tables as presence
 from galwad.desk.texts.tables import metadata as texts_metadata
 from galwad.desk.webhooks.tables import metadata as webhooks_metadata
+from galwad.people.tables import metadata as desk_metadata
 from recording.audit import log as audit_log
 from recording.index import captured_cards, custody, ledger
 from recording.index.catalogue import metadata as recording_metadata

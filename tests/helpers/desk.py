@@ -13,9 +13,7 @@ import msgspec
 from argon2 import PasswordHasher
 
 from galwad.desk.app import DeskServer
-from galwad.desk.auth.users import User
 from galwad.desk.connections.protocol import PhaseLimits
-from galwad.desk.models.accounts import Role
 from galwad.desk.service import Desk, DeskOptions
 from galwad.link import Link, serve
 from galwad.messages import (
@@ -37,6 +35,7 @@ from galwad.messages import (
     Resume,
     Sealed,
 )
+from galwad.people.user import Role, User
 from helpers.database import create_database
 
 PASSWORD = "correct horse battery"

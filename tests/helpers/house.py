@@ -8,11 +8,10 @@ from dataclasses import replace
 from argon2 import PasswordHasher
 
 from galwad.desk.app import DeskServer, options_of
-from galwad.desk.auth.users import User
-from galwad.desk.models.accounts import Role
 from galwad.desk.service import Desk
 from galwad.finaliser.process import Finaliser, sealer_of
 from galwad.finaliser.worker import Worker
+from galwad.people.user import Role, User
 from helpers.database import create_database
 from helpers.site import Site
 from recording.archive.store import folder_of

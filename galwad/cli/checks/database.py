@@ -13,8 +13,8 @@ from config.settings import Settings
 from galwad.cli.checks.contradictions import dialled_codes
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.cli.support.console import date_and_time
-from galwad.desk.auth.tokens import WARNED_S
 from galwad.desk.database import scripts
+from galwad.people.tokens import WARNED_S
 
 
 def check(settings: Settings) -> Iterator[CheckResult]:

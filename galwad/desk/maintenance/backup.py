@@ -32,7 +32,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from callerid.directory import open_directory
 from callerid.errors import DirectoryError
 from config.settings import Settings
-from galwad.desk.auth.tables import sessions
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.maintenance.administration import Administration
 from galwad.desk.maintenance.backup_proof import (
@@ -49,6 +48,7 @@ from galwad.desk.maintenance.backup_proof import (
     sign,
 )
 from galwad.desk.maintenance.file_owner import give_to_service, service_owner
+from galwad.people.tables import sessions
 from galwad.single_instance import FolderLockedError, lock_folder
 from galwad.supervise import START_ORDER
 from recording.archive import backup as archive_backup

@@ -24,8 +24,8 @@ from cryptography.x509.oid import NameOID
 
 from config.settings import load
 from galwad.desk.app import ENDPOINT_MODULES, OFTEN_USED, options_of
-from galwad.desk.auth.users import User
 from galwad.desk.maintenance.administration import Administration
+from galwad.people.user import User
 from helpers.loopback import free_port
 
 PATIENCE_S = 30.0
@@ -201,7 +201,8 @@ def test_every_desk_setting_reaches_the_desks_options(settings):
 async def test_sigterm_stops_the_desk_while_an_event_stream_is_open(settings, tmp_path):
     file, port = settings
     administration = Administration(tmp_path / "state" / "desk" / "galwad.db", "test-1")
-    await administration.add_user(User("sian", "advisor", extension="201"), PASSWORD)
+    async with administration.users() as users:
+        await users.add(User("sian", "advisor", extension="201"), PASSWORD)
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notify:
         notify.bind(str(tmp_path / "notify"))

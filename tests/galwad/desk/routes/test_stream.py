@@ -13,6 +13,7 @@ from config.sections import Route
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION
 from galwad.desk.maintenance.administration import poke
 from helpers.desk import PATIENCE_S, Page
+from helpers.people import change
 
 CALL = "20261125-101500-aaaaaaaa"
 
@@ -72,7 +73,7 @@ async def test_the_streams_of_a_disabled_user_end_at_once(running, streams):
     sian, huw = await running.page("sian"), await running.page("huw")
     await huw.open()
     pages = await streams(sian, 3)
-    await running.desk.users.disable("sian")
+    await change(running.desk.users, "sian", disabled=True)
     assert await poke(running.options.desk_socket)
     for page in pages:
         assert await ended(page) == "snapshot"
