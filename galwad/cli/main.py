@@ -36,6 +36,7 @@ class CommandGroups(LazyGroup):
     """
 
     package = "galwad.cli"
+    subjects: ClassVar = {"users": "galwad.people.help"}
     summaries: ClassVar = {
         "serve": "Run the daemon: switch, desk and finaliser.",
         "check": "Find the faults of an installation.",

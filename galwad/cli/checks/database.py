@@ -12,8 +12,8 @@ from callerid.errors import DirectoryError
 from galwad.cli.checks.contradictions import dialled_codes
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.cli.support.console import date_and_time
-from galwad.desk.auth.tokens import WARNED_S
 from galwad.desk.database import revisions
+from galwad.people.tokens import WARNED_S
 from galwad.settings import Settings
 
 

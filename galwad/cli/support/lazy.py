@@ -1,4 +1,4 @@
-"""Command groups whose commands are modules; a module is loaded only when its command is used."""
+"""Command groups with a line of help for each command, whose modules load when they are used."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from typer.core import TyperGroup
 
 
 class LazyGroup(TyperGroup):
-    """A group of commands whose modules are in the Python package `package`.
+    """A group of commands, each in a module of the Python package `package`, or all in one module.
 
     The module of a command has the same name as the command. If the name is a keyword of Python,
     the module's name has an underscore at the end: the module of the command `import` is `import_`.
     The name of a module has an underscore in the place of each hyphen.
-    Each module has a Typer app named `app`. Each subclass sets `package` and `summaries`.
+    Each module has a Typer app named `app`. Each subclass sets `summaries`, and `package` or
+    `source`. A group within this group belongs to the group's own Typer app.
     """
 
-    package: ClassVar[str]
+    package: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    """The module that has all commands, and the name of their Typer app, such as "a.b:app"."""
+    subjects: ClassVar[Mapping[str, str]] = {}
+    """The modules of those commands that are not in `package`, by the names of the commands."""
     summaries: ClassVar[Mapping[str, str]]
     """For the name of each command, the line that the group's help shows.
 
@@ -41,8 +46,15 @@ class LazyGroup(TyperGroup):
         del ctx
         if cmd_name not in self.summaries:
             return None
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        if self.source:
+            module, _, app = self.source.partition(":")
+            group = typer.main.get_group(getattr(importlib.import_module(module), app))
+            return group.commands[cmd_name]
         module = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
-        command = typer.main.get_command(importlib.import_module(f"{self.package}.{module}").app)
+        path = self.subjects.get(cmd_name) or f"{self.package}.{module}"
+        command = typer.main.get_command(importlib.import_module(path).app)
         command.name = cmd_name
         return command
 

@@ -24,8 +24,8 @@ from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.auth import totp
 from galwad.desk.auth.second_factors import CodeVerdict
-from galwad.desk.auth.users import User
 from galwad.desk.maintenance.backup_proof import INDEX, UNSIGNED, Description, sign
+from galwad.people.user import User
 from galwad.single_instance import lock_folder
 from helpers.cli import index_agrees
 from helpers.file_sizes import run_with_small_files
