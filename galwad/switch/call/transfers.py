@@ -189,7 +189,7 @@ class CallTransfers:
             ),
             destination=invite.source,
             name=user,
-            user=self._router.user_of(user),
+            user=self._router.phones.user_of(user),
             trust=admission.trusted,
             grants=self._router.grants_at(invite.source),
             is_phone=admission.phone,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from galwad import link
 from galwad.messages import CallEnded, CallsSnapshot, Hello, LedgerHas
+from galwad.switch.call import appended_file
 from galwad.switch.call.commands import DeskCommands
 from galwad.switch.life import ledger_outbox as outbox
 from galwad.switch.life.ledger_outbox import LedgerOutbox
@@ -27,7 +28,7 @@ def ended(index):
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
-    monkeypatch.setattr(outbox, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(appended_file, "PATIENCE_S", 0.0)
 
 
 @pytest.fixture
