@@ -615,7 +615,7 @@ class SwitchCall:
             self.publish()  # the page may now answer for this phone
 
     def _dial(self, now: Now) -> None:
-        """Ring the targets of a placed call, because its caller has answered."""
+        """Ring the targets of a placed call after its caller has answered."""
         called = self.admission.called
         targets, later = self._context.router.ring_order(self._route, called, now.mono)
         self.log.info("call.started", targets=len(targets))
@@ -633,7 +633,7 @@ class SwitchCall:
         self.recording.negotiated(event)
 
     def _set_sources(self, leg: Leg) -> None:
-        """Set from where the leg's media is accepted, and when its peer gets media."""
+        """Set the sources whose media the leg accepts, and hold back media to an unproved peer."""
         relay = self._context.relay
         caller = leg.side is sip.Side.CALLER
         rule = self.admission.source_rule if caller else self._route.source
@@ -643,10 +643,11 @@ class SwitchCall:
             relay.await_peer(leg.id)
 
     def _is_unproved(self, leg: Leg) -> bool:
-        """Return whether only a datagram, which can be forged, names the address of the media.
+        """Return whether the address of the leg's media comes from a datagram that may be forged.
 
-        Until the ACK arrives, an INVITE over UDP without a password proves nothing. The hosts that
-        the settings give to its trunk get media at once, and so does the INVITE's own host.
+        An INVITE over UDP without a password proves nothing until its ACK arrives. Media may go at
+        once to the host that sent the INVITE, and to the hosts that the settings list for its
+        trunk.
         """
         invite, remote = leg.server_invite, leg.media.remote
         is_phone = self.admission.phone if leg.target is None else leg.target.is_phone
@@ -736,7 +737,7 @@ class SwitchCall:
         self._update_hold()
 
     def _has_new_party(self, destination: DestinationClass, now: Now, actor: str = "") -> None:
-        """Let the class of the party whom a PBX has named decide about the recording.
+        """Shut or open the gate for the class of the party that a PBX has named.
 
         `actor` is the party that had the call before; "" means the one that `advisor_side` has.
         """
@@ -822,9 +823,9 @@ class SwitchCall:
             self.publish()
 
     def _judge_again(self, now: Now) -> None:
-        """Judge the party at the advisor's end again, because an advisor has handed the call over.
+        """Decide again about recording the party at the advisor's end.
 
-        The advisor had called this party. Now another caller talks with it.
+        An advisor had called this party, and has handed the call over to another caller.
         """
         side = self.advisor_side
         was_outgoing, side.is_outgoing = side.is_outgoing, self._is_outgoing
