@@ -7,6 +7,7 @@ and 130 if it was interrupted.
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
@@ -18,8 +19,8 @@ from typing import Annotated, Any, ClassVar, Final
 import typer
 
 from callerid.card_number import ADVICE, has_card_number
-from galwad.cli.support import centre_time
-from galwad.cli.support.console import CliError, print_error
+from galwad.cli.groups import GROUPS
+from galwad.cli.support.console import CliError, print_error, reset_time_zone
 from galwad.cli.support.lazy import LazyGroup
 
 # Typer has its own copy of click. The class UsageError is not public there, but its subclass
@@ -35,7 +36,7 @@ class CommandGroups(LazyGroup):
     The commands that a new server needs first are listed first.
     """
 
-    package = "galwad.cli"
+    modules: ClassVar = {"status": "check", "password": "login", "promise-check": "promises"}
     summaries: ClassVar = {
         "serve": "Run the daemon: switch, desk and finaliser.",
         "check": "Find the faults of an installation.",
@@ -55,6 +56,18 @@ class CommandGroups(LazyGroup):
         "backup": "Back up this server, or restore it.",
         "simulate": "Test an installation with simulated calls.",
     }
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command or a group; the commands of a group are not loaded."""
+        group = GROUPS.get(cmd_name)
+        if group is None:
+            return super().get_command(ctx, cmd_name)
+        return group(
+            name=cmd_name,
+            help=inspect.cleandoc(group.__doc__ or ""),
+            no_args_is_help=True,
+            rich_markup_mode=None,
+        )
 
 
 app = typer.Typer(
@@ -93,7 +106,7 @@ def galwad(
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these command-line arguments and return its exit status."""
     command = typer.main.get_command(app)
-    centre_time.reset()
+    reset_time_zone()
     try:
         _refuse_card_numbers(arguments)
         status = command.main(list(arguments), prog_name="galwad", standalone_mode=False)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from config.sections import Destination, Route, Trunk
 from config.settings import Settings
 from config.values import Pattern, Peer
-from galwad.cli.checks.result import CheckResult, fault, warning
+from galwad.cli.checks import CheckResult, fault, warning
 from galwad.switch.numbers import spellings
 from galwad.switch.routing import is_exact
 from telephony.errors import ParseError
@@ -34,7 +34,7 @@ _OURS: Final = "galwad.invalid"
 """A host for the extensions of our phones, which have none in the settings."""
 
 
-def check(settings: Settings) -> Iterator[CheckResult]:
+def check_contradictions(settings: Settings) -> Iterator[CheckResult]:
     """Yield a result for each contradiction; none if there is none."""
     yield from _same_peers(settings.trunks)
     yield from _hidden_routes(settings.routes)

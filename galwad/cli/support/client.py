@@ -28,8 +28,7 @@ from pydantic_settings import (
 )
 
 from config.explain import faults_of, syntax_fault
-from galwad.cli.support.centre_time import use_zone_of_response
-from galwad.cli.support.console import CliError
+from galwad.cli.support.console import CliError, use_zone_of_response
 from galwad.time_zones import HEADER
 
 API = "/api/v1"

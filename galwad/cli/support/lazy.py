@@ -1,9 +1,8 @@
-"""Command groups whose commands are modules; a module is loaded only when its command is used."""
+"""Command groups whose modules are loaded only when a command of them is used."""
 
 from __future__ import annotations
 
 import importlib
-import keyword
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,15 +11,16 @@ from typer.core import TyperGroup
 
 
 class LazyGroup(TyperGroup):
-    """A group of commands whose modules are in the Python package `package`.
+    """A group of commands, which are in modules of the Python package `package`.
 
-    The module of a command has the same name as the command. If the name is a keyword of Python,
-    the module's name has an underscore at the end: the module of the command `import` is `import_`.
-    The name of a module has an underscore in the place of each hyphen.
-    Each module has a Typer app named `app`. Each subclass sets `package` and `summaries`.
+    A module has a Typer app named `app` with one command or several. The module of a command is
+    named in `modules`; of the other commands, it is `module`. If `module` is "", such a command is
+    in the module of its own name, with an underscore in the place of each hyphen.
     """
 
-    package: ClassVar[str]
+    package: ClassVar[str] = "galwad.cli"
+    module: ClassVar[str] = ""
+    modules: ClassVar[Mapping[str, str]] = {}
     summaries: ClassVar[Mapping[str, str]]
     """For the name of each command, the line that the group's help shows.
 
@@ -41,8 +41,11 @@ class LazyGroup(TyperGroup):
         del ctx
         if cmd_name not in self.summaries:
             return None
-        module = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
-        command = typer.main.get_command(importlib.import_module(f"{self.package}.{module}").app)
+        module = self.modules.get(cmd_name) or self.module or cmd_name.replace("-", "_")
+        app = importlib.import_module(f"{self.package}.{module}").app
+        command: Any = typer.main.get_command(app)
+        if isinstance(command, TyperGroup) and not isinstance(command, LazyGroup):
+            command = command.commands[cmd_name]
         command.name = cmd_name
         return command
 
@@ -65,5 +68,5 @@ def new_group(commands: type[LazyGroup]) -> typer.Typer:
 
 
 def new_command() -> typer.Typer:
-    """Return a new Typer app for a module that has one command."""
+    """Return a new Typer app for the command of a module, or for its commands."""
     return typer.Typer(rich_markup_mode=None, add_completion=False)
