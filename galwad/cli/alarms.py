@@ -22,11 +22,6 @@ _ID = re.compile(r"[0-9a-f]{4,16}")
 def _decide(
     alarm_id: str, action: str, server: str, body: dict[str, str], *, as_json: bool
 ) -> None:
-    """Send a decision about an alarm, and print the alarm.
-
-    Raises:
-        CliError: The text is not the id of an alarm, or the server refuses the request.
-    """
     if not _ID.fullmatch(alarm_id):
         raise CliError(
             f'"{alarm_id}" is not the id of an alarm', "see: galwad alarms list", status=2
@@ -73,7 +68,6 @@ def list_(
 
 
 def _handling(alarm: dict[str, Any]) -> str:
-    """Return the state of an alarm with the user who is responsible for it."""
     if alarm["state"] == "closed":
         return f"closed by {alarm['closed_by']}" if alarm["closed_by"] else "ended by itself"
     return f"taken by {alarm['taken_by']}" if alarm["taken_by"] else "open"

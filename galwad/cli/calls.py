@@ -124,11 +124,6 @@ def _fetch_coverage(words: str, server: str) -> dict[str, Any]:
 
 
 def _show_coverage(found: dict[str, Any]) -> None:
-    """Print each call with unexplained time, each orphan, and the totals.
-
-    An orphan is a file, row or spool whose counterpart is missing, such as a recording without its
-    database row.
-    """
     out = console()
     for call in found["amiss"]:
         _show_call(call)
@@ -193,7 +188,6 @@ def _length(part: dict[str, Any]) -> str:
 
 
 def _sentence(found: dict[str, Any]) -> str:
-    """Return the totals of the coverage report as one sentence."""
     count = found["calls"]
     text = f"{count} answered call{'' if count == 1 else 's'}"
     if found["in_progress"]:
@@ -235,11 +229,6 @@ def _clock(tenths: int) -> str:
 
 
 def _failure(found: dict[str, Any]) -> CliError | None:
-    """Return the error with which the command ends; None if it ends without an error.
-
-    There is an error if a call has unexplained time, or if there is an orphan, such as a recording
-    without its database row.
-    """
     unread = found.get("spools_unread", "")
     amiss, orphans = len(found["amiss"]), len(found["orphans"]) + found.get("more_orphans", 0)
     if not amiss and not orphans:
@@ -319,11 +308,6 @@ def _rows(found: dict[str, Any], by: Group) -> Iterator[tuple[str, dict[str, Any
 
 
 def _export(query: str, output: Path, server: str, *, replace: bool) -> None:
-    """Write the server's CSV file to `output`.
-
-    Raises:
-        CliError: The request failed, or the file exists or cannot be written.
-    """
     timeout = httpx2.Timeout(_FIGURES_TIMEOUT_S)
     with atomic_file(output, replace=replace) as file, http_errors(), open_client(server) as client:
         reply = client.get(f"/figures/export?{query}", timeout=timeout)

@@ -270,7 +270,6 @@ def _replaced(
 
 
 def _confirm(changes: _Changes, replaced: Path, *, yes: bool) -> None:
-    """Show who is added and removed, and ask; raise `CliError` if the answer is not yes."""
     for line in changes.lines():
         print(one_line(line), file=sys.stderr)
     if yes:

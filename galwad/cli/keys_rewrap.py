@@ -153,7 +153,6 @@ class RewrapResult:
 
 
 def _named(recipients: RecipientSet) -> Iterator[tuple[str, str]]:
-    """Yield for each recipient in the set its name and its fingerprint."""
     keys = zip(recipients.named, recipients.recipients, strict=True)
     yield from ((entry.name, fingerprint(key)) for entry, key in keys)
 
@@ -170,10 +169,7 @@ class _GoneError(Exception):
 
 
 def _run(client: httpx2.Client, options: RewrapOptions, *, quiet: bool) -> RewrapResult:
-    """Rewrap each recording whose header is not for the server's recipients; return the results.
-
-    If `quiet` is true, no progress bar is shown.
-    """
+    """Rewrap each recording whose header is not for the server's recipients."""
     with http_errors():
         result = RewrapResult(_set_in_force(client, options))
         waiting = _waiting(client, result)

@@ -91,7 +91,6 @@ def login(
 
 
 def _with_password(server: str, name: str, password: str, code: str, authority: Path | None) -> Any:
-    """Sign in with a password; ask for a code if one is needed. Return the server's answer."""
     login = {"user": name, "password": password, "client": "cli"}
     try:
         return _sign_in(server, login, code, authority)
@@ -140,11 +139,7 @@ def _asked(what: str, *, hide: bool = False) -> str:
 
 
 def _keep(file: Path, server: str, token: str, certificate: Path | None) -> None:
-    """Write `file` (client.toml), which only its owner can read.
-
-    The file has the server's address, the token, and the path of `certificate` if this is not None.
-    The file is written completely or not at all.
-    """
+    """Write `client.toml`, completely or not at all; only its owner can read it."""
     lines = [f"server = {jsonlib.dumps(server)}", f"token = {jsonlib.dumps(token)}"]
     if certificate is not None:
         lines.append(f"certificate = {jsonlib.dumps(str(certificate))}")

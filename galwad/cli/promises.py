@@ -111,11 +111,6 @@ def promise_check(
 
 
 def _check(date: str, server: str, html: str, texts: Texts, *, json: bool) -> dict[str, Any]:
-    """Print the server's check for the period that `date` names, or write the page; return it.
-
-    Raises:
-        CliError: The check could not be made, or the page could not be written.
-    """
     if json and html:
         raise CliError("--json and --html exclude each other", "choose one of them")
     target = None if html in {"", _STDOUT} else Path(html)
@@ -137,7 +132,6 @@ def _check(date: str, server: str, html: str, texts: Texts, *, json: bool) -> di
 
 
 def _show(report: ReportText, texts: Texts) -> None:
-    """Print each promise with its evidence and its verdict."""
     out = console()
     out.print(report.title, style="bold")
     out.print(report.checked)

@@ -343,11 +343,6 @@ def _prevention(missing_trigger: str, changed: str) -> dict[str, str]:
 
 
 def _ordinary(reason: OrdinaryReason | None, given: list[str]) -> str:
-    """Return the reason of a disposal without a captured card, which is of exactly one recording.
-
-    Raises:
-        CliError: The reason is missing, or there is not exactly one id.
-    """
     if reason is None:
         raise CliError("--reason is missing", "add --reason retention, or another one", status=2)
     if len(given) != 1:
@@ -356,7 +351,6 @@ def _ordinary(reason: OrdinaryReason | None, given: list[str]) -> str:
 
 
 def _open_incidents(server: str) -> list[str]:
-    """Return the ids of all recordings with an open incident of a captured card."""
     rows = ask(server, "GET", "/captured-cards?only_open=true")["rows"]
     return sorted({row["call_id"] for row in rows})
 

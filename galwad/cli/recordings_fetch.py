@@ -208,11 +208,7 @@ def _check_options(options: FetchOptions) -> None:
 
 
 def _output(options: FetchOptions) -> tuple[Path, AudioFormat]:
-    """Return the path and the format of the output file.
-
-    This function also checks that the file can be written, because this must be known before the
-    recording is fetched.
-    """
+    """Return the path and the format of the output file, which is checked to be writable."""
     kind = options.format
     if kind is None and options.output is not None and not (options.raw or options.sealed):
         ending = options.output.suffix.lower().removeprefix(".")
@@ -299,12 +295,6 @@ def recover(
 
 
 def _recover_keys(spools: list[Path], identity: Path) -> list[RecoveredKey]:
-    """Return the keys of all `spools`.
-
-    Raises:
-        CliError: A spool is not encrypted for an identity in the file `identity`, or a file cannot
-            be read.
-    """
     identities = read_identity(identity).identities
     try:
         return [recover_key(spool, identities) for spool in spools]

@@ -6,7 +6,7 @@ machine, and the server puts them into the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -15,6 +15,7 @@ import httpx2
 import msgspec
 import typer
 
+from galwad.cli.support.archive_client import indexed_rows
 from galwad.cli.support.client import ask, check_response, http_errors, open_client, refusal
 from galwad.cli.support.console import (
     CliError,
@@ -41,7 +42,6 @@ from recording.errors import ArchiveError, ManifestError
 
 app = new_command()
 _PER_RECORDING_STATUSES: Final = frozenset({404, 409})
-_PAGE: Final = 500
 _TIMEOUT_S: Final = 900.0
 _WORDS: Final = {"indexed": "indexed", "known": "has its row", "provable": "whole"}
 
@@ -116,7 +116,8 @@ def reindex(
     wanted = [checked_id(each) for each in call_ids or ()]
     result = _reindex_each(server, wanted or _unindexed(server), body, json)
     if identities and not dry_run:
-        wanted = wanted or [*result.rows, *_unnamed(server)]
+        unnamed = (row["call_id"] for row in indexed_rows(server) if not row["named"])
+        wanted = wanted or [*result.rows, *unnamed]
         _restore_each(server, wanted, reason, identities, result)
     if json:
         print_json(result.as_json())
@@ -165,17 +166,6 @@ def _reindex_each(
     return result
 
 
-def _unnamed(server: str) -> Iterator[str]:
-    """Yield the call ids of the recordings whose row has no facts about people."""
-    query: dict[str, Any] = {"limit": _PAGE}
-    while True:
-        page = ask(server, "POST", "/recordings/search", query)
-        yield from (row["call_id"] for row in page["rows"] if not row["named"])
-        if page["after"] is None:
-            return
-        query["after"] = page["after"]
-
-
 def _restore_each(
     server: str,
     call_ids: Iterable[str],
@@ -183,10 +173,7 @@ def _restore_each(
     identities: Sequence[Identity],
     result: ReindexResult,
 ) -> None:
-    """Restore the facts about people in the rows of these recordings, where they are missing.
-
-    The new rows and the errors are stored in `result`.
-    """
+    """Restore the missing facts about people in these rows; the outcome is in `result`."""
     with open_client(server) as client:
         for call_id in dict.fromkeys(call_ids):
             known = result.rows.get(call_id)

@@ -101,7 +101,6 @@ def show(
 
 
 def _explain(call_id: str, language: str, server: str, *, json: bool) -> None:
-    """Print each gap of a recording as a sentence, or all of them as JSON."""
     texts = texts_in(language)
     found = ask(server, "GET", f"/recordings/{checked_id(call_id)}/gaps")
     if json:
@@ -140,10 +139,7 @@ def _network(party: dict[str, Any]) -> str:
 
 
 def _segments(manifest: str | None) -> list[int]:
-    """Return the time at which each segment begins, in microseconds since the recording's start.
-
-    The list is empty if the manifest is missing or damaged.
-    """
+    """Return the start of each segment in microseconds; none if the manifest cannot be read."""
     try:
         segments = jsonlib.loads(manifest or "")["manifest"]["segments"]
         return [int(segment["from_us"]) for segment in segments]
@@ -166,10 +162,7 @@ def _warn(row: dict[str, Any], manifest: str | None) -> None:
 
 
 def _raw(manifest: str | None) -> str:
-    """Return how many packets could not be decoded, as a text such as "12 packets".
-
-    Return "some packets" if the manifest does not show the number.
-    """
+    """Return a text such as "12 packets", or "some packets" if the number is not known."""
     try:
         return f"{int(jsonlib.loads(manifest or '')['manifest']['raw']['packets'])} packets"
     except _NO_MANIFEST:
@@ -177,7 +170,6 @@ def _raw(manifest: str | None) -> str:
 
 
 def _captured_cards(detail: dict[str, Any]) -> None:
-    """Print each incident in which a card number was keyed outside a pause."""
     out = console()
     for incident in detail.get("captured_cards", []):
         start, end = (clock(incident[name] / _US) for name in ("from_us", "to_us"))
@@ -258,7 +250,6 @@ def _of(manifest: Manifest, channel: str) -> list[PartyPackets]:
 
 
 def _line(channel: str, parties: Iterable[PartyPackets]) -> str:
-    """Return one line with the sums of a party's packets in the whole call."""
     sums: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
     for party in parties:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -19,7 +19,12 @@ from typing import Any, Final
 import msgspec
 
 from galwad.call_id import is_call_id
-from galwad.cli.support.archive_client import fetch_index_check, receive, temporary_file_errors
+from galwad.cli.support.archive_client import (
+    fetch_index_check,
+    indexed_rows,
+    receive,
+    temporary_file_errors,
+)
 from galwad.cli.support.client import ask, http_errors, open_client
 from galwad.cli.support.console import CliError, one_line
 from galwad.cli.support.identities import public_key, read_identity, signer_of, trusted_keys
@@ -47,7 +52,6 @@ from recording.archive.verify import (
     verify_recording,
 )
 
-_PAGE: Final = 500
 _US: Final = 1_000_000
 _WITHOUT_FILES: Final = frozenset({404, 409, 410})
 """The statuses of responses which say that files of the recording are missing or were changed."""
@@ -187,7 +191,10 @@ def verify(
             if ROW_DELETED in found.get(what, ()):
                 return [RecordingVerdict(what, tuple(found[what]))]
             return _with_findings([verify_one_on_server(what, server=server)], found)
-        verdicts = [verify_one_on_server(each, server=server) for each in _indexed(since, server)]
+        verdicts = [
+            verify_one_on_server(row["call_id"], server=server)
+            for row in indexed_rows(server, since=since or 0.0)
+        ]
         # A response has named the centre's time zone by now, in which the days of `since` are.
         return _with_findings(verdicts, fetch_index_check(server, since=_begin(since)).findings)
     if fetch is not None:
@@ -253,26 +260,9 @@ def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
 
 
 def _begin(words: str) -> float:
-    """Return the start, in Unix seconds, of the period that `words` names.
-
-    Return 0 if `words` is empty.
-    """
+    """Return the start of a period in words, in Unix seconds; 0 if `words` is empty."""
     since = read_period(words, "--since")
     return since.since if since is not None else 0.0
-
-
-def _indexed(since: str, server: str) -> Iterator[str]:
-    """Yield the call ids of the recordings in the server's index; the index is read page by page.
-
-    Only calls that began at or after the start of the period `since`, in words, are included.
-    """
-    query: dict[str, Any] = {"since": since or 0.0, "limit": _PAGE}
-    while True:
-        page = ask(server, "POST", "/recordings/search", query)
-        yield from (row["call_id"] for row in page["rows"])
-        if page["after"] is None:
-            return
-        query["after"] = page["after"]
 
 
 def _verify_on_server(
@@ -345,7 +335,6 @@ def _fetch_files(
 
 
 def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:
-    """Return the recording's row in the index from the server's response about the recording."""
     row, call_id = detail["recording"], detail["recording"]["call_id"]
     return RecordingSummary(
         call_id=call_id,

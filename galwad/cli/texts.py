@@ -23,7 +23,6 @@ _EXAMPLE = '[{"code": "waste-1", "en": "Missed collection", "cy": "Casgliad a fe
 
 
 def _checked(name: str) -> str:
-    """Return the name of a list of texts. Raises a `CliError` if there is no such list."""
     if name not in _NAMES:
         raise CliError(
             f'there is no list "{name}"', f"name one of these: {', '.join(_NAMES)}", status=2
@@ -91,11 +90,7 @@ def set_(
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Return the object with `entries`, and perhaps `version`, in a file.
-
-    Raises:
-        CliError: The file cannot be read, or has something else.
-    """
+    """Return the object with `entries`, and perhaps `version`, in a file."""
     try:
         content = json_module.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

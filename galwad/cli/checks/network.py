@@ -402,7 +402,6 @@ def _srtp_parties(settings: Settings) -> Iterator[tuple[str, str | None, bool]]:
 
 
 def _by_tls(*targets: str) -> bool:
-    """Return whether calls reach each of these targets over TLS."""
     try:
         uris = [Uri.parse(target) for target in targets]
     except ParseError:

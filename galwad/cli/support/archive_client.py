@@ -20,11 +20,23 @@ import httpx2
 from galwad.cli.support.client import ask, check_response
 from galwad.cli.support.console import CliError
 
+_PAGE: Final = 500
 _TIMEOUT_S: Final = 900.0
 """The longest time in seconds to wait for the server's response.
 
 The server reads the manifest of each recording. This takes minutes for a year of a busy centre.
 """
+
+
+def indexed_rows(server: str, **query: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the server's index that match `query`; they are read page by page."""
+    query["limit"] = _PAGE
+    while True:
+        page = ask(server, "POST", "/recordings/search", query)
+        yield from page["rows"]
+        if page["after"] is None:
+            return
+        query["after"] = page["after"]
 
 
 @contextmanager

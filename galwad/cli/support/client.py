@@ -227,10 +227,7 @@ def http_errors() -> Iterator[None]:
 
 
 def _certificate_fault(error: BaseException | None) -> str:
-    """Return the reason why TLS rejected the server's certificate.
-
-    Return "" if `error` was not caused by a rejected certificate.
-    """
+    """Return why TLS rejected the server's certificate; "" if that is not the cause of `error`."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return "" if error is None else str(error.verify_message).lower().rstrip(".")
