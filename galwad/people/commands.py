@@ -47,11 +47,11 @@ Generate: TypeAlias = Annotated[
 ]
 
 
-users = new_command()
+app = new_command()
 tokens = new_command()
 
 
-@users.command(epilog="Example: galwad users add sian --role advisor --extension 201")
+@app.command(epilog="Example: galwad users add sian --role advisor --extension 201")
 def add(
     name: Annotated[str, typer.Argument(help="The name to sign in with.")],
     *,
@@ -94,7 +94,7 @@ def add(
     _print_if_no_desk(notified=notified)
 
 
-@users.command("list", epilog="Example: galwad users list")
+@app.command("list", epilog="Example: galwad users list")
 def list_(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     """List the users, without passwords or other secrets."""
     everyone = _read(load_settings(config), lambda people: people.users.facts())
@@ -134,7 +134,7 @@ def list_(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     )
 
 
-@users.command(epilog="Example: galwad users role sian supervisor")
+@app.command(epilog="Example: galwad users role sian supervisor")
 def role(
     name: Name,
     role: Annotated[Role, typer.Argument(help="The new role: what the user may do.")],
@@ -155,7 +155,7 @@ def role(
     _print_if_no_desk(notified=notified)
 
 
-@users.command(epilog="Example: galwad users rights gwen --right purge")
+@app.command(epilog="Example: galwad users rights gwen --right purge")
 def rights(
     name: Name,
     *,
@@ -180,7 +180,7 @@ def rights(
         print(f"{name}: {', '.join(given) or 'no rights'}")
 
 
-@users.command(epilog="Example: galwad users team sian housing")
+@app.command(epilog="Example: galwad users team sian housing")
 def team(
     name: Name,
     code: Annotated[
@@ -209,7 +209,7 @@ def team(
     _print_if_no_desk(notified=notified)
 
 
-@users.command(epilog="Example: galwad users password sian --generate")
+@app.command(epilog="Example: galwad users password sian --generate")
 def password(
     name: Name,
     *,
@@ -235,7 +235,7 @@ def password(
     _print_if_no_desk(notified=notified)
 
 
-@users.command(epilog="Example: galwad users sip-password sian")
+@app.command(epilog="Example: galwad users sip-password sian")
 def sip_password(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     """Generate a new SIP password for a user's phone, and print it once.
 
@@ -254,7 +254,7 @@ def sip_password(name: Name, *, config: Config = DEFAULT_PATH, json: Json = Fals
     _print_if_no_desk(notified=notified)
 
 
-@users.command(epilog="Example: galwad users move sian 202")
+@app.command(epilog="Example: galwad users move sian 202")
 def move(
     name: Name,
     extension: Annotated[str, typer.Argument(help="The new extension.")] = "",
@@ -288,7 +288,7 @@ def move(
     _print_if_no_desk(notified=notified)
 
 
-@users.command(
+@app.command(
     epilog="Example: galwad users link sian --subject 8f4e2c1a-0b6d-4c3e-9a57-1d2e3f405162"
 )
 def link(
@@ -319,7 +319,7 @@ def link(
     _print_if_no_desk(notified=notified)
 
 
-@users.command(
+@app.command(
     epilog="Example: galwad users unlink sian --subject 8f4e2c1a-0b6d-4c3e-9a57-1d2e3f405162"
 )
 def unlink(
@@ -338,7 +338,7 @@ def unlink(
     _print_if_no_desk(notified=notified)
 
 
-@users.command(epilog="Example: galwad users remove-second-factor sian")
+@app.command(epilog="Example: galwad users remove-second-factor sian")
 def remove_second_factor(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     """Remove the second factor of a person, and end the sessions opened with the password.
 
@@ -353,7 +353,7 @@ def remove_second_factor(name: Name, *, config: Config = DEFAULT_PATH, json: Jso
     _print_if_no_desk(notified=notified)
 
 
-@users.command(epilog="Example: galwad users disable sian")
+@app.command(epilog="Example: galwad users disable sian")
 def disable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     """Disable a user, end the user's sessions, and stop the user's phone from registering.
 
@@ -368,7 +368,7 @@ def disable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) ->
     _print_if_no_desk(notified=notified)
 
 
-@users.command(epilog="Example: galwad users enable sian")
+@app.command(epilog="Example: galwad users enable sian")
 def enable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     """Let a disabled user sign in again, and the user's phone register, with the old passwords.
 
@@ -387,7 +387,7 @@ def enable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> 
     _print_if_no_desk(notified=notified)
 
 
-@users.command(epilog="Example: galwad users remove sian")
+@app.command(epilog="Example: galwad users remove sian")
 def remove(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     """Remove a user, end the user's sessions, and stop the user's phone from registering.
 

@@ -24,7 +24,7 @@ from callerid.contacts import Contacts
 from callerid.note_drafts import NoteDrafts
 from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
-from galwad.cli.checks.database import check
+from galwad.cli.checks.database import check_database
 from galwad.desk.alarms.alarm_store import AlarmStore
 from galwad.desk.auth.second_factors import CodeVerdict, SecondFactors
 from galwad.desk.auth.secret_box import SecretBox
@@ -211,7 +211,7 @@ def test_check_says_whether_the_desk_will_upgrade_the_database(settings, tmp_pat
     path = left_by(revision if revision in REVISIONS else NEWEST, tmp_path)
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
-    found = [each for each in check(load(settings[0])) if "schema" in each.text]
+    found = [each for each in check_database(load(settings[0])) if "schema" in each.text]
     assert [(each.name, each.grade) for each in found] == [("database", grade)]
 
 

@@ -3,7 +3,7 @@
 Covers `galwad/desk/routes/system.py`, `galwad/desk/auth/sign_in_limits.py`,
 `galwad/desk/auth/request_guard.py`, `galwad/desk/errors.py`,
 `galwad/desk/error_answers.py`, `galwad/desk/metrics.py`, `galwad/desk/app.py`,
-`galwad/desk/models/accounts.py`, `galwad/desk/models/system.py` and `galwad/cli/password.py`.
+`galwad/desk/models/accounts.py`, `galwad/desk/models/system.py` and `galwad/cli/login.py`.
 """
 
 from __future__ import annotations
