@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 FIRST_PIPS = {(3, 11): "22.3", (3, 12): "23.2.1", (3, 13): "24.2", (3, 14): "25.2"}
 """The pip that the first release of each supported Python brings."""
+LOCKS_OF_TOOLS = ("demo", "ldap", "test")
 OLD_PIP = FIRST_PIPS[sys.version_info[:2]]
 
 
@@ -151,7 +152,9 @@ def chosen(venv):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("name", ["build", "demo", "ldap", "test"])
+@pytest.mark.parametrize(
+    "name", ["build", *(pytest.param(lock, marks=pytest.mark.long) for lock in LOCKS_OF_TOOLS)]
+)
 def test_the_oldest_pip_installs_the_locked_versions_where_newer_ones_are_on_offer(old_pip, name):
     venv, environment = old_pip
     lock = ROOT / "requirements" / f"{name}.txt"

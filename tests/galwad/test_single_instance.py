@@ -14,7 +14,7 @@ from galwad.single_instance import FolderLockedError, lock_folder
 from helpers.loopback import free_port
 from recording.keys.keyring import OfficerKeys
 
-PATIENCE_S = 20
+PATIENCE_S = 120
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ class Agent:
         self.queue.put_nowait(event)
 
     async def wait(self, kind):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not isinstance(event := await self.queue.get(), kind):
                 pass
         return event

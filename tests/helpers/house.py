@@ -17,7 +17,7 @@ from helpers.desk import changed
 from helpers.site import Site
 from recording.archive.store import folder_of
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 _LOOK_ROUND_S = 2.0
 """At each the finaliser reminds the desk, whose work on that must be over by then."""
 

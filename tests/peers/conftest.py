@@ -14,6 +14,7 @@ from helpers.peers.programs import Caller
 from helpers.peers.service import OfficerKeys, Service
 from helpers.peers.sound import Talker, find
 from helpers.peers.stage import Stage
+from helpers.peers.waiting import PATIENCE_S
 from telephony.phone import VoIPPhone
 
 
@@ -162,7 +163,7 @@ def chromium():
     """The engine of Debian's Chromium, which needs a fifth of the browser's CPU time."""
     program = shutil.which("chromium-headless-shell")
     assert program, "missing: apt-get install chromium-headless-shell"
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=PATIENCE_S * 1_000)
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         # As in the whole browser, a page sounds only after a click or a key.

@@ -19,6 +19,7 @@ from helpers.peers.scripted import ScriptedSwitch
 from helpers.peers.service import PASSWORD
 
 pytestmark = pytest.mark.peer
+LONG = pytest.mark.long
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -93,7 +94,13 @@ class Look:
         expect(self.page.locator(".caller").first).to_have_attribute("data-status", status)
 
 
-@pytest.fixture(params=LOOKS)
+IN_EVERY_RUN = ("English, light", "Welsh, narrow")
+"""The other looks are in the long tier: tests/galwad/page has them with a scripted desk."""
+
+
+@pytest.fixture(
+    params=[name if name in IN_EVERY_RUN else pytest.param(name, marks=LONG) for name in LOOKS]
+)
 def look(request, switch, chromium):
     """The page of the real desk, not signed in; axe must not have found a fault by the end."""
     language, options = LOOKS[request.param]

@@ -12,7 +12,8 @@ from helpers.peers.sound import find, speech
 
 pytestmark = pytest.mark.peer
 
-VOICES = ["PCMA", "G722", "Opus", "L16", "L16 at 44.1 kHz", "G729"]
+OFTEN = ("PCMA", "Opus")
+RARELY = ("G722", "L16", "L16 at 44.1 kHz", "G729")
 STEP_MS = 20
 FIRST = 4000
 """What is looked for begins half a second on: the very first words may precede the answer."""
@@ -25,7 +26,9 @@ def begun(heard, voice):
     return min(at - ((number - first & 0xFFFF) + 1) * length for at, _, number, _ in heard[:200])
 
 
-@pytest.mark.parametrize("name", VOICES)
+@pytest.mark.parametrize(
+    "name", [*OFTEN, *(pytest.param(each, marks=pytest.mark.long) for each in RARELY)]
+)
 def test_loss_reordering_and_duplicates_leave_both_channels_synchronised(stage, name):
     voice = pcaps.VOICES[name]
     service = stage.open_all()

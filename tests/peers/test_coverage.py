@@ -6,15 +6,15 @@ import contextlib
 import json
 import os
 import sqlite3
-import subprocess
 
 import pytest
 
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, Caller, register
-from helpers.peers.service import GALWAD, PASSWORD
+from helpers.peers.service import PASSWORD
 from helpers.peers.sound import find, speech
 from helpers.peers.waiting import wait_until
+from helpers.processes import run_galwad
 
 pytestmark = pytest.mark.peer
 
@@ -24,14 +24,9 @@ def coverage(service, *more):
     with service.sign_in("ceri") as client:
         body = {"user": "ceri", "password": PASSWORD, "client": "cli"}
         token = client.post("/api/v1/login", json=body).json()["token"]
-    done = subprocess.run(
-        [*GALWAD, "calls", "coverage", "--date", "last 2 days", *more],
-        env={**os.environ, "GALWAD_SERVER": service.url, "GALWAD_TOKEN": token},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    signed_in = {**os.environ, "GALWAD_SERVER": service.url, "GALWAD_TOKEN": token}
+    words = ("calls", "coverage", "--date", "last 2 days")
+    done = run_galwad(*words, *more, env=signed_in)
     return done.returncode, done.stdout
 
 

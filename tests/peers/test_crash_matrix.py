@@ -1,6 +1,6 @@
 """kill -9 of each process at random instants, under fifty calls: at most a second is lost.
 
-`--crashes 200` makes a long run of it; a few crashes are part of every test run.
+A few crashes are part of `scripts/test --all`; `--crashes 200` makes a longer run of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from helpers.peers.programs import Callee, Sipp
 from helpers.peers.service import CALLER
 from helpers.peers.waiting import wait_until
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.long]
 
 CALLS = 50
 VICTIMS = ("switch", "switch", "switch", "finaliser", "desk")

@@ -99,7 +99,7 @@ def test_the_phone_pauses_by_code_and_key_while_the_desk_has_no_file_left(
         )
         assert taken.returncode == 0
         crowd(service, STRANGERS, 200)
-        with pytest.raises((httpx2.HTTPError, AssertionError)), service.sign_in():
+        with pytest.raises((httpx2.HTTPError, AssertionError)), service.sign_in(seconds=10):
             pass
     pull(call)
     service.log.wait("payment.hold", call_id=call.call_id, trigger=trigger)

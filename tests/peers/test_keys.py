@@ -9,8 +9,9 @@ import subprocess
 import pytest
 
 from helpers.peers.evidence import Recording
-from helpers.peers.service import GALWAD, PASSWORD
+from helpers.peers.service import PASSWORD
 from helpers.peers.sound import speech
+from helpers.processes import run_galwad
 
 pytestmark = pytest.mark.peer
 
@@ -27,14 +28,7 @@ class Desktop:
 
     def run(self, *arguments, status=0):
         """Run a galwad command and return its output."""
-        done = subprocess.run(
-            [*GALWAD, *map(str, arguments)],
-            env=self.env,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = run_galwad(*arguments, env=self.env)
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr
 

@@ -181,7 +181,7 @@ def test_a_trigger_that_is_read_late_takes_effect_when_it_arrived(
             assert abs(kept[number] - kept[0] - number * FRAME) <= TOLERANCE_S * RATE
 
 
-@pytest.mark.parametrize("stood_s", [4, 8])
+@pytest.mark.parametrize("stood_s", [4, pytest.param(8, marks=pytest.mark.long)])
 def test_a_switch_that_stood_still_loses_nothing_and_lays_each_packet_in_its_place(
     service, place_call, signal_to, speak, stood_s
 ):

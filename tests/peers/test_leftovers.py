@@ -15,7 +15,7 @@ from helpers.peers.waiting import wait_until
 from recording.keys.keyring import load_boot_key
 from recording.spool import Clock, SpoolWriter
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.long]
 
 LEFT = 10_000
 

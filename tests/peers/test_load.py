@@ -9,7 +9,7 @@ from helpers.peers import benchmarks
 from helpers.peers.programs import program
 from helpers.units import memory_max_mb
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.long]
 
 CALLS, SECONDS = 50, 8
 PACKETS = CALLS * SECONDS * 50

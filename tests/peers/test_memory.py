@@ -87,7 +87,9 @@ def found_in(pid):
 def test_audio_of_a_pause_and_audio_that_it_erases_are_not_in_the_memory_of_any_process(
     start, place_call_on
 ):
-    service = start("switch", "desk", "finaliser", users=True, erase_back="erase_back = 2")
+    service = start(
+        "switch", "desk", "finaliser", users=True, erase_back="erase_back = 2", fresh=True
+    )
     call = place_call_on(service, "uas_plain")
     talkers = [
         RandomTalker(call.caller, call.from_caller, 100_000),

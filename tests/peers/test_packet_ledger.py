@@ -15,7 +15,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import threading
 import time
 
@@ -25,8 +24,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from helpers.peers.evidence import Recording
 from helpers.peers.receive_buffers import shrink_receive_buffers
-from helpers.peers.service import GALWAD, PASSWORD
+from helpers.peers.service import PASSWORD
 from helpers.peers.sound import FRAME, FRAME_S
+from helpers.processes import run_galwad
 from recording.archive.manifest import read_manifest, sign_manifest
 
 pytestmark = pytest.mark.peer
@@ -80,18 +80,14 @@ def galwad(service, *arguments):
     with service.sign_in("ceri") as client:
         body = {"user": "ceri", "password": PASSWORD, "client": "cli"}
         token = client.post("/api/v1/login", json=body).json()["token"]
-    done = subprocess.run(
-        [*GALWAD, *arguments],
+    done = run_galwad(
+        *arguments,
         env={
             **os.environ,
             "GALWAD_SERVER": service.url,
             "GALWAD_TOKEN": token,
             "COLUMNS": "200",
         },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
     )
     return done.returncode, done.stdout
 

@@ -14,16 +14,16 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 
 import pytest
 
 from helpers.peers.call import Call
 from helpers.peers.evidence import RATE, Recording
 from helpers.peers.programs import Callee, Sipp
-from helpers.peers.service import CALLER, GALWAD, PASSWORD
+from helpers.peers.service import CALLER, PASSWORD
 from helpers.peers.sound import FRAME, find, speech
 from helpers.peers.waiting import wait_until
+from helpers.processes import run_galwad
 from recording.keys.keyring import load_boot_key
 from recording.spool import PacketRecord, read_spool
 
@@ -64,10 +64,7 @@ def printed(service, *arguments):
         body = {"user": "ceri", "password": PASSWORD, "client": "cli"}
         token = client.post("/api/v1/login", json=body).json()["token"]
         env = {**os.environ, "GALWAD_SERVER": service.url, "GALWAD_TOKEN": token}
-        done = subprocess.run(
-            [*GALWAD, *arguments], env=env, capture_output=True, text=True, check=True, timeout=60
-        )
-    return done.stdout
+        return run_galwad(*arguments, env=env, check=True).stdout
 
 
 @pytest.fixture

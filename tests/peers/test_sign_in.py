@@ -15,7 +15,8 @@ import pytest
 from playwright.sync_api import expect
 
 from helpers.peers.openid import OpenIdProvider
-from helpers.peers.service import GALWAD, PASSWORD
+from helpers.peers.service import PASSWORD
+from helpers.processes import GALWAD, run_galwad
 
 pytestmark = pytest.mark.peer
 
@@ -139,13 +140,7 @@ def test_a_person_of_the_provider_signs_a_command_line_in_without_a_password(des
         out, err = command.communicate(timeout=30)
     assert command.returncode == 0, err
     assert "as mair (supervisor)" in out
-    listed = subprocess.run(
-        [*GALWAD, "calls", "list", "--json"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    listed = run_galwad("calls", "list", "--json", env=environment, check=True)
     assert json.loads(listed.stdout) == []
 
 
@@ -262,11 +257,5 @@ def test_a_command_line_is_approved_after_a_stronger_sign_in_and_reads_the_audit
                 assert page.url == shown[1]
         _, err = command.communicate(timeout=30)
     assert command.returncode == 0, err
-    read = subprocess.run(
-        [*GALWAD, "audit", "list", "--kind", "sign-in.stepped-up"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    read = run_galwad("audit", "list", "--kind", "sign-in.stepped-up", env=environment)
     assert "sign-in.stepped-up" in read.stdout, read.stderr

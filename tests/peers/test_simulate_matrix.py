@@ -17,6 +17,7 @@ import json
 import re
 import signal
 import subprocess
+from functools import partial
 
 import pytest
 
@@ -26,7 +27,8 @@ from helpers.peers.client import OfficerClient
 from helpers.peers.evidence import Recording
 from helpers.peers.proxy import LyingProxy
 from helpers.peers.scripted_pbx import ScriptedPbx
-from helpers.peers.service import CALLER, GALWAD, PASSWORD
+from helpers.peers.service import CALLER, PASSWORD
+from helpers.processes import GALWAD
 from telephony.phone import VoIPCall
 
 pytestmark = pytest.mark.peer
@@ -131,17 +133,31 @@ def outcomes(rows):
     return {name: row["verdict"] for name, row in rows.items()}
 
 
+BUSY = ("cannot pause: 500", "there is no recording")
+"""The reasons of a row that ran out of time: 250 ms to sync a pause, or 30 s to seal."""
+
+
+def all_ok(run, wanted):
+    """Check that each row is ok. A row that ran out of time is run once more, by itself."""
+    rows = run("--parallel", "5", status={0, 1})
+    assert list(rows) == [row.name for row in wanted]
+    late = [
+        name
+        for name, row in rows.items()
+        if row["verdict"] == "failed" and any(text in row["reasons"][0] for text in BUSY)
+    ]
+    for name in late:
+        rows |= run("--only", name, status={0, 1})
+    assert {name: row for name, row in rows.items() if row["verdict"] != "ok"} == {}
+
+
 def test_all_rows_of_the_payments_matrix_are_ok(matrix):
-    rows = matrix.payments("--parallel", "10", "--card")
-    assert list(rows) == [row.name for row in PAYMENTS]
-    assert set(outcomes(rows).values()) == {"ok"}
+    all_ok(partial(matrix.payments, "--card"), PAYMENTS)
 
 
 def test_all_rows_of_the_transfers_matrix_are_ok(matrix, pbx):
     pbx()
-    rows = matrix.transfers(*AT_PBX, "--parallel", "6")
-    assert list(rows) == [row.name for row in TRANSFERS]
-    assert set(outcomes(rows).values()) == {"ok"}
+    all_ok(partial(matrix.transfers, *AT_PBX), TRANSFERS)
 
 
 # --- transfers that the PBX does not name ---------------------------------------------------
@@ -219,12 +235,15 @@ def test_another_point_of_transfer_than_in_the_settings_is_a_failure(matrix):
     failed(matrix, rows, "while the other party rings: what the caller said is in the recording")
 
 
-def test_the_transfers_matrix_follows_the_point_of_transfer_in_the_settings(start, tmp_path):
+@pytest.mark.parametrize(
+    "only", [("--only", "blind, outside"), pytest.param((), marks=pytest.mark.long)]
+)
+def test_the_transfers_matrix_follows_the_point_of_transfer_in_the_settings(start, tmp_path, only):
     service = start(
         *("switch", "desk", "finaliser"), users=True, erase_back="", point_of_transfer="request"
     )
     matrix = Matrix(service, tmp_path / "client")
-    found = outcomes(matrix.transfers("--parallel", "6"))
+    found = outcomes(matrix.transfers(*only, "--parallel", "6"))
     assert {found[name] for name in found.keys() - PBX_ROWS} == {"ok"}
     other = matrix.settings("point_of_transfer", "answer")
     rows = matrix.transfers("--only", "blind, outside", config=other, status=1)

@@ -17,8 +17,9 @@ import pytest
 
 from helpers.database import engine
 from helpers.peers.evidence import Recording
-from helpers.peers.service import GALWAD, PASSWORD
+from helpers.peers.service import PASSWORD
 from helpers.peers.sound import speech
+from helpers.processes import GALWAD, run_galwad
 from recording.audit.chain import GENESIS, ChainEntry, chained, verify_entries
 from recording.audit.log import AuditLog
 
@@ -66,15 +67,7 @@ class Desktop:
 
     def run(self, *arguments, status=0):
         """Run a galwad command and return its standard output."""
-        done = subprocess.run(
-            [*GALWAD, *arguments],
-            env=self.env,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = run_galwad(*arguments, env=self.env, cwd=self.folder)
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout
 

@@ -8,7 +8,7 @@ from helpers.loopback import claim
 from helpers.peers import programs
 from helpers.peers.benchmarks import run
 
-pytestmark = pytest.mark.peer
+pytestmark = [pytest.mark.peer, pytest.mark.long]
 
 CALLS, SECONDS = 10, 18
 WAITS = ("listed", "fetchable")

@@ -1,11 +1,12 @@
 """A run of `scripts/demo.py` shows every step of its call and leaves no secret in the log."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from helpers import processes
 
 pytestmark = pytest.mark.peer  # pyVoIP answers in the demo
 
@@ -18,12 +19,9 @@ CARD = ("4929123456789012",)
 
 
 def run(*words):
-    return subprocess.run(
+    return processes.run(
         [sys.executable, DEMO, *words],
-        capture_output=True,
-        text=True,
         timeout=PATIENCE_S,
-        check=False,
         env={
             "PATH": "/usr/bin:/bin",
             "PYTHONIOENCODING": "utf-8",

@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from helpers.page import FakeDesk, Handler
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 POLL_S = 0.05
 """The time after which a server notices that it must stop, in seconds."""
 AHEAD_MS = 10_000

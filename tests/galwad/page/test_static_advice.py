@@ -91,6 +91,7 @@ def test_the_result_of_a_search_goes_when_somebody_types_again_or_the_caller_cha
     desk.searchable = True
     answer(desk)
     browser_page.goto(address)
+    browser_page.locator("#link[data-state=live]").wait_for()  # with the caller of the snapshot
     text = browser_page.get_by_label("Search by name")
     text.fill("evans")
     text.press("Enter")

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from helpers.page_states import CALL, advance
+from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer
 
@@ -165,9 +166,14 @@ def test_a_supervisor_sees_and_hears_a_pause_after_the_alarm_time(desk, open_tim
         "holders": ["page:owen"],
     }
     desk.put(recording="paused", recording_since=now, **facts)
-    page.clock.run_for(100)  # the list may be drawn with the next frame
     row = page.get_by_role("row").nth(1)
-    expect(row).to_contain_text("PAUSED")
+    paused = page.get_by_role("row").filter(has_text="PAUSED")
+
+    def is_drawn():
+        page.clock.run_for(100)  # the list may be drawn with the next frame
+        return paused.count() == 1
+
+    wait_until(is_drawn, what="the pause in the list")
     advance(page, desk, ALARM_S - LAG_S)
     expect(row).to_contain_text(re.compile("1:2[1-6]"))
     early = row.get_by_text("Forgotten?").is_visible()

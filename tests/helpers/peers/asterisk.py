@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from helpers.peers.waiting import wait_until
+from helpers.processes import Child
 
 INSTALLED = Path(sys.prefix) / "asterisk"
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "operations" / "pbx.md"
@@ -170,7 +171,7 @@ class Asterisk:
             **dict.fromkeys(("pjproject", "musiconhold", "rtp"), ""),
         )
         with (self._folder / "log").open("w") as log:
-            self._process = subprocess.Popen(
+            self._process = Child(
                 [*self._command, "-f", "-vvv"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         wait_until(lambda: "Asterisk Ready" in self.log, what="the start of Asterisk")

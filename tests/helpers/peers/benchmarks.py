@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
+
+from helpers import processes
 
 FOLDER = Path(__file__).resolve().parents[3] / "benchmarks"
 
@@ -15,14 +16,6 @@ def run(folder, program, *words):
     """Run the program in this folder and return the content of its last output line."""
     command = [sys.executable, str(FOLDER / program), *map(str, words)]
     finds_beside_itself = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
-    done = subprocess.run(
-        command,
-        env=finds_beside_itself,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=480,
-    )
+    done = processes.run(command, env=finds_beside_itself, cwd=folder, timeout=480)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])

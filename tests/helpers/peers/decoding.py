@@ -10,6 +10,7 @@ import time
 from helpers.loopback import free_port
 from helpers.peers.programs import program
 from helpers.peers.waiting import PATIENCE_S
+from helpers.processes import Child
 
 FIELDS = ("frame.number", "udp.srcport", "udp.dstport", "tcp.srcport", "tcp.dstport")
 SAID = ("frame.protocols", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message")
@@ -29,7 +30,7 @@ class Capture:
         self._mark = free_port("127.0.0.1")
         ports = " or ".join(f"port {port}" for port in [self._mark, *self._sip])
         filter_ = f"{ports} or udp portrange {media[0]}-{media[1]}"
-        self._process = subprocess.Popen(
+        self._process = Child(
             (
                 *(program("dumpcap", "tshark"), "-q", "-i", "lo"),
                 *("-f", filter_, "-w", str(self.file)),

@@ -14,6 +14,7 @@ import subprocess
 
 from helpers.peers.programs import program
 from helpers.peers.waiting import wait_until
+from helpers.processes import Child
 
 START_S = 60.0
 ANSWER_S = 30.0
@@ -51,7 +52,7 @@ class Firefox:
         lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in PREFERENCES.items()]
         (self._profile / "user.js").write_text("\n".join(lines))
         self._log = (folder / "firefox.log").open("wb")
-        self._process = subprocess.Popen(
+        self._process = Child(
             [
                 *(program("firefox-esr", "firefox-esr"), "--headless", "--marionette"),
                 *("--no-remote", "--profile", str(self._profile), "about:blank"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from helpers.loopback import free_port
 from helpers.peers.programs import program
 from helpers.peers.waiting import PATIENCE_S
+from helpers.processes import Child
 
 CONFIG = Path(__file__).resolve().parents[2] / "peers" / "kamailio" / "kamailio.cfg"
 
@@ -22,7 +23,7 @@ class Daemon:
     def __init__(self, folder, command, environment=None):
         self.folder = Path(folder)
         self._output = (self.folder / "output").open("w+")
-        self.process = subprocess.Popen(
+        self.process = Child(
             command,
             cwd=self.folder,
             env=environment,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import subprocess
 import time
 
 import httpx2
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from helpers.loopback import free_port
 from helpers.peers.programs import program
 from helpers.peers.waiting import PATIENCE_S
+from helpers.processes import Child
 
 CLIENT = "galwad"
 SECRET = "a-secret-of-the-tests"
@@ -91,7 +91,7 @@ class LemonLdap:
         document = json.dumps(self._configuration(desk, roles))
         (self._folder / "conf" / "lmConf-1.json").write_text(document)
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = Child(
                 [
                     *(program("starman", "starman"), "--workers", "3"),
                     *("--listen", f"127.0.0.1:{self._port}", str(self._folder / "portal.psgi")),

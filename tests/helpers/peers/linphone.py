@@ -12,6 +12,7 @@ from pathlib import Path
 from helpers.loopback import free_port
 from helpers.peers.programs import program
 from helpers.peers.waiting import PATIENCE_S
+from helpers.processes import Child
 
 UNKNOWN = b"Status: Error\nReason: Unknown command.\n"
 
@@ -79,7 +80,7 @@ class Linphone:
         self._pipe_folder = tempfile.TemporaryDirectory(prefix="linphone-")
         # The path of a Unix socket has at most 107 bytes, and a test's folder can be longer.
         self._pipe = str(Path(self._pipe_folder.name) / "pipe")
-        self.process = subprocess.Popen(
+        self.process = Child(
             [
                 *(program("linphone-daemon", "linphone-cli"), "--disable-stats-events"),
                 *("--config", "rc", "--pipe", self._pipe, "--log", "log"),

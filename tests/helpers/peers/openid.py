@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from helpers.peers.programs import program
+from helpers.processes import Child
 
 INSTALLED = Path(sys.prefix) / "openid_provider"
 TENANT = "6f1c4f0e-5a54-4b6f-9a0e-0d4d5b1d7c11"
@@ -23,7 +24,7 @@ class OpenIdProvider:
         assert (INSTALLED / "node_modules").exists(), f"{INSTALLED} is missing: run scripts/test"
         self._secret = folder / "sign-in.secret"
         self._secret.write_text(SECRET)
-        self._process = subprocess.Popen(
+        self._process = Child(
             [program("node", "nodejs"), "provider.mjs"],
             cwd=INSTALLED,
             env={

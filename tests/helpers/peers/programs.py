@@ -15,6 +15,7 @@ from helpers.loopback import claim, free_port
 from helpers.peers.service import CALLER
 from helpers.peers.sound import Talker
 from helpers.peers.waiting import PATIENCE_S
+from helpers.processes import Child
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "peers" / "sipp"
 
@@ -64,7 +65,7 @@ class Sipp:
         command += ["-trace_err", "-error_file", str(self.folder / "errors")]
         command += [
             "-timeout",
-            "60",
+            str(3 * PATIENCE_S),
             "-timeout_error",
             "-d",
             str(delay),
@@ -73,7 +74,7 @@ class Sipp:
         ]
         for name, value in {"media": media, "hops": 70, **keys}.items():
             command += ["-key", name, str(value)]
-        self.process = subprocess.Popen(
+        self.process = Child(
             [*command, *map(str, arguments)],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -302,7 +303,7 @@ class Baresip:
         )
         (self.folder / "contacts").write_text("")
         with (self.folder / "output").open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = Child(
                 [program("baresip", "baresip-core"), "-s", "-f", str(self.folder)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

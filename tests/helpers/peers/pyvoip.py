@@ -11,6 +11,7 @@ import numpy as np
 
 from helpers.loopback import claim, free_port
 from helpers.peers.waiting import PATIENCE_S
+from helpers.processes import Child
 
 HERE = Path(__file__).parent
 SAW = np.tile((np.arange(64, 192, 8) - 128) << 8, 50).astype(np.int16)
@@ -28,7 +29,7 @@ class ProgramPhone:
         self.rtp_ports = claim(100)
         self._changed = threading.Condition()
         self._errors = (Path(folder) / f"phone-{extension}.errors").open("w+")
-        self.process = subprocess.Popen(
+        self.process = Child(
             [
                 *self.COMMAND,
                 *(service.sip[0], str(service.sip[1]), extension, service.sip_password),

@@ -16,7 +16,8 @@ from pathlib import Path
 import galwad
 from helpers.peers.client import OfficerClient
 from helpers.peers.scripted_pbx import ScriptedPbx
-from helpers.peers.service import CALLER, GALWAD, PASSWORD, OfficerKeys, Service
+from helpers.peers.service import CALLER, PASSWORD, OfficerKeys, Service
+from helpers.processes import run_galwad
 from helpers.sabotages import COVERAGE, PAYMENTS, PROMISES, SETTINGS, TRANSFERS, Sabotage
 
 PACKAGES = ("galwad", "recording", "telephony", "config", "callerid")
@@ -125,12 +126,9 @@ class SabotagedSite:
         )
 
     def _run(self, words: list[str], lines: list[str] | None = None) -> tuple[int, str]:
-        done = subprocess.run(
-            [*GALWAD, *words],
+        done = run_galwad(
+            *words,
             input="".join(f"{line}\n" for line in lines or ()),
-            capture_output=True,
-            text=True,
-            check=False,
             timeout=_LONGEST_S,
             env=self._client.environment | {"GALWAD_PAUSE_TOKEN": self._token},
         )

@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -24,13 +23,13 @@ import httpx2
 
 from helpers.loopback import claim, free_port
 from helpers.peers.waiting import PATIENCE_S
+from helpers.processes import GALWAD, Child, run_galwad
 
 CALLER = "01632960123"
 """The number that every caller has; a log line that holds it fails the test."""
 PASSWORD = "correct horse battery"
 PHONES = ("301", "302", "303", "304")
 """Static phones; the last speaks SRTP alone."""
-GALWAD = (sys.executable, "-m", "galwad")
 
 SETTINGS = """\
 [node]
@@ -113,21 +112,21 @@ listen = "127.0.0.1:{desk_port}"
 class Process:
     """One process of the service and its log."""
 
-    def __init__(self, name, config, folder, log, within=()):
+    def __init__(self, name, config, folder, log, within=(), *, fresh=False):
         self.name = name
         self._log = log
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         path = folder / f"{name}.notify"
         path.unlink(missing_ok=True)
         self.notify.bind(str(path))
-        # A start needs much CPU time, of which a busy machine may give little.
-        self.notify.settimeout(3 * PATIENCE_S)
-        self.process = subprocess.Popen(
+        self.notify.settimeout(2 * PATIENCE_S)
+        self.process = Child(
             [*within, *GALWAD, "serve", "--only", name, "--config", str(config)],
             env={**os.environ, "NOTIFY_SOCKET": str(path)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            fresh=fresh,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -226,6 +225,7 @@ class Service:
         point_of_transfer="answer",
         more="",
         name_server="",
+        fresh=False,
     ):
         """`erase_back` is 0, so that tests can compare what was said until the pause.
 
@@ -233,11 +233,13 @@ class Service:
 
         `more` are further tables of the settings, in which {department_port} is known.
 
-        The processes ask the name server at the address `name_server`, if there is one.
+        The processes ask the name server at the address `name_server`, if there is one. They are
+        not forked if they are to be `fresh`.
         """
         self.folder = folder
         self.keys = keys
         self.log = Log()
+        self._fresh = fresh
         self._within = asking(name_server, folder) if name_server else ()
         self.ports = {way: free_port() for way in listen}
         self.sip = ("127.0.0.1", free_port())
@@ -283,15 +285,8 @@ class Service:
 
     def galwad(self, *arguments, stdin=""):
         """Run a galwad command on this service's settings and return its standard output."""
-        done = subprocess.run(
-            [*GALWAD, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env={**os.environ, "GALWAD_CONFIG": str(self.config)},
-        )
+        settings = {**os.environ, "GALWAD_CONFIG": str(self.config)}
+        done = run_galwad(*arguments, input=stdin, env=settings)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -316,7 +311,9 @@ class Service:
     def start(self, *names):
         """Start these processes and wait until each is ready."""
         for name in names:
-            self.processes[name] = Process(name, self.config, self.folder, self.log, self._within)
+            self.processes[name] = Process(
+                name, self.config, self.folder, self.log, self._within, fresh=self._fresh
+            )
         for name in names:
             self.processes[name].wait_ready()
 
@@ -339,10 +336,10 @@ class Service:
         return f"http://127.0.0.1:{self.desk_port}"
 
     @contextmanager
-    def sign_in(self, user="sian"):
-        """Return an HTTP client with a session."""
+    def sign_in(self, user="sian", seconds=PATIENCE_S):
+        """Return an HTTP client with a session. It waits so long for each answer."""
         origin = {"Origin": self.url}
-        with httpx2.Client(base_url=self.url, headers=origin, timeout=PATIENCE_S) as client:
+        with httpx2.Client(base_url=self.url, headers=origin, timeout=seconds) as client:
             reply = client.post("/api/v1/login", json={"user": user, "password": PASSWORD})
             assert reply.status_code == 200, reply.text
             yield client
@@ -363,7 +360,7 @@ class Service:
 
     def wait_media_ports(self, count):
         """Wait until the switch holds this number of ports; they close shortly after a call."""
-        limit = time.monotonic() + PATIENCE_S / 4
+        limit = time.monotonic() + PATIENCE_S
         while (held := self.media_ports_in_use()) != count:
             assert time.monotonic() < limit, f"{held} media ports, not {count}"
             time.sleep(0.02)
@@ -402,9 +399,7 @@ class OfficerKeys:
 
     @staticmethod
     def _run(*arguments):
-        return subprocess.run(
-            [*GALWAD, *arguments], capture_output=True, text=True, check=True, timeout=60
-        ).stdout
+        return run_galwad(*arguments, check=True).stdout
 
 
 def ha1(extension):

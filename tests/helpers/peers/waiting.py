@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-PATIENCE_S = 20
+PATIENCE_S = 60
+"""Limits what happens, not how fast: a machine that has much else to do takes long."""
 
 
 def wait_until(condition, seconds=PATIENCE_S, what="it"):

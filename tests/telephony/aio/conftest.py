@@ -65,10 +65,10 @@ async def phone(relay):
 
 @pytest.fixture
 def until():
-    """Run the event loop until a condition holds; fail after about five seconds."""
+    """Run the event loop until a condition holds; fail after half a minute or more."""
 
     async def wait(condition):
-        for _ in range(5_000):
+        for _ in range(30_000):
             if condition():
                 return
             await asyncio.sleep(0.001)

@@ -373,7 +373,8 @@ async def test_a_connection_that_we_opened_is_pinged_and_closed_without_a_pong(a
 
 @pytest.mark.parametrize("speaks_tcp", [True, False])
 async def test_a_long_request_uses_tcp_or_udp_if_tcp_is_refused(agents, speaks_tcp):
-    alice, bob = await agents(), await agents(TCP._replace(port=free_port()))
+    patient = ConnectionLimits(connect_s=60.0)  # a refusal is reported at once
+    alice, bob = await agents(limits=patient), await agents(TCP._replace(port=free_port()))
     await alice.transport.listen(TCP)
     bob.address = bob.address._replace(transport="UDP")
     if not speaks_tcp:
