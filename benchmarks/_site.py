@@ -28,8 +28,9 @@ from _common import (
     settle,
 )
 
-from galwad.desk.auth.users import User, Users
 from galwad.desk.database import open_engine, upgrade
+from galwad.people.store import Users
+from galwad.people.user import User
 from recording.age.file import Identity
 from recording.keys.keyring import RecipientSet
 

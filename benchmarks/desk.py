@@ -48,9 +48,7 @@ from _site import ADMIN, PASSWORD, WHY, Site, site
 from playwright.async_api import Browser, Page, async_playwright
 
 from galwad.desk.auth.sessions import Sessions
-from galwad.desk.auth.users import User, Users
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.models.accounts import Role
 from galwad.link import Link, serve
 from galwad.messages import (
     AnyMessage,
@@ -68,6 +66,8 @@ from galwad.messages import (
     Resume,
     Sealed,
 )
+from galwad.people.store import Users
+from galwad.people.user import Role, User
 from galwad.settings import load
 
 WATCHED, FIRST_EXTENSION = "sian", 200

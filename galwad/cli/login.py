@@ -1,4 +1,4 @@
-"""`galwad login`: get a token from the server and store it on this machine."""
+"""`galwad login` and `galwad password`: sign in to a server, and replace your own password."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from galwad.cli.support.atomic import atomic_file
 from galwad.cli.support.client import ask, base_url, client_file, client_settings
 from galwad.cli.support.console import CliError, one_line, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
+from galwad.cli.support.output_file import atomic_file
 
 app = new_command()
-
 _SHORTEST_S, _LONGEST_S = 0.5, 30.0
 """The limits for the seconds between two requests, whatever the server says."""
 
@@ -92,7 +91,6 @@ def login(
 
 
 def _with_password(server: str, name: str, password: str, code: str, authority: Path | None) -> Any:
-    """Sign in with a password; ask for a code if one is needed. Return the server's answer."""
     login = {"user": name, "password": password, "client": "cli"}
     try:
         return _sign_in(server, login, code, authority)
@@ -141,11 +139,7 @@ def _asked(what: str, *, hide: bool = False) -> str:
 
 
 def _keep(file: Path, server: str, token: str, certificate: Path | None) -> None:
-    """Write `file` (client.toml), which only its owner can read.
-
-    The file has the server's address, the token, and the path of `certificate` if this is not None.
-    The file is written completely or not at all.
-    """
+    """Write `client.toml`, completely or not at all; only its owner can read it."""
     lines = [f"server = {jsonlib.dumps(server)}", f"token = {jsonlib.dumps(token)}"]
     if certificate is not None:
         lines.append(f"certificate = {jsonlib.dumps(str(certificate))}")
@@ -158,3 +152,39 @@ def _keep(file: Path, server: str, token: str, certificate: Path | None) -> None
         ) from None
     with atomic_file(file, replace=True) as out:
         out.write(("\n".join(lines) + "\n").encode())
+
+
+@app.command(epilog="Example: galwad password")
+def password(
+    *,
+    server: Server = "",
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin",
+            help="Read the present password and the new one from standard input, each on a line.",
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Replace your own password; you need `galwad login` first.
+
+    The new password must have at least 12 characters. All other sessions of yours end, on the page
+    too.
+    """
+    if password_stdin:
+        present, new = (sys.stdin.readline().rstrip("\n") for _ in range(2))
+    elif sys.stdin.isatty():
+        present = str(typer.prompt("Present password", hide_input=True, err=True))
+        new = str(typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True))
+    else:
+        raise CliError(
+            "the passwords are missing, and there is no terminal to ask for them",
+            "use --password-stdin",
+            status=2,
+        )
+    ask(server, "PUT", "/me/password", {"current": present, "new": new})
+    if json:
+        print_json({"changed": True})
+    else:
+        print("your password is changed, and your other sessions have ended")

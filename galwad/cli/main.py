@@ -18,8 +18,8 @@ from typing import Annotated, Any, ClassVar, Final
 import typer
 
 from callerid.card_number import ADVICE, has_card_number
-from galwad.cli.support import centre_time
-from galwad.cli.support.console import CliError, print_error
+from galwad.cli.groups import GROUPS
+from galwad.cli.support.console import CliError, print_error, reset_time_zone
 from galwad.cli.support.lazy import LazyGroup
 
 # Typer has its own copy of click. The class UsageError is not public there, but its subclass
@@ -35,7 +35,8 @@ class CommandGroups(LazyGroup):
     The commands that a new server needs first are listed first.
     """
 
-    package = "galwad.cli"
+    modules: ClassVar = {"status": "check", "password": "login", "promise-check": "promises"}
+    groups = GROUPS
     summaries: ClassVar = {
         "serve": "Run the daemon: switch, desk and finaliser.",
         "check": "Find the faults of an installation.",
@@ -93,7 +94,7 @@ def galwad(
 def run(arguments: Sequence[str]) -> int:
     """Run the command with these command-line arguments and return its exit status."""
     command = typer.main.get_command(app)
-    centre_time.reset()
+    reset_time_zone()
     try:
         _refuse_card_numbers(arguments)
         status = command.main(list(arguments), prog_name="galwad", standalone_mode=False)

@@ -63,11 +63,10 @@ from galwad.desk.routes import (
     system,
     texts,
     today,
-    tokens,
-    users,
     webhooks,
 )
 from galwad.desk.service import PROXIES, Desk
+from galwad.people import routes as people
 from galwad.settings import Settings
 from galwad.start_failure import log_cannot_start
 from galwad.time_zones import name_of
@@ -83,8 +82,7 @@ API_VERSION = "1"
 
 ENDPOINT_MODULES: Final = (
     accounts,
-    users,
-    tokens,
+    people,
     second_factor,
     sign_in,
     command_lines,

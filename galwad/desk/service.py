@@ -42,8 +42,6 @@ from galwad.desk.auth.second_factors import SecondFactors
 from galwad.desk.auth.secret_box import SecretBox
 from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.sign_in_limits import SignInLimits
-from galwad.desk.auth.token_watch import TokenWatch
-from galwad.desk.auth.users import User, Users
 from galwad.desk.background import BackgroundTasks
 from galwad.desk.call_log.call_log import CallLog
 from galwad.desk.call_stream.call_stream import CallStream
@@ -92,6 +90,9 @@ from galwad.messages import (
     PhonesRegistered,
     Sealed,
 )
+from galwad.people.store import Users
+from galwad.people.tokens import TokenWatch
+from galwad.people.user import User
 from galwad.settings import Settings
 from recording.audit.index_comparison import IndexComparison
 from recording.audit.log import AuditFilter, AuditLog

@@ -51,7 +51,7 @@ class ConnectionLimits:
     per_source: int = 200
     """Accepted connections from one IP address; all phones of a site behind NAT share one."""
     unwritten: int = 256 * 1024
-    """Bytes of our messages that wait in one connection, being opened or too slow."""
+    """Bytes of our messages that wait in one connection, while it opens or its peer is slow."""
     connect_s: float = 4.0
     """The seconds for establishing a connection, TLS handshake included."""
     first_message_s: float = 30.0

@@ -396,7 +396,7 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, source: HostPort, 
 
 
 def _tap_header(leg: MediaLeg, data: Octets, now: float) -> None:
-    """Give the recorder the RTP header of a packet, which would else count as lost."""
+    """Give the recorder the RTP header of a packet, which would otherwise count as lost."""
     if leg.tap is not None:
         leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 

@@ -1,8 +1,9 @@
 """The media relay: passes RTP and RTCP from each leg to the leg that it is joined with.
 
 A copy of each leg's RTP goes to its tap, which stores packets. `media_poller` decides when a socket
-is read, and `media_path` handles each packet. The relay changes only the payload type, if the legs
-have different numbers for a codec.
+is read, and `media_path` handles each packet. The relay does not change the RTP payload, SSRC,
+sequence number or timestamp. It changes the payload type if the legs have different numbers for a
+codec.
 
 The tap receives only the RTP header of a telephone event, because the rest has the DTMF digit;
 without the header, the recorder would count the packet as lost. SRTP protects the media only
@@ -258,8 +259,8 @@ class Relay:
     def drain(self, *leg_ids: str) -> None:
         """Handle now all media that has already arrived for these legs, in order of arrival.
 
-        Call this before a recording stops, resumes or ends: else a delayed event loop might handle
-        the end of a call before its final packets.
+        Call this before a recording stops, resumes or ends: otherwise, a delayed event loop might
+        handle the end of a call before its final packets.
         """
         legs = [leg for leg in map(self._legs.get, leg_ids) if leg and leg.remote]
         self._poller.drain(*(sock for leg in legs for sock in _rtp_sockets(leg)))

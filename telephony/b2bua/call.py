@@ -245,7 +245,8 @@ class BackToBackCall:
     def _release(self) -> None:
         """Break the circles of references between components and legs.
 
-        Else only the garbage collector could free them, and would delay the media of other calls.
+        Otherwise, only the garbage collector could free them, which delays the media of other
+        calls.
         """
         self._core.release(EndedCall(self.call_id))
         self._transfers.release()

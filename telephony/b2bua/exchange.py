@@ -60,7 +60,7 @@ class ForwardedOffer:
 
 @dataclass(frozen=True, slots=True)
 class AwaitedAck:
-    """An INVITE without SDP from `source`; its ACK will answer our offer."""
+    """An INVITE without SDP from `source`; its ACK will answer `ours`, our offer."""
 
     source: Leg
     target: Leg | None

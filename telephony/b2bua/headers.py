@@ -173,7 +173,7 @@ class Trust:
     def passes(self, headers: Headers) -> bool:
         """Return whether the receiver may get the identities in these header fields.
 
-        A phone shows names to a person, so it never gets a sender who asks for privacy.
+        A phone shows names to a person, so it never gets that of a sender who asks for privacy.
         """
         return self.inside and not (self.receiver is PeerKind.PHONE and wants_privacy(headers))
 
@@ -251,9 +251,9 @@ def _plain(address: NameAddr) -> NameAddr:
 def from_for(request: Request, trust: Trust) -> NameAddr:
     """Return the From header field for the other leg, without a tag.
 
-    It is anonymous if the sender asks for privacy and the receiver may not get the identity, the
-    account's for a phone, and else that of `request`, without what an untrusted sender could
-    deceive a person with.
+    It is anonymous if the sender asks for privacy and the receiver may not get the identity. A
+    phone's is that of its account. Any other is that of `request`, without what an untrusted sender
+    could deceive a person with.
     """
     if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS
@@ -265,8 +265,8 @@ def from_for(request: Request, trust: Trust) -> NameAddr:
 def shown_address(address: NameAddr, trust: Trust) -> NameAddr:
     """Return an address that the sender wrote, as the receiver may see it, without a tag.
 
-    An untrusted sender's loses its parameters, such as that a number was verified, and for a phone
-    its display name.
+    From an untrusted sender, it has no parameters (one could say that a number was verified), and
+    for a phone no display name.
     """
     if trust.sender is PeerKind.TRUSTED:
         named = without_tag(address)

@@ -94,7 +94,7 @@ class InDialogRequests:
             self._send_new_name(leg, request, now)
 
     def _send_new_name(self, leg: Leg, request: Request, now: float) -> None:
-        """Send this party's new identity to the other peer (RFC 4916), if privacy allows it."""
+        """Send this party's identity to the other peer (RFC 4916), if trust and privacy permit."""
         other = self._core.other(leg)
         if other is None or not other.talking:
             return

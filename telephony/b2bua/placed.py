@@ -47,7 +47,7 @@ class PlacedSetup:
     def __init__(
         self, core: CallCore, refresh: Refresh, alignment: Alignment, request: Request
     ) -> None:
-        """Prepare to ring; `request` is the INVITE that the caller would have sent to them."""
+        """Prepare to ring; `request` is the INVITE that the caller would have sent to targets."""
         self._core = core
         self._refresh = refresh
         self._alignment = alignment

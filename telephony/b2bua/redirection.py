@@ -1,8 +1,8 @@
 """Redirection: a target responds with a 3xx, so we ring other targets (RFC 3261 8.1.3.4).
 
 The application decides for each Contact which of its own targets to ring; an unknown one is not
-rung. In one attempt, no target is rung twice: two phones could else redirect the call to each other
-for ever.
+rung. In one attempt, no target is rung twice: two phones could otherwise redirect the call to each
+other for ever.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Redirections:
         self._count = 0
 
     def targets(self, response: Response, rung: Sequence[Leg], now: float) -> tuple[Target, ...]:
-        """Return the targets of the first Contact that leads to any which `rung` does not have.
+        """Return the targets of the first Contact that leads to any target not rung before.
 
         Empty if there is none, after `MAX_REDIRECTIONS`, or if the response is not a 3xx.
         """

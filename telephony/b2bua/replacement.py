@@ -1,8 +1,8 @@
 """INVITE with Replaces (RFC 3891): a new party replaces the callee in a call.
 
-A PBX connects the caller so with a party that the callee has consulted; a phone takes over an
-answered call from another phone. We answer the new party with the caller's media, then send a BYE
-to the replaced party.
+With it, a PBX connects the caller with a party that the callee has consulted, or a phone takes over
+an answered call. We answer the new party with the caller's media, then send a BYE to the replaced
+party.
 """
 
 from __future__ import annotations

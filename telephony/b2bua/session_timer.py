@@ -43,8 +43,8 @@ class SessionTimer:
     def expires_at(self) -> float:
         """The expiry without a refresh, by the clock of `started` (RFC 4028 section 10).
 
-        At the end of the interval if we refresh; if the peer does, the shorter of 32 s and a third
-        of the interval before.
+        If we refresh, it is the end of the interval. If the peer does, it is earlier, by 32 s or a
+        third of the interval, whichever is shorter.
         """
         spare = 0.0 if self.we_refresh else min(32.0, self.interval / 3)
         return self.started + self.interval - spare

@@ -181,7 +181,7 @@ class Setup:
     def _tag(self, dialog: Dialog | None) -> str | None:
         """Return the To tag for the caller, a different one for each dialog with a target.
 
-        None, for the first dialog and without one, lets the endpoint choose.
+        For the first dialog, and without a dialog, return None: the endpoint then chooses the tag.
         """
         if dialog is None:
             return None

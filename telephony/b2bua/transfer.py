@@ -72,7 +72,7 @@ class ReferTransfers:
     def __init__(
         self, core: CallCore, alignment: Alignment, refresh: Refresh, request: Request
     ) -> None:
-        """Create the object; `request`, the caller's INVITE, is the model of those to targets."""
+        """Create the object; `request`, the caller's INVITE, is the model for our INVITEs."""
         self._core = core
         self._alignment = alignment
         self._refresh = refresh

@@ -94,7 +94,7 @@ class _Sender:
     def _on_stale(self, data: bytes) -> bytes:
         """Handle a packet that libsrtp refuses as too old: lost, or sent with a new SSRC.
 
-        The new SSRC comes with the `_STALE`th refusal one after another.
+        Its source gets the new SSRC at the `_STALE`th consecutive refusal.
 
         Raises:
             SrtpError: The packet is lost, or it cannot be protected with the new SSRC.

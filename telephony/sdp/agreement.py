@@ -81,7 +81,11 @@ def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) ->
 
 
 def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
-    """Return the SRTP keys, or None for plain RTP; raise SdpParseError (488) without a match."""
+    """Return the SRTP keys of our (`own`) and the peer's section; None if neither uses SRTP.
+
+    Raises:
+        SdpParseError: Only one side uses SRTP, or the two sides agree on no key. The status is 488.
+    """
     sent = parse_crypto_lines(own.attributes("crypto"))
     if not sent and not own.is_secure and not section.is_secure:
         return None

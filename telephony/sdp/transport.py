@@ -30,7 +30,7 @@ class Transport:
 def usable_keys(section: MediaDescription, srtp: Srtp) -> tuple[Crypto, ...]:
     """Return the SRTP keys in a peer's audio section that a leg can use, in order.
 
-    Also those with the profile RTP/AVP, because phones that prefer SRTP may offer it so (RFC 8643).
+    The profile may be RTP/AVP: phones that prefer SRTP may offer it in this form (RFC 8643).
     """
     return () if srtp is Srtp.OFF else parse_crypto_lines(section.attributes("crypto"))
 

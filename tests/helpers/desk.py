@@ -14,9 +14,7 @@ from argon2 import PasswordHasher
 
 from config.values import HostPort
 from galwad.desk.app import DeskServer
-from galwad.desk.auth.users import User
 from galwad.desk.connections.protocol import PhaseLimits
-from galwad.desk.models.accounts import Role
 from galwad.desk.service import Desk
 from galwad.link import Link, serve
 from galwad.messages import (
@@ -38,6 +36,7 @@ from galwad.messages import (
     Resume,
     Sealed,
 )
+from galwad.people.user import Role, User
 from galwad.settings import Settings
 from helpers.database import create_database
 

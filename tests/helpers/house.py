@@ -8,11 +8,10 @@ from argon2 import PasswordHasher
 
 from config.values import HostPort
 from galwad.desk.app import DeskServer
-from galwad.desk.auth.users import User
-from galwad.desk.models.accounts import Role
 from galwad.desk.service import Desk
 from galwad.finaliser.process import Finaliser, sealer_of
 from galwad.finaliser.worker import Worker
+from galwad.people.user import Role, User
 from helpers.database import create_database
 from helpers.desk import changed
 from helpers.site import Site

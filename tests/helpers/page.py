@@ -666,7 +666,7 @@ class Handler(BaseHTTPRequestHandler):
         """A request to the API."""
         self.api()
 
-    do_PUT = do_DELETE = do_POST  # noqa: N815 - http.server's names
+    do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 - http.server's names
 
     def api(self) -> None:
         """Answer, and note what was asked."""

@@ -66,17 +66,17 @@ class FakeUsers:
         """Change a user as the real desk does."""
         if self.refusing:
             return 409, {"error": "no", "reason": self.refusing}
-        _, _, name, action = (*path.split("/"), "", "")[:4]
+        _, _, name = (*path.split("/"), "")[:3]
         if not name:
             return self.add(body)
         if name not in self.all:
             return 404, {"error": "no", "reason": "unknown"}
         if body["version"] != self.all[name]["version"]:
             return 409, {"error": "no", "reason": "changed"}
-        if method == "DELETE" and not action:
+        if method == "DELETE":
             del self.all[name]
             return 204, None
-        return 200, self.act(name, method, action, body)
+        return 200, self.act(name, body)
 
     def add(self, body: dict) -> tuple[int, dict | None]:
         """Add a user."""
@@ -90,25 +90,25 @@ class FakeUsers:
         secrets = {"token": TOKEN} if machine else {"password": PASSWORD}
         return 201, self.changed(name, **secrets, sip=bool(extension))
 
-    def act(self, name: str, method: str, action: str, body: dict) -> dict:
+    def act(self, name: str, body: dict) -> dict:
         """Do one act, and return the user with new secrets."""
-        subjects = [each for each in self.all[name]["subjects"] if each != body.get("subject")]
-        linked = [*subjects, body.get("subject")] if method == "PUT" else subjects
+        ((act, value),) = ((key, value) for key, value in body.items() if key != "version")
+        subjects = self.all[name]["subjects"]
         facts: dict[str, dict[str, Any]] = {
-            "role": {"role": body.get("role"), "rights": []},
-            "rights": {"rights": body.get("rights")},
-            "team": {"team": body.get("team")},
-            "extension": {"extension": body.get("extension") or None},
-            "disable": {"disabled": True, "signed_in": None},
-            "enable": {"disabled": False},
+            "role": {"role": value, "rights": []},
+            "rights": {"rights": value},
+            "team": {"team": value},
+            "extension": {"extension": value or None},
+            "disabled": {"disabled": value, "signed_in": None},
             "password": {"signed_in": None},
-            "sip-password": {},
-            "second-factor": {"second_factor": False, "signed_in": None},
-            "identity": {"subjects": linked},
+            "sip_password": {},
+            "second_factor": {"second_factor": False, "signed_in": None},
+            "link": {"subjects": [*subjects, value]},
+            "unlink": {"subjects": [each for each in subjects if each != value]},
         }
-        self.change(name, **facts[action])
-        password = PASSWORD if action == "password" else None
-        sip = action == "sip-password" or bool(action == "extension" and body["extension"])
+        self.change(name, **facts[act])
+        password = PASSWORD if act == "password" else None
+        sip = act == "sip_password" or bool(act == "extension" and value)
         return self.changed(name, password=password, sip=sip)
 
     def changed(

@@ -291,8 +291,8 @@ SABOTAGES = (
     Sabotage(
         "a transfer by REFER does not reach the recording",
         MOVES,
-        "call.recording.referred(target.destination, actor, target.label, now, trigger=trigger)",
-        "del actor",
+        "actor = transfer.actor or call.advisor_side.actor",
+        "return",
         (TRANSFERS,),
         transfers=OUTSIDE,
     ),

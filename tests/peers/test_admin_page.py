@@ -101,10 +101,10 @@ def test_an_administrator_cannot_disable_their_own_account(open_page):
         """async () => {
             const { users } = await (await fetch("/api/v1/users")).json();
             const { version } = users.find(({ name }) => name === "ceri");
-            const reply = await fetch("/api/v1/users/ceri/disable", {
-                method: "POST",
+            const reply = await fetch("/api/v1/users/ceri", {
+                method: "PATCH",
                 headers: { "Content-Type": "application/json" },
-                body: JSON.stringify({ version }),
+                body: JSON.stringify({ version, disabled: true }),
             });
             return [reply.status, (await reply.json()).reason];
         }"""

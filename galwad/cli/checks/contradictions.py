@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from config.values import Pattern, Peer
-from galwad.cli.checks.result import CheckResult, fault, warning
+from galwad.cli.checks import CheckResult, fault, warning
 from galwad.settings import Settings
 from galwad.settings.switch import Destination, Route, Trunk
 from galwad.switch.edge.routing import is_exact, spellings
@@ -33,7 +33,7 @@ _OURS: Final = "galwad.invalid"
 """A host for the extensions of our phones, which have none in the settings."""
 
 
-def check(settings: Settings) -> Iterator[CheckResult]:
+def check_contradictions(settings: Settings) -> Iterator[CheckResult]:
     """Yield a result for each contradiction; none if there is none."""
     yield from _same_peers(settings.trunks)
     yield from _hidden_routes(settings.routes)

@@ -1,22 +1,193 @@
-"""Checks of the machine: its clock, its limit of open files, and its swap space."""
+"""Checks of the machine: folders, free space, processes, clock, open files and swap.
+
+Under systemd, the state folder belongs to root. The state folder contains links to the private
+folders of the units (DynamicUser=), so the units must have permission to traverse the state folder.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import errno
+import os
 import resource
+import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from galwad.cli.checks.result import CheckResult, fine, warning
+from galwad.cli.checks import CheckResult, fault, fine, warning
+from galwad.process_state import ProcessState, State, states
 from galwad.settings import Settings
 
+_LEAST_FREE = 1_000_000_000
+_PARTS = ("archive", "desk", "finaliser", "keys", "spare", "spool", "switch")
+_NOT_THE_DISK = frozenset({errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.EISDIR, errno.ENOSPC})
+"""The errors of a test write that are not faults of the disk.
+
+Such an error has one of three causes: the folder belongs to another user, the file system does not
+support files without a name, or the disk is full. For a full disk, the check of the free space
+yields a fault.
+"""
+_IN_MEMORY = frozenset({"tmpfs", "ramfs"})
+_CONSEQUENCES: Final = {
+    "switch": "no call is answered",
+    "desk": "the page and the API are down",
+    "finaliser": "no recording is sealed",
+}
+"""The effect of each process that is down, in the words of the reports."""
 _TIMEX_BYTES = 208
 _TIME_ERROR = 5
 _FILES_A_CALL = 12
 _FILES_BESIDES = 200
 
 
-def check(settings: Settings) -> Iterator[CheckResult]:
+def check_folders(settings: Settings) -> Iterator[CheckResult]:
+    """Check the state folder, the runtime folder, and the free space for recordings."""
+    state, runtime = settings.node.state, settings.node.runtime
+    yield _folder("state", state)
+    yield from _parts(state)
+    yield _folder("runtime", runtime)
+    if runtime.is_dir():
+        yield from _private("runtime", runtime)
+    kind = filesystem(runtime)
+    if runtime.exists() and kind not in _IN_MEMORY:
+        yield warning(
+            "runtime",
+            f"{runtime} is on {kind or 'a disk'}: keys of live calls would survive a reboot",
+            "use a folder on tmpfs, such as /run/galwad",
+        )
+    if state.exists():
+        yield from _free_space(state)
+        yield from _unwritable(state)
+
+
+def _free_space(state: Path) -> Iterator[CheckResult]:
+    """Yield the free space of each disk that holds `state` or a folder in `state`.
+
+    The folders in `state`, such as spool and archive, may be on different disks.
+    """
+    disks: dict[int, Path] = {}
+    for path in (state, *sorted(state.iterdir())):
+        if path.is_dir():
+            disks.setdefault(path.stat().st_dev, path)
+    for path in disks.values():
+        free = shutil.disk_usage(path).free
+        if free < _LEAST_FREE:
+            yield fault("disk", f"{free / 1e9:.1f} GB free under {path}", "free some space there")
+        else:
+            yield fine("disk", f"{free / 1e9:.1f} GB free under {path}")
+
+
+def _unwritable(state: Path) -> Iterator[CheckResult]:
+    """Yield a fault for each folder whose disk does not accept writes.
+
+    Such a disk is broken, or its file system has become read-only.
+    """
+    for path in sorted(state.iterdir()):
+        why = _write_error(path) if path.is_dir() else ""
+        if why:
+            fix = "`dmesg` has the reason; see docs/operations/disks.md"
+            yield fault("disk", f"cannot write to {path}: {why}", fix)
+
+
+def _write_error(folder: Path) -> str:
+    """Write a temporary file without a name in `folder`, with fsync; return the error as text.
+
+    The text is empty if there is no error, or if the error is one of `_NOT_THE_DISK`.
+    """
+    try:
+        fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, b"galwad check")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        return "" if error.errno in _NOT_THE_DISK else (error.strerror or "").lower()
+    return ""
+
+
+def _folder(name: str, path: Path) -> CheckResult:
+    by_hand = f"without them: install -d -m 0750 -o USER {path}"
+    if not path.exists():
+        return warning(
+            name, f"{path} does not exist yet", f"the units create it when they start; {by_hand}"
+        )
+    if not path.is_dir():
+        return fault(name, f"{path} is not a folder", f"the units create one; {by_hand}")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return fault(
+            name,
+            f"{path} is not writable for user {os.getuid()}",
+            "run this as root, or as the user who runs galwad",
+        )
+    return fine(name, f"{path} is writable")
+
+
+def _parts(state: Path) -> Iterator[CheckResult]:
+    """Check that other users cannot enter the folders in the state folder.
+
+    If some of these folders are links (systemd makes links to folders in /var/lib/private), also
+    check that `state` has the permission that lets the systemd units follow the links.
+    """
+    if not state.is_dir():
+        return
+    parts = [path for path in sorted(state.iterdir()) if path.is_dir()]
+    if any(path.is_symlink() for path in parts) and not state.stat().st_mode & stat.S_IXOTH:
+        yield fault("state", f"the units cannot pass through {state}", f"chmod 755 {state}")
+    for name in _PARTS:
+        path = state / name
+        if os.path.lexists(path) and not path.is_dir():
+            yield fault("state", f"{path} is not a folder", "move it away, or mount its disk again")
+    for path in parts:
+        # a link is not checked: it leads to /var/lib/private, which only root may enter
+        if not path.is_symlink():
+            yield from _private("state", path)
+
+
+def _private(name: str, path: Path) -> Iterator[CheckResult]:
+    if path.stat().st_mode & stat.S_IRWXO:
+        yield warning(name, f"{path} is open to all users of this machine", f"chmod o= {path}")
+
+
+def filesystem(path: Path) -> str:
+    """Return the type of the file system that contains `path`.
+
+    The type is written as in /proc/mounts, such as "tmpfs" or "ext4".
+    """
+    best, kind = "", ""
+    real = str(path.resolve())
+    for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
+        _, mount, this, *_ = line.split(" ")
+        inside = real == mount or real.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best):
+            best, kind = mount, this
+    return kind
+
+
+def check_processes(settings: Settings) -> Iterator[CheckResult]:
+    """Check the processes. If none is running, Galwad was not started yet: that is a warning."""
+    found = states(settings)
+    if all(each.state is State.STOPPED for each in found):
+        yield warning("processes", "none is running", "systemctl start galwad.target")
+        return
+    for each in found:
+        if each.state is State.RUNNING:
+            yield fine("processes", f"the {each.name} is running")
+        else:
+            verb = "start" if each.state is State.STOPPED else "restart"
+            fix = f"journalctl -u galwad-{each.name}; systemctl {verb} galwad-{each.name}"
+            yield fault("processes", why_down(each), fix)
+
+
+def why_down(process: ProcessState) -> str:
+    """Return what is wrong with a process, such as "the desk does not answer: …"."""
+    what = "is not running" if process.state is State.STOPPED else "does not answer"
+    return f"the {process.name} {what}: {_CONSEQUENCES[process.name]}"
+
+
+def check_machine(settings: Settings) -> Iterator[CheckResult]:
     """Check the clock, the limit of open files, and the swap space."""
     yield _clock()
     yield _files(settings)

@@ -1,25 +1,43 @@
-"""Checks of the signed recipient set, the node's signing key, and unattended recovery."""
+"""Checks of keys and certificates: recordings can be sealed and opened, and TLS can be used."""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import ssl
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
-from galwad.cli.checks.result import CheckResult, fault, fine, warning
-from galwad.cli.checks.unit_files import fix_of, unit_user, unreadable
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from galwad.cli.checks import CheckResult, fault, fine, warning
+from galwad.cli.checks.files import (
+    fix_of,
+    stored,
+    unit_user,
+    unreadable,
+    unreadable_for_units,
+)
 from galwad.desk.archive.recipients_watch import RECIPIENTS_CHANGED, highest_serial
-from galwad.settings import Settings
+from galwad.settings import EXAMPLE, Settings
 from recording.audit.chain import ChainEntry
-from recording.errors import KeySetError, WrongOfficerError
+from recording.errors import KeySetError, SpoolError, WrongOfficerError
 from recording.keys.recipients_file import RecipientsFile
+from recording.spool import SpoolHeader, read_header
+from recording.spool.recovery import boot_key_for, recovered_keys
 
 _NODE_KEY_LENGTH: Final = 32
+_MAX_SHOWN: Final = 10
+_SOON: Final = timedelta(days=30)
 
 
-def check(settings: Settings) -> Iterator[CheckResult]:
+def check_keys(settings: Settings) -> Iterator[CheckResult]:
     """Check the recipient set and the node's signing key; warn if unattended recovery is on."""
     yield _recipients(settings)
     yield from _node_key(settings.node.state / "finaliser" / "manifest.key")
@@ -68,7 +86,7 @@ def _newest(settings: Settings) -> int:
 
 def _recipients(settings: Settings) -> CheckResult:
     user, path = unit_user(settings), settings.recipients
-    problem = unreadable(settings, path, user)
+    problem = unreadable_for_units(settings, path, user)
     if problem and user is not None:
         return fault("recipients", f"{path} {problem}: no recording is sealed", fix_of(path, user))
     try:
@@ -109,3 +127,196 @@ def _file(settings: Settings) -> RecipientsFile:
         settings.newest_recipients("switch", "finaliser", "desk"),
         settings.recording.officer_key,
     )
+
+
+def check_certificates(settings: Settings) -> Iterator[CheckResult]:
+    """Check the page's certificate, the SIP certificate, and the CA certificates for SIP peers.
+
+    A certificate must be readable, valid now, and issued for the names of the hosts that use it.
+    """
+    yield from _page_certificate(settings)
+    sip = settings.sip
+    if sip.tls_certificate is not None and sip.tls_key is not None:
+        hosts = sip.advertise or tuple(
+            listener.host
+            for listener in sip.listen
+            if listener.transport == "tls" and not ip_address(listener.host).is_unspecified
+        )
+        yield from _pair("sip tls", sip.tls_certificate, sip.tls_key, hosts)
+    for path in (sip.tls_client_ca, sip.tls_ca):
+        if path is not None:
+            yield _authorities(path)
+
+
+def _page_certificate(settings: Settings) -> Iterator[CheckResult]:
+    desk = settings.desk
+    if desk.tls_certificate is not None and desk.tls_key is not None:
+        host = urlsplit(desk.origin).hostname or ""
+        named = () if _is_wild(host) else (host,)
+        yield from _pair("tls", desk.tls_certificate, desk.tls_key, named)
+    elif desk.origin.startswith("https:"):
+        yield fine("tls", "not used here: a proxy on this machine provides it")
+    else:
+        yield warning(
+            "tls",
+            "not used: only this machine can open the page",
+            f"see [desk] in {EXAMPLE}",
+        )
+
+
+def _pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[CheckResult]:
+    """Check a certificate and its private key.
+
+    Both must be readable and must belong together, and the certificate must name all `hosts`.
+    `name` is the name of this check in its results.
+    """
+    certificate, key = stored(certificate), stored(key)
+    for path in (certificate, key):
+        problem = unreadable(path)
+        if problem:
+            yield fault(name, f"{path} {problem}", "put it there, readable for the service's user")
+            return
+    try:
+        parsed = x509.load_pem_x509_certificate(certificate.read_bytes())
+    except ValueError:
+        yield fault(
+            name, f"{certificate} holds no certificate", "use a PEM file, the server's first"
+        )
+        return
+    try:
+        secret = load_pem_private_key(key.read_bytes(), password=None)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (TypeError, ValueError):
+        yield fault(name, f"{key} holds no unencrypted key", "use a PEM file, not encrypted")
+        return
+    except ssl.SSLError:
+        secret = None
+    if secret is None or secret.public_key() != parsed.public_key():
+        yield fault(
+            name,
+            f"{key} is not the key of {certificate}",
+            "use a certificate and a key that belong together",
+        )
+        return
+    yield _dates(name, certificate, parsed)
+    missing = [host for host in hosts if not _is_for(parsed, host)]
+    if missing:
+        yield fault(
+            name,
+            f"{certificate} does not name {', '.join(missing)}: peers would refuse it",
+            "use a certificate with that subject alternative name",
+        )
+
+
+def _dates(name: str, path: Path, parsed: x509.Certificate) -> CheckResult:
+    now = datetime.now(UTC)
+    left = parsed.not_valid_after_utc - now
+    if left < timedelta():
+        return fault(name, f"{path} has expired", "renew it")
+    if parsed.not_valid_before_utc > now:
+        return fault(name, f"{path} is not valid yet", "check this machine's clock, or wait")
+    if left < _SOON:
+        return warning(name, f"{path} expires in {left.days} days", "renew it")
+    return fine(name, f"{path} is valid for {left.days} days")
+
+
+def _is_for(parsed: x509.Certificate, host: str) -> bool:
+    try:
+        names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return False
+    try:
+        return ip_address(host) in names.get_values_for_type(x509.IPAddress)
+    except ValueError:
+        known = {name.lower() for name in names.get_values_for_type(x509.DNSName)}
+        wild = "*." + host.lower().partition(".")[2]
+        return host.lower() in known or wild in known
+
+
+def _authorities(path: Path) -> CheckResult:
+    path = stored(path)
+    problem = unreadable(path)
+    if problem:
+        return fault(
+            "sip tls", f"{path} {problem}", "put it there, readable for the service's user"
+        )
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(path)
+    except ssl.SSLError:
+        return fault("sip tls", f"{path} holds no authority", "use a PEM file of authorities")
+    return fine("sip tls", f"{path} holds {len(context.get_ca_certs())} authorities")
+
+
+def _is_wild(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def check_spools(settings: Settings) -> Iterator[CheckResult]:
+    """Yield a fault for each spool that cannot be opened without an officer.
+
+    The check tries the boot keys of this machine, and the keys that an officer has already
+    recovered. It also yields a fault for each recovered key that the finaliser cannot read, and a
+    warning if there are spools in the spare folder, which is used after a disk failure.
+    """
+    keys = settings.node.runtime / "spool-keys"
+    found: list[CheckResult] = []
+    with contextlib.suppress(PermissionError):  # the check of the folders reports this error
+        boot_keys = [path.read_bytes() for path in settings.boot_keys if path.exists()]
+        found += _misplaced(keys)
+        for path in sorted(
+            each for folder in settings.spool_folders for each in folder.glob("*.spool")
+        ):
+            # errors are ignored here: the spool has just been sealed and removed, or the file is
+            # not a spool
+            with contextlib.suppress(SpoolError, FileNotFoundError):
+                header = read_header(path)
+                if not boot_key_for(header, boot_keys) and not recovered_keys(keys, [path]):
+                    found.append(_locked(path, header))
+        yield from _moved(settings.spare_folder)
+    yield from found[:_MAX_SHOWN]
+    if len(found) > _MAX_SHOWN:
+        yield fault(
+            "spools", f"and {len(found) - _MAX_SHOWN} more", f"they are in {settings.spool_folder}"
+        )
+
+
+def _moved(spare: Path) -> Iterator[CheckResult]:
+    """Yield a warning if there are spools in the folder `spare`.
+
+    Spools are made there only after the disk of the spool folder has failed.
+    """
+    calls = {path.name.partition(".")[0] for path in spare.glob("*.spool")}
+    if calls:
+        what = f"the recording of {len(calls)} calls" if len(calls) > 1 else "a call's recording"
+        yield warning(
+            "spools",
+            f"{what} is in {spare}: the disk of the spools failed",
+            "see docs/operations/disks.md; sealing the call ends this",
+        )
+
+
+def _locked(path: Path, header: SpoolHeader) -> CheckResult:
+    if header.recipients_wrapped:
+        fix = f"on the officer's machine: galwad recordings recover {path.name}"
+        return fault("spools", f"{path.name} is from before a reboot, and locked", fix)
+    return fault(
+        "spools",
+        f"{path.name} is from before a reboot, and there was no signed set: no key opens it",
+        "keep it for the record, or delete it",
+    )
+
+
+def _misplaced(keys: Path) -> Iterator[CheckResult]:
+    """Yield a fault for each recovered key that the finaliser cannot read.
+
+    The finaliser cannot read a key file if its owner is not the owner of the folder `keys`, for
+    example because root copied the file into the folder.
+    """
+    for path in sorted(keys.glob("*.recovered")):
+        if path.stat().st_uid != keys.stat().st_uid:
+            fix = f"chown --reference={keys} {path}"
+            yield fault("spools", f"the service cannot read {path.name}", fix)

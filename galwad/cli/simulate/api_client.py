@@ -16,10 +16,10 @@ import soundfile
 from galwad.cli.simulate.plan import Plan
 from galwad.cli.simulate.sound import RATE, Samples
 from galwad.cli.simulate.steps import StepError
-from galwad.cli.support import sealed
+from galwad.cli.support.archive_client import download
 from galwad.cli.support.client import ask, http_errors, open_client
 from galwad.cli.support.console import CliError
-from galwad.cli.support.download import download
+from galwad.cli.support.identities import opened
 from recording.age.file import Identity
 
 _SEALED_WITHIN_S: Final = 30.0
@@ -124,7 +124,7 @@ class ApiClient:
             http_errors(),
             open_client(self._server) as client,
             download(call_id, *why, client) as (header, payload),
-            sealed.opened(header, payload, self._identities) as plain,
+            opened(header, payload, self._identities) as plain,
         ):
             flac = plain.read()
         samples, rate = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)

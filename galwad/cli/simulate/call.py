@@ -31,9 +31,9 @@ from galwad.cli.simulate.plan import (
 from galwad.cli.simulate.steps import Report
 from galwad.cli.support.client import base_url, client_settings
 from galwad.cli.support.console import CliError, print_json
+from galwad.cli.support.identities import read_identity
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
-from galwad.cli.support.sealed import read_identity
 
 app = new_command()
 

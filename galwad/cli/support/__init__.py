@@ -1,1 +1,1 @@
-"""Helpers that several groups of commands use. This package contains no commands."""
+"""Functions and options of several groups of commands. This package contains no commands."""

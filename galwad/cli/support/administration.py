@@ -57,8 +57,8 @@ def on_the_server(settings: Settings) -> Iterator[None]:
     """Turn an error about the database or its data into a `CliError`."""
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - see above
 
-    from galwad.desk.auth.users import UserError  # noqa: PLC0415 - see above
     from galwad.desk.database import SchemaError  # noqa: PLC0415 - see above
+    from galwad.people.user import UserError  # noqa: PLC0415 - see above
 
     try:
         yield

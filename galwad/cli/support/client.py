@@ -28,8 +28,7 @@ from pydantic_settings import (
 )
 
 from config.explain import faults_of, syntax_fault
-from galwad.cli.support.centre_time import use_zone_of_response
-from galwad.cli.support.console import CliError
+from galwad.cli.support.console import CliError, use_zone_of_response
 from galwad.time_zones import HEADER
 
 API = "/api/v1"
@@ -228,10 +227,7 @@ def http_errors() -> Iterator[None]:
 
 
 def _certificate_fault(error: BaseException | None) -> str:
-    """Return the reason why TLS rejected the server's certificate.
-
-    Return "" if `error` was not caused by a rejected certificate.
-    """
+    """Return why TLS rejected the server's certificate; "" if that is not the cause of `error`."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return "" if error is None else str(error.verify_message).lower().rstrip(".")

@@ -1,16 +1,23 @@
-"""Output functions that all commands use, for errors, JSON, tables, times and sizes."""
+"""Output functions that all commands use: errors, JSON, tables, progress, times and sizes.
+
+Times are printed in the centre's time zone, whatever this machine's is. It comes from a response of
+the server, or from the settings file. Before a command has read either, and if neither names the
+time zone, it is UTC. Each printed time names its time zone.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
-from galwad.cli.support.centre_time import centre_time
+from galwad.time_zones import machine_zone, zone_named
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
     from rich.text import Text
 
 _ANY_WIDTH = 1_000_000
@@ -104,6 +111,60 @@ def _cell(text: str) -> Text:
     from rich.text import Text  # noqa: PLC0415 - as in `console`
 
     return Text(one_line(text), no_wrap=True, overflow="ellipsis")
+
+
+def progress_bar(what: str, *, quiet: bool) -> Progress:
+    """Return a progress bar that is drawn on standard error.
+
+    `what` is the text to the left of the bar. The bar is not drawn if `quiet` is true, or if
+    standard error is not a terminal.
+    """
+    from rich.console import Console  # noqa: PLC0415 - as in `console`
+    from rich.progress import (  # noqa: PLC0415 - as in `console`
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    out = Console(stderr=True)
+    return Progress(*columns, console=out, disable=quiet or not out.is_terminal)
+
+
+_zone: tzinfo = UTC
+
+
+def reset_time_zone() -> None:
+    """Return to UTC, for a new command."""
+    _set_zone(UTC)
+
+
+def use_zone_of_response(name: str) -> None:
+    """Print times in the time zone with this name, if this machine knows it."""
+    if found := zone_named(name):
+        _set_zone(found)
+
+
+def use_zone_of_settings(zone: tzinfo | None) -> None:
+    """Print times in this time zone of the settings file; None means that of this machine."""
+    _set_zone(zone or machine_zone() or UTC)
+
+
+def centre_zone() -> tzinfo:
+    """Return the centre's time zone."""
+    return _zone
+
+
+def centre_time(epoch: float) -> datetime:
+    """Return a Unix time in the centre's time zone."""
+    return datetime.fromtimestamp(epoch, tz=_zone)
+
+
+def _set_zone(zone: tzinfo) -> None:
+    global _zone  # noqa: PLW0603 - one command has one time zone, and dozens of places print times
+    _zone = zone
 
 
 def date_and_time(epoch: float) -> str:

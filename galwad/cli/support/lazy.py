@@ -1,9 +1,9 @@
-"""Command groups whose commands are modules; a module is loaded only when its command is used."""
+"""Command groups whose modules are loaded only when a command of them is used."""
 
 from __future__ import annotations
 
 import importlib
-import keyword
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,15 +12,19 @@ from typer.core import TyperGroup
 
 
 class LazyGroup(TyperGroup):
-    """A group of commands whose modules are in the Python package `package`.
+    """A group of commands, which are in modules of the Python package `package`.
 
-    The module of a command has the same name as the command. If the name is a keyword of Python,
-    the module's name has an underscore at the end: the module of the command `import` is `import_`.
-    The name of a module has an underscore in the place of each hyphen.
-    Each module has a Typer app named `app`. Each subclass sets `package` and `summaries`.
+    A module has a Typer app, `app` if not named otherwise, with one command or several. The module
+    of a command is named in `modules`; of the other commands, it is `module`. If `module` is "",
+    such a command is in the module of its own name, with an underscore in the place of each hyphen.
+    The groups within the group are in `groups`; the docstring of such a class is its help.
     """
 
-    package: ClassVar[str]
+    package: ClassVar[str] = "galwad.cli"
+    module: ClassVar[str] = ""
+    modules: ClassVar[Mapping[str, str]] = {}
+    app: ClassVar[str] = "app"
+    groups: ClassVar[Mapping[str, type[LazyGroup]]] = {}
     summaries: ClassVar[Mapping[str, str]]
     """For the name of each command, the line that the group's help shows.
 
@@ -41,10 +45,24 @@ class LazyGroup(TyperGroup):
         del ctx
         if cmd_name not in self.summaries:
             return None
-        module = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
-        command = typer.main.get_command(importlib.import_module(f"{self.package}.{module}").app)
+        if cmd_name in self.groups:
+            return self._group(cmd_name)
+        module = self.modules.get(cmd_name) or self.module or cmd_name.replace("-", "_")
+        app = getattr(importlib.import_module(f"{self.package}.{module}"), self.app)
+        command: Any = typer.main.get_command(app)
+        if isinstance(command, TyperGroup) and not isinstance(command, LazyGroup):
+            command = command.commands[cmd_name]
         command.name = cmd_name
         return command
+
+    def _group(self, name: str) -> TyperGroup:
+        group = self.groups[name]
+        return group(
+            name=name,
+            help=inspect.cleandoc(group.__doc__ or ""),
+            no_args_is_help=True,
+            rich_markup_mode=None,
+        )
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of the commands to the help, without loading their modules."""
@@ -53,17 +71,6 @@ class LazyGroup(TyperGroup):
             formatter.write_dl(list(self.summaries.items()))
 
 
-def new_group(commands: type[LazyGroup]) -> typer.Typer:
-    """Return a new Typer app for the group of commands that the class `commands` describes.
-
-    The module that calls this function adds a function to the app with `app.callback`. The
-    docstring of the added function is the group's help text.
-    """
-    return typer.Typer(
-        cls=commands, rich_markup_mode=None, add_completion=False, no_args_is_help=True
-    )
-
-
 def new_command() -> typer.Typer:
-    """Return a new Typer app for a module that has one command."""
+    """Return a new Typer app for the command of a module, or for its commands."""
     return typer.Typer(rich_markup_mode=None, add_completion=False)

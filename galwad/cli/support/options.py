@@ -1,16 +1,20 @@
-"""Options that several commands have, and the function that loads the settings file."""
+"""Options and arguments that several commands have, and how their values are read."""
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
 from config.errors import SettingsError
-from galwad.cli.support.centre_time import use_zone_of_settings
-from galwad.cli.support.console import CliError
-from galwad.settings import DEFAULT_PATH, EXAMPLE, Settings, load
+from galwad.call_id import is_call_id
+from galwad.cli.support.console import CliError, centre_zone, use_zone_of_settings
+from galwad.periods import HINT, Period, period
+from galwad.settings import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414 - for the commands
+from galwad.settings import EXAMPLE, Settings, load
 from galwad.texts import LANGUAGES, Texts, preferred_language
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -20,31 +24,28 @@ Config: TypeAlias = Annotated[
 Server: TypeAlias = Annotated[
     str, typer.Option("--server", help="The server's address, such as https://galwad.example.")
 ]
-
 Language: TypeAlias = Annotated[
     str,
     typer.Option(help="The language of the sentences: cy or en. By default, that of $LANG."),
 ]
-
 CallId: TypeAlias = Annotated[
     str, typer.Argument(help="The recording's id, as `recordings list` shows it.")
 ]
 Reference: TypeAlias = Annotated[
     str, typer.Option(help="The reference of your case; the audit records it.")
 ]
-
-__all__ = [
-    "DEFAULT_PATH",
-    "CallId",
-    "Config",
-    "Json",
-    "Language",
-    "Reference",
-    "Server",
-    "load_settings",
-    "required",
-    "texts_in",
+Reason: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; the audit records it.")]
+Days: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--date", help='The days: today, yesterday, monday, "last week", 2026-11-24, 2026-11.'
+    ),
 ]
+EarlierNodeKeys: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--node-key", help="An earlier public key of the node, or a file with it."),
+]
+_POSITION: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,9})?)")
 
 
 def load_settings(path: Path) -> Settings:
@@ -93,3 +94,68 @@ def texts_in(language: str) -> Texts:
             status=2,
         )
     return Texts(language or preferred_language())
+
+
+def checked_id(call_id: str) -> str:
+    """Return `call_id` unchanged if it has the form of a call id.
+
+    Such an id can safely be used as a part of a URL's path.
+
+    Raises:
+        CliError: `call_id` does not have the form of a call id.
+    """
+    if not is_call_id(call_id):
+        raise CliError(
+            f'"{call_id}" is not a call id',
+            "a call id looks like 20261125-093000-abcdefgh",
+            status=2,
+        )
+    return call_id
+
+
+def read_period(words: str, option: str) -> Period | None:
+    """Return the period that `words` describe, such as "last week"; None if `words` is empty.
+
+    Days are those of the centre's time zone, as far as the command knows it already; else of UTC.
+
+    Raises:
+        CliError: The words cannot be read. The message contains `option`, the name of the option.
+    """
+    if not words:
+        return None
+    try:
+        return period(words, time.time(), centre_zone())
+    except ValueError:
+        raise CliError(f'cannot read {option} "{words}"', HINT, status=2) from None
+
+
+def checked_period(words: str, option: str) -> str:
+    """Return `words` unchanged if they can be read as a period.
+
+    Only the server turns the words into a period, because the server knows the centre's time zone.
+
+    Raises:
+        CliError: The words cannot be read. The message contains `option`, the name of the option.
+    """
+    read_period(words, option)
+    return words
+
+
+def read_position(text: str, option: str) -> float | None:
+    """Return a position or a length as a number of seconds; None if `text` is empty.
+
+    `text` has the form `80` (seconds), `1:20` (minutes) or `1:02:03.5` (hours). `option` is the
+    name of the command-line option, which the error names.
+
+    Raises:
+        CliError: `text` has another form.
+    """
+    if not text:
+        return None
+    match = _POSITION.fullmatch(text)
+    if match is None:
+        raise CliError(
+            f'cannot read {option} "{text}"', "write it as 1:20, 80 or 1:02:03", status=2
+        )
+    hours, minutes, rest = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + rest

@@ -10,13 +10,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
+from rich.console import Console
 from rich.text import Text
 
 from galwad.cli.support.console import clock
 
 _US = 1_000_000
+_MAX_WIDTH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,29 @@ def spans_of(
     return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
 
 
+def spans_of_row(
+    row: dict[str, Any], begins: Iterable[int] = (), partly: Iterable[TimelineSpan] = ()
+) -> list[TimelineSpan]:
+    """Return the timeline of the whole call: its recorded periods and its gaps, sorted by time.
+
+    `row` is the recording's row from the server. `begins` are the times at which the segments in
+    the manifest begin, in microseconds since the recording's start. If a segment begins inside a
+    recorded period, the period is divided there. `partly` are the stretches in which a voice is
+    missing.
+    """
+    gaps = [
+        TimelineSpan(
+            gap["reason"], gap["from_us"], gap["to_us"], _why(gap["trigger"], gap["actor"])
+        )
+        for gap in row["gaps"]
+    ]
+    return spans_of([*gaps, *partly], round(row["talk_s"] * _US), begins)
+
+
+def _why(trigger: str, actor: str) -> str:
+    return f"by {trigger}, {actor}" if trigger and actor else trigger or actor
+
+
 def _visible(gaps: Sequence[TimelineSpan]) -> Iterable[TimelineSpan]:
     """Yield the unexplained spans in `gaps`, then the gaps without their unexplained parts."""
     unexplained = sorted(
@@ -119,6 +144,12 @@ def _covered(gaps: Iterable[TimelineSpan], talk_us: int) -> list[TimelineSpan]:
     if at < talk_us or not spans:
         spans.append(TimelineSpan(RECORDED.name, at, max(talk_us, at)))
     return spans
+
+
+def layout(out: Console) -> tuple[int, bool]:
+    """Return the width of a timeline on this console, and whether it may have only ASCII there."""
+    plain = not (out.encoding or "").lower().startswith("utf")
+    return min(out.width, _MAX_WIDTH) - 2, plain
 
 
 def draw(spans: Sequence[TimelineSpan], width: int, *, plain: bool) -> Text:

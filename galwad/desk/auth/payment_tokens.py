@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.desk.auth.tables import payment_tokens, users
-from galwad.desk.models.accounts import Right
+from galwad.people.tables import payment_tokens, users
+from galwad.people.user import Right
 
 LIFETIME_S = 900.0
 """The seconds in which a new token must be used for the first time."""

@@ -8,9 +8,10 @@ from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.desk.auth.identities import IdentifiedUser, Identities, ProviderIdentity
 from galwad.desk.oidc.id_token import IdToken
 from galwad.desk.oidc.provider_sign_in import ProviderSignIn
+from galwad.people.identities import IdentifiedUser, Identities
+from galwad.people.user import ProviderIdentity
 from galwad.settings.sign_in import SignInSection
 
 

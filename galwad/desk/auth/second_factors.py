@@ -25,9 +25,8 @@ from galwad.desk.auth import recovery_codes as codes
 from galwad.desk.auth import totp
 from galwad.desk.auth.secret_box import SecretBox, SecretBoxError
 from galwad.desk.auth.sessions import Session
-from galwad.desk.auth.tables import recovery_codes, second_factors, sessions
-from galwad.desk.auth.tokens import KINDS
-from galwad.desk.auth.users import Precondition, UserError, no_precondition
+from galwad.people.tables import recovery_codes, second_factors, sessions
+from galwad.people.tokens import KINDS
 
 SETUP_S: Final = 900.0
 """The seconds in which a setup must be confirmed."""
@@ -113,11 +112,6 @@ class SecondFactors:
         async with self._engine.connect() as connection:
             row = (await connection.execute(statement)).first()
         return None if row is None else FactorStatus(row.created, row.left, row.recovery_used)
-
-    async def users(self) -> frozenset[str]:
-        """Return the names of the users who have a second factor."""
-        async with self._engine.connect() as connection:
-            return frozenset(await connection.scalars(select(second_factors.c.user)))
 
     def begin(self, session: Session) -> bytes:
         """Begin a setup for the user of a session, and return its new secret.
@@ -216,23 +210,6 @@ class SecondFactors:
         async with self._writer.begin() as connection:
             await _forget(connection, user)
 
-    async def remove(self, user: str, precondition: Precondition = no_precondition) -> None:
-        """Remove the second factor of a user, for an administrator, and end the user's sessions.
-
-        Tokens stay valid, and so do the sessions of a sign-in at a provider. The change is checked
-        by `precondition` first.
-
-        Raises:
-            UserError: There is no such user, or the user has no second factor.
-        """
-        async with self._writer.begin() as connection:
-            await precondition(connection, user)
-            if not await _forget(connection, user):
-                raise UserError(
-                    f'there is no user "{user}" with a second factor', reason="no_factor"
-                )
-            await _end_sessions(connection, user)
-
     async def _use_recovery_code(self, user: str, code: str) -> CodeVerdict:
         now = self._clock()
         unused = (recovery_codes.c.digest == codes.digest_of(user, code)) & (
@@ -253,6 +230,18 @@ class SecondFactors:
         async with self._writer.begin() as connection:
             done: CursorResult[tuple[()]] = await connection.execute(statement)  # type: ignore[call-overload]
         return bool(done.rowcount)
+
+
+async def remove_second_factor(connection: AsyncConnection, user: str) -> bool:
+    """Remove the second factor of a user, for an administrator; return False if there is none.
+
+    The sessions that the user has opened with a password end. Tokens stay valid, and so do the
+    sessions of a sign-in at a provider.
+    """
+    if not await _forget(connection, user):
+        return False
+    await _end_sessions(connection, user)
+    return True
 
 
 async def _forget(connection: AsyncConnection, user: str) -> bool:

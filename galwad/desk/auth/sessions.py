@@ -2,7 +2,7 @@
 
 The database holds only the SHA-256 digest of a token. A person's session ends at sign-out, when the
 user is disabled, after `idle` seconds without use, and `absolute` seconds after it was opened. A
-token (see `galwad.desk.auth.tokens`) is a session too. It ends when it expires or is revoked, at
+token (see `galwad.people.tokens`) is a session too. It ends when it expires or is revoked, at
 sign-out, and when its user is disabled.
 
 The desk's event streams ask often whether their session is still in force. So these questions are
@@ -30,9 +30,10 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, insert, or_,
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.desk.auth.tables import sessions, users
-from galwad.desk.auth.tokens import KINDS, PAUSE, Tokens, digest, scopes_of
-from galwad.desk.auth.users import User, user_of
+from galwad.people.store import user_of
+from galwad.people.tables import sessions, users
+from galwad.people.tokens import KINDS, PAUSE, Tokens, digest, scopes_of
+from galwad.people.user import User
 
 Kind = Literal["page", "embedded", "cli", "machine", "pause"]
 """The holder of a session: a page, also in a panel, the CLI, a machine, or a personal token."""

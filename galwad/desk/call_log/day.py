@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callerid.contact_tables import contacts
-from galwad.desk.auth.users import User
 from galwad.desk.call_log.logged_call import MISSED, PartRole
 from galwad.desk.call_log.tables import logged_calls, logged_parts
+from galwad.people.user import User
 from galwad.periods import Period
 
 MOST_CALLS: Final = 200

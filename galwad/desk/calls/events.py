@@ -27,12 +27,12 @@ from pydantic import BaseModel
 
 from galwad.desk.alarms.alarm_store import StoredAlarm
 from galwad.desk.alarms.kinds import Audience, may_see
-from galwad.desk.auth.users import User
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.models.alarms import AlarmEvent, AlarmView
 from galwad.desk.models.calls import Closed, DayChanged, Pop
 from galwad.desk.models.presence import PresenceNews
 from galwad.desk.models.texts import PageTexts
+from galwad.people.user import User
 
 MEMORY = 2000
 WAKEN_AT_ONCE = 32

@@ -25,7 +25,6 @@ from callerid.number import CallerId, PhoneNumber, presented_caller
 from callerid.person import Person, record_id_in
 from callerid.record_page import RecordPage
 from callerid.screenpop import PopConfirmation, ScreenPop
-from galwad.desk.auth.users import User
 from galwad.desk.models.calls import (
     Caller,
     Candidate,
@@ -37,6 +36,7 @@ from galwad.desk.models.calls import (
     RecordLink,
 )
 from galwad.messages import CallerFacts, CallStatus, Party
+from galwad.people.user import User
 
 
 def presented_by(facts: CallerFacts) -> CallerId:

@@ -75,6 +75,7 @@ class _Operation:
         """Add everything that FastAPI does not know of this endpoint."""
         endpoint = self.route.endpoint
         self.node["operationId"] = operation_id(self.route)
+        self.node.pop("tags", None)  # those in the code, which only name a group of endpoints
         self.node["tags"] = [tag for tag in [tag_of(self.route)] if tag]
         self.node["summary"] = summary_of(endpoint)
         texts = description_of(endpoint), who(self.route)

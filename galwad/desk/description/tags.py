@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A subject of the API. `modules` are the modules of `galwad.desk.routes` that belong to it."""
+    """A subject of the API. `modules` are the groups of endpoints that belong to it."""
 
     name: str
     description: str
@@ -72,7 +72,12 @@ _BY_MODULE = {module: tag.name for tag in TAGS for module in tag.modules}
 
 
 def module_of(route: APIRoute) -> str:
-    """Return the name of the module of an endpoint, such as "payments"."""
+    """Return the name of the group of an endpoint, such as "payments".
+
+    It is the newest tag of the endpoint in the code, or else the name of its module.
+    """
+    if route.tags:
+        return str(route.tags[-1])
     return route.endpoint.__module__.rpartition(".")[2]
 
 

@@ -22,16 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callerid.directory import ImportResult, new_directory
 from callerid.import_file import ImportFile
-from galwad.desk.auth.identities import ProviderIdentity
-from galwad.desk.auth.second_factors import SecondFactors
-from galwad.desk.auth.secret_box import SecretBox
-from galwad.desk.auth.tokens import Token, Tokens
-from galwad.desk.auth.user_administration import UserAdministration
-from galwad.desk.auth.users import UnknownUserError, User, UserError, Users
 from galwad.desk.database import open_engine, upgrade
-from galwad.desk.models.accounts import Role
 from galwad.link import Link
 from galwad.messages import Hello, UsersChanged
+from galwad.people.rules import UserAdministration
 from recording.audit.chain import Head
 from recording.audit.log import AuditLog, Facts
 from recording.files.foreign import Owner, acting_as, give_to
@@ -59,135 +53,18 @@ class Administration:
                 await engine.dispose()
 
     @contextlib.asynccontextmanager
-    async def changes(self) -> AsyncIterator[UserAdministration]:
-        """Open the database for changes of users, which this process's user makes.
+    async def users(self) -> AsyncIterator[UserAdministration]:
+        """Open the database for acts on users and tokens, which this process's user makes.
 
         In the `with` block, the errors of `UserAdministration` occur.
         """
         async with self._opened() as (engine, audit):
-            factors = self._factors(engine)
-            yield UserAdministration(engine, audit, _actor(), self._realm, factors=factors)
-
-    async def add_user(
-        self, user: User, password: str | None, sip_password: str | None = None
-    ) -> str | None:
-        """Add a user, see `UserAdministration.add`."""
-        async with self.changes() as users:
-            return await users.add(user, password, sip_password)
-
-    async def disable_user(self, name: str) -> None:
-        """Disable a user, see `UserAdministration.disable`."""
-        async with self.changes() as users:
-            await users.disable(name)
-
-    async def enable_user(self, name: str) -> tuple[User, str | None]:
-        """Let a disabled user sign in again, see `UserAdministration.enable`."""
-        async with self.changes() as users:
-            return await users.enable(name)
-
-    async def remove_user(self, name: str) -> None:
-        """Remove a user, see `UserAdministration.remove`."""
-        async with self.changes() as users:
-            await users.remove(name)
-
-    async def set_password(self, name: str, password: str) -> None:
-        """Replace the password of a person, see `UserAdministration.set_password`."""
-        async with self.changes() as users:
-            await users.set_password(name, password)
-
-    async def set_sip_password(self, name: str, sip_password: str) -> str:
-        """Replace the SIP password of a phone, see `UserAdministration.set_sip_password`."""
-        async with self.changes() as users:
-            return await users.set_sip_password(name, sip_password)
-
-    async def move_user(self, name: str, extension: str | None, sip_password: str) -> None:
-        """Give a user another extension, or none, see `UserAdministration.move`."""
-        async with self.changes() as users:
-            await users.move(name, extension, sip_password)
-
-    async def link_user(self, name: str, identity: ProviderIdentity) -> None:
-        """Link an identity to a person, see `UserAdministration.link`."""
-        async with self.changes() as users:
-            await users.link(name, identity)
-
-    async def unlink_user(self, name: str, subject: str) -> None:
-        """Unlink an identity from a person, see `UserAdministration.unlink`."""
-        async with self.changes() as users:
-            await users.unlink(name, subject)
+            yield UserAdministration(engine, audit, _actor(), self._realm)
 
     async def erase_audit_values(self, seq: int, names: Collection[str], reason: str) -> list[str]:
         """Erase personal values of an audit entry, see `AuditLog.erase`."""
         async with self._opened() as (_, audit):
             return await audit.erase(seq, names, reason, _actor())
-
-    async def set_role(self, name: str, role: Role) -> None:
-        """Give a person another role, see `UserAdministration.set_role`."""
-        async with self.changes() as users:
-            await users.set_role(name, role)
-
-    async def set_team(self, name: str, team: str) -> None:
-        """Let a person belong to a team, or to none, see `UserAdministration.set_team`."""
-        async with self.changes() as users:
-            await users.set_team(name, team)
-
-    async def remove_second_factor(self, name: str) -> None:
-        """Remove a second factor, see `UserAdministration.remove_second_factor`."""
-        async with self.changes() as users:
-            await users.remove_second_factor(name)
-
-    async def second_factors(self) -> frozenset[str]:
-        """Return the names of the users who have a second factor."""
-        async with self._opened() as (engine, _):
-            return await self._factors(engine).users()
-
-    def _factors(self, engine: AsyncEngine) -> SecondFactors:
-        return SecondFactors(engine, SecretBox(self._database.with_name("second-factor.key")))
-
-    async def set_rights(self, name: str, rights: frozenset[str]) -> None:
-        """Replace all rights of a user, see `UserAdministration.set_rights`."""
-        async with self.changes() as users:
-            await users.set_rights(name, rights)
-
-    async def tokens(self, name: str) -> list[Token]:
-        """Return the tokens of a user, also those that have expired.
-
-        Raises:
-            UserError: There is no such user.
-        """
-        async with self._opened() as (engine, _):
-            await _one(engine, name)
-            return await Tokens(engine).all(name)
-
-    async def make_token(
-        self, name: str, token: str, scopes: frozenset[str] | None, days: int
-    ) -> tuple[str, Token]:
-        """Make the token named `token` for a user; return its secret text and the token.
-
-        Raises:
-            UserError: There is no such user, or a value is not valid (see `Tokens.make`).
-        """
-        async with self._opened() as (engine, audit):
-            user = await _one(engine, name)
-            secret, made = await Tokens(engine).make(user, _actor(), token, scopes, days)
-            await audit.append("token.made", *made.audited(_actor()))
-            return secret, made
-
-    async def revoke_token(self, name: str, token: str) -> None:
-        """Revoke the token named `token` of a user.
-
-        Raises:
-            UserError: The user has no such token.
-        """
-        async with self._opened() as (engine, audit):
-            tokens = Tokens(engine)
-            found = [each for each in await tokens.all(name) if each.name == token]
-            if not found:
-                raise UserError(
-                    f'the user "{name}" has no token with this name',
-                    f"`galwad users tokens list {name}` shows the tokens",
-                )
-            await tokens.revoke(found[0])
-            await audit.append("token.revoked", *found[0].audited(_actor()))
 
     async def note(self, kind: str, facts: Facts | None = None) -> Head:
         """Append an entry to the audit chain, and return the number and hash of the entry.
@@ -196,11 +73,6 @@ class Administration:
         """
         async with self._opened() as (_, audit):
             return await audit.append(kind, facts, {"actor": _actor()})
-
-    async def users(self) -> list[User]:
-        """Return all users, sorted by name."""
-        async with self._opened() as (engine, _):
-            return await Users(engine).all()
 
     def import_directory(
         self,
@@ -264,13 +136,6 @@ async def poke(desk_socket: Path) -> bool:
     return True
 
 
-async def _one(engine: AsyncEngine, name: str) -> User:
-    user = await Users(engine).get(name)
-    if user is None:
-        raise UnknownUserError(name)
-    return user
-
-
 @contextlib.contextmanager
 def _rights_in(folder: Path) -> Iterator[None]:
     """Run the `with` block with the rights of the owner of the desk's folder, if we are root.
@@ -291,6 +156,3 @@ def _actor() -> str:
         return f"os:{getpass.getuser()}"
     except (KeyError, OSError):
         return f"os:{os.getuid()}"
-
-
-__all__ = ["Administration", "UserError", "poke"]

@@ -31,7 +31,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callerid.directory import open_directory
 from callerid.errors import DirectoryError
-from galwad.desk.auth.tables import sessions
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.maintenance.administration import Administration
 from galwad.desk.maintenance.backup_proof import (
@@ -48,6 +47,7 @@ from galwad.desk.maintenance.backup_proof import (
     sign,
 )
 from galwad.desk.maintenance.file_owner import give_to_service, service_owner
+from galwad.people.tables import sessions
 from galwad.settings import Settings
 from galwad.single_instance import FolderLockedError, lock_folder
 from galwad.supervise import START_ORDER

@@ -16,14 +16,7 @@ This table lists the endpoints. All paths are under `/api/v1`.
 | GET users | | `UserList` | admin |
 | POST users | `NewUser` | 201, `ChangedUser`, audited | admin |
 | DELETE users/{name} | `UserVersion` | 204, audited | admin |
-| PUT users/{name}/role | `NewRole` | `ChangedUser`, audited | admin |
-| PUT users/{name}/team | `NewTeam` | `ChangedUser`, audited | admin |
-| PUT users/{name}/rights | `NewRights` | `ChangedUser`, audited | admin |
-| PUT users/{name}/extension | `NewExtension` | `ChangedUser`, audited | admin |
-| POST users/{name}/password | `UserVersion` | `ChangedUser`, audited | admin |
-| POST users/{name}/sip-password | `UserVersion` | `ChangedUser`, audited | admin |
-| POST users/{name}/disable, enable | `UserVersion` | `ChangedUser`, audited | admin |
-| PUT, DELETE users/{name}/identity | `LinkedSubject` | `ChangedUser`, audited | admin |
+| PATCH users/{name} | `ChangeOfUser` | `ChangedUser`, audited | admin |
 | GET texts | | `list[TextListView]` | admin |
 | GET texts/{name} | | `TextListView` | admin |
 | PUT texts/{name} | `NewTextList` | `TextListView`, audited | admin |

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
 from galwad.desk.models.base import Language, RequestBody, RequiredText
-
-Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
-
-
-class Right(StrEnum):
-    """The rights that a user can be given.
-
-    `purge` is for administrators. All other rights are for machines.
-    """
-
-    PAYMENTS = "payments"
-    METRICS = "metrics"
-    ANCHORS = "anchors"
-    DIRECTORIES = "directories"
-    EVENTS = "events"
-    PURGE = "purge"
+from galwad.people.user import Role
 
 
 class Login(RequestBody):

@@ -2,7 +2,7 @@
 
 What a browser sends back is checked here: that it has begun the sign-in, that the response is the
 provider's (RFC 9207), and that its code belongs to it. Which user the identity is, is decided in
-`galwad.desk.auth.identities`.
+`galwad.people.identities`.
 """
 
 from __future__ import annotations

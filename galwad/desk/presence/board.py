@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from galwad.desk.auth.users import User, Users
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.presence.breaks import Break, Breaks
 from galwad.desk.presence.states import Presence, PresenceFacts, PresenceState
 from galwad.messages import Party, PhonesRegistered
+from galwad.people.store import Users
+from galwad.people.user import User
 from galwad.settings.switch import Route
 
 INTERVAL_S = 0.5

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from galwad.desk.auth.users import User
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.presence.breaks import Break
 from galwad.messages import Party
+from galwad.people.user import User
 
 _TALKING = {"answered", "held"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, ForeignKey, String, Table
 
-from galwad.desk.auth.tables import metadata
+from galwad.people.tables import metadata
 
 breaks = Table(
     "breaks",

@@ -10,9 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from galwad.desk.auth import embedding
-from galwad.desk.auth.passwords import LEAST_LENGTH
 from galwad.desk.auth.sessions import Session
-from galwad.desk.auth.users import User, UserError
 from galwad.desk.errors import ApiError
 from galwad.desk.models.accounts import ChangePassword, Login, Me
 from galwad.desk.models.sign_in import ProviderAddress
@@ -27,6 +25,8 @@ from galwad.desk.routes.proofs import (
     takes_password,
 )
 from galwad.desk.service import Desk
+from galwad.people.passwords import LEAST_LENGTH
+from galwad.people.user import User, UserError
 
 router = APIRouter()
 _DEVICE_S = 180 * 86_400

@@ -13,7 +13,6 @@ from fastapi import APIRouter
 
 from galwad.desk.archive.files import checked_id
 from galwad.desk.auth.sessions import Session
-from galwad.desk.auth.users import PURGE
 from galwad.desk.errors import ApiError, NotPermittedError
 from galwad.desk.models.archive import Purge, Purged, Recover, RetainReason
 from galwad.desk.routes.access import TheDesk
@@ -21,6 +20,7 @@ from galwad.desk.routes.recordings import recording_of
 from galwad.desk.routes.step_up import SteppedUpAdministrator
 from galwad.desk.service import Desk
 from galwad.messages import Dispose
+from galwad.people.user import PURGE
 from recording.archive.summary import RecordingSummary
 from recording.audit.chain import Head
 from recording.audit.index_comparison import CARD_PREVENTION

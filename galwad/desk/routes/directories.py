@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from galwad.desk.errors import NotPermittedError
-from galwad.desk.models.accounts import Right
 from galwad.desk.routes.access import SignedIn, TheDesk
+from galwad.people.user import Right
 
 router = APIRouter()
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from galwad.desk.auth.users import User
 from galwad.desk.errors import ApiError
 from galwad.desk.models.presence import AdvisorPresence, PresenceChoice
 from galwad.desk.presence.board import takes_calls
 from galwad.desk.presence.views import view_of
 from galwad.desk.routes.access import Person, Supervisor, TheDesk
 from galwad.desk.service import Desk
+from galwad.people.user import User
 
 router = APIRouter()
 

@@ -12,10 +12,10 @@ from galwad.desk.auth.recovery_codes import canonical
 from galwad.desk.auth.second_factors import CodeVerdict
 from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.sign_in_queue import TurnedAwayError
-from galwad.desk.auth.users import User
 from galwad.desk.errors import ApiError
 from galwad.desk.networks import network_of
 from galwad.desk.service import Desk
+from galwad.people.user import User
 
 _CLOCK_HINT = "if the next code is wrong too, the clock of the phone or of the server may be wrong"
 

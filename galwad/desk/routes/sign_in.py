@@ -23,7 +23,6 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
-from galwad.desk.auth.identities import IdentifiedUser
 from galwad.desk.auth.provider_accounts import ProviderAccounts, RefusedError
 from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
@@ -35,6 +34,7 @@ from galwad.desk.oidc.provider_sign_in import CALLBACK
 from galwad.desk.routes.access import TheDesk, session_of
 from galwad.desk.routes.accounts import set_session_cookie
 from galwad.desk.service import Desk
+from galwad.people.identities import IdentifiedUser
 from recording.errors import AuditError
 
 router = APIRouter()

@@ -3,7 +3,8 @@
 Sensitive acts are those with which a stolen session could do lasting harm. An endpoint is one of
 them if its session has a type of this module:
 
-- the changes of users, their roles, rights, passwords, extensions, identities and second factors
+- the changes of users, their roles, rights, passwords, extensions, identities and second factors,
+  but not of their teams (see `galwad.people.routes.changing`)
 - the tokens of machines: to make and to revoke them
 - the approval of a command line, which gives away a session
 - to list, search, show and fetch recordings, which have numbers; to retain, release, recover and
@@ -20,6 +21,7 @@ factor, and a machine's token its rights.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import Depends
@@ -30,8 +32,10 @@ from galwad.desk.routes.access import Administrator, Person, Supervisor, TheDesk
 from galwad.desk.service import Desk
 
 
-def require_step_up(desk: Desk, session: Session) -> None:
+def require_step_up(desk: Desk, session: Session, facts: Mapping[str, str] | None = None) -> None:
     """Raise an error if the session must prove a stronger sign-in first.
+
+    The audit entry of the refusal has `facts`, which must not be personal.
 
     Raises:
         ApiError: 403, the settings name a stronger sign-in, the person has signed in at the
@@ -45,6 +49,7 @@ def require_step_up(desk: Desk, session: Session) -> None:
             "this needs a stronger sign-in with your work account",
             "do it on the page, which leads to the provider, then try again",
             reason="step_up_needed",
+            facts=facts,
         )
 
 

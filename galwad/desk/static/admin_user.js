@@ -123,7 +123,7 @@ export class UserRow {
     const options = PERSON_ROLES.map((role) => el("option", { value: role, t: `admin.role.${role}` }));
     const select = el("select", { id }, ...options);
     select.value = this.user.role;
-    const set = new AskedButton("set_role", { name: this.user.name }, () => this.change("PUT", "role", { role: select.value }));
+    const set = new AskedButton("set_role", { name: this.user.name }, () => this.change("role", { role: select.value }));
     const hint = this.user.subjects.length ? el("p", { class: "note", t: "admin.role.provider" }) : null;
     return this.part("admin.role", id, el("div", { class: "setting" }, select, set.button), set.ask, hint);
   }
@@ -137,7 +137,7 @@ export class UserRow {
     if (team && !known) options.push(el("option", { value: team, raw: team }));
     const select = el("select", { id }, el("option", { value: "", t: "advisors.team.none" }), ...options);
     select.value = team;
-    const set = el("button", { type: "button", class: "quiet", t: "admin.set_team", on: { click: () => this.change("PUT", "team", { team: select.value }) } });
+    const set = el("button", { type: "button", class: "quiet", t: "admin.set_team", on: { click: () => this.change("team", { team: select.value }) } });
     return this.part("admin.team", id, el("div", { class: "setting" }, select, set));
   }
 
@@ -148,7 +148,7 @@ export class UserRow {
     fillRights(rights, offered, this.user.rights);
     const submit = (event) => {
       event.preventDefault();
-      this.change("PUT", "rights", { rights: chosenRights(rights) });
+      this.change("rights", { rights: chosenRights(rights) });
     };
     return el("form", { class: "user-part", on: { submit } }, rights, el("div", { class: "buttons" }, el("button", { type: "submit", class: "quiet", t: "admin.set_rights" })));
   }
@@ -156,20 +156,20 @@ export class UserRow {
   extensionForm() {
     const id = `${this.id}-extension`;
     const input = el("input", { type: "text", id, maxlength: 32, autocomplete: "off", spellcheck: "false", value: this.user.extension ?? "" });
-    const set = new AskedButton("set_extension", { name: this.user.name }, () => this.change("PUT", "extension", { extension: input.value.trim() }));
+    const set = new AskedButton("set_extension", { name: this.user.name }, () => this.change("extension", { extension: input.value.trim() }));
     const field = el("div", { class: "setting" }, input, set.button);
     if (!this.user.extension) return this.part("admin.extension", id, field, set.ask);
-    const sip = this.asked("sip_password", "POST", "sip-password");
+    const sip = this.asked("sip_password", { sip_password: "new" });
     return this.part("admin.extension", id, field, set.ask, el("div", { class: "buttons" }, sip.button), sip.ask);
   }
 
   access() {
     const machine = this.user.role === "machine";
     const acts = [];
-    if (!machine) acts.push(this.asked("password", "POST", "password"));
-    if (this.user.second_factor) acts.push(this.asked("second_factor", "DELETE", "second-factor"));
-    acts.push(this.user.disabled ? null : this.asked("disable", "POST", "disable"), this.asked("remove", "DELETE", ""));
-    const enable = this.user.disabled ? el("button", { type: "button", class: "quiet", t: "admin.enable", on: { click: () => this.change("POST", "enable") } }) : null;
+    if (!machine) acts.push(this.asked("password", { password: "new" }));
+    if (this.user.second_factor) acts.push(this.asked("second_factor", { second_factor: false }));
+    acts.push(this.user.disabled ? null : this.asked("disable", { disabled: true }), new AskedButton("remove", { name: this.user.name }, () => this.send("DELETE", "remove")));
+    const enable = this.user.disabled ? el("button", { type: "button", class: "quiet", t: "admin.enable", on: { click: () => this.change("enable", { disabled: false }) } }) : null;
     const given = acts.filter(Boolean);
     return el(
       "div",
@@ -184,10 +184,10 @@ export class UserRow {
     const { issuer } = this.users;
     const { subjects, role, name } = this.user;
     if (role === "machine" || (!issuer && !subjects.length)) return null;
-    const unlinks = subjects.map((subject) => new AskedButton("unlink", { name, subject }, () => this.change("DELETE", "identity", { subject }, "unlink")));
+    const unlinks = subjects.map((subject) => new AskedButton("unlink", { name, subject }, () => this.change("unlink", { unlink: subject })));
     const id = `${this.id}-subject`;
     const input = el("input", { type: "text", id, maxlength: 255, autocomplete: "off", spellcheck: "false", dir: "ltr" });
-    const link = new AskedButton("link", { name }, () => this.change("PUT", "identity", { subject: input.value.trim() }, "link"));
+    const link = new AskedButton("link", { name }, () => this.change("link", { link: input.value.trim() }));
     const linked = unlinks.map(({ button, ask: question }, number) => el("li", {}, el("span", { class: "subject", raw: subjects[number] }), button, question));
     return el(
       "div",
@@ -202,19 +202,23 @@ export class UserRow {
     return el("div", { class: "user-part" }, el("div", { class: "field" }, el("label", { for: id, t: key }), ...children.filter(Boolean)));
   }
 
-  asked(name, method, action) {
-    return new AskedButton(name, { name: this.user.name }, () => this.change(method, action, {}, name));
+  asked(name, values) {
+    return new AskedButton(name, { name: this.user.name }, () => this.change(name, values));
   }
 
-  /** Send a change, and show the user after it, or why the desk has refused it. */
-  async change(method, action, body = {}, done = action) {
+  /** Change these values of the user. `done` is the key of the announcement. */
+  change(done, values) {
+    return this.send("PATCH", done, values);
+  }
+
+  /** Send a request, and show the user after it, or why the desk has refused it. */
+  async send(method, done, values = {}) {
     const { name, version } = this.user;
     reveal(this.trouble, false);
     this.secrets.forget();
-    const path = `/users/${encodeURIComponent(name)}${action ? `/${action}` : ""}`;
     try {
-      const answer = await ask(method, path, { version, ...body });
-      announce(`admin.done.${done.replace("-", "_")}`, { name });
+      const answer = await ask(method, `/users/${encodeURIComponent(name)}`, { version, ...values });
+      announce(`admin.done.${done}`, { name });
       if (answer) {
         this.update(answer.user);
         if (!this.secrets.show(answer)) this.opener.focus();

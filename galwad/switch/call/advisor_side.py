@@ -109,9 +109,8 @@ class AdvisorSide:
     def concern(self, *, extension: str = "", user: str = "") -> bool:
         """Return whether the call belongs to the phone `extension` or to the user `user`.
 
-        Before the answer, a call belongs to each phone that rings for it and to the user of this
-        phone. After the answer, it belongs only to the phone that answered and to this phone's
-        user.
+        Before the answer, it belongs to each phone that rings for it. After the answer, it belongs
+        only to the phone that answered.
         """
         parties = (self.advisor,) if self.advisor else self.ringing
         return any(
@@ -155,11 +154,7 @@ class AdvisorSide:
         self.ringing = (*before, *self.ringing)
 
     def answered(self, leg_id: str, target: Target) -> Party:
-        """Make the party that answered at `target` the call's advisor, and return this party.
-
-        `leg_id` is the leg of the party. If `target` is a PBX that has named the party, the
-        returned party has the name from the PBX. Otherwise, it has the name of `target`.
-        """
+        """Make the party that answered at `target` the call's advisor, and return this party."""
         party = self.replaced(leg_id, target)
         self.group = () if target.is_phone else self._behind_the_pbx
         return party
@@ -167,7 +162,8 @@ class AdvisorSide:
     def replaced(self, leg_id: str, target: Target) -> Party:
         """Make the party at `target` the new party at the advisor's end, and return this party.
 
-        `leg_id` is the leg of the party.
+        If `target` is a PBX that has named the party, the party has the name from the PBX.
+        Otherwise, it has the name of `target`.
         """
         self.ringing, self.group, self.target, self._leg_id = (), (), target, leg_id
         if self.name is not None and not self._believes(self.name, target):
@@ -201,8 +197,7 @@ class AdvisorSide:
     def claim(self, advisor: Party) -> bool:
         """Make `advisor` the call's advisor, at this advisor's own request.
 
-        Return True if this was done. Do nothing and return False if `advisor` is not in `group`, or
-        if it is already known which advisor has the call.
+        Return False if `advisor` is not in `group`, or if the advisor who has the call is known.
         """
         ours = any(party.user == advisor.user for party in self.group)
         if not ours or self.advisor is None or self.advisor.user:
@@ -308,4 +303,4 @@ class AdvisorSide:
     def _party(self, target: Target) -> Party:
         if target.is_phone or not self.identity:
             return Party(target.name, target.user)
-        return Party(self.identity, self._router.user_of(self.identity))
+        return Party(self.identity, self._router.phones.user_of(self.identity))

@@ -14,18 +14,53 @@ import contextlib
 import errno
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
 
 T = TypeVar("T")
+PATIENCE_S: Final = 1.0
+"""The time in seconds for which changes are collected before they are written to the file."""
 _CLOSE_S = 1.0
 """The time in seconds for which the end of the process waits for the disk."""
 log = structlog.get_logger()
+
+
+class AppendedFile(ABC):
+    """A file that follows a set of calls in memory.
+
+    All changes of about a second are written together.
+    """
+
+    def __init__(self, path: Path, fault: str) -> None:
+        """`fault` is the event that is logged at the first disk error after a successful write."""
+        self._path = path
+        self._fault = fault
+        self._silent = False
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """Write the changes to the file, until this method's task is cancelled."""
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(PATIENCE_S)
+            self._news.clear()
+            if not await self._write():
+                self._news.set()
+
+    @abstractmethod
+    async def _write(self) -> bool:
+        """Write the changes; return False after a disk error."""
+
+    def _refused(self, error: OSError) -> None:
+        if not self._silent:
+            self._silent = True
+            log.error(self._fault, reason=error.strerror)
 
 
 async def write_later(job: Callable[[], T]) -> T:

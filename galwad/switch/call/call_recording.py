@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from galwad.messages import Party
-from galwad.switch.call.checkpoints import CallPause
+from galwad.switch.call.checkpoints import AnsweredState, CallPause
 from galwad.switch.call.clocks import Now
 from galwad.switch.call.recorded_legs import RecordedLegs
 from galwad.switch.call.spools import CallSpools, SpoolFactory
@@ -126,28 +126,17 @@ class CallRecording:
 
     @property
     def early_pauses(self) -> tuple[CallPause, ...]:
-        """The pauses of a call that has no recorder yet.
-
-        Such a pause has no effect until the call is answered and recorded, or is joined with a
-        recorded call.
-        """
+        """The pauses of a call that has no recorder. They apply as soon as it gets one."""
         return tuple(self._early.values())
 
     @property
     def shut_causes(self) -> ShutCauses:
-        """The causes that keep the gate shut at present.
-
-        They are saved in the checkpoint. After a restart, the method `resumed` gets them in its
-        argument `standing`.
-        """
+        """The causes that keep the gate shut at present, which the checkpoint saves."""
         return ShutCauses() if self.recorder is None else self.recorder.shut_causes
 
     @property
     def lateness(self) -> SavedLateness | None:
-        """The state by which late packets of a pause are recognised; None without a recorder.
-
-        It is saved in the checkpoint, like `shut_causes`.
-        """
+        """The state by which late packets of a pause are recognised; None without a recorder."""
         return None if self.recorder is None else self.recorder.lateness
 
     def answered(
@@ -189,29 +178,29 @@ class CallRecording:
         caller_leg: str,
         advisor_leg: str | None,
         party: Party,
-        standing: ShutCauses,
-        *,
-        lives: int,
-        answered: float,
-        lateness: SavedLateness | None,
+        before: AnsweredState,
         now: Now,
     ) -> None:
         """Continue a call that was answered before a restart, in a new spool.
 
-        `standing` are the causes that kept the gate shut before the restart. `lives` is the life
-        number of the call's most recent spool, and the new spool gets a higher number. `answered`
-        is the time of the answer on the monotonic clock, in seconds; 0 if this time is not known.
-        `lateness` is the state that was saved before the restart; None if there is none.
+        `before` is the state that was saved before the restart. The new spool gets a higher life
+        number than `before.lives`. The causes in `before.shut_causes` keep the gate shut.
         """
-        self._spools.follow(lives)
+        self._spools.follow(before.lives)
         if self._facts is None:
             return
+        answered = before.answered_at
         with self.one_write():
             recorder = self._begin(self._facts, now)
             self._legs.connect(recorder, caller_leg, advisor_leg)
             since_us = round((now.mono - answered) * 1e6) if answered else 0
-            recorder.restored(standing, party.user, party.extension, since_us, lateness)
+            recorder.restored(
+                before.shut_causes, party.user, party.extension, since_us, before.lateness
+            )
         self._start(recorder)
+        if self.state is before.recording:
+            self._earlier = before.recording, before.recording_since
+            self._on_change()
 
     def rang_before(self) -> None:
         """Note that the call was already ringing before a restart.
@@ -219,17 +208,6 @@ class CallRecording:
         The earlier process may have created a spool just before it died.
         """
         self._spools.follow()
-
-    def continue_state(self, state: RecordingState, since: float) -> None:
-        """Continue the state that the recording had before a restart of the process.
-
-        `since` is the Unix time in seconds at which `state` began. It remains the start of the
-        state until the recording has another state. If the recording already has another state, do
-        nothing.
-        """
-        if self.state is state:
-            self._earlier = state, since
-            self._on_change()
 
     @contextmanager
     def one_write(self) -> Iterator[None]:
@@ -434,9 +412,8 @@ class CallRecording:
     def end(self, cause: str, now: Now) -> bool:
         """Close the spool of a call that has ended, and return whether the call has a spool.
 
-        After this, `on_change` is not called, even if a pause still waits for the disk. `cause`
-        says why the call ended, and `now.arrived` is the time of its end. A call has no
-        spool if it is not to be recorded, or if no spool could be created on any disk.
+        After this, `on_change` is not called, even if a pause still waits for the disk.
+        `now.arrived` is the time of the end.
         """
         self._keeper = None
         if self._own is not None:
@@ -445,10 +422,7 @@ class CallRecording:
         return self._own is not None and self._own.writer is not None
 
     def discard(self, cause: str, now: Now) -> None:
-        """Remove the only spool of a call that has ended, because nothing of it is to be kept.
-
-        `cause` and `now` are those of `end`.
-        """
+        """Remove the only spool of a call that has ended, because nothing of it is to be kept."""
         if self._own is not None:
             self._own.discard(cause, arrived_mono=now.arrived)
         self._on_change = _ignore

@@ -55,7 +55,7 @@ class EventDispatcher:
         self._drained = drained
         self._ringing_calls: dict[str, RingingCall] = {}
 
-    def serve_anew(self, sip_call_id: str, ringing_call: RingingCall) -> None:
+    def continue_ringing(self, sip_call_id: str, ringing_call: RingingCall) -> None:
         """Prepare for the INVITE of a call that was ringing before a restart.
 
         The call was already admitted. `sip_call_id` is the Call-ID of the INVITE, and

@@ -11,7 +11,6 @@ about `PATIENCE_S` before a power cut may not be in the file.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Container, Iterator
 from functools import partial
@@ -21,11 +20,16 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from galwad.switch.call.appended_file import append, lines_of, read_file, write_at_end, write_later
+from galwad.switch.call.appended_file import (
+    AppendedFile,
+    append,
+    lines_of,
+    read_file,
+    write_at_end,
+    write_later,
+)
 from recording.files.atomic import write_atomic
 
-PATIENCE_S: Final = 1.0
-"""The time in seconds for which changes are collected in memory before they are written."""
 _LARGE_BYTES: Final = 64 * 1024
 """A file that is larger is written again without the calls that have ended.
 
@@ -56,18 +60,16 @@ class _Legs(msgspec.Struct):
     legs: tuple[_Leg, ...] = ()
 
 
-class LastingDialogs:
+class LastingDialogs(AppendedFile):
     """The answered calls, and the file in which they are stored."""
 
     def __init__(self, path: Path) -> None:
         """Load the calls of an earlier process from the file `path`."""
-        self._path = path
+        super().__init__(path, "dialogs.not_written")
         self._calls: dict[str, LastingCall] = {}
         """The answered calls that have not ended."""
         self._changed: dict[str, None] = {}
         """The ids of the calls whose change is not in the file yet, in order of the change."""
-        self._news = asyncio.Event()
-        self._silent = False
         data = read_file(path)
         self._size = self._whole_size = len(data)
         for call in _calls_in(data):
@@ -108,17 +110,7 @@ class LastingDialogs:
         """Return the stored calls of an earlier process whose ids are not in `live`."""
         return tuple(call for call_id, call in self._calls.items() if call_id not in live)
 
-    async def run(self) -> None:
-        """Write the changes to the file, until this method's task is cancelled."""
-        while True:
-            await self._news.wait()
-            await asyncio.sleep(PATIENCE_S)
-            self._news.clear()
-            if not await self._write():
-                self._news.set()
-
     async def _write(self) -> bool:
-        """Write the collected changes; return False after a disk error."""
         changed, self._changed = self._changed, {}
         lines = self._lines_of(changed)
         is_large = self._size + len(lines) > max(_LARGE_BYTES, 2 * self._whole_size)
@@ -155,12 +147,6 @@ class LastingDialogs:
     def _lines_of(self, call_ids: dict[str, None]) -> bytes:
         calls = (self._calls.get(each) or LastingCall(call_id=each) for each in call_ids)
         return lines_of(calls)
-
-    def _refused(self, error: OSError) -> None:
-        """Log a disk error if it is the first since a successful write."""
-        if not self._silent:
-            self._silent = True
-            log.error("dialogs.not_written", reason=error.strerror)
 
 
 def _dialogs_in(legs: msgspec.Raw) -> tuple[dict[str, Any], ...]:

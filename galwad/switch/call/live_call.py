@@ -17,29 +17,26 @@ from telephony.b2bua import BackToBackCall, Target
 
 
 @dataclass(frozen=True, slots=True)
-class TransferTrigger:
-    """The request for a transfer: a REFER of the advisor's phone, or an order of the page."""
+class Transfer:
+    """A transfer as the recording sees it."""
 
+    destination: DestinationClass
+    label: str = ""
+    """The name of the target, as in `TransferTarget.label`."""
     trigger: Trigger = Trigger.REFER
     actor: str = ""
     """The person who ordered the transfer on the page; "" means the advisor's phone."""
-
-
-@dataclass(frozen=True, slots=True)
-class RingingTarget:
-    """A transfer target that rings, whose transfer the recording has not seen yet."""
-
-    destination: DestinationClass
-    label: str
-    asked: TransferTrigger
 
 
 @dataclass(slots=True)
 class TransferState:
     """The results of the transfers of one call so far, and a transfer in progress."""
 
-    ringing: RingingTarget | None = None
-    """The target that rings while the advisor still talks with the caller; None if none does."""
+    ringing: Transfer | None = None
+    """The transfer whose target rings while the advisor still talks with the caller, if any.
+
+    The recording has not seen this transfer yet.
+    """
     begun: int = 0
     """The number of transfers that have begun."""
     failed: int = 0

@@ -326,11 +326,7 @@ class Pauses:
         return self._resume_if_latest(actor, request)
 
     async def _resume_if_latest(self, actor: str, request: _PauseRequest) -> bool:
-        """Carry out the resume `request`, unless the phone has made a later request.
-
-        Return True if the disk has confirmed the resume within 5 s, or if a later request has
-        superseded `request`.
-        """
+        """Carry out the resume `request`, unless the phone has made a later request."""
         if self._latest_resume is not request:
             request.enter(RequestState.SUPERSEDED)
             return request.confirmed
@@ -359,11 +355,9 @@ class Pauses:
 
 
 async def _answer_when_done(done: Coroutine[None, None, bool], answer: AnswerKey) -> bool:
-    """Wait for `done`, then respond to the phone's request to pause or to resume.
+    """Wait for `done`, respond to the phone's request, and return the result of `done`.
 
-    `done` returns True if the disk has stored the change, or if a later request has superseded this
-    one. The response is then 200. Otherwise the response is 500, and the gate stays shut. Return
-    the result of `done`.
+    If `done` returns False, the response is 500, and the gate stays shut.
     """
     durable = await done
     status, reason = (200, None) if durable else (500, "Not Confirmed On Disk")

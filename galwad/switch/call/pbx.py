@@ -86,7 +86,7 @@ class PbxJoins:
     def _is_one_party(self, name: str) -> bool:
         """Return whether a name belongs to one party; several calls can wait in one queue."""
         inside = self._router.place(name)[0] is DestinationClass.CENTRE
-        return not inside or self._router.has_phone(name)
+        return not inside or self._router.phones.known(name)
 
     def _kept_by(self, keeper: LiveCall) -> list[LiveCall]:
         """Return the live calls for which the call `keeper` goes on."""
@@ -165,8 +165,8 @@ class PbxJoins:
         part(self._call)
         caller = self._call.admission.caller
         names = (caller.from_user, *caller.asserted)
-        name = next((name for name in names if self._router.user_of(name)), caller.from_user)
-        party = Party(name, self._router.user_of(name))
+        name = next((name for name in names if self._router.phones.user_of(name)), caller.from_user)
+        party = Party(name, self._router.phones.user_of(name))
         keeper.advisor_side.joined_with(party)
         keeper.recording.advisor(party)
         keeper.publish()
@@ -283,7 +283,7 @@ def _personal_name(call: LiveCall, router: Router) -> str | None:
         return None
     number = spelled(name)
     shared = name == side.target.name or number.startswith("+") or router.is_line(name)
-    return number if name and (router.user_of(name) or not shared) else None
+    return number if name and (router.phones.user_of(name) or not shared) else None
 
 
 def _far_names(call: LiveCall) -> set[str]:

@@ -79,9 +79,8 @@ class SpoolFactory:
     def _load_key(self, first: Path, second: Path) -> bytes:
         """Return the boot key for new spools: the key that encrypts the spools' own keys.
 
-        The file `first` is on the disk or in memory. The file `second` is in memory. Return the key
-        in `first`. If `first` is on the disk and cannot be read, return the key in `second`, so
-        that calls can still be recorded.
+        It is the key in the file `first`. If `first` is on the disk and cannot be read, return the
+        key in `second`, which is in memory, so that calls can still be recorded.
 
         Raises:
             KeyFileError: `first` is in memory and cannot be read, or neither file can be read.
@@ -107,9 +106,8 @@ class SpoolFactory:
     def next_life(self, call_id: str, lives: int) -> int:
         """Return the life number of a call's next spool, which is higher than `lives`.
 
-        The number of an existing spool file is not used again. A file with a higher number than
-        `lives` can exist if a process died just after it had created the file. If a disk does not
-        respond, its files are ignored.
+        A file with a higher number than `lives` can exist if a process died just after it had
+        created the file. If a disk does not respond, its files are ignored.
         """
         life = lives + 1
         while any(self._shows(folder, f"{call_id}.{life}.spool") for folder in self._disks):

@@ -191,7 +191,7 @@ class SwitchCall:
     def _is_outgoing(self) -> bool:
         """True if the present caller is an advisor, at one of our phones or at a trusted PBX."""
         asserted = self.caller.asserted if self.admission.trusted else ()
-        return self.admission.phone or any(map(self._context.router.user_of, asserted))
+        return self.admission.phone or any(map(self._context.router.phones.user_of, asserted))
 
     def concerns(self, *, extension: str = "", user: str = "") -> bool:
         """Return whether the phone `extension`, or the phone of `user`, takes part in this call.
@@ -202,7 +202,7 @@ class SwitchCall:
             return True
         phone = self._callers_extension
         return bool(phone) and (
-            phone == extension or bool(user and user == self._context.router.user_of(phone))
+            phone == extension or bool(user and user == self._context.router.phones.user_of(phone))
         )
 
     @classmethod
@@ -337,15 +337,7 @@ class SwitchCall:
         caller, joined = self._caller_leg, self.legs.joined
         advisor = joined[1] if joined is not None else None
         party = self.advisor_side.resumed(advisor or "", answered)
-        self.recording.resumed(
-            *(caller, advisor, party, answered.shut_causes),
-            lives=answered.lives,
-            answered=answered.answered_at,
-            lateness=answered.lateness,
-            now=now,
-        )
-        if answered.recording is not None:
-            self.recording.continue_state(answered.recording, answered.recording_since)
+        self.recording.resumed(caller, advisor, party, answered, now)
         self._take_pauses(checkpoint.early_pauses)
         if advisor is not None:
             self._listen_for_codes(advisor)
@@ -623,7 +615,7 @@ class SwitchCall:
             self.publish()  # the page may now answer for this phone
 
     def _dial(self, now: Now) -> None:
-        """Ring the targets of a placed call, because its caller has answered."""
+        """Ring the targets of a placed call after its caller has answered."""
         called = self.admission.called
         targets, later = self._context.router.ring_order(self._route, called, now.mono)
         self.log.info("call.started", targets=len(targets))
@@ -641,7 +633,7 @@ class SwitchCall:
         self.recording.negotiated(event)
 
     def _set_sources(self, leg: Leg) -> None:
-        """Set from where the leg's media is accepted, and when its peer gets media."""
+        """Set the sources whose media the leg accepts, and hold back media to an unproved peer."""
         relay = self._context.relay
         caller = leg.side is sip.Side.CALLER
         rule = self.admission.source_rule if caller else self._route.source
@@ -651,10 +643,11 @@ class SwitchCall:
             relay.await_peer(leg.id)
 
     def _is_unproved(self, leg: Leg) -> bool:
-        """Return whether only a datagram, which can be forged, names the address of the media.
+        """Return whether the address of the leg's media comes from a datagram that may be forged.
 
-        Until the ACK arrives, an INVITE over UDP without a password proves nothing. The hosts that
-        the settings give to its trunk get media at once, and so does the INVITE's own host.
+        An INVITE over UDP without a password proves nothing until its ACK arrives. Media may go at
+        once to the host that sent the INVITE, and to the hosts that the settings list for its
+        trunk.
         """
         invite, remote = leg.server_invite, leg.media.remote
         is_phone = self.admission.phone if leg.target is None else leg.target.is_phone
@@ -668,11 +661,7 @@ class SwitchCall:
         return leg.dialog is None or leg.dialog.ack_due
 
     def claim(self, advisor: Party) -> None:
-        """Handle a claim: the message that `advisor` is the person who talks with the caller.
-
-        If the claim is accepted, `advisor` becomes the call's advisor. A claim is accepted only
-        from a member of the call's group, and only while the call's advisor is not known.
-        """
+        """Handle the message that `advisor` talks with the caller (see `AdvisorSide.claim`)."""
         if self.advisor_side.claim(advisor):
             self.recording.advisor(advisor)
             self.publish()
@@ -697,16 +686,12 @@ class SwitchCall:
         self.joins.answered(now)
 
     def _answered_outside(self, destination: DestinationClass, trigger: Trigger) -> None:
-        """Note that the party that has answered is not in the centre, or is not known."""
         self.log.info("call.answered_outside", destination=destination, by=trigger)
         self.transfer_state.identity_class = destination
         self.advisor_side.renamed(somebody_else=not self._may_be_advisor(destination))
 
     def _listen_for_codes(self, leg_id: str) -> None:
-        """Watch the advisor's leg `leg_id` for the dialled codes that pause and resume recording.
-
-        The caller's leg is watched only if an advisor has made this call to consult a colleague.
-        """
+        """Watch the advisor's leg for dialled codes, and that of a caller who is an advisor."""
         self._context.relay.watch_events(leg_id, self.pauses.watcher)
         if self._is_made_by_an_advisor:
             self._context.relay.watch_events(self._caller_leg, self.callers_pauses.watcher)
@@ -752,7 +737,7 @@ class SwitchCall:
         self._update_hold()
 
     def _has_new_party(self, destination: DestinationClass, now: Now, actor: str = "") -> None:
-        """Let the class of the party whom a PBX has named decide about the recording.
+        """Shut or open the gate for the class of the party that a PBX has named.
 
         `actor` is the party that had the call before; "" means the one that `advisor_side` has.
         """
@@ -772,7 +757,7 @@ class SwitchCall:
             uri=dialog.remote_target if dialog else Uri.parse("sip:anonymous.invalid"),
             destination=dialog.peer if dialog else Address("", 0),
             name=extension,
-            user=self._context.router.user_of(extension),
+            user=self._context.router.phones.user_of(extension),
             trust=admission.trusted,
             grants=self._context.router.grants_at(dialog.peer) if dialog else NO_GRANTS,
             is_phone=admission.phone,
@@ -838,9 +823,9 @@ class SwitchCall:
             self.publish()
 
     def _judge_again(self, now: Now) -> None:
-        """Judge the party at the advisor's end again, because an advisor has handed the call over.
+        """Decide again about recording the party at the advisor's end.
 
-        The advisor had called this party. Now another caller talks with it.
+        An advisor had called this party, and has handed the call over to another caller.
         """
         side = self.advisor_side
         was_outgoing, side.is_outgoing = side.is_outgoing, self._is_outgoing

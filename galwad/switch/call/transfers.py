@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from galwad.switch.call.clocks import Now
-from galwad.switch.call.live_call import LiveCall, RingingTarget, TransferTrigger
+from galwad.switch.call.live_call import LiveCall, Transfer
 from galwad.switch.edge.admission import Admission
 from galwad.switch.edge.routing import Router
 from recording.policy import DestinationClass, Trigger
@@ -20,8 +20,6 @@ from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
 from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.ua.uas import InviteServer
-
-_BY_REFER = TransferTrigger()
 
 
 class CallTransfers:
@@ -85,8 +83,9 @@ class CallTransfers:
         if referral is None:
             call.log.info("transfer.refused")
             return "unknown_number"
-        asked = TransferTrigger(Trigger.PAGE_TRANSFER, actor)
-        self._expect(referral.destination, referral.label, now, asked)
+        self._expect(
+            Transfer(referral.destination, referral.label, Trigger.PAGE_TRANSFER, actor), now
+        )
         call.advisor_side.rings_at(referral.targets)
         begun = call.legs.transfer(referral.targets, now.mono)
         if not begun:
@@ -105,7 +104,7 @@ class CallTransfers:
         if referral is None:
             self._refuse(event, now)
             return
-        self._expect(referral.destination, referral.label, now)
+        self._expect(Transfer(referral.destination, referral.label), now)
         self._ring(event, referral.targets, now)
 
     def _send_after(
@@ -121,7 +120,8 @@ class CallTransfers:
         if consultation is None or not targets:
             self._refuse(event, now)
             return
-        self._expect(*class_of_far_end(self._router, consultation, sip.Side.CALLEE), now)
+        far_end = class_of_far_end(self._router, consultation, sip.Side.CALLEE)
+        self._expect(Transfer(*far_end), now)
         if self._ring(event, targets, now):
             consultation.hangup('SIP;cause=200;text="Transferred"', now)
 
@@ -144,7 +144,7 @@ class CallTransfers:
         """Join the advisor's two calls into one.
 
         The call that continues takes over every reason for which the gate of the other call must be
-        shut (see `absorb_causes`).
+        shut (see `_absorb_causes`).
         """
         plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
@@ -189,7 +189,7 @@ class CallTransfers:
             ),
             destination=invite.source,
             name=user,
-            user=self._router.user_of(user),
+            user=self._router.phones.user_of(user),
             trust=admission.trusted,
             grants=self._router.grants_at(invite.source),
             is_phone=admission.phone,
@@ -197,7 +197,7 @@ class CallTransfers:
         )
         call.legs.replace_callee(old, invite, target, now.mono)
         if call.legs.joined != before:
-            self._shut_for(call, *self._router.place(user), now)
+            self._shut_for(call, Transfer(*self._router.place(user)), now)
         call.settle(now)
 
     def _absorb_causes(self, keeper: LiveCall, giver: LiveCall, plan: JoinPlan, now: Now) -> None:
@@ -207,30 +207,24 @@ class CallTransfers:
         pause holders. A pause keeps its holder, its trigger and the person who paused.
         """
         moves = class_of_far_end(self._router, giver, plan.moved_leg.side)
-        self._shut_for(keeper, *moves, now)
+        self._shut_for(keeper, Transfer(*moves), now)
         for pause in giver.recording.pauses:
             keeper.recording.shut(pause, now.arrived)
 
-    def _expect(
-        self,
-        destination: DestinationClass,
-        label: str,
-        now: Now,
-        asked: TransferTrigger = _BY_REFER,
-    ) -> None:
+    def _expect(self, transfer: Transfer, now: Now) -> None:
         """Prepare for a transfer whose target rings first, while the advisor is still in the call.
 
         The gate shuts now if the settings require it, or if the target takes payments. Otherwise it
         shuts when the target answers or the advisor has hung up.
         """
         self._state.begin()
+        destination = transfer.destination
         at_once = self._ceases_at_request or destination is DestinationClass.PAYMENT
         if at_once or self._state.outside:
-            self._shut_for(self._call, destination, label, now, asked)
+            self._shut_for(self._call, transfer, now)
             return
         self._call.log.info("transfer.accepted", destination=destination)
-        self._state.referred_to = destination
-        self._state.ringing = RingingTarget(destination, label, asked)
+        self._state.referred_to, self._state.ringing = destination, transfer
 
     def leg_ended(self, now: Now) -> None:
         """Shut the gate if the advisor has hung up while the target of the transfer still rings.
@@ -247,23 +241,18 @@ class CallTransfers:
             self._refer(self._call, ringing, now)
 
     @staticmethod
-    def _refer(call: LiveCall, target: RingingTarget, now: Now) -> None:
-        actor, trigger = target.asked.actor or call.advisor_side.actor, target.asked.trigger
-        call.recording.referred(target.destination, actor, target.label, now, trigger=trigger)
+    def _refer(call: LiveCall, transfer: Transfer, now: Now) -> None:
+        actor = transfer.actor or call.advisor_side.actor
+        call.recording.referred(
+            transfer.destination, actor, transfer.label, now, trigger=transfer.trigger
+        )
 
-    def _shut_for(
-        self,
-        call: LiveCall,
-        destination: DestinationClass,
-        label: str,
-        now: Now,
-        asked: TransferTrigger = _BY_REFER,
-    ) -> None:
-        call.log.info("transfer.accepted", destination=destination)
+    def _shut_for(self, call: LiveCall, transfer: Transfer, now: Now) -> None:
+        call.log.info("transfer.accepted", destination=transfer.destination)
         state = call.transfer_state
-        state.referred_to, state.ringing = destination, None
+        state.referred_to, state.ringing = transfer.destination, None
         if not state.outside:
-            self._refer(call, RingingTarget(destination, label, asked), now)
+            self._refer(call, transfer, now)
 
     def completed(self, leg_id: str, target: Target, now: Now) -> None:
         """Update the call and its recording after a transfer to `target`."""

@@ -98,7 +98,7 @@ class Router:
         system's resolver. `away` has the users whom a route with `skip_away` rings last.
         """
         self._settings = settings
-        self._phones = phones
+        self.phones = phones
         self._is_open = is_open
         self._away = away or AwayUsers()
         self._uris = {text: Uri.parse(text) for text in settings.target_uris}
@@ -137,7 +137,7 @@ class Router:
         destination = self._dialled(called)
         if destination is not None and destination.target is not None:
             return route_to(destination)
-        if not self._phones.known(called):
+        if not self.phones.known(called):
             return None
         return Route(called=Pattern.parse(called), ring=(called,))
 
@@ -148,7 +148,7 @@ class Router:
         is known.
         """
         if route.ring is not None:
-            return tuple(t for e in route.ring for t in self._ring(e, now, route.srtp))
+            return tuple(t for e in route.ring for t in self.phone_targets(e, now, route.srtp))
         return self._at(route.target, called, route.srtp)
 
     def ring_order(
@@ -183,10 +183,10 @@ class Router:
             return TransferTarget(DestinationClass.EXTERNAL, targets, label) if targets else None
         uri = f"sip:{user}@{refer_to.uri.host}"
         destination = self._settings.find_destination(uri, *spellings(user))
-        phone = tuple(self._ring(user, now))
+        phone = tuple(self.phone_targets(user, now))
         if destination is not None:
             targets = self._at(destination.target, user, destination.srtp)
-            targets = targets or tuple(self._ring(user, now, destination.srtp))
+            targets = targets or tuple(self.phone_targets(user, now, destination.srtp))
             targets = targets or self._routed(user, now)
             kind = DestinationClass(destination.class_)
             return TransferTarget(kind, targets, destination.match.text) if targets else None
@@ -234,7 +234,7 @@ class Router:
 
     def _class_of(self, user: str) -> tuple[DestinationClass, str]:
         """Return the class and the label of a number that no destination matches."""
-        if self._phones.known(user):
+        if self.phones.known(user):
             return DestinationClass.CENTRE, user
         return self._class_of_route(user)
 
@@ -261,7 +261,7 @@ class Router:
             destination = self._dialled(extension)
             if destination is not None:
                 found.add(DestinationClass(destination.class_))
-            elif self._phones.known(extension):
+            elif self.phones.known(extension):
                 found.add(DestinationClass.CENTRE)
         uris = (self._uris[text] for text in route.target or ())
         return found | {
@@ -316,24 +316,15 @@ class Router:
         uris = (*self._uris.values(), *self._registrars)
         return {there.host for uri in uris for there in self.locations(uri)}
 
-    def phone_targets(self, extension: str, now: float) -> tuple[Target, ...]:
-        """Return the registered devices of an extension, the one with the highest q value first."""
-        return self._ring(extension, now)
-
-    def has_phone(self, extension: str) -> bool:
-        """Return whether a phone or a user has this extension."""
-        return self._phones.known(extension)
-
-    def user_of(self, extension: str) -> str:
-        """Return the user name of the advisor at an extension; "" if there is no advisor."""
-        return self._phones.user_of(extension)
-
     def _routed(self, user: str, now: float) -> tuple[Target, ...]:
         route = self.route(user)
         return () if route is None else self.targets(route, user, now)
 
-    def _ring(self, extension: str, now: float, srtp: SrtpRule | None = None) -> tuple[Target, ...]:
-        user = self._phones.user_of(extension)
+    def phone_targets(
+        self, extension: str, now: float, srtp: SrtpRule | None = None
+    ) -> tuple[Target, ...]:
+        """Return the registered devices of an extension, the one with the highest q value first."""
+        user = self.phones.user_of(extension)
         rule = Srtp(self._settings.srtp_rule_of(extension, srtp))
         return tuple(
             Target(
@@ -346,7 +337,7 @@ class Router:
                 srtp=rule,
                 path=binding.path,
             )
-            for binding in self._phones.bindings(extension, now)
+            for binding in self.phones.bindings(extension, now)
             if self._is_open(binding.address)
         )
 

@@ -212,7 +212,6 @@ class Switch:
         return 0
 
     def _revive(self) -> None:
-        """Continue the calls that were live when an earlier switch process ended."""
         revived = revive(self._context, self._dispatcher, self.calls)
         if revived is not None:
             self._links.alarm("switch.restarted", None, str(revived))
@@ -220,13 +219,10 @@ class Switch:
             self._idle.clear()
 
     def _report_faults(self, now: float) -> None:
-        """Raise an alarm for each fault that makes calls or recordings impossible.
+        """Raise an alarm for each fault that makes calls or recordings impossible, once.
 
-        The faults are missing recipients, an unreadable boot key, a failed spool disk, and no way
-        for emergency calls of the phones that are registered. The alarm about the boot key means
-        that the boot key on the disk cannot be read. New spools then use a boot key in memory. Each
-        fault raises only one alarm. The check must run every second, because the set of recipients
-        can change while the process runs.
+        If the boot key on the disk cannot be read, new spools use a boot key in memory. The check
+        runs every second, because the recipients can change while the process runs.
         """
         has_phones = self._phones.registered(now) > 0
         faults = {
@@ -241,12 +237,7 @@ class Switch:
         self._reported = faults
 
     async def _sweep(self) -> None:
-        """Do the periodic work once a second, until this task is cancelled.
-
-        The work is: report legs on which no media arrives, drop expired bindings, report the
-        registered devices to the desk, register at trunks, ping the monitored peers, report faults,
-        end the bans that are over, and collect garbage if necessary.
-        """
+        """Do the periodic work once a second, until this task is cancelled."""
         while True:
             now = read_clocks().mono
             self._relay.sweep(now)
@@ -262,12 +253,7 @@ class Switch:
             await asyncio.sleep(1.0)
 
     def _update_guard(self, now: float) -> None:
-        """Replace the set of known hosts.
-
-        The guard, which bans attackers, never bans a known host. A host is known if it is the host
-        of a registered phone, of a target or registrar in the settings, or of a peer with which we
-        have a call.
-        """
+        """Replace the hosts that the guard never bans."""
         registered = self._phones.hosts(now)
         self._guard.set_known_hosts(registered | self._router.hosts() | self._endpoint.peers())
 
@@ -275,11 +261,7 @@ class Switch:
         self._transport.drop_from(flooding, friends)
 
     async def _watch_loop(self) -> None:
-        """Measure the event loop's delay ten times a second, and send `Figures` every 5 s.
-
-        `Figures` is the message to the desk with the longest delay and other figures, such as the
-        number of calls.
-        """
+        """Measure the event loop's delay ten times a second, and send `Figures` every 5 s."""
         while True:
             worst = 0.0
             until = self._loop.time() + FIGURES_S
@@ -366,10 +348,7 @@ class Switch:
         return None if call is None else call.admission
 
     def _on_moved(self, old: Address, new: Address) -> None:
-        """Move a phone's calls to the phone's new connection, if the old connection is closed.
-
-        `old` and `new` are the addresses of the two connections.
-        """
+        """Move a phone's calls to the phone's new connection, if the old connection is closed."""
         if not self._transport.is_open(old):
             self._endpoint.peer_reconnected(old, new)
 

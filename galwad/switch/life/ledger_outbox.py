@@ -1,14 +1,13 @@
 """The ended calls that the desk's ledger must contain, stored until the desk confirms them.
 
-All these calls are stored in memory. A call that waits longer than `PATIENCE_S` is also written to
-a file in the state folder, so that it is not lost if the switch dies while the desk does not run. A
+All these calls are stored in memory. A call that waits longer than a second is also written to a
+file in the state folder, so that it is not lost if the switch dies while the desk does not run. A
 thread writes the file, so calls in progress do not wait for the disk. While the desk is connected,
-very few calls wait longer than `PATIENCE_S`.
+very few calls wait longer than that.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,14 @@ import msgspec
 import structlog
 
 from galwad.messages import CallEnded
-from galwad.switch.call.appended_file import append, lines_of, read_file, write_at_end, write_later
+from galwad.switch.call.appended_file import (
+    AppendedFile,
+    append,
+    lines_of,
+    read_file,
+    write_at_end,
+    write_later,
+)
 from recording.files.atomic import write_atomic
 
 MAX_WAITING: Final = 20_000
@@ -26,16 +32,11 @@ MAX_WAITING: Final = 20_000
 
 This is enough for a long weekend of a busy centre.
 """
-PATIENCE_S: Final = 1.0
-"""The time in seconds that an ended call waits in memory before it is written to the outbox file.
-
-If the desk confirms within this time that the ledger has the call, the call is never written.
-"""
 _MAX_FILE_BYTES: Final = 512 * MAX_WAITING
 log = structlog.get_logger()
 
 
-class LedgerOutbox:
+class LedgerOutbox(AppendedFile):
     """The ended calls that wait for the desk's confirmation, and the file with these calls.
 
     The file can contain a call twice, or a call that the desk has already confirmed. This does no
@@ -47,12 +48,11 @@ class LedgerOutbox:
 
         `on_dropped` is called once, when the first call is dropped because too many calls wait.
         """
-        self._path = path
+        super().__init__(path, "outbox.not_written")
         self._on_dropped = on_dropped
-        self._reported = self._silent = False
+        self._reported = False
         self._waiting: dict[str, CallEnded] = {}
         self._unwritten: dict[str, CallEnded] = {}
-        self._news = asyncio.Event()
         data = read_file(path)
         self._written = len(data)
         """The size of the file in bytes."""
@@ -81,23 +81,7 @@ class LedgerOutbox:
         """The calls that the desk has not confirmed, with the oldest call first."""
         return tuple(self._waiting.values())
 
-    async def run(self) -> None:
-        """Write waiting calls to the file, and empty the file when no call waits.
-
-        This method runs until its task is cancelled.
-        """
-        while True:
-            await self._news.wait()
-            await asyncio.sleep(PATIENCE_S)
-            self._news.clear()
-            if not await self._settle():
-                self._news.set()
-
-    async def _settle(self) -> bool:
-        """Write the waiting calls to the file; if no call waits, empty the file.
-
-        Return False after a disk error.
-        """
+    async def _write(self) -> bool:
         fresh = tuple(self._unwritten.values())
         try:
             if not self._waiting or self._written > _MAX_FILE_BYTES:
@@ -127,12 +111,6 @@ class LedgerOutbox:
                 write_at_end(partial(append, self._path, lines, sync=False))
         except OSError as error:
             self._refused(error)
-
-    def _refused(self, error: OSError) -> None:
-        """Log a disk error if it is the first since a successful write. Calls stay in memory."""
-        if not self._silent:
-            self._silent = True
-            log.error("outbox.not_written", reason=error.strerror)
 
     def _cut(self) -> None:
         """Drop the oldest calls while more than `MAX_WAITING` calls wait."""

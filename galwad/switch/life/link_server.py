@@ -92,10 +92,7 @@ class LinkServer:
         self._send(self._finalisers, SpoolClosed(call_id=call_id))
 
     def figures(self, figures: Figures) -> None:
-        """Send `figures`, the switch's load and error counts, to every desk, and store them.
-
-        The stored figures are sent to each `galwad` command that connects.
-        """
+        """Send the figures to every desk, and store them for each `galwad` command."""
         self._figures = figures
         self._send(self._desks, figures)
 
@@ -167,7 +164,6 @@ class LinkServer:
         task.add_done_callback(self._tasks.discard)
 
     def _carry_out(self, command: ClaimCall | SetPhones | SetAway) -> None:
-        """Carry out a command to which the desk gets no reply."""
         match command:
             case ClaimCall():
                 self._commands.claim(command)

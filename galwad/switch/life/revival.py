@@ -226,7 +226,7 @@ def _take_up(
     )
     if checkpoint.answered is None:
         sip_call_id = replay_invite(context.endpoint, legs, now.mono)
-        dispatcher.serve_anew(sip_call_id, RingingCall(call_id, checkpoint))
+        dispatcher.continue_ringing(sip_call_id, RingingCall(call_id, checkpoint))
         return None
     if route is None:
         log.warning("call.route_gone", call_id=call_id)

@@ -337,7 +337,7 @@ class Dialog(DialogAddresses):
 
     @property
     def is_ending(self) -> bool:
-        """True if the dialog is terminated, or our BYE was sent or waits: `request` then fails."""
+        """True if the dialog is terminated, or our BYE was sent or waits: no request is allowed."""
         return self.state is DialogState.TERMINATED or self._bye is not None
 
     def draft(self, method: str, headers: HeaderList, body: bytes) -> Draft:

@@ -18,8 +18,8 @@ def next_hop(
 ) -> NextHop:
     """Return the destination, local address and fallback address of a dialog's next request.
 
-    The fallback is used if no connection to the destination is open. The destination is `send_to`,
-    or `peer` if that is None, but the address in `target` if both of these are true:
+    The fallback is used if no connection to the destination is open. The destination is `send_to`.
+    If that is None, it is `peer`, or the address in `target` if both of these are true:
 
     - `target`, the first route or else the remote target, has an IP address that we can reach;
     - its transport is UDP, or `peer` has another IP address or transport. (With TCP or TLS and the

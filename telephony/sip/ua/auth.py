@@ -101,7 +101,7 @@ class DigestVerification:
 
 
 class _UsedNonces:
-    """The nonces (stamps; later is greater) of one user, and the highest nonce count of each."""
+    """The used nonces of one user as stamps (a later one is greater), with their highest counts."""
 
     __slots__ = ("_counts", "_forgotten")
 

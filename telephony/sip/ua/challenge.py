@@ -1,8 +1,8 @@
 """The credentials for a request that is sent again after a 401 or 407 (RFC 3261 22.2, 22.3).
 
 The core sends it again with the next CSeq number, at most `MAX_CHALLENGES` times, under the same
-`ClientRequest`. The application receives the 401 or 407 only without credentials of its function,
-or after that.
+`ClientRequest`. The application receives the 401 or 407 only if its function supplies no
+credentials, or after `MAX_CHALLENGES` times.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ChallengeAnswers:
         response: Response,
         destination: Address,
     ) -> HeaderList | None:
-        """Return the credentials with which to send `request` again, of proxy and server.
+        """Return the credentials, for proxy and server, with which to send `request` again.
 
         None if the application must process `response`: it is no challenge, we have no credentials,
         or there were more than `MAX_CHALLENGES`.

@@ -107,7 +107,7 @@ class UserAgentClient(ClientRequest):
         return again
 
     def _answer_challenge(self, response: Response, now: float) -> bool:
-        """Send the request again with credentials; return False without a challenge or any."""
+        """Send the request again with credentials; return False if there are none to send."""
         given = self._answers.take(
             self._agent.credentials, self.request, response, self.destination
         )

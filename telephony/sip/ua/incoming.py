@@ -155,7 +155,7 @@ class Incoming:
     def _despite_wrong_tag(
         self, transaction: InviteServerTransaction, request: Request
     ) -> Repeated2xx | None:
-        """Return the 2xx that waits for an ACK with a wrong To tag, or None.
+        """Return the 2xx that this ACK acknowledges despite its wrong To tag, or None.
 
         pyVoIP 1.6.8 makes a new To tag for every ACK, with the branch of its INVITE, so that it
         comes to the transaction user (RFC 6026 section 7.1). If we ignored it, the call would end

@@ -24,8 +24,8 @@ class RSeqTracker:
     def accept(self, tag: str, rseq: int) -> bool:
         """Return whether a reliable response is the next in its dialog (To tag); store its RSeq.
 
-        The first always is. A copy, or one after a missing response, must not be acknowledged: the
-        callee repeats it until it is.
+        The first one is. A copy, or one after a missing response, must not be acknowledged; the
+        callee repeats each response until it is acknowledged.
         """
         last = self._last.get(tag)
         if last is not None and rseq != last + 1:

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from galwad.desk.app import ENDPOINT_MODULES, OFTEN_USED
-from galwad.desk.auth.users import User
 from galwad.desk.maintenance.administration import Administration
+from galwad.people.user import User
 from helpers.desk import changed
 from helpers.loopback import free_port
 
@@ -166,7 +166,8 @@ def test_the_endpoints_that_are_found_first_take_no_request_of_another_module():
 async def test_sigterm_stops_the_desk_while_an_event_stream_is_open(settings, tmp_path):
     file, port = settings
     administration = Administration(tmp_path / "state" / "desk" / "galwad.db", "test-1")
-    await administration.add_user(User("sian", "advisor", extension="201"), PASSWORD)
+    async with administration.users() as users:
+        await users.add(User("sian", "advisor", extension="201"), PASSWORD)
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notify:
         notify.bind(str(tmp_path / "notify"))

@@ -1,6 +1,6 @@
 """The database: the revisions make the declared tables, and transactions wait for each other.
 
-Covers `galwad/desk/auth/tables.py` and `recording/index/tables.py`.
+Covers `galwad/people/tables.py` and `recording/index/tables.py`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from callerid.contact_tables import metadata as callerid_metadata
 from galwad.desk.alarms.tables import metadata as alarms_metadata
-from galwad.desk.auth.tables import metadata as desk_metadata
 from galwad.desk.call_log.tables import metadata as call_log_metadata
 from galwad.desk.call_stream.tables import metadata as call_stream_metadata
 from galwad.desk.database import open_engine, upgrade
 from galwad.desk.texts.tables import metadata as texts_metadata
 from galwad.desk.webhooks.tables import metadata as webhooks_metadata
+from galwad.people.tables import metadata as desk_metadata
 from helpers.database import open_patiently
 from recording.audit import log as audit_log
 from recording.index import custody, ledger

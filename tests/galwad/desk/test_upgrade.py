@@ -24,13 +24,11 @@ from callerid.contacts import Contacts
 from callerid.note_drafts import NoteDrafts
 from callerid.number import PhoneNumber
 from callerid.sources.embedded import EmbeddedDirectory
-from galwad.cli.checks.database import check
+from galwad.cli.checks.database import check_database
 from galwad.desk.alarms.alarm_store import AlarmStore
-from galwad.desk.auth.identities import Identities, ProviderIdentity
 from galwad.desk.auth.second_factors import CodeVerdict, SecondFactors
 from galwad.desk.auth.secret_box import SecretBox
 from galwad.desk.auth.sessions import Sessions
-from galwad.desk.auth.users import Users
 from galwad.desk.call_log.store import CallStore
 from galwad.desk.call_stream.store import BEFORE_ALL, StreamStore
 from galwad.desk.database import SchemaError, open_engine, revisions, upgrade
@@ -38,6 +36,9 @@ from galwad.desk.presence.breaks import Break, Breaks
 from galwad.desk.texts.lists import TextEntry
 from galwad.desk.texts.store import TextStore
 from galwad.desk.webhooks.outbox import WebhookOutbox
+from galwad.people.identities import Identities
+from galwad.people.store import Users
+from galwad.people.user import ProviderIdentity
 from galwad.settings import load
 from galwad.settings.events import ALL_EVENTS
 from helpers.loopback import free_port
@@ -210,7 +211,7 @@ def test_check_says_whether_the_desk_will_upgrade_the_database(settings, tmp_pat
     path = left_by(revision if revision in REVISIONS else NEWEST, tmp_path)
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
-    found = [each for each in check(load(settings[0])) if "schema" in each.text]
+    found = [each for each in check_database(load(settings[0])) if "schema" in each.text]
     assert [(each.name, each.grade) for each in found] == [("database", grade)]
 
 
@@ -366,7 +367,7 @@ async def test_a_token_of_an_earlier_release_keeps_all_rights_and_does_not_expir
     assert session is not None
     assert session.user.rights == {"payments"}
     assert session.until is None
-    assert (token.scopes, token.expires, token.address) == (None, None, "192.0.2.9")
+    assert (token.rights, token.expires, token.address) == (None, None, "192.0.2.9")
     assert token.name == f"token-{row[0][:8]}"
 
 

@@ -155,23 +155,27 @@ def test_a_name_that_is_taken_is_refused_and_nothing_typed_is_lost(desk, opened)
 @pytest.mark.parametrize(
     ("button", "yes", "request_"),
     [
-        ("Disable…", "Disable", ("POST", "/users/sian/disable", {})),
+        ("Disable…", "Disable", ("PATCH", "/users/sian", {"disabled": True})),
         ("Remove…", "Remove", ("DELETE", "/users/sian", {})),
-        ("New password…", "Make a new password", ("POST", "/users/sian/password", {})),
-        ("New SIP password…", "Make a new SIP password", ("POST", "/users/sian/sip-password", {})),
-        ("Set the role…", "Set the role", ("PUT", "/users/sian/role", {"role": "advisor"})),
+        ("New password…", "Make a new password", ("PATCH", "/users/sian", {"password": "new"})),
+        (
+            "New SIP password…",
+            "Make a new SIP password",
+            ("PATCH", "/users/sian", {"sip_password": "new"}),
+        ),
+        ("Set the role…", "Set the role", ("PATCH", "/users/sian", {"role": "advisor"})),
         (
             "Set the extension…",
             "Set the extension",
-            ("PUT", "/users/sian/extension", {"extension": "201"}),
+            ("PATCH", "/users/sian", {"extension": "201"}),
         ),
         (
             "Unlink…",
             "Unlink",
             (
-                "DELETE",
-                "/users/sian/identity",
-                {"subject": "8f4e2c1a-0b6d-4c3e-9a57-1d2e3f405162"},
+                "PATCH",
+                "/users/sian",
+                {"unlink": "8f4e2c1a-0b6d-4c3e-9a57-1d2e3f405162"},
             ),
         ),
     ],
@@ -199,7 +203,7 @@ def test_a_disabled_user_is_marked_and_enabled_without_a_question(desk, opened):
     expect(mair).to_contain_text("disabled")
     mair.get_by_role("button", name="Enable").click()
     expect(mair.locator(".user-state")).to_contain_text("not signed in")
-    assert sent(desk) == [("POST", "/users/mair/enable", {})]
+    assert sent(desk) == [("PATCH", "/users/mair", {"disabled": False})]
     expect(mair.get_by_role("button", name="Disable…")).to_be_visible()
     assert focused(opened) == "Close"
 
@@ -215,7 +219,7 @@ def test_a_second_factor_is_named_and_removed_after_a_question(desk, opened):
     question.get_by_role("button", name="Remove the second factor", exact=True).click()
     expect(sian.locator("dl")).not_to_contain_text("Second factor")
     expect(sian.get_by_role("button", name="Remove the second factor…")).to_have_count(0)
-    assert sent(desk) == [("DELETE", "/users/sian/second-factor", {})]
+    assert sent(desk) == [("PATCH", "/users/sian", {"second_factor": False})]
 
 
 def test_a_new_password_is_shown_once_and_forgotten_when_the_row_is_closed(opened):
@@ -285,8 +289,8 @@ def test_rights_are_set_and_an_account_is_linked(desk, opened):
     huw.get_by_role("button", name="Link", exact=True).click()
     expect(huw.get_by_text("oid-2", exact=True)).to_be_visible()
     assert sent(desk) == [
-        ("PUT", "/users/pay/rights", {"rights": ["payments", "metrics"]}),
-        ("PUT", "/users/huw/identity", {"subject": "oid-2"}),
+        ("PATCH", "/users/pay", {"rights": ["payments", "metrics"]}),
+        ("PATCH", "/users/huw", {"link": "oid-2"}),
     ]
 
 

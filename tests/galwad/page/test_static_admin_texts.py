@@ -257,8 +257,8 @@ def test_a_team_is_added_and_set_for_a_user(desk, texts):
     sian.get_by_role("button", name="Set the team").click()
     expect(page.locator("#status")).to_contain_text("The team of sian is changed.")
     expect(sian.locator("dt").filter(has_text="Team")).to_have_count(1)
-    request = next(each for each in desk.asked if each[1] == "/users/sian/team")
-    assert (request[0], request[2]["team"]) == ("PUT", "tax")
+    request = next(each for each in desk.asked if each[1] == "/users/sian")
+    assert (request[0], request[2]["team"]) == ("PATCH", "tax")
     page.get_by_label("Find a user").fill("council tax")
     expect(page.locator(".users > li:visible .user-head h3")).to_have_text(["sian"])
 

@@ -36,7 +36,7 @@ from galwad.cli.simulate.plan import (
 from galwad.cli.simulate.steps import StepError
 from galwad.cli.support.client import base_url, client_settings
 from galwad.cli.support.console import CliError, console, one_line, print_json
-from galwad.cli.support.sealed import read_identity
+from galwad.cli.support.identities import read_identity
 from galwad.settings import Settings
 
 Number: TypeAlias = Annotated[str, typer.Argument(help="The line to call, as a trunk would.")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.cli.checks.contradictions import check
+from galwad.cli.checks.contradictions import check_contradictions
 from galwad.settings import load
 
 TRUNK = '[[trunks]]\nname = "{}"\npeers = ["{}"]\n{}\n'
@@ -27,7 +27,8 @@ def found(settings_file, tmp_path):
         path = tmp_path / "changed.toml"
         before = settings_file.read_text()
         path.write_text((before.replace(*change) if change else before) + text)
-        return [(each.name, each.grade.value, each.text) for each in check(load(path))]
+        found = check_contradictions(load(path))
+        return [(each.name, each.grade.value, each.text) for each in found]
 
     return found
 

@@ -1,4 +1,7 @@
-"""`galwad check` reports the findings of the nightly coverage check, and when it ran."""
+"""`galwad check` reports the findings of the nightly coverage check, and when it ran.
+
+Covers `galwad/cli/checks/database.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`galwad check` asks each directory, and says what to correct if it does not answer."""
+"""`galwad check` asks each directory, and says what to correct if it does not answer.
+
+Covers `galwad/cli/checks/services.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from config.directories.http import HttpDirectorySection
-from galwad.cli.checks import directory_answers
+from galwad.cli.checks.services import check_directory_answers
 from galwad.settings import load
 from helpers.loopback import free_port
 
@@ -72,7 +75,7 @@ def results(settings_file, server):
         url = f"http://127.0.0.1:{server.server_port}/people"
         section = HttpDirectorySection.model_validate({**CRM, "url": url, **more})
         settings = load(settings_file).model_copy(update={"directories": (section,)})
-        checked = directory_answers.check(settings)
+        checked = check_directory_answers(settings)
         return [(each.grade.value, each.text, each.fix) for each in checked]
 
     return results

@@ -1,7 +1,6 @@
 """`galwad check` on full, read-only and damaged disks: folders, keys and the database.
 
-Covers `galwad/cli/checks/all_checks.py`, `galwad/cli/checks/keys.py` and
-`galwad/cli/checks/database.py`.
+Covers `galwad/cli/checks/host.py`, `galwad/cli/checks/keys.py` and `galwad/cli/checks/database.py`.
 """
 
 from __future__ import annotations

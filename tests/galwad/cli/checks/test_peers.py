@@ -1,4 +1,7 @@
-"""`galwad check` asks a running switch about its trunks and targets."""
+"""`galwad check` asks a running switch about its trunks and targets.
+
+Covers `galwad/cli/checks/network.py`.
+"""
 
 import asyncio
 from types import SimpleNamespace
@@ -6,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from galwad.cli.checks import peers
+from galwad.cli.checks import network
 from galwad.messages import Figures, PeerStatus
 from galwad.settings import Settings
 from galwad.switch.call.commands import DeskCommands
@@ -21,7 +24,7 @@ def with_socket(path):
 @pytest.fixture
 async def found(tmp_path, monkeypatch):
     """The findings of the check if the switch reports these peers; None: it has no report yet."""
-    monkeypatch.setattr(peers, "_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(network, "_TIMEOUT_S", 30.0)
     path = tmp_path / "switch.sock"
     hub = LinkServer(cast("DeskCommands", None), tmp_path / "ended.jsonl")
     server = await hub.listen(path)
@@ -30,7 +33,7 @@ async def found(tmp_path, monkeypatch):
         if known is not None:
             hub.figures(Figures(0, 0, 0.0, 0, 0, 0, peers=tuple(known), **more))
         settings = with_socket(path)
-        return await asyncio.to_thread(lambda: list(peers.check(settings)))
+        return await asyncio.to_thread(lambda: list(network.check_peers(settings)))
 
     yield found
     server.close()
@@ -67,9 +70,9 @@ async def test_a_switch_without_peers_gives_no_finding(found):
 
 
 async def test_the_check_waits_only_briefly_for_a_switch_that_has_just_started(found, monkeypatch):
-    monkeypatch.setattr(peers, "_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(network, "_TIMEOUT_S", 0.05)
     assert await found(None) == []
 
 
 def test_without_a_running_switch_there_is_no_finding(tmp_path):
-    assert list(peers.check(with_socket(tmp_path / "none.sock"))) == []
+    assert list(network.check_peers(with_socket(tmp_path / "none.sock"))) == []

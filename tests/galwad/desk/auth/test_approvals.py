@@ -9,7 +9,7 @@ import pytest
 from galwad.desk.auth import approvals as subject
 from galwad.desk.auth.approvals import FETCH_S, LIFETIME_S, SILENT_S, Approvals, canonical
 from galwad.desk.auth.sessions import Session
-from galwad.desk.auth.users import User
+from galwad.people.user import User
 from helpers.desk import Clock
 
 HOST, NETWORK = "192.0.2.7", "192.0.2.7"

@@ -6,8 +6,8 @@ import pytest
 
 from galwad.desk.auth.embedding import COOKIE, CSRF_HEADER, csrf_token, has_csrf_token
 from galwad.desk.auth.sessions import Session
-from galwad.desk.auth.users import User
 from galwad.messages import Pause
+from galwad.people.user import User
 from helpers.desk import changed, until
 
 CALL = "20261125-101500-aaaaaaaa"

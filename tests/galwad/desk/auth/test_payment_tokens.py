@@ -6,8 +6,10 @@ import pytest
 from sqlalchemy import select
 
 from galwad.desk.auth.payment_tokens import LIFETIME_S, PaymentTokens
-from galwad.desk.auth.tables import payment_tokens
-from galwad.desk.auth.users import User, Users
+from galwad.people.store import Users
+from galwad.people.tables import payment_tokens
+from galwad.people.user import User
+from helpers.people import change
 
 CALL = "20261125-101500-aaaaaaaa"
 
@@ -65,9 +67,9 @@ async def test_tokens_of_a_machine_that_lost_its_right_cannot_begin_a_pause_but_
     used, token = await tokens.make("crm", CALL)
     await tokens.paused(token)
     if action == "disable":
-        await users.disable("crm")
+        await change(users, "crm", disabled=True)
     else:
-        await users.set_rights("crm", frozenset({"metrics"}))
+        await change(users, "crm", rights=frozenset({"metrics"}))
     assert await tokens.find(unused) is None
     found = await tokens.find(used)
     assert found is not None

@@ -10,8 +10,10 @@ from sqlalchemy import text
 from galwad.desk.auth import totp
 from galwad.desk.auth.second_factors import SETUP_S, CodeVerdict, SecondFactors, SetupError
 from galwad.desk.auth.secret_box import SecretBox
-from galwad.desk.auth.tokens import Tokens
-from galwad.desk.auth.users import User, UserError, Users
+from galwad.people.store import Users
+from galwad.people.tokens import Tokens
+from galwad.people.user import User, UserError
+from helpers.people import remove
 
 SIAN = User("sian", "advisor")
 
@@ -194,7 +196,7 @@ async def test_switching_off_ends_no_session(factors, set_up, sessions):
 
 
 async def test_a_removed_user_leaves_neither_secret_nor_codes(factors, set_up, engine):
-    await Users(engine).remove("sian")
+    await remove(Users(engine), "sian")
     async with engine.connect() as connection:
         for table in ("second_factors", "recovery_codes"):
             assert await connection.scalar(text(f"SELECT count(*) FROM {table}")) == 0

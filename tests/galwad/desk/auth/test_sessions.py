@@ -12,9 +12,11 @@ import structlog
 from sqlalchemy import event, text, update
 from sqlalchemy.exc import OperationalError
 
-from galwad.desk.auth.tables import sessions
-from galwad.desk.auth.users import User, Users
 from galwad.messages import Pause, Resume
+from galwad.people.store import Users
+from galwad.people.tables import sessions
+from galwad.people.user import User
+from helpers.people import change
 
 CALL = "20261125-101500-aaaaaaaa"
 FULL = "CREATE TRIGGER {} BEFORE {} BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
@@ -237,7 +239,7 @@ async def test_a_disabled_users_session_ends_once_the_database_answers(
     sessions = open_sessions(database)
     session = await sessions.find(await sessions.open("sian", "page"))
     database.fails = True
-    await Users(engine).disable("sian")
+    await change(Users(engine), "sian", disabled=True)
     sessions.recheck()
     assert await sessions.alive(session)
     database.fails = False
@@ -274,7 +276,7 @@ async def test_a_change_of_users_during_a_read_of_all_sessions_is_not_missed(
     sessions.recheck()
     asking = asyncio.create_task(sessions.alive(session))
     await database.was_read.wait()
-    await Users(engine).disable("sian")
+    await change(Users(engine), "sian", disabled=True)
     sessions.recheck()
     database.gives.set()
     assert not await asking

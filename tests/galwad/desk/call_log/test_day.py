@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from galwad.desk.auth.users import User
 from galwad.desk.call_log.day import day_of
 from galwad.desk.call_log.logged_call import CallPart, LoggedCall
 from galwad.desk.call_log.store import CallStore
+from galwad.people.user import User
 from galwad.periods import period
 
 ZONE = ZoneInfo("Europe/London")

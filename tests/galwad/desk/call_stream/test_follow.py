@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from galwad.desk.auth.users import User
 from galwad.desk.maintenance.administration import Administration
 from galwad.messages import SetPhones
+from galwad.people.user import User
 from galwad.settings import load
 from helpers.desk import FakeSwitch, until
 from helpers.loopback import free_port
@@ -93,7 +93,8 @@ async def site(tmp_path):
     await site.start_desk()
     administration = Administration(load(site.settings).database, "a")
     board = User("board", "machine", rights=frozenset({"events"}))
-    site.token.write_text(await administration.add_user(board, None) or "")
+    async with administration.users() as users:
+        site.token.write_text(await users.add(board, None) or "")
     yield site
     await site.kill(site.client)
     await site.kill(site.desk)

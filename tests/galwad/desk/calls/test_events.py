@@ -16,11 +16,11 @@ import pytest
 
 from callerid.note import Note
 from callerid.note_drafts import NoteDraft
-from galwad.desk.auth.users import User
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, WAKEN_AT_ONCE, EventHub, Follower
 from galwad.desk.calls.live_calls import LiveCalls
 from galwad.desk.models.presence import AdvisorPresence, PresenceNews
 from galwad.messages import CallerFacts, CallStatus, Party
+from galwad.people.user import User
 
 SIAN = User("sian", "advisor", extension="201")
 HUW = User("huw", "advisor", extension="202")

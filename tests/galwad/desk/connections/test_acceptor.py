@@ -12,10 +12,10 @@ import sys
 import httpx2
 import pytest
 
-from galwad.desk.auth.users import User
 from galwad.desk.connections.acceptor import Acceptor
 from galwad.desk.connections.places import PlaceLimits, Places
 from galwad.desk.maintenance.administration import Administration
+from galwad.people.user import User
 from helpers.desk import PASSWORD, PATIENCE_S, FakeSwitch, until
 from helpers.loopback import free_port
 
@@ -76,7 +76,8 @@ async def desk(tmp_path, desk_log):
     (tmp_path / "run").mkdir()
     (tmp_path / "galwad.toml").write_text(SETTINGS.format(folder=tmp_path, port=port))
     administration = Administration(tmp_path / "state" / "desk" / "galwad.db", "galwad")
-    await administration.add_user(User("sian", "advisor", extension="201"), PASSWORD)
+    async with administration.users() as users:
+        await users.add(User("sian", "advisor", extension="201"), PASSWORD)
     switch = FakeSwitch(tmp_path / "run" / "switch.sock")
     await switch.start()
     switch.ring(CALL)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from galwad.desk.auth.users import PURGE, RIGHTS
+from galwad.people.user import PURGE, RIGHTS
 from helpers.desk import PASSWORD
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]

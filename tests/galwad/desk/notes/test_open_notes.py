@@ -12,11 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from callerid.contacts import Contacts, OpenContact
 from callerid.note import NOT_WRITTEN, Note
 from callerid.note_drafts import NoteDraft, NoteDrafts
-from galwad.desk.auth.users import User
 from galwad.desk.calls.events import EventHub
 from galwad.desk.calls.live_calls import LiveCalls
 from galwad.desk.notes.open_notes import OpenNotes
 from galwad.messages import CallerFacts, CallStatus, Party
+from galwad.people.user import User
 
 SIAN = User("sian", "advisor", extension="201")
 CALL = "20261125-101500-aaaaaaaa"

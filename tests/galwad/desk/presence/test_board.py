@@ -5,12 +5,14 @@ import asyncio
 import pytest
 from argon2 import PasswordHasher
 
-from galwad.desk.auth.users import User, Users
 from galwad.desk.presence.board import PresenceBoard, PresenceListeners, may_be_at_pbx
 from galwad.desk.presence.breaks import Break, Breaks
 from galwad.desk.presence.states import PresenceState
 from galwad.messages import Party, PhonesRegistered, RegisteredPhone
+from galwad.people.store import Users
+from galwad.people.user import User
 from galwad.settings.switch import Route
+from helpers.people import change, remove
 
 PASSWORD = "correct horse battery"
 SIAN = User("sian", "advisor", extension="201")
@@ -151,11 +153,11 @@ async def test_a_user_who_is_disabled_is_gone_and_a_break_counts_when_enabled_ag
 ):
     await board.begin_break(SIAN, "lunch")
     board.refresh()
-    await users.disable("sian")
+    await change(users, "sian", disabled=True)
     await board.read_users()
     board.refresh()
     assert (reports.changes[-1].gone, reports.away[-1]) == (("sian",), ())
-    await users.enable("sian")
+    await change(users, "sian", disabled=False)
     await board.read_users()
     board.refresh()
     assert states(board)["sian"] == "break"
@@ -163,7 +165,7 @@ async def test_a_user_who_is_disabled_is_gone_and_a_break_counts_when_enabled_ag
 
 async def test_the_break_of_a_removed_user_is_not_that_of_a_new_user_of_this_name(board, users):
     await board.begin_break(SIAN, "lunch")
-    await users.remove("sian")
+    await remove(users, "sian")
     await users.add(SIAN, PASSWORD)
     await board.read_users()
     board.refresh()

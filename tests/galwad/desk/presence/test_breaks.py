@@ -7,8 +7,10 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy.exc import IntegrityError
 
-from galwad.desk.auth.users import User, Users
 from galwad.desk.presence.breaks import Break, Breaks
+from galwad.people.store import Users
+from galwad.people.user import User
+from helpers.people import remove
 
 PASSWORD = "correct horse battery"
 
@@ -39,7 +41,7 @@ async def test_a_break_can_be_ended_more_than_once(engine, users):
 async def test_a_removed_user_leaves_no_break(engine, users):
     breaks = Breaks(engine)
     await breaks.begin(Break("sian", "lunch", 1.0))
-    await users.remove("sian")
+    await remove(users, "sian")
     assert await breaks.all() == []
 
 

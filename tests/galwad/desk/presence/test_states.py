@@ -4,11 +4,11 @@ import pytest
 from msgspec.structs import replace
 
 from callerid.note import Note
-from galwad.desk.auth.users import User
 from galwad.desk.calls.live_calls import LiveCalls
 from galwad.desk.presence.breaks import Break
 from galwad.desk.presence.states import Presence, PresenceFacts, PresenceState
 from galwad.messages import CallerFacts, CallStatus, Party
+from galwad.people.user import User
 
 WRAP_UP_S = 120.0
 NOW = 1_800_000_000.0

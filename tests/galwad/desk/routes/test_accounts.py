@@ -3,7 +3,7 @@
 Covers `galwad/desk/routes/system.py`, `galwad/desk/auth/sign_in_limits.py`,
 `galwad/desk/auth/request_guard.py`, `galwad/desk/errors.py`,
 `galwad/desk/error_answers.py`, `galwad/desk/metrics.py`, `galwad/desk/app.py`,
-`galwad/desk/models/accounts.py`, `galwad/desk/models/system.py` and `galwad/cli/password.py`.
+`galwad/desk/models/accounts.py`, `galwad/desk/models/system.py` and `galwad/cli/login.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from galwad.desk.auth import sign_in_order, throttle
 from galwad.desk.auth.recent_attempts import RETRY_S
 from galwad.desk.routes.system import _is_from_here
 from galwad.desk.service import Desk
+from helpers import people
 from helpers.desk import changed
 from recording.audit.log import AuditFilter
 
@@ -91,7 +92,7 @@ async def test_a_page_gets_the_end_of_its_session_and_a_machines_has_none(runnin
 
 async def test_disabling_a_user_ends_all_their_sessions(running):
     sian = await running.page("sian")
-    await running.desk.users.disable("sian")
+    await people.change(running.desk.users, "sian", disabled=True)
     assert (await sian.http.get("/api/v1/me")).status_code == 401
     assert (await running.client().post(LOGIN, json=GOOD)).status_code == 401
 

@@ -12,15 +12,16 @@ from uuid import NAMESPACE_OID, uuid5
 import pytest
 
 from galwad.desk.auth.sessions import Session
-from galwad.desk.auth.users import User
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION
 from galwad.desk.connections.protocol import PhaseLimits
 from galwad.desk.maintenance.administration import poke
 from galwad.desk.routes import call_events
 from galwad.desk.webhooks.call_events import EventCall, WebhookEvent
 from galwad.messages import SetPhones
+from galwad.people.user import User
 from galwad.settings.events import EventStreamSection
 from helpers.desk import PATIENCE_S, changed, until
+from helpers.people import change
 
 CALL = "20261125-101500-aaaaaaaa"
 URL = "/api/v1/events"
@@ -220,7 +221,7 @@ async def test_the_stream_of_a_revoked_token_ends_at_once(desk, board, follow):
 
 async def test_the_stream_of_a_machine_that_loses_the_right_ends(desk, board, follow):
     stream = await follow(board)
-    await desk.desk.users.set_rights("board", frozenset({"payments"}))
+    await change(desk.desk.users, "board", rights=frozenset({"payments"}))
     assert await poke(desk.settings.desk_socket)
     assert await stream.next() is None
 

@@ -14,6 +14,7 @@ import pytest
 from galwad.cli import main
 from galwad.desk.calls.user_limit import CODES
 from helpers.desk import until
+from helpers.people import change
 from recording.audit.log import AuditFilter
 
 URL = "/api/v1/command-lines"
@@ -103,7 +104,7 @@ async def test_a_user_who_was_disabled_after_the_approval_gets_no_token(running)
     waiting = await begun(running)
     sian = (await running.page("sian")).http
     await sian.post(f"{URL}/approve", json={"code": waiting["code"]})
-    await running.desk.users.disable("sian")
+    await change(running.desk.users, "sian", disabled=True)
     assert (await fetch(running, waiting)).status_code == 401
 
 

@@ -1,6 +1,6 @@
 """The script for a global key on Linux, run against the desk: `examples/global-key/galwad-key`.
 
-The desk is the real one of `galwad/desk/routes/tokens.py` and `galwad/desk/routes/payments.py`.
+The desk is the real one of `galwad/people/routes.py` and `galwad/desk/routes/payments.py`.
 """
 
 from __future__ import annotations

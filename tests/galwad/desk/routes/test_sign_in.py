@@ -12,6 +12,7 @@ from helpers.card_numbers import CARDS
 from helpers.desk import PASSWORD, changed
 from helpers.http_server import answer
 from helpers.openid import TENANT, provider, section
+from helpers.people import change
 from recording.audit.log import AuditFilter
 
 __all__ = ["provider", "section"]
@@ -225,7 +226,7 @@ async def test_a_person_who_has_lost_the_role_is_refused_and_all_their_sessions_
 async def test_a_disabled_user_is_refused(desk, provider):
     client = desk.client()
     await sign_in(client, provider)
-    await desk.desk.users.disable("sian.parry")
+    await change(desk.desk.users, "sian.parry", disabled=True)
     assert (await client.get(f"{API}/me")).status_code == 401
     reply = await sign_in(desk.client(), provider, "second")
     assert reply.headers["location"] == "/#sign-in=disabled"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 
@@ -23,16 +24,7 @@ CALL = "20261125-101500-aaaaaaaa"
 SENSITIVE = {
     "users_add_user",
     "users_remove_user",
-    "users_set_role",
-    "users_set_rights",
-    "users_set_extension",
-    "users_reset_password",
-    "users_reset_sip_password",
-    "users_remove_second_factor",
-    "users_disable_user",
-    "users_enable_user",
-    "users_link_identity",
-    "users_unlink_identity",
+    "users_change_user",
     "tokens_make_machine_token",
     "tokens_revoke",
     "command_lines_approve",
@@ -162,6 +154,23 @@ async def test_a_person_does_a_sensitive_act_after_a_step_up(desk, admin, provid
     assert values == {"user": "sian.parry", "address": "127.0.0.1"}
     metrics = desk.desk.metrics.sign_ins
     assert metrics.labels("stepped_up")._value.get() == 1
+
+
+@pytest.mark.parametrize("change", [{"role": "admin"}, {"team": "", "disabled": True}, {}])
+async def test_only_a_change_of_the_team_alone_needs_no_stronger_sign_in(desk, admin, change):
+    listed = (await admin.get(f"{API}/users")).json()["users"]
+    sian = next(each for each in listed if each["name"] == "sian")
+    url = f"{API}/users/sian"
+    reply = await admin.patch(url, json={"version": sian["version"], **change})
+    assert (reply.status_code, reply.json()["reason"]) == (403, "step_up_needed")
+    (entry,) = await desk.desk.audit.search(AuditFilter(kind="access.refused"), limit=9)
+    assert json.loads(entry.body)["facts"] == {
+        "act": "PATCH /users/{name}",
+        "reason": "step_up_needed",
+        **({"changes": ",".join(sorted(change))} if change else {}),
+    }
+    reply = await admin.patch(url, json={"version": sian["version"], "team": "housing"})
+    assert (reply.status_code, reply.json()["reason"]) == (409, "team")
 
 
 async def test_a_step_up_expires_and_survives_a_restart_of_the_desk(desk, admin, provider):

@@ -12,6 +12,7 @@ from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION
 from galwad.desk.maintenance.administration import poke
 from galwad.settings.switch import Route
 from helpers.desk import PATIENCE_S, Page, changed
+from helpers.people import change
 
 CALL = "20261125-101500-aaaaaaaa"
 
@@ -71,7 +72,7 @@ async def test_the_streams_of_a_disabled_user_end_at_once(running, streams):
     sian, huw = await running.page("sian"), await running.page("huw")
     await huw.open()
     pages = await streams(sian, 3)
-    await running.desk.users.disable("sian")
+    await change(running.desk.users, "sian", disabled=True)
     assert await poke(running.settings.desk_socket)
     for page in pages:
         assert await ended(page) == "snapshot"

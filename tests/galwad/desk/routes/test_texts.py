@@ -211,12 +211,12 @@ async def test_a_user_of_a_team_is_seen_with_it_and_the_audit_has_the_change(lis
     assert (await mair.event("texts"))["teams"] == [housing]
     users = (await gwen.http.get("/api/v1/users")).json()["users"]
     version = next(each["version"] for each in users if each["name"] == "sian")
-    url = "/api/v1/users/sian/team"
-    refused = await gwen.http.put(url, json={"version": version, "team": "tax"})
+    url = "/api/v1/users/sian"
+    refused = await gwen.http.patch(url, json={"version": version, "team": "tax"})
     assert (refused.status_code, refused.json()["reason"]) == (409, "team")
-    reply = await gwen.http.put(url, json={"version": version, "team": "housing"})
+    reply = await gwen.http.patch(url, json={"version": version, "team": "housing"})
     assert (reply.status_code, reply.json()["user"]["team"]) == (200, "housing")
-    refused = await gwen.http.put(url, json={"version": version, "team": ""})
+    refused = await gwen.http.patch(url, json={"version": version, "team": ""})
     assert (refused.status_code, refused.json()["reason"]) == (409, "changed")
 
     def belongs(news):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from galwad.switch.call import lasting_dialogs
+from galwad.switch.call import appended_file, lasting_dialogs
 from galwad.switch.call.lasting_dialogs import LastingDialogs
 from helpers.file_sizes import file_size_limit
 
@@ -85,7 +85,7 @@ async def test_a_large_file_loses_the_calls_that_have_ended(path, stored, monkey
 async def test_changes_are_written_by_the_task_and_at_the_end_of_the_process(
     path, stored, monkeypatch
 ):
-    monkeypatch.setattr(lasting_dialogs, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(appended_file, "PATIENCE_S", 0.0)
     dialogs = LastingDialogs(path)
     task = asyncio.create_task(dialogs.run())
     keep(dialogs, "one", 1)

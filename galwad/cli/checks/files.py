@@ -1,0 +1,192 @@
+"""Checks that the files that the services need can be read, and by their user.
+
+`galwad check` usually runs as root, who can read every file, but the units run as a user of their
+own (DynamicUser=). So each file is opened with the rights of this user. systemd itself reads the
+credentials in /run/credentials as root, so they are not checked in this way.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+
+from config.section import Section
+from galwad.cli.checks import CheckResult, fault, fine, warning
+from galwad.settings import Settings
+from recording.files.foreign import Owner, as_user
+
+SectionT = TypeVar("SectionT", bound=Section)
+_CREDENTIALS: Final = Path("/run/credentials")
+_STORE: Final = Path("/etc/credstore")
+_NOBODY: Final = Owner(65534, 65534)
+UNIT: Final = "galwad-switch.service"
+FOLDERS: Final = tuple(
+    map(Path, ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"))
+)
+"""The folders of unit files; a unit in an earlier folder counts."""
+_PARTS: Final = ("keys", "finaliser", "desk", "switch")
+"""The folders of the services, in which each file is read."""
+
+
+def stored(path: Path) -> Path:
+    """Return the path from which this process can read a certificate, key or password.
+
+    `path` is the file's path in the settings. A file in /run/credentials is systemd's copy of a
+    file in /etc/credstore, and only one unit can read this copy. If this process has no such copy,
+    return the path in /etc/credstore. In all other cases, return `path`.
+    """
+    if path.exists() or not path.is_relative_to(_CREDENTIALS):
+        return path
+    return _STORE / path.name
+
+
+def unreadable(path: Path) -> str:
+    """Return why the file cannot be read, as the end of a sentence, or "" if it can be read."""
+    try:
+        path.read_bytes()
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read ({(error.strerror or 'refused').lower()})"
+    return ""
+
+
+def files_of(section: Section) -> Iterator[Path]:
+    """Yield the files that the settings of a table name, with those of the tables in it."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            yield value
+        elif isinstance(value, Section):
+            yield from files_of(value)
+
+
+def with_stored_files(section: SectionT) -> SectionT:
+    """Return the settings of a table with the paths from which this process can read its files."""
+    changed: dict[str, object] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            changed[name] = stored(value)
+        elif isinstance(value, Section):
+            changed[name] = with_stored_files(value)
+    return section.model_copy(update=changed)
+
+
+def check_unit_files(settings: Settings) -> Iterator[CheckResult]:
+    """Check each file in the settings and in the services' folders.
+
+    The set of recipients is left out, because `check_keys` checks it. If this process
+    is not root, or the services run as root, there is no result.
+    """
+    user = unit_user(settings)
+    if user is None:
+        return
+    own = {settings.recipients, settings.newest_recipients}
+    paths = [path for path in dict.fromkeys(_needed_files(settings)) if path not in own]
+    problems = [
+        (path, problem) for path in paths if (problem := unreadable_for_units(settings, path, user))
+    ]
+    for path, problem in problems:
+        yield fault("files", f"{path} {problem}", fix_of(path, user))
+    if not problems:
+        yield fine("files", f"the units' user can read the {len(paths)} files that it needs")
+
+
+def unit_user(settings: Settings) -> Owner | None:
+    """Return the units' user, with whose rights files must be opened.
+
+    This is the owner of the services' folders. If the units are installed but did not run yet, any
+    user without rights stands for it. The result is None if this process may not take the rights of
+    another user, or if there are no units.
+    """
+    if os.geteuid() != 0:
+        return None
+    for part in _PARTS:
+        try:
+            found = (settings.node.state / part).stat()
+        except OSError:
+            continue
+        if found.st_uid:
+            return Owner(found.st_uid, found.st_gid)
+    return _NOBODY if any((folder / UNIT).is_file() for folder in FOLDERS) else None
+
+
+def unreadable_for_units(settings: Settings, path: Path, user: Owner | None) -> str:
+    """Return why the user cannot read a file, as the end of a sentence.
+
+    The result is "" if the user can read it, if it does not exist, or if there is no user.
+    """
+    if user is None:
+        return ""
+    base, way = _way_of(settings, path.resolve())
+    try:
+        folder = os.open(base, os.O_PATH | os.O_DIRECTORY)
+    except OSError:
+        return ""
+    try:
+        with as_user(user):
+            os.close(os.open(way, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder))
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EPERM}:
+            return ""  # another check reports a missing file or a damaged disk
+        return f"cannot be read by the units' user ({user.uid}), only by root"
+    finally:
+        os.close(folder)
+    return ""
+
+
+def fix_of(path: Path, user: Owner) -> str:
+    """Return what makes a file readable for the units' user."""
+    if user == _NOBODY:
+        return f"chmod 644 {path}, or make it a credential (docs/operations/certificates.md)"
+    return f"chown {user.uid}:{user.gid} {path}"
+
+
+def _way_of(settings: Settings, path: Path) -> tuple[Path, str]:
+    """Return the folder from which the units reach a file, and the way from there.
+
+    systemd opens the services' folders for the units. They are in a folder through which only root
+    can pass otherwise.
+    """
+    for part in _PARTS:
+        folder = (settings.node.state / part).resolve()
+        if path.is_relative_to(folder):
+            return folder, str(path.relative_to(folder))
+    return Path("/"), str(path.relative_to("/"))
+
+
+def _needed_files(settings: Settings) -> Iterator[Path]:
+    tables: list[Section] = [settings.desk, settings.sip, *settings.trunks, *settings.directories]
+    tables += [each for each in (settings.webhook, settings.sign_in) if each is not None]
+    for path in (path for table in tables for path in files_of(table)):
+        if not path.is_relative_to(_CREDENTIALS) and path.is_file():
+            yield path
+    for part in _PARTS:
+        folder = settings.node.state / part
+        if folder.is_dir():
+            yield from (path for path in sorted(folder.iterdir()) if path.is_file())
+
+
+def check_trunk_passwords(settings: Settings) -> Iterator[CheckResult]:
+    """Check that each password can be read, and that it is not in the settings."""
+    for trunk in settings.trunks:
+        if trunk.password is not None:
+            yield warning(
+                "trunks",
+                f"the password of trunk {trunk.name} is in the settings, which the desk and the "
+                "finaliser can read too",
+                f"put it into /etc/credstore/galwad.trunk.{trunk.name}, readable only for root, "
+                'and use "password_file" in its place',
+            )
+        elif trunk.password_file is not None:
+            path = stored(trunk.password_file)
+            problem = unreadable(path)
+            if problem:
+                fix = "put the password there, readable only for root, and restart galwad-switch"
+                yield fault("trunks", f"{path} {problem}", fix)
+            else:
+                yield fine("trunks", f"the password of trunk {trunk.name} can be read")

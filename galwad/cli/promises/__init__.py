@@ -1,1 +1,0 @@
-"""The texts and the printable page of `galwad promise-check`."""

@@ -1,0 +1,167 @@
+"""Requests about the server's archive: download a sealed recording, and check the index.
+
+A downloaded header is stored in memory, and the payload in a temporary file. The payload stays
+encrypted there, so this module never writes decrypted audio to the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+from urllib.parse import urlencode
+
+import httpx2
+
+from galwad.cli.support.client import ask, check_response
+from galwad.cli.support.console import CliError
+
+_PAGE: Final = 500
+_TIMEOUT_S: Final = 900.0
+"""The longest time in seconds to wait for the server's response.
+
+The server reads the manifest of each recording. This takes minutes for a year of a busy centre.
+"""
+
+
+def indexed_rows(server: str, **query: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the server's index that match `query`; they are read page by page."""
+    query["limit"] = _PAGE
+    while True:
+        page = ask(server, "POST", "/recordings/search", query)
+        yield from page["rows"]
+        if page["after"] is None:
+            return
+        query["after"] = page["after"]
+
+
+@contextmanager
+def download(
+    call_id: str, purpose: str, reference: str, client: httpx2.Client, *, raw: bool = False
+) -> Iterator[tuple[bytes, BinaryIO]]:
+    """Fetch an encrypted recording; yield its header and a file with its payload.
+
+    The digest of the payload is checked before the header and the file are yielded. If `raw` is
+    true, the file has the packets that could not be decoded instead of the audio.
+
+    Raises:
+        CliError: The server refused the request, or the digest of the received file is wrong.
+    """
+    with temporary_file_errors(), tempfile.TemporaryFile() as payload:
+        header, is_as_indexed = receive(call_id, purpose, reference, client, payload, raw=raw)
+        if not is_as_indexed:
+            why = f"--purpose {purpose} --reference {shlex.quote(reference)}"
+            raise CliError(
+                "the download differs from the digests in the server's index",
+                f"`galwad recordings verify {call_id} {why}` names the file that was changed",
+            )
+        payload.seek(0)
+        yield header, payload
+
+
+def receive(
+    call_id: str,
+    purpose: str,
+    reference: str,
+    client: httpx2.Client,
+    payload: BinaryIO,
+    *,
+    raw: bool = False,
+) -> tuple[bytes, bool]:
+    """Fetch an encrypted recording, and write its payload to the file `payload`.
+
+    If `raw` is true, the packets that could not be decoded are written instead of the audio.
+
+    Return the header, and whether the payload has the digest that the server's index has.
+
+    Raises:
+        CliError: The server refused the request.
+        OSError: The file cannot be written.
+    """
+    body = {"purpose": purpose, "reference": reference} | ({"raw": True} if raw else {})
+    header = b""
+    digest = hashlib.sha256()
+    with client.stream("POST", f"/recordings/{call_id}/fetch", json=body) as response:
+        check_response(response)
+        header_length = int(response.headers.get("X-Galwad-Header-Length", "0"))
+        wanted = response.headers.get("X-Galwad-Payload-SHA256", "")
+        for block in response.iter_bytes():
+            missing = header_length - len(header)
+            header += block[:missing]
+            digest.update(block[missing:])
+            payload.write(block[missing:])
+    return header, bool(header) and digest.hexdigest() == wanted
+
+
+@contextmanager
+def temporary_file_errors() -> Iterator[None]:
+    """Turn an `OSError` of the temporary file into a `CliError`.
+
+    The output file is also written inside this context manager. But `atomic_file` handles the
+    errors of the output file, so they do not arrive here.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or "no folder can be used").lower()
+        raise CliError(
+            f"cannot write to the folder for temporary files: {reason}",
+            "set $TMPDIR to a folder with more space",
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFindings:
+    """The result of the server's check.
+
+    Attributes:
+        findings: The contradictions of each call, by call id. A call without one is not in it.
+        not_committed: The number of recordings whose manifest has no commitments to the number,
+            line and advisor, because older software sealed them.
+        more: The number of contradictions that the server did not list.
+    """
+
+    findings: dict[str, list[str]]
+    not_committed: int = 0
+    more: int = 0
+
+    @property
+    def problems(self) -> list[str]:
+        """The contradictions, each as one line that begins with the call id."""
+        lines = [f"{key}: {each}" for key, problems in self.findings.items() for each in problems]
+        return [*lines, f"and {self.more} more rows of the index"] if self.more else lines
+
+    @property
+    def notes(self) -> list[str]:
+        """A line about the recordings that cannot be compared completely, if there are any."""
+        return [not_committed_note(self.not_committed)] if self.not_committed else []
+
+
+def fetch_index_check(server: str, *, since: float = 0.0, call_id: str = "") -> IndexFindings:
+    """Ask the server to check its index, and return the result.
+
+    Only calls that began at or after `since` (Unix seconds) are checked, or only the call with the
+    id `call_id`.
+
+    Raises:
+        CliError: The request failed.
+    """
+    query: dict[str, Any] = {"call_id": call_id} if call_id else {"since": since}
+    answer = ask(server, "GET", f"/index?{urlencode(query)}", timeout_s=_TIMEOUT_S)
+    findings: dict[str, list[str]] = {}
+    for each in answer["findings"]:
+        findings.setdefault(each["call_id"], []).append(each["problem"])
+    return IndexFindings(findings, answer["not_committed"], answer["more_findings"])
+
+
+def not_committed_note(count: int) -> str:
+    """Return the note that `count` recordings have no commitments in their manifests."""
+    what = "1 recording is" if count == 1 else f"{count} recordings are"
+    return (
+        f"{what} not committed: older software sealed them, so a changed number, line or advisor "
+        "in the index cannot be found"
+    )

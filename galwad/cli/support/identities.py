@@ -1,0 +1,179 @@
+"""Passphrases, identities and public keys that a command is given, and what they open.
+
+The commands that use them run on the officer's machine. Failures are raised as `CliError`s.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import typer
+
+from galwad.cli.support.console import CliError
+from recording.age.file import Identity, open_parts
+from recording.age.identity_file import IdentityFile
+from recording.errors import (
+    AgeError,
+    ArchiveError,
+    KeyFileError,
+    KeySetError,
+    NoMatchError,
+    RecordingError,
+)
+from recording.files.atomic import read_small
+from recording.keys.keyring import OfficerKeys, parse_public
+from recording.keys.trust_file import FILE_NAME, trusted_nodes
+
+VARIABLE: Final = "GALWAD_PASSPHRASE"
+MIN_LENGTH: Final = 12
+"""The minimum length of a new passphrase in characters.
+
+A thief who has the key file can try any number of passphrases, so a short passphrase is not safe.
+"""
+
+
+def passphrase_of(path: Path) -> str:
+    """Return the passphrase of the encrypted key file `path`.
+
+    The passphrase comes from `$GALWAD_PASSPHRASE`. If this variable is not set, the user types it.
+    """
+    return os.environ.get(VARIABLE, "") or _asked(f"Passphrase of {path}", twice=False)
+
+
+def new_passphrase() -> str:
+    """Return the passphrase for a new key file.
+
+    The passphrase comes from `$GALWAD_PASSPHRASE`. If this variable is not set, the user types the
+    passphrase twice.
+
+    Raises:
+        CliError: The passphrase is too short. Or the user cannot be asked, because there is no
+            terminal.
+    """
+    given = os.environ.get(VARIABLE, "")
+    text = given or _asked(f"New passphrase (at least {MIN_LENGTH} characters)", twice=True)
+    if len(text) < MIN_LENGTH:
+        raise CliError(
+            f"the passphrase has fewer than {MIN_LENGTH} characters", "use five words or more"
+        )
+    return text
+
+
+def _asked(what: str, *, twice: bool) -> str:
+    if not sys.stdin.isatty():
+        raise CliError(
+            "a passphrase is required, and there is no terminal to ask for it",
+            f"set ${VARIABLE} to it",
+            status=2,
+        )
+    again = "The same passphrase again" if twice else False
+    return str(typer.prompt(what, hide_input=True, confirmation_prompt=again, err=True))
+
+
+def read_identity(path: Path) -> IdentityFile:
+    """Read an identity file. If the file is encrypted, get the passphrase from `passphrase_of`."""
+    try:
+        return IdentityFile.read(path, passphrase_of)
+    except (KeyFileError, AgeError) as error:
+        raise as_cli_error(
+            error, "use an identity file, such as `galwad keys init` makes"
+        ) from None
+
+
+def signer_of(file: IdentityFile) -> list[str]:
+    """Return an officer's public signing key, as a list with one item.
+
+    `file` is the content of the officer's key file. If the file has no signing key, return an empty
+    list.
+    """
+    try:
+        return [OfficerKeys.of(file).public_key]
+    except KeyFileError:
+        return []
+
+
+@contextmanager
+def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> Iterator[BinaryIO]:
+    """Yield a file from which the decrypted recording is read.
+
+    Raises:
+        CliError: None of the identities can decrypt the recording, or the recording is damaged. If
+            it is damaged, the error may be raised only when the yielded file is read.
+    """
+    try:
+        yield io.BufferedReader(open_parts(header, payload, identities))
+    except NoMatchError:
+        raise CliError(
+            "this identity does not open this recording",
+            "it is sealed to other recipients: compare `galwad keys show` with its manifest",
+        ) from None
+    except ArchiveError as error:
+        raise CliError(
+            f"the recording is damaged: {error}", "fetch it again, or restore it from a copy"
+        ) from None
+
+
+def as_cli_error(error: RecordingError, otherwise: str) -> CliError:
+    """Return a `CliError` for an error of the package `recording`.
+
+    The hint is the hint of `error` or, if `error` has no hint, the text `otherwise`.
+    """
+    return CliError(str(error), getattr(error, "hint", "") or otherwise)
+
+
+def public_key(text: str, option: str) -> str:
+    """Return a public signing key as base64 text.
+
+    `text` is the key as base64, or the path of a file that contains the key as base64. `option` is
+    the name of the command-line option, for the error message.
+
+    Raises:
+        CliError: `text` is neither a public key nor the path of a file with a public key.
+    """
+    path = Path(text)
+    try:
+        found = path.read_text(encoding="ascii").strip() if path.is_file() else text
+        parse_public(found)
+    except (KeySetError, OSError, UnicodeDecodeError):
+        raise CliError(
+            f"{option} is not a public key",
+            "give its 44 characters of base64, or a file that holds them",
+            status=2,
+        ) from None
+    return found
+
+
+def trusted_keys(
+    trust: Path | None, identity: Path | None, officers: Sequence[str]
+) -> Sequence[str]:
+    """Return the keys of the nodes in the trust file `trust`, or in the one beside `identity`.
+
+    Return nothing if `trust` is None and there is no trust file beside the key file `identity`.
+
+    Raises:
+        CliError: The file cannot be read, or none of `officers` (public signing keys) signed it.
+    """
+    if trust is None:
+        beside = None if identity is None else identity.parent / FILE_NAME
+        if beside is None or not beside.is_file():
+            return ()
+        trust = beside
+    if not officers:
+        raise CliError(
+            "the trust file proves nothing without its officer's key",
+            "add --officer-key, or --identity with the officer's key file",
+            status=2,
+        )
+    try:
+        return trusted_nodes(read_small(trust), officers)
+    except KeySetError as error:
+        raise CliError(f"{trust}: {error}", error.hint) from None
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise CliError(f"cannot read {trust}: {reason}", "choose another file") from None

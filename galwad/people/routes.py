@@ -1,0 +1,399 @@
+"""Endpoints of users and tokens, with the bodies of their requests and answers.
+
+Administrators manage users and the tokens of machines, as `galwad users` does on the server. People
+manage their own tokens. A new secret is only in the answer to the request that makes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import Enum
+from typing import Annotated, Final, Literal, TypeAlias
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, Field
+
+from galwad.desk.auth.sessions import Session
+from galwad.desk.errors import ApiError
+from galwad.desk.models.base import Language, RequestBody, RequiredText, ShortText
+from galwad.desk.routes.access import Administrator, Person, TheDesk
+from galwad.desk.routes.step_up import SteppedUpAdministrator, require_step_up
+from galwad.desk.service import Desk
+from galwad.people.passwords import new_secret
+from galwad.people.rules import PageRules, UserAdministration
+from galwad.people.tokens import MAX_DAYS, TokenFacts
+from galwad.people.user import (
+    DEFAULT_DAYS,
+    ProviderIdentity,
+    Role,
+    UnknownUserError,
+    User,
+    UserChange,
+    UserError,
+    UserFacts,
+    rights_of,
+)
+from galwad.settings.sign_in import PersonRole
+
+router = APIRouter(tags=["users"])
+_TOKENS: Final[list[str | Enum]] = ["tokens"]
+Version: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+"""The version of a user, which changes with each change of the user."""
+Subject: TypeAlias = Annotated[str, Field(min_length=1, max_length=255)]
+Days: TypeAlias = Annotated[int, Field(ge=1, le=MAX_DAYS)]
+"""The days after which a new token expires."""
+
+
+class UserList(BaseModel):
+    """All users, by name.
+
+    `rights` are the rights that a user of each role can have. `issuer` is the OpenID provider in
+    the settings, or null.
+    """
+
+    users: list[UserFacts]
+    rights: dict[Role, list[str]]
+    issuer: str | None
+
+
+class SipAccount(BaseModel):
+    """The values with which a phone registers."""
+
+    server: str
+    extension: str
+    password: str
+    realm: str
+
+
+class ChangedUser(BaseModel):
+    """The user after a change, and the new secrets, which are not available again later.
+
+    `password` is a person's password, `token` is a machine's token, `sip` is the account of a
+    phone. Each is null if the change has made none.
+    """
+
+    user: UserFacts
+    password: str | None = None
+    token: str | None = None
+    sip: SipAccount | None = None
+
+
+class UserVersion(RequestBody):
+    """A request that removes a user, with the version of the user on which it is based."""
+
+    version: Version
+
+
+class NewUser(RequestBody):
+    """A request for a new user. A password is made for a person, and a SIP password for a phone."""
+
+    name: RequiredText
+    role: Role = "advisor"
+    language: Language = "en"
+    extension: ShortText = ""
+    rights: list[RequiredText] = Field(default_factory=list, max_length=20)
+
+
+class ChangeOfUser(RequestBody):
+    """Changes of a user, of which all take place or none. What is left out, or null, stays.
+
+    `version` is the version of the user on which the changes are based. With another `role`, the
+    person loses all rights, unless `rights` gives some. `rights` replaces all rights. `team` is ""
+    for none. `extension` also makes a new SIP password; "" takes the extension away. "new" makes a
+    `password` or a `sip_password`. `disabled` stops the user from signing in, or permits it again.
+    False removes the `second_factor`. `link` and `unlink` are the subject of an account of the
+    OpenID provider.
+    """
+
+    version: Version
+    role: PersonRole | None = None
+    rights: list[RequiredText] | None = Field(None, max_length=20)
+    team: ShortText | None = None
+    extension: ShortText | None = None
+    password: Literal["new"] | None = None
+    sip_password: Literal["new"] | None = None
+    disabled: bool | None = None
+    second_factor: Literal[False] | None = None
+    link: Subject | None = None
+    unlink: Subject | None = None
+
+
+class NewOwnToken(RequestBody):
+    """A request of a person for a token that pauses and resumes this person's own calls."""
+
+    name: RequiredText
+    days: Days = DEFAULT_DAYS
+
+
+class NewMachineToken(RequestBody):
+    """A request of an administrator for a further token of a machine.
+
+    `rights` are the rights of the machine that the token can use; None means all of them.
+    """
+
+    user: RequiredText
+    name: RequiredText
+    rights: list[RequiredText] | None = Field(default=None, max_length=20)
+    days: Days = DEFAULT_DAYS
+
+
+class OwnTokens(BaseModel):
+    """The personal tokens of the signed-in person. `allowed` is false if no new one can be made."""
+
+    allowed: bool
+    tokens: list[TokenFacts]
+
+
+class MadeToken(BaseModel):
+    """The response with a new token. `secret` is not available again later."""
+
+    secret: str
+    token: TokenFacts
+
+
+async def changing(request: Request, desk: TheDesk, session: Administrator) -> Session:
+    """Return the session of an administrator who changes a user.
+
+    The body is read before it is checked, so that a stolen session learns nothing from its faults.
+
+    Raises:
+        ApiError: 403, a stronger sign-in at the provider is needed first, unless only the team
+            changes.
+    """
+    try:
+        body = await request.json()
+    except ValueError:
+        body = {}
+    names = set(body) if isinstance(body, dict) else set()
+    if "team" not in names or not names <= {"version", "team"}:
+        changes = ",".join(sorted(names & set(ChangeOfUser.model_fields) - {"version"}))
+        require_step_up(desk, session, {"changes": changes} if changes else {})
+    return session
+
+
+@router.get("/users")
+async def users(desk: TheDesk, _: Administrator) -> UserList:
+    """Return all users, without secrets."""
+    section = desk.settings.sign_in
+    return UserList(
+        users=await _facts(desk),
+        rights=rights_of(),
+        issuer=section.issuer if section is not None else None,
+    )
+
+
+@router.post("/users", status_code=201)
+async def add_user(body: NewUser, desk: TheDesk, session: SteppedUpAdministrator) -> ChangedUser:
+    """Add a user. The answer has the new user's password or token, and the account of the phone.
+
+    Raises:
+        ApiError: 409, the user cannot be added: `reason` says why. 404, the user was
+            removed meanwhile.
+    """
+    user = User(
+        body.name.lower(),
+        body.role,
+        body.language,
+        body.extension or None,
+        frozenset(body.rights),
+    )
+    password = None if body.role == "machine" else new_secret()
+    sip_password = new_secret() if body.extension else None
+    with _refusals():
+        token = await _administration(desk, session).add(user, password, sip_password)
+    return await _changed(desk, user.name, password=password, token=token, sip=sip_password)
+
+
+@router.patch("/users/{name}")
+async def change_user(
+    name: str,
+    body: ChangeOfUser,
+    desk: TheDesk,
+    session: Annotated[Session, Depends(changing)],
+) -> ChangedUser:
+    """Change a user. All changes of the request take place, or none.
+
+    Another role, password or account of the provider ends the person's sessions, and so does
+    `disabled`. A machine that may sign in again gets a new token.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
+    password = new_secret() if body.password else None
+    sip_password = new_secret() if body.extension or body.sip_password else None
+    change = UserChange(
+        role=body.role,
+        rights=None if body.rights is None else frozenset(body.rights),
+        team=body.team,
+        extension=body.extension,
+        sip_password=sip_password,
+        password=password,
+        disabled=body.disabled,
+        second_factor=body.second_factor,
+        link=None if body.link is None else ProviderIdentity(_issuer(desk), body.link),
+        unlink=body.unlink,
+    )
+    with _refusals():
+        done = await _administration(desk, session, body.version).change(name, change)
+    return await _changed(desk, name, password=password, token=done.token, sip=sip_password)
+
+
+@router.delete("/users/{name}", status_code=204)
+async def remove_user(
+    name: str, body: UserVersion, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
+    """Remove a user, and end the user's sessions. The name and the extension are free again.
+
+    Raises:
+        ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
+    """
+    with _refusals():
+        await _administration(desk, session, body.version).remove(name)
+    await desk.users_changed()
+
+
+@router.get("/tokens", tags=_TOKENS)
+async def tokens(desk: TheDesk, _: Administrator) -> list[TokenFacts]:
+    """Return the tokens of all users, without their secrets."""
+    return await desk.sessions.tokens.all()
+
+
+@router.post("/tokens", status_code=201, tags=_TOKENS)
+async def make_machine_token(
+    body: NewMachineToken, desk: TheDesk, session: SteppedUpAdministrator
+) -> MadeToken:
+    """Make a further token for a machine. The other tokens of the machine stay valid.
+
+    Raises:
+        ApiError: 404, no machine has this name. 409, the token cannot be made: the error says why.
+    """
+    user = await desk.users.get(body.user)
+    if user is None or user.role != "machine":
+        raise ApiError(404, "there is no machine with this name", "see `galwad users list`")
+    scopes = None if body.rights is None else frozenset(body.rights)
+    with _refusals():
+        made = await _administration(desk, session).make_token(user, body.name, scopes, body.days)
+    return MadeToken(secret=made[0], token=made[1])
+
+
+@router.delete("/tokens/{token_id}", status_code=204, tags=_TOKENS)
+async def revoke(token_id: str, desk: TheDesk, session: SteppedUpAdministrator) -> None:
+    """Revoke a token of any user. It is refused from now on, and its streams end.
+
+    Raises:
+        ApiError: 404, there is no such token.
+    """
+    await _revoke(desk, session, token_id, await desk.sessions.tokens.all())
+
+
+@router.get("/me/tokens", tags=_TOKENS)
+async def own_tokens(desk: TheDesk, session: Person) -> OwnTokens:
+    """Return the personal tokens of the signed-in person, without their secrets."""
+    found = await desk.sessions.tokens.all(session.user.name)
+    return OwnTokens(allowed=desk.settings.desk.personal_tokens, tokens=found)
+
+
+@router.post("/me/tokens", status_code=201, tags=_TOKENS)
+async def make_own_token(body: NewOwnToken, desk: TheDesk, session: Person) -> MadeToken:
+    """Make a token that can only pause and resume the calls of the signed-in person.
+
+    Raises:
+        ApiError: 403, personal tokens are switched off. 409, the token cannot be made: the error
+            says why.
+    """
+    if not desk.settings.desk.personal_tokens:
+        raise ApiError(
+            403, "personal tokens are switched off", "ask the administrator: [desk] personal_tokens"
+        )
+    own = _administration(desk, session)
+    with _refusals():
+        secret, token = await own.make_token(session.user, body.name, days=body.days)
+    return MadeToken(secret=secret, token=token)
+
+
+@router.delete("/me/tokens/{token_id}", status_code=204, tags=_TOKENS)
+async def revoke_own(token_id: str, desk: TheDesk, session: Person) -> None:
+    """Revoke a personal token of the signed-in person.
+
+    Raises:
+        ApiError: 404, the user has no such token.
+    """
+    await _revoke(desk, session, token_id, await desk.sessions.tokens.all(session.user.name))
+
+
+def _administration(desk: Desk, session: Session, version: str = "") -> UserAdministration:
+    """Return what the session's user may do, based on a version of the user who is changed."""
+    return UserAdministration(
+        *(desk.engine, desk.audit, session.actor, desk.settings.sip.realm),
+        users=desk.users,
+        rules=PageRules(session.user, version),
+    )
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        status = 404 if isinstance(error, UnknownUserError) else 409
+        raise ApiError(status, str(error), error.hint, reason=error.reason) from None
+
+
+def _issuer(desk: Desk) -> str:
+    section = desk.settings.sign_in
+    if section is None:
+        raise ApiError(
+            409, "the settings name no provider", "add [sign_in] to the settings", reason="provider"
+        )
+    return section.issuer
+
+
+async def _changed(
+    desk: Desk,
+    name: str,
+    *,
+    password: str | None = None,
+    token: str | None = None,
+    sip: str | None = None,
+) -> ChangedUser:
+    """Let the change of a user take effect, and return the user with the new secrets."""
+    await desk.users_changed()
+    found = [each for each in await _facts(desk) if each.name == name]
+    if not found:
+        raise ApiError(404, "the user was removed meanwhile", "list the users again")
+    account = None
+    if sip is not None and found[0].extension is not None:
+        account = SipAccount(
+            server=desk.settings.phone_server,
+            extension=found[0].extension,
+            password=sip,
+            realm=desk.settings.sip.realm,
+        )
+    return ChangedUser(user=found[0], password=password, token=token, sip=account)
+
+
+async def _facts(desk: Desk) -> list[UserFacts]:
+    """Return all users with the lines that they serve."""
+    now = time.time()
+    found = await desk.users.facts(now - desk.sessions.absolute, now - desk.sessions.idle)
+    return [replace(each, lines=_lines(desk, each)) for each in found]
+
+
+def _lines(desk: Desk, user: User) -> list[str]:
+    return [
+        route.line
+        for route in desk.settings.routes
+        if route.line and (user.extension in (route.ring or ()) or user.name in route.advisors)
+    ]
+
+
+async def _revoke(desk: Desk, session: Session, token_id: str, among: list[TokenFacts]) -> None:
+    for token in among:
+        if token.id == token_id:
+            await _administration(desk, session).revoke_token(token, desk.sessions.end)
+            desk.hub.wake()
+            return
+    raise ApiError(404, "there is no such token", "it may be revoked already")

@@ -1,0 +1,251 @@
+"""A user: the values, which values are valid, and the changes that can be made.
+
+Each user has a name and a role, and may have the extension of a phone. A user with the role
+`machine` has no password, but bearer tokens and a list of rights. The role of any other user
+decides what the user may do. Only the right `purge` must be given separately: an administrator
+needs it to dispose of recordings.
+
+The classes are also the bodies of the API's answers. This module loads no SQLAlchemy, which takes a
+second, so that the help of commands need not wait for it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Final, Literal, TypeAlias, get_args
+
+from pydantic import ConfigDict, PlainSerializer
+
+from callerid.card_number import ADVICE, has_card_number
+from galwad.desk.models.base import Language
+from galwad.people.passwords import LEAST_LENGTH
+
+Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
+DEFAULT_DAYS: Final = 365
+"""The days after which a new token expires."""
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_EXTENSION: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
+_LONGEST_SUBJECT: Final = 255
+
+
+class Right(StrEnum):
+    """The rights that a user can be given.
+
+    `purge` is for administrators. All other rights are for machines.
+    """
+
+    PAYMENTS = "payments"
+    METRICS = "metrics"
+    ANCHORS = "anchors"
+    DIRECTORIES = "directories"
+    EVENTS = "events"
+    PURGE = "purge"
+
+
+RIGHTS: tuple[str, ...] = tuple(Right)
+PURGE = Right.PURGE.value
+Rights: TypeAlias = Annotated[frozenset[str], PlainSerializer(sorted, return_type=list[str])]
+"""Rights, which the API lists in alphabetical order."""
+
+
+def rights_of() -> dict[Role, list[str]]:
+    """Return the rights that a user of each role can have."""
+    machine = [right for right in RIGHTS if right != PURGE]
+    return {"advisor": [], "supervisor": [], "admin": [PURGE], "machine": machine}
+
+
+class UserError(Exception):
+    """A user cannot be added or changed as requested. The error's text gives the reason.
+
+    `hint` says what the administrator can do; if it is empty, the text says this already. `reason`
+    names the error for the page, or is "".
+    """
+
+    def __init__(self, message: str, hint: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.reason = reason
+
+
+class UnknownUserError(UserError):
+    """There is no user with this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'there is no user "{name}"', reason="unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user, without passwords and other secrets."""
+
+    name: str
+    role: Role
+    language: Language = "en"
+    extension: str | None = None
+    rights: Rights = frozenset()
+    disabled: bool = False
+    team: str = ""
+    """The code of the user's team; "" if the user belongs to none."""
+
+    @property
+    def supervises(self) -> bool:
+        """True if this user is a supervisor or administrator, who sees the calls of all users."""
+        return self.role in {"supervisor", "admin"}
+
+    def check(self, password: str | None, sip_password: str | None = None) -> None:
+        """Check the values of a new user, and the user's passwords.
+
+        Raises:
+            UserError: A value is not valid.
+        """
+        _check_name(self)
+        if self.role not in get_args(Role):
+            raise UserError(f'unknown role "{self.role}": choose {", ".join(get_args(Role))}')
+        if self.language not in {"en", "cy"}:
+            raise UserError(f'unknown language "{self.language}": choose en or cy')
+        check_extension(self.extension)
+        if sip_password is not None and self.extension is None:
+            raise UserError("a SIP password needs an extension: add one")
+        self.check_rights()
+        self.check_password(password)
+
+    def check_password(self, password: str | None) -> None:
+        """Check a new password of this user; None for a machine, which has none.
+
+        Raises:
+            UserError: The password is too short, or the user is a machine.
+        """
+        if (password is None) != (self.role == "machine"):
+            raise UserError(
+                "a person needs a password, and a machine must not have one",
+                "`galwad users disable` and then `enable` gives a machine a new token",
+                "machine",
+            )
+        if password is not None and len(password) < LEAST_LENGTH:
+            raise UserError(f"the password is too short: use at least {LEAST_LENGTH} characters")
+
+    def check_rights(self) -> None:
+        """Check whether a user of this role can have the user's rights.
+
+        Raises:
+            UserError: A right is unknown, or is for another role.
+        """
+        if self.rights - set(RIGHTS):
+            unknown = ", ".join(sorted(self.rights - set(RIGHTS)))
+            raise UserError(f"unknown right {unknown}: choose {', '.join(RIGHTS)}", reason="rights")
+        wrong = self.rights - set(rights_of()[self.role])
+        if wrong:
+            rights = ", ".join(sorted(wrong))
+            raise UserError(
+                f"the role {self.role} cannot have {rights}: "
+                "machines may have payments, metrics, anchors, directories and events; "
+                "administrators may have purge",
+                reason="rights",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFacts(User):
+    """A user, without secrets.
+
+    `version` changes with each change of the user. A request that changes the user must repeat it.
+    `lines` are the lines whose calls ring at the user's extension, or whose calls the user takes.
+    `subjects` are the accounts of the OpenID provider with which the user can sign in. `signed_in`
+    is the time of the newest sign-in whose session has not ended, or null. `has_phone` is true if
+    a phone may register with the extension. `tokens` is the number of tokens. `second_factor` is
+    true if the sign-in with a password needs a code. `team` is the code of the user's team, or "".
+    """
+
+    __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    version: str
+    has_phone: bool = False
+    lines: list[str] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
+    signed_in: float | None = None
+    tokens: int = 0
+    second_factor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderIdentity:
+    """A person at an OpenID provider: the issuer of the tokens, and the subject there."""
+
+    issuer: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserChange:
+    """Changes of one user, of which all take place or none. None leaves a value as it is.
+
+    A new role, password or identity, and the loss of an identity, end all sessions of the user. So
+    does `disabled`, if it is true. The loss of the second factor ends the sessions that a password
+    has opened.
+    """
+
+    role: Role | None = None
+    """Another role of a person, who loses all rights."""
+    rights: frozenset[str] | None = None
+    """All rights that the user has from now on."""
+    team: str | None = None
+    """The code of a team; "" for none."""
+    extension: str | None = None
+    """Another extension, whose phone has `sip_password`; "" for none. A disabled user loses it."""
+    sip_password: str | None = None
+    """A new password of the user's phone."""
+    password: str | None = None
+    disabled: bool | None = None
+    """False gives a machine a new token."""
+    second_factor: Literal[False] | None = None
+    link: ProviderIdentity | None = None
+    """An identity with which the person can sign in from now on."""
+    unlink: str | None = None
+    """The subject of an identity with which the person cannot sign in any more."""
+
+    def check(self) -> None:
+        """Check what does not depend on the user.
+
+        Raises:
+            UserError: The extension or the subject is not valid.
+        """
+        check_extension(self.extension or None)
+        if self.link is not None:
+            subject = self.link.subject
+            if not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
+                raise UserError(
+                    "this is no subject of a provider", "copy it from the provider", "subject"
+                )
+
+
+def _check_name(user: User) -> None:
+    if has_card_number(user.name) or has_card_number(user.extension or ""):
+        raise UserError(
+            f"the name or extension seems to be a payment card number: {ADVICE}", reason="name"
+        )
+    if not _NAME.fullmatch(user.name):
+        raise UserError(
+            f'the name "{user.name}" is not valid: use up to 64 lower-case letters, digits, '
+            "dots, underscores and hyphens, the first a letter or a digit",
+            reason="name",
+        )
+
+
+def check_extension(extension: str | None) -> None:
+    """Check whether a phone can have this extension.
+
+    Raises:
+        UserError: The extension is not valid.
+    """
+    if has_card_number(extension or ""):
+        raise UserError(
+            f"the extension seems to be a payment card number: {ADVICE}", reason="extension"
+        )
+    if extension is not None and not _EXTENSION.fullmatch(extension):
+        raise UserError(
+            f'the extension "{extension}" is not valid: '
+            "use up to 32 letters, digits, dots, underscores and hyphens",
+            reason="extension",
+        )
