@@ -21,6 +21,8 @@ import structlog
 from argon2 import PasswordHasher
 
 from callerid.contacts import Contacts, OpenContact
+from callerid.directories import ExternalDirectory
+from callerid.directories.embedded import LIMITS, EmbeddedDirectory
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
 from callerid.lookup import MERGE_BY, Lookup
 from callerid.note import Note
@@ -28,8 +30,6 @@ from callerid.note_destination import NoteDestination
 from callerid.note_drafts import NoteDrafts
 from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
-from callerid.sources.embedded import LIMITS, EmbeddedDirectory
-from config.directories import ExternalDirectory
 from galwad.desk.alarms.alarm_list import AlarmList, CallStage
 from galwad.desk.alarms.alarm_store import StoredAlarm
 from galwad.desk.alarms.kinds import ENDS, Ending, kind_of, may_see

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from callerid.errors import SourceError
-from config.directories import ExternalDirectory
 from config.section import Section
 from galwad.cli.checks.result import CheckResult, fault, fine
+
+if TYPE_CHECKING:
+    from callerid.directories import ExternalDirectory
 
 _CREDENTIALS = Path("/run/credentials")
 _STORE = Path("/etc/credstore")

@@ -21,11 +21,6 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     """Check that each directory's files can be read and its templates can be filled in."""
     if not settings.directories:
         return
-    from galwad.desk.directories import (  # noqa: PLC0415 - loads the HTTP client
-        open_directory,
-        open_notes,
-    )
-
     for section in map(stored_directory, settings.directories):
         problems = [
             f"{path} {problem}" for path in files_of(section) if (problem := unreadable(path))
@@ -35,8 +30,8 @@ def check(settings: Settings) -> Iterator[CheckResult]:
         if problems:
             continue
         try:
-            open_directory(section)
-            open_notes(section)
+            section.open()
+            section.open_notes()
         except CallerIdError as error:
             yield fault(
                 _NAME, f"{section.name}: {error}", "correct the settings in [[directories]]"

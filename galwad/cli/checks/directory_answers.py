@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
+from callerid.directories import ExternalDirectory
 from callerid.errors import CallerIdError, SourceBusyError
 from callerid.matching import matching
 from callerid.number import PhoneNumber
-from config.directories import ExternalDirectory
 from galwad.cli.checks.credentials import stored_directory
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.settings import Settings
@@ -65,10 +65,8 @@ class _UnopenedError(Exception):
 
 async def _ask(section: ExternalDirectory) -> int:
     """Return how many people the directory finds who do not have the number."""
-    from galwad.desk.directories import open_directory  # noqa: PLC0415 - loads the HTTP client
-
     try:
-        directory = open_directory(section)
+        directory = section.open()
     except CallerIdError:
         raise _UnopenedError from None
     try:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from galwad.cli.checks.result import CheckResult, fault, fine, warning
 from galwad.process_state import State, states
-from galwad.settings import Settings
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
 
 CONSEQUENCES = {
     "switch": "no call is answered",

@@ -23,7 +23,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
 def _use(section: SignInSection) -> None:
     # This import loads the HTTP client.
     from callerid.authentication import read_secret  # noqa: PLC0415
-    from callerid.json_client import TlsFiles, tls_context  # noqa: PLC0415
+    from callerid.json_client import tls_context  # noqa: PLC0415
 
     read_secret(section.secret_file)
-    tls_context(TlsFiles(section.tls.ca, section.tls.certificate, section.tls.key))
+    tls_context(section.tls)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
 from config.errors import SettingsError
 from galwad.cli.support.centre_time import use_zone_of_settings
 from galwad.cli.support.console import CliError
-from galwad.settings import DEFAULT_PATH, EXAMPLE, Settings, load
 from galwad.texts import LANGUAGES, Texts, preferred_language
 
+if TYPE_CHECKING:
+    from galwad.settings import Settings
+
+DEFAULT_PATH: Final = Path("/etc/galwad/galwad.toml")
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Config: TypeAlias = Annotated[
     Path, typer.Option("--config", envvar="GALWAD_CONFIG", help="The settings file.")
@@ -53,6 +56,8 @@ def load_settings(path: Path) -> Settings:
     Raises:
         CliError: The file cannot be read, or has faults; the message names each fault.
     """
+    from galwad.settings import EXAMPLE, load  # noqa: PLC0415 - the help needs no settings
+
     try:
         settings = load(path)
     except SettingsError as error:

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias, get_args
 import typer
 
 from galwad.cli.support.console import CliError
-from galwad.settings.text_lists import ListName
+from galwad.text_lists import ListName
 
 NAMES: tuple[str, ...] = get_args(ListName)
 Name: TypeAlias = Annotated[

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from galwad.cli.support.console import CliError
 from galwad.desk.auth.passwords import LEAST_LENGTH, new_secret
-from galwad.settings import Settings
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
 
 PasswordStdin: TypeAlias = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")

@@ -29,9 +29,9 @@ from alembic.config import Config
 from sqlalchemy import create_engine
 
 from callerid.contacts import Contacts
+from callerid.directories.embedded import EmbeddedDirectory
 from callerid.note_drafts import NoteDrafts
 from callerid.number import PhoneNumber
-from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.alarms.alarm_store import AlarmStore
 from galwad.desk.auth.identities import Identities, ProviderIdentity
 from galwad.desk.auth.second_factors import CodeVerdict, SecondFactors

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from config.directories.http import HttpDirectorySection
+from callerid.directories.http import HttpDirectorySection
 from galwad.cli.checks import directory_answers
 from galwad.settings import load
 from helpers.loopback import free_port

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from callerid import import_folder
+from callerid.directories.embedded import EmbeddedDirectory
 from callerid.number import PhoneNumber
-from callerid.sources.embedded import EmbeddedDirectory
 
 HEADER = "reference,name,numbers\n"
 PEOPLE = HEADER + "P1,Mair Evans,01632 960001\nP2,Owen Evans,01632 960002\n"

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from config.directories.http import HttpDirectorySection
+from callerid.directories.http import HttpDirectorySection
 from galwad.settings.notes import ContactNotesSection
 from helpers.desk import Running, until
 from helpers.http_server import HttpServer, answer
