@@ -13,7 +13,7 @@ from galwad.desk.texts.lists import Entries, TextEntry
 from galwad.settings.calls import PresenceSection
 from galwad.settings.notes import ContactNotesSection
 from galwad.settings.switch import Route
-from galwad.settings.text_lists import ListName
+from galwad.text_lists import ListName
 
 
 def initial_lists(

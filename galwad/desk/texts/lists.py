@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Final, Self, TypeAlias, get_args
 
-from galwad.settings.text_lists import (
+from galwad.text_lists import (
     BREAKS,
     LINES,
     NO_NOTE,

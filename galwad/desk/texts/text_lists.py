@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from galwad.desk.texts.lists import FIXED, LIST_NAMES, RULES, Entries, TextList
 from galwad.desk.texts.store import StoredTexts, TextStore
-from galwad.settings.text_lists import ListName, TextFault
+from galwad.text_lists import ListName, TextFault
 from recording.audit.log import Facts
 
 Append: TypeAlias = Callable[[str, Facts, Mapping[str, str]], Awaitable[object]]

@@ -7,7 +7,6 @@ its content is ignored. The reasons of failures have no part of the request or o
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -17,7 +16,7 @@ import httpx2
 
 from callerid.authentication import read_secret
 from callerid.errors import SourceError
-from callerid.json_client import TlsFiles, failure, http_client, requested_rest, tls_context
+from callerid.json_client import failure, http_client, requested_rest, tls_context
 from galwad.desk.webhooks.call_events import WebhookEvent
 from galwad.desk.webhooks.formats import known_kinds, request_body
 from galwad.desk.webhooks.signature import signature_headers, signing_key
@@ -109,7 +108,7 @@ class WebhookReceiver:
         """
         async with self._opening:
             if self._http is None:
-                context = await asyncio.to_thread(_tls, self._section)
+                context = await asyncio.to_thread(tls_context, self._section.tls)
                 self._http = http_client(context, CONNECTIONS)
             return self._http
 
@@ -122,7 +121,7 @@ def check_files(section: WebhookSection) -> None:
     """
     _key(section)
     _address(section)
-    _tls(section)
+    tls_context(section.tls)
 
 
 def _key(section: WebhookSection) -> bytes | None:
@@ -134,11 +133,6 @@ def _address(section: WebhookSection) -> str:
     if section.token_file is None:
         return section.url
     return f"{section.url.rstrip('/')}/{quote(read_secret(section.token_file), safe='')}"
-
-
-def _tls(section: WebhookSection) -> ssl.SSLContext:
-    tls = section.tls
-    return tls_context(TlsFiles(tls.ca, tls.certificate, tls.key))
 
 
 def _reason(error: TimeoutError | httpx2.HTTPError) -> str:

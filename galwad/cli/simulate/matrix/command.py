@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 import uvloop
@@ -37,7 +37,9 @@ from galwad.cli.simulate.steps import StepError
 from galwad.cli.support.client import base_url, client_settings
 from galwad.cli.support.console import CliError, console, one_line, print_json
 from galwad.cli.support.identities import read_identity
-from galwad.settings import Settings
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
 
 Number: TypeAlias = Annotated[str, typer.Argument(help="The line to call, as a trunk would.")]
 Sip: TypeAlias = Annotated[str, typer.Option(help="The server's SIP address: HOST[:PORT].")]

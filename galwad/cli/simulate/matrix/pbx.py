@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from galwad.cli.simulate.phones import Answerer
 from galwad.cli.simulate.plan import PhoneTransport, Plan, SipLogin, locate
 from galwad.cli.simulate.steps import StepError
-from galwad.settings import Settings
-from galwad.settings.switch import Route
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
+    from galwad.settings.switch import Route
 
 NO_PBX: Final = (
     "no route has a `target` with `advisors`, so there is no PBX behind Galwad that could transfer"

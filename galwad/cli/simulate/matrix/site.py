@@ -11,18 +11,20 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from galwad.cli.simulate.matrix.pbx import PbxPhones
 from galwad.cli.simulate.matrix.requests import MatrixApi
 from galwad.cli.simulate.phones import Answerer, socket_error
 from galwad.cli.simulate.plan import Plan
 from galwad.cli.simulate.steps import StepError
-from galwad.settings import Settings
-from galwad.settings.switch import Destination, DestinationClassName
 from telephony.errors import ParseError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 from telephony.sip.message.uri import Uri
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
+    from galwad.settings.switch import Destination, DestinationClassName
 
 
 class Need(Enum):
