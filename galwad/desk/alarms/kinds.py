@@ -11,11 +11,7 @@ from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
 Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
-"""The users who see an alarm.
-
-"own" means the users whom the call concerns, "supervisors" means these users and all supervisors,
-and "everybody" means every user.
-"""
+""""own": the users whom the call concerns; "supervisors": these users and all supervisors."""
 
 
 class Severity(StrEnum):
@@ -54,8 +50,8 @@ class Ending(StrEnum):
 class AlarmKind:
     """The facts about the alarms of one kind.
 
-    If `has_subject` is true, the alarm's detail begins with the name of what it is about, such as a
-    trunk. Then there is one alarm for each name.
+    If `has_subject` is true, there is one alarm for each name, such as a trunk's, before ": " in
+    the detail.
     """
 
     severity: Severity
@@ -126,15 +122,14 @@ ENDS: Final[Mapping[str, str]] = {"switch.connected": "switch.lost", "peer.up": 
 
 
 def kind_of(name: str) -> AlarmKind:
-    """Return what is known about the alarms with this name."""
+    """Return the facts about this kind; `UNKNOWN` for one that is not listed."""
     return KINDS.get(name, UNKNOWN)
 
 
 def may_see(audience: Audience, *, supervises: bool, concerned: bool) -> bool:
     """Return whether a person may see an alarm with this audience.
 
-    `supervises` is true for a supervisor or administrator. `concerned` is true if the alarm is
-    about a live call that concerns the person.
+    `supervises` includes administrators; `concerned` means that the alarm is about their live call.
     """
     return {
         "own": concerned,

@@ -1,5 +1,4 @@
-"""The desk's work with the archive.
+"""The archive as the desk sees it: it reads files, keeps an index, and asks for changes.
 
-The desk reads the archive's files and keeps an index of the recordings. To change the archive, the
-desk sends a request to the finaliser, because only the finaliser writes to the archive.
+Only the finaliser writes to the archive.
 """
