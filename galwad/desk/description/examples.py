@@ -1,8 +1,7 @@
-"""Examples of requests and answers for the description of the API.
+"""Examples of requests and answers for the description of the API; a test validates each.
 
 The numbers are from the range that Ofcom keeps for fiction
-(https://www.ofcom.org.uk/phones-and-broadband/phone-numbers/numbers-for-drama). A test checks that
-each example is valid.
+(https://www.ofcom.org.uk/phones-and-broadband/phone-numbers/numbers-for-drama).
 """
 
 from __future__ import annotations

@@ -87,10 +87,7 @@ def tag_of(route: APIRoute) -> str:
 
 
 def operation_id(route: APIRoute) -> str:
-    """Return the name of an endpoint: its module and its function, such as `payments_pause_all`.
-
-    If the two are the same, the name has them once, such as `figures`.
-    """
+    """Return the name of an endpoint, such as `payments_pause_all`, or `figures` for both names."""
     module, function = module_of(route), route.endpoint.__name__
     return function if module == function else f"{module}_{function}"
 
