@@ -1,8 +1,4 @@
-"""The parts of the desk that follow call events: the log of events, and the sender.
-
-Machines can read the same events as a stream (`galwad.desk.call_stream`), also if there is no
-receiver to which they are sent.
-"""
+"""The parts of the desk that follow call events: the log of events, and the sender."""
 
 from __future__ import annotations
 
@@ -31,7 +27,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class EventReaders:
-    """Those who read the stored events of some kinds. `wake` is called when there are new ones."""
+    """The readers of stored events of some kinds; `wake` is called when there are new ones."""
 
     kinds: Collection[EventName]
     sink: EventSink
@@ -39,17 +35,9 @@ class EventReaders:
 
 
 class Webhooks:
-    """Sends the events of calls to the receiver in the settings, and stores them for readers.
+    """Sends call events to the receiver in the settings, and stores them for `readers`.
 
-    Without a receiver and readers, it does nothing.
-
-    Args:
-        section: The settings of the receiver.
-        engine: The desk's database.
-        observer: The metrics.
-        on_alarm: A function that is called with each alarm.
-        on_delivered: A function that is called when the receiver has accepted an event.
-        readers: Those who read the events; None if there is no stream.
+    Without both, it does nothing. `on_delivered` is called when the receiver has accepted an event.
     """
 
     def __init__(
