@@ -1,7 +1,4 @@
-"""`galwad simulate`: test an installation with simulated calls.
-
-To the server, a simulated call looks like a real call.
-"""
+"""`galwad simulate`: test an installation with calls that look real to the server."""
 
 from __future__ import annotations
 

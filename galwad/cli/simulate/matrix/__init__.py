@@ -1,5 +1,4 @@
 """The rows of `galwad simulate payments` and `galwad simulate transfers`, and how they are run.
 
-A row is one kind of pause or transfer. It is tried with one real call, whose recording is then
-fetched and judged.
+A row is one kind of pause or transfer. One real call tries it, and its recording is judged.
 """

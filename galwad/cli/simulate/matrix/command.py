@@ -1,7 +1,4 @@
-"""The parts that `galwad simulate payments` and `galwad simulate transfers` have in common.
-
-They are the options, the order of the work, and the report.
-"""
+"""The options, the work and the report that both matrix commands have in common."""
 
 from __future__ import annotations
 
@@ -154,7 +151,7 @@ def run_matrix(rows: Sequence[Row], options: MatrixOptions) -> None:
 
 
 def choose(rows: Sequence[Row], only: Sequence[str]) -> list[Row]:
-    """Return the rows whose names are in `only`, or all rows if `only` is empty.
+    """Return the rows with these names, or all rows if there are no names.
 
     Raises:
         CliError: There is no row with such a name.
@@ -204,7 +201,6 @@ _STYLES = {
 
 
 def _printer(rows: Sequence[Row]) -> Callable[[Verdict], None]:
-    """Return a function that prints a verdict on one line, in two columns."""
     width = max(len(row.name) for row in rows)
 
     def tell(verdict: Verdict) -> None:
