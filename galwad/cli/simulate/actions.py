@@ -117,7 +117,7 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
 
 
 async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
-    """Speak as the caller, and report what arrives from a phone of another program."""
+    """Speak as the caller; report what arrives from a phone that this command does not control."""
     voice, began = call.caller, time.monotonic()
     if voice is None:
         return

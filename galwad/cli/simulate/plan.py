@@ -90,9 +90,7 @@ class Plan:
     talk: float = 4.0
     """The length of the talk in seconds."""
     timeout: float = 10.0
-    """The longest time in seconds to wait for one event, except for a transfer or a person's
-    answer.
-    """
+    """The seconds to wait for one event, except for a transfer or a person's answer."""
     dtmf: str = ""
     pause: float = 0.0
     """The length of the pause in seconds; 0 for no pause."""

@@ -1,4 +1,1 @@
-"""The rows of `galwad simulate payments` and `galwad simulate transfers`, and how they are run.
-
-A row is one kind of pause or transfer. One real call tries it, and its recording is judged.
-"""
+"""The rows of `galwad simulate payments` and `transfers`: each tries one pause or transfer."""

@@ -240,7 +240,6 @@ def _pbx_line(options: MatrixOptions) -> PbxLine | None:
 
 
 def _plan(options: MatrixOptions) -> tuple[Plan, PageLogin | None, list[SipLogin]]:
-    """Return the plan, the page's login, and the logins of the phones at the PBX."""
     questions = [f"SIP password of {extension}" for extension in options.answer]
     questions += [f"SIP password of {extension} at the PBX" for extension in options.pbx_answer]
     if options.advisor:

@@ -349,4 +349,3 @@ PAYMENTS: Final[tuple[Row, ...]] = (
         segments=2,
     ),
 )
-"""Every row of `galwad simulate payments`, in the order of the report."""

@@ -1,7 +1,4 @@
-"""The requests of a matrix to the server's API, as each of the users and systems that may pause.
-
-A request returns the status of a refusal, because some rows expect one.
-"""
+"""The API requests of a matrix; they return the status of a refusal, which some rows expect."""
 
 from __future__ import annotations
 
@@ -45,10 +42,7 @@ class Answer:
 
 
 class MatrixApi:
-    """The clients of one run: the signed-in user, a payment system, and an advisor's page.
-
-    Rows that need a missing token or page are not run. `origin` is that of the page.
-    """
+    """The clients of one run: the signed-in user and, if given, a payment system and a page."""
 
     def __init__(
         self, server: str, origin: str, machine_token: str = "", page: PageLogin | None = None

@@ -61,8 +61,8 @@ class GapRule:
 class Row:
     """One kind of pause or transfer. `before` are the steps while the call rings.
 
-    A row is `alone` if it acts on all calls of the phone, so that no other row may have a call. If
-    `segments` is None, any number is right.
+    A row that acts on all calls of the phone is `alone`. If `segments` is None, any number is
+    right.
     """
 
     name: str

@@ -103,7 +103,6 @@ class MatrixRun:
 
 
 async def _faults_in(work: Coroutine[None, None, tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the faults that `work` returns, or the one that it raises."""
     try:
         return await work
     except StepError as error:

@@ -1,7 +1,4 @@
-"""The installation that a matrix tests, and the simulated phones that it is tested with.
-
-The server's settings file, or a copy, says which rows can be run and what each must do.
-"""
+"""The installation that a matrix tests, as its settings describe it, and its simulated phones."""
 
 from __future__ import annotations
 

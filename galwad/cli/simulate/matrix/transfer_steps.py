@@ -278,7 +278,6 @@ class JoinWhileItRings:
 
 
 async def _consult(row: LiveRow, phone: Answerer | OutsidePhone) -> tuple[VoIPCall, VoIPCall]:
-    """Call `phone` as the advisor; return the advisor's leg, and the leg that rings at `phone`."""
     async with row.site.ringing:
         try:
             placed = row.leg(await row.phone.phone.call(phone.extension))

@@ -21,10 +21,7 @@ from telephony.errors import TelephonyError
 
 @dataclass(frozen=True, slots=True)
 class SimulatedTrigger(ABC):
-    """One method to pause and resume. `gap_trigger` is its name in the manifest.
-
-    A trigger that is `alone` acts on all calls of the advisor's phone.
-    """
+    """One method to pause and resume; if it is `alone`, it acts on all calls of the phone."""
 
     name: str
     gap_trigger: str

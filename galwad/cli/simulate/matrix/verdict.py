@@ -82,10 +82,7 @@ def faults_of(
     segments: int | None,
     erase_back_s: float,
 ) -> tuple[str, ...]:
-    """Return the faults of a recording, as sentences without a full stop.
-
-    If `segments` is None, any number is right. A pause erases `erase_back_s`.
-    """
+    """Return the faults of a recording; if `segments` is None, any number of them is right."""
     manifest = there.manifest
     return (
         *_wrong_gaps(manifest, gaps),
@@ -163,11 +160,7 @@ def _loud(there: OpenedRecording) -> Iterable[str]:
 
 
 def proof_faults(manifest: dict[str, Any], erase_back_s: float) -> Iterable[str]:
-    """Yield each fault that the evidence in the manifest shows.
-
-    These are packets in gaps, triggers without effect, pauses without a trigger, and pauses that
-    erased less than `erase_back_s`.
-    """
+    """Yield each fault that the gaps, packets and triggers in the manifest prove."""
     gaps = msgspec.convert(manifest["gaps"], list[Gap])
     segments = msgspec.convert(manifest["segments"], list[Interval])
     talk_us = manifest["talk_us"]
