@@ -60,10 +60,7 @@ _PARAMETERS = frozenset({"path", "query", "header", "cookie"})
 def answer(
     status: int, error: str, hint: str = "", retry_after: int = 0, reason: str = ""
 ) -> JSONResponse:
-    """Return the response to a request that fails.
-
-    `retry_after` is in seconds; 0 means that it is not known. `reason` is for programs.
-    """
+    """Return the response to a failed request; `retry_after` is in seconds, 0 if not known."""
     headers = {"Retry-After": str(retry_after)} if retry_after else None
     named = {"reason": reason} if reason else {}
     return JSONResponse({"error": error, "hint": hint, **named}, status, headers)

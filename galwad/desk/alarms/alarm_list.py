@@ -352,10 +352,7 @@ class AlarmList:
                 raise
 
     async def _save_with_entries(self, alarms: Sequence[StoredAlarm]) -> bool:
-        """Write alarms and the audit entries that are due.
-
-        Return False, with nothing written, if no entry is due or the audit fails.
-        """
+        """Write alarms with their audit entries; return False if that wrote nothing."""
         kinds = {each.alarm_id: kind for each in alarms if (kind := self._entry_kind(each))}
         if self._audit_after is None or not kinds:
             return False
@@ -379,8 +376,8 @@ class AlarmList:
     def _entry_kind(self, alarm: StoredAlarm) -> str:
         """Return the kind of the audit entry that an alarm needs, or "".
 
-        An alarm that soon comes back has none at first, so that a peer that goes up and down does
-        not fill the audit.
+        One that soon comes back has none, so that a peer that goes up and down does not fill the
+        audit.
         """
         is_open = self._in_audit.get(alarm.alarm_id)
         if alarm.closed:

@@ -50,8 +50,7 @@ class Ending(StrEnum):
 class AlarmKind:
     """The facts about the alarms of one kind.
 
-    If `has_subject` is true, there is one alarm for each name, such as a trunk's, before ": " in
-    the detail.
+    With `has_subject`, each name (such as a trunk's) before ": " in the detail has one alarm.
     """
 
     severity: Severity
@@ -127,10 +126,7 @@ def kind_of(name: str) -> AlarmKind:
 
 
 def may_see(audience: Audience, *, supervises: bool, concerned: bool) -> bool:
-    """Return whether a person may see an alarm with this audience.
-
-    `supervises` includes administrators; `concerned` means that the alarm is about their live call.
-    """
+    """Return whether a person may see an alarm; `supervises` is also true of administrators."""
     return {
         "own": concerned,
         "supervisors": concerned or supervises,

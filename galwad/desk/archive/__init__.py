@@ -1,4 +1,1 @@
-"""The archive as the desk sees it: it reads files, keeps an index, and asks for changes.
-
-Only the finaliser writes to the archive.
-"""
+"""The archive as the desk sees it: read and indexed here, but written only by the finaliser."""

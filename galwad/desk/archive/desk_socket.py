@@ -62,11 +62,7 @@ class DeskSocket:
         self._server = await serve(self._path, self._received, self._gone)
 
     async def stop(self) -> None:
-        """Stop listening, close the links to finalisers, and finish handling earlier messages.
-
-        New messages are ignored. The finaliser repeats those about recordings when it connects
-        again.
-        """
+        """Stop listening and finish earlier messages; later recordings are reported again."""
         self._stopping = True
         if self._server is not None:
             self._server.close()

@@ -31,10 +31,7 @@ def checked_id(call_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SealedFiles:
-    """The header's bytes and the open payload of an encrypted age file.
-
-    The payload is the audio, or the packets that could not be decoded.
-    """
+    """The header and the open payload (audio, or undecoded packets) of an encrypted age file."""
 
     header: bytes
     payload: BinaryIO

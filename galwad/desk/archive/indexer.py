@@ -59,9 +59,7 @@ class Indexer:
         self._next = 0.0
         """The monotonic time before which no batch begins."""
         self._without_caller: set[str] = set()
-        """The calls with the alarm `recording.locked`: the caller's number is only in a spool that
-        cannot be opened.
-        """
+        """The calls with the alarm `recording.locked`: the caller is only in a locked spool."""
 
     async def index(self, sealed: Sealed) -> bool:
         """Index a recording; return whether the finaliser may remove the call's spools.
@@ -210,7 +208,6 @@ class _Rewriting:
         self._sealed = sealed
         self._corrected = corrected
         self.new = False
-        """True if the row was written."""
 
     async def write(self, connection: AsyncConnection) -> list[NewEntry]:
         sealed, corrected, row = self._sealed, self._corrected, index_row(self._sealed)
@@ -257,10 +254,7 @@ async def _enter_captured_cards(
 
 
 def index_row(sealed: Sealed) -> RecordingSummary:
-    """Return the index row for a recording that the finaliser has reported.
-
-    The numbers of a recording with a salt must not change: its manifest has commitments to them.
-    """
+    """Return the index row; numbers of a salted recording stay, as its manifest commits to them."""
     fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
     if sealed.salt:
         return RecordingSummary(**fields)

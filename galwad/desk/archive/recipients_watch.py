@@ -21,17 +21,12 @@ from recording.keys.recipients_file import RecipientsFile
 RECIPIENTS_CHANGED: Final = "recipients.changed"
 _INTERVAL_S: Final = 60.0
 _MAX_SETS: Final = 1000
-"""The most earlier entries about recipient sets that a check reads to find the highest serial
-number. They are enough, because a new set is signed only a few times a year.
-"""
+"""The entries that one check reads; a new set is signed only a few times a year."""
 log = structlog.get_logger()
 
 
 def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
-    """Return the highest serial number of a set that `officer_key` signed; 0 if there is none.
-
-    `noted` has the facts of the audit entries about the sets.
-    """
+    """Return the highest serial number that `officer_key` signed in these facts; 0 if none."""
     serials = (
         facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
     )

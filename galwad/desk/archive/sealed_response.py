@@ -19,8 +19,7 @@ _READERS: Final = ThreadPoolExecutor(40, "sealed")
 class SealedResponse(Response):
     """Sends the two parts of an age file, and closes the payload's file.
 
-    A thread reads block by block until the client disconnects, because Starlette's own streaming
-    response needs several times the CPU time.
+    A thread reads the blocks: Starlette's streaming response needs several times the CPU time.
     """
 
     def __init__(self, files: SealedFiles, headers: Mapping[str, str]) -> None:

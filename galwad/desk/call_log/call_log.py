@@ -33,9 +33,7 @@ _BATCH_S: Final = 0.25
 """The seconds for which reports are collected before one transaction writes them."""
 _RETRY_S: Final = 5.0
 PATIENCE_S: Final = 5.0
-"""The seconds after a snapshot in which the switch may still report a call that is not in it: its
-end, or that it rings again after a restart of the switch.
-"""
+"""Within these seconds after a snapshot, a call that it lacks may still end or ring again."""
 _CLEAN_S: Final = 600.0
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0
@@ -71,10 +69,7 @@ Report: TypeAlias = _Followed | CallEnded | Sealed | _Confirmed | _OthersEnded
 
 
 class CallLog:
-    """The log of calls; `section` says how long numbers and rows are kept.
-
-    `on_changed` gets the users whose day has changed.
-    """
+    """The log of calls; `on_changed` gets the users whose day has changed."""
 
     def __init__(
         self,

@@ -37,8 +37,7 @@ class AdvisorsDay:
 async def day_of(engine: AsyncEngine, user: User, day: Period) -> AdvisorsDay:
     """Return the calls of this user in a period, which is normally today.
 
-    A missed call is in the list until any user answers a call with the same number. A call that a
-    colleague answered is not missed.
+    A missed call is listed until any user answers its number, but not if a colleague answered it.
     """
     async with engine.connect() as connection:
         calls, missed, transfers = [

@@ -1,7 +1,4 @@
-"""A call in the log, and how each report about the call changes its row.
-
-The functions are pure. A report that is repeated after a restart changes nothing.
-"""
+"""A call in the log, with pure functions that change its row; repeats change nothing."""
 
 from __future__ import annotations
 

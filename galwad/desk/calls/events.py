@@ -161,7 +161,6 @@ class Follower:
         self.replaced = False
         """True if the stream must end, because its session has opened too many newer ones."""
         self.woken: asyncio.Future[None] | None = None
-        """The future for which the stream waits now."""
 
     def wake(self) -> None:
         """Let the stream continue if it waits."""
@@ -186,10 +185,7 @@ class EventHub:
 
     @property
     def last(self) -> int:
-        """The number of the newest event; at first the Unix time of the start in milliseconds.
-
-        So event numbers continue to rise after a restart.
-        """
+        """The newest event's number; it begins at the Unix time in ms, to rise over restarts."""
         return self._last
 
     def call(self, before: DeskCall | None, after: DeskCall | None) -> None:
@@ -204,10 +200,7 @@ class EventHub:
         audience: Audience = "supervisors",
         stored: StoredAlarm | None = None,
     ) -> None:
-        """Publish an alarm about a live call, a call with this id, or no call.
-
-        `stored` is the alarm in the list; None for an event that ends alarms.
-        """
+        """Publish an alarm; `stored` is None for an event that ends alarms."""
         named = call.call_id if call is not None else call_id
         alarm = AlarmEvent(kind=kind, call_id=named, since=time.time())
         self._publish(Event(self._last + 1, None, call, alarm, stored, audience))
@@ -291,7 +284,6 @@ class EventHub:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Wake some of the streams that have not seen the present `wake_count`, then the others."""
         for _ in range(WAKEN_AT_ONCE):
             follower = next(iter(self._waiting), None)
             if follower is None or self._waiting[follower] == self.wake_count:

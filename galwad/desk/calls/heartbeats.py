@@ -35,10 +35,7 @@ class _Heartbeat:
 
 
 class Heartbeats:
-    """Watches the pause holders that have stated a time for their renewals.
-
-    `on_count` receives the number of lost holders after each check.
-    """
+    """Watches holders that renew their pause; `on_count` receives the number of lost ones."""
 
     def __init__(
         self,

@@ -60,15 +60,12 @@ class DeskCall:
     """The name of the person whom the advisor confirmed before a restart of the desk."""
     recording_link: str | None = None
     transferred_by: Party | None = None
-    """The advisor who transferred the call to a party that is not a user of the desk, and who still
-    writes the contact note; None if there was no such transfer.
-    """
+    """The advisor who sent the call to a party that is no user, and still writes the note."""
     restored: bool = False
     """True if `LiveCalls.add_without_note` added this call, which is assumed to have ended. It
     becomes false if the switch reports the call.
     """
     record_pages: tuple[RecordPage, ...] = ()
-    """The pages that directories have about their people."""
     wrapup_limit: float = 0.0
     """For how many seconds an advisor counts as busy with the wrap-up; 0 if there is no limit."""
     connected_since: float = 0.0
@@ -257,7 +254,6 @@ class DeskCall:
         return (person.name if person is not None else self.noted_name) or None
 
     def _links(self) -> list[RecordLink]:
-        """Return the pages about the chosen person that may be opened now."""
         person = self.pop.chosen_person
         return [
             RecordLink(
@@ -439,8 +435,7 @@ class LiveCalls:
     def snapshot(self, states: Iterable[CallStatus], now: float) -> list[DeskCall]:
         """Store the states of all live calls; return the calls whose callers must be looked up.
 
-        The switch sends them when the desk connects. Any other stored call ends at `now` (Unix
-        seconds).
+        A stored call that is not among them ends at `now` (Unix seconds).
         """
         states = tuple(states)
         known = {state.call_id for state in states}
@@ -522,11 +517,7 @@ class LiveCalls:
         return call if contact.number or contact.withheld else None
 
     def lookup_result(self, looked_up: DeskCall, result: LookupResult) -> DeskCall | None:
-        """Put a result into the screen-pop; return the call, None if the result is dropped.
-
-        It is dropped if the call has gone, or its caller has changed since the lookup of
-        `looked_up` began.
-        """
+        """Store a lookup's result; return the call, None if it has gone or has another caller."""
         call = self._calls.get(looked_up.call_id)
         if call is None or _has_new_caller(looked_up.state, call.state):
             return None
@@ -549,10 +540,7 @@ class LiveCalls:
         return self._put(replace(call, pop=call.pop.choose(person_id)))
 
     def claim(self, call: DeskCall, advisor: Party) -> DeskCall:
-        """Give a call that a PBX answered for a group to a member; return the changed call.
-
-        It disappears from the pages of the others in the group.
-        """
+        """Give a call that a PBX answered for a group to one advisor; return the changed call."""
         state = msgspec.structs.replace(call.state, advisor=advisor, group=())
         return self._put(replace(call, state=state))
 

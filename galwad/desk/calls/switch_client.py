@@ -137,10 +137,7 @@ class SwitchClient:
         self._connector.send(SetPhones(await self._phones()))
 
     def set_away(self) -> None:
-        """Send the names of the users who are away, as each time that the link opens.
-
-        A switch of an earlier release gets nothing.
-        """
+        """Send the names of users who are away; a switch of an earlier release gets nothing."""
         if self._knows_away:
             self._connector.send(SetAway(self._away()))
 
@@ -149,10 +146,7 @@ class SwitchClient:
         self._connector.send(ClaimCall(call_id, advisor))
 
     def acknowledge_ends(self, call_ids: Collection[str]) -> None:
-        """Report that the ends of these calls are stored in the ledger.
-
-        The switch repeats an end until it receives this, so a report may be lost with the link.
-        """
+        """Report that these ends are in the ledger; the switch repeats them until it knows this."""
         self._connector.send(LedgerHas(tuple(call_ids)))
 
     async def pause(self, order: PauseOrder) -> PauseReply:

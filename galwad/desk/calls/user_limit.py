@@ -23,7 +23,6 @@ DRAFTS: Final = UserRate(120, 60.0)
 """The saves of drafts. The page saves a draft at most once a second."""
 
 DIALS: Final = UserRate(30, 60.0)
-"""The calls that a user makes from the page."""
 ACTS: Final = UserRate(120, 60.0)
 """The acts of a user on the page, such as to hold and to transfer calls."""
 

@@ -39,7 +39,6 @@ class PlaceLimits:
     per_session: int = 32
     """The places for signed-in people that the connections of one session can have."""
     network_rate: float = 20.0
-    """The rate of one network of strangers."""
     strangers_rate: float = 100.0
     """The rate of all networks of strangers together, and again that of those in new areas."""
     in_advance_s: float = 5.0
@@ -162,10 +161,7 @@ class Places:
         return place
 
     def sign_in(self, place: Place, session: str, network: str, now: float) -> None:
-        """Move a connection with a valid session to the places for signed-in people.
-
-        If these or the session's `per_session` are taken, it gets a place for known networks.
-        """
+        """Give a connection a place for signed-in people, or for known networks if none is left."""
         self.know(network, now)
         if place.left or place.session == session:
             return
@@ -190,10 +186,7 @@ class Places:
         _renew(self._networks, network, now)
 
     def known_networks(self, now: float, most: int) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Return the proxies and then the known networks by latest use, at most `most`.
-
-        A network whose text is not an address, as a proxy may name it, is left out.
-        """
+        """Return proxies, then known networks by latest use; leave out what is not an address."""
         found: list[IPv4Network | IPv6Network] = []
         for each in dict.fromkeys([*self._proxies, *reversed(self._networks)]):
             if len(found) == most:

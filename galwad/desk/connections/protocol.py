@@ -65,11 +65,8 @@ class PhaseLimits:
     stalled: float = 30.0
     closing: float = 10.0
     idle: float = 5.0
-    """The limit for an idle connection without a session."""
     signed_in_idle: float = 300.0
-    """The limit after a request with a valid session; long, so that a pause needs no new
-    connection.
-    """
+    """Long, so that a page whose user pauses a recording needs no new connection."""
 
     def of(self, phase: ConnectionPhase, *, signed_in: bool) -> float | None:
         """Return the limit for a phase; None if the phase has no limit."""

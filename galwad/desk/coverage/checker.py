@@ -252,8 +252,7 @@ class CoverageChecker:
     async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[RecordingSummary]]:
         """Yield the index rows of the recordings that began in this period, newest first.
 
-        The last list has the rows whose call id is of this period, but whose start is more than a
-        day away.
+        The last list has the rows of this period whose start is more than a day away from it.
         """
         after: Cursor | None = None
         while True:

@@ -1,7 +1,6 @@
 """The check of the index: it compares rows with the signed manifests and the audit chain.
 
-Unlike the coverage check, it includes recordings that have no call in the ledger. No row is changed
-here.
+Unlike the coverage check, it includes recordings without a call in the ledger.
 """
 
 from __future__ import annotations

@@ -55,19 +55,13 @@ class LedgerWriter:
         self._entered: set[str] = set()
         """The ids of the calls in progress whose answer was entered in the ledger."""
         self._unacknowledged: set[str] = set()
-        """The ids of ended calls whose end is not stored yet, and is therefore repeated by the
-        switch.
-        """
+        """The ids of ended calls whose end is not stored, so that the switch repeats it."""
         self._entries: deque[LedgerEntry] = deque()
         self._added = asyncio.Event()
         self._writing = asyncio.Lock()
 
     async def run(self) -> None:
-        """Write the queued entries, several at a time, until cancelled.
-
-        The delay before each transaction lets more urgent writes, such as those for the pages, run
-        first.
-        """
+        """Write queued entries until cancelled, each time after a delay for more urgent writes."""
         while True:
             self._added.clear()
             while self._entries:

@@ -111,10 +111,7 @@ class NightlyCheck:
 
 
 def next_time(at: str, after: float, zone: tzinfo | None = None) -> float:
-    """Return the first Unix time after `after` with the time of day `at`, such as "03:00".
-
-    If `zone` is None, it is in this machine's time zone.
-    """
+    """Return the first Unix time after `after` with this time of day; no `zone` means local."""
     moment = time.fromisoformat(at)
     day = datetime.fromtimestamp(after, zone).date()
     # Add a calendar day and not 24 hours, because a day on which the clocks change is shorter or

@@ -301,8 +301,7 @@ class PromiseChecker:
     async def _chain(self, since: float, until: float) -> tuple[int, list[PromiseFinding]]:
         """Verify the whole chain; return the number of entries, and the problems, in the period.
 
-        The entry after the last one counts too, because it shows whether entries before it are
-        missing.
+        The next entry counts too, because it shows whether entries before it are missing.
         """
         checker = ChainChecker(self._node)
         inside: list[int] = []
@@ -355,7 +354,6 @@ def _counted(gap: Gap, triggers: Collection[str]) -> str:
 def _add_coverage(
     lines: _Lines, coverage: CoverageResult, known: AbstractSet[str], ids: CallIds
 ) -> None:
-    """Add what the coverage check has found; `known` are the recordings in the index."""
     if coverage.spools_unread:
         finding = PromiseFinding("spools_unread", text=coverage.spools_unread)
         lines.payments.findings.append(finding)

@@ -19,7 +19,6 @@ from galwad.desk.models.refusals import Refusal
 Document: TypeAlias = dict[str, Any]
 """A JSON object of the OpenAPI Specification 3.1 (https://spec.openapis.org/oas/v3.1.1.html)."""
 PREFIX: Final = "/api/v1"
-"""The beginning of all paths of the API."""
 _DESCRIPTION: Final = """\
 The API of one desk: it pauses recordings for payments, shows live calls, finds recordings and
 proves what was recorded. The page uses the same API.

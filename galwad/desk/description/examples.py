@@ -178,7 +178,6 @@ PARAMETERS: Final = {
     "when": Parameter("A period in words.", "last week"),
     "language": Parameter("The language of the texts.", "cy"),
 }
-"""The parameters of paths and query strings, by name."""
 EXAMPLES: Final = {
     "payments_pause": Example({"heartbeat": 30}, _PAUSED),
     "payments_resume": Example({"holder": "phone:201"}, _RECORDING),

@@ -67,7 +67,6 @@ TAGS = (
     ),
     Tag("System", "The node's health and metrics, and the page's texts.", ("system",)),
 )
-"""All tags, in the order of the description."""
 _BY_MODULE = {module: tag.name for tag in TAGS for module in tag.modules}
 
 

@@ -2,8 +2,8 @@
 
 A backup is a folder, which is not finished without `backup.json`. It never contains the officer's
 keys, nor the payloads, which never change: the operator copies them with another tool. A restore
-needs a node without a database, and a backup that `backup_proof` has verified. It destroys the
-headers of recordings that were disposed of after the backup.
+needs a node without a database, and a backup that `backup_proof` has verified. It destroys again
+the headers of recordings that were disposed of after the backup.
 """
 
 from __future__ import annotations
@@ -86,7 +86,6 @@ class Restored:
     """The number of headers that the backup had when it was made, and lacks now."""
     problems: tuple[str, ...]
     audit: LastEntry
-    """The audit entry about this restore."""
     administrators: tuple[str, ...]
     """The administrators in the backup who are not disabled."""
 
@@ -419,7 +418,6 @@ async def _record_restore(part: Path, settings: Settings, restored: Facts) -> La
 async def _record_disposals(
     database: Path, settings: Settings, proven: Mapping[str, tuple[Certificate, bytes]]
 ) -> None:
-    """Enter each disposal that the restored database does not have yet, with an audit entry."""
     engine = open_engine(database)
     custodian, audit = Custodian(engine), _audit(engine, settings)
     try:

@@ -47,10 +47,7 @@ class BackupError(Exception):
 
 
 class LastEntry(msgspec.Struct, frozen=True):
-    """The newest entry of an audit chain, when a backup or restore was made.
-
-    Kept outside the server, it proves later that the audit chain was not changed.
-    """
+    """The newest entry of an audit chain; stored elsewhere, it proves that nothing was changed."""
 
     seq: int
     hash: str

@@ -78,10 +78,7 @@ class PresenceBoard:
         self.refresh()
 
     async def read_users(self) -> None:
-        """Read all users and their breaks again, and list those who can take calls.
-
-        The break of a disabled user stays in the database, so that it counts after enabling.
-        """
+        """Read all users and breaks again; the break of a disabled user is kept for later."""
         async with self._one_at_a_time:
             self._breaks = {each.user: each for each in await self._store.all()}
             users = await self._users.all()

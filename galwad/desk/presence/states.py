@@ -90,7 +90,6 @@ class PresenceFacts:
                 self._extensions[party.user] = party.extension
 
     def _goes_on(self, call: DeskCall) -> bool:
-        """Return whether the time that the settings allow for a call's wrap-up is not over."""
         return call.wrapup_until is None or self._now < call.wrapup_until
 
     def _may_ring(self, user: User, extension: str | None) -> bool:

@@ -26,9 +26,7 @@ _BATCH_S: Final = 0.05
 _RETRY_S: Final = 5.0
 _LARGEST_BATCH: Final = 500
 PATIENCE_S: Final = 5.0
-"""The seconds after a snapshot in which the switch may still report a call that is not in it: its
-end, or that it rings again after a restart of the switch.
-"""
+"""Within these seconds after a snapshot, a call that it lacks may still end or ring again."""
 log = structlog.get_logger()
 
 
@@ -130,7 +128,6 @@ class CallEventLog:
         self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._end_missing)
 
     def _end_missing(self) -> None:
-        """End the calls that have ended while the desk was not connected, at the present time."""
         for call_id in tuple(self._missing):
             self._end(call_id, self._clock())
 

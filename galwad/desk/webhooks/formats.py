@@ -17,7 +17,6 @@ from galwad.desk.webhooks.call_events import ANONYMOUS, WebhookEvent
 from galwad.settings.events import ALL_EVENTS, EventName, WebhookFormat
 
 _NAMES: Final = {"ringing": "newCall", "answered": "answer", "ended": "hangup"}
-"""The names of events in the formats `zammad` and `sipgate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,6 @@ def _common(event: WebhookEvent) -> dict[str, str]:
 
 
 def _bare(number: str) -> str:
-    """Return a number in E.164 without its "+", as both formats write it."""
     return number.removeprefix("+")
 
 

@@ -54,8 +54,7 @@ class WaitingEvent:
 class UndeliveredEvent:
     """An event that was not delivered, without its content.
 
-    A "waiting" one is tried again at the Unix time `due`; a "refused" one is not, and has lost its
-    content. `reason` is that of the last attempt.
+    It is tried again at the Unix time `due`, or "refused". `reason` is that of the last attempt.
     """
 
     event_id: str
@@ -86,10 +85,7 @@ class EventSink(Protocol):
 
 
 class WebhookOutbox:
-    """The outbox in a database. Each method runs as one transaction. Times are in Unix seconds.
-
-    There are no `kinds` without a receiver. `sink` stores the events in the same transactions.
-    """
+    """The outbox in a database. Each method is one transaction. Times are in Unix seconds."""
 
     def __init__(
         self,
@@ -136,10 +132,7 @@ class WebhookOutbox:
                 await connection.execute(insert(webhook_calls), rows)
 
     async def due(self, now: float, busy: Collection[str], most: int) -> list[WaitingEvent]:
-        """Return at most `most` events that are due, the oldest of each call that is not busy.
-
-        Those that are due first come first. An event in a damaged row is dropped.
-        """
+        """Return due events, each the oldest of its call; drop those whose row is damaged."""
         query = (
             select(webhook_events)
             .where(_first_of_calls(busy), webhook_events.c.due <= now)

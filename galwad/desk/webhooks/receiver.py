@@ -35,11 +35,7 @@ wrong key (401) or address (404).
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """The result of an attempt to send an event.
-
-    After "failed", another attempt may succeed. For `rest_s` seconds, the receiver wants no
-    requests.
-    """
+    """The result of an attempt; for `rest_s` seconds, the receiver wants no requests."""
 
     outcome: Literal["delivered", "refused", "failed"]
     reason: str = ""
@@ -49,8 +45,7 @@ class SendResult:
 class WebhookReceiver:
     """Sends events to the receiver that the settings name.
 
-    Secrets are read for each request, so a replaced one is used at once; certificates are read
-    once.
+    Secrets are read for each request, so that a new one counts at once; certificates are read once.
     """
 
     def __init__(self, section: WebhookSection) -> None:

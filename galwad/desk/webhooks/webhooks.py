@@ -35,10 +35,7 @@ class EventReaders:
 
 
 class Webhooks:
-    """Sends call events to the receiver in the settings, and stores them for `readers`.
-
-    Without both, it does nothing. `on_delivered` is called when the receiver has accepted an event.
-    """
+    """Sends call events to the receiver in the settings, and stores them for `readers`, if any."""
 
     def __init__(
         self,
@@ -87,7 +84,6 @@ class Webhooks:
             self._readers.wake()
 
     async def _expire(self) -> None:
-        """Remove the progress of old calls again and again, as the sender does."""
         while True:
             try:
                 await self.outbox.expire(time.time())
