@@ -13,7 +13,7 @@ from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 if TYPE_CHECKING:
     from galwad.settings import Settings
 
-Check: TypeAlias = Callable[[Settings], Iterator[CheckResult]]
+Check: TypeAlias = "Callable[[Settings], Iterator[CheckResult]]"
 app = new_command()
 
 _MARKS: Final = {

@@ -19,10 +19,7 @@ from galwad.text_lists import ListName
 def initial_lists(
     routes: Iterable[Route], notes: ContactNotesSection, presence: PresenceSection
 ) -> dict[ListName, Entries]:
-    """Return each list as the settings have it.
-
-    The reasons for no note are a part of Galwad. The settings have no teams.
-    """
+    """Return the lists of the settings and Galwad's own reasons for no note; no teams."""
     return {
         "lines": _lines(routes),
         "purposes": tuple(map(TextEntry.of, notes.purposes)),

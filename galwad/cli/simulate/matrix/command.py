@@ -1,7 +1,4 @@
-"""The parts that `galwad simulate payments` and `galwad simulate transfers` have in common.
-
-They are the options, the order of the work, and the report.
-"""
+"""The options, the work and the report that both matrix commands have in common."""
 
 from __future__ import annotations
 
@@ -156,7 +153,7 @@ def run_matrix(rows: Sequence[Row], options: MatrixOptions) -> None:
 
 
 def choose(rows: Sequence[Row], only: Sequence[str]) -> list[Row]:
-    """Return the rows whose names are in `only`, or all rows if `only` is empty.
+    """Return the rows with these names, or all rows if there are no names.
 
     Raises:
         CliError: There is no row with such a name.
@@ -206,7 +203,6 @@ _STYLES = {
 
 
 def _printer(rows: Sequence[Row]) -> Callable[[Verdict], None]:
-    """Return a function that prints a verdict on one line, in two columns."""
     width = max(len(row.name) for row in rows)
 
     def tell(verdict: Verdict) -> None:
@@ -246,7 +242,6 @@ def _pbx_line(options: MatrixOptions) -> PbxLine | None:
 
 
 def _plan(options: MatrixOptions) -> tuple[Plan, PageLogin | None, list[SipLogin]]:
-    """Return the plan, the page's login, and the logins of the phones at the PBX."""
     questions = [f"SIP password of {extension}" for extension in options.answer]
     questions += [f"SIP password of {extension} at the PBX" for extension in options.pbx_answer]
     if options.advisor:

@@ -1,7 +1,6 @@
-"""The PBX behind Galwad in a matrix: the line that leads to it, and two phones that register there.
+"""The real PBX behind Galwad in a matrix: the line that leads to it, and two phones there.
 
-The PBX is the real one of the settings. It makes the transfers by itself, and Galwad sees of them
-only what the PBX names.
+It makes the transfers by itself, and Galwad sees of them only what the PBX names.
 """
 
 from __future__ import annotations
@@ -30,10 +29,7 @@ _OF_THE_PBX: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PbxLine:
-    """A line of the settings that leads to a PBX.
-
-    `dialled` is what Galwad dials at the PBX, such as the number of a queue.
-    """
+    """A line that leads to a PBX; `dialled` is what Galwad dials there, such as a queue."""
 
     number: str
     dialled: str
@@ -76,11 +72,7 @@ class PbxPhones:
     """Two simulated phones that are registered at the PBX: an advisor's and a department's."""
 
     def __init__(self, plan: Plan, line: PbxLine, advisor: SipLogin, department: SipLogin) -> None:
-        """Set up the phones. `plan` is the run's plan.
-
-        Raises:
-            CliError: The host of the PBX cannot be resolved or reached.
-        """
+        """Set up the phones; raise CliError if the PBX cannot be resolved or reached."""
         addresses = locate(line.address, line.transport, "", plan.addresses.ca)
         there = replace(plan, addresses=addresses)
         self.line = line
@@ -89,11 +81,7 @@ class PbxPhones:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Register both phones at the PBX.
-
-        Raises:
-            StepError: The PBX refuses a registration, or does not answer.
-        """
+        """Register both phones; raise StepError if the PBX refuses or does not answer."""
         for phone in (self.advisor, self.department):
             try:
                 await self._stack.enter_async_context(phone)
