@@ -45,9 +45,9 @@ from _common import CALLER, FIRST_PORT, SWITCH, all_files, cpu_us, machine, peak
 from _parties import Call, Stage, Voice, talk
 from _site import ADMIN, PASSWORD, Site, site
 
+from callerid.directories.embedded import EmbeddedDirectory
 from callerid.directory import TABLES
 from callerid.number import PhoneNumber
-from callerid.sources.embedded import EmbeddedDirectory
 from telephony.sip.events import Address
 
 BETWEEN_S, BETWEEN_SIGN_INS_S = 0.05, 2.0

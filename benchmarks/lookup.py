@@ -39,8 +39,8 @@ from _common import CALLEE, CALLER, SWITCH, daemon, free_port, machine, said
 from _site import LINE, Site, site
 from directory import write_people
 
+from callerid.directories.embedded import EmbeddedDirectory
 from callerid.number import PhoneNumber
-from callerid.sources.embedded import EmbeddedDirectory
 
 AT_ONCE = (1, 50, 100)
 CRMS = ("crm", "hangs", "garbage", "down")

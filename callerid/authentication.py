@@ -13,9 +13,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
-
-import httpx2
+from typing import TYPE_CHECKING, Final
 
 from callerid.errors import SourceBusyError, SourceError
 from callerid.json_client import (
@@ -27,6 +25,9 @@ from callerid.json_client import (
     requested_rest,
 )
 from callerid.templates import Json
+
+if TYPE_CHECKING:
+    import httpx2
 
 _AHEAD_S: Final = 60.0
 """A token is replaced this many seconds before it expires."""
@@ -178,6 +179,8 @@ class ClientCredentials:
         await self._http.aclose()
 
     async def _request(self) -> Json:
+        import httpx2  # noqa: PLC0415 - heavy
+
         form = {
             "grant_type": "client_credentials",
             "client_id": self._client_id,

@@ -11,7 +11,7 @@ For a directory `directory.db`, an import locks `directory.db.lock`, and builds 
 The replaced file is `directory.db.old` until it is overwritten with zeros, so that removed people
 cannot be read from the disk. If an import was killed, the next one removes what it left.
 
-`callerid.import_file` reads the CSV file. `callerid.sources.embedded` finds people by number.
+`callerid.import_file` reads the CSV file. `callerid.directories.embedded` finds people by number.
 """
 
 from __future__ import annotations

@@ -16,11 +16,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from jmespath.parser import ParsedResult
+from pydantic import Field
 
 from callerid.errors import SourceError
-from callerid.people_mapping import apply, text_of_lines, text_of_value
+from callerid.people_mapping import (
+    PATH,
+    Expression,
+    apply,
+    optional_path,
+    path,
+    text_of_lines,
+    text_of_value,
+)
 from callerid.templates import Json
+from config.section import Section
 
 MOST_CONTACTS: Final = 10
 """The most contacts of one directory that are shown: the newest ones."""
@@ -43,23 +52,44 @@ class DirectoryContact:
     """The id of the contact's record in the directory; "" if it is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContactsMapping:
-    """The places of contacts in a JSON document. The attributes are JMESPath expressions.
+class ContactFields(Section):
+    """`[directories.earlier_contacts.fields]`: where each contact in an answer has what.
 
-    All except `contacts` are applied to each contact. One that is None gives an empty text.
+    `time` finds a text in ISO 8601, in UTC if it has no offset, or a number of seconds or
+    milliseconds since 1970. `person` finds the id of the contact's person, or a list of ids; it is
+    None if the request can return the contacts of no other person.
     """
 
-    contacts: ParsedResult
-    """The list of contacts."""
-    time: ParsedResult
-    """A text in ISO 8601, in UTC if it has no offset, or a number of seconds or ms since 1970."""
-    subject: ParsedResult
-    person: ParsedResult | None = None
-    """The id of the contact's person, or a list of ids; None if the request can return no other."""
-    outcome: ParsedResult | None = None
-    text: ParsedResult | None = None
-    record_id: ParsedResult | None = None
+    time: Expression = Field(description='a JMESPath expression, such as "Created"')
+    subject: Expression = Field(description='a JMESPath expression, such as "Subject"')
+    person: Expression | None = Field(
+        default=None, description='a JMESPath expression, such as "Requestor[].id"'
+    )
+    outcome: Expression | None = Field(default=None, description=PATH)
+    text: Expression | None = Field(default=None, description=PATH)
+    id: Expression | None = Field(default=None, description=PATH)
+
+
+class ContactsMapping:
+    """The places of contacts in a JSON document.
+
+    Args:
+        contacts: The JMESPath expression for the list of contacts.
+        fields: The expressions that are applied to each contact.
+
+    Raises:
+        TemplateError: An expression calls a function that does not exist.
+    """
+
+    def __init__(self, contacts: str, fields: ContactFields) -> None:
+        table = "earlier_contacts"
+        self._contacts = path(f"{table}.contacts", contacts)
+        self._time = path(f"{table}.fields.time", fields.time)
+        self._subject = path(f"{table}.fields.subject", fields.subject)
+        self._person = optional_path(f"{table}.fields.person", fields.person)
+        self._outcome = optional_path(f"{table}.fields.outcome", fields.outcome)
+        self._text = optional_path(f"{table}.fields.text", fields.text)
+        self._record_id = optional_path(f"{table}.fields.id", fields.id)
 
     def read(self, document: Json, person_id: str) -> list[DirectoryContact]:
         """Return the newest contacts of the person with this record id, the newest first.
@@ -72,7 +102,7 @@ class ContactsMapping:
         """
         if document is None:
             return []
-        found = apply(self.contacts, document)
+        found = apply(self._contacts, document)
         if not isinstance(found, list):
             raise SourceError('the answer has no list where "contacts" points')
         if len(found) > _MOST_READ:
@@ -84,20 +114,22 @@ class ContactsMapping:
         return sorted(contacts, key=lambda each: -each.time)[:MOST_CONTACTS]
 
     def _is_of(self, item: Json, person_id: str) -> bool:
-        if self.person is None:
+        if self._person is None:
             return True
-        return person_id in _texts(apply(self.person, item))
+        return person_id in _texts(apply(self._person, item))
 
     def _contact(self, item: Json) -> DirectoryContact | None:
-        subject, time = text_of_value(apply(self.subject, item)), _time(apply(self.time, item))
+        subject, time = text_of_value(apply(self._subject, item)), _time(apply(self._time, item))
         if not subject or time is None:
             return None
         return DirectoryContact(
             time,
             subject,
-            outcome="" if self.outcome is None else text_of_value(apply(self.outcome, item)),
-            text="" if self.text is None else text_of_lines(apply(self.text, item)),
-            record_id="" if self.record_id is None else text_of_value(apply(self.record_id, item)),
+            outcome="" if self._outcome is None else text_of_value(apply(self._outcome, item)),
+            text="" if self._text is None else text_of_lines(apply(self._text, item)),
+            record_id=""
+            if self._record_id is None
+            else text_of_value(apply(self._record_id, item)),
         )
 
 

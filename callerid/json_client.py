@@ -3,6 +3,9 @@
 The server is not trusted. An answer has a largest size, a redirect is never followed, and a
 document with duplicate names or of great depth is refused. Every failure is a `SourceError`. Its
 message never repeats a part of the request or of the answer, which may have personal data.
+
+httpx2 is imported when a client is made: the settings of directories import this module, and all
+processes read those.
 """
 
 from __future__ import annotations
@@ -13,18 +16,21 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import Any, Final, Protocol
-
-import httpx2
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from callerid.errors import SourceBusyError, SourceError, StatusError
 from callerid.templates import Json
+from config.section import TlsSection
+
+if TYPE_CHECKING:
+    import httpx2
 
 LARGEST: Final = 1 << 20
 """The largest answer that is read, in bytes."""
-_TIMEOUT: Final = httpx2.Timeout(10.0, connect=5.0)
-"""No step of a request takes longer, in seconds. The directory's own time limit comes first."""
+_CONNECT_S: Final = 5.0
+_STEP_S: Final = 10.0
+"""No step of a request takes longer. The directory's own time limit comes first."""
 _REST_S: Final = 10.0
 """The rest of a server that answers 429 without saying how long it must rest."""
 ACCEPTED: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -48,18 +54,7 @@ class Authentication(Protocol):
         """Close the connections to a server that issues tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """The files for TLS. With None, the operating system's certificates are used."""
-
-    ca: Path | None = None
-    """The certificates of the authorities that may have signed the server's certificate."""
-    certificate: Path | None = None
-    """Our certificate, if the server asks for one."""
-    key: Path | None = None
-
-
-def tls_context(files: TlsFiles) -> ssl.SSLContext:
+def tls_context(files: TlsSection) -> ssl.SSLContext:
     """Return the TLS settings for requests: TLS 1.2 or later, and the server must prove its name.
 
     Raises:
@@ -136,7 +131,7 @@ class JsonClient:
                 read.
         """
         answer = await self.exchange(request, self._empty_statuses)
-        empty = answer.status == httpx2.codes.NO_CONTENT or answer.status in self._empty_statuses
+        empty = answer.status == HTTPStatus.NO_CONTENT or answer.status in self._empty_statuses
         return None if empty else parse_json(answer.body)
 
     async def exchange(self, request: JsonRequest, accepted: Collection[int] = ()) -> HttpAnswer:
@@ -149,13 +144,15 @@ class JsonClient:
             SourceError: The server cannot be reached, or its answer has another status.
         """
         answer = await self._attempt(request, accepted)
-        if answer.status == httpx2.codes.UNAUTHORIZED and self._authentication.rejected():
+        if answer.status == HTTPStatus.UNAUTHORIZED and self._authentication.rejected():
             answer = await self._attempt(request, accepted)
-        if answer.status == httpx2.codes.UNAUTHORIZED:
+        if answer.status == HTTPStatus.UNAUTHORIZED:
             raise SourceError("the server refuses the credentials (401)")
         return answer
 
     async def _attempt(self, request: JsonRequest, accepted: Collection[int]) -> HttpAnswer:
+        import httpx2  # noqa: PLC0415 - heavy
+
         authorization = await self._authentication.header()
         headers = {**ACCEPTED, **request.headers}
         if authorization is not None:
@@ -190,7 +187,7 @@ class JsonClient:
             SourceError: The answer is an error that is not accepted, except 401.
         """
         status = response.status_code
-        if status in self._empty_statuses or status in {204, httpx2.codes.UNAUTHORIZED}:
+        if status in self._empty_statuses or status in {204, HTTPStatus.UNAUTHORIZED}:
             return False
         rest_s = requested_rest(status, response.headers)
         if rest_s is not None:
@@ -204,10 +201,12 @@ class JsonClient:
 
 def http_client(tls: ssl.SSLContext, connections: int) -> httpx2.AsyncClient:
     """Return a client that follows no redirects and uses no proxy of the environment."""
+    import httpx2  # noqa: PLC0415 - heavy
+
     return httpx2.AsyncClient(
         verify=tls,
         trust_env=False,
-        timeout=_TIMEOUT,
+        timeout=httpx2.Timeout(_STEP_S, connect=_CONNECT_S),
         limits=httpx2.Limits(max_connections=connections, keepalive_expiry=30.0),
     )
 
@@ -218,9 +217,9 @@ def requested_rest(status: int, headers: Mapping[str, str]) -> float | None:
     The status is 429 (RFC 6585, section 4), or 503 with Retry-After (RFC 9110, section 10.2.3).
     """
     asked = headers.get("Retry-After", "").strip()
-    if status == httpx2.codes.SERVICE_UNAVAILABLE and not asked:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and not asked:
         return None
-    if status not in {httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE}:
+    if status not in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         return None
     if asked.isascii() and asked.isdecimal():
         return float(asked[:9])
@@ -275,6 +274,8 @@ def _refuse_constant(_name: str) -> None:
 
 def failure(error: httpx2.HTTPError) -> str:
     """Return why a request failed, without the parts of the error that may have personal data."""
+    import httpx2  # noqa: PLC0415 - heavy
+
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

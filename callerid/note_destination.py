@@ -1,6 +1,6 @@
 """The place to which contact notes are delivered, such as a CRM, as the outbox sees it.
 
-Each kind of destination is a module in `callerid.destinations`. The outbox delivers every version
+Each kind of destination is a module in `callerid.directories`. The outbox delivers every version
 of a note, one after another, and tries again after a failure. So a destination must be able to
 write the same version twice without making a second record.
 """

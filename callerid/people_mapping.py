@@ -11,18 +11,19 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import jmespath
 import jmespath.exceptions
 import jmespath.functions
 from jmespath.parser import ParsedResult
+from pydantic import AfterValidator, Field
 
 from callerid.errors import SourceError, TemplateError
 from callerid.person import Person, PersonKind
-from callerid.templates import Json
+from callerid.templates import Json, naming
 from callerid.written_numbers import LONGEST
+from config.section import Section
 
 _MOST_PEOPLE: Final = 500
 _MOST_NUMBERS: Final = 50
@@ -69,24 +70,72 @@ def _functions(node: Mapping[str, Any]) -> Iterator[str]:
             yield from _functions(child)
 
 
-@dataclass(frozen=True, slots=True)
-class PeopleMapping:
-    """The places of people in a JSON document. The attributes are JMESPath expressions.
+def path(setting: str, expression: str) -> ParsedResult:
+    """Return the JMESPath expression of a setting. A TemplateError names the setting."""
+    with naming(setting):
+        return compiled(expression)
 
-    All except `people` are applied to each person. One that is None gives the default.
+
+def optional_path(setting: str, expression: str | None) -> ParsedResult | None:
+    """Return the JMESPath expression of a setting, as `path` does; None if it is not set."""
+    return None if expression is None else path(setting, expression)
+
+
+def _expression(text: str) -> str:
+    try:
+        jmespath.compile(text)
+    except (jmespath.exceptions.JMESPathError, RecursionError, ValueError):
+        raise ValueError("must be a JMESPath expression (jmespath.org)") from None
+    return text
+
+
+Expression: TypeAlias = Annotated[str, AfterValidator(_expression)]
+"""The type of a setting that is a JMESPath expression."""
+PATH: Final = 'a JMESPath expression, such as "fullname"'
+
+
+class PeopleFields(Section):
+    """`[directories.fields]`: where each person in an answer has an id, a name and numbers.
+
+    `numbers` finds a text with the person's numbers, or a list of such texts. A setting that is
+    None gives the default.
     """
 
-    people: ParsedResult
-    """The list of people."""
-    record_id: ParsedResult
-    name: ParsedResult
-    numbers: ParsedResult
-    """A text with the person's numbers, or a list of such texts."""
-    language: ParsedResult | None = None
-    kind: ParsedResult | None = None
-    shared: ParsedResult | None = None
-    do_not_pop: ParsedResult | None = None
-    details: Mapping[str, ParsedResult] = field(default_factory=dict)
+    id: Expression = Field(description=PATH)
+    name: Expression = Field(description=PATH)
+    numbers: Expression = Field(description='a JMESPath expression, such as "[phone, mobile]"')
+    language: Expression | None = Field(default=None, description=PATH)
+    kind: Expression | None = Field(default=None, description=PATH)
+    shared: Expression | None = Field(default=None, description=PATH)
+    do_not_pop: Expression | None = Field(default=None, description=PATH)
+    details: dict[str, Expression] = Field(
+        default_factory=dict, description='a table, such as { address = "address.line1" }'
+    )
+
+
+class PeopleMapping:
+    """The places of people in a JSON document.
+
+    Args:
+        people: The JMESPath expression for the list of people.
+        fields: The expressions that are applied to each person.
+
+    Raises:
+        TemplateError: An expression calls a function that does not exist.
+    """
+
+    def __init__(self, people: str, fields: PeopleFields) -> None:
+        self._people = path("people", people)
+        self._record_id = path("fields.id", fields.id)
+        self._name = path("fields.name", fields.name)
+        self._numbers = path("fields.numbers", fields.numbers)
+        self._language = optional_path("fields.language", fields.language)
+        self._kind = optional_path("fields.kind", fields.kind)
+        self._shared = optional_path("fields.shared", fields.shared)
+        self._do_not_pop = optional_path("fields.do_not_pop", fields.do_not_pop)
+        self._details = {
+            label: path(f"fields.details.{label}", each) for label, each in fields.details.items()
+        }
 
     def read(self, document: Json, source: str) -> list[Person]:
         """Return the people in a document; `source` is the name of the directory.
@@ -94,11 +143,11 @@ class PeopleMapping:
         A document that is None has none. A person without an id or a name is left out.
 
         Raises:
-            SourceError: The document does not have a list of people where the mapping says.
+            SourceError: The document does not have a list of people where `people` points.
         """
         if document is None:
             return []
-        found = apply(self.people, document)
+        found = apply(self._people, document)
         if not isinstance(found, list):
             raise SourceError('the answer has no list where "people" points')
         if len(found) > _MOST_PEOPLE:
@@ -106,35 +155,35 @@ class PeopleMapping:
         return [person for item in found if (person := self._person(item, source)) is not None]
 
     def _person(self, item: Json, source: str) -> Person | None:
-        record_id = text_of_value(apply(self.record_id, item))
-        name = text_of_value(apply(self.name, item))
+        record_id = text_of_value(apply(self._record_id, item))
+        name = text_of_value(apply(self._name, item))
         if not (record_id and name) or len(record_id) > _LONGEST_ID:
             return None
-        details = {label: text_of_value(apply(path, item)) for label, path in self.details.items()}
+        details = {label: text_of_value(apply(each, item)) for label, each in self._details.items()}
         return Person(
             person_id=f"{source}:{record_id}",
             name=name,
-            language=_language(self._optional(self.language, item)),
-            kind=_kind(self._optional(self.kind, item)),
-            shared=self._optional(self.shared, item).lower() in _YES,
-            do_not_pop=self.do_not_pop is not None and _hides(apply(self.do_not_pop, item)),
+            language=_language(self._optional(self._language, item)),
+            kind=_kind(self._optional(self._kind, item)),
+            shared=self._optional(self._shared, item).lower() in _YES,
+            do_not_pop=self._do_not_pop is not None and _hides(apply(self._do_not_pop, item)),
             details=tuple((label, text) for label, text in details.items() if text),
-            numbers=tuple(_numbers(apply(self.numbers, item))),
+            numbers=tuple(_numbers(apply(self._numbers, item))),
         )
 
     @staticmethod
-    def _optional(path: ParsedResult | None, item: Json) -> str:
-        return "" if path is None else text_of_value(apply(path, item))
+    def _optional(place: ParsedResult | None, item: Json) -> str:
+        return "" if place is None else text_of_value(apply(place, item))
 
 
-def apply(path: ParsedResult, document: Json) -> Any:
+def apply(place: ParsedResult, document: Json) -> Any:
     """Return the part of a document to which a JMESPath expression points; None if there is none.
 
     Raises:
         SourceError: The expression does not fit the document.
     """
     try:
-        return path.search(document)
+        return place.search(document)
     except _MISFITS as error:
         raise SourceError(f"the answer does not fit the mapping: {type(error).__name__}") from None
 

@@ -1,7 +1,7 @@
 """A directory of people, as the lookup sees it, and its answers.
 
 A directory is a file, a CRM or another system in which people can be found by telephone number.
-Each kind of directory is a module in `callerid.sources`. `callerid.limited_source` protects a
+Each kind of directory is a module in `callerid.directories`. `callerid.limited_source` protects a
 directory from too many requests, and calls from a directory that does not answer.
 """
 

@@ -12,7 +12,7 @@ A `NumberTemplate` is for a search. The searched number is filled in:
 
 In a `TextTemplate`, `{text}` is the text of a search, such as a name. In a `RecordTemplate`, `{id}`
 is the id of a person's record. A template for contact notes
-(`callerid.note_templates`) has other placeholders.
+(`callerid.directories.http_notes`) has other placeholders.
 
 Values are filled only into the texts of a JSON value. So no value can change the structure of a
 request. Such a text may be a query in the server's own language: there, an id with a quotation mark
@@ -23,9 +23,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 from callerid.errors import SourceError, TemplateError
 from callerid.number import PhoneNumber
@@ -39,6 +40,7 @@ PLACEHOLDER: Final = re.compile(r"\{([a-z0-9_]+)\}")
 """A placeholder, with its name as the first group."""
 _QUOTING: Final = re.compile(r"""['"`\\\x00-\x1f\x7f]""")
 """Characters that begin or end a text in the query languages of servers."""
+ValueT_contra = TypeVar("ValueT_contra", contravariant=True)
 _NAMES: Final = ("e164", "digits", "national", "spelling", "spellings")
 
 
@@ -114,6 +116,62 @@ class RecordTemplate:
         if _QUOTING.search(record_id) and _is_inside_text(self.value):
             raise SourceError("the person has a record id that cannot be a part of a query")
         return _filled(self.value, {"id": record_id}, ())
+
+
+class Template(Protocol[ValueT_contra]):
+    """A JSON value with placeholders."""
+
+    def fill(self, value: ValueT_contra) -> Json:
+        """Return the JSON value in which a value is filled in.
+
+        Raises:
+            SourceError: The value cannot be filled in.
+        """
+
+
+class RequestForm(Generic[ValueT_contra]):
+    """The query and the body of a request in the settings, with placeholders.
+
+    Args:
+        template: The kind of template, which says what the placeholders are.
+        query: The parameters of the request's address.
+        body: The JSON document that is sent; None if there is none.
+        table: The name of the settings' table and a dot, for errors; "" for the directory's own.
+
+    Raises:
+        TemplateError: A placeholder is wrong. The message names the setting.
+    """
+
+    def __init__(
+        self,
+        template: Callable[[Json], Template[ValueT_contra]],
+        query: Mapping[str, Json],
+        body: Json,
+        table: str = "",
+    ) -> None:
+        self._query: dict[str, Template[ValueT_contra]] = {}
+        for name, value in query.items():
+            with naming(f"{table}query.{name}"):
+                self._query[name] = template(value)
+        with naming(f"{table}body"):
+            self._body = None if body is None else template(body)
+
+    def query(self, value: ValueT_contra) -> list[tuple[str, str]]:
+        """Return the parameters in which a value is filled in."""
+        return query_of({name: each.fill(value) for name, each in self._query.items()})
+
+    def body(self, value: ValueT_contra) -> Json:
+        """Return the body in which a value is filled in."""
+        return None if self._body is None else self._body.fill(value)
+
+
+@contextmanager
+def naming(setting: str) -> Iterator[None]:
+    """Add the name of a setting to a TemplateError, whose message is the end of a sentence."""
+    try:
+        yield
+    except TemplateError as error:
+        raise TemplateError(f'"{setting}" {error}') from None
 
 
 def _is_inside_text(value: Json) -> bool:

@@ -11,10 +11,12 @@ import socket
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from galwad.settings import Settings
 from galwad.supervise import START_ORDER
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
 
 _LOCKS: Final = Path("/proc/locks")
 _TIMEOUT_S: Final = 2.0

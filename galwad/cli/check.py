@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from galwad.cli.checks import CheckResult, Grade, fault
 from galwad.cli.support.console import CliError, console, print_json, print_table
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.settings import Settings
 
-Check: TypeAlias = Callable[[Settings], Iterator[CheckResult]]
+if TYPE_CHECKING:
+    from galwad.settings import Settings
+
+Check: TypeAlias = "Callable[[Settings], Iterator[CheckResult]]"
 app = new_command()
 
 _MARKS: Final = {

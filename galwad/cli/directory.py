@@ -7,7 +7,7 @@ import sys
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -17,8 +17,10 @@ from galwad.cli.support.administration import administration, on_the_server
 from galwad.cli.support.console import CliError, one_line, print_json, progress_bar
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.settings import Settings
 from recording.errors import reason_of
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
 
 app = new_command()
 _NICENESS = 5

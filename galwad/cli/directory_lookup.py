@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from callerid.errors import CallerIdError, NumberError
-from config.directories import ExternalDirectory
 from galwad.cli.checks.files import with_stored_files
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.settings import Settings
 
 if TYPE_CHECKING:
+    from callerid.directories import ExternalDirectory
     from callerid.number import PhoneNumber
     from callerid.person import Person
     from callerid.source import DirectorySource
+    from galwad.settings import Settings
 
 
 app = new_command()
@@ -112,8 +112,7 @@ async def _test(
     *,
     embedded: bool,
 ) -> list[DirectoryTest]:
-    from callerid.sources.embedded import EmbeddedDirectory  # noqa: PLC0415 - as the next one
-    from galwad.desk.directories import open_directory  # noqa: PLC0415 - loads the HTTP client
+    from callerid.directories.embedded import EmbeddedDirectory  # noqa: PLC0415 - loads SQLite
 
     area_code = settings.directory.area_code
     found = []
@@ -123,7 +122,7 @@ async def _test(
     for section in sections:
         request = section.target
         try:
-            directory = open_directory(with_stored_files(section))
+            directory = with_stored_files(section).open()
         except CallerIdError as error:
             found.append(DirectoryTest(section.name, request, 0, str(error), ()))
             continue

@@ -7,7 +7,7 @@ import importlib
 import sys
 from enum import StrEnum
 from types import ModuleType
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import structlog
 import typer
@@ -18,9 +18,11 @@ from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.logs import configure
 from galwad.memory import forbid_core_dumps
-from galwad.settings import Settings
 from galwad.single_instance import FolderLockedError, lock_folder
 from recording.errors import KeyFileError
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
 
 log = structlog.get_logger()
 app = new_command()

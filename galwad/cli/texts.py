@@ -12,7 +12,7 @@ from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, date_and_time, print_json, print_table
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
-from galwad.settings.text_lists import ListName
+from galwad.text_lists import ListName
 
 app = new_command()
 _NAMES: tuple[str, ...] = get_args(ListName)

@@ -1,7 +1,6 @@
-"""The file of anchors on this machine. An anchor is a stored head of the audit chain.
+"""The file of anchors on this machine, with a head of the audit chain from each day.
 
-The desk appends an anchor once a day. If an entry of the audit chain is changed later, the chain no
-longer agrees with the anchors, so the change can be found.
+If an entry of the chain is changed later, the chain no longer agrees with the anchors.
 """
 
 from __future__ import annotations
@@ -17,10 +16,7 @@ from recording.audit.log import AuditLog
 
 
 class AnchorFile:
-    """Appends anchors to a file, and compares the newest anchor in the file with the audit chain.
-
-    An anchor consists of the node's name, the head of the node's audit chain, and the time.
-    """
+    """Appends anchors to a file, and compares its newest anchor with the audit chain."""
 
     def __init__(
         self, path: Path, node: str, audit: AuditLog, on_alarm: Callable[[Alarm], None]
@@ -37,11 +33,9 @@ class AnchorFile:
         return None if head is None else Anchor(self._node, head, at)
 
     async def append(self) -> None:
-        """Append an anchor of the audit chain's present head to the file.
+        """Append an anchor of the present head, unless the chain has no entry.
 
-        Append nothing if the audit chain has no entry yet. If the newest anchor in the file differs
-        from the audit chain, raise an alarm, and still append the new anchor. Also raise an alarm
-        if the file cannot be read or written.
+        Raise an alarm if the newest anchor differs from the chain, or if the file cannot be used.
         """
         anchor = await self.head()
         if anchor is None:

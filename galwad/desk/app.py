@@ -1,8 +1,7 @@
 """The desk process: the ASGI application, its HTTP server, and the function `run`.
 
-TLS is required if other machines can reach the address on which the server listens. This module,
-and not uvicorn, handles signals. At SIGTERM the desk must first end the event streams, because the
-shutdown of uvicorn waits for open streams.
+Signals are handled here and not by uvicorn: at SIGTERM the desk must first end the event streams,
+because the shutdown of uvicorn waits for open streams.
 """
 
 from __future__ import annotations
@@ -110,7 +109,6 @@ ENDPOINT_MODULES: Final = (
     figures,
     system,
 )
-"""The modules with the endpoints of the API."""
 OFTEN_USED: Final = (payments, recordings)
 """The modules whose endpoints are found first, because pauses and fetches must not cost much."""
 
@@ -178,10 +176,7 @@ def _install_page(app: FastAPI, *, embedded: bool) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server with our own `Acceptor`, and without signal handlers.
-
-    `ready` is set when the server accepts requests.
-    """
+    """A uvicorn server with our own `Acceptor`; `ready` is set when it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, desk: Desk, limits: PhaseLimits) -> None:
         super().__init__(config)
@@ -191,11 +186,7 @@ class _Server(uvicorn.Server):
         self.acceptor: Acceptor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to accept requests on the one socket in `sockets`, then set `ready`.
-
-        This method replaces the uvicorn method, which limits neither the number of connections nor
-        the time that each may take.
-        """
+        """Replace uvicorn's method, which limits neither the number of connections nor time."""
         (listener,) = sockets or []
         make = partial(
             LimitedProtocol,
@@ -212,10 +203,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Install no signal handlers. This method replaces the uvicorn method that installs them.
-
-        The function `_main` of this module handles the signals.
-        """
+        """Replace uvicorn's method and install no handlers: `_main` handles the signals."""
         yield
 
 
@@ -234,10 +222,9 @@ class DeskServer:
         """Start the desk and its HTTP server; return when the server accepts requests.
 
         Raises:
-            UnsafeListenerError: There is no TLS, and the server's address is not a loopback
-                address.
-            OSError: The server cannot listen on the address, the TLS certificate or its key cannot
-                be read, or the server ended while it was starting.
+            UnsafeListenerError: There is no TLS, and the address is not a loopback address.
+            OSError: The server cannot listen, a TLS file cannot be read, or the server ended at
+                once.
             ssl.SSLError: The TLS certificate and its key do not fit together, or are damaged.
         """
         section = self.desk.settings.desk
@@ -290,10 +277,7 @@ class DeskServer:
         )
 
     async def stop(self) -> None:
-        """End the event streams, stop the HTTP server, then stop the desk.
-
-        The HTTP server first finishes the requests in progress.
-        """
+        """End the event streams, finish the requests in progress, and stop server and desk."""
         self.desk.hub.close()
         if self._server is not None and self._task is not None and not self._task.done():
             self._server.should_exit = True
@@ -331,8 +315,7 @@ def _listen(host: str, port: int) -> socket.socket:
 def run(settings: Settings) -> int:
     """Run the desk until SIGTERM or SIGINT; return the process's exit status.
 
-    Set up logging with `galwad.logs` before you call this function. Otherwise the texts of
-    exceptions may appear in the log.
+    Set up `galwad.logs` first, or the texts of exceptions may appear in the log.
     """
     return uvloop.run(_main(settings))
 

@@ -37,8 +37,7 @@ class BackgroundTasks:
     async def finishes_within(self, work: Coroutine[Any, Any, None], seconds: float) -> bool:
         """Start `work` as a task, and return whether it finished within `seconds`.
 
-        If `work` does not finish in time, it continues in the background. If `work` then fails, the
-        error is neither raised nor logged.
+        If not, it continues in the background, and its error is neither raised nor logged.
 
         Raises:
             Exception: Any error that `work` raises before the time is over.

@@ -1,8 +1,7 @@
-"""Compression of public files: the page's scripts, styles and texts, and the API's description.
+"""Compression of public files, which are the same for everybody.
 
-Only files that are the same for everybody are compressed. The length of a compressed response shows
-whether it repeats something that an attacker has put into the request, so a response with a
-caller's details or a token must never be compressed (the attack BREACH).
+A response with a caller's details or a token must never be compressed: its length shows whether it
+repeats something that an attacker has put into the request (the attack BREACH).
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The responses to requests that fail.
-
-Each response is a JSON object with the members `error` and `hint`, and perhaps `reason`. A response
-never contains a value from the request.
-"""
+"""The responses to requests that fail; none contains a value from the request."""
 
 from __future__ import annotations
 
@@ -64,23 +60,14 @@ _PARAMETERS = frozenset({"path", "query", "header", "cookie"})
 def answer(
     status: int, error: str, hint: str = "", retry_after: int = 0, reason: str = ""
 ) -> JSONResponse:
-    """Return the response to a request that fails: a JSON object with `error` and `hint`.
-
-    If `reason` is not empty, the object has it too, so that a program knows what is wrong.
-    If `retry_after` is not 0, the response has the header field Retry-After with this number of
-    seconds.
-    """
+    """Return the response to a failed request; `retry_after` is in seconds, 0 if not known."""
     headers = {"Retry-After": str(retry_after)} if retry_after else None
     named = {"reason": reason} if reason else {}
     return JSONResponse({"error": error, "hint": hint, **named}, status, headers)
 
 
 def card_number_answer(places: Collection[str]) -> JSONResponse:
-    """Return the response to a request that seems to contain a payment card number.
-
-    `places` are the names of the parts of the request that contain it, such as `body.notes`. The
-    member `reason` of the response tells a program what is wrong.
-    """
+    """Return the response to a request with a card number in `places`, such as `body.notes`."""
     names = ", ".join(places)
     log.warning("request.card_number", places=sorted(places))
     error = f"{names} seems to contain a payment card number, which must not be stored"
@@ -134,11 +121,10 @@ def install(app: FastAPI) -> None:
 
 
 def _field(location: tuple[int | str, ...], known: Collection[str]) -> str:
-    """Return the name of the invalid field of a request, such as `body.limit`.
+    """Return the name of the invalid field of a request, such as `body.limit`, or else "body".
 
-    `location` is the path of the field, part by part. `known` has the API's own field names. Parts
-    that are not in `known` come from the client and are left out. If no part remains, return
-    "body". The names of parameters and header fields are always our own.
+    Parts that are not in `known` come from the client and are left out; the names of parameters and
+    header fields are always our own.
     """
     if location and location[0] in _PARAMETERS:
         return ".".join(map(str, location[:2]))
@@ -147,10 +133,7 @@ def _field(location: tuple[int | str, ...], known: Collection[str]) -> str:
 
 
 def _expected(item: Mapping[str, Any]) -> str:
-    """Return what is expected instead of a faulty value, such as " (at most 40 characters)".
-
-    Return "" if this is not known for the type of the error `item`.
-    """
+    """Return what is expected, such as " (at most 40 characters)"; "" if it is not known."""
     text = _EXPECTED.get(item["type"], "")
     context = item.get("ctx", {})
     limits = {name: f"{value:.15g}" for name, value in context.items() if isinstance(value, float)}
@@ -158,7 +141,6 @@ def _expected(item: Mapping[str, Any]) -> str:
 
 
 def _is_json(request: Request) -> bool:
-    """Return whether the request says that its body is JSON, or has no body."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     empty = request.headers.get("content-length", "0") == "0"
     return kind == "application/json" or (empty and "transfer-encoding" not in request.headers)

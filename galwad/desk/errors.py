@@ -8,9 +8,8 @@ from collections.abc import Mapping
 class ApiError(Exception):
     """An error that the desk sends as the response to a request.
 
-    `status` is the HTTP status. `error` says what is wrong, and `hint` says what the user can do.
-    `retry_after` is the number of seconds after which the client may try again; 0 if not known.
-    `reason` names the error for a program, where errors with the same status differ.
+    `hint` says what the user can do. `retry_after` is in seconds; 0 if not known. `reason` names
+    the error for a program, where errors with the same status differ.
     """
 
     def __init__(
@@ -27,8 +26,7 @@ class ApiError(Exception):
 class NotPermittedError(ApiError):
     """The user's role or rights do not permit the request, which has the status 403.
 
-    The desk enters the refusal in the audit (`galwad.desk.refusals`), with `facts`. They must not
-    be personal.
+    The refusal is audited with `facts`, which must not be personal (`galwad.desk.refusals`).
     """
 
     def __init__(
@@ -39,10 +37,7 @@ class NotPermittedError(ApiError):
 
 
 class SwitchDownError(ApiError):
-    """The switch is not connected, or did not reply in time.
-
-    The response to the HTTP request has the status 503.
-    """
+    """The switch is not connected, or did not reply in time; status 503 of the response."""
 
     def __init__(self, error: str = "the switch cannot be reached") -> None:
         super().__init__(

@@ -1,7 +1,6 @@
-"""The audit entry of what is done already: it is written even if the database refuses it at first.
+"""The audit entry of what is done already, such as a pause; it is repeated until it is written.
 
-A pause is in force, or a phone has acted, before its entry is written. The request waits for the
-entry only for a short time, and never fails because of it.
+The request waits for it only for a short time, and never fails because of it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from recording.errors import AuditError
 AUDIT_S = 2.0
 """The longest time in seconds that a request waits for its audit entry."""
 _RETRY_S = 5.0
-"""The seconds between two attempts to write an entry."""
 log = structlog.get_logger()
 
 
@@ -31,9 +29,8 @@ async def audit_done(
 ) -> None:
     """Write an audit entry with `write`, which must always give it the same time.
 
-    If the database refuses the entry, a background task tries again every `_RETRY_S` seconds until
-    it succeeds. This function returns after the first attempt, or after `AUDIT_S` seconds. In these
-    cases, the log has the event `refused` or `late`, once, with `facts`.
+    Return after the first attempt, or after `AUDIT_S` seconds. A background task repeats a refused
+    attempt every `_RETRY_S` seconds. The log has the event `refused` or `late`, once, with `facts`.
     """
     tried = asyncio.Event()
 

@@ -33,11 +33,7 @@ _SWITCH = {
 
 
 class Metrics:
-    """The metrics of one desk.
-
-    The metrics have their own registry, so that one process can contain several desks. `places` has
-    the numbers of HTTP connections.
-    """
+    """The metrics of one desk, in their own registry: one process can contain several desks."""
 
     def __init__(self, places: Places) -> None:
         self.registry = CollectorRegistry()
@@ -195,7 +191,6 @@ class Metrics:
         )
 
     def _watch(self, places: Places) -> None:
-        """Add gauges that show the present numbers of HTTP connections."""
         connections = Gauge(
             "galwad_desk_connections",
             "HTTP connections by the kind of their place",

@@ -1,10 +1,8 @@
 """The files of the page, under addresses that change with their content.
 
-The page's HTML names its scripts and styles as `/static/VERSION/name`. VERSION is a digest of all
-files of the page, so a browser may keep such a file for as long as it likes. A reload of the page
-fetches no file again, and after an upgrade the files have new addresses. A page that was opened
-before the upgrade may ask for a file with an old version. It gets the present file, which the
-browser must not keep. `/static/name` without a version is valid too.
+The page's HTML names a file as `/static/VERSION/name`, with a digest of all files, so a browser may
+keep it for as long as it likes. A page from before an upgrade asks for an old version; it gets the
+present file, which the browser must not keep. `/static/name` is valid too.
 """
 
 from __future__ import annotations

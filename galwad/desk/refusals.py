@@ -1,8 +1,7 @@
 """The audit entries of refused requests: who tried what without the right to do it.
 
-Each refusal by role or right (`NotPermittedError`) is entered once. The same refusal within
-`_SAME_S` seconds is not entered again, and one user gets at most `_MOST_OF_USER` entries in that
-time, so that neither a program that repeats its request nor a person can fill the disk.
+A refusal (`NotPermittedError`) is entered once in `_SAME_S` seconds, and at most `_MOST_OF_USER` of
+one user in that time, so that neither a program nor a person can fill the disk.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import structlog
 from argon2 import PasswordHasher
 
 from callerid.contacts import Contacts, OpenContact
+from callerid.directories.embedded import LIMITS, EmbeddedDirectory
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
 from callerid.lookup import Lookup
 from callerid.note import Note
@@ -25,7 +26,6 @@ from callerid.note_destination import NoteDestination
 from callerid.note_drafts import NoteDrafts
 from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
-from callerid.sources.embedded import LIMITS, EmbeddedDirectory
 from galwad.desk.alarms.alarm_list import AlarmList, CallStage
 from galwad.desk.alarms.alarm_store import StoredAlarm
 from galwad.desk.alarms.kinds import ENDS, Ending, kind_of, may_see

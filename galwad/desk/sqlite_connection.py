@@ -1,13 +1,9 @@
 """A connection to SQLite that needs few changes between the event loop and its thread.
 
-aiosqlite runs each call of Python's SQLite driver in the connection's thread: to make a cursor, to
-execute, to fetch, to close the cursor. Each of these calls wakes the thread and then the event
-loop, which takes longer than most statements. Here a statement is one call, which also fetches all
-rows. The statement that begins a transaction is executed together with the transaction's first
-statement, and the event loop does not wait for a rollback.
-
-The calls of a connection run in the order in which they were made. So what follows a rollback sees
-its effect.
+aiosqlite wakes the thread and the event loop for each call of the driver, which takes longer than
+most statements. Here a statement is one call, which also begins a transaction and fetches all rows,
+and no task waits for a rollback. The calls run in the order in which they were made, so what
+follows a rollback sees its effect.
 """
 
 from __future__ import annotations
@@ -23,16 +19,12 @@ _Parameters = Sequence[Any]
 
 
 class SqliteConnection(aiosqlite.Connection):
-    """A connection for SQLAlchemy's dialect `sqlite+aiosqlite`.
+    """A connection for SQLAlchemy's dialect `sqlite+aiosqlite`. Await it to open it.
 
     SQLite itself must not begin or commit transactions: set its `isolation_level` to None.
     """
 
     def __init__(self, path: str, **settings: Any) -> None:
-        """Prepare the connection. Await it to open it.
-
-        `settings` are the arguments of `sqlite3.connect`.
-        """
         super().__init__(partial(sqlite3.connect, path, **settings), iter_chunk_size=64)
         self._thread.daemon = True  # as SQLAlchemy does it for aiosqlite's own connections
         self._due = ""
@@ -61,11 +53,10 @@ class SqliteConnection(aiosqlite.Connection):
         self._due, self._begun = "", False
 
     async def run(self, sql: str, parameters: Iterable[Any], *, many: bool) -> Result:
-        """Execute a statement and fetch its rows.
+        """Execute a statement, with `many` once for each of `parameters`, and fetch its rows.
 
-        If `many` is true, execute the statement with each of the `parameters`. If the transaction
-        could not begin, for example because another process writes, the next statement tries to
-        begin it again.
+        If the transaction could not begin, as when another process writes, the next statement
+        begins it.
         """
         begin, self._due = self._due, ""
         self._begun = self._begun or bool(begin)
@@ -120,7 +111,6 @@ class SqliteCursor:
         self._rows: list[Any] = []
 
     async def __aenter__(self) -> Self:
-        """Return the cursor, which needs no preparation."""
         return self
 
     async def execute(self, sql: str, parameters: _Parameters = ()) -> SqliteCursor:

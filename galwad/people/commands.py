@@ -28,11 +28,11 @@ from galwad.people.user import (
     UserChange,
     UserError,
 )
-from galwad.settings import Settings
 
 if TYPE_CHECKING:
     from galwad.people.rules import ChangedUser, UserAdministration
     from galwad.people.tokens import TokenFacts
+    from galwad.settings import Settings
 
 _T = TypeVar("_T")
 Name: TypeAlias = Annotated[str, typer.Argument(help="The user's name.")]

@@ -73,9 +73,9 @@ class TokenFacts:
     expires: float | None
     last_used: float | None
     address: str
-    key: _Hidden
-    """The SHA-256 digest of the token."""
-    kind: _Hidden
+    key: _Hidden = ""
+    """The SHA-256 digest of the token; "" for a token as a client of the API knows it."""
+    kind: _Hidden = ""
 
     def audited(self, actor: str) -> tuple[dict[str, str], dict[str, str]]:
         """Return the public and the personal facts of an audit entry about this token."""

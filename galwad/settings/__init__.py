@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 import config
-from config.directories import ExternalDirectory
+from callerid.directories import ExternalDirectory
 from config.loader import load_model
 from config.section import Section
 from config.values import HostPort, host_of_family
@@ -28,7 +28,6 @@ from galwad.settings.switch import (
     Trunk,
 )
 
-DEFAULT_PATH = Path("/etc/galwad/galwad.toml")
 EXAMPLE = Path(config.__file__).with_name("example.toml")
 """The example that explains every setting; it is installed with the program."""
 

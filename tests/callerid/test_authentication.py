@@ -16,7 +16,8 @@ from callerid.authentication import (
     read_secret,
 )
 from callerid.errors import SourceBusyError, SourceError
-from callerid.json_client import JsonClient, JsonRequest, TlsFiles, tls_context
+from callerid.json_client import JsonClient, JsonRequest, tls_context
+from config.section import TlsSection
 from helpers.desk import Clock
 from helpers.http_server import HttpServer, answer
 
@@ -54,7 +55,7 @@ async def tokens():
 @pytest.fixture
 async def credentials(tokens, secret, clock):
     found = ClientCredentials(
-        *(tls_context(TlsFiles()), f"{tokens.url}/token", "galwad", secret),
+        *(tls_context(TlsSection()), f"{tokens.url}/token", "galwad", secret),
         scope="people.read",
         clock=clock,
     )
@@ -117,7 +118,7 @@ async def test_a_token_that_the_server_refuses_is_replaced_once(credentials, ser
         return answer({"fine": True}) if fine else answer(b"", "401 Unauthorized")
 
     server.handler = people
-    client = JsonClient(credentials, tls_context(TlsFiles()), connections=1)
+    client = JsonClient(credentials, tls_context(TlsSection()), connections=1)
     assert await client.send(JsonRequest("GET", server.url)) == {"fine": True}
     credentials.rejected()
     with pytest.raises(SourceError, match=r"refuses the credentials \(401\)"):
@@ -161,7 +162,7 @@ async def test_a_token_that_is_not_accepted_is_never_used(tokens, secret):
         raise SourceError("for another server")
 
     url = f"{tokens.url}/token"
-    refused = ClientCredentials(tls_context(TlsFiles()), url, "galwad", secret, check=refuse)
+    refused = ClientCredentials(tls_context(TlsSection()), url, "galwad", secret, check=refuse)
     for _ in range(2):
         with pytest.raises(SourceError, match="for another server"):
             await refused.header()

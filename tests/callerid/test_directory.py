@@ -1,6 +1,6 @@
 """The embedded directory: people are found by number, and an import replaces all or nothing.
 
-Covers `callerid/sources/embedded.py`.
+Covers `callerid/directories/embedded.py`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callerid.directories.embedded import EmbeddedDirectory
 from callerid.directory import TABLES, ImportResult, new_directory, open_directory
 from callerid.errors import DirectoryError, ImportFileError, SourceError
 from callerid.import_file import ImportFile
 from callerid.matching import matching
 from callerid.number import PhoneNumber
 from callerid.person import PersonKind
-from callerid.sources.embedded import EmbeddedDirectory
 from helpers.directory import import_people
 from helpers.root import as_root
 from helpers.units import memory_max_mb
@@ -152,7 +152,7 @@ LOOKUPS = """
 import asyncio, resource, sys
 from pathlib import Path
 from callerid.number import PhoneNumber
-from callerid.sources.embedded import LIMITS, EmbeddedDirectory
+from callerid.directories.embedded import LIMITS, EmbeddedDirectory
 directory = EmbeddedDirectory(Path(sys.argv[1]))
 number = PhoneNumber("+441632960100")
 async def main():
@@ -177,7 +177,9 @@ def test_all_searches_at_once_use_less_than_a_third_of_the_memory_of_the_desks_u
 async def test_a_search_that_is_cancelled_stops_reading(path, monkeypatch):
     import_people(path, HEADER + same_number(500))
     long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000000)"
-    monkeypatch.setattr("callerid.sources.embedded._QUERY", f"{long} SELECT max(i) AS id FROM n")
+    monkeypatch.setattr(
+        "callerid.directories.embedded._QUERY", f"{long} SELECT max(i) AS id FROM n"
+    )
     loop, reading = asyncio.get_running_loop(), asyncio.Event()
     ends: list[object] = []
 
@@ -394,7 +396,7 @@ async def test_a_lookup_that_opened_the_file_before_it_was_replaced_opens_the_ne
             import_people(path, HEADER + "C-1,Elin Moved,01632 960001,en,person,no,no,\n")
         return opened[-1]
 
-    monkeypatch.setattr("callerid.sources.embedded.open_directory", open_and_import)
+    monkeypatch.setattr("callerid.directories.embedded.open_directory", open_and_import)
     [person] = await directory.find(PhoneNumber("+441632960001"))
     assert (person.name, len(opened)) == ("Elin Moved", 2)
 

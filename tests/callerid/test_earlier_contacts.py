@@ -6,18 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.earlier_contacts import MOST_CONTACTS, ContactsMapping
+from callerid.earlier_contacts import MOST_CONTACTS, ContactFields, ContactsMapping
 from callerid.errors import SourceError
-from callerid.people_mapping import compiled
 
 MAPPING = ContactsMapping(
-    contacts=compiled("items"),
-    time=compiled("when"),
-    subject=compiled("subject"),
-    person=compiled("people[].id"),
-    outcome=compiled("status"),
-    text=compiled("text"),
-    record_id=compiled("id"),
+    "items",
+    ContactFields(
+        time="when",
+        subject="subject",
+        person="people[].id",
+        outcome="status",
+        text="text",
+        id="id",
+    ),
 )
 NOON = 1_794_744_000.0  # 15 November 2026, 12:00 UTC
 

@@ -20,11 +20,11 @@ from callerid.json_client import (
     HttpAnswer,
     JsonClient,
     JsonRequest,
-    TlsFiles,
     parse_json,
     requested_rest,
     tls_context,
 )
+from config.section import TlsSection
 from helpers.certificates import Authority
 from helpers.http_server import HttpServer, answer
 
@@ -34,7 +34,7 @@ NUMBER = "+441632960001"
 @pytest.fixture
 async def client():
     client = JsonClient(
-        NoAuthentication(), tls_context(TlsFiles()), connections=2, empty_statuses=[404]
+        NoAuthentication(), tls_context(TlsSection()), connections=2, empty_statuses=[404]
     )
     yield client
     await client.close()
@@ -249,7 +249,7 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(client, secure):
 
 async def test_the_authority_in_the_settings_is_accepted_and_the_name_must_fit(secure):
     server, authority = secure
-    context = tls_context(TlsFiles(ca=authority.path))
+    context = tls_context(TlsSection(ca=authority.path))
     client = JsonClient(NoAuthentication(), context, connections=1)
     assert await client.send(search(server)) == {"fine": True}
     other = JsonRequest("POST", server.url.replace("127.0.0.1", "localhost"))
@@ -260,12 +260,12 @@ async def test_the_authority_in_the_settings_is_accepted_and_the_name_must_fit(s
 
 def test_a_tls_file_that_cannot_be_used_is_an_error(tmp_path):
     broken = tmp_path / "ca.pem"
-    for files in (TlsFiles(ca=broken), TlsFiles(certificate=broken, key=broken)):
+    for files in (TlsSection(ca=broken), TlsSection(certificate=broken, key=broken)):
         with pytest.raises(SourceError, match="cannot use the TLS files: No such file"):
             tls_context(files)
     broken.write_text("not PEM")
     with pytest.raises(SourceError, match="cannot use the TLS files"):
-        tls_context(TlsFiles(ca=broken))
+        tls_context(TlsSection(ca=broken))
 
 
 async def test_no_log_has_the_number_that_was_sought(client, server, caplog):

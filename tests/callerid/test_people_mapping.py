@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callerid.errors import SourceError, TemplateError
-from callerid.people_mapping import PeopleMapping, apply, compiled
+from callerid.people_mapping import PeopleFields, PeopleMapping, apply, compiled
 from callerid.person import Person, PersonKind
 from callerid.templates import Json
 from callerid.written_numbers import LONGEST, read_numbers
@@ -23,11 +23,9 @@ DOES_NOT_FIT = "the answer does not fit the mapping: "
 
 def mapping(details=None, **expressions):
     """Return a mapping by expressions; those that are not given suit the plainest document."""
-    plain = {"people": "people", "record_id": "id", "name": "name", "numbers": "numbers"}
-    return PeopleMapping(
-        **{name: compiled(expression) for name, expression in (plain | expressions).items()},
-        details={label: compiled(expression) for label, expression in (details or {}).items()},
-    )
+    plain = {"id": "id", "name": "name", "numbers": "numbers", "details": details or {}}
+    people = expressions.pop("people", "people")
+    return PeopleMapping(people, PeopleFields.model_validate(plain | expressions))
 
 
 def read_one(item, **expressions):
@@ -508,7 +506,7 @@ def test_invisible_characters_are_left_out(invisible):
 def test_a_number_beyond_all_limits_is_an_error(expression, value):
     document = json.loads(f'{{"people": [{{"name": "Elin", "x": {value}}}]}}')
     with pytest.raises(SourceError):
-        mapping(record_id=expression).read(document, "crm")
+        mapping(id=expression).read(document, "crm")
 
 
 def test_a_person_whose_id_is_an_endless_number_is_left_out():
@@ -516,7 +514,7 @@ def test_a_person_whose_id_is_an_endless_number_is_left_out():
         document = json.loads(f'{{"people": [{{"id": {value}, "name": "Elin"}}]}}')
         assert mapping().read(document, "crm") == []
     long = json.loads(f'{{"people": [{{"name": "Elin", "x": [{"9" * 4300}, {"9" * 4300}]}}]}}')
-    assert mapping(record_id="sum(x)").read(long, "crm") == []
+    assert mapping(id="sum(x)").read(long, "crm") == []
 
 
 @pytest.mark.parametrize(
@@ -576,12 +574,12 @@ def test_an_expression_that_descends_too_deeply_is_an_error(expression):
         ("name[::0]", {"name": ["Elin"]}),
     ],
 )
-@pytest.mark.parametrize("where", ["name", "record_id", "numbers", "language", "shared", "details"])
+@pytest.mark.parametrize("where", ["name", "id", "numbers", "language", "shared", "details"])
 def test_an_expression_that_does_not_fit_the_answer_is_an_error_without_its_data(
     where, expression, item
 ):
     expressions = {where: {"x": expression} if where == "details" else expression}
-    plain = {"record_id": "`7`", "name": "'Somebody'"}
+    plain = {"id": "`7`", "name": "'Somebody'"}
     with pytest.raises(SourceError) as error:
         mapping(**(plain | expressions)).read({"people": [item]}, "crm")
     assert re.fullmatch(f"{DOES_NOT_FIT}[A-Za-z]+", str(error.value))

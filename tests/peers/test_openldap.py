@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from callerid.directories.ldap import LdapDirectorySection
 from callerid.errors import SourceError
 from callerid.limited_source import LimitedSource
 from callerid.number import PhoneNumber
 from callerid.source import AnswerState
-from config.directories.ldap import LdapDirectorySection
-from galwad.desk.directories import limits_of, open_directory
 from helpers.peers.openldap import BASE, PASSWORD, USER, OpenLdap, person
 from helpers.peers.programs import program
 from helpers.peers.waiting import wait_until
@@ -115,7 +114,7 @@ def section(slapd, tmp_path, authority):
 async def ask(section, text):
     """Return the answer of a directory that is asked as the desk asks it, and the reason."""
     seen: list = []
-    source = LimitedSource(open_directory(section), limits_of(section), observe=seen.append)
+    source = LimitedSource(section.open(), section.limits, observe=seen.append)
     number = PhoneNumber("", text) if len(text) < 7 else PhoneNumber.parse(text)
     answer = await source.ask(number)
     await source.close()
@@ -155,7 +154,7 @@ async def test_a_restriction_leaves_people_out(section):
     "hostile", ["*", "20*", "201)(uid=*", ")(uid=*", "*)(|(uid=*", "\0", "2\0", "\\2a", "\\", "ŵ"]
 )
 async def test_a_number_that_is_not_one_finds_no_person(section, hostile):
-    directory = open_directory(section())
+    directory = section().open()
     assert await directory.find(PhoneNumber("", hostile)) == []
 
 
@@ -200,7 +199,7 @@ async def test_without_an_authority_in_the_settings_only_those_of_the_system_are
 async def test_a_certificate_for_another_name_is_refused(section, slapd):
     url = slapd.tls_url.replace("127.1", "127.0.0.2")
     with pytest.raises(SourceError, match="certificate is not accepted"):
-        await open_directory(section(url=url)).find(PhoneNumber("", "201"))
+        await section(url=url).open().find(PhoneNumber("", "201"))
 
 
 async def test_a_wrong_password_is_a_clear_reason_until_the_file_is_right(section, tmp_path):
@@ -283,7 +282,7 @@ def test_a_server_that_stands_still_is_unavailable_in_time_and_the_loop_goes_on(
 
 
 async def test_a_server_that_was_restarted_is_found_again(section, slapd):
-    directory = open_directory(section())
+    directory = section().open()
     extension = PhoneNumber("", "201")
     assert len(await directory.find(extension)) == 1
     slapd.end()
@@ -308,7 +307,7 @@ def test_searches_that_are_cancelled_leave_no_connection_open(section, slapd, ru
     rng = random.Random(1)
 
     async def run():
-        directory = open_directory(section(**more))
+        directory = section(**more).open()
         extension = PhoneNumber("", "201")
         assert len(await directory.find(extension)) == 1
         before = open_files()

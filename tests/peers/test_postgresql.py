@@ -2,7 +2,7 @@
 
 The last test follows docs/crm/sql.md.
 
-Tests callerid/sources/sql.py and callerid/sql_database.py with a server.
+Tests callerid/directories/sql_source.py and callerid/directories/sql_database.py with a server.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
 from callerid.breaker import BreakerLimits
+from callerid.directories.sql import SqlDirectorySection
+from callerid.directories.sql_database import SqlAddress, SqlDatabase
+from callerid.directories.sql_source import SqlDirectory, select_people
 from callerid.errors import SourceError, SqlError
-from callerid.json_client import TlsFiles, tls_context
+from callerid.json_client import tls_context
 from callerid.limited_source import LimitedSource, SourceLimits
 from callerid.number import PhoneNumber
 from callerid.source import AnswerState
-from callerid.sources.sql import PeopleView, SqlDirectory
-from callerid.sql_database import SqlAddress, SqlDatabase
-from config.directories.sql import SqlDirectorySection
-from galwad.desk.directories import open_directory
+from config.section import TlsSection
 from helpers.certificates import Authority
 from helpers.peers.postgresql import PostgreSql
 from helpers.peers.waiting import PATIENCE_S, wait_until
@@ -66,11 +66,24 @@ GRANT SELECT ON crm.callers TO galwad;
 CREATE ROLE stranger LOGIN PASSWORD '{PASSWORD}';
 """
 RUNNING = "usename = 'galwad' AND state = 'active'"
-VIEW = PeopleView(
-    "crm.callers",
-    record_id="id",
-    person_name="name",
-    numbers=("phone", "mobile"),
+
+
+def view_of(view="crm.callers", **columns):
+    """Return the settings of a directory in a view with these columns."""
+    known = {"id": "id", "name": "name", "numbers": ["phone"]}
+    return SqlDirectorySection.model_validate(
+        {
+            "name": "crm",
+            "kind": "sql",
+            "url": "postgresql+asyncpg://galwad@127.0.0.1/crm",
+            "view": view,
+            "columns": {**known, **columns},
+        }
+    )
+
+
+VIEW = view_of(
+    numbers=["phone", "mobile"],
     language="language",
     shared="shared",
     do_not_pop="hidden",
@@ -114,13 +127,13 @@ async def open_database(server, password):
 
 @pytest.fixture
 def directory(open_database):
-    return SqlDirectory("crm", VIEW, open_database())
+    return SqlDirectory(VIEW, open_database())
 
 
 @pytest.fixture
 def limited(open_database):
     """The directory with a short time limit and without a rest after failures."""
-    source = SqlDirectory("crm", VIEW, open_database(timeout_s=LIMIT_S))
+    source = SqlDirectory(VIEW, open_database(timeout_s=LIMIT_S))
     never = BreakerLimits(failures=1000)
     return LimitedSource(source, SourceLimits(concurrency=2, timeout_s=LIMIT_S, breaker=never))
 
@@ -150,15 +163,8 @@ async def test_people_are_found_in_each_column_with_their_details(directory):
 async def test_a_value_of_any_type_is_a_text_and_never_a_clear_no(open_database):
     details = {"tags": "tags", "photo": "photo", "extra": "extra"}
     for hide in ("tags", "photo", "extra", "balance", "name"):
-        view = PeopleView(
-            "crm.callers",
-            record_id="id",
-            person_name="name",
-            numbers=("phone",),
-            do_not_pop=hide,
-            details=details,
-        )
-        (person,) = await SqlDirectory("crm", view, open_database()).find(NUMBER)
+        view = view_of(do_not_pop=hide, details=details)
+        (person,) = await SqlDirectory(view, open_database()).find(NUMBER)
         assert person.do_not_pop
         assert dict(person.details) == {
             "tags": "{a,b}",
@@ -202,8 +208,8 @@ async def test_a_name_of_a_view_or_column_with_sql_in_it_is_only_a_name(
         f"""CREATE VIEW crm.{quoted} AS SELECT id, name AS {quoted}, phone FROM crm.people;
         GRANT SELECT ON crm.{quoted} TO galwad;"""
     )
-    view = PeopleView(f"crm.{name}", record_id="id", person_name=name, numbers=("phone",))
-    (person,) = await SqlDirectory("crm", view, open_database()).find(NUMBER)
+    view = view_of(f"crm.{name}", name=name)
+    (person,) = await SqlDirectory(view, open_database()).find(NUMBER)
     assert person.name == "Siân ap Gwynn"
     assert server.sql("SELECT count(*) > 2 FROM crm.people") == ["t"]
 
@@ -226,18 +232,18 @@ async def run(database, statement):
 async def test_a_role_without_rights_and_a_wrong_password_are_clear_errors(
     server, open_database, password
 ):
-    people = PeopleView("crm.people", record_id="id", person_name="name", numbers=("phone",))
+    people = view_of("crm.people")
     for view, user, reason in (
         (people, "galwad", "the user lacks a right on the table or view (42501)"),
         (VIEW, "stranger", "the user lacks a right on the table or view (42501)"),
         (VIEW, "nobody", "the server refuses the user or the password (28P01)"),
     ):
         with pytest.raises(SqlError) as caught:
-            await SqlDirectory("crm", view, open_database(user)).find(NUMBER)
+            await SqlDirectory(view, open_database(user)).find(NUMBER)
         assert str(caught.value) == reason
     password.write_text("wrong")
     with pytest.raises(SqlError, match=r"refuses the user or the password \(28P01\)"):
-        await SqlDirectory("crm", VIEW, open_database()).find(NUMBER)
+        await SqlDirectory(VIEW, open_database()).find(NUMBER)
 
 
 async def test_a_password_that_was_changed_is_used_for_the_next_connection(
@@ -256,13 +262,13 @@ def end_connections(server):
 
 
 async def test_missing_columns_and_columns_of_another_type_are_named(server, open_database):
-    view = PeopleView("crm.callers", record_id="ID", person_name="name", numbers=("tel", "phone"))
+    view = view_of(id="ID", numbers=["tel", "phone"])
     with pytest.raises(SourceError) as caught:
-        await SqlDirectory("crm", view, open_database()).find(NUMBER)
+        await SqlDirectory(view, open_database()).find(NUMBER)
     assert str(caught.value) == 'the view lacks these columns: "ID", "tel"'
-    view = PeopleView("crm.callers", record_id="id", person_name="name", numbers=("balance",))
+    view = view_of(numbers=["balance"])
     with pytest.raises(SqlError, match=r"that is compared is not a text \(42883\)"):
-        await SqlDirectory("crm", view, open_database()).find(NUMBER)
+        await SqlDirectory(view, open_database()).find(NUMBER)
 
 
 async def test_a_server_that_stands_still_is_unavailable_in_time_and_found_when_it_goes_on(
@@ -296,7 +302,7 @@ async def test_connections_that_the_server_has_ended_do_not_fail_a_search(server
 
 
 async def test_a_locked_table_ends_the_search_on_the_server_too(server, open_database):
-    directory = SqlDirectory("crm", VIEW, open_database(timeout_s=LIMIT_S))
+    directory = SqlDirectory(VIEW, open_database(timeout_s=LIMIT_S))
     with server.locked("crm.people"):
         with pytest.raises(SqlError, match=r"the statement took too long \(57014\)"):
             await directory.find(NUMBER)
@@ -312,7 +318,7 @@ async def test_cancelled_searches_leave_no_connection_and_no_statement_behind(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
                 await run(database, "SELECT pg_sleep(5)")
-    assert len(await SqlDirectory("crm", VIEW, database).find(NUMBER)) == 2
+    assert len(await SqlDirectory(VIEW, database).find(NUMBER)) == 2
     running = f"SELECT count(*) FROM pg_stat_activity WHERE {RUNNING}"
     await asyncio.to_thread(wait_until, lambda: server.sql(running) == ["0"])
 
@@ -323,14 +329,14 @@ def test_an_index_on_the_columns_of_numbers_is_used(server):
         FROM generate_series(1000000, 1050000) g;
         CREATE INDEX ON crm.many (phone); ANALYZE crm.many; GRANT SELECT ON crm.many TO galwad"""
     )
-    view = PeopleView("crm.many", record_id="id", person_name="name", numbers=("phone",))
+    view = view_of("crm.many")
     plan = explained(server, view)
     assert any("Index" in line for line in plan), plan
 
 
 def explained(server, view, **more):
     """Return the server's plan for the search in a view."""
-    statement = view.select(NUMBER).compile(
+    statement = select_people(view, NUMBER).compile(
         dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
     )
     return server.sql(f"EXPLAIN {statement}", **more)
@@ -339,6 +345,12 @@ def explained(server, view, **more):
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("tls"), "ours")
+
+
+def files_of(servers, ours):
+    """Return the settings with the authority of the servers, and our certificate."""
+    certificate, key = ours.issue("galwad", "galwad")
+    return TlsSection(ca=servers.path, certificate=certificate, key=key)
 
 
 @pytest.fixture(scope="module")
@@ -353,11 +365,11 @@ def tls_server(ours):
 async def test_a_connection_is_encrypted_and_both_sides_prove_who_they_are(
     tls_server, ours, open_database
 ):
-    tls = tls_context(TlsFiles(ours.path, *ours.issue("galwad", "galwad")))
+    tls = tls_context(files_of(ours, ours))
     database = open_database(at=tls_server, host="localhost", tls=tls)
     shown = "SELECT ssl, client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
     assert await run(database, shown) == [(True, "/CN=galwad")]
-    assert len(await SqlDirectory("crm", VIEW, database).find(NUMBER)) == 2
+    assert len(await SqlDirectory(VIEW, database).find(NUMBER)) == 2
 
 
 async def test_a_server_with_a_wrong_certificate_is_refused(
@@ -368,7 +380,7 @@ async def test_a_server_with_a_wrong_certificate_is_refused(
         ("localhost", other, "certificate is not accepted: self-signed certificate in"),
         ("127.0.0.1", ours, "certificate is not accepted: IP address mismatch"),
     ):
-        tls = tls_context(TlsFiles(authority.path, *ours.issue("galwad", "galwad")))
+        tls = tls_context(files_of(authority, ours))
         with pytest.raises(SourceError, match=reason):
             await run(open_database(at=tls_server, host=host, tls=tls), "SELECT 1")
 
@@ -376,14 +388,14 @@ async def test_a_server_with_a_wrong_certificate_is_refused(
 async def test_a_client_without_a_certificate_is_refused_where_one_is_needed(
     tls_server, ours, open_database
 ):
-    tls = tls_context(TlsFiles(ours.path))
+    tls = tls_context(TlsSection(ca=ours.path))
     with pytest.raises(SqlError, match=r"the kind of connection \(28000\)"):
         await run(open_database(at=tls_server, host="localhost", tls=tls), "SELECT 1")
 
 
 async def test_a_server_without_tls_is_refused_if_tls_is_required(server, ours, open_database):
     with pytest.raises(SourceError, match="cannot connect to the database"):
-        await run(open_database(tls=tls_context(TlsFiles(ours.path))), "SELECT 1")
+        await run(open_database(tls=tls_context(TlsSection(ca=ours.path))), "SELECT 1")
 
 
 PAGE = (Path(__file__).parents[2] / "docs/crm/sql.md").read_text(encoding="utf-8")
@@ -417,11 +429,11 @@ async def test_the_statements_and_settings_of_the_documentation_find_people(
     url = f"postgresql+asyncpg://reader@127.0.0.1:{server.port}/example"
     changed = {"url": url, "password_file": str(password), "tls": {}}
     section = SqlDirectorySection.model_validate({**settings, **changed})
-    directory = open_directory(section)
+    directory = section.open()
     (person,) = await directory.find(NUMBER)
     await directory.close()
     assert (person.name, person.language) == ("Siân ap Gwynn", "cy")
     assert person.details == (("reference", "P1"),)
-    view = PeopleView("crm.callers", "id", "name", section.columns.numbers)
+    view = view_of(numbers=section.columns.numbers)
     plan = explained(server, view, database="example")
     assert not any("Seq Scan" in line for line in plan), plan

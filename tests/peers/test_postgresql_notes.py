@@ -1,6 +1,7 @@
 """Contact notes are added to a table of a real PostgreSQL, each once, whatever happens between.
 
-Tests callerid/destinations/sql.py with the table, the role and the settings of docs/crm/sql.md.
+Tests callerid/directories/sql_source.py with the table, the role and the settings
+of docs/crm/sql.md.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from callerid.destinations.sql import SqlNotes
+from callerid.directories.sql import SqlDirectorySection, SqlNotesSection
+from callerid.directories.sql_database import SqlAddress, SqlDatabase
+from callerid.directories.sql_source import SqlNotes
 from callerid.errors import NoteRefusedError, SourceError, SqlError
 from callerid.note_destination import EarlierDelivery
-from callerid.sql_database import SqlAddress, SqlDatabase
-from config.directories.sql import SqlDirectorySection
-from galwad.desk.directories import open_notes
 from helpers.notes import NOTE as PLAIN
 from helpers.peers.crm_tables import PASSWORD, PEOPLE, SETTINGS, TABLE, directory_settings
 from helpers.peers.postgresql import PostgreSql
@@ -55,7 +55,7 @@ async def database(server, tmp_path):
 @pytest.fixture
 def destination(server, database):
     server.sql("DELETE FROM galwad.notes")
-    return SqlNotes("crm", "galwad.notes", database)
+    return SqlNotes("crm", SqlNotesSection(table="galwad.notes"), database)
 
 
 def rows(server, columns="count(*), count(DISTINCT note_id)"):
@@ -102,7 +102,7 @@ async def test_the_settings_of_the_documentation_deliver_to_its_table(
             "contact_notes": {**notes, "password_file": str(tmp_path / "password")},
         }
     )
-    opened = open_notes(section)
+    opened = section.open_notes()
     assert opened is not None
     record = await opened.deliver(NOTE, FIRST)
     await opened.deliver(replace(NOTE, version=2, notes="Ring back"), EarlierDelivery(1, record))

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from callerid.directories import ExternalDirectory
 from callerid.errors import CallerIdError, SourceBusyError, SourceError
 from callerid.matching import matching
 from callerid.number import PhoneNumber
-from config.directories import ExternalDirectory
 from galwad.cli.checks import CheckResult, fault, fine, warning
 from galwad.cli.checks.files import SectionT, files_of, unreadable, with_stored_files
 from galwad.settings import Settings
@@ -38,10 +38,6 @@ def check_directories(settings: Settings) -> Iterator[CheckResult]:
     """Check that each directory's files can be read and its templates can be filled in."""
     if not settings.directories:
         return
-    from galwad.desk.directories import (  # noqa: PLC0415 - loads the HTTP client
-        open_directory,
-        open_notes,
-    )
 
     for section in map(with_stored_files, settings.directories):
         problems = [
@@ -52,8 +48,8 @@ def check_directories(settings: Settings) -> Iterator[CheckResult]:
         if problems:
             continue
         try:
-            open_directory(section)
-            open_notes(section)
+            section.open()
+            section.open_notes()
         except CallerIdError as error:
             yield fault(
                 _NAME, f"{section.name}: {error}", "correct the settings in [[directories]]"
@@ -97,10 +93,8 @@ class _UnopenedError(Exception):
 
 async def _ask(section: ExternalDirectory) -> int:
     """Return how many people the directory finds who do not have the number."""
-    from galwad.desk.directories import open_directory  # noqa: PLC0415 - loads the HTTP client
-
     try:
-        directory = open_directory(section)
+        directory = section.open()
     except CallerIdError:
         raise _UnopenedError from None
     try:
@@ -161,7 +155,7 @@ def check_sign_in(settings: Settings) -> Iterator[CheckResult]:
 def _read_sign_in_files(section: SignInSection) -> None:
     # This import loads the HTTP client.
     from callerid.authentication import read_secret  # noqa: PLC0415
-    from callerid.json_client import TlsFiles, tls_context  # noqa: PLC0415
+    from callerid.json_client import tls_context  # noqa: PLC0415
 
     read_secret(section.secret_file)
-    tls_context(TlsFiles(section.tls.ca, section.tls.certificate, section.tls.key))
+    tls_context(section.tls)

@@ -1,8 +1,4 @@
-"""The actions in a simulated call after it is answered: talk, DTMF digits, pause, transfer.
-
-In this package, a step is one part of the simulation that has its own line in the report. A step
-fails by raising a `StepError`.
-"""
+"""The actions in a simulated call after it is answered: talk, DTMF digits, pause, transfer."""
 
 from __future__ import annotations
 
@@ -30,10 +26,8 @@ _AFTERWARDS_S: Final = 2.0
 _TRANSFER_WITHIN_S: Final = 60.0
 """The maximum time in seconds that a transfer may take."""
 _GOOD_SIMILARITY: Final = 0.9
-"""The similarity of sent and received audio (0 to 1) below which the report has a warning.
-
-The similarity is much higher if no element on the path converts the audio from G.711 to another
-codec.
+"""The similarity (0 to 1) below which the report has a warning. It is much higher, unless the path
+converts the audio from G.711 to another codec.
 """
 _MIN_SIMILARITY: Final = 0.5
 _LOSS: Final = 0.01
@@ -64,10 +58,7 @@ class SimulatedCall:
     caller_call: VoIPCall
     """The caller's leg: the call as the calling phone sees it."""
     answerer_call: VoIPCall | None = None
-    """The answerer's leg: the call as the answering phone sees it.
-
-    None if this command does not control the phone that answered.
-    """
+    """The call as the answering phone sees it; None if this command does not control that phone."""
     caller: CallAudio | None = None
     answerer: CallAudio | None = None
     call_id: str = ""
@@ -76,11 +67,7 @@ class SimulatedCall:
 
 @asynccontextmanager
 async def step(report: Report, name: str) -> AsyncIterator[None]:
-    """Add the step `name` to `report` as failed if the body of `with` raises a `StepError`.
-
-    The error is then raised again, and ends the simulation. If the body raises no error, nothing is
-    added.
-    """
+    """Report the step `name` as failed if the body raises a `StepError`, which is raised again."""
     try:
         yield
     except StepError as error:
@@ -94,12 +81,7 @@ def elapsed_ms(began: float) -> int:
 
 
 async def talk(report: Report, call: SimulatedCall, phase: str, seconds: float) -> None:
-    """Let both parties speak for `seconds`, and report how well each party received the other.
-
-    `phase` names the talk in the report, such as "after the pause". The report gets one step for
-    each direction: caller to answerer, and answerer to caller. Nothing happens if this command
-    controls only one of the two phones.
-    """
+    """Let both parties speak, and report each direction, if this command has both phones."""
     if call.caller is None or call.answerer is None:
         return
     said = speech(seconds, secrets.randbits(60)), speech(seconds, secrets.randbits(60))
@@ -111,10 +93,7 @@ async def talk(report: Report, call: SimulatedCall, phase: str, seconds: float) 
 
 
 def judge(report: Report, phase: str, heard: Heard) -> None:
-    """Add one step to `report`: the audio quality in one direction, which `heard` contains.
-
-    `phase` names the talk in the report, such as "after the pause".
-    """
+    """Report the audio quality in one direction of the talk that is named `phase`."""
     name = f"{phase}: {heard.speaker} to {heard.listener}"
     expected = heard.received + heard.lost
     text = (
@@ -138,11 +117,7 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
 
 
 async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
-    """Speak as the caller, and report how well packets of the other phone were received.
-
-    The report shows how many packets were received and lost. This function is used if this command
-    does not control the phone that answered.
-    """
+    """Speak as the caller; report what arrives from a phone that this command does not control."""
     voice, began = call.caller, time.monotonic()
     if voice is None:
         return
@@ -163,10 +138,7 @@ async def listen(plan: Plan, report: Report, call: SimulatedCall) -> None:
 async def in_the_call(
     plan: Plan, report: Report, call: SimulatedCall, api: ApiClient | None
 ) -> None:
-    """Do the planned actions in this order: DTMF digits, pause and resume, transfer.
-
-    An action that is not planned is left out.
-    """
+    """Do the planned actions in this order: DTMF digits, pause and resume, transfer."""
     if plan.dtmf:
         await _keys(plan, report, call)
     if plan.pause:
@@ -217,11 +189,6 @@ async def _pause(plan: Plan, report: Report, call: SimulatedCall, api: ApiClient
 
 
 async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaitable[None]]) -> None:
-    """Pause or resume the recording by calling `act`, and report this as the step `name`.
-
-    The report shows the duration and the method. `means` is the method: "the API", or "the record
-    key" (the key of a phone that pauses and resumes the recording).
-    """
     began = time.monotonic()
     async with step(report, name):
         await act()
@@ -230,12 +197,7 @@ async def _timed(report: Report, name: str, means: str, act: Callable[[], Awaita
 
 
 async def _press(plan: Plan, call: SimulatedCall, record: Literal["on", "off"]) -> None:
-    """Press the record key of the answering phone: send an INFO with the header field Record.
-
-    Raises:
-        StepError: This command does not control the answering phone, or the server refused the INFO
-            or did not respond.
-    """
+    """Send an INFO with the header field Record; raise StepError without a reply of 200."""
     if call.answerer_call is None:
         raise StepError("no phone of this command is in the call", _LOG)
     try:
@@ -286,11 +248,7 @@ async def _within(
 
 
 async def _answer_any(answerers: list[Answerer]) -> tuple[str, VoIPCall] | None:
-    """Wait until a call rings at one of the `answerers`, and answer the first call that rings.
-
-    Return the extension at which the call rang, and the call. If `answerers` is empty, do not wait,
-    and return None.
-    """
+    """Answer the first call that rings at one of the phones; None if there are no phones."""
     ringing = {asyncio.ensure_future(a.next_ringing()): a.extension for a in answerers}
     if not ringing:
         return None
@@ -330,14 +288,7 @@ async def _blind(call: SimulatedCall, number: str) -> int:
 
 
 async def _join(call: SimulatedCall, number: str) -> int:
-    """Do an attended transfer from the answering phone to `number`.
-
-    The answering phone puts the caller on hold and calls `number`. When the call to `number` is
-    answered, the answering phone connects the caller with the party at `number`.
-
-    Return the SIP status of the transfer, or 0 if this command does not control the answering
-    phone.
-    """
+    """Hold the caller, consult `number`, and join both; return the status, or 0 without a leg."""
     if call.answerer_call is None:
         return 0
     await call.answerer_call.hold()

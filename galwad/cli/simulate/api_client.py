@@ -23,9 +23,9 @@ from galwad.cli.support.identities import opened
 from recording.age.file import Identity
 
 _SEALED_WITHIN_S: Final = 30.0
-"""The maximum time in seconds to wait, after a call has ended, until its recording is sealed."""
+"""The seconds within which a recording must be sealed after its call has ended."""
 _BEGINS_WITHIN_S: Final = 3.0
-"""The maximum time in seconds to wait, after a call was answered, until its recording has begun."""
+"""The seconds within which a recording must begin after its call was answered."""
 _RETRY_S: Final = 0.2
 
 
@@ -39,11 +39,9 @@ class OpenedRecording:
 
 
 class ApiClient:
-    """A client of the server's API.
+    """A client of the server's API, with the login that `galwad login` stored.
 
-    The client uses the login that `galwad login` stored. If `pause_token` (the token of a payment
-    system) is not empty, it is used for pause and resume. The client decrypts recordings with
-    `identities`.
+    It pauses and resumes with `pause_token` instead, unless that is empty.
     """
 
     def __init__(
@@ -70,8 +68,7 @@ class ApiClient:
     async def new_call(self, known: set[str], plan: Plan) -> str:
         """Wait until the recording of the new call has begun, and return the call's id.
 
-        `known` has the ids of the calls that were in progress before. The new call is not in
-        `known`, and has the extension of `plan.answering[0]`, the phone that answers the call.
+        The call is not in `known`, and has the extension of `plan.answering[0]`.
 
         Raises:
             StepError: The recording does not begin, there is no new call or more than one, or the
@@ -110,13 +107,12 @@ class ApiClient:
             raise StepError(f"the recording is {outcome['state']}{durable}", "see its alarms")
 
     def recording(self, call_id: str, reference: str) -> OpenedRecording:
-        """Wait until a call's recording is sealed; then fetch, decrypt and return the recording.
+        """Wait until a call's recording is sealed; then fetch, decrypt and return it.
 
-        `reference` is entered in the audit chain as the reference of this fetch.
+        `reference` is entered in the audit chain.
 
         Raises:
-            CliError: The recording does not appear, cannot be fetched, or cannot be decrypted with
-                the client's identities.
+            CliError: The recording does not appear, or cannot be fetched or decrypted.
         """
         detail = self._detail(call_id)
         why = ("quality-training", reference)

@@ -16,8 +16,7 @@ from telephony.sip.message.uri import Uri, is_user
 def passwords_of(questions: Sequence[str], order: str, *, from_stdin: bool) -> list[str]:
     """Return a password for each question, such as "SIP password of 201".
 
-    The passwords are read from standard input, one in each line, or the user is asked for them.
-    `order` says for which options the lines must be, such as "each --answer".
+    The user types them, or each is a line of standard input, in the `order` that a hint names.
 
     Raises:
         CliError: The number of lines is wrong, or there is no terminal to ask.
@@ -41,9 +40,7 @@ def passwords_of(questions: Sequence[str], order: str, *, from_stdin: bool) -> l
 
 
 def check_names(plan: Plan) -> None:
-    """Check that the phone numbers and the names of the phones can be part of a SIP URI.
-
-    The check is made before any phone rings.
+    """Check, before any phone rings, that numbers and names can be part of a SIP URI.
 
     Raises:
         CliError: A phone number or a name is not valid.

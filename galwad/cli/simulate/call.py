@@ -200,11 +200,7 @@ def _run(plan: Plan) -> Report:
 
 
 def _api_client(plan: Plan) -> ApiClient | None:
-    """Return the API client, or None if the plan does not use the API.
-
-    This function also checks the address and the identity file, because it is called before any
-    phone rings.
-    """
+    """Return the API client, None if unused; check its options before any phone rings."""
     by_api = plan.pause > 0 and plan.pause_by is PauseBy.API
     if plan.identity is None and not by_api:
         return None

@@ -79,10 +79,7 @@ def transfer_error(number: str, status: int) -> StepError:
 
 
 def pause_error(extension: str, status: int) -> StepError:
-    """Return the error for a request of the phone `extension` to pause or resume a recording.
-
-    `status` is the SIP status with which the server refused this request.
-    """
+    """Return the error for `extension`, whose request to pause or resume got this SIP status."""
     text, hint = {
         400: ("the server does not understand the key", "it is not Galwad, or of another version"),
         480: (f"{extension} has no call that is recorded", "calls from trunks are recorded"),

@@ -18,10 +18,7 @@ from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
 _HANG_UP_S: Final = 5.0
 _RING_S: Final = 60.0
-"""The maximum ringing time in seconds of a phone that a person answers.
-
-The plan's `timeout` is the maximum if this command answers the call.
-"""
+"""The maximum ringing time in seconds of a phone that a person answers."""
 _NOT_REACHED: Final = {
     CallState.RINGING: (
         "no ringing",
@@ -37,11 +34,7 @@ _NOT_REACHED: Final = {
 async def simulate(
     plan: Plan, report: Report, api: ApiClient | None = None
 ) -> SimulatedCall | None:
-    """Run one simulated call as planned, and add the result of each step to `report`.
-
-    Return the call, even if a step failed. But if the later steps depend on the failed step, stop
-    there and return None.
-    """
+    """Run a call and report its steps; return None if a step failed on which others depend."""
     async with AsyncExitStack() as stack:
         try:
             call = await _connected(plan, report, stack, api)
@@ -78,10 +71,7 @@ async def _connected(
 async def registered(
     plan: Plan, report: Report, stack: AsyncExitStack, answerer: Answerer
 ) -> Answerer:
-    """Register the phone `answerer`, as a step of its own in `report`, and return `answerer`.
-
-    When the exit stack `stack` closes, the phone is unregistered again.
-    """
+    """Register `answerer`, as a reported step, until `stack` closes; return it."""
     name, began = f"register {answerer.extension}", time.monotonic()
     async with step(report, name):
         await stack.enter_async_context(answerer)

@@ -14,10 +14,8 @@ from galwad.cli.simulate.steps import Report
 PAUSED: Final = "paused"
 _THERE: Final = 0.9
 _ABSENT: Final = 0.3
-"""Audio counts as absent from the recording if its similarity to the recording is at most this.
-
-The similarity is from 0 to 1. The phones send noise, which is compared in pieces of half a second.
-Two different pieces of noise always have a lower similarity than this.
+"""The highest similarity (0 to 1) of audio that is absent. Two different pieces of noise, of half a
+second, always have a lower one.
 """
 _US: Final = 1_000_000
 _LENGTH_S: Final = 0.05
@@ -27,10 +25,9 @@ _REPORT: Final = "keep the recording and the journals, and report it"
 def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spoken]) -> None:
     """Compare the recording with the audio that the phones sent, and report the results.
 
-    Audio of a pause must be absent. Audio after a transfer must be absent if the transfer made a
-    gap. All other audio must be present, except what a pause erased. Gaps of payments must be
-    silent, and no packet may have been stored in them. Segments and gaps must add up to the talk
-    time. `spoken` has the audio that the phones sent in each phase of the call.
+    Audio of a pause, or after a transfer with a gap, must be absent; all other audio must be
+    present, except what a pause erased. Payment gaps must be silent and without stored packets.
+    Segments and gaps must add up to the talk time.
     """
     moved = any(gap["reason"] == "transfer" for gap in there.manifest["gaps"])
     for part in _without_erased(list(spoken), there):
@@ -52,10 +49,9 @@ def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spo
 
 
 def _without_erased(spoken: list[Spoken], there: OpenedRecording) -> Iterator[Spoken]:
-    """Yield the audio of each phase. The phase before a pause lacks what the pause erased.
+    """Yield the audio of each phase; the one before a pause lacks what the pause erased.
 
-    Of this phase, half a second more is left out, because it was still on its way when the pause
-    began. If less than half a second is left, its audio is empty.
+    It also lacks half a second that was on its way. Less than half a second is left out too.
     """
     erased = [gap for gap in there.manifest["gaps"] if gap["reason"] == "erased"]
     erased_us = sum(gap["to_us"] - gap["from_us"] for gap in erased)

@@ -22,15 +22,9 @@ from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 _LATE: Final = 0.1
-"""The maximum delay of a task in the load test, in seconds.
-
-If a delay is longer, this machine is too slow, and its measurements are not reliable.
-"""
+"""The maximum delay of a task in seconds; with a longer one, measurements are not reliable."""
 _JUDGED: Final = 40
-"""The maximum number of legs whose received audio is compared with the sent audio.
-
-To compare the audio of all legs would take longer than the calls themselves.
-"""
+"""The most legs whose audio is compared; all legs would take longer than the calls."""
 _ALIKE: Final = 0.9
 _LOSS: Final = 0.01
 _TAIL: Final = 0.5
@@ -51,8 +45,7 @@ class Tally:
     jitter: float = 0.0
     similarities: list[float] = field(default_factory=list)
     late: float = 0.0
-    """The longest delay, in seconds, from the time at which a task of the load test was due until
-    it ran."""
+    """The longest delay in seconds until a task of the load test ran."""
 
 
 class LoadTest:
@@ -146,10 +139,7 @@ class LoadTest:
         tally.jitter = max(tally.jitter, there.jitter)
 
     async def _watch(self) -> None:
-        """Wake up every 0.1 seconds, and measure how late each wake-up is.
-
-        The longest delay, in seconds, is stored in `tally.late`.
-        """
+        """Measure how late each wake-up is, every 0.1 seconds."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + 0.1

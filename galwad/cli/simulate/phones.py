@@ -36,11 +36,7 @@ class Answerer:
         self._plan = plan
 
     async def __aenter__(self) -> Self:
-        """Register the phone at the server.
-
-        Raises:
-            StepError: The server refuses the registration, or does not answer.
-        """
+        """Register the phone; raise StepError if the server refuses or does not answer."""
         try:
             async with asyncio.timeout(self._plan.timeout):
                 await self.phone.start()
@@ -58,10 +54,7 @@ class Answerer:
         await self.phone.stop()
 
     async def next_ringing(self) -> VoIPCall:
-        """Wait for the next call that rings at this phone, and return it.
-
-        A call that has already stopped ringing is not returned.
-        """
+        """Return the next call that rings at this phone; skip one that has stopped ringing."""
         while True:
             call = await self.incoming.get()
             if call.state is CallState.RINGING:
@@ -69,10 +62,7 @@ class Answerer:
 
 
 def hush() -> None:
-    """Turn off the log of the simulated phones.
-
-    The command reports the result of each step instead.
-    """
+    """Turn off the log of the simulated phones: the command reports each step instead."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
@@ -86,10 +76,9 @@ def socket_error(plan: Plan, error: OSError) -> StepError:
 
 
 class CallAudio:
-    """Sends audio on one leg of an answered call, and stores the audio received on this leg."""
+    """Sends audio on an answered leg and stores what it receives; needs a running event loop."""
 
     def __init__(self, who: str, call: VoIPCall) -> None:
-        """Start to store the received audio; this requires a running event loop."""
         self.who = who
         self.call = call
         self._heard = bytearray()
@@ -143,11 +132,7 @@ class Heard:
 async def converse(
     first: CallAudio, second: CallAudio, said: tuple[Samples, Samples]
 ) -> tuple[Heard, Heard]:
-    """Let both parties speak at the same time, and return the quality of each direction.
-
-    `said` has the samples that `first` sends and the samples that `second` sends. The result has
-    two items: first the quality of the direction from `second` to `first`, then that of the
-    direction from `first` to `second`.
+    """Let both parties speak at the same time; return what `first` heard, then `second`.
 
     Raises:
         StepError: The call ended during the talk, or this machine is too slow.

@@ -15,16 +15,10 @@ from telephony.phone import VoIPPhone
 from telephony.phone.phone import CallCallback
 
 PORTS: Final = (30_000, 32_999)
-"""The lowest and the highest media port for the simulated phones.
-
-A call uses two ports for each of its two legs, so 500 calls need 2000 of these ports.
-"""
+"""The lowest and the highest media port; 500 calls need 2000, two for each of two legs."""
 KEYS: Final = "0123456789*#"
 DEFAULT_CALLER: Final = "07700900123"
-"""The phone number that the caller shows by default.
-
-Ofcom reserves the range of this number for drama, so no subscriber has the number.
-"""
+"""Ofcom reserves the range of this number for drama, so no subscriber has it."""
 DEFAULT_REFERENCE: Final = "galwad simulate"
 
 
@@ -61,13 +55,13 @@ class SipLogin:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The address at which the phones reach the server, and the addresses of this machine."""
+    """The server's address, and the addresses of this machine."""
 
     host: str
     port: int
     transport: PhoneTransport
     host_as_typed: str
-    """The server's host as the user typed it; the server's TLS certificate must name this host."""
+    """The server's host as the user typed it; its TLS certificate must name this host."""
     local_host: str
     """The address of this machine from which the answering phones send to the server."""
     caller: str
@@ -96,11 +90,7 @@ class Plan:
     talk: float = 4.0
     """The length of the talk in seconds."""
     timeout: float = 10.0
-    """The longest time in seconds to wait for one event, such as the ringing or the answer.
-
-    Other limits apply to a transfer, and to the answer of a phone that this command does not
-    control.
-    """
+    """The seconds to wait for one event, except for a transfer or a person's answer."""
     dtmf: str = ""
     pause: float = 0.0
     """The length of the pause in seconds; 0 for no pause."""
@@ -127,19 +117,13 @@ class Plan:
         return self._phone(account, (addresses.caller, addresses.caller_port))
 
     def answering_phone(self, account: SipLogin, callback: CallCallback) -> VoIPPhone:
-        """Make and return a phone that will register with `account`. The phone is not started yet.
-
-        `callback` receives each call that rings at the phone.
-        """
+        """Make a phone that will register; `callback` receives each call that rings."""
         return self._phone(account, (self.addresses.local_host, 0), callback)
 
     def outside_phone(
         self, number: str, local: tuple[str, int], callback: CallCallback
     ) -> VoIPPhone:
-        """Make and return a phone outside the centre, which the server calls at `local`.
-
-        The phone does not register. It uses UDP. It is not started yet.
-        """
+        """Make a phone outside the centre: it does not register, and is called by UDP."""
         return self._phone(
             SipLogin(number, ""), local, callback, register=False, transport=PhoneTransport.UDP
         )
@@ -176,11 +160,8 @@ class Plan:
 def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> Addresses:
     """Return the server's address, and the address of this machine from which packets reach it.
 
-    `text` is the value of --sip, `bind` is the value of --bind, and `ca` is the value of --tls-ca.
-
     Raises:
-        CliError: `text` is not an address, the server's host name cannot be resolved, `ca` is not a
-            file, or there is no route to the server.
+        CliError: An option has no valid value, or the server cannot be resolved or reached.
     """
     host, port = _split(text, 5061 if transport is PhoneTransport.TLS else 5060)
     try:

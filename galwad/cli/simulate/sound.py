@@ -1,8 +1,7 @@
 """The sound of the simulated parties: noise with the rhythm of syllables, new for each run.
 
-No two pieces of this noise are similar to each other. Therefore a piece that was sent can be found
-in the received or the recorded sound. The similarity of the two sounds shows whether the piece is
-there, and how much the telephone line changed it.
+No two pieces of it are similar, so a piece that was sent can be found in the received or the
+recorded sound, and its similarity shows how much the telephone line changed it.
 """
 
 from __future__ import annotations
@@ -21,10 +20,7 @@ _PIECE: Final = RATE // 2
 _LATEST: Final = 2 * RATE
 """The longest delay, in samples, with which the sent noise may arrive at the other phone."""
 _MISSING: Final = RATE // 10
-"""The longest part of the beginning, in samples, that may be missing in the received sound.
-
-A party can answer, and its first packets can arrive before the other phone has read the answer.
-"""
+"""The samples that may be missing at first: packets can arrive before the answer is read."""
 _PEAK: Final = 20_000
 _ROWS: Final = (697, 770, 852, 941)
 _COLUMNS: Final = (1209, 1336, 1477)
@@ -32,15 +28,11 @@ _COLUMNS: Final = (1209, 1336, 1477)
 _TONE: Final = 6000
 """The amplitude of each of the two tones of a key."""
 _PASSES: Final = (300, 3200)
-"""The lowest and the highest frequency of the noise, in Hz; every telephone line transmits this
-range."""
+"""The lowest and the highest frequency in Hz, which every telephone line transmits."""
 
 
 def speech(seconds: float, seed: int) -> Samples:
-    """Return `seconds` of noise from 300 to 3200 Hz with the rhythm of speech.
-
-    Each `seed` gives different noise.
-    """
+    """Return `seconds` of noise from 300 to 3200 Hz with the rhythm of speech, by `seed`."""
     noise = np.random.default_rng(seed)
     count = int(seconds * RATE)
     spectrum = np.fft.rfft(noise.standard_normal(count))
@@ -77,10 +69,9 @@ def from_pcm(pcm: bytes) -> Samples:
 def similarity_at(heard: Samples, said: Samples) -> float:
     """Return how similar the received sound `heard` is to the sound `said`, 0 to 1.
 
-    `said` is expected to begin in `heard` at most `_LATEST` samples after the start of `heard`, or
-    at most `_MISSING` samples before it.
-    `said` is divided into pieces of half a second. Each piece is searched for separately in
-    `heard`, because a telephone line may stretch and shift the sound a little.
+    `said` begins at most `_LATEST` samples after the start of `heard`, or `_MISSING` before it.
+    Half seconds are searched for separately, because a telephone line may stretch and shift the
+    sound.
     """
     pieces = _pieces(said)
     there = np.concatenate([np.zeros(_MISSING, dtype=np.int16), heard])
@@ -90,20 +81,13 @@ def similarity_at(heard: Samples, said: Samples) -> float:
 
 
 def similarity_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
-    """Search for pieces of `said` in `recorded`; return the mean and the maximum similarity.
-
-    There are about as many pieces as `pieces` says. Both results are from 0 to 1.
-    """
+    """Return the mean and the maximum of `similarities_anywhere`; 0 for too short a sound."""
     found = similarities_anywhere(recorded, said, pieces)
     return (float(np.mean(found)), max(found)) if found else (0.0, 0.0)
 
 
 def similarities_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> list[float]:
-    """Search for about `pieces` pieces of `said` in `recorded`; return the similarity of each.
-
-    Each piece is half a second long. The similarity of a piece (0 to 1) is that of the most similar
-    place in `recorded`.
-    """
+    """Search for about `pieces` half seconds of `said`; return the best similarity of each."""
     every = _pieces(said)
     return [_best(recorded, piece) for _, piece in every[:: max(1, len(every) // pieces)]]
 

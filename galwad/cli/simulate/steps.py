@@ -1,7 +1,4 @@
-"""The steps of a simulation and their results, printed as a table for people or as JSON.
-
-A step is one part of the simulation that has its own line in the report.
-"""
+"""The results of a simulation's steps, each a line of the report, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -80,10 +77,7 @@ class Report:
         self.steps.append(Step(name, StepResult.WARNING, text, hint, figures))
 
     def fail(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
-        """Add a step that failed.
-
-        This does not end the simulation: only a `StepError` ends it.
-        """
+        """Add a step that failed. Only a `StepError` ends the simulation."""
         self.steps.append(Step(name, StepResult.FAULT, text, hint, figures))
 
     def skip(self, name: str, text: str) -> None:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from callerid.errors import CallerIdError
 from galwad.cli.support.console import CliError
-from galwad.settings import Settings
 from recording.errors import AuditError, RecordingError, reason_of
 
 if TYPE_CHECKING:
     from galwad.desk.maintenance.administration import Administration
+    from galwad.settings import Settings
 
 
 def administration(settings: Settings) -> Administration:

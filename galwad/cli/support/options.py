@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
@@ -13,10 +13,12 @@ from config.errors import SettingsError
 from galwad.call_id import is_call_id
 from galwad.cli.support.console import CliError, centre_zone, use_zone_of_settings
 from galwad.periods import HINT, Period, period
-from galwad.settings import DEFAULT_PATH as DEFAULT_PATH  # noqa: PLC0414 - for the commands
-from galwad.settings import EXAMPLE, Settings, load
 from galwad.texts import LANGUAGES, Texts, preferred_language
 
+if TYPE_CHECKING:
+    from galwad.settings import Settings
+
+DEFAULT_PATH: Final = Path("/etc/galwad/galwad.toml")
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Config: TypeAlias = Annotated[
     Path, typer.Option("--config", envvar="GALWAD_CONFIG", help="The settings file.")
@@ -54,6 +56,8 @@ def load_settings(path: Path) -> Settings:
     Raises:
         CliError: The file cannot be read, or has faults; the message names each fault.
     """
+    from galwad.settings import EXAMPLE, load  # noqa: PLC0415 - the help needs no settings
+
     try:
         settings = load(path)
     except SettingsError as error:

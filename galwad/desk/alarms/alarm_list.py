@@ -1,11 +1,8 @@
-"""The list of alarms: it follows each alarm from its first report to its end.
+"""The alarms, from their first report to their end: in memory at once, in the database afterwards.
 
-A report changes the list in memory at once, and is written to the database afterwards. So neither a
-full disk nor one that hangs delays or loses an alarm while the desk runs. What a person decides is
-audited and stored before it takes effect.
-
-Repeated reports of one kind about the same call and subject are one alarm with a count. If many
-alarms of one kind are open, all further ones of this kind are one alarm without a call.
+So a full disk or one that hangs neither delays nor loses an alarm while the desk runs. What a
+person decides is audited and stored before it takes effect. Repeated reports about the same call
+and subject are one alarm with a count; above `MOST_OF_KIND`, all of a kind are one without a call.
 """
 
 from __future__ import annotations
@@ -50,11 +47,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class CallStage:
-    """The facts about a call that can end an alarm.
-
-    `recording` is the state of its recording, as on the page. `ended` is true if the call has ended
-    or is not known.
-    """
+    """The facts about a call that can end an alarm; `ended` is also true of an unknown call."""
 
     recording: str = ""
     ended: bool = True
@@ -69,7 +62,7 @@ class AlarmError(Exception):
 
 
 class Audit(Protocol):
-    """The type of a function that writes an entry of the audit."""
+    """A function that writes an entry of the audit."""
 
     def __call__(
         self, kind: str, facts: Mapping[str, str], personal: Mapping[str, str], /
@@ -78,17 +71,11 @@ class Audit(Protocol):
 
 
 class AlarmList:
-    """The alarms of one desk.
+    """The alarms of one desk, which keeps the closed ones for `kept_s` seconds.
 
-    Args:
-        engine: The desk's database.
-        audit: A function that writes an entry of the audit.
-        on_change: A function that is called with each alarm that a person has handled, or that has
-            ended.
-        kept_s: The time in seconds for which closed alarms are kept.
-        audit_after: A function that writes alarms, and entries of the audit about them, in one
-            transaction. If None, alarms that begin or end by themselves have no entries.
-        clock: A function that returns the Unix time in seconds.
+    `on_change` gets each alarm that a person has handled or that has ended. `audit_after` writes
+    alarms and their audit entries in one transaction; if it is None, alarms that begin or end by
+    themselves have no entries.
     """
 
     def __init__(
@@ -111,7 +98,6 @@ class AlarmList:
         self._clock = clock
         self._alarms: dict[str, StoredAlarm] = {}
         self._newest: dict[_Key, str] = {}
-        """The id of the newest alarm of each kind, call and subject."""
         self._unsaved: set[str] = set()
         self._wake = asyncio.Event()
         self._deciding = asyncio.Lock()
@@ -144,10 +130,7 @@ class AlarmList:
     # Reports
 
     def raised(self, report: Alarm, line: str = "") -> StoredAlarm:
-        """Take a report into the list; return the alarm that it has begun or repeated.
-
-        `line` is the line of the live call that the report is about; "" if there is none.
-        """
+        """Add a report; return the alarm begun or repeated. `line` is the live call's, or ""."""
         now = self._clock()
         subject = kind_of(report.kind).subject_of(report.detail)[:200]
         key = (report.kind, report.call_id, subject)
@@ -221,16 +204,12 @@ class AlarmList:
                 self._end(_key(alarm))
 
     def calls_known(self, find: Callable[[str], CallStage]) -> None:
-        """End the alarms of calls that were settled while the switch was not connected.
-
-        `find` returns the present stage of the call with an id.
-        """
+        """End the alarms of calls that were settled while the switch was not connected."""
         for alarm in self.open():
             if alarm.call_id is not None and _is_settled(alarm, find(alarm.call_id)):
                 self._end(_key(alarm))
 
     def _end(self, key: _Key) -> None:
-        """Close an alarm, because it has ended by itself."""
         alarm = self._alarms.get(self._newest.get(key, ""))
         if alarm is not None and not alarm.closed:
             alarm = replace(alarm, closed=self._clock())
@@ -261,9 +240,7 @@ class AlarmList:
     async def release(
         self, alarm_id: str, user: str, actor: str, *, for_others: bool
     ) -> StoredAlarm:
-        """Store that a user no longer handles an alarm; return the alarm.
-
-        If `for_others` is true, the user may also release an alarm that another user has taken.
+        """Store that a user no longer handles an alarm; with `for_others`, also another's alarm.
 
         Raises:
             AlarmError: Another user has taken it, or it is closed.
@@ -305,11 +282,7 @@ class AlarmList:
     async def _decide(
         self, alarm_id: str, change: Change, event: str, personal: Mapping[str, str]
     ) -> StoredAlarm:
-        """Audit, store and then apply a decision; return the alarm.
-
-        The alarm may be reported again or end meanwhile, so `change` is applied to its newest
-        state.
-        """
+        """Audit and store a decision, then apply it to the newest state, which may be another."""
         async with self._deciding:
             alarm = self._alarms[alarm_id]
             if change(alarm) == alarm:
@@ -379,11 +352,7 @@ class AlarmList:
                 raise
 
     async def _save_with_entries(self, alarms: Sequence[StoredAlarm]) -> bool:
-        """Write alarms together with audit entries about those that begin or end.
-
-        Return False if nothing was written: there is no entry to write, or the audit fails. Alarms
-        are then written without entries.
-        """
+        """Write alarms with their audit entries; return False if that wrote nothing."""
         kinds = {each.alarm_id: kind for each in alarms if (kind := self._entry_kind(each))}
         if self._audit_after is None or not kinds:
             return False
@@ -405,10 +374,10 @@ class AlarmList:
         return True
 
     def _entry_kind(self, alarm: StoredAlarm) -> str:
-        """Return the kind of the audit entry that an alarm needs; "" if it needs none.
+        """Return the kind of the audit entry that an alarm needs, or "".
 
-        An alarm that comes back soon after its end has no entry at first, so that a peer that is
-        down every few seconds does not fill the audit.
+        One that soon comes back has none, so that a peer that goes up and down does not fill the
+        audit.
         """
         is_open = self._in_audit.get(alarm.alarm_id)
         if alarm.closed:
@@ -446,13 +415,11 @@ class AlarmList:
 
 
 def _check_not_taken(alarm: StoredAlarm, user: str) -> None:
-    """Raise `AlarmError` with the name of the other user who has taken an alarm."""
     if alarm.taken_by not in {"", user}:
         raise AlarmError(f"{alarm.taken_by} has taken this alarm", "ask them, or close the alarm")
 
 
 def _facts(alarm: StoredAlarm) -> dict[str, str]:
-    """Return the facts of an audit entry about an alarm."""
     return {"alarm": alarm.alarm_id, "kind": alarm.kind, "call_id": alarm.call_id or ""}
 
 
@@ -461,7 +428,6 @@ def _key(alarm: StoredAlarm) -> _Key:
 
 
 def _is_settled(alarm: StoredAlarm, call: CallStage) -> bool:
-    """Return whether an alarm about a call at this stage has ended."""
     match alarm.traits.ending:
         case Ending.PAUSE:
             return call.ended or call.recording != "paused"

@@ -17,13 +17,12 @@ from recording.audit.index_comparison import IndexFinding
 from recording.errors import AuditError, reason_of
 
 RAISED: Final = "alarm.raised"
-"""The kind of the audit entry about a new alarm."""
 ENDED: Final = "alarm.ended"
 """The kind of the audit entry about an alarm that ended by itself."""
 CLOSED: Final = "alarm.closed"
 """The kind of the audit entry about an alarm that a person has closed."""
 _LEAST_KEPT_S: Final = 86_400.0
-"""For this time after its end, in seconds, an alarm is in the database, whatever the settings."""
+"""The shortest time in seconds for which a closed alarm is kept, whatever the settings."""
 _US: Final = 1_000_000
 # In SQLite, the other columns of a query with one max() come from the row with this maximum.
 _CHANGED: Final = text(f"""
@@ -47,9 +46,8 @@ MAX_CLOSED: Final = 10_000
 class StoredAlarm:
     """An alarm and its handling. Times are in Unix seconds; 0 if something has not happened.
 
-    `first` and `latest` are the times of its first and its latest report, and `count` is the number
-    of reports. `line` is the line of its call. `subject` is the name of what it is about, if its
-    kind has one. `closed_by` is "" if the alarm has ended by itself.
+    `first` and `latest` are the times of its reports, and `count` their number. `subject` is "" if
+    the kind has none, and `closed_by` if the alarm has ended by itself.
     """
 
     alarm_id: str
@@ -88,10 +86,9 @@ class AlarmStore:
         self._writer = engine.execution_options(immediate=True)
 
     async def load(self, closed_after: float, most: int) -> list[StoredAlarm]:
-        """Return the alarms that are open, taken or were closed after this time.
+        """Return the alarms that were not closed by this time, sorted by their latest report.
 
-        They are sorted by their latest report. If there are more than `most`, the oldest closed
-        ones are left out.
+        Beyond `most`, the oldest closed ones are left out.
         """
         query = (
             select(alarms)

@@ -11,11 +11,7 @@ from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
 Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
-"""The users who see an alarm.
-
-"own" means the users whom the call concerns, "supervisors" means these users and all supervisors,
-and "everybody" means every user.
-"""
+""""own": the users whom the call concerns; "supervisors": these users and all supervisors."""
 
 
 class Severity(StrEnum):
@@ -54,8 +50,7 @@ class Ending(StrEnum):
 class AlarmKind:
     """The facts about the alarms of one kind.
 
-    If `has_subject` is true, the alarm's detail begins with the name of what it is about, such as a
-    trunk. Then there is one alarm for each name.
+    With `has_subject`, each name (such as a trunk's) before ": " in the detail has one alarm.
     """
 
     severity: Severity
@@ -126,16 +121,12 @@ ENDS: Final[Mapping[str, str]] = {"switch.connected": "switch.lost", "peer.up": 
 
 
 def kind_of(name: str) -> AlarmKind:
-    """Return what is known about the alarms with this name."""
+    """Return the facts about this kind; `UNKNOWN` for one that is not listed."""
     return KINDS.get(name, UNKNOWN)
 
 
 def may_see(audience: Audience, *, supervises: bool, concerned: bool) -> bool:
-    """Return whether a person may see an alarm with this audience.
-
-    `supervises` is true for a supervisor or administrator. `concerned` is true if the alarm is
-    about a live call that concerns the person.
-    """
+    """Return whether a person may see an alarm; `supervises` is also true of administrators."""
     return {
         "own": concerned,
         "supervisors": concerned or supervises,

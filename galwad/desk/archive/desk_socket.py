@@ -1,9 +1,8 @@
-"""The socket `desk.sock`, to which the finaliser and the command-line interface send messages.
+"""The socket `desk.sock`, to which the finaliser and the command line send messages.
 
-When the finaliser reports a recording, the desk commits the recording's index row to the database
-and then acknowledges the report. Reports that arrive together are committed together. If the desk
-crashes before it acknowledges a report, the finaliser sends the report again. A recording that is
-reported twice has only one index row.
+The desk acknowledges a recording when its index row is committed; reports that arrive together are
+committed together. The finaliser repeats a report that was not acknowledged, and a recording that
+is reported twice has one row.
 """
 
 from __future__ import annotations
@@ -63,11 +62,7 @@ class DeskSocket:
         self._server = await serve(self._path, self._received, self._gone)
 
     async def stop(self) -> None:
-        """Stop listening, close the links to finalisers, and finish handling earlier messages.
-
-        New messages are ignored from now on. No recording is lost: when the finaliser connects to a
-        desk again, it repeats its messages about recordings.
-        """
+        """Stop listening and finish earlier messages; later recordings are reported again."""
         self._stopping = True
         if self._server is not None:
             self._server.close()

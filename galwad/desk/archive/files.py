@@ -19,10 +19,10 @@ _BLOCK = 256 * 1024
 
 
 def checked_id(call_id: str) -> str:
-    """Return `call_id` unchanged if it has the form of a call id and is safe in a file name.
+    """Return `call_id` if it has the form of a call id, so that it is safe in a file name.
 
     Raises:
-        ApiError: 404, `call_id` does not have the form of a call id.
+        ApiError: 404, `call_id` does not have this form.
     """
     if not is_call_id(call_id):
         raise ApiError(404, "no recording has this id", "an id looks like 20260131-101500-abcdefgh")
@@ -31,11 +31,7 @@ def checked_id(call_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SealedFiles:
-    """The two parts of an encrypted age file: the bytes of the header, and an open file.
-
-    The open file, `payload`, has the encrypted audio of a recording, or the encrypted packets that
-    could not be decoded. `payload_length` is the length of this file in bytes. `stream` closes it.
-    """
+    """The header and the open payload (audio, or undecoded packets) of an encrypted age file."""
 
     header: bytes
     payload: BinaryIO
@@ -47,10 +43,7 @@ class SealedFiles:
         return len(self.header) + self.payload_length
 
     def stream(self) -> Iterator[bytes]:
-        """Yield the header with the first part of the payload, then the rest; then close the file.
-
-        The header and the payload together are a standard age file.
-        """
+        """Yield the header and the payload, a standard age file, then close the payload's file."""
         with self.payload:
             yield self.header + self.payload.read(_BLOCK)
             while block := self.payload.read(_BLOCK):
@@ -77,13 +70,13 @@ class ArchiveFolder:
         return self.folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
 
     def open(self, recording: RecordingSummary, kind: str, wanted: int) -> SealedFiles:
-        """Read a recording's header, and open the file that the client receives after the header.
+        """Read a recording's header, and open its file of this kind, which follows the header.
 
-        `kind` says which file is opened: "payload" is the audio, and "raw" the packets that could
-        not be decoded. `wanted` is the size in bytes that the opened file must have.
+        The kinds are "payload", the audio, and "raw", the packets that could not be decoded. The
+        file must have `wanted` bytes.
 
         Raises:
-            ApiError: 409, the header or the file is missing, or the file's size is not `wanted`.
+            ApiError: 409, the header or the file is missing, or the file has another size.
         """
         with contextlib.ExitStack() as opened:
             try:
@@ -104,10 +97,7 @@ class ArchiveFolder:
         return files
 
     def text(self, recording: RecordingSummary, suffix: str) -> str | None:
-        """Return the text of a recording's file with this suffix, such as "manifest".
-
-        Return None if the file cannot be read or is not UTF-8 text.
-        """
+        """Return the text of the file with this suffix; None if it is not readable as UTF-8."""
         data = self.content(recording, suffix)
         try:
             return None if data is None else data.decode()
@@ -115,7 +105,7 @@ class ArchiveFolder:
             return None
 
     def content(self, recording: RecordingSummary, suffix: str) -> bytes | None:
-        """Return the bytes of a recording's file with this suffix; None if it cannot be read."""
+        """Return the bytes of the file with this suffix; None if it cannot be read."""
         try:
             return self._path(recording, suffix).read_bytes()
         except (OSError, ApiError):
@@ -123,11 +113,7 @@ class ArchiveFolder:
 
 
 def _in_force(path: Path) -> bytes:
-    """Return the bytes of the header file that is now in force.
-
-    The finaliser replaces a header by overwriting the bytes in the same file. So one reading may
-    contain parts of the old header and of the new header. The file is read until two readings are
-    equal.
+    """Read the header until two readings agree, because the finaliser overwrites it in place.
 
     Raises:
         OSError: The header cannot be read.

@@ -1,7 +1,4 @@
-"""Sends the desk's requests to the finaliser, and receives the replies.
-
-The desk cannot change the archive itself, because only the finaliser writes to the archive.
-"""
+"""Sends the desk's requests to the finaliser, which is the only writer of the archive."""
 
 from __future__ import annotations
 
@@ -25,10 +22,7 @@ log = structlog.get_logger()
 
 
 class FinaliserDownError(ApiError):
-    """The finaliser is not connected, or did not reply in time.
-
-    The response to the HTTP request has the status 503.
-    """
+    """The finaliser is not connected, or did not reply in time; status 503 of the response."""
 
     def __init__(self, error: str = "the finaliser cannot be reached") -> None:
         super().__init__(503, error, "try again: completed steps are not repeated")
@@ -52,11 +46,7 @@ class FinaliserClient:
         self._links.add(link)
 
     def detach(self, link: Link) -> None:
-        """Remove a link that has closed.
-
-        If it was the link of a finaliser, all requests that wait for a reply fail. Any other link
-        is ignored.
-        """
+        """Remove a closed link; requests that wait for a reply fail if it was a finaliser's."""
         if link in self._links:
             self._links.discard(link)
             self.fail_waiting()
@@ -69,10 +59,9 @@ class FinaliserClient:
     async def request(
         self, message: Callable[[int], AnyMessage], timeout_s: float = REPLY_S
     ) -> bytes:
-        """Send a request to the finaliser, wait for the reply, and return the bytes in the reply.
+        """Send a request to the finaliser; return the bytes in its reply.
 
-        `message` is a function that receives a new reference number and returns the message to
-        send. The finaliser's reply has the same reference number.
+        `message` makes the message with a new reference number, which the reply repeats.
 
         Raises:
             FinaliserDownError: No finaliser is connected, or no reply came within `timeout_s`
@@ -99,10 +88,7 @@ class FinaliserClient:
         return done.content
 
     async def prove_spools(self) -> tuple[SpoolProof, ...]:
-        """Return the finaliser's findings about the spools that are not sealed.
-
-        The errors are those of `request`.
-        """
+        """Return the findings about spools that are not sealed; errors are those of `request`."""
         content = await self.request(ProveSpools, PROOF_S)
         return msgspec.msgpack.decode(content, type=tuple[SpoolProof, ...])
 

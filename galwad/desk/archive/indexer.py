@@ -1,9 +1,8 @@
 """Writes an index row for each recording that the finaliser reports.
 
-The same transaction adds the digest of the recording's manifest to the audit chain. So a manifest
-that is later lost or changed can be detected. If a recording is reported twice, the second
-report changes nothing. If the finaliser silenced a card number in the recording, this is entered as
-an incident.
+The same transaction adds the manifest's digest to the audit chain, so that a lost or changed
+manifest is detected, and enters a card number that was silenced as an incident. A repeated report
+changes nothing.
 """
 
 from __future__ import annotations
@@ -32,20 +31,17 @@ from recording.index.catalogue import MOST_IDS, KnownRow, known_rows, write_rows
 from recording.policy import GapReason
 
 _REST_S: Final = 0.1
-"""The shortest time in seconds from the beginning of one batch to that of the next.
-
-A batch costs about as much as ten of its recordings. When many calls have ended, the finaliser
-reports a recording every few milliseconds, and each would be a batch of its own.
+"""The shortest time in seconds between the beginnings of two batches. A batch costs about as much
+as ten of its recordings, and after many calls a report arrives every few milliseconds.
 """
 log = structlog.get_logger()
 
 
 class Indexer:
-    """Writes the index rows of recordings.
+    """Writes the index rows of recordings, in the database of the audit chain.
 
-    When many calls end at once, the reports that arrive within `_REST_S` are written in one
-    transaction. A report that follows no other is written at once. When the rows are in the
-    database, `on_indexed` is called with these reports.
+    Reports that arrive within `_REST_S` share a transaction; a report that follows no other is
+    written at once. `on_indexed` is called when the rows are in the database.
     """
 
     def __init__(
@@ -55,28 +51,20 @@ class Indexer:
         on_indexed: Callable[[Sequence[Sealed]], Awaitable[None]],
         on_alarm: Callable[[Alarm], None],
     ) -> None:
-        """Set up the indexer. The index is in the same database as the audit chain `audit`."""
         self._audit = audit
         self._on_indexed = on_indexed
         self._on_alarm = on_alarm
         self._reports: list[_Report] = []
-        """The reports that are not written yet, the oldest first."""
         self._writing = asyncio.Lock()
         self._next = 0.0
         """The monotonic time before which no batch begins."""
         self._without_caller: set[str] = set()
-        """The ids of the calls for which this object has raised the alarm `recording.locked`.
-
-        Here the alarm means that the recording is archived without the caller's phone number. This
-        number is stored only in the call's spool, which cannot be opened.
-        """
+        """The calls with the alarm `recording.locked`: the caller is only in a locked spool."""
 
     async def index(self, sealed: Sealed) -> bool:
-        """Index a recording from the finaliser's report, and return whether the row is complete.
+        """Index a recording; return whether the finaliser may remove the call's spools.
 
-        True means that the row has the phone number, the line and the advisor, so the finaliser may
-        remove the call's spools. False means that the spools are still needed: no row was written,
-        or these three facts are stored only in the spools.
+        It may not if no row was written, or if only the spools have the number, line and advisor.
         """
         report = _Report(sealed, asyncio.get_running_loop().create_future())
         self._reports.append(report)
@@ -90,11 +78,7 @@ class Indexer:
         return report.complete.result()
 
     async def _index(self, batch: Sequence[_Report]) -> None:
-        """Index these recordings, and complete their reports.
-
-        If their rows cannot be written together, one report may be the reason: write each by
-        itself.
-        """
+        """Index a batch; if that fails, each by itself, because one report may be the reason."""
         writing = _Writing([report.sealed for report in batch])
         try:
             await self._audit.append_after(writing.write)
@@ -124,10 +108,9 @@ class Indexer:
             report.finish(complete=complete)
 
     async def reindex(self, sealed: Sealed, corrected: IndexFacts | None = None) -> bool:
-        """Index a recording that the finaliser has verified in the archive.
+        """Index a recording that the finaliser has verified; return whether a row was written.
 
-        If the recording already has a row, do not change the row, and return False. But if
-        `corrected` is not None, replace the row, and use these facts about people for the new row.
+        A row that exists stays, unless `corrected` has facts about people for a new one.
 
         Raises:
             AuditError: The recording was not indexed.
@@ -154,19 +137,18 @@ class Indexer:
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """A report of the finaliser. The result of `complete` is that of `Indexer.index`."""
+    """A report of the finaliser; `complete` receives the result of `Indexer.index`."""
 
     sealed: Sealed
     complete: asyncio.Future[bool]
 
     def finish(self, *, complete: bool) -> None:
-        """Set the result, unless the task that waits for it was cancelled."""
+        """Set the result, unless the waiting task was cancelled."""
         if not self.complete.done():
             self.complete.set_result(complete)
 
 
 def _first_of_each_call(reports: Iterable[_Report]) -> list[_Report]:
-    """Return the oldest report of each call, at most `MOST_IDS` reports."""
     found: dict[str, _Report] = {}
     for report in reports:
         found.setdefault(report.sealed.call_id, report)
@@ -182,7 +164,6 @@ class _Writing:
         """The rows from before the transaction, by call id."""
 
     async def write(self, connection: AsyncConnection) -> list[NewEntry]:
-        """Write the rows; return the audit entries about them."""
         reports = self._reports
         self.known = await known_rows(connection, [each.call_id for each in reports])
         new = [each for each in reports if each.personal or each.call_id not in self.known]
@@ -203,7 +184,7 @@ class _Writing:
         ]
 
     def is_complete(self, sealed: Sealed) -> bool:
-        """Return whether the recording's row has all facts, so that its spools may be removed."""
+        """Return whether the row has all facts, so that the spools may be removed."""
         return sealed.personal or self._has_row_of(sealed)
 
     def _digest(self, sealed: Sealed) -> str:
@@ -211,10 +192,7 @@ class _Writing:
         return "" if row is None else row.manifest_sha256
 
     def _has_row_of(self, sealed: Sealed) -> bool:
-        """Return whether there was a complete row that was made from this very recording.
-
-        A row is complete if it has the phone number, the line and the advisor.
-        """
+        """Return whether a row with number, line and advisor was there from this very recording."""
         row = self.known.get(sealed.call_id)
         return (
             row is not None
@@ -230,10 +208,8 @@ class _Rewriting:
         self._sealed = sealed
         self._corrected = corrected
         self.new = False
-        """True if the row was written."""
 
     async def write(self, connection: AsyncConnection) -> list[NewEntry]:
-        """Write the row, unless there is one to keep; return the audit entries about it."""
         sealed, corrected, row = self._sealed, self._corrected, index_row(self._sealed)
         known = await known_rows(connection, [sealed.call_id])
         self.new = corrected is not None or not known
@@ -252,7 +228,6 @@ def _recovery_entry(sealed: Sealed) -> NewEntry:
 
 
 def _digest_entry(sealed: Sealed) -> NewEntry:
-    """Return an audit entry with the digest of the recording's manifest."""
     facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
     return NewEntry("recording.indexed", facts)
 
@@ -279,11 +254,7 @@ async def _enter_captured_cards(
 
 
 def index_row(sealed: Sealed) -> RecordingSummary:
-    """Return the index row for a recording that the finaliser has reported.
-
-    If the recording has a salt, its manifest has commitments to the numbers exactly as they were
-    reported. They are then in the form that the index needs, and must not be changed.
-    """
+    """Return the index row; numbers of a salted recording stay, as its manifest commits to them."""
     fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
     if sealed.salt:
         return RecordingSummary(**fields)
@@ -298,11 +269,7 @@ def index_row(sealed: Sealed) -> RecordingSummary:
 
 
 def indexed_number(text: str | None) -> str | None:
-    """Return a phone number in the form that the index stores and searches: the E.164 form.
-
-    If the text cannot be read as a phone number, return the text unchanged. If `text` is None or
-    empty, return None.
-    """
+    """Return a number as the index stores it: in E.164 form, else unchanged; None if empty."""
     if not text:
         return None
     try:

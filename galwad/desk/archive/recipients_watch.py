@@ -1,8 +1,7 @@
-"""Watches the file with the signed set of recipients, and adds an audit entry for each change.
+"""Watches the signed set of recipients, and adds an audit entry for each change.
 
-An administrator puts the file on the server, and the finaliser accepts or refuses it. The
-recipients in the file can decrypt new recordings. So the audit chain must show each change of the
-recipients, even a change with a valid signature of the officer.
+The recipients can decrypt new recordings, so the audit chain must show even a change with a valid
+signature of the officer.
 """
 
 from __future__ import annotations
@@ -22,20 +21,12 @@ from recording.keys.recipients_file import RecipientsFile
 RECIPIENTS_CHANGED: Final = "recipients.changed"
 _INTERVAL_S: Final = 60.0
 _MAX_SETS: Final = 1000
-"""The largest number of earlier audit entries about recipient sets that one check reads.
-
-The check looks in them for the highest serial number. This number of entries is enough, because a
-new set is signed only a few times a year.
-"""
+"""The entries that one check reads; a new set is signed only a few times a year."""
 log = structlog.get_logger()
 
 
 def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
-    """Return the highest serial number among the valid recipient sets that an officer signed.
-
-    Each item of `noted` has the facts of the audit entry about one set. `officer_key` is the
-    officer's public signing key. Return 0 if there is no valid set with a signature by this key.
-    """
+    """Return the highest serial number that `officer_key` signed in these facts; 0 if none."""
     serials = (
         facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
     )
@@ -56,11 +47,10 @@ class RecipientsWatch:
         self._on_alarm = on_alarm
 
     async def check(self) -> None:
-        """Compare the present recipient set with the newest audit entry about a recipient set.
+        """Add an audit entry if the set differs from that of the newest entry, or is now invalid.
 
-        If they differ, add an audit entry. A set that has become invalid also counts as different.
-        Raise an alarm if an older set was put back. Such a set is refused, except if every copy of
-        the newest set is lost too: then only the audit knows that it is older.
+        Raise an alarm if an older set was put back. It is refused, unless every copy of the newest
+        set is lost too: then only the audit knows that it is older.
         """
         facts = await asyncio.to_thread(_facts, self._file)
         last = await self._audit.last(RECIPIENTS_CHANGED)

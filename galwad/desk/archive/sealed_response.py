@@ -17,10 +17,9 @@ _READERS: Final = ThreadPoolExecutor(40, "sealed")
 
 
 class SealedResponse(Response):
-    """Sends the two parts of an age file, and closes the file of the payload.
+    """Sends the two parts of an age file, and closes the payload's file.
 
-    The file is read in a thread, block by block. Starlette's own streaming response needs several
-    times the CPU time for the same. If the client disconnects, no further block is read.
+    A thread reads the blocks: Starlette's streaming response needs several times the CPU time.
     """
 
     def __init__(self, files: SealedFiles, headers: Mapping[str, str]) -> None:
@@ -48,11 +47,9 @@ class SealedResponse(Response):
 
 
 async def _disconnected(receive: Receive) -> None:
-    """Return when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 def _next(blocks: Iterator[bytes]) -> bytes:
-    """Return the next block; empty after the last one."""
     return next(blocks, b"")

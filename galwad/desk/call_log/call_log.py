@@ -1,12 +1,9 @@
 """Writes the log of calls from the reports of the switch and the finaliser.
 
-A report is only put into a queue, so no call waits for the database. A moment later, one
-transaction reads the rows of several calls, applies the reports and writes the rows. The log has no
-other memory. So after a restart, the switch's snapshot, its repeated reports of ends and the
-finaliser's reports complete the rows, and none is there twice.
-
-The number of a call is personal data of the caller. It is kept only until the missed calls of the
-day can be rung back. The row is kept longer, for statistics.
+Reports wait in a queue, so no call waits for the database; one transaction applies several to their
+rows. The log has no other memory: after a restart, the switch's snapshot and the repeated reports
+complete the rows, none of them twice. A call's number is personal data, which is kept only until
+the day's missed calls can be rung back; the row is kept longer, for statistics.
 """
 
 from __future__ import annotations
@@ -33,15 +30,11 @@ from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, S
 from galwad.settings.calls import CallLogSection
 
 _BATCH_S: Final = 0.25
-"""The seconds for which reports are collected. Then one transaction writes them all."""
+"""The seconds for which reports are collected before one transaction writes them."""
 _RETRY_S: Final = 5.0
 PATIENCE_S: Final = 5.0
-"""The seconds after a snapshot in which the switch may report a call that is not in it.
-
-It reports the time at which the call ended, or that the call rings again after its restart.
-"""
+"""Within these seconds after a snapshot, a call that it lacks may still end or ring again."""
 _CLEAN_S: Final = 600.0
-"""The seconds between two searches for old numbers and rows."""
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0
 _LANGUAGES: Final = ("en", "cy")
@@ -76,14 +69,7 @@ Report: TypeAlias = _Followed | CallEnded | Sealed | _Confirmed | _OthersEnded
 
 
 class CallLog:
-    """The log of calls.
-
-    Args:
-        engine: The desk's database.
-        section: How long numbers and rows are kept.
-        on_changed: A function that is called with the users whose day has changed.
-        clock: A function that returns the Unix time in seconds.
-    """
+    """The log of calls; `on_changed` gets the users whose day has changed."""
 
     def __init__(
         self,
@@ -198,7 +184,7 @@ class CallLog:
                 self._add(message)
 
     def _end_others(self) -> None:
-        """End the calls that have ended while the desk was not connected, at the present time."""
+        """End, at the present time, the calls that ended while the desk was not connected."""
         self._add(_OthersEnded(frozenset(self._live), self._clock()))
 
     def call_changed(self, before: DeskCall | None, after: DeskCall) -> None:
@@ -209,13 +195,10 @@ class CallLog:
             self._add(_Confirmed(after.call_id, person.language))
 
     async def sealed(self, reports: Collection[Sealed]) -> None:
-        """Handle sealed recordings; return when their calls are in the log.
-
-        The recording of a call that would be too old for the log is ignored.
+        """Log sealed recordings, unless they are too old for it; return when they are written.
 
         Raises:
-            SQLAlchemyError: The database cannot be written. The finaliser must report the
-                recordings again.
+            SQLAlchemyError: The database cannot be written. The finaliser must report them again.
         """
         oldest = self._clock() - self._section.calls_days * _DAY_S
         for sealed in reports:
@@ -239,7 +222,6 @@ def _call_id(report: Report) -> str:
 
 
 def _apply(reports: Collection[Report], rows: Rows) -> None:
-    """Apply the reports to the rows, in their sequence."""
     for report in reports:
         if isinstance(report, _OthersEnded):
             for call in tuple(rows.values()):

@@ -23,10 +23,9 @@ MOST_CALLS: Final = 200
 class AdvisorsDay:
     """The lists of one advisor's day, the newest call first.
 
-    Each row has the columns of `logged_calls`. A row of `calls` also has `purpose`,
-    `no_note_reason` and `version` of the advisor's contact note: None if the call has no note of
-    this advisor. A row of `transfers` has `at`, `sent_to` and `result`. `cut` is true if a list is
-    longer than `MOST_CALLS`.
+    Each row has the columns of `logged_calls`; in `calls` also `purpose`, `no_note_reason` and
+    `version` of the advisor's contact note, or None; in `transfers` also `at`, `sent_to` and
+    `result`. `cut` is true if a list is longer than `MOST_CALLS`.
     """
 
     calls: Sequence[Row[Any]]
@@ -38,8 +37,7 @@ class AdvisorsDay:
 async def day_of(engine: AsyncEngine, user: User, day: Period) -> AdvisorsDay:
     """Return the calls of this user in a period, which is normally today.
 
-    A missed call is in the list until a call with the same number is answered, by this user or
-    another. A call that a colleague answered is not missed.
+    A missed call is listed until any user answers its number, but not if a colleague answered it.
     """
     async with engine.connect() as connection:
         calls, missed, transfers = [
@@ -105,7 +103,6 @@ def _transfers(user: User, day: Period) -> Select[Any]:
 
 
 def _part_of(user: User, role: PartRole, day: Period) -> ColumnElement[bool]:
-    """Return whether the user had this part in a call of `logged_calls`."""
     part = logged_parts.c
     own = select(part.call_id).where(
         _is_phone_of(user), part.role == role, part.at >= day.since, part.at < day.until

@@ -1,8 +1,8 @@
 """The figures of a period, added up from the log of calls.
 
 The database groups the calls by quarters of an hour, because every time zone differs from UTC by
-whole quarters. So a year of calls is added up without reading each of them here. Calls that the
-centre made, and calls inside the centre, are not counted.
+whole quarters; so no call is read here. Calls that the centre made or that are inside it are not
+counted.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ _QUARTER_S: Final = 900
 class CallFigures:
     """Figures of some calls. Times are in seconds.
 
-    `waiting_s` and `longest_waiting_s` are the times until the answer, or until the end of a call
-    without an answer; `answered_waiting_s` counts only answered calls.
+    Waiting ends with the answer or the end of the call; `answered_waiting_s` is of answered calls.
     """
 
     calls: int = 0
@@ -85,8 +84,8 @@ class PeriodFigures:
 async def figures_of(engine: AsyncEngine, span: Period, zone: tzinfo | None) -> PeriodFigures:
     """Return the figures of the calls that began in this period and have ended.
 
-    `zone` is the time zone of the hours; None means the local time zone. The language is that of
-    the contact note or, if there is none, that of the confirmed caller; "" if neither is known.
+    Hours are in `zone`; None means the local time zone. The language is that of the contact note,
+    else of the confirmed caller, else "".
     """
     call = logged_calls.c
     answered = call.outcome == "answered"

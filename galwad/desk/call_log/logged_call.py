@@ -1,8 +1,4 @@
-"""A call in the log, and how each report about the call changes its row.
-
-The functions are pure: they take a row and a report, and return the new row. The same report again
-changes nothing, so a report that is repeated after a restart does no harm.
-"""
+"""A call in the log, with pure functions that change its row; repeats change nothing."""
 
 from __future__ import annotations
 
@@ -19,10 +15,7 @@ from galwad.messages import CallEnded, CallStatus, Party, Sealed, Unanswered
 from recording.policy import GapReason
 
 CallOutcome: TypeAlias = Literal["", "answered", "missed", "abandoned", "refused"]
-"""The end of a call; "" while it is in progress.
-
-"missed" means that no advisor answered, and "abandoned" that the caller hung up before.
-"""
+""""missed": no advisor answered; "abandoned": the caller hung up before; "": in progress."""
 PartRole: TypeAlias = Literal["rang", "had", "sent", "made"]
 TransferResult: TypeAlias = Literal["", "ringing", "answered", "returned", "lost"]
 _OUTCOMES: dict[Unanswered, CallOutcome] = {"cancelled": "abandoned", "refused": "refused"}
@@ -33,10 +26,10 @@ MISSED: tuple[CallOutcome, ...] = ("missed", "abandoned", "refused")
 class CallPart(msgspec.Struct, frozen=True):
     """The part that one phone of the centre has in a call.
 
-    The phone "rang" and did not answer, "had" the call, "sent" it on (a transfer), or "made" it.
-    `user` is "" if the phone belongs to no known user. `destination` is the class of a transfer's
-    destination. `result` is what became of the transfer: its destination is "ringing" or has
-    "answered", the call has "returned" to the phone, or it was "lost" because it ended first.
+    The phone "rang" and did not answer, "had" the call, "sent" it on, or "made" it. `user` is "" if
+    the phone belongs to no known user. `destination` is the class of a transfer's destination,
+    which is "ringing" or has "answered", unless the call has "returned" to the phone or was "lost"
+    because it ended first.
     """
 
     role: PartRole
@@ -50,11 +43,10 @@ class CallPart(msgspec.Struct, frozen=True):
 class LoggedCall(msgspec.Struct, frozen=True):
     """One call in the log. Times are in Unix seconds; 0 means that the time has not come.
 
-    `internal` is true for a call that is not to be recorded, such as a consultation. `number` is
-    the number of the party outside: the caller's or, if the call is `outgoing`, the number called.
-    `advisor` and `extension` are the last party of the centre that had the call. `pauses`,
-    `paused_us` and `gaps` are those of the recording, so they are 0 until it is sealed. `language`
-    is the confirmed caller's.
+    An `internal` call is not to be recorded, such as a consultation. `number` is that of the party
+    outside. `advisor` and `extension` are the last party of the centre that had the call. `pauses`,
+    `paused_us` and `gaps` are 0 until the recording is sealed. `language` is the confirmed
+    caller's.
     """
 
     call_id: str
@@ -90,10 +82,10 @@ class LoggedCall(msgspec.Struct, frozen=True):
 
 
 def follow(call: LoggedCall | None, status: CallStatus, now: float) -> LoggedCall | None:
-    """Return the row of a call after the switch's report of its state at the Unix time `now`.
+    """Return the row after the switch's report of the call's state at the Unix time `now`.
 
-    A call that had ended goes on: two calls that were joined have separated again, or the end was
-    only assumed. The end of a call is not in its state: see `end`.
+    A call that had ended goes on: two joined calls have separated, or the end was only assumed. The
+    end itself comes to `end`.
     """
     if status.state == "ended":
         return call
@@ -115,10 +107,9 @@ def follow(call: LoggedCall | None, status: CallStatus, now: float) -> LoggedCal
 
 
 def end(call: LoggedCall | None, report: CallEnded) -> LoggedCall | None:
-    """Return the row of a call after the switch's report of its end.
+    """Return the row after the switch's report of the end; None if there is no call to log.
 
-    If there is no row yet, because the desk did not run during the call, a row is made for a call
-    that had to be recorded; the report of its recording completes it.
+    A recorded call during which the desk did not run gets a row, which `seal` completes.
     """
     if call is None:
         if not report.for_ledger:
@@ -149,16 +140,13 @@ def end(call: LoggedCall | None, report: CallEnded) -> LoggedCall | None:
 
 
 def _as_unanswered(call: LoggedCall) -> LoggedCall:
-    """Return the row of a call that was answered, and whose caller another advisor has got."""
+    """Return the row of an answered call whose caller another advisor has got."""
     parts = tuple(replace(part, role="rang") if part.role == "had" else part for part in call.parts)
     return replace(call, answered=0.0, advisor="", extension="", parts=parts)
 
 
 def seal(call: LoggedCall | None, sealed: Sealed) -> LoggedCall:
-    """Return the row of a call after the finaliser's report of its recording.
-
-    The report completes a row that has no line, because the desk did not run during the call.
-    """
+    """Return the row after a recording is sealed; complete one that the desk did not follow."""
     pauses = [gap for gap in sealed.gaps if gap.reason == GapReason.PAYMENT]
     if call is None:
         call = LoggedCall(sealed.call_id, sealed.started, answered=sealed.started)
@@ -194,7 +182,7 @@ def _answer_of(report: CallEnded) -> float:
 
 
 def _number_of(status: CallStatus) -> tuple[str, bool]:
-    """Return the number of the party outside, "" if there is none; and whether it is withheld."""
+    """Return the number of the party outside, or "", and whether it is withheld."""
     if not status.outgoing:
         presented = presented_by(status.caller)
         return (presented.number.bare if presented.number else ""), presented.withheld
@@ -211,7 +199,6 @@ def _made(status: CallStatus) -> tuple[CallPart, ...]:
 
 
 def _with_transfers(call: LoggedCall, status: CallStatus, now: float) -> LoggedCall:
-    """Return the call with its transfers: those that are complete, and one that rings."""
     parts = list(call.parts)
     rings = next((n for n, part in enumerate(parts) if part.result == "ringing"), None)
     completed = status.transfers > call.transfers
@@ -232,7 +219,6 @@ def _with_transfers(call: LoggedCall, status: CallStatus, now: float) -> LoggedC
 
 
 def _with_advisor(call: LoggedCall, status: CallStatus, now: float) -> LoggedCall:
-    """Return the call with the party that has it now, if that is a party of the centre."""
     party = status.advisor
     if party is None or (status.transfers and not party.user):
         return call  # after a transfer, the name of the destination may be a number outside
@@ -247,11 +233,7 @@ def _with_advisor(call: LoggedCall, status: CallStatus, now: float) -> LoggedCal
 
 
 def _with_rings(call: LoggedCall, status: CallStatus, now: float) -> LoggedCall:
-    """Return the call with the phones that have rung.
-
-    During a transfer, only the phones of users count, because the name of another destination may
-    be a number outside.
-    """
+    """Add phones that rang; in a transfer only users', because others may be numbers outside."""
     ringing = [
         party
         for party in status.ringing

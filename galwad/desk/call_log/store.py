@@ -24,7 +24,6 @@ from galwad.desk.call_log.logged_call import MISSED, CallPart, LoggedCall
 from galwad.desk.call_log.tables import logged_calls, logged_parts
 
 Rows = dict[str, LoggedCall]
-"""Calls by their ids."""
 MOST_IDS = 500
 """The number of call ids that one SQL statement may contain."""
 
@@ -76,12 +75,11 @@ class CallStore:
     async def change(
         self, call_ids: Collection[str], apply: Callable[[Rows], None], *, in_progress: bool = False
     ) -> set[str]:
-        """Change the rows of these calls, at most `MOST_IDS`; return the users whose day changed.
+        """Change the rows of at most `MOST_IDS` calls; return the users whose day has changed.
 
-        `apply` gets the rows that exist, and changes this dict. If `in_progress` is true, it also
-        gets the rows of all calls that have not ended. The result has the users who have a part in
-        a changed call that is news for them, and those who missed an earlier call of the same
-        number.
+        `apply` changes the dict of the rows that exist; with `in_progress`, also of all calls that
+        have not ended. The users have a part in a changed call that is news, or missed an earlier
+        call of its number.
         """
         which = _IN_PROGRESS_TOO if in_progress else _OF_IDS
         async with self._writer.begin() as connection:
@@ -162,7 +160,6 @@ def _row(call: LoggedCall) -> dict[str, Any]:
 
 
 async def _users_who_missed(connection: AsyncConnection, numbers: Collection[str]) -> set[str]:
-    """Return the users whose phones rang for missed calls of these numbers."""
     found = set[str]()
     wanted = sorted(numbers)
     for at in range(0, len(wanted), MOST_IDS):

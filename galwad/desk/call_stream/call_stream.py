@@ -21,13 +21,7 @@ log = structlog.get_logger()
 
 
 class CallStream:
-    """The stream of call events; without settings, it has no store and cannot be read.
-
-    Args:
-        section: The settings; None if there is no stream.
-        engine: The desk's database.
-        clock: A function that returns the Unix time in seconds.
-    """
+    """The stream of call events; if `section` is None, it has no store and cannot be read."""
 
     def __init__(
         self,

@@ -1,8 +1,7 @@
 """The call events that a machine can read, in the desk's database.
 
-An event is stored in the same transaction as the state of its call, so no event is lost if the desk
-is killed. Its content stays for some time, and of not too many events. Its id stays for longer, so
-that the same event is not stored again.
+An event is stored in the transaction of its call's state, so none is lost if the desk is killed.
+Its content is limited in time and number. Its id stays longer, so that it is not stored again.
 """
 
 from __future__ import annotations
@@ -41,11 +40,7 @@ class StoredEvent:
 class StreamStore:
     """The events of certain kinds in a database. Each method runs as one transaction.
 
-    Args:
-        engine: The desk's database.
-        kinds: The kinds of events that are stored.
-        keep_s: The seconds for which an event can be read.
-        keep_events: The most events that can be read; the oldest are removed first.
+    An event can be read for `keep_s` seconds, and while it is one of the newest `keep_events`.
     """
 
     def __init__(
@@ -60,10 +55,10 @@ class StreamStore:
     async def add(
         self, connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
     ) -> None:
-        """Store these events, except those that were stored before.
+        """Store new events in the transaction of `connection`, at the Unix time `now`.
 
-        They are stored as a part of the transaction of `connection`, at the Unix time `now`. This
-        reads before it writes, so the transaction must be `immediate` (see `galwad.desk.database`).
+        This reads before it writes, so the transaction must be `immediate` (see
+        `galwad.desk.database`).
         """
         wanted = {event.event_id: event for event in events if event.kind in self.kinds}
         known = set(
@@ -92,10 +87,7 @@ class StreamStore:
         return found or BEFORE_ALL
 
     async def position(self, event_id: str) -> int | None:
-        """Return the number of the event with this id, after which a stream continues.
-
-        Return None if the event is not known, or if a later event cannot be read any more.
-        """
+        """Return an event's number; None if it is unknown, or a later event cannot be read."""
         if event_id == OLDEST:
             return await self._before_the_oldest()
         seq: int | None = 0
@@ -116,10 +108,7 @@ class StreamStore:
             return await connection.scalar(select(func.max(stream_events.c.seq))) or 0
 
     async def after(self, seq: int, most: int) -> list[StoredEvent] | None:
-        """Return at most `most` events after the one with the number `seq`, in their order.
-
-        Return None if one of them cannot be read any more.
-        """
+        """Return the next events after `seq`; None if one of them cannot be read any more."""
         query = (
             select(stream_events)
             .where(stream_events.c.seq > seq)

@@ -1,17 +1,10 @@
 """The event hub: it stores numbered events and wakes the streams that send them to the pages.
 
-However many streams there are, an event is encoded once for each view of it. The streams are woken
-in groups of `WAKEN_AT_ONCE`. After each group, the event loop does its other work for twice the
-time that the group took, so a request to pause does not wait until a thousand streams have sent an
-event. A stream that is woken late sends all events since the last time at once.
-
-The hub stores the newest `MEMORY` events. So a page that was disconnected can receive the events
-that it missed. Event numbers continue to rise after a restart of the desk.
-
-An event about a change of a call has two immutable values: the call before the change, and the call
-after the change. A user's view of the call is made from these two values when the event is sent to
-the user. So all users share one list of events. An event may be sent late, but it still shows only
-those facts that the user was allowed to see at the time of the change.
+The streams are woken in groups. After each group, the event loop does other work for twice the
+group's time, so a request to pause does not wait until a thousand streams have sent an event. A
+page that was disconnected receives the events that it missed, if they are in the newest `MEMORY`.
+An event about a call has the call before and after the change, as immutable values: all users share
+it, and an event that is sent late shows only what the user was allowed to see at the time.
 """
 
 from __future__ import annotations
@@ -52,10 +45,9 @@ Sent: TypeAlias = tuple[
 class Event:
     """A change of a call, an alarm, the presence of users, the day of some users, or of texts.
 
-    For a change of a call, `before` is None if the call is new, and `after` is None if the call is
-    removed. For an alarm, `after` is the live call that the alarm concerns, or None. `stored` is
-    the alarm in the list. `alarm` is its report; None if only its handling has changed, or if it
-    has ended.
+    For a call, `before` is None if it is new, and `after` if it is removed. For an alarm, `after`
+    is its live call or None, `stored` is the alarm in the list, and `alarm` is its report; None if
+    it was only handled or has ended.
     """
 
     id: int
@@ -68,17 +60,13 @@ class Event:
     day_of: frozenset[str] = frozenset()
     """The users whose list of today's calls has changed."""
     texts: PageTexts | None = None
-    """The lists of texts after a change, which all pages show."""
     _encoded: dict[tuple[str, bool, bool, bool, str], bytes] = field(
         default_factory=dict, repr=False, compare=False
     )
-    """The bytes that streams send, by the kind of the view and by what the user is to the call."""
+    """The bytes that are sent, by the kind of view and what the user is to the call."""
 
     def encoded_for(self, user: User) -> bytes | None:
-        """Return the event as a stream sends it to this user; None if the user may not see it.
-
-        All users whose views are equal share one encoding.
-        """
+        """Return the event as sent to this user, shared by equal views; None if not visible."""
         concerned = handled = heard = False
         author = ""
         if self.presence is not None and not user.supervises:
@@ -138,13 +126,11 @@ class Event:
         return ("alarm_changed", view) if view is not None else None
 
     def _change_for(self, user: User) -> Sent | None:
-        """Return the changed texts, or that the list of the user's calls has changed."""
         if self.texts is not None:
             return "texts", self.texts
         return ("day", DayChanged()) if user.name in self.day_of else None
 
     def _presence_for(self, user: User) -> Sent | None:
-        """Return the changes of all users for a supervisor, and the user's own for an advisor."""
         news = self.presence
         if news is None or user.role == "machine":
             return None
@@ -175,7 +161,6 @@ class Follower:
         self.replaced = False
         """True if the stream must end, because its session has opened too many newer ones."""
         self.woken: asyncio.Future[None] | None = None
-        """The future for which the stream waits now."""
 
     def wake(self) -> None:
         """Let the stream continue if it waits."""
@@ -184,11 +169,7 @@ class Follower:
 
 
 class EventHub:
-    """Stores the newest events, up to `memory`, and wakes the streams that send them to the pages.
-
-    Each stream reads the stored events at its own speed, so a slow stream does not delay another
-    stream.
-    """
+    """Stores the newest `memory` events, which each stream reads at its own speed."""
 
     def __init__(self, memory: int = MEMORY) -> None:
         self._ring: deque[Event] = deque(maxlen=memory)
@@ -204,19 +185,11 @@ class EventHub:
 
     @property
     def last(self) -> int:
-        """The number of the newest event.
-
-        Before the first event, it is the time of the desk's start in Unix milliseconds. So event
-        numbers continue to rise after a restart.
-        """
+        """The newest event's number; it begins at the Unix time in ms, to rise over restarts."""
         return self._last
 
     def call(self, before: DeskCall | None, after: DeskCall | None) -> None:
-        """Publish a change of a call.
-
-        `before` and `after` are the call before and after the change. `before` is None for a new
-        call, and `after` is None for a removed call.
-        """
+        """Publish a change of a call; `before` is None for a new, `after` for a removed call."""
         self._publish(Event(self._last + 1, before, after))
 
     def alarm(
@@ -227,21 +200,13 @@ class EventHub:
         audience: Audience = "supervisors",
         stored: StoredAlarm | None = None,
     ) -> None:
-        """Publish an alarm of the kind `kind` to the users in `audience`.
-
-        For an alarm about a live call, `call` is that call. For an alarm about a call that is not
-        live, `call_id` is the call's id. For an alarm about no call, both are None. `stored` is the
-        alarm in the list; None for an event that ends alarms.
-        """
+        """Publish an alarm; `stored` is None for an event that ends alarms."""
         named = call.call_id if call is not None else call_id
         alarm = AlarmEvent(kind=kind, call_id=named, since=time.time())
         self._publish(Event(self._last + 1, None, call, alarm, stored, audience))
 
     def alarm_changed(self, stored: StoredAlarm, call: DeskCall | None) -> None:
-        """Publish that a person has handled an alarm, or that it has ended.
-
-        `call` is the live call that the alarm is about, if there is one.
-        """
+        """Publish that an alarm was handled or has ended; `call` is its live call, if any."""
         audience = stored.traits.audience
         self._publish(Event(self._last + 1, None, call, None, stored, audience))
 
@@ -258,11 +223,7 @@ class EventHub:
         self._publish(Event(self._last + 1, texts=texts))
 
     def since(self, position: int) -> list[Event] | None:
-        """Return the events with numbers above `position`.
-
-        Return None if some of these events are no longer stored, or if `position` is above the
-        number of the newest event.
-        """
+        """Return the events after `position`; None if some are gone or it is not reached yet."""
         missing = self._last - position
         if not 0 <= missing <= len(self._ring):
             return None
@@ -270,10 +231,7 @@ class EventHub:
         return [self._ring[index] for index in range(size - missing, size)]
 
     def follow(self, session: str, user: str) -> Follower:
-        """Register a new stream of this session, which belongs to the user with this name.
-
-        If the session then has more than `MAX_STREAMS_PER_SESSION` streams, its oldest must end.
-        """
+        """Register a stream; above `MAX_STREAMS_PER_SESSION`, the session's oldest must end."""
         followers = self._followers.setdefault(session, OrderedDict())
         if len(followers) >= MAX_STREAMS_PER_SESSION:
             oldest, _ = followers.popitem(last=False)
@@ -296,10 +254,7 @@ class EventHub:
             self._by_user.pop(follower.user, None)
 
     def refresh(self, user: str, call_id: str) -> None:
-        """Let the streams of one user send the present state of a call, and no other streams.
-
-        This is for a change that only this user sees, such as a draft. It is not a stored event.
-        """
+        """Let one user's streams send a call, after a change that only this user sees."""
         for follower in self._by_user.get(user, ()):
             follower.stale.add(call_id)
             follower.wake()
@@ -307,9 +262,8 @@ class EventHub:
     async def wait(self, follower: Follower, wake_count: int, seconds: float) -> None:
         """Wait until `wake` or `refresh` is called or the stream must end, but at most `seconds`.
 
-        To miss no event, a stream must first read the hub's attribute `wake_count`, then look for
-        new events, and then pass the value of `wake_count` to this method. If `wake` was called
-        since the stream read the attribute, this method returns immediately.
+        To miss no event, read the hub's `wake_count`, then look for events, then pass it here. If
+        `wake` was called meanwhile, this returns at once.
         """
         if wake_count != self.wake_count or follower.replaced or follower.stale:
             return
@@ -330,7 +284,6 @@ class EventHub:
             self._sweep()
 
     def _sweep(self) -> None:
-        """Wake some of the streams that have not seen the present `wake_count`, then the others."""
         for _ in range(WAKEN_AT_ONCE):
             follower = next(iter(self._waiting), None)
             if follower is None or self._waiting[follower] == self.wake_count:
@@ -342,10 +295,7 @@ class EventHub:
         asyncio.get_running_loop().call_soon(self._rest, time.monotonic())
 
     def _rest(self, began: float) -> None:
-        """Wake the next group after a rest. The last group was woken at `began`.
-
-        The event loop calls this method directly after the streams of the group.
-        """
+        """Wake the next group after a rest; the loop calls this after the group of `began`."""
         rest = min(_REST * (time.monotonic() - began), _LONGEST_REST_S)
         asyncio.get_running_loop().call_later(rest, self._sweep)
 

@@ -1,8 +1,7 @@
-"""Alarms for pauses that may have been forgotten.
+"""Alarms for pauses that may have been forgotten; nothing here ends a pause.
 
-A pause continues until its pause holder ends it; nothing here ends one. After `advisor_s` seconds
-of pause the call's advisor receives an alarm. After `supervisor_s` seconds of pause the advisor and
-all supervisors receive a second alarm, and a metric counts the pause.
+After `advisor_s` seconds the advisor receives an alarm. After `supervisor_s` seconds the advisor
+and all supervisors receive a second one, and a metric counts the pause.
 """
 
 from __future__ import annotations
@@ -20,19 +19,16 @@ _LONG = "payment.forgotten_long"
 
 
 class Warn(Protocol):
-    """The type of a function that raises an alarm about a call."""
+    """A function that raises an alarm about a call."""
 
     def __call__(self, kind: str, call: DeskCall, /) -> None:
         """Raise an alarm of the kind `kind` about `call`."""
 
 
 class ForgottenPauses:
-    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`.
+    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, each once in a pause.
 
-    Each alarm is raised at most once during a pause. `warn` is the function that raises an alarm.
-    `advisor_s` and `supervisor_s` are the lengths of pause, in seconds, after which the two alarms
-    are due. `on_count` receives the number of present pauses that have lasted `supervisor_s`
-    seconds, after each check. `clock` returns the Unix time in seconds.
+    `on_count` receives the number of pauses that have lasted `supervisor_s`, after each check.
     """
 
     def __init__(
@@ -54,7 +50,7 @@ class ForgottenPauses:
         self._warned: dict[tuple[str, float], str] = {}
 
     def check(self) -> None:
-        """Raise each alarm that is due now and was not yet raised during the same pause."""
+        """Raise each alarm that is due and was not yet raised during the same pause."""
         raised = {}
         for call in self._calls.all():
             if call.state.recording != "paused":

@@ -1,10 +1,8 @@
 """Warnings about pause holders that have stopped renewing their pause.
 
-A payment system can state a time in which it will renew its pause. If it does not, it may have
-died. The recording then stays paused, because a caller may still be giving card details, and the
-call's advisor and the supervisors receive the alarm `payment.page_lost`.
-
-The times are only in memory. After a restart of the desk, a holder is watched again from its next
+A payment system can state when it will renew. If it does not, it may have died. The recording stays
+paused, because a caller may still give card details, and the advisor and the supervisors receive
+the alarm `payment.page_lost`. After a restart of the desk, a holder is watched again from its next
 request on.
 """
 
@@ -37,11 +35,7 @@ class _Heartbeat:
 
 
 class Heartbeats:
-    """Watches the pause holders that have stated a time for their renewals.
-
-    `warn` is the function that raises an alarm. `on_count` receives the number of lost holders
-    after each check. `clock` returns monotonic seconds.
-    """
+    """Watches holders that renew their pause; `on_count` receives the number of lost ones."""
 
     def __init__(
         self,
@@ -58,9 +52,9 @@ class Heartbeats:
         self._watched: dict[tuple[str, str], _Heartbeat] = {}
 
     def beat(self, call_id: str, holder: str, within_s: float) -> None:
-        """Note that `holder` has paused or renewed, and will do so again within `within_s` seconds.
+        """Note a request of a holder, which will renew within `within_s` seconds.
 
-        If the holder was lost, this only goes to the log: the alarm was right when it was raised.
+        The return of a lost holder is only logged: the alarm was right when it was raised.
         """
         before = self._watched.get((call_id, holder))
         if before is not None and before.lost:

@@ -1,11 +1,9 @@
 """Live calls: the state of each call that the switch reports, and its screen-pop.
 
-A `DeskCall` is one call as an immutable value. Its methods decide which users may see the call, and
-which parts of the call they may see. `LiveCalls` stores the calls, and notifies a listener of every
-change. The stored calls are changed only on the event loop. Wrap-up is the time from the end of an
-answered call until the call's contact note (the advisor's note about the call) is saved. The call
-stays in the store until the end of its wrap-up. The settings limit the time for which an advisor
-counts as busy with a wrap-up; after this time, the page shows the call as one line.
+A `DeskCall` is an immutable value that decides which users may see which parts. `LiveCalls` stores
+the calls; they change only on the event loop. Wrap-up is the time from the end of an answered call
+until its contact note is saved. The settings limit how long the advisor counts as busy with it;
+afterwards the page shows the call as one line.
 """
 
 from __future__ import annotations
@@ -40,11 +38,7 @@ from galwad.people.user import User
 
 
 def presented_by(facts: CallerFacts) -> CallerId:
-    """Return the caller's phone number, as the page shows it.
-
-    The function `presented_caller` chooses this number from the numbers in the switch's report
-    `facts`.
-    """
+    """Return the caller's phone number, as the page shows it."""
     return presented_caller(
         facts.from_user, facts.from_host, facts.asserted, facts.privacy, trusted=facts.trusted
     )
@@ -61,24 +55,17 @@ class DeskCall:
     """The Unix time at which the wrap-up began; None if there is none, or the time is not known."""
     note: Note | None = None
     drafts: tuple[NoteDraft, ...] = ()
-    """The texts that users have typed into the contact note and not saved, one for each user."""
+    """The unsaved texts in the contact note, one for each user."""
     noted_name: str = ""
     """The name of the person whom the advisor confirmed before a restart of the desk."""
     recording_link: str | None = None
     transferred_by: Party | None = None
-    """The advisor who transferred the call to a party that is not a user of the desk.
-
-    This advisor still writes the contact note. The value is None if there was no such transfer.
-    """
+    """The advisor who sent the call to a party that is no user, and still writes the note."""
     restored: bool = False
-    """True if the desk added this call with `LiveCalls.add_without_note`.
-
-    The desk does this for a call that it did not have in memory, so that the advisor can write the
-    contact note. The desk assumes that the call has ended. If the switch then reports the call, the
-    call has not ended, and this value becomes false.
+    """True if `LiveCalls.add_without_note` added this call, which is assumed to have ended. It
+    becomes false if the switch reports the call.
     """
     record_pages: tuple[RecordPage, ...] = ()
-    """The pages that directories have about their people."""
     wrapup_limit: float = 0.0
     """For how many seconds an advisor counts as busy with the wrap-up; 0 if there is no limit."""
     connected_since: float = 0.0
@@ -96,19 +83,17 @@ class DeskCall:
 
     @property
     def advisor(self) -> Party | None:
-        """The party that is responsible for the call; None until the call is answered.
+        """The party that is responsible for the call; None until it is answered.
 
-        It is the party that has the call now, with one exception. If an advisor transferred the
-        call to a party that is not a user of the desk, the advisor remains responsible.
+        It has the call, or has transferred it to a party that is not a user of the desk.
         """
         return self.transferred_by or self.state.advisor
 
     def page_state(self, *, own: bool) -> PopState:
-        """Return the call's state as a page shows it.
+        """Return the state as a page shows it; `own` if the call concerns the page's user.
 
-        `own` is true if the page belongs to a user whom the call concerns (see `concerns`). If
-        `own` is true and an advisor has transferred the call to a party that is not a user of the
-        desk, the result is "wrapup", even while the call continues.
+        For `own`, a call that was transferred to a party that is not a user of the desk is
+        "wrapup", even while it continues.
         """
         sent_on = own and self.transferred_by is not None
         return "wrapup" if self.wrapup or sent_on else self.state.state
@@ -116,30 +101,22 @@ class DeskCall:
     def is_handled_by(self, user: User) -> bool:
         """Return whether this user is responsible for the call or for its contact note.
 
-        Normally only the call's `advisor` is responsible. If a PBX answered the call for a group
-        and did not name an advisor, all users in the group are responsible. If an advisor
-        transferred the call to a party that is not a user of the desk, this advisor is responsible
-        only until the contact note is saved.
+        Normally that is the `advisor`, and all users of a group if a PBX answered for it without
+        naming one. After a transfer to a party that is not a user of the desk, it is the advisor
+        until the note is saved.
         """
         if self.advisor is None or (self.transferred_by is not None and self.has_saved_note):
             return False
         return _is_phone_of(self.advisor, user) or self.may_be_claimed_by(user)
 
     def may_be_claimed_by(self, user: User) -> bool:
-        """Return whether this user may claim the call, which means to become its advisor.
-
-        A user may claim a call if a PBX answered the call for a group without naming an advisor,
-        and the user is in this group.
-        """
+        """Return whether a PBX answered for this user's group and did not name an advisor."""
         return self.advisor_name is None and any(
             _is_phone_of(party, user) for party in self.state.group
         )
 
     def concerns(self, user: User) -> bool:
-        """Return whether this user is responsible for the call or this user's phone rings for it.
-
-        The user's phone also rings while another advisor transfers the call to this user.
-        """
+        """Return whether this user is responsible, or their phone rings, perhaps for a transfer."""
         return self.is_handled_by(user) or any(
             _is_phone_of(party, user) for party in self.state.ringing
         )
@@ -154,10 +131,7 @@ class DeskCall:
         )
 
     def takes_part(self, user: User) -> bool:
-        """Return whether the user's page shows the call as one of the user's own.
-
-        The call concerns the user (see `concerns`), or the user has placed it and it is recorded.
-        """
+        """Return whether the call concerns the user, or is recorded and placed by the user."""
         return self.concerns(user) or (self.state.recorded and self.is_placed_by(user))
 
     def is_talking(self, user: User) -> bool:
@@ -167,10 +141,9 @@ class DeskCall:
         return self.state.recorded and self.is_placed_by(user)
 
     def is_heard_by(self, user: User) -> bool:
-        """Return whether this user certainly talks in the call now.
+        """Return whether the user is in the answered call for certain, and it is not on hold.
 
-        The call is answered and not on hold, and the user has placed it or is its known advisor. If
-        a PBX answered the call for a group, it is not known which member of the group talks.
+        If a PBX answered for a group, it is not known which member talks.
         """
         if self.is_placed_by(user):
             return self.page_state(own=False) == "answered"
@@ -184,10 +157,9 @@ class DeskCall:
 
     @property
     def wrapup_until(self) -> float | None:
-        """The Unix time until which the advisor counts as busy with the wrap-up.
+        """The Unix time until which the advisor counts as busy; None without wrap-up or limit.
 
-        None if there is no wrap-up, or the time is not limited. The call stays in wrap-up after
-        this time, until the contact note is saved.
+        The call stays in wrap-up until the contact note is saved.
         """
         if not self.wrapup_limit or not (self.wrapup or self.transferred_by):
             return None
@@ -196,17 +168,13 @@ class DeskCall:
         return began + self.wrapup_limit
 
     def is_wrapping_up(self, user: User, now: float) -> bool:
-        """Return whether this user is in wrap-up for the call at the Unix time `now`.
-
-        The user is then responsible for the call, the call has ended or was transferred, and the
-        time that the settings allow for a wrap-up is not over.
-        """
+        """Return whether this user counts as busy with the wrap-up at the Unix time `now`."""
         if self.page_state(own=True) != "wrapup" or not self.is_handled_by(user):
             return False
         return self.wrapup_until is None or now < self.wrapup_until
 
     def draft_of(self, user: User) -> NoteDraft | None:
-        """Return what this user has typed into the contact note and not saved; None if nothing."""
+        """Return what this user has typed and not saved; None if nothing."""
         return next((draft for draft in self.drafts if draft.author == user.name), None)
 
     def visible(self, user: User) -> bool:
@@ -216,9 +184,9 @@ class DeskCall:
     def view(self, user: User) -> Pop:
         """Return the call with only those facts that this user may see.
 
-        The caller's details, the pages about the caller and the contact note are shown only to a
-        user who is responsible for the call. A draft is shown only to its author. The user who has
-        placed the call sees the number that was called, and nothing about a caller.
+        The caller's details and pages and the contact note are for users who are responsible for
+        the call, a draft for its author. The user who has placed the call sees the number that was
+        called, and nothing about a caller.
         """
         state, pop = self.state, self.pop
         concerned, has = self.concerns(user), self.is_handled_by(user)
@@ -272,7 +240,7 @@ class DeskCall:
         )
 
     def _acts(self, user: User, page_state: PopState) -> dict[str, str]:
-        """Return what the user can do with this call on the page, and what prevents each act."""
+        """Return the acts that the page offers, each with what prevents it, or ""."""
         if page_state == "ringing" and self.concerns(user):
             able = any(_is_phone_of(party, user) for party in self.state.answerable)
             return {"answer": "" if able else "answer_on_phone"}
@@ -286,7 +254,6 @@ class DeskCall:
         return (person.name if person is not None else self.noted_name) or None
 
     def _links(self) -> list[RecordLink]:
-        """Return the pages about the chosen person that may be opened now."""
         person = self.pop.chosen_person
         return [
             RecordLink(
@@ -302,7 +269,7 @@ class DeskCall:
 
 
 def shown_number(number: str) -> str:
-    """Return a number as the page shows it. What is no phone number is not changed."""
+    """Return a number as the page shows it, or the text unchanged if it is no phone number."""
     try:
         return PhoneNumber.parse(number).display
     except NumberError:
@@ -352,9 +319,8 @@ Listener = Callable[[DeskCall | None, DeskCall | None], None]
 class LiveCalls:
     """The store of live calls. It calls `on_change(before, after)` for every change of a call.
 
-    `before` is None for a new call, and `after` is None for a removed call. `wrapup_limit` is the
-    time in seconds for which an advisor counts as busy with a wrap-up; 0 if there is no limit.
-    `clock` returns the Unix time.
+    `before` is None for a new call, and `after` for a removed one. `wrapup_limit` is in seconds; 0
+    means no limit.
     """
 
     def __init__(
@@ -390,9 +356,8 @@ class LiveCalls:
     def is_talked_in(self, call: DeskCall, user: User) -> bool:
         """Return whether this user talks in this call, and in no other call.
 
-        If several calls of the user are answered, the user talks in the one that was connected
-        last. A call that a PBX answered for a group counts for each member of the group, unless the
-        member certainly talks in a call that was connected later.
+        Of several answered calls, it is the one that was connected last. A call that a PBX answered
+        for a group counts for each member, unless the member certainly talks in a later one.
         """
         if call.page_state(own=True) != "answered" or not call.is_handled_by(user):
             return False
@@ -404,13 +369,11 @@ class LiveCalls:
         )
 
     def changed(self, state: CallStatus) -> DeskCall | None:
-        """Store `state`, the switch's report about the state of a call.
+        """Store the switch's report of a call; return the call if its caller must be looked up.
 
-        Return the call if its caller must now be looked up, otherwise None. A call whose caller
-        has changed gets a new screen-pop, and everything that was confirmed about the earlier
-        caller disappears. Ignore `state` if the
-        stored state of this call has a higher version, or if the stored call is in wrap-up. There
-        is one exception: if `restored` is true in the stored call, `state` is always stored.
+        A changed caller gets a new screen-pop, without what was confirmed about the earlier one. A
+        report that is older than the stored one, or about a call in wrap-up, is ignored, unless the
+        call is `restored`.
         """
         before = self._calls.get(state.call_id)
         if before is None:
@@ -470,10 +433,9 @@ class LiveCalls:
         return call if restored or new_caller else None
 
     def snapshot(self, states: Iterable[CallStatus], now: float) -> list[DeskCall]:
-        """Store the states of all live calls, which the switch sends when the desk connects to it.
+        """Store the states of all live calls; return the calls whose callers must be looked up.
 
-        If a call in the store is not in `states`, end this call at the time `now` (Unix seconds).
-        Return the calls whose callers must now be looked up.
+        A stored call that is not among them ends at `now` (Unix seconds).
         """
         states = tuple(states)
         known = {state.call_id for state in states}
@@ -497,9 +459,8 @@ class LiveCalls:
     def ended(self, call_id: str, ended: float, *, answered: bool) -> None:
         """End a call at the Unix time `ended`.
 
-        If the call was answered, has an advisor and has no saved contact note, it stays in the
-        store until the note is saved. In all other cases the call is removed now. If the call was
-        restored without the time of its end, it gets this time.
+        An answered call with an advisor and without a saved note stays until the note is saved; any
+        other is removed. A restored call without the time of its end gets this time.
         """
         call = self._calls.get(call_id)
         if call is None or (call.wrapup and call.wrapup_began is not None):
@@ -516,9 +477,9 @@ class LiveCalls:
     ) -> DeskCall | None:
         """Add a call that has ended, so that its advisor can still write the contact note.
 
-        The call was answered before the desk restarted, or while the desk was not running. `note`
-        is the saved note, if only changes to it are not saved. Return the call if its caller must
-        now be looked up, otherwise None.
+        It was answered before a restart, or while the desk did not run. `note` is the saved note,
+        if only changes to it are not saved. Return the call if its caller must be looked up,
+        otherwise None.
         """
         if contact.call_id in self._calls:
             return None
@@ -556,11 +517,7 @@ class LiveCalls:
         return call if contact.number or contact.withheld else None
 
     def lookup_result(self, looked_up: DeskCall, result: LookupResult) -> DeskCall | None:
-        """Put a result of the caller's lookup into the screen-pop of the call; return the call.
-
-        `looked_up` is the call at the start of the lookup. If the call has gone, or its caller has
-        changed since then, the result is dropped and None is returned.
-        """
+        """Store a lookup's result; return the call, None if it has gone or has another caller."""
         call = self._calls.get(looked_up.call_id)
         if call is None or _has_new_caller(looked_up.state, call.state):
             return None
@@ -575,9 +532,7 @@ class LiveCalls:
         return self._put(replace(call, pop=call.pop.with_searched(people)))
 
     def choose(self, call: DeskCall, person_id: str) -> DeskCall:
-        """Store which of several possible persons the advisor has identified as the caller.
-
-        Return the changed call.
+        """Store whom of several people the advisor has identified; return the changed call.
 
         Raises:
             ChoiceError: The advisor cannot choose this person now.
@@ -585,21 +540,16 @@ class LiveCalls:
         return self._put(replace(call, pop=call.pop.choose(person_id)))
 
     def claim(self, call: DeskCall, advisor: Party) -> DeskCall:
-        """Store that `advisor` talks to the caller, after a PBX has answered the call for a group.
-
-        `advisor` is in this group. The call disappears from the pages of all other advisors in the
-        group. Return the changed call.
-        """
+        """Give a call that a PBX answered for a group to one advisor; return the changed call."""
         state = msgspec.structs.replace(call.state, advisor=advisor, group=())
         return self._put(replace(call, state=state))
 
     def confirm(
         self, call: DeskCall, confirmation: PopConfirmation, person_id: str | None
     ) -> DeskCall:
-        """Store the advisor's answer to the question whether the caller is a certain person.
+        """Store the advisor's answer whether the caller is a person; return the changed call.
 
-        `confirmation` is the answer. `person_id` is the id of the person; None means the person
-        that was chosen before. Return the changed call.
+        If `person_id` is None, it is the person that was chosen before.
 
         Raises:
             ChoiceError: The advisor cannot confirm this person now.
@@ -608,11 +558,10 @@ class LiveCalls:
         return self._put(replace(call, pop=pop, noted_name=""))
 
     def draft_saved(self, draft: NoteDraft) -> DeskCall | None:
-        """Store a draft of the call's contact note, and return the call; None if it has gone.
+        """Store a draft, or remove one of version 0; return the call, None if it has gone.
 
-        A draft with the version 0 is removed. `OpenNotes` calls this in the sequence in which the
-        database has stored the drafts. The listener is not notified, because only the
-        draft's author sees the change.
+        `OpenNotes` calls this in the sequence of the database. The listener is not notified,
+        because only the author sees the change.
         """
         call = self._calls.get(draft.call_id)
         if call is None:
@@ -655,10 +604,7 @@ def replace_version(state: CallStatus, version: int) -> CallStatus:
 
 
 def ended_state(state: CallStatus, ended: float) -> CallStatus:
-    """Return a copy of `state` for a call that ended at the Unix time `ended`.
-
-    In the copy no phone rings and nothing is recorded.
-    """
+    """Return `state` ended at this Unix time: no phone rings and nothing is recorded."""
     return msgspec.structs.replace(
         state, state="ended", since=ended, ringing=(), recording="ended", holders=()
     )

@@ -1,12 +1,7 @@
 """The desk's end of the link to the switch, over the Unix socket `switch.sock`.
 
-The desk receives the states of the live calls. It sends requests to pause and to resume recordings
-and to control an advisor's calls, the accounts of the phones, and the names of the users who are
-away.
-
-A reply has the reference number of its request. A request waits at most two seconds for the reply,
-and fails immediately if the link to the switch is lost. The page then shows an error, because it
-must never show a pause that did not happen.
+A request waits at most two seconds for the reply with its reference number, and fails at once if
+the link is lost, because the page must never show a pause that did not happen.
 """
 
 from __future__ import annotations
@@ -55,10 +50,7 @@ FromSwitch = CallsSnapshot | CallChanged | CallEnded | Alarm | Figures | PhonesR
 
 @dataclass(frozen=True, slots=True)
 class PauseTarget:
-    """The calls to pause or resume: one call, or all calls of an extension or of a user.
-
-    One of the three attributes is set. The two others are "".
-    """
+    """The calls to pause or resume: one attribute is set, and the two others are ""."""
 
     call_id: str = ""
     extension: str = ""
@@ -101,11 +93,10 @@ class DialRequest:
 
 
 class SwitchClient:
-    """Maintains the desk's link to the switch, and sends and receives messages over this link.
+    """Maintains the desk's link to the switch.
 
-    `on_message` receives the switch's messages in the sequence in which they arrive.
-    `on_connection` receives True when the link opens and False when it is lost. `phones` returns
-    the phone accounts to send, and `away` the names of the users who are away.
+    `on_message` receives the switch's messages in their sequence; `on_connection` receives True
+    when the link opens and False when it is lost. Then `phones` and `away` say what to send.
     """
 
     def __init__(
@@ -122,7 +113,6 @@ class SwitchClient:
         self._phones = phones
         self._away = away
         self._knows_away = False
-        """True if the connected switch knows the message `SetAway`."""
         self._knows_dialling = False
         """True if the connected switch knows the messages `PhoneAct` and `DialNumber`."""
         self._refs = itertools.count(1)
@@ -136,48 +126,31 @@ class SwitchClient:
         return self._connector.connected
 
     async def run(self) -> None:
-        """Maintain the link to the switch until cancelled. If the link is lost, connect again."""
+        """Maintain the link until cancelled, and connect again if it is lost."""
         try:
             await self._connector.run()
         finally:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def set_phones(self) -> None:
-        """Send the switch the accounts of all phones that may register.
-
-        If there is no link, nothing is sent. The accounts are also sent each time the link opens.
-        """
+        """Send the switch the accounts of all phones, as each time that the link opens."""
         self._connector.send(SetPhones(await self._phones()))
 
     def set_away(self) -> None:
-        """Send the switch the names of the users who are away.
-
-        If there is no link, or the switch is of an earlier release, nothing is sent. The names are
-        also sent each time the link opens.
-        """
+        """Send the names of users who are away; a switch of an earlier release gets nothing."""
         if self._knows_away:
             self._connector.send(SetAway(self._away()))
 
     def claim(self, call_id: str, advisor: Party) -> None:
-        """Report to the switch that `advisor` has the call.
-
-        The switch needs this report if a PBX has answered the call: the switch then does not know
-        which of the advisors behind the PBX has the call. If there is no link, nothing is sent.
-        """
+        """Report who has a call that a PBX has answered, because the switch cannot know it."""
         self._connector.send(ClaimCall(call_id, advisor))
 
     def acknowledge_ends(self, call_ids: Collection[str]) -> None:
-        """Report to the switch that the ends of these calls are stored in the ledger.
-
-        The switch repeats its message about the end of a call until it receives this report. If
-        there is no link, no report is sent, so the switch will repeat its message.
-        """
+        """Report that these ends are in the ledger; the switch repeats them until it knows this."""
         self._connector.send(LedgerHas(tuple(call_ids)))
 
     async def pause(self, order: PauseOrder) -> PauseReply:
-        """Ask the switch to pause the recordings of the calls of `order`; return the reply.
-
-        The reply has the real state of the gate, which may differ from the requested state.
+        """Ask the switch to pause; return the reply, with the real state of the gate.
 
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
@@ -186,10 +159,9 @@ class SwitchClient:
         return await self._request("hold", message)
 
     async def resume(self, order: PauseOrder) -> PauseReply:
-        """Ask the switch to end the pause of the order's holder; return the reply.
+        """Ask the switch to end the holder's pause; return the reply, with the gate's real state.
 
-        The reply has the real state of the gate, which may differ from the requested state. The
-        gate stays shut if there is another pause holder.
+        The gate stays shut if there is another pause holder.
 
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
@@ -198,14 +170,13 @@ class SwitchClient:
 
     @property
     def dials(self) -> bool:
-        """True if the switch can call a number for a phone. If there is no link, it may be able."""
+        """True if the switch can call a number for a phone; assumed while there is no link."""
         return self._knows_dialling or not self.connected
 
     async def act(self, order: ActOrder) -> str:
-        """Ask the switch for an act for the advisor of a call.
+        """Ask the switch for an act; return why it was refused, or "" if it has begun.
 
-        Return the reason why the switch refused it; "" if the act has begun. A switch of an earlier
-        release is not asked.
+        A switch of an earlier release is not asked.
 
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
@@ -223,9 +194,7 @@ class SwitchClient:
         )
 
     async def dial(self, request: DialRequest) -> str:
-        """Ask the switch to ring a user's phone and then to call a number for it.
-
-        Return the reason why the switch refused it; "" if the phone rings.
+        """Ask for a call from a user's phone; return why it was refused, or "" if the phone rings.
 
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
@@ -241,7 +210,6 @@ class SwitchClient:
         )
 
     async def _ask(self, make: Callable[[int], PhoneAct | DialNumber]) -> str:
-        """Send what `make` returns for a reference number; return why it was refused, or ""."""
         if self.connected and not self._knows_dialling:
             return "old_switch"
         ref = next(self._refs)

@@ -1,4 +1,4 @@
-"""The limits for requests of one user: no user can read a directory, or fill a disk, by many."""
+"""Limits for one user, who could read out a directory or fill a disk by many requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ DRAFTS: Final = UserRate(120, 60.0)
 """The saves of drafts. The page saves a draft at most once a second."""
 
 DIALS: Final = UserRate(30, 60.0)
-"""The calls that a user makes from the page."""
 ACTS: Final = UserRate(120, 60.0)
 """The acts of a user on the page, such as to hold and to transfer calls."""
 
@@ -40,10 +39,7 @@ class UserLimit:
         self._times: dict[str, deque[float]] = {}
 
     def take(self, user: str) -> float:
-        """Count a request of a user; return for how many seconds the user must wait, 0 if allowed.
-
-        A request that is not allowed does not count.
-        """
+        """Count an allowed request and return 0, or return the seconds that the user must wait."""
         rate, now = self._rate, self._clock()
         times = self._times.setdefault(user, deque(maxlen=rate.most))
         if len(times) == rate.most and now - times[0] < rate.window_s:

@@ -1,4 +1,1 @@
-"""The desk's HTTP connections: which are accepted, how long each may wait, and which are closed.
-
-The rest of the desk sees only requests.
-"""
+"""The desk's HTTP connections: which are accepted, how long each may wait, and which are closed."""

@@ -1,13 +1,9 @@
 """Accepts connections for the desk's HTTP server, and gives each one its place.
 
-uvicorn's own listener accepts each connection until the process has no file descriptor left, and it
-performs the TLS handshake before anything else sees the connection. The `Acceptor` decides first. A
-connection without a place is closed at once, which costs a few microseconds and no memory.
-
-In a flood of new connections, even that would take all of this process's time. So the acceptor
-accepts nothing for a while after each batch, and other work gets as much time as the batch took. If
-too many connections are refused, the kernel drops most packets that ask for one
-(`telephony.aio.thinning`).
+uvicorn's own listener accepts until no file descriptor is left, and performs the TLS handshake
+first. The `Acceptor` closes a connection without a place at once, for a few microseconds and no
+memory. So that a flood does not take all time, it rests after each batch for as long as the batch
+took; and if it refuses too many connections, the kernel drops most (`telephony.aio.thinning`).
 """
 
 from __future__ import annotations
@@ -32,18 +28,15 @@ from telephony.aio.work_share import WorkTimer
 
 BACKLOG = 4096
 RESERVED_FILES = 256
-"""The file descriptors that no connection may take.
-
-They are for the database, the links to the switch and the finaliser, the archive and the logs.
+"""The file descriptors for the database, the links, the archive and the logs, which no connection
+may take.
 """
 _FEWEST_CONNECTIONS = 64
 _LOOKED_AT_ONCE = 64
 _ADMITTED_AT_ONCE = 4
-"""The most connections that get a place before the event loop does other work.
-
-It is small, because a new connection costs much more time than a refused one. So connections that
-are open have an answer soon, and a request that comes with its connection is read before many more
-connections arrive, which could take its place.
+"""The most connections that get a place before the event loop does other work. It is small, because
+a new connection costs much more than a refused one: open connections get their answers soon, and a
+request that comes with its connection is read before others arrive that could take its place.
 """
 _HANDSHAKE_S = 8.0
 _FAREWELL_S = 5.0
@@ -61,8 +54,8 @@ log = structlog.get_logger()
 def connection_limit(wanted: int) -> int:
     """Return how many connections the desk may have, at most `wanted`.
 
-    First raise this process's limit of open files as far as the system allows. A third of the files
-    beyond `RESERVED_FILES` is left for files that are being sent to clients.
+    First raise the limit of open files as far as possible. A third of the files beyond
+    `RESERVED_FILES` is for files that are sent to clients.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = RESERVED_FILES + wanted * 3 // 2
@@ -79,10 +72,7 @@ def connection_limit(wanted: int) -> int:
 
 
 class Acceptor:
-    """Accepts connections on `listener`, and connects each one that has a place to a protocol.
-
-    `make` returns the protocol of a connection with this place. `tls` is None for plain HTTP.
-    """
+    """Accepts connections, and connects each one that has a place to the protocol of `make`."""
 
     def __init__(
         self,
@@ -151,11 +141,7 @@ class Acceptor:
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _accept_batch(self) -> None:
-        """Accept connections until none waits or the batch is full.
-
-        Raises:
-            OSError: The system has no file descriptor or memory left.
-        """
+        """Accept a batch of connections, or raise OSError if no descriptor or memory is left."""
         admitted = 0
         for _ in range(_LOOKED_AT_ONCE):
             try:
@@ -218,7 +204,6 @@ class _Accepted:
         self.transport: asyncio.Transport | None = None
 
     def close(self) -> None:
-        """Close the connection at once, without sending what was not sent yet."""
         if self.transport is not None:
             self.transport.abort()
         else:
@@ -227,7 +212,6 @@ class _Accepted:
                 self.socket.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        """Close the connection before it has a place."""
         with contextlib.suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.socket.close()

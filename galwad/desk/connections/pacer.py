@@ -1,8 +1,7 @@
 """Begins requests in turn, so that one user's requests do not delay those of other users for long.
 
-A request takes about a millisecond of computing. A thousand connections of one user, or of
-strangers, could each have a request ready at the same moment, and a request to pause would come
-after all of them.
+A request takes about a millisecond. A request to pause could come after those that a thousand
+connections of one user, or of strangers, have ready at the same moment.
 """
 
 from __future__ import annotations
@@ -16,10 +15,7 @@ AT_ONCE: Final = 4
 
 
 class Pacer:
-    """Lets one request of each client begin in a round of the event loop, and at most `AT_ONCE`.
-
-    A client is a user, or all strangers together. The clients take turns.
-    """
+    """Lets each client (a user, or all strangers) begin a request in turn, `AT_ONCE` a round."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()

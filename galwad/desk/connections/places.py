@@ -1,18 +1,12 @@
 """The places for connections: they decide which connection is closed when too many arrive.
 
-There are three kinds of places, so that strangers cannot take the places of signed-in people. A
-connection has a place for signed-in people while its most recent request had a valid session. Any
-other connection has a place for known networks, from which someone has used a session within the
-last `KNOWN_S` seconds, or else a place for strangers.
-
-If all places of a kind are taken, a new connection still gets one: the network with the most places
-of this kind loses its oldest connection. A connection of a signed-in person is never closed for
-that. New connections are refused only while they arrive faster than a rate.
-
-Behind a reverse proxy, all connections have the proxy's address. They then begin in the places for
-known networks without a limit of rate, and move when a request shows its client's address.
-
-This module does no I/O and reads no clock.
+A connection has a place for signed-in people while its most recent request had a valid session;
+else one for known networks, from which a session was used within `KNOWN_S` seconds; else one for
+strangers. If all places of a kind are taken, the network with the most of them loses its oldest
+connection; one of a signed-in person is never closed for that. Connections are refused only while
+they arrive faster than a rate. Behind a reverse proxy they begin in the places for known networks,
+without a rate, and move when a request shows its client's address. There is no I/O and no clock
+here.
 """
 
 from __future__ import annotations
@@ -45,7 +39,6 @@ class PlaceLimits:
     per_session: int = 32
     """The places for signed-in people that the connections of one session can have."""
     network_rate: float = 20.0
-    """The rate of one network of strangers."""
     strangers_rate: float = 100.0
     """The rate of all networks of strangers together, and again that of those in new areas."""
     in_advance_s: float = 5.0
@@ -86,10 +79,7 @@ class Place:
 
 
 class _Room:
-    """The places of one kind, by group, which is a network or a session.
-
-    `oldest_of_largest` takes the same time for any number of places.
-    """
+    """The places of one kind, by network or session; the largest is found in constant time."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -100,26 +90,21 @@ class _Room:
         self._largest = 0
 
     def of(self, group: str) -> int:
-        """Return the number of places that the group has."""
         return len(self._places.get(group, ()))
 
     def oldest(self, group: str) -> Place:
-        """Return the place that the group has had for the longest time."""
         return next(iter(self._places[group]))
 
     def oldest_of_largest(self) -> Place:
-        """Return the oldest place of the group with the most places."""
         return self.oldest(next(iter(self._groups[self._largest])))
 
     def add(self, place: Place) -> None:
-        """Add a place to its group."""
         places = self._places.setdefault(place.group, OrderedDict())
         self._regroup(place.group, len(places), len(places) + 1)
         places[place] = None
         self.taken += 1
 
     def remove(self, place: Place) -> None:
-        """Remove a place from its group."""
         places = self._places[place.group]
         self._regroup(place.group, len(places), len(places) - 1)
         del places[place]
@@ -139,10 +124,7 @@ class _Room:
 
 
 class Places:
-    """Gives each connection a place, and closes another connection if there is none left.
-
-    `proxies` are the addresses of reverse proxies. All times are monotonic seconds.
-    """
+    """Gives each connection a place, closing another if need be. Times are monotonic seconds."""
 
     def __init__(self, limits: PlaceLimits, proxies: Collection[str] = ()) -> None:
         self.limits = limits
@@ -170,10 +152,7 @@ class Places:
         }
 
     def arrive(self, network: str, now: float, close: Callable[[], None]) -> Place | None:
-        """Return a place for a new connection; None if connections arrive too fast.
-
-        `close` is called if this connection must later make room for another one.
-        """
+        """Return a place; None if connections arrive too fast. `close` makes room for another."""
         if not (self._knows(network, now) or self._in_time(network, now)):
             self.refused += 1
             return None
@@ -182,11 +161,7 @@ class Places:
         return place
 
     def sign_in(self, place: Place, session: str, network: str, now: float) -> None:
-        """Move a connection to the places for signed-in people, because of a valid session.
-
-        If the session has its `per_session` places already, or all places are taken, the connection
-        gets a place for known networks.
-        """
+        """Give a connection a place for signed-in people, or for known networks if none is left."""
         self.know(network, now)
         if place.left or place.session == session:
             return
@@ -211,10 +186,7 @@ class Places:
         _renew(self._networks, network, now)
 
     def known_networks(self, now: float, most: int) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Return the proxies and the known networks, at most `most`; first those used last.
-
-        A network whose text is not an address, as a proxy may name it, is left out.
-        """
+        """Return proxies, then known networks by latest use; leave out what is not an address."""
         found: list[IPv4Network | IPv6Network] = []
         for each in dict.fromkeys([*self._proxies, *reversed(self._networks)]):
             if len(found) == most:
@@ -231,7 +203,6 @@ class Places:
         return used is not None and now - used <= KNOWN_S
 
     def _seat(self, place: Place, network: str, now: float) -> None:
-        """Give a connection without a session a place, and close another one if necessary."""
         place.move(None, network)
         place.session = None
         known = self._knows(network, now)
@@ -267,7 +238,6 @@ class Places:
 
 
 def _renew(times: OrderedDict[str, float], key: str, at: float) -> None:
-    """Store a time at the end, and remove the oldest entry if there are too many."""
     times[key] = at
     times.move_to_end(key)
     if len(times) > _MAX_NETWORKS:

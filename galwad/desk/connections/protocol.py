@@ -1,9 +1,7 @@
 """One HTTP connection: uvicorn's protocol with a place, and with a time limit for each phase.
 
-A connection is always in one phase, and each phase has its own time limit (`PhaseLimits`). The
-limits count from the beginning of the phase, so a client that sends one byte now and then cannot
-extend them. The TLS handshake before the first phase has a limit of its own in
-`galwad.desk.connections.acceptor`.
+A limit counts from the beginning of its phase, so a client that sends one byte now and then cannot
+extend it. The TLS handshake has its own limit in `galwad.desk.connections.acceptor`.
 """
 
 from __future__ import annotations
@@ -34,12 +32,12 @@ ARRIVAL: Final = "galwad.arrival"
 class Arrival:
     """When the last byte of a request arrived, even if the desk was too busy to read it.
 
-    A pause counts from this time. It is not the time at which the request began, because a client
-    could hold back the end of its request, and so erase what was recorded in the meantime.
+    A pause counts from this time, not from the request's beginning: a client could hold back the
+    end of its request, and so erase what was recorded in the meantime.
     """
 
     mono: float | None = None
-    """The time in monotonic seconds; None while the request is not complete."""
+    """Monotonic seconds; None while the request is not complete."""
 
 
 class ConnectionPhase(Enum):
@@ -67,12 +65,8 @@ class PhaseLimits:
     stalled: float = 30.0
     closing: float = 10.0
     idle: float = 5.0
-    """The limit for an idle connection without a session."""
     signed_in_idle: float = 300.0
-    """The limit for an idle connection whose last request had a valid session.
-
-    It is long, so that a page whose user pauses a recording needs no new connection.
-    """
+    """Long, so that a page whose user pauses a recording needs no new connection."""
 
     def of(self, phase: ConnectionPhase, *, signed_in: bool) -> float | None:
         """Return the limit for a phase; None if the phase has no limit."""
@@ -87,11 +81,7 @@ class PhaseLimits:
 
 
 class LimitedProtocol(H11Protocol):
-    """An HTTP/1.1 connection that keeps to the time limits of its phases.
-
-    The application finds the connection's place in the scope of each request, under `PLACE`, and
-    the request's arrival under `ARRIVAL`.
-    """
+    """An HTTP/1.1 connection with time limits, and with `PLACE` and `ARRIVAL` in each scope."""
 
     def __init__(
         self,
@@ -151,11 +141,7 @@ class LimitedProtocol(H11Protocol):
             self._enter(self._next_phase(received=False))
 
     def _note_arrival(self) -> None:
-        """Store the arrival of a request that is complete now.
-
-        If the client has sent a further request already, the arrival may be that of the further
-        request.
-        """
+        """Store when the present request was complete, or a further one that is already here."""
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         if cycle is None:
             return

@@ -1,8 +1,8 @@
 """The ASGI layer that finds the session of each API request before the request's body is read.
 
-A connection whose request has a valid session gets a place for signed-in people. A request without
-one can send only a small body, so that strangers cannot fill the memory. The requests of each user,
-and those of strangers, begin one after another.
+A valid session gives the connection a place for signed-in people. Without one, only a small body is
+read, so that strangers cannot fill the memory. The requests of each user, and those of strangers,
+begin one after another.
 """
 
 from __future__ import annotations
@@ -32,10 +32,7 @@ MAX_STRANGERS_BODY: Final = 16 * 1024
 
 
 class SessionLayer:
-    """ASGI middleware that stores the request's session in its scope, and moves the connection.
-
-    `cookie` is the name of the session cookie.
-    """
+    """ASGI middleware that stores the request's session in its scope, and moves the connection."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions, places: Places, *, cookie: str) -> None:
         self._app = app
@@ -68,7 +65,6 @@ class SessionLayer:
         await self._app(scope, receive, send)
 
     async def _session(self, scope: Scope, headers: Headers) -> Session | None:
-        """Return the session of the request's bearer token or cookie, if it is in force."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         tokens = [token.strip()]
         if scheme.lower() != "bearer":
@@ -94,10 +90,7 @@ class SessionLayer:
 
 
 def vouch_for(places: Places, scope: Scope, token: str) -> None:
-    """Give the request's connection a place for signed-in people, because its token is valid.
-
-    This is for tokens that are not sessions, such as those of payment pages.
-    """
+    """Give a connection a signed-in place for a valid token of a payment page or the like."""
     place: Place | None = scope.get(PLACE)
     if place is not None:
         key = hashlib.sha256(token.encode()).hexdigest()

@@ -1,5 +1,1 @@
-"""The coverage check, which runs once a day and on request.
-
-For each answered call, the check looks for an index row and a recording in the archive, or for a
-spool that is not sealed yet.
-"""
+"""The coverage check: each answered call must have an index row and a recording, or a spool."""

@@ -1,10 +1,7 @@
 """The coverage check: it compares answered calls with the index, the archive and the spools.
 
-It also compares the rows of the index and the ledger with the manifests and the audit chain.
-
-The ledger, which `ledger_writer.py` writes, has the answered calls. The finaliser reports which
-spools are not sealed yet. This module collects the data. `recording.index.coverage` and
-`recording.index.orphans` do the comparison. No recording is changed or deleted here.
+It also compares the rows of the index and the ledger with the manifests and the audit chain. This
+module collects the data; `recording.index` compares them. No recording is changed or deleted here.
 """
 
 from __future__ import annotations
@@ -33,32 +30,25 @@ from recording.index.ledger import AnsweredCall, Ledger
 from recording.index.orphans import YOUNG_S, Orphan, is_young
 
 _MARGIN_S: Final = 60.0
-"""The seconds that are added before and after the requested period when the calls are read.
-
-The start of a call may differ a little between the ledger and the index, because the two times are
-taken at different moments.
+"""The seconds that are read before and after the period, because the ledger and the index take the
+start of a call at different moments.
 """
 _PAGE: Final = 500
 _DAY_S: Final = 86_400.0
 MAX_FINDINGS: Final = 1000
-"""One check raises alarms for at most this many faulty calls, and at most this many orphans.
-
-A call is faulty if it did not pass the check. The desk's response to a request for a check also
-lists at most this many orphans. If thousands of files are lost, more alarms would not help.
+"""The most faulty calls, and the most orphans, for which one check raises alarms. A response lists
+at most as many orphans. If thousands of files are lost, more alarms would not help.
 """
 
 
 @dataclass(slots=True)
 class CoverageResult:
-    """The result of a coverage check: sums over all calls, the faulty calls, and the orphans.
+    """The result of a coverage check.
 
-    `faulty_calls` has the calls that did not pass the check, sorted by their start. `orphans` has
-    the files, index rows and spools that lack a counterpart. Calls that passed the check are only
-    counted, because a list of them could be very long: a busy centre has 250,000 calls a year.
-    `silent_calls` has the calls with a party of which nothing is heard in a segment, although
-    packets were sent. Such a call can have passed the check.
-    `not_committed` is the number of recordings whose manifest has no commitments to the number,
-    line and advisor in the index.
+    `faulty_calls` did not pass, and are sorted by their start. Calls that passed are only counted,
+    because a busy centre has 250,000 a year. In a segment of `silent_calls`, which may have passed,
+    nothing is heard of a party although packets were sent. `not_committed` counts the recordings
+    whose manifest has no commitments to the number, line and advisor.
     """
 
     calls: int = 0
@@ -107,7 +97,10 @@ class CoverageResult:
 
 
 class CoverageChecker:
-    """Compares the calls in the ledger with the index, the archive and the unsealed spools."""
+    """Compares the calls in the ledger with the index, the archive and the unsealed spools.
+
+    `prove_spools` may raise an `ApiError`; if it is None, only sealed recordings are checked.
+    """
 
     def __init__(
         self,
@@ -120,11 +113,6 @@ class CoverageChecker:
         prove_spools: Callable[[], Awaitable[Iterable[SpoolProof]]] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Set up the checker.
-
-        `prove_spools` returns the findings about the calls that are not sealed, or raises an
-        `ApiError`. If it is None, only sealed recordings are checked.
-        """
         self._prove_spools = prove_spools
         self._ledger = ledger
         self._catalogue = catalogue
@@ -133,11 +121,7 @@ class CoverageChecker:
         self._comparison = comparison
         self._clock = clock
         self._archive_lock = asyncio.Lock()
-        """The lock that a task holds while it reads through the archive.
-
-        Several requests may arrive at the same time, but only one task at a time reads through the
-        archive.
-        """
+        """Held while the archive is read through, because only one task at a time may do so."""
         self._spools: dict[str, orphans.UnsealedSpool] = {}
         self._knows_spools = False
         """True if a finaliser has reported the unsealed spools since the desk's start."""
@@ -153,11 +137,10 @@ class CoverageChecker:
     async def check(
         self, since: float, until: float, calls_in_progress: Collection[str] | None
     ) -> CoverageResult:
-        """Check the calls that were answered at or after `since` and before `until` (Unix seconds).
+        """Check the calls answered from `since` until `until` (Unix seconds), and find all orphans.
 
-        Also search the whole archive for orphans. `calls_in_progress` has the ids of the calls that
-        have not ended. It is None if the switch is not connected. Each call without an end in the
-        ledger then counts as in progress.
+        If `calls_in_progress` is None, because the switch is not connected, each call without an
+        end in the ledger counts as in progress.
         """
         result = CoverageResult()
         calls = {
@@ -210,11 +193,7 @@ class CoverageChecker:
     async def _index_findings(
         self, since: float, until: float, removed: AbstractSet[str]
     ) -> list[IndexFinding]:
-        """Return the contradictions between the rows of a period and the audit chain.
-
-        `removed` has the recordings whose row lacks its personal facts and its salt. This is a
-        contradiction unless the audit chain explains it.
-        """
+        """Return what contradicts the chain; rows in `removed` lack their facts and their salt."""
         unexplained = removed - await self._comparison.without_facts(removed)
         ids = ids_between(since, until)
         return [
@@ -224,12 +203,7 @@ class CoverageChecker:
         ]
 
     async def new_findings(self, result: CoverageResult) -> list[tuple[str, str]]:
-        """Return the alarms for the findings that the previous check did not have.
-
-        A finding is a faulty call, or an orphan (a file, index row or spool that lacks its
-        counterpart). Each item of the list is a pair: the alarm's kind and the call's id. The id is
-        "" if it is not known.
-        """
+        """Return the alarms for the new findings: the kind, and the call's id or ""."""
         alarms = {
             f"{_alarm_of(call)} {call.call_id}": (_alarm_of(call), call.call_id)
             for call in result.faulty_calls[:MAX_FINDINGS]
@@ -241,11 +215,7 @@ class CoverageChecker:
         return [alarms[key] for key in sorted(fresh)]
 
     async def unexplained_reported(self, call_id: str) -> None:
-        """Store that the alarm `recording.unexplained` was already raised for this call.
-
-        The desk uses this method when it indexes a recording with unexplained talk time. So the
-        next check does not raise the alarm a second time.
-        """
+        """Store that the alarm `recording.unexplained` was raised when the call was indexed."""
         await self._ledger.mark_known(f"recording.unexplained {call_id}", self._clock())
 
     def _cover_all(
@@ -259,11 +229,7 @@ class CoverageChecker:
     async def _without_row(
         self, call: AnsweredCall, calls_in_progress: Collection[str] | None
     ) -> CallCoverage | None:
-        """Return the coverage of a call that has no index row in the checked period.
-
-        Return None if the call is still in progress, or if it ended so recently that its row is
-        perhaps not written yet.
-        """
+        """Return the coverage of a call; None if its row is perhaps not written yet."""
         now = self._clock()
         if call.ended is None and (calls_in_progress is None or call.call_id in calls_in_progress):
             return None
@@ -286,8 +252,7 @@ class CoverageChecker:
     async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[RecordingSummary]]:
         """Yield the index rows of the recordings that began in this period, newest first.
 
-        The rows are yielded in lists of at most `_PAGE` rows. The last list has the rows whose call
-        id is of this period, but whose start is more than a day away from it.
+        The last list has the rows of this period whose start is more than a day away from it.
         """
         after: Cursor | None = None
         while True:

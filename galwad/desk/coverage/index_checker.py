@@ -1,9 +1,6 @@
 """The check of the index: it compares rows with the signed manifests and the audit chain.
 
-The coverage check makes these comparisons for the calls of a period. This module makes them for all
-recordings, also for those that have no call in the ledger. `recording.archive.index_row` compares a
-row with its manifest, and `recording.audit.index_comparison` compares the rows with the chain. No
-row is changed here.
+Unlike the coverage check, it includes recordings without a call in the ledger.
 """
 
 from __future__ import annotations
@@ -26,13 +23,10 @@ _PAGE: Final = 500
 
 @dataclass(slots=True)
 class IndexReport:
-    """The result of a check of the index.
+    """The result of a check of the index, with contradictions sorted by call id.
 
-    Attributes:
-        recordings: The number of rows that were compared with their manifests.
-        not_committed: The number of recordings whose manifest has no commitments to the number,
-            line and advisor, because older software sealed them.
-        findings: The contradictions, sorted by call id.
+    `not_committed` counts the recordings of older software, whose manifests have no commitments to
+    the number, line and advisor.
     """
 
     recordings: int = 0

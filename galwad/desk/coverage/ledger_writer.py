@@ -1,7 +1,7 @@
 """Writes the switch's reports about answered calls into the ledger, several in one transaction.
 
-For each call that has ended, the same transaction adds an entry with the times of the ledger's row
-to the audit chain. So a row that is changed or deleted later can be detected.
+The transaction adds the times of each ended call to the audit chain, so that a row that is changed
+or deleted later can be detected.
 """
 
 from __future__ import annotations
@@ -31,13 +31,17 @@ from recording.index.ledger import (
 )
 
 _BATCH_S: Final = 0.25
-"""The seconds for which entries are collected. Then one transaction writes them all."""
+"""The seconds for which entries are collected before one transaction writes them."""
 _RETRY_S: Final = 5.0
 log = structlog.get_logger()
 
 
 class LedgerWriter:
-    """Queues entries for the ledger, and writes them in the sequence in which they were queued."""
+    """Queues entries for the ledger in the audit chain's database, and writes them in sequence.
+
+    `on_stored` receives the ids of calls whose end is stored. It must report them to the switch,
+    which otherwise repeats its messages about the ends.
+    """
 
     def __init__(
         self,
@@ -45,32 +49,19 @@ class LedgerWriter:
         on_stored: Callable[[Collection[str]], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Set up the writer. The ledger is in the same database as the audit chain `audit`.
-
-        When the ends of calls are stored in the database, `on_stored` is called with the ids of
-        these calls. It must report them to the switch, which otherwise repeats its messages about
-        the ends. `clock` returns the Unix time in seconds.
-        """
         self._audit = audit
         self._on_stored = on_stored
         self._clock = clock
         self._entered: set[str] = set()
         """The ids of the calls in progress whose answer was entered in the ledger."""
         self._unacknowledged: set[str] = set()
-        """The ids of ended calls whose end is not stored yet.
-
-        The switch repeats its report of such an end until the desk has stored it.
-        """
+        """The ids of ended calls whose end is not stored, so that the switch repeats it."""
         self._entries: deque[LedgerEntry] = deque()
         self._added = asyncio.Event()
         self._writing = asyncio.Lock()
 
     async def run(self) -> None:
-        """Write the queued entries, several at a time, until cancelled.
-
-        The delay before each transaction gives more urgent writes to the database, such as those
-        for the pages, the chance to run first.
-        """
+        """Write queued entries until cancelled, each time after a delay for more urgent writes."""
         while True:
             self._added.clear()
             while self._entries:
@@ -80,10 +71,7 @@ class LedgerWriter:
             await self._added.wait()
 
     async def flush(self) -> bool:
-        """Write all queued entries to the ledger in one transaction; return whether that succeeded.
-
-        If the database reports an error, the entries stay in the queue, and the result is False.
-        """
+        """Write all queued entries; if the database fails, keep them and return False."""
         async with self._writing:
             batch = tuple(self._entries)
             try:
@@ -100,18 +88,14 @@ class LedgerWriter:
         return True
 
     def call(self, state: CallStatus) -> None:
-        """Enter a call in the ledger, if the call is answered and is to be recorded.
-
-        This method is called for every state of a call that the switch reports, but it enters each
-        call only once.
-        """
+        """Enter a call in the ledger once, when it is answered and is to be recorded."""
         recorded = state.recorded and state.recording not in {"not_started", "ended"}
         if state.state in {"answered", "held"} and recorded and state.call_id not in self._entered:
             self._entered.add(state.call_id)
             self._enter(Answered(state.call_id, state.recording_since or state.since))
 
     def ended(self, message: CallEnded) -> None:
-        """Enter the end of a call in the ledger, with the facts from the switch's message."""
+        """Enter the end of a call in the ledger."""
         self._entered.discard(message.call_id)
         if message.lost_fork:
             self._enter(Withdrawn(message.call_id))
@@ -123,11 +107,7 @@ class LedgerWriter:
         self._enter(Ended(call, new=message.answered or message.for_ledger))
 
     def snapshot(self, in_progress: Collection[str]) -> None:
-        """Enter an end for each call that has no end in the ledger and is not in `in_progress`.
-
-        `in_progress` has the ids of all calls in the switch's snapshot, so the other calls have
-        ended. Their real end is not known, so the present time is entered.
-        """
+        """Enter the present time as the end of each call that is not in the switch's snapshot."""
         self._entered.intersection_update(in_progress)
         self._enter(OthersEnded(frozenset(in_progress), self._clock()))
 
@@ -137,7 +117,6 @@ class LedgerWriter:
 
 
 async def _write(entries: Sequence[LedgerEntry], connection: AsyncConnection) -> list[NewEntry]:
-    """Write the entries to the ledger; return an audit entry for each ended call."""
     return [
         NewEntry(CALL_ENDED, ended_facts(call.call_id, call.answered, call.ended, call.talk_us))
         for call in await ledger.write(connection, entries)

@@ -1,9 +1,8 @@
 """The nightly check: it checks coverage once a day and raises an alarm for each new finding.
 
-Each check is entered in the audit chain with its time. So the audit chain proves that each check
-was done, and shows whether a check was missed while the desk was down. A missed check is done when
-the desk runs again. If the newest entry has a time in the future, the clock was wrong during that
-check. This entry is ignored, because otherwise no check would be done before the time in the entry.
+Each check is in the audit chain with its time, so a missed one shows; it is done when the desk runs
+again. An entry with a time in the future is ignored, because the clock was wrong then, and no check
+would be done before that time.
 """
 
 from __future__ import annotations
@@ -25,16 +24,18 @@ COVERAGE_CHECKED: Final = "coverage.checked"
 _DAY_S: Final = 86_400.0
 _INTERVAL_S: Final = 30.0
 _SETTLE_S: Final = 300.0
-"""The seconds after the desk's start until the first check may run.
-
-By then the switch has reported the calls in progress, and the finaliser has reported the spools
-that are not sealed yet.
+"""The seconds after the desk's start until the first check. By then the switch has reported the
+calls in progress, and the finaliser the unsealed spools.
 """
 log = structlog.get_logger()
 
 
 class NightlyCheck:
-    """Runs the coverage check once a day, at a set time of day."""
+    """Runs the coverage check once a day at `at`, such as "03:00", in `zone` or local time.
+
+    `calls_in_progress` returns None if they are not known. After each check, `on_done` receives the
+    result, and then `on_finished` is called.
+    """
 
     def __init__(
         self,
@@ -49,13 +50,6 @@ class NightlyCheck:
         zone: tzinfo | None = None,
         clock: Callable[[], float] = unix_time,
     ) -> None:
-        """Set up the check at the time of day `at`, such as "03:00", in the time zone `zone`.
-
-        If `zone` is None, the time is in this machine's time zone. `calls_in_progress` returns the
-        ids of the calls in progress, or None if they are not known. After each check, `on_done`
-        receives the result, and then `on_finished` is called. `clock` returns the Unix time in
-        seconds.
-        """
         self._zone = zone
         self._at = at
         self._checker = checker
@@ -68,11 +62,7 @@ class NightlyCheck:
         self._begun = clock()
 
     async def run(self) -> None:
-        """Run the check each day when it is due, until cancelled.
-
-        No check runs in the first `_SETTLE_S` seconds. If a check was missed while the desk was
-        down, it runs after these seconds.
-        """
+        """Run each check when due, or missed before, but not in the first `_SETTLE_S` seconds."""
         await asyncio.sleep(_SETTLE_S)
         while True:
             try:
@@ -83,10 +73,7 @@ class NightlyCheck:
             await asyncio.sleep(_INTERVAL_S)
 
     async def is_due(self) -> bool:
-        """Return whether the set time of day has come since the most recent check.
-
-        If there was no check yet, return whether that time of day has come since the desk started.
-        """
+        """Return whether the time of day has come since the latest check, or else the start."""
         now = self._clock()
         last = await self._last(now)
         self._begun = min(self._begun, now)
@@ -95,8 +82,7 @@ class NightlyCheck:
     async def check(self) -> CoverageResult:
         """Check coverage, raise an alarm for each new finding, and add an audit entry.
 
-        The audit entry has the result of the check. The checked period begins one day before the
-        previous check or, if there was none, one day before now. The period ends now.
+        The period begins one day before the previous check or, if there was none, before now.
         """
         now = self._clock()
         last = await self._last(now)
@@ -125,11 +111,7 @@ class NightlyCheck:
 
 
 def next_time(at: str, after: float, zone: tzinfo | None = None) -> float:
-    """Return the first time after `after` at which the time of day is `at`, such as "03:00".
-
-    `after` and the result are Unix seconds. The time of day is in the time zone `zone` or, if
-    `zone` is None, in this machine's time zone.
-    """
+    """Return the first Unix time after `after` with this time of day; no `zone` means local."""
     moment = time.fromisoformat(at)
     day = datetime.fromtimestamp(after, zone).date()
     # Add a calendar day and not 24 hours, because a day on which the clocks change is shorter or

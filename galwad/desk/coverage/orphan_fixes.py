@@ -1,8 +1,4 @@
-"""The advice to the operator for each kind of orphan.
-
-An orphan is a file, index row or spool that lacks its counterpart. The module
-`recording.index.orphans` finds them.
-"""
+"""The advice to the operator for each kind of orphan, which `recording.index.orphans` finds."""
 
 from __future__ import annotations
 
@@ -31,11 +27,7 @@ _SPOOL_FIXES: Final = {
 
 
 def fix_of(kind: str, why: str = "") -> str:
-    """Return the advice for an orphan: a short text that says what the operator can do.
-
-    `kind` is the kind of the orphan. If the orphan is a spool that could not be sealed, `why` is
-    the kind of the alarm about that spool. For every other orphan, `why` is "".
-    """
+    """Return the advice for an orphan; `why` is the kind of the alarm about its spool, or ""."""
     if why in _SPOOL_FIXES:
         return _SPOOL_FIXES[why]
     if kind.startswith(("no ", "manifest without ")):

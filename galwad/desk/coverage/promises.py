@@ -1,10 +1,9 @@
 """Checks the promises of the privacy notice that concern recording, with the evidence of a period.
 
-There are four promises. Calls are recorded in their entirety; nothing is recorded while payment
-details are taken; nothing is recorded after a transfer out of the centre; and the record of what
-was said is there and unchanged. Each is judged from data that exists for another purpose: the
-coverage check, the signed manifests, the files in the archive, the incidents of captured cards and
-the audit chain. The desk cannot decrypt a recording, so no sound is checked here.
+There are four: calls are recorded in their entirety; nothing is recorded while payment details are
+taken; nothing is recorded after a transfer out of the centre; and the record is there and
+unchanged. The evidence exists for another purpose: coverage check, manifests, files, incidents of
+captured cards and audit chain. The desk cannot decrypt a recording, so no sound is checked.
 """
 
 from __future__ import annotations
@@ -84,11 +83,9 @@ class PromiseVerdict(StrEnum):
 class PromiseFinding:
     """One fact that breaks a promise.
 
-    Attributes:
-        kind: The kind of the fact, such as "unexplained".
-        call_id: The call id; "" if the fact does not concern a single call.
-        us: A length in µs or, of the kind "pause_ignored", a time in µs since 1970; otherwise 0.
-        text: A description in one line, in English; "" if the kind says everything.
+    `call_id` is "" if it does not concern a single call. `us` is a length in µs or, of the kind
+    "pause_ignored", a time in µs since 1970; otherwise 0. `text` is one line in English; "" if the
+    kind says everything.
     """
 
     kind: str
@@ -99,14 +96,9 @@ class PromiseFinding:
 
 @dataclass(frozen=True, slots=True)
 class PromiseResult:
-    """The result of checking one promise.
+    """The result of checking one promise: recorded, payments, transfers or intact.
 
-    Attributes:
-        name: The promise: recorded, payments, transfers or intact.
-        verdict: The verdict.
-        evidence: Numbers by name. If the name ends with `_us`, the number is a length in µs,
-            otherwise a count.
-        findings: The facts that break the promise. The list is empty if it is not broken.
+    `evidence` has lengths in µs under names that end with `_us`, otherwise counts.
     """
 
     name: str
@@ -117,27 +109,22 @@ class PromiseResult:
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    """A recording of the period: its row, its verified manifest, and the verdict on its files."""
-
     row: RecordingSummary
     manifest: Manifest | None
     verdict: RecordingVerdict
     incidents: Sequence[CapturedCard]
     pauses_us: Sequence[int]
-    """The times of this call's pauses in the audit, in µs since 1970."""
+    """In µs since 1970, from the audit."""
 
     @property
     def gaps(self) -> Sequence[Gap]:
-        """The gaps in the manifest; without a manifest, those in the index."""
         return self.row.gaps if self.manifest is None else self.manifest.gaps
 
     @property
     def talk_us(self) -> int:
-        """The talk time in µs."""
         return self.row.talk_us if self.manifest is None else self.manifest.talk_us
 
     def gaps_of(self, reason: GapReason) -> list[Gap]:
-        """Return the gaps with this reason."""
         return [gap for gap in self.gaps if gap.reason == reason]
 
     def recorded_in(self, gaps: Iterable[Interval]) -> int:
@@ -154,16 +141,13 @@ class _Line:
     findings: list[PromiseFinding] = field(default_factory=list)
 
     def add(self, name: str, number: int) -> None:
-        """Add a number to the evidence of this name."""
         self.evidence[name] = self.evidence.get(name, 0) + number
 
     def breaks(self, name: str, number: int, finding: PromiseFinding) -> None:
-        """Add a number to the evidence of this name, and a fact that breaks the promise."""
         self.add(name, number)
         self.findings.append(finding)
 
     def result(self, name: str, *, has_evidence: object) -> PromiseResult:
-        """Return the result. `has_evidence` is false if the promise cannot be judged."""
         kept = PromiseVerdict.KEPT if has_evidence else PromiseVerdict.NO_EVIDENCE
         verdict = PromiseVerdict.BROKEN if self.findings else kept
         return PromiseResult(name, verdict, self.evidence, self.findings)
@@ -171,8 +155,6 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """The four promises that are being checked."""
-
     recorded: _Line
     payments: _Line
     transfers: _Line
@@ -180,7 +162,6 @@ class _Lines:
 
     @classmethod
     def of(cls, coverage: CoverageResult) -> Self:
-        """Return the promises with the sums of the coverage check, and zeros for all the rest."""
         sums = ("calls", "in_progress", "talk_us", "recorded_us", "gap_us", "unexplained_us")
         return cls(
             _Line({name: getattr(coverage, name) for name in sums} | dict.fromkeys(_FAULTS, 0)),
@@ -193,9 +174,9 @@ class _Lines:
 class PromiseChecker:
     """Checks the promises of the privacy notice for the calls of a period.
 
-    `node` is the name of the node whose audit chain it is. `reminder_s` and `alarm_s` are the
-    lengths of pause, in seconds, after which the advisor and the supervisors are warned.
-    `officer_key` is the public key of the officer whose rewraps are accepted; "" if there is none.
+    `node` is that of the audit chain. Pauses of `reminder_s` and `alarm_s` seconds warn the advisor
+    and the supervisors. Only rewraps by the officer with the public key `officer_key` are accepted;
+    "" means none.
     """
 
     def __init__(
@@ -226,10 +207,9 @@ class PromiseChecker:
     async def check(
         self, since: float, until: float, calls_in_progress: Collection[str] | None
     ) -> list[PromiseResult]:
-        """Check the promises for the calls that were answered from `since` to `until`.
+        """Check the promises for the calls answered from `since` to `until` (Unix seconds).
 
-        Both times are in Unix seconds. `calls_in_progress` has the ids of the calls that have not
-        ended, or is None if the switch is not connected.
+        `calls_in_progress` is None if the switch is not connected.
 
         Raises:
             AuditError, CatalogueError: The database cannot be read.
@@ -257,7 +237,6 @@ class PromiseChecker:
         ]
 
     def _count(self, lines: _Lines, each: _Recording) -> None:
-        """Add one recording to the evidence of each promise."""
         lines.recorded.add("recordings", 1)
         for gap in each.gaps_of(GapReason.FAULT):
             lines.recorded.add("fault_us", gap.length_us)
@@ -302,7 +281,7 @@ class PromiseChecker:
             after = page.after
 
     def _verified(self, row: RecordingSummary) -> tuple[Manifest | None, RecordingVerdict]:
-        """Return a recording's manifest, None if it is not valid, and the verdict on its files."""
+        """Return the manifest, None if it is not valid, and the verdict on the files."""
         # Another program may have written anything into the row.
         if not is_call_id(row.call_id):
             return None, RecordingVerdict(row.call_id, (disagreement("call id"),))
@@ -320,11 +299,9 @@ class PromiseChecker:
         return manifest, verdict
 
     async def _chain(self, since: float, until: float) -> tuple[int, list[PromiseFinding]]:
-        """Verify the whole audit chain.
+        """Verify the whole chain; return the number of entries, and the problems, in the period.
 
-        Return the number of entries in the period, and a finding for each problem between its first
-        and its last entry. The entry after the last one counts too, because it shows whether
-        entries before it are missing.
+        The next entry counts too, because it shows whether entries before it are missing.
         """
         checker = ChainChecker(self._node)
         inside: list[int] = []
@@ -371,18 +348,12 @@ class PromiseChecker:
 
 
 def _counted(gap: Gap, triggers: Collection[str]) -> str:
-    """Return the name under which a gap is counted: that of its trigger, or "other"."""
     return gap.trigger.replace("-", "_") if gap.trigger in triggers else "other"
 
 
 def _add_coverage(
     lines: _Lines, coverage: CoverageResult, known: AbstractSet[str], ids: CallIds
 ) -> None:
-    """Add the findings of the coverage check.
-
-    `known` has the call ids of the recordings in the index, and `ids` the range of the call ids of
-    the period.
-    """
     if coverage.spools_unread:
         finding = PromiseFinding("spools_unread", text=coverage.spools_unread)
         lines.payments.findings.append(finding)
@@ -415,7 +386,6 @@ def _add_coverage(
 
 
 def _add_gap_findings(lines: _Lines, call: CallCoverage) -> None:
-    """Add the packets that were stored in gaps, and the triggers without effect."""
     for stored in call.stored_in_gaps:
         is_transfer = stored.reason == GapReason.TRANSFER
         kind = "stored_after" if is_transfer else "stored_in_pause"
@@ -447,7 +417,6 @@ def _add_transfers(line: _Line, each: _Recording) -> None:
 
 
 def _add_captured_cards(line: _Line, each: _Recording) -> None:
-    """Add the card numbers that were keyed outside a pause, in the manifest or in the index."""
     starts = {gap.from_us: gap.length_us for gap in each.gaps_of(GapReason.CAPTURED_CARD)}
     starts |= {incident.from_us: incident.to_us - incident.from_us for incident in each.incidents}
     for length in starts.values():
@@ -460,8 +429,8 @@ def _add_captured_cards(line: _Line, each: _Recording) -> None:
 def _ignored(each: _Recording) -> list[int]:
     """Return the times, in µs since 1970, of pauses in the audit that are in no gap.
 
-    A request within `SPACING_US` of the call's start or end, or of a gap, counts as carried out,
-    because the audit entry may be that much later or earlier.
+    Those within `SPACING_US` of the call's start or end, or of a gap, count as carried out, because
+    the audit entry may be that much later or earlier.
     """
     if each.manifest is None:
         return []

@@ -19,7 +19,6 @@ from galwad.desk.models.refusals import Refusal
 Document: TypeAlias = dict[str, Any]
 """A JSON object of the OpenAPI Specification 3.1 (https://spec.openapis.org/oas/v3.1.1.html)."""
 PREFIX: Final = "/api/v1"
-"""The beginning of all paths of the API."""
 _DESCRIPTION: Final = """\
 The API of one desk: it pauses recordings for payments, shows live calls, finds recordings and
 proves what was recorded. The page uses the same API.
@@ -48,7 +47,6 @@ _SHARED: Final = "#/components/responses/"
 
 
 def _refusal(status: int, description: str) -> Document:
-    """Return the OpenAPI object of the answer to a request that fails with this status."""
     content: Document = {"schema": _SCHEMA}
     if status == 422:
         content["example"] = _INVALID_EXAMPLE
@@ -66,13 +64,10 @@ UNREADABLE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
-    """One endpoint, and its object in the document, which the methods complete."""
-
     route: APIRoute
     node: Document
 
     def describe(self) -> None:
-        """Add everything that FastAPI does not know of this endpoint."""
         endpoint = self.route.endpoint
         self.node["operationId"] = operation_id(self.route)
         self.node.pop("tags", None)  # those in the code, which only name a group of endpoints
@@ -97,7 +92,6 @@ class _Operation:
         self.node["responses"] = dict(sorted(responses.items()))
 
     def _refusals(self) -> dict[int, list[str]]:
-        """Return the reasons why a request may fail, by status."""
         found = refusals_of([*dependencies_of(self.route), self.route.endpoint])
         if "requestBody" in self.node or "parameters" in self.node:
             found.setdefault(422, []).insert(0, _INVALID)
@@ -124,11 +118,7 @@ class _Operation:
 
 
 def describe(app: FastAPI, routers: Iterable[APIRouter]) -> None:
-    """Let `app` answer a complete description of the endpoints of `routers`.
-
-    The document is made when it is first asked for. The routers must be included in `app` under
-    the prefix `PREFIX`.
-    """
+    """Let `app` answer a description of the endpoints of `routers`, made when first asked for."""
     endpoints = list(_endpoints(routers))
 
     def openapi() -> Document:

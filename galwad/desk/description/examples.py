@@ -1,8 +1,7 @@
-"""Examples of requests and answers for the description of the API.
+"""Examples of requests and answers for the description of the API; a test validates each.
 
 The numbers are from the range that Ofcom keeps for fiction
-(https://www.ofcom.org.uk/phones-and-broadband/phone-numbers/numbers-for-drama). A test checks that
-each example is valid.
+(https://www.ofcom.org.uk/phones-and-broadband/phone-numbers/numbers-for-drama).
 """
 
 from __future__ import annotations
@@ -179,7 +178,6 @@ PARAMETERS: Final = {
     "when": Parameter("A period in words.", "last week"),
     "language": Parameter("The language of the texts.", "cy"),
 }
-"""The parameters of paths and query strings, by name."""
 EXAMPLES: Final = {
     "payments_pause": Example({"heartbeat": 30}, _PAUSED),
     "payments_resume": Example({"holder": "phone:201"}, _RECORDING),

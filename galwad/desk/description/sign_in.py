@@ -57,7 +57,6 @@ SCHEMES: Final[dict[str, dict[str, str]]] = {
         "cookie that changes something needs it too.",
     },
 }
-"""The OpenAPI objects of the security schemes, by name."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -74,11 +73,7 @@ def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
 
 
 def security_of(route: APIRoute) -> list[dict[str, list[str]]]:
-    """Return the OpenAPI security requirements of an endpoint; empty if it needs none.
-
-    One of the requirements must be met. An empty requirement means that the client may also be a
-    stranger.
-    """
+    """Return the OpenAPI security requirements: one must be met, and {} admits strangers."""
     needed = set(dependencies_of(route))
     if payment_pages.token_of in needed:
         return [{"paymentPageToken": []}]

@@ -67,7 +67,6 @@ TAGS = (
     ),
     Tag("System", "The node's health and metrics, and the page's texts.", ("system",)),
 )
-"""All tags, in the order of the description."""
 _BY_MODULE = {module: tag.name for tag in TAGS for module in tag.modules}
 
 
@@ -92,10 +91,7 @@ def tag_of(route: APIRoute) -> str:
 
 
 def operation_id(route: APIRoute) -> str:
-    """Return the name of an endpoint: its module and its function, such as `payments_pause_all`.
-
-    If the two are the same, the name has them once, such as `figures`.
-    """
+    """Return the name of an endpoint, such as `payments_pause_all`, or `figures` for both names."""
     module, function = module_of(route), route.endpoint.__name__
     return function if module == function else f"{module}_{function}"
 

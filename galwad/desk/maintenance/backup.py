@@ -1,12 +1,9 @@
 """Backup and restore of one node: database, directory, headers, manifests and signing key.
 
-A backup is a folder. It never contains the recording officer's keys. The file `backup.json` is
-written after all other files, so a folder without `backup.json` is not a finished backup. A backup
-does not contain the encrypted audio (payloads). Payloads never change after they are written, so
-the operator copies them with another tool. A backup can be restored only on a node that has no
-database, and only after `backup_proof` has verified its signature and the digests of all its files.
-If a recording was disposed of after the backup was made, the backup still has the recording's
-header. In this case, the restore destroys the header again.
+A backup is a folder, which is not finished without `backup.json`. It never contains the officer's
+keys, nor the payloads, which never change: the operator copies them with another tool. A restore
+needs a node without a database, and a backup that `backup_proof` has verified. It destroys again
+the headers of recordings that were disposed of after the backup.
 """
 
 from __future__ import annotations
@@ -77,33 +74,28 @@ _REPLAYED: Final = "disposal.replayed"
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The result of a restore.
-
-    `problems` has the reason for each certificate of disposal that was rejected.
-    """
+    """The result of a restore; `problems` says why certificates of disposal were rejected."""
 
     description: Description
     headers: int
     disposals: int
-    """The number of recordings for which the restore found a valid certificate of disposal."""
+    """The number of recordings with a valid certificate of disposal."""
     destroyed: tuple[str, ...]
-    """The ids of the disposed recordings whose header this restore has destroyed."""
+    """The ids of the recordings whose header this restore has destroyed."""
     missing: int
     """The number of headers that the backup had when it was made, and lacks now."""
     problems: tuple[str, ...]
     audit: LastEntry
-    """The number and hash of the audit entry about this restore."""
     administrators: tuple[str, ...]
     """The administrators in the backup who are not disabled."""
 
 
 def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
-    """Back up the node into a new folder, and sign the backup. The node's processes may be running.
+    """Back up the node into a new folder, and sign the backup; its processes may be running.
 
     Raises:
-        BackupError: The database is missing or damaged. Or the folder cannot be used: it is not
-            empty, is inside the archive or a spool folder, belongs to another user, or is in use by
-            another backup.
+        BackupError: The database is missing or damaged. Or the folder is not empty, inside the
+            archive or a spool folder, another user's, or in use by another backup.
         KeyFileError: The key that signs backups cannot be read or made.
         ForeignFileError: A service has put a link in place of a file.
     """
@@ -170,17 +162,10 @@ def restore(
 ) -> Restored:
     """Restore a backup, and destroy again recordings that were disposed of after the backup.
 
-    The whole backup is verified before anything is written. If this process is root, it writes with
-    the rights of the services' user, so that a link in a folder of a service cannot lead it to
-    another file.
-
-    Args:
-        settings: The settings of the node. The node must have the same name as the node in the
-            backup. None of the node's processes may be running.
-        folder: The backup's folder, made by `make`.
-        certificates: More certificates of disposal, such as the officer's copies. Each path is a
-            file or a folder of files.
-        trust: The keys that may have signed the backup and the certificates.
+    The whole backup is verified before anything is written. Root writes with the rights of the
+    services' user, so that a link in a folder of a service cannot lead it to another file.
+    `certificates` are files or folders with more certificates of disposal, such as the officer's
+    copies.
 
     Raises:
         BackupError: The backup is not trusted or damaged, or is from another node or a later
@@ -214,11 +199,7 @@ def _restore(
     trust: RestoreTrust,
     done: LastEntry | None,
 ) -> Restored:
-    """Restore the files in the folders of the services.
-
-    `kept` are the paths of more certificates. `done` is the audit entry of this restore, if an
-    earlier run was interrupted after the database was restored.
-    """
+    """Restore the files of the services; `done` is the audit entry of an interrupted restore."""
     keys = {_node_key(settings, folder), *trust.node_keys}
     archive = settings.archive
     found = archive_backup.certificates([folder / "archive", archive, *kept], keys)
@@ -250,11 +231,7 @@ def _restore_recipients(source: Path, target: Path) -> None:
 
 
 def _other_files(settings: Settings) -> Iterator[tuple[Path, str, int]]:
-    """Yield those files of a backup that are not in the archive.
-
-    Each item has the file's path, the file's name in the backup, and the permission bits that the
-    file gets in the backup.
-    """
+    """Yield the path, the name in the backup and the mode of each file outside the archive."""
     yield settings.recipients, "recipients.json", 0o644
     yield _node_key_file(settings), "manifest.key", 0o600
 
@@ -264,13 +241,7 @@ def _node_key_file(settings: Settings) -> Path:
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """Copy the database and check that the copy is not damaged.
-
-    Other processes may be using the database.
-
-    Raises:
-        BackupError: The database cannot be copied, or is damaged.
-    """
+    """Copy the database, which may be in use; raise BackupError if the copy fails or is damaged."""
     target.touch(mode=0o600)
     try:
         with (
@@ -292,8 +263,8 @@ def _copy_database(source: Path, target: Path) -> None:
 def _copy_directory(source: Path, target: Path) -> str:
     """Copy the directory of people, and return the digest of the copy; empty if there is none.
 
-    An import may replace the directory meanwhile. The file that is opened here stays whole: an
-    import erases a replaced file only when no process has locked it.
+    The opened file stays whole during an import, which erases it only when no process has locked
+    it.
 
     Raises:
         BackupError: The directory is damaged or cannot be copied.
@@ -326,11 +297,7 @@ def _head(database: Path, node: str) -> LastEntry:
 
 
 def _names(table: Mapping[str, Any], before: str = "") -> set[str]:
-    """Return the names of all settings in `table`, with dots between the levels: `node.name`.
-
-    The values of the settings are left out. `before` is the start of each returned name, such as
-    `node.`; it is "" if `table` is the whole file.
-    """
+    """Return the names of all settings, such as `node.name`, without their values."""
     found: set[str] = set()
     for key, value in table.items():
         for each in value if isinstance(value, list) else [value]:
@@ -340,11 +307,7 @@ def _names(table: Mapping[str, Any], before: str = "") -> set[str]:
 
 @contextmanager
 def _all_processes_stopped(settings: Settings) -> Iterator[None]:
-    """Lock the node, so that none of its processes can start while the `with` statement runs.
-
-    Raises:
-        BackupError: One of the node's processes is running.
-    """
+    """Keep the node's processes from starting; raise BackupError if one is running."""
     try:
         with ExitStack() as held:
             for name in START_ORDER:
@@ -355,13 +318,10 @@ def _all_processes_stopped(settings: Settings) -> Iterator[None]:
 
 
 def _node_key(settings: Settings, folder: Path) -> str:
-    """Return the node's public key. If the node has no private key, restore it from the backup.
-
-    If the backup has no private key either, make a new key pair.
+    """Return the node's public key; if its private key is missing, restore or make one.
 
     Raises:
-        BackupError: The private keys of the node and of the backup differ, or the backup's private
-            key is damaged.
+        BackupError: The backup's private key is another than the node's, or damaged.
     """
     path, kept = _node_key_file(settings), folder / "manifest.key"
     if path.exists():
@@ -380,10 +340,9 @@ def _node_key(settings: Settings, folder: Path) -> str:
 
 
 def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:
-    """Return the number and hash of the audit entry about an interrupted restore of this backup.
+    """Return the audit entry about an interrupted restore of this backup; None without one.
 
-    Return None if there is no such entry, or if another entry follows it. Entries of the kind
-    `disposal.replayed` are ignored, because the restore itself adds them.
+    Only entries that the restore itself adds (`disposal.replayed`) may follow it.
     """
     query = "SELECT seq, hash, kind, body FROM audit_entries WHERE node = ? ORDER BY seq DESC"
     wanted = description.made, description.audit.seq
@@ -405,11 +364,7 @@ def _restore_database(
     description: Description,
     proven: Mapping[str, tuple[Certificate, bytes]],
 ) -> LastEntry:
-    """Restore the database under a temporary name, and rename it when it is complete.
-
-    Return the number and hash of the audit entry about the restore. `proven` has the valid
-    certificates of disposal, by call id.
-    """
+    """Restore the database under a temporary name, and rename it when it is complete."""
     part = settings.database.with_name(".galwad.db.restoring")
     for ending in ("", "-wal", "-shm"):  # Remove the files of an interrupted restore.
         part.with_name(part.name + ending).unlink(missing_ok=True)
@@ -434,7 +389,6 @@ def _restore_database(
 
 
 def _restore_file(source: Path, target: Path) -> None:
-    """Copy a file from the backup, under a temporary name until it is complete."""
     part = target.with_name(f".{target.name}.restoring")
     part.unlink(missing_ok=True)
     part.touch(mode=0o600)
@@ -450,11 +404,7 @@ def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:
 
 
 async def _record_restore(part: Path, settings: Settings, restored: Facts) -> LastEntry:
-    """Add an audit entry about the restore, and end the sessions of all people.
-
-    `part` is the restored database file. The sessions of machines do not end, so their tokens stay
-    valid. Return the number and hash of the new audit entry.
-    """
+    """Add an audit entry about the restore, and end the sessions of people, not of machines."""
     engine = open_engine(part)
     try:
         head = await _audit(engine, settings).append(RESTORED, restored)
@@ -468,11 +418,6 @@ async def _record_restore(part: Path, settings: Settings, restored: Facts) -> La
 async def _record_disposals(
     database: Path, settings: Settings, proven: Mapping[str, tuple[Certificate, bytes]]
 ) -> None:
-    """Enter in the restored database each disposal that the database does not have yet.
-
-    An audit entry is also added for each of these disposals. `proven` has the valid certificates of
-    disposal, by call id.
-    """
     engine = open_engine(database)
     custodian, audit = Custodian(engine), _audit(engine, settings)
     try:

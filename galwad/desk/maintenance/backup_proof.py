@@ -1,10 +1,9 @@
 """The signed description of a backup, and the check of a backup before a restore writes anything.
 
-The key that signs backups belongs to root. Its file is beside the settings file, because no service
-can read that folder, and it is never in a backup. So a person who can change a stored backup, or
-who has taken over a service, cannot sign a changed backup. Other keys do not fit: the node's
-signing key is in the backup and belongs to a service, and the officer's key is never on this
-machine.
+The key that signs backups belongs to root. It is beside the settings file, where no service can
+read it, and never in a backup. So a person who can change a stored backup, or who has taken over a
+service, cannot sign a changed one. The node's signing key is in the backup and belongs to a
+service, and the officer's key is never on this machine.
 """
 
 from __future__ import annotations
@@ -48,21 +47,14 @@ class BackupError(Exception):
 
 
 class LastEntry(msgspec.Struct, frozen=True):
-    """The number and hash of the newest entry of an audit chain, when a backup or restore was made.
-
-    A person who stores the number and the hash outside the server can later prove that the audit
-    chain was not changed.
-    """
+    """The newest entry of an audit chain; stored elsewhere, it proves that nothing was changed."""
 
     seq: int
     hash: str
 
 
 class Description(msgspec.Struct, frozen=True):
-    """The description of a backup's contents, stored in the backup as `backup.json`.
-
-    `settings` has only the names of the settings, because their values may be secret.
-    """
+    """The contents of `backup.json`; of the settings only the names, as values may be secret."""
 
     format: str
     made: str
@@ -75,9 +67,9 @@ class Description(msgspec.Struct, frozen=True):
     headers: int
     disposals: int
     directory_sha256: str = ""
-    """The digest of the file with the directory of people; empty if the backup has no such file."""
+    """Empty if the backup has no directory of people."""
     checksums_sha256: str = ""
-    """The digest of the list of all files; empty in a backup of an earlier release."""
+    """Empty in a backup of an earlier release."""
 
 
 _DOCUMENT: Final = DocumentType("backup", FORMAT, Description, "server")
@@ -85,14 +77,10 @@ _DOCUMENT: Final = DocumentType("backup", FORMAT, Description, "server")
 
 @dataclass(frozen=True, slots=True)
 class RestoreTrust:
-    """The keys that a restore trusts.
+    """The public keys (base64) that a restore trusts.
 
-    Attributes:
-        backup_keys: The public keys (base64) that may have signed the backup.
-        node_keys: Earlier public keys (base64) of the node. Certificates of disposal that were
-            signed with these keys are also accepted.
-        accepts_unsigned: Whether a backup of an earlier release, which has no signature, is
-            accepted.
+    Certificates of disposal may also be signed with `node_keys`, earlier keys of the node.
+    `accepts_unsigned` admits a backup of an earlier release, which has no signature.
     """
 
     backup_keys: frozenset[str] = field(default_factory=frozenset)
@@ -114,7 +102,7 @@ def sign(folder: Path, description: Description, key: Ed25519PrivateKey) -> Desc
 
 
 def checked(folder: Path, settings: Settings, trust: RestoreTrust) -> Description:
-    """Check a whole backup, and return its description. Nothing is written.
+    """Check a whole backup without writing anything, and return its description.
 
     A header may be missing, because the restore reports missing headers and can be run again.
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from galwad.desk.models.base import RequestBody, RequiredText, ShortText
 from galwad.desk.models.contacts import PurposeView
-from galwad.settings.text_lists import MOST_ENTRIES, ListName
+from galwad.text_lists import MOST_ENTRIES, ListName
 
 ListVersion = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 """The version of a list, which changes with each change of its entries."""

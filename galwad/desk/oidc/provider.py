@@ -21,7 +21,6 @@ from callerid.authentication import read_secret
 from callerid.errors import SourceError
 from callerid.json_client import (
     ACCEPTED,
-    TlsFiles,
     failure,
     http_client,
     parse_json,
@@ -170,9 +169,7 @@ class Provider:
 
     async def _client(self) -> httpx2.AsyncClient:
         if self._http is None:
-            tls = self._section.tls
-            files = TlsFiles(tls.ca, tls.certificate, tls.key)
-            context = await asyncio.to_thread(tls_context, files)
+            context = await asyncio.to_thread(tls_context, self._section.tls)
             if self._http is None:
                 self._http = http_client(context, CONNECTIONS)
         return self._http

@@ -1,7 +1,6 @@
-"""The `PresenceBoard`: it owns the presence of all users, and reports each change of it.
+"""The `PresenceBoard`: it owns the presence of all users, and reports its changes together.
 
-Several times a second, the board computes the presence of all users, and reports all changes
-together. So 200 advisors who come back from a break at the same time cause a few events, not 200.
+So 200 advisors who come back from a break at the same time cause a few events, not 200.
 """
 
 from __future__ import annotations
@@ -46,11 +45,7 @@ class PresenceListeners:
 
 
 class PresenceBoard:
-    """Knows the presence of each user who can take calls.
-
-    `calls` returns the live calls. `clock` returns the Unix time in seconds. `at_pbx` returns
-    whether the phone of a user may be registered at a PBX instead of at the switch.
-    """
+    """Knows the presence of each user who can take calls; `at_pbx` is as in `PresenceFacts`."""
 
     def __init__(
         self,
@@ -84,11 +79,7 @@ class PresenceBoard:
         self.refresh()
 
     async def read_users(self) -> None:
-        """Read all users and their breaks again.
-
-        Users who cannot take calls, or who are disabled, are not listed. The break of a disabled
-        user stays in the database, so that it counts when the user is enabled again.
-        """
+        """Read all users and breaks again; the break of a disabled user is kept for later."""
         async with self._one_at_a_time:
             self._breaks = {each.user: each for each in await self._store.all()}
             users = await self._users.all()
@@ -117,11 +108,7 @@ class PresenceBoard:
         return [each for each in self.all() if viewer.supervises or each.user == viewer.name]
 
     def set_connected(self, connected: bool) -> None:  # noqa: FBT001 - it is the only value
-        """Store whether the switch is connected.
-
-        Which phones are registered is known only from its first report to its disconnection. A
-        switch of an earlier release sends no report.
-        """
+        """Store whether the switch is connected; if not, it is unknown which phones are there."""
         if not connected:
             self._devices_known = False
 
@@ -148,10 +135,7 @@ class PresenceBoard:
                 del self._pages[user.name]
 
     async def begin_break(self, user: User, reason: str, set_by: str = "") -> Presence:
-        """Let a user's break begin, and return the user's presence.
-
-        If the user is on a break, it goes on with the new reason. It keeps its start.
-        """
+        """Begin a break, or give a new reason to the present one; return the user's presence."""
         async with self._one_at_a_time:
             present = self._breaks.get(user.name)
             since = self._clock() if present is None else present.since
@@ -206,10 +190,9 @@ class PresenceBoard:
 
 
 def may_be_at_pbx(user: User, routes: Sequence[Route]) -> bool:
-    """Return whether the settings let a PBX ring the phone of this user.
+    """Return whether a PBX may ring this user's phone: a route names the user.
 
-    That is so if a route to a PBX names the user. A user whom no route names may have a phone there
-    too, if the user's extension is rung by no route, and there is a route to a PBX.
+    It may too if there is a route to a PBX, and no route rings the user's extension.
     """
     if any(user.name in route.advisors for route in routes):
         return True

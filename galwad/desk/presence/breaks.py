@@ -12,10 +12,10 @@ from galwad.desk.presence.tables import breaks
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A break: the user does not want to be rung.
+    """A break: the user does not want to be rung. `since` is in Unix seconds.
 
-    `reason` is the code of a reason in the settings, or "" if the settings have none. `since` is
-    the start in Unix seconds. `set_by` is the supervisor who has set it, or "" for the user.
+    `reason` is a code of the settings, or "" if they have none. `set_by` is the supervisor who has
+    set it, or "" for the user.
     """
 
     user: str

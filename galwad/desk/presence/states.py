@@ -1,7 +1,4 @@
-"""The rules by which the state of each user follows from breaks, calls, pages and phones.
-
-`PresenceFacts` computes it. It stores nothing, so `PresenceBoard` can call it at any time.
-"""
+"""The rules by which the state of each user follows from breaks, calls, pages and phones."""
 
 from __future__ import annotations
 
@@ -34,13 +31,11 @@ class PresenceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """The presence of one user.
+    """The presence of one user. `since` is the start of the present `state` in Unix seconds.
 
-    `since` is the start of the present `state` in Unix seconds. `taken` is the user's break, even
-    while the user is on a call. `devices` is the number of registered devices; None while the
-    switch does not say. `page` is true if a page of the user is open. `line` is the line on which
-    the user talks, or "". `ringing` is true if the user is on no call, but a phone of the user
-    rings. `team` is the code of the user's team, or "".
+    `taken` is the user's break, even during a call. `devices` is the number of registered devices;
+    None while the switch does not say. `line` is that on which the user talks, or "". `ringing` is
+    false while the user is on a call.
     """
 
     user: str
@@ -63,10 +58,9 @@ class Presence:
 class PresenceFacts:
     """The facts at the Unix time `now` from which the state of each user follows.
 
-    `devices` has the number of registered devices of each phone. `devices_known` is false if these
-    numbers may be out of date, because the switch does not report them. `at_pbx` returns whether a
-    user's phone may be registered at a PBX instead, which reports no devices. `wrapped_up` has the
-    time at which a user has ended a wrap-up early.
+    `devices_known` is false if `devices` may be out of date. `at_pbx` returns whether a user's
+    phone may be registered at a PBX, which reports no devices. `wrapped_up` has the times at which
+    users have ended a wrap-up early.
     """
 
     def __init__(
@@ -96,14 +90,10 @@ class PresenceFacts:
                 self._extensions[party.user] = party.extension
 
     def _goes_on(self, call: DeskCall) -> bool:
-        """Return whether the time that the settings allow for a call's wrap-up is not over."""
         return call.wrapup_until is None or self._now < call.wrapup_until
 
     def _may_ring(self, user: User, extension: str | None) -> bool:
-        """Return whether a phone of a user without registered devices may ring all the same.
-
-        It may be registered at a PBX, or the switch does not say which phones are registered.
-        """
+        """Return whether a phone may ring without devices, at a PBX or while none are reported."""
         return self._at_pbx(user) or (extension is not None and not self._devices_known)
 
     def presence_of(
@@ -151,14 +141,13 @@ class PresenceFacts:
 
 
 def _owner(party: Party) -> Party:
-    """Return the user of a phone, or the phone's extension if it belongs to no known user."""
     return Party("", party.user) if party.user else Party(party.extension)
 
 
 def _parts(call: DeskCall) -> Iterable[tuple[Party, str]]:
     """Return the phones that take part in a call, each with "rings", "talks" or "ended".
 
-    The end of a restored call is not known, so its advisor is not in wrap-up. An advisor who has
+    The advisor of a restored call is not in wrap-up, because its end is not known. One who has
     transferred a call to a party that is not a user of the desk writes the note at that time.
     """
     state = call.state

@@ -17,7 +17,7 @@ from galwad.desk.routes.access import Administrator, TheDesk
 from galwad.desk.texts.lists import LIST_NAMES, TextEntry
 from galwad.desk.texts.text_lists import ListChangedError, ListFaultError
 from galwad.desk.texts.views import view_of_list
-from galwad.settings.text_lists import MOST_ENTRIES, ListName, TextFaultKind
+from galwad.text_lists import MOST_ENTRIES, ListName, TextFaultKind
 
 router = APIRouter()
 _FAULTS: Final[Mapping[TextFaultKind, tuple[str, str]]] = {

@@ -13,16 +13,13 @@ from galwad.desk.texts.lists import Entries, TextEntry
 from galwad.settings.calls import PresenceSection
 from galwad.settings.notes import ContactNotesSection
 from galwad.settings.switch import Route
-from galwad.settings.text_lists import ListName
+from galwad.text_lists import ListName
 
 
 def initial_lists(
     routes: Iterable[Route], notes: ContactNotesSection, presence: PresenceSection
 ) -> dict[ListName, Entries]:
-    """Return each list as the settings have it.
-
-    The reasons for no note are a part of Galwad. The settings have no teams.
-    """
+    """Return the lists of the settings and Galwad's own reasons for no note; no teams."""
     return {
         "lines": _lines(routes),
         "purposes": tuple(map(TextEntry.of, notes.purposes)),

@@ -1,4 +1,4 @@
-"""The values of the lists of texts: an entry, a list with its version, and the rules."""
+"""A list of texts in two languages, such as reasons of breaks: entries, version and rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Final, Self, TypeAlias, get_args
 
-from galwad.settings.text_lists import (
+from galwad.text_lists import (
     BREAKS,
     LINES,
     NO_NOTE,
@@ -58,9 +58,8 @@ Entries: TypeAlias = tuple[TextEntry, ...]
 class TextList:
     """A list of texts as it counts now.
 
-    `changed` is the Unix time of the latest change on the page, and `changed_by` the administrator
-    who made it; 0 and "" while the list of the settings counts. `former` are the entries that are
-    in the list no more, the newest first.
+    `changed` is the Unix time of the latest change on the page; 0, with `changed_by` "", while the
+    list of the settings counts. `former` are removed entries, the newest first.
     """
 
     name: ListName

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from galwad.desk.texts.lists import Entries, as_json, from_json
 from galwad.desk.texts.tables import text_lists
-from galwad.settings.text_lists import ListName
+from galwad.text_lists import ListName
 
 
 @dataclass(frozen=True, slots=True)

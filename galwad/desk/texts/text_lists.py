@@ -1,4 +1,4 @@
-"""The `TextLists`: they own the lists of texts, and everything that uses these texts asks them."""
+"""`TextLists` owns the lists of texts; everything that uses the texts asks it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from galwad.desk.texts.lists import FIXED, LIST_NAMES, RULES, Entries, TextList
 from galwad.desk.texts.store import StoredTexts, TextStore
-from galwad.settings.text_lists import ListName, TextFault
+from galwad.text_lists import ListName, TextFault
 from recording.audit.log import Facts
 
 Append: TypeAlias = Callable[[str, Facts, Mapping[str, str]], Awaitable[object]]
@@ -35,13 +35,8 @@ class ListFaultError(TextListError):
 class TextLists:
     """Knows each list of texts as it counts now, and lets administrators change it.
 
-    Args:
-        store: The changed lists in the database.
-        initial: The lists of the settings.
-        append: Writes an entry into the audit chain.
-        on_changed: The function that is called after each change.
-        free_text: True if contact notes may have purposes that are not in the list.
-        clock: Returns the Unix time in seconds.
+    `append` writes an audit entry. `on_changed` is called after each change. With `free_text`,
+    contact notes may have purposes that are not in the list.
     """
 
     def __init__(
@@ -77,10 +72,10 @@ class TextLists:
     async def change(
         self, name: ListName, entries: Entries, *, based_on: str, actor: str, user: str
     ) -> TextList:
-        """Replace the entries of a list, and return the changed list.
+        """Replace the entries of a list, after the audit entry; return the changed list.
 
-        `based_on` is the version of the list that `user` saw. `actor` is the name of the user in
-        the audit chain, such as `user:gwen`. The audit entry is written before the change.
+        `based_on` is the version that `user` saw. `actor` names the user in the audit, such as
+        `user:gwen`.
 
         Raises:
             ListChangedError: The list was changed meanwhile.
@@ -146,9 +141,9 @@ class TextLists:
     def _counting(self, name: ListName, stored: StoredTexts) -> TextList:
         """Return the list that counts if the database has `stored`.
 
-        A list whose codes cannot be changed always has those of the settings: a new line has its
-        own name until an administrator gives it another one. If the settings now allow only listed
-        purposes, an empty list of them does not count, since no note could be saved.
+        A fixed list always has the codes of the settings: a new line has its own name until it gets
+        another one. If only listed purposes are allowed, an empty list of them does not count,
+        since no note could be saved.
         """
         closed = name == "purposes" and not self.free_text
         if stored.entries is None or (closed and not stored.entries):

@@ -9,7 +9,7 @@ from galwad.desk.models.contacts import PurposeView
 from galwad.desk.models.texts import LineName, PageTexts, TextEntryView, TextListView
 from galwad.desk.texts.lists import FIXED, RULES, TextEntry, TextList
 from galwad.desk.texts.text_lists import TextLists
-from galwad.settings.text_lists import ListName
+from galwad.text_lists import ListName
 
 _SETTINGS: Final[Mapping[ListName, str]] = {
     "lines": "[[routes]] line, line_cy",

@@ -1,9 +1,8 @@
 """The events of a call, derived from the states that the switch reports.
 
-A `CallProgress` remembers which events of a call exist already. It is stored together with the
-events, so after a restart of the desk, the same state of a call leads to no second event. The id of
-an event is derived from the call's id, the kind of the event and its number in the call, so an
-event that is derived twice has the same id.
+A `CallProgress` remembers which events exist. It is stored together with them, so after a restart
+the same state leads to no second event. An event's id is derived from the call, the kind and the
+event's number, so an event that is derived twice has the same id.
 """
 
 from __future__ import annotations
@@ -28,9 +27,8 @@ _NAMESPACE: Final = UUID("5f1d3f0e-7f0b-4f0c-9a55-0c1f3f2f7c61")
 class EventCall(msgspec.Struct, frozen=True):
     """The facts about a call that each of its events has.
 
-    `started` is in Unix seconds. `called` and `caller` are numbers in E.164 or internal extensions.
-    `caller` is "anonymous" if the number is withheld, and None if it is not known. `extension` is
-    the phone that has the call, and `advisor` its user; both are "" before the answer.
+    Numbers are in E.164 or internal extensions. `caller` is "anonymous" if the number is withheld,
+    and None if it is not known. `advisor` and `extension` are "" before the answer.
     """
 
     call_id: str
@@ -46,9 +44,8 @@ class EventCall(msgspec.Struct, frozen=True):
 class WebhookEvent(msgspec.Struct, frozen=True):
     """One event of a call. `at` is its time in Unix seconds.
 
-    The later attributes have their value only in an event of one kind: `ringing` are the phones
-    that ring, `destination` is the class of a transfer's destination, `answered` says whether an
-    ended call was answered, and `talk_us` and `interrupted` describe a sealed recording.
+    Each later attribute has its value only in an event of one kind. `destination` is the class of a
+    transfer's destination.
     """
 
     event_id: str
@@ -73,9 +70,7 @@ class SealedFacts(msgspec.Struct, frozen=True):
 class CallProgress(msgspec.Struct, frozen=True):
     """The state of a call in its most recent event, and the number of its events.
 
-    `pauses` and `transfers` are the numbers of pauses and transfers that have an event. `ended` is
-    the Unix time of the call's end; 0 until then. `sealed` has the facts about a recording that was
-    sealed before the end of the call is known.
+    `ended` is a Unix time; 0 until then. `sealed` is kept until the end of the call is known.
     """
 
     call: EventCall
@@ -95,9 +90,8 @@ Step: TypeAlias = tuple[CallProgress | None, list[WebhookEvent]]
 def follow(progress: CallProgress | None, status: CallStatus, now: float) -> Step:
     """Return the step to the state that the switch reports at the Unix time `now`.
 
-    If several events are missing, for example because the desk was not running, all are in the
-    step. Of several transfers, only the last one has an event. The end of a call is not in its
-    state: see `end`.
+    It has all events that are missing, as after a restart, but only the last of several transfers.
+    The end of a call comes to `end`.
     """
     if status.state == "ended" or (progress is not None and progress.ended):
         return progress, []
@@ -123,10 +117,7 @@ def follow(progress: CallProgress | None, status: CallStatus, now: float) -> Ste
 
 
 def end(progress: CallProgress, ended: float) -> Step:
-    """Return the step to the end of a call at the Unix time `ended`.
-
-    If its recording was sealed already, that event follows now, because it is the last of a call.
-    """
+    """Return the step to the end of a call, and to its recording if that is sealed already."""
     if progress.ended:
         return progress, []
     events = [_event("ended", 1, ended, progress.call, answered=progress.answered)]
@@ -137,10 +128,9 @@ def end(progress: CallProgress, ended: float) -> Step:
 
 
 def seal(progress: CallProgress | None, sealed: Sealed, now: float) -> Step:
-    """Return the step to a sealed recording, which the finaliser reports at the Unix time `now`.
+    """Return the step to a recording that was reported as sealed at the Unix time `now`.
 
-    If the end of the call is not known yet, the step has no event; it follows after the end. If
-    nothing of the call is known, its facts are those of the recording.
+    Its event follows that of the call's end. An unknown call has the facts of the recording.
     """
     facts = SealedFacts(now, sealed.talk_us, sealed.interrupted)
     if progress is not None and not progress.ended:

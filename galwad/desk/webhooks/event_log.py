@@ -1,8 +1,7 @@
 """Writes the events of calls into the outbox, several in one transaction.
 
-The messages of the switch are handled at once and without waiting; the database is written a moment
-later. A state that was not written before the desk died is no loss: the switch's next snapshot has
-it again.
+The messages of the switch are handled without waiting; the database is written a moment later. A
+state that is lost with the desk comes again in the switch's next snapshot.
 """
 
 from __future__ import annotations
@@ -23,26 +22,16 @@ from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, S
 from galwad.settings.events import EventName
 
 _BATCH_S: Final = 0.05
-"""The seconds for which events are collected. Then one transaction writes them all."""
+"""The seconds for which events are collected before one transaction writes them."""
 _RETRY_S: Final = 5.0
 _LARGEST_BATCH: Final = 500
 PATIENCE_S: Final = 5.0
-"""The seconds after a snapshot in which the switch may report a call that is not in it.
-
-It reports the time at which the call ended, or that the call rings again after its restart.
-"""
+"""Within these seconds after a snapshot, a call that it lacks may still end or ring again."""
 log = structlog.get_logger()
 
 
 class CallEventLog:
-    """Follows all calls, and writes their events of certain kinds into the outbox.
-
-    Args:
-        outbox: The outbox.
-        kinds: The kinds of events that are written.
-        on_written: A function that is called when there are new events in the outbox.
-        clock: A function that returns the Unix time in seconds.
-    """
+    """Follows all calls; writes their events of `kinds` to the outbox, then calls `on_written`."""
 
     def __init__(
         self,
@@ -113,12 +102,11 @@ class CallEventLog:
     async def sealed(self, reports: Collection[Sealed]) -> None:
         """Write the events of sealed recordings; return when they are in the outbox.
 
-        An old recording of a call of which nothing is known has no event, because all its events
-        would have been dropped by now. Such recordings are reported when an index is made again.
+        An old recording of an unknown call, as when an index is made again, has no event: all its
+        events would have been dropped by now.
 
         Raises:
-            SQLAlchemyError: The database cannot be written. The finaliser must report the
-                recordings again.
+            SQLAlchemyError: The database cannot be written. The finaliser must report them again.
         """
         now = self._clock()
         for sealed in reports:
@@ -140,7 +128,6 @@ class CallEventLog:
         self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._end_missing)
 
     def _end_missing(self) -> None:
-        """End the calls that have ended while the desk was not connected, at the present time."""
         for call_id in tuple(self._missing):
             self._end(call_id, self._clock())
 

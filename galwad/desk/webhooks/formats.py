@@ -1,8 +1,7 @@
 """The body of a request for an event, in the format that the receiver understands.
 
-`generic` is Galwad's own JSON document. `zammad` is the generic CTI interface of Zammad, and
-`sipgate` the push API of sipgate.io, which several CRM systems understand. The last two know only
-three kinds of events.
+`generic` is Galwad's own JSON document. `zammad` is Zammad's generic CTI interface, and `sipgate`
+the push API of sipgate.io, which several CRM systems understand; both know three kinds of events.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from galwad.desk.webhooks.call_events import ANONYMOUS, WebhookEvent
 from galwad.settings.events import ALL_EVENTS, EventName, WebhookFormat
 
 _NAMES: Final = {"ringing": "newCall", "answered": "answer", "ended": "hangup"}
-"""The names of events in the formats `zammad` and `sipgate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,6 @@ def _sipgate(event: WebhookEvent) -> list[tuple[str, str]]:
 
 
 def _common(event: WebhookEvent) -> dict[str, str]:
-    """Return the fields that the formats `zammad` and `sipgate` share."""
     fields = {
         "event": _NAMES[event.kind],
         "from": _bare(event.call.caller or "") or ANONYMOUS,
@@ -122,7 +119,6 @@ def _common(event: WebhookEvent) -> dict[str, str]:
 
 
 def _bare(number: str) -> str:
-    """Return a number in E.164 without its "+", as both formats write it."""
     return number.removeprefix("+")
 
 

@@ -1,9 +1,9 @@
 """The outbox of call events, in the desk's database.
 
-An event is in the outbox before it is sent, and its outcome is stored before the next event of its
-call is sent. So after the desk was killed, an event may be sent again, with the same id, but none
-is lost. A settled event stays for some days without its content, so that the same event is not
-written again. The outbox has a largest size and age; what goes beyond is dropped.
+An event is stored before it is sent, and its outcome before the next event of its call is sent. So
+a desk that was killed may send an event again, with the same id, but loses none. A settled event
+stays for some days without its content, so that it is not written again. What exceeds the largest
+size or age is dropped.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class WaitingEvent:
 class UndeliveredEvent:
     """An event that was not delivered, without its content.
 
-    `state` is "waiting" if it is tried again at the Unix time `due`. It is "refused" if the
-    receiver does not accept it; its content is then removed. `reason` says why the last attempt
-    failed.
+    It is tried again at the Unix time `due`, or "refused". `reason` is that of the last attempt.
     """
 
     event_id: str
@@ -87,13 +85,7 @@ class EventSink(Protocol):
 
 
 class WebhookOutbox:
-    """The outbox in a database. Each method runs as one transaction. Times are in Unix seconds.
-
-    Args:
-        engine: The desk's database.
-        kinds: The kinds of events that are sent; none if there is no receiver.
-        sink: What else stores the events, in the same transactions.
-    """
+    """The outbox in a database. Each method is one transaction. Times are in Unix seconds."""
 
     def __init__(
         self,
@@ -140,11 +132,7 @@ class WebhookOutbox:
                 await connection.execute(insert(webhook_calls), rows)
 
     async def due(self, now: float, busy: Collection[str], most: int) -> list[WaitingEvent]:
-        """Return at most `most` events that can be sent now, those that are due first.
-
-        Of each call it is the oldest event that waits. The calls in `busy` are left out. An event
-        that cannot be read, because its row is damaged, is dropped.
-        """
+        """Return due events, each the oldest of its call; drop those whose row is damaged."""
         query = (
             select(webhook_events)
             .where(_first_of_calls(busy), webhook_events.c.due <= now)
@@ -187,10 +175,7 @@ class WebhookOutbox:
             )
 
     async def undelivered(self, most: int) -> list[UndeliveredEvent]:
-        """Return at most `most` events whose attempts have failed.
-
-        Those that wait come before the refused ones; of each, the oldest come first.
-        """
+        """Return at most `most` failed events: the waiting, then the refused, the oldest first."""
         columns = [
             webhook_events.c[name]
             for name in ("event_id", "call_id", "kind", "outcome", "created", "attempts", "due")
@@ -235,10 +220,7 @@ class WebhookOutbox:
             )
 
     async def expire(self, now: float) -> int:
-        """Remove what is old, and drop events that wait too long or are too many; return how many.
-
-        The events that are dropped are the oldest.
-        """
+        """Remove what is old; drop the oldest events above the limits, and return how many."""
         async with self._writer.begin() as connection:
             for outcome, kept_s in _KEPT_S.items():
                 await connection.execute(
@@ -273,10 +255,7 @@ class WebhookOutbox:
             return OutboxDepth(waiting, oldest or 0.0)
 
     async def clear(self) -> None:
-        """Remove the events, because no receiver is set up any more.
-
-        If nothing else stores events, the progress of the calls is removed too.
-        """
+        """Remove all events, and the progress of calls too if nothing else stores events."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(webhook_events))
             if self._sink is None:

@@ -7,7 +7,6 @@ its content is ignored. The reasons of failures have no part of the request or o
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -17,7 +16,7 @@ import httpx2
 
 from callerid.authentication import read_secret
 from callerid.errors import SourceError
-from callerid.json_client import TlsFiles, failure, http_client, requested_rest, tls_context
+from callerid.json_client import failure, http_client, requested_rest, tls_context
 from galwad.desk.webhooks.call_events import WebhookEvent
 from galwad.desk.webhooks.formats import known_kinds, request_body
 from galwad.desk.webhooks.signature import signature_headers, signing_key
@@ -28,19 +27,14 @@ CONNECTIONS: Final = 4
 _MOST_READ: Final = 1 << 14
 """The most octets of an answer that are read. The connection is closed if there are more."""
 _REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
-"""The status codes that mean that the event itself is refused.
-
-Others can have a cause that an administrator corrects, such as a wrong key (401) or address (404).
+"""They refuse the event itself. Others can have a cause that an administrator corrects, such as a
+wrong key (401) or address (404).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """The result of an attempt to send an event.
-
-    `outcome` is "refused" if the receiver does not want this event, and "failed" if another attempt
-    may succeed. `rest_s` are the seconds for which the receiver asks for no requests.
-    """
+    """The result of an attempt; for `rest_s` seconds, the receiver wants no requests."""
 
     outcome: Literal["delivered", "refused", "failed"]
     reason: str = ""
@@ -50,8 +44,7 @@ class SendResult:
 class WebhookReceiver:
     """Sends events to the receiver that the settings name.
 
-    The secrets are read for each request, so a secret that was replaced is used at once. The
-    certificates are read for the first request that finds them.
+    Secrets are read for each request, so that a new one counts at once; certificates are read once.
     """
 
     def __init__(self, section: WebhookSection) -> None:
@@ -90,11 +83,7 @@ class WebhookReceiver:
             await self._http.aclose()
 
     def _signed(self, event_id: str, body: bytes) -> tuple[str, dict[str, str]]:
-        """Return the address and the header fields of a request, for which the secrets are read.
-
-        Raises:
-            SourceError: A secret cannot be read.
-        """
+        """Return the address and header fields, or raise SourceError if a secret cannot be read."""
         headers = {"Idempotency-Key": event_id, "Accept-Encoding": "identity"}
         key = _key(self._section)
         if key is not None:
@@ -102,14 +91,10 @@ class WebhookReceiver:
         return _address(self._section), headers
 
     async def _client(self) -> httpx2.AsyncClient:
-        """Return the HTTP client, which is made at the first request.
-
-        Raises:
-            SourceError: A certificate cannot be read.
-        """
+        """Return the HTTP client; at first, raise SourceError if a certificate cannot be read."""
         async with self._opening:
             if self._http is None:
-                context = await asyncio.to_thread(_tls, self._section)
+                context = await asyncio.to_thread(tls_context, self._section.tls)
                 self._http = http_client(context, CONNECTIONS)
             return self._http
 
@@ -122,7 +107,7 @@ def check_files(section: WebhookSection) -> None:
     """
     _key(section)
     _address(section)
-    _tls(section)
+    tls_context(section.tls)
 
 
 def _key(section: WebhookSection) -> bytes | None:
@@ -130,15 +115,9 @@ def _key(section: WebhookSection) -> bytes | None:
 
 
 def _address(section: WebhookSection) -> str:
-    """Return the address for requests, with the token if there is one."""
     if section.token_file is None:
         return section.url
     return f"{section.url.rstrip('/')}/{quote(read_secret(section.token_file), safe='')}"
-
-
-def _tls(section: WebhookSection) -> ssl.SSLContext:
-    tls = section.tls
-    return tls_context(TlsFiles(tls.ca, tls.certificate, tls.key))
 
 
 def _reason(error: TimeoutError | httpx2.HTTPError) -> str:

@@ -1,9 +1,8 @@
 """Sends the events in the outbox to the receiver, those of one call one after the other.
 
-After a failure, the event is tried again later, with exponential back-off and jitter. The whole
-receiver gets a rest too, and then only one event at a time is tried until one is delivered. So a
-receiver that comes back after an outage is not flooded, and an event that always fails does not
-stop those of other calls.
+A failed event is tried again with exponential back-off and jitter. The receiver rests too, and then
+gets one event at a time until one is delivered. So it is not flooded after an outage, and an event
+that always fails does not stop those of other calls.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ _LONGEST_PAUSE_S: Final = 300.0
 _LONGEST_REST_S: Final = 86_400.0
 """The longest rest that the receiver itself can ask for."""
 _EXPIRY_S: Final = 60.0
-"""The seconds between two searches for events that are too old."""
 _DEPTH_S: Final = 1.0
 _READ_AHEAD: Final = 100
 _RETRY_S: Final = 5.0
@@ -62,16 +60,7 @@ OnAlarm: TypeAlias = Callable[[Alarm], None]
 
 
 class WebhookSender:
-    """Sends the events of an outbox.
-
-    Args:
-        outbox: The outbox.
-        receiver: The receiver. It is closed with the sender.
-        observer: The metrics.
-        on_alarm: A function that is called with each alarm.
-        clock: A function that returns the Unix time in seconds.
-        on_delivered: A function that is called when the receiver has accepted an event.
-    """
+    """Sends the events of an outbox, and closes `receiver` at the end."""
 
     def __init__(
         self,
@@ -92,16 +81,12 @@ class WebhookSender:
         self._random = random.SystemRandom()
         self._wake = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
-        """The calls of which an event is being sent."""
         self._failures = 0
         """The attempts that have failed since the last event was delivered."""
         self._rest_until = 0.0
         """The time in monotonic seconds until which nothing is sent."""
         self._ready: deque[WaitingEvent] = deque()
-        """Events that are due, each of another call that has no event in `_busy`.
-
-        They are read together, because the search takes long when many events wait.
-        """
+        """Due events of idle calls; read together, because the search takes long if many wait."""
         self._expiry_due = self._depth_due = 0.0
         self._alarms: set[str] = set()
         """The kinds of alarms that were raised since the last event was delivered."""
@@ -188,7 +173,6 @@ class WebhookSender:
         return _EXPIRY_S
 
     async def _send(self, call_id: str, waiting: WaitingEvent) -> None:
-        """Send one event, and store the result."""
         try:
             result = await self._receiver.send(waiting.event)
         except Exception:
@@ -225,10 +209,7 @@ class WebhookSender:
         await self._outbox.settle(event.event_id, result.outcome, result.reason, self._clock())
 
     def _failed(self, asked_s: float, reason: str) -> None:
-        """Let the receiver rest, at least for the time for which it asks.
-
-        Attempts that were made at the same time count as one.
-        """
+        """Let the receiver rest; attempts that were made at the same time count as one failure."""
         if time.monotonic() >= self._rest_until:
             self._failures += 1
             if self._failures == _DOWN:

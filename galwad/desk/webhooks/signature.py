@@ -1,7 +1,7 @@
 """The signature of a request, as the Standard Webhooks specification 1.0.0 defines it.
 
-The key is a text in base64, with or without the prefix "whsec_". It stands for 24 to 64 octets,
-which `openssl rand -base64 32` makes.
+The key is 24 to 64 octets in base64, as `openssl rand -base64 32` makes, with or without "whsec_"
+before it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""The parts of the desk that follow call events: the log of events, and the sender.
-
-Machines can read the same events as a stream (`galwad.desk.call_stream`), also if there is no
-receiver to which they are sent.
-"""
+"""The parts of the desk that follow call events: the log of events, and the sender."""
 
 from __future__ import annotations
 
@@ -31,7 +27,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class EventReaders:
-    """Those who read the stored events of some kinds. `wake` is called when there are new ones."""
+    """The readers of stored events of some kinds; `wake` is called when there are new ones."""
 
     kinds: Collection[EventName]
     sink: EventSink
@@ -39,18 +35,7 @@ class EventReaders:
 
 
 class Webhooks:
-    """Sends the events of calls to the receiver in the settings, and stores them for readers.
-
-    Without a receiver and readers, it does nothing.
-
-    Args:
-        section: The settings of the receiver.
-        engine: The desk's database.
-        observer: The metrics.
-        on_alarm: A function that is called with each alarm.
-        on_delivered: A function that is called when the receiver has accepted an event.
-        readers: Those who read the events; None if there is no stream.
-    """
+    """Sends call events to the receiver in the settings, and stores them for `readers`, if any."""
 
     def __init__(
         self,
@@ -99,7 +84,6 @@ class Webhooks:
             self._readers.wake()
 
     async def _expire(self) -> None:
-        """Remove the progress of old calls again and again, as the sender does."""
         while True:
             try:
                 await self.outbox.expire(time.time())

@@ -19,8 +19,8 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from callerid.directories.embedded import EmbeddedDirectory
 from callerid.number import PhoneNumber
-from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.auth import totp
 from galwad.desk.auth.second_factors import CodeVerdict
 from galwad.desk.maintenance.backup_proof import INDEX, UNSIGNED, Description, sign

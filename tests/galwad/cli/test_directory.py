@@ -20,8 +20,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from callerid import import_folder
+from callerid.directories.embedded import EmbeddedDirectory
 from callerid.number import PhoneNumber
-from callerid.sources.embedded import EmbeddedDirectory
 from galwad.desk.database import open_engine
 from helpers.file_sizes import run_with_small_files
 from helpers.terminal import on_terminal

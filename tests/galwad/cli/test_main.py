@@ -156,7 +156,7 @@ def test_the_version_option_prints_the_version(run):
 
 
 def test_the_switch_imports_no_http_audio_or_sql_library(settings_file):
-    heavy = ("httpx2", "numpy", "soundfile", "sqlalchemy", "fastapi")
+    heavy = ("httpx2", "ldap", "numpy", "soundfile", "sqlalchemy", "fastapi")
     modules = "sys, galwad.cli.serve, galwad.switch.life.daemon"
     script = f"import {modules}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(

@@ -11,10 +11,10 @@ import pytest
 import structlog
 
 from callerid.breaker import BreakerLimits
+from callerid.directories.http import HttpDirectorySection
 from callerid.errors import SourceBusyError, SourceError
 from callerid.limited_source import SourceLimits
 from callerid.person import Person
-from config.directories.http import HttpDirectorySection
 from helpers.desk import changed
 from helpers.directory import import_people
 from helpers.fake_directory import Directory

@@ -21,9 +21,9 @@ import httpx2
 import pytest
 
 from callerid.contacts import Contacts
+from callerid.directories.embedded import EmbeddedDirectory
 from callerid.note_drafts import NoteDrafts
 from callerid.number import PhoneNumber
-from callerid.sources.embedded import EmbeddedDirectory
 from galwad.cli.checks.database import check_database
 from galwad.desk.alarms.alarm_store import AlarmStore
 from galwad.desk.auth.second_factors import CodeVerdict, SecondFactors

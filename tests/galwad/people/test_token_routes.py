@@ -205,3 +205,10 @@ async def test_a_token_that_cannot_be_made_is_refused_with_the_reason(running, b
     assert reply.status_code == status
     assert reply.json()["error"]
     assert reply.json()["hint"]
+
+
+async def test_an_answer_has_no_digest_of_a_token(running, key):
+    gwen = await running.page("gwen")
+    (listed,) = (await gwen.http.get("/api/v1/tokens")).json()
+    assert listed == key.token
+    assert not {"key", "kind"} & set(listed)

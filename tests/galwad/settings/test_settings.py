@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from config.directories.http import HttpDirectorySection
+from callerid.directories.http import HttpDirectorySection
 from config.errors import SettingsError
 from config.section import Section
 from galwad.settings import EXAMPLE, Settings, load

@@ -1,7 +1,4 @@
-"""The parts that `galwad simulate payments` and `galwad simulate transfers` have in common.
-
-They are the options, the order of the work, and the report.
-"""
+"""The options, the work and the report that both matrix commands have in common."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 import uvloop
@@ -37,7 +34,9 @@ from galwad.cli.simulate.steps import StepError
 from galwad.cli.support.client import base_url, client_settings
 from galwad.cli.support.console import CliError, console, one_line, print_json
 from galwad.cli.support.identities import read_identity
-from galwad.settings import Settings
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
 
 Number: TypeAlias = Annotated[str, typer.Argument(help="The line to call, as a trunk would.")]
 Sip: TypeAlias = Annotated[str, typer.Option(help="The server's SIP address: HOST[:PORT].")]
@@ -154,7 +153,7 @@ def run_matrix(rows: Sequence[Row], options: MatrixOptions) -> None:
 
 
 def choose(rows: Sequence[Row], only: Sequence[str]) -> list[Row]:
-    """Return the rows whose names are in `only`, or all rows if `only` is empty.
+    """Return the rows with these names, or all rows if there are no names.
 
     Raises:
         CliError: There is no row with such a name.
@@ -204,7 +203,6 @@ _STYLES = {
 
 
 def _printer(rows: Sequence[Row]) -> Callable[[Verdict], None]:
-    """Return a function that prints a verdict on one line, in two columns."""
     width = max(len(row.name) for row in rows)
 
     def tell(verdict: Verdict) -> None:
@@ -244,7 +242,6 @@ def _pbx_line(options: MatrixOptions) -> PbxLine | None:
 
 
 def _plan(options: MatrixOptions) -> tuple[Plan, PageLogin | None, list[SipLogin]]:
-    """Return the plan, the page's login, and the logins of the phones at the PBX."""
     questions = [f"SIP password of {extension}" for extension in options.answer]
     questions += [f"SIP password of {extension} at the PBX" for extension in options.pbx_answer]
     if options.advisor:

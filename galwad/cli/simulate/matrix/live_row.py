@@ -28,22 +28,17 @@ _END_WITHIN_S: Final = 2.0
 _SHOWN_WITHIN_S: Final = 5.0
 _POLL_S: Final = 0.1
 _HEARD: Final = 0.2
-"""The share of a phase's packets that the other party must receive at least.
-
-Otherwise the recording could lack the speech only because it never reached the server.
+"""The least share of a phase's packets that the other party must receive. Otherwise the recording
+could lack the speech only because it never reached the server.
 """
 _FRAME_S: Final = 0.02
 
 
 class LiveRow:
-    """One row's call, from its INVITE to its end."""
+    """One row's call, from its INVITE to its end; with `at_pbx`, on the line of the PBX."""
 
     def __init__(self, site: Site, *, at_pbx: bool = False) -> None:
-        """Set up the row. `at_pbx` is true if its line and its phones are those of the PBX.
-
-        Raises:
-            StepError: This run has no such advisor's phone.
-        """
+        """Set up the row; raise StepError if this run has no such advisor's phone."""
         self.site = site
         pbx = site.pbx if at_pbx else None
         phone = pbx.advisor if pbx else site.advisor
@@ -51,7 +46,6 @@ class LiveRow:
             raise StepError("there is no advisor's phone")
         self.pbx = pbx
         self.phone = phone
-        """The advisor's phone."""
         self.call_id = ""
         self.faults: list[str] = []
         """The faults that were seen in the call, and that did not end it."""
@@ -65,7 +59,7 @@ class LiveRow:
         self.payment_token = ""
         self.payment_holder = ""
         self.held_from: Voice | None = None
-        """The advisor's leg of the citizen's call while the advisor consults; None otherwise."""
+        """The advisor's leg of the caller's call while the advisor consults."""
         self._voices: list[Voice] = []
         self._legs: list[VoIPCall] = []
 
@@ -77,9 +71,7 @@ class LiveRow:
     # --- beginning and end --------------------------------------------------------------------
 
     async def ring(self) -> VoIPCall:
-        """Call the line, and return the call as it rings at the advisor's phone.
-
-        The caller of this method holds `site.ringing`, so that no other row has a new call.
+        """Call the line, and return the call as it rings; hold `site.ringing` meanwhile.
 
         Raises:
             StepError: The call is refused, or the advisor's phone does not ring.
@@ -107,7 +99,6 @@ class LiveRow:
         return rung
 
     def _is_ours(self, pop: Any) -> bool:
-        """Return whether a new call shows the caller's number, or shows no number."""
         digits = [each for each in pop["caller"]["number_display"] or "" if each.isdigit()]
         shown, ours = "".join(digits), self.site.plan.caller.lstrip("0")
         return not shown or shown.endswith(ours)
@@ -145,9 +136,7 @@ class LiveRow:
                 await asyncio.gather(*(leg.hangup() for leg in self._legs), return_exceptions=True)
 
     async def save_note(self) -> tuple[str, ...]:
-        """Save a contact note, so that the advisor need not write one; return ().
-
-        The note also says that the call was simulated.
+        """Save a contact note which says that the call was simulated; return no faults.
 
         Raises:
             StepError: The call goes on after all phones have hung up, or the note is refused.
@@ -169,11 +158,7 @@ class LiveRow:
         return str(found.get(self.call_id, ""))
 
     async def sealed(self) -> None:
-        """Wait until the recording is sealed.
-
-        Raises:
-            StepError: It is not sealed after thirty seconds.
-        """
+        """Wait until the recording is sealed; raise StepError after thirty seconds."""
         limit = time.monotonic() + _SEALED_WITHIN_S
         while True:
             answer = await self.site.api.officer("GET", f"/recordings/{self.call_id}")
@@ -198,11 +183,7 @@ class LiveRow:
         return voice
 
     async def answer_leg(self, call: VoIPCall) -> None:
-        """Answer a leg that rings.
-
-        Raises:
-            StepError: It no longer rings, or there is no common media.
-        """
+        """Answer a leg; raise StepError if it no longer rings or there is no common media."""
         try:
             await call.answer()
         except CallFailedError as error:
@@ -248,11 +229,7 @@ class LiveRow:
         return list((await self.site.api.officer("GET", "/calls")).accepted())
 
     async def shows(self, *wanted: str) -> None:
-        """Wait until the recording of the call has one of these states.
-
-        Raises:
-            StepError: It has another state after five seconds.
-        """
+        """Wait until the recording has one of these states; raise StepError after five seconds."""
         limit = time.monotonic() + _SHOWN_WITHIN_S
         while True:
             found = {pop["call_id"]: pop["recording"] for pop in await self.calls()}
@@ -269,7 +246,6 @@ class LiveRow:
         return str(found.get(self.call_id) or "")
 
     async def _wait_for_call(self, state: str, fits: Callable[[Any], bool]) -> Any:
-        """Wait until the API shows one call in this state that fits, and return it."""
         limit = time.monotonic() + _SHOWN_WITHIN_S
         while True:
             pops = [pop for pop in await self.calls() if pop["state"] == state and fits(pop)]
@@ -283,11 +259,7 @@ class LiveRow:
             await asyncio.sleep(_POLL_S)
 
     async def within(self, doing: Awaitable[T], otherwise: str) -> T:
-        """Return the result of `doing`.
-
-        Raises:
-            StepError: With the text `otherwise`, if it fails or takes too long.
-        """
+        """Return the result of `doing`; raise StepError(`otherwise`) if it fails or is late."""
         try:
             return await asyncio.wait_for(doing, self.site.plan.timeout)
         except (TelephonyError, TimeoutError) as error:

@@ -150,7 +150,6 @@ async def _accepted(status: int, otherwise: str) -> None:
 
 
 async def _shown_after(row: LiveRow, *, paused: bool) -> None:
-    """Check that the page shows the right state after a request has had its effect."""
     if paused:
         await row.settle()  # a wrong resume would take effect meanwhile
     await row.shows("paused" if paused else "recording")
@@ -350,4 +349,3 @@ PAYMENTS: Final[tuple[Row, ...]] = (
         segments=2,
     ),
 )
-"""Every row of `galwad simulate payments`, in the order of the report."""

@@ -1,22 +1,23 @@
-"""The PBX behind Galwad in a matrix: the line that leads to it, and two phones that register there.
+"""The real PBX behind Galwad in a matrix: the line that leads to it, and two phones there.
 
-The PBX is the real one of the settings. It makes the transfers by itself, and Galwad sees of them
-only what the PBX names.
+It makes the transfers by itself, and Galwad sees of them only what the PBX names.
 """
 
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from galwad.cli.simulate.phones import Answerer
 from galwad.cli.simulate.plan import PhoneTransport, Plan, SipLogin, locate
 from galwad.cli.simulate.steps import StepError
-from galwad.settings import Settings
-from galwad.settings.switch import Route
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
+    from galwad.settings.switch import Route
 
 NO_PBX: Final = (
     "no route has a `target` with `advisors`, so there is no PBX behind Galwad that could transfer"
@@ -28,10 +29,7 @@ _OF_THE_PBX: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PbxLine:
-    """A line of the settings that leads to a PBX.
-
-    `dialled` is what Galwad dials at the PBX, such as the number of a queue.
-    """
+    """A line that leads to a PBX; `dialled` is what Galwad dials there, such as a queue."""
 
     number: str
     dialled: str
@@ -74,11 +72,7 @@ class PbxPhones:
     """Two simulated phones that are registered at the PBX: an advisor's and a department's."""
 
     def __init__(self, plan: Plan, line: PbxLine, advisor: SipLogin, department: SipLogin) -> None:
-        """Set up the phones. `plan` is the run's plan.
-
-        Raises:
-            CliError: The host of the PBX cannot be resolved or reached.
-        """
+        """Set up the phones; raise CliError if the PBX cannot be resolved or reached."""
         addresses = locate(line.address, line.transport, "", plan.addresses.ca)
         there = replace(plan, addresses=addresses)
         self.line = line
@@ -87,11 +81,7 @@ class PbxPhones:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Register both phones at the PBX.
-
-        Raises:
-            StepError: The PBX refuses a registration, or does not answer.
-        """
+        """Register both phones; raise StepError if the PBX refuses or does not answer."""
         for phone in (self.advisor, self.department):
             try:
                 await self._stack.enter_async_context(phone)

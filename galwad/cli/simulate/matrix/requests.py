@@ -1,8 +1,4 @@
-"""The requests of a matrix to the server's API, as each of the users and systems that may pause.
-
-Unlike `galwad.cli.support.client.ask`, a request returns the status of a refusal, because some rows
-expect a refusal.
-"""
+"""The API requests of a matrix; they return the status of a refusal, which some rows expect."""
 
 from __future__ import annotations
 
@@ -46,11 +42,7 @@ class Answer:
 
 
 class MatrixApi:
-    """The clients of one run: the signed-in user, a payment system, and an advisor's page.
-
-    `machine_token` and `page` may be missing; rows that need them are then not run. `origin` is the
-    page's origin, such as `https://galwad.example`.
-    """
+    """The clients of one run: the signed-in user and, if given, a payment system and a page."""
 
     def __init__(
         self, server: str, origin: str, machine_token: str = "", page: PageLogin | None = None
@@ -68,12 +60,7 @@ class MatrixApi:
         """The user names of the signed-in user ("officer"), the payment system and the page."""
 
     def __enter__(self) -> Self:
-        """Open the clients, and sign the advisor in.
-
-        Raises:
-            CliError: No user is signed in, a token is not valid, or the advisor's name or password
-                is wrong.
-        """
+        """Open the clients and sign the advisor in; raise CliError if a login is not valid."""
         try:
             self._open()
         except BaseException:
@@ -135,7 +122,6 @@ class MatrixApi:
 
 
 def _name_of(client: httpx2.Client) -> str:
-    """Return the name of the user whose token the client sends."""
     answer = _send(client, "GET", "/me", None, {})
     if answer.status != httpx2.codes.OK:
         raise CliError(

@@ -1,7 +1,4 @@
-"""A row of a matrix: its name, what it needs, its steps, and the gaps that the recording must have.
-
-The steps of a row are small dataclasses, so that a matrix can be read as a table.
-"""
+"""A row of a matrix: name, needs, steps and expected gaps, as data that reads like a table."""
 
 from __future__ import annotations
 
@@ -47,10 +44,7 @@ class ExpectedGap:
 
 @dataclass(frozen=True, slots=True)
 class GapRule:
-    """A row's rule for one gap: its reason and its cause.
-
-    With `at_request`, the gap exists only if `[recording] point_of_transfer` is "request".
-    """
+    """A gap's reason and cause; with `at_request`, only if `point_of_transfer` is "request"."""
 
     reason: str
     cause: Cause
@@ -65,11 +59,10 @@ class GapRule:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One kind of pause or transfer.
+    """One kind of pause or transfer. `before` are the steps while the call rings.
 
-    `before` are the steps while the call rings. A row that is `alone` is run while no other row has
-    a call, because it acts on all calls of the phone. `segments` is the number of segments that the
-    recording must have; None if any number is right.
+    A row that acts on all calls of the phone is `alone`. If `segments` is None, any number is
+    right.
     """
 
     name: str
@@ -102,8 +95,7 @@ class HangUpSide(Enum):
 class Talk:
     """Let all parties speak, with nothing else. `phase` names the stretch in a verdict.
 
-    `longer` adds the time in which audio after a pause is not stored yet, because the streams began
-    in the pause.
+    `longer` adds the time after a pause in which audio of streams that began in it is not stored.
     """
 
     phase: str

@@ -1,7 +1,6 @@
 """The run of a matrix: several rows at a time, each with a call of its own.
 
-A row that fails does not end the run. Its call is hung up in any case, also when the run is
-interrupted.
+A row that fails does not end the run. Its call is hung up even if the run is interrupted.
 """
 
 from __future__ import annotations
@@ -25,10 +24,7 @@ ROW_WITHIN_S: Final = 90.0
 
 
 class MatrixRun:
-    """Runs rows and reports each verdict to `tell`.
-
-    `archive` fetches and decrypts the recordings.
-    """
+    """Runs rows, reports each verdict to `tell`, and opens recordings with `archive`."""
 
     def __init__(
         self, site: Site, archive: ApiClient, tell: Callable[[Verdict], None], parallel: int
@@ -41,10 +37,7 @@ class MatrixRun:
         """Recordings are judged one at a time, so that the phones have enough of the processor."""
 
     async def run(self, rows: Iterable[Row]) -> list[Verdict]:
-        """Run the rows, and return their verdicts in the order of `rows`.
-
-        Rows that must be alone are run after the others, one at a time.
-        """
+        """Run the rows, at last each that is `alone`; return their verdicts in order."""
         every = list(rows)
         verdicts: dict[str, Verdict] = {}
         async with asyncio.TaskGroup() as running:
@@ -110,7 +103,6 @@ class MatrixRun:
 
 
 async def _faults_in(work: Coroutine[None, None, tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the faults that `work` returns, or the one that it raises."""
     try:
         return await work
     except StepError as error:

@@ -1,8 +1,4 @@
-"""The installation that a matrix tests, and the simulated phones that it is tested with.
-
-The server's settings file says what is configured, and so which rows can be run and what each of
-them must do. The file may be a copy, because the command can run on another machine.
-"""
+"""The installation that a matrix tests, as its settings describe it, and its simulated phones."""
 
 from __future__ import annotations
 
@@ -11,18 +7,20 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from galwad.cli.simulate.matrix.pbx import PbxPhones
 from galwad.cli.simulate.matrix.requests import MatrixApi
 from galwad.cli.simulate.phones import Answerer, socket_error
 from galwad.cli.simulate.plan import Plan
 from galwad.cli.simulate.steps import StepError
-from galwad.settings import Settings
-from galwad.settings.switch import Destination, DestinationClassName
 from telephony.errors import ParseError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 from telephony.sip.message.uri import Uri
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
+    from galwad.settings.switch import Destination, DestinationClassName
 
 
 class Need(Enum):
@@ -78,11 +76,7 @@ class OutsidePhone:
         self._phone = plan.outside_phone(where.number, (where.host, where.port), self.incoming.put)
 
     async def __aenter__(self) -> Self:
-        """Open the phone's port.
-
-        Raises:
-            StepError: The address is not one of this machine, or the port is in use.
-        """
+        """Open the phone's port; raise StepError if it is in use or not on this machine."""
         try:
             await self._phone.start()
         except OSError as error:
@@ -105,8 +99,7 @@ def outside_number(settings: Settings, number: str) -> OutsideNumber:
     """Return the destination that the settings have for a number of --outside.
 
     Raises:
-        StepError: There is no such destination, it is within the centre, or its target is not an
-            address for UDP.
+        StepError: There is none outside the centre whose target is an address for UDP.
     """
     found: Destination | None = settings.find_destination(f"sip:{number}@galwad.invalid", number)
     if found is None or found.class_ == "centre" or found.target is None:
@@ -128,8 +121,8 @@ def outside_number(settings: Settings, number: str) -> OutsideNumber:
 class Site:
     """The settings, the users of the API and the phones of one run.
 
-    Only one row at a time lets a phone ring (`ringing`), so that each call that rings is that of
-    the row that waits for it.
+    Only one row at a time lets a phone ring (`ringing`), so that each call that rings is its own.
+    With `keys_card`, a row may key a card number outside a pause.
     """
 
     def __init__(
@@ -142,7 +135,6 @@ class Site:
         pbx: PbxPhones | None = None,
         keys_card: bool = False,
     ) -> None:
-        """Set up the phones. `keys_card` is true if a row may key a card number outside a pause."""
         self._keys_card = keys_card
         self.plan = plan
         self.settings = settings
@@ -157,11 +149,7 @@ class Site:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Open and register the phones.
-
-        Raises:
-            StepError: A phone cannot register, or an address is not one of this machine.
-        """
+        """Open and register the phones; raise StepError if that fails."""
         own = (self.advisor, *self._outside.values(), self.colleague, self.pbx)
         try:
             for phone in own:
@@ -212,9 +200,7 @@ class Site:
         return "" if there[need] else _TO_CONFIGURE[need]
 
     async def next_ringing(self, phone: RingingPhone, *callers: str) -> VoIPCall:
-        """Wait for a call of one of `callers` that rings at `phone`, and return it.
-
-        Other calls at this phone are left alone: a real phone of the same extension rings too.
+        """Return a call of one of `callers` that rings at `phone`; leave others to a real phone.
 
         Raises:
             StepError: No such call rings in time.

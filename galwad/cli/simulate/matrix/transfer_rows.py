@@ -161,4 +161,3 @@ TRANSFERS: Final[tuple[Row, ...]] = (
         segments=1,
     ),
 )
-"""Every row of `galwad simulate transfers`, in the order of the report."""

@@ -29,11 +29,7 @@ class TransferParty(Enum):
     AT_PBX = Need.PBX
 
     def phone(self, row: LiveRow) -> Answerer | OutsidePhone:
-        """Return the simulated phone of the party.
-
-        Raises:
-            StepError: This run has no such phone.
-        """
+        """Return the simulated phone of the party, or raise StepError if this run has none."""
         site = row.site
         found = {
             TransferParty.COLLEAGUE: site.colleague,
@@ -91,7 +87,6 @@ async def _completed(row: LiveRow, transfer: asyncio.Task[int], wanted: int = 20
 
 
 async def _taken_over(row: LiveRow, rung: VoIPCall, who: str) -> None:
-    """Note that another party has the call now, and let it speak."""
     row.advisor = row.voice(who, ADVISOR, rung)
     await row.settle()
 
@@ -214,10 +209,7 @@ class BusyAndRecalled:
 
 
 async def _leave(row: LiveRow, phone: Answerer | OutsidePhone) -> VoIPCall:
-    """Send the caller to `phone` and hang up the advisor's leg while the phone rings.
-
-    Return the leg that rings at `phone`.
-    """
+    """Send the caller to `phone`, hang up while it rings, and return the leg that rings."""
     first = row.advisor.call
     async with _requested(first.transfer(phone.extension)):
         async with row.site.ringing:
@@ -232,10 +224,9 @@ async def _leave(row: LiveRow, phone: Answerer | OutsidePhone) -> VoIPCall:
 
 @dataclass(frozen=True, slots=True)
 class Consult:
-    """The advisor holds the caller, consults a party and then joins the caller with it.
+    """The advisor holds the caller, consults a party, and then joins both or returns.
 
-    With `joins` false, the advisor returns to the caller instead. With `pauses`, the advisor
-    presses the record key in the consultation, which must pause the caller's recording.
+    With `pauses`, the record key in the consultation must pause the caller's recording.
     """
 
     to: TransferParty
@@ -287,7 +278,6 @@ class JoinWhileItRings:
 
 
 async def _consult(row: LiveRow, phone: Answerer | OutsidePhone) -> tuple[VoIPCall, VoIPCall]:
-    """Call `phone` as the advisor; return the advisor's leg, and the leg that rings at `phone`."""
     async with row.site.ringing:
         try:
             placed = row.leg(await row.phone.phone.call(phone.extension))

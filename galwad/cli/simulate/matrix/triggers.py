@@ -1,7 +1,6 @@
 """The triggers of a payment pause: each method to pause and resume that docs/payments.md lists.
 
-A trigger knows how the manifest and the API name it. Its methods return the status of the reply,
-200 if the request was accepted. A dialled code has no reply: the status is then 200 as well.
+Methods return the status of the reply; a dialled code has no reply and counts as accepted (200).
 """
 
 from __future__ import annotations
@@ -22,11 +21,7 @@ from telephony.errors import TelephonyError
 
 @dataclass(frozen=True, slots=True)
 class SimulatedTrigger(ABC):
-    """One method to pause and resume.
-
-    `name` is used in the names of rows. `gap_trigger` is the gap's trigger in the manifest. A
-    trigger that is `alone` acts on all calls of the advisor's phone, and not on one call.
-    """
+    """One method to pause and resume; if it is `alone`, it acts on all calls of the phone."""
 
     name: str
     gap_trigger: str
@@ -107,21 +102,13 @@ def resume_code(row: LiveRow) -> str:
 
 
 async def press_record(voice: Voice, row: LiveRow, value: Literal["on", "off"]) -> int:
-    """Press the record key of a phone, and return the status of the reply.
-
-    Raises:
-        StepError: There is no reply.
-    """
+    """Press the record key; return the status of the reply, or raise StepError without one."""
     pressed = voice.call.send_info(headers=[("Record", value)])
     return await row.within(pressed, "the record key got no reply")
 
 
 async def dial(voice: Voice, row: LiveRow, code: str, by: Literal["rtp", "info"] = "rtp") -> None:
-    """Dial a code on a leg.
-
-    Raises:
-        StepError: The code cannot be dialled.
-    """
+    """Dial a code on a leg; raise StepError if it cannot be dialled."""
     try:
         async with asyncio.timeout(row.site.plan.timeout):
             await voice.call.send_dtmf(code, by=by)
@@ -134,10 +121,7 @@ async def dial(voice: Voice, row: LiveRow, code: str, by: Literal["rtp", "info"]
 
 @dataclass(frozen=True, slots=True)
 class ApiTrigger(SimulatedTrigger):
-    """A request for one call, or for all calls of an extension or of an advisor.
-
-    `who` sends the request: the page of the advisor, the signed-in user, or a payment system.
-    """
+    """A request by `who`, for one call or for all calls of an extension or an advisor."""
 
     who: Literal["page", "officer", "machine"] = "machine"
     by: Literal["call", "extension", "advisor"] = "call"
@@ -183,11 +167,7 @@ class ApiTrigger(SimulatedTrigger):
 
 
 async def refuse_other_calls(row: LiveRow) -> None:
-    """Check that a request for all calls of the advisor acts on this row's call only.
-
-    Raises:
-        StepError: The advisor has another call. It is left alone.
-    """
+    """Raise StepError if the advisor has another call, on which the request would act too."""
     others = [
         pop
         for pop in await row.calls()

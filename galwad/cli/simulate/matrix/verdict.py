@@ -22,9 +22,8 @@ from recording.archive.manifest import Gap, PacketStretch, TriggerFacts
 from recording.policy import PAUSE_TRIGGERS
 
 _THERE: Final = 0.8
-"""Speech is in the recording if its similarity to the recording (0 to 1) is at least this.
-
-A busy machine sends some packets late, so that a part of the speech is shifted by some packets.
+"""The least similarity (0 to 1) of speech that is recorded. A busy machine sends some packets late,
+so that a part of the speech is shifted.
 """
 _EACH_THERE: Final = 0.45
 """The least similarity of each half second of speech that is in the recording."""
@@ -32,10 +31,7 @@ _ABSENT: Final = 0.3
 """Speech is not in the recording if the similarity of each half second is at most this."""
 _US: Final = 1_000_000
 _EDGE_S: Final = 0.3
-"""The end of a phase that a pause may erase in addition to `erase_back`.
-
-It was still on its way when the pause began.
-"""
+"""The stretch that a pause may erase beyond `erase_back`, because it was still on its way."""
 _CLOCK_S: Final = 0.25
 """The inaccuracy of the length of phases: a busy machine notices their end late."""
 _LEAST: Final = RATE // 2
@@ -53,11 +49,9 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The verdict on one row.
+    """The verdict on one row. `call_id` is "" if there was no call.
 
-    `reasons` are the faults of a row that failed, what must be configured, or why the row does not
-    apply to this site; empty if it is ok.
-    `call_id` is "" if there was no call.
+    `reasons` are faults, what must be configured, or why the row does not apply; empty if it is ok.
     """
 
     row: str
@@ -88,11 +82,7 @@ def faults_of(
     segments: int | None,
     erase_back_s: float,
 ) -> tuple[str, ...]:
-    """Return the faults of a recording, as sentences without a full stop.
-
-    `phases` are what was said in the call, `gaps` the gaps that the recording must have, and
-    `segments` the number of its segments (None: any). `erase_back_s` is what a pause erases.
-    """
+    """Return the faults of a recording; if `segments` is None, any number of them is right."""
     manifest = there.manifest
     return (
         *_wrong_gaps(manifest, gaps),
@@ -146,7 +136,6 @@ def _sums(there: OpenedRecording) -> Iterable[str]:
 
 
 def _lengths(manifest: dict[str, Any], phases: Sequence[Phase]) -> Iterable[str]:
-    """Compare the total length of gaps and segments with what happened."""
     for fate, parts, name in (
         (Fate.IN_GAP, manifest["gaps"], "gaps"),
         (Fate.STORED, [*manifest["segments"], *_erased(manifest)], "segments"),
@@ -171,11 +160,7 @@ def _loud(there: OpenedRecording) -> Iterable[str]:
 
 
 def proof_faults(manifest: dict[str, Any], erase_back_s: float) -> Iterable[str]:
-    """Yield each fault that the evidence in the manifest shows.
-
-    These are packets that were stored in a gap, triggers without effect, pauses without a trigger,
-    and pauses that erased less than `erase_back_s`.
-    """
+    """Yield each fault that the gaps, packets and triggers in the manifest prove."""
     gaps = msgspec.convert(manifest["gaps"], list[Gap])
     segments = msgspec.convert(manifest["segments"], list[Interval])
     talk_us = manifest["talk_us"]

@@ -1,7 +1,6 @@
 """The voices of a row's call: each party speaks from the answer to the end, without a break.
 
-A voice is noise that is different in each call. Because all of it is known, any part that was sent
-can be searched for in the recording.
+A voice is noise that differs in each call, so any part of it can be found in the recording.
 """
 
 from __future__ import annotations
@@ -22,10 +21,9 @@ ADVISOR: Final = 1
 """The channels of a recording: the caller's, and that of the party at the advisor's end."""
 _BLOCK_S: Final = 2.0
 _AHEAD: Final = 2 * RATE
-"""The fewest samples that wait to be sent, which is two seconds of speech.
-
-After the event loop has stood still, the phone sends late what it should have sent meanwhile. If it
-had less to send, it would send silence, and the recording would rightly differ from what was said.
+"""The fewest samples to keep queued: two seconds of speech. If the event loop stalls, the phone
+sends speech late. With an empty queue it would send silence, and the recording would be right to
+differ from what was said.
 """
 
 
@@ -51,10 +49,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of the call in which nothing but speech happened.
-
-    `name` names the stretch in a verdict, such as "the pause". `seconds` is its length.
-    """
+    """A stretch of the call with nothing but speech, of `seconds`; verdicts use its `name`."""
 
     name: str
     fate: Fate
@@ -63,13 +58,9 @@ class Phase:
 
 
 class Voice:
-    """Speaks on one leg of an answered call until the leg ends or `stop` is called."""
+    """Speaks on an answered leg until it ends or `stop` is called; needs a running event loop."""
 
     def __init__(self, who: str, channel: int, call: VoIPCall) -> None:
-        """Begin to speak; this requires a running event loop.
-
-        `who` names the party in a verdict. `channel` is the party's channel in the recording.
-        """
         self.who = who
         self.channel = channel
         self.call = call

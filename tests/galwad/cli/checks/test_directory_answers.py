@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from config.directories.http import HttpDirectorySection
+from callerid.directories.http import HttpDirectorySection
 from galwad.cli.checks.services import check_directory_answers
 from galwad.settings import load
 from helpers.loopback import free_port

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from config.directories.http import HttpDirectorySection
-from config.directories.ldap import LdapDirectorySection
-from config.directories.sql import SqlColumns, SqlDirectorySection
+from callerid.directories.http import HttpDirectorySection
+from callerid.directories.ldap import LdapDirectorySection
+from callerid.directories.sql import SqlColumns, SqlDirectorySection
 from galwad.cli.checks import files, services
 from galwad.settings import load
 from galwad.settings.events import WebhookSection
@@ -123,7 +123,7 @@ def test_an_ldap_directory_is_checked_for_its_secret_and_its_package(
     assert checked(**account) == [("fault", f"staff: {secret} does not exist")]
     secret.write_text("hunter2")
     assert checked(**account) == fine
-    monkeypatch.delitem(sys.modules, "callerid.sources.ldap")
+    monkeypatch.delitem(sys.modules, "callerid.directories.ldap_source")
     monkeypatch.setitem(sys.modules, "ldap", None)  # so that its import fails
     ((grade, text),) = checked()
     assert (grade, text.startswith("staff: needs python-ldap: install ")) == ("fault", True)

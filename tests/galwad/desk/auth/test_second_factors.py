@@ -13,7 +13,7 @@ from galwad.desk.auth.secret_box import SecretBox
 from galwad.people.store import Users
 from galwad.people.tokens import Tokens
 from galwad.people.user import User, UserError
-from helpers.people import remove
+from helpers.people import change, remove
 
 SIAN = User("sian", "advisor")
 
@@ -48,7 +48,7 @@ async def set_up(factors, session, clock):
     return secret, codes
 
 
-async def test_a_setup_is_in_force_only_after_its_first_code(factors, session, clock):
+async def test_a_setup_is_in_force_only_after_its_first_code(factors, session, engine, clock):
     secret = factors.begin(session)
     assert await factors.status("sian") is None
     with pytest.raises(SetupError, match="wrong"):
@@ -57,7 +57,10 @@ async def test_a_setup_is_in_force_only_after_its_first_code(factors, session, c
     assert len(codes) == 10
     status = await factors.status("sian")
     assert (status.since, status.recovery_left, status.recovery_used) == (clock.now, 10, None)
-    assert await factors.users() == {"sian"}
+    assert {each.name: each.second_factor for each in await Users(engine).facts()} == {
+        "sian": True,
+        "huw": False,
+    }
     with pytest.raises(SetupError, match="none"):
         await factors.confirm(session, code_at(secret, clock.now))
 
@@ -178,14 +181,14 @@ async def test_a_removal_ends_sessions_of_a_password_and_keeps_tokens(
 ):
     page = await sessions.open("sian", "page")
     personal, _ = await Tokens(engine, clock).make(SIAN, "user:sian", "key", days=1)
-    await factors.remove("sian")
+    await change(Users(engine), "sian", second_factor=False)
     assert await factors.status("sian") is None
-    assert await factors.users() == frozenset()
+    assert not any(each.second_factor for each in await Users(engine).facts())
     assert await sessions.find(page) is None
     assert await sessions.find(personal) is not None
     assert await factors.check("sian", set_up[1][0]) is CodeVerdict.WRONG
     with pytest.raises(UserError, match="second factor"):
-        await factors.remove("sian")
+        await change(Users(engine), "sian", second_factor=False)
 
 
 async def test_switching_off_ends_no_session(factors, set_up, sessions):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.directories.http import HttpDirectorySection
+from callerid.directories.http import HttpDirectorySection
 from galwad.settings.notes import ContactNotesSection
 from helpers.desk import Running, changed, until
 from helpers.http_server import HttpServer, answer

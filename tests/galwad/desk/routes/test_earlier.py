@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from callerid.directories.embedded import LIMITS
 from callerid.earlier_contacts import DirectoryContact
 from callerid.errors import SourceError
 from callerid.person import Person
-from callerid.sources.embedded import LIMITS
 from helpers.desk import Running
 from helpers.directory import import_people
 from helpers.fake_directory import DirectoryWithContacts

@@ -10,7 +10,7 @@ import pytest
 from galwad.desk.texts.lists import LIST_NAMES, Entries, TextEntry
 from galwad.desk.texts.store import TextStore
 from galwad.desk.texts.text_lists import ListChangedError, ListFaultError, TextLists
-from galwad.settings.text_lists import ListName
+from galwad.text_lists import ListName
 
 LUNCH = TextEntry("lunch", "Lunch", "Cinio")
 TEA = TextEntry("tea", "Tea", "Te")

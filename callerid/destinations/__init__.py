@@ -1,1 +1,0 @@
-"""The systems to which contact notes are delivered: one module for each kind."""

@@ -1,0 +1,264 @@
+"""Contact notes are written to a stand-in of Salesforce, and simple-salesforce reads them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import fields, replace
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callerid.authentication import ClientCredentials
+from callerid.directories.salesforce import SalesforceApi, SalesforceNotes, SalesforceNotesSection
+from callerid.errors import NoteRefusedError, SourceBusyError, SourceError
+from callerid.json_client import JsonClient, tls_context
+from callerid.note_destination import EarlierDelivery, OutgoingNote
+from callerid.note_text import subject_of, text_of
+from config.section import TlsSection
+from helpers.http_server import answer
+from helpers.salesforce import CLIENT_ID, EXTERNAL_ID, SECRET, Salesforce
+from helpers.salesforce_client import certified, session, signed_in
+
+NOTE = OutgoingNote(
+    call_id="20261125-014106-n23icn7w",
+    version=1,
+    started=1_782_862_200.0,  # 2026-06-30 23:30 UTC, which is 1 July in London
+    line="Council Tax",
+    advisor="sian",
+    person_id="",
+    reference="C-1024",
+    purpose="Bins",
+    purpose_code="B1",
+    language="cy",
+    outcome="Booked",
+    caller_type="self",
+    on_behalf_of="",
+    authority="",
+    notes="Two bags.\nRing back.",
+    recording_url="https://galwad.example/recordings/20261125-014106-n23icn7w",
+)
+SETTINGS = SalesforceNotesSection(external_id=EXTERNAL_ID)
+NEW = EarlierDelivery()
+UNCERTAIN = EarlierDelivery(uncertain=True)
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    return certified(tmp_path)
+
+
+@pytest.fixture
+async def organisation(certificates):
+    organisation = Salesforce()
+    await organisation.start(certificates[1])
+    yield organisation
+    await organisation.stop()
+
+
+@pytest.fixture
+async def notes(organisation, certificates, tmp_path):
+    (tmp_path / "secret").write_text(SECRET)
+    url, tls = organisation.url, tls_context(TlsSection(ca=certificates[0]))
+    token_url = f"{url}/services/oauth2/token"
+    credentials = ClientCredentials(tls, token_url, CLIENT_ID, tmp_path / "secret")
+    client = JsonClient(credentials, tls, connections=1)
+    api = SalesforceApi(client, url, "65.0")
+    notes = SalesforceNotes("crm", SETTINGS, api, ZoneInfo("Europe/London"))
+    yield notes
+    await notes.close()
+
+
+@pytest.fixture
+def read(organisation, certificates):
+    """Return a function that returns the task of the call, as simple-salesforce reads it."""
+
+    async def read():
+        def work():
+            with session(organisation.url, certificates[0]) as made:
+                client = signed_in(made)
+                assert client.query("SELECT Id FROM Task")["totalSize"] == 1
+                return client.Task.get_by_custom_id(EXTERNAL_ID, NOTE.call_id)
+
+        return await asyncio.to_thread(work)
+
+    return read
+
+
+def delivered(record_id, version=1):
+    return EarlierDelivery(version, record_id)
+
+
+async def test_simple_salesforce_reads_each_fact_of_a_note(notes, organisation, read):
+    elin = organisation.add("Contact", LastName="Fictitious")
+    record_id = await notes.deliver(replace(NOTE, person_id=elin), NEW)
+    task = await read()
+    assert task["Id"] == record_id
+    assert (task["Subject"], task["WhoId"], task["WhatId"]) == (subject_of(NOTE), elin, None)
+    assert (task["Status"], task["ActivityDate"]) == ("Completed", "2026-07-01")
+    assert (task["CallType"], task["TaskSubtype"]) == ("Inbound", "Call")
+    assert task["Description"] == text_of(NOTE)
+
+
+async def test_a_call_without_a_note_says_why(notes, read):
+    empty: dict = {each.name: "" for each in fields(NOTE) if each.type == "str"}
+    call = {"call_id": NOTE.call_id, "line": "Council Tax", "caller_type": "self"}
+    note = replace(NOTE, **{**empty, **call, "no_note_reason": "wrong_number"})
+    await notes.deliver(note, NEW)
+    task = await read()
+    assert task["Subject"] == subject_of(note)
+    assert "No note needed: wrong number" in task["Description"]
+
+
+async def test_an_account_is_related_as_the_subject_of_the_task(notes, organisation, read):
+    account = organisation.add("Account", Name="Elin Fictitious")
+    await notes.deliver(replace(NOTE, person_id=account), NEW)
+    task = await read()
+    assert (task["WhoId"], task["WhatId"]) == (None, account)
+
+
+async def test_a_later_version_changes_the_task_and_the_person(notes, organisation, read):
+    elin = organisation.add("Contact", LastName="Fictitious")
+    first = await notes.deliver(replace(NOTE, person_id=elin), NEW)
+    later = replace(NOTE, version=2, notes="Three bags.")
+    assert await notes.deliver(later, delivered(first)) == first
+    task = await read()
+    assert task["Description"].endswith("\n\nThree bags.")
+    assert (task["WhoId"], task["TaskSubtype"]) == (None, "Call")
+
+
+@pytest.mark.parametrize("earlier", [NEW, UNCERTAIN])
+async def test_a_version_that_is_written_twice_is_one_task(notes, read, earlier):
+    first = await notes.deliver(NOTE, NEW)
+    assert await notes.deliver(NOTE, earlier) == first
+    assert (await read())["Id"] == first
+
+
+async def test_an_uncertain_attempt_that_wrote_nothing_is_made_again(notes, read):
+    assert await notes.deliver(NOTE, UNCERTAIN) == (await read())["Id"]
+
+
+async def test_a_version_that_salesforce_has_is_not_sent_again(notes, organisation):
+    assert await notes.deliver(NOTE, delivered("00T1")) == "00T1"
+    assert organisation.received == []
+
+
+async def test_a_deleted_task_is_never_created_again(notes, organisation):
+    first = await notes.deliver(NOTE, NEW)
+    organisation.delete(first)
+    with pytest.raises(NoteRefusedError, match="the task was deleted in Salesforce"):
+        await notes.deliver(replace(NOTE, version=2), delivered(first))
+    assert organisation.records["Task"] == {}
+
+
+async def test_a_404_that_is_not_from_salesforce_does_not_mean_that_the_task_was_deleted(
+    notes, organisation
+):
+    organisation.failures = [answer(b"<html>No such page", "404 Not Found")]
+    with pytest.raises(SourceError, match=r"answers 404$"):
+        await notes.deliver(replace(NOTE, version=2), delivered("00T1"))
+
+
+async def test_a_person_who_was_deleted_refuses_the_note_with_the_code_only(notes, organisation):
+    elin = organisation.add("Contact", LastName="Fictitious")
+    organisation.delete(elin)
+    with pytest.raises(NoteRefusedError) as caught:
+        await notes.deliver(replace(NOTE, person_id=elin), NEW)
+    assert str(caught.value) == "Salesforce does not accept it (ENTITY_IS_DELETED)"
+
+
+async def test_a_field_that_the_user_may_not_write_refuses_the_note(notes, organisation):
+    refused = [{"errorCode": "INVALID_FIELD_FOR_INSERT_UPDATE", "message": "CallType"}]
+    organisation.failures = [answer(refused, "400 Bad Request")]
+    with pytest.raises(NoteRefusedError, match=r"\(INVALID_FIELD_FOR_INSERT_UPDATE\)"):
+        await notes.deliver(NOTE, NEW)
+    assert organisation.records["Task"] == {}
+
+
+async def test_several_tasks_with_the_id_of_the_call_refuse_the_note(notes, organisation):
+    found = ["/services/data/v65.0/sobjects/Task/00T1", "/services/data/v65.0/sobjects/Task/00T2"]
+    organisation.failures = [answer(found, "300 Multiple Choices")]
+    with pytest.raises(NoteRefusedError, match="several tasks of this call"):
+        await notes.deliver(NOTE, NEW)
+
+
+async def test_a_missing_field_for_the_id_of_the_call_is_an_error_that_passes(notes):
+    notes._external_id = "Missing__c"
+    with pytest.raises(SourceError, match=r"answers 404 \(NOT_FOUND\)"):
+        await notes.deliver(NOTE, NEW)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        ("400 Bad Request", "UNABLE_TO_LOCK_ROW", r"answers 400 \(UNABLE_TO_LOCK_ROW\)"),
+        ("400 Bad Request", "STORAGE_LIMIT_EXCEEDED", r"answers 400 \(STORAGE_LIMIT_EXCEEDED\)"),
+        ("400 Bad Request", "DUPLICATE_VALUE", r"answers 400 \(DUPLICATE_VALUE\)"),
+        ("400 Bad Request", "Elin", "answers 400$"),
+        ("401 Unauthorized", "INVALID_SESSION_ID", r"refuses the credentials \(401\)"),
+        ("403 Forbidden", "INSUFFICIENT_ACCESS", r"answers 403 \(INSUFFICIENT_ACCESS\)"),
+        ("500 Oops", "UNKNOWN_EXCEPTION", r"answers 500 \(UNKNOWN_EXCEPTION\)"),
+        ("503 Unavailable", "SERVER_UNAVAILABLE", r"answers 503 \(SERVER_UNAVAILABLE\)"),
+    ],
+)
+async def test_an_error_that_may_pass_lets_the_note_be_tried_again(
+    notes, organisation, status, code, reason
+):
+    organisation.failures = [answer([{"errorCode": code}], status)] * 2
+    with pytest.raises(SourceError, match=reason):
+        await notes.deliver(NOTE, NEW)
+
+
+async def test_used_up_requests_of_the_day_are_a_rest(notes, organisation):
+    organisation.requests_left = 0
+    with pytest.raises(SourceBusyError):
+        await notes.deliver(NOTE, NEW)
+
+
+async def test_an_id_of_a_call_with_any_character_stays_in_its_place_of_the_address(
+    notes, organisation
+):
+    call_id = "../Contact?a=b#c d%2f"
+    record_id = await notes.deliver(replace(NOTE, call_id=call_id), NEW)
+    assert organisation.records["Task"][record_id][EXTERNAL_ID] == call_id
+
+
+@pytest.mark.parametrize("document", [{}, {"id": 7}, {"id": "../x"}, [], "00T000000000001AAA"])
+async def test_an_answer_without_an_id_is_an_error_that_passes(notes, organisation, document):
+    organisation.failures = [answer(document, "201 Created")]
+    with pytest.raises(SourceError, match="no id of a task"):
+        await notes.deliver(NOTE, NEW)
+
+
+async def test_a_change_without_a_document_keeps_the_id(notes, organisation):
+    organisation.failures = [answer(b"", "204 No Content")]
+    assert await notes.deliver(replace(NOTE, version=2), delivered("00T1")) == "00T1"
+
+
+class Answering:
+    """An API that answers with a document, whatever is sent."""
+
+    def __init__(self, document):
+        self._document = document
+
+    async def send(self, *_):
+        return self._document
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "success"]), inner)
+        ),
+        max_leaves=8,
+    )
+)
+def test_any_answer_has_an_id_or_is_an_error_of_ours(document):
+    notes = SalesforceNotes("crm", SETTINGS, Answering(document))  # type: ignore[arg-type]
+    try:
+        record_id = asyncio.run(notes.deliver(NOTE, NEW))
+    except SourceError:
+        return
+    assert not record_id or record_id.isalnum()
