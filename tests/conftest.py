@@ -25,14 +25,17 @@ settings.load_profile("galwad")
 
 
 LONGEST = (
+    "tests/peers/test_simulate_matrix.py",
     "tests/peers/test_storage.py",
     "tests/scripts/test_demo.py",
-    "tests/test_requirements.py",
+    "tests/peers/test_transfer_kinds.py",
+    "tests/peers/test_restart.py",
     "tests/peers/test_accessibility.py",
-    "tests/galwad/desk/test_upgrade.py",
-    "tests/peers/test_bad_networks.py",
-    "tests/recording/audio/test_timeline_reference.py",
+    "tests/peers/test_request_tracker.py",
     "tests/systemd/test_directory_import.py",
+    "tests/galwad/cli/test_main.py",
+    "tests/galwad/page/test_static_states.py",
+    "tests/recording/audio/test_timeline_reference.py",
 )
 """The files that take a minute or more. They start first, because each runs in one process."""
 

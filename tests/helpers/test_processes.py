@@ -12,6 +12,8 @@ import pytest
 from helpers.peers.waiting import wait_until
 from helpers.processes import GALWAD, Child, run, run_galwad
 
+pytestmark = pytest.mark.slow  # the server of processes imports everything once
+
 # The parent of two processes, one of them in a session of its own, that says who they are.
 FAMILY = """
 import sys

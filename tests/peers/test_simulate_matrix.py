@@ -281,7 +281,7 @@ def test_a_pause_that_never_reaches_the_switch_is_a_failure_although_the_api_sho
     ("change", "reason"),
     [
         ({"actor": "user:sian"}, "expected: payment by api (user:ceri)"),
-        ({"to_us": 1}, "segments and gaps do not meet"),
+        pytest.param({"to_us": 1}, "segments and gaps do not meet", marks=pytest.mark.long),
     ],
 )
 def test_a_manifest_whose_gap_was_changed_is_a_failure(matrix, change, reason):

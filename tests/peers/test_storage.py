@@ -252,7 +252,7 @@ def test_a_pause_survives_the_loss_of_its_disk_until_its_holder_releases_it(
     assert find(recording.caller, secret)[1] < 0.3
 
 
-@pytest.mark.parametrize("trouble", ["failing", "frozen"])
+@pytest.mark.parametrize("trouble", ["failing", pytest.param("frozen", marks=pytest.mark.long)])
 def test_a_recording_moves_to_the_spare_disk_within_seconds_when_its_disk_fails(
     service, disk, place_call, trouble
 ):

@@ -126,12 +126,11 @@ def framed(browser_page, address):
     return Framed(page)
 
 
+# Welsh has the longer words. English is in the long tier: a state takes two seconds of CPU time.
+@pytest.mark.parametrize("language", ["cy", pytest.param("en", marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", STATES)
-def test_nothing_overlaps_or_is_cut_at_any_width_in_either_language(desk, framed, address, name):
+def test_nothing_overlaps_or_is_cut_at_any_width(desk, framed, address, name, language):
     open_state(framed, address, desk, STATES[name])
-    found = {}
-    for language in ("en", "cy"):
-        framed.locator(f"[data-language={language}]").click()
-        framed.locator(f"html[lang={language}]").wait_for()
-        found[language] = framed.judge()
-    assert found == {"en": [], "cy": []}
+    framed.locator(f"[data-language={language}]").click()
+    framed.locator(f"html[lang={language}]").wait_for()
+    assert framed.judge() == []
