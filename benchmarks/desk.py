@@ -47,7 +47,6 @@ from _floods import running
 from _site import ADMIN, PASSWORD, WHY, Site, site
 from playwright.async_api import Browser, Page, async_playwright
 
-from galwad.desk.auth.sessions import Sessions
 from galwad.desk.database import open_engine, upgrade
 from galwad.link import Link, serve
 from galwad.messages import (
@@ -66,6 +65,7 @@ from galwad.messages import (
     Resume,
     Sealed,
 )
+from galwad.people.sessions import Sessions
 from galwad.people.store import Users
 from galwad.people.user import Role, User
 from galwad.settings import load

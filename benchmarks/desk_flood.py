@@ -33,8 +33,8 @@ from _floods import running
 from _parties import Stage
 from _site import Site, site
 
-from galwad.desk.auth.sessions import Sessions
 from galwad.desk.database import open_engine
+from galwad.people.sessions import Sessions
 from telephony.sip.events import Address
 
 ADVISOR, SUPERVISOR = "sian", "mair"

@@ -19,7 +19,9 @@ class RecordingsGroup(LazyGroup):
     modules: ClassVar = {
         "show": "recordings_show",
         "fetch": "recordings_fetch",
+        "verify": "recordings_verify",
         "recover": "recordings_fetch",
+        "purge": "recordings_purge",
         "reindex": "recordings_reindex",
     }
     summaries: ClassVar = {

@@ -1,9 +1,7 @@
-"""`galwad recordings`: find, verify, retain and dispose of recordings, through the server's API."""
+"""`galwad recordings`: list recordings, retain them, and end their retention."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import typer
@@ -11,7 +9,6 @@ import typer
 from galwad.cli.support import timeline
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import (
-    CliError,
     clock,
     console,
     date_and_time,
@@ -23,17 +20,12 @@ from galwad.cli.support.options import (
     CallId,
     Json,
     Reason,
-    Reference,
     Server,
     checked_id,
     checked_period,
     read_position,
     required,
 )
-from galwad.cli.support.output_file import atomic_file, check_writable
-from galwad.desk.models.archive import OrdinaryReason
-from galwad.desk.models.recordings import Purpose
-from recording.errors import ManifestError
 from recording.policy import GapReason
 
 app = new_command()
@@ -134,107 +126,6 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-@app.command(epilog="Example: galwad recordings verify /srv/copy/2026/11/25 --node-key galwad.pub")
-def verify(
-    what: Annotated[
-        str,
-        typer.Argument(
-            help="A folder or a .manifest file (offline), or a call id (on the "
-            "server). By default, all recordings on the server."
-        ),
-    ] = "",
-    *,
-    since: Annotated[
-        str,
-        typer.Option(
-            help="Only calls from then on: 2026-11-24, yesterday, 2026-11. In a folder, days are "
-            "those of UTC."
-        ),
-    ] = "",
-    node_key: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The public key of a node that you trust, or a file with it. Without a trusted "
-            "key, no recording is whole."
-        ),
-    ] = None,
-    trust: Annotated[
-        Path | None,
-        typer.Option(
-            help="The file that `keys trust` signed; by default, the one beside --identity. It "
-            "needs --identity or --officer-key."
-        ),
-    ] = None,
-    officer_key: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The public signing key of an officer who signed rewraps or --trust, or a file "
-            "with it."
-        ),
-    ] = None,
-    identity: Annotated[
-        Path | None,
-        typer.Option(help="Your identity file: also decrypt each recording to its end."),
-    ] = None,
-    purpose: Annotated[
-        Purpose | None,
-        typer.Option(help="Fetch recordings from the server for this purpose, and verify them."),
-    ] = None,
-    reference: Annotated[
-        str, typer.Option(help="With --purpose: the reference of your case; the audit records it.")
-    ] = "",
-    server: Server = "",
-    json: Json = False,
-) -> None:
-    """Verify recordings: signature, digests, lengths. Each fault that is found is printed.
-
-    A folder (with its subfolders) or one .manifest file is verified offline, including the
-    payloads. For a call id, the manifest is fetched from the server, verified and compared
-    with the index, the ledger of calls and the audit: a row that was changed, deleted or exchanged
-    is named. The verdict is then "index only", because header and payload were not read. With
-    --purpose and --reference, they are fetched and verified too, and the audit records it.
-
-    A signature proves nothing without a key that you trust: --node-key, or a trust file that the
-    officer signed. Without one, the verdict is "unknown signer".
-
-    With --identity, each recording is also decrypted and decoded to its final byte. This finds even
-    changes that a thief signed with the node's key.
-
-    The last line counts the verdicts. The exit status is 0 only if each recording is whole, or was
-    disposed of by a certificate that a trusted key signed.
-    """
-    if (purpose is None) != (not reference.strip()):
-        raise CliError(
-            "--purpose and --reference belong together", "give both, or neither", status=2
-        )
-    # It loads numpy, and the help of the command must not wait for it.
-    from galwad.cli import recordings_verify  # noqa: PLC0415
-
-    verdicts = recordings_verify.verify(
-        what,
-        since=since,
-        node_keys=node_key or (),
-        trust=trust,
-        officer_keys=officer_key or (),
-        identity=identity,
-        fetch=None if purpose is None else (purpose, reference.strip()),
-        server=server,
-    )
-    if json:
-        print_json([recordings_verify.as_json(verdict) for verdict in verdicts])
-    else:
-        for verdict in verdicts:
-            print(recordings_verify.sentence(verdict))
-    if not verdicts:
-        raise CliError(
-            "there is no recording to verify", "give a folder that holds .manifest files"
-        )
-    if not json:
-        print(recordings_verify.counts(verdicts))
-    if hint := recordings_verify.next_step(verdicts):
-        raise CliError("not every recording was proven to be whole", hint)
-
-
 @app.command(epilog='Example: galwad recordings hold 20261125-093000-abcdefgh --reason "claim 17"')
 def hold(call_id: CallId, *, reason: Reason, server: Server = "", json: Json = False) -> None:
     """Retain a recording: it cannot be disposed of until `galwad recordings release` ends this."""
@@ -259,146 +150,3 @@ def _change_retention(
         print_json({"call_id": call_id, "state": state})
     else:
         print(f"{call_id}  {state}")
-
-
-@app.command(
-    epilog="Example: galwad recordings purge 20261125-093000-abcdefgh --reason retention "
-    "--reference R-2026-11"
-)
-def purge(
-    call_ids: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[ID]...", help="The id; with --captured-card, any number of ids."),
-    ] = None,
-    *,
-    reason: Annotated[
-        OrdinaryReason | None,
-        typer.Option(help="Why: its term is over, a person's right, a mistake, or an order."),
-    ] = None,
-    captured_card: Annotated[
-        bool,
-        typer.Option(
-            "--captured-card",
-            help="Because a card number was keyed outside a pause; without ids, all such.",
-        ),
-    ] = False,
-    missing_trigger: Annotated[
-        str, typer.Option(help="With --captured-card: the trigger that should have paused it.")
-    ] = "",
-    changed: Annotated[
-        str, typer.Option(help="With --captured-card: what was changed to prevent it.")
-    ] = "",
-    reference: Reference,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write a copy of the certificate to this file."),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
-    server: Server = "",
-    json: Json = False,
-) -> None:
-    """Dispose of a recording: destroy its header, and store a signed certificate in its place.
-
-    This cannot be undone, because no copy of the payload can be read without the header. Keep the
-    certificate. If you later restore a backup that still has the header, the restore finds the
-    certificate and destroys the header again. You need the right "purge" (`galwad users rights`).
-    The command does not dispose of a retained recording (`galwad recordings hold`).
-
-    With --captured-card, the command disposes of recordings in which a card number was silenced,
-    and closes their incidents. The audit and the incidents keep --missing-trigger and --changed.
-    """
-    given = call_ids or []
-    body = {"reference": required("--reference", reference, "R-2026-11")}
-    if captured_card:
-        if reason is not None:
-            raise CliError("--captured-card is a reason itself", "leave out --reason", status=2)
-        body |= _prevention(missing_trigger, changed)
-    else:
-        if missing_trigger or changed:
-            message = "--missing-trigger and --changed belong to --captured-card"
-            raise CliError(message, "add --captured-card, or leave them out", status=2)
-        body["reason"] = _ordinary(reason, given)
-    if output is not None:  # check the path before the header is destroyed
-        if len(given) != 1:
-            raise CliError("--output needs exactly one id", "name the recording", status=2)
-        check_writable(output, replace=False, hint="choose another --output")
-    ids = [checked_id(each) for each in given] or _open_incidents(server)
-    if not ids:
-        print_json([]) if json else print("No card incident is open.")
-        return
-    if not yes:
-        _confirm([ask(server, "GET", f"/recordings/{each}")["recording"] for each in ids])
-    done = [_purge(each, body, server, output, quiet=json) for each in ids]
-    if json:
-        print_json(done if captured_card else done[0])
-
-
-def _prevention(missing_trigger: str, changed: str) -> dict[str, str]:
-    """Return the part of the request that only a captured card has."""
-    return {
-        "reason": "captured-card",
-        "missing_trigger": required("--missing-trigger", missing_trigger, "no key on the page"),
-        "changed": required("--changed", changed, "the page pauses when the form opens"),
-    }
-
-
-def _ordinary(reason: OrdinaryReason | None, given: list[str]) -> str:
-    if reason is None:
-        raise CliError("--reason is missing", "add --reason retention, or another one", status=2)
-    if len(given) != 1:
-        raise CliError("give exactly one id", "`galwad recordings list` shows the ids", status=2)
-    return reason
-
-
-def _open_incidents(server: str) -> list[str]:
-    rows = ask(server, "GET", "/captured-cards?only_open=true")["rows"]
-    return sorted({row["call_id"] for row in rows})
-
-
-def _purge(
-    call_id: str, body: dict[str, str], server: str, output: Path | None, *, quiet: bool
-) -> dict[str, str]:
-    """Dispose of one recording; print its certificate as a sentence unless `quiet` is true."""
-    # These load numpy, and the help of the command must not wait for it.
-    from galwad.cli.recordings_verify import disposal_text  # noqa: PLC0415
-    from recording.archive.disposal import CERTIFICATE  # noqa: PLC0415
-
-    text: str = ask(server, "POST", f"/recordings/{call_id}/purge", body)["certificate"]
-    try:
-        certificate = CERTIFICATE.read(text.encode())
-    except ManifestError as error:
-        raise CliError(str(error), f"`galwad recordings verify {call_id}` shows more") from None
-    if output is not None:
-        _keep(text, output)
-    sentence = disposal_text(certificate)
-    if not quiet:
-        print(f"{call_id}  {sentence}")
-    return {"call_id": call_id, "certificate": text, "sentence": sentence}
-
-
-def _confirm(rows: list[dict[str, Any]]) -> None:
-    if not sys.stdin.isatty():
-        raise CliError(
-            "confirmation is required, and there is no terminal to ask", "add --yes", status=2
-        )
-    each = [
-        f"{row['call_id']}, {row['line']}, {date_and_time(row['started'])}, {clock(row['talk_s'])}"
-        for row in rows
-    ]
-    if not typer.confirm(f"Destroy {'; '.join(each)}? This cannot be undone", err=True):
-        raise CliError("nothing was destroyed", "")
-
-
-def _keep(text: str, output: Path) -> None:
-    """Write a copy of the certificate to `output`.
-
-    The recording is already disposed of, and stays so even if the copy cannot be written.
-    """
-    try:
-        with atomic_file(output, replace=False, mode=0o644) as file:
-            file.write(text.encode())
-    except CliError as error:
-        raise CliError(
-            f"the recording is disposed of, but its certificate was not written: {error.message}",
-            "run the same command with another --output: it writes the certificate",
-        ) from None

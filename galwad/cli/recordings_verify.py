@@ -1,361 +1,122 @@
-"""Verification of recordings: those in a folder, one recording, or all recordings on the server.
-
-The module `recording.archive.verify` checks whether a recording is complete and unchanged. This
-module finds the recordings to verify, and makes a text from the verdict about each recording.
-"""
+"""`galwad recordings verify`: verify that recordings are complete and unchanged."""
 
 from __future__ import annotations
 
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated
 
-import msgspec
+import typer
 
-from galwad.call_id import is_call_id
-from galwad.cli.support.archive_client import (
-    fetch_index_check,
-    indexed_rows,
-    receive,
-    temporary_file_errors,
+from galwad.cli.support.console import (
+    CliError,
+    print_json,
 )
-from galwad.cli.support.client import ask, http_errors, open_client
-from galwad.cli.support.console import CliError, one_line
-from galwad.cli.support.identities import public_key, read_identity, signer_of, trusted_keys
-from galwad.cli.support.options import checked_period, read_period
-from recording.age.file import Identity
-from recording.archive.disposal import Certificate
-from recording.archive.index_row import (
-    NOT_COMMITTED,
-    ROW_DELETED,
-    compare_file,
-    day_folder,
-    disagreement,
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import (
+    Json,
+    Server,
 )
-from recording.archive.manifest import Gap
-from recording.archive.party_network import PartyNetwork
-from recording.archive.rewrap import UNPROVEN
-from recording.archive.stability import check_when_stable
-from recording.archive.summary import LaterAdvisor, LaterCaller, RecordingSummary
-from recording.archive.verify import (
-    RecordingVerdict,
-    VerdictState,
-    recordings_below,
-    verify_disposal,
-    verify_indexed,
-    verify_recording,
-)
+from galwad.desk.models.recordings import Purpose
 
-_US: Final = 1_000_000
-_WITHOUT_FILES: Final = frozenset({404, 409, 410})
-"""The statuses of responses which say that files of the recording are missing or were changed."""
-_SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disposal"})
+app = new_command()
 
 
-def as_json(verdict: RecordingVerdict) -> dict[str, object]:
-    """Return the verdict as a mapping for JSON output."""
-    return {
-        "call_id": verdict.call_id,
-        "state": verdict.state.value,
-        "whole": verdict.whole,
-        "signer": verdict.signer,
-        "problems": [*verdict.problems, *verdict.faults],
-        "notes": list(verdict.notes),
-        "disposal": None if verdict.disposal is None else msgspec.to_builtins(verdict.disposal),
-    }
-
-
-def sentence(verdict: RecordingVerdict) -> str:
-    """Return the verdict as one line of text."""
-    all_notes = list(verdict.notes)
-    if verdict.signer and not verdict.is_trusted:
-        all_notes.append(f"no trusted key vouches for its signer, {verdict.signer}")
-    notes = f" ({'; '.join(all_notes)})" if all_notes else ""
-    if verdict.state is VerdictState.NOT_WHOLE:
-        text = f"NOT WHOLE: {'; '.join((*verdict.problems, *verdict.faults))}"
-    elif verdict.state is VerdictState.WHOLE:
-        text = f"whole{notes}"
-    elif verdict.state is VerdictState.INDEX_ONLY:
-        text = f"INDEX ONLY: header and payload were not read{notes}"
-    else:
-        text = "" if verdict.is_trusted else "UNKNOWN SIGNER: "
-        if verdict.disposal is not None:
-            text += disposal_text(verdict.disposal) + notes
-        else:
-            text += f"its files belong together, but who signed them is not known{notes}"
-    return one_line(f"{verdict.call_id}  {text}")
-
-
-def counts(verdicts: Iterable[RecordingVerdict]) -> str:
-    """Return one line with the number of recordings in each state, such as `3 recordings: …`."""
-    found = Counter(verdict.state for verdict in verdicts)
-    total = found.total()
-    parts = [f"{found[state]} {state.value}" for state in VerdictState if found[state]]
-    return f"{total} recording{'' if total == 1 else 's'}: {', '.join(parts)}"
-
-
-def next_step(verdicts: Sequence[RecordingVerdict]) -> str:
-    """Return what the user can do about the worst of the verdicts; "" if none needs anything.
-
-    Nothing is to be done about recordings that are whole or were disposed of.
-    """
-    states = {verdict.state for verdict in verdicts}
-    if VerdictState.NOT_WHOLE in states:
-        damaged = [each for each in verdicts if each.state is VerdictState.NOT_WHOLE]
-        if all(UNPROVEN in "".join(each.problems) for each in damaged):
-            return "give the officer's key with --officer-key"
-        return (
-            "restore them from another copy; docs/operations/audit.md says what to do about "
-            "a row that was changed"
-        )
-    if VerdictState.UNKNOWN_SIGNER in states:
-        return "name a key that you trust with --node-key, or a file of `galwad keys trust`"
-    if VerdictState.INDEX_ONLY in states:
-        return "add --purpose and --reference to fetch the files, or verify a copy of the archive"
-    return ""
-
-
-def disposal_text(certificate: Certificate) -> str:
-    """Return a text about the disposal of a recording, from its certificate of disposal."""
-    place = certificate.audit
-    return (
-        f"disposed of {certificate.disposed} ({certificate.reason}) by {certificate.by}, "
-        f"by certificate: entry {place.seq} of {place.node}'s audit"
-    )
-
-
+@app.command(epilog="Example: galwad recordings verify /srv/copy/2026/11/25 --node-key galwad.pub")
 def verify(
-    what: str,
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A folder or a .manifest file (offline), or a call id (on the "
+            "server). By default, all recordings on the server."
+        ),
+    ] = "",
     *,
-    since: str = "",
-    node_keys: Sequence[str] = (),
-    trust: Path | None = None,
-    officer_keys: Sequence[str] = (),
-    identity: Path | None,
-    fetch: tuple[str, str] | None = None,
-    server: str,
-) -> list[RecordingVerdict]:
-    """Verify recordings in a folder or on the server, and return the verdict for each recording.
+    since: Annotated[
+        str,
+        typer.Option(
+            help="Only calls from then on: 2026-11-24, yesterday, 2026-11. In a folder, days are "
+            "those of UTC."
+        ),
+    ] = "",
+    node_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The public key of a node that you trust, or a file with it. Without a trusted "
+            "key, no recording is whole."
+        ),
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file that `keys trust` signed; by default, the one beside --identity. It "
+            "needs --identity or --officer-key."
+        ),
+    ] = None,
+    officer_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The public signing key of an officer who signed rewraps or --trust, or a file "
+            "with it."
+        ),
+    ] = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(help="Your identity file: also decrypt each recording to its end."),
+    ] = None,
+    purpose: Annotated[
+        Purpose | None,
+        typer.Option(help="Fetch recordings from the server for this purpose, and verify them."),
+    ] = None,
+    reference: Annotated[
+        str, typer.Option(help="With --purpose: the reference of your case; the audit records it.")
+    ] = "",
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Verify recordings: signature, digests, lengths. Each fault that is found is printed.
 
-    `what` is a folder, one file of a recording, or the call id of a recording on the server. If
-    `what` is empty, all recordings on the server at `server` are verified.
+    A folder (with its subfolders) or one .manifest file is verified offline, including the
+    payloads. For a call id, the manifest is fetched from the server, verified and compared
+    with the index, the ledger of calls and the audit: a row that was changed, deleted or exchanged
+    is named. The verdict is then "index only", because header and payload were not read. With
+    --purpose and --reference, they are fetched and verified too, and the audit records it.
 
-    `since` is a period in words, such as "last week". Only recordings of calls that began at or
-    after the start of this period are verified.
+    A signature proves nothing without a key that you trust: --node-key, or a trust file that the
+    officer signed. Without one, the verdict is "unknown signer".
 
-    `node_keys` are the public keys of trusted nodes, or names of files that hold the keys. `trust`
-    is the path of a trust file with further keys, which one of the officers signed. If it is None,
-    the trust file beside `identity` is read, if there is one. Without any trusted key, no recording
-    is whole.
+    With --identity, each recording is also decrypted and decoded to its final byte. This finds even
+    changes that a thief signed with the node's key.
 
-    `officer_keys` are the public keys of officers whose rewraps and trust files are accepted, or
-    names of files that hold the keys.
-
-    `identity` is the path of a key file with an age identity. If it is not None, each recording is
-    also decrypted to its end. If the key file also has a signing key, it counts as one of the
-    `officer_keys`.
-
-    `fetch` is a purpose and a reference. If it is not None, the files of recordings on the server
-    are fetched and verified. Otherwise only their manifests and rows are compared.
-
-    Raises:
-        CliError: A key, a file or a folder cannot be read, or the server refused a request.
+    The last line counts the verdicts. The exit status is 0 only if each recording is whole, or was
+    disposed of by a certificate that a trusted key signed.
     """
-    officers = [public_key(text, "--officer-key") for text in officer_keys]
-    identities: Sequence[Identity] = ()
-    if identity is not None:
-        file = read_identity(identity)
-        identities = file.identities
-        officers += signer_of(file)
-    keys = [public_key(text, "--node-key") for text in node_keys]
-    keys += trusted_keys(trust, identity, officers)
-    checked_period(since, "--since")
-    if not what or is_call_id(what):
-        if identity is not None and fetch is None:
-            raise CliError(
-                "--identity needs the files of the recordings, which are on the server",
-                "add --purpose and --reference to fetch them, or verify a copy of the archive",
-                status=2,
-            )
-        verify_one_on_server = partial(
-            _verify_on_server, keys=keys, officers=officers, identities=identities, fetch=fetch
-        )
-        if what:
-            found = fetch_index_check(server, call_id=what).findings
-            if ROW_DELETED in found.get(what, ()):
-                return [RecordingVerdict(what, tuple(found[what]))]
-            return _with_findings([verify_one_on_server(what, server=server)], found)
-        verdicts = [
-            verify_one_on_server(row["call_id"], server=server)
-            for row in indexed_rows(server, since=since or 0.0)
-        ]
-        # A response has named the centre's time zone by now, in which the days of `since` are.
-        return _with_findings(verdicts, fetch_index_check(server, since=_begin(since)).findings)
-    if fetch is not None:
+    if (purpose is None) != (not reference.strip()):
         raise CliError(
-            "--purpose and --reference fetch recordings from the server",
-            "leave them out to verify a folder",
-            status=2,
+            "--purpose and --reference belong together", "give both, or neither", status=2
         )
+    # It loads numpy, and the help of the command must not wait for it.
+    from galwad.cli import recordings_verdicts  # noqa: PLC0415
 
-    def verify_one(folder: Path, call_id: str) -> RecordingVerdict:
-        return verify_recording(
-            folder, call_id, node_keys=keys, officer_keys=officers, identities=identities
-        )
-
-    return [
-        check_when_stable(
-            partial(verify_one, folder, call_id),
-            attrgetter("has_unexplained_damage"),
-            folder,
-            call_id,
-        )
-        for folder, call_id in _recordings_in(what, _begin(since))
-    ]
-
-
-def _with_findings(
-    verdicts: Sequence[RecordingVerdict], findings: Mapping[str, Sequence[str]]
-) -> list[RecordingVerdict]:
-    """Add what the server found in its index and ledger to the verdicts, sorted by call id.
-
-    If there is no verdict about a call, because its row is gone, a verdict is added.
-    """
-    by_call = {verdict.call_id: verdict for verdict in verdicts}
-    for call_id, found in findings.items():
-        verdict = by_call.get(call_id, RecordingVerdict(call_id))
-        new = (each for each in found if each not in verdict.problems)
-        by_call[call_id] = replace(verdict, problems=(*verdict.problems, *new))
-    return [by_call[call_id] for call_id in sorted(by_call)]
-
-
-def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
-    """Return the folder and the call id of each recording to verify.
-
-    `what` is a folder or a file of one recording. In a folder, only recordings of calls that began
-    at or after `begin`, in Unix seconds, are included.
-    """
-    path = Path(what)
-    if path.is_dir():
-        first = time.strftime("%Y%m%d-%H%M%S", time.gmtime(begin))
-        try:
-            return [each for each in recordings_below(path) if each[1] >= first]
-        except OSError as error:
-            reason = (error.strerror or "").lower()
-            raise CliError(
-                f"cannot read {error.filename}: {reason}", "no recording in it was verified"
-            ) from None
-    if path.is_file() and path.suffix in _SUFFIXES:
-        return [(path.parent, path.stem)]
-    raise CliError(
-        f"{what} is neither a folder, a recording's file nor a call id",
-        "give the folder that holds ID.header, ID.payload and ID.manifest",
+    verdicts = recordings_verdicts.verify(
+        what,
+        since=since,
+        node_keys=node_key or (),
+        trust=trust,
+        officer_keys=officer_key or (),
+        identity=identity,
+        fetch=None if purpose is None else (purpose, reference.strip()),
+        server=server,
     )
-
-
-def _begin(words: str) -> float:
-    """Return the start of a period in words, in Unix seconds; 0 if `words` is empty."""
-    since = read_period(words, "--since")
-    return since.since if since is not None else 0.0
-
-
-def _verify_on_server(
-    call_id: str,
-    *,
-    keys: Sequence[str],
-    officers: Sequence[str],
-    identities: Sequence[Identity],
-    fetch: tuple[str, str] | None,
-    server: str,
-) -> RecordingVerdict:
-    """Verify a recording that is on the server, and compare it with the index.
-
-    If `fetch` is None, only the manifest is verified. Otherwise the files are fetched, too.
-    """
-    if not is_call_id(call_id):
-        return RecordingVerdict(call_id, (disagreement("call id"),))
-    detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
-    row = _row_of(detail)
-    manifest = None if detail["manifest"] is None else detail["manifest"].encode()
-    if detail.get("disposal"):
-        verdict = verify_disposal(call_id, detail["disposal"].encode(), manifest, keys)
-        if verdict.manifest is None:
-            return verdict
-        compared, _ = compare_file(row, manifest, keys)
-        notes = () if compared.is_committed else (NOT_COMMITTED,)
-        problems = (*verdict.problems, *compared.problems)
-        return replace(verdict, problems=problems, notes=(*verdict.notes, *notes))
-    rewrap = (detail.get("rewrap") or "").encode()
-    indexed = verify_indexed(row, manifest, node_keys=keys, rewrap=rewrap, officer_keys=officers)
-    if fetch is None or manifest is None:
-        return indexed
-    with temporary_file_errors(), tempfile.TemporaryDirectory(prefix="galwad-") as name:
-        folder = Path(name)
-        (folder / f"{call_id}.manifest").write_bytes(manifest)
-        if rewrap:
-            (folder / f"{call_id}.rewrap").write_bytes(rewrap)
-        if refused := _fetch_files(folder, row, fetch, server):
-            return replace(indexed, problems=(*refused, *indexed.problems), files_read=True)
-        read = verify_recording(
-            folder, call_id, node_keys=keys, officer_keys=officers, identities=identities
+    if json:
+        print_json([recordings_verdicts.as_json(verdict) for verdict in verdicts])
+    else:
+        for verdict in verdicts:
+            print(recordings_verdicts.sentence(verdict))
+    if not verdicts:
+        raise CliError(
+            "there is no recording to verify", "give a folder that holds .manifest files"
         )
-    problems = tuple(dict.fromkeys((*indexed.problems, *read.problems)))
-    both = dict.fromkeys((*indexed.notes, *read.notes))
-    return replace(read, problems=problems, notes=tuple(both))
-
-
-def _fetch_files(
-    folder: Path, row: RecordingSummary, fetch: tuple[str, str], server: str
-) -> list[str]:
-    """Fetch the header, the payload and the undecoded packets of a recording into `folder`.
-
-    The files stay encrypted. Return a problem for each file that the server could not send.
-    """
-    problems = []
-    parts = ["payload", *(["raw"] if row.raw_size else [])]
-    with http_errors(), open_client(server) as client:
-        for part in parts:
-            try:
-                with (folder / f"{row.call_id}.{part}").open("wb") as file:
-                    header, _ = receive(row.call_id, *fetch, client, file, raw=part == "raw")
-            except CliError as error:
-                if error.http_status not in _WITHOUT_FILES:
-                    raise
-                problems.append(f"the server cannot send the {part}: {error.message}")
-                (folder / f"{row.call_id}.{part}").unlink()
-            else:
-                (folder / f"{row.call_id}.header").write_bytes(header)
-    return problems
-
-
-def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:
-    row, call_id = detail["recording"], detail["recording"]["call_id"]
-    return RecordingSummary(
-        call_id=call_id,
-        # An older server does not report the folder.
-        folder=detail.get("folder") or day_folder(call_id),
-        started=row["started"],
-        talk_us=round(row["talk_s"] * _US),
-        interrupted=row["interrupted"],
-        number=row["number"],
-        line=row["line"],
-        advisor=row["advisor"],
-        extension=row["extension"],
-        payload_size=row["payload_size"],
-        payload_sha256=row["payload_sha256"],
-        manifest_sha256=row["manifest_sha256"],
-        unexplained_us=round(row["unexplained_s"] * _US),
-        raw_size=row["raw_size"],
-        gaps=tuple(Gap(**gap) for gap in row["gaps"]),
-        salt=detail.get("salt", ""),
-        # An older server has no later callers and no network.
-        later_callers=tuple(LaterCaller(**caller) for caller in row.get("later_callers", ())),
-        later_advisors=tuple(LaterAdvisor(**each) for each in row.get("later_advisors", ())),
-        network=tuple(PartyNetwork(**party) for party in row.get("network", ())),
-    )
+    if not json:
+        print(recordings_verdicts.counts(verdicts))
+    if hint := recordings_verdicts.next_step(verdicts):
+        raise CliError("not every recording was proven to be whole", hint)

@@ -56,7 +56,6 @@ from galwad.desk.routes import (
     promises,
     recordings,
     reindex,
-    second_factor,
     sign_in,
     stream,
     system,
@@ -66,6 +65,7 @@ from galwad.desk.routes import (
 )
 from galwad.desk.service import PROXIES, Desk
 from galwad.people import routes as people
+from galwad.people import second_factor_routes as second_factor
 from galwad.settings import Settings
 from galwad.start_failure import log_cannot_start
 from galwad.time_zones import name_of

@@ -16,12 +16,12 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from galwad.call_id import is_call_id
-from galwad.desk.auth.sessions import Session
 from galwad.desk.connections.session_layer import SESSION
 from galwad.desk.error_answers import answer
 from galwad.desk.errors import NotPermittedError
 from galwad.desk.late_audit import audit_done
 from galwad.desk.service import Desk
+from galwad.people.sessions import Session
 
 _SAME_S: Final = 600.0
 _MOST_OF_USER: Final = 100

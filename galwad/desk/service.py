@@ -38,9 +38,6 @@ from galwad.desk.archive.recipients_watch import RecipientsWatch
 from galwad.desk.auth.approvals import Approvals
 from galwad.desk.auth.payment_tokens import PaymentTokens
 from galwad.desk.auth.provider_accounts import ProviderAccounts
-from galwad.desk.auth.second_factors import SecondFactors
-from galwad.desk.auth.secret_box import SecretBox
-from galwad.desk.auth.sessions import Sessions
 from galwad.desk.auth.sign_in_limits import SignInLimits
 from galwad.desk.background import BackgroundTasks
 from galwad.desk.call_log.call_log import CallLog
@@ -90,6 +87,8 @@ from galwad.messages import (
     PhonesRegistered,
     Sealed,
 )
+from galwad.people.second_factor import SecondFactors, SecretBox
+from galwad.people.sessions import Sessions
 from galwad.people.store import Users
 from galwad.people.tokens import TokenWatch
 from galwad.people.user import User

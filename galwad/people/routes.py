@@ -16,7 +16,6 @@ from typing import Annotated, Final, Literal, TypeAlias
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.base import Language, RequestBody, RequiredText, ShortText
 from galwad.desk.routes.access import Administrator, Person, TheDesk
@@ -24,6 +23,7 @@ from galwad.desk.routes.step_up import SteppedUpAdministrator, require_step_up
 from galwad.desk.service import Desk
 from galwad.people.passwords import new_secret
 from galwad.people.rules import PageRules, UserAdministration
+from galwad.people.sessions import Session
 from galwad.people.tokens import MAX_DAYS, TokenFacts
 from galwad.people.user import (
     DEFAULT_DAYS,

@@ -17,9 +17,9 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from galwad.desk.auth.second_factors import remove_second_factor
 from galwad.desk.texts.store import TextStore
 from galwad.people.identities import link, unlink
+from galwad.people.second_factor import remove_second_factor
 from galwad.people.store import (
     Users,
     digests,

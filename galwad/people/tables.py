@@ -75,7 +75,7 @@ second_factors = Table(
     "second_factors",
     metadata,
     Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), primary_key=True),
-    # Encrypted (see `galwad.desk.auth.secret_box`).
+    # Encrypted (see `galwad.people.second_factor`).
     Column("secret", String(200), nullable=False),
     # The step of the most recent code that was accepted (RFC 6238, section 5.2).
     Column("last_step", Integer, nullable=False),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from galwad.desk.auth.sessions import Sessions
 from galwad.messages import SetPhones
+from galwad.people.sessions import Sessions
 from helpers.database import engine
 from helpers.desk import PATIENCE_S, Clock, Running
 

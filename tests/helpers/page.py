@@ -13,8 +13,8 @@ from pathlib import Path
 
 from galwad.desk.alarms.kinds import kind_of
 from galwad.desk.app import create_api
-from galwad.desk.auth.qr_code import QUIET, drawn
 from galwad.desk.routes.stream import BEAT_S
+from galwad.people.totp import QUIET, drawn
 from helpers.page_texts import FakeTexts
 from helpers.page_users import FakeUsers
 

@@ -176,7 +176,7 @@ def test_a_call_that_has_ended_stays_ended_if_the_switch_dies_at_that_moment(
     """SIGKILL comes after the end of the spool, and before the checkpoint is removed."""
     (tmp_path / "sitecustomize.py").write_text(_BEFORE_THE_REMOVAL)
     with monkeypatch.context() as widened:
-        widened.setenv("PYTHONPATH", str(tmp_path))
+        widened.setenv("PYTHONPATH", str(tmp_path), prepend=":")
         restart(service)
     call = place_call()
     call.caller.say(speech(1, 95), call.from_caller)

@@ -85,8 +85,7 @@ def check_unit_files(settings: Settings) -> Iterator[CheckResult]:
     user = unit_user(settings)
     if user is None:
         return
-    own = {settings.recipients, settings.newest_recipients}
-    paths = [path for path in dict.fromkeys(_needed_files(settings)) if path not in own]
+    paths = [path for path in dict.fromkeys(_needed_files(settings)) if path != settings.recipients]
     problems = [
         (path, problem) for path in paths if (problem := unreadable_for_units(settings, path, user))
     ]

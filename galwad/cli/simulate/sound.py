@@ -81,7 +81,7 @@ def similarity_at(heard: Samples, said: Samples) -> float:
 
 
 def similarity_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
-    """Return the mean and the maximum of `similarities_anywhere`; 0 for too short a sound."""
+    """Return the mean and the maximum (0 to 1) of `similarities_anywhere`."""
     found = similarities_anywhere(recorded, said, pieces)
     return (float(np.mean(found)), max(found)) if found else (0.0, 0.0)
 

@@ -166,7 +166,7 @@ class AlarmList:
     def _count_open(self, kind: str) -> int:
         return sum(alarm.kind == kind and not alarm.closed for alarm in self._alarms.values())
 
-    # What ends by itself
+    # Alarms that end by themselves
 
     def event(self, kind: str, subject: str) -> None:
         """End the alarm whose opposite is this event, such as `peer.down` for `peer.up`."""
@@ -216,7 +216,7 @@ class AlarmList:
             self._put(alarm)
             self._on_change(alarm)
 
-    # What people decide
+    # Decisions of people
 
     async def take(self, alarm_id: str, user: str, actor: str) -> StoredAlarm:
         """Store that a user handles an alarm; return the alarm.

@@ -1,1 +1,1 @@
-"""Users, their sessions, the limits for failed sign-ins, and the checks of every request."""
+"""The limits for failed sign-ins, approvals, and the checks of every request."""

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
-from galwad.desk.auth.sessions import Session
+from galwad.people.sessions import Session
 
 LIFETIME_S: Final = 600.0
 """The seconds in which the person must approve the client."""

@@ -14,7 +14,7 @@ import hashlib
 import hmac
 from typing import Final
 
-from galwad.desk.auth.sessions import Session
+from galwad.people.sessions import Session
 
 PATH: Final = "/embedded"
 COOKIE: Final = "__Host-galwad-embedded"

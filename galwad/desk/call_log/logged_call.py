@@ -84,8 +84,8 @@ class LoggedCall(msgspec.Struct, frozen=True):
 def follow(call: LoggedCall | None, status: CallStatus, now: float) -> LoggedCall | None:
     """Return the row after the switch's report of the call's state at the Unix time `now`.
 
-    A call that had ended goes on: two joined calls have separated, or the end was only assumed. The
-    end itself comes to `end`.
+    A call that had ended goes on: two joined calls have separated, or the end was only assumed. For
+    the end itself, see `end`.
     """
     if status.state == "ended":
         return call

@@ -66,7 +66,7 @@ class Event:
     """The bytes that are sent, by the kind of view and what the user is to the call."""
 
     def encoded_for(self, user: User) -> bytes | None:
-        """Return the event as sent to this user, shared by equal views; None if not visible."""
+        """Return the event as this user's stream sends it; None if the user may not see it."""
         concerned = handled = heard = False
         author = ""
         if self.presence is not None and not user.supervises:

@@ -141,7 +141,7 @@ class DeskCall:
         return self.state.recorded and self.is_placed_by(user)
 
     def is_heard_by(self, user: User) -> bool:
-        """Return whether the user is in the answered call for certain, and it is not on hold.
+        """Return whether this user certainly talks in the call now: it is not on hold.
 
         If a PBX answered for a group, it is not known which member talks.
         """
@@ -532,7 +532,7 @@ class LiveCalls:
         return self._put(replace(call, pop=call.pop.with_searched(people)))
 
     def choose(self, call: DeskCall, person_id: str) -> DeskCall:
-        """Store whom of several people the advisor has identified; return the changed call.
+        """Store the advisor's choice among several people; return the changed call.
 
         Raises:
             ChoiceError: The advisor cannot choose this person now.
@@ -547,7 +547,7 @@ class LiveCalls:
     def confirm(
         self, call: DeskCall, confirmation: PopConfirmation, person_id: str | None
     ) -> DeskCall:
-        """Store the advisor's answer whether the caller is a person; return the changed call.
+        """Store the advisor's answer whether the caller is this person; return the changed call.
 
         If `person_id` is None, it is the person that was chosen before.
 
@@ -604,7 +604,7 @@ def replace_version(state: CallStatus, version: int) -> CallStatus:
 
 
 def ended_state(state: CallStatus, ended: float) -> CallStatus:
-    """Return `state` ended at this Unix time: no phone rings and nothing is recorded."""
+    """Return a copy of `state` that ended at this Unix time: nothing rings or is recorded."""
     return msgspec.structs.replace(
         state, state="ended", since=ended, ringing=(), recording="ended", holders=()
     )

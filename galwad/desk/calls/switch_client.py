@@ -133,7 +133,7 @@ class SwitchClient:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def set_phones(self) -> None:
-        """Send the switch the accounts of all phones, as each time that the link opens."""
+        """Send the switch the accounts of all phones; this also happens when the link opens."""
         self._connector.send(SetPhones(await self._phones()))
 
     def set_away(self) -> None:

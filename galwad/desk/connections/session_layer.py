@@ -16,12 +16,12 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from galwad.desk.auth import embedding
-from galwad.desk.auth.sessions import Session, Sessions
 from galwad.desk.connections.pacer import Pacer
 from galwad.desk.connections.places import Place, Places
 from galwad.desk.connections.protocol import PLACE
 from galwad.desk.error_answers import answer
 from galwad.desk.networks import network_of
+from galwad.people.sessions import Session, Sessions
 
 SESSION: Final = "galwad.session"
 """The key of a request's scope under which its `Session` is stored; the value may be None."""

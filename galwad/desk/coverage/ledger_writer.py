@@ -107,7 +107,7 @@ class LedgerWriter:
         self._enter(Ended(call, new=message.answered or message.for_ledger))
 
     def snapshot(self, in_progress: Collection[str]) -> None:
-        """Enter the present time as the end of each call that is not in the switch's snapshot."""
+        """Enter the present time as the end of each open call that the switch's snapshot lacks."""
         self._entered.intersection_update(in_progress)
         self._enter(OthersEnded(frozenset(in_progress), self._clock()))
 

@@ -91,7 +91,7 @@ class Restored:
 
 
 def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
-    """Back up the node into a new folder, and sign the backup; its processes may be running.
+    """Back up the node, which may be running, into a new folder, and sign the backup.
 
     Raises:
         BackupError: The database is missing or damaged. Or the folder is not empty, inside the

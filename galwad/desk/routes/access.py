@@ -13,12 +13,12 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.connections.protocol import ARRIVAL, Arrival
 from galwad.desk.connections.session_layer import SESSION
 from galwad.desk.errors import ApiError, NotPermittedError
 from galwad.desk.service import Desk
+from galwad.people.sessions import Session
 
 
 async def desk_of(request: Request) -> Desk:

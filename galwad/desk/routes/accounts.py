@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from galwad.desk.auth import embedding
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.accounts import ChangePassword, Login, Me
 from galwad.desk.models.sign_in import ProviderAddress
@@ -26,6 +25,7 @@ from galwad.desk.routes.proofs import (
 )
 from galwad.desk.service import Desk
 from galwad.people.passwords import LEAST_LENGTH
+from galwad.people.sessions import Session
 from galwad.people.user import User, UserError
 
 router = APIRouter()

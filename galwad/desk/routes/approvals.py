@@ -8,11 +8,11 @@ from typing import Final
 from fastapi import Request
 
 from galwad.desk.auth.approvals import LIFETIME_S, Approvals, WaitingClient
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.approvals import WaitingCode, WaitingSecret, WaitingSignIn
 from galwad.desk.networks import network_of
 from galwad.desk.service import Desk
+from galwad.people.sessions import Session
 
 _INTERVAL_S: Final = 2.0
 

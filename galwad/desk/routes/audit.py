@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError, NotPermittedError
 from galwad.desk.models.audit import MAX_ENTRY_NUMBER, AuditHead, AuditPage, AuditQuery
 from galwad.desk.routes.access import SignedIn, TheDesk, person
 from galwad.desk.routes.recordings import span_of
 from galwad.desk.routes.step_up import require_step_up
+from galwad.people.sessions import Session
 from recording.audit.log import AuditFilter, Facts
 
 router = APIRouter()

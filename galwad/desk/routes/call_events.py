@@ -15,12 +15,12 @@ from typing import Final
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from galwad.desk.auth.sessions import Session
 from galwad.desk.call_stream.store import BEFORE_ALL, OLDEST, StoredEvent, StreamStore
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, Follower
 from galwad.desk.errors import ApiError, NotPermittedError
 from galwad.desk.models.calls import StreamReplaced
 from galwad.desk.service import Desk
+from galwad.people.sessions import Session
 from galwad.people.user import Right
 
 CHECK_S = 10.0

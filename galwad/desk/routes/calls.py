@@ -15,7 +15,6 @@ from callerid.note import Note
 from callerid.note_drafts import NoteDraft
 from callerid.person import Person as DirectoryPerson
 from callerid.screenpop import PopConfirmation
-from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.errors import ApiError
 from galwad.desk.models.calls import (
@@ -33,6 +32,7 @@ from galwad.desk.models.calls import (
 )
 from galwad.desk.routes.access import Person, TheDesk, live_call, no_live_call, own_call
 from galwad.desk.service import Desk
+from galwad.people.sessions import Session
 
 router = APIRouter()
 

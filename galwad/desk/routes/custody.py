@@ -12,7 +12,6 @@ import time
 from fastapi import APIRouter
 
 from galwad.desk.archive.files import checked_id
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError, NotPermittedError
 from galwad.desk.models.archive import Purge, Purged, Recover, RetainReason
 from galwad.desk.routes.access import TheDesk
@@ -20,6 +19,7 @@ from galwad.desk.routes.recordings import recording_of
 from galwad.desk.routes.step_up import SteppedUpAdministrator
 from galwad.desk.service import Desk
 from galwad.messages import Dispose
+from galwad.people.sessions import Session
 from galwad.people.user import PURGE
 from recording.archive.summary import RecordingSummary
 from recording.audit.chain import Head

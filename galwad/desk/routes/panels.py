@@ -12,7 +12,6 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.accounts import Me
 from galwad.desk.models.approvals import (
@@ -33,6 +32,7 @@ from galwad.desk.routes.approvals import (
     opened,
     redeem,
 )
+from galwad.people.sessions import Session
 
 router = APIRouter()
 _FRAGMENT: Final = "#panel"

@@ -32,7 +32,6 @@ import structlog
 from fastapi import APIRouter, Depends
 
 from galwad.desk import late_audit
-from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.live_calls import DeskCall
 from galwad.desk.calls.switch_client import PauseOrder, PauseTarget, PauseTrigger
 from galwad.desk.errors import ApiError, NotPermittedError, SwitchDownError
@@ -40,6 +39,7 @@ from galwad.desk.models.payments import PauseOutcome, PauseRequest, PaymentTarge
 from galwad.desk.routes.access import ArrivedAt, Pausing, SignedIn, TheDesk, live_call
 from galwad.desk.service import Desk
 from galwad.messages import PauseReply
+from galwad.people.sessions import Session
 
 router = APIRouter()
 log = structlog.get_logger()

@@ -13,13 +13,13 @@ from math import ceil
 
 from fastapi import APIRouter
 
-from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.switch_client import ActOrder, DialRequest
 from galwad.desk.errors import ApiError
 from galwad.desk.late_audit import audit_done
 from galwad.desk.models.phones import DialOrder, PhoneOrder
 from galwad.desk.routes.access import Person, TheDesk, live_call, own_call
 from galwad.desk.service import Desk
+from galwad.people.sessions import Session
 
 router = APIRouter()
 

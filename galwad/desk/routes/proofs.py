@@ -8,13 +8,12 @@ from fastapi import Request
 from pydantic import SecretStr
 
 from galwad.desk.auth.recent_attempts import RETRY_S, SignInAttempt, digest_of
-from galwad.desk.auth.recovery_codes import canonical
-from galwad.desk.auth.second_factors import CodeVerdict
-from galwad.desk.auth.sessions import Session
 from galwad.desk.auth.sign_in_queue import TurnedAwayError
 from galwad.desk.errors import ApiError
 from galwad.desk.networks import network_of
 from galwad.desk.service import Desk
+from galwad.people.second_factor import CodeVerdict, canonical
+from galwad.people.sessions import Session
 from galwad.people.user import User
 
 _CLOCK_HINT = "if the next code is wrong too, the clock of the phone or of the server may be wrong"

@@ -20,7 +20,6 @@ from galwad import periods as when
 from galwad.desk.archive.files import checked_id
 from galwad.desk.archive.indexer import indexed_number
 from galwad.desk.archive.sealed_response import SealedResponse
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError, NotPermittedError
 from galwad.desk.models.recordings import (
     CapturedCardIncident,
@@ -34,6 +33,7 @@ from galwad.desk.models.recordings import (
 from galwad.desk.routes.access import Supervisor, TheDesk
 from galwad.desk.routes.step_up import SteppedUpSupervisor
 from galwad.desk.service import Desk
+from galwad.people.sessions import Session
 from recording.archive.manifest import ObjectFacts, read_manifest
 from recording.archive.summary import RecordingSummary
 from recording.audit.log import NewEntry

@@ -19,7 +19,6 @@ from fastapi import APIRouter
 
 from galwad.desk.archive.files import checked_id
 from galwad.desk.archive.indexer import index_row
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.archive import Reindex, Reindexed, RestoreFacts, Unindexed
 from galwad.desk.models.recordings import RecordingRow
@@ -27,6 +26,7 @@ from galwad.desk.routes.access import Administrator, TheDesk
 from galwad.desk.routes.recordings import recording_of, row_of
 from galwad.desk.service import Desk
 from galwad.messages import VerifiedRecording, VerifyRecording
+from galwad.people.sessions import Session
 from recording.archive.commitments import IndexFacts
 from recording.archive.index_row import compare_file, day_folder
 from recording.archive.summary import RecordingSummary

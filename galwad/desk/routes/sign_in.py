@@ -24,7 +24,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from galwad.desk.auth.provider_accounts import ProviderAccounts, RefusedError
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.sign_in import BeginSignIn, ProviderAddress, SignInOptions
 from galwad.desk.networks import network_of
@@ -35,6 +34,7 @@ from galwad.desk.routes.access import TheDesk, session_of
 from galwad.desk.routes.accounts import set_session_cookie
 from galwad.desk.service import Desk
 from galwad.people.identities import IdentifiedUser
+from galwad.people.sessions import Session
 from recording.errors import AuditError
 
 router = APIRouter()

@@ -26,10 +26,10 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import NotPermittedError
 from galwad.desk.routes.access import Administrator, Person, Supervisor, TheDesk
 from galwad.desk.service import Desk
+from galwad.people.sessions import Session
 
 
 def require_step_up(desk: Desk, session: Session, facts: Mapping[str, str] | None = None) -> None:

@@ -20,7 +20,6 @@ from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 from starlette.types import Send
 
-from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION, Follower, encoded
 from galwad.desk.models.alarms import AlarmView
 from galwad.desk.models.calls import PageSnapshot, StreamReplaced
@@ -30,6 +29,7 @@ from galwad.desk.routes.access import SignedIn, TheDesk
 from galwad.desk.routes.accounts import me_of
 from galwad.desk.service import Desk
 from galwad.desk.texts.views import page_texts
+from galwad.people.sessions import Session
 
 router = APIRouter()
 

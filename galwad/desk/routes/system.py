@@ -16,12 +16,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
 from galwad.desk.models.base import Language
 from galwad.desk.models.system import NodeHealth
 from galwad.desk.routes.access import TheDesk, session_of
 from galwad.desk.service import Desk
+from galwad.people.sessions import Session
 
 router = APIRouter()
 _OF_COMMANDS: Final = ("explain.", "promise.")

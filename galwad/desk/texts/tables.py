@@ -13,7 +13,7 @@ text_lists = Table(
     # A JSON list with the code, the English and the Welsh text of each entry. NULL if the list of
     # the settings counts again.
     Column("entries", Text),
-    # The entries that are in the list no more, in the same form, the newest first.
+    # The removed entries, in the same form, the newest first.
     Column("former", Text, nullable=False),
     Column("changed", Float, nullable=False),
     Column("changed_by", String(64), nullable=False),

@@ -91,7 +91,7 @@ def follow(progress: CallProgress | None, status: CallStatus, now: float) -> Ste
     """Return the step to the state that the switch reports at the Unix time `now`.
 
     It has all events that are missing, as after a restart, but only the last of several transfers.
-    The end of a call comes to `end`.
+    For the end of a call, see `end`.
     """
     if status.state == "ended" or (progress is not None and progress.ended):
         return progress, []

@@ -91,7 +91,7 @@ class WebhookReceiver:
         return _address(self._section), headers
 
     async def _client(self) -> httpx2.AsyncClient:
-        """Return the HTTP client; at first, raise SourceError if a certificate cannot be read."""
+        """Make the HTTP client once; raise SourceError if a certificate cannot be read."""
         async with self._opening:
             if self._http is None:
                 context = await asyncio.to_thread(tls_context, self._section.tls)

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from callerid.directories.embedded import EmbeddedDirectory
 from callerid.number import PhoneNumber
-from galwad.desk.auth import totp
-from galwad.desk.auth.second_factors import CodeVerdict
 from galwad.desk.maintenance.backup_proof import INDEX, UNSIGNED, Description, sign
+from galwad.people import totp
+from galwad.people.second_factor import CodeVerdict
 from galwad.people.user import User
 from galwad.single_instance import lock_folder
 from helpers.cli import index_agrees

@@ -1,7 +1,7 @@
 """`galwad recordings list`, `hold`, `release` and `purge`, with the certificates of disposal.
 
-Covers `galwad/desk/routes/custody.py`, `galwad/desk/archive/finaliser_client.py` and
-`galwad/desk/models/archive.py`.
+Covers `galwad/cli/recordings_purge.py`, `galwad/desk/routes/custody.py`,
+`galwad/desk/archive/finaliser_client.py` and `galwad/desk/models/archive.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A card number keyed outside a pause is an incident, until `recordings purge --captured-card`.
 
-Covers `galwad/cli/recordings.py`, `galwad/desk/archive/indexer.py`,
+Covers `galwad/cli/recordings_purge.py`, `galwad/desk/archive/indexer.py`,
 `galwad/desk/routes/custody.py`, `galwad/desk/routes/recordings.py` and
 `galwad/desk/models/recordings.py`.
 """

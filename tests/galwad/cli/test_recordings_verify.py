@@ -1,6 +1,7 @@
 """`galwad recordings verify`: each fault is named, whichever byte was changed.
 
-Covers `galwad/cli/support/identities.py`, `galwad/cli/keys.py` and `recording/keys/trust_file.py`.
+Covers `galwad/cli/recordings_verdicts.py`, `galwad/cli/support/identities.py`,
+`galwad/cli/keys.py` and `recording/keys/trust_file.py`.
 """
 
 from __future__ import annotations

@@ -26,9 +26,6 @@ from callerid.note_drafts import NoteDrafts
 from callerid.number import PhoneNumber
 from galwad.cli.checks.database import check_database
 from galwad.desk.alarms.alarm_store import AlarmStore
-from galwad.desk.auth.second_factors import CodeVerdict, SecondFactors
-from galwad.desk.auth.secret_box import SecretBox
-from galwad.desk.auth.sessions import Sessions
 from galwad.desk.call_log.store import CallStore
 from galwad.desk.call_stream.store import BEFORE_ALL, StreamStore
 from galwad.desk.database import SchemaError, open_engine, revisions, upgrade
@@ -37,6 +34,8 @@ from galwad.desk.texts.lists import TextEntry
 from galwad.desk.texts.store import TextStore
 from galwad.desk.webhooks.outbox import WebhookOutbox
 from galwad.people.identities import Identities
+from galwad.people.second_factor import CodeVerdict, SecondFactors, SecretBox
+from galwad.people.sessions import Sessions
 from galwad.people.store import Users
 from galwad.people.user import ProviderIdentity
 from galwad.settings import load

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from galwad.cli import main
-from galwad.desk.auth import totp
 from galwad.messages import SetPhones
+from galwad.people import totp
 from galwad.settings.sign_in import SignInSection
 from galwad.settings.switch import Route
 from helpers.desk import PASSWORD, changed, until

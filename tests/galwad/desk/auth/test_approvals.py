@@ -8,7 +8,7 @@ import pytest
 
 from galwad.desk.auth import approvals as subject
 from galwad.desk.auth.approvals import FETCH_S, LIFETIME_S, SILENT_S, Approvals, canonical
-from galwad.desk.auth.sessions import Session
+from galwad.people.sessions import Session
 from galwad.people.user import User
 from helpers.desk import Clock
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from galwad.desk.auth.embedding import COOKIE, CSRF_HEADER, csrf_token, has_csrf_token
-from galwad.desk.auth.sessions import Session
 from galwad.messages import Pause
+from galwad.people.sessions import Session
 from galwad.people.user import User
 from helpers.desk import changed, until
 

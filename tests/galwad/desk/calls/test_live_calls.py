@@ -15,9 +15,9 @@ from sqlalchemy import select, update
 
 from callerid.contact_tables import contacts
 from callerid.limited_source import SourceLimits
-from galwad.desk.auth.sessions import Session
 from galwad.desk.routes.stream import events
 from galwad.messages import CallerFacts, ClaimCall, Party
+from galwad.people.sessions import Session
 from galwad.people.tables import sessions
 from helpers.desk import changed
 from helpers.directory import import_people

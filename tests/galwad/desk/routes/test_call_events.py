@@ -11,13 +11,13 @@ from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
-from galwad.desk.auth.sessions import Session
 from galwad.desk.calls.events import MAX_STREAMS_PER_SESSION
 from galwad.desk.connections.protocol import PhaseLimits
 from galwad.desk.maintenance.administration import poke
 from galwad.desk.routes import call_events
 from galwad.desk.webhooks.call_events import EventCall, WebhookEvent
 from galwad.messages import SetPhones
+from galwad.people.sessions import Session
 from galwad.people.user import User
 from galwad.settings.events import EventStreamSection
 from helpers.desk import PATIENCE_S, changed, until

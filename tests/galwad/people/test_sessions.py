@@ -261,7 +261,7 @@ async def test_streams_ask_the_database_only_after_a_while_or_after_a_signal_and
     sessions.recheck()
     assert all(await all_alive())
     assert database.asked == asked + 1
-    monkeypatch.setattr("galwad.desk.auth.sessions.RECHECK_S", 0.0)
+    monkeypatch.setattr("galwad.people.sessions.RECHECK_S", 0.0)
     assert all(await asyncio.gather(*(sessions.alive(session) for session in found)))
     assert database.asked > asked + 1
 

@@ -10,28 +10,68 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, SecretStr
 
-from galwad.desk.auth import totp
-from galwad.desk.auth.qr_code import QUIET, drawn
-from galwad.desk.auth.second_factors import FactorStatus, SetupError
-from galwad.desk.auth.secret_box import SecretBoxError
-from galwad.desk.auth.sessions import Session
 from galwad.desk.errors import ApiError
-from galwad.desk.models.second_factor import (
-    ConfirmSetup,
-    FactorProof,
-    QrCode,
-    RecoveryCodes,
-    SecondFactorFacts,
-    SecondFactorSetup,
-)
+from galwad.desk.models.base import RequestBody
 from galwad.desk.routes.access import EnteringPerson, Person, TheDesk
 from galwad.desk.routes.proofs import Visitor, has_password, prove
 from galwad.desk.service import Desk
+from galwad.people import totp
+from galwad.people.second_factor import FactorStatus, SecretBoxError, SetupError
+from galwad.people.sessions import Session
 
-router = APIRouter(prefix="/me/second-factor")
+router = APIRouter(prefix="/me/second-factor", tags=["second_factor"])
 _REFUSED = "user.second-factor-change-refused"
 _MINUTE_S = 60
+
+
+class FactorProof(RequestBody):
+    """The password, and the code of the second factor that is in force, or a recovery code."""
+
+    password: SecretStr = Field(SecretStr(""), max_length=1024)
+    code: SecretStr = Field(SecretStr(""), max_length=40)
+
+
+class ConfirmSetup(RequestBody):
+    """The code that the authenticator app shows for the new secret."""
+
+    code: SecretStr = Field(max_length=40)
+
+
+class SecondFactorFacts(BaseModel):
+    """The second factor of the signed-in person.
+
+    `since` is the Unix time of its setup; None if there is no second factor. `recovery_used` is the
+    Unix time of a use of a recovery code that the person has not seen yet. `required` is true if
+    the person's role needs a second factor.
+    """
+
+    since: float | None
+    recovery_left: int = 0
+    recovery_used: float | None = None
+    required: bool
+
+
+class QrCode(BaseModel):
+    """A QR code as an SVG path, of squares with a width of 1. `size` has the quiet zone too."""
+
+    size: int
+    path: str
+
+
+class SecondFactorSetup(BaseModel):
+    """The secret for an authenticator app: as text, in an address, and a QR code of the address."""
+
+    secret: str
+    address: str
+    qr: QrCode
+
+
+class RecoveryCodes(BaseModel):
+    """New recovery codes, which are not available again. They replace all earlier ones."""
+
+    recovery_codes: list[str]
 
 
 @router.get("")
@@ -69,9 +109,11 @@ async def begin(
     secret = desk.second_factors.begin(session)
     host = urlsplit(desk.settings.desk.origin).hostname or desk.settings.node.name
     address = totp.setup_address(secret, session.user.name, host)
-    size, path = drawn(address)
+    size, path = totp.drawn(address)
     return SecondFactorSetup(
-        secret=totp.text_of(secret), address=address, qr=QrCode(size=size + 2 * QUIET, path=path)
+        secret=totp.text_of(secret),
+        address=address,
+        qr=QrCode(size=size + 2 * totp.QUIET, path=path),
     )
 
 

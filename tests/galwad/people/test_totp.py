@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+import segno
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galwad.desk.auth import totp
+from galwad.people import totp
 
 SECRET = b"12345678901234567890"
 """The secret of the test vectors (RFC 4226, appendix D; RFC 6238, appendix B, SHA-1)."""
@@ -69,3 +72,22 @@ def test_the_address_of_a_setup_has_the_secret_in_base32_and_the_issuer():
 def test_new_secrets_differ_and_have_160_bits():
     assert len({totp.new_secret() for _ in range(50)}) == 50
     assert len(totp.new_secret()) == 20
+
+
+TEXT = "otpauth://totp/Galwad:sian@galwad.example?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
+
+
+def test_the_path_draws_exactly_the_dark_modules_inside_the_quiet_zone():
+    size, path = totp.drawn(TEXT)
+    dark = set()
+    for x, y, width in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\d+z", path):
+        dark |= {(int(x) + n, int(y)) for n in range(int(width))}
+    matrix = segno.make_qr(TEXT, error="m").matrix
+    assert dark == {
+        (x + totp.QUIET, y + totp.QUIET)
+        for y, row in enumerate(matrix)
+        for x, module in enumerate(row)
+        if module
+    }
+    assert re.fullmatch(r"(M\d+ \d+h\d+v1h-\d+z)+", path)
+    assert size == len(matrix)

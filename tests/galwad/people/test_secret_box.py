@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.desk.auth.secret_box import SecretBox, SecretBoxError
+from galwad.people.second_factor import SecretBox, SecretBoxError
 
 SECRET = b"12345678901234567890"
 

@@ -10,8 +10,11 @@ import base64
 import hashlib
 import hmac
 import secrets
+from itertools import groupby
 from typing import Final
 from urllib.parse import quote, urlencode
+
+import segno
 
 STEP_S: Final = 30
 DIGITS: Final = 6
@@ -19,6 +22,8 @@ SECRET_BYTES: Final = 20
 """The length of a new secret: that of the HMAC (RFC 4226, section 4, requirement R6)."""
 TOLERANCE: Final = 1
 """The number of steps by which the clock of the phone may differ (RFC 6238, section 5.2)."""
+QUIET: Final = 4
+"""The width of the empty border that a reader of QR codes needs, in modules (ISO/IEC 18004)."""
 
 
 def new_secret() -> bytes:
@@ -63,3 +68,20 @@ def setup_address(secret: bytes, user: str, host: str) -> str:
     """
     query = urlencode({"secret": text_of(secret), "issuer": "Galwad"})
     return f"otpauth://totp/Galwad:{quote(f'{user}@{host}', safe='@')}?{query}"
+
+
+def drawn(text: str) -> tuple[int, str]:
+    """Return the width of the QR code of a text, in modules, and the path of its dark modules.
+
+    The width has no border. The path begins at `QUIET`, so that there is room for the border.
+    """
+    matrix = segno.make_qr(text, error="m").matrix
+    parts = []
+    for y, row in enumerate(matrix):
+        x = 0
+        for dark, run in groupby(row):
+            width = len(list(run))
+            if dark:
+                parts.append(f"M{x + QUIET} {y + QUIET}h{width}v1h-{width}z")
+            x += width
+    return len(matrix), "".join(parts)

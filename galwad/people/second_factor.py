@@ -1,8 +1,11 @@
 """The second factors of users: a secret for one-time codes, and recovery codes.
 
-The database has the secret encrypted (see `galwad.desk.auth.secret_box`) and the recovery codes as
-digests. Each one-time code is accepted once: the database has the step of the most recent one, and
-one statement compares and replaces it. A recovery code is used up in the same manner.
+The database has the secret encrypted, with a key that is in a file of this node and in no backup.
+So a copy of the database, such as a backup, shows no secret. A recovery code has 80 random bits, so
+it cannot be guessed, and the database has a plain digest of it.
+
+Each one-time code is accepted once: the database has the step of the most recent one, and one
+statement compares and replaces it. A recovery code is used up in the same manner.
 
 A secret comes into force when its user has confirmed it with a code. Until then it is only in
 memory, so a restart of the desk ends a setup.
@@ -10,29 +13,42 @@ memory, so a restart of the desk ends a setup.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 import structlog
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import CursorResult, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from galwad.desk.auth import recovery_codes as codes
-from galwad.desk.auth import totp
-from galwad.desk.auth.secret_box import SecretBox, SecretBoxError
-from galwad.desk.auth.sessions import Session
+from galwad.people import totp
+from galwad.people.sessions import Session
 from galwad.people.tables import recovery_codes, second_factors, sessions
 from galwad.people.tokens import KINDS
+from recording.files.atomic import write_atomic
 
 SETUP_S: Final = 900.0
 """The seconds in which a setup must be confirmed."""
 _OTHER_TIMES: Final = 3600 // totp.STEP_S
 """The number of steps in an hour, in which a code of another time is looked for."""
 _ONE_TIME: Final = re.compile(r"[0-9]{6}")
+_KEY_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+_RECOVERY_CODES: Final = 10
+"""The number of recovery codes that a user gets."""
+_RECOVERY_BYTES: Final = 10
+_RECOVERY_FORM: Final = re.compile(r"[a-z2-7]{16}")
+_MISREAD: Final = str.maketrans("018", "olb")
+"""The digits that no recovery code has, and the letters for which people may take them."""
 log = structlog.get_logger()
 
 
@@ -86,6 +102,70 @@ class _Setup:
     user: str
     secret: bytes
     until: float
+
+
+class SecretBoxError(Exception):
+    """A secret cannot be encrypted or decrypted, because the file with the key is not usable."""
+
+
+class SecretBox:
+    """Encrypts and decrypts secrets with the key in the file `path` (AES-256-GCM).
+
+    The box of a secret is bound to the user: it cannot be opened for another user.
+
+    The first secret creates the file, with the mode 0600, if it does not exist. A file that is
+    damaged is never replaced, because a person may be able to repair it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._key = b""
+
+    def seal(self, user: str, secret: bytes) -> str:
+        """Return the encrypted secret of a user, in base64.
+
+        Raises:
+            SecretBoxError: The key cannot be read or created.
+        """
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        key = self._key or self._load(create=True)
+        box = AESGCM(key).encrypt(nonce, secret, user.encode())
+        return base64.b64encode(nonce + box).decode()
+
+    def open(self, user: str, sealed: str) -> bytes:
+        """Return the secret of a user that `seal` has encrypted.
+
+        Raises:
+            SecretBoxError: The key cannot be read, or is not the one that encrypted the secret.
+        """
+        box = base64.b64decode(sealed)
+        try:
+            cipher = AESGCM(self._key or self._load(create=False))
+            return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], user.encode())
+        except InvalidTag:
+            raise SecretBoxError(f"{self._path} has another key") from None
+
+    def _load(self, *, create: bool) -> bytes:
+        try:
+            key = self._path.read_bytes()
+        except FileNotFoundError:
+            if not create:
+                raise SecretBoxError(f"{self._path} does not exist") from None
+            key = self._create()
+        except OSError as error:
+            raise SecretBoxError(f"cannot read {self._path}: {error.strerror}") from None
+        if len(key) != _KEY_BYTES:
+            raise SecretBoxError(f"{self._path} is damaged")
+        self._key = key
+        return key
+
+    def _create(self) -> bytes:
+        key = secrets.token_bytes(_KEY_BYTES)
+        try:
+            write_atomic(self._path, key, 0o600)
+        except OSError as error:
+            raise SecretBoxError(f"cannot write {self._path}: {error.strerror}") from None
+        return key
 
 
 class SecondFactors:
@@ -170,7 +250,7 @@ class SecondFactors:
 
         The verdict is `CodeVerdict.WRONG` for a user without a second factor.
         """
-        recovery = codes.canonical(code)
+        recovery = canonical(code)
         if recovery:
             return await self._use_recovery_code(user, recovery)
         statement = select(second_factors).where(second_factors.c.user == user)
@@ -212,7 +292,7 @@ class SecondFactors:
 
     async def _use_recovery_code(self, user: str, code: str) -> CodeVerdict:
         now = self._clock()
-        unused = (recovery_codes.c.digest == codes.digest_of(user, code)) & (
+        unused = (recovery_codes.c.digest == digest_of(user, code)) & (
             recovery_codes.c.used.is_(None)
         )
         async with self._writer.begin() as connection:
@@ -252,10 +332,8 @@ async def _forget(connection: AsyncConnection, user: str) -> bool:
 
 
 async def _new_codes(connection: AsyncConnection, user: str) -> list[str]:
-    fresh = codes.new_codes()
-    rows = [
-        {"digest": codes.digest_of(user, codes.canonical(code)), "user": user} for code in fresh
-    ]
+    fresh = new_codes()
+    rows = [{"digest": digest_of(user, canonical(code)), "user": user} for code in fresh]
     await connection.execute(delete(recovery_codes).where(recovery_codes.c.user == user))
     await connection.execute(insert(recovery_codes), rows)
     return fresh
@@ -272,3 +350,24 @@ def _digits(code: str) -> str:
     """Return a typed code without spaces; "" if it is not a one-time code."""
     digits = re.sub(r"\s", "", code)
     return digits if _ONE_TIME.fullmatch(digits) else ""
+
+
+def new_codes() -> list[str]:
+    """Return new recovery codes, such as `k7qd-m2ye-4fxa-zo6t`."""
+    return [_new() for _ in range(_RECOVERY_CODES)]
+
+
+def canonical(text: str) -> str:
+    """Return a typed recovery code without spaces and hyphens; "" if the text is not one."""
+    code = re.sub(r"[\s-]", "", text).lower().translate(_MISREAD)
+    return code if _RECOVERY_FORM.fullmatch(code) else ""
+
+
+def digest_of(user: str, code: str) -> str:
+    """Return the digest of a recovery code in canonical form, as the database stores it."""
+    return hashlib.sha256(f"{user}\n{code}".encode()).hexdigest()
+
+
+def _new() -> str:
+    text = base64.b32encode(secrets.token_bytes(_RECOVERY_BYTES)).decode().lower()
+    return "-".join(text[start : start + 4] for start in range(0, len(text), 4))

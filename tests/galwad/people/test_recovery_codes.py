@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.desk.auth import recovery_codes
+from galwad.people import second_factor as recovery_codes
 
 
 def test_ten_different_codes_are_made_in_groups_of_four():

@@ -1,6 +1,6 @@
 """Sign-ins with a second factor, and its setup, replacement and removal over HTTP.
 
-Covers `galwad/desk/routes/proofs.py`, `galwad/desk/models/second_factor.py` and the codes of
+Covers `galwad/desk/routes/proofs.py`, `galwad/people/second_factor.py` and the codes of
 `galwad/cli/login.py`.
 """
 
@@ -15,10 +15,9 @@ import sys
 import pytest
 import structlog
 
-from galwad.desk.auth import totp
 from galwad.desk.auth.code_guesses import ALARM_AT, MAX_OF_STRANGERS
-from galwad.desk.auth.second_factors import SecondFactors
-from galwad.desk.auth.secret_box import SecretBox
+from galwad.people import totp
+from galwad.people.second_factor import SecondFactors, SecretBox
 from helpers.desk import changed
 from helpers.terminal import Answer, on_terminal
 from recording.audit.log import AuditFilter

@@ -7,9 +7,8 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from galwad.desk.auth import totp
-from galwad.desk.auth.second_factors import SETUP_S, CodeVerdict, SecondFactors, SetupError
-from galwad.desk.auth.secret_box import SecretBox
+from galwad.people import totp
+from galwad.people.second_factor import SETUP_S, CodeVerdict, SecondFactors, SecretBox, SetupError
 from galwad.people.store import Users
 from galwad.people.tokens import Tokens
 from galwad.people.user import User, UserError
