@@ -11,12 +11,14 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from config.section import Section
 from galwad.cli.checks import CheckResult, fault, fine, warning
-from galwad.settings import Settings
 from recording.files.foreign import Owner, as_user
+
+if TYPE_CHECKING:
+    from galwad.settings import Settings
 
 SectionT = TypeVar("SectionT", bound=Section)
 _CREDENTIALS: Final = Path("/run/credentials")
