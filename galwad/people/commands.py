@@ -30,7 +30,7 @@ from galwad.people.user import (
 )
 
 if TYPE_CHECKING:
-    from galwad.people.rules import ChangedUser, UserAdministration
+    from galwad.people.rules import ChangeResult, UserAdministration
     from galwad.people.tokens import TokenFacts
     from galwad.settings import Settings
 
@@ -509,7 +509,7 @@ def _act(settings: Settings, act: Callable[[UserAdministration], Awaitable[_T]])
         return done, notify_desk(settings)
 
 
-def _change(settings: Settings, name: str, change: UserChange) -> tuple[ChangedUser, bool]:
+def _change(settings: Settings, name: str, change: UserChange) -> tuple[ChangeResult, bool]:
     return _act(settings, lambda people: people.change(name, change))
 
 

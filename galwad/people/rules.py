@@ -107,7 +107,7 @@ class PageRules:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangedUser:
+class ChangeResult:
     """A user after a change, and the new token of a machine that was enabled; None for others."""
 
     user: User
@@ -274,7 +274,7 @@ class UserAdministration:
             return None
         return (await self.tokens.make(user, self._actor, days=None))[0]
 
-    async def change(self, name: str, change: UserChange) -> ChangedUser:
+    async def change(self, name: str, change: UserChange) -> ChangeResult:
         """Make all changes of a user, or none. Each has its entry in the audit chain.
 
         Raises:
@@ -304,7 +304,7 @@ class UserAdministration:
             ) from None
         for entry in (*taken, *changing.entries):
             await self._append(entry.kind, name, entry.facts, **entry.personal)
-        return ChangedUser(changing.user, token)
+        return ChangeResult(changing.user, token)
 
     async def remove(self, name: str) -> None:
         """Remove a user with all sessions. The extension and the name are free again.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from galwad.people.rules import ChangedUser, UserAdministration
+from galwad.people.rules import ChangeResult, UserAdministration
 from galwad.people.store import Users
 from galwad.people.user import UserChange
 from recording.audit.log import AuditLog
@@ -20,7 +20,7 @@ def administration(users: Users) -> UserAdministration:
     return UserAdministration(users._engine, audit, "os:root", "galwad", users=users)
 
 
-async def change(users: Users, name: str, **values: Any) -> ChangedUser:
+async def change(users: Users, name: str, **values: Any) -> ChangeResult:
     """Change a user without an audit entry. `values` are those of a `UserChange`."""
     return await administration(users).change(name, UserChange(**values))
 
