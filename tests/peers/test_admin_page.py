@@ -154,6 +154,8 @@ def test_a_changed_purpose_is_offered_on_an_open_page_survives_a_kill_and_reache
     sian.locator("#link[data-state=live]").wait_for()
     switch.ring(CALLER)
     switch.answer()
+    recording = sian.get_by_role("region", name="Recording")
+    expect(recording.get_by_text("Both sides are being recorded.")).to_be_visible()
     sian.get_by_label("Purpose of the call").focus()
     offered = sian.locator("form.contact datalist option")
     expect(offered).to_have_attribute("value", "Missed collection")

@@ -201,11 +201,18 @@ class Spools:
 
     def packets(self, path):
         """Return stream and tick of each packet in a spool, and whether the spool is damaged."""
-        with read_spool(
-            path, boot_key=self._boot_key, runtime_keys_folder=self._runtime / "spool-keys"
-        ) as reader:
+        with self._read(path) as reader:
             kept = {named_in(r.data) for r in reader if isinstance(r, PacketRecord)}
             return kept - {None}, reader.damaged
+
+    def _read(self, path):
+        keys = self._runtime / "spool-keys"
+        return read_spool(path, boot_key=self._boot_key, runtime_keys_folder=keys)
+
+    def has_sound(self, call_id):
+        """Return whether the last spool of a call holds a packet now."""
+        with self._read(self.newest()[call_id]) as reader:
+            return any(isinstance(record, PacketRecord) for record in reader)
 
     def kept(self, call_id):
         """Return how many packets of speech the last spool of a call holds now."""
