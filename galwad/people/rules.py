@@ -17,7 +17,6 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from galwad.desk.texts.store import TextStore
 from galwad.people.identities import link, unlink
 from galwad.people.second_factor import remove_second_factor
 from galwad.people.store import (
@@ -41,6 +40,7 @@ from galwad.people.user import (
     UserChange,
     UserError,
 )
+from galwad.texts.store import TextStore
 from recording.audit.log import AuditLog
 
 

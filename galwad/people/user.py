@@ -19,7 +19,7 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 from pydantic import ConfigDict, PlainSerializer
 
 from callerid.card_number import ADVICE, has_card_number
-from galwad.desk.models.base import Language
+from galwad.host.bodies import Language
 from galwad.people.passwords import LEAST_LENGTH
 
 Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]

@@ -1,6 +1,6 @@
 """The page in a real browser, against a scripted desk.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

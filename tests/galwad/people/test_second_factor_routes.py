@@ -1,7 +1,7 @@
 """Sign-ins with a second factor, and its setup, replacement and removal over HTTP.
 
-Covers `galwad/desk/routes/proofs.py`, `galwad/people/second_factor.py` and the codes of
-`galwad/cli/login.py`.
+Covers `galwad/people/proofs.py`, `galwad/people/second_factor.py` and the codes of
+`galwad/people/sign_in/commands.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import sys
 import pytest
 import structlog
 
-from galwad.desk.auth.code_guesses import ALARM_AT, MAX_OF_STRANGERS
 from galwad.people import totp
 from galwad.people.second_factor import SecondFactors, SecretBox
+from galwad.people.sign_in.code_guesses import ALARM_AT, MAX_OF_STRANGERS
 from helpers.desk import changed
 from helpers.terminal import Answer, on_terminal
 from recording.audit.log import AuditFilter
@@ -207,7 +207,7 @@ async def test_guessed_codes_are_refused_to_strangers_but_not_to_the_owner(proxi
 
 
 async def test_wrong_codes_slow_down_their_own_place(desk, app, monkeypatch):
-    monkeypatch.setattr("galwad.desk.auth.throttle.KNOWN_PACE_S", 0.0)
+    monkeypatch.setattr("galwad.people.sign_in.throttle.KNOWN_PACE_S", 0.0)
     replies = [await sign_in(desk, app.wrong()) for _ in range(11)]
     assert [each.status_code for each in replies] == [401] * 10 + [429]
     assert int(replies[10].headers["retry-after"]) <= 60

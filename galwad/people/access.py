@@ -1,0 +1,213 @@
+"""The FastAPI dependencies of the endpoints: they return the desk, or a permitted user's session.
+
+These functions do not wait. They are coroutines all the same, because FastAPI would call them in
+threads otherwise, and a request would have to wait for a free thread.
+
+Two functions check whether a user may see or change a live call: `live_call` and `own_call`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from galwad.calls.live_calls import DeskCall
+from galwad.desk import Desk
+from galwad.host.connections.protocol import ARRIVAL, Arrival
+from galwad.host.connections.session_layer import SESSION
+from galwad.host.errors import ApiError, NotPermittedError
+from galwad.people.sessions import Session
+
+
+async def desk_of(request: Request) -> Desk:
+    """Return the `Desk` object of the web application that received the request."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+TheDesk = Annotated[Desk, Depends(desk_of)]
+
+
+async def session_of(request: Request) -> Session | None:
+    """Return the session to which the request's bearer token or cookie belongs.
+
+    Return None if the request has no token and no cookie, or if the session is not in force. The
+    layer `SessionLayer` has found the session. A personal token counts as none here, because it
+    gives no access to anything but the pause. So does a session that needs a second factor.
+    """
+    session = await leaving(request)
+    return None if session is not None and session.needs_second_factor else session
+
+
+async def leaving(request: Request) -> Session | None:
+    """Return the session as `session_of` does, also one that needs a second factor."""
+    session: Session | None = request.scope[SESSION]
+    return None if session is not None and session.only_pauses else session
+
+
+async def pausing(request: Request) -> Session:
+    """Return the session of the user, which may be a personal token.
+
+    Only the endpoints that pause and resume the user's own calls use this function.
+
+    Raises:
+        ApiError: 401, the user is not signed in, or the session or token has ended. 403, the user
+            must set up a second factor first.
+    """
+    session = _present(request)
+    if session.needs_second_factor:
+        raise ApiError(
+            403,
+            "you must set up a second factor first",
+            "do so on the page",
+            reason="second_factor_needed",
+        )
+    return session
+
+
+Pausing = Annotated[Session, Depends(pausing)]
+
+
+async def signed_in(session: Pausing) -> Session:
+    """Return the session of the signed-in user, who may be a person or a machine.
+
+    Raises:
+        ApiError: 401, the user is not signed in or the session has ended. 403, the request has a
+            personal token, or the user must set up a second factor first.
+    """
+    return _not_personal(session)
+
+
+SignedIn = Annotated[Session, Depends(signed_in)]
+
+
+async def entering(request: Request) -> Session:
+    """Return the session of the user, who may still have to set up a second factor.
+
+    Raises:
+        ApiError: 401, the user is not signed in or the session has ended. 403, the request has a
+            personal token.
+    """
+    return _not_personal(_present(request))
+
+
+Entering = Annotated[Session, Depends(entering)]
+
+
+async def person(session: SignedIn) -> Session:
+    """Return the session of the signed-in user, who must be a person.
+
+    Raises:
+        ApiError: 403, the user is a machine.
+    """
+    if session.user.role == "machine":
+        raise NotPermittedError(
+            "a machine's token cannot do this", "sign in with a person's account"
+        )
+    return session
+
+
+Person = Annotated[Session, Depends(person)]
+
+
+async def entering_person(session: Entering) -> Session:
+    """Return the session as `entering` does; the user must be a person.
+
+    Raises:
+        ApiError: 403, the user is a machine.
+    """
+    return await person(session)
+
+
+EnteringPerson = Annotated[Session, Depends(entering_person)]
+
+
+async def supervisor(session: Person) -> Session:
+    """Return the session of the signed-in user, who must be a supervisor or administrator.
+
+    Raises:
+        ApiError: 403, the user has another role.
+    """
+    if not session.user.supervises:
+        raise NotPermittedError("only a supervisor may do this", "ask your supervisor")
+    return session
+
+
+Supervisor = Annotated[Session, Depends(supervisor)]
+
+
+async def administrator(session: Person) -> Session:
+    """Return the session of the signed-in user, who must be an administrator.
+
+    Raises:
+        ApiError: 403, the user has another role.
+    """
+    if session.user.role != "admin":
+        raise NotPermittedError("only the recording administrator may do this", "ask them to do it")
+    return session
+
+
+Administrator = Annotated[Session, Depends(administrator)]
+
+
+def _present(request: Request) -> Session:
+    session: Session | None = request.scope[SESSION]
+    if session is None:
+        raise ApiError(401, "you are not signed in", "sign in again, or use a valid token")
+    return session
+
+
+def _not_personal(session: Session) -> Session:
+    if session.only_pauses:
+        raise NotPermittedError(
+            "a personal token can only pause and resume its user's calls",
+            "send PUT or DELETE to /api/v1/payments",
+        )
+    return session
+
+
+async def arrival_of(request: Request) -> float:
+    """Return the time at which the request arrived, in monotonic seconds.
+
+    A web server other than the desk's own does not store this time. The result is then the present
+    time.
+    """
+    arrival: Arrival = request.scope.get(ARRIVAL, Arrival())
+    return time.monotonic() if arrival.mono is None else arrival.mono
+
+
+ArrivedAt = Annotated[float, Depends(arrival_of)]
+
+
+def live_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
+    """Return the live call with this id, if the session's user may see it.
+
+    Raises:
+        ApiError: 404, there is no such call, or the user may not see it.
+    """
+    call = desk.calls.get(call_id)
+    if call is None or not call.visible(session.user):
+        raise no_live_call()
+    return call
+
+
+def no_live_call() -> ApiError:
+    """Return the error for a call that has ended, or that the user may not see."""
+    return ApiError(404, "no live call has this id", "check the id: the call may have ended")
+
+
+def own_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
+    """Return the live call with this id, if the session's user is responsible for it.
+
+    Raises:
+        ApiError: 404, there is no such call, or the user may not see it. 403, another advisor has
+            the call. 409, the call rings at this user's phone but the user has not answered it.
+    """
+    call = live_call(desk, session, call_id)
+    if not call.concerns(session.user):
+        raise ApiError(403, "another advisor has this call", "ask them to do it")
+    if not call.is_handled_by(session.user):
+        raise ApiError(409, "the call is not answered yet", "answer it first")
+    return call

@@ -1,0 +1,129 @@
+"""The ID token: which claims it must have (OpenID Connect Core 1.0, section 3.1.3.7).
+
+The desk gets the token directly from the provider, so it is new. A token that seems to be from the
+future, or minutes old, shows that one of the clocks is wrong.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from typing import Any, Final
+
+from galwad.people.oidc.errors import TokenClockError, TokenError
+
+LEEWAY_S: Final = 60.0
+"""The seconds by which the two clocks may differ at the ends of a token's lifetime."""
+MOST_SKEW_S: Final = 300.0
+"""The most seconds between the time at which a token was issued and this machine's clock."""
+_LONGEST: Final = 255
+_MOST_VALUES: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedToken:
+    """The values that the claims of an ID token must have. `tenant` is empty if there is none."""
+
+    issuer: str
+    client_id: str
+    nonce: str
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IdToken:
+    """The claims of an ID token that is accepted."""
+
+    subject: str
+    """The identity at the issuer: `sub`, or `oid` in the expected tenant of Entra ID."""
+    roles: frozenset[str]
+    name: str
+    """The name that the provider suggests. Another person may have had it before."""
+
+    @classmethod
+    def accept(
+        cls,
+        claims: dict[str, Any],
+        expected: ExpectedToken,
+        now: float,
+        *,
+        roles_claim: str = "roles",
+    ) -> IdToken:
+        """Return the facts of a token whose signature is right.
+
+        `now` is the Unix time in seconds.
+
+        Raises:
+            TokenClockError: The token was issued at another time than now.
+            TokenError: A claim is missing or has another value than expected.
+        """
+        if claims.get("iss") != expected.issuer:
+            raise TokenError("the ID token is of another issuer")
+        _check_audience(claims, expected.client_id)
+        _check_times(claims, now)
+        nonce = claims.get("nonce")
+        if not isinstance(nonce, str) or not hmac.compare_digest(
+            nonce.encode(errors="replace"), expected.nonce.encode()
+        ):
+            raise TokenError("the ID token is of another sign-in")
+        if expected.tenant and claims.get("tid") != expected.tenant:
+            raise TokenError("the ID token is of another tenant")
+        name = claims.get("preferred_username")
+        return cls(
+            _text(claims, "oid" if expected.tenant else "sub"),
+            _words(claims.get(roles_claim)),
+            name if isinstance(name, str) else "",
+        )
+
+
+def _check_audience(claims: dict[str, Any], client_id: str) -> None:
+    audience = claims.get("aud")
+    audiences = [audience] if isinstance(audience, str) else audience
+    if not isinstance(audiences, list) or client_id not in audiences:
+        raise TokenError("the ID token is for another client")
+    presenter = claims.get("azp")
+    if presenter not in {None, client_id} if isinstance(presenter, str | None) else True:
+        raise TokenError("the ID token was issued to another client")
+    if presenter is None and len(audiences) > 1:
+        raise TokenError("the ID token is for several clients, and does not say who may present it")
+
+
+def _check_times(claims: dict[str, Any], now: float) -> None:
+    issued, expires = time_claim(claims, "iat"), time_claim(claims, "exp")
+    if abs(now - issued) > MOST_SKEW_S:
+        late = "behind" if issued > now else "ahead"
+        raise TokenClockError(
+            f"the clock of this machine is {abs(now - issued):.0f} s {late} of the provider's: "
+            "correct it, for example with chrony"
+        )
+    if now >= expires + LEEWAY_S:
+        raise TokenError("the ID token has expired")
+    if "nbf" in claims and now < time_claim(claims, "nbf") - LEEWAY_S:
+        raise TokenError("the ID token is not valid yet")
+
+
+def time_claim(claims: dict[str, Any], name: str) -> float:
+    """Return the Unix time in seconds of a claim.
+
+    Raises:
+        TokenError: The claim is missing, or is no time.
+    """
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
+        raise TokenError(f"the ID token has no time in {name}")
+    return float(value)
+
+
+def _text(claims: dict[str, Any], name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST or not value.isprintable():
+        raise TokenError(f"the ID token has no {name}")
+    return value
+
+
+def _words(value: Any) -> frozenset[str]:
+    """Return the texts of a claim, which is one text or a list."""
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list):
+        return frozenset()
+    return frozenset(word for word in words[:_MOST_VALUES] if isinstance(word, str))
