@@ -42,7 +42,7 @@ from galwad.calls.alarms.alarm_store import StoredAlarm
 from galwad.calls.alarms.kinds import ENDS, Ending, kind_of, may_see
 from galwad.calls.forgotten_pauses import ForgottenPauses
 from galwad.calls.heartbeats import Heartbeats
-from galwad.calls.live_calls import DeskCall, LiveCalls
+from galwad.calls.live_calls import ACTS, DIALS, SEARCHES, DeskCall, LiveCalls
 from galwad.calls.log.call_log import CallLog
 from galwad.calls.payment_tokens import PaymentTokens
 from galwad.calls.presence.board import (
@@ -61,6 +61,7 @@ from galwad.host.background import BackgroundTasks
 from galwad.host.connections.acceptor import connection_limit
 from galwad.host.connections.places import PlaceLimits, Places
 from galwad.host.database import open_engine, upgrade
+from galwad.host.limits import Window
 from galwad.host.metrics import Metrics
 from galwad.host.networks import network_of
 from galwad.host.switch_client import FromSwitch, SwitchClient
@@ -82,12 +83,11 @@ from galwad.page.events import EventHub
 from galwad.people.oidc.provider_accounts import ProviderAccounts
 from galwad.people.second_factor import SecondFactors, SecretBox
 from galwad.people.sessions import Sessions
-from galwad.people.sign_in.approvals import Approvals
+from galwad.people.sign_in.approvals import CODES, Approvals
 from galwad.people.sign_in.limits import SignInLimits
 from galwad.people.store import Users
 from galwad.people.tokens import TokenWatch
 from galwad.people.user import User
-from galwad.people.user_limit import ACTS, CODES, DIALS, SEARCHES, UserLimit
 from galwad.settings import Settings
 from galwad.texts.initial import initial_lists
 from galwad.texts.store import TextStore
@@ -181,7 +181,7 @@ class Desk:
         )
         self.payment_tokens = PaymentTokens(self.engine)
         self.searches, self.dials, self.acts, self.codes = map(
-            UserLimit, (SEARCHES, DIALS, ACTS, CODES)
+            Window[str], (SEARCHES, DIALS, ACTS, CODES)
         )
         self.sign_in_limits = SignInLimits.with_key_in(settings.device_key)
         self.call_log = CallLog(self.engine, settings.call_log, self.hub.day_changed)

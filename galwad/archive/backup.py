@@ -44,7 +44,7 @@ from galwad.archive.backup_proof import (
 from galwad.host.administration import Administration
 from galwad.host.database import open_engine, upgrade
 from galwad.host.file_owner import give_to_service, service_owner
-from galwad.people.tables import sessions
+from galwad.people.store import sessions
 from galwad.settings import Settings
 from galwad.single_instance import FolderLockedError, lock_folder
 from galwad.supervise import START_ORDER

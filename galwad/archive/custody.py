@@ -17,9 +17,8 @@ from galwad.archive.routes import recording_of
 from galwad.desk import Desk
 from galwad.host.errors import ApiError, NotPermittedError
 from galwad.messages import Dispose
-from galwad.people.access import TheDesk
+from galwad.people.access import SteppedUpAdministrator, TheDesk
 from galwad.people.sessions import Session
-from galwad.people.step_up import SteppedUpAdministrator
 from galwad.people.user import PURGE
 from recording.archive.summary import RecordingSummary
 from recording.audit.chain import Head

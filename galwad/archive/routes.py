@@ -31,9 +31,8 @@ from galwad.archive.recording_bodies import (
 from galwad.archive.sealed_response import SealedResponse
 from galwad.desk import Desk
 from galwad.host.errors import ApiError, NotPermittedError
-from galwad.people.access import Supervisor, TheDesk
+from galwad.people.access import SteppedUpSupervisor, Supervisor, TheDesk
 from galwad.people.sessions import Session
-from galwad.people.step_up import SteppedUpSupervisor
 from recording.archive.manifest import ObjectFacts, read_manifest
 from recording.archive.summary import RecordingSummary
 from recording.audit.log import NewEntry

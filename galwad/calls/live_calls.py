@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import msgspec
 
@@ -33,8 +34,15 @@ from galwad.calls.bodies import (
     PopState,
     RecordLink,
 )
+from galwad.host.limits import Rate
 from galwad.messages import CallerFacts, CallStatus, Party
 from galwad.people.user import User
+
+SEARCHES: Final = Rate(20, 300.0)
+"""The searches of one user for callers by a text; more could read out a directory."""
+DIALS: Final = Rate(30, 60.0)
+ACTS: Final = Rate(120, 60.0)
+"""The acts of one user on the page, such as to hold and to transfer calls."""
 
 
 def presented_by(facts: CallerFacts) -> CallerId:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.people.tables import payment_tokens, users
+from galwad.people.store import payment_tokens, users
 from galwad.people.user import Right
 
 LIFETIME_S = 900.0

@@ -18,10 +18,12 @@ from callerid.contacts import Contacts, OpenContact
 from callerid.note import Note
 from callerid.note_drafts import NoteDraft, NoteDrafts
 from galwad.calls.live_calls import DeskCall, LiveCalls
+from galwad.host.limits import Rate, Window
 from galwad.page.events import EventHub
-from galwad.people.user_limit import DRAFTS, UserLimit
 
 log = structlog.get_logger()
+DRAFTS: Final = Rate(120, 60.0)
+"""The saves of drafts by one user. The page saves a draft at most once a second."""
 _CHECK_S: Final = 60.0
 _TYPING_S: Final = 600.0
 """A note is not closed while somebody types it: its draft is younger than this."""
@@ -56,7 +58,7 @@ class OpenNotes:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.contacts = contacts
-        self.limit = UserLimit(DRAFTS)
+        self.limit = Window[str](DRAFTS)
         self._drafts = drafts
         self._calls = calls
         self._hub = hub

@@ -14,8 +14,7 @@ from galwad.notes.bodies import (
     Purposes,
     UndeliveredNote,
 )
-from galwad.people.access import Administrator, Person, Supervisor, TheDesk
-from galwad.people.step_up import SteppedUpAdministrator
+from galwad.people.access import Administrator, Person, SteppedUpAdministrator, Supervisor, TheDesk
 from galwad.texts.views import purposes_of
 
 router = APIRouter(tags=["contacts"])

@@ -12,8 +12,8 @@ from galwad.host.errors import ApiError
 from galwad.host.networks import network_of
 from galwad.people.second_factor import CodeVerdict, canonical
 from galwad.people.sessions import Session
+from galwad.people.sign_in.order import RETRY_S, SignInAttempt, digest_of
 from galwad.people.sign_in.queue import TurnedAwayError
-from galwad.people.sign_in.recent_attempts import RETRY_S, SignInAttempt, digest_of
 from galwad.people.user import User
 
 _CLOCK_HINT = "if the next code is wrong too, the clock of the phone or of the server may be wrong"

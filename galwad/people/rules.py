@@ -23,12 +23,14 @@ from galwad.people.store import (
     Users,
     digests,
     free_extension,
+    identities,
     one,
+    sessions,
     stored_rights,
     user_of,
+    users,
     version_of,
 )
-from galwad.people.tables import identities, sessions, users
 from galwad.people.tokens import TokenFacts, Tokens
 from galwad.people.user import (
     DEFAULT_DAYS,

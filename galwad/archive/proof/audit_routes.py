@@ -9,9 +9,8 @@ from fastapi import APIRouter, Depends, Query
 from galwad.archive.proof.audit_bodies import MAX_ENTRY_NUMBER, AuditHead, AuditPage, AuditQuery
 from galwad.archive.routes import span_of
 from galwad.host.errors import ApiError, NotPermittedError
-from galwad.people.access import SignedIn, TheDesk, person
+from galwad.people.access import SignedIn, TheDesk, person, require_step_up
 from galwad.people.sessions import Session
-from galwad.people.step_up import require_step_up
 from recording.audit.log import AuditFilter, Facts
 
 router = APIRouter(tags=["audit"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, ForeignKey, String, Table
 
-from galwad.people.tables import metadata
+from galwad.people.store import metadata
 
 breaks = Table(
     "breaks",

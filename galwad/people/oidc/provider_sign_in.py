@@ -21,10 +21,9 @@ from galwad.people.oidc.errors import (
     ProviderError,
     ResponseError,
 )
-from galwad.people.oidc.id_token import ExpectedToken, IdToken
+from galwad.people.oidc.id_token import ExpectedToken, IdToken, StepUp
 from galwad.people.oidc.pending import PendingSignIn, PendingSignIns
 from galwad.people.oidc.provider import Provider, named_error
-from galwad.people.oidc.step_up import StepUp
 from galwad.settings.sign_in import PersonRole, SignInSection
 
 CALLBACK: Final = "/api/v1/sign-in/callback"

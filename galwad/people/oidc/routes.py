@@ -8,7 +8,7 @@ leads to the page. The page's own requests then have it.
 The answer never leads anywhere else, and the code is in no log.
 
 A signed-in person goes the same way for a step-up: to prove a stronger sign-in before a sensitive
-act (see `galwad.people.step_up`). The callback then opens no session, and the browser does not
+act (see `galwad.people.access`). The callback then opens no session, and the browser does not
 send the cookie of the present one, which is Strict. So the session's key is in the sign-in's own
 cookie. Only a request of this session gets such a cookie, and its seal protects it from changes.
 """
@@ -17,29 +17,52 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import BaseModel
 
 from galwad.desk import Desk
+from galwad.host.bodies import Language, RequestBody
 from galwad.host.errors import ApiError
 from galwad.host.networks import network_of
 from galwad.people.access import TheDesk, session_of
 from galwad.people.identities import IdentifiedUser
-from galwad.people.oidc.bodies import BeginSignIn, ProviderAddress, SignInOptions
 from galwad.people.oidc.errors import OidcError, ProviderError, TokenError
 from galwad.people.oidc.pending import LIFETIME_S, PendingSignIn
 from galwad.people.oidc.provider_accounts import ProviderAccounts, RefusedError
 from galwad.people.oidc.provider_sign_in import CALLBACK
 from galwad.people.sessions import Session
+from galwad.people.sign_in.bodies import ProviderAddress
 from galwad.people.sign_in.routes import set_session_cookie
 from recording.errors import AuditError
 
+log = structlog.get_logger()
+
+
+class SignInOptions(BaseModel):
+    """The ways to sign in. `passwords` says for whom there are passwords of Galwad."""
+
+    provider: bool
+    passwords: Literal["everyone", "few"]
+
+
+class BeginSignIn(RequestBody):
+    """A request to begin a sign-in at the provider. `language` is that of the provider's page.
+
+    If `step_up` is true, the signed-in person proves a stronger sign-in, and comes back to the part
+    `place` of the page.
+    """
+
+    language: Language = "en"
+    step_up: bool = False
+    place: Literal["", "admin", "command-line"] = ""
+
+
 router = APIRouter(tags=["sign_in"])
 _PATH: Final = CALLBACK.removeprefix("/api/v1")
-log = structlog.get_logger()
 
 
 @router.get("/sign-in")

@@ -30,6 +30,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
+from galwad.host.limits import Rate
 from galwad.people.sessions import Session
 
 LIFETIME_S: Final = 600.0
@@ -48,6 +49,8 @@ MOST_OF_A_NETWORK: Final = 2_000
 At most half of them have never asked for their session. Clients that a person has approved do not
 count.
 """
+CODES: Final = Rate(10, 600.0)
+"""The codes of command lines and panels that a user may enter."""
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """The letters of a code: no vowels, so that no code is a word, and no digits."""
 _LENGTH: Final = 8

@@ -52,3 +52,9 @@ class Me(BaseModel):
     csrf: str | None = None
     changes_password: bool = False
     needs_second_factor: bool = False
+
+
+class ProviderAddress(BaseModel):
+    """The address of the provider's page to which the browser must go next."""
+
+    url: str

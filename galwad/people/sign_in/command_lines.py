@@ -10,7 +10,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request
 
-from galwad.people.access import Person, TheDesk
+from galwad.people.access import Person, SteppedUpPerson, TheDesk
 from galwad.people.sign_in.approval_bodies import (
     CommandLineFacts,
     WaitingCode,
@@ -26,7 +26,6 @@ from galwad.people.sign_in.approval_routes import (
 )
 from galwad.people.sign_in.bodies import Me
 from galwad.people.sign_in.routes import me_of
-from galwad.people.step_up import SteppedUpPerson
 
 router = APIRouter()
 _FRAGMENT: Final = "#command-line"

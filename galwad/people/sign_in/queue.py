@@ -11,8 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from galwad.people.sign_in.order import SignInOrder
-from galwad.people.sign_in.recent_attempts import SignInAttempt
+from galwad.people.sign_in.order import SignInAttempt, SignInOrder
 from galwad.people.sign_in.throttle import Throttle
 
 

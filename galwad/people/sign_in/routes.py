@@ -13,8 +13,6 @@ from galwad.desk import Desk
 from galwad.host import embedding
 from galwad.host.errors import ApiError
 from galwad.people.access import Entering, Person, TheDesk, leaving
-from galwad.people.oidc.bodies import ProviderAddress
-from galwad.people.passwords import LEAST_LENGTH
 from galwad.people.proofs import (
     Visitor,
     check_code,
@@ -25,8 +23,8 @@ from galwad.people.proofs import (
     takes_password,
 )
 from galwad.people.sessions import Session
-from galwad.people.sign_in.bodies import ChangePassword, Login, Me
-from galwad.people.user import User, UserError
+from galwad.people.sign_in.bodies import ChangePassword, Login, Me, ProviderAddress
+from galwad.people.user import LEAST_LENGTH, User, UserError
 
 router = APIRouter(tags=["accounts"])
 _DEVICE_S = 180 * 86_400

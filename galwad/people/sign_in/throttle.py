@@ -1,6 +1,6 @@
 """The pace of failed sign-ins: it slows the guessing of passwords, and locks no account out.
 
-Only the failed sign-ins within the most recent `WINDOW_S` seconds are counted: of each account from
+Only the failed sign-ins of the most recent 15 minutes are counted: of each account from
 each network, of each network, and of each device with a valid token of an earlier sign-in
 (`galwad.people.sign_in.devices`). Above a limit, one password is checked in a number of seconds,
 and the others wait in the queue (`galwad.people.sign_in.queue`). A right password is accepted as
@@ -16,16 +16,16 @@ The counts are stored in memory.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from typing import Final, TypeVar
 
+from galwad.host.limits import MOST_KEYS, Rate, Window
 from galwad.host.networks import network_of
 
-WINDOW_S: Final = 900.0
-MAX_FAILURES: Final = 10
+FAILURES: Final = Rate(10, 900.0)
 """The failed sign-ins of one account from one network, or of one device, without a pace."""
-MAX_FAILURES_OF_A_NETWORK: Final = 30
+FAILURES_OF_A_NETWORK: Final = Rate(30, 900.0)
 """The failed sign-ins of all accounts from one network without a pace."""
 KNOWN_PACE_S: Final = 5.0
 """The seconds between two checks for one account at a known network, or for a device."""
@@ -36,10 +36,8 @@ KNOWN_NETWORK_PACE_S: Final = 0.5
 
 All people of an office sign in from one network in the morning, and some of them mistype.
 """
-_MAX_KEYS: Final = 10_000
-
 Key = tuple[str, str, str]
-_Entry = TypeVar("_Entry")
+_Entry = TypeVar("_Entry", bound=Hashable)
 
 
 class Throttle:
@@ -50,9 +48,9 @@ class Throttle:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._failures: OrderedDict[Key, deque[float]] = OrderedDict()
-        """The times of failed sign-ins; the key with the newest failure is at the end."""
+        self._clients: Window[Key] = Window(FAILURES, clock)
+        """The failed sign-ins of each device, and of each account from each network."""
+        self._networks: Window[str] = Window(FAILURES_OF_A_NETWORK, clock)
         self._known_pairs: OrderedDict[tuple[str, str], None] = OrderedDict()
         """The pairs of an account and a network from which this account has signed in.
 
@@ -76,19 +74,13 @@ class Throttle:
         """Return the time from which the client's next password may be checked; 0.0 for now."""
         network = network_of(address)
         if device:
-            return self._paced(("device", account, device), MAX_FAILURES, KNOWN_PACE_S)
+            return self._paced(self._clients, ("device", account, device), KNOWN_PACE_S)
         known = network in self._known_networks
+        pace_s = KNOWN_PACE_S if known else STRANGER_PACE_S
+        all_pace_s = KNOWN_NETWORK_PACE_S if known else STRANGER_PACE_S
         return max(
-            self._paced(
-                ("pair", account, network),
-                MAX_FAILURES,
-                KNOWN_PACE_S if known else STRANGER_PACE_S,
-            ),
-            self._paced(
-                ("network", "", network),
-                MAX_FAILURES_OF_A_NETWORK,
-                KNOWN_NETWORK_PACE_S if known else STRANGER_PACE_S,
-            ),
+            self._paced(self._clients, ("pair", account, network), pace_s),
+            self._paced(self._networks, network, all_pace_s),
         )
 
     def failed(self, account: str, address: str, device: str = "") -> None:
@@ -97,13 +89,10 @@ class Throttle:
         Call this method just before the password is checked. If the password is right, call
         `succeeded`, which removes the failure again.
         """
-        now = self._clock()
-        for key in _keys(account, network_of(address), device):
-            times = self._failures.setdefault(key, deque(maxlen=MAX_FAILURES_OF_A_NETWORK))
-            times.append(now)
-            self._failures.move_to_end(key)
-        while len(self._failures) > _MAX_KEYS or self._oldest() <= now - WINDOW_S:
-            self._failures.popitem(last=False)
+        network = network_of(address)
+        self._clients.add(_client(account, network, device))
+        if not device:
+            self._networks.add(network)
 
     def succeeded(self, account: str, address: str, device: str = "") -> None:
         """Store that `account` has signed in from `address`, and remove what `failed` has counted.
@@ -114,19 +103,17 @@ class Throttle:
         self.know(account, address)
         self.uncounted(account, address, device)
         if device:
-            self._failures.pop(("device", account, device), None)
+            self._clients.forget(("device", account, device))
 
     def uncounted(self, account: str, address: str, device: str = "") -> None:
         """Remove the failure that `failed` has counted: the password was right.
 
         If the sign-in is not complete, the client stays a stranger.
         """
-        for key in _keys(account, network_of(address), device):
-            times = self._failures.get(key)
-            if times:
-                times.pop()
-                if not times:
-                    del self._failures[key]
+        network = network_of(address)
+        self._clients.remove_newest(_client(account, network, device))
+        if not device:
+            self._networks.remove_newest(network)
 
     def know(self, account: str, address: str) -> None:
         """Store that `account` has signed in from `address`, now or before the desk's start."""
@@ -134,26 +121,17 @@ class Throttle:
         _renew(self._known_pairs, (account, network))
         _renew(self._known_networks, network)
 
-    def _oldest(self) -> float:
-        times = next(iter(self._failures.values()), None)
-        return times[-1] if times else float("inf")
-
-    def _paced(self, key: Key, limit: int, pace_s: float) -> float:
-        times = self._failures.get(key)
-        if times is None or len(times) < limit or times[-limit] <= self._clock() - WINDOW_S:
-            return 0.0
-        return times[-1] + pace_s
+    def _paced(self, failures: Window[_Entry], key: _Entry, pace_s: float) -> float:
+        return failures.newest(key) + pace_s if failures.wait(key) > 0 else 0.0
 
 
 def _renew(known: OrderedDict[_Entry, None], key: _Entry) -> None:
     """Move an entry to the end, and remove the oldest one if there are too many."""
     known[key] = None
     known.move_to_end(key)
-    if len(known) > _MAX_KEYS:
+    if len(known) > MOST_KEYS:
         known.popitem(last=False)
 
 
-def _keys(account: str, network: str, device: str) -> tuple[Key, ...]:
-    if device:
-        return (("device", account, device),)
-    return ("pair", account, network), ("network", "", network)
+def _client(account: str, network: str, device: str) -> Key:
+    return ("device", account, device) if device else ("pair", account, network)

@@ -18,7 +18,7 @@ from callerid.limited_source import SourceLimits
 from galwad.messages import CallerFacts, ClaimCall, Party
 from galwad.page.stream import events
 from galwad.people.sessions import Session
-from galwad.people.tables import sessions
+from galwad.people.store import sessions
 from helpers.desk import changed
 from helpers.directory import import_people
 from helpers.fake_directory import Directory

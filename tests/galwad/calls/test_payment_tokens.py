@@ -6,8 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from galwad.calls.payment_tokens import LIFETIME_S, PaymentTokens
-from galwad.people.store import Users
-from galwad.people.tables import payment_tokens
+from galwad.people.store import Users, payment_tokens
 from galwad.people.user import User
 from helpers.people import change
 

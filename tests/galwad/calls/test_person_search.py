@@ -9,7 +9,7 @@ import pytest
 
 from callerid.limited_source import SourceLimits
 from callerid.person import Person
-from galwad.people.user_limit import SEARCHES
+from galwad.calls.live_calls import SEARCHES
 from helpers.fake_directory import SearchableDirectory
 from recording.audit.log import AuditFilter
 

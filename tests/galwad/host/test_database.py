@@ -1,6 +1,6 @@
 """The database: the revisions make the declared tables, and transactions wait for each other.
 
-Covers `galwad/people/tables.py` and `recording/index/tables.py`.
+Covers `galwad/people/store.py` and `recording/index/tables.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from galwad.calls.log.tables import metadata as call_log_metadata
 from galwad.events.stream_tables import metadata as call_stream_metadata
 from galwad.events.tables import metadata as webhooks_metadata
 from galwad.host.database import open_engine, upgrade
-from galwad.people.tables import metadata as desk_metadata
+from galwad.people.store import metadata as desk_metadata
 from galwad.texts.tables import metadata as texts_metadata
 from helpers.database import open_patiently
 from recording.audit import log as audit_log

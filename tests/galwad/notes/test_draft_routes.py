@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from callerid.person import Person
 from galwad.calls.bodies import ContactDraft
 from galwad.messages import Party
-from galwad.people.user_limit import DRAFTS
+from galwad.notes.open_notes import DRAFTS
 from helpers.desk import until
 
 CALL = "20261125-101500-aaaaaaaa"

@@ -13,8 +13,8 @@ from galwad.people.identities import Identities
 from galwad.people.rules import PageRules, UserAdministration
 from galwad.people.second_factor import SecondFactors, SecretBox
 from galwad.people.store import Users, version_of
-from galwad.people.tables import identities as identity_rows
-from galwad.people.tables import users as user_rows
+from galwad.people.store import identities as identity_rows
+from galwad.people.store import users as user_rows
 from galwad.people.user import ProviderIdentity, UnknownUserError, User, UserChange, UserError
 from galwad.texts.lists import TextEntry
 from galwad.texts.store import StoredTexts, TextStore

@@ -13,8 +13,7 @@ from sqlalchemy import event, text, update
 from sqlalchemy.exc import OperationalError
 
 from galwad.messages import Pause, Resume
-from galwad.people.store import Users
-from galwad.people.tables import sessions
+from galwad.people.store import Users, sessions
 from galwad.people.user import User
 from helpers.people import change
 

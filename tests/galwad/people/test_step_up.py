@@ -9,7 +9,7 @@ import time
 import pytest
 
 from galwad.host.description.sign_in import dependencies_of
-from galwad.people import step_up
+from galwad.people import access as step_up
 from helpers.desk import changed
 from helpers.endpoints import endpoints
 from helpers.openid import provider, section

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galwad.people.oidc.errors import ProviderError
-from galwad.people.oidc.provider_metadata import ProviderMetadata
+from galwad.people.oidc.provider import ProviderMetadata
 
 ISSUER = "https://login.example/v2.0"
 DOCUMENT = {

@@ -1,6 +1,6 @@
 """Signing in with a provider's account, by the API of a real desk.
 
-Covers `galwad/people/oidc/bodies.py`.
+Covers `galwad/people/oidc/routes.py`.
 """
 
 from __future__ import annotations

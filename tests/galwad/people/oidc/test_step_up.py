@@ -7,7 +7,7 @@ import json
 import pytest
 
 from galwad.people.oidc.errors import StepUpError, TokenError
-from galwad.people.oidc.step_up import SLACK_S, StepUp
+from galwad.people.oidc.id_token import SLACK_S, StepUp
 
 NOW = 1_800_000_000.0
 GOLD = StepUp("gold", "acr")

@@ -1,6 +1,6 @@
 """The sign-in of a command line that a person approves on the page.
 
-Covers `galwad/people/sign_in/approval_routes.py`, `galwad/people/sign_in/approval_bodies.py`, and
+Covers `galwad/people/sign_in/approval_routes.py`, `galwad/people/sign_in/approval_routes.py`, and
 `galwad/people/sign_in/commands.py` with the option `--browser`.
 """
 
@@ -12,7 +12,7 @@ import re
 import pytest
 
 from galwad.cli import main
-from galwad.people.user_limit import CODES
+from galwad.people.sign_in.approvals import CODES
 from helpers.desk import until
 from helpers.people import change
 from recording.audit.log import AuditFilter

@@ -7,8 +7,7 @@ import itertools
 import pytest
 
 from galwad.people.sign_in import order as subject
-from galwad.people.sign_in.order import REST, SignInOrder
-from galwad.people.sign_in.recent_attempts import RETRY_S, SignInAttempt, digest_of
+from galwad.people.sign_in.order import REST, RETRY_S, SignInAttempt, SignInOrder, digest_of
 from galwad.people.sign_in.throttle import Throttle
 
 HOME, AWAY = "192.0.2.7", "203.0.113.66"

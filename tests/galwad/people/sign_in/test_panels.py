@@ -1,4 +1,4 @@
-"""The sign-in of a panel that a person approves, in `galwad/people/sign_in/panels.py`."""
+"""The sign-in of a panel that a person approves, in `galwad/people/sign_in/approval_routes.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import pytest
 
 from galwad.host.embedding import CSRF_HEADER
-from galwad.people.user_limit import CODES
+from galwad.people.sign_in.approvals import CODES
 from helpers.desk import changed
 from recording.audit.log import AuditFilter
 

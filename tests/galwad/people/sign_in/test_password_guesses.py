@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from galwad.people.sign_in.password_guesses import PasswordGuesses
+from galwad.people.sign_in.limits import PasswordGuesses
 from helpers.desk import Clock
 
 
@@ -32,8 +32,8 @@ def test_many_names_from_one_network_and_from_all_networks_raise_alarms():
 
 
 def test_the_counts_of_strangers_do_not_fill_the_memory(monkeypatch):
-    monkeypatch.setattr("galwad.people.sign_in.password_guesses._MOST_COUNTS", 100)
+    monkeypatch.setattr("galwad.host.limits.MOST_KEYS", 100)
     guesses = PasswordGuesses(Clock())
     for n in range(1000):
         guesses.wrong(f"name{n}", f"2001:db8:{n:x}::/64")
-    assert len(guesses._wrong) <= 100
+    assert max(map(len, guesses._counts.values())) <= 100

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from galwad.people.sign_in import order as sign_in_order
+from galwad.people.sign_in.order import SignInAttempt, digest_of
 from galwad.people.sign_in.queue import SignInQueue, TurnedAwayError
-from galwad.people.sign_in.recent_attempts import SignInAttempt, digest_of
 from galwad.people.sign_in.throttle import Throttle
 
 HOME, AWAY = "192.0.2.7", "203.0.113.66"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.people.sign_in import recent_attempts as subject
-from galwad.people.sign_in.recent_attempts import (
+from galwad.people.sign_in import order as subject
+from galwad.people.sign_in.order import (
     RETRY_S,
     WINDOW_S,
     RecentAttempts,
@@ -121,7 +121,7 @@ def test_counts_are_forgotten_after_two_windows(recent):
 
 
 def test_memory_is_bounded_whatever_is_tried(recent, monkeypatch):
-    monkeypatch.setattr(subject, "_MOST", 50)
+    monkeypatch.setattr(subject, "_MOST_COUNTS", 50)
     for number in range(1000):
         (each,) = come(recent, attempt(f"{number}", f"2001:{number:x}::1", f"user{number}"))
         recent.turned_away(each, NOW)

@@ -2,7 +2,7 @@
 
 Covers `galwad/host/system.py`, `galwad/people/sign_in/limits.py`, `galwad/host/request_guard.py`,
 `galwad/host/errors.py`, `galwad/host/error_answers.py`, `galwad/host/metrics.py`,
-`galwad/host/app.py`, `galwad/people/sign_in/bodies.py`, `galwad/host/system_bodies.py` and
+`galwad/host/app.py`, `galwad/people/sign_in/routes.py`, `galwad/host/system_bodies.py` and
 `galwad/people/sign_in/commands.py`.
 """
 
@@ -24,7 +24,7 @@ from galwad.host.app import DeskServer, UnsafeListenerError
 from galwad.host.system import _is_from_here
 from galwad.people.sign_in import order as sign_in_order
 from galwad.people.sign_in import throttle
-from galwad.people.sign_in.recent_attempts import RETRY_S
+from galwad.people.sign_in.order import RETRY_S
 from helpers import people
 from helpers.desk import changed
 from recording.audit.log import AuditFilter
@@ -148,7 +148,7 @@ def impatient(monkeypatch):
 async def test_many_failed_sign_ins_give_the_account_a_pace_only_at_that_address(
     proxied, impatient
 ):
-    for _ in range(throttle.MAX_FAILURES):
+    for _ in range(throttle.FAILURES.most):
         assert (await proxied(BAD, AWAY)).status_code == 401
     assert (await proxied(GOOD, AWAY)).status_code == 429
     assert (await proxied(GOOD, "192.0.2.8")).status_code == 200
@@ -156,7 +156,7 @@ async def test_many_failed_sign_ins_give_the_account_a_pace_only_at_that_address
 
 
 async def test_a_password_is_checked_at_the_end_of_its_pace(proxied, paces):
-    for _ in range(throttle.MAX_FAILURES):
+    for _ in range(throttle.FAILURES.most):
         assert (await proxied(BAD, AWAY)).status_code == 401
     began = time.monotonic()
     assert (await proxied(GOOD, AWAY)).status_code == 200
@@ -355,7 +355,7 @@ async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
 
 
 async def test_behind_a_local_proxy_the_forwarded_address_is_throttled(proxied, paces, running):
-    for _ in range(throttle.MAX_FAILURES):
+    for _ in range(throttle.FAILURES.most):
         await proxied(BAD, AWAY)
     limits = running.desk.sign_in_limits.throttle
     assert limits.ready_at("sian", AWAY) > 0
@@ -396,7 +396,7 @@ async def test_a_browser_that_signed_in_before_is_not_held_back_by_others(
     cookie = {"Cookie": f"__Secure-galwad-devices={reply.cookies['__Secure-galwad-devices']}"}
     limits = running.desk.sign_in_limits.throttle
     for user in ("sian", "huw"):
-        for _ in range(throttle.MAX_FAILURES):
+        for _ in range(throttle.FAILURES.most):
             limits.failed(user, AWAY)
     browser = running.client(headers={"Origin": "https://galwad.example"})
 
@@ -469,7 +469,7 @@ async def test_a_person_changes_the_password_and_only_the_other_sessions_end(run
 
 async def test_a_wrong_present_password_changes_nothing_and_is_slowed_down(running, paces):
     sian = await running.page("sian")
-    for _ in range(throttle.MAX_FAILURES):
+    for _ in range(throttle.FAILURES.most):
         assert (await sian.http.put(PASSWORD_PATH, json=change(current="x"))).status_code == 403
     began = time.monotonic()
     assert (await sian.http.put(PASSWORD_PATH, json=change(current="x"))).status_code == 403
@@ -480,7 +480,7 @@ async def test_a_wrong_present_password_changes_nothing_and_is_slowed_down(runni
 
 async def test_failed_sign_ins_of_others_do_not_delay_the_change_of_a_password(running, impatient):
     sian = await running.page("sian")
-    for _ in range(throttle.MAX_FAILURES):
+    for _ in range(throttle.FAILURES.most):
         running.desk.sign_in_limits.throttle.failed("sian", "127.0.0.1")
     assert (await running.client().post(LOGIN, json=GOOD)).status_code == 429
     assert (await sian.http.put(PASSWORD_PATH, json=change())).status_code == 204

@@ -6,12 +6,11 @@ import pytest
 
 from galwad.people.sign_in import throttle as subject
 from galwad.people.sign_in.throttle import (
+    FAILURES,
+    FAILURES_OF_A_NETWORK,
     KNOWN_NETWORK_PACE_S,
     KNOWN_PACE_S,
-    MAX_FAILURES,
-    MAX_FAILURES_OF_A_NETWORK,
     STRANGER_PACE_S,
-    WINDOW_S,
     Throttle,
 )
 
@@ -41,31 +40,31 @@ def fail(throttle, count, account="sian", address=AWAY, device=""):
 
 
 def test_after_ten_failures_an_account_has_a_pace_at_this_network_only(throttle, clock):
-    fail(throttle, MAX_FAILURES - 1)
+    fail(throttle, FAILURES.most - 1)
     assert throttle.ready_at("sian", AWAY) == 0.0
     fail(throttle, 1)
     assert throttle.ready_at("sian", AWAY) == clock.now + STRANGER_PACE_S
     assert throttle.ready_at("sian", HOME) == 0.0
     assert throttle.ready_at("huw", AWAY) == 0.0
-    clock.now += WINDOW_S
+    clock.now += FAILURES.window_s
     assert throttle.ready_at("sian", AWAY) == 0.0
 
 
 def test_after_thirty_failures_with_any_accounts_a_network_has_a_pace(throttle, clock):
-    for number in range(MAX_FAILURES_OF_A_NETWORK):
+    for number in range(FAILURES_OF_A_NETWORK.most):
         throttle.failed(f"user{number}", AWAY)
     assert throttle.ready_at("sian", AWAY) == clock.now + STRANGER_PACE_S
     assert throttle.ready_at("sian", HOME) == 0.0
 
 
 def test_addresses_of_one_ipv6_network_are_counted_together(throttle):
-    for number in range(MAX_FAILURES):
+    for number in range(FAILURES.most):
         throttle.failed("sian", f"2001:db8:0:1::{number:x}")
     assert throttle.ready_at("sian", "2001:db8:0:1:ffff::1") > 0
     assert throttle.ready_at("sian", "2001:db8:0:2::1") == 0.0
 
 
-@pytest.mark.parametrize("failures", [0, MAX_FAILURES, MAX_FAILURES_OF_A_NETWORK, 500])
+@pytest.mark.parametrize("failures", [0, FAILURES.most, FAILURES_OF_A_NETWORK.most, 500])
 @pytest.mark.parametrize("accounts", [1, 100])
 def test_a_known_network_never_waits_longer_than_one_that_is_not_known(clock, failures, accounts):
     known, unknown = Throttle(clock), Throttle(clock)
@@ -80,7 +79,7 @@ def test_a_known_network_never_waits_longer_than_one_that_is_not_known(clock, fa
 
 def test_a_known_office_in_which_many_mistype_has_a_short_pace(throttle, clock):
     throttle.know("sian", HOME)
-    for number in range(MAX_FAILURES_OF_A_NETWORK):
+    for number in range(FAILURES_OF_A_NETWORK.most):
         throttle.failed(f"user{number}", HOME)
     assert throttle.ready_at("huw", HOME) == clock.now + KNOWN_NETWORK_PACE_S
 
@@ -90,7 +89,7 @@ def test_no_pace_depends_on_whether_the_account_exists_or_has_signed_in(clock, k
     throttle = Throttle(clock)
     if known:
         throttle.know("sian", HOME)
-    for _ in range(MAX_FAILURES + 3):
+    for _ in range(FAILURES.most + 3):
         assert throttle.ready_at("sian", HOME) == throttle.ready_at("unknown", HOME)
         throttle.failed("sian", HOME)
         throttle.failed("unknown", HOME)
@@ -99,7 +98,7 @@ def test_no_pace_depends_on_whether_the_account_exists_or_has_signed_in(clock, k
 def test_a_sign_in_of_the_user_does_not_change_the_pace_of_others_in_the_network(throttle):
     throttle.know("huw", HOME)
     for account in ("sian", "unknown"):
-        fail(throttle, MAX_FAILURES + 2, account, HOME)
+        fail(throttle, FAILURES.most + 2, account, HOME)
     before = throttle.ready_at("unknown", HOME)
     throttle.failed("sian", HOME)
     throttle.succeeded("sian", HOME)
@@ -110,7 +109,7 @@ def test_failures_of_others_do_not_delay_a_known_device(throttle, clock):
     fail(throttle, 500, address=HOME)
     fail(throttle, 500, address=AWAY)
     assert throttle.ready_at("sian", HOME, "device") == 0.0
-    fail(throttle, MAX_FAILURES, address=HOME, device="device")
+    fail(throttle, FAILURES.most, address=HOME, device="device")
     assert throttle.ready_at("sian", HOME, "device") == clock.now + KNOWN_PACE_S
     throttle.failed("sian", HOME, "device")
     throttle.succeeded("sian", HOME, "device")
@@ -143,12 +142,13 @@ def test_a_source_is_the_device_or_the_network_of_an_account_that_has_signed_in_
 
 
 def test_memory_is_bounded_whatever_accounts_are_tried(throttle, clock, monkeypatch):
-    monkeypatch.setattr(subject, "_MAX_KEYS", 100)
+    monkeypatch.setattr("galwad.host.limits.MOST_KEYS", 100)
+    monkeypatch.setattr(subject, "MOST_KEYS", 100)
     for number in range(5000):
         throttle.failed(f"user{number}", f"2001:db8:0:{number:x}::")
         throttle.know(f"user{number}", f"2001:db8:0:{number:x}::")
-    assert len(throttle._failures) == 100
+    assert len(throttle._clients) == len(throttle._networks) == 100
     assert len(throttle._known_pairs) == len(throttle._known_networks) == 100
-    clock.now += WINDOW_S
+    clock.now += FAILURES.window_s
     throttle.failed("sian", HOME)
-    assert len(throttle._failures) == 2
+    assert len(throttle._clients) == len(throttle._networks) == 1
