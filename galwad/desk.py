@@ -38,22 +38,18 @@ from galwad.archive.proof.nightly import COVERAGE_CHECKED, NightlyCheck
 from galwad.archive.proof.promises import PromiseChecker
 from galwad.archive.recipients_watch import RecipientsWatch
 from galwad.calls.alarms.alarm_list import AlarmList, CallStage
-from galwad.calls.alarms.alarm_store import StoredAlarm
 from galwad.calls.alarms.kinds import ENDS, Ending, kind_of, may_see
-from galwad.calls.forgotten_pauses import ForgottenPauses
-from galwad.calls.heartbeats import Heartbeats
+from galwad.calls.alarms.store import StoredAlarm
 from galwad.calls.live_calls import ACTS, DIALS, SEARCHES, DeskCall, LiveCalls
 from galwad.calls.log.call_log import CallLog
+from galwad.calls.pause_warnings import ForgottenPauses, Heartbeats
 from galwad.calls.payment_tokens import PaymentTokens
 from galwad.calls.presence.board import (
     PresenceBoard,
-    PresenceChange,
     PresenceListeners,
     may_be_at_pbx,
 )
-from galwad.calls.presence.bodies import PresenceNews
-from galwad.calls.presence.breaks import Breaks
-from galwad.calls.presence.views import view_of
+from galwad.calls.presence.store import Breaks
 from galwad.directories.opened import open_directories, open_note_destination, record_pages
 from galwad.events.stream import CallStream
 from galwad.events.webhooks import EventReaders, Webhooks
@@ -164,7 +160,7 @@ class Desk:
             Breaks(self.engine),
             self.calls.all,
             PresenceListeners(
-                changed=self._presence_changed,
+                changed=self.hub.presence,
                 away=lambda _away: self.switch.set_away(),
                 counted=self.metrics.users_counted,
             ),
@@ -478,10 +474,6 @@ class Desk:
                 self.presence.registered(message)
         self.call_log.received(message)
         self.webhooks.received(message)
-
-    def _presence_changed(self, change: PresenceChange) -> None:
-        views = [view_of(each) for each in change.changed]
-        self.hub.presence(PresenceNews(advisors=views, gone=list(change.gone)))
 
     def _texts_changed(self) -> None:
         self.hub.texts_changed(page_texts(self.texts))

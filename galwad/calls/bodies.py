@@ -6,8 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from galwad.calls.alarms.bodies import AlarmView
-from galwad.calls.presence.bodies import AdvisorPresence
+from galwad.calls.alarms.store import StoredAlarm
+from galwad.calls.presence.presence import Presence
 from galwad.host.bodies import (
     NO_CARD_NUMBER,
     Language,
@@ -174,7 +174,7 @@ class PageSnapshot(BaseModel):
     """
 
     calls: list[Pop]
-    alarms: list[AlarmView]
+    alarms: list[StoredAlarm]
     me: Me
     now: float
     switch: bool
@@ -183,7 +183,7 @@ class PageSnapshot(BaseModel):
     waiting_warning: float
     searchable: bool = False
     embed_origins: list[str] = Field(default_factory=list)
-    presence: list[AdvisorPresence] = Field(default_factory=list)
+    presence: list[Presence] = Field(default_factory=list)
     break_reminder: float = 3600.0
     utc_offset: int = 0
     notification_names: bool = False

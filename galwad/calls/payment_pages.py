@@ -17,14 +17,15 @@ from fastapi import APIRouter, Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.calls.live_calls import DeskCall
-from galwad.calls.payment_bodies import (
+from galwad.calls.payment_tokens import PaymentToken
+from galwad.calls.payments import (
     NewPaymentToken,
     PauseOutcome,
     PaymentPage,
     PaymentTokenRequest,
+    carry_out,
+    has_right,
 )
-from galwad.calls.payment_tokens import PaymentToken
-from galwad.calls.payments import carry_out, has_right
 from galwad.desk import Desk
 from galwad.host.connections.session_layer import vouch_for
 from galwad.host.errors import ApiError, NotPermittedError, SwitchDownError

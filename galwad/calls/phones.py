@@ -10,16 +10,46 @@ from __future__ import annotations
 import time
 from functools import partial
 from math import ceil
+from typing import Annotated, Literal, TypeAlias
 
 from fastapi import APIRouter
+from pydantic import StringConstraints
 
-from galwad.calls.phone_bodies import DialOrder, PhoneOrder
 from galwad.desk import Desk
+from galwad.host.bodies import NO_CARD_NUMBER, RequestBody
 from galwad.host.errors import ApiError
 from galwad.host.late_audit import audit_done
 from galwad.host.switch_client import ActOrder, DialRequest
 from galwad.people.access import Person, TheDesk, live_call, own_call
 from galwad.people.sessions import Session
+
+ActName: TypeAlias = Literal["answer", "hold", "resume", "hangup", "transfer", "welsh"]
+Dialled: TypeAlias = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=64, pattern=r"^\+?[A-Za-z0-9 ().*#_/-]+$"
+    ),
+    NO_CARD_NUMBER,
+]
+"""A number or destination to dial. Spaces, dots, hyphens and brackets do not count."""
+
+
+class PhoneOrder(RequestBody):
+    """A request to do something with the signed-in user's own call.
+
+    `number` is the number or destination of the act "transfer"; the other acts need none. The act
+    "welsh" transfers the caller to the destination `[desk] welsh_destination`.
+    """
+
+    act: ActName
+    number: Dialled | None = None
+
+
+class DialOrder(RequestBody):
+    """A request to ring the signed-in user's phone, and then to call `number` for it."""
+
+    number: Dialled
+
 
 router = APIRouter()
 

@@ -31,8 +31,7 @@ from galwad.archive.proof import promise_routes as promises
 from galwad.calls import payment_pages, payments, phones
 from galwad.calls import routes as calls
 from galwad.calls.alarms import routes as alarms
-from galwad.calls.log import figures_routes as figures
-from galwad.calls.log import today_routes as today
+from galwad.calls.log import figures, today
 from galwad.calls.presence import routes as presence
 from galwad.desk import PROXIES, Desk
 from galwad.directories import routes as directories

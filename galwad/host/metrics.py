@@ -12,8 +12,8 @@ from callerid.breaker import BreakerState
 from callerid.limited_source import LimitedSource, Observation
 from callerid.note import Note
 from callerid.note_outbox import Backlog
-from galwad.calls.alarms.alarm_store import StoredAlarm
-from galwad.calls.presence.states import PresenceState
+from galwad.calls.alarms.store import StoredAlarm
+from galwad.calls.presence.presence import PresenceState
 from galwad.events.outbox import OutboxDepth
 from galwad.host.connections.places import Places
 from galwad.messages import Figures

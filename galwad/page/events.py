@@ -10,20 +10,20 @@ it, and an event that is sent late shows only what the user was allowed to see a
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import OrderedDict, deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
-from galwad.calls.alarms.alarm_store import StoredAlarm
-from galwad.calls.alarms.bodies import AlarmEvent, AlarmView
 from galwad.calls.alarms.kinds import Audience, may_see
-from galwad.calls.bodies import Closed, DayChanged, Pop
+from galwad.calls.alarms.store import StoredAlarm
+from galwad.calls.bodies import Closed, DayChanged
 from galwad.calls.live_calls import DeskCall
-from galwad.calls.presence.bodies import PresenceNews
+from galwad.calls.presence.presence import PresenceNews
 from galwad.people.user import User
 from galwad.texts.bodies import PageTexts
 
@@ -35,9 +35,24 @@ _LONGEST_REST_S = 0.05
 """The longest time in seconds between two groups, if the machine stood still during a group."""
 MAX_STREAMS_PER_SESSION = 8
 """A browser opens at most six connections to one host, for all its tabs together."""
+
+
+class AlarmEvent(BaseModel):
+    """A report of an alarm, sent as an event.
+
+    `kind` is the kind of the alarm, such as `payment.forgotten`. `alarm` is None for an event that
+    ends alarms, such as `switch.connected`.
+    """
+
+    kind: str
+    call_id: str | None = None
+    since: float
+    alarm: StoredAlarm | None = None
+
+
+SentBody: TypeAlias = BaseModel | StoredAlarm | PresenceNews
 Sent: TypeAlias = tuple[
-    Literal["call", "closed", "alarm", "alarm_changed", "presence", "day", "texts"],
-    Pop | Closed | AlarmEvent | AlarmView | PresenceNews | DayChanged | PageTexts,
+    Literal["call", "closed", "alarm", "alarm_changed", "presence", "day", "texts"], SentBody
 ]
 
 
@@ -120,7 +135,7 @@ class Event:
     def _alarm_for(self, user: User) -> Sent | None:
         view = None
         if self.stored is not None:
-            view = AlarmView.of(self.stored, supervises=user.supervises)
+            view = self.stored.shown_to(supervises=user.supervises)
         if self.alarm is not None:
             return "alarm", self.alarm.model_copy(update={"alarm": view})
         return ("alarm_changed", view) if view is not None else None
@@ -144,9 +159,13 @@ class Event:
         return may_see(self.audience, supervises=user.supervises, concerned=concerned)
 
 
-def encoded(kind: str, number: int, body: BaseModel) -> bytes:
+_SERIALIZERS: Final = functools.cache(TypeAdapter)
+
+
+def encoded(kind: str, number: int, body: SentBody) -> bytes:
     """Return one server-sent event with this kind, number and body."""
-    return f"event: {kind}\nid: {number}\ndata: {body.model_dump_json()}\n\n".encode()
+    data = _SERIALIZERS(type(body)).dump_json(body, by_alias=True)  # type: ignore[arg-type]
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), number, data)
 
 
 class Follower:

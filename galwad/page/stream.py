@@ -20,9 +20,7 @@ from fastapi import APIRouter, Header
 from fastapi.responses import StreamingResponse
 from starlette.types import Send
 
-from galwad.calls.alarms.bodies import AlarmView
 from galwad.calls.bodies import PageSnapshot, StreamReplaced
-from galwad.calls.presence.views import view_of
 from galwad.desk import Desk
 from galwad.events import stream_routes as call_events
 from galwad.page.events import MAX_STREAMS_PER_SESSION, Follower, encoded
@@ -169,7 +167,7 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
     snapshot = PageSnapshot(
         calls=[call.view(user) for call in desk.calls.all() if call.visible(user)],
         alarms=[
-            AlarmView.of(alarm, supervises=user.supervises)
+            alarm.shown_to(supervises=user.supervises)
             for alarm in desk.alarms_of(user)
             if not alarm.closed
         ],
@@ -181,7 +179,7 @@ def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
         waiting_warning=desk.settings.desk.waiting_warning,
         searchable=desk.lookup.searchable,
         embed_origins=list(desk.settings.desk.embed_origins),
-        presence=[view_of(each) for each in desk.presence.seen_by(user)],
+        presence=desk.presence.seen_by(user),
         break_reminder=desk.settings.presence.break_reminder,
         utc_offset=_utc_offset(desk.settings.desk.time_zone),
         notification_names=desk.settings.desk.notification_names,

@@ -18,8 +18,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from galwad.calls.alarms.alarm_store import CLOSED, ENDED, RAISED, AlarmStore, StoredAlarm
 from galwad.calls.alarms.kinds import ENDS, KINDS, Ending, kind_of
+from galwad.calls.alarms.store import CLOSED, ENDED, RAISED, AlarmStore, StoredAlarm
 from galwad.messages import Alarm, PeerStatus
 from recording.audit.index_comparison import IndexFinding
 from recording.audit.log import NewEntry, Work

@@ -10,31 +10,37 @@ from fastapi import APIRouter
 from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.calls.alarms.alarm_list import AlarmError
-from galwad.calls.alarms.alarm_store import StoredAlarm
-from galwad.calls.alarms.bodies import AlarmView, CloseAlarm
+from galwad.calls.alarms.store import StoredAlarm
 from galwad.desk import Desk
+from galwad.host.bodies import RequestBody, ShortText
 from galwad.host.errors import ApiError
 from galwad.people.access import Person, Supervisor, TheDesk
 
 router = APIRouter(tags=["alarms"])
 
 
+class CloseAlarm(RequestBody):
+    """A request to close an alarm, perhaps with a remark."""
+
+    remark: ShortText = ""
+
+
 @router.get("/alarms")
-async def listed(desk: TheDesk, session: Person) -> list[AlarmView]:
+async def listed(desk: TheDesk, session: Person) -> list[StoredAlarm]:
     """Return the alarms that are open or taken, and those that were closed today.
 
     An advisor receives only the alarms of their own calls.
     """
     midnight = _midnight(desk)
     return [
-        AlarmView.of(alarm, supervises=session.user.supervises)
+        alarm.shown_to(supervises=session.user.supervises)
         for alarm in desk.alarms_of(session.user)
         if not alarm.closed or alarm.closed >= midnight
     ]
 
 
 @router.post("/alarms/{alarm_id}/take")
-async def take(alarm_id: str, desk: TheDesk, session: Supervisor) -> AlarmView:
+async def take(alarm_id: str, desk: TheDesk, session: Supervisor) -> StoredAlarm:
     """Take an alarm: the user handles it. Repeating this changes nothing.
 
     Raises:
@@ -46,7 +52,7 @@ async def take(alarm_id: str, desk: TheDesk, session: Supervisor) -> AlarmView:
 
 
 @router.post("/alarms/{alarm_id}/release")
-async def release(alarm_id: str, desk: TheDesk, session: Supervisor) -> AlarmView:
+async def release(alarm_id: str, desk: TheDesk, session: Supervisor) -> StoredAlarm:
     """Give an alarm back, so that another user can take it. Repeating this changes nothing.
 
     An administrator may also give back an alarm that another user has taken.
@@ -65,7 +71,7 @@ async def release(alarm_id: str, desk: TheDesk, session: Supervisor) -> AlarmVie
 @router.post("/alarms/{alarm_id}/close")
 async def close(
     alarm_id: str, desk: TheDesk, session: Supervisor, body: CloseAlarm | None = None
-) -> AlarmView:
+) -> StoredAlarm:
     """Close an alarm, perhaps with a remark. Repeating this changes nothing.
 
     Raises:
@@ -88,7 +94,7 @@ def _find(desk: Desk, session: Supervisor, alarm_id: str) -> None:
         raise ApiError(404, "no alarm has this id", "list the alarms again")
 
 
-async def _decided(decision: Awaitable[StoredAlarm]) -> AlarmView:
+async def _decided(decision: Awaitable[StoredAlarm]) -> StoredAlarm:
     """Return the alarm after a decision.
 
     Raises:
@@ -97,7 +103,7 @@ async def _decided(decision: Awaitable[StoredAlarm]) -> AlarmView:
         AuditError: The audit cannot be written.
     """
     try:
-        return AlarmView.of(await decision, supervises=True)
+        return await decision
     except AlarmError as error:
         raise ApiError(409, str(error), error.hint) from None
     except SQLAlchemyError:

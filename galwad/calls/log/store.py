@@ -9,9 +9,18 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
+    Boolean,
+    Column,
     ColumnElement,
+    Float,
+    Index,
+    Integer,
+    MetaData,
     Select,
+    String,
+    Table,
     bindparam,
     delete,
     insert,
@@ -21,7 +30,52 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.calls.log.logged_call import MISSED, CallPart, LoggedCall
-from galwad.calls.log.tables import logged_calls, logged_parts
+
+metadata = MetaData()
+
+logged_calls = Table(
+    "logged_calls",
+    metadata,
+    Column("call_id", String(24), primary_key=True),
+    Column("started", Float, nullable=False),
+    Column("answered", Float, nullable=False),
+    Column("ended", Float, nullable=False),
+    Column("line", String(100), nullable=False),
+    Column("outgoing", Boolean, nullable=False),
+    Column("internal", Boolean, nullable=False),
+    # The number is removed after some hours: see `CallLog`.
+    Column("number", String(64), nullable=False),
+    Column("withheld", Boolean, nullable=False),
+    Column("advisor", String(64), nullable=False),
+    Column("extension", String(64), nullable=False),
+    Column("outcome", String(10), nullable=False),
+    Column("transfers", Integer, nullable=False),
+    Column("destination", String(20), nullable=False),
+    Column("talk_us", BigInteger, nullable=False),
+    Column("pauses", Integer, nullable=False),
+    Column("paused_us", BigInteger, nullable=False),
+    Column("gaps", Integer, nullable=False),
+    Column("language", String(2), nullable=False),
+    Index("logged_calls_by_start", "started"),
+    Index("logged_calls_by_number", "number", "started"),
+    # Finds the calls that have not ended.
+    Index("logged_calls_by_end", "ended"),
+)
+
+logged_parts = Table(
+    "logged_parts",
+    metadata,
+    Column("call_id", String(24), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("role", String(6), nullable=False),
+    Column("user", String(64), nullable=False),
+    Column("extension", String(64), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("destination", String(20), nullable=False),
+    Column("result", String(10), nullable=False),
+    Index("logged_parts_by_user", "user", "at"),
+)
+
 
 Rows = dict[str, LoggedCall]
 MOST_IDS = 500

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import structlog
 
 from galwad.calls.live_calls import DeskCall
-from galwad.calls.presence.breaks import Break, Breaks
-from galwad.calls.presence.states import Presence, PresenceFacts, PresenceState
+from galwad.calls.presence.presence import Presence, PresenceNews, PresenceState
+from galwad.calls.presence.states import PresenceFacts
+from galwad.calls.presence.store import Break, Breaks
 from galwad.messages import Party, PhonesRegistered
 from galwad.people.store import Users
 from galwad.people.user import User
@@ -27,18 +28,10 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class PresenceChange:
-    """The users whose presence has changed, and the names of those who are no longer listed."""
-
-    changed: tuple[Presence, ...]
-    gone: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class PresenceListeners:
     """The functions that the board calls after a change."""
 
-    changed: Callable[[PresenceChange], None]
+    changed: Callable[[PresenceNews], None]
     away: Callable[[tuple[str, ...]], None]
     """Receives the sorted names of all users who are away, whenever these have changed."""
     counted: Callable[[Mapping[PresenceState, int]], None]
@@ -165,7 +158,7 @@ class PresenceBoard:
         changed = tuple(each for name, each in self._presences.items() if before.get(name) != each)
         gone = tuple(before.keys() - self._presences.keys())
         if changed or gone:
-            self._listeners.changed(PresenceChange(changed, gone))
+            self._listeners.changed(PresenceNews(changed, gone))
             self._listeners.counted(Counter(each.state for each in self._presences.values()))
         away = tuple(sorted(name for name, each in self._presences.items() if each.away))
         if away != self._away:

@@ -5,12 +5,14 @@ A user sets their own presence. A supervisor sees the presence of all users, and
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter
 
 from galwad.calls.presence.board import takes_calls
-from galwad.calls.presence.bodies import AdvisorPresence, PresenceChoice
-from galwad.calls.presence.views import view_of
+from galwad.calls.presence.presence import Presence
 from galwad.desk import Desk
+from galwad.host.bodies import RequestBody, ShortText
 from galwad.host.errors import ApiError
 from galwad.people.access import Person, Supervisor, TheDesk
 from galwad.people.user import User
@@ -18,16 +20,23 @@ from galwad.people.user import User
 router = APIRouter(tags=["presence"])
 
 
+class PresenceChoice(RequestBody):
+    """A request to become available or to begin a break. A break needs a reason."""
+
+    state: Literal["available", "break"]
+    reason: ShortText = ""
+
+
 @router.get("/presence")
-async def presences(desk: TheDesk, _: Supervisor) -> list[AdvisorPresence]:
+async def presences(desk: TheDesk, _: Supervisor) -> list[Presence]:
     """Return the presence of all users who can take calls, sorted by name."""
     await desk.presence.read_users()
     desk.presence.refresh()
-    return [view_of(each) for each in desk.presence.all()]
+    return desk.presence.all()
 
 
 @router.put("/presence")
-async def set_own(body: PresenceChoice, desk: TheDesk, session: Person) -> AdvisorPresence:
+async def set_own(body: PresenceChoice, desk: TheDesk, session: Person) -> Presence:
     """Begin a break of the signed-in user, or end the user's break and wrap-up.
 
     Raises:
@@ -42,7 +51,7 @@ async def set_own(body: PresenceChoice, desk: TheDesk, session: Person) -> Advis
 @router.put("/presence/{user}")
 async def set_other(
     user: str, body: PresenceChoice, desk: TheDesk, session: Supervisor
-) -> AdvisorPresence:
+) -> Presence:
     """Begin a break of another user, or end the user's break and wrap-up.
 
     The decision is entered in the audit chain before it takes effect.
@@ -63,10 +72,10 @@ async def set_other(
     return await _set(desk, found, body, session.user.name)
 
 
-async def _set(desk: Desk, user: User, body: PresenceChoice, set_by: str = "") -> AdvisorPresence:
+async def _set(desk: Desk, user: User, body: PresenceChoice, set_by: str = "") -> Presence:
     if body.state == "break":
-        return view_of(await desk.presence.begin_break(user, body.reason, set_by))
-    return view_of(await desk.presence.make_available(user))
+        return await desk.presence.begin_break(user, body.reason, set_by)
+    return await desk.presence.make_available(user)
 
 
 def _check_reason(desk: Desk, body: PresenceChoice) -> None:

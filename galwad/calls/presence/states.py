@@ -3,56 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 
 from galwad.calls.live_calls import DeskCall
-from galwad.calls.presence.breaks import Break
+from galwad.calls.presence.presence import Presence, PresenceState
+from galwad.calls.presence.store import Break
 from galwad.messages import Party
 from galwad.people.user import User
 
 _TALKING = {"answered", "held"}
-
-
-class PresenceState(StrEnum):
-    """The state of a user. If several fit, the first of them counts."""
-
-    ON_CALL = "on_call"
-    """A phone of the user rings, or the user is on a call."""
-    BREAK = "break"
-    WRAP_UP = "wrap_up"
-    """A call of the user has just ended, and its contact note is not written."""
-    OFFLINE = "offline"
-    """The user has no open page and no registered phone."""
-    NO_PHONE = "no_phone"
-    """The user has an open page, but no phone that can ring."""
-    AVAILABLE = "available"
-
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """The presence of one user. `since` is the start of the present `state` in Unix seconds.
-
-    `taken` is the user's break, even during a call. `devices` is the number of registered devices;
-    None while the switch does not say. `line` is that on which the user talks, or "". `ringing` is
-    false while the user is on a call.
-    """
-
-    user: str
-    extension: str | None
-    state: PresenceState
-    since: float
-    taken: Break | None = None
-    devices: int | None = None
-    page: bool = False
-    line: str = ""
-    ringing: bool = False
-    team: str = ""
-
-    @property
-    def away(self) -> bool:
-        """True if a line with `skip_away` rings this user last."""
-        return self.taken is not None or self.state is PresenceState.WRAP_UP
 
 
 class PresenceFacts:
@@ -131,7 +89,9 @@ class PresenceFacts:
             extension=extension,
             state=state,
             since=since,
-            taken=taken,
+            on_break=taken is not None,
+            reason=taken.reason if taken is not None else "",
+            set_by=taken.set_by if taken is not None else "",
             devices=devices if self._devices_known else None,
             page=page,
             line=talking[0].state.line if talking else "",

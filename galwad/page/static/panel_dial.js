@@ -7,7 +7,7 @@ import { dialling } from "./dial.js";
 import { el, say } from "./dom.js";
 import { host } from "./embedding.js";
 
-const DIALLED = /^\+?[A-Za-z0-9 ().*#_/-]{1,64}$/; // as the desk has it, in galwad/calls/phone_bodies.py
+const DIALLED = /^\+?[A-Za-z0-9 ().*#_/-]{1,64}$/; // as the desk has it, in galwad/calls/phones.py
 
 /** Fill in what the CRM sends; `dial` is the form of the page. */
 export function listen(dial) {

@@ -7,9 +7,9 @@ import time
 import msgspec
 import pytest
 
-from galwad.calls.forgotten_pauses import ForgottenPauses
 from galwad.calls.live_calls import LiveCalls
-from galwad.calls.payment_bodies import (
+from galwad.calls.pause_warnings import ForgottenPauses
+from galwad.calls.payments import (
     PauseRequest,
     PaymentPage,
     PaymentTarget,

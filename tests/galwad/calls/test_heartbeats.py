@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from galwad.calls.heartbeats import Heartbeats
 from galwad.calls.live_calls import LiveCalls
+from galwad.calls.pause_warnings import Heartbeats
 from galwad.messages import CallerFacts, CallStatus, Party
 from helpers.desk import Clock
 

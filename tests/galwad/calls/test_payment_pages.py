@@ -1,7 +1,7 @@
 """Payment pages: a token for one call and one pause, renewals, and requests of other origins.
 
 Covers `galwad/calls/payment_pages.py`, `galwad/host/request_guard.py` and
-`galwad/calls/payment_bodies.py`.
+`galwad/calls/payments.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pauses over the HTTP API: from the page and from a payment system, and their audit.
 
-Covers `galwad/host/switch_client.py` and `galwad/calls/payment_bodies.py`.
+Covers `galwad/host/switch_client.py` and `galwad/calls/payments.py`.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ async def test_a_lost_switch_is_logged_and_counted_as_an_alarm(running, sian):
 @pytest.fixture
 def check_often(monkeypatch):
     """Let the desk look for forgotten pauses often; this comes before the desk starts."""
-    monkeypatch.setattr("galwad.calls.forgotten_pauses._INTERVAL_S", 0.05)
+    monkeypatch.setattr("galwad.calls.pause_warnings._INTERVAL_S", 0.05)
 
 
 async def test_a_forgotten_pause_is_logged_and_counted_as_an_alarm(check_often, running, sian):

@@ -1,6 +1,6 @@
 """Control of a user's own calls and phone over HTTP: who may do what, and what the switch receives.
 
-Covers `galwad/calls/phone_bodies.py` and the acts in `galwad/host/switch_client.py`.
+Covers `galwad/calls/phones.py` and the acts in `galwad/host/switch_client.py`.
 """
 
 import asyncio

@@ -17,8 +17,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from callerid.contact_tables import metadata as callerid_metadata
-from galwad.calls.alarms.tables import metadata as alarms_metadata
-from galwad.calls.log.tables import metadata as call_log_metadata
+from galwad.calls.alarms.store import metadata as alarms_metadata
+from galwad.calls.log.store import metadata as call_log_metadata
 from galwad.events.stream_tables import metadata as call_stream_metadata
 from galwad.events.tables import metadata as webhooks_metadata
 from galwad.host.database import open_engine, upgrade

@@ -24,9 +24,9 @@ from callerid.contacts import Contacts
 from callerid.directories.embedded import EmbeddedDirectory
 from callerid.note_drafts import NoteDrafts
 from callerid.number import PhoneNumber
-from galwad.calls.alarms.alarm_store import AlarmStore
+from galwad.calls.alarms.store import AlarmStore
 from galwad.calls.log.store import CallStore
-from galwad.calls.presence.breaks import Break, Breaks
+from galwad.calls.presence.store import Break, Breaks
 from galwad.cli.checks.database import check_database
 from galwad.events.outbox import WebhookOutbox
 from galwad.events.stream_store import BEFORE_ALL, StreamStore

@@ -17,7 +17,7 @@ import pytest
 from callerid.note import Note
 from callerid.note_drafts import NoteDraft
 from galwad.calls.live_calls import LiveCalls
-from galwad.calls.presence.bodies import AdvisorPresence, PresenceNews
+from galwad.calls.presence.presence import Presence, PresenceNews, PresenceState
 from galwad.messages import CallerFacts, CallStatus, Party
 from galwad.page.events import MAX_STREAMS_PER_SESSION, WAKEN_AT_ONCE, EventHub, Follower
 from galwad.people.user import User
@@ -231,7 +231,7 @@ def test_a_ringing_extension_without_a_named_user_pops_for_its_owner(calls):
 
 def test_a_presence_is_sent_to_its_user_and_to_supervisors_and_encoded_once_for_these(hub):
     advisors = [
-        AdvisorPresence(user=name, extension=None, state="break", since=1.0, on_break=True)
+        Presence(name, None, PresenceState.BREAK, since=1.0, on_break=True)
         for name in ("sian", "gwen")
     ]
     hub.presence(PresenceNews(advisors=advisors, gone=["old"]))

@@ -1,6 +1,6 @@
 """The list of alarms: repeated reports, what ends by itself, what people decide, and the database.
 
-Covers `galwad/calls/alarms/alarm_store.py` and `galwad/calls/alarms/tables.py`.
+Covers `galwad/calls/alarms/store.py` and `galwad/calls/alarms/store.py`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from galwad.calls.alarms import alarm_list, alarm_store
+from galwad.calls.alarms import alarm_list
+from galwad.calls.alarms import store as alarm_store
 from galwad.calls.alarms.alarm_list import MOST_OF_KIND, AlarmError, AlarmList, CallStage
-from galwad.calls.alarms.alarm_store import AlarmStore
 from galwad.calls.alarms.kinds import KINDS, Ending
+from galwad.calls.alarms.store import AlarmStore
 from galwad.messages import Alarm, PeerStatus
 from helpers.desk import PATIENCE_S, Clock, until
 from recording.audit.log import AuditLog

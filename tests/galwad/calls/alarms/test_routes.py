@@ -1,6 +1,6 @@
 """The list of alarms in the API: who sees which, who may handle them, and what pages receive.
 
-Covers `galwad/calls/alarms/bodies.py`.
+Covers `galwad/calls/alarms/store.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The writing of the log of calls, and what a restart of the desk leaves of it.
 
-Covers `galwad/calls/log/store.py` and `galwad/calls/log/tables.py`.
+Covers `galwad/calls/log/store.py` and `galwad/calls/log/store.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.calls.log import call_log as call_log_module
 from galwad.calls.log.call_log import CallLog
-from galwad.calls.log.tables import logged_calls, logged_parts
+from galwad.calls.log.store import logged_calls, logged_parts
 from galwad.messages import (
     CallChanged,
     CallEnded,

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from galwad.calls.log.day import day_of
 from galwad.calls.log.logged_call import CallPart, LoggedCall
 from galwad.calls.log.store import CallStore
+from galwad.calls.log.today import day_of
 from galwad.people.user import User
 from galwad.periods import period
 

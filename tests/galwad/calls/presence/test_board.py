@@ -6,8 +6,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from galwad.calls.presence.board import PresenceBoard, PresenceListeners, may_be_at_pbx
-from galwad.calls.presence.breaks import Break, Breaks
-from galwad.calls.presence.states import PresenceState
+from galwad.calls.presence.presence import PresenceState
+from galwad.calls.presence.store import Break, Breaks
 from galwad.messages import Party, PhonesRegistered, RegisteredPhone
 from galwad.people.store import Users
 from galwad.people.user import User
@@ -79,7 +79,7 @@ async def test_many_changes_between_two_turns_are_reported_together(board, repor
     await board.begin_break(SIAN, "lunch")
     board.refresh()
     (change,) = reports.changes
-    assert [(each.user, each.state) for each in change.changed] == [("sian", PresenceState.BREAK)]
+    assert [(each.user, each.state) for each in change.advisors] == [("sian", PresenceState.BREAK)]
     assert reports.counts == {PresenceState.BREAK: 1, PresenceState.OFFLINE: 1}
 
 
@@ -111,7 +111,7 @@ async def test_a_new_reason_does_not_restart_a_break(board, clock):
     began = await board.begin_break(SIAN, "lunch")
     clock.now += 300
     changed = await board.begin_break(SIAN, "training")
-    assert (changed.since, changed.taken.reason) == (began.since, "training")
+    assert (changed.since, changed.reason) == (began.since, "training")
 
 
 async def test_a_user_sees_their_own_presence_and_a_supervisor_that_of_all(board):

@@ -5,8 +5,9 @@ from msgspec.structs import replace
 
 from callerid.note import Note
 from galwad.calls.live_calls import LiveCalls
-from galwad.calls.presence.breaks import Break
-from galwad.calls.presence.states import Presence, PresenceFacts, PresenceState
+from galwad.calls.presence.presence import Presence, PresenceState
+from galwad.calls.presence.states import PresenceFacts
+from galwad.calls.presence.store import Break
 from galwad.messages import CallerFacts, CallStatus, Party
 from galwad.people.user import User
 
@@ -118,7 +119,7 @@ def test_a_stranger_with_an_extension_as_number_occupies_no_advisor(presence, ca
 def test_a_break_lasts_during_a_call_and_shows_after_it(presence, calls):
     answered(calls)
     during = presence(taken=LUNCH)
-    assert (during.state, during.taken, during.away) == (PresenceState.ON_CALL, LUNCH, True)
+    assert (during.state, during.reason, during.away) == (PresenceState.ON_CALL, LUNCH.reason, True)
     calls.ended(RINGING.call_id, NOW - 1, answered=True)
     after = presence(taken=LUNCH, before=during)
     assert (after.state, after.since) == (PresenceState.BREAK, LUNCH.since)

@@ -1,9 +1,6 @@
-"""Warnings about pause holders that have stopped renewing their pause.
+"""Warnings about pauses: forgotten ones, and holders that have stopped renewing theirs.
 
-A payment system can state when it will renew. If it does not, it may have died. The recording stays
-paused, because a caller may still give card details, and the advisor and the supervisors receive
-the alarm `payment.page_lost`. After a restart of the desk, a holder is watched again from its next
-request on.
+Nothing here ends a pause.
 """
 
 from __future__ import annotations
@@ -12,17 +9,79 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
-from galwad.calls.forgotten_pauses import Warn
-from galwad.calls.live_calls import LiveCalls
+from galwad.calls.live_calls import DeskCall, LiveCalls
+
+log = structlog.get_logger()
 
 _INTERVAL_S = 1.0
+_SHORT = "payment.forgotten"
+_LONG = "payment.forgotten_long"
+
+
+class Warn(Protocol):
+    """A function that raises an alarm about a call."""
+
+    def __call__(self, kind: str, call: DeskCall, /) -> None:
+        """Raise an alarm of the kind `kind` about `call`."""
+
+
+class ForgottenPauses:
+    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, each once in a pause.
+
+    `on_count` receives the number of pauses that have lasted `supervisor_s`, after each check.
+    """
+
+    def __init__(
+        self,
+        calls: LiveCalls,
+        warn: Warn,
+        *,
+        advisor_s: float,
+        supervisor_s: float,
+        on_count: Callable[[int], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._calls = calls
+        self._warn = warn
+        self._advisor_s = advisor_s
+        self._supervisor_s = supervisor_s
+        self._on_count = on_count
+        self._clock = clock
+        self._warned: dict[tuple[str, float], str] = {}
+
+    def check(self) -> None:
+        """Raise each alarm that is due and was not yet raised during the same pause."""
+        raised = {}
+        for call in self._calls.all():
+            if call.state.recording != "paused":
+                continue
+            key = (call.call_id, call.state.recording_since)
+            due = self._due(self._clock() - call.state.recording_since)
+            if due and due != self._warned.get(key, ""):
+                self._warn(due, call)
+            raised[key] = due
+        self._warned = raised
+        self._on_count(sum(due == _LONG for due in raised.values()))
+
+    async def run(self) -> None:
+        """Call `check` every second until cancelled."""
+        while True:
+            self.check()
+            await asyncio.sleep(_INTERVAL_S)
+
+    def _due(self, paused_s: float) -> str:
+        if paused_s >= self._supervisor_s:
+            return _LONG
+        return _SHORT if paused_s >= self._advisor_s else ""
+
+
 _SETTLE_S = 5.0
 """The seconds in which the switch has reported a new pause holder."""
 LOST = "payment.page_lost"
-log = structlog.get_logger()
 
 
 @dataclass(slots=True)

@@ -1,20 +1,56 @@
-"""The stored alarms, in the desk's database."""
+"""The stored alarms, in the desk's database, as the API shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Final, Literal, TypeAlias
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Final, Literal, TypeAlias
 
-from sqlalchemy import delete, or_, select, text
+from pydantic import Field, computed_field
+from sqlalchemy import (
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    delete,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from galwad.calls.alarms.kinds import AlarmKind, kind_of
-from galwad.calls.alarms.tables import alarms
+from galwad.calls.alarms.kinds import AlarmKind, Severity, kind_of
 from recording.audit.index_comparison import IndexFinding
 from recording.errors import AuditError, reason_of
+
+metadata = MetaData()
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("alarm_id", String(16), primary_key=True),
+    Column("kind", String(64), nullable=False),
+    Column("call_id", String(24)),
+    Column("line", String(200), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("detail", String(300), nullable=False),
+    Column("first", Float, nullable=False),
+    Column("latest", Float, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("taken_by", String(64), nullable=False),
+    Column("taken", Float, nullable=False),
+    # 0 while the alarm is not closed. `closed_by` is "" if the alarm ended by itself.
+    Column("closed", Float, nullable=False),
+    Column("closed_by", String(64), nullable=False),
+    Column("remark", String(200), nullable=False),
+    Index("alarms_by_closed", "closed"),
+)
+
 
 RAISED: Final = "alarm.raised"
 ENDED: Final = "alarm.ended"
@@ -46,15 +82,17 @@ MAX_CLOSED: Final = 10_000
 class StoredAlarm:
     """An alarm and its handling. Times are in Unix seconds; 0 if something has not happened.
 
-    `first` and `latest` are the times of its reports, and `count` their number. `subject` is "" if
-    the kind has none, and `closed_by` if the alarm has ended by itself.
+    `first` and `latest` are the times of its first and its latest report, and `count` is the number
+    of reports. `line` is the line of its call. If its state is "closed" and `closed_by` is empty,
+    it has ended by itself. `detail` and the handling are only for supervisors.
     """
 
-    alarm_id: str
+    alarm_id: Annotated[str, Field(serialization_alias="id")]
     kind: str
     call_id: str | None
     line: str
-    subject: str
+    subject: Annotated[str, Field(exclude=True)]
+    """The thing that the alarm is about, such as a peer; "" if its kind has none."""
     detail: str
     first: float
     latest: float
@@ -65,6 +103,13 @@ class StoredAlarm:
     closed_by: str = ""
     remark: str = ""
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def severity(self) -> Severity:
+        """The severity of alarms of this kind."""
+        return self.traits.severity
+
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def state(self) -> AlarmState:
         """The state of the alarm's handling."""
@@ -76,6 +121,12 @@ class StoredAlarm:
     def traits(self) -> AlarmKind:
         """The facts about alarms of this kind."""
         return kind_of(self.kind)
+
+    def shown_to(self, *, supervises: bool) -> StoredAlarm:
+        """Return the alarm with only the facts that a user may see."""
+        if supervises:
+            return self
+        return replace(self, detail="", taken_by="", taken=0.0, closed_by="", remark="")
 
 
 class AlarmStore:

@@ -1,13 +1,22 @@
-"""The breaks of users, in the desk's database, so that a restart ends no break."""
+"""The database table `breaks`. It has a row for each user who is on a break."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Column, Float, ForeignKey, String, Table, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.calls.presence.tables import breaks
+from galwad.people.store import metadata
+
+breaks = Table(
+    "breaks",
+    metadata,
+    Column("user", String(64), ForeignKey("users.name", ondelete="CASCADE"), primary_key=True),
+    Column("reason", String(32), nullable=False),
+    Column("since", Float, nullable=False),
+    Column("set_by", String(64), nullable=False),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The calls of today: who sees which, and until when a missed call is in the list.
 
-Covers `galwad/calls/log/today_bodies.py`.
+Covers `galwad/calls/log/today.py`.
 """
 
 from __future__ import annotations

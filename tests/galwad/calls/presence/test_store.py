@@ -1,13 +1,13 @@
 """The breaks of users in the database.
 
-Covers `galwad/calls/presence/tables.py`.
+Covers `galwad/calls/presence/store.py`.
 """
 
 import pytest
 from argon2 import PasswordHasher
 from sqlalchemy.exc import IntegrityError
 
-from galwad.calls.presence.breaks import Break, Breaks
+from galwad.calls.presence.store import Break, Breaks
 from galwad.people.store import Users
 from galwad.people.user import User
 from helpers.people import remove
