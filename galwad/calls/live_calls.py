@@ -21,8 +21,7 @@ from callerid.lookup import LookupResult, LookupStatus
 from callerid.note import Note
 from callerid.note_drafts import NoteDraft
 from callerid.number import CallerId, PhoneNumber, presented_caller
-from callerid.person import Person, record_id_in
-from callerid.record_page import RecordPage
+from callerid.person import Person, RecordPage, record_id_in
 from callerid.screenpop import PopConfirmation, ScreenPop
 from galwad.calls.bodies import (
     Caller,

@@ -166,7 +166,7 @@ async def _search(
 
 
 def _print(number: PhoneNumber, found: Sequence[DirectoryTest]) -> None:
-    from callerid.spellings import spellings  # noqa: PLC0415 - loads the parser of numbers
+    from callerid.written_numbers import spellings  # noqa: PLC0415 - loads the parser of numbers
 
     print(f"The number is {number}; its spellings are {', '.join(spellings(number))}.")
     for directory in found:

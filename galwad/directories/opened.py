@@ -17,7 +17,7 @@ from callerid.errors import CallerIdError, SourceError
 from callerid.limited_source import SourceLimits
 from callerid.note_destination import EarlierDelivery, NoteDestination, OutgoingNote
 from callerid.number import PhoneNumber
-from callerid.record_page import RecordPage
+from callerid.person import RecordPage
 from callerid.source import DirectorySource
 
 log = structlog.get_logger()
