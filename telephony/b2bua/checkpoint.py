@@ -30,7 +30,7 @@ from telephony.sdp import SessionDescription, Srtp
 from telephony.sip.dialog.dialog import DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request
 from telephony.sip.message.uri import Uri
 

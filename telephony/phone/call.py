@@ -23,10 +23,9 @@ from telephony.phone.session import SessionRefresher
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
 from telephony.sdp import Direction
 from telephony.sip.dialog.dialog import Dialog
-from telephony.sip.message.dtmf_relay import CONTENT_TYPE, body_of
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.content import DTMF_RELAY, body_of
+from telephony.sip.message.header_values import NameAddr, Replaces
 from telephony.sip.message.messages import Request
-from telephony.sip.message.replaces import Replaces
 from telephony.sip.message.uri import Uri, escape_header
 from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.uas import InviteServer
@@ -384,7 +383,7 @@ class VoIPCall:
         if any(key not in KEYS for key in keys):
             raise ProtocolError(BAD_KEYS)
         for key in keys:
-            headers = (("Content-Type", CONTENT_TYPE),)
+            headers = (("Content-Type", DTMF_RELAY),)
             status = await self.send_info(body_of(key, KEY_MS), headers)
             if status >= 300:
                 raise CallFailedError("the INFO was refused", status)

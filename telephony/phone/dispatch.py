@@ -24,7 +24,7 @@ from telephony.sip.events import (
     PrackMissing,
     SipEvent,
 )
-from telephony.sip.message.dtmf_relay import key_of
+from telephony.sip.message.content import key_of
 
 logger = structlog.get_logger(__name__)
 

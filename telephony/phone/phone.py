@@ -46,7 +46,7 @@ from telephony.sip.events import (
     StandaloneRequest,
     StandaloneResponse,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.auth import DigestClient
 from telephony.sip.ua.uas import InviteServer

@@ -7,7 +7,7 @@ import asyncio
 from telephony.phone.account import PhoneAccount
 from telephony.phone.state import CallFailedError
 from telephony.sip.events import StandaloneResponse
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 
 
 class Ping:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from telephony.errors import ParseError
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Response
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 
 _MOST: Final = 10

@@ -12,7 +12,7 @@ from telephony.errors import ParseError
 from telephony.phone.account import PhoneAccount
 from telephony.phone.state import RegistrationError
 from telephony.sip.events import Address, StandaloneResponse
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Response
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.client import NonInviteClient

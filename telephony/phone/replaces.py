@@ -6,8 +6,8 @@ from telephony.errors import SipParseError
 from telephony.phone.call import VoIPCall
 from telephony.phone.state import CallState
 from telephony.sip.endpoint import Endpoint
+from telephony.sip.message.header_values import Replaces
 from telephony.sip.message.messages import Request
-from telephony.sip.message.replaces import Replaces
 
 
 def replaced_call(endpoint: Endpoint, request: Request) -> VoIPCall | None:

@@ -23,9 +23,8 @@ from telephony.errors import ProtocolError
 from telephony.sip.dialog.addresses import DialogId
 from telephony.sip.dialog.dialog import CheckSource, Dialog
 from telephony.sip.message.framing import StreamUnit
+from telephony.sip.message.header_values import RELIABLE, NameAddr
 from telephony.sip.message.messages import Request
-from telephony.sip.message.name_addr import NameAddr
-from telephony.sip.message.rack import RELIABLE
 from telephony.sip.message.uri import Uri
 from telephony.sip.request.compose import Draft, own_contact
 from telephony.sip.transaction.core import Core

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from telephony.sip.dialog.next_hop import next_hop
-from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.request.compose import WITH_CONTACT, Draft, HeaderList
 from telephony.sip.transaction.core import Core

@@ -16,8 +16,8 @@ from typing import NamedTuple, Protocol
 from telephony.errors import ProtocolError
 from telephony.sip.dialog.addresses import DialogAddresses, DialogId
 from telephony.sip.dialog.route_set import recorded_routes, target_of
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.request.compose import Draft, HeaderList, compose

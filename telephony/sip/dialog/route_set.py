@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from telephony.errors import SipParseError
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import SIP_SCHEMES, Uri
 from telephony.sip.transport.address import literal

@@ -16,8 +16,8 @@ from typing import Final
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
 from telephony.sip.message.grammar import drop_parameter
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response, respond
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import SIP_SCHEMES, Uri
 from telephony.sip.transport.address import Address
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from telephony.sip.message.headers import CSeq, NameAddr, Via
-from telephony.sip.message.messages import Headers, Request, Response, respond
-from telephony.sip.message.rack import RELIABLE
+from telephony.sip.message.header_values import RELIABLE, CSeq, NameAddr, Via
+from telephony.sip.message.headers import Headers
+from telephony.sip.message.messages import Request, Response, respond
 from telephony.sip.message.uri import Uri, is_user
 from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.keys import MAGIC_COOKIE

@@ -13,7 +13,8 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from telephony.sip.message.messages import Headers, Request, Response
+from telephony.sip.message.headers import Headers
+from telephony.sip.message.messages import Request, Response
 from telephony.sip.transaction.timers import Timer, TimerQueue, Timings
 
 logger = logging.getLogger(__name__)

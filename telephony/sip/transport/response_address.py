@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from telephony.sip.message.via import Via
+from telephony.sip.message.header_values import Via
 from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_literal
 
 

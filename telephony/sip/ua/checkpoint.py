@@ -12,8 +12,8 @@ from typing import Final, cast
 from telephony.errors import ParseError, ProtocolError
 from telephony.sip.dialog.addresses import DialogId
 from telephony.sip.dialog.dialog import Dialog, Dialogs
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, parse_message
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.request.compose import Draft
 from telephony.sip.transport.address import Address

@@ -21,8 +21,8 @@ from telephony.sip.dialog.dialog import Dialog, DialogRefusal, DialogState
 from telephony.sip.dialog.route_set import target_of
 from telephony.sip.message.framing import StreamUnit
 from telephony.sip.message.grammar import KNOWN_METHODS
+from telephony.sip.message.header_values import RAck
 from telephony.sip.message.messages import Request, Response, parse_message
-from telephony.sip.message.rack import RAck
 from telephony.sip.request.compose import HeaderList
 from telephony.sip.transaction.keys import ServerKey, server_key
 from telephony.sip.transaction.server import InviteServerTransaction

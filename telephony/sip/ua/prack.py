@@ -6,8 +6,8 @@ It checks that they arrive in sequence (RSeq), and acknowledges each by a PRACK.
 from __future__ import annotations
 
 from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.message.header_values import RAck
 from telephony.sip.message.messages import Response
-from telephony.sip.message.rack import RAck
 from telephony.sip.request.client_request import IgnoringUser
 from telephony.sip.request.compose import Draft, HeaderList, compose, merge
 from telephony.sip.ua.challenge import ChallengeAnswers

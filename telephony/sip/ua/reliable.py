@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from telephony.sip.dialog.addresses import DialogId
-from telephony.sip.message.rack import MAX_FIRST, RELIABLE
+from telephony.sip.message.header_values import MAX_FIRST, RELIABLE
 from telephony.sip.request.compose import HeaderList
 from telephony.sip.transaction.core import Core
 from telephony.sip.transaction.timers import Timer

@@ -13,8 +13,8 @@ from telephony.errors import ProtocolError
 from telephony.sip.dialog.creation import dialog_at_client
 from telephony.sip.dialog.dialog import Dialog, DialogState
 from telephony.sip.message.grammar import REASONS
-from telephony.sip.message.messages import Request, Response
-from telephony.sip.message.rack import RELIABLE, RAck, rseq_of
+from telephony.sip.message.header_values import RELIABLE, RAck
+from telephony.sip.message.messages import Request, Response, rseq_of
 from telephony.sip.message.uri import Uri
 from telephony.sip.request.client_request import ClientRequest, IgnoringUser
 from telephony.sip.request.compose import Draft, cancel_of

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from telephony.errors import ProtocolError
 from telephony.sip.dialog.creation import dialog_at_server
 from telephony.sip.dialog.dialog import Dialog, DialogState
-from telephony.sip.message.messages import Request
-from telephony.sip.message.rack import RELIABLE, requires_reliable, takes_reliable
+from telephony.sip.message.header_values import RELIABLE
+from telephony.sip.message.messages import Request, requires_reliable, takes_reliable
 from telephony.sip.transaction.server import InviteServerTransaction
 from telephony.sip.transaction.timers import Timer
 from telephony.sip.transport.events import SipEvent

@@ -23,7 +23,7 @@ from telephony.sip.events import (
     InviteProgress,
     StandaloneRequest,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.uas import InviteServer

@@ -16,7 +16,7 @@ from telephony.b2bua.events import (
     LegRinging,
     MediaNegotiated,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request
 from telephony.sip.message.uri import Uri
 

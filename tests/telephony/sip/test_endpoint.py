@@ -21,7 +21,7 @@ from telephony.sip.events import (
     MessageDropped,
     StandaloneRequest,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import parse_message
 from telephony.sip.message.uri import Uri
 

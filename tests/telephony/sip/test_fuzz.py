@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from telephony.errors import ParseError, SipParseError
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, StandaloneRequest
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.content import parts_of
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, parse_message
-from telephony.sip.message.multipart import parts_of
 from telephony.sip.message.uri import Uri
 
 LOCAL = Address("192.0.2.100", 5060)

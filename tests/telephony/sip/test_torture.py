@@ -16,9 +16,9 @@ import pytest
 from telephony.errors import SipParseError
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, MessageDropped, StandaloneRequest
-from telephony.sip.message.headers import CSeq
+from telephony.sip.message.content import parts_of
+from telephony.sip.message.header_values import CSeq
 from telephony.sip.message.messages import Request, Response, parse_message
-from telephony.sip.message.multipart import parts_of
 from telephony.sip.message.uri import Uri
 from telephony.sip.registration.registrar import Registrar
 from telephony.sip.ua.auth import AuthOutcome, DigestServer

@@ -23,8 +23,8 @@ from telephony.sip.events import (
     StandaloneRequest,
     StandaloneResponse,
 )
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import respond
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.auth import AuthOutcome, DigestClient, DigestServer, ha1
 

@@ -1,15 +1,12 @@
-"""SIP headers and their values: addresses with names, Via and CSeq.
-
-Covers `telephony/sip/message/name_addr.py`, `telephony/sip/message/via.py` and
-`telephony/sip/message/cseq.py`.
-"""
+"""The values of header fields: addresses with names, Via, CSeq and Replaces (RFC 3891)."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.message.headers import CSeq, Headers, NameAddr, Via
+from telephony.sip.message.header_values import CSeq, NameAddr, Replaces, Via
+from telephony.sip.message.headers import Headers
 from telephony.sip.message.uri import Uri
 
 LINE = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=20)
@@ -165,3 +162,47 @@ def test_a_header_with_a_line_break_or_an_invalid_name_raises_protocol_error(pai
 
 def test_the_repr_of_headers_shows_no_values():
     assert "07700900123" not in repr(Headers([("From", "<tel:07700900123>")]))
+
+
+TAGS = st.text("abcXYZ019-.!%*_+`'~", min_size=1)
+
+
+@given(TAGS, TAGS, TAGS, st.booleans())
+def test_a_replaces_header_round_trips(call_id, to_tag, from_tag, early_only):
+    replaces = Replaces(f"{call_id}@host", to_tag, from_tag, early_only)
+    assert Replaces.parse(str(replaces)) == replaces
+
+
+def test_the_examples_of_rfc_3891_are_parsed():
+    text = "98732@sip.example.com\r\n ;from-tag=r33th4x0r\r\n ;to-tag=ff87ff"
+    assert Replaces.parse(text) == Replaces("98732@sip.example.com", "ff87ff", "r33th4x0r")
+    text = "12adf2f34456gs5;to-tag=12345;from-tag=54321;early-only"
+    assert Replaces.parse(text).early_only
+    text = "87134@171.161.34.23;To-Tag=24796; FROM-TAG = 0"
+    assert Replaces.parse(text) == Replaces("87134@171.161.34.23", "24796", "0")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ";to-tag=1;from-tag=2",
+        "a;to-tag=1",
+        "a;from-tag=1",
+        "a;to-tag=;from-tag=1",
+        "a b;to-tag=1;from-tag=2",
+        "a;to-tag=1;to-tag=1;from-tag=2",
+        'a;to-tag="1";from-tag=2',
+    ],
+)
+def test_a_replaces_header_that_identifies_no_dialog_is_refused(text):
+    with pytest.raises(SipParseError):
+        Replaces.parse(text)
+
+
+@given(st.text())
+def test_any_text_is_parsed_as_replaces_or_raises_sip_parse_error(text):
+    try:
+        Replaces.parse(text)
+    except SipParseError:
+        return

@@ -1,4 +1,8 @@
-"""Multipart bodies (RFC 2046 section 5.1, RFC 5621), such as SDP with recording metadata."""
+"""The content of messages: multipart bodies (RFC 2046 5.1, RFC 5621), and DTMF digits in INFO.
+
+A multipart body contains, for example, SDP and recording metadata. No RFC describes the types for
+DTMF digits, `application/dtmf-relay` and `application/dtmf`.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,12 @@ from telephony.sip.message.headers import Headers, unfold
 from telephony.sip.message.messages import Request, Response
 
 MAX_PARTS: Final = 16
+DTMF_RELAY: Final = "application/dtmf-relay"
 
 _EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _LINE_END: Final = re.compile(rb"\r?\n")
+_SIGNAL: Final = re.compile(rb"(?im)^\s*signal\s*=\s*([0-9*#A-D])\s*$")
+_BARE_KEY: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +102,16 @@ def _parse_part(content: bytes) -> BodyPart:
     for name in ("Content-Type", "Content-Length"):
         headers.remove(name)
     return BodyPart(content_type, content[end.end() :], headers)
+
+
+def key_of(request: Request) -> str | None:
+    """Return the DTMF digit in an INFO (0-9, *, #, or A-D in upper case); None without one."""
+    if not request.content_type.lower().startswith("application/dtmf"):
+        return None
+    match = _SIGNAL.search(request.body) or _BARE_KEY.fullmatch(request.body)
+    return match[1].decode().upper() if match is not None else None
+
+
+def body_of(key: str, milliseconds: int) -> bytes:
+    """Return the `DTMF_RELAY` body of an INFO for a DTMF digit."""
+    return f"Signal={key}\r\nDuration={milliseconds}\r\n".encode()

@@ -1,4 +1,4 @@
-"""Multipart bodies of SIP messages: parsed into parts, or refused."""
+"""The content of SIP messages: multipart bodies, and DTMF keys in INFO requests."""
 
 import contextlib
 
@@ -7,9 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import SipParseError
+from telephony.sip.message.content import (
+    DTMF_RELAY,
+    BodyPart,
+    body_of,
+    key_of,
+    parse_multipart,
+    parts_of,
+)
 from telephony.sip.message.headers import Headers
 from telephony.sip.message.messages import Request
-from telephony.sip.message.multipart import BodyPart, parse_multipart, parts_of
 from telephony.sip.message.uri import Uri
 
 
@@ -67,3 +74,35 @@ def test_a_multipart_message_is_parsed_into_its_parts():
         BodyPart("application/sdp", b"v=0\r\n"),
         BodyPart("a/b", b"c", Headers([("Content-Disposition", handling)])),
     ]
+
+
+def info(body, content_type=DTMF_RELAY):
+    headers = Headers()
+    headers.add("Content-Type", content_type)
+    return Request("INFO", Uri(host="a.example"), headers, body)
+
+
+@given(st.sampled_from("0123456789*#ABCD"), st.integers(0, 5000))
+def test_a_dtmf_key_round_trips_through_an_info_body(key, milliseconds):
+    assert key_of(info(body_of(key, milliseconds))) == key
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "key"),
+    [
+        (b"Signal= 5\r\nDuration= 160\r\n", "application/dtmf-relay", "5"),
+        (b"signal=#", "Application/DTMF-Relay", "#"),
+        (b"*", "application/dtmf", "*"),
+        (b"Signal=10", "application/dtmf-relay", None),
+        (b"Signal=5", "text/plain", None),
+        (b"", "application/dtmf", None),
+    ],
+)
+def test_key_of_returns_the_key_in_the_formats_that_phones_send(body, content_type, key):
+    assert key_of(info(body, content_type)) == key
+
+
+@given(st.binary(max_size=40))
+def test_key_of_returns_a_key_or_none_for_any_body(body):
+    key = key_of(info(body))
+    assert key is None or key in "0123456789*#ABCD"
