@@ -27,7 +27,7 @@ from telephony.b2bua.settings import Target
 from telephony.b2bua.trust import NO_GRANTS, Grants
 from telephony.errors import ProtocolError, TelephonyError
 from telephony.sdp import SessionDescription, Srtp
-from telephony.sip.dialog.dialog import DialogState
+from telephony.sip.dialog import DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
 from telephony.sip.message.header_values import NameAddr

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from telephony.b2bua.leg import Leg
 from telephony.errors import SipParseError
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.message.header_values import Replaces
 

@@ -23,7 +23,7 @@ from telephony.b2bua.session_timer import (
 from telephony.b2bua.settings import LaterTargets, Target
 from telephony.errors import NoPortsError, ParseError
 from telephony.sdp import SessionDescription, cut_offer
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.events import InviteAnswered, InviteProgress
 from telephony.sip.message.messages import Request, requires_reliable
 from telephony.sip.ua.uas import InviteServer

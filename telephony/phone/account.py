@@ -10,11 +10,11 @@ from telephony.aio.ports import PortPool
 from telephony.aio.transport import SipTransport
 from telephony.b2bua.settings import CallSettings
 from telephony.sdp import Srtp
+from telephony.sip.client_request import ClientRequest
 from telephony.sip.events import Address
 from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Response
 from telephony.sip.message.uri import Uri
-from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.auth import DigestClient
 
 

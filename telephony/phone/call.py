@@ -22,7 +22,7 @@ from telephony.phone.rtp_sender import BAD_KEYS, KEY_MS, KEYS
 from telephony.phone.session import SessionRefresher
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
 from telephony.sdp import Direction
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.message.content import DTMF_RELAY, body_of
 from telephony.sip.message.header_values import NameAddr, Replaces
 from telephony.sip.message.messages import Request

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from telephony.errors import ProtocolError
 from telephony.phone.account import PhoneAccount
 from telephony.phone.state import CallFailedError, InvalidStateError
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.client_request import ClientRequest
+from telephony.sip.dialog import Dialog
 from telephony.sip.events import DialogRequestFailed, DialogResponse
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.uac import InviteClient
 
 

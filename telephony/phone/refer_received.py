@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.message.grammar import REASONS
 from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request

@@ -7,7 +7,7 @@ from typing import Final
 from telephony.phone.changes import Changes
 from telephony.phone.dialog_requests import DialogRequests
 from telephony.phone.state import CallFailedError
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request
 from telephony.sip.message.uri import Uri

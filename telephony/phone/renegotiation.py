@@ -15,7 +15,7 @@ from telephony.phone.media import CallMedia
 from telephony.phone.session import SessionRefresher
 from telephony.phone.state import CallFailedError, InvalidStateError
 from telephony.sdp import Direction
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 
 SDP: Final = ("Content-Type", "application/sdp")
 _TRIES: Final = 5

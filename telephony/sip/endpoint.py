@@ -20,24 +20,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.addresses import DialogId
-from telephony.sip.dialog.dialog import CheckSource, Dialog
+from telephony.sip.compose import Draft, own_contact
+from telephony.sip.dialog import CheckSource, Dialog
+from telephony.sip.dialog_addresses import DialogId
 from telephony.sip.message.framing import StreamUnit
 from telephony.sip.message.header_values import RELIABLE, NameAddr
 from telephony.sip.message.messages import Request
 from telephony.sip.message.uri import Uri
-from telephony.sip.request.compose import Draft, own_contact
-from telephony.sip.transaction.core import Core
+from telephony.sip.transaction.core import Core, PeerLost, SipEvent
 from telephony.sip.transaction.timers import Timings
 from telephony.sip.transport.address import Address
-from telephony.sip.transport.events import PeerLost, SipEvent
 from telephony.sip.transport.outgoing import OutgoingMessage
-from telephony.sip.ua.challenge import Credentials
 from telephony.sip.ua.checkpoint import cancel_restored, parse_invite, restore_dialog
 from telephony.sip.ua.client import NonInviteClient
 from telephony.sip.ua.incoming import Incoming
 from telephony.sip.ua.uac import InviteClient, open_request
-from telephony.sip.ua.user_agent import UserAgent
+from telephony.sip.ua.user_agent import Credentials, UserAgent
 
 SUPPORTED: Final = ("timer", RELIABLE, "norefersub", "replaces")
 """The option tags that the core and the application support by default."""

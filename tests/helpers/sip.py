@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, OutgoingMessage, SipEvent
 from telephony.sip.message.header_values import NameAddr

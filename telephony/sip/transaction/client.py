@@ -55,10 +55,11 @@ class ClientUser(Protocol):
         """Process the end of the reports; the transaction may still absorb responses."""
 
 
-class _NoUser:
-    """The user of a transaction that has nothing more to report.
+class IgnoringUser:
+    """A transaction user that ignores all reports, such as the responses to a CANCEL.
 
-    If the two referred to each other, only the garbage collector could free them.
+    A transaction that has nothing more to report gets this user: if it and its former user referred
+    to each other, only the garbage collector could free them.
     """
 
     def on_response(self, response: Response, now: float) -> None:
@@ -71,7 +72,7 @@ class _NoUser:
         """Do nothing."""
 
 
-_NO_USER: Final = _NoUser()
+_NO_USER: Final = IgnoringUser()
 
 
 class ClientTransaction:

@@ -46,7 +46,7 @@ class ServerUser(Protocol):
 
 
 class _NoUser:
-    """The user of a transaction that has forgotten its user, as in `client.py`."""
+    """The user of a transaction that has forgotten its user, as `IgnoringUser`."""
 
     def on_acknowledged(self, now: float) -> None:
         """Do nothing."""

@@ -16,23 +16,20 @@ A response is passed to the transaction of its request, or dropped without one.
 from __future__ import annotations
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
-from telephony.sip.dialog.addresses import DialogId
-from telephony.sip.dialog.dialog import Dialog, DialogRefusal, DialogState
-from telephony.sip.dialog.route_set import target_of
+from telephony.sip.compose import HeaderList
+from telephony.sip.dialog import Dialog, DialogRefusal, DialogState
+from telephony.sip.dialog_addresses import DialogId, target_of
 from telephony.sip.message.framing import StreamUnit
 from telephony.sip.message.grammar import KNOWN_METHODS
 from telephony.sip.message.header_values import RAck
 from telephony.sip.message.messages import Request, Response, parse_message
-from telephony.sip.request.compose import HeaderList
-from telephony.sip.transaction.keys import ServerKey, server_key
+from telephony.sip.transaction.core import ConnectionOffered
 from telephony.sip.transaction.server import InviteServerTransaction
-from telephony.sip.transport.address import DEFAULT_PORTS, Address
-from telephony.sip.transport.events import ConnectionOffered
-from telephony.sip.transport.local_addresses import LocalAddress
+from telephony.sip.transaction.transactions import ServerKey, server_key
+from telephony.sip.transport.address import DEFAULT_PORTS, Address, LocalAddress
 from telephony.sip.transport.malformed import answer_busy, answer_malformed
-from telephony.sip.transport.outgoing import NextHop
-from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
-from telephony.sip.ua.repeated_2xx import Repeated2xx
+from telephony.sip.transport.outgoing import NextHop, reply_address, reply_fallback, stamp
+from telephony.sip.ua.reliable import Repeated2xx
 from telephony.sip.ua.server_request import DialogRequest, ServerRequest, StandaloneRequest
 from telephony.sip.ua.uas import IncomingInvite, InviteServer
 from telephony.sip.ua.user_agent import UserAgent

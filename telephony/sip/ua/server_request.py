@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.dialog import Dialog
-from telephony.sip.dialog.route_set import wants_sips
+from telephony.sip.compose import compose_response, own_contact
+from telephony.sip.dialog import Dialog
+from telephony.sip.dialog_addresses import wants_sips
 from telephony.sip.message.messages import Request
-from telephony.sip.request.compose import compose_response, own_contact
-from telephony.sip.transaction.keys import ServerKey
+from telephony.sip.transaction.core import SipEvent
 from telephony.sip.transaction.server import NonInviteServerTransaction
+from telephony.sip.transaction.transactions import ServerKey
 from telephony.sip.transport.address import Address
-from telephony.sip.transport.events import SipEvent
 from telephony.sip.transport.outgoing import NextHop
 from telephony.sip.ua.user_agent import UserAgent
 

@@ -1,7 +1,8 @@
 """The client's side of an INVITE (RFC 3261 sections 9.1 and 13.2): the handle of a sent INVITE.
 
 One INVITE may have several 2xx and early dialogs, all handled here. A CANCEL is sent only after the
-first provisional response. The transaction repeats the INVITE.
+first provisional response. The transaction repeats the INVITE. Reliable provisional responses must
+arrive in sequence (RSeq); each is acknowledged by a PRACK (RFC 3262 section 4).
 """
 
 from __future__ import annotations
@@ -10,25 +11,87 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.creation import dialog_at_client
-from telephony.sip.dialog.dialog import Dialog, DialogState
+from telephony.sip.client_request import ClientRequest
+from telephony.sip.compose import Draft, HeaderList, cancel_of, compose, merge, own_contact
+from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.message.grammar import REASONS
 from telephony.sip.message.header_values import RELIABLE, RAck
 from telephony.sip.message.messages import Request, Response, rseq_of
 from telephony.sip.message.uri import Uri
-from telephony.sip.request.client_request import ClientRequest, IgnoringUser
-from telephony.sip.request.compose import Draft, cancel_of
+from telephony.sip.transaction.client import IgnoringUser
+from telephony.sip.transaction.core import SipEvent
 from telephony.sip.transaction.timers import Timer
 from telephony.sip.transport.address import Address
-from telephony.sip.transport.events import SipEvent
 from telephony.sip.ua.client import (
     DialogRequestFailed,
     DialogResponse,
     NonInviteClient,
     UserAgentClient,
 )
-from telephony.sip.ua.prack import RSeqTracker, send_prack
-from telephony.sip.ua.user_agent import UserAgent
+from telephony.sip.ua.user_agent import ChallengeAnswers, UserAgent
+
+
+class RSeqTracker:
+    """The most recent RSeq of each early dialog of one INVITE; the next must be one more."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def accept(self, tag: str, rseq: int) -> bool:
+        """Return whether a reliable response is the next in its dialog (To tag); store its RSeq.
+
+        The first one is. A copy, or one after a missing response, must not be acknowledged; the
+        callee repeats each response until it is acknowledged.
+        """
+        last = self._last.get(tag)
+        if last is not None and rseq != last + 1:
+            return False
+        self._last[tag] = rseq
+        return True
+
+
+def send_prack(
+    agent: UserAgent,
+    dialog: Dialog,
+    rack: RAck,
+    *,
+    headers: HeaderList = (),
+    body: bytes = b"",
+    now: float,
+) -> None:
+    """Send a PRACK for the response of `rack`; nothing after the dialog's end or our BYE."""
+    if dialog.is_ending:
+        return
+    draft = dialog.draft("PRACK", (("RAck", str(rack)), *headers), body)
+    _Prack(agent, dialog, draft, ChallengeAnswers()).begin(now)
+
+
+class _Prack(IgnoringUser):
+    """The transaction user of a PRACK: it answers a challenge, and ignores all else.
+
+    A lost PRACK does no harm: the callee stops waiting for it after a time.
+    """
+
+    def __init__(
+        self, agent: UserAgent, dialog: Dialog, draft: Draft, answers: ChallengeAnswers
+    ) -> None:
+        self._core = agent.core
+        self._request = compose(agent.core, draft)
+        self._agent = agent
+        self._dialog = dialog
+        self._draft = draft
+        self._answers = answers
+
+    def begin(self, now: float) -> None:
+        self._core.transactions.start_client(self._request, self, self._draft.next_hop, now)
+
+    def on_response(self, response: Response, now: float) -> None:
+        given = self._answers.take(
+            self._agent.credentials, self._request, response, self._draft.destination
+        )
+        if given is not None:
+            again = self._dialog.draft_again(self._draft, merge(self._draft.headers, given))
+            _Prack(self._agent, self._dialog, again, self._answers).begin(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +308,30 @@ class InviteClient(UserAgentClient):
         number = self.request.cseq.number
         gone = dialog is not None and dialog.state is DialogState.TERMINATED
         if dialog is None or (gone and not dialog.has_2xx(number)):
-            dialog = dialog_at_client(self._agent.dialogs, self._draft, response, self.owner)
-            self.dialogs[tag] = dialog
+            dialog = self.dialogs[tag] = self._make_dialog(response)
         elif dialog.state is DialogState.EARLY:
             dialog.refresh(response)
+        return dialog
+
+    def _make_dialog(self, response: Response) -> Dialog:
+        """Make and store the dialog of a received 1xx or 2xx (RFC 3261 section 12.1.2)."""
+        draft = self._draft
+        dialog = Dialog(
+            self._agent.dialogs,
+            call_id=draft.call_id,
+            local=draft.from_,
+            remote=response.to,
+            remote_target=draft.uri,
+            routes=(),
+            local_cseq=draft.cseq,
+            remote_cseq=None,
+            caller=True,
+            local_address=draft.local,
+            peer=draft.destination,
+            contact=own_contact(draft.contact_user, draft.local, secure=draft.secure),
+            owner=self.owner,
+        )
+        dialog.refresh(response)
         return dialog
 
     def _drop_early_dialogs(self) -> None:

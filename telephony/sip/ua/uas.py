@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.creation import dialog_at_server
-from telephony.sip.dialog.dialog import Dialog, DialogState
+from telephony.sip.compose import own_contact
+from telephony.sip.dialog import Dialog, DialogState
+from telephony.sip.dialog_addresses import path_hosts, recorded_routes, target_of, wants_sips
 from telephony.sip.message.header_values import RELIABLE
 from telephony.sip.message.messages import Request, requires_reliable, takes_reliable
+from telephony.sip.transaction.core import SipEvent
 from telephony.sip.transaction.server import InviteServerTransaction
 from telephony.sip.transaction.timers import Timer
-from telephony.sip.transport.events import SipEvent
-from telephony.sip.ua.reliable import PendingResponse, ReliableSequence, close_all
-from telephony.sip.ua.repeated_2xx import Repeated2xx
+from telephony.sip.ua.reliable import PendingResponse, ReliableSequence, Repeated2xx, close_all
 from telephony.sip.ua.server_request import ServerRequest
 
 
@@ -284,20 +284,33 @@ class InviteServer(ServerRequest):
         self._sequences.clear()
 
     def _dialog_for(self, tag: str) -> Dialog:
+        """Return the dialog of our 1xx or 2xx with this To tag (RFC 3261 section 12.1.1)."""
         if self.dialog is not None:
             return self.dialog
         dialog = self.dialogs.get(tag)
         if dialog is None:
-            dialog = dialog_at_server(
-                self._agent.dialogs,
-                self.request,
-                tag,
-                source=self.source,
-                local=self._local,
-                owner=self.owner,
-            )
+            dialog = self.dialogs[tag] = self._make_dialog(tag)
             dialog.note_received_invite(self)
-            self.dialogs[tag] = dialog
+        return dialog
+
+    def _make_dialog(self, tag: str) -> Dialog:
+        request = self.request
+        dialog = Dialog(
+            self._agent.dialogs,
+            call_id=request.call_id,
+            local=request.to.with_tag(tag),
+            remote=request.from_,
+            remote_target=target_of(request) or request.from_.uri,
+            routes=recorded_routes(request),
+            local_cseq=self._core.rng.getrandbits(15),
+            remote_cseq=request.cseq.number,
+            caller=False,
+            local_address=self._local,
+            peer=self.source,
+            contact=own_contact(request.uri.user, self._local, secure=wants_sips(request)),
+            owner=self.owner,
+        )
+        dialog.path_hosts = path_hosts(request)
         return dialog
 
     def _drop_early_dialogs(self) -> None:

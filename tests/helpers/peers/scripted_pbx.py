@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 from telephony.b2bua.referral import refer_to
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
     Address,

@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from telephony.sdp import Direction
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 
 
 async def within(awaitable, seconds=5):

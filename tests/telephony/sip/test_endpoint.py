@@ -1,8 +1,7 @@
 """Responses that the core sends by itself (RFC 3261 8.2, 9.2, 16.3 and 18.2; RFC 3581).
 
 Covers `telephony/sip/transaction/core.py`, `telephony/sip/events.py`,
-`telephony/sip/transaction/keys.py`, `telephony/sip/ua/server_request.py` and
-`telephony/sip/transaction/transactions.py`.
+`telephony/sip/transaction/transactions.py` and `telephony/sip/ua/server_request.py`.
 """
 
 from __future__ import annotations

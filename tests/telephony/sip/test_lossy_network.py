@@ -9,7 +9,7 @@ import dataclasses
 
 import pytest
 
-from telephony.sip.dialog.dialog import DialogState
+from telephony.sip.dialog import DialogState
 from telephony.sip.events import (
     AckMissing,
     Address,

@@ -4,7 +4,7 @@ The files hold the exact octets of the RFCs, also the Content-Lengths that RFC 5
 tables say what the RFC requires and, where it leaves a choice, what we chose.
 
 Covers `telephony/sip/message/messages.py`, `telephony/sip/endpoint.py` and
-`telephony/sip/registration/registrar.py`.
+`telephony/sip/registrar.py`.
 """
 
 import random
@@ -20,7 +20,7 @@ from telephony.sip.message.content import parts_of
 from telephony.sip.message.header_values import CSeq
 from telephony.sip.message.messages import Request, Response, parse_message
 from telephony.sip.message.uri import Uri
-from telephony.sip.registration.registrar import Registrar
+from telephony.sip.registrar import Registrar
 from telephony.sip.ua.auth import AuthOutcome, DigestServer
 
 TORTURE = Path(__file__).parent / "torture"

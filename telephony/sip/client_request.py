@@ -1,18 +1,44 @@
 """The base class of a request that we send (RFC 3261 section 8.1): its message and transactions.
 
-The package `ua` decides what a response means; `transaction` does the retransmission.
+A long request is sent by TCP, to avoid fragmented datagrams (RFC 3261 section 18.1.1), and by UDP
+if the peer refuses TCP. The package `ua` decides what a response means; `transaction` does the
+retransmission.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Final
 
+from telephony.sip.compose import Draft, compose
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.request.compose import Draft, compose
-from telephony.sip.request.transport_choice import over_tcp
 from telephony.sip.transaction.client import ClientTransaction
 from telephony.sip.transaction.core import Core
-from telephony.sip.transport.address import Address
+from telephony.sip.transport.address import Address, address_of
+
+LONGEST_DATAGRAM: Final = 1300
+"""The longest request sent as a datagram, in bytes: the RFC's limit for an unknown MTU."""
+
+
+def over_tcp(core: Core, draft: Draft, request: Request, now: float) -> Draft | None:
+    """Return the draft changed to TCP if the request is too long for UDP; else None.
+
+    None also if we have no TCP address, the peer has refused TCP, or it is behind NAT (its URI has
+    another address), so that we cannot open a connection.
+    """
+    destination = draft.destination
+    if destination.reliable or core.tcp_refusals.has(destination, now):
+        return None
+    target = draft.routes[0].uri if draft.routes else draft.uri
+    named = address_of(target)
+    if named is not None and named != destination:
+        return None
+    by_tcp = destination._replace(transport="TCP")
+    local = core.local_addresses.reaching(by_tcp, draft.local)
+    if local is None or len(bytes(request)) <= LONGEST_DATAGRAM:
+        return None
+    return replace(draft, destination=by_tcp, local=local, fallback=None)
 
 
 class ClientRequest(ABC):
@@ -90,23 +116,6 @@ class ClientRequest(ABC):
         self._as_datagram = None
         self._take(draft)
         self.begin(now)
-
-
-class IgnoringUser:
-    """A transaction user that ignores the responses to a CANCEL or PRACK.
-
-    `_Prack` still responds to challenges. Lost messages do no harm: the callee stops waiting for a
-    PRACK after a time, and an INVITE ends after its own time limit.
-    """
-
-    def on_response(self, response: Response, now: float) -> None:
-        """Ignore the response."""
-
-    def on_failure(self, status: int, now: float) -> None:
-        """Ignore the failure: no response to this request will arrive."""
-
-    def on_terminated(self, now: float) -> None:
-        """Ignore the end of the transaction."""
 
 
 class _Attempt:

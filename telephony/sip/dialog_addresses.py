@@ -1,4 +1,4 @@
-"""The two parties of a dialog, and the destination of our requests (RFC 3261 section 12.2.1.1).
+"""The two parties of a dialog, and the destination of our requests (RFC 3261 12.1 and 12.2.1.1).
 
 The module dialog.py decides which request may be sent, and when.
 """
@@ -8,14 +8,106 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from telephony.sip.dialog.next_hop import next_hop
+from telephony.errors import SipParseError
+from telephony.sip.compose import WITH_CONTACT, Draft, HeaderList
 from telephony.sip.message.header_values import NameAddr
-from telephony.sip.message.uri import Uri
-from telephony.sip.request.compose import WITH_CONTACT, Draft, HeaderList
+from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.uri import SIP_SCHEMES, Uri
 from telephony.sip.transaction.core import Core
-from telephony.sip.transport.address import Address, literal
-from telephony.sip.transport.local_addresses import LocalAddress
+from telephony.sip.transport.address import (
+    DEFAULT_PORTS,
+    Address,
+    LocalAddress,
+    LocalAddresses,
+    address_of,
+    is_literal,
+    literal,
+)
 from telephony.sip.transport.outgoing import NextHop
+
+
+def target_of(message: Request | Response) -> Uri | None:
+    """Return the first sip or sips URI among the Contacts of the message, or None.
+
+    Requests cannot be sent to tel or mailto. None also if any Contact cannot be parsed.
+    """
+    try:
+        contacts = message.contacts
+    except SipParseError:
+        return None
+    return next((each.uri for each in contacts if each.uri.scheme in SIP_SCHEMES), None)
+
+
+def path_hosts(request: Request) -> frozenset[str]:
+    """Return the IP addresses in the Via fields of a received request, `received` included."""
+    try:
+        vias = request.vias
+    except SipParseError:
+        return frozenset()
+    named = (host for via in vias for host in (via.host, via.received) if host)
+    return frozenset(found for host in named if (found := literal(host)) is not None)
+
+
+def wants_sips(request: Request) -> bool:
+    """Return whether our Contact in responses must be a sips URI (RFC 3261 section 12.1.1)."""
+    routes = recorded_routes(request)
+    next_hop = routes[0].uri if routes else target_of(request)
+    return "sips" in {request.uri.scheme, next_hop.scheme if next_hop else ""}
+
+
+def recorded_routes(message: Request | Response) -> list[NameAddr]:
+    """Return the Record-Route entries, from top to bottom; empty if one cannot be parsed."""
+    try:
+        return [NameAddr.parse(route) for route in message.headers.get_list("Record-Route")]
+    except SipParseError:
+        return []
+
+
+def next_hop(
+    addresses: LocalAddresses,
+    target: Uri,
+    *,
+    peer: Address,
+    send_to: Address | None,
+    local: LocalAddress,
+) -> NextHop:
+    """Return the destination, local address and fallback address of a dialog's next request.
+
+    The fallback is used if no connection to the destination is open. The destination is `send_to`.
+    If that is None, it is `peer`, or the address in `target` if both of these are true:
+
+    - `target`, the first route or else the remote target, has an IP address that we can reach;
+    - its transport is UDP, or `peer` has another IP address or transport. (With TCP or TLS and the
+      same IP address, the existing connection to `peer` is used.)
+    """
+    known = send_to or peer
+    named = address_of(target)
+    if named is not None and addresses.reaching(named, local) is None:
+        named = None
+    same_peer = named is not None and (named.host, named.transport) == (
+        known.host,
+        known.transport,
+    )
+    if named is not None and same_peer and known.reliable:
+        destination, fallback = known, named._replace(name=known.name)
+    elif named is not None and send_to is None:
+        destination, fallback = named, None
+    else:
+        destination, fallback = known, _connect_fallback(known, target)
+    return NextHop(destination, addresses.reaching(destination, local) or local, fallback)
+
+
+def _connect_fallback(known: Address, target: Uri) -> Address | None:
+    """Return where to connect if the connection that the peer opened from `known` is closed.
+
+    It is the host of `known` with the port of `target`; None if the peer opened no connection, or
+    if the host in `target` is an IP address.
+    """
+    if not known.flow or is_literal(target.host):
+        return None
+    port = target.port or DEFAULT_PORTS[known.transport]
+    name = target.host if known.transport == "TLS" else ""
+    return Address(known.host, port, known.transport, name)
 
 
 class DialogId(NamedTuple):

@@ -11,7 +11,7 @@ from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, StandaloneResponse
 from telephony.sip.message.messages import parse_message, respond
 from telephony.sip.message.uri import Uri
-from telephony.sip.registration.client import RegistrarAccount, Registration, RegistrationState
+from telephony.sip.registration import RegistrarAccount, Registration, RegistrationState
 from telephony.sip.ua.auth import AuthOutcome, DigestClient, DigestServer, ha1
 
 HERE = Address("192.0.2.1", 5060)

@@ -13,9 +13,8 @@ from telephony.sip.message.headers import Headers
 from telephony.sip.message.messages import Request, Response, respond
 from telephony.sip.message.uri import Uri, is_user
 from telephony.sip.transaction.core import Core
-from telephony.sip.transaction.keys import MAGIC_COOKIE
-from telephony.sip.transport.address import Address
-from telephony.sip.transport.local_addresses import LocalAddress
+from telephony.sip.transaction.transactions import MAGIC_COOKIE
+from telephony.sip.transport.address import Address, LocalAddress
 from telephony.sip.transport.outgoing import NextHop
 
 HeaderList = tuple[tuple[str, str], ...]

@@ -1,7 +1,7 @@
 """Dialogs: RFC 3261 sections 12, 14 and 15.
 
-Covers `telephony/sip/ua/checkpoint.py`, `telephony/sip/dialog/addresses.py`,
-`telephony/sip/dialog/creation.py` and `telephony/sip/dialog/route_set.py`.
+Covers `telephony/sip/ua/checkpoint.py`, `telephony/sip/dialog.py` and
+`telephony/sip/dialog_addresses.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.dialog import DialogState
+from telephony.sip.dialog import DialogState
 from telephony.sip.events import (
     AckMissing,
     AckReceived,

@@ -19,18 +19,18 @@ from telephony.sip.message.grammar import drop_parameter
 from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response, respond
 from telephony.sip.message.uri import SIP_SCHEMES, Uri
-from telephony.sip.transport.address import Address
+from telephony.sip.transport.address import DEFAULT_PORTS, Address
 
-FALLBACK_EXPIRES: Final = 3600
-"""For a phone whose requested expiry is not a valid number (RFC 3261 20.19), in seconds."""
-
+MIN_EXPIRES: Final = 60
+"""The shortest expiry in seconds; a shorter one gets 423."""
+MAX_EXPIRES: Final = 3600
+"""The longest expiry in seconds; a longer one counts as this."""
+DEFAULT_EXPIRES: Final = 3600
+"""For a phone that requests none, or not a valid number (RFC 3261 20.19), in seconds."""
 MAX_CONTACTS: Final = 32
 """Contacts in one REGISTER."""
-
 MAX_PATH: Final = 10
 """Proxies in the Path of one REGISTER."""
-
-_SIP_PORT: Final = 5060
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Binding:
         uri = self.path[0].uri if self.path else self.contact.uri
         if self.source.reliable or uri.host != self.source.host:
             return self.source
-        return Address(uri.host, uri.port or _SIP_PORT)
+        return Address(uri.host, uri.port or DEFAULT_PORTS["UDP"])
 
     def is_same_contact(self, other: NameAddr) -> bool:
         """Return whether `other` is the Contact of this binding.
@@ -87,26 +87,12 @@ class Binding:
 class Registrar:
     """The bindings of all addresses-of-record, and the rules by which a REGISTER changes them."""
 
-    def __init__(
-        self,
-        *,
-        min_expires: int = 60,
-        max_expires: int = 3600,
-        default_expires: int = 3600,
-        max_bindings: int = 10,
-    ) -> None:
+    def __init__(self, max_bindings: int = 10) -> None:
         """Make a registrar without bindings.
 
-        Args:
-            min_expires: The shortest expiry in seconds; a shorter one gets 423.
-            max_expires: The longest expiry in seconds; a longer one counts as this.
-            default_expires: The seconds for a phone that does not request an expiry.
-            max_bindings: Of one address-of-record; beyond it, those that expire first are removed,
-                whether old or new.
+        Of more than `max_bindings` of one address-of-record, those that expire first are removed,
+        whether old or new.
         """
-        self._min_expires = min_expires
-        self._max_expires = max_expires
-        self._default_expires = default_expires
         self._max_bindings = max_bindings
         self._bindings: dict[str, list[Binding]] = {}
 
@@ -122,7 +108,7 @@ class Registrar:
                     asked = self._bind(contact, path, request, source, now)
                     held = self._apply(held, asked, before, request, now)
         except SipParseError as error:
-            shortest = [("Min-Expires", str(self._min_expires))] if error.status == 423 else []
+            shortest = [("Min-Expires", str(MIN_EXPIRES))] if error.status == 423 else []
             return respond(request, error.status, headers=shortest)
         held = sorted(held, key=lambda binding: binding.expires_at)[-self._max_bindings :]
         self._store(aor, held)
@@ -177,30 +163,16 @@ class Registrar:
         }
 
     @classmethod
-    def from_dict(
-        cls,
-        saved: Mapping[str, object],
-        now: float,
-        *,
-        min_expires: int = 60,
-        max_expires: int = 3600,
-        default_expires: int = 3600,
-        max_bindings: int = 10,
-    ) -> Registrar:
+    def from_dict(cls, saved: Mapping[str, object], now: float) -> Registrar:
         """Make a registrar from the saved bindings that `to_dict` returned.
 
-        One that is not valid, or with more remaining time than `max_expires`, is not restored: the
+        One that is not valid, or with more remaining time than `MAX_EXPIRES`, is not restored: the
         phone will register again.
         """
-        registrar = cls(
-            min_expires=min_expires,
-            max_expires=max_expires,
-            default_expires=default_expires,
-            max_bindings=max_bindings,
-        )
+        registrar = cls()
         for aor, rows in saved.items():
             restored = (_restore(row, now) for row in rows) if isinstance(rows, list) else ()
-            held = [b for b in restored if b is not None and b.expires_at - now <= max_expires]
+            held = [b for b in restored if b is not None and b.expires_at - now <= MAX_EXPIRES]
             registrar._store(aor, held)
         return registrar
 
@@ -225,11 +197,11 @@ class Registrar:
         """
         if contact.uri.scheme not in SIP_SCHEMES:
             raise SipParseError("a Contact is not a SIP address")
-        seconds = self._seconds(contact, request)
-        if 0 < seconds < self._min_expires:
+        seconds = _expires(contact, request)
+        if 0 < seconds < MIN_EXPIRES:
             raise SipParseError("the expiry of a Contact is too short", status=423)
         bare = NameAddr("", contact.uri, drop_parameter(contact.parameters, "expires"))
-        expires_at = now + min(seconds, self._max_expires)
+        expires_at = now + min(seconds, MAX_EXPIRES)
         return Binding(bare, request.call_id, request.cseq.number, source, expires_at, path)
 
     @staticmethod
@@ -253,12 +225,6 @@ class Registrar:
                 _require_newer(binding, request)
         return [*others, asked] if asked.expires_at > now else others
 
-    def _seconds(self, contact: NameAddr, request: Request) -> int:
-        wish = contact.parameter("expires")
-        if wish is None:
-            wish = request.headers.get("Expires")
-        return self._default_expires if wish is None else _parse_seconds(wish)
-
 
 def _contacts(request: Request) -> list[str]:
     wanted = request.headers.get_list("Contact")
@@ -274,10 +240,12 @@ def _path(request: Request) -> tuple[NameAddr, ...]:
     return path
 
 
-def _parse_seconds(text: str) -> int:
-    if text.isascii() and text.isdecimal() and len(text) <= 10:
-        return int(text)
-    return FALLBACK_EXPIRES
+def _expires(contact: NameAddr, request: Request) -> int:
+    wish = contact.parameter("expires")
+    if wish is None:
+        wish = request.headers.get("Expires") or ""
+    valid = wish.isascii() and wish.isdecimal() and len(wish) <= 10
+    return int(wish) if valid else DEFAULT_EXPIRES
 
 
 def _remove_all(held: list[Binding], request: Request, wanted: list[str]) -> list[Binding]:

@@ -10,7 +10,7 @@ from telephony.sip.events import Address
 from telephony.sip.message.headers import Headers
 from telephony.sip.message.messages import Request, parse_message
 from telephony.sip.message.uri import Uri
-from telephony.sip.registration.registrar import Registrar
+from telephony.sip.registrar import Registrar
 
 SOURCE = Address("203.0.113.9", 40000)
 OTHER = Address("203.0.113.10", 40001)

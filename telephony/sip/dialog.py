@@ -1,8 +1,8 @@
 """A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within it.
 
 The core stores a confirmed dialog until a BYE, and an early one until the INVITE has a final
-response or fails. This module decides which requests are allowed, and when; addresses.py decides
-where they go, and the package `transaction` sends them.
+response or fails. This module decides which requests are allowed, and when; the
+module dialog_addresses.py where they go; the package `transaction` sends them.
 """
 
 from __future__ import annotations
@@ -14,18 +14,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.addresses import DialogAddresses, DialogId
-from telephony.sip.dialog.route_set import recorded_routes, target_of
+from telephony.sip.client_request import ClientRequest
+from telephony.sip.compose import Draft, HeaderList, compose
+from telephony.sip.dialog_addresses import DialogAddresses, DialogId, recorded_routes, target_of
 from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import Uri
-from telephony.sip.request.client_request import ClientRequest
-from telephony.sip.request.compose import Draft, HeaderList, compose
-from telephony.sip.transaction.core import Core
+from telephony.sip.transaction.core import Core, SipEvent
 from telephony.sip.transaction.timers import Timer
-from telephony.sip.transport.address import Address
-from telephony.sip.transport.events import SipEvent
-from telephony.sip.transport.local_addresses import LocalAddress
+from telephony.sip.transport.address import Address, LocalAddress
 from telephony.sip.transport.outgoing import OutgoingMessage
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
@@ -108,7 +105,6 @@ class Dialogs:
     """The early and confirmed dialogs of one endpoint, which can be found by their identifiers."""
 
     def __init__(self, core: Core, open_request: OpenRequest) -> None:
-        """Make an empty collection of dialogs."""
         self.core = core
         self.open_request = open_request
         self._by_id: dict[DialogId, Dialog] = {}
