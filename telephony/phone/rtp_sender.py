@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final
 
 from telephony.errors import ProtocolError
-from telephony.phone import g711
+from telephony.rtp import g711
 from telephony.rtp.dtmf import TelephoneEvent
 from telephony.rtp.packet import RtpPacket
 

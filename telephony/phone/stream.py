@@ -11,13 +11,13 @@ from typing import Final
 
 from telephony.aio.ports import PortPair, PortPool
 from telephony.errors import RtpParseError, SrtpError
-from telephony.phone import g711
 from telephony.phone.changes import Changes
 from telephony.phone.playout_buffer import PlayoutBuffer
 from telephony.phone.reception import ReceptionCounter
 from telephony.phone.reports import Reports
 from telephony.phone.rtp_sender import FRAME, RtpSender
 from telephony.phone.state import CallFailedError
+from telephony.rtp import g711
 from telephony.rtp.dtmf import KeyPresses
 from telephony.rtp.packet import RtpPacket, is_rtcp
 from telephony.rtp.srtp import Protection

@@ -29,14 +29,17 @@ from telephony.sdp.codecs import (
 from telephony.sdp.crypto import Srtp
 from telephony.sdp.media import Direction, LocalMedia, Origin
 from telephony.sdp.session import MediaDescription, SdpLine, SessionDescription
-from telephony.sdp.transport import (
+from telephony.sdp.writing import (
     answer_to,
     can_carry,
     first_offer,
     later_offer,
+    place_section,
+    rewrite,
+    session_lines,
     usable_keys,
+    with_codecs,
 )
-from telephony.sdp.writing import place_section, rewrite, session_lines, with_codecs
 
 OWN_CODECS: tuple[Codec, ...] = (
     Codec("PCMA", 8000),

@@ -1,19 +1,15 @@
-"""The media of a phone: packets at their timestamps, keys, and G.711.
+"""The media of a phone: packets at their timestamps, and keys.
 
-Covers `telephony/phone/rtp_sender.py` and `telephony/phone/g711.py`.
+Covers `telephony/phone/rtp_sender.py`.
 """
-
-import struct
 
 import pytest
 
 from telephony.errors import ProtocolError
-from telephony.phone import g711
 from telephony.phone.playout_buffer import PlayoutBuffer
 from telephony.phone.rtp_sender import RtpSender
 from telephony.rtp.dtmf import TelephoneEvent
 from telephony.rtp.packet import RtpPacket
-from telephony.rtp.tone import to_pcma, to_pcmu
 
 FRAME = bytes([1, 0]) * 160
 
@@ -65,18 +61,6 @@ def test_a_new_source_never_overwrites_the_old_one():
         put(playout, 160 * number)
     put(playout, 77, ssrc=8, now=0.01)
     assert playout.end == 960
-
-
-@pytest.mark.parametrize(("law", "encoder"), [("pcma", to_pcma), ("pcmu", to_pcmu)])
-def test_g711_agrees_with_the_formula_and_round_trips(law, encoder):
-    samples = range(-32_768, 32_768)
-    encoded = g711.encode(struct.pack("<65536h", *samples), law)
-    assert encoded == bytes(map(encoder, samples))
-    assert (
-        g711.encode(g711.decode(encoded, law), law) == encoded.replace(b"\x7f", b"\xff")
-        if (law == "pcmu")
-        else encoded
-    )
 
 
 def test_a_dtmf_key_is_one_event_whose_end_is_sent_three_times():

@@ -1,8 +1,11 @@
-"""The ringing tone: its cadence and its G.711 samples."""
+"""G.711, and the ringing tone: its cadence and its samples."""
+
+import struct
 
 import pytest
 
-from telephony.rtp.tone import CYCLE_PACKETS, RINGING, is_sounding, to_pcma, to_pcmu
+from telephony.rtp import g711
+from telephony.rtp.g711 import CYCLE_PACKETS, RINGING, is_sounding, to_pcma, to_pcmu
 
 
 def test_the_ringing_tone_has_the_cadence_of_the_united_kingdom():
@@ -29,3 +32,11 @@ def test_each_tone_packet_is_20_ms_and_starts_at_the_level_of_silence():
     for tone, silence in RINGING.values():
         assert (len(tone), len(silence)) == (160, 160)
         assert tone[0] == silence[0]
+
+
+@pytest.mark.parametrize(("law", "encoder"), [("pcma", to_pcma), ("pcmu", to_pcmu)])
+def test_g711_agrees_with_the_formula_and_round_trips(law, encoder):
+    encoded = g711.encode(struct.pack("<65536h", *range(-32_768, 32_768)), law)
+    assert encoded == bytes(map(encoder, range(-32_768, 32_768)))
+    again = encoded.replace(b"\x7f", b"\xff") if law == "pcmu" else encoded
+    assert g711.encode(g711.decode(encoded, law), law) == again
