@@ -125,7 +125,7 @@ class Registrar:
 
     def reachable(self, aor: str, now: float) -> list[Binding]:
         """Return the unexpired bindings of `aor` by q value, highest first, then latest expiry."""
-        held = sorted(self.bindings(aor, now), key=lambda b: (_preference(b.contact), b.expires_at))
+        held = sorted(self.bindings(aor, now), key=lambda b: (b.contact.q, b.expires_at))
         return held[::-1]
 
     def count(self, now: float) -> int:
@@ -269,13 +269,6 @@ def _contact_headers(held: Iterable[Binding], now: float) -> list[tuple[str, str
         )
         for b in held
     ]
-
-
-def _preference(contact: NameAddr) -> float:
-    try:
-        return min(1.0, max(0.0, float(contact.parameter("q") or "1")))
-    except ValueError:
-        return 1.0
 
 
 def _save(binding: Binding, now: float) -> dict[str, object]:

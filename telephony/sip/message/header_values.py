@@ -154,6 +154,14 @@ class NameAddr:
         """The value of the parameter `tag`; None if the parameter is missing or empty."""
         return find_parameter(self.parameters, "tag") or None
 
+    @property
+    def q(self) -> float:
+        """The preference of a Contact, from 0 to 1 (RFC 3261 20.10); 1 if missing or malformed."""
+        try:
+            return min(1.0, max(0.0, float(self.parameter("q") or "1")))
+        except ValueError:
+            return 1.0
+
     def with_tag(self, tag: str | None) -> NameAddr:
         """Return the address with this tag instead of its present tag; None removes the tag."""
         if tag is None:

@@ -6,8 +6,8 @@ Covers `telephony/phone/rtp_sender.py`.
 import pytest
 
 from telephony.errors import ProtocolError
-from telephony.phone.playout_buffer import PlayoutBuffer
 from telephony.phone.rtp_sender import RtpSender
+from telephony.phone.stream import PlayoutBuffer
 from telephony.rtp.dtmf import TelephoneEvent
 from telephony.rtp.packet import RtpPacket
 

@@ -1,19 +1,22 @@
-"""A REFER that a phone accepted (RFC 3515): the target to call, and our NOTIFYs about that call."""
+"""A phone that is transferred: the REFERs that it accepts (RFC 3515), and INVITEs with Replaces.
+
+An INVITE with Replaces (RFC 3891) names the call whose place it takes.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from telephony.errors import SipParseError
+from telephony.phone.call import VoIPCall
 from telephony.phone.state import CallFailedError, CallState, InvalidStateError
 from telephony.sip.dialog import Dialog
+from telephony.sip.endpoint import Endpoint
 from telephony.sip.message.grammar import REASONS
-from telephony.sip.message.header_values import NameAddr
+from telephony.sip.message.header_values import NameAddr, Replaces
 from telephony.sip.message.messages import Request
 from telephony.sip.message.uri import Uri
-
-if TYPE_CHECKING:
-    from telephony.phone.call import VoIPCall
 
 _FRAGMENT: Final = ("Content-Type", "message/sipfrag;version=2.0")
 _EXPIRES: Final = 180
@@ -64,3 +67,27 @@ def _status(new: VoIPCall) -> int:
     if new.state is CallState.ENDED:
         return new.status if new.status >= 200 else 487
     return {CallState.RINGING: 180, CallState.ANSWERED: 200}.get(new.state, 100)
+
+
+def replaced_call(endpoint: Endpoint, request: Request) -> VoIPCall | None:
+    """Return the call that a received INVITE asks to replace; None without a Replaces.
+
+    Raises:
+        SipParseError: 400 if the Replaces is not valid; 481 if it names no call of this phone, or a
+            received call that still rings; 486 if it has `early-only` and its call is answered.
+    """
+    values = request.headers.get_all("Replaces")
+    if not values:
+        return None
+    if len(values) > 1:
+        raise SipParseError("the INVITE has more than one Replaces")
+    named = Replaces.parse(values[0])
+    dialog = endpoint.find_dialog(named.call_id, named.to_tag, named.from_tag)
+    call = dialog.owner if dialog is not None else None
+    if not isinstance(call, VoIPCall) or call.state is CallState.ENDED:
+        raise SipParseError("no call matches the Replaces", status=481)
+    if call.state is CallState.ANSWERED and named.early_only:
+        raise SipParseError("the call that early-only Replaces names is answered", status=486)
+    if call.state is not CallState.ANSWERED and call.invite is not None:
+        raise SipParseError("the call that Replaces names still rings here", status=481)
+    return call

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from telephony.phone import RegistrationError
-from telephony.phone.server_lookup import find_servers
+from telephony.phone.account import find_servers
 from telephony.sip.events import Address
 from telephony.sip.transport.location import Question, Srv
 
