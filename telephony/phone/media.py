@@ -34,6 +34,8 @@ CODECS: Final = (
     Codec("telephone-event", 8000, 1, "0-15"),
 )
 _ALLOWED: Final = tuple(codec.name for codec in CODECS)
+SDP: Final = ("Content-Type", "application/sdp")
+_TRIES: Final = 5
 
 
 class CallMedia:
@@ -134,10 +136,6 @@ class CallMedia:
 def _receives(theirs: SessionDescription) -> bool:
     index = theirs.audio_index()
     return index is not None and theirs.direction(index).receives
-
-
-SDP: Final = ("Content-Type", "application/sdp")
-_TRIES: Final = 5
 
 
 class Renegotiation:

@@ -11,11 +11,11 @@ from typing import Final, Literal, Self
 
 import structlog
 
-from telephony.aio.addresses import host_towards
 from telephony.aio.ports import PortPool
 from telephony.aio.resolver import Resolver
 from telephony.aio.tls import Tls, client_context
 from telephony.aio.transport import SipTransport
+from telephony.aio.udp import host_towards
 from telephony.b2bua.referral import refer_to
 from telephony.b2bua.session_timer import IntervalTooSmallError
 from telephony.b2bua.settings import CallSettings

@@ -19,6 +19,25 @@ from telephony.sdp.crypto import Crypto, Srtp, parse_crypto_lines
 from telephony.sdp.media import Direction, LocalMedia, Origin, ip_literal
 from telephony.sdp.session import MediaDescription, SdpLine, SessionDescription
 
+_ORDER = "vosiuepcbtrzka"
+_PERSONAL = frozenset("iuepk")
+_OURS = frozenset("voscm")
+_DROPPED = re.compile(
+    r"bundle-only|candidate|connection|crypto|end-of-candidates|fingerprint|group|ice-\w+|identity"
+    r"|key-mgmt|mid|msid|msid-semantic|remote-candidates|rid|rtcp|rtcp-fb|rtcp-mux|rtcp-mux-only"
+    r"|rtcp-rsize|setup|simulcast|ssrc|ssrc-group|tls-id|zrtp-hash"
+    r"|[amt]cap|[alp]cfg|cdsc|cpar|cparmax|cparmin|creq|csup|sqn"
+    r"|sendrecv|sendonly|recvonly|inactive",
+    re.IGNORECASE,
+)
+"""The SDP attributes that we do not forward to the other peer.
+
+They have the peer's addresses, identities and crypto keys, features of the peer's own leg (RFC
+4585, RFC 5761), offers of other transports, perhaps with crypto keys (RFC 3407, RFC 5939), or the
+direction, which we write ourselves.
+"""
+_BY_PAYLOAD = frozenset({"rtpmap", "fmtp", "rtcp-fb"})
+
 
 @dataclass(frozen=True, slots=True)
 class Transport:
@@ -76,26 +95,6 @@ def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
     keys = () if line is None else (Crypto(line.tag, local.keys[line.key.suite]),)
     mux = section.attribute("rtcp-mux") is not None
     return Transport(section.protocol, keys, rtcp_mux=mux)
-
-
-_ORDER = "vosiuepcbtrzka"
-_PERSONAL = frozenset("iuepk")
-_OURS = frozenset("voscm")
-_DROPPED = re.compile(
-    r"bundle-only|candidate|connection|crypto|end-of-candidates|fingerprint|group|ice-\w+|identity"
-    r"|key-mgmt|mid|msid|msid-semantic|remote-candidates|rid|rtcp|rtcp-fb|rtcp-mux|rtcp-mux-only"
-    r"|rtcp-rsize|setup|simulcast|ssrc|ssrc-group|tls-id|zrtp-hash"
-    r"|[amt]cap|[alp]cfg|cdsc|cpar|cparmax|cparmin|creq|csup|sqn"
-    r"|sendrecv|sendonly|recvonly|inactive",
-    re.IGNORECASE,
-)
-"""The SDP attributes that we do not forward to the other peer.
-
-They have the peer's addresses, identities and crypto keys, features of the peer's own leg (RFC
-4585, RFC 5761), offers of other transports, perhaps with crypto keys (RFC 3407, RFC 5939), or the
-direction, which we write ourselves.
-"""
-_BY_PAYLOAD = frozenset({"rtpmap", "fmtp", "rtcp-fb"})
 
 
 def rewrite(

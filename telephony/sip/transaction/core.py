@@ -17,6 +17,21 @@ from telephony.sip.transaction.transactions import Transactions
 from telephony.sip.transport.address import Address, LocalAddresses
 from telephony.sip.transport.outgoing import NextHop, OutgoingMessage, TcpRefusals
 
+DEFAULT_ALLOW = (
+    "INVITE",
+    "ACK",
+    "CANCEL",
+    "PRACK",
+    "BYE",
+    "OPTIONS",
+    "REGISTER",
+    "INFO",
+    "UPDATE",
+    "REFER",
+    "NOTIFY",
+    "MESSAGE",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SipEvent:
@@ -54,22 +69,6 @@ class MessageDropped(SipEvent):
     source: Address
     why: str
     """The reason as a fixed phrase. It contains no part of the message."""
-
-
-DEFAULT_ALLOW = (
-    "INVITE",
-    "ACK",
-    "CANCEL",
-    "PRACK",
-    "BYE",
-    "OPTIONS",
-    "REGISTER",
-    "INFO",
-    "UPDATE",
-    "REFER",
-    "NOTIFY",
-    "MESSAGE",
-)
 
 
 class Core:

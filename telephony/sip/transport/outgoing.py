@@ -12,6 +12,10 @@ from typing import Final, NamedTuple
 from telephony.sip.message.header_values import Via
 from telephony.sip.transport.address import DEFAULT_PORTS, Address, LocalAddress, is_literal
 
+_REMEMBERED: Final = 600.0
+"""In seconds."""
+_MAX_REMEMBERED: Final = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
@@ -76,11 +80,6 @@ def reply_fallback(via: Via, source: Address) -> Address | None:
     port = via.port or DEFAULT_PORTS[source.transport]
     name = "" if is_literal(via.host) or source.transport != "TLS" else via.host
     return Address(source.host, port, source.transport, name)
-
-
-_REMEMBERED: Final = 600.0
-"""In seconds."""
-_MAX_REMEMBERED: Final = 1000
 
 
 class TcpRefusals:

@@ -26,6 +26,8 @@ MAX_WAITING: Final = 8
 
 PrackKey = tuple[DialogId, int, int]
 """The dialog, the RSeq of the response, and the INVITE's CSeq number, as in the RAck."""
+AckKey = tuple[DialogId, int]
+"""The dialog and the CSeq number of the ACK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +158,6 @@ def close_all(sequences: Iterable[ReliableSequence]) -> None:
     """Close each sequence: drop its waiting responses, and stop repeating the sent response."""
     for sequence in sequences:
         sequence.close()
-
-
-AckKey = tuple[DialogId, int]
-"""The dialog and the CSeq number of the ACK."""
 
 
 class Repeated2xx:

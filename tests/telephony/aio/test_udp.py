@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from telephony.aio.addresses import reachable_host
+from telephony.aio.udp import reachable_host
 
 
 @pytest.mark.parametrize("host", ["192.0.2.7", "2001:db8::7", "127.0.0.1"])
