@@ -228,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
         if unit is not None:
             self._handle_frame(unit, self._arrived)
             return True
-        if not self._framer.has_partial_message:
+        if not self._framer.buffered:
             self._partial_since = None
         elif self._partial_since is None:
             self._partial_since = self._last_byte_at

@@ -56,12 +56,8 @@ class CallMedia:
         self._local_sdp: SessionDescription | None = None
         self._agreed_sdp: SessionDescription | None = None
         """Our SDP in the latest completed exchange; None until an offer has been answered."""
-        self._offered = False
-
-    @property
-    def awaits_answer(self) -> bool:
+        self.awaits_answer = False
         """True while our offer has no answer from the peer."""
-        return self._offered
 
     @property
     def agreed(self) -> bool:
@@ -82,7 +78,7 @@ class CallMedia:
             direction=self.local_hold or Direction.SENDRECV,
             previous=self._agreed_sdp,
         )
-        self._offered = True
+        self.awaits_answer = True
         return bytes(self._local_sdp)
 
     def answered(self, body: bytes) -> None:
@@ -94,7 +90,7 @@ class CallMedia:
         """
         theirs = SessionDescription.parse(body)
         self._apply(theirs)
-        self._offered = False
+        self.awaits_answer = False
         # An answer to "inactive" is always "inactive". It does not show whether the peer holds us,
         # so `held_by_peer` does not change.
         if self.local_hold is not Direction.INACTIVE:
@@ -102,7 +98,7 @@ class CallMedia:
 
     def withdraw(self) -> None:
         """Forget our offer, because the peer has refused it; `awaits_answer` is then false."""
-        self._offered = False
+        self.awaits_answer = False
 
     def answer(self, body: bytes) -> bytes:
         """Accept the peer's offer, and return our answer as SDP.

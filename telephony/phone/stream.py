@@ -134,7 +134,8 @@ class MediaStream:
         """The SRTP encryption in force; None if the call uses plain RTP."""
         self._srtp_state: Protection | None = None
         self._changes = changes
-        self._remote: RemoteMedia | None = None
+        self.remote: RemoteMedia | None = None
+        """The peer's media according to its most recent SDP; None before the first SDP."""
         self._presses = KeyPresses()
         self._loop = asyncio.get_running_loop()
         self._due = 0.0
@@ -144,11 +145,6 @@ class MediaStream:
         pair = self._pair
         for sock, take in ((pair.rtp, self._receive), (pair.rtcp, self._receive_control)):
             self._loop.add_reader(sock.fileno(), self._read_all, sock.fileno(), take)
-
-    @property
-    def remote(self) -> RemoteMedia | None:
-        """The peer's media according to its most recent SDP; None before the first SDP."""
-        return self._remote
 
     def configure(self, remote: RemoteMedia) -> None:
         """Use the peer's media after the SDP negotiation, and begin to send.
@@ -164,7 +160,7 @@ class MediaStream:
         self.sender.event_type = next(
             (n for n, name in laws.items() if name == "telephone-event"), None
         )
-        self._remote = remote
+        self.remote = remote
         self._protect(remote)
         if self._timer is None and not self.closed:
             self._due = self._loop.time()
@@ -225,7 +221,7 @@ class MediaStream:
         self._changes.notify()
 
     def _send(self) -> None:
-        remote = self._remote
+        remote = self.remote
         if remote is None or not remote.receive:
             self.sender.skip()
             return
@@ -239,7 +235,7 @@ class MediaStream:
             return
 
     def _send_control(self, data: bytes) -> None:
-        remote = self._remote
+        remote = self.remote
         if remote is None or not remote.rtcp_port or ip_address(remote.host).is_unspecified:
             return
         sock = self._pair.rtp if remote.rtcp_mux else self._pair.rtcp
@@ -265,7 +261,7 @@ class MediaStream:
         self._changes.notify()
 
     def _receive(self, data: bytes, host: str) -> None:
-        remote = self._remote
+        remote = self.remote
         if is_rtcp(data):
             self._receive_control(data, host)
             return
@@ -289,7 +285,7 @@ class MediaStream:
             return  # The packet is not RTP or not from the peer, so we ignore it.
 
     def _receive_control(self, data: bytes, host: str) -> None:
-        remote = self._remote
+        remote = self.remote
         if remote is None or host not in {remote.host, remote.rtcp_host}:
             return
         try:

@@ -13,7 +13,7 @@ from typing import Final
 from telephony.errors import SipParseError
 from telephony.sip.message.grammar import find_parameter, parse_parameters
 from telephony.sip.message.headers import Headers, unfold
-from telephony.sip.message.messages import Request, Response
+from telephony.sip.message.messages import Request
 
 MAX_PARTS: Final = 16
 DTMF_RELAY: Final = "application/dtmf-relay"
@@ -36,22 +36,6 @@ class BodyPart:
     def type(self) -> str:
         """The Content-Type in lower case, without its parameters."""
         return self.content_type.partition(";")[0].strip(" \t").lower()
-
-
-def parts_of(message: Request | Response) -> list[BodyPart]:
-    """Return the parts of a message's body: one if it is not multipart, none if it is empty.
-
-    Raises:
-        SipParseError: The Content-Type is multipart, but the body is not a valid multipart body.
-    """
-    if not message.body:
-        return []
-    content_type = message.headers.get("Content-Type") or ""
-    if message.content_type.startswith("multipart/"):
-        return parse_multipart(content_type, message.body)
-    disposition = message.headers.get("Content-Disposition")
-    headers = Headers([] if disposition is None else [("Content-Disposition", disposition)])
-    return [BodyPart(content_type, message.body, headers)]
 
 
 def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:

@@ -153,17 +153,13 @@ class InviteClient(UserAgentClient):
         self.cancelled = False
         self.heard = False
         self._ringing = False
-        self._finished = False
+        self.finished = False
+        """True once a final response has arrived, or if none can arrive any more."""
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
         self._cancel_deadline: Timer | None = None
         self._rseqs = RSeqTracker()
         if dialog is not None:
             dialog.note_invite(self)
-
-    @property
-    def finished(self) -> bool:
-        """True once a final response has arrived, or if no final response can arrive any more."""
-        return self._finished
 
     def checkpoint(self) -> dict[str, object]:
         """Return the INVITE as plain values (JSON) for `Endpoint.cancel_restored`."""
@@ -179,7 +175,7 @@ class InviteClient(UserAgentClient):
         It is sent after the first provisional response, and not after a final one. `InviteFailed`
         follows, usually with 487, or `InviteAnswered` if a 2xx crossed the CANCEL.
         """
-        if self._finished or self.cancelled:
+        if self.finished or self.cancelled:
             return
         self.cancelled = True
         self._cancel_headers = tuple(headers)
@@ -345,7 +341,7 @@ class InviteClient(UserAgentClient):
         The transaction lasts up to 64*T1 more; a 2xx, repeated or of another fork, still gets its
         ACK.
         """
-        if self._finished:
+        if self.finished:
             self.response = None
             self.request.body = b""
             self._draft = replace(self._draft, headers=(), body=b"")
@@ -356,7 +352,7 @@ class InviteClient(UserAgentClient):
         If it were lost, the re-INVITE would never end: its transaction has no timer after a
         provisional response (RFC 3261 section 15).
         """
-        if self._cancel_deadline is None and not self._finished:
+        if self._cancel_deadline is None and not self.finished:
             self._cancel_deadline = self._core.timers.at(
                 now + self._core.timings.timeout, self._cancel_unanswered
             )
@@ -376,7 +372,7 @@ class InviteClient(UserAgentClient):
             self._transaction.fail(487, now)
 
     def _finish(self) -> None:
-        self._finished = True
+        self.finished = True
         if self._cancel_deadline is not None:
             self._cancel_deadline.cancel()
 

@@ -126,7 +126,7 @@ class InviteServer(ServerRequest):
         """
         if self.cancelled:
             return None
-        if self._final:
+        if self.answered:
             raise ProtocolError("a final response was sent before")
         if reliable and not self.takes_reliable:
             raise ProtocolError("the caller does not support reliable provisional responses")
@@ -176,7 +176,7 @@ class InviteServer(ServerRequest):
         if sequence is None or not sequence.body_unacknowledged:
             send(now)
         else:
-            self._waiting_2xx, self._final = send, True
+            self._waiting_2xx, self.answered = send, True
         return dialog
 
     def _send_final(self, response: PendingResponse, now: float) -> None:
@@ -223,7 +223,7 @@ class InviteServer(ServerRequest):
 
     def _prack_missing(self, now: float) -> None:
         """Answer the INVITE with 504, because a PRACK is missing (RFC 3262 section 3)."""
-        if self._final and self._waiting_2xx is None:
+        if self.answered and self._waiting_2xx is None:
             return
         self._send_failure(504, "not acknowledged", now)
         self._core.emit(PrackMissing(self))
@@ -252,7 +252,7 @@ class InviteServer(ServerRequest):
 
     def on_cancel(self, request: Request, now: float) -> None:
         """Answer the INVITE with 487 after a CANCEL or early BYE (RFC 3261 9.2), if unanswered."""
-        if self._final and self._waiting_2xx is None:
+        if self.answered and self._waiting_2xx is None:
             return
         self.cancelled = True
         self._core.emit(InviteCancelled(self, request))
@@ -260,7 +260,7 @@ class InviteServer(ServerRequest):
 
     def end_with_dialog(self, now: float) -> None:
         """End a re-INVITE with its dialog: send 487, or stop repeating a 2xx (RFC 3261 15.1.2)."""
-        if not self._final or self._waiting_2xx is not None:
+        if not self.answered or self._waiting_2xx is not None:
             self._waiting_2xx = None
             self._send_final(PendingResponse(487, None, (), b"", self._tag(None, 487)), now)
             self.cancelled = True

@@ -13,7 +13,6 @@ from telephony.sip.message.content import (
     body_of,
     key_of,
     parse_multipart,
-    parts_of,
 )
 from telephony.sip.message.headers import Headers
 from telephony.sip.message.messages import Request
@@ -57,20 +56,13 @@ def test_a_malformed_multipart_body_is_refused(content_type, body):
         parse_multipart(content_type, body)
 
 
-def test_a_body_without_multipart_is_one_part():
-    request = Request("INVITE", Uri(host="h"), Headers([("c", "application/sdp")]), b"v=0\r\n")
-    assert parts_of(request) == [BodyPart("application/sdp", b"v=0\r\n")]
-    assert parts_of(Request("INVITE", Uri(host="h"))) == []
-
-
-def test_a_multipart_message_is_parsed_into_its_parts():
+def test_a_multipart_body_is_parsed_into_its_parts():
     handling = "recording-session;handling=required"
     body = (
         b"--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n"
         b"--b\r\nContent-Type: a/b\r\nContent-Disposition: %b\r\n\r\nc\r\n--b--\r\n"
     ) % handling.encode()
-    headers = Headers([("Content-Type", "multipart/mixed;boundary=b")])
-    assert parts_of(Request("INVITE", Uri(host="h"), headers, body)) == [
+    assert parse_multipart("multipart/mixed;boundary=b", body) == [
         BodyPart("application/sdp", b"v=0\r\n"),
         BodyPart("a/b", b"c", Headers([("Content-Disposition", handling)])),
     ]
