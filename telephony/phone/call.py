@@ -13,9 +13,10 @@ from telephony.phone.account import PhoneAccount
 from telephony.phone.dialog_requests import DialogRequests, ReferSent
 from telephony.phone.media import SDP, CallMedia, Renegotiation
 from telephony.phone.quality import PeerReport, ReceptionQuality
-from telephony.phone.rtp_sender import BAD_KEYS, KEY_MS, KEYS
+from telephony.phone.rtp_sender import BAD_KEYS, KEY_MS
 from telephony.phone.session import SessionRefresher
 from telephony.phone.state import CallFailedError, CallState, Changes, InvalidStateError
+from telephony.rtp.dtmf import KEYS
 from telephony.sdp import Direction
 from telephony.sip.dialog import Dialog
 from telephony.sip.message.content import DTMF_RELAY, body_of

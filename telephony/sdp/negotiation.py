@@ -10,7 +10,7 @@ stay in their place with port 0.
 
 Without a stream that we can carry, the functions raise `SdpParseError` with status 488. So they do
 for T.38 (fax) in place of audio, because a fax is not a conversation: after the refusal, the peer
-sends it as G.711, which we handle as audio. The module `transport` decides how a leg's stream is
+sends it as G.711, which we handle as audio. The module `writing` decides how a leg's stream is
 protected.
 """
 

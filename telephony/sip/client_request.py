@@ -13,7 +13,7 @@ from typing import Final
 
 from telephony.sip.compose import Draft, compose
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.transaction.client import ClientTransaction
+from telephony.sip.transaction.client_transaction import ClientTransaction
 from telephony.sip.transaction.core import Core
 from telephony.sip.transport.address import Address, address_of
 

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.transaction.client import (
+from telephony.sip.transaction.client_transaction import (
     ClientTransaction,
     ClientUser,
     InviteClientTransaction,
     NonInviteClientTransaction,
 )
-from telephony.sip.transaction.server import (
+from telephony.sip.transaction.server_transaction import (
     InviteServerTransaction,
     NonInviteServerTransaction,
     ServerTransaction,

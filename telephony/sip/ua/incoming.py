@@ -24,7 +24,7 @@ from telephony.sip.message.grammar import KNOWN_METHODS
 from telephony.sip.message.header_values import RAck
 from telephony.sip.message.messages import Request, Response, parse_message
 from telephony.sip.transaction.core import ConnectionOffered
-from telephony.sip.transaction.server import InviteServerTransaction
+from telephony.sip.transaction.server_transaction import InviteServerTransaction
 from telephony.sip.transaction.transactions import ServerKey, server_key
 from telephony.sip.transport.address import DEFAULT_PORTS, Address, LocalAddress
 from telephony.sip.transport.malformed import answer_busy, answer_malformed

@@ -15,7 +15,7 @@ from telephony.sip.dialog import Dialog
 from telephony.sip.dialog_addresses import wants_sips
 from telephony.sip.message.messages import Request
 from telephony.sip.transaction.core import SipEvent
-from telephony.sip.transaction.server import NonInviteServerTransaction
+from telephony.sip.transaction.server_transaction import NonInviteServerTransaction
 from telephony.sip.transaction.transactions import ServerKey
 from telephony.sip.transport.address import Address
 from telephony.sip.transport.outgoing import NextHop

@@ -18,7 +18,7 @@ from telephony.sip.message.grammar import REASONS
 from telephony.sip.message.header_values import RELIABLE, RAck
 from telephony.sip.message.messages import Request, Response, rseq_of
 from telephony.sip.message.uri import Uri
-from telephony.sip.transaction.client import IgnoringUser
+from telephony.sip.transaction.client_transaction import IgnoringUser
 from telephony.sip.transaction.core import SipEvent
 from telephony.sip.transaction.timers import Timer
 from telephony.sip.transport.address import Address

@@ -17,7 +17,7 @@ from telephony.sip.dialog_addresses import path_hosts, recorded_routes, target_o
 from telephony.sip.message.header_values import RELIABLE
 from telephony.sip.message.messages import Request, requires_reliable, takes_reliable
 from telephony.sip.transaction.core import SipEvent
-from telephony.sip.transaction.server import InviteServerTransaction
+from telephony.sip.transaction.server_transaction import InviteServerTransaction
 from telephony.sip.transaction.timers import Timer
 from telephony.sip.ua.reliable import PendingResponse, ReliableSequence, Repeated2xx, close_all
 from telephony.sip.ua.server_request import ServerRequest

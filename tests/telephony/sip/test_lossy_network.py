@@ -1,6 +1,7 @@
 """Two cores on a lossy, duplicating, reordering network: both agree, and no state is left.
 
-Covers `telephony/sip/transaction/client.py` and `telephony/sip/transaction/server.py`.
+Covers `telephony/sip/transaction/client_transaction.py` and
+`telephony/sip/transaction/server_transaction.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The timers of RFC 3261 (table 4) and RFC 6026, with a fake clock.
 
-Covers `telephony/sip/transaction/client.py` and `telephony/sip/transaction/server.py`.
+Covers `telephony/sip/transaction/client_transaction.py` and
+`telephony/sip/transaction/server_transaction.py`.
 """
 
 from __future__ import annotations
