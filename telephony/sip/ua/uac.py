@@ -31,69 +31,6 @@ from telephony.sip.ua.client import (
 from telephony.sip.ua.user_agent import ChallengeAnswers, UserAgent
 
 
-class RSeqTracker:
-    """The most recent RSeq of each early dialog of one INVITE; the next must be one more."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, int] = {}
-
-    def accept(self, tag: str, rseq: int) -> bool:
-        """Return whether a reliable response is the next in its dialog (To tag); store its RSeq.
-
-        The first one is. A copy, or one after a missing response, must not be acknowledged; the
-        callee repeats each response until it is acknowledged.
-        """
-        last = self._last.get(tag)
-        if last is not None and rseq != last + 1:
-            return False
-        self._last[tag] = rseq
-        return True
-
-
-def send_prack(
-    agent: UserAgent,
-    dialog: Dialog,
-    rack: RAck,
-    *,
-    headers: HeaderList = (),
-    body: bytes = b"",
-    now: float,
-) -> None:
-    """Send a PRACK for the response of `rack`; nothing after the dialog's end or our BYE."""
-    if dialog.is_ending:
-        return
-    draft = dialog.draft("PRACK", (("RAck", str(rack)), *headers), body)
-    _Prack(agent, dialog, draft, ChallengeAnswers()).begin(now)
-
-
-class _Prack(IgnoringUser):
-    """The transaction user of a PRACK: it answers a challenge, and ignores all else.
-
-    A lost PRACK does no harm: the callee stops waiting for it after a time.
-    """
-
-    def __init__(
-        self, agent: UserAgent, dialog: Dialog, draft: Draft, answers: ChallengeAnswers
-    ) -> None:
-        self._core = agent.core
-        self._request = compose(agent.core, draft)
-        self._agent = agent
-        self._dialog = dialog
-        self._draft = draft
-        self._answers = answers
-
-    def begin(self, now: float) -> None:
-        self._core.transactions.start_client(self._request, self, self._draft.next_hop, now)
-
-    def on_response(self, response: Response, now: float) -> None:
-        given = self._answers.take(
-            self._agent.credentials, self._request, response, self._draft.destination
-        )
-        if given is not None:
-            again = self._dialog.draft_again(self._draft, merge(self._draft.headers, given))
-            _Prack(self._agent, self._dialog, again, self._answers).begin(now)
-
-
 @dataclass(frozen=True, slots=True)
 class InviteProgress(SipEvent):
     """A provisional response to an INVITE that we sent outside a dialog has arrived."""
@@ -157,7 +94,8 @@ class InviteClient(UserAgentClient):
         """True once a final response has arrived, or if none can arrive any more."""
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
         self._cancel_deadline: Timer | None = None
-        self._rseqs = RSeqTracker()
+        self._rseqs: dict[str, int] = {}
+        """The most recent RSeq of each early dialog, by its To tag."""
         if dialog is not None:
             dialog.note_invite(self)
 
@@ -220,8 +158,7 @@ class InviteClient(UserAgentClient):
         rseq = rseq_of(response)
         if rseq is None:
             raise ProtocolError("not a reliable provisional response")
-        rack = RAck(rseq, response.cseq)
-        send_prack(self._agent, dialog, rack, headers=tuple(headers), body=body, now=now)
+        self._send_prack(dialog, RAck(rseq, response.cseq), now, tuple(headers), body)
 
     def on_response(self, response: Response, now: float) -> None:
         """Process a 1xx, a 2xx (there may be several) or another final response to the INVITE."""
@@ -231,7 +168,7 @@ class InviteClient(UserAgentClient):
             return
         if not self.cancelled and self._answer_challenge(response, now):
             self._drop_early_dialogs()
-            self._ringing, self._rseqs = False, RSeqTracker()
+            self._ringing, self._rseqs = False, {}
             return
         self._finish()
         self.response = self.response or response
@@ -268,18 +205,42 @@ class InviteClient(UserAgentClient):
                 self._send_cancel(now)
         tag, dialog = response.to.tag, self.dialog
         rseq = rseq_of(response) if tag and RELIABLE in self._core.supported else None
-        if rseq is not None and not self._rseqs.accept(tag or "", rseq):
+        if rseq is not None and not self._is_next(tag or "", rseq):
             return
         if dialog is None and tag and response.status > 100:
             dialog = self._dialog_for(response)
         answer_due = rseq is not None and bool(response.body) and not self.request.body
         if rseq is not None and dialog is not None and not answer_due:
-            rack = RAck(rseq, response.cseq)
-            send_prack(self._agent, dialog, rack, now=now)
+            self._send_prack(dialog, RAck(rseq, response.cseq), now)
         if self.dialog is None:
             self._core.emit(InviteProgress(self, dialog, response, answer_due))
         elif self.dialog.state is not DialogState.TERMINATED:
             self._core.emit(DialogResponse(self.dialog, self, response))
+
+    def _is_next(self, tag: str, rseq: int) -> bool:
+        """Return whether a reliable response is the next in its dialog (To tag); store its RSeq.
+
+        The first one is. A copy, or one after a missing response, must not be acknowledged; the
+        callee repeats each response until it is acknowledged.
+        """
+        last = self._rseqs.get(tag)
+        if last is not None and rseq != last + 1:
+            return False
+        self._rseqs[tag] = rseq
+        return True
+
+    def _send_prack(
+        self,
+        dialog: Dialog,
+        rack: RAck,
+        now: float,
+        headers: HeaderList = (),
+        body: bytes = b"",
+    ) -> None:
+        """Send a PRACK for the response of `rack`; nothing after the dialog's end or our BYE."""
+        if not dialog.is_ending:
+            draft = dialog.draft("PRACK", (("RAck", str(rack)), *headers), body)
+            _Prack(self._agent, dialog, draft, ChallengeAnswers()).begin(now)
 
     def _answered(self, response: Response, now: float) -> None:
         dialog = self.dialog or self._dialog_for(response)
@@ -375,6 +336,34 @@ class InviteClient(UserAgentClient):
         self.finished = True
         if self._cancel_deadline is not None:
             self._cancel_deadline.cancel()
+
+
+class _Prack(IgnoringUser):
+    """The transaction user of a PRACK: it answers a challenge, and ignores all else.
+
+    A lost PRACK does no harm: the callee stops waiting for it after a time.
+    """
+
+    def __init__(
+        self, agent: UserAgent, dialog: Dialog, draft: Draft, answers: ChallengeAnswers
+    ) -> None:
+        self._core = agent.core
+        self._request = compose(agent.core, draft)
+        self._agent = agent
+        self._dialog = dialog
+        self._draft = draft
+        self._answers = answers
+
+    def begin(self, now: float) -> None:
+        self._core.transactions.start_client(self._request, self, self._draft.next_hop, now)
+
+    def on_response(self, response: Response, now: float) -> None:
+        given = self._answers.take(
+            self._agent.credentials, self._request, response, self._draft.destination
+        )
+        if given is not None:
+            again = self._dialog.draft_again(self._draft, merge(self._draft.headers, given))
+            _Prack(self._agent, self._dialog, again, self._answers).begin(now)
 
 
 def open_request(agent: UserAgent, dialog: Dialog, draft: Draft) -> ClientRequest:
