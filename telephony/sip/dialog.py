@@ -51,7 +51,7 @@ class DialogEnded(SipEvent):
 
 
 class DialogRefusal(NamedTuple):
-    """The response with which the core refuses a request within a dialog."""
+    """The response with which the core refuses a request."""
 
     status: int
     headers: HeaderList = ()

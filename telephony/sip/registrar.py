@@ -105,8 +105,8 @@ class Registrar:
                 held = _remove_all(held, request, wanted)
             else:
                 for contact in [NameAddr.parse(element) for element in wanted]:
-                    asked = self._bind(contact, path, request, source, now)
-                    held = self._apply(held, asked, before, request, now)
+                    asked = _bind(contact, path, request, source, now)
+                    held = _apply(held, asked, before, request, now)
         except SipParseError as error:
             shortest = [("Min-Expires", str(MIN_EXPIRES))] if error.status == 423 else []
             return respond(request, error.status, headers=shortest)
@@ -182,48 +182,48 @@ class Registrar:
         else:
             self._bindings.pop(aor, None)
 
-    def _bind(
-        self,
-        contact: NameAddr,
-        path: tuple[NameAddr, ...],
-        request: Request,
-        source: Address,
-        now: float,
-    ) -> Binding:
-        """Return the new binding for a Contact, already expired if the phone removes it.
 
-        Raises:
-            SipParseError: The Contact is not a sip or sips URI, or its expiry is too short.
-        """
-        if contact.uri.scheme not in SIP_SCHEMES:
-            raise SipParseError("a Contact is not a SIP address")
-        seconds = _expires(contact, request)
-        if 0 < seconds < MIN_EXPIRES:
-            raise SipParseError("the expiry of a Contact is too short", status=423)
-        bare = NameAddr("", contact.uri, drop_parameter(contact.parameters, "expires"))
-        expires_at = now + min(seconds, MAX_EXPIRES)
-        return Binding(bare, request.call_id, request.cseq.number, source, expires_at, path)
+def _bind(
+    contact: NameAddr,
+    path: tuple[NameAddr, ...],
+    request: Request,
+    source: Address,
+    now: float,
+) -> Binding:
+    """Return the new binding for a Contact, already expired if the phone removes it.
 
-    @staticmethod
-    def _apply(
-        held: list[Binding], asked: Binding, before: list[Binding], request: Request, now: float
-    ) -> list[Binding]:
-        """Return `held` with `asked` for any binding with its Contact, or without it if expired.
+    Raises:
+        SipParseError: The Contact is not a sip or sips URI, or its expiry is too short.
+    """
+    if contact.uri.scheme not in SIP_SCHEMES:
+        raise SipParseError("a Contact is not a SIP address")
+    seconds = _expires(contact, request)
+    if 0 < seconds < MIN_EXPIRES:
+        raise SipParseError("the expiry of a Contact is too short", status=423)
+    bare = NameAddr("", contact.uri, drop_parameter(contact.parameters, "expires"))
+    expires_at = now + min(seconds, MAX_EXPIRES)
+    return Binding(bare, request.call_id, request.cseq.number, source, expires_at, path)
 
-        `before` has the bindings before this REGISTER, whose earlier Contacts have already changed
-        `held`.
 
-        Raises:
-            SipParseError: `before` contains a binding of the same Contact from a REGISTER with the
-                same Call-ID and the same or a higher CSeq number.
-        """
-        others: list[Binding] = []
-        for binding in held:
-            if not binding.is_same_contact(asked.contact):
-                others.append(binding)
-            elif binding in before:
-                _require_newer(binding, request)
-        return [*others, asked] if asked.expires_at > now else others
+def _apply(
+    held: list[Binding], asked: Binding, before: list[Binding], request: Request, now: float
+) -> list[Binding]:
+    """Return `held` with `asked` for any binding with its Contact, or without it if expired.
+
+    `before` has the bindings before this REGISTER, whose earlier Contacts have already changed
+    `held`.
+
+    Raises:
+        SipParseError: `before` contains a binding of the same Contact from a REGISTER with the
+            same Call-ID and the same or a higher CSeq number.
+    """
+    others: list[Binding] = []
+    for binding in held:
+        if not binding.is_same_contact(asked.contact):
+            others.append(binding)
+        elif binding in before:
+            _require_newer(binding, request)
+    return [*others, asked] if asked.expires_at > now else others
 
 
 def _contacts(request: Request) -> list[str]:

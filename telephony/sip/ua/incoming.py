@@ -16,7 +16,6 @@ A response is passed to the transaction of its request, or dropped without one.
 from __future__ import annotations
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
-from telephony.sip.compose import HeaderList
 from telephony.sip.dialog import Dialog, DialogRefusal, DialogState
 from telephony.sip.dialog_addresses import DialogId, target_of
 from telephony.sip.message.framing import StreamUnit
@@ -212,14 +211,13 @@ class Incoming:
         dialog = None
         if refusal is None and request.to.tag and request.method not in _ONLY_OUTSIDE:
             dialog = self._agent.dialogs.get(_dialog_id(request))
-            refusal = dialog.receive(request) if dialog else (481, ())
+            refusal = dialog.receive(request) if dialog else DialogRefusal(481)
         elif refusal is None and request.method in _ONLY_IN_DIALOGS:
-            refusal = 481, ()
+            refusal = DialogRefusal(481)
         server = self._open(request, key, source, local, now=now, dialog=dialog)
         if refusal is not None:
-            status, headers = refusal
-            server.respond(status, headers=headers, now=now)
-            if dialog is not None and request.method == "BYE" and status == 200:
+            server.respond(refusal.status, headers=refusal.headers, now=now)
+            if dialog is not None and request.method == "BYE" and refusal.status == 200:
                 dialog.bye_crossed(now)
         elif dialog is not None:
             self._in_dialog(dialog, server, now)
@@ -273,25 +271,24 @@ class Incoming:
             server.respond(200, now=now)
         sequence.acknowledge(now)
 
-    def _inspect(self, request: Request) -> tuple[int, HeaderList] | None:
-        """Check a new request; return None, or status and header fields of the refusal.
+    def _inspect(self, request: Request) -> DialogRefusal | None:
+        """Check a new request; return None to accept it.
 
         The order is method (RFC 3261 8.2.1), then URI scheme, merged requests and Require (8.2.2).
         """
         core = self._core
         if request.method not in core.allow:
-            return (405 if request.method in KNOWN_METHODS else 501), (
-                ("Allow", ", ".join(core.allow)),
-            )
+            status = 405 if request.method in KNOWN_METHODS else 501
+            return DialogRefusal(status, (("Allow", ", ".join(core.allow)),))
         if request.cseq.method != request.method or not _has_sound_contacts(request):
-            return 400, ()
+            return DialogRefusal(400)
         if request.uri.scheme not in _SCHEMES and not request.uri.service:
-            return 416, ()
+            return DialogRefusal(416)
         if not request.to.tag and core.transactions.is_merged(request):
-            return 482, ()
+            return DialogRefusal(482)
         unknown = unsupported(request, core.supported)
         if unknown:
-            return 420, (("Unsupported", ", ".join(unknown)),)
+            return DialogRefusal(420, (("Unsupported", ", ".join(unknown)),))
         return None
 
     def _in_dialog(self, dialog: Dialog, server: ServerRequest, now: float) -> None:
