@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from _common import CALLEE, CALLER, SWITCH
 
 from telephony.aio.transport import SipTransport
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
     Address,
@@ -27,7 +27,7 @@ from telephony.sip.events import (
     InviteFailed,
     SipEvent,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.uac import InviteClient
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import enum
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from telephony.aio.arrival import StreamArrivals
-from telephony.aio.stream_turns import StreamTurns
+from telephony.aio.turns import StreamTurns
 from telephony.sip.events import Address
 from telephony.sip.message.framing import Framer, StreamUnit, UnitKind
 
@@ -83,12 +84,11 @@ class EndReason(enum.StrEnum):
     BARRED = "address is barred"
 
 
-class ConnectionOwner(Protocol):
-    """The object to which a connection passes its messages and reports its state."""
+class MessageReceiver(Protocol):
+    """The object to which all connections pass what they receive."""
 
-    @property
-    def idle_at(self) -> float:
-        """A recent time, in monotonic seconds, at which no received data waited to be read."""
+    idle_at: float
+    """A recent time, in monotonic seconds, at which no received data waited to be read."""
 
     def received(self, data: bytes, source: Address, local: Address, arrived: float) -> None:
         """Handle a received message. `arrived` is its arrival in monotonic seconds."""
@@ -96,33 +96,32 @@ class ConnectionOwner(Protocol):
     def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Respond to the unreadable `fault`, if possible. No message can follow it."""
 
-    def on_established(self, connection: Connection) -> None:
-        """Handle a connection that has just been established, before its first message."""
-
-    def on_ended(self, connection: Connection, reason: EndReason) -> None:
-        """Handle the end of `connection`."""
-
 
 class Connection(asyncio.BufferedProtocol):
     """A SIP connection, from the attempt to open it until it has ended."""
 
     def __init__(
         self,
-        owner: ConnectionOwner,
+        receiver: MessageReceiver,
         peer: Address,
         local: Address,
         limits: ConnectionLimits,
         turns: StreamTurns,
+        *,
+        on_established: Callable[[Connection], None],
+        on_ended: Callable[[Connection, EndReason], None],
     ) -> None:
         """Create a connection that asyncio establishes later.
 
         Args:
-            owner: The object that receives the messages.
+            receiver: The object that receives the messages.
             peer: Its `flow` is the connection's id if the peer opened the connection, and 0 if we
                 do.
             local: Our listening address to which the connection belongs.
             limits: The limits on bytes and times.
             turns: The turns of all connections of the process.
+            on_established: Called once, before the first message.
+            on_ended: Called once, when the connection has ended.
         """
         self.peer = peer
         self.local = local
@@ -130,7 +129,8 @@ class Connection(asyncio.BufferedProtocol):
         """The peer's address, and the destinations of all messages sent over this connection."""
         self.names: frozenset[str] = frozenset()
         """The names and IP addresses in the peer's certificate; empty without one that we trust."""
-        self._owner = owner
+        self._receiver = receiver
+        self._on_established, self._on_ended = on_established, on_ended
         self._limits = limits
         self._turns = turns
         self._framer = Framer()
@@ -198,7 +198,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._reason is not None:
             self.abort(self._reason)
             return
-        self._owner.on_established(self)
+        self._on_established(self)
         waiting, self._waiting = self._waiting, []
         self._opened_at = self._last_byte_at = self._pinged = asyncio.get_running_loop().time()
         for data in waiting:
@@ -228,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
         if unit is not None:
             self._handle_frame(unit, self._arrived)
             return True
-        if not self._framer.has_partial_message:
+        if not self._framer.buffered:
             self._partial_since = None
         elif self._partial_since is None:
             self._partial_since = self._last_byte_at
@@ -285,7 +285,7 @@ class Connection(asyncio.BufferedProtocol):
             return now
         idle_at = self._emptied_at
         if not self._is_behind:
-            idle_at = max(self._owner.idle_at, self._last_byte_at)
+            idle_at = max(self._receiver.idle_at, self._last_byte_at)
         return self._arrivals.latest(now, idle_at)
 
     def _ping(self, now: float) -> None:
@@ -301,13 +301,13 @@ class Connection(asyncio.BufferedProtocol):
             case UnitKind.MESSAGE:
                 self._had_message = True
                 self._partial_since = None
-                self._owner.received(frame.data, self.peer, self.local, arrived)
+                self._receiver.received(frame.data, self.peer, self.local, arrived)
             case UnitKind.PING:
                 self._write(CRLF)
             case UnitKind.PONG:
                 self._ponged = True
             case UnitKind.FAULT:
-                self._owner.on_framing_lost(frame, self.peer, self.local)
+                self._receiver.on_framing_lost(frame, self.peer, self.local)
                 self._half_close()
 
     def _half_close(self) -> None:
@@ -337,7 +337,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._ended:
             self._ended = True
             self._turns.forget(self)
-            self._owner.on_ended(self, self._reason or EndReason.PEER)
+            self._on_ended(self, self._reason or EndReason.PEER)
 
 
 def _names(certificate: object) -> frozenset[str]:

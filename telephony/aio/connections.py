@@ -4,11 +4,15 @@ An address with a `flow` number identifies one accepted connection. A message to
 one uses an existing connection: one that we opened to it, an accepted TCP connection from exactly
 this address, or an accepted one whose peer allows it for this address (alias, RFC 5923). If there
 is none, a new connection is opened.
+
+A `SourceFilter`, such as `galwad.switch.edge.guard`, decides which messages and connections are
+accepted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import itertools
 import secrets
 import socket
@@ -16,14 +20,12 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Protocol
 
-from telephony.aio.connection import Connection, ConnectionLimits, EndReason
-from telephony.aio.source_filter import SourceFilter
-from telephony.aio.stream_turns import StreamTurns
+from telephony.aio.connection import Connection, ConnectionLimits, EndReason, MessageReceiver
 from telephony.aio.tls import Tls
+from telephony.aio.turns import StreamTurns
 from telephony.aio.udp import bind
 from telephony.errors import ProtocolError
 from telephony.sip.events import Address, OutgoingMessage
-from telephony.sip.message.framing import StreamUnit
 
 _BACKLOG = 256
 _SWEEP_S = 2.0
@@ -31,16 +33,65 @@ _ACCEPT_RETRY_S = 0.1
 """The seconds until connections are accepted again after a failure, usually too many open files."""
 
 
-class MessageReceiver(Protocol):
+class FilterVerdict(enum.Enum):
+    """The decision of a filter about a received message."""
+
+    IN_CALL = "in call"
+    """Accept the message: it belongs to a call in progress, or is as urgent, and is never dropped.
+
+    It is handled before datagrams outside calls that wait.
+    """
+    ACCEPTED = "accepted"
+    """Accept the message. If this process is too busy, a datagram may be dropped all the same."""
+    TOO_MANY = "too many"
+    """Refuse a request with 503 if it arrived on a connection.
+
+    Ignore other messages, and drop a datagram, because its sender will send it again.
+    """
+    DROPPED = "dropped"
+    """Drop the message, and close the connection on which it arrived."""
+
+
+class SourceFilter(Protocol):
+    """Decides which connections are accepted, and which messages are accepted for parsing."""
+
+    def judge_message(self, data: bytes, source: Address, now: float) -> FilterVerdict:
+        """Return what is to be done with a received message, before it is parsed."""
+
+    def accepts_connection(self, source: Address, now: float) -> bool:
+        """Return whether a connection from this address is accepted."""
+
+    def is_privileged(self, source: Address, now: float) -> bool:
+        """Return whether `source` may connect beyond `ConnectionLimits.connections`."""
+
+    def on_malformed(self, source: Address, now: float) -> None:
+        """Count an unreadable message of `source`, or a TLS handshake that took too long."""
+
+
+class AcceptAll:
+    """A filter that accepts every message and connection."""
+
+    def judge_message(self, data: bytes, source: Address, now: float) -> FilterVerdict:
+        """Accept every message."""
+        del data, source, now
+        return FilterVerdict.ACCEPTED
+
+    def accepts_connection(self, source: Address, now: float) -> bool:
+        """Return True for every connection."""
+        del source, now
+        return True
+
+    def is_privileged(self, source: Address, now: float) -> bool:
+        """Return False, because no address has a privilege."""
+        del source, now
+        return False
+
+    def on_malformed(self, source: Address, now: float) -> None:
+        """Do nothing."""
+
+
+class ConnectionsOwner(MessageReceiver, Protocol):
     """The object to which all connections pass their messages and report their failures."""
-
-    idle_at: float
-
-    def received(self, data: bytes, source: Address, local: Address, arrived: float) -> None:
-        """Handle a received message. `arrived` is its arrival in monotonic seconds."""
-
-    def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Handle `fault`, after which no message can be read from this stream."""
 
     def on_unreachable(self, destination: Address) -> None:
         """Handle the failure to reach `destination`: no connection to it can be opened."""
@@ -53,7 +104,7 @@ class Connections:
     """The table of all connections of a process. Use it in one event loop only."""
 
     def __init__(
-        self, owner: MessageReceiver, limits: ConnectionLimits, source_filter: SourceFilter
+        self, owner: ConnectionsOwner, limits: ConnectionLimits, source_filter: SourceFilter
     ) -> None:
         self.endings: Counter[EndReason] = Counter()
         """The number of ended connections for each reason."""
@@ -146,22 +197,9 @@ class Connections:
             connection.abort(EndReason.US)
         self.turns.close()
 
-    # The methods that the interface ConnectionOwner requires
+    # Private methods
 
-    @property
-    def idle_at(self) -> float:
-        """A recent time, in monotonic seconds, at which no received data waited to be read."""
-        return self._owner.idle_at
-
-    def received(self, data: bytes, source: Address, local: Address, arrived: float) -> None:
-        """Pass a received message to the `MessageReceiver`."""
-        self._owner.received(data, source, local, arrived)
-
-    def on_framing_lost(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Pass an unreadable part of the byte stream to the `MessageReceiver`."""
-        self._owner.on_framing_lost(fault, source, local)
-
-    def on_established(self, connection: Connection) -> None:
+    def _on_established(self, connection: Connection) -> None:
         """Add an accepted connection to the table under the peer's address with its `flow` number.
 
         A TCP connection gets a second key, with `flow` 0, if the table does not have it yet.
@@ -172,7 +210,7 @@ class Connections:
                 self._by_address.setdefault(connection.peer._replace(flow=0), connection)
         self._watch()
 
-    def on_ended(self, connection: Connection, reason: EndReason) -> None:
+    def _on_ended(self, connection: Connection, reason: EndReason) -> None:
         """Remove a connection, and report its destinations: messages to them may be lost."""
         self.endings[reason] += 1
         for address in [key for key, each in self._by_address.items() if each is connection]:
@@ -184,8 +222,6 @@ class Connections:
         for destination in connection.served:
             gone(destination)
 
-    # Private methods
-
     def _find(self, address: Address) -> Connection | None:
         connection = self._by_address.get(address)
         return connection if connection is not None and connection.usable else None
@@ -195,10 +231,21 @@ class Connections:
         secure = address.transport == "TLS"
         if local not in self._listening or (secure and (tls is None or tls.client is None)):
             return None
-        connection = Connection(self, address, local, self._limits, self.turns)
+        connection = self._new(address, local)
         self._by_address[address] = connection
         self._spawn(self._open(connection, tls if secure else None))
         return connection
+
+    def _new(self, peer: Address, local: Address) -> Connection:
+        return Connection(
+            self._owner,
+            peer,
+            local,
+            self._limits,
+            self.turns,
+            on_established=self._on_established,
+            on_ended=self._on_ended,
+        )
 
     async def _open(self, connection: Connection, tls: Tls | None) -> None:
         peer, host = connection.peer, connection.local.host
@@ -233,7 +280,7 @@ class Connections:
 
     async def _handshake(self, sock: socket.socket, peer: Address, local: Address) -> None:
         """Turn an accepted socket into a connection, or close it after `connect_s` seconds."""
-        connection = Connection(self, peer, local, self._limits, self.turns)
+        connection = self._new(peer, local)
         tls = self._tls.get(local)
         try:
             async with asyncio.timeout(self._limits.connect_s):

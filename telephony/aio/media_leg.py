@@ -3,12 +3,17 @@
 A leg has one or two RTP sockets on one port. `connected` exists only if the peer's address is
 known, and receives only packets from it. `pair.rtp` receives all others, so their sender must be
 checked. `media_path` handles the packets of both. A leg with SRTP never sends unencrypted media.
+
+A sender does only the steps that the leg's settings need, for example SRTP; a new one is made when
+they change. Without SRTP, a connected socket is itself the sender.
 """
 
 import contextlib
+import errno
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from telephony.aio.media_source import (
     Fit,
@@ -291,3 +296,54 @@ class MediaLeg:
         self.refused_at = now
         if quiet and self.on_refused:
             self.on_refused(self.leg_id, host, port)
+
+
+class PacketSender(Protocol):
+    """Any object with a `send` method like that of a socket."""
+
+    def send(self, data: Octets, /) -> int:
+        """Send one RTP packet.
+
+        Raises:
+            OSError: The packet was not sent.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _UnconnectedSender:
+    sock: socket.socket
+    target: tuple[str, int]
+
+    def send(self, data: Octets, /) -> int:
+        return self.sock.sendto(data, self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class _SrtpSender:
+    """Sends SRTP by `sender`, or the same packet by `otherwise` if that fails."""
+
+    protection: Protection
+    sender: PacketSender
+    otherwise: _UnconnectedSender
+
+    def send(self, data: Octets, /) -> int:
+        """Encrypt and send a packet; raise OSError (EPERM if it cannot be encrypted)."""
+        try:
+            out = self.protection.protect(bytes(data))
+        except SrtpError as error:
+            raise OSError(errno.EPERM, str(error)) from None
+        try:
+            return self.sender.send(out)
+        except OSError:  # perhaps an ICMP error for an earlier packet, so try to send again
+            return self.otherwise.send(out)
+
+
+def sender_to(leg: MediaLeg) -> PacketSender | None:
+    """Return the sender of RTP to the leg's peer; None while the peer accepts no media."""
+    target = leg.destination
+    if target is None:
+        return None
+    unconnected = _UnconnectedSender(leg.pair.rtp, target)
+    usable = leg.connected if leg.connected_to == target else None
+    sender = unconnected if usable is None else usable
+    return _SrtpSender(leg.protection, sender, unconnected) if leg.protection else sender

@@ -15,8 +15,7 @@ from functools import lru_cache
 
 from telephony.aio.arrival import DATAGRAM_BYTES
 from telephony.aio.media_backlog import Reader
-from telephony.aio.media_leg import Counters, MediaLeg, Tap
-from telephony.aio.media_sender import PacketSender, sender_to
+from telephony.aio.media_leg import Counters, MediaLeg, PacketSender, Tap, sender_to
 from telephony.aio.media_source import HostPort, VoiceStream
 from telephony.errors import SrtpError
 from telephony.rtp.packet import HEADER_BYTES, Octets, is_rtcp, is_rtp

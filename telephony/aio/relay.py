@@ -16,14 +16,7 @@ from collections.abc import Callable
 from functools import partial
 
 from telephony.aio.media_backlog import Reader
-from telephony.aio.media_leg import (
-    Counters,
-    LossListener,
-    MediaLeg,
-    ReportListener,
-    Tap,
-    Watcher,
-)
+from telephony.aio.media_leg import Counters, LossListener, MediaLeg, ReportListener, Tap, Watcher
 from telephony.aio.media_path import (
     connected_reader_of,
     control_reader_of,

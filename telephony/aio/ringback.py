@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass, field
 
 from telephony.aio.media_leg import MediaLeg
+from telephony.rtp.g711 import PACKET_SAMPLES, RINGING, is_sounding
 from telephony.rtp.packet import RtpPacket
 from telephony.rtp.rtcp import goodbye, sender_report
-from telephony.rtp.tone import PACKET_SAMPLES, RINGING, is_sounding
 
 _PACKET_S = 0.02
 _REPORT_PACKETS = 250

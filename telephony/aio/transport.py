@@ -13,15 +13,12 @@ from typing import NamedTuple
 
 import structlog
 
-from telephony.aio.addresses import reachable_host
 from telephony.aio.connection import ConnectionLimits, EndReason
-from telephony.aio.connections import Connections
-from telephony.aio.datagram_turns import DatagramTurns
+from telephony.aio.connections import AcceptAll, Connections, FilterVerdict, SourceFilter
 from telephony.aio.packet_filter import Network
-from telephony.aio.source_filter import AcceptAll, FilterVerdict, SourceFilter
 from telephony.aio.tls import Tls
-from telephony.aio.udp import UdpSocket
-from telephony.aio.work_share import WorkShare, WorkTimer
+from telephony.aio.turns import DatagramTurns, WorkShare, WorkTimer
+from telephony.aio.udp import UdpSocket, reachable_host
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, ConnectionOffered, OutgoingMessage, SipEvent
 from telephony.sip.message.framing import StreamUnit

@@ -1,4 +1,4 @@
-"""One UDP socket of the SIP transport, which passes each received datagram to its owner."""
+"""One UDP socket of the SIP transport, and the addresses at which other machines reach this one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Protocol
 
 from telephony.aio import packet_filter
@@ -14,8 +15,35 @@ from telephony.aio.packet_filter import Network
 from telephony.sip.events import Address
 from telephony.sip.message.uri import join_host_port
 
+_WILDCARDS = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104 - known, not bound
+"""Documentation addresses (RFC 5737, RFC 3849), which only the default route reaches."""
 _RECEIVE_BUFFER = 4 << 20
 """The receive buffer in bytes, large for floods; the kernel's limit is net.core.rmem_max."""
+
+
+def reachable_host(listen: str) -> str:
+    """Return the IP address at which other machines reach a socket that is bound to `listen`.
+
+    For a wildcard, this is the local address of the default route, or loopback if there is none.
+    """
+    if listen not in _WILDCARDS:
+        return listen
+    try:
+        return host_towards(_WILDCARDS[listen])
+    except OSError:  # no default route: this machine probably has no network
+        return "::1" if listen == "::" else "127.0.0.1"
+
+
+def host_towards(peer: str) -> str:
+    """Return the local address from which this machine sends datagrams to the IP literal `peer`.
+
+    Raises:
+        OSError: No route leads to the peer.
+    """
+    family = socket.AF_INET6 if ip_address(peer).version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((peer, 9))  # connecting a UDP socket sends nothing
+        return str(probe.getsockname()[0])
 
 
 class DatagramOwner(Protocol):

@@ -22,9 +22,8 @@ from telephony.b2bua.settings import LaterTargets, Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
 from telephony.sdp import Direction, SessionDescription
 from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
-from telephony.sip.message.headers import NameAddr
-from telephony.sip.message.messages import Request, Response
-from telephony.sip.message.rack import rseq_of
+from telephony.sip.message.header_values import NameAddr
+from telephony.sip.message.messages import Request, Response, rseq_of
 from telephony.sip.transport.address import is_ipv6
 
 ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)

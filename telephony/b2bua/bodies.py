@@ -12,9 +12,9 @@ from typing import Final
 from telephony.errors import SipParseError, UnsupportedBodyError
 from telephony.sdp import SessionDescription
 from telephony.sip.events import Address
+from telephony.sip.message.content import BodyPart, parse_multipart
 from telephony.sip.message.grammar import find_parameter, parse_parameters
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.message.multipart import BodyPart, parse_multipart
 from telephony.sip.transport.address import is_ipv6
 
 _CONNECTION = re.compile(rb"^c=IN IP([46])[ \t]", re.MULTILINE)

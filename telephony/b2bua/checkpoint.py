@@ -27,10 +27,10 @@ from telephony.b2bua.settings import Target
 from telephony.b2bua.trust import NO_GRANTS, Grants
 from telephony.errors import ProtocolError, TelephonyError
 from telephony.sdp import SessionDescription, Srtp
-from telephony.sip.dialog.dialog import DialogState
+from telephony.sip.dialog import DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request
 from telephony.sip.message.uri import Uri
 

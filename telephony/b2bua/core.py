@@ -32,10 +32,10 @@ from telephony.b2bua.settings import CallSettings, Target
 from telephony.b2bua.trust import PeerKind
 from telephony.errors import NoPortsError, ProtocolError, SdpParseError, SipParseError
 from telephony.sdp import Origin, RemoteMedia, payload_map
-from telephony.sip.dialog.dialog import Dialog, DialogState
+from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.endpoint import Endpoint
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.server_request import ServerRequest
 from telephony.sip.ua.uas import InviteServer

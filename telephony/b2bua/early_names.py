@@ -13,7 +13,7 @@ from typing import Final
 
 from telephony.b2bua.headers import ANONYMOUS, identity_of
 from telephony.errors import SipParseError
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response
 
 FORWARDED: Final = 181

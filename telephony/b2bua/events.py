@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from telephony.b2bua.settings import Target
 from telephony.sip.events import Address
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response
 
 

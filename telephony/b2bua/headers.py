@@ -14,8 +14,9 @@ from typing import Final
 from telephony.b2bua.ring_tones import ALERTING, granted_alert
 from telephony.b2bua.trust import NO_GRANTS, Grants, PeerKind
 from telephony.errors import SipParseError
-from telephony.sip.message.headers import NameAddr
-from telephony.sip.message.messages import Headers, Request, Response
+from telephony.sip.message.header_values import NameAddr
+from telephony.sip.message.headers import Headers
+from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import Uri
 
 HeaderFields = tuple[tuple[str, str], ...]

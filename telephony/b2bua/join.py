@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from telephony.b2bua.leg import Leg
 from telephony.errors import SipParseError
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.message.replaces import Replaces
+from telephony.sip.message.header_values import Replaces
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from telephony.b2bua.request_queue import NO_SENDER, RequestQueue
 from telephony.b2bua.session_timer import SessionTimer
 from telephony.b2bua.settings import Target
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.events import Address
 from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.uas import InviteServer

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 
 from telephony.errors import SdpParseError
-from telephony.ip_literal import ip_literal
+from telephony.sdp.media import ip_literal
 
 
 def check_media_address(host: str, signalling_host: str, own_host: str) -> None:

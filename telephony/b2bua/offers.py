@@ -12,8 +12,8 @@ from telephony.b2bua.request_queue import OnResponse, QueuedRequest
 from telephony.b2bua.session_timer import agree_to_response, min_se, request_fields
 from telephony.errors import ParseError, ProtocolError
 from telephony.sdp import SessionDescription
+from telephony.sip.client_request import ClientRequest
 from telephony.sip.message.messages import Response
-from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.uac import InviteClient
 
 OnAnswer = Callable[[SessionDescription | None, int, float], None]

@@ -23,7 +23,7 @@ from telephony.b2bua.session_timer import agree_to_response, request_fields
 from telephony.b2bua.settings import LaterTargets, Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError
 from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request
 
 CALLER_RINGS_S: Final = 30.0

@@ -13,8 +13,8 @@ from typing import Final
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.settings import Target
 from telephony.errors import SipParseError
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Response
-from telephony.sip.message.name_addr import NameAddr
 
 FindTargets = Callable[[NameAddr, float], Sequence[Target]]
 """Returns the targets for a Contact of a 3xx at the current time; empty if it is unknown."""

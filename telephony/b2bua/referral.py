@@ -10,7 +10,7 @@ from telephony.b2bua.headers import HeaderFields
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.request_queue import OnResponse, QueuedRequest
 from telephony.errors import ParseError
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request
 from telephony.sip.ua.server_request import ServerRequest
 

@@ -23,9 +23,9 @@ from telephony.b2bua.session_timer import (
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError
 from telephony.sdp import SessionDescription, cut_offer
-from telephony.sip.dialog.dialog import DialogState
+from telephony.sip.dialog import DialogState
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.message.replaces import Replaces
+from telephony.sip.message.header_values import Replaces
 from telephony.sip.ua.uas import InviteServer
 
 _REASON = (("Reason", 'SIP;cause=200;text="Replaced"'),)

@@ -12,9 +12,9 @@ from typing import Final, Protocol
 
 from telephony.b2bua.headers import HeaderFields
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.client_request import ClientRequest
+from telephony.sip.dialog import Dialog
 from telephony.sip.message.messages import Response
-from telephony.sip.request.client_request import ClientRequest
 from telephony.sip.ua.uac import InviteClient
 
 OnResponse = Callable[[Response | None, int, float], None]

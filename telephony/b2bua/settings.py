@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from telephony.b2bua.trust import NO_GRANTS, Grants
 from telephony.sdp import DEFAULT_ALLOWED, Srtp
 from telephony.sip.events import Address
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 
 

@@ -23,10 +23,9 @@ from telephony.b2bua.session_timer import (
 from telephony.b2bua.settings import LaterTargets, Target
 from telephony.errors import NoPortsError, ParseError
 from telephony.sdp import SessionDescription, cut_offer
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.events import InviteAnswered, InviteProgress
-from telephony.sip.message.messages import Request
-from telephony.sip.message.rack import requires_reliable
+from telephony.sip.message.messages import Request, requires_reliable
 from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_CALLER = {401: 502, 407: 502, 487: 480, 503: 500}

@@ -8,8 +8,7 @@ libraries but those of the SIP core.
 
 from telephony.phone.call import VoIPCall
 from telephony.phone.phone import VoIPPhone
-from telephony.phone.reception import ReceptionQuality
-from telephony.phone.reports import PeerReport
+from telephony.phone.quality import PeerReport, ReceptionQuality
 from telephony.phone.state import (
     CallFailedError,
     CallState,

@@ -10,23 +10,18 @@ import structlog
 
 from telephony.errors import ParseError, ProtocolError
 from telephony.phone.account import PhoneAccount
-from telephony.phone.changes import Changes
-from telephony.phone.dialog_requests import DialogRequests
-from telephony.phone.media import CallMedia
-from telephony.phone.reception import ReceptionQuality
-from telephony.phone.redirection import Redirection
-from telephony.phone.refer_sent import ReferSent
-from telephony.phone.renegotiation import SDP, Renegotiation
-from telephony.phone.reports import PeerReport
-from telephony.phone.rtp_sender import BAD_KEYS, KEY_MS, KEYS
+from telephony.phone.dialog_requests import DialogRequests, ReferSent
+from telephony.phone.media import SDP, CallMedia, Renegotiation
+from telephony.phone.quality import PeerReport, ReceptionQuality
+from telephony.phone.rtp_sender import BAD_KEYS, KEY_MS
 from telephony.phone.session import SessionRefresher
-from telephony.phone.state import CallFailedError, CallState, InvalidStateError
+from telephony.phone.state import CallFailedError, CallState, Changes, InvalidStateError
+from telephony.rtp.dtmf import KEYS
 from telephony.sdp import Direction
-from telephony.sip.dialog.dialog import Dialog
-from telephony.sip.message.dtmf_relay import CONTENT_TYPE, body_of
-from telephony.sip.message.headers import NameAddr
-from telephony.sip.message.messages import Request
-from telephony.sip.message.replaces import Replaces
+from telephony.sip.dialog import Dialog
+from telephony.sip.message.content import DTMF_RELAY, body_of
+from telephony.sip.message.header_values import NameAddr, Replaces
+from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import Uri, escape_header
 from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.uas import InviteServer
@@ -35,6 +30,46 @@ logger = structlog.get_logger(__name__)
 
 _ORDER: Final = tuple(CallState)
 _EXPIRED: Final = (("Reason", 'SIP;cause=408;text="Session expired"'),)
+_MOST_TRIED: Final = 10
+"""URIs that one call tries, including the first."""
+
+
+class Redirection:
+    """The URIs to which servers redirected one call. Each URI is tried at most once."""
+
+    def __init__(self) -> None:
+        self.follow = False
+        """True if the phone itself, and not the program, calls the URIs of a 3xx."""
+        self.targets: list[Uri] = []
+        """The URIs in the most recent 3xx response, the preferred URI first."""
+        self._tried: list[Uri] = []
+        self._left: list[Uri] = []
+
+    def next(self, tried: Uri, status: int, response: Response | None) -> Uri | None:
+        """Return the URI to call after `tried` failed with `status`, or None.
+
+        None if `follow` is false, after a 6xx, after ten URIs, or if no untried URI is left.
+        """
+        self._tried.append(tried)
+        if response is not None and 300 <= status < 400:
+            self.targets = _targets(response)
+            self._left = [*self.targets, *self._left]
+        if not self.follow or status >= 600 or len(self._tried) >= _MOST_TRIED:
+            return None
+        while self._left:
+            uri = self._left.pop(0)
+            if not any(uri.equivalent(other) for other in self._tried):
+                return uri
+        return None
+
+
+def _targets(response: Response) -> list[Uri]:
+    try:
+        contacts = response.contacts
+    except ParseError:
+        return []
+    wanted = [c for c in contacts if c.uri.scheme in {"sip", "sips", "tel"}]
+    return [contact.uri for contact in sorted(wanted, key=lambda c: c.q, reverse=True)]
 
 
 class VoIPCall:
@@ -384,7 +419,7 @@ class VoIPCall:
         if any(key not in KEYS for key in keys):
             raise ProtocolError(BAD_KEYS)
         for key in keys:
-            headers = (("Content-Type", CONTENT_TYPE),)
+            headers = (("Content-Type", DTMF_RELAY),)
             status = await self.send_info(body_of(key, KEY_MS), headers)
             if status >= 300:
                 raise CallFailedError("the INFO was refused", status)

@@ -1,21 +1,27 @@
-"""The requests that a phone sends within a call's dialog, such as BYE, INFO and re-INVITE.
+"""The requests that a phone sends within a call's dialog, such as BYE, INFO, re-INVITE and REFER.
 
-Each is sent with credentials if the server asks for a password, and waits for the final response.
+Each is sent with credentials if the server asks for a password, and waits for the final response. A
+REFER (RFC 3515) asks the peer to call another party; its NOTIFYs report the progress.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import Final
 
 from telephony.errors import ProtocolError
 from telephony.phone.account import PhoneAccount
-from telephony.phone.state import CallFailedError, InvalidStateError
-from telephony.sip.dialog.dialog import Dialog
+from telephony.phone.state import CallFailedError, Changes, InvalidStateError
+from telephony.sip.client_request import ClientRequest
+from telephony.sip.dialog import Dialog
 from telephony.sip.events import DialogRequestFailed, DialogResponse
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.request.client_request import ClientRequest
+from telephony.sip.message.uri import Uri
 from telephony.sip.ua.uac import InviteClient
+
+_PREFIX: Final = b"SIP/2.0 "
 
 
 class DialogRequests:
@@ -95,3 +101,41 @@ class DialogRequests:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(CallFailedError("the call ended"))
+
+
+class ReferSent:
+    """A REFER that we send, and the progress that the peer reports by NOTIFY."""
+
+    def __init__(self, requests: DialogRequests, changes: Changes) -> None:
+        self.statuses: list[int] = []
+        """The statuses of the peer's call to the target, from each NOTIFY, the oldest first."""
+        self._requests = requests
+        self._changes = changes
+
+    @property
+    def final(self) -> int | None:
+        """The final status of the peer's call to the target; None while it is not known."""
+        return next((status for status in self.statuses if status >= 200), None)
+
+    async def send(self, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
+        """Send a REFER to `uri`, referred by `by`, and return the final status or the refusal's.
+
+        Raises:
+            InvalidStateError: The dialog has ended.
+            CallFailedError: The call with the peer ended before the final status was reported.
+        """
+        headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(by)))
+        _, response = await self._requests.send(dialog, "REFER", headers)
+        if response.status >= 300:
+            return response.status
+        await self._changes.until(lambda: self.final is not None or self._requests.ended)
+        if self.final is None:
+            raise CallFailedError("the call ended before the transfer's outcome was reported")
+        return self.final
+
+    def on_notify(self, request: Request) -> None:
+        """Read the SIP status in the body of a NOTIFY. A body without a status line is ignored."""
+        line = request.body.partition(b"\r\n")[0]
+        digits = line[len(_PREFIX) : len(_PREFIX) + 3]
+        if line.startswith(_PREFIX) and len(digits) == 3 and digits.isdigit():
+            self.statuses.append(int(digits))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import structlog
 
+from telephony.b2bua.session_timer import IntervalTooSmallError
 from telephony.errors import ParseError
 from telephony.phone.account import PhoneAccount
 from telephony.phone.call import VoIPCall
-from telephony.phone.renegotiation import SDP
-from telephony.phone.session import IntervalTooSmallError
+from telephony.phone.media import SDP
 from telephony.phone.state import CallFailedError, CallState
 from telephony.sip.events import (
     AckMissing,
@@ -24,7 +24,7 @@ from telephony.sip.events import (
     PrackMissing,
     SipEvent,
 )
-from telephony.sip.message.dtmf_relay import key_of
+from telephony.sip.message.content import key_of
 
 logger = structlog.get_logger(__name__)
 

@@ -1,12 +1,19 @@
-"""Offer and answer of a phone's call: one audio stream with G.711 and telephone events."""
+"""Offer and answer of a phone's call: one audio stream with G.711 and telephone events.
+
+The phone sends re-INVITEs and UPDATEs for hold, resume and the session timer. After glare (both
+sides send a re-INVITE at the same time), it is sent again (RFC 3261 section 14.1).
+"""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Final
 
 from telephony.aio.ports import PortPool
-from telephony.phone.changes import Changes
+from telephony.phone.dialog_requests import DialogRequests
+from telephony.phone.session import SessionRefresher
+from telephony.phone.state import CallFailedError, Changes, InvalidStateError
 from telephony.phone.stream import MediaStream
 from telephony.sdp import (
     Codec,
@@ -19,6 +26,7 @@ from telephony.sdp import (
     own_offer,
     remote_media,
 )
+from telephony.sip.dialog import Dialog
 
 CODECS: Final = (
     Codec("PCMA", 8000),
@@ -26,6 +34,8 @@ CODECS: Final = (
     Codec("telephone-event", 8000, 1, "0-15"),
 )
 _ALLOWED: Final = tuple(codec.name for codec in CODECS)
+SDP: Final = ("Content-Type", "application/sdp")
+_TRIES: Final = 5
 
 
 class CallMedia:
@@ -46,12 +56,8 @@ class CallMedia:
         self._local_sdp: SessionDescription | None = None
         self._agreed_sdp: SessionDescription | None = None
         """Our SDP in the latest completed exchange; None until an offer has been answered."""
-        self._offered = False
-
-    @property
-    def awaits_answer(self) -> bool:
+        self.awaits_answer = False
         """True while our offer has no answer from the peer."""
-        return self._offered
 
     @property
     def agreed(self) -> bool:
@@ -72,7 +78,7 @@ class CallMedia:
             direction=self.local_hold or Direction.SENDRECV,
             previous=self._agreed_sdp,
         )
-        self._offered = True
+        self.awaits_answer = True
         return bytes(self._local_sdp)
 
     def answered(self, body: bytes) -> None:
@@ -84,7 +90,7 @@ class CallMedia:
         """
         theirs = SessionDescription.parse(body)
         self._apply(theirs)
-        self._offered = False
+        self.awaits_answer = False
         # An answer to "inactive" is always "inactive". It does not show whether the peer holds us,
         # so `held_by_peer` does not change.
         if self.local_hold is not Direction.INACTIVE:
@@ -92,7 +98,7 @@ class CallMedia:
 
     def withdraw(self) -> None:
         """Forget our offer, because the peer has refused it; `awaits_answer` is then false."""
-        self._offered = False
+        self.awaits_answer = False
 
     def answer(self, body: bytes) -> bytes:
         """Accept the peer's offer, and return our answer as SDP.
@@ -126,3 +132,86 @@ class CallMedia:
 def _receives(theirs: SessionDescription) -> bool:
     index = theirs.audio_index()
     return index is not None and theirs.direction(index).receives
+
+
+class Renegotiation:
+    """The offers and session refreshes that we send in one answered call."""
+
+    def __init__(
+        self,
+        media: CallMedia,
+        session: SessionRefresher,
+        requests: DialogRequests,
+        changes: Changes,
+    ) -> None:
+        self._media = media
+        self._session = session
+        self._requests = requests
+        self._changes = changes
+
+    async def change_hold(self, dialog: Dialog, wanted: Direction | None) -> None:
+        """Hold the other party with the direction `wanted`; None ends the hold.
+
+        If the peer refuses, the hold does not change.
+
+        Raises:
+            InvalidStateError: The dialog has ended.
+            CallFailedError: The re-INVITE failed (see `send_offer`).
+        """
+        before = self._media.local_hold
+        if before is wanted:
+            return
+        self._media.local_hold = wanted
+        try:
+            await self.send_offer(dialog)
+        except (CallFailedError, InvalidStateError):
+            self._media.local_hold = before
+            self._media.withdraw()
+            raise
+
+    async def send_offer(self, dialog: Dialog) -> None:
+        """Send a re-INVITE that offers our present media settings and refreshes the session.
+
+        Raises:
+            InvalidStateError: The dialog has ended.
+            CallFailedError: The re-INVITE was refused, had no response, or collided five times with
+                a re-INVITE of the peer (glare).
+        """
+        for _ in range(_TRIES):
+            await self._changes.until(lambda: not dialog.invite_pending)
+            offer = self._media.offer()
+            headers = (SDP, *self._session.request_headers())
+            _, response = await self._requests.send(dialog, "INVITE", headers, offer)
+            if response.status < 300:
+                self._session.on_2xx(response)
+                self._media.answered(response.body)
+                return
+            if response.status == 422:
+                self._session.on_422(response)
+                continue
+            if response.status != 491:
+                break
+            # Without `withdraw`, our offer would still wait for an answer, and we would refuse each
+            # offer of the peer with 491.
+            self._media.withdraw()
+            await asyncio.sleep(dialog.glare_delay())
+        raise CallFailedError("the re-INVITE was refused", response.status)
+
+    async def refresh(self, dialog: Dialog) -> None:
+        """Refresh the session: by UPDATE if the peer accepts UPDATE, otherwise by a re-INVITE.
+
+        Raises:
+            InvalidStateError: The dialog has ended.
+            CallFailedError: The UPDATE had no response, or the re-INVITE failed (see `send_offer`).
+        """
+        session = self._session
+        if not session.peer_accepts_update:
+            await self.send_offer(dialog)
+            return
+        _, response = await self._requests.send(dialog, "UPDATE", session.request_headers())
+        if response.status < 300:
+            session.on_2xx(response)
+        elif response.status == 422:
+            session.on_422(response)
+        elif response.status in {405, 501}:
+            session.peer_accepts_update = False

@@ -11,26 +11,22 @@ from typing import Final, Literal, Self
 
 import structlog
 
-from telephony.aio.addresses import host_towards
 from telephony.aio.ports import PortPool
 from telephony.aio.resolver import Resolver
 from telephony.aio.tls import Tls, client_context
 from telephony.aio.transport import SipTransport
+from telephony.aio.udp import host_towards
 from telephony.b2bua.referral import refer_to
+from telephony.b2bua.session_timer import IntervalTooSmallError
 from telephony.b2bua.settings import CallSettings
 from telephony.errors import NoPortsError, ParseError
-from telephony.phone.account import PhoneAccount
+from telephony.phone.account import DnsClient, PhoneAccount, find_servers
 from telephony.phone.call import VoIPCall
-from telephony.phone.changes import Changes
 from telephony.phone.dispatch import handle
-from telephony.phone.ping import Ping, ping
-from telephony.phone.refer_received import notify_progress, target_of
-from telephony.phone.registration import RegistrationClient
-from telephony.phone.renegotiation import SDP
-from telephony.phone.replaces import replaced_call
-from telephony.phone.server_lookup import DnsClient, find_servers
-from telephony.phone.session import IntervalTooSmallError
-from telephony.phone.state import CallState, InvalidStateError, RegistrationError
+from telephony.phone.media import SDP
+from telephony.phone.registration import PhoneRequest, RegistrationClient, ping
+from telephony.phone.state import CallState, Changes, InvalidStateError, RegistrationError
+from telephony.phone.transferred import notify_progress, replaced_call, target_of
 from telephony.sdp import Srtp
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
@@ -46,7 +42,7 @@ from telephony.sip.events import (
     StandaloneRequest,
     StandaloneResponse,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.auth import DigestClient
 from telephony.sip.ua.uas import InviteServer
@@ -303,9 +299,8 @@ class VoIPPhone:
             case IncomingInvite():
                 self._on_invite(account, event.invite)
             case StandaloneResponse():
-                owner = event.transaction.owner
-                if isinstance(owner, (RegistrationClient, Ping)):
-                    owner.on_response(event)
+                if isinstance(event.transaction.owner, PhoneRequest):
+                    event.transaction.owner.on_response(event)
             case PeerLost(peer):
                 if peer == account.server and self._registration is not None:
                     self._registration.on_lost()

@@ -1,21 +1,21 @@
-"""Make, refresh and remove a phone's registration by REGISTER (RFC 3261 section 10.2)."""
+"""A phone's requests outside calls: REGISTER (RFC 3261 section 10.2) and OPTIONS (section 11)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 from typing import Final
 
 import structlog
 
 from telephony.errors import ParseError
 from telephony.phone.account import PhoneAccount
-from telephony.phone.state import RegistrationError
+from telephony.phone.state import CallFailedError, RegistrationError
 from telephony.sip.events import Address, StandaloneResponse
-from telephony.sip.message.headers import NameAddr
-from telephony.sip.message.messages import Response
+from telephony.sip.message.header_values import NameAddr
+from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import Uri
-from telephony.sip.ua.client import NonInviteClient
 
 logger = structlog.get_logger(__name__)
 
@@ -24,6 +24,57 @@ EXPIRES: Final = 300
 _RETRY: Final = 20.0
 """The seconds between a failed refresh of the registration and the next attempt."""
 _TRIES: Final = 4
+
+
+class PhoneRequest:
+    """A request to the phone's server outside calls, until its final response or the lack of one.
+
+    Attributes:
+        client: The handle of the request, whose `owner` is this object.
+        result: Has the final response; its `response` is None if none came.
+    """
+
+    def __init__(
+        self,
+        account: PhoneAccount,
+        method: str,
+        to: NameAddr,
+        headers: Iterable[tuple[str, str]] = (),
+        last: Request | None = None,
+    ) -> None:
+        """Send the request, with the next CSeq after `last`, the request before it, if any."""
+        self.result: asyncio.Future[StandaloneResponse]
+        self.result = asyncio.get_running_loop().create_future()
+        self.client = account.transport.endpoint.request(
+            method,
+            account.domain,
+            from_=last.from_ if last else account.address,
+            to=to,
+            destination=account.server,
+            headers=headers,
+            call_id=last.call_id if last else None,
+            cseq=last.cseq.number + 1 if last else 1,
+            owner=self,
+            now=account.now,
+        )
+        account.transport.flush()
+
+    def on_response(self, event: StandaloneResponse) -> None:
+        """Handle a final response or the lack of one; ignore a provisional response."""
+        if (event.response is None or event.status >= 200) and not self.result.done():
+            self.result.set_result(event)
+
+
+async def ping(account: PhoneAccount) -> int:
+    """Send OPTIONS to the account's server, and return the final status.
+
+    Raises:
+        CallFailedError: The server does not answer.
+    """
+    event = await PhoneRequest(account, "OPTIONS", NameAddr("", account.domain)).result
+    if event.response is None:
+        raise CallFailedError("no response to OPTIONS", event.status, unreachable=True)
+    return event.status
 
 
 class RegistrationClient:
@@ -37,8 +88,7 @@ class RegistrationClient:
         self._contact = NameAddr(
             "", Uri("sip", account.username, None, contact.host, contact.port, parameters)
         )
-        self._last: NonInviteClient | None = None
-        self._answer: asyncio.Future[tuple[Response | None, int]] | None = None
+        self._last: PhoneRequest | None = None
         self._refresh: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
 
@@ -62,12 +112,6 @@ class RegistrationClient:
         except RegistrationError as error:
             logger.info("phone.not_unregistered", status=error.status)
 
-    def on_response(self, event: StandaloneResponse) -> None:
-        """Handle the end of our REGISTER, with or without a response; ignore a provisional one."""
-        final = event.response is None or event.status >= 200
-        if final and self._answer is not None and not self._answer.done():
-            self._answer.set_result((event.response, event.status))
-
     def on_lost(self) -> None:
         """Register again now: without its connection, the server cannot reach this phone."""
         self._lost.set()
@@ -88,11 +132,13 @@ class RegistrationClient:
     async def _register(self, expires: int) -> int:
         """Send REGISTER, if asked with credentials; return the granted lifetime in seconds."""
         headers = [("Contact", str(self._contact)), ("Expires", str(expires))]
-        response, status = None, 0
+        account, response, status = self._account, None, 0
         for _ in range(_TRIES):
-            response, status = await self._ask(headers)
-            client = self._last
-            if response is None or client is None:
+            last = self._last.client.request if self._last is not None else None
+            self._last = PhoneRequest(account, "REGISTER", account.address, headers, last)
+            client, event = self._last.client, await self._last.result
+            response, status = event.response, event.status
+            if response is None:
                 break
             if status < 300:
                 return self._granted(response, expires)
@@ -100,30 +146,11 @@ class RegistrationClient:
                 expires = _seconds(response.headers.get("Min-Expires"), expires)
                 headers[1] = ("Expires", str(expires))
                 continue
-            answered = tuple(self._account.credentials(client, response))
+            answered = tuple(account.credentials(client, response))
             if not answered:
                 break
             headers = [*headers[:2], *answered]
         raise RegistrationError(status, unreachable=response is None)
-
-    async def _ask(self, headers: list[tuple[str, str]]) -> tuple[Response | None, int]:
-        account, me = self._account, self._account.address
-        self._answer = asyncio.get_running_loop().create_future()
-        last = self._last.request if self._last is not None else None
-        self._last = account.transport.endpoint.request(
-            "REGISTER",
-            account.domain,
-            from_=last.from_ if last else me,
-            to=me,
-            destination=account.server,
-            headers=headers,
-            call_id=last.call_id if last else None,
-            cseq=last.cseq.number + 1 if last else 1,
-            owner=self,
-            now=account.now,
-        )
-        account.transport.flush()
-        return await self._answer
 
     def _granted(self, response: Response, asked: int) -> int:
         try:

@@ -10,13 +10,12 @@ from collections import deque
 from typing import Final
 
 from telephony.errors import ProtocolError
-from telephony.phone import g711
-from telephony.rtp.dtmf import TelephoneEvent
+from telephony.rtp import g711
+from telephony.rtp.dtmf import KEYS, TelephoneEvent
 from telephony.rtp.packet import RtpPacket
 
 FRAME: Final = 160
 """Samples in a packet: 20 ms at 8 kHz."""
-KEYS: Final = "0123456789*#ABCD"
 BAD_KEYS: Final = "keys must be of 0-9, *, # and A-D"
 _PRESS: Final = 6
 """The duration of a DTMF digit, in packets of 20 ms (120 ms in all)."""

@@ -14,7 +14,6 @@ import structlog
 
 from telephony.b2bua.headers import HeaderFields
 from telephony.b2bua.session_timer import (
-    IntervalTooSmallError,
     SessionTimer,
     agree_to_request,
     agree_to_response,
@@ -30,8 +29,6 @@ logger = structlog.get_logger(__name__)
 
 _RETRY: Final = 2.0
 """The seconds between a failed refresh of the session and the next attempt."""
-
-__all__ = ["IntervalTooSmallError", "SessionRefresher"]
 
 
 class SessionRefresher:

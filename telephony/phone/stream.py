@@ -11,18 +11,20 @@ from typing import Final
 
 from telephony.aio.ports import PortPair, PortPool
 from telephony.errors import RtpParseError, SrtpError
-from telephony.phone import g711
-from telephony.phone.changes import Changes
-from telephony.phone.playout_buffer import PlayoutBuffer
-from telephony.phone.reception import ReceptionCounter
-from telephony.phone.reports import Reports
+from telephony.phone.quality import ReceptionCounter, Reports
 from telephony.phone.rtp_sender import FRAME, RtpSender
-from telephony.phone.state import CallFailedError
+from telephony.phone.state import CallFailedError, Changes
+from telephony.rtp import g711
 from telephony.rtp.dtmf import KeyPresses
 from telephony.rtp.packet import RtpPacket, is_rtcp
 from telephony.rtp.srtp import Protection
 from telephony.sdp import LocalMedia, RemoteMedia, Srtp, fresh_keys
 
+_RATE: Final = 8000
+_MOST_UNREAD: Final = 600 * _RATE
+"""Samples that are kept unread (ten minutes); beyond that, the oldest are dropped."""
+_JUMP: Final = 10 * _RATE
+"""A change of the RTP timestamp by more samples than this, from packet to packet, is a jump."""
 _TICK: Final = 0.02
 _AHEAD: Final = 10 * FRAME
 """Queued samples (200 ms) at which `write` waits."""
@@ -37,6 +39,74 @@ _LATE: Final = 5.0
 After a longer one, a single packet is sent, and the timestamp advances by the delay, because it
 counts the time of the audio (RFC 3550 section 5.1). The rest stays queued.
 """
+
+
+class PlayoutBuffer:
+    """The audio of one received stream as 16-bit linear PCM, from the first unread sample.
+
+    A sample's position counts from the first sample received, and follows the RTP timestamp. After
+    a new SSRC or a jump, the first packet's position comes from its arrival, not before the end of
+    the buffer; later ones follow their timestamps again.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        """RTP packets received."""
+        self._audio = bytearray()
+        self._start = 0
+        """The position of the first unread sample."""
+        self._began: float | None = None
+        self._ssrc: int | None = None
+        self._zero = 0
+        """Added to an extended RTP timestamp to get a position; new after a new SSRC or a jump."""
+        self._last = 0
+        """The highest RTP timestamp since the latest jump or new SSRC, extended beyond 32 bits."""
+
+    @property
+    def end(self) -> int:
+        """The position directly after the newest sample."""
+        return self._start + len(self._audio) // 2
+
+    @property
+    def unread(self) -> int:
+        """The number of unread samples, silence for lost packets included."""
+        return len(self._audio) // 2
+
+    def put(self, packet: RtpPacket, pcm: bytes, now: float) -> None:
+        """Put the decoded audio of a packet at its position; drop what was already read."""
+        self.received += 1
+        place = self._place(packet, now)
+        if place < self._start:
+            pcm, place = pcm[2 * (self._start - place) :], self._start
+        if not pcm:
+            return
+        at = 2 * (place - self._start)
+        if at > len(self._audio):
+            self._audio.extend(bytes(at - len(self._audio)))
+        self._audio[at : at + len(pcm)] = pcm
+        self.take(self.unread - _MOST_UNREAD)
+
+    def take(self, samples: int) -> bytes:
+        """Remove and return the oldest `samples` unread samples, or all if there are fewer."""
+        if samples <= 0:
+            return b""
+        taken = bytes(self._audio[: 2 * samples])
+        del self._audio[: len(taken)]
+        self._start += len(taken) // 2
+        return taken
+
+    def _place(self, packet: RtpPacket, now: float) -> int:
+        step = (packet.timestamp - self._last + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        if self._began is None:
+            self._began = now
+        if packet.ssrc != self._ssrc or abs(step) > _JUMP:
+            self._ssrc, self._last = packet.ssrc, packet.timestamp
+            arrived = round((now - self._began) * _RATE)
+            self._zero = max(arrived, self.end) - packet.timestamp
+            return self._zero + self._last
+        timestamp = self._last + step
+        self._last = max(self._last, timestamp)
+        return self._zero + timestamp
 
 
 class MediaStream:
@@ -64,7 +134,8 @@ class MediaStream:
         """The SRTP encryption in force; None if the call uses plain RTP."""
         self._srtp_state: Protection | None = None
         self._changes = changes
-        self._remote: RemoteMedia | None = None
+        self.remote: RemoteMedia | None = None
+        """The peer's media according to its most recent SDP; None before the first SDP."""
         self._presses = KeyPresses()
         self._loop = asyncio.get_running_loop()
         self._due = 0.0
@@ -74,11 +145,6 @@ class MediaStream:
         pair = self._pair
         for sock, take in ((pair.rtp, self._receive), (pair.rtcp, self._receive_control)):
             self._loop.add_reader(sock.fileno(), self._read_all, sock.fileno(), take)
-
-    @property
-    def remote(self) -> RemoteMedia | None:
-        """The peer's media according to its most recent SDP; None before the first SDP."""
-        return self._remote
 
     def configure(self, remote: RemoteMedia) -> None:
         """Use the peer's media after the SDP negotiation, and begin to send.
@@ -94,7 +160,7 @@ class MediaStream:
         self.sender.event_type = next(
             (n for n, name in laws.items() if name == "telephone-event"), None
         )
-        self._remote = remote
+        self.remote = remote
         self._protect(remote)
         if self._timer is None and not self.closed:
             self._due = self._loop.time()
@@ -155,7 +221,7 @@ class MediaStream:
         self._changes.notify()
 
     def _send(self) -> None:
-        remote = self._remote
+        remote = self.remote
         if remote is None or not remote.receive:
             self.sender.skip()
             return
@@ -169,7 +235,7 @@ class MediaStream:
             return
 
     def _send_control(self, data: bytes) -> None:
-        remote = self._remote
+        remote = self.remote
         if remote is None or not remote.rtcp_port or ip_address(remote.host).is_unspecified:
             return
         sock = self._pair.rtp if remote.rtcp_mux else self._pair.rtcp
@@ -195,7 +261,7 @@ class MediaStream:
         self._changes.notify()
 
     def _receive(self, data: bytes, host: str) -> None:
-        remote = self._remote
+        remote = self.remote
         if is_rtcp(data):
             self._receive_control(data, host)
             return
@@ -219,7 +285,7 @@ class MediaStream:
             return  # The packet is not RTP or not from the peer, so we ignore it.
 
     def _receive_control(self, data: bytes, host: str) -> None:
-        remote = self._remote
+        remote = self.remote
         if remote is None or host not in {remote.host, remote.rtcp_host}:
             return
         try:

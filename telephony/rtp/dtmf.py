@@ -15,7 +15,8 @@ _LONGEST = 0xFFFF
 
 A longer press is sent in segments, all but the last of this duration (RFC 4733 section 2.5.1.3).
 """
-_KEYS = "0123456789*#ABCD"
+KEYS = "0123456789*#ABCD"
+"""The DTMF digits, in the sequence of their event codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class TelephoneEvent:
     @property
     def key(self) -> str | None:
         """The DTMF digit; None for an event that is not a digit, such as flash or a fax tone."""
-        return _KEYS[self.code] if self.code < len(_KEYS) else None
+        return KEYS[self.code] if self.code < len(KEYS) else None
 
 
 class KeyPresses:

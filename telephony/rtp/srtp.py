@@ -2,24 +2,33 @@
 
 Each key has one libsrtp session, which is used again if the two sides agree on the key again: a new
 session could not continue the roll-over counter, so it would protect two packets with the same key
-and index, which SRTP forbids. Our own keys do not change until the leg ends. If a peer's roll-over
-counter is not 0 at its first packet, the module `rollover` finds it.
+and index, which SRTP forbids. Our own keys do not change until the leg ends.
 
 A new key of the peer is in force from the first packet that is authentic with it. Until then the
 old key is used, because packets with it are still on the network.
+
+The roll-over counter is the number of times that the 16-bit sequence number has started again at 0.
+A receiver does not know it without the stream's beginning, nor after a change of the key: most
+senders then reset it, although RFC 3711 section 3.3.1 says that a new key does not. If it is not 0
+at a peer's first packet, `_find_rollover` finds it.
 """
 
 import secrets
 from collections.abc import Callable
 from typing import Final
 
-from pylibsrtp import Error, Session
+from pylibsrtp import Error, Policy, Session
 
 from telephony.errors import RtpParseError, SrtpError
-from telephony.rtp.rollover import find_rollover, inbound_session, outbound_session
 from telephony.rtp.rtcp import replace_ssrcs
 from telephony.sdp.crypto import KeyPair, MasterKey, Suite
 
+_PROFILES: Final = {
+    Suite.AES_CM_128_HMAC_SHA1_80: Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
+    Suite.AES_CM_128_HMAC_SHA1_32: Policy.SRTP_PROFILE_AES128_CM_SHA1_32,
+    Suite.AEAD_AES_128_GCM: Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
+    Suite.AEAD_AES_256_GCM: Policy.SRTP_PROFILE_AEAD_AES_256_GCM,
+}
 _TAGS: Final = {Suite.AES_CM_128_HMAC_SHA1_80: 10, Suite.AES_CM_128_HMAC_SHA1_32: 4}
 """Octets of the authentication tag of an SRTP packet, after the MKI.
 
@@ -38,6 +47,24 @@ _SEARCHES: Final = 50
 _FORGED: Final = "authentication"
 """Only libsrtp's error text for a packet that is not authentic has this word."""
 _SMALLEST: Final = 12
+_MOST_WRAPS: Final = 32
+"""The largest roll-over counter that is tried: about twelve hours at 50 packets a second."""
+_LEAP: Final = 0x7000
+"""The step between the sequence numbers of search packets.
+
+After 32768 (half of the 65536 sequence numbers) or more, libsrtp would take the packet for an old
+one.
+"""
+_BEHIND: Final = 0x1000
+"""The last search packet is this many sequence numbers before the received packet.
+
+So libsrtp does not refuse the received packet as repeated.
+"""
+
+
+def _session(key: MasterKey, kind: int) -> Session:
+    """Return a session for any SSRC; `kind` is `Policy.SSRC_ANY_OUTBOUND` or `_INBOUND`."""
+    return Session(Policy(key=key.material, ssrc_type=kind, srtp_profile=_PROFILES[key.suite]))
 
 
 class _Sender:
@@ -50,7 +77,7 @@ class _Sender:
     """
 
     def __init__(self, key: MasterKey, *, rename: bool) -> None:
-        self._session = outbound_session(key)
+        self._session = _session(key, Policy.SSRC_ANY_OUTBOUND)
         self._protect: Callable[[bytes], bytes] = self._session.protect
         self._rename = rename
         self._own: set[bytes] = set()
@@ -140,7 +167,7 @@ class _Receiver:
 
     def __init__(self, key: MasterKey) -> None:
         self.key = key
-        self._session = inbound_session(key)
+        self._session = _session(key, Policy.SSRC_ANY_INBOUND)
         self._unprotect: Callable[[bytes], bytes] = self._session.unprotect
         self._sources: set[bytes] = set()
         self._simple_sources: set[bytes] = set()
@@ -188,7 +215,7 @@ class _Receiver:
         if full or self._searches >= _SEARCHES:
             return None
         self._searches += 1
-        found = find_rollover(self.key, data)
+        found = _find_rollover(self.key, data)
         if found is None:
             return None
         self._wrapped[source], plain = found
@@ -211,6 +238,33 @@ class _Receiver:
             raise SrtpError(str(error)) from None
         self._sources.add(source)
         return plain
+
+
+def _find_rollover(key: MasterKey, packet: bytes) -> tuple[Session, bytes] | None:
+    """Return the session with the roll-over counter of this SRTP packet, and the RTP packet.
+
+    None means that the packet is not authentic with any counter from 1 to `_MOST_WRAPS`.
+
+    libsrtp has no function that sets a receiving session's counter. So a sending session with the
+    same key makes search packets, whose sequence numbers grow in large steps, and the receiving
+    session reads them. Each time its counter has grown by one, the received packet is tried. The
+    search packets never leave this function.
+    """
+    sender = _session(key, Policy.SSRC_ANY_OUTBOUND)
+    receiver = _session(key, Policy.SSRC_ANY_INBOUND)
+    sequence, index = int.from_bytes(packet[2:4]), -_LEAP
+    for wraps in range(1, _MOST_WRAPS + 1):
+        until = (wraps << 16 | sequence) - _BEHIND
+        while index < until:
+            index = min(index + _LEAP, until)
+            number = (index & 0xFFFF).to_bytes(2)
+            leap = b"\x80\x00" + number + bytes(4) + packet[8:12]
+            receiver.unprotect(sender.protect(leap))
+        try:
+            return receiver, receiver.unprotect(packet)
+        except (Error, ValueError):
+            continue
+    return None
 
 
 def _without(data: bytes, mki: bytes, tag: int) -> bytes:

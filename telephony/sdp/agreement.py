@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from telephony.errors import SdpParseError
-from telephony.ip_literal import ip_literal
 from telephony.sdp.codecs import Codec
 from telephony.sdp.crypto import KeyPair, key_pair, parse_crypto_lines
-from telephony.sdp.media import Direction, RemoteMedia
+from telephony.sdp.media import Direction, RemoteMedia, ip_literal
 from telephony.sdp.session import MediaDescription, SessionDescription
-from telephony.sdp.transport import Transport
+from telephony.sdp.writing import Transport
 
 
 def live_section(said: SessionDescription | None) -> MediaDescription | None:

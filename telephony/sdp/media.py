@@ -7,6 +7,8 @@ relay needs of the peer's SDP. This module does not parse or negotiate SDP.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from telephony.sdp.codecs import Codec
 from telephony.sdp.crypto import KeyPair, MasterKey, Srtp, Suite
@@ -96,3 +98,13 @@ class Origin:
     def next(self) -> "Origin":
         """Return the o= line values for the next description, whose `version` is one higher."""
         return Origin(self.session_id, self.version + 1)
+
+
+@lru_cache(maxsize=1024)
+def ip_literal(text: str) -> IPv4Address | IPv6Address:
+    """Return the IP address in `text`, from a cache if possible; IPv6 must be without brackets.
+
+    Raises:
+        ValueError: `text` is not an IP address.
+    """
+    return ip_address(text)

@@ -10,7 +10,7 @@ stay in their place with port 0.
 
 Without a stream that we can carry, the functions raise `SdpParseError` with status 488. So they do
 for T.38 (fax) in place of audio, because a fax is not a conversation: after the refusal, the peer
-sends it as G.711, which we handle as audio. The module `transport` decides how a leg's stream is
+sends it as G.711, which we handle as audio. The module `writing` decides how a leg's stream is
 protected.
 """
 
@@ -29,14 +29,17 @@ from telephony.sdp.codecs import (
 from telephony.sdp.crypto import Srtp
 from telephony.sdp.media import Direction, LocalMedia, Origin
 from telephony.sdp.session import MediaDescription, SdpLine, SessionDescription
-from telephony.sdp.transport import (
+from telephony.sdp.writing import (
     answer_to,
     can_carry,
     first_offer,
     later_offer,
+    place_section,
+    rewrite,
+    session_lines,
     usable_keys,
+    with_codecs,
 )
-from telephony.sdp.writing import place_section, rewrite, session_lines, with_codecs
 
 OWN_CODECS: tuple[Codec, ...] = (
     Codec("PCMA", 8000),

@@ -20,25 +20,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.addresses import DialogId
-from telephony.sip.dialog.dialog import CheckSource, Dialog
+from telephony.sip.compose import Draft, own_contact
+from telephony.sip.dialog import CheckSource, Dialog
+from telephony.sip.dialog_addresses import DialogId
 from telephony.sip.message.framing import StreamUnit
+from telephony.sip.message.header_values import RELIABLE, NameAddr
 from telephony.sip.message.messages import Request
-from telephony.sip.message.name_addr import NameAddr
-from telephony.sip.message.rack import RELIABLE
 from telephony.sip.message.uri import Uri
-from telephony.sip.request.compose import Draft, own_contact
-from telephony.sip.transaction.core import Core
+from telephony.sip.transaction.core import Core, PeerLost, SipEvent
 from telephony.sip.transaction.timers import Timings
 from telephony.sip.transport.address import Address
-from telephony.sip.transport.events import PeerLost, SipEvent
 from telephony.sip.transport.outgoing import OutgoingMessage
-from telephony.sip.ua.challenge import Credentials
 from telephony.sip.ua.checkpoint import cancel_restored, parse_invite, restore_dialog
 from telephony.sip.ua.client import NonInviteClient
 from telephony.sip.ua.incoming import Incoming
 from telephony.sip.ua.uac import InviteClient, open_request
-from telephony.sip.ua.user_agent import UserAgent
+from telephony.sip.ua.user_agent import Credentials, UserAgent
 
 SUPPORTED: Final = ("timer", RELIABLE, "norefersub", "replaces")
 """The option tags that the core and the application support by default."""
@@ -180,8 +177,6 @@ class Endpoint:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
         routes: Iterable[NameAddr] = (),
-        call_id: str | None = None,
-        local: Address | None = None,
         max_forwards: int = 70,
         owner: object = None,
         now: float,
@@ -189,26 +184,27 @@ class Endpoint:
         """Send an INVITE outside any dialog, and return its handle.
 
         The core writes Via, Max-Forwards, From (with a new tag if `from_` has none), To, Call-ID
-        and CSeq, and Contact, Allow, Supported and User-Agent unless they are in `headers`. `local`
-        None means the first address with the destination's IP family and transport.
+        and CSeq, and Contact, Allow, Supported and User-Agent unless they are in `headers`. It
+        sends from the first address with the destination's IP family and transport.
 
         Raises:
             ProtocolError: We have no suitable local address, or a header field contains CR, LF or
                 NUL.
         """
-        draft = self._draft(
-            "INVITE",
-            uri,
-            from_=from_,
+        draft = Draft(
+            method="INVITE",
+            uri=uri,
+            from_=self._tagged(from_),
             to=to,
-            call_id=call_id,
+            call_id=self._new_call_id(),
             cseq=1,
             destination=destination,
-            local=local,
+            local=self._core.local_addresses.choose(None, destination),
             routes=tuple(routes),
             max_forwards=max_forwards,
             headers=tuple(headers),
             body=body,
+            contact_user=from_.uri.user or "",
         )
         client = InviteClient(self._agent, draft, owner=owner)
         client.begin(now)
@@ -223,16 +219,15 @@ class Endpoint:
         to: NameAddr,
         destination: Address,
         headers: Iterable[tuple[str, str]] = (),
-        body: bytes = b"",
-        routes: Iterable[NameAddr] = (),
         call_id: str | None = None,
         cseq: int = 1,
         local: Address | None = None,
-        max_forwards: int = 70,
         owner: object = None,
         now: float,
     ) -> NonInviteClient:
         """Send a request outside any dialog, such as OPTIONS or REGISTER, as `invite` does.
+
+        `local` None means the first address with the destination's IP family and transport.
 
         Raises:
             ProtocolError: The method is INVITE, ACK or CANCEL. Or we have no suitable local
@@ -240,19 +235,17 @@ class Endpoint:
         """
         if method in {"INVITE", "ACK", "CANCEL"}:
             raise ProtocolError("this method does not send INVITE, ACK or CANCEL")
-        draft = self._draft(
-            method,
-            uri,
-            from_=from_,
+        draft = Draft(
+            method=method,
+            uri=uri,
+            from_=self._tagged(from_),
             to=to,
-            call_id=call_id,
+            call_id=call_id or self._new_call_id(),
             cseq=cseq,
             destination=destination,
-            local=local,
-            routes=tuple(routes),
-            max_forwards=max_forwards,
+            local=self._core.local_addresses.choose(local, destination),
             headers=tuple(headers),
-            body=body,
+            contact_user=from_.uri.user or "",
         )
         client = NonInviteClient(self._agent, draft, owner=owner)
         client.begin(now)
@@ -354,35 +347,8 @@ class Endpoint:
             timers=len(core.timers),
         )
 
-    def _draft(
-        self,
-        method: str,
-        uri: Uri,
-        *,
-        from_: NameAddr,
-        to: NameAddr,
-        call_id: str | None,
-        cseq: int,
-        destination: Address,
-        local: Address | None,
-        routes: tuple[NameAddr, ...],
-        max_forwards: int,
-        headers: tuple[tuple[str, str], ...],
-        body: bytes,
-    ) -> Draft:
-        core = self._core
-        return Draft(
-            method=method,
-            uri=uri,
-            from_=from_ if from_.tag else from_.with_tag(core.token()),
-            to=to,
-            call_id=call_id or core.token() + core.token(),
-            cseq=cseq,
-            destination=destination,
-            local=core.local_addresses.choose(local, destination),
-            routes=routes,
-            max_forwards=max_forwards,
-            headers=headers,
-            body=body,
-            contact_user=from_.uri.user or "",
-        )
+    def _tagged(self, from_: NameAddr) -> NameAddr:
+        return from_ if from_.tag else from_.with_tag(self._core.token())
+
+    def _new_call_id(self) -> str:
+        return self._core.token() + self._core.token()

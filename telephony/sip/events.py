@@ -6,9 +6,9 @@ the core, such as `InviteServer` and `Dialog`, whose methods the application cal
 becomes that of its dialog, so no table is needed to find the call of an event.
 """
 
-from telephony.sip.dialog.dialog import DialogEnded
+from telephony.sip.dialog import DialogEnded
+from telephony.sip.transaction.core import ConnectionOffered, MessageDropped, PeerLost, SipEvent
 from telephony.sip.transport.address import Address
-from telephony.sip.transport.events import ConnectionOffered, MessageDropped, PeerLost, SipEvent
 from telephony.sip.transport.outgoing import OutgoingMessage
 from telephony.sip.ua.client import DialogRequestFailed, DialogResponse, StandaloneResponse
 from telephony.sip.ua.server_request import DialogRequest, StandaloneRequest

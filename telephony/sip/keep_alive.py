@@ -11,7 +11,7 @@ import enum
 
 from telephony.errors import ProtocolError
 from telephony.sip.endpoint import Endpoint
-from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.transport.address import Address
 from telephony.sip.ua.client import NonInviteClient, StandaloneResponse

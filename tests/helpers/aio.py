@@ -8,7 +8,7 @@ from telephony.rtp.packet import RtpPacket
 from telephony.sdp import Codec, RemoteMedia
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, DialogRequest, IncomingInvite, SipEvent, StandaloneRequest
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.transaction.timers import Timings
 

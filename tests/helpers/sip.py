@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, OutgoingMessage, SipEvent
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response, parse_message
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.uac import InviteClient

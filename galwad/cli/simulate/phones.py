@@ -19,7 +19,7 @@ from telephony.phone import (
     VoIPCall,
     VoIPPhone,
 )
-from telephony.phone.reception import ReceptionQuality
+from telephony.phone.quality import ReceptionQuality
 
 _SETTLING: Final = 1.5
 """The maximum time in seconds to wait for the last audio to arrive, after all audio was sent."""

@@ -3,7 +3,7 @@
 uvicorn's own listener accepts until no file descriptor is left, and performs the TLS handshake
 first. The `Acceptor` closes a connection without a place at once, for a few microseconds and no
 memory. So that a flood does not take all time, it rests after each batch for as long as the batch
-took; and if it refuses too many connections, the kernel drops most (`telephony.aio.thinning`).
+took; and if it refuses too many connections, the kernel drops most (`telephony.aio.packet_filter`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,14 @@ import structlog
 
 from galwad.host.connections.places import Place, Places
 from galwad.host.networks import network_of
-from telephony.aio.packet_filter import MOST_KNOWN, attach_filter
-from telephony.aio.thinning import Networks, Thinning, ThinningLimits
-from telephony.aio.work_share import WorkTimer
+from telephony.aio.packet_filter import (
+    MOST_KNOWN,
+    Networks,
+    Thinning,
+    ThinningLimits,
+    attach_filter,
+)
+from telephony.aio.turns import WorkTimer
 
 BACKLOG = 4096
 RESERVED_FILES = 256

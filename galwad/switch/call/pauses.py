@@ -42,7 +42,7 @@ from recording.policy import Trigger
 from telephony.aio.relay import Watcher
 from telephony.errors import ParseError
 from telephony.rtp.dtmf import KeyPresses
-from telephony.sip.message.dtmf_relay import key_of
+from telephony.sip.message.content import key_of
 from telephony.sip.message.messages import Request
 
 AnswerKey = Callable[[int, str | None, Now], None]

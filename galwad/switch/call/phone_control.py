@@ -29,8 +29,8 @@ from galwad.switch.edge.emergency import called_number
 from galwad.switch.edge.phones import Phones
 from telephony.b2bua import CallerInvite
 from telephony.errors import ParseError, ProtocolError
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Response
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri, escape_user
 
 _SEPARATORS: Final = re.compile(r"[\s().\-]")

@@ -18,7 +18,7 @@ from recording.policy import DestinationClass, Trigger
 from telephony.b2bua import JoinPlan, Leg, Target, plan_join
 from telephony.b2bua import events as sip
 from telephony.sdp import Srtp
-from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.ua.uas import InviteServer
 
 

@@ -14,8 +14,8 @@ from galwad.messages import CallerFacts
 from telephony.b2bua.events import IdentityChanged
 from telephony.b2bua.headers import wants_privacy
 from telephony.errors import ParseError
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 
 log = structlog.get_logger()

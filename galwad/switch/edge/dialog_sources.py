@@ -16,7 +16,7 @@ from galwad.settings import Settings
 from galwad.switch.edge.admission import Admission, AdmissionControl, Rejection
 from galwad.switch.edge.phones import Phones
 from telephony.b2bua import Leg
-from telephony.sip.dialog.dialog import Dialog, DialogRefusal
+from telephony.sip.dialog import Dialog, DialogRefusal
 from telephony.sip.events import Address
 from telephony.sip.message.messages import Request
 

@@ -45,8 +45,8 @@ import structlog
 
 from galwad.settings.switch import SipSection
 from galwad.switch.edge.emergency import emergency_detector
-from telephony.aio.source_filter import FilterVerdict
-from telephony.aio.thinning import Networks, SetFilter, Thinning, ThinningLimits
+from telephony.aio.connections import FilterVerdict
+from telephony.aio.packet_filter import Networks, SetFilter, Thinning, ThinningLimits
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome, DigestVerification
 

@@ -13,7 +13,7 @@ from telephony.aio.tls import Tls, client_context, server_context
 from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import SUPPORTED
 from telephony.sip.events import Address
-from telephony.sip.message.rack import RELIABLE
+from telephony.sip.message.header_values import RELIABLE
 
 log = structlog.get_logger()
 

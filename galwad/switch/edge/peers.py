@@ -30,7 +30,7 @@ from telephony.sip.events import Address, PeerLost, SipEvent, StandaloneResponse
 from telephony.sip.keep_alive import KeepAlive, PeerHealth
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import Uri
-from telephony.sip.registration.client import RegistrarAccount, Registration, RegistrationState
+from telephony.sip.registration import RegistrarAccount, Registration, RegistrationState
 from telephony.sip.transport.address import DEFAULT_PORTS
 from telephony.sip.ua.auth import DigestClient
 

@@ -23,7 +23,7 @@ from recording.files.atomic import replace_unsynced
 from recording.files.disk import WatchedDisk
 from telephony.sip.events import Address
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.registration.registrar import Binding, Registrar
+from telephony.sip.registrar import Binding, Registrar
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -27,7 +27,7 @@ from telephony.b2bua import NO_GRANTS, Grants, LaterTargets, Target
 from telephony.errors import ParseError
 from telephony.sdp import Srtp
 from telephony.sip.events import Address
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri, escape_user
 
 AWAY_RING_AFTER_S = 20.0

@@ -48,11 +48,11 @@ from galwad.switch.edge.routing import AwayUsers, Router
 from galwad.switch.life.collector import Collector
 from galwad.switch.life.link_server import LinkServer
 from galwad.switch.life.revival import revive
-from telephony.aio.addresses import reachable_host
 from telephony.aio.packet_filter import Network
 from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay, SourceRule
 from telephony.aio.transport import SipTransport
+from telephony.aio.udp import reachable_host
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, SipEvent
 

@@ -81,13 +81,8 @@ class Framer:
         self._pongs_due = 0
 
     @property
-    def has_partial_message(self) -> bool:
-        """True if the start of a message has arrived without its end, after None of `next_unit`."""
-        return bool(self._buffer)
-
-    @property
     def buffered(self) -> int:
-        """The received bytes of a message that is not complete yet."""
+        """The received bytes of a message that is not complete yet, after None of `next_unit`."""
         return len(self._buffer)
 
     def expect_pong(self) -> None:

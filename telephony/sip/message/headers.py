@@ -1,8 +1,7 @@
 """The header fields of a message, in their original sequence and spelling (RFC 3261 section 7.3).
 
-`NameAddr`, `Via` and `CSeq`, which parse values, can also be imported from here. SIP text is UTF-8.
-A line that is not is read as Latin-1, because some phones send that, and written with its original
-bytes if it is forwarded unchanged.
+SIP text is UTF-8. A line that is not is read as Latin-1, because some phones send that, and written
+with its original bytes if it is forwarded unchanged.
 """
 
 from __future__ import annotations
@@ -12,22 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.message.cseq import CSeq
 from telephony.sip.message.grammar import COMPACT_NAMES, is_token, refuse_line_breaks, split_list
-from telephony.sip.message.name_addr import NameAddr
-from telephony.sip.message.via import Via
-
-__all__ = [
-    "CSeq",
-    "Headers",
-    "Latin1Text",
-    "NameAddr",
-    "Via",
-    "encode",
-    "has_bare_line_break",
-    "header_key",
-    "unfold",
-]
 
 MAX_HEADERS: Final = 256
 MAX_LINE: Final = 16384

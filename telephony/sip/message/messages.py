@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.message.cseq import CSeq
 from telephony.sip.message.grammar import KNOWN_METHODS, REASONS, WHITESPACE, is_token, split_list
+from telephony.sip.message.header_values import MAX_RSEQ, RELIABLE, CSeq, NameAddr, Via
 from telephony.sip.message.headers import (
     Headers,
     Latin1Text,
@@ -25,11 +25,7 @@ from telephony.sip.message.headers import (
     has_bare_line_break,
     unfold,
 )
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
-from telephony.sip.message.via import Via
-
-__all__ = ["Headers", "Message", "Request", "Response", "parse_message", "respond"]
 
 MAX_MESSAGE: Final = 65535
 """In bytes."""
@@ -41,6 +37,7 @@ _REQUEST_LINE: Final = re.compile(
 _STATUS_LINE: Final = re.compile(
     r"(SIP/[0-9]+\.[0-9]+)[ \t]+([1-6][0-9]{2})(?:[ \t](.*))?", re.IGNORECASE | re.ASCII
 )
+_RSEQ: Final = re.compile(r"[0-9]{1,10}")
 _SINGLE: Final = ("from", "to", "call-id", "cseq", "max-forwards", "content-type")
 
 T = TypeVar("T")
@@ -260,6 +257,29 @@ def respond(
     for name, more in headers:
         kept.add(name, more)
     return Response(status, reason, kept)
+
+
+def rseq_of(response: Response) -> int | None:
+    """Return the RSeq of a reliable provisional response; None for any other response."""
+    if not 100 < response.status < 200 or not _names_100rel(response, "Require"):
+        return None
+    text = (response.headers.get("RSeq") or "").strip(" \t")
+    number = int(text) if _RSEQ.fullmatch(text) else 0
+    return number if 1 <= number <= MAX_RSEQ else None
+
+
+def requires_reliable(request: Request) -> bool:
+    """Return whether the Require of `request` demands that all 1xx except 100 are reliable."""
+    return _names_100rel(request, "Require")
+
+
+def takes_reliable(request: Request) -> bool:
+    """Return whether the sender supports reliable responses (100rel in Supported or Require)."""
+    return _names_100rel(request, "Supported") or _names_100rel(request, "Require")
+
+
+def _names_100rel(message: Request | Response, header: str) -> bool:
+    return any(tag.strip().lower() == RELIABLE for tag in message.headers.get_list(header))
 
 
 def _first_via(value: str) -> Via:

@@ -16,7 +16,7 @@ from urllib.parse import quote as percent_quote
 from urllib.parse import unquote as percent_unquote
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.message.grammar import Parameters, replace_parameter
+from telephony.sip.message.grammar import Parameters, format_parameters, replace_parameter
 
 MAX_URI: Final = 4096
 """In characters, as it was received and as we would write it."""
@@ -104,7 +104,7 @@ class Uri:
 
     def _write(self) -> str:
         if self.scheme not in SIP_SCHEMES:
-            return f"{self.scheme}:{self.user or ''}{_join_parameters(self.parameters)}"
+            return f"{self.scheme}:{self.user or ''}{format_parameters(self.parameters)}"
         user = "" if self.user is None else self.user
         if self.password is not None:
             user = f"{user}:{self.password}"
@@ -113,7 +113,7 @@ class Uri:
         if self.headers:
             headers = "?" + "&".join(f"{name}={value}" for name, value in self.headers)
         address = join_host_port(self.host, self.port)
-        return f"{self.scheme}:{user}{at}{address}{_join_parameters(self.parameters)}{headers}"
+        return f"{self.scheme}:{user}{at}{address}{format_parameters(self.parameters)}{headers}"
 
     @property
     def number(self) -> str:
@@ -380,12 +380,6 @@ def _parameters_are_sound(parameters: Parameters) -> bool:
         _PARAMETER.fullmatch(name) is not None
         and (value is None or _PARAMETER.fullmatch(value) is not None)
         for name, value in parameters
-    )
-
-
-def _join_parameters(parameters: Parameters) -> str:
-    return "".join(
-        f";{name}" if value is None else f";{name}={value}" for name, value in parameters
     )
 
 

@@ -69,7 +69,6 @@ class TimerQueue:
         self._dead = 0
 
     def __len__(self) -> int:
-        """Return the number of active timers."""
         return len(self._heap) - self._dead
 
     def at(self, when: float, action: Callable[[float], None]) -> Timer:

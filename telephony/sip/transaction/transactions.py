@@ -1,4 +1,7 @@
-"""The transactions of one endpoint, and the search for that of a received message (RFC 3261 17)."""
+"""The transactions of one endpoint, and the search for that of a received message (RFC 3261 17).
+
+Transactions are found by keys (sections 17.1.3 and 17.2.3), which are dict keys, not secrets.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 
 from telephony.sip.message.messages import Request, Response
-from telephony.sip.transaction.client import (
+from telephony.sip.transaction.client_transaction import (
     ClientTransaction,
     ClientUser,
     InviteClientTransaction,
     NonInviteClientTransaction,
 )
-from telephony.sip.transaction.keys import ClientKey, MergeKey, ServerKey, client_key, merge_key
-from telephony.sip.transaction.server import (
+from telephony.sip.transaction.server_transaction import (
     InviteServerTransaction,
     NonInviteServerTransaction,
     ServerTransaction,
@@ -22,6 +24,55 @@ from telephony.sip.transaction.server import (
 from telephony.sip.transaction.timers import TimerQueue, Timings
 from telephony.sip.transport.address import Address
 from telephony.sip.transport.outgoing import NextHop
+
+MAGIC_COOKIE = "z9hG4bK"
+"""Every Via branch of an RFC 3261 element begins with this "magic cookie"."""
+
+ClientKey = tuple[str, str]
+ServerKey = tuple[str, ...]
+MergeKey = tuple[str, str, int, str]
+
+
+def client_key(message: Request | Response) -> ClientKey:
+    """Return the key of a client transaction: the top Via's branch and the CSeq method.
+
+    The method is part of it, because a CANCEL has the same branch as its INVITE.
+    """
+    return message.via.branch or "", message.cseq.method
+
+
+def server_key(request: Request, method: str | None = None) -> ServerKey:
+    """Return the key of a server transaction: branch, sent-by, CSeq number and method.
+
+    Without the magic cookie, it has the values by which RFC 2543 identifies a transaction. The CSeq
+    number is in both, because some phones use one branch for different requests (pyVoIP after a
+    401); it is the same in a request, its retransmissions, its ACK and its CANCEL. An ACK has the
+    method INVITE, because one to a non-2xx belongs to its INVITE's transaction. `server_key(cancel,
+    "INVITE")` is the key of a CANCEL's INVITE.
+    """
+    method = method or request.method
+    if method == "ACK":
+        method = "INVITE"
+    via = request.via
+    branch = via.branch or ""
+    if branch.lower().startswith(MAGIC_COOKIE.lower()) and len(branch) > len(MAGIC_COOKIE):
+        number = str(request.cseq.number)
+        return branch, via.host.lower(), str(via.port or 5060), number, method
+    return (
+        "rfc2543",
+        str(request.uri),
+        request.from_.tag or "",
+        request.call_id,
+        str(request.cseq.number),
+        str(via),
+        method,
+    )
+
+
+def merge_key(request: Request) -> MergeKey:
+    """Return what copies of a request, made by a forking proxy, share (RFC 3261 8.2.2.2)."""
+    cseq = request.cseq
+    return request.call_id, request.from_.tag or "", cseq.number, cseq.method
 
 
 class Transactions:

@@ -1,11 +1,16 @@
-"""SIP addresses: IP address, port and transport (RFC 3261 sections 18 and 19.1.2)."""
+"""SIP addresses: IP address, port and transport (RFC 3261 sections 18 and 19.1.2), and our own.
+
+Our own addresses are those of our sockets, and those that peers see in our Via and Contact.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from telephony.errors import ProtocolError
 from telephony.sip.message.uri import Uri
 
 DEFAULT_PORTS = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
@@ -65,3 +70,86 @@ def is_literal(host: str) -> bool:
 def is_ipv6(host: str) -> bool:
     """Return whether `host` is an IPv6 address, with or without brackets."""
     return ":" in host
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAddress:
+    """The address of our socket, and the `advertised` one, which peers see in Via and Contact."""
+
+    address: Address
+    advertised: Address
+
+    @property
+    def transport(self) -> str:
+        """The transport of our socket: UDP, TCP or TLS."""
+        return self.address.transport
+
+    def reaches(self, destination: Address) -> bool:
+        """Return whether `destination` has the same transport and IP family as this address."""
+        here = self.address
+        same_family = is_ipv6(here.host) == is_ipv6(destination.host)
+        return same_family and here.transport == destination.transport
+
+
+class LocalAddresses:
+    """The addresses at which one endpoint receives messages, in the sequence of their addition."""
+
+    def __init__(self) -> None:
+        self._by_socket: dict[Address, LocalAddress] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_socket)
+
+    def add(self, address: Address, advertised: Address | None) -> None:
+        """Add the address of a socket; None for `advertised` means the same address.
+
+        Raises:
+            ProtocolError: `advertised` is None, and `address` has the wildcard address 0.0.0.0 or
+                `::`, to which peers cannot send.
+        """
+        if (advertised or address).host in {"0.0.0.0", "::"}:  # noqa: S104 - refused here
+            raise ProtocolError("a wildcard address needs an advertised address")
+        self._by_socket[address] = LocalAddress(address, advertised or address)
+
+    def get(self, address: Address) -> LocalAddress | None:
+        """Return the local address of the socket `address`; None if it was not added."""
+        return self._by_socket.get(address)
+
+    def choose(self, address: Address | None, destination: Address) -> LocalAddress:
+        """Return the local address from which to send to `destination`.
+
+        It is the one of the socket `address`, or (None) the first with the destination's transport
+        and IP family.
+
+        Raises:
+            ProtocolError: `address` was not added. Or `address` is None, and no local address has
+                the destination's transport and IP family.
+        """
+        found = self.reaching(destination) if address is None else self.get(address)
+        if found is not None:
+            return found
+        if address is not None:
+            raise ProtocolError("the local address was not passed to listen()")
+        raise ProtocolError("no local address of the destination's family and transport")
+
+    def reaching(
+        self, destination: Address, near: LocalAddress | None = None
+    ) -> LocalAddress | None:
+        """Return a local address with the destination's transport and IP family, or None.
+
+        The choice is `near` itself, then one with its IP address, then the first that was added.
+        """
+        if near is not None and near.reaches(destination):
+            return near
+        found = [local for local in self._by_socket.values() if local.reaches(destination)]
+        if near is not None:
+            found.sort(key=lambda local: local.address.host != near.address.host)
+        return found[0] if found else None
+
+    def has(self, host: str, port: int | None) -> bool:
+        """Return whether this host and port (None: 5060) is one of our advertised addresses."""
+        return any(
+            host.strip("[]").lower() == local.advertised.host.lower()
+            and (port or 5060) == local.advertised.port
+            for local in self._by_socket.values()
+        )

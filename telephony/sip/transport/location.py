@@ -9,11 +9,10 @@ from __future__ import annotations
 import random
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from telephony.sip.message.uri import Uri
-from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_ipv6
+from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_ipv6, literal
 
 RecordType: TypeAlias = Literal["NAPTR", "SRV", "A", "AAAA"]
 
@@ -78,11 +77,11 @@ def locate(uri: Uri, available: Sequence[TransportFamily], rng: random.Random) -
     """
     host = (uri.parameter("maddr") or uri.host).strip("[]")
     wanted = _requested_transport(uri)
-    literal = _literal(host)
-    if literal is not None:
+    address = literal(host)
+    if address is not None:
         transport = wanted or _default(uri)
         port = uri.port or DEFAULT_PORTS.get(transport, 0)
-        return _fit([Address(literal, port, transport)], available)
+        return _fit([Address(address, port, transport)], available)
     if uri.port is not None:
         found = yield from _addresses([(host, uri.port)], wanted or _default(uri), available)
         return _named(found, host)
@@ -170,7 +169,7 @@ def _addresses(
     found = []
     for number, records in enumerate(answers):
         _, port = places[number // len(kinds)]
-        texts = (_literal(record) for record in records if isinstance(record, str))
+        texts = (literal(record) for record in records if isinstance(record, str))
         found += [Address(text, port, transport) for text in texts if text is not None]
     return _fit(found, available)
 
@@ -191,10 +190,3 @@ def _named(candidates: Iterable[Address], name: str) -> list[Address]:
         for address in candidates
     )
     return list(dict.fromkeys(named))[:MAX_CANDIDATES]
-
-
-def _literal(text: str) -> str | None:
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return None

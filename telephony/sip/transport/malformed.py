@@ -13,10 +13,9 @@ import zlib
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
 from telephony.sip.message.grammar import REASONS, split_list
-from telephony.sip.message.via import Via
+from telephony.sip.message.header_values import Via
 from telephony.sip.transport.address import Address
-from telephony.sip.transport.outgoing import OutgoingMessage
-from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
+from telephony.sip.transport.outgoing import OutgoingMessage, reply_address, reply_fallback, stamp
 
 RETRY_AFTER_S = 5
 """The seconds after which a peer that sends too many requests may try again."""

@@ -1,12 +1,20 @@
-"""A message that must be sent, and its next hop."""
+"""Messages to send, and where they go: the next hop of a request, and the address of a response.
+
+The address of a response comes from the top Via and the source of its request (RFC 3261 section
+18.2, RFC 3581).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
-from telephony.sip.transport.address import Address
-from telephony.sip.transport.local_addresses import LocalAddress
+from telephony.sip.message.header_values import Via
+from telephony.sip.transport.address import DEFAULT_PORTS, Address, LocalAddress, is_literal
+
+_REMEMBERED: Final = 600.0
+"""In seconds."""
+_MAX_REMEMBERED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +41,59 @@ class NextHop(NamedTuple):
     def message(self, data: bytes) -> OutgoingMessage:
         """Return a message with these bytes, to be sent to this hop."""
         return OutgoingMessage(data, self.destination, self.local.address, self.fallback)
+
+
+def stamp(via: Via, source: Address) -> Via:
+    """Return the top Via with `rport` and `received` for the source, if they are needed.
+
+    `rport` is added if the sender requested it; `received` also if the Via's host is not the source
+    IP address.
+    """
+    wants_port = any(name.lower() == "rport" for name, _ in via.parameters)
+    kept = tuple(pair for pair in via.parameters if pair[0].lower() not in {"received", "rport"})
+    if wants_port:
+        kept += (("rport", str(source.port)),)
+    if wants_port or via.host.strip("[]").lower() != source.host.lower():
+        kept += (("received", source.host),)
+    return replace(via, parameters=kept)
+
+
+def reply_address(via: Via, source: Address) -> Address:
+    """Return the address to which the response to a request from `source` is sent.
+
+    It is `source` for a connection or with `rport`, otherwise its IP address with the port in the
+    Via (RFC 3261 section 18.2.2). `maddr` is ignored: a sender could let us send responses to any
+    target.
+    """
+    if source.reliable or any(n.lower() == "rport" for n, _ in via.parameters):
+        return source
+    return Address(source.host, via.port or DEFAULT_PORTS["UDP"])
+
+
+def reply_fallback(via: Via, source: Address) -> Address | None:
+    """Return the source IP address with the Via's port (RFC 3261 18.2.2); None for UDP.
+
+    It is where we connect if the request's connection is lost.
+    """
+    if not source.reliable:
+        return None
+    port = via.port or DEFAULT_PORTS[source.transport]
+    name = "" if is_literal(via.host) or source.transport != "TLS" else via.host
+    return Address(source.host, port, source.transport, name)
+
+
+class TcpRefusals:
+    """The peers that refused TCP in the last ten minutes, by their UDP addresses."""
+
+    def __init__(self) -> None:
+        self._until: dict[Address, float] = {}
+
+    def add(self, peer: Address, now: float) -> None:
+        """Remember that this peer has refused TCP: for ten minutes, it gets only datagrams."""
+        if len(self._until) >= _MAX_REMEMBERED:
+            self._until.clear()
+        self._until[peer] = now + _REMEMBERED
+
+    def has(self, peer: Address, now: float) -> bool:
+        """Return whether this peer has refused TCP in the last ten minutes."""
+        return self._until.get(peer, now) > now

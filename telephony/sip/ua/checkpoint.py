@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Final, cast
 
 from telephony.errors import ParseError, ProtocolError
-from telephony.sip.dialog.addresses import DialogId
-from telephony.sip.dialog.dialog import Dialog, Dialogs
+from telephony.sip.compose import Draft
+from telephony.sip.dialog import Dialog, Dialogs
+from telephony.sip.dialog_addresses import DialogId
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, parse_message
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
-from telephony.sip.request.compose import Draft
 from telephony.sip.transport.address import Address
 from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.user_agent import UserAgent

@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.dialog import Dialog, DialogState
+from telephony.sip.client_request import ClientRequest
+from telephony.sip.compose import Draft, merge
+from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import Uri
-from telephony.sip.request.client_request import ClientRequest
-from telephony.sip.request.compose import Draft, merge
+from telephony.sip.transaction.core import SipEvent
 from telephony.sip.transport.address import Address
-from telephony.sip.transport.events import SipEvent
-from telephony.sip.ua.challenge import ChallengeAnswers
-from telephony.sip.ua.user_agent import UserAgent
+from telephony.sip.ua.user_agent import ChallengeAnswers, UserAgent
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,23 +16,19 @@ A response is passed to the transaction of its request, or dropped without one.
 from __future__ import annotations
 
 from telephony.errors import ParseError, ProtocolError, SipParseError
-from telephony.sip.dialog.addresses import DialogId
-from telephony.sip.dialog.dialog import Dialog, DialogRefusal, DialogState
-from telephony.sip.dialog.route_set import target_of
+from telephony.sip.dialog import Dialog, DialogRefusal, DialogState
+from telephony.sip.dialog_addresses import DialogId, target_of
 from telephony.sip.message.framing import StreamUnit
 from telephony.sip.message.grammar import KNOWN_METHODS
+from telephony.sip.message.header_values import RAck
 from telephony.sip.message.messages import Request, Response, parse_message
-from telephony.sip.message.rack import RAck
-from telephony.sip.request.compose import HeaderList
-from telephony.sip.transaction.keys import ServerKey, server_key
-from telephony.sip.transaction.server import InviteServerTransaction
-from telephony.sip.transport.address import DEFAULT_PORTS, Address
-from telephony.sip.transport.events import ConnectionOffered
-from telephony.sip.transport.local_addresses import LocalAddress
+from telephony.sip.transaction.core import ConnectionOffered
+from telephony.sip.transaction.server_transaction import InviteServerTransaction
+from telephony.sip.transaction.transactions import ServerKey, server_key
+from telephony.sip.transport.address import DEFAULT_PORTS, Address, LocalAddress
 from telephony.sip.transport.malformed import answer_busy, answer_malformed
-from telephony.sip.transport.outgoing import NextHop
-from telephony.sip.transport.response_address import reply_address, reply_fallback, stamp
-from telephony.sip.ua.repeated_2xx import Repeated2xx
+from telephony.sip.transport.outgoing import NextHop, reply_address, reply_fallback, stamp
+from telephony.sip.ua.reliable import Repeated2xx
 from telephony.sip.ua.server_request import DialogRequest, ServerRequest, StandaloneRequest
 from telephony.sip.ua.uas import IncomingInvite, InviteServer
 from telephony.sip.ua.user_agent import UserAgent
@@ -215,14 +211,13 @@ class Incoming:
         dialog = None
         if refusal is None and request.to.tag and request.method not in _ONLY_OUTSIDE:
             dialog = self._agent.dialogs.get(_dialog_id(request))
-            refusal = dialog.receive(request) if dialog else (481, ())
+            refusal = dialog.receive(request) if dialog else DialogRefusal(481)
         elif refusal is None and request.method in _ONLY_IN_DIALOGS:
-            refusal = 481, ()
+            refusal = DialogRefusal(481)
         server = self._open(request, key, source, local, now=now, dialog=dialog)
         if refusal is not None:
-            status, headers = refusal
-            server.respond(status, headers=headers, now=now)
-            if dialog is not None and request.method == "BYE" and status == 200:
+            server.respond(refusal.status, headers=refusal.headers, now=now)
+            if dialog is not None and request.method == "BYE" and refusal.status == 200:
                 dialog.bye_crossed(now)
         elif dialog is not None:
             self._in_dialog(dialog, server, now)
@@ -276,25 +271,24 @@ class Incoming:
             server.respond(200, now=now)
         sequence.acknowledge(now)
 
-    def _inspect(self, request: Request) -> tuple[int, HeaderList] | None:
-        """Check a new request; return None, or status and header fields of the refusal.
+    def _inspect(self, request: Request) -> DialogRefusal | None:
+        """Check a new request; return None to accept it.
 
         The order is method (RFC 3261 8.2.1), then URI scheme, merged requests and Require (8.2.2).
         """
         core = self._core
         if request.method not in core.allow:
-            return (405 if request.method in KNOWN_METHODS else 501), (
-                ("Allow", ", ".join(core.allow)),
-            )
+            status = 405 if request.method in KNOWN_METHODS else 501
+            return DialogRefusal(status, (("Allow", ", ".join(core.allow)),))
         if request.cseq.method != request.method or not _has_sound_contacts(request):
-            return 400, ()
+            return DialogRefusal(400)
         if request.uri.scheme not in _SCHEMES and not request.uri.service:
-            return 416, ()
+            return DialogRefusal(416)
         if not request.to.tag and core.transactions.is_merged(request):
-            return 482, ()
+            return DialogRefusal(482)
         unknown = unsupported(request, core.supported)
         if unknown:
-            return 420, (("Unsupported", ", ".join(unknown)),)
+            return DialogRefusal(420, (("Unsupported", ", ".join(unknown)),))
         return None
 
     def _in_dialog(self, dialog: Dialog, server: ServerRequest, now: float) -> None:

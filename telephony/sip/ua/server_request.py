@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.dialog import Dialog
-from telephony.sip.dialog.route_set import wants_sips
+from telephony.sip.compose import compose_response, own_contact
+from telephony.sip.dialog import Dialog
+from telephony.sip.dialog_addresses import wants_sips
 from telephony.sip.message.messages import Request
-from telephony.sip.request.compose import compose_response, own_contact
-from telephony.sip.transaction.keys import ServerKey
-from telephony.sip.transaction.server import NonInviteServerTransaction
+from telephony.sip.transaction.core import SipEvent
+from telephony.sip.transaction.server_transaction import NonInviteServerTransaction
+from telephony.sip.transaction.transactions import ServerKey
 from telephony.sip.transport.address import Address
-from telephony.sip.transport.events import SipEvent
 from telephony.sip.transport.outgoing import NextHop
 from telephony.sip.ua.user_agent import UserAgent
 
@@ -74,17 +74,13 @@ class ServerRequest:
         self._agent = agent
         self._core = agent.core
         self._local = hop.local
-        self._final = False
+        self.answered = False
+        """True once a final response was sent."""
         self.own_tag: str = self._core.token()
         """The To tag of our responses, unless `respond` gets another `to_tag`."""
         self._transaction = self._core.transactions.start_server(
             request, self, key, hop, self.own_tag
         )
-
-    @property
-    def answered(self) -> bool:
-        """True once a final response was sent."""
-        return self._final
 
     def begin(self, now: float) -> None:
         """Start to wait for the application's response, for at most 64*T1 except for INVITE."""
@@ -112,7 +108,7 @@ class ServerRequest:
         Raises:
             ProtocolError: A final response was already sent.
         """
-        if self._final:
+        if self.answered:
             raise ProtocolError("a final response was sent before")
         if not self._transaction.answered:
             tag = self._tag(to_tag, status)
@@ -131,9 +127,9 @@ class ServerRequest:
             ProtocolError: A final response was already sent, or the request arrived within a
                 dialog.
         """
-        if self._final or self.dialog is not None:
+        if self.answered or self.dialog is not None:
             raise ProtocolError("only a new request outside dialogs can be turned away")
-        self._final = True
+        self.answered = True
         tag = None if self.request.to.tag else self._core.tag_for(self.request)
         data = self._write(status, headers=headers, tag=tag)
         self._transaction.answer_once(data, now)
@@ -161,7 +157,7 @@ class ServerRequest:
         now: float,
     ) -> bytes:
         data = self._write(status, reason, headers=headers, body=body, tag=tag)
-        self._final = status >= 200
+        self.answered = status >= 200
         self._transaction.respond(status, data, now)
         if self._is_done_after(status):
             self._transaction.release_user()

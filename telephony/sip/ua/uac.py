@@ -1,7 +1,8 @@
 """The client's side of an INVITE (RFC 3261 sections 9.1 and 13.2): the handle of a sent INVITE.
 
 One INVITE may have several 2xx and early dialogs, all handled here. A CANCEL is sent only after the
-first provisional response. The transaction repeats the INVITE.
+first provisional response. The transaction repeats the INVITE. Reliable provisional responses must
+arrive in sequence (RSeq); each is acknowledged by a PRACK (RFC 3262 section 4).
 """
 
 from __future__ import annotations
@@ -10,25 +11,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.creation import dialog_at_client
-from telephony.sip.dialog.dialog import Dialog, DialogState
+from telephony.sip.client_request import ClientRequest
+from telephony.sip.compose import Draft, HeaderList, cancel_of, compose, merge, own_contact
+from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.message.grammar import REASONS
-from telephony.sip.message.messages import Request, Response
-from telephony.sip.message.rack import RELIABLE, RAck, rseq_of
+from telephony.sip.message.header_values import RELIABLE, RAck
+from telephony.sip.message.messages import Request, Response, rseq_of
 from telephony.sip.message.uri import Uri
-from telephony.sip.request.client_request import ClientRequest, IgnoringUser
-from telephony.sip.request.compose import Draft, cancel_of
+from telephony.sip.transaction.client_transaction import IgnoringUser
+from telephony.sip.transaction.core import SipEvent
 from telephony.sip.transaction.timers import Timer
 from telephony.sip.transport.address import Address
-from telephony.sip.transport.events import SipEvent
 from telephony.sip.ua.client import (
     DialogRequestFailed,
     DialogResponse,
     NonInviteClient,
     UserAgentClient,
 )
-from telephony.sip.ua.prack import RSeqTracker, send_prack
-from telephony.sip.ua.user_agent import UserAgent
+from telephony.sip.ua.user_agent import ChallengeAnswers, UserAgent
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +90,14 @@ class InviteClient(UserAgentClient):
         self.cancelled = False
         self.heard = False
         self._ringing = False
-        self._finished = False
+        self.finished = False
+        """True once a final response has arrived, or if none can arrive any more."""
         self._cancel_headers: tuple[tuple[str, str], ...] = ()
         self._cancel_deadline: Timer | None = None
-        self._rseqs = RSeqTracker()
+        self._rseqs: dict[str, int] = {}
+        """The most recent RSeq of each early dialog, by its To tag."""
         if dialog is not None:
             dialog.note_invite(self)
-
-    @property
-    def finished(self) -> bool:
-        """True once a final response has arrived, or if no final response can arrive any more."""
-        return self._finished
 
     def checkpoint(self) -> dict[str, object]:
         """Return the INVITE as plain values (JSON) for `Endpoint.cancel_restored`."""
@@ -116,7 +113,7 @@ class InviteClient(UserAgentClient):
         It is sent after the first provisional response, and not after a final one. `InviteFailed`
         follows, usually with 487, or `InviteAnswered` if a 2xx crossed the CANCEL.
         """
-        if self._finished or self.cancelled:
+        if self.finished or self.cancelled:
             return
         self.cancelled = True
         self._cancel_headers = tuple(headers)
@@ -161,8 +158,7 @@ class InviteClient(UserAgentClient):
         rseq = rseq_of(response)
         if rseq is None:
             raise ProtocolError("not a reliable provisional response")
-        rack = RAck(rseq, response.cseq)
-        send_prack(self._agent, dialog, rack, headers=tuple(headers), body=body, now=now)
+        self._send_prack(dialog, RAck(rseq, response.cseq), now, tuple(headers), body)
 
     def on_response(self, response: Response, now: float) -> None:
         """Process a 1xx, a 2xx (there may be several) or another final response to the INVITE."""
@@ -172,7 +168,7 @@ class InviteClient(UserAgentClient):
             return
         if not self.cancelled and self._answer_challenge(response, now):
             self._drop_early_dialogs()
-            self._ringing, self._rseqs = False, RSeqTracker()
+            self._ringing, self._rseqs = False, {}
             return
         self._finish()
         self.response = self.response or response
@@ -209,18 +205,42 @@ class InviteClient(UserAgentClient):
                 self._send_cancel(now)
         tag, dialog = response.to.tag, self.dialog
         rseq = rseq_of(response) if tag and RELIABLE in self._core.supported else None
-        if rseq is not None and not self._rseqs.accept(tag or "", rseq):
+        if rseq is not None and not self._is_next(tag or "", rseq):
             return
         if dialog is None and tag and response.status > 100:
             dialog = self._dialog_for(response)
         answer_due = rseq is not None and bool(response.body) and not self.request.body
         if rseq is not None and dialog is not None and not answer_due:
-            rack = RAck(rseq, response.cseq)
-            send_prack(self._agent, dialog, rack, now=now)
+            self._send_prack(dialog, RAck(rseq, response.cseq), now)
         if self.dialog is None:
             self._core.emit(InviteProgress(self, dialog, response, answer_due))
         elif self.dialog.state is not DialogState.TERMINATED:
             self._core.emit(DialogResponse(self.dialog, self, response))
+
+    def _is_next(self, tag: str, rseq: int) -> bool:
+        """Return whether a reliable response is the next in its dialog (To tag); store its RSeq.
+
+        The first one is. A copy, or one after a missing response, must not be acknowledged; the
+        callee repeats each response until it is acknowledged.
+        """
+        last = self._rseqs.get(tag)
+        if last is not None and rseq != last + 1:
+            return False
+        self._rseqs[tag] = rseq
+        return True
+
+    def _send_prack(
+        self,
+        dialog: Dialog,
+        rack: RAck,
+        now: float,
+        headers: HeaderList = (),
+        body: bytes = b"",
+    ) -> None:
+        """Send a PRACK for the response of `rack`; nothing after the dialog's end or our BYE."""
+        if not dialog.is_ending:
+            draft = dialog.draft("PRACK", (("RAck", str(rack)), *headers), body)
+            _Prack(self._agent, dialog, draft, ChallengeAnswers()).begin(now)
 
     def _answered(self, response: Response, now: float) -> None:
         dialog = self.dialog or self._dialog_for(response)
@@ -245,10 +265,30 @@ class InviteClient(UserAgentClient):
         number = self.request.cseq.number
         gone = dialog is not None and dialog.state is DialogState.TERMINATED
         if dialog is None or (gone and not dialog.has_2xx(number)):
-            dialog = dialog_at_client(self._agent.dialogs, self._draft, response, self.owner)
-            self.dialogs[tag] = dialog
+            dialog = self.dialogs[tag] = self._make_dialog(response)
         elif dialog.state is DialogState.EARLY:
             dialog.refresh(response)
+        return dialog
+
+    def _make_dialog(self, response: Response) -> Dialog:
+        """Make and store the dialog of a received 1xx or 2xx (RFC 3261 section 12.1.2)."""
+        draft = self._draft
+        dialog = Dialog(
+            self._agent.dialogs,
+            call_id=draft.call_id,
+            local=draft.from_,
+            remote=response.to,
+            remote_target=draft.uri,
+            routes=(),
+            local_cseq=draft.cseq,
+            remote_cseq=None,
+            caller=True,
+            local_address=draft.local,
+            peer=draft.destination,
+            contact=own_contact(draft.contact_user, draft.local, secure=draft.secure),
+            owner=self.owner,
+        )
+        dialog.refresh(response)
         return dialog
 
     def _drop_early_dialogs(self) -> None:
@@ -262,7 +302,7 @@ class InviteClient(UserAgentClient):
         The transaction lasts up to 64*T1 more; a 2xx, repeated or of another fork, still gets its
         ACK.
         """
-        if self._finished:
+        if self.finished:
             self.response = None
             self.request.body = b""
             self._draft = replace(self._draft, headers=(), body=b"")
@@ -273,7 +313,7 @@ class InviteClient(UserAgentClient):
         If it were lost, the re-INVITE would never end: its transaction has no timer after a
         provisional response (RFC 3261 section 15).
         """
-        if self._cancel_deadline is None and not self._finished:
+        if self._cancel_deadline is None and not self.finished:
             self._cancel_deadline = self._core.timers.at(
                 now + self._core.timings.timeout, self._cancel_unanswered
             )
@@ -293,9 +333,37 @@ class InviteClient(UserAgentClient):
             self._transaction.fail(487, now)
 
     def _finish(self) -> None:
-        self._finished = True
+        self.finished = True
         if self._cancel_deadline is not None:
             self._cancel_deadline.cancel()
+
+
+class _Prack(IgnoringUser):
+    """The transaction user of a PRACK: it answers a challenge, and ignores all else.
+
+    A lost PRACK does no harm: the callee stops waiting for it after a time.
+    """
+
+    def __init__(
+        self, agent: UserAgent, dialog: Dialog, draft: Draft, answers: ChallengeAnswers
+    ) -> None:
+        self._core = agent.core
+        self._request = compose(agent.core, draft)
+        self._agent = agent
+        self._dialog = dialog
+        self._draft = draft
+        self._answers = answers
+
+    def begin(self, now: float) -> None:
+        self._core.transactions.start_client(self._request, self, self._draft.next_hop, now)
+
+    def on_response(self, response: Response, now: float) -> None:
+        given = self._answers.take(
+            self._agent.credentials, self._request, response, self._draft.destination
+        )
+        if given is not None:
+            again = self._dialog.draft_again(self._draft, merge(self._draft.headers, given))
+            _Prack(self._agent, self._dialog, again, self._answers).begin(now)
 
 
 def open_request(agent: UserAgent, dialog: Dialog, draft: Draft) -> ClientRequest:

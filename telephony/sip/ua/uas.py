@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.creation import dialog_at_server
-from telephony.sip.dialog.dialog import Dialog, DialogState
-from telephony.sip.message.messages import Request
-from telephony.sip.message.rack import RELIABLE, requires_reliable, takes_reliable
-from telephony.sip.transaction.server import InviteServerTransaction
+from telephony.sip.compose import own_contact
+from telephony.sip.dialog import Dialog, DialogState
+from telephony.sip.dialog_addresses import path_hosts, recorded_routes, target_of, wants_sips
+from telephony.sip.message.header_values import RELIABLE
+from telephony.sip.message.messages import Request, requires_reliable, takes_reliable
+from telephony.sip.transaction.core import SipEvent
+from telephony.sip.transaction.server_transaction import InviteServerTransaction
 from telephony.sip.transaction.timers import Timer
-from telephony.sip.transport.events import SipEvent
-from telephony.sip.ua.reliable import PendingResponse, ReliableSequence, close_all
-from telephony.sip.ua.repeated_2xx import Repeated2xx
+from telephony.sip.ua.reliable import PendingResponse, ReliableSequence, Repeated2xx, close_all
 from telephony.sip.ua.server_request import ServerRequest
 
 
@@ -126,7 +126,7 @@ class InviteServer(ServerRequest):
         """
         if self.cancelled:
             return None
-        if self._final:
+        if self.answered:
             raise ProtocolError("a final response was sent before")
         if reliable and not self.takes_reliable:
             raise ProtocolError("the caller does not support reliable provisional responses")
@@ -176,7 +176,7 @@ class InviteServer(ServerRequest):
         if sequence is None or not sequence.body_unacknowledged:
             send(now)
         else:
-            self._waiting_2xx, self._final = send, True
+            self._waiting_2xx, self.answered = send, True
         return dialog
 
     def _send_final(self, response: PendingResponse, now: float) -> None:
@@ -223,7 +223,7 @@ class InviteServer(ServerRequest):
 
     def _prack_missing(self, now: float) -> None:
         """Answer the INVITE with 504, because a PRACK is missing (RFC 3262 section 3)."""
-        if self._final and self._waiting_2xx is None:
+        if self.answered and self._waiting_2xx is None:
             return
         self._send_failure(504, "not acknowledged", now)
         self._core.emit(PrackMissing(self))
@@ -252,7 +252,7 @@ class InviteServer(ServerRequest):
 
     def on_cancel(self, request: Request, now: float) -> None:
         """Answer the INVITE with 487 after a CANCEL or early BYE (RFC 3261 9.2), if unanswered."""
-        if self._final and self._waiting_2xx is None:
+        if self.answered and self._waiting_2xx is None:
             return
         self.cancelled = True
         self._core.emit(InviteCancelled(self, request))
@@ -260,7 +260,7 @@ class InviteServer(ServerRequest):
 
     def end_with_dialog(self, now: float) -> None:
         """End a re-INVITE with its dialog: send 487, or stop repeating a 2xx (RFC 3261 15.1.2)."""
-        if not self._final or self._waiting_2xx is not None:
+        if not self.answered or self._waiting_2xx is not None:
             self._waiting_2xx = None
             self._send_final(PendingResponse(487, None, (), b"", self._tag(None, 487)), now)
             self.cancelled = True
@@ -284,20 +284,33 @@ class InviteServer(ServerRequest):
         self._sequences.clear()
 
     def _dialog_for(self, tag: str) -> Dialog:
+        """Return the dialog of our 1xx or 2xx with this To tag (RFC 3261 section 12.1.1)."""
         if self.dialog is not None:
             return self.dialog
         dialog = self.dialogs.get(tag)
         if dialog is None:
-            dialog = dialog_at_server(
-                self._agent.dialogs,
-                self.request,
-                tag,
-                source=self.source,
-                local=self._local,
-                owner=self.owner,
-            )
+            dialog = self.dialogs[tag] = self._make_dialog(tag)
             dialog.note_received_invite(self)
-            self.dialogs[tag] = dialog
+        return dialog
+
+    def _make_dialog(self, tag: str) -> Dialog:
+        request = self.request
+        dialog = Dialog(
+            self._agent.dialogs,
+            call_id=request.call_id,
+            local=request.to.with_tag(tag),
+            remote=request.from_,
+            remote_target=target_of(request) or request.from_.uri,
+            routes=recorded_routes(request),
+            local_cseq=self._core.rng.getrandbits(15),
+            remote_cseq=request.cseq.number,
+            caller=False,
+            local_address=self._local,
+            peer=self.source,
+            contact=own_contact(request.uri.user, self._local, secure=wants_sips(request)),
+            owner=self.owner,
+        )
+        dialog.path_hosts = path_hosts(request)
         return dialog
 
     def _drop_early_dialogs(self) -> None:

@@ -1,17 +1,71 @@
-"""The state that all request handles of one endpoint share, such as dialogs and credentials."""
+"""The state that all request handles of one endpoint share, such as dialogs and credentials.
+
+The core sends a request again after a 401 or 407 (RFC 3261 sections 22.2 and 22.3) with the next
+CSeq number, at most `MAX_CHALLENGES` times, under the same `ClientRequest`. The application
+receives the 401 or 407 only if its function supplies no credentials, or after `MAX_CHALLENGES`
+times.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
-from telephony.sip.dialog.dialog import CheckSource, Dialog, Dialogs
-from telephony.sip.request.client_request import ClientRequest
-from telephony.sip.request.compose import Draft
+from telephony.sip.client_request import ClientRequest
+from telephony.sip.compose import Draft, HeaderList, merge
+from telephony.sip.dialog import CheckSource, Dialog, Dialogs
+from telephony.sip.message.messages import Request, Response
 from telephony.sip.transaction.core import Core
-from telephony.sip.ua.challenge import Credentials
-from telephony.sip.ua.reliable import PrackKey, ReliableSequence
-from telephony.sip.ua.repeated_2xx import AckKey, Repeated2xx
+from telephony.sip.transport.address import Address
+from telephony.sip.ua.reliable import AckKey, PrackKey, ReliableSequence, Repeated2xx
+
+Credentials = Callable[[Request, Response, Address], tuple[str, str] | None]
+"""Returns the credentials (header field) for a request, its 401 or 407, and its destination.
+
+None if there is no password for the destination, or it has refused the password.
+"""
+
+MAX_CHALLENGES: Final = 4
+"""Times that one request is sent again after a challenge.
+
+A proxy and a server may each challenge twice, the second time for a stale nonce.
+"""
+
+
+class ChallengeAnswers:
+    """All header fields with credentials that the core has added to one request."""
+
+    def __init__(self) -> None:
+        self._given: HeaderList = ()
+        self._challenges = 0
+
+    def take(
+        self,
+        credentials: Credentials | None,
+        request: Request,
+        response: Response,
+        destination: Address,
+    ) -> HeaderList | None:
+        """Return the credentials, for proxy and server, with which to send `request` again.
+
+        None if the application must process `response`: it is no challenge, we have no credentials,
+        or there were more than `MAX_CHALLENGES`.
+        """
+        if response.status not in {401, 407} or credentials is None:
+            return None
+        self._challenges += 1
+        if self._challenges > MAX_CHALLENGES:
+            return None
+        header = credentials(request, response, destination)
+        if header is None:
+            return None
+        self._given = merge(self._given, (header,))
+        return self._given
+
+    def without(self, headers: HeaderList) -> HeaderList:
+        """Return `headers` without our credentials, which are valid only for one request."""
+        return tuple(row for row in headers if row not in self._given)
 
 
 class UserAgent:

@@ -16,7 +16,7 @@ from telephony.sip.events import (
     InviteAnswered,
     StandaloneRequest,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 
 SDP = (("Content-Type", "application/sdp"),)

@@ -14,7 +14,7 @@ from telephony.sip.events import (
     InviteAnswered,
     InviteFailed,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 
 SDP = (

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 
 from telephony.b2bua.referral import refer_to
-from telephony.sip.dialog.dialog import Dialog
+from telephony.sip.dialog import Dialog
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
     Address,
@@ -23,7 +23,7 @@ from telephony.sip.events import (
     InviteProgress,
     StandaloneRequest,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.uas import InviteServer

@@ -17,7 +17,7 @@ from telephony.sip.events import (
     InviteFailed,
     StandaloneResponse,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import parse_message
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.auth import DigestClient

@@ -14,7 +14,7 @@ import pytest
 from helpers.loopback import free_port
 from helpers.sip_messages import request_of, response_of
 from telephony.aio.connection import ConnectionLimits, EndReason
-from telephony.aio.stream_turns import SHARE
+from telephony.aio.turns import SHARE
 from telephony.sip.events import (
     AckReceived,
     Address,

@@ -1,6 +1,6 @@
 """Datagrams, connections and messages that the source filter refuses go no further.
 
-Covers `telephony/aio/source_filter.py` and `telephony/aio/connection.py`.
+Covers `telephony/aio/connections.py` and `telephony/aio/connection.py`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import socket
 import pytest
 
 from helpers.sip_messages import response_of
-from telephony.aio import datagram_turns
+from telephony.aio import turns
 from telephony.aio.connection import ConnectionLimits, EndReason
-from telephony.aio.source_filter import AcceptAll, FilterVerdict
+from telephony.aio.connections import AcceptAll, FilterVerdict
 from telephony.aio.tls import Tls, server_context
 from telephony.sip.events import Address, PeerLost, StandaloneRequest
 
@@ -203,7 +203,7 @@ async def test_an_invite_of_a_stranger_is_dropped_however_often_it_is_repeated(a
 async def test_only_datagrams_outside_calls_are_dropped_when_too_many_wait(agents, monkeypatch):
     source_filter = FixedFilter()
     bob = await agents(source_filter=source_filter)
-    monkeypatch.setattr(datagram_turns, "TURN_S", 0.0)  # each datagram waits for ever
+    monkeypatch.setattr(turns, "TURN_S", 0.0)  # each datagram waits for ever
     trunk = Address("127.0.0.1", 9)
     for number in range(2010):
         bob.transport.received(options(number=number), trunk, bob.address, 0.0)
@@ -227,12 +227,12 @@ async def test_a_datagram_of_a_call_overtakes_datagrams_outside_calls_that_wait(
             all_handled.set()
 
     monkeypatch.setattr(bob.transport, "_handle", handle)
-    monkeypatch.setattr(datagram_turns, "TURN_S", 0.0)
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
     for number in range(3):
         bob.transport.received(options(number=number), trunk, bob.address, 0.0)
     source_filter.verdict = FilterVerdict.IN_CALL
     bob.transport.received(options(number=3), trunk, bob.address, 0.0)
-    monkeypatch.setattr(datagram_turns, "TURN_S", 1.0)
+    monkeypatch.setattr(turns, "TURN_S", 1.0)
     async with asyncio.timeout(10):
         await all_handled.wait()
     assert handled == [options(number=number) for number in (3, 0, 1, 2)]

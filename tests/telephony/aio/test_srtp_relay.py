@@ -1,7 +1,6 @@
 """Legs of the relay with SRTP, each independent of the other.
 
-Covers `telephony/aio/media_leg.py`, `telephony/aio/media_path.py` and
-`telephony/aio/media_sender.py`.
+Covers `telephony/aio/media_leg.py` and `telephony/aio/media_path.py`.
 """
 
 import random

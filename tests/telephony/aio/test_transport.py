@@ -23,7 +23,7 @@ from telephony.sip.events import (
     StandaloneRequest,
     StandaloneResponse,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.transaction.timers import Timings
 

@@ -14,8 +14,8 @@ from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
 from helpers.examples import examples
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.dialog import DialogState
-from telephony.sip.message.rack import takes_reliable
+from telephony.sip.dialog import DialogState
+from telephony.sip.message.messages import takes_reliable
 
 INFO = (("Content-Type", "application/dtmf-relay"),)
 SDP = (("Content-Type", "application/sdp"),)

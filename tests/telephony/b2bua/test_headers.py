@@ -28,8 +28,9 @@ from telephony.b2bua.headers import (
 from telephony.b2bua.ring_tones import ALERTING
 from telephony.b2bua.trust import Grants, PeerKind
 from telephony.sip.message.grammar import KNOWN_METHODS
-from telephony.sip.message.headers import NameAddr
-from telephony.sip.message.messages import Headers, parse_message
+from telephony.sip.message.header_values import NameAddr
+from telephony.sip.message.headers import Headers
+from telephony.sip.message.messages import parse_message
 from telephony.sip.message.uri import Uri
 
 OUTSIDE, TRUSTED, PHONE = PeerKind.OUTSIDE, PeerKind.TRUSTED, PeerKind.PHONE

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.b2bua.phone import Reply
 from telephony.b2bua.events import CallEnded, CallHeld, Joined, LegEnded, MediaNegotiated
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 
 

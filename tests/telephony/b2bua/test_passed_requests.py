@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from telephony.b2bua.headers import Trust
 from telephony.b2bua.passed_requests import PassedRequest, RefusedRequest, judge_request
 from telephony.b2bua.trust import Grants, PeerKind
-from telephony.sip.message.messages import Headers, Request
+from telephony.sip.message.headers import Headers
+from telephony.sip.message.messages import Request
 from telephony.sip.message.uri import Uri
 
 OUTSIDE, TRUSTED, PHONE = PeerKind.OUTSIDE, PeerKind.TRUSTED, PeerKind.PHONE

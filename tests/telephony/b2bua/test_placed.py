@@ -6,7 +6,7 @@ from helpers.b2bua.phone import Reply
 from telephony.b2bua import BackToBackCall, CallerInvite
 from telephony.b2bua.events import CallAnswered, CallEnded, CallerReached
 from telephony.b2bua.placed import CALLER_RINGS_S
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, parse_message
 
 NUMBER = "<sip:0800@192.0.2.1>"

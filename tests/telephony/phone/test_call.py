@@ -1,7 +1,6 @@
 """A call between two phones: ringing, audio, keys, holds, messages and the end.
 
-Covers `telephony/phone/phone.py`, `telephony/phone/state.py`, `telephony/phone/changes.py` and
-`telephony/phone/ping.py`.
+Covers `telephony/phone/phone.py`, `telephony/phone/state.py` and `telephony/phone/registration.py`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """A phone at a server: registration, passwords, and the outcome of a transfer.
 
-Covers `telephony/phone/registration.py` and `telephony/phone/refer_sent.py`.
+Covers `telephony/phone/registration.py` and `telephony/phone/dialog_requests.py`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Phones that are transferred (REFER) or that replace another phone (Replaces).
 
-Covers `telephony/phone/refer_received.py` and `telephony/phone/replaces.py`.
+Covers `telephony/phone/transferred.py`.
 """
 
 import asyncio

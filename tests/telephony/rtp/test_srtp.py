@@ -1,7 +1,4 @@
-"""SRTP and SRTCP (RFC 3711, RFC 7714), compared with a reference that is not libsrtp.
-
-Covers `telephony/rtp/rollover.py`.
-"""
+"""SRTP and SRTCP (RFC 3711, RFC 7714), compared with a reference that is not libsrtp."""
 
 import struct
 

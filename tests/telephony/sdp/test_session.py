@@ -1,4 +1,6 @@
-"""Session descriptions (RFC 8866): parsed, written, and refused if they are malformed."""
+"""Session descriptions (RFC 8866) and the IP addresses in them: parsed, written, or refused."""
+
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 
 from telephony.errors import ProtocolError, SdpParseError
 from telephony.sdp import Codec, Direction, SdpLine, SessionDescription, remote_media
+from telephony.sdp.media import ip_literal
 
 WORDS = st.sampled_from(
     [
@@ -159,3 +162,16 @@ def test_media_with_the_session_address_of_another_network_is_refused_with_488(s
     with pytest.raises(SdpParseError) as raised:
         remote_media(session)
     assert raised.value.status == 488
+
+
+@given(st.ip_addresses())
+def test_an_address_is_the_same_at_the_first_and_the_second_reading(address):
+    assert ip_literal(str(address)) == ip_literal(str(address)) == address
+    assert type(ip_literal(str(address))) is type(ip_address(str(address)))
+
+
+@pytest.mark.parametrize("text", ["", "pbx.example", "[2001:db8::1]", "192.0.2.256"])
+def test_a_text_that_is_no_address_is_refused_each_time(text):
+    for _ in range(2):
+        with pytest.raises(ValueError, match="does not appear to be"):
+            ip_literal(text)

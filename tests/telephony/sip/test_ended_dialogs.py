@@ -1,9 +1,10 @@
 """Ended dialogs and transactions leave no circles of references.
 
 Reference counting frees them, so no full garbage collection is needed, which would delay packets.
-Covers `telephony/sip/dialog/dialog.py`, `telephony/sip/request/client_request.py`,
-`telephony/sip/transaction/client.py`, `telephony/sip/transaction/server.py`,
-`telephony/sip/ua/repeated_2xx.py`, `telephony/sip/ua/uac.py` and `telephony/sip/ua/uas.py`.
+Covers `telephony/sip/dialog.py`, `telephony/sip/client_request.py`,
+`telephony/sip/transaction/client_transaction.py`,
+`telephony/sip/transaction/server_transaction.py`, `telephony/sip/ua/reliable.py`,
+`telephony/sip/ua/uac.py` and `telephony/sip/ua/uas.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Responses that the core sends by itself (RFC 3261 8.2, 9.2, 16.3 and 18.2; RFC 3581).
 
 Covers `telephony/sip/transaction/core.py`, `telephony/sip/events.py`,
-`telephony/sip/transaction/keys.py`, `telephony/sip/ua/server_request.py` and
-`telephony/sip/transaction/transactions.py`.
+`telephony/sip/transaction/transactions.py` and `telephony/sip/ua/server_request.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from telephony.sip.events import (
     MessageDropped,
     StandaloneRequest,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import parse_message
 from telephony.sip.message.uri import Uri
 

@@ -2,7 +2,7 @@
 
 Covers `telephony/sip/message/grammar.py`, `telephony/sip/message/headers.py`,
 `telephony/sip/message/messages.py`, `telephony/sip/message/uri.py`,
-`telephony/sip/message/multipart.py` and `telephony/sip/ua/auth.py`.
+`telephony/sip/message/content.py` and `telephony/sip/ua/auth.py`.
 """
 
 import contextlib
@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from helpers.sip_messages import request_of
 from telephony.errors import ParseError, ProtocolError
+from telephony.sip.message.content import parse_multipart
 from telephony.sip.message.grammar import (
     check_parameters,
     format_parameters,
     quote,
     refuse_line_breaks,
 )
-from telephony.sip.message.headers import CSeq, Headers, Latin1Text, NameAddr, Via
+from telephony.sip.message.header_values import CSeq, NameAddr, Via
+from telephony.sip.message.headers import Headers, Latin1Text
 from telephony.sip.message.messages import Request, Response, respond
-from telephony.sip.message.multipart import parse_multipart
 from telephony.sip.message.uri import Uri, escape_header, escape_user
 from telephony.sip.ua.auth import DigestClient, DigestServer
 

@@ -12,19 +12,11 @@ import pytest
 from telephony.errors import ParseError, SipParseError, TelephonyError
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite
+from telephony.sip.message.content import MAX_PARTS, parse_multipart
 from telephony.sip.message.grammar import parse_parameters, split_list
-from telephony.sip.message.headers import (
-    MAX_HEADERS,
-    MAX_LINE,
-    CSeq,
-    Headers,
-    NameAddr,
-    Via,
-    header_key,
-    unfold,
-)
+from telephony.sip.message.header_values import CSeq, NameAddr, Via
+from telephony.sip.message.headers import MAX_HEADERS, MAX_LINE, Headers, header_key, unfold
 from telephony.sip.message.messages import parse_message
-from telephony.sip.message.multipart import MAX_PARTS, parse_multipart
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.auth import parse_digest
 

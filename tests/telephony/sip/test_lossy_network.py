@@ -1,6 +1,7 @@
 """Two cores on a lossy, duplicating, reordering network: both agree, and no state is left.
 
-Covers `telephony/sip/transaction/client.py` and `telephony/sip/transaction/server.py`.
+Covers `telephony/sip/transaction/client_transaction.py` and
+`telephony/sip/transaction/server_transaction.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import dataclasses
 
 import pytest
 
-from telephony.sip.dialog.dialog import DialogState
+from telephony.sip.dialog import DialogState
 from telephony.sip.events import (
     AckMissing,
     Address,

@@ -4,7 +4,7 @@ The files hold the exact octets of the RFCs, also the Content-Lengths that RFC 5
 tables say what the RFC requires and, where it leaves a choice, what we chose.
 
 Covers `telephony/sip/message/messages.py`, `telephony/sip/endpoint.py` and
-`telephony/sip/registration/registrar.py`.
+`telephony/sip/registrar.py`.
 """
 
 import random
@@ -16,11 +16,11 @@ import pytest
 from telephony.errors import SipParseError
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, MessageDropped, StandaloneRequest
-from telephony.sip.message.headers import CSeq
+from telephony.sip.message.content import parse_multipart
+from telephony.sip.message.header_values import CSeq
 from telephony.sip.message.messages import Request, Response, parse_message
-from telephony.sip.message.multipart import parts_of
 from telephony.sip.message.uri import Uri
-from telephony.sip.registration.registrar import Registrar
+from telephony.sip.registrar import Registrar
 from telephony.sip.ua.auth import AuthOutcome, DigestServer
 
 TORTURE = Path(__file__).parent / "torture"
@@ -300,7 +300,8 @@ def test_the_other_valid_messages_have_the_values_that_the_rfc_gives():
     assert [via.transport for via in read("transports").vias] == [
         "UDP", "SCTP", "TLS", "UNKNOWN", "TCP",
     ]  # fmt: skip
-    text, binary = parts_of(read("mpart01"))
+    mixed = read("mpart01")
+    text, binary = parse_multipart(mixed.headers.get("Content-Type"), mixed.body)
     assert (text.type, text.body) == ("text/plain", b"Hello")
     assert (len(binary.body), binary.body[:4]) == (342, b"\x30\x82\x01\x52")
     assert read("unreason").reason == "= 2**3 * 5**2 но сто девяносто девять - простое"

@@ -1,9 +1,8 @@
 """The SIP core over UDP, TCP and TLS (RFC 3261 section 18, RFC 5923).
 
-Covers `telephony/sip/request/transport_choice.py`, `telephony/sip/transport/response_address.py`,
-`telephony/sip/dialog/next_hop.py`, `telephony/sip/transport/address.py`,
-`telephony/sip/transport/events.py`, `telephony/sip/transport/local_addresses.py`,
-`telephony/sip/transport/outgoing.py` and `telephony/sip/transport/tcp_refusals.py`.
+Covers `telephony/sip/client_request.py`, `telephony/sip/transport/outgoing.py`,
+`telephony/sip/dialog_addresses.py`, `telephony/sip/transport/address.py` and
+`telephony/sip/transaction/core.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from telephony.sip.events import (
     InviteFailed,
     StandaloneResponse,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import parse_message
 from telephony.sip.message.uri import Uri
 

@@ -3,7 +3,7 @@
 However their messages cross, in the end both agree about each call, and neither has a dialog, a
 transaction or a timer left.
 
-Covers `telephony/sip/dialog/dialog.py`, `telephony/sip/ua/uac.py` and `telephony/sip/ua/uas.py`.
+Covers `telephony/sip/dialog.py`, `telephony/sip/ua/uac.py` and `telephony/sip/ua/uas.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from helpers.examples import examples
-from telephony.sip.dialog.dialog import DialogState
+from telephony.sip.dialog import DialogState
 from telephony.sip.events import (
     AckMissing,
     AckReceived,

@@ -15,7 +15,7 @@ from helpers.examples import examples
 from helpers.switch import Centre
 from recording.policy import Trigger
 from telephony.errors import ProtocolError
-from telephony.sip.dialog.dialog import DialogState
+from telephony.sip.dialog import DialogState
 
 SIAN, CERI, DEPARTMENT, TRUNK = "192.0.2.201", "192.0.2.202", "192.0.2.30", "192.0.2.1"
 INSIDE = {SIAN, CERI}

@@ -11,7 +11,7 @@ from galwad.switch.edge.emergency import called_number
 from galwad.switch.edge.routing import Router
 from helpers.switch import SWITCH, Centre, sdp
 from recording.policy import DestinationClass
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 
 TRUNK = "sip:192.0.2.21:5060"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from galwad.settings.switch import SipSection
 from galwad.switch.edge import guard as subject
 from galwad.switch.edge.guard import FloodGuard, SourceKind
-from telephony.aio.source_filter import FilterVerdict
+from telephony.aio.connections import FilterVerdict
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome, DigestVerification
 

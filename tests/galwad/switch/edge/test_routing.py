@@ -9,7 +9,7 @@ from galwad.switch.edge.routing import AWAY_RING_AFTER_S, AwayUsers, Router, che
 from recording.policy import DestinationClass
 from telephony.b2bua import NO_GRANTS, Grants
 from telephony.sip.events import Address
-from telephony.sip.message.name_addr import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 
 

@@ -12,8 +12,8 @@ from galwad.switch.edge.peers import TrunkAccounts
 from helpers.sip_messages import request_of
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import respond
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.auth import AuthOutcome, DigestServer, ha1
 

@@ -13,7 +13,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.sip.message.headers import NameAddr, Via
+from telephony.sip.message.header_values import NameAddr, Via
 from telephony.sip.message.messages import Request, Response, parse_message
 from telephony.sip.message.uri import Uri
 

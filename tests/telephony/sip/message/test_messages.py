@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from helpers.sip_messages import request_of, response_of
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.message.headers import CSeq, Headers, Via
+from telephony.sip.message.header_values import CSeq, Via
+from telephony.sip.message.headers import Headers
 from telephony.sip.message.messages import Request, Response, parse_message, respond
 from telephony.sip.message.uri import Uri
 

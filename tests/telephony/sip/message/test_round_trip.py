@@ -17,7 +17,8 @@ from telephony.sip.message.grammar import (
     parse_parameters,
     split_list,
 )
-from telephony.sip.message.headers import Headers, Latin1Text, NameAddr, Via, encode, unfold
+from telephony.sip.message.header_values import NameAddr, Via
+from telephony.sip.message.headers import Headers, Latin1Text, encode, unfold
 from telephony.sip.message.messages import parse_message
 from telephony.sip.message.uri import Uri, parse_host_port
 

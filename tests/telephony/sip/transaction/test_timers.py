@@ -1,6 +1,7 @@
 """The timers of RFC 3261 (table 4) and RFC 6026, with a fake clock.
 
-Covers `telephony/sip/transaction/client.py` and `telephony/sip/transaction/server.py`.
+Covers `telephony/sip/transaction/client_transaction.py` and
+`telephony/sip/transaction/server_transaction.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from telephony.sip.events import (
     StandaloneRequest,
     StandaloneResponse,
 )
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.transaction.timers import TimerQueue, Timings
 

@@ -1,6 +1,6 @@
 """Challenges that the core answers by itself (RFC 3261 section 22), between two cores.
 
-Covers `telephony/sip/request/client_request.py`, `telephony/sip/ua/client.py` and
+Covers `telephony/sip/client_request.py`, `telephony/sip/ua/client.py` and
 `telephony/sip/ua/user_agent.py`.
 """
 
@@ -10,7 +10,7 @@ import dataclasses
 
 import pytest
 
-from telephony.sip.dialog.dialog import DialogState
+from telephony.sip.dialog import DialogState
 from telephony.sip.events import (
     AckReceived,
     DialogEnded,
@@ -23,8 +23,8 @@ from telephony.sip.events import (
     StandaloneRequest,
     StandaloneResponse,
 )
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import respond
-from telephony.sip.message.name_addr import NameAddr
 from telephony.sip.message.uri import Uri
 from telephony.sip.ua.auth import AuthOutcome, DigestClient, DigestServer, ha1
 

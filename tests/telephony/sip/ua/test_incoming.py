@@ -10,7 +10,7 @@ import pytest
 from helpers.sip_messages import response_of
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, StandaloneRequest
-from telephony.sip.message.headers import NameAddr
+from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri
 
 LOCAL = Address("192.0.2.100", 5060)

@@ -1,7 +1,7 @@
 """INVITE at both user agents: RFC 3261 sections 9 and 13, RFC 6026.
 
-Covers `telephony/sip/ua/uac.py`, `telephony/sip/ua/uas.py`, `telephony/sip/request/compose.py` and
-`telephony/sip/ua/repeated_2xx.py`.
+Covers `telephony/sip/ua/uac.py`, `telephony/sip/ua/uas.py`, `telephony/sip/compose.py` and
+`telephony/sip/ua/reliable.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reliable provisional responses (RFC 3262) at both ends, with a fake clock.
 
-Covers `telephony/sip/ua/prack.py`, `telephony/sip/message/rack.py` and
+Covers `telephony/sip/ua/uac.py`, `telephony/sip/message/header_values.py` and
 `telephony/sip/ua/reliable.py`.
 """
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.errors import ParseError, ProtocolError
-from telephony.sip.dialog.dialog import DialogState
+from telephony.sip.dialog import DialogState
 from telephony.sip.events import (
     AckMissing,
     AckReceived,
@@ -29,9 +29,8 @@ from telephony.sip.events import (
     InviteProgress,
     PrackMissing,
 )
-from telephony.sip.message.cseq import CSeq
+from telephony.sip.message.header_values import CSeq, RAck
 from telephony.sip.message.messages import parse_message
-from telephony.sip.message.rack import RAck
 
 SDP = b"v=0\r\n"
 TYPE = (("Content-Type", "application/sdp"),)

@@ -1,1 +1,0 @@
-"""Dialogs (RFC 3261 section 12): state, creation and the next hop of requests in a dialog."""

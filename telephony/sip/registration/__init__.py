@@ -1,1 +1,0 @@
-"""Registration (RFC 3261 section 10): our registrar, and our registration at other registrars."""
