@@ -186,7 +186,8 @@ class UsersGroup(LazyGroup):
 class SimulateGroup(LazyGroup):
     """Test an installation with simulated calls."""
 
-    package = "galwad.cli.simulate"
+    package = "galwad.simulate"
+    module = "commands"
     summaries: ClassVar = {
         "call": "Place a call to a running Galwad, and judge the result.",
         "payments": "Try each trigger of a payment pause.",

@@ -5,6 +5,8 @@ import itertools
 import math
 import struct
 
+from galwad.simulate import sound
+from galwad.simulate.sound import to_pcm
 from helpers import loopback
 from telephony.aio.transport import SipTransport
 from telephony.phone import CallState
@@ -18,11 +20,8 @@ CLAIMED = loopback.claim(800)
 PORTS = itertools.cycle(range(CLAIMED.first, CLAIMED.last, 40))
 
 
-def tone(hz, seconds=0.5, amplitude=9_000):
-    samples = (
-        round(amplitude * math.sin(2 * math.pi * hz * n / 8000)) for n in range(int(8000 * seconds))
-    )
-    return b"".join(struct.pack("<h", sample) for sample in samples)
+def tone(hz, seconds=0.5):
+    return to_pcm(sound.tone(seconds, hz, amplitude=9_000))
 
 
 def loudness(pcm, hz):

@@ -7,12 +7,13 @@ import json
 import pytest
 from playwright.sync_api import expect
 
+from galwad.simulate.sound import tone
 from helpers.peers.crm_tables import PEOPLE, TABLE, directory_settings
 from helpers.peers.postgresql import PostgreSql
 from helpers.peers.programs import Baresip
 from helpers.peers.scripted import ScriptedSwitch
 from helpers.peers.service import CALLER, PASSWORD
-from helpers.peers.sound import save, tone
+from helpers.peers.sound import save
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

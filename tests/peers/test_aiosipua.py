@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Caller
 from helpers.peers.pyvoip import SAW, AioSipUa
-from helpers.peers.sound import find, speech
+from helpers.peers.sound import find
 
 pytestmark = [pytest.mark.peer, pytest.mark.long]
 

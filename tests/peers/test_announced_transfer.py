@@ -8,9 +8,10 @@ import time
 
 import pytest
 
+from galwad.simulate.sound import RATE, speech
 from helpers.peers.evidence import Recording
 from helpers.peers.service import CALLER
-from helpers.peers.sound import RATE, find, speech
+from helpers.peers.sound import find
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

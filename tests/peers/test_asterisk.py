@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import asynccontextmanager
 
 import pytest
 
-from galwad.cli.simulate.matrix.transfer_rows import TRANSFERS
+from galwad.simulate.sound import RATE, speech
+from galwad.simulate.transfers import TRANSFERS
 from helpers.peers.asterisk import PASSWORD, Asterisk
-from helpers.peers.client import OfficerClient
+from helpers.peers.client import PBX_LINE, OfficerClient
 from helpers.peers.programs import Caller
-from helpers.peers.service import CALLER
-from helpers.peers.sound import RATE, speech
 from helpers.peers.waiting import wait_until
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
@@ -48,16 +46,13 @@ def transfers(service, tmp_path):
     client = OfficerClient(service, tmp_path / "client")
 
     def transfers(status=0):
-        output = client.run(
-            *("simulate", "transfers", "01970000200", "--sip", f"127.0.0.1:{service.sip[1]}"),
-            *("--bind", "127.0.0.2", "--from", CALLER, "--json", "--password-stdin"),
-            *("--identity", service.keys.identity, "--config", service.config),
-            *("--pbx-answer", "201", "--pbx-answer", "500"),
+        return client.simulate(
+            *("transfers", "--pbx-answer", "201", "--pbx-answer", "500"),
             *(word for row in ROWS for word in ("--only", row)),
-            lines=[PASSWORD, PASSWORD],
+            where={"number": PBX_LINE},
+            passwords=[PASSWORD, PASSWORD],
             status=status,
         )
-        return {row["row"]: row for row in json.loads(output)["rows"]}
 
     return transfers
 

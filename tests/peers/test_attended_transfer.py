@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, register
-from helpers.peers.sound import find, speech
+from helpers.peers.sound import find
 from helpers.peers.waiting import wait_until
 from telephony.phone import CallState, VoIPCall
 

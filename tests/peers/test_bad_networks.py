@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.loopback import free_port
 from helpers.peers import pcaps
 from helpers.peers.evidence import Recording, run
 from helpers.peers.pcaps import at_rate, bad_network, payloads
-from helpers.peers.sound import find, speech
+from helpers.peers.sound import find
 
 pytestmark = pytest.mark.peer
 

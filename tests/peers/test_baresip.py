@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Baresip, Callee, Caller
-from helpers.peers.sound import find, save, speech
+from helpers.peers.sound import find, save
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

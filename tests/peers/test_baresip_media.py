@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.pcaps import VOICES, at_rate, payloads
-from helpers.peers.sound import speech
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

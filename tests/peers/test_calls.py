@@ -11,8 +11,9 @@ import threading
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.programs import Callee, Caller, register
-from helpers.peers.sound import Chorus, find, speech
+from helpers.peers.sound import Chorus, find
 
 pytestmark = pytest.mark.peer
 

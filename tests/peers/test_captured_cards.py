@@ -10,9 +10,10 @@ import re
 import numpy as np
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording, run
 from helpers.peers.programs import Baresip
-from helpers.peers.sound import Chorus, find, speech
+from helpers.peers.sound import Chorus, find
 from helpers.peers.waiting import wait_until
 from helpers.recording.tones import CARDS, NOT_A_CARD, keyed, raw, silence, sox
 

@@ -9,10 +9,11 @@ import sqlite3
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, Caller, register
 from helpers.peers.service import PASSWORD
-from helpers.peers.sound import find, speech
+from helpers.peers.sound import find
 from helpers.peers.waiting import wait_until
 from helpers.processes import run_galwad
 

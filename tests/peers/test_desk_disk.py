@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.disks import Disk
-from helpers.peers.sound import FRAME, speech
+from helpers.peers.sound import FRAME
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

@@ -14,8 +14,9 @@ import time
 import httpx2
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
-from helpers.peers.sound import find, speech
+from helpers.peers.sound import find
 
 pytestmark = pytest.mark.peer
 

@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from galwad.simulate.sound import speech
 from helpers.certificates import Authority
 from helpers.loopback import free_port
 from helpers.peers.openid import OpenIdProvider
 from helpers.peers.programs import Baresip, Caller
 from helpers.peers.service import CALLER, PASSWORD
-from helpers.peers.sound import save, speech
+from helpers.peers.sound import save
 from helpers.peers.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.peer

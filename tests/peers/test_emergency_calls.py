@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.programs import Baresip, Callee, Caller
-from helpers.peers.sound import find, save, speech
+from helpers.peers.sound import find, save
 
 pytestmark = pytest.mark.peer
 

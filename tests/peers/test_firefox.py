@@ -6,11 +6,12 @@ from importlib.resources import files
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.firefox import Firefox
 from helpers.peers.programs import Baresip, Caller
 from helpers.peers.service import CALLER, PASSWORD
-from helpers.peers.sound import save, speech
+from helpers.peers.sound import save
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

@@ -12,9 +12,10 @@ from collections import Counter
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers import benchmarks
 from helpers.peers.programs import Callee, register
-from helpers.peers.sound import Chorus, speech
+from helpers.peers.sound import Chorus
 from helpers.peers.waiting import wait_until
 from helpers.sip_messages import request_of, response_of
 from telephony.sip.ua.auth import DigestClient, parse_digest

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from helpers.peers.sound import find, speech
+from galwad.simulate.sound import speech
+from helpers.peers.sound import find
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
-from helpers.peers.sound import Chorus, find, speech
+from helpers.peers.sound import Chorus, find
 
 pytestmark = pytest.mark.peer
 

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.loopback import free_port
 from helpers.peers.kamailio import Kamailio
 from helpers.peers.programs import Callee, Caller, register
 from helpers.peers.service import Service
-from helpers.peers.sound import speech
 
 pytestmark = pytest.mark.peer
 

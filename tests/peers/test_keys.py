@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.service import PASSWORD
-from helpers.peers.sound import speech
 from helpers.processes import run_galwad
 
 pytestmark = pytest.mark.peer

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
-from helpers.peers.sound import Chorus, find, speech
+from helpers.peers.sound import Chorus, find
 
 pytestmark = pytest.mark.peer
 

@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from helpers.peers.sound import FRAME, RATE, find, save, spoken
+from galwad.simulate.sound import RATE
+from helpers.peers.sound import FRAME, find, save, spoken
 
 pytestmark = pytest.mark.peer
 

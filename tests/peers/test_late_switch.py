@@ -14,9 +14,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from galwad.simulate.sound import RATE
 from helpers.peers.evidence import Recording
 from helpers.peers.receive_buffers import shrink_receive_buffers
-from helpers.peers.sound import FRAME, FRAME_S, RATE, from_ulaw
+from helpers.peers.sound import FRAME, FRAME_S, from_ulaw
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

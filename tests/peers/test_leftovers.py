@@ -7,10 +7,11 @@ import time
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, Caller
 from helpers.peers.service import Service
-from helpers.peers.sound import find, speech
+from helpers.peers.sound import find
 from helpers.peers.waiting import wait_until
 from recording.keys.keyring import load_boot_key
 from recording.spool import Clock, SpoolWriter

@@ -7,9 +7,10 @@ import re
 import numpy as np
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.pcaps import VOICES, heard_g729, payloads
-from helpers.peers.sound import save, speech
+from helpers.peers.sound import save
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

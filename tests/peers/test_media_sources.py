@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from helpers.peers.sound import RATE, Chorus, Talker, find, speech
+from galwad.simulate.sound import RATE, speech
+from helpers.peers.sound import Chorus, Talker, find
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, Caller
 from helpers.peers.pyvoip import NetSip
-from helpers.peers.sound import find, from_ulaw, speech, ulaw
+from helpers.peers.sound import find, from_ulaw, ulaw
 
 pytestmark = [pytest.mark.peer, pytest.mark.long]
 VOICE = speech(1.5, 112)

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 import numpy as np
 import pytest
 
-from helpers.peers.sound import RATE, find, speech
+from galwad.simulate.sound import RATE, speech
+from helpers.peers.sound import find
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 pytestmark = pytest.mark.peer

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Baresip, Caller
 from helpers.peers.service import CALLER, PASSWORD
-from helpers.peers.sound import save, speech
+from helpers.peers.sound import save
 
 pytestmark = pytest.mark.peer
 

@@ -8,9 +8,10 @@ import signal
 import pytest
 from playwright.sync_api import expect
 
+from galwad.simulate.sound import speech
 from helpers.peers.programs import Baresip, Caller
 from helpers.peers.service import PASSWORD
-from helpers.peers.sound import save, speech
+from helpers.peers.sound import save
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

@@ -19,9 +19,10 @@ import httpx2
 import pytest
 from playwright.sync_api import Error, expect
 
+from galwad.simulate.sound import speech
 from helpers.loopback import free_port
 from helpers.peers.evidence import Recording
-from helpers.peers.sound import find, speech
+from helpers.peers.sound import find
 from helpers.peers.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.peer

@@ -8,17 +8,17 @@ import time
 
 import pytest
 
+from galwad.simulate.sound import RATE, speech, tones
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Caller
 from helpers.peers.service import CALLER
-from helpers.peers.sound import RATE, Chorus, find, speech, tone, ulaw
+from helpers.peers.sound import Chorus, find, ulaw
 from helpers.peers.waiting import wait_until
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 pytestmark = pytest.mark.peer
 
 CARD = "4929421234560005"
-LOW, HIGH = (697, 770, 852, 941), (1209, 1336, 1477)
 
 
 def pause(service, call):
@@ -57,11 +57,11 @@ def test_speech_and_digits_of_a_pause_are_stored_nowhere(service, place_call):
     service.planted.append(CARD)
     call = place_call("uas_plain")
     before, secret, after = (speech(1, seed) for seed in (51, 52, 53))
-    tones = tone(0.5, LOW[2], HIGH[1])
+    keyed = tones("888")
     call.caller.say(before, call.from_caller)
     pause(service, call)
     call.caller.say(secret, call.from_caller)
-    call.caller.say(tones, call.from_caller)
+    call.caller.say(keyed, call.from_caller)
     call.caller.dial(CARD, call.from_caller)
     call.advisor.wait_heard(125)
     live = service.state / "spool", service.runtime
@@ -74,7 +74,7 @@ def test_speech_and_digits_of_a_pause_are_stored_nowhere(service, place_call):
     assert find(recording.caller, before)[1] > 0.95
     assert find(recording.caller, after)[1] > 0.95
     assert find(recording.caller, secret)[1] < 0.3
-    assert find(recording.caller, tones)[1] < 0.3
+    assert find(recording.caller, keyed)[1] < 0.3
     (gap,) = recording.gaps()
     assert recording.silent_in(gap)
     assert recording.manifest["tracks"][0]["lost"] == 0

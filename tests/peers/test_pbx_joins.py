@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.programs import Callee, register
 from helpers.peers.service import CALLER
-from helpers.peers.sound import speech
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.decoding import Capture
 from helpers.peers.kamailio import Kamailio
 from helpers.peers.linphone import Linphone
 from helpers.peers.programs import Baresip, Callee, Caller
-from helpers.peers.sound import find, save, speech
+from helpers.peers.sound import find, save
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 pytestmark = pytest.mark.peer

@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 import numpy as np
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.programs import Callee
-from helpers.peers.sound import find, speech
+from helpers.peers.sound import find
 from helpers.phone_examples import PROGRAM, example
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 

@@ -12,10 +12,11 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import expect
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Baresip, Callee, Caller, register
 from helpers.peers.service import PASSWORD
-from helpers.peers.sound import find, save, speech
+from helpers.peers.sound import find, save
 
 pytestmark = pytest.mark.peer
 

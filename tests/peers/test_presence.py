@@ -10,9 +10,10 @@ import httpx2
 import pytest
 from playwright.sync_api import expect
 
+from galwad.simulate.sound import speech
 from helpers.peers.programs import Baresip
 from helpers.peers.service import PASSWORD, Service, ha1
-from helpers.peers.sound import save, speech
+from helpers.peers.sound import save
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 pytestmark = pytest.mark.peer

@@ -17,11 +17,12 @@ import signal
 
 import pytest
 
+from galwad.simulate.sound import RATE, speech
 from helpers.peers.call import Call
-from helpers.peers.evidence import RATE, Recording
+from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, Sipp
 from helpers.peers.service import CALLER, PASSWORD
-from helpers.peers.sound import FRAME, find, speech
+from helpers.peers.sound import FRAME, find
 from helpers.peers.waiting import wait_until
 from helpers.processes import run_galwad
 from recording.keys.keyring import load_boot_key

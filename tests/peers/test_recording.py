@@ -10,9 +10,10 @@ import time
 import numpy as np
 import pytest
 
+from galwad.simulate.sound import RATE, speech
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee
-from helpers.peers.sound import RATE, Chorus, find, speech
+from helpers.peers.sound import Chorus, find
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

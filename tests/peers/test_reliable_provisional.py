@@ -6,10 +6,11 @@ from contextlib import ExitStack
 
 import pytest
 
+from galwad.simulate.sound import speech, tone
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, Caller
 from helpers.peers.service import CALLER
-from helpers.peers.sound import Chorus, find, speech, tone
+from helpers.peers.sound import Chorus, find
 
 pytestmark = pytest.mark.peer
 

@@ -14,12 +14,13 @@ import time
 
 import pytest
 
+from galwad.simulate.sound import RATE, speech
 from galwad.switch.life.revival import SILENT_S, UNANSWERED_S
 from helpers.peers.crashes import Spools
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, Caller, Sipp
 from helpers.peers.service import CALLER
-from helpers.peers.sound import FRAME, RATE, find, speech
+from helpers.peers.sound import FRAME, find
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from helpers.peers.sound import FRAME, Chorus, speech
+from galwad.simulate.sound import speech
+from helpers.peers.sound import FRAME, Chorus
 
 pytestmark = pytest.mark.peer
 

@@ -1,48 +1,27 @@
-"""`galwad simulate call` against the real service: it passes, and it names each fault.
-
-Covers `galwad/cli/simulate/flow.py`, `galwad/cli/simulate/actions.py`,
-`galwad/cli/simulate/api_client.py`, `galwad/cli/simulate/load.py` and
-`galwad/cli/simulate/phones.py`.
-"""
+"""`galwad simulate call` against the real service: it passes, and it names each fault."""
 
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
 from helpers.peers.client import OfficerClient
-from helpers.peers.service import CALLER
 
 pytestmark = pytest.mark.peer
 
-LINE = "01970000100"
 
-
-class Simulate:
-    """Runs `galwad simulate call` as the officer, from the trunk's address."""
-
-    def __init__(self, service, folder):
-        self.client = OfficerClient(service, folder)
-        self._sip = f"127.0.0.1:{service.sip[1]}"
-
-    def __call__(
-        self, *arguments, passwords=(), number=LINE, bind="127.0.0.2", status=0, **variables
-    ):
-        """Run it and return its steps by name."""
-        output = self.client.run(
-            *("simulate", "call", number, "--sip", self._sip, "--bind", bind, "--json"),
-            *("--from", CALLER, "--password-stdin", *arguments),
-            lines=passwords,
-            status=status,
-            **variables,
-        )
-        return {step["step"]: step for step in json.loads(output)["steps"]}
+@pytest.fixture
+def client(service, tmp_path):
+    """The officer, who runs the command from the trunk's address."""
+    return OfficerClient(service, tmp_path / "client")
 
 
 @pytest.fixture
-def simulate(service, tmp_path):
-    return Simulate(service, tmp_path / "client")
+def simulate(client):
+    """Runs `galwad simulate call`, and returns its steps by name."""
+    return partial(client.simulate, "call")
 
 
 def fine(steps):
@@ -73,8 +52,8 @@ def test_simulate_proves_a_call_with_dtmf_a_pause_and_its_recording(service, sim
 
 def test_simulate_allows_for_the_half_second_that_a_pause_erases_by_default(start, tmp_path):
     service = start("switch", "desk", "finaliser", users=True, erase_back="")
-    steps = Simulate(service, tmp_path / "client")(
-        *("--answer", "201", "--talk", "4", "--pause", "1"),
+    steps = OfficerClient(service, tmp_path / "client").simulate(
+        *("call", "--answer", "201", "--talk", "4", "--pause", "1"),
         *("--identity", service.keys.identity),
         passwords=[service.sip_password],
     )
@@ -111,12 +90,12 @@ def test_simulate_pauses_by_the_api_and_sums_up_many_calls(service, simulate):
     assert alike(many, "sound") > 0.9
 
 
-def test_simulate_names_each_fault_with_a_hint(service, simulate):
+def test_simulate_names_each_fault_with_a_hint(service, client, simulate):
     def named(step, text, *options, passwords=(), **where):
-        steps = simulate(*options, passwords=passwords, status=1, **where)
+        steps = simulate(*options, passwords=passwords, status=1, where=where)
         assert (steps[step]["verdict"], steps[step]["text"][: len(text)]) == ("fail", text)
         assert steps[step]["hint"]
-        error, hint = simulate.client.error.splitlines()
+        error, hint = client.error.splitlines()
         assert error.startswith(f"error: {step}: {text}")
         assert hint.startswith("hint: ")
 

@@ -1,14 +1,4 @@
-"""`galwad simulate payments` and `simulate transfers` against the real service.
-
-Covers `galwad/cli/simulate/payments.py`, `galwad/cli/simulate/transfers.py` and the modules of
-`galwad/cli/simulate/matrix/`: `galwad/cli/simulate/matrix/command.py`,
-`galwad/cli/simulate/matrix/live_row.py`, `galwad/cli/simulate/matrix/payment_rows.py`,
-`galwad/cli/simulate/matrix/pbx.py`,
-`galwad/cli/simulate/matrix/requests.py`, `galwad/cli/simulate/matrix/rows.py`,
-`galwad/cli/simulate/matrix/run.py`, `galwad/cli/simulate/matrix/site.py`,
-`galwad/cli/simulate/matrix/transfer_rows.py`, `galwad/cli/simulate/matrix/transfer_steps.py`,
-`galwad/cli/simulate/matrix/triggers.py` and `galwad/cli/simulate/matrix/voices.py`.
-"""
+"""`galwad simulate payments` and `simulate transfers` against the real service."""
 
 from __future__ import annotations
 
@@ -21,56 +11,47 @@ from functools import partial
 
 import pytest
 
-from galwad.cli.simulate.matrix.payment_rows import PAYMENTS
-from galwad.cli.simulate.matrix.transfer_rows import TRANSFERS
-from helpers.peers.client import OfficerClient
+from galwad.simulate.payments import PAYMENTS
+from galwad.simulate.transfers import TRANSFERS
+from helpers.peers.client import PAYMENT_LINE, PBX_LINE, PBX_TARGET, OfficerClient
 from helpers.peers.evidence import Recording
 from helpers.peers.proxy import LyingProxy
 from helpers.peers.scripted_pbx import ScriptedPbx
-from helpers.peers.service import CALLER, PASSWORD
+from helpers.peers.service import PASSWORD
 from helpers.processes import GALWAD
 from telephony.phone import VoIPCall
 
 pytestmark = pytest.mark.peer
 
-LINE = "01970000100"
-PBX_LINE, PBX_TARGET = "01970000200", "600"
 AT_PBX = ("--pbx-line", PBX_LINE, "--pbx-answer", "201", "--pbx-answer", "500")
 PBX_ROWS = tuple(row.name for row in TRANSFERS if row.at_pbx)
-PAYMENT_LINE = """
-[[destinations]]
-match = "550"
-class = "payment"
-target = "sip:550@127.0.0.5:{department_port}"
-"""
 
 
 class Matrix:
-    """Runs the commands as the officer, from the trunk's address."""
+    """Runs the commands as the officer, from the trunk's address; returns the verdicts by row."""
 
     def __init__(self, service, folder):
         self.service = service
-        self._sip = f"127.0.0.1:{service.sip[1]}"
         self.client = OfficerClient(service, folder)
         machine = ("users", "add", "pay", "--role", "machine", "--right", "payments", "--json")
         self.token = json.loads(service.galwad(*machine))["token"]
 
     def payments(self, *arguments, config=None, status=0):
-        """Run `simulate payments` with all that the rows need; return the verdicts by row."""
-        return self._matrix(
+        """Run `simulate payments` with all that the rows need."""
+        return self.client.simulate(
             *("payments", "--answer", "201", "--advisor", "sian", "--outside", "550", *arguments),
-            config=config,
+            where={"config": config},
             passwords=[self.service.sip_password, PASSWORD],
             status=status,
             GALWAD_PAUSE_TOKEN=self.token,
         )
 
     def transfers(self, *arguments, config=None, status=0):
-        """Run `simulate transfers` with all that its rows need at Galwad; return the verdicts."""
+        """Run `simulate transfers` with all that its rows need at Galwad."""
         at_pbx = arguments.count("--pbx-answer")
-        return self._matrix(
+        return self.client.simulate(
             *("transfers", "--answer", "201", "--answer", "301", "--outside", "500", *arguments),
-            config=config,
+            where={"config": config},
             passwords=[self.service.sip_password, "secret-301", *(["any"] * at_pbx)],
             status=status,
         )
@@ -78,9 +59,9 @@ class Matrix:
     def bare(self, command, *rows, more=(), config=None, status=0):
         """Run rows with only one phone and no further login."""
         only = [word for row in rows for word in ("--only", row)]
-        return self._matrix(
+        return self.client.simulate(
             *(command, "--answer", "201", *only, *more),
-            config=config,
+            where={"config": config},
             passwords=[self.service.sip_password],
             status=status,
         )
@@ -95,19 +76,6 @@ class Matrix:
         assert count == 1
         copy.write_text(changed, encoding="utf-8")
         return copy
-
-    def command(self, command, *arguments, config=None):
-        """Return the words of a command."""
-        return (
-            *("simulate", command, LINE, "--sip", self._sip, "--bind", "127.0.0.2", "--json"),
-            *("--from", CALLER, "--password-stdin", "--identity", self.service.keys.identity),
-            *("--config", config or self.service.config, *arguments),
-        )
-
-    def _matrix(self, command, *arguments, config, passwords, status, **variables):
-        words = self.command(command, *arguments, config=config)
-        output = self.client.run(*words, lines=passwords, status=status, **variables)
-        return {row["row"]: row for row in json.loads(output)["rows"]}
 
 
 @pytest.fixture
@@ -326,9 +294,9 @@ async def test_a_call_of_a_real_phone_at_the_same_extension_is_not_touched(
 
 
 def test_an_interrupt_ends_the_calls_and_the_command(service, matrix):
-    command = matrix.command("payments", "--answer", "201", "--parallel", "3")
+    words = matrix.client.simulation("payments", "--answer", "201", "--parallel", "3")
     started = subprocess.Popen(
-        [*GALWAD, *map(str, command)],
+        [*GALWAD, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

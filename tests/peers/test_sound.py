@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers.peers.sound import find, speech
+from galwad.simulate.sound import speech
+from helpers.peers.sound import find
 
 
 def test_speech_is_found_at_any_place_in_a_recording():

@@ -10,10 +10,11 @@ from itertools import pairwise
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.decoding import Capture
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Baresip, Callee, Caller
-from helpers.peers.sound import Chorus, Talker, find, from_ulaw, save, speech, ulaw
+from helpers.peers.sound import Chorus, Talker, find, from_ulaw, save, ulaw
 from helpers.peers.waiting import wait_until
 from telephony.rtp.srtp import Protection
 from telephony.sdp import Crypto, KeyPair, Suite, fresh_keys

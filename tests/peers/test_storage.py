@@ -9,10 +9,11 @@ from itertools import pairwise
 
 import pytest
 
+from galwad.simulate.sound import RATE, speech
 from helpers.peers.crashes import Spools
 from helpers.peers.disks import Disk
 from helpers.peers.evidence import Recording
-from helpers.peers.sound import FRAME, FRAME_S, RATE, Chorus, find, speech
+from helpers.peers.sound import FRAME, FRAME_S, Chorus, find
 from helpers.peers.waiting import wait_until
 from recording.keys.keyring import load_boot_key
 from recording.spool import LostRecord, PacketRecord, read_spool

@@ -10,9 +10,10 @@ from itertools import pairwise
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.peers.crashes import Spools
 from helpers.peers.evidence import Recording
-from helpers.peers.sound import find, speech
+from helpers.peers.sound import find
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

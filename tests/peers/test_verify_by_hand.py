@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from galwad.simulate.sound import speech
 from helpers.database import engine
 from helpers.peers.evidence import Recording
 from helpers.peers.service import PASSWORD
-from helpers.peers.sound import speech
 from helpers.processes import GALWAD, run_galwad
 from recording.audit.chain import GENESIS, ChainEntry, chained, verify_entries
 from recording.audit.log import AuditLog

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from galwad.simulate.sound import speech
 from helpers.peers.service import CALLER
-from helpers.peers.sound import speech
 from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from galwad.cli.simulate.matrix.payment_rows import PAYMENTS as PAYMENT_ROWS
-from galwad.cli.simulate.matrix.transfer_rows import TRANSFERS as TRANSFER_ROWS
-from helpers.peers.sabotaged import PAYMENT_LINE
+from galwad.simulate.payments import PAYMENTS as PAYMENT_ROWS
+from galwad.simulate.transfers import TRANSFERS as TRANSFER_ROWS
+from helpers.peers.client import PAYMENT_LINE
 from helpers.peers.service import SETTINGS as SERVICE_SETTINGS
 from helpers.sabotages import COVERAGE, PAYMENTS, PROMISES, ROOT, SABOTAGES, SETTINGS, TRANSFERS
 

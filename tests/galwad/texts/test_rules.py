@@ -6,7 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from galwad.texts.rules import BREAKS, LINES, MOST_ENTRIES, PURPOSES, TextFault, TextRules
+from galwad.texts.rules import (
+    BREAKS,
+    LINES,
+    MOST_ENTRIES,
+    PURPOSES,
+    TextFault,
+    TextRules,
+)
 
 
 def entries(*rows):

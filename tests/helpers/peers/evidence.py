@@ -10,11 +10,11 @@ import time
 
 import soundfile
 
+from galwad.simulate.judgement import loud_samples, sum_faults
+from galwad.simulate.sound import RATE
 from helpers.peers.waiting import PATIENCE_S
 from recording.archive.manifest import read_manifest
 from recording.archive.packet_sums import packet_problems
-
-RATE = 8000
 
 
 def run(name, package, *arguments, data):
@@ -79,21 +79,11 @@ class Recording:
 
     def adds_up(self):
         """Return whether segments and gaps cover the talk time once, and the file is as long."""
-        parts = sorted(
-            (part["from_us"], part["to_us"])
-            for part in self.manifest["segments"] + self.manifest["gaps"]
-        )
-        at = 0
-        for begin, end in parts:
-            assert begin == at, parts
-            at = end
-        assert at == self.manifest["talk_us"]
-        assert self.manifest["unexplained"] == []
-        assert abs(len(self.samples) / self.rate - at / 1e6) < 0.03
+        sound_s = len(self.samples) / self.rate
+        assert list(sum_faults(self.manifest, sound_s)) == [], self.manifest
+        assert abs(sound_s - self.manifest["talk_us"] / 1e6) < 0.03
         return True
 
     def silent_in(self, gap):
         """Return whether both channels are exactly zero within the gap."""
-        begin = -(-gap["from_us"] * self.rate // 1_000_000)
-        end = gap["to_us"] * self.rate // 1_000_000
-        return not self.samples[begin:end].any()
+        return not loud_samples(self.samples, gap, self.rate)

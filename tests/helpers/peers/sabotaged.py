@@ -14,22 +14,14 @@ import time
 from pathlib import Path
 
 import galwad
-from helpers.peers.client import OfficerClient
+from helpers.peers.client import PAYMENT_LINE, PBX_LINE, PBX_TARGET, OfficerClient
 from helpers.peers.scripted_pbx import ScriptedPbx
-from helpers.peers.service import CALLER, PASSWORD, OfficerKeys, Service
+from helpers.peers.service import PASSWORD, OfficerKeys, Service
 from helpers.processes import run_galwad
 from helpers.sabotages import COVERAGE, PAYMENTS, PROMISES, SETTINGS, TRANSFERS, Sabotage
 
 PACKAGES = ("galwad", "recording", "telephony", "config", "callerid")
 INSTALLED = Path(galwad.__file__).parent.parent
-LINE = "01970000100"
-PBX_LINE, PBX_TARGET = "01970000200", "600"
-PAYMENT_LINE = """
-[[destinations]]
-match = "550"
-class = "payment"
-target = "sip:550@127.0.0.5:{department_port}"
-"""
 _INDEXED_WITHIN_S = 8.0
 _LONGEST_S = 240
 
@@ -114,16 +106,9 @@ class SabotagedSite:
     def _simulate(
         self, command: str, words: tuple[str, ...], rows: tuple[str, ...], secrets: list[str]
     ) -> tuple[int, str]:
-        sip = f"127.0.0.1:{self._service.sip[1]}"
         only = [word for row in rows for word in ("--only", row)]
-        return self._run(
-            [
-                *("simulate", command, LINE, "--sip", sip, "--bind", "127.0.0.2", "--from", CALLER),
-                *("--password-stdin", "--identity", str(self._officer.identity)),
-                *("--config", str(self._settings), "--answer", "201", *words, *only),
-            ],
-            secrets,
-        )
+        options = ("--answer", "201", *words, *only)
+        return self._run(self._client.simulation(command, *options, config=self._settings), secrets)
 
     def _run(self, words: list[str], lines: list[str] | None = None) -> tuple[int, str]:
         done = run_galwad(

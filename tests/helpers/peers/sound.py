@@ -1,7 +1,6 @@
 """Known sounds, and a party that sends and receives them by RTP (RFC 3550) in G.711 µ-law.
 
-The speech is noise with the rhythm of speech, different for each seed, so that a recording
-can be compared with it sample by sample and has only one place where it can begin.
+The speech is that of `galwad simulate`: noise with the rhythm of speech, different for each seed.
 """
 
 from __future__ import annotations
@@ -17,24 +16,13 @@ import wave
 
 import numpy as np
 
-RATE = 8000
+from galwad.simulate import sound
+from galwad.simulate.sound import RATE, from_pcm, to_pcm
+from telephony.rtp import g711
+
 FRAME = 160
 FRAME_S = 0.02
 _SILENCE = b"\xff" * FRAME
-
-
-def speech(seconds, seed):
-    """Return band-limited noise in syllables, as int16 at 8 kHz."""
-    noise = np.random.default_rng(seed)
-    count = int(seconds * RATE)
-    spectrum = np.fft.rfft(noise.standard_normal(count))
-    pitch = np.fft.rfftfreq(count, 1 / RATE)
-    spectrum[(pitch < 300) | (pitch > 3200)] = 0
-    sound = np.fft.irfft(spectrum, count)
-    syllables = noise.uniform(0.3, 1.0, count // 1200 + 2)
-    envelope = np.interp(np.arange(count), np.arange(len(syllables)) * 1200, syllables)
-    sound *= envelope
-    return (sound / np.abs(sound).max() * 20000).astype(np.int16)
 
 
 def spoken(text, voice="en-gb"):
@@ -50,28 +38,14 @@ def spoken(text, voice="en-gb"):
     return samples[: len(samples) // FRAME * FRAME]
 
 
-def tone(seconds, *pitches):
-    """Return a sum of sines (two of them make a dialled digit), as int16 at 8 kHz."""
-    at = np.arange(int(seconds * RATE)) / RATE
-    waves = sum(np.sin(2 * np.pi * pitch * at) for pitch in pitches)
-    return (waves / len(pitches) * 16000).astype(np.int16)
-
-
 def ulaw(samples):
     """Encode int16 samples (ITU-T G.711)."""
-    value = samples.astype(np.int32)
-    sign = np.where(value < 0, 0x80, 0)
-    magnitude = np.minimum(np.abs(value), 32635) + 0x84
-    exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
-    mantissa = (magnitude >> (exponent + 3)) & 0x0F
-    return (~(sign | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8).tobytes()
+    return g711.encode(to_pcm(samples), "pcmu")
 
 
 def from_ulaw(data):
     """Decode µ-law octets to int16 samples."""
-    code = ~np.frombuffer(data, np.uint8) & 0xFF
-    magnitude = (((code & 0x0F).astype(np.int32) << 3) + 0x84) << ((code & 0x70) >> 4)
-    return np.where(code & 0x80, 0x84 - magnitude, magnitude - 0x84).astype(np.int16)
+    return from_pcm(g711.decode(data, "pcmu"))
 
 
 def save(path, samples):
@@ -91,31 +65,25 @@ PIECE, SLACK = 2000, 160
 
 
 def find(heard, said):
-    """Return where `said` begins in `heard` (samples), and their correlation there (0 to 1)."""
-    said = said.astype(np.float64)
-    heard = np.concatenate([heard.astype(np.float64), np.zeros(len(said) + SLACK)])
-    size = 1 << (len(heard) + len(said)).bit_length()
-    product = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(said, size))
-    match = np.fft.irfft(product, size)[: len(heard) - len(said) + 1]
-    start = int(np.argmax(match))
-    part = heard[start : start + len(said)]
-    whole = _alike(part, said)
-    pieces = _alike_in_pieces(heard, said, start) if whole <= SURE else 0.0
-    return start, max(pieces, whole)
+    """Return where `said` begins in `heard` (samples), and their correlation there (0 to 1).
 
-
-def _alike(part, said):
-    norm = np.linalg.norm(part) * np.linalg.norm(said)
-    return float(part @ said / norm) if norm else 0.0
+    If it is not sure, pieces of `said` may lie apart, as after corrections of the clock.
+    """
+    start, alike = sound.find(heard, said)
+    return start, alike if alike > SURE else max(alike, _alike_in_pieces(heard, said, start))
 
 
 def _alike_in_pieces(heard, said, start):
     """Return the correlation despite clock corrections of half a millisecond at a time."""
+    said = said.astype(np.float64)
+    heard = np.concatenate([heard.astype(np.float64), np.zeros(len(said) + SLACK)])
     alike, energy = 0.0, float(said @ said)
     for at in range(0, len(said), PIECE):
         piece = said[at : at + PIECE]
         places = range(max(start + at - SLACK, 0), start + at + SLACK + 1)
-        best = max(_alike(heard[place : place + PIECE][: len(piece)], piece) for place in places)
+        best = max(
+            sound.correlation(heard[place : place + PIECE][: len(piece)], piece) for place in places
+        )
         alike += best * float(piece @ piece) / energy
     return alike
 

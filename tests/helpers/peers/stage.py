@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.kamailio import Kamailio
 from helpers.peers.linphone import Linphone
 from helpers.peers.programs import Baresip, Callee, Caller
 from helpers.peers.rtpengine import Rtpengine
 from helpers.peers.service import Service
-from helpers.peers.sound import find, save, speech
+from helpers.peers.sound import find, save
 from helpers.peers.waiting import wait_until
 
 MAIN = "01970000200"

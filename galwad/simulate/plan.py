@@ -1,21 +1,23 @@
-"""The plan of a simulation: the options of the command line, after they are checked."""
+"""The plan of a simulation: the options of the command line, and their checks."""
 
 from __future__ import annotations
 
 import socket
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
+
+import typer
 
 from galwad.cli.support.console import CliError
-from telephony.aio.tls import client_context
-from telephony.phone import VoIPPhone
-from telephony.phone.phone import CallCallback
+from telephony.aio.udp import host_towards
+from telephony.errors import ParseError
+from telephony.sip.message.uri import Uri, is_user
 
-PORTS: Final = (30_000, 32_999)
-"""The lowest and the highest media port; 500 calls need 2000, two for each of two legs."""
 KEYS: Final = "0123456789*#"
 DEFAULT_CALLER: Final = "07700900123"
 """Ofcom reserves the range of this number for drama, so no subscriber has it."""
@@ -110,52 +112,6 @@ class Plan:
         """The name of the caller in the report: the phone's extension, or "caller" for a trunk."""
         return self.acts_as.extension if self.acts_as else "caller"
 
-    def calling_phone(self) -> VoIPPhone:
-        """Make and return the calling phone, which is not started yet."""
-        account = self.acts_as or SipLogin(self.caller, "")
-        addresses = self.addresses
-        return self._phone(account, (addresses.caller, addresses.caller_port))
-
-    def answering_phone(self, account: SipLogin, callback: CallCallback) -> VoIPPhone:
-        """Make a phone that will register; `callback` receives each call that rings."""
-        return self._phone(account, (self.addresses.local_host, 0), callback)
-
-    def outside_phone(
-        self, number: str, local: tuple[str, int], callback: CallCallback
-    ) -> VoIPPhone:
-        """Make a phone outside the centre: it does not register, and is called by UDP."""
-        return self._phone(
-            SipLogin(number, ""), local, callback, register=False, transport=PhoneTransport.UDP
-        )
-
-    def _phone(
-        self,
-        account: SipLogin,
-        local: tuple[str, int],
-        callback: CallCallback | None = None,
-        *,
-        register: bool = True,
-        transport: PhoneTransport | None = None,
-    ) -> VoIPPhone:
-        addresses, way = self.addresses, transport or self.addresses.transport
-        media: Literal["off", "optional", "required"] = self.media.value
-        secure = way is PhoneTransport.TLS
-        return VoIPPhone(
-            addresses.host,
-            addresses.port,
-            account.extension,
-            account.password,
-            my_ip=local[0],
-            sip_port=local[1],
-            rtp_ports=PORTS,
-            register=register and callback is not None,
-            call_callback=callback,
-            srtp=media,
-            transport=way.value,
-            tls=client_context(ca=addresses.ca) if secure else None,
-            server_name=addresses.host_as_typed if secure else "",
-        )
-
 
 def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> Addresses:
     """Return the server's address, and the address of this machine from which packets reach it.
@@ -168,12 +124,15 @@ def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> 
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError):
         raise CliError(f'cannot find the host "{host}" of --sip', "give its IP address") from None
-    family, *_, there = found[0]
+    address = str(found[0][4][0])
     if ca is not None and not ca.is_file():
         raise CliError(f"{ca} is not a file", "--tls-ca takes a PEM file of authorities", status=2)
-    here = _our_address(family, there)
+    try:
+        here = host_towards(address)
+    except OSError:
+        raise CliError("there is no network route to the server", "check --sip") from None
     caller, caller_port = _split(bind, 0, "--bind") if bind else (here, 0)
-    return Addresses(str(there[0]), port, transport, host, here, caller, caller_port, ca)
+    return Addresses(address, port, transport, host, here, caller, caller_port, ca)
 
 
 def _split(text: str, port: int, option: str = "--sip") -> tuple[str, int]:
@@ -196,11 +155,54 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _our_address(family: int, there: tuple[object, ...]) -> str:
-    """Return the local address from which packets to the server would leave; no packet is sent."""
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(there)
-        except OSError:
-            raise CliError("there is no network route to the server", "check --sip") from None
-        return str(probe.getsockname()[0])
+def passwords_of(questions: Sequence[str], order: str, *, from_stdin: bool) -> list[str]:
+    """Return a password for each question, such as "SIP password of 201".
+
+    The user types them, or each is a line of standard input, in the `order` that a hint names.
+
+    Raises:
+        CliError: The number of lines is wrong, or there is no terminal to ask.
+    """
+    if from_stdin:
+        given = sys.stdin.read().splitlines()
+        if len(given) != len(questions):
+            raise CliError(
+                f"passwords: {len(given)}; needed: {len(questions)}",
+                f"write one line for each: {order}, in order",
+                status=2,
+            )
+        return given
+    if questions and not sys.stdin.isatty():
+        raise CliError(
+            f"the {questions[0]} is missing, and there is no terminal to ask for it",
+            "use --password-stdin",
+            status=2,
+        )
+    return [str(typer.prompt(question, hide_input=True, err=True)) for question in questions]
+
+
+def check_names(plan: Plan) -> None:
+    """Check, before any phone rings, that numbers and names can be part of a SIP URI.
+
+    Raises:
+        CliError: A phone number or a name is not valid.
+    """
+    wanted = {"the number": plan.number, "--transfer": plan.transfer, "--attended": plan.attended}
+    accounts = [a.extension for a in (*plan.answering, *([plan.acts_as] if plan.acts_as else ()))]
+    for what, text in wanted.items():
+        if (text or what == "the number") and not _is_number(text):
+            hint = "write digits, such as 01970000000, or a SIP URI"
+            raise CliError(f'{what} "{text}" cannot be dialled', hint, status=2)
+    if not all(map(is_user, (plan.caller, *accounts))):
+        hint = "--from, --as and --answer take the part of a SIP address before the @"
+        raise CliError("the name of a phone is not valid", hint, status=2)
+
+
+def _is_number(text: str) -> bool:
+    if not text.lower().startswith(("sip:", "sips:", "tel:")):
+        return is_user(text)
+    try:
+        Uri.parse(text)
+    except ParseError:
+        return False
+    return True

@@ -1,7 +1,4 @@
-"""The numbers outside the centre, the lines of a PBX, and the description of what a row lacks.
-
-Covers `galwad/cli/simulate/matrix/pbx.py` and `galwad/cli/simulate/matrix/site.py`.
-"""
+"""The numbers outside the centre, the lines of a PBX, and the description of what a row lacks."""
 
 from __future__ import annotations
 
@@ -11,12 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galwad.cli.simulate.matrix.pbx import PbxLine, PbxPhones, has_pbx, pbx_line
-from galwad.cli.simulate.matrix.requests import MatrixApi, PageLogin
-from galwad.cli.simulate.matrix.site import Need, OutsideNumber, Site, outside_number
-from galwad.cli.simulate.plan import Addresses, PhoneTransport, Plan, SipLogin
-from galwad.cli.simulate.steps import StepError
+from galwad.cli.support.console import CliError
 from galwad.settings import Settings, load
+from galwad.simulate.api import MatrixApi, PageLogin
+from galwad.simulate.plan import Addresses, PhoneTransport, Plan, SipLogin
+from galwad.simulate.report import StepError
+from galwad.simulate.site import (
+    Need,
+    OutsideNumber,
+    PbxLine,
+    PbxPhones,
+    Site,
+    has_pbx,
+    outside_number,
+    pbx_line,
+)
 from recording.keys.keyring import OfficerKeys
 
 OFFICER_KEY = OfficerKeys.generate().public_key
@@ -79,14 +85,14 @@ def test_an_outside_number_has_the_class_and_the_address_of_its_destination(sett
     ],
 )
 def test_a_number_that_this_command_cannot_answer_is_one_error_with_a_hint(settings, number, error):
-    with pytest.raises(StepError) as raised:
+    with pytest.raises(CliError) as raised:
         outside_number(settings, number)
-    assert raised.value.text == error
+    assert (raised.value.message, raised.value.status) == (error, 2)
     assert raised.value.hint
 
 
 @given(st.text(max_size=20))
-def test_any_text_as_an_outside_number_raises_only_a_step_error(text):
+def test_any_text_as_an_outside_number_raises_only_a_command_line_error(text):
     settings = Settings.model_validate(
         {
             "sip": {"listen": ["udp:127.0.0.1:0"]},
@@ -94,7 +100,7 @@ def test_any_text_as_an_outside_number_raises_only_a_step_error(text):
             "destinations": [{"match": "5*", "class": "external", "target": "sip:127.0.0.4"}],
         }
     )
-    with contextlib.suppress(StepError):
+    with contextlib.suppress(CliError):
         assert outside_number(settings, text).host == "127.0.0.4"
 
 
@@ -122,7 +128,7 @@ def test_a_line_of_the_pbx_has_the_first_target_of_its_route(with_pbx):
     ],
 )
 def test_another_line_than_one_of_the_pbx_is_an_error(with_pbx, number, error):
-    with pytest.raises(StepError, match=error):
+    with pytest.raises(CliError, match=error):
         pbx_line(with_pbx, number)
 
 
@@ -164,15 +170,14 @@ async def test_a_need_that_is_met_lacks_nothing(settings):
         page=PageLogin("sian", "x"),
     )
     assert [full.missing(need) for need in Need] == [""] * len(Need)
-    assert full.outside is not None
-    assert full.payment_line is not None
-    assert (full.outside.extension, full.payment_line.extension) == ("500", "550")
+    outside, payment_line = full.phones[Need.OUTSIDE], full.phones[Need.PAYMENT_LINE]
+    assert (outside.extension, payment_line.extension) == ("500", "550")
 
 
 async def test_an_outside_phone_whose_address_is_not_here_is_one_error(settings):
     numbers = settings.destinations[0].model_copy(update={"target": ("sip:500@192.0.2.1:5070",)})
     settings = settings.model_copy(update={"destinations": (numbers,)})
-    phone = site(settings, "500").outside
+    phone = site(settings, "500").phones[Need.OUTSIDE]
     with pytest.raises(StepError, match=r"cannot answer as 500 at 192\.0\.2\.1:5070"):
         async with phone:
             pass

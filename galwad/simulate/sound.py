@@ -45,14 +45,19 @@ def speech(seconds: float, seed: int) -> Samples:
     return np.asarray(sound / loudest * _PEAK, dtype=np.int16)
 
 
+def tone(seconds: float, *pitches: float, amplitude: float = _TONE) -> Samples:
+    """Return the sum of sines with these frequencies in Hz, each with this amplitude."""
+    times = np.arange(int(seconds * RATE)) / RATE * 2 * np.pi
+    sound = np.sum([np.sin(pitch * times) for pitch in pitches], axis=0) * amplitude
+    return np.asarray(np.rint(sound), dtype=np.int16)
+
+
 def tones(digits: str) -> Samples:
     """Return digits as the tones of a telephone's keys: each 0.1 s long, and 0.1 s apart."""
-    times = np.arange(RATE // 10) / RATE * 2 * np.pi
     sounds = []
     for digit in digits:
         row, column = divmod("123456789*0#".index(digit), 3)
-        both = np.sin(_ROWS[row] * times) + np.sin(_COLUMNS[column] * times)
-        sounds += [np.rint(both * _TONE).astype(np.int16), np.zeros(RATE // 10, np.int16)]
+        sounds += [tone(0.1, _ROWS[row], _COLUMNS[column]), np.zeros(RATE // 10, np.int16)]
     return np.concatenate(sounds)
 
 
@@ -76,20 +81,14 @@ def similarity_at(heard: Samples, said: Samples) -> float:
     pieces = _pieces(said)
     there = np.concatenate([np.zeros(_MISSING, dtype=np.int16), heard])
     longest = _MISSING + _LATEST
-    found = [_best(there[at : at + len(piece) + longest], piece) for at, piece in pieces]
-    return float(np.mean(found)) if found else 0.0
-
-
-def similarity_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> tuple[float, float]:
-    """Return the mean and the maximum (0 to 1) of `similarities_anywhere`."""
-    found = similarities_anywhere(recorded, said, pieces)
-    return (float(np.mean(found)), max(found)) if found else (0.0, 0.0)
+    found = [find(there[at : at + len(piece) + longest], piece)[1] for at, piece in pieces]
+    return float(np.mean(found))
 
 
 def similarities_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> list[float]:
     """Search for about `pieces` half seconds of `said`; return the best similarity of each."""
     every = _pieces(said)
-    return [_best(recorded, piece) for _, piece in every[:: max(1, len(every) // pieces)]]
+    return [find(recorded, piece)[1] for _, piece in every[:: max(1, len(every) // pieces)]]
 
 
 def _pieces(said: Samples) -> list[tuple[int, Samples]]:
@@ -97,14 +96,21 @@ def _pieces(said: Samples) -> list[tuple[int, Samples]]:
     return [(at, said[at : at + _PIECE]) for at in range(0, last + 1, _PIECE)]
 
 
-def _best(heard: Samples, piece: Samples) -> float:
-    """Return the highest correlation of `piece` with any place in `heard`, 0 to 1."""
-    wanted = piece.astype(np.float64)
+def find(heard: Samples, said: Samples) -> tuple[int, float]:
+    """Return where `said` most likely begins in `heard` (samples), and their correlation (0 to 1).
+
+    A part of `said` may be missing at the end of `heard`.
+    """
+    wanted = said.astype(np.float64)
     there = np.concatenate([heard.astype(np.float64), np.zeros(len(wanted))])
     size = 1 << (len(there) + len(wanted)).bit_length()
     product = np.fft.rfft(there, size) * np.conj(np.fft.rfft(wanted, size))
     match = np.fft.irfft(product, size)[: len(there) - len(wanted) + 1]
     start = int(np.argmax(match))
-    part = there[start : start + len(wanted)]
-    norm = float(np.linalg.norm(part) * np.linalg.norm(wanted))
-    return max(0.0, float(part @ wanted) / norm) if norm else 0.0
+    return start, correlation(there[start : start + len(wanted)], wanted)
+
+
+def correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    """Return the correlation of two sounds of the same length, 0 to 1; 0 if one is silent."""
+    norm = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return max(0.0, float(one @ other) / norm) if norm else 0.0

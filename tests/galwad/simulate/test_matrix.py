@@ -1,9 +1,4 @@
-"""The command line of `galwad simulate payments` and `simulate transfers`, before any call.
-
-Covers `galwad/cli/simulate/payments.py`, `galwad/cli/simulate/transfers.py`,
-`galwad/cli/simulate/matrix/command.py`, `galwad/cli/simulate/matrix/payment_rows.py` and
-`galwad/cli/simulate/matrix/transfer_rows.py`.
-"""
+"""The command line of `galwad simulate payments` and `simulate transfers`, before any call."""
 
 from __future__ import annotations
 
@@ -12,12 +7,11 @@ import json
 
 import pytest
 
-from galwad.cli.simulate.matrix.command import choose, report
-from galwad.cli.simulate.matrix.payment_rows import PAYMENTS
-from galwad.cli.simulate.matrix.transfer_rows import TRANSFERS
-from galwad.cli.simulate.matrix.triggers import TRIGGERS
-from galwad.cli.simulate.matrix.verdict import Outcome, Verdict
 from galwad.cli.support.console import CliError
+from galwad.simulate.matrix import Outcome, Verdict, choose, report
+from galwad.simulate.payments import PAYMENTS
+from galwad.simulate.transfers import TRANSFERS
+from galwad.simulate.triggers import TRIGGERS
 
 OK = Verdict("page", Outcome.OK, call_id="1")
 FAILED = Verdict("record key", Outcome.FAILED, ("gaps: none",), "2")
@@ -51,6 +45,19 @@ def test_only_chooses_rows_in_the_order_of_the_table():
     names = [row.name for row in choose(PAYMENTS, ["record key", "page"])]
     assert names == ["page", "record key"]
     assert choose(PAYMENTS, []) == list(PAYMENTS)
+
+
+def test_a_verdict_is_one_line_and_its_json_has_no_empty_field():
+    failed = Verdict("page", Outcome.FAILED, ("one", "two"), "id")
+    assert str(failed) == "FAILED: one; two"
+    assert failed.as_json() == {
+        "row": "page",
+        "verdict": "failed",
+        "reasons": ["one", "two"],
+        "call_id": "id",
+    }
+    assert str(Verdict("page", Outcome.OK)) == "ok"
+    assert Verdict("page", Outcome.OK).as_json() == {"row": "page", "verdict": "ok"}
 
 
 def test_a_report_without_a_failure_is_a_summary(capsys):

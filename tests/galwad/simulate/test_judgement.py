@@ -7,11 +7,10 @@ import copy
 import numpy as np
 import pytest
 
-from galwad.cli.simulate.api_client import OpenedRecording
-from galwad.cli.simulate.matrix.rows import ExpectedGap
-from galwad.cli.simulate.matrix.verdict import Outcome, Verdict, faults_of
-from galwad.cli.simulate.matrix.voices import ADVISOR, CALLER, Fate, Part, Phase
-from galwad.cli.simulate.sound import RATE, speech
+from galwad.simulate.api import OpenedRecording
+from galwad.simulate.judgement import ExpectedGap, faults_of
+from galwad.simulate.phones import ADVISOR, CALLER, Fate, Part, Phase
+from galwad.simulate.sound import RATE, speech
 
 GAP = ExpectedGap("payment", "phone", "phone:201")
 US = 1_000_000
@@ -231,16 +230,3 @@ def test_a_phase_in_which_a_party_said_nothing_proves_nothing_and_is_a_fault(cas
     quiet = Part("the caller", CALLER, speech(0.2, 5))
     case.phases[number] = Phase(silent.name, silent.fate, 2.0, (quiet, other))
     assert f"{silent.name}: the caller has said too little" in case.faults()
-
-
-def test_a_verdict_is_one_line_and_its_json_has_no_empty_field():
-    failed = Verdict("page", Outcome.FAILED, ("one", "two"), "id")
-    assert str(failed) == "FAILED: one; two"
-    assert failed.as_json() == {
-        "row": "page",
-        "verdict": "failed",
-        "reasons": ["one", "two"],
-        "call_id": "id",
-    }
-    assert str(Verdict("page", Outcome.OK)) == "ok"
-    assert Verdict("page", Outcome.OK).as_json() == {"row": "page", "verdict": "ok"}

@@ -11,13 +11,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
-from galwad.cli.simulate.actions import elapsed_ms, step
-from galwad.cli.simulate.errors import call_error
-from galwad.cli.simulate.flow import place, registered
-from galwad.cli.simulate.phones import Answerer, CallAudio, socket_error
-from galwad.cli.simulate.plan import Plan
-from galwad.cli.simulate.sound import Samples, similarity_at, speech
-from galwad.cli.simulate.steps import Report, StepError
+from galwad.simulate.call import place, registered, started
+from galwad.simulate.phones import Answerer, CallAudio
+from galwad.simulate.plan import Plan
+from galwad.simulate.report import Report, StepError, call_error, elapsed_ms
+from galwad.simulate.sound import Samples, similarity_at, speech
 from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
@@ -62,10 +60,8 @@ class LoadTest:
         plan, loop = self._plan, asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             try:
-                answerers = [
-                    await registered(plan, report, stack, Answerer(plan, a)) for a in plan.answering
-                ]
-                phone = await self._phone(report, stack)
+                answerers = await registered(plan, report, stack)
+                phone = await started(plan, report, stack, "calls")
             except StepError:
                 return
             async with asyncio.TaskGroup() as calls:
@@ -80,13 +76,6 @@ class LoadTest:
                     helper.cancel()
         self.tally.similarities = [similarity_at(heard, said) for heard, said in self._judged]
         report_tally(report, self.tally, plan)
-
-    async def _phone(self, report: Report, stack: AsyncExitStack) -> VoIPPhone:
-        async with step(report, "calls"):
-            try:
-                return await stack.enter_async_context(self._plan.calling_phone())
-            except OSError as error:
-                raise socket_error(self._plan, error) from None
 
     async def _one(self, phone: VoIPPhone) -> None:
         plan, began = self._plan, time.monotonic()
@@ -127,16 +116,13 @@ class LoadTest:
         except (TelephonyError, TimeoutError):
             self.tally.cut += 1
         finally:
-            self._count(call)
+            there, tally = call.reception, self.tally
+            tally.received += there.received
+            tally.lost += there.lost
+            tally.jitter = max(tally.jitter, there.jitter)
             if len(self._judged) < _JUDGED:
-                self._judged.append((voice.heard(0), hears))
+                self._judged.append((voice.heard(), hears))
             await voice.hush()
-
-    def _count(self, call: VoIPCall) -> None:
-        there, tally = call.reception, self.tally
-        tally.received += there.received
-        tally.lost += there.lost
-        tally.jitter = max(tally.jitter, there.jitter)
 
     async def _watch(self) -> None:
         """Measure how late each wake-up is, every 0.1 seconds."""
@@ -169,7 +155,7 @@ def _report_calls(report: Report, tally: Tally, plan: Plan) -> None:
         status, _ = tally.refused.most_common(1)[0]
         ends = ", ".join(f"{n} with {s or 'no answer'}" for s, n in tally.refused.most_common())
         why = call_error(plan, status)
-        report.fail("calls", f"{text}; {ends}", f"{why.text}: {why.hint}", answered=answered)
+        report.fail("calls", f"{text}; {ends}", f"{why.message}: {why.hint}", answered=answered)
     elif tally.cut:
         hint = "the log of galwad-switch says why"
         report.fail("calls", f"{text}; {tally.cut} ends cut off during the talk", hint)

@@ -1,0 +1,387 @@
+"""The commands of `galwad simulate`, which test an installation with calls of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+import uvloop
+
+from galwad.cli.support.client import base_url, client_settings
+from galwad.cli.support.console import CliError, print_json
+from galwad.cli.support.identities import read_identity
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import DEFAULT_PATH, Config, Json, Server, load_settings
+from galwad.simulate.api import LATE, ApiClient
+from galwad.simulate.call import SimulatedCall, simulate
+from galwad.simulate.judgement import judge_recording
+from galwad.simulate.load import LoadTest
+from galwad.simulate.matrix import MatrixOptions, run_matrix
+from galwad.simulate.payments import PAYMENTS
+from galwad.simulate.phones import hush
+from galwad.simulate.plan import (
+    DEFAULT_CALLER,
+    DEFAULT_REFERENCE,
+    KEYS,
+    PauseBy,
+    PhoneTransport,
+    Plan,
+    SipLogin,
+    SrtpPolicy,
+    check_names,
+    locate,
+    passwords_of,
+)
+from galwad.simulate.report import Report, StepError
+from galwad.simulate.transfers import TRANSFERS
+
+app = new_command()
+
+Number: TypeAlias = Annotated[str, typer.Argument(help="The line to call, as a trunk would.")]
+Sip: TypeAlias = Annotated[str, typer.Option(help="The server's SIP address: HOST[:PORT].")]
+_ANSWERING = typer.Option(
+    "--answer", help="The advisor's extension, which the line rings. Twice: a colleague's too."
+)
+Outside: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(help="A number in [[destinations]] whose target is on this machine."),
+]
+Identity: TypeAlias = Annotated[
+    Path, typer.Option(help="Your identity, which opens the recordings (`galwad login`).")
+]
+Caller: TypeAlias = Annotated[str, typer.Option("--from", help="The number that the caller shows.")]
+Bind: TypeAlias = Annotated[
+    str,
+    typer.Option(help="The caller's own address, ADDRESS[:PORT], if the server must know it."),
+]
+Transport: TypeAlias = Annotated[
+    PhoneTransport, typer.Option(help="The transport between the phones and the server.")
+]
+TlsCa: TypeAlias = Annotated[
+    Path | None, typer.Option(help="For tls: a PEM file of the authorities to trust.")
+]
+Srtp: TypeAlias = Annotated[SrtpPolicy, typer.Option(help="The protection of the media.")]
+PasswordStdin: TypeAlias = Annotated[
+    bool,
+    typer.Option("--password-stdin", help="Read the passwords from standard input, a line each."),
+]
+Only: TypeAlias = Annotated[
+    list[str] | None, typer.Option(help="Run only the row with this name. Repeat for more rows.")
+]
+Parallel: TypeAlias = Annotated[
+    int, typer.Option(min=1, max=20, help="The number of calls at a time.")
+]
+
+
+@app.command(
+    epilog="Example: galwad simulate call 01970000000 --sip 192.0.2.10 --answer 201 "
+    "--dtmf 123# --pause 3 --identity ~/galwad-keys/identity.txt"
+)
+def call(
+    number: Annotated[str, typer.Argument(help="The number to call, as a trunk would.")],
+    *,
+    sip: Sip,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Register as this phone and answer. Twice: also answer after a transfer."
+        ),
+    ] = None,
+    as_: Annotated[
+        str,
+        typer.Option(
+            "--as", help="Call as this phone; by default as a trunk, by this machine's address."
+        ),
+    ] = "",
+    caller: Caller = DEFAULT_CALLER,
+    password_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--password-stdin",
+            help="Read the phones' SIP passwords from standard input, a line each: --as, --answer.",
+        ),
+    ] = False,
+    transport: Transport = PhoneTransport.UDP,
+    tls_ca: TlsCa = None,
+    srtp: Srtp = SrtpPolicy.OPTIONAL,
+    bind: Bind = "",
+    talk: Annotated[float, typer.Option(min=1, max=120, help="Seconds to talk.")] = 4.0,
+    dtmf: Annotated[str, typer.Option(help="Keys that the caller presses, such as 123#.")] = "",
+    pause: Annotated[
+        float, typer.Option(min=0, max=60, help="Pause the recording for this many seconds.")
+    ] = 0.0,
+    pause_by: Annotated[
+        PauseBy,
+        typer.Option(help="Pause by the record key, or by the API with $GALWAD_PAUSE_TOKEN."),
+    ] = PauseBy.KEY,
+    transfer: Annotated[str, typer.Option(help="Transfer the caller to this number.")] = "",
+    attended: Annotated[
+        str, typer.Option(help="Consult this number first, then join the caller with it.")
+    ] = "",
+    calls: Annotated[int, typer.Option(min=1, max=500, help="The number of calls.")] = 1,
+    rate: Annotated[float, typer.Option(min=0.1, max=50, help="Calls a second.")] = 1.0,
+    identity: Annotated[
+        Path | None,
+        typer.Option(help="Your identity: fetch the recording and judge it (`galwad login`)."),
+    ] = None,
+    reference: Annotated[
+        str, typer.Option(help="The fetch's reference in the audit.")
+    ] = DEFAULT_REFERENCE,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Place a call to a running Galwad, answer it, talk, and judge the result.
+
+    This command controls both phones. Each phone sends noise instead of speech, and the noise is
+    different in each run. Each step is reported: how long it took, what was received, and with
+    --identity also what is in the recording. While the command runs, a real phone of the same
+    extension rings too. With --calls, the command places many calls, at the rate of --rate calls
+    each second. --calls cannot be combined with --dtmf, --pause, --transfer, --attended or
+    --identity. The exit status is 1 if a step failed, else 0.
+    """
+    accounts = [name for name in (as_, *(answer or ())) if name]
+    secrets = passwords_of(
+        [f"SIP password of {account}" for account in accounts],
+        "first --as, then each --answer",
+        from_stdin=password_stdin,
+    )
+    known = [SipLogin(*pair) for pair in zip(accounts, secrets, strict=True)]
+    plan = Plan(
+        number=number,
+        addresses=locate(sip, transport, bind, tls_ca),
+        caller=caller,
+        acts_as=known[0] if as_ else None,
+        answering=tuple(known[1:] if as_ else known),
+        media=srtp,
+        talk=talk,
+        dtmf=dtmf,
+        pause=pause,
+        pause_by=pause_by,
+        transfer=transfer,
+        attended=attended,
+        calls=calls,
+        rate=rate,
+        identity=identity,
+        reference=reference,
+        api=server,
+    )
+    check_names(plan)
+    _coherent(plan)
+    _tell(_run(plan), json=json)
+
+
+def _coherent(plan: Plan) -> None:
+    """Check that the options fit together; raise CliError if not."""
+    inside = plan.dtmf or plan.pause or plan.transfer or plan.attended or plan.identity
+    if any(key not in KEYS for key in plan.dtmf):
+        fault = f'--dtmf "{plan.dtmf}" has keys that phones do not have', "use 0-9, * and #"
+    elif inside and not plan.answering:
+        fault = (
+            "only with --answer: --dtmf, --pause, --transfer, --attended and --identity",
+            "add --answer EXTENSION",
+        )
+    elif plan.transfer and plan.attended:
+        fault = "--transfer and --attended cannot be combined", "leave out one of them"
+    elif plan.calls > 1 and inside:
+        fault = (
+            "--calls only rings, answers and talks",
+            "leave out --calls, or --dtmf, --pause, --transfer, --attended and --identity",
+        )
+    elif plan.calls > 1 and not plan.answering:
+        fault = "only with --answer: --calls", "add --answer EXTENSION"
+    elif 0 < plan.pause < 1:
+        fault = "--pause is shorter than 1 second", "for example --pause 3"
+    else:
+        return
+    raise CliError(*fault, status=2)
+
+
+def _run(plan: Plan) -> Report:
+    api = _api_client(plan)
+    hush()
+    report = Report()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if plan.calls > 1:
+            runner.run(LoadTest(plan).run(report))
+            return report
+        call = runner.run(simulate(plan, report, api))
+        if plan.identity is not None and api is not None:
+            runner.run(_judge(plan, report, api, call))
+    return report
+
+
+def _api_client(plan: Plan) -> ApiClient | None:
+    """Return the API client, None if unused; check its options before any phone rings."""
+    by_api = plan.pause > 0 and plan.pause_by is PauseBy.API
+    if plan.identity is None and not by_api:
+        return None
+    base_url(plan.api or client_settings().server)
+    identities = read_identity(plan.identity).identities if plan.identity else ()
+    return ApiClient(plan.api, os.environ.get("GALWAD_PAUSE_TOKEN", ""), identities)
+
+
+async def _judge(plan: Plan, report: Report, api: ApiClient, call: SimulatedCall | None) -> None:
+    if call is None or not call.call_id:
+        if all(step.name != "recording" for step in report.faults):
+            report.skip("recording", "there is no complete call to look for")
+        return
+    try:
+        manifest = (await api.sealed(call.call_id))["manifest"]
+    except StepError as error:
+        report.fail(
+            "recording",
+            f"{LATE}: {error.message}",
+            "check that the call is recorded: see `galwad recordings list`, and the journal of "
+            "galwad-finaliser",
+        )
+        return
+    try:
+        there = await asyncio.to_thread(api.open, call.call_id, plan.reference, manifest)
+    except CliError as error:
+        report.fail("recording", error.message, error.hint)
+        return
+    report.ok("recording", f"{call.call_id}, sealed, fetched and opened", call_id=call.call_id)
+    judge_recording(report, there, call.spoken)
+
+
+def _tell(report: Report, *, json: bool) -> None:
+    faults = report.faults
+    if json:
+        print_json({"ok": not faults, "steps": [step.as_json() for step in report.steps]})
+    else:
+        report.print()
+    if faults:
+        first = faults[0]
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise CliError(f"{first.name}: {first.text}{more}", first.hint)
+
+
+@app.command(
+    epilog="Example: galwad simulate payments 01970000000 --sip 192.0.2.10 --answer 201 "
+    "--advisor sian --identity ~/galwad-keys/identity.txt"
+)
+def payments(
+    number: Number,
+    *,
+    sip: Sip,
+    answer: Annotated[list[str], _ANSWERING],
+    identity: Identity,
+    config: Config = DEFAULT_PATH,
+    advisor: Annotated[
+        str, typer.Option(help="The user at that extension: also pause on their page.")
+    ] = "",
+    outside: Outside = None,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="Also key a test card number outside a pause: an incident."),
+    ] = False,
+    caller: Caller = DEFAULT_CALLER,
+    bind: Bind = "",
+    transport: Transport = PhoneTransport.UDP,
+    tls_ca: TlsCa = None,
+    srtp: Srtp = SrtpPolicy.OPTIONAL,
+    password_stdin: PasswordStdin = False,
+    only: Only = None,
+    parallel: Parallel = 4,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Try each trigger of a payment pause with a real call, and judge each recording.
+
+    Each row is one call between phones of this command, in which both parties speak throughout. The
+    command pauses and resumes in the row's order, fetches the recording, and checks its gaps, its
+    silence, its speech, and that no packet was stored in a gap. A row is "ok", "FAILED" with the
+    reason, or "not configured" with what to configure. --config is the server's settings file or a
+    copy of it. A payment system is simulated with its token in $GALWAD_PAUSE_TOKEN. The exit status
+    is 1 if a row failed, else 0.
+    """
+    run_matrix(
+        PAYMENTS,
+        MatrixOptions(
+            number=number,
+            sip=sip,
+            answer=answer,
+            identity=identity,
+            settings=load_settings(config),
+            caller=caller,
+            outside=outside or (),
+            card=card,
+            advisor=advisor,
+            bind=bind,
+            transport=transport,
+            tls_ca=tls_ca,
+            srtp=srtp,
+            password_stdin=password_stdin,
+            only=only or (),
+            parallel=parallel,
+            server=server,
+            json=json,
+        ),
+    )
+
+
+@app.command(
+    epilog="Example: galwad simulate transfers 01970000000 --sip 192.0.2.10 --answer 201 "
+    "--answer 301 --outside 900 --identity ~/galwad-keys/identity.txt"
+)
+def transfers(
+    number: Number,
+    *,
+    sip: Sip,
+    identity: Identity,
+    answer: Annotated[list[str] | None, _ANSWERING] = None,
+    config: Config = DEFAULT_PATH,
+    outside: Outside = None,
+    pbx_answer: Annotated[
+        list[str] | None,
+        typer.Option(help="Twice: an advisor's and a department's extension at the PBX behind."),
+    ] = None,
+    pbx_line: Annotated[
+        str, typer.Option(help="The line that leads to the PBX, if NUMBER does not.")
+    ] = "",
+    caller: Caller = DEFAULT_CALLER,
+    bind: Bind = "",
+    transport: Transport = PhoneTransport.UDP,
+    tls_ca: TlsCa = None,
+    srtp: Srtp = SrtpPolicy.OPTIONAL,
+    password_stdin: PasswordStdin = False,
+    only: Only = None,
+    parallel: Parallel = 4,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Try each kind of transfer with a real call, and judge each recording.
+
+    Each row is one call between phones of this command, which speak throughout. The recording must
+    cease at the point of transfer in the settings, go on where the call returns, and contain
+    nothing of a consultation. With --pbx-answer, the PBX behind Galwad also makes transfers: these
+    rows show whether Galwad sees them. A row is "ok", "FAILED" with the reason, "not configured"
+    with what to configure, or "not applicable" if the settings have no PBX. --config is the
+    server's settings file or a copy of it. The exit status is 1 if a row failed, else 0.
+    """
+    run_matrix(
+        TRANSFERS,
+        MatrixOptions(
+            number=number,
+            sip=sip,
+            answer=answer or (),
+            identity=identity,
+            settings=load_settings(config),
+            caller=caller,
+            outside=outside or (),
+            pbx_answer=pbx_answer or (),
+            pbx_line=pbx_line,
+            bind=bind,
+            transport=transport,
+            tls_ca=tls_ca,
+            srtp=srtp,
+            password_stdin=password_stdin,
+            only=only or (),
+            parallel=parallel,
+            server=server,
+            json=json,
+        ),
+    )
