@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from galwad.archive.bodies import OrdinaryReason
+from galwad.archive.rules import OrdinaryReason
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import (
     CliError,

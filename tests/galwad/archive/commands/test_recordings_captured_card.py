@@ -2,7 +2,7 @@
 
 Covers `galwad/archive/commands/recordings_purge.py`, `galwad/archive/indexer.py`,
 `galwad/archive/custody.py`, `galwad/archive/routes.py` and
-`galwad/archive/recording_bodies.py`.
+`galwad/archive/rules.py`.
 """
 
 from __future__ import annotations
