@@ -24,9 +24,11 @@ from galwad.host.errors import ApiError, NotPermittedError
 from galwad.people.access import SignedIn, Supervisor, TheDesk, person, require_step_up
 from galwad.people.sessions import Session
 from galwad.periods import Period
+from recording.archive.packet_sums import SilentTrack
 from recording.audit.index_comparison import IndexFinding
 from recording.audit.log import AuditFilter, Facts
 from recording.index.coverage import CallCoverage
+from recording.index.orphans import Orphan
 
 router = APIRouter(tags=["coverage"])
 _LATEST_S: Final = 32_503_680_000.0
@@ -59,7 +61,8 @@ class FaultyCall(ResponseBody):
     unexplained: list[CallSpan]
 
 
-class SilentParty(BaseModel):
+@fields_of(SilentTrack)
+class SilentParty(ResponseBody):
     """A party of a call of which nothing is heard in a segment, although it sent packets.
 
     `from_us` and `to_us` are the start and end of the segment, in microseconds since the start of
@@ -68,22 +71,15 @@ class SilentParty(BaseModel):
 
     call_id: str
     started: float
-    channel: str
-    from_us: int
-    to_us: int
-    text: str
 
 
-class OrphanFile(BaseModel):
+@fields_of(Orphan, without={"why"})
+class OrphanFile(ResponseBody):
     """A file, index row or spool that lacks its counterpart: for example, a row without files.
 
     `fix` says what the operator can do.
     """
 
-    kind: str
-    name: str
-    call_id: str
-    text: str
     fix: str
 
 
