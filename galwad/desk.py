@@ -26,17 +26,17 @@ from callerid.note_destination import NoteDestination
 from callerid.note_drafts import NoteDrafts
 from callerid.note_outbox import NoteOutbox
 from callerid.source import DirectorySource
-from galwad.archive.desk_socket import DeskSocket
+from galwad.archive.coverage import CoverageChecker, CoverageResult, IndexChecker
+from galwad.archive.desk_socket import DeskSocket, FinaliserClient
 from galwad.archive.files import ArchiveFolder
-from galwad.archive.finaliser_client import FinaliserClient
-from galwad.archive.indexer import Indexer
-from galwad.archive.proof.anchors import AnchorFile
-from galwad.archive.proof.checker import CoverageChecker, CoverageResult
-from galwad.archive.proof.index_checker import IndexChecker
-from galwad.archive.proof.ledger_writer import LedgerWriter
-from galwad.archive.proof.nightly import COVERAGE_CHECKED, NightlyCheck
-from galwad.archive.proof.promises import PromiseChecker
-from galwad.archive.recipients_watch import RecipientsWatch
+from galwad.archive.indexer import Indexer, LedgerWriter
+from galwad.archive.periodic import (
+    COVERAGE_CHECKED,
+    AnchorFile,
+    NightlyCheck,
+    RecipientsWatch,
+)
+from galwad.archive.promises import PromiseChecker
 from galwad.calls.alarms.alarm_list import AlarmList, CallStage
 from galwad.calls.alarms.kinds import ENDS, Ending, kind_of, may_see
 from galwad.calls.alarms.store import StoredAlarm

@@ -14,9 +14,6 @@ PACKAGES = ("galwad", "telephony", "recording", "callerid", "config")
 SHARED = {
     "CallEnded": "the event of telephony.b2bua, and the message about it to the desk",
     "DnsClient": "the same protocol, for the switch and for the phone, which share no module",
-    "Gap": "a gap in the manifest, and in the HTTP API",
-    "LaterAdvisor": "a later advisor in a recording's summary, and in the HTTP API",
-    "LaterCaller": "a later caller in a recording's summary, and in the HTTP API",
     "VerifiedRecording": "the result of the verification, and the message with it",
 }
 """Public class names that two modules may share: one thing seen from two sides."""

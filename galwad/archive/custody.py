@@ -8,13 +8,16 @@ certificate and destroys the recording's header.
 from __future__ import annotations
 
 import time
+from typing import Self
 
 from fastapi import APIRouter
+from pydantic import BaseModel, Field, model_validator
 
-from galwad.archive.bodies import Purge, Purged, Recover, RetainReason
 from galwad.archive.files import checked_id
 from galwad.archive.routes import recording_of
+from galwad.archive.rules import DisposalReason
 from galwad.desk import Desk
+from galwad.host.bodies import RequestBody, RequiredText
 from galwad.host.errors import ApiError, NotPermittedError
 from galwad.messages import Dispose
 from galwad.people.access import SteppedUpAdministrator, TheDesk
@@ -26,6 +29,56 @@ from recording.audit.index_comparison import CARD_PREVENTION
 from recording.audit.log import AuditFilter, Facts
 
 router = APIRouter()
+
+
+class RetainReason(RequestBody):
+    """A request with a reason, either to retain a recording or to end its retention."""
+
+    reason: RequiredText
+
+
+class Recover(RequestBody):
+    """A notice that an officer gets the decrypted key of a spool.
+
+    With this key, the officer can decrypt the audio in the spool. `life` is the number of the spool
+    within its call, and `reference` is the reason. Both are entered in the audit chain.
+    """
+
+    life: int = Field(ge=1, le=1_000_000)
+    reference: RequiredText
+
+
+class Purge(RequestBody):
+    """A request to dispose of a recording.
+
+    `reason` is the kind of reason, such as "erasure", and `reference` is the reference of the case.
+    Both are entered in the audit chain before anything is destroyed.
+
+    The reason "captured-card" needs a prevention record, and no other reason may have one:
+    `missing_trigger` is the trigger that should have paused the recording, and `changed` is what
+    was changed so that it does so in future.
+    """
+
+    reason: DisposalReason
+    reference: RequiredText
+    missing_trigger: RequiredText | None = None
+    changed: RequiredText | None = None
+
+    @model_validator(mode="after")
+    def _check_prevention(self) -> Self:
+        given = self.missing_trigger is not None, self.changed is not None
+        if set(given) != {self.reason == "captured-card"}:
+            raise ValueError(
+                'the reason "captured-card" needs both "missing_trigger" and "changed"; '
+                "no other reason may have them"
+            )
+        return self
+
+
+class Purged(BaseModel):
+    """The response after a disposal: the signed certificate of disposal."""
+
+    certificate: str
 
 
 @router.put("/recordings/{call_id}/hold", status_code=204)
@@ -137,23 +190,19 @@ async def purge(
             )
         if body.missing_trigger is None or body.changed is None:
             return await _dispose(desk, session, recording, body)
-        prevention = body.missing_trigger, body.changed
         if not await desk.captured_cards.of([call_id]):
             raise ApiError(
                 409, "no card number was keyed in this recording", "choose another reason"
             )
-        await _audit_prevention(desk, session, call_id, *prevention)
+        personal = {
+            "actor": session.actor,
+            "missing_trigger": body.missing_trigger,
+            "changed": body.changed,
+        }
+        await desk.audit.append(CARD_PREVENTION, {"call_id": call_id}, personal)
         purged = await _dispose(desk, session, recording, body)
-        await desk.captured_cards.close(call_id, *prevention, time.time())
+        await desk.captured_cards.close(call_id, body.missing_trigger, body.changed, time.time())
         return purged
-
-
-async def _audit_prevention(
-    desk: Desk, session: Session, call_id: str, missing_trigger: str, changed: str
-) -> None:
-    """Add an audit entry about a captured card: what was missing, and what was changed."""
-    personal = {"actor": session.actor, "missing_trigger": missing_trigger, "changed": changed}
-    await desk.audit.append(CARD_PREVENTION, {"call_id": call_id}, personal)
 
 
 async def _dispose(

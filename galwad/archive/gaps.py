@@ -7,16 +7,16 @@ entries: the names and numbers in them are for administrators.
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from fastapi import APIRouter
 
-from galwad.archive.recording_bodies import ExplainedGap, GapExplanation
 from galwad.archive.routes import recording_of
 from galwad.desk import Desk
+from galwad.host.bodies import ResponseBody, fields_of
 from galwad.people.access import Supervisor, TheDesk
-from recording.archive.manifest import Manifest, read_manifest
+from recording.archive.manifest import Gap, Manifest, read_manifest
 from recording.archive.summary import RecordingSummary
 from recording.audit.chain import ChainEntry
 from recording.audit.gap_entries import (
@@ -37,6 +37,38 @@ _US: Final = 1_000_000
 _PAGE: Final = 500
 
 
+@fields_of(Gap)
+class ExplainedGap(ResponseBody):
+    """A gap with the times of its edges and the numbers of the audit entries that belong to it.
+
+    `began` and `ended` are the edges in Unix seconds. `then` says what follows the gap: the call is
+    recorded, another gap, or the call's end. `proof` says where the audit chain proves the gap's
+    cause: "entry" is an entry about the gap itself, and "manifest" the entry with the digest of
+    the signed manifest, which names the cause. It is "missing" if there should be such an entry and
+    there is none. `stopped_by` is the number of this entry, and `resumed_by` the number of the
+    entry about the resume; None if there is none.
+    """
+
+    began: float
+    ended: float
+    then: Literal["recorded", "gap", "end"]
+    proof: Literal["entry", "manifest", "missing"]
+    stopped_by: int | None
+    resumed_by: int | None
+
+
+@fields_of(RecordingSummary, only={"call_id", "started", "talk_us", "unexplained_us"})
+class GapExplanation(ResponseBody):
+    """The gaps of a recording, each with its audit entries.
+
+    `started` is in Unix seconds. `signed` is false if the manifest is missing, or is not the one
+    that was indexed: the gaps are then those of the index, which has no signature.
+    """
+
+    signed: bool
+    gaps: list[ExplainedGap]
+
+
 @router.get("/recordings/{call_id}/gaps")
 async def explain(call_id: str, desk: TheDesk, session: Supervisor) -> GapExplanation:
     """Return the gaps of a recording, each with its cause and the numbers of its audit entries.
@@ -55,13 +87,16 @@ async def explain(call_id: str, desk: TheDesk, session: Supervisor) -> GapExplan
     wall = WallClock(started_us, () if manifest is None else manifest.clock)
     entries = await _entries(desk, call_id, wall, talk_us)
     found = entries_of_gaps(gaps, talk_us, wall, entries, recording.manifest_sha256)
-    return GapExplanation(
-        call_id=call_id,
-        started=started_us / _US,
-        talk_us=talk_us,
-        unexplained_us=recording.unexplained_us if manifest is None else manifest.unexplained_us,
-        signed=manifest is not None,
-        gaps=[_explained(each) for each in found],
+    unexplained_us = recording.unexplained_us if manifest is None else manifest.unexplained_us
+    return GapExplanation.model_validate(
+        {
+            "call_id": call_id,
+            "started": started_us / _US,
+            "talk_us": talk_us,
+            "unexplained_us": unexplained_us,
+            "signed": manifest is not None,
+            "gaps": [_explained(each) for each in found],
+        }
     )
 
 

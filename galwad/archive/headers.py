@@ -9,22 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Annotated
 
 from fastapi import APIRouter
+from pydantic import BaseModel, Field, StringConstraints
 
-from galwad.archive.bodies import (
-    HeaderCommit,
-    HeaderPage,
-    HeaderQuery,
-    HeaderReason,
-    HeaderState,
-    NewHeader,
-    SealedHeader,
-    SignedSet,
-    StagedHeader,
-)
 from galwad.archive.files import ArchiveFolder
 from galwad.archive.routes import recording_of, refuse_if_disposed
+from galwad.host.bodies import NO_CARD_NUMBER, RequestBody, RequiredText
 from galwad.host.errors import ApiError
 from galwad.messages import CommitHeader, StageHeader
 from galwad.people.access import Administrator, TheDesk
@@ -34,6 +26,104 @@ from recording.archive.summary import RecordingSummary
 from recording.errors import KeySetError, ManifestError
 
 router = APIRouter()
+
+
+class SignedSet(BaseModel):
+    """The text of the file with the set of recipients, which the recording officer has signed.
+
+    The desk does not verify the signature. The client that receives the set must verify it.
+    """
+
+    content: str
+
+
+class HeaderQuery(RequestBody):
+    """A request to list headers, sorted by call id.
+
+    The list has at most `limit` headers. It begins with the first call id that comes after `after`
+    in this order, or with the first of all if `after` is "".
+    """
+
+    after: Annotated[
+        str, StringConstraints(max_length=24, pattern=r"^[0-9a-z-]*$"), NO_CARD_NUMBER
+    ] = ""
+    limit: int = Field(default=500, ge=1, le=500)
+
+
+class HeaderState(BaseModel):
+    """The state of a recording's header.
+
+    `recipients` has the fingerprints of the recipients who can open the header.
+
+    `current` is true if the header is the one that the most recent rewrap made or, if there was no
+    rewrap, the sealing. The header's digest is compared with the digest in the record of the
+    rewrap, or in the manifest. A manifest of older software may have no digest; `current` is then
+    true for any header. `current` is false if the header or the manifest is missing, or if the
+    manifest or the record cannot be read.
+    """
+
+    call_id: str
+    recipients: list[str]
+    current: bool
+    disposed: bool = False
+
+
+class HeaderPage(BaseModel):
+    """A list of headers, sorted by call id. `more` is true if more headers follow this list."""
+
+    rows: list[HeaderState]
+    more: bool
+
+
+class HeaderReason(RequestBody):
+    """A request to fetch a header. `reference` is the reason, such as the number of a case.
+
+    The reason is entered in the audit chain before the header is sent.
+    """
+
+    reference: RequiredText
+
+
+class SealedHeader(BaseModel):
+    """A recording's header and manifest, and the record of its most recent rewrap.
+
+    With the manifest and the record, the client can check that the header is genuine. `rewrap` is
+    None if the header was never replaced by another header.
+    """
+
+    header: str
+    manifest: str
+    rewrap: str | None
+
+
+class NewHeader(RequestBody):
+    """A new header for a recording, and the record of this rewrap (the file `ID.rewrap`).
+
+    The recording officer has signed the record.
+    """
+
+    header: str = Field(max_length=128 * 1024)
+    rewrap: str = Field(max_length=64 * 1024)
+
+
+class StagedHeader(BaseModel):
+    """The new header, read from the disk after it was stored.
+
+    The old header stays in force until the client sends a `HeaderCommit`.
+    """
+
+    header: str
+
+
+class HeaderCommit(RequestBody):
+    """A request to put a recording's new header in force.
+
+    The client sends this request after it has checked the new header. `sha256` is the digest of the
+    new header, and `reference` is the reason for the rewrap.
+    """
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    reference: RequiredText
 
 
 @router.get("/recipients")

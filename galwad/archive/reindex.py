@@ -13,29 +13,104 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from fastapi import APIRouter
+from pydantic import BaseModel, Field, StringConstraints
 
-from galwad.archive.bodies import Reindex, Reindexed, RestoreFacts, Unindexed
 from galwad.archive.files import checked_id
 from galwad.archive.indexer import index_row
-from galwad.archive.recording_bodies import RecordingRow
-from galwad.archive.routes import recording_of, row_of
+from galwad.archive.routes import RecordingRow, recording_of, row_of
 from galwad.desk import Desk
+from galwad.host.bodies import RequestBody, RequiredText
 from galwad.host.errors import ApiError
 from galwad.messages import VerifiedRecording, VerifyRecording
 from galwad.people.access import Administrator, TheDesk
 from galwad.people.sessions import Session
 from recording.archive.commitments import IndexFacts
 from recording.archive.index_row import compare_file, day_folder
-from recording.archive.summary import RecordingSummary
+from recording.archive.summary import MOST_LATER_ADVISORS, MOST_LATER_CALLERS, RecordingSummary
 from recording.audit.index_comparison import FACTS_ERASED, INDEXED
 from recording.audit.log import AuditFilter, Facts
 from recording.index.custody import Custody
 from recording.index.orphans import unindexed
 
 router = APIRouter()
+SealedText: TypeAlias = Annotated[str, StringConstraints(max_length=1000)]
+"""A text exactly as it was sealed. It is compared with a commitment, so it is not changed."""
+PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+
+
+class Unindexed(BaseModel):
+    """The call ids, sorted, of the archived recordings that have no row in the index."""
+
+    call_ids: list[str]
+
+
+class Reindex(RequestBody):
+    """A request to index a recording again. `reference` is the reason.
+
+    `node_keys` and `officer_keys` are earlier public keys of the node and of officers, in base64.
+    Signatures that were made with these keys are also accepted. If `dry_run` is true, the recording
+    is verified but nothing is written.
+    """
+
+    reference: RequiredText
+    node_keys: list[PublicKey] = Field(default=[], max_length=10)
+    officer_keys: list[PublicKey] = Field(default=[], max_length=10)
+    dry_run: bool = False
+
+
+class SealedCaller(RequestBody):
+    """A later caller exactly as it was sealed. It is compared with a commitment.
+
+    `from_us` is in microseconds since the recording's start.
+    """
+
+    from_us: int
+    number: SealedText | None
+    withheld: bool
+
+
+class SealedAdvisor(RequestBody):
+    """A later advisor exactly as it was sealed. It is compared with a commitment.
+
+    `from_us` is in microseconds since the recording's start.
+    """
+
+    from_us: int
+    advisor: SealedText
+    extension: SealedText
+
+
+class RestoreFacts(RequestBody):
+    """A request to restore the facts about people in the row of a recording that was reindexed.
+
+    A recipient has decrypted the facts and the salt (hexadecimal) from the recording's manifest.
+    `reference` is the reason.
+    """
+
+    reference: RequiredText
+    number: SealedText | None
+    line: SealedText
+    advisor: SealedText
+    extension: SealedText
+    salt: str = Field(pattern=r"^[0-9a-f]{64}$")
+    later_callers: list[SealedCaller] = Field(default=[], max_length=MOST_LATER_CALLERS)
+    later_advisors: list[SealedAdvisor] = Field(default=[], max_length=MOST_LATER_ADVISORS)
+
+
+class Reindexed(BaseModel):
+    """The index row of a recording.
+
+    `state` is "indexed" if this request wrote the row, and "known" if a right row existed before. A
+    dry run writes no row: `state` is then "provable" if the recording was verified and its row
+    could be written.
+    """
+
+    state: Literal["indexed", "known", "provable"]
+    row: RecordingRow
 
 
 @router.get("/unindexed")

@@ -10,26 +10,20 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import replace
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from fastapi import APIRouter
+from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galwad import periods as when
-from galwad.archive.files import checked_id
+from galwad.archive.files import SealedResponse, checked_id
 from galwad.archive.indexer import indexed_number
-from galwad.archive.recording_bodies import (
-    CapturedCardIncident,
-    CapturedCardList,
-    Fetch,
-    RecordingDetail,
-    RecordingPage,
-    RecordingQuery,
-    RecordingRow,
-)
-from galwad.archive.sealed_response import SealedResponse
+from galwad.archive.rules import ADMIN_PURPOSES, Purpose
 from galwad.desk import Desk
+from galwad.host.bodies import RequestBody, RequiredText, ResponseBody, ShortText, fields_of
 from galwad.host.errors import ApiError, NotPermittedError
 from galwad.people.access import SteppedUpSupervisor, Supervisor, TheDesk
 from galwad.people.sessions import Session
@@ -43,9 +37,118 @@ from recording.index.custody import NOT_RETAINED, Custody
 
 router = APIRouter(tags=["recordings"])
 
-ADMIN_PURPOSES = frozenset({"legal-claim", "legal-disclosure", "crime", "vital-interests"})
 _US = 1_000_000
 _ENDINGS = {"payload": "flac.age", "raw": "pcapng.age"}
+Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] | ShortText
+"""A time in Unix seconds, or in words such as "today".
+
+The function `galwad.periods.period` reads the words, in the time zone of the desk's settings.
+"""
+Length: TypeAlias = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+"""The talk time of a recording, in seconds."""
+
+
+class RecordingQuery(RequestBody):
+    """A search for recordings. All filters are optional.
+
+    `when` is a period in words, such as "yesterday". In `since` and `until`, "yesterday" means
+    the start of yesterday. To get the next page, set `after` to the value of `after` in the
+    previous page. That value is not a person's text: it has a time of many digits, which may look
+    like a card number.
+    """
+
+    number: ShortText | None = None
+    advisor: ShortText | None = None
+    extension: ShortText | None = None
+    line: ShortText | None = None
+    reference: ShortText | None = None
+    gap_reason: Literal["payment", "transfer", "fault", "erased", "captured-card"] | None = None
+    when: ShortText | None = None
+    since: Time | None = None
+    until: Time | None = None
+    min_length_s: Length | None = None
+    max_length_s: Length | None = None
+    limit: int = Field(default=50, ge=1, le=500)
+    after: Annotated[str, Field(max_length=200)] | None = None
+
+
+@fields_of(RecordingSummary, without={"folder", "talk_us", "unexplained_us", "salt"})
+class RecordingRow(ResponseBody):
+    """One recording, with the facts from its row in the index.
+
+    `raw_size` is the size in bytes of the file with the packets that could not be decoded, which is
+    encrypted too; 0 if there is none. `captured_card` is the state of the incidents in which a card
+    number was keyed outside a pause: "" if there are none, and "open" if at least one is open.
+    `named` is false if the row was made only from the manifest, which does not contain the phone
+    number, line and advisor.
+    """
+
+    talk_s: float
+    unexplained_s: float
+    custody: Literal["", "held", "disposed"] = ""
+    captured_card: Literal["", "open", "closed"] = ""
+    named: bool = True
+
+
+class RecordingPage(BaseModel):
+    """A page of recordings, newest first.
+
+    To get the next page, send `after` in the next query. `after` is None if there are no more
+    pages.
+    """
+
+    rows: list[RecordingRow]
+    after: str | None
+
+
+@fields_of(CapturedCard)
+class CapturedCardIncident(ResponseBody):
+    """A card number that was keyed outside a pause. It is silenced in the recording.
+
+    `from_us` and `to_us` are in microseconds since the recording's start, `detected` and `closed`
+    in Unix seconds. `closed` and the two texts are None while the incident is open.
+    """
+
+    state: Literal["open", "closed"]
+
+
+class CapturedCardList(BaseModel):
+    """The incidents in which a card number was keyed outside a pause, sorted by call id."""
+
+    rows: list[CapturedCardIncident]
+
+
+class RecordingDetail(BaseModel):
+    """One recording: its row in the index, and the text of its signed manifest.
+
+    `manifest` is None if the manifest's file is missing.
+    """
+
+    recording: RecordingRow
+    manifest: str | None
+    rewrap: str | None = None
+    """The record of the recording's most recent rewrap, as text; None without a rewrap."""
+    hold: str | None = None
+    """The reason why the recording is retained; None if it is not retained."""
+    disposal: str | None = None
+    """The text of the certificate of disposal; None if the recording was not disposed of."""
+    folder: str = ""
+    """The recording's folder in the archive, according to the index."""
+    salt: str = ""
+    """The salt of the commitments in the manifest, in hexadecimal; "" if the row has no salt."""
+    captured_cards: list[CapturedCardIncident] = []
+
+
+class Fetch(RequestBody):
+    """A request to fetch a recording. `purpose` and `reference` give the reason.
+
+    The reason is entered in the audit chain before the recording is sent. If `raw` is true, the
+    packets that could not be decoded are sent instead of the audio.
+    """
+
+    purpose: Purpose
+    reference: RequiredText
+    raw: bool = False
 
 
 @router.get("/recordings")
@@ -91,7 +194,7 @@ async def show(call_id: str, desk: TheDesk, session: SteppedUpSupervisor) -> Rec
         disposal=desk.archive.text(recording, "disposal"),
         folder=recording.folder,
         salt=recording.salt,
-        captured_cards=[incident_of(incident) for incident in incidents],
+        captured_cards=list(map(CapturedCardIncident.model_validate, incidents)),
     )
 
 
@@ -104,7 +207,7 @@ async def captured_cards(
     """Return the incidents in which a card number was keyed outside a pause, without any digit."""
     await desk.audit.append("captured-cards.listed", {}, {"actor": session.actor})
     found = await desk.captured_cards.all(only_open=only_open)
-    return CapturedCardList(rows=[incident_of(incident) for incident in found])
+    return CapturedCardList(rows=list(map(CapturedCardIncident.model_validate, found)))
 
 
 @router.post(
@@ -319,11 +422,6 @@ def _cursor(text: str | None) -> Cursor | None:
 
 def _us(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * _US)
-
-
-def incident_of(incident: CapturedCard) -> CapturedCardIncident:
-    """Return the response body for an incident in which a card number was keyed."""
-    return CapturedCardIncident(state=incident.state, **asdict(incident))
 
 
 def row_of(

@@ -22,7 +22,6 @@ class RecordingsGroup(LazyGroup):
         "fetch": "recordings_fetch",
         "verify": "recordings_verify",
         "recover": "recordings_fetch",
-        "purge": "recordings_purge",
         "reindex": "recordings_reindex",
     }
     summaries: ClassVar = {

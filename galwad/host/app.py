@@ -23,11 +23,8 @@ from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
 from galwad import supervise
-from galwad.archive import custody, gaps, headers, reindex
+from galwad.archive import custody, gaps, headers, proof_routes, reindex
 from galwad.archive import routes as recordings
-from galwad.archive.proof import audit_routes as audit
-from galwad.archive.proof import coverage_routes as coverage
-from galwad.archive.proof import promise_routes as promises
 from galwad.calls import payment_pages, payments, phones
 from galwad.calls import routes as calls
 from galwad.calls.alarms import routes as alarms
@@ -91,9 +88,7 @@ ENDPOINT_MODULES: Final = (
     headers,
     custody,
     reindex,
-    coverage,
-    promises,
-    audit,
+    proof_routes,
     today,
     figures,
     system,

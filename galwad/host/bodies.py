@@ -1,13 +1,28 @@
-"""The base class of all request bodies, and the types of their text fields.
+"""Request bodies: their base class, and the types of their texts. Responses: `fields_of`.
 
 A text that a person can write is refused if it seems to contain the number of a payment card.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias
+from collections.abc import Callable, Collection
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+import msgspec
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, create_model
 from pydantic_core import PydanticCustomError
 
 from callerid.card_number import has_card_number
@@ -51,3 +66,56 @@ class RequestBody(BaseModel):
 def field_names() -> frozenset[str]:
     """Return the names of all fields of the request bodies whose modules are imported."""
     return frozenset(name for body in RequestBody.__subclasses__() for name in body.model_fields)
+
+
+class ResponseBody(BaseModel):
+    """A response whose values may be read from the attributes of an object."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+_Body = TypeVar("_Body", bound=ResponseBody)
+
+
+def fields_of(
+    facts: type, *, only: Collection[str] | None = None, without: Collection[str] = ()
+) -> Callable[[type[_Body]], type[_Body]]:
+    """Add the fields of a struct or dataclass to a response body.
+
+    FastAPI itself takes no `msgspec.Struct`, and dataclasses only with all their fields. `only` or
+    `without` names the fields that the body gets or lacks.
+    """
+
+    def add(body: type[_Body]) -> type[_Body]:
+        shared = {
+            name: field
+            for name, field in _fields(facts).items()
+            if (only is None or name in only) and name not in without
+        }
+        own = {name: (field.annotation, field) for name, field in body.model_fields.items()}
+        return cast("type[_Body]", _model(body, {**shared, **own}))
+
+    return add
+
+
+def _model(named: type, fields: dict[str, Any]) -> type[ResponseBody]:
+    """Return a body with these fields, and with the name and the docstring of a class."""
+    module, text = named.__module__, named.__doc__
+    return create_model(
+        named.__name__, __base__=ResponseBody, __module__=module, __doc__=text, **fields
+    )
+
+
+def _fields(facts: type) -> dict[str, Any]:
+    hints = get_type_hints(facts, include_extras=True)
+    return {name: (_with_bodies(hint), ...) for name, hint in hints.items()}
+
+
+def _with_bodies(kind: Any) -> Any:
+    """Return a type with response bodies in place of its structs."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _model(kind, _fields(kind))
+    arguments = tuple(_with_bodies(each) for each in get_args(kind))
+    if isinstance(kind, UnionType):
+        return Union[arguments]  # noqa: UP007 - it has a tuple of types
+    return get_origin(kind)[arguments] if arguments else kind

@@ -29,8 +29,9 @@ class Segment(Interval, frozen=True):
 class Gap(Interval, frozen=True):
     """A stretch that was not recorded, on purpose or because of a fault. Its audio is silent.
 
-    The reason is a `GapReason`, and the trigger a `Trigger`: the event that shut the gate, or the
-    tones that the finaliser silenced. `actor` caused this event, such as `user:sian`.
+    `from_us` and `to_us` are in microseconds since the recording's start. The reason is a
+    `GapReason`, and the trigger a `Trigger`: the event that shut the gate, or the tones that the
+    finaliser silenced. `actor` caused this event, such as `user:sian`.
     """
 
     reason: str

@@ -13,7 +13,13 @@ from recording.archive.manifest import TrackFacts
 
 
 class PartyNetwork(msgspec.Struct, frozen=True):
-    """The fields of `TrackFacts` and `NetworkFacts` that the index has."""
+    """The packets of one party, and the effects of the network on them.
+
+    `channel` is "caller" or "advisor". The jitter is in microseconds (RFC 3550), `jitter_us` is its
+    average and `jitter_most_us` its maximum. `loss_bursts` and `longest_loss` describe the bursts
+    of lost packets: their number, and the packets in the longest one. `mos` is an estimate from 1
+    to 4.5 (ITU-T G.107); None if there is no estimate for the codec.
+    """
 
     channel: str
     received: int

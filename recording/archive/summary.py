@@ -18,9 +18,10 @@ MOST_LATER_ADVISORS = 100
 
 
 class LaterCaller(msgspec.Struct, frozen=True):
-    """A caller who took over at `from_us` (since the recording's start).
+    """A caller whom a trunk has named during the call, because the call was handed over.
 
-    `number` is None if it is unknown or withheld.
+    `from_us` is the time of the change, in microseconds since the recording's start. `number` is
+    None if the number is unknown or withheld.
     """
 
     from_us: int
@@ -29,10 +30,11 @@ class LaterCaller(msgspec.Struct, frozen=True):
 
 
 class LaterAdvisor(msgspec.Struct, frozen=True):
-    """A party that got the call at the advisor's end, at `from_us` (since the recording's start).
+    """A party that got the call at the advisor's end after the first one.
 
-    `advisor` is "" if the party is not a user. `extension` may be the name that a PBX gave; "" if
-    none.
+    `from_us` is the time from which it had the call, in microseconds since the recording's start.
+    `advisor` is the user name, "" if the party is not a user. `extension` is the extension, or the
+    name that a PBX gave to the party.
     """
 
     from_us: int

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from galwad.archive.commands.audit_chain import file_errors
 from galwad.cli.support.console import CliError
 from galwad.cli.support.options import read_period
 from recording.archive.disposal import CERTIFICATE, Certificate
@@ -120,15 +119,18 @@ def compare_with_archive(
     `since` names a period, such as "last week" or "2026-11". Only calls that began on or after the
     first day of this period are compared. If `since` is empty, all calls are compared. If
     `with_payloads` is true, each payload is read, and compared with the digest in its manifest.
+
+    Raises:
+        CliError: `folder` is not a folder, or `since` cannot be read.
+        OSError: The folder cannot be read.
     """
     if not folder.is_dir():
         raise CliError(f"{folder} is not a folder", "give the archive's folder, or that of a copy")
     span = read_period(since, "--since")
     first = "" if span is None else time.strftime("%Y%m%d", time.gmtime(span.since))
     there: dict[str, list[Path]] = {call_id: [] for call_id in facts.indexed}
-    with file_errors(folder):
-        for parent, call_id in recordings_below(folder):
-            there.setdefault(call_id, []).append(parent)
+    for parent, call_id in recordings_below(folder):
+        there.setdefault(call_id, []).append(parent)
     differences = Differences()
     for call_id, folders in sorted(there.items()):
         if call_id[:8] < first:

@@ -22,7 +22,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from galwad.archive.recording_bodies import Purpose
+from galwad.archive.rules import Purpose
 from galwad.cli.support.archive_client import download
 from galwad.cli.support.client import ask, http_errors, open_client
 from galwad.cli.support.console import CliError, clock, print_json, size

@@ -38,11 +38,9 @@ from recording.archive.index_row import (
     day_folder,
     disagreement,
 )
-from recording.archive.manifest import Gap
-from recording.archive.party_network import PartyNetwork
 from recording.archive.rewrap import UNPROVEN
 from recording.archive.stability import check_when_stable
-from recording.archive.summary import LaterAdvisor, LaterCaller, RecordingSummary
+from recording.archive.summary import RecordingSummary
 from recording.archive.verify import (
     RecordingVerdict,
     VerdictState,
@@ -335,27 +333,20 @@ def _fetch_files(
 
 
 def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:
-    row, call_id = detail["recording"], detail["recording"]["call_id"]
-    return RecordingSummary(
-        call_id=call_id,
-        # An older server does not report the folder.
-        folder=detail.get("folder") or day_folder(call_id),
-        started=row["started"],
-        talk_us=round(row["talk_s"] * _US),
-        interrupted=row["interrupted"],
-        number=row["number"],
-        line=row["line"],
-        advisor=row["advisor"],
-        extension=row["extension"],
-        payload_size=row["payload_size"],
-        payload_sha256=row["payload_sha256"],
-        manifest_sha256=row["manifest_sha256"],
-        unexplained_us=round(row["unexplained_s"] * _US),
-        raw_size=row["raw_size"],
-        gaps=tuple(Gap(**gap) for gap in row["gaps"]),
-        salt=detail.get("salt", ""),
-        # An older server has no later callers and no network.
-        later_callers=tuple(LaterCaller(**caller) for caller in row.get("later_callers", ())),
-        later_advisors=tuple(LaterAdvisor(**each) for each in row.get("later_advisors", ())),
-        network=tuple(PartyNetwork(**party) for party in row.get("network", ())),
-    )
+    """Return the index row in the server's answer.
+
+    Raises:
+        CliError: A value has the wrong type.
+    """
+    row = detail["recording"]
+    others = {
+        # An older server does not report the folder and the salt.
+        "folder": detail.get("folder") or day_folder(row["call_id"]),
+        "salt": detail.get("salt", ""),
+        "talk_us": round(row["talk_s"] * _US),
+        "unexplained_us": round(row["unexplained_s"] * _US),
+    }
+    try:
+        return msgspec.convert({**row, **others}, RecordingSummary)
+    except msgspec.ValidationError as error:
+        raise CliError(f"cannot read the server's answer: {error}", "check the address") from None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from galwad.archive.recording_bodies import Purpose
+from galwad.archive.rules import Purpose
 from galwad.cli.support.console import (
     CliError,
     print_json,

@@ -11,8 +11,8 @@ from typing import Final
 
 from callerid.directory import open_directory
 from callerid.errors import DirectoryError
-from galwad.archive.proof.nightly import COVERAGE_CHECKED, next_time
-from galwad.archive.proof.orphan_fixes import fix_of
+from galwad.archive.periodic import COVERAGE_CHECKED, next_time
+from galwad.archive.rules import fix_of
 from galwad.cli.checks import CheckResult, fault, fine, warning
 from galwad.cli.checks.contradictions import dialled_codes
 from galwad.cli.support.console import date_and_time

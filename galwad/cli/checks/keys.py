@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from galwad.archive.recipients_watch import RECIPIENTS_CHANGED, highest_serial
+from galwad.archive.periodic import RECIPIENTS_CHANGED, highest_serial
 from galwad.cli.checks import CheckResult, fault, fine, warning
 from galwad.cli.checks.files import (
     fix_of,

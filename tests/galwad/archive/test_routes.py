@@ -1,7 +1,6 @@
 """Recordings over the HTTP API: indexed, searched, shown, and fetched as sealed files.
 
-Covers `galwad/archive/files.py`, `galwad/archive/desk_socket.py`,
-`galwad/host/bodies.py` and `galwad/archive/recording_bodies.py`.
+Covers `galwad/archive/files.py`, `galwad/archive/desk_socket.py` and `galwad/host/bodies.py`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import threading
 
 import pytest
 
-from galwad.archive.recipients_watch import RecipientsWatch
+from galwad.archive.periodic import RecipientsWatch
 from galwad.host.database import open_engine
 from galwad.settings import load
 from galwad.single_instance import lock_folder

@@ -66,7 +66,7 @@ def test_list_filters_by_kind_and_period(run, looked):
 
 
 def test_a_long_list_is_fetched_in_pages_and_stays_in_order(run, looked, monkeypatch):
-    monkeypatch.setattr("galwad.archive.commands.audit_chain._PAGE", 2)
+    monkeypatch.setattr("galwad.archive.commands.audit._PAGE", 2)
     everything = run("audit", "list", "--limit", "7", "--json").json()
     seqs = [row["seq"] for row in everything]
     assert len(seqs) == 7

@@ -1,7 +1,6 @@
 """`galwad audit verify`, `export` and `anchor`: each fault of the chain is named.
 
-Covers `galwad/archive/commands/audit.py`, `galwad/archive/commands/audit_chain.py` and
-`galwad/archive/commands/audit_archive.py`.
+Covers `galwad/archive/commands/audit.py` and `galwad/archive/commands/audit_archive.py`.
 """
 
 from __future__ import annotations

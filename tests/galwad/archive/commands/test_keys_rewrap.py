@@ -1,6 +1,6 @@
 """`galwad keys rewrap` against a running desk and finaliser.
 
-Covers `galwad/archive/headers.py` and `galwad/archive/finaliser_client.py`.
+Covers `galwad/archive/headers.py` and `galwad/archive/desk_socket.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """`galwad recordings list`, `hold`, `release` and `purge`, with the certificates of disposal.
 
-Covers `galwad/archive/commands/recordings_purge.py`, `galwad/archive/custody.py`,
-`galwad/archive/finaliser_client.py` and `galwad/archive/bodies.py`.
+Covers `galwad/archive/custody.py` and `galwad/archive/desk_socket.py`.
 """
 
 from __future__ import annotations

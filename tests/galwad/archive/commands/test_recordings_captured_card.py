@@ -1,8 +1,7 @@
 """A card number keyed outside a pause is an incident, until `recordings purge --captured-card`.
 
-Covers `galwad/archive/commands/recordings_purge.py`, `galwad/archive/indexer.py`,
-`galwad/archive/custody.py`, `galwad/archive/routes.py` and
-`galwad/archive/recording_bodies.py`.
+Covers `galwad/archive/commands/recordings.py`, `galwad/archive/indexer.py`,
+`galwad/archive/custody.py` and `galwad/archive/routes.py`.
 """
 
 from __future__ import annotations

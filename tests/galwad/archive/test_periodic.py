@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.archive.recipients_watch import RECIPIENTS_CHANGED, RecipientsWatch
+from galwad.archive.periodic import RECIPIENTS_CHANGED, RecipientsWatch
 from recording.age.file import Identity
 from recording.audit.log import AuditLog
 from recording.keys.keyring import OfficerKeys, RecipientSet

@@ -3,7 +3,7 @@
 The data are real: a desk with its database, pauses over the API, sealed files in an archive. Each
 test damages one thing, and runs `galwad promise-check` against the desk.
 
-Covers `galwad/archive/proof/promise_routes.py` and `galwad/archive/proof/promise_bodies.py`.
+Covers `galwad/archive/proof_routes.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The coverage check: it compares answered calls with the index, the archive and the spools.
 
-It also compares the rows of the index and the ledger with the manifests and the audit chain. This
-module collects the data; `recording.index` compares them. No recording is changed or deleted here.
+It also compares the rows of the index and the ledger with the manifests and the audit chain. The
+check of the index does only this, and includes recordings without a call in the ledger. This module
+collects the data; `recording.index` compares them. No recording is changed or deleted here.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from galwad.archive.files import ArchiveFolder
-from galwad.archive.proof.index_checker import ids_between
 from galwad.host.errors import ApiError
 from galwad.messages import WaitingSpool
-from recording.archive.index_row import OTHER_MANIFEST, SALT_MISSING
+from recording.archive.index_row import OTHER_MANIFEST, SALT_MISSING, RowComparison, compare_file
 from recording.archive.spool_proof import SpoolProof
 from recording.archive.summary import RecordingSummary
-from recording.audit.index_comparison import IndexComparison, IndexFinding
+from recording.audit.index_comparison import EVERY_CALL, CallIds, IndexComparison, IndexFinding
 from recording.index import orphans
 from recording.index.catalogue import Catalogue, Cursor, Filters
 from recording.index.coverage import CallCoverage, compare, uncovered_call
@@ -167,7 +167,9 @@ class CoverageChecker:
             add([found] if found is not None else [])
             result.in_progress += found is None
         await self._add_spools(result, since, until, covered)
-        result.add_index_findings(await self._index_findings(since, until, removed))
+        ids = ids_between(since, until)
+        chain = await _index_findings(self._comparison, ids, removed, self._clock())
+        result.add_index_findings(chain)
         for calls_found in (result.faulty_calls, result.silent_calls):
             calls_found.sort(key=lambda each: (each.started, each.call_id))
         result.orphans += await self._orphans()
@@ -189,18 +191,6 @@ class CoverageChecker:
         for proof in proofs:
             if since <= proof.started < until and proof.call_id not in covered:
                 result.add_unsealed(proof)
-
-    async def _index_findings(
-        self, since: float, until: float, removed: AbstractSet[str]
-    ) -> list[IndexFinding]:
-        """Return what contradicts the chain; rows in `removed` lack their facts and their salt."""
-        unexplained = removed - await self._comparison.without_facts(removed)
-        ids = ids_between(since, until)
-        return [
-            *(IndexFinding(call_id, SALT_MISSING) for call_id in sorted(unexplained)),
-            *await self._comparison.recordings(ids, self._clock(), YOUNG_S),
-            *await self._comparison.ledger(ids),
-        ]
 
     async def new_findings(self, result: CoverageResult) -> list[tuple[str, str]]:
         """Return the alarms for the new findings: the kind, and the call's id or ""."""
@@ -295,3 +285,87 @@ def _alarm_of(call: CallCoverage) -> str:
     if call.packets_differ and not call.unexplained:
         return "recording.miscounted"
     return "recording.missing" if not call.recorded_us else "recording.unexplained"
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """The result of a check of the index, with contradictions sorted by call id.
+
+    `not_committed` counts the recordings of older software, whose manifests have no commitments to
+    the number, line and advisor.
+    """
+
+    recordings: int = 0
+    not_committed: int = 0
+    findings: list[IndexFinding] = field(default_factory=list)
+
+
+class IndexChecker:
+    """Compares the rows of the index and the ledger with the manifests and the audit chain."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        archive: ArchiveFolder,
+        comparison: IndexComparison,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._catalogue = catalogue
+        self._archive = archive
+        self._comparison = comparison
+        self._clock = clock
+
+    async def check(self, ids: CallIds = EVERY_CALL) -> IndexReport:
+        """Check the rows of the calls in a range of call ids.
+
+        Raises:
+            AuditError, CatalogueError: The database cannot be read.
+        """
+        report = IndexReport()
+        removed: set[str] = set()
+        found: dict[IndexFinding, None] = {}
+        last, more = ids.first, True
+        while more:
+            page = await self._catalogue.in_order(last, _PAGE)
+            rows = [row for row in page.rows if row.call_id < ids.last]
+            for row, compared in await asyncio.to_thread(self._compare, rows):
+                report.recordings += 1
+                report.not_committed += not compared.is_committed
+                found |= {IndexFinding(row.call_id, each): None for each in compared.problems}
+                if compared.salt_missing:
+                    removed.add(row.call_id)
+            more = page.after is not None and len(rows) == len(page.rows)
+            last = rows[-1].call_id if rows else last
+        chain = await _index_findings(self._comparison, ids, removed, self._clock())
+        found |= dict.fromkeys(chain)
+        report.findings = sorted(found, key=lambda each: each.call_id)
+        return report
+
+    def _compare(
+        self, rows: Iterable[RecordingSummary]
+    ) -> list[tuple[RecordingSummary, RowComparison]]:
+        return [(row, compare_file(row, self._archive.content(row, "manifest"))[0]) for row in rows]
+
+
+async def _index_findings(
+    comparison: IndexComparison, ids: CallIds, removed: AbstractSet[str], now: float
+) -> list[IndexFinding]:
+    """Return what contradicts the chain; rows in `removed` lack their facts and their salt."""
+    unexplained = removed - await comparison.without_facts(removed)
+    return [
+        *(IndexFinding(call_id, SALT_MISSING) for call_id in sorted(unexplained)),
+        *await comparison.recordings(ids, now, YOUNG_S),
+        *await comparison.ledger(ids),
+    ]
+
+
+def ids_of(call_id: str) -> CallIds:
+    """Return a small range of call ids that has this call id."""
+    return CallIds(call_id[:-1], call_id + "~")
+
+
+def ids_between(since: float, until: float) -> CallIds:
+    """Return the range of the ids of calls that began to ring in a period (Unix seconds)."""
+    first, last = (time.strftime("%Y%m%d-%H%M%S", time.gmtime(each)) for each in (since, until))
+    return CallIds(first, last)

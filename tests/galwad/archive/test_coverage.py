@@ -1,7 +1,7 @@
 """Coverage: each answered call is compared with its recording, on request and every night.
 
-Covers `galwad/archive/proof/ledger_writer.py`, `galwad/archive/proof/nightly.py`,
-`galwad/archive/proof/coverage_routes.py` and `galwad/archive/proof/coverage_bodies.py`.
+Covers `galwad/archive/indexer.py`, `galwad/archive/periodic.py` and
+`galwad/archive/proof_routes.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from galwad.archive.proof.nightly import next_time
+from galwad.archive.periodic import next_time
 from galwad.link import Link
 from galwad.messages import CallEnded, Hello, LedgerHas, Sealed, WaitingSpool, WaitingSpools
 from recording.archive.gap_proof import StoredInGap
@@ -309,7 +309,7 @@ async def test_the_switch_gets_a_confirmation_only_after_the_ledger_entry_is_sto
     running, mair, monkeypatch
 ):
     """The desk was down during the call, and nothing of it was recorded."""
-    monkeypatch.setattr("galwad.archive.proof.ledger_writer._RETRY_S", 0.05)
+    monkeypatch.setattr("galwad.archive.indexer._LEDGER_RETRY_S", 0.05)
     async with running.desk.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
     for_ledger = CallEnded(FIRST, ANSWERED + 60, False, 55 * US, for_ledger=True)
@@ -452,7 +452,9 @@ async def test_a_nightly_check_that_failed_in_the_database_is_retried(running, m
         await rename(*names)
 
     renamings = iter([("audit_entries", "away"), ("away", "audit_entries")])
-    monkeypatch.setattr("galwad.archive.proof.nightly.asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(
+        "galwad.archive.periodic.asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread)
+    )
     with pytest.raises(asyncio.CancelledError):
         await nightly.run()
     assert await running.desk.audit.last("coverage.checked") is not None
@@ -470,7 +472,9 @@ async def test_a_missed_nightly_check_runs_at_least_a_minute_after_the_start(run
         if len(waited) == 2:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr("galwad.archive.proof.nightly.asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(
+        "galwad.archive.periodic.asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread)
+    )
     with pytest.raises(asyncio.CancelledError):
         await nightly.run()
     (first, before), (_, after) = waited

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from galwad.archive.files import SealedFiles
-from galwad.archive.sealed_response import SealedResponse
+from galwad.archive.files import SealedFiles, SealedResponse
 
 HEADER, PAYLOAD = b"age-encryption.org/v1\n", bytes(range(256)) * 4096
 SCOPE = {"type": "http", "method": "POST", "path": "/"}

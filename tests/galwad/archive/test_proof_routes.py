@@ -1,6 +1,6 @@
 """The audit over the HTTP API: who may read it, and the anchor of each night.
 
-Covers `galwad/archive/proof/anchors.py` and `galwad/archive/proof/audit_bodies.py`.
+Covers `galwad/archive/periodic.py`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.archive.proof.orphan_fixes import fix_of
+from galwad.archive.rules import fix_of
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,27 @@
-"""The advice to the operator for each kind of orphan, which `recording.index.orphans` finds."""
+"""The purposes of a fetch, the reasons for a disposal, and the advice about orphans.
+
+This module has only constants and types, so that the help of commands does not wait for it.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, TypeAlias
+
+Purpose: TypeAlias = Literal[
+    "quality-training",
+    "customer-insight",
+    "complaint",
+    "legal-claim",
+    "staff-safety",
+    "legal-disclosure",
+    "crime",
+    "vital-interests",
+]
+ADMIN_PURPOSES: Final = frozenset({"legal-claim", "legal-disclosure", "crime", "vital-interests"})
+"""The purposes for which only an administrator may fetch recordings."""
+OrdinaryReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
+"""The reasons for a disposal that need no prevention record."""
+DisposalReason: TypeAlias = OrdinaryReason | Literal["captured-card"]
 
 _FIXES: Final = {
     "archive is empty": "mount its disk again; if it is lost, restore it from a copy",

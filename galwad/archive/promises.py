@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from operator import attrgetter
-from typing import Final, Self
+from typing import Final, Literal, Self
 
+from pydantic import ConfigDict
+
+from galwad.archive.coverage import CoverageChecker, CoverageResult, ids_between
 from galwad.archive.files import ArchiveFolder
-from galwad.archive.proof.checker import CoverageChecker, CoverageResult
-from galwad.archive.proof.index_checker import ids_between
 from galwad.call_id import is_call_id
 from recording.archive.accounting import Interval
 from recording.archive.index_row import day_folder, disagreement
@@ -81,14 +82,33 @@ class PromiseVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PromiseFinding:
-    """One fact that breaks a promise.
+    """A fact that breaks a promise.
 
-    `call_id` is "" if it does not concern a single call. `us` is a length in µs or, of the kind
-    "pause_ignored", a time in µs since 1970; otherwise 0. `text` is one line in English; "" if the
-    kind says everything.
+    `us` is a length in microseconds. If `kind` is "pause_ignored", it is the time of the audit
+    entry, in microseconds since 1970. `call_id` is "" if the fact does not concern a single call.
+    `text` is a description in English, or "".
     """
 
-    kind: str
+    __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    kind: Literal[
+        "unexplained",
+        "missing",
+        "miscounted",
+        "fault",
+        "recorded_in_pause",
+        "stored_in_pause",
+        "trigger_ignored",
+        "spools_unread",
+        "pause_ignored",
+        "captured_card",
+        "recorded_after",
+        "stored_after",
+        "changed",
+        "changed_row",
+        "orphan",
+        "audit",
+    ]
     call_id: str = ""
     us: int = 0
     text: str = ""
@@ -387,12 +407,11 @@ def _add_coverage(
 
 def _add_gap_findings(lines: _Lines, call: CallCoverage) -> None:
     for stored in call.stored_in_gaps:
-        is_transfer = stored.reason == GapReason.TRANSFER
-        kind = "stored_after" if is_transfer else "stored_in_pause"
-        finding = PromiseFinding(kind, call.call_id, text=str(stored))
-        if is_transfer:
+        if stored.reason == GapReason.TRANSFER:
+            finding = PromiseFinding("stored_after", call.call_id, text=str(stored))
             lines.transfers.breaks("packets_after", stored.packets, finding)
         else:
+            finding = PromiseFinding("stored_in_pause", call.call_id, text=str(stored))
             lines.payments.breaks("packets_in_pauses", stored.packets, finding)
     for ignored in call.ignored_triggers:
         finding = PromiseFinding("trigger_ignored", call.call_id, text=str(ignored))

@@ -1,1 +1,0 @@
-"""Proof: the coverage of all calls, the promises of the notice, and the audit chain."""

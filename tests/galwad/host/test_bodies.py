@@ -1,0 +1,64 @@
+"""`fields_of` gives a response body the fields of a struct or dataclass, without copying them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from galwad.host.bodies import ResponseBody, fields_of
+
+
+class Part(msgspec.Struct):
+    """A part."""
+
+    at: int
+
+
+class Whole(msgspec.Struct):
+    name: str
+    secret: str
+    parts: tuple[Part, ...] = ()
+    last: Part | None = None
+
+
+@dataclass
+class Counts:
+    calls: int = 0
+    lines: int = 0
+    hidden: str = ""
+
+
+@fields_of(Whole, without={"secret"})
+class Shown(ResponseBody):
+    """What is shown."""
+
+    state: str
+
+
+@fields_of(Counts, only={"calls"})
+class Counted(ResponseBody):
+    """What was counted."""
+
+
+def test_a_body_with_the_fields_of_a_struct_lists_them_before_its_own():
+    whole = Whole("a", "b", (Part(1),), Part(2))
+    shown = Shown.model_validate({**msgspec.structs.asdict(whole), "state": "open"})
+    assert shown.model_dump() == {
+        "name": "a",
+        "parts": ({"at": 1},),
+        "last": {"at": 2},
+        "state": "open",
+    }
+    assert list(shown.model_dump()) == ["name", "parts", "last", "state"]
+
+
+def test_the_schema_of_such_a_body_requires_each_field_and_describes_structs_by_their_docstrings():
+    schema = Shown.model_json_schema(mode="serialization")
+    assert (schema["title"], schema["description"]) == ("Shown", "What is shown.")
+    assert schema["required"] == ["name", "parts", "last", "state"]
+    assert schema["$defs"]["Part"]["description"] == "A part."
+
+
+def test_a_body_reads_the_named_fields_from_an_object():
+    assert Counted.model_validate(Counts(3, 4, "x")).model_dump() == {"calls": 3}
