@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.attempt import Attempt, decline
 from telephony.b2bua.bodies import wants_ipv6
@@ -160,6 +162,9 @@ class BackToBackCall:
         self._placed: PlacedSetup | None = None
         """The setup of a call that we place; None in any other call, and in a restored call."""
         self._invite: InviteServer | None = None
+        self._saved: CallCheckpoint | None = None
+        """The most recent checkpoint, and `_saved_json` is its JSON."""
+        self._saved_json = msgspec.Raw()
 
     def _on_leg_ended(self, leg: Leg) -> None:
         self._exchange.on_leg_ended(leg)
@@ -248,6 +253,7 @@ class BackToBackCall:
         Otherwise, only the garbage collector could free them, which delays the media of other
         calls.
         """
+        self._saved = None
         self._core.release(EndedCall(self.call_id))
         self._transfers.release()
         for setup in (self._setup, self._placed):
@@ -430,9 +436,15 @@ class BackToBackCall:
         if not self.ended and targets:
             self._transfers.ring_again(targets, now)
 
-    def checkpoint(self) -> dict[str, Any]:
-        """Return the state for `restored` and `bye_from_checkpoint`, as simple values."""
-        return CallCheckpoint.of(self._core, self._transfers.checkpoint()).to_values()
+    def checkpoint(self) -> msgspec.Raw:
+        """Return the state for `restored` and `bye_from_checkpoint`, as a JSON object.
+
+        It is the same object as before if nothing in it has changed.
+        """
+        now = CallCheckpoint.of(self._core, self._transfers.checkpoint())
+        if now != self._saved:
+            self._saved, self._saved_json = now, msgspec.Raw(now.to_json())
+        return self._saved_json
 
     # --- events of the endpoint ---------------------------------------------------------------
 
@@ -562,8 +574,11 @@ class BackToBackCall:
             self._core.end(EndCause.FAULT, now)
 
 
+_CALLS = (BackToBackCall, EndedCall)
+
+
 def find_call(event: SipEvent) -> BackToBackCall | EndedCall | None:
     """Return the call of an endpoint event, even if it has ended; None if there is none."""
     leg = leg_of(event)
     call = leg.call if leg is not None else None
-    return call if isinstance(call, BackToBackCall | EndedCall) else None
+    return call if isinstance(call, _CALLS) else None

@@ -2,8 +2,8 @@
 
 It has the confirmed dialogs, the session timers, the ids of the joined legs, and both session
 descriptions of each leg. Times are monotonic seconds, so it is valid until the machine restarts. It
-is stored as simple values under the field names of the classes here. The next process may run
-another version: a new field must have a default, and no field may be removed.
+is stored as JSON under the field names of the classes here. The next process may run another
+version: a new field must have a default, and no field may be removed.
 
 It contains phone numbers and, until the call is answered, the SRTP key of a caller with SRTP. So
 store it only in memory (the runtime folder), never on a disk. SRTP keys that already encrypt media
@@ -25,7 +25,7 @@ from telephony.b2bua.leg import Leg
 from telephony.b2bua.leg_media import LegMedia
 from telephony.b2bua.settings import Target
 from telephony.b2bua.trust import NO_GRANTS, Grants
-from telephony.errors import ProtocolError, TelephonyError
+from telephony.errors import ParseError, ProtocolError, TelephonyError
 from telephony.sdp import SessionDescription, Srtp
 from telephony.sip.dialog.dialog import DialogState
 from telephony.sip.endpoint import Endpoint
@@ -33,6 +33,8 @@ from telephony.sip.events import Address
 from telephony.sip.message.headers import NameAddr
 from telephony.sip.message.messages import Request
 from telephony.sip.message.uri import Uri
+from telephony.sip.ua.uac import InviteClient
+from telephony.sip.ua.uas import InviteServer
 
 VERSION = 2
 _REASON = (("Reason", 'SIP;cause=500;text="Restarted"'),)
@@ -69,23 +71,6 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             grants=target.grants if target.grants != NO_GRANTS else msgspec.UNSET,
         )
 
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> TargetCheckpoint:
-        """Read a checkpoint from the result of `to_values`.
-
-        Raises:
-            ProtocolError: The values are not the checkpoint of a target.
-        """
-        try:
-            return msgspec.convert(values, cls)
-        except msgspec.ValidationError as error:
-            raise ProtocolError("not the checkpoint of a target") from error
-
-    def to_values(self) -> dict[str, Any]:
-        """Return this checkpoint as a `dict` of simple values that can be stored."""
-        values: dict[str, Any] = msgspec.to_builtins(self)
-        return values
-
     def target(self) -> Target:
         """Return the target that this checkpoint describes.
 
@@ -105,8 +90,45 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class SavedSession:
+    """A session description, which the JSON has as text with zeros in place of SRTP keys.
+
+    The text is only made when a checkpoint is written.
+    """
+
+    __slots__ = ("description",)
+
+    def __init__(self, description: SessionDescription) -> None:
+        self.description = description
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SavedSession) and self.description is other.description
+
+    __hash__ = None  # type: ignore[assignment]  # as for other values that are compared
+
+    @classmethod
+    def of(cls, description: SessionDescription | None) -> SavedSession | None:
+        """Return a description for a checkpoint; None for None."""
+        return cls(description) if description is not None else None
+
+
+class SavedInvite:
+    """An INVITE without a final response, whose values are only made for the JSON."""
+
+    __slots__ = ("_request", "invite")
+
+    def __init__(self, invite: InviteServer | InviteClient) -> None:
+        self.invite = invite
+        self._request = invite.request
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SavedInvite) and self._request is other._request
+
+    __hash__ = None  # type: ignore[assignment]  # as for other values that are compared
+
+
 class MediaCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The media of a leg. Session descriptions are stored as text without their SRTP keys."""
+    """The media of a leg."""
 
     origin: tuple[int, int]
     """The session id and the version in our o= line."""
@@ -115,9 +137,9 @@ class MediaCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     srtp: Srtp
     protected: bool
     """True if we and the leg's peer have agreed on SRTP."""
-    said: str | None
-    ours: str | None
-    theirs: str | None
+    said: SavedSession | None
+    ours: SavedSession | None
+    theirs: SavedSession | None
     holding: bool
 
     @classmethod
@@ -129,9 +151,9 @@ class MediaCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             port=media.local.port,
             srtp=media.local.srtp,
             protected=media.remote is not None and media.remote.keys is not None,
-            said=session_to_text(media.last_sent),
-            ours=session_to_text(media.local_description),
-            theirs=session_to_text(media.remote_description),
+            said=SavedSession.of(media.last_sent),
+            ours=SavedSession.of(media.local_description),
+            theirs=SavedSession.of(media.remote_description),
             holding=media.holds_other,
         )
 
@@ -192,10 +214,13 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     legs: tuple[LegCheckpoint, ...]
     partner: str | None
     """The id of the callee leg that is joined with the caller; None if none is."""
-    invite: dict[str, Any] | None = None
-    """`InviteServer.checkpoint` while the caller waits; None after our final response."""
-    branches: tuple[dict[str, Any], ...] = ()
-    """`InviteClient.checkpoint` of each of our INVITEs without a final response."""
+    invite: Any = None
+    """A `SavedInvite` while the caller waits; None after our final response.
+
+    After a restart, this and `branches` have the values of the JSON.
+    """
+    branches: tuple[Any, ...] = ()
+    """A `SavedInvite` for each of our INVITEs without a final response."""
     transfers: TransferCheckpoint
     owner_holds: bool | msgspec.UnsetType = msgspec.UNSET
     """True if the call's owner holds the call; unset if not."""
@@ -204,39 +229,39 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, core: CallCore, transfers: TransferCheckpoint) -> CallCheckpoint:
         """Return the checkpoint of a call from its state `core` and its transfer state."""
         live = [leg for leg in core.legs.values() if _confirmed(leg)]
-        ringing = bool(core.legs) and core.caller.alive and not core.caller.talking
-        invite = core.caller.server_invite if ringing else None
+        caller = core.caller if core.legs else None
+        waits = caller is not None and caller.alive and not caller.talking
+        invite = caller.server_invite if caller is not None and waits else None
         rung = [leg.client_invite for leg in core.legs.values() if leg.alive and not leg.talking]
         return cls(
             version=VERSION,
             call_id=core.call_id,
             legs=tuple(map(LegCheckpoint.of, live)),
             partner=core.callee.id if core.callee in live and core.callee else None,
-            invite=invite.checkpoint() if invite is not None else None,
-            branches=tuple(client.checkpoint() for client in rung if client is not None),
+            invite=SavedInvite(invite) if invite is not None else None,
+            branches=tuple(SavedInvite(client) for client in rung if client is not None),
             transfers=transfers,
             owner_holds=core.owner_holds or msgspec.UNSET,
         )
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> CallCheckpoint:
-        """Read a checkpoint from the result of `to_values`.
+        """Read a checkpoint from the fields of the JSON that `to_json` returned.
 
         Raises:
             ProtocolError: The values are not a checkpoint, or not of the version `VERSION`.
         """
         try:
-            checkpoint = msgspec.convert(values, cls)
-        except msgspec.ValidationError as error:
+            checkpoint = msgspec.convert(values, cls, dec_hook=_from_json)
+        except (msgspec.ValidationError, ParseError) as error:
             raise ProtocolError("not the checkpoint of a call") from error
         if checkpoint.version != VERSION:
             raise ProtocolError("a checkpoint of another version")
         return checkpoint
 
-    def to_values(self) -> dict[str, Any]:
-        """Return this checkpoint as a `dict` of simple values that can be stored."""
-        values: dict[str, Any] = msgspec.to_builtins(self)
-        return values
+    def to_json(self) -> bytes:
+        """Return this checkpoint as a JSON object."""
+        return msgspec.json.encode(self, enc_hook=_to_json)
 
 
 def _confirmed(leg: Leg) -> bool:
@@ -274,19 +299,22 @@ def bye_in_dialogs(
     return sent
 
 
-def session_to_text(session: SessionDescription | None) -> str | None:
-    """Return a session description as text, with each SRTP key replaced by zeros; None for None."""
-    return _blanked(bytes(session)).decode(_TEXT) if session is not None else None
+def _to_json(saved: SavedSession | SavedInvite) -> object:
+    if isinstance(saved, SavedInvite):
+        return saved.invite.checkpoint()
+    return _blanked(bytes(saved.description)).decode(_TEXT)
 
 
-def session_from_text(text: str | None) -> SessionDescription | None:
-    """Return the session description of `session_to_text`; None for None.
+def _from_json(_kind: type, text: object) -> SavedSession:
+    """Return the session description of `_to_json`.
 
     Raises:
         SdpParseError: The text is not a session description.
-        UnicodeEncodeError: The text has characters outside Latin-1.
+        ValueError: The value is not a text, or has characters outside Latin-1.
     """
-    return None if text is None else SessionDescription.parse(text.encode(_TEXT))
+    if not isinstance(text, str):
+        raise ValueError("not a session description")  # noqa: TRY004 - msgspec reports it
+    return SavedSession(SessionDescription.parse(text.encode(_TEXT)))
 
 
 def request_to_text(request: Request) -> str:

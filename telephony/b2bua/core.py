@@ -88,6 +88,8 @@ class CallCore:
         self.settings = settings
         self.call_id = call_id
         self.legs: dict[str, Leg] = {}
+        self.caller: Leg
+        """The caller's leg, which is always the first leg of the call. Unset before this leg."""
         self._callee: Leg | None = None
         self.ended = False
         self.ringback = False
@@ -96,11 +98,6 @@ class CallCore:
         self.events: deque[CallEvent] = deque()
         self.on_leg_ended: Callable[[Leg], None] = _ignore_leg
         self._numbers = count(1)
-
-    @property
-    def caller(self) -> Leg:
-        """The caller's leg, which is always the first leg of the call."""
-        return next(iter(self.legs.values()))
 
     @property
     def callee(self) -> Leg | None:
@@ -173,6 +170,8 @@ class CallCore:
         return leg
 
     def _keep(self, leg: Leg) -> Leg:
+        if not self.legs:
+            self.caller = leg
         self.legs[leg.id] = leg
         leg.media.check_remote = partial(self._check_remote, leg)
         return leg
@@ -193,8 +192,10 @@ class CallCore:
             not is_pbx or remote.rtp_port == own.port
         ):
             raise SdpParseError("the peer's media address is one of our own media ports", 488)
+        if not remote.rtcp_host:
+            return remote
         try:
-            check_media_address(remote.rtcp_host or remote.host, leg.signalling_host, own.host)
+            check_media_address(remote.rtcp_host, leg.signalling_host, own.host)
         except SdpParseError:
             return replace(remote, rtcp_host="")
         return remote
@@ -221,6 +222,7 @@ class CallCore:
         self.set_owner_hold(held=False)
         self._callee = None
         del self.legs[leg.id]
+        self.caller = next(iter(self.legs.values()), leg)
         self.on_leg_ended(leg)
 
     def join(self, leg: Leg) -> None:

@@ -182,7 +182,7 @@ def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the header fields that are passed on to the other leg, in the same sequence."""
     kept = []
     for key, name, value in headers.rows:
-        passed = _passed(key, value, headers, trust)
+        passed = None if key in _OURS else _passed(key, value, headers, trust)
         sent = None if passed is None else _shown(passed, trust)
         if sent is not None:
             kept.append((name, sent))
@@ -197,7 +197,7 @@ def _passed(known: str, value: str, headers: Headers, trust: Trust) -> str | Non
         return value if passes else None
     if known in PASSED:
         return value
-    if from_phone or not trust.inside or known in _OURS:
+    if from_phone or not trust.inside:
         return None
     if known in ALERTING:
         return granted_alert(known, value, trust.grants)
@@ -209,8 +209,10 @@ def _passed(known: str, value: str, headers: Headers, trust: Trust) -> str | Non
 
 def _account_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the identity of a phone's account, if the phone wrote an identity of its own."""
+    if trust.account is None:
+        return ()
     wrote = any(key in _IDENTITIES for key, _, _ in headers.rows)
-    if trust.account is None or not wrote or not trust.passes(headers):
+    if not wrote or not trust.passes(headers):
         return ()
     hidden = wants_privacy(headers) and "Privacy" not in headers
     return (
@@ -271,7 +273,7 @@ def shown_address(address: NameAddr, trust: Trust) -> NameAddr:
     if trust.sender is PeerKind.TRUSTED:
         named = without_tag(address)
     else:
-        named = replace(address, uri=_bare(address.uri), parameters=())
+        named = NameAddr(address.display_name, _bare(address.uri), ())
     if trust.receiver is not PeerKind.PHONE:
         return named
     untrusted = trust.sender is PeerKind.OUTSIDE
@@ -282,7 +284,7 @@ def _bare(uri: Uri) -> Uri:
     """Return a URI with only user part, host and number parameters, so without `;verstat=`."""
     kept = tuple(pair for pair in uri.parameters if pair[0].lower() in {"user", "phone-context"})
     user = None if uri.user is None else uri.user.partition(";")[0] or None
-    return replace(uri, user=user, password=None, parameters=kept, headers=())
+    return Uri(uri.scheme, user, None, uri.host, uri.port, kept)
 
 
 def passed_reason(response: Response, trust: Trust) -> str | None:

@@ -140,7 +140,7 @@ class Leg:
         if state not in _FOLLOWING[self._state]:
             raise ProtocolError(f"a leg cannot change from {self._state} to {state}")
         self._state = state
-        logger.debug("leg.state %s %s", self.id, state.value)
+        logger.debug("leg.state %s %s", self.id, state)
 
     def release(self, ended: LegOwner) -> None:
         """Forget what refers back to this leg; `ended` handles the late events of its call."""
@@ -165,12 +165,12 @@ class Leg:
     @property
     def alive(self) -> bool:
         """True until the leg ends."""
-        return self.state is not LegState.ENDED
+        return self._state is not LegState.ENDED
 
     @property
     def talking(self) -> bool:
         """True while the leg's dialog is confirmed and accepts requests."""
-        return self.state is LegState.TALKING
+        return self._state is LegState.TALKING
 
     @property
     def address(self) -> Address | None:

@@ -71,7 +71,7 @@ class LegMedia:
             else plane.reopen(leg_id, restored)
         )
         if srtp is not Srtp.OFF:
-            self.local = replace(self.local, srtp=srtp, keys=fresh_keys())
+            self.local = LocalMedia(self.local.host, self.local.port, srtp, fresh_keys())
         self.local_description: SessionDescription | None = None
         """Ours in the latest complete SDP exchange; None before the first one."""
         self.remote_description: SessionDescription | None = None
@@ -255,7 +255,7 @@ class LegMedia:
         self.close()
         local = self._plane.open(self.leg_id, ipv6=ipv6, urgent=self._urgent)
         self._open = True
-        self.local = replace(local, srtp=self.local.srtp, keys=self.local.keys)
+        self.local = LocalMedia(local.host, local.port, self.local.srtp, self.local.keys)
 
     def close(self) -> None:
         """Free the ports, if not free already."""
@@ -270,7 +270,7 @@ class LegMedia:
         in memory.
         """
         self.check_remote = _unchecked
-        self.local = replace(self.local, keys={})
+        self.local = LocalMedia(self.local.host, self.local.port, self.local.srtp)
         self.last_sent = self.local_description = self.remote_description = self.remote = None
 
 

@@ -57,7 +57,7 @@ class Refresh:
 
     def next_timer(self) -> float | None:
         """Return the time at which to call the method `timer`; None if no session timer runs."""
-        return min((self._due(leg) for leg in self._legs()), default=None)
+        return min(map(self._due, self._legs()), default=None)
 
     def _legs(self) -> list[Leg]:
         return [leg for leg in self._core.legs.values() if leg.talking and leg.timer is not None]

@@ -15,7 +15,6 @@ from telephony.b2bua.checkpoint import (
     CallCheckpoint,
     LegCheckpoint,
     MediaCheckpoint,
-    session_from_text,
 )
 from telephony.b2bua.core import CallCore, EndCause
 from telephony.b2bua.events import Side
@@ -148,8 +147,9 @@ def _require_caller(core: CallCore) -> None:
 
 
 def _agree(media: LegMedia, facts: MediaCheckpoint) -> None:
-    ours, theirs = session_from_text(facts.ours), session_from_text(facts.theirs)
-    media.last_sent = session_from_text(facts.said)
+    ours = facts.ours.description if facts.ours is not None else None
+    theirs = facts.theirs.description if facts.theirs is not None else None
+    media.last_sent = facts.said.description if facts.said is not None else None
     media.holds_other = facts.holding
     if facts.protected:
         # The SRTP keys in `theirs` are not used, only the codecs. We will send an offer with new

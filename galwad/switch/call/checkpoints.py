@@ -187,7 +187,7 @@ class CheckpointStore:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.lasting = lasting
         self._folder = folder
-        self._last: dict[str, bytes] = {}
+        self._last: dict[str, Checkpoint] = {}
 
     def save(self, call_id: str, checkpoint: Checkpoint) -> None:
         """Save the checkpoint of a call, if the checkpoint has changed.
@@ -195,20 +195,19 @@ class CheckpointStore:
         Errors are logged and not raised, because the call must go on. After an error, a new switch
         process cannot continue the call, until a later `save` of the call succeeds.
         """
-        data = msgspec.json.encode(checkpoint)
-        if self._last.get(call_id) == data:
+        if self._last.get(call_id) == checkpoint:
             return
         self._keep_dialogs(call_id, checkpoint)
         path = self._folder / f"{call_id}.call"
         try:
-            replace_unsynced(path, data)
+            replace_unsynced(path, msgspec.json.encode(checkpoint))
         except OSError as error:
             log.error("checkpoint.not_kept", call_id=call_id, reason=error.strerror)  # noqa: TRY400 - no traceback needed
             self._last.pop(call_id, None)
             with contextlib.suppress(OSError):
                 _overwrite(path, _SPOILT)
             return
-        self._last[call_id] = data
+        self._last[call_id] = checkpoint
 
     def _keep_dialogs(self, call_id: str, checkpoint: Checkpoint) -> None:
         """Store the dialogs of an answered call on the disk."""

@@ -391,7 +391,7 @@ class SwitchCall:
         has ended, no checkpoint is saved.
         """
         if not self.legs.ended:
-            self._saved_legs = msgspec.Raw(msgspec.json.encode(self.legs.checkpoint()))
+            self._saved_legs = self.legs.checkpoint()
             self._save_own_part()
 
     def _save_own_part(self) -> None:
