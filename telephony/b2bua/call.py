@@ -8,26 +8,19 @@ from typing import Any
 
 import msgspec
 
-from telephony.b2bua.alignment import Alignment
-from telephony.b2bua.attempt import Attempt, decline
+from telephony.b2bua.attempt import Attempt, FindTargets
 from telephony.b2bua.bodies import wants_ipv6
-from telephony.b2bua.checkpoint import CallCheckpoint
-from telephony.b2bua.core import CallCore, EndCause, answer
-from telephony.b2bua.ended_call import EndedCall, handle_late
-from telephony.b2bua.event_leg import leg_of
+from telephony.b2bua.checkpoint import CallCheckpoint, invite_of, restore
+from telephony.b2bua.core import CallCore, EndCause, EndedCall, answer, decline, handle_late
 from telephony.b2bua.events import CallEnded, CallEvent, Side
 from telephony.b2bua.exchange import Exchange
 from telephony.b2bua.in_dialog import InDialogRequests
-from telephony.b2bua.join import JoinPlan, plan_join
-from telephony.b2bua.leg import Leg, LegOwner, LegState
-from telephony.b2bua.media_plane import MediaPlane
-from telephony.b2bua.offers import Offers
+from telephony.b2bua.join import CalleeReplacement, JoinPlan, plan_join
+from telephony.b2bua.leg import Leg, LegOwner, LegState, OnResponse, QueuedRequest, leg_of
+from telephony.b2bua.leg_media import MediaPlane
+from telephony.b2bua.offers import Alignment, Offers
 from telephony.b2bua.placed import CallerInvite, PlacedSetup
-from telephony.b2bua.redirection import FindTargets
 from telephony.b2bua.refresh import Refresh
-from telephony.b2bua.replacement import CalleeReplacement
-from telephony.b2bua.request_queue import OnResponse, QueuedRequest
-from telephony.b2bua.restore import invite_of, restore
 from telephony.b2bua.settings import CallSettings, LaterTargets, Target
 from telephony.b2bua.setup import Setup
 from telephony.b2bua.transfer import ReferTransfers
@@ -106,7 +99,7 @@ class BackToBackCall:
         """
         before = CallCheckpoint.from_values(checkpoint)
         call = cls(endpoint, media, settings, before.call_id, invite_of(before))
-        restore(call._core, call._transfers, call._alignment, before, now)
+        restore(call._core, call._alignment, before, now, resume=call._transfers.resume)
         return call
 
     @classmethod

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from telephony.b2bua.core import CallCore, EndCause
 from telephony.b2bua.headers import HeaderFields
-from telephony.b2bua.leg import Leg
+from telephony.b2bua.leg import Leg, QueuedRequest
 from telephony.b2bua.offers import Offers
-from telephony.b2bua.request_queue import QueuedRequest
 from telephony.b2bua.session_timer import (
     SessionTimer,
     agree_to_response,

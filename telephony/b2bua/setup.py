@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from telephony.b2bua.attempt import Attempt, Failure, InviteTemplate, early_description
+from telephony.b2bua.attempt import (
+    Attempt,
+    Failure,
+    FindTargets,
+    InviteTemplate,
+    Redirections,
+    early_description,
+)
 from telephony.b2bua.bodies import NOT_UNDERSTOOD, description, require_sdp_accepted
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
 from telephony.b2bua.events import CallAnswered
 from telephony.b2bua.headers import HeaderFields, Trust, passed_fields, passed_reason, without_tag
 from telephony.b2bua.join import replaced_dialog
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.redirection import FindTargets, Redirections
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import (
     IntervalTooSmallError,
