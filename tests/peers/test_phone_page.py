@@ -1,6 +1,6 @@
 """Phone control from the page, with real phones: hang up, hold, transfers, the Welsh hand-over.
 
-Covers `galwad/switch/call/phone_control.py`, `galwad/desk/routes/phones.py` and
+Covers `galwad/switch/call/commands.py`, `galwad/desk/routes/phones.py` and
 `galwad/desk/static/phone.js` together.
 """
 

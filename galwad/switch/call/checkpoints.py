@@ -11,7 +11,7 @@ process of a newer release can read the files of an older release.
 
 Each call has one small file in the runtime folder (in memory, not on disk) that contains a
 `Checkpoint`. The file is replaced whenever the checkpoint changes, and removed when the call ends.
-What a reboot must not destroy is in `lasting_dialogs.py`.
+What a reboot must not destroy is in `appended_files.py`.
 
 If the folder is full, a changed checkpoint cannot be saved. The call's file is then out of date:
 for example, it may say that the gate is open although the gate is now shut. Therefore the first
@@ -35,7 +35,7 @@ import msgspec
 import structlog
 
 from galwad.messages import CallerFacts, Party
-from galwad.switch.call.lasting_dialogs import LastingDialogs
+from galwad.switch.call.appended_files import LastingDialogs
 from galwad.switch.edge.admission import Admission
 from recording.files.atomic import replace_unsynced
 from recording.policy import DestinationClass, RecordingState, ShutCauses, Trigger

@@ -29,8 +29,7 @@ from galwad.switch.call.checkpoints import (
     RingingCall,
 )
 from galwad.switch.call.clocks import Now, read_clocks
-from galwad.switch.call.context import CallContext, call_settings
-from galwad.switch.call.live_call import JoinState, TransferState
+from galwad.switch.call.context import CallContext, JoinState, TransferState, call_settings
 from galwad.switch.call.pauses import Pauses, PaymentCodes
 from galwad.switch.call.pbx import PbxJoins, held_recordings, is_lost_fork
 from galwad.switch.call.recorded_legs import TRACKS

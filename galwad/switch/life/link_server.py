@@ -1,7 +1,7 @@
 """The switch's end of `switch.sock`: sends messages to the desk and the finaliser without waiting.
 
 A desk that connects receives a snapshot of the live calls. It then receives the ended calls that
-may be missing in its ledger (`ledger_outbox.py`). A finaliser that connects receives its own
+may be missing in its ledger (`call/appended_files.py`). A finaliser that connects receives its own
 `Hello` back. The finaliser then searches the spool folder for spools that are already closed. From
 then on, the switch notifies the finaliser of each closed spool.
 
@@ -41,8 +41,8 @@ from galwad.messages import (
     SetPhones,
     SpoolClosed,
 )
+from galwad.switch.call.appended_files import LedgerOutbox
 from galwad.switch.call.commands import DeskCommands
-from galwad.switch.life.ledger_outbox import LedgerOutbox
 
 log = structlog.get_logger()
 
