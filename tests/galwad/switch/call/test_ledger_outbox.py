@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galwad import link
-from galwad.messages import CallEnded, CallsSnapshot, Hello, LedgerHas
+from galwad.messages import CallEnded, CallsSnapshot, Hello, LedgerHas, own_version
 from galwad.switch.call import appended_files
 from galwad.switch.call.appended_files import LedgerOutbox
 from galwad.switch.call.commands import DeskCommands
@@ -214,7 +214,7 @@ async def test_a_file_with_too_many_calls_is_cut_at_the_start_and_raises_an_alar
     server = await links.listen(tmp_path / "switch.sock")
     async with Desk(tmp_path / "switch.sock") as desk:
         snapshot, alarm, *rest = await desk.hear(12)
-    assert (snapshot, alarm.kind) == (CallsSnapshot((), presence=True, dials=True), "ledger.full")
+    assert (snapshot, alarm.kind) == (CallsSnapshot((), own_version()), "ledger.full")
     assert rest == [ended(index) for index in range(10, 20)]
     server.close()
 
@@ -228,12 +228,12 @@ async def test_ended_calls_are_sent_to_each_new_desk_until_it_has_entered_them(t
     for _ in range(2):
         async with Desk(tmp_path / "switch.sock") as desk:
             first, *rest = await desk.hear(121)
-            assert first == CallsSnapshot((), presence=True, dials=True)
+            assert first == CallsSnapshot((), own_version())
             assert rest == [ended(index) for index in range(120)]
     async with Desk(tmp_path / "switch.sock") as desk:
         await desk.hear(121)
         desk.link.send(LedgerHas(tuple(ended(index).call_id for index in range(119))))
         await until(lambda: links.outbox.waiting == (ended(119),))
     async with Desk(tmp_path / "switch.sock") as desk:
-        assert await desk.hear(2) == [CallsSnapshot((), presence=True, dials=True), ended(119)]
+        assert await desk.hear(2) == [CallsSnapshot((), own_version()), ended(119)]
     server.close()
