@@ -276,15 +276,15 @@ class LegMedia:
         index = agreed_index(theirs, self.local_description) if theirs is not None else None
         return index is None or theirs is None or not theirs.direction(index).receives
 
-    def check_reachable(self, offer: SessionDescription) -> None:
-        """Check that media could be sent to the address in an offer.
+    def check_reachable(self, offer: SessionDescription, index: int) -> None:
+        """Check that media could be sent to the address in section `index` of an offer.
 
         Raises:
             SdpParseError: Status 488; the offer has no active audio, or its address is not usable,
                 or
                 its address family (IPv4 or IPv6) is not that of our ports.
         """
-        self._reachable(remote_media(offer))
+        self._reachable(remote_media(offer, index=index))
 
     def _reachable(self, remote: RemoteMedia) -> RemoteMedia:
         if (":" in remote.host) != (":" in self.local.host):

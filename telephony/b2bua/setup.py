@@ -29,7 +29,7 @@ from telephony.b2bua.session_timer import (
 )
 from telephony.b2bua.settings import LaterTargets, Target
 from telephony.errors import NoPortsError, ParseError
-from telephony.sdp import SessionDescription, cut_offer
+from telephony.sdp import SessionDescription, carried_index
 from telephony.sip.dialog.dialog import Dialog
 from telephony.sip.events import InviteAnswered, InviteProgress
 from telephony.sip.message.messages import Request
@@ -92,8 +92,8 @@ class Setup:
             self.offer = description(request)
             if self.offer is not None:
                 settings = self._core.settings
-                cut = cut_offer(self.offer, settings.codecs, settings.caller_srtp)
-                self._core.caller.media.check_reachable(cut)
+                index = carried_index(self.offer, settings.codecs, settings.caller_srtp)
+                self._core.caller.media.check_reachable(self.offer, index)
             self._timer = agree_to_request(request, self._core.settings, now)
         except ParseError as error:
             return error.status

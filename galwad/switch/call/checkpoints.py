@@ -188,6 +188,7 @@ class CheckpointStore:
         self.lasting = lasting
         self._folder = folder
         self._last: dict[str, Checkpoint] = {}
+        self._paths: dict[str, Path] = {}
 
     def save(self, call_id: str, checkpoint: Checkpoint) -> None:
         """Save the checkpoint of a call, if the checkpoint has changed.
@@ -198,7 +199,7 @@ class CheckpointStore:
         if self._last.get(call_id) == checkpoint:
             return
         self._keep_dialogs(call_id, checkpoint)
-        path = self._folder / f"{call_id}.call"
+        path = self._path(call_id)
         try:
             replace_unsynced(path, msgspec.json.encode(checkpoint))
         except OSError as error:
@@ -227,14 +228,21 @@ class CheckpointStore:
         """
         self._last.pop(call_id, None)
         with contextlib.suppress(OSError):
-            _overwrite(self._folder / f"{call_id}.call", _ENDED)
+            _overwrite(self._path(call_id), _ENDED)
 
     def remove(self, call_id: str) -> None:
         """Remove the checkpoint file of a call that has ended."""
         self._last.pop(call_id, None)
         if self.lasting is not None:
             self.lasting.remove(call_id)
-        (self._folder / f"{call_id}.call").unlink(missing_ok=True)
+        self._path(call_id).unlink(missing_ok=True)
+        del self._paths[call_id]
+
+    def _path(self, call_id: str) -> Path:
+        path = self._paths.get(call_id)
+        if path is None:
+            path = self._paths[call_id] = self._folder / f"{call_id}.call"
+        return path
 
     def left_behind(self) -> Iterator[tuple[str, LeftBehind]]:
         """Yield the call id and the checkpoint of each call that an earlier process did not end.
