@@ -148,7 +148,6 @@ class BackToBackCall:
         self._exchange = Exchange(core, offers, self._refresh, self._alignment)
         core.on_leg_ended = self._on_leg_ended
         self._transfers = ReferTransfers(core, self._alignment, self._refresh, request)
-        self._replacement = CalleeReplacement(core, self._refresh, self._alignment)
         self._in_dialog = InDialogRequests(core, self._exchange, self._refresh, self._transfers)
         self._setup: Setup | None = None
         """None in a restored call, whose setup ended before the restart."""
@@ -408,7 +407,8 @@ class BackToBackCall:
         elif self.transferring:
             answer(invite, 500, now, headers=(("Retry-After", "5"),))
         else:
-            self._replacement.accept(old, invite, target, now)
+            replacement = CalleeReplacement(self._core, self._refresh, self._alignment)
+            replacement.accept(old, invite, target, now)
 
     def refuse_transfer(self, request_id: int, status: int, now: float) -> None:
         """Refuse the REFER of a transfer with a failure status. The call does not change."""
