@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import insert
 from sqlalchemy.dialects import sqlite
 
-from galwad.desk.database import upgrade
+from galwad.host.database import upgrade
 from recording.index.tables import gap_reasons, gaps, recordings, references
 
 YEARS = 4

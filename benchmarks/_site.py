@@ -28,7 +28,7 @@ from _common import (
     settle,
 )
 
-from galwad.desk.database import open_engine, upgrade
+from galwad.host.database import open_engine, upgrade
 from galwad.people.store import Users
 from galwad.people.user import User
 from recording.age.file import Identity

@@ -47,7 +47,7 @@ from _floods import running
 from _site import ADMIN, PASSWORD, WHY, Site, site
 from playwright.async_api import Browser, Page, async_playwright
 
-from galwad.desk.database import open_engine, upgrade
+from galwad.host.database import open_engine, upgrade
 from galwad.link import Link, serve
 from galwad.messages import (
     AnyMessage,

@@ -33,7 +33,7 @@ from _floods import running
 from _parties import Stage
 from _site import Site, site
 
-from galwad.desk.database import open_engine
+from galwad.host.database import open_engine
 from galwad.people.sessions import Sessions
 from telephony.sip.events import Address
 

@@ -29,7 +29,7 @@ from _common import machine
 from _rows import fill
 from _site import Site, site
 
-from galwad.desk.database import open_engine
+from galwad.host.database import open_engine
 from recording.index.catalogue import Catalogue, Cursor, Filters, Page
 
 PAGE = 50

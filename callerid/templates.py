@@ -30,7 +30,7 @@ from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 from callerid.errors import SourceError, TemplateError
 from callerid.number import PhoneNumber
-from callerid.spellings import national, spellings
+from callerid.written_numbers import national, spellings
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 _DEEPEST: Final = 50

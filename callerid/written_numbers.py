@@ -1,8 +1,11 @@
-"""Reads the telephone numbers in a text that people wrote for people, such as a field of a CRM.
+"""Telephone numbers as people write them: how they are read, and how a directory may spell one.
 
-Such a field may have several numbers, labels ("Mob:"), words after a number ("(Mam)"), local
+A field of a CRM may have several numbers, labels ("Mob:"), words after a number ("(Mam)"), local
 numbers without an area code, and characters that look like digits, spaces or hyphens. A number need
 not be in use: the numbers that Ofcom reserves for drama are read too.
+
+A directory that compares texts finds a number only in the spelling in which it was entered. So a
+source asks for the usual spellings in one request.
 
 `callerid.number` reads the numbers of the signalling, which have none of this.
 """
@@ -13,6 +16,8 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 from typing import Final
+
+import phonenumbers
 
 from callerid.errors import NumberError
 from callerid.number import REGION, USUAL_IN_UK, PhoneNumber
@@ -176,3 +181,51 @@ def _number(part: str, region: str, area_code: str) -> PhoneNumber:
     if area_code and _LOCAL.fullmatch(digits):
         digits = area_code + digits
     return replace(PhoneNumber.parse(digits, region), extension=found["extension"] or "")
+
+
+_OTHER: Final = re.compile(r"[^0-9 ()+\-]")
+_STYLES: Final = phonenumbers.PhoneNumberFormat
+
+
+def national(number: PhoneNumber) -> str:
+    """Return the number without spaces, as it is dialled in the country `REGION`.
+
+    A number of another country begins with 00. An internal extension is returned unchanged.
+    """
+    if not number.e164:
+        return number.extension
+    return _without_spaces(phonenumbers.parse(number.e164))
+
+
+def spellings(number: PhoneNumber) -> tuple[str, ...]:
+    """Return the usual spellings of a number without its extension, the most usual first.
+
+    They have only digits, spaces, hyphens, brackets and `+`. An internal extension has only one.
+    """
+    if not number.e164:
+        return (number.extension,)
+    parsed = phonenumbers.parse(number.e164)
+    international = phonenumbers.format_number(parsed, _STYLES.INTERNATIONAL)
+    found = [
+        number.e164,
+        _without_spaces(parsed),
+        international,
+        number.e164.removeprefix("+"),
+        f"00{number.e164.removeprefix('+')}",
+    ]
+    if _is_home(parsed):
+        at_home = phonenumbers.format_number(parsed, _STYLES.NATIONAL)
+        area, _, rest = at_home.partition(" ")
+        found[2:2] = [at_home, f"({area}) {rest}"] if rest else [at_home]
+        country, _, digits = international.partition(" ")
+        found.append(f"{country} (0){digits}")
+    return tuple(dict.fromkeys(_OTHER.sub(" ", each) for each in found))
+
+
+def _is_home(parsed: phonenumbers.PhoneNumber) -> bool:
+    return parsed.country_code == phonenumbers.country_code_for_region(REGION)
+
+
+def _without_spaces(parsed: phonenumbers.PhoneNumber) -> str:
+    significant = phonenumbers.national_significant_number(parsed)
+    return f"0{significant}" if _is_home(parsed) else f"00{parsed.country_code}{significant}"

@@ -1,4 +1,4 @@
-"""Write docs/openapi.json, the description of the HTTP API, from the endpoints in `galwad/desk`.
+"""Write docs/openapi.json, the description of the HTTP API, from the endpoints in `galwad`.
 
     python scripts/openapi.py
 
@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from galwad.desk.app import create_api
+from galwad.host.app import create_api
 
 FILE: Final = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
 

@@ -38,8 +38,8 @@ from callerid.note_text import started_at, subject_of, text_of
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
-from callerid.spellings import spellings
 from callerid.templates import Json
+from callerid.written_numbers import spellings
 from config.fields import FilePath
 from config.section import Section, TlsSection
 from config.urls import Url

@@ -23,8 +23,8 @@ from callerid.errors import SourceBusyError, SourceError
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
-from callerid.spellings import spellings
 from callerid.templates import Json
+from callerid.written_numbers import spellings
 
 os.environ["LDAPNOINIT"] = "1"  # libldap must read no settings from ldap.conf and the environment
 import ldap

@@ -10,17 +10,26 @@ the right to insert rows, and to read the columns `note_id` and `version`; it ca
 delete notes. The table's primary key must be these two columns, which keeps two attempts from
 adding the same version twice. There is no column for a note that is not finished: its text says so,
 and the tables of earlier releases fit.
+
+A connection that is broken or was cancelled is never used again. Every failure is a `SourceError`.
+Its message never repeats a parameter, a row or a text of the server, which may have personal data.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import asdict, replace
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import quote
 
 from sqlalchemy import (
+    URL,
     ColumnElement,
     DateTime,
     Select,
@@ -28,6 +37,7 @@ from sqlalchemy import (
     Unicode,
     cast,
     column,
+    event,
     func,
     insert,
     literal_column,
@@ -36,17 +46,201 @@ from sqlalchemy import (
     select,
     table,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
-from callerid.directories.sql_database import SqlAddress, SqlDatabase
-from callerid.errors import NoteRefusedError, SourceError, SqlError
+from callerid.authentication import read_secret
+from callerid.errors import CallerIdError, NoteRefusedError, SourceError, SqlError
 from callerid.json_client import tls_context
 from callerid.note_destination import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
-from callerid.spellings import spellings
 from callerid.templates import Json
+from callerid.written_numbers import spellings
+
+_STATEMENT: Final = 0.9
+"""The part of the time limit that a statement has, so that the server ends it before we do."""
+_RECYCLE_S: Final = 300
+_KEEPALIVE_S: Final = 60
+"""The idle time after which the server checks a connection. Firewalls forget idle connections."""
+_STEPS: Final = 10_000
+"""The steps of SQLite's virtual machine between two looks at the clock."""
+_REASONS: Final = {
+    "28P01": "the server refuses the user or the password",
+    "28000": "the server refuses the user or the kind of connection",
+    "3D000": "the server has no such database",
+    "42501": "the user lacks a right on the table or view",
+    "42P01": "the table or view does not exist",
+    "42703": "a column does not exist",
+    "42883": "a column that is compared is not a text",
+    "53300": "the server has too many connections",
+    "57014": "the statement took too long",
+    "SQLITE_CANTOPEN": "the file cannot be opened",
+    "SQLITE_ERROR": "the table, the view or a column does not exist",
+    "SQLITE_INTERRUPT": "the statement took too long",
+    "SQLITE_READONLY": "the file cannot be written",
+}
+"""The meaning of usual SQLSTATEs (PostgreSQL, appendix A) and result codes of SQLite."""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlAddress:
+    """A database, and how to connect to it."""
+
+    url: str
+    """The address for SQLAlchemy, without a password."""
+    password: Path | None = None
+    """The file with the password; None if there is none."""
+    tls: ssl.SSLContext | None = None
+    """The TLS settings for PostgreSQL; None if the connection is not encrypted."""
+
+
+class SqlDatabase:
+    """The connections to one database.
+
+    Args:
+        address: The database.
+        access: "read" if no statement may change anything, as far as the database can prevent it.
+        timeout_s: The longest time of a statement and of a new connection, in seconds.
+        connections: The most connections at a time.
+
+    Raises:
+        SourceError: The driver is not installed.
+    """
+
+    def __init__(
+        self,
+        address: SqlAddress,
+        *,
+        access: Literal["read", "write"],
+        timeout_s: float,
+        connections: int,
+    ) -> None:
+        self._password_file = address.password
+        self._password: str | None = None
+        self._file: Path | None = None
+        url = make_url(address.url)
+        try:
+            if url.get_backend_name() == "sqlite":
+                self._file = Path(url.database or "")
+                self._engine = _sqlite(url, access, timeout_s)
+            else:
+                self._engine = _server(address, access, timeout_s, connections)
+        except ModuleNotFoundError as error:
+            raise SourceError(f"the Python package {error.name} is not installed") from None
+
+        @event.listens_for(self._engine.sync_engine, "do_connect")
+        def add_password(dialect: Any, _record: Any, args: Any, named: Any) -> None:
+            args[:], known = dialect.create_connect_args(
+                self._engine.url.set(password=self._password)
+            )
+            named.update(known)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection with a transaction, which is committed at the end.
+
+        Raises:
+            SqlError: The database refuses a statement.
+            SourceError: The database cannot be reached, or its file cannot be opened.
+        """
+        if self._file is not None:
+            await asyncio.to_thread(_check_file, self._file)
+        if self._password_file is not None:  # in a thread, because its disk may hang
+            self._password = await asyncio.to_thread(read_secret, self._password_file)
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except CallerIdError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each driver has errors of its own
+            raise _failure(error) from None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+
+def _check_file(path: Path) -> None:
+    """Check that the file of a database can be opened; the driver would leave a thread behind.
+
+    Raises:
+        SourceError: It cannot be opened.
+    """
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise SourceError(f"cannot open {path}: {error.strerror}") from None
+
+
+def _server(
+    address: SqlAddress, access: Literal["read", "write"], timeout_s: float, connections: int
+) -> AsyncEngine:
+    """Return an engine with a pool of connections to a server."""
+    url = make_url(address.url)
+    arguments: dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        arguments = {
+            "ssl": address.tls or False,
+            "timeout": timeout_s,
+            "server_settings": {
+                "application_name": "galwad",
+                "statement_timeout": str(round(timeout_s * _STATEMENT * 1000)),
+                "idle_in_transaction_session_timeout": str(round(timeout_s * 1000)),
+                "tcp_keepalives_idle": str(_KEEPALIVE_S),
+                **({"default_transaction_read_only": "on"} if access == "read" else {}),
+            },
+        }
+    return create_async_engine(
+        url,
+        connect_args=arguments,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=timeout_s,
+        pool_pre_ping=True,
+        pool_recycle=_RECYCLE_S,
+        hide_parameters=True,
+    )
+
+
+def _sqlite(url: URL, access: Literal["read", "write"], timeout_s: float) -> AsyncEngine:
+    """Return an engine that opens the file for each transaction, because it may be replaced."""
+    mode = "ro" if access == "read" else "rw"
+    file = url.set(
+        database=f"file:{quote(url.database or '')}", query={"mode": mode, "uri": "true"}
+    )
+    limit_s = timeout_s * _STATEMENT
+    engine = create_async_engine(
+        file, connect_args={"timeout": limit_s}, poolclass=NullPool, hide_parameters=True
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def limit_time(connection: Any, _record: Any) -> None:
+        end = time.monotonic() + limit_s
+        connection.run_async(
+            lambda file: file.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
+        )
+
+    return engine
+
+
+def _failure(error: Exception) -> SourceError:
+    """Return an error without the parts of the driver's error that may have personal data."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return SourceError(f"the server's certificate is not accepted: {cause.verify_message}")
+        code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
+        if isinstance(code, str):
+            return SqlError(f"{_REASONS.get(code, 'the database refuses')} ({code})", code)
+        if isinstance(cause, TimeoutError):
+            return SourceError("the database does not answer in time")
+        if isinstance(cause, OSError):
+            return SourceError("cannot connect to the database")
+        cause = cause.__cause__ or cause.__context__
+    return SourceError(f"the database cannot be used: {type(error).__name__}")
+
 
 if TYPE_CHECKING:
     from callerid.directories.sql import SqlColumns, SqlDirectorySection, SqlNotesSection

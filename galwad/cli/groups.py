@@ -15,6 +15,7 @@ from galwad.cli.support.lazy import LazyGroup
 class RecordingsGroup(LazyGroup):
     """Find, show, fetch, verify, retain and dispose of recordings."""
 
+    package = "galwad.archive.commands"
     module = "recordings"
     modules: ClassVar = {
         "show": "recordings_show",
@@ -40,7 +41,8 @@ class RecordingsGroup(LazyGroup):
 class CallsGroup(LazyGroup):
     """List calls in progress; show figures; check that each second of the calls is explained."""
 
-    module = "calls"
+    package = "galwad.calls"
+    module = "commands"
     summaries: ClassVar = {
         "list": "List the calls in progress.",
         "coverage": "Check that each second of each call is explained.",
@@ -51,7 +53,8 @@ class CallsGroup(LazyGroup):
 class AlarmsGroup(LazyGroup):
     """List alarms and who handles them; take an alarm, or close it."""
 
-    module = "alarms"
+    package = "galwad.calls.alarms"
+    module = "commands"
     summaries: ClassVar = {
         "list": "List the alarms that are not closed.",
         "take": "Take an alarm: all supervisors see it.",
@@ -65,6 +68,7 @@ class AuditGroup(LazyGroup):
     Each entry has the digest of the entry before it, so a later change to an entry is detected.
     """
 
+    package = "galwad.archive.commands"
     module = "audit"
     summaries: ClassVar = {
         "list": "List entries, sorted from old to new.",
@@ -81,6 +85,7 @@ class KeysGroup(LazyGroup):
     Run the commands on the officer's machine.
     """
 
+    package = "galwad.archive.commands"
     module = "keys"
     modules: ClassVar = {"rewrap": "keys_rewrap"}
     summaries: ClassVar = {
@@ -95,8 +100,9 @@ class KeysGroup(LazyGroup):
 class DirectoryGroup(LazyGroup):
     """Manage the directory of the people whom Galwad can identify when they call."""
 
-    module = "directory"
-    modules: ClassVar = {"test": "directory_lookup"}
+    package = "galwad.directories"
+    module = "commands"
+    modules: ClassVar = {"test": "lookup_command"}
     summaries: ClassVar = {
         "import": "Import people from a CSV file.",
         "import-folder": "Import the CSV files in a folder.",
@@ -107,7 +113,8 @@ class DirectoryGroup(LazyGroup):
 class ContactsGroup(LazyGroup):
     """List contact notes that the CRM does not have yet; deliver them again, or discard them."""
 
-    module = "contacts"
+    package = "galwad.notes"
+    module = "commands"
     summaries: ClassVar = {
         "list": "List the notes that are not delivered, without texts.",
         "retry": "Deliver notes as soon as possible.",
@@ -118,7 +125,8 @@ class ContactsGroup(LazyGroup):
 class TextsGroup(LazyGroup):
     """List and change purposes, reasons, and the names of lines, in English and in Welsh."""
 
-    module = "texts"
+    package = "galwad.texts"
+    module = "commands"
     summaries: ClassVar = {
         "list": "List the texts, with where each list is from.",
         "set": "Set a list from a JSON file.",
@@ -129,6 +137,7 @@ class TextsGroup(LazyGroup):
 class BackupGroup(LazyGroup):
     """Back up this server, or restore it from a backup. Run the commands on the server, as root."""
 
+    package = "galwad.archive.commands"
     module = "backup"
     summaries: ClassVar = {
         "make": "Back up this server.",

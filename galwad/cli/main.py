@@ -35,7 +35,12 @@ class CommandGroups(LazyGroup):
     The commands that a new server needs first are listed first.
     """
 
-    modules: ClassVar = {"status": "check", "password": "login", "promise-check": "promises"}
+    modules: ClassVar = {
+        "status": "check",
+        "login": "galwad.people.sign_in.commands",
+        "password": "galwad.people.sign_in.commands",
+        "promise-check": "galwad.archive.commands.promises",
+    }
     groups = GROUPS
     summaries: ClassVar = {
         "serve": "Run the daemon: switch, desk and finaliser.",

@@ -39,7 +39,7 @@ class Process(StrEnum):
 # The modules are loaded by name, so that each process loads only its own code.
 _MODULES: Final = {
     Process.SWITCH: "galwad.switch.life.daemon",
-    Process.DESK: "galwad.desk.app",
+    Process.DESK: "galwad.host.app",
     Process.FINALISER: "galwad.finaliser.process",
 }
 

@@ -1,6 +1,6 @@
 """Alembic's environment, which runs the revisions.
 
-The revisions use the database connection that `galwad.desk.database` gives to Alembic.
+The revisions use the database connection that `galwad.host.database` gives to Alembic.
 """
 
 from __future__ import annotations

@@ -17,16 +17,17 @@ from galwad.cli.support.administration import administration, notify_desk, on_th
 from galwad.cli.support.console import CliError, date_and_time, print_json, print_table
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
-from galwad.desk.models.base import Language
-from galwad.people.passwords import LEAST_LENGTH, new_secret
+from galwad.host.bodies import Language
 from galwad.people.user import (
     DEFAULT_DAYS,
+    LEAST_LENGTH,
     ProviderIdentity,
     Right,
     Role,
     User,
     UserChange,
     UserError,
+    new_secret,
 )
 
 if TYPE_CHECKING:

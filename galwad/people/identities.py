@@ -17,8 +17,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callerid.card_number import has_card_number
-from galwad.people.store import NO_PASSWORD, user_of
-from galwad.people.tables import identities, sessions, users
+from galwad.people.store import NO_PASSWORD, identities, sessions, user_of, users
 from galwad.people.user import ProviderIdentity, User, UserError
 from galwad.settings.sign_in import PersonRole
 

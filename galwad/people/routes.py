@@ -16,12 +16,16 @@ from typing import Annotated, Final, Literal, TypeAlias
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from galwad.desk.errors import ApiError
-from galwad.desk.models.base import Language, RequestBody, RequiredText, ShortText
-from galwad.desk.routes.access import Administrator, Person, TheDesk
-from galwad.desk.routes.step_up import SteppedUpAdministrator, require_step_up
-from galwad.desk.service import Desk
-from galwad.people.passwords import new_secret
+from galwad.desk import Desk
+from galwad.host.bodies import Language, RequestBody, RequiredText, ShortText
+from galwad.host.errors import ApiError
+from galwad.people.access import (
+    Administrator,
+    Person,
+    SteppedUpAdministrator,
+    TheDesk,
+    require_step_up,
+)
 from galwad.people.rules import PageRules, UserAdministration
 from galwad.people.sessions import Session
 from galwad.people.tokens import MAX_DAYS, TokenFacts
@@ -34,6 +38,7 @@ from galwad.people.user import (
     UserChange,
     UserError,
     UserFacts,
+    new_secret,
     rights_of,
 )
 from galwad.settings.sign_in import PersonRole

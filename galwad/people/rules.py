@@ -17,19 +17,20 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from galwad.desk.texts.store import TextStore
 from galwad.people.identities import link, unlink
 from galwad.people.second_factor import remove_second_factor
 from galwad.people.store import (
     Users,
     digests,
     free_extension,
+    identities,
     one,
+    sessions,
     stored_rights,
     user_of,
+    users,
     version_of,
 )
-from galwad.people.tables import identities, sessions, users
 from galwad.people.tokens import TokenFacts, Tokens
 from galwad.people.user import (
     DEFAULT_DAYS,
@@ -41,6 +42,7 @@ from galwad.people.user import (
     UserChange,
     UserError,
 )
+from galwad.texts.store import TextStore
 from recording.audit.log import AuditLog
 
 

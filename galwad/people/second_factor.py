@@ -32,8 +32,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.people import totp
 from galwad.people.sessions import Session
-from galwad.people.tables import recovery_codes, second_factors, sessions
-from galwad.people.tokens import KINDS
+from galwad.people.store import recovery_codes, second_factors, sessions
+from galwad.people.user import KINDS
 from recording.files.atomic import write_atomic
 
 SETUP_S: Final = 900.0

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, SecretStr
 
-from galwad.desk.errors import ApiError
-from galwad.desk.models.base import RequestBody
-from galwad.desk.routes.access import EnteringPerson, Person, TheDesk
-from galwad.desk.routes.proofs import Visitor, has_password, prove
-from galwad.desk.service import Desk
+from galwad.desk import Desk
+from galwad.host.bodies import RequestBody
+from galwad.host.errors import ApiError
 from galwad.people import totp
+from galwad.people.access import EnteringPerson, Person, TheDesk
+from galwad.people.proofs import Visitor, has_password, prove
 from galwad.people.second_factor import FactorStatus, SecretBoxError, SetupError
 from galwad.people.sessions import Session
 

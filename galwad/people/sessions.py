@@ -30,10 +30,9 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, insert, or_,
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.people.store import user_of
-from galwad.people.tables import sessions, users
-from galwad.people.tokens import KINDS, PAUSE, Tokens, digest, scopes_of
-from galwad.people.user import User
+from galwad.people.store import sessions, user_of, users
+from galwad.people.tokens import Tokens, digest, scopes_of
+from galwad.people.user import KINDS, PAUSE, User
 
 Kind = Literal["page", "embedded", "cli", "machine", "pause"]
 """The holder of a session: a page, also in a panel, the CLI, a machine, or a personal token."""

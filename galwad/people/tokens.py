@@ -30,17 +30,13 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callerid.card_number import ADVICE, has_card_number
-from galwad.people.tables import sessions
-from galwad.people.user import DEFAULT_DAYS, Rights, User, UserError
+from galwad.people.store import sessions
+from galwad.people.user import DEFAULT_DAYS, KINDS, PAUSE, Rights, User, UserError
 
 MAX_DAYS: Final = 1096
 
 PREFIX: Final = "galwad_"
 """The beginning of each token, by which programs that look for leaked secrets can find it."""
-PAUSE: Final = "pause"
-"""The kind and the only scope of a personal token: pause and resume the calls of its user."""
-KINDS: Final = frozenset({"machine", PAUSE})
-"""The kinds of sessions that are tokens."""
 MAX_TOKENS: Final = 20
 """The most tokens that one user can have."""
 DAY_S: Final = 86_400.0

@@ -12,15 +12,59 @@ second, so that the help of commands need not wait for it.
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import ConfigDict, PlainSerializer
 
 from callerid.card_number import ADVICE, has_card_number
-from galwad.desk.models.base import Language
-from galwad.people.passwords import LEAST_LENGTH
+from galwad.host.bodies import Language
+
+PAUSE: Final = "pause"
+"""The kind and the only scope of a personal token: pause and resume the calls of its user."""
+KINDS: Final = frozenset({"machine", PAUSE})
+"""The kinds of sessions that are tokens."""
+LEAST_LENGTH: Final = 12
+_SECRET_BYTES: Final = 15
+"""The random bytes of a new password."""
+_LEAST_LETTERS: Final = 5
+"""The least different characters of a password."""
+_MOST_STEPS: Final = 0.7
+"""The largest share of characters that follow on the one before, as in "abcdef" or "123456"."""
+_COMMON: Final = (
+    *("password", "passw0rd", "pa55word", "cyfrinair", "qwerty", "letmein", "welcome", "croeso"),
+    *("changeme", "administrator", "galwad", "iloveyou", "council", "cyngor", "wales", "cymru"),
+)
+"""The words with which people begin. They count for nothing in a password."""
+
+
+def new_secret() -> str:
+    """Return a new random password."""
+    return secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def is_easy_to_guess(password: str, name: str) -> bool:
+    """Return whether a person named `name` must not choose this password.
+
+    What is left without the name and without common words must still be long enough to be a
+    password with some of them.
+    """
+    text = password.casefold()
+    if len(password) < LEAST_LENGTH or len(set(text)) < _LEAST_LETTERS:
+        return True
+    steps = sum(ord(second) - ord(first) in {0, 1, -1} for first, second in pairwise(text))
+    if steps > _MOST_STEPS * (len(text) - 1):
+        return True
+    words = sorted({*_COMMON, *re.split(r"[._-]", name.casefold())} - {""}, key=len, reverse=True)
+    rest = text
+    for word in words:
+        if len(word) > 2:
+            rest = rest.replace(word, "")
+    return rest != text and sum(each.isalpha() for each in rest) < LEAST_LENGTH // 2
+
 
 Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
 DEFAULT_DAYS: Final = 365

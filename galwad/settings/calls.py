@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from config.fields import Flag, Number, Whole
 from config.section import Section
-from galwad.text_lists import BREAKS, CODE, FAULTY_LISTS, ONE_LINE
+from galwad.texts.rules import BREAKS, CODE, FAULTY_LISTS, ONE_LINE
 
 
 class DirectorySection(Section):

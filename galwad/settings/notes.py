@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from config.fields import Flag, Number
 from config.section import Section
-from galwad.text_lists import FAULTY_LISTS, ONE_LINE, PURPOSES
+from galwad.texts.rules import FAULTY_LISTS, ONE_LINE, PURPOSES
 
 
 class Purpose(Section):

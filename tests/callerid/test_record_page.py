@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from callerid.person import Person
-from callerid.record_page import RecordPage
+from callerid.person import Person, RecordPage
 
 PATH = RecordPage("crm", "https://crm.example/contact/{id}/view")
 QUERY = RecordPage("crm", "https://crm.example/contact?id={id}&x=1")

@@ -10,8 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from callerid.number import PhoneNumber
-from callerid.spellings import national, spellings
-from callerid.written_numbers import read_numbers
+from callerid.written_numbers import national, read_numbers, spellings
 
 SAFE = re.compile(r"[0-9 ()+\-]+")
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS - {"GB", "GG", "IM", "JE"})

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from callerid.errors import SourceError, TemplateError
 from callerid.number import PhoneNumber
-from callerid.spellings import spellings
 from callerid.templates import Json, NumberTemplate, RecordTemplate, TextTemplate, query_of
+from callerid.written_numbers import spellings
 
 HOME = PhoneNumber("+441632960001")
 FOREIGN = PhoneNumber("+35312345678")

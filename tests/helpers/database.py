@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.desk.database import open_engine, upgrade
+from galwad.host.database import open_engine, upgrade
 
 
 def open_patiently(path: Path) -> AsyncEngine:

@@ -13,9 +13,9 @@ import msgspec
 from argon2 import PasswordHasher
 
 from config.values import HostPort
-from galwad.desk.app import DeskServer
-from galwad.desk.connections.protocol import PhaseLimits
-from galwad.desk.service import Desk
+from galwad.desk import Desk
+from galwad.host.app import DeskServer
+from galwad.host.connections.protocol import PhaseLimits
 from galwad.link import Link, serve
 from galwad.messages import (
     AnyMessage,

@@ -16,7 +16,7 @@ Raised = tuple[int, str]
 def errors_of(function: Callable[..., Any]) -> set[Raised]:
     """Return each status that a function raises as an `ApiError`, itself or through others.
 
-    The functions that it calls by name count too, if they are in `galwad.desk`.
+    The functions that it calls by name count too, if they are in `galwad`.
     """
     found: set[Raised] = set()
     _scan(function, set(), found)
@@ -35,5 +35,5 @@ def _scan(function: Callable[..., Any], seen: set, found: set[Raised]) -> None:
         if node.func.id == "ApiError" and isinstance(status, ast.Constant):
             found.add((int(str(status.value)), function.__name__))
         called = getattr(module, node.func.id, None)
-        if inspect.isfunction(called) and called.__module__.startswith("galwad.desk."):
+        if inspect.isfunction(called) and called.__module__.startswith("galwad."):
             _scan(called, seen, found)

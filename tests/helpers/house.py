@@ -7,10 +7,10 @@ import threading
 from argon2 import PasswordHasher
 
 from config.values import HostPort
-from galwad.desk.app import DeskServer
-from galwad.desk.service import Desk
+from galwad.desk import Desk
 from galwad.finaliser.process import Finaliser, sealer_of
 from galwad.finaliser.worker import Worker
+from galwad.host.app import DeskServer
 from galwad.people.user import Role, User
 from helpers.database import create_database
 from helpers.desk import changed

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
 from pathlib import Path
 
-from galwad.desk.alarms.kinds import kind_of
-from galwad.desk.app import create_api
-from galwad.desk.routes.stream import BEAT_S
+from galwad.calls.alarms.kinds import kind_of
+from galwad.host.app import create_api
+from galwad.page.stream import BEAT_S
 from galwad.people.totp import QUIET, drawn
 from helpers.page_texts import FakeTexts
 from helpers.page_users import FakeUsers
@@ -640,7 +640,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The page, its files, its texts, the events."""
-        root = files("galwad.desk")
+        root = files("galwad.page")
         if self.path in {"/", "/embedded"}:
             self.send(200, root.joinpath("static/index.html").read_bytes(), "text/html")
         elif self.path == "/api-reference":

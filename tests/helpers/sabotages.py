@@ -273,7 +273,7 @@ SABOTAGES = (
     ),
     Sabotage(
         "a page may end the pause of a payment system",
-        "galwad/desk/routes/payments.py",
+        "galwad/calls/payments.py",
         'raise NotPermittedError("you may not change another holder\'s pause", "ask a supervisor")',
         "pass",
         (PAYMENTS,),

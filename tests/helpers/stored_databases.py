@@ -1,8 +1,8 @@
 """The databases that earlier versions left, to be written into a folder of a test.
 
-`tests/galwad/desk/databases/REVISION.sql` has the statements that the revision ran when it was the
-newest, and rows that Galwad wrote then. `REVISION.directory.sql` is the directory's file if the
-revision made it, and `REVISION.key` the audit's key if it was new. These files never change.
+`tests/galwad/migrations/databases/REVISION.sql` has the statements that the revision ran when it
+was the newest, and rows that Galwad wrote then. `REVISION.directory.sql` is the directory's file if
+the revision made it, and `REVISION.key` the audit's key if it was new. These files never change.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from galwad.desk.database import revisions
+from galwad.host.database import revisions
 
 STORED = Path(__file__).parents[1] / "galwad" / "desk" / "databases"
 

@@ -1,7 +1,7 @@
 """Phone control from the page, with real phones: hang up, hold, transfers, the Welsh hand-over.
 
-Covers `galwad/switch/call/commands.py`, `galwad/desk/routes/phones.py` and
-`galwad/desk/static/phone.js` together.
+Covers `galwad/switch/call/commands.py`, `galwad/calls/phones.py` and
+`galwad/page/static/phone.js` together.
 """
 
 from __future__ import annotations

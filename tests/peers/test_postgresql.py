@@ -2,7 +2,7 @@
 
 The last test follows docs/crm/sql.md.
 
-Tests callerid/directories/sql_source.py and callerid/directories/sql_database.py with a server.
+Tests callerid/directories/sql_source.py and callerid/directories/sql_source.py with a server.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from sqlalchemy.dialects import postgresql
 
 from callerid.breaker import BreakerLimits
 from callerid.directories.sql import SqlDirectorySection
-from callerid.directories.sql_database import SqlAddress, SqlDatabase
-from callerid.directories.sql_source import SqlDirectory, select_people
+from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlDirectory, select_people
 from callerid.errors import SourceError, SqlError
 from callerid.json_client import tls_context
 from callerid.limited_source import LimitedSource, SourceLimits

@@ -14,8 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from callerid.directories.sql import SqlDirectorySection, SqlNotesSection
-from callerid.directories.sql_database import SqlAddress, SqlDatabase
-from callerid.directories.sql_source import SqlNotes
+from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlNotes
 from callerid.errors import NoteRefusedError, SourceError, SqlError
 from callerid.note_destination import EarlierDelivery
 from helpers.notes import NOTE as PLAIN

@@ -1,6 +1,6 @@
 """The printable page of `galwad promise-check` in Chromium: accessible, and as wide as A4.
 
-Covers `galwad/cli/promises.py`.
+Covers `galwad/archive/commands/promises.py`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from importlib.resources import files
 
 import pytest
 
-from galwad.cli.promises import page_of, report_in
-from galwad.texts import Texts
+from galwad.archive.commands.promises import page_of, report_in
+from galwad.cli.support.page_texts import Texts
 
 pytestmark = pytest.mark.peer
 

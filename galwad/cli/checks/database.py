@@ -11,12 +11,12 @@ from typing import Final
 
 from callerid.directory import open_directory
 from callerid.errors import DirectoryError
+from galwad.archive.proof.nightly import COVERAGE_CHECKED, next_time
+from galwad.archive.proof.orphan_fixes import fix_of
 from galwad.cli.checks import CheckResult, fault, fine, warning
 from galwad.cli.checks.contradictions import dialled_codes
 from galwad.cli.support.console import date_and_time
-from galwad.desk.coverage.nightly import COVERAGE_CHECKED, next_time
-from galwad.desk.coverage.orphan_fixes import fix_of
-from galwad.desk.database import revisions
+from galwad.host.database import revisions
 from galwad.people.tokens import WARNED_S
 from galwad.settings import Settings
 

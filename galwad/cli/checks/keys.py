@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from galwad.archive.recipients_watch import RECIPIENTS_CHANGED, highest_serial
 from galwad.cli.checks import CheckResult, fault, fine, warning
 from galwad.cli.checks.files import (
     fix_of,
@@ -24,7 +25,6 @@ from galwad.cli.checks.files import (
     unreadable,
     unreadable_for_units,
 )
-from galwad.desk.archive.recipients_watch import RECIPIENTS_CHANGED, highest_serial
 from galwad.settings import EXAMPLE, Settings
 from recording.audit.chain import ChainEntry
 from recording.errors import KeySetError, SpoolError, WrongOfficerError

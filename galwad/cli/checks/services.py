@@ -140,7 +140,7 @@ def check_webhook(settings: Settings) -> Iterator[CheckResult]:
 
 def _read_webhook_files(section: WebhookSection) -> None:
     # This import loads the HTTP client.
-    from galwad.desk.webhooks.receiver import check_files  # noqa: PLC0415
+    from galwad.events.receiver import check_files  # noqa: PLC0415
 
     check_files(section)
 

@@ -19,7 +19,7 @@ from galwad.cli.support.console import CliError
 from recording.errors import AuditError, RecordingError, reason_of
 
 if TYPE_CHECKING:
-    from galwad.desk.maintenance.administration import Administration
+    from galwad.host.administration import Administration
     from galwad.settings import Settings
 
 
@@ -28,7 +28,7 @@ def administration(settings: Settings) -> Administration:
 
     The state folder is created if it is missing and this process is root.
     """
-    from galwad.desk.maintenance.administration import Administration  # noqa: PLC0415 - see above
+    from galwad.host.administration import Administration  # noqa: PLC0415 - see above
 
     _create_state_folder(settings.node.state)
     return Administration(settings.database, settings.node.name, settings.sip.realm)
@@ -36,7 +36,7 @@ def administration(settings: Settings) -> Administration:
 
 def notify_desk(settings: Settings) -> bool:
     """Let a running desk read the users again. Return whether there is one."""
-    from galwad.desk.maintenance.administration import poke  # noqa: PLC0415 - see above
+    from galwad.host.administration import poke  # noqa: PLC0415 - see above
 
     return asyncio.run(poke(settings.desk_socket))
 
@@ -57,7 +57,7 @@ def on_the_server(settings: Settings) -> Iterator[None]:
     """Turn an error about the database or its data into a `CliError`."""
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - see above
 
-    from galwad.desk.database import SchemaError  # noqa: PLC0415 - see above
+    from galwad.host.database import SchemaError  # noqa: PLC0415 - see above
     from galwad.people.user import UserError  # noqa: PLC0415 - see above
 
     try:

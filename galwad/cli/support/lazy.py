@@ -15,7 +15,8 @@ class LazyGroup(TyperGroup):
     """A group of commands, which are in modules of the Python package `package`.
 
     A module has a Typer app, `app` if not named otherwise, with one command or several. The module
-    of a command is named in `modules`; of the other commands, it is `module`. If `module` is "",
+    of a command is named in `modules`, with its package if this is another one; of the other
+    commands, it is `module`. If `module` is "",
     such a command is in the module of its own name, with an underscore in the place of each hyphen.
     The groups within the group are in `groups`; the docstring of such a class is its help.
     """
@@ -48,7 +49,8 @@ class LazyGroup(TyperGroup):
         if cmd_name in self.groups:
             return self._group(cmd_name)
         module = self.modules.get(cmd_name) or self.module or cmd_name.replace("-", "_")
-        app = getattr(importlib.import_module(f"{self.package}.{module}"), self.app)
+        full = module if "." in module else f"{self.package}.{module}"
+        app = getattr(importlib.import_module(full), self.app)
         command: Any = typer.main.get_command(app)
         if isinstance(command, TyperGroup) and not isinstance(command, LazyGroup):
             command = command.commands[cmd_name]

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import mssql
 
 from callerid.directories.sql import SqlDirectorySection
-from callerid.directories.sql_database import SqlAddress, SqlDatabase
-from callerid.directories.sql_source import SqlDirectory, select_people
+from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlDirectory, select_people
 from callerid.errors import CallerIdError, SourceError
 from callerid.number import PhoneNumber
 from callerid.person import Person, PersonKind

@@ -13,8 +13,7 @@ from uuid import uuid4
 import pytest
 
 from callerid.directories.sql import SqlNotesSection
-from callerid.directories.sql_database import SqlAddress, SqlDatabase
-from callerid.directories.sql_source import SqlNotes
+from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlNotes
 from callerid.errors import NoteRefusedError, SourceError
 from callerid.note_destination import EarlierDelivery
 from helpers.notes import NOTE as PLAIN

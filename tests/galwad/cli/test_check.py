@@ -16,8 +16,8 @@ import threading
 
 import pytest
 
-from galwad.desk.archive.recipients_watch import RecipientsWatch
-from galwad.desk.database import open_engine
+from galwad.archive.recipients_watch import RecipientsWatch
+from galwad.host.database import open_engine
 from galwad.settings import load
 from galwad.single_instance import lock_folder
 from recording.audit.log import AuditLog

@@ -1,6 +1,6 @@
 """The page for people who use a screen reader or no mouse, or look away (WCAG 2.2).
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

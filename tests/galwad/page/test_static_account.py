@@ -1,6 +1,6 @@
 """The form in which a user changes the password.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

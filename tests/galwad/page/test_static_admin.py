@@ -1,6 +1,6 @@
 """The administration at `#admin`: users, what was not delivered, and texts.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The lists of texts in the administration: what they show, and how they are changed.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Advice that has been followed, or that no longer applies, goes from the page.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

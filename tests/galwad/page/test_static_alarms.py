@@ -1,6 +1,6 @@
 """Alarms on the page: the list of supervisors, and the banners of advisors.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The notification and the sound of a ringing call, which the user must switch on.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The description of the API as a page: complete, readable without a mouse, in both languages.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The approval of a command line or a panel on the page, and the sign-in in a panel.
 
-The code is in `approval.js`, `approval_door.js` and `panel_sign_in.js` in `galwad/desk/static/`.
+The code is in `approval.js`, `approval_door.js` and `panel_sign_in.js` in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A card number in the contact note: the page marks it at once and does not send it.
 
-The page is in `galwad/desk/static/`; its rules are those of `callerid/card_number.py`.
+The page is in `galwad/page/static/`; its rules are those of `callerid/card_number.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A forgotten pause counts up, is announced and chimes; the chime can be muted.
 
-The page is in `galwad/desk/static/`. Its clock is stopped, and only the tests advance it.
+The page is in `galwad/page/static/`. Its clock is stopped, and only the tests advance it.
 """
 
 from __future__ import annotations

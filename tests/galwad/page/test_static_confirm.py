@@ -1,4 +1,4 @@
-"""The question who is calling, by keyboard. The page is in `galwad/desk/static/`."""
+"""The question who is calling, by keyboard. The page is in `galwad/page/static/`."""
 
 from __future__ import annotations
 

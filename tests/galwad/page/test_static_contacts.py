@@ -1,6 +1,6 @@
 """The purposes of contact notes, and the administrator's list of notes that were not delivered.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

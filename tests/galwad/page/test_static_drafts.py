@@ -1,6 +1,6 @@
 """A contact note is stored while it is typed, so that no text is lost.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The list of a confirmed caller's earlier contacts, in `galwad/desk/static/earlier.js`."""
+"""The list of a confirmed caller's earlier contacts, in `galwad/page/static/earlier.js`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor's figures of today, in `galwad/desk/static/figures.js`."""
+"""The supervisor's figures of today, in `galwad/page/static/figures.js`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The files of the page: both languages complete, nothing inline or external, enough contrast.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from importlib.resources import files
 
 import pytest
 
-from galwad.desk.alarms.kinds import KINDS
+from galwad.calls.alarms.kinds import KINDS
 
-DESK = files("galwad.desk")
+DESK = files("galwad.page")
 SOURCES = [
     f for f in DESK.joinpath("static").iterdir() if f.name.endswith((".js", ".html", ".css"))
 ]

@@ -1,6 +1,6 @@
 """The header, the recording and the keys of a call at each width: nothing overlaps or is cut.
 
-The page is in `galwad/desk/static/`. A test takes several seconds: it lays out one state about 800
+The page is in `galwad/page/static/`. A test takes several seconds: it lays out one state about 800
 times, at up to 200 widths and three heights in both languages. The page is in a frame, whose size a
 script can change without waiting for the browser's next frame.
 """

@@ -1,6 +1,6 @@
 """The names of lines in the language of the page.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

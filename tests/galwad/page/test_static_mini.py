@@ -1,6 +1,6 @@
 """The small window in which a recording is paused and resumed beside other programs.
 
-The page is in `galwad/desk/static/`. Chromium has windows above all others ("picture in picture");
+The page is in `galwad/page/static/`. Chromium has windows above all others ("picture in picture");
 for the browsers that have none, the tests take that away from the page.
 """
 

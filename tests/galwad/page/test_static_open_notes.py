@@ -1,6 +1,6 @@
 """The end of a wrap-up: the list "Notes to write", and an advisor's whole call by keyboard.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The supervisors' view of all calls, and the wall.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The page in a real browser, against a scripted desk.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from urllib.parse import unquote
 import pytest
 from playwright.sync_api import expect
 
-from callerid.person import Person
-from callerid.record_page import RecordPage
+from callerid.person import Person, RecordPage
 
 pytestmark = pytest.mark.peer
 

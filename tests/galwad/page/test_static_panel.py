@@ -1,4 +1,4 @@
-"""Numbers that are clicked in the CRM around a panel, in `galwad/desk/static/panel_dial.js`."""
+"""Numbers that are clicked in the CRM around a panel, in `galwad/page/static/panel_dial.js`."""
 
 from __future__ import annotations
 

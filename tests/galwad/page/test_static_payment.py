@@ -2,7 +2,7 @@
 
 The page's clock is stopped where a test must not depend on the speed of the machine.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

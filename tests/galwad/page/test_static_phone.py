@@ -1,6 +1,6 @@
 """Phone control on the page: buttons and keys for my own call, failed transfers, numbers to call.
 
-The page is `galwad/desk/static/phone.js` and `dial.js`.
+The page is `galwad/page/static/phone.js` and `dial.js`.
 """
 
 from __future__ import annotations

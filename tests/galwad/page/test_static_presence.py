@@ -1,6 +1,6 @@
 """The presence control in the header, and the supervisor's table of advisors.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The page under many events, wrong clocks and hostile names.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

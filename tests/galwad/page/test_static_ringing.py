@@ -1,6 +1,6 @@
 """The card of a ringing call, and the greeting with which to answer it.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

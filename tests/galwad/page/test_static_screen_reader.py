@@ -1,7 +1,7 @@
 """A screen reader on the page: what it says by itself, and what it reads from top to bottom.
 
 The screen reader is `@guidepup/virtual-screen-reader`, which scripts/test installs with npm. It
-reads the accessibility tree by the rules of WAI-ARIA. The page is in `galwad/desk/static/`.
+reads the accessibility tree by the rules of WAI-ARIA. The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The search for a caller by a text, and the answer that the caller is a new person.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The second factor on the page: the sign-in with a code, the setup, and what can be changed.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

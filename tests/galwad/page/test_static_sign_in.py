@@ -1,6 +1,6 @@
 """The sign-in on the page: at the provider, with a password, and with a note that must be kept.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

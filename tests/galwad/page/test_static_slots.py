@@ -1,6 +1,6 @@
 """One call in full, and the others in a strip that stays in sight.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Each state of the page in each look: axe finds nothing, nothing scrolls sideways.
 
 The looks are a wide window, a side panel, 200 % and 400 %, dark, and forced colours. The page is in
-`galwad/desk/static/`.
+`galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stronger sign-in on the page, in `galwad/desk/static/step_up.js`."""
+"""The stronger sign-in on the page, in `galwad/page/static/step_up.js`."""
 
 from __future__ import annotations
 

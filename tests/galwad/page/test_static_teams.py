@@ -1,6 +1,6 @@
 """The advisors by team: the supervisors' table, its filter, and the wall.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Texts that an administrator changes while the pages of advisors are open.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The box with the advisor's calls of today.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

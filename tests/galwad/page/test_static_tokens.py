@@ -1,6 +1,6 @@
 """The list of a person's own tokens, with which a global key pauses.
 
-The page is in `galwad/desk/static/`.
+The page is in `galwad/page/static/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The identities of people at a provider: only issuer and subject decide which user it is.
 
-Covers `galwad/desk/auth/provider_accounts.py`.
+Covers `galwad/people/oidc/provider_accounts.py`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import asyncio
 import pytest
 from argon2 import PasswordHasher
 
-from galwad.desk.auth.provider_accounts import ProviderAccounts, RefusedError
-from galwad.desk.oidc.id_token import IdToken
 from galwad.people.identities import Identities
+from galwad.people.oidc.id_token import IdToken
+from galwad.people.oidc.provider_accounts import ProviderAccounts, RefusedError
 from galwad.people.store import Users
 from galwad.people.user import PURGE, ProviderIdentity, User, UserError
 from helpers.openid import provider, section

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.people.passwords import is_easy_to_guess, new_secret
+from galwad.people.user import is_easy_to_guess, new_secret
 
 
 @pytest.mark.parametrize(

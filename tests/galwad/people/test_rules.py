@@ -8,16 +8,16 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import select
 
-from galwad.desk.texts.lists import TextEntry
-from galwad.desk.texts.store import StoredTexts, TextStore
 from galwad.people import totp
 from galwad.people.identities import Identities
 from galwad.people.rules import PageRules, UserAdministration
 from galwad.people.second_factor import SecondFactors, SecretBox
 from galwad.people.store import Users, version_of
-from galwad.people.tables import identities as identity_rows
-from galwad.people.tables import users as user_rows
+from galwad.people.store import identities as identity_rows
+from galwad.people.store import users as user_rows
 from galwad.people.user import ProviderIdentity, UnknownUserError, User, UserChange, UserError
+from galwad.texts.lists import TextEntry
+from galwad.texts.store import StoredTexts, TextStore
 from recording.audit.log import AuditLog
 
 PASSWORD = "correct horse battery"

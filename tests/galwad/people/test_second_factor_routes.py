@@ -1,7 +1,7 @@
 """Sign-ins with a second factor, and its setup, replacement and removal over HTTP.
 
-Covers `galwad/desk/routes/proofs.py`, `galwad/people/second_factor.py` and the codes of
-`galwad/cli/login.py`.
+Covers `galwad/people/proofs.py`, `galwad/people/second_factor.py` and the codes of
+`galwad/people/sign_in/commands.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import sys
 import pytest
 import structlog
 
-from galwad.desk.auth.code_guesses import ALARM_AT, MAX_OF_STRANGERS
 from galwad.people import totp
 from galwad.people.second_factor import SecondFactors, SecretBox
+from galwad.people.sign_in.limits import CODES_ALARM, CODES_OF_STRANGERS
 from helpers.desk import changed
 from helpers.terminal import Answer, on_terminal
 from recording.audit.log import AuditFilter
@@ -192,7 +192,7 @@ async def test_guessed_codes_are_refused_to_strangers_but_not_to_the_owner(proxi
     assert (await proxied(app.code(), home)).status_code == 200
     app.clock.now += totp.STEP_S
     with structlog.testing.capture_logs() as logs:
-        for number in range(MAX_OF_STRANGERS):
+        for number in range(CODES_OF_STRANGERS.most):
             reply = await proxied(app.wrong(), f"203.0.113.{number}")
             assert reply.json()["reason"] == "code_wrong"
     for _ in range(12):
@@ -207,21 +207,21 @@ async def test_guessed_codes_are_refused_to_strangers_but_not_to_the_owner(proxi
 
 
 async def test_wrong_codes_slow_down_their_own_place(desk, app, monkeypatch):
-    monkeypatch.setattr("galwad.desk.auth.throttle.KNOWN_PACE_S", 0.0)
+    monkeypatch.setattr("galwad.people.sign_in.throttle.KNOWN_PACE_S", 0.0)
     replies = [await sign_in(desk, app.wrong()) for _ in range(11)]
     assert [each.status_code for each in replies] == [401] * 10 + [429]
     assert int(replies[10].headers["retry-after"]) <= 60
 
 
 async def test_the_alarm_is_raised_once_at_the_fifth_wrong_code(desk, app):
-    for _ in range(ALARM_AT - 1):
+    for _ in range(CODES_ALARM.most - 1):
         await sign_in(desk, app.wrong())
     assert [each.kind for each in desk.desk.alarms.open()] == []
     for _ in range(3):
         await sign_in(desk, app.wrong())
     assert [each.kind for each in desk.desk.alarms.open()] == ["sign_in.codes_guessed"]
     refused = await audited(desk, "sign-in.refused")
-    assert [facts["reason"] for facts, _ in refused] == ["code"] * (ALARM_AT + 2)
+    assert [facts["reason"] for facts, _ in refused] == ["code"] * (CODES_ALARM.most + 2)
 
 
 async def test_requests_without_a_code_do_not_make_a_stranger_known(proxied, app, desk):
@@ -340,7 +340,7 @@ async def test_neither_secret_nor_code_is_in_the_log_or_the_audit(desk, sian, cl
 async def test_a_database_without_its_key_says_so_and_takes_recovery_codes(desk, app, clock):
     desk.settings.second_factor_key.unlink()
     stop_at(desk, clock)
-    for _ in range(ALARM_AT + 1):
+    for _ in range(CODES_ALARM.most + 1):
         reply = await sign_in(desk, app.code())
         assert (reply.status_code, reply.json()["reason"]) == (401, "code_unreadable")
     assert desk.desk.alarms.open() == []

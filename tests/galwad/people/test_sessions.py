@@ -13,8 +13,7 @@ from sqlalchemy import event, text, update
 from sqlalchemy.exc import OperationalError
 
 from galwad.messages import Pause, Resume
-from galwad.people.store import Users
-from galwad.people.tables import sessions
+from galwad.people.store import Users, sessions
 from galwad.people.user import User
 from helpers.people import change
 
@@ -48,7 +47,7 @@ async def test_a_pause_works_on_a_full_disk(running, full_disk):
 async def test_a_pause_on_a_full_disk_is_audited_once_there_is_space(
     running, full_disk, monkeypatch
 ):
-    monkeypatch.setattr("galwad.desk.late_audit._RETRY_S", 0.05)
+    monkeypatch.setattr("galwad.host.late_audit._RETRY_S", 0.05)
     payments = await running.machine("pay", "payments")
     running.switch.ring(CALL)
     running.switch.answer(CALL, "201")
@@ -107,7 +106,7 @@ async def stuck_disk(running):
 async def test_a_pause_works_while_the_disk_hangs_but_a_resume_is_refused(
     running, stuck_disk, monkeypatch
 ):
-    monkeypatch.setattr("galwad.desk.late_audit.AUDIT_S", 0.2)
+    monkeypatch.setattr("galwad.host.late_audit.AUDIT_S", 0.2)
     sian, payments = await running.answered(CALL), await running.machine("pay", "payments")
     url = f"/api/v1/calls/{CALL}/payment"
     async with stuck_disk():

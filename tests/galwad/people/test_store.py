@@ -1,6 +1,6 @@
 """Users, passwords, tokens and the ends of sessions, and changes made on the server itself.
 
-Covers `galwad/desk/maintenance/administration.py`.
+Covers `galwad/host/administration.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import pytest
 from argon2 import PasswordHasher
 
-from galwad.desk.maintenance.administration import Administration, poke
+from galwad.host.administration import Administration, poke
 from galwad.messages import SetPhones
 from galwad.people.store import Users
 from galwad.people.user import User, UserChange, UserError

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from galwad.desk.database import open_engine
-from galwad.desk.texts.lists import TextEntry
-from galwad.desk.texts.store import StoredTexts, TextStore
+from galwad.host.database import open_engine
 from galwad.settings import load
+from galwad.texts.lists import TextEntry
+from galwad.texts.store import StoredTexts, TextStore
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from galwad.desk.database import upgrade
+from galwad.host.database import upgrade
 from helpers.root import as_root
 from helpers.site import Site
 

@@ -1,6 +1,6 @@
 """A rewritten row of the index or the ledger is named by three commands, and changes nothing else.
 
-Covers `galwad/desk/coverage/index_checker.py`.
+Covers `galwad/archive/proof/index_checker.py`.
 """
 
 from __future__ import annotations

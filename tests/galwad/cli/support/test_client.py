@@ -1,6 +1,6 @@
 """Requests to the server: sign-in, certificates, proxies, and errors of connection and token.
 
-Covers `galwad/cli/login.py` too.
+Covers `galwad/people/sign_in/commands.py` too.
 """
 
 from __future__ import annotations

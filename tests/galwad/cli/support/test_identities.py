@@ -1,6 +1,6 @@
 """The officer's key file, protected by a passphrase, in every command that reads it.
 
-Covers `galwad/cli/keys.py`.
+Covers `galwad/archive/commands/keys.py`.
 """
 
 from __future__ import annotations

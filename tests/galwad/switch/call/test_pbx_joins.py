@@ -7,7 +7,7 @@ import pytest
 
 from callerid.number import WITHHELD
 from config.values import Pattern, Peer
-from galwad.desk.calls.live_calls import presented_by
+from galwad.calls.live_calls import presented_by
 from galwad.settings.switch import Route, Trunk
 from galwad.switch.call.checkpoints import CallPause
 from helpers.recording.states import state_of

@@ -8,7 +8,7 @@ import structlog
 from msgspec import structs
 
 from callerid.number import WITHHELD
-from galwad.desk.calls.live_calls import presented_by
+from galwad.calls.live_calls import presented_by
 from galwad.switch.edge.admission import Admission
 from helpers.switch import record_events, replaces
 from recording.archive.call_facts import CallFacts

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callerid.number import NO_NUMBER, WITHHELD
-from galwad.desk.calls.live_calls import presented_by
+from galwad.calls.live_calls import presented_by
 from galwad.messages import CallerFacts
 from galwad.switch.edge.callers import caller_of, new_caller
 from helpers.examples import examples

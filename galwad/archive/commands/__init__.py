@@ -1,0 +1,1 @@
+"""The commands about recordings, keys, the audit and backups."""

@@ -1,0 +1,187 @@
+"""Endpoints to retain, release, dispose of and recover recordings.
+
+Only administrators may use these endpoints, and each use is entered in the audit chain. Before a
+disposal, this module checks whether the recording may be disposed of. The finaliser then signs the
+certificate and destroys the recording's header.
+"""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter
+
+from galwad.archive.bodies import Purge, Purged, Recover, RetainReason
+from galwad.archive.files import checked_id
+from galwad.archive.routes import recording_of
+from galwad.desk import Desk
+from galwad.host.errors import ApiError, NotPermittedError
+from galwad.messages import Dispose
+from galwad.people.access import SteppedUpAdministrator, TheDesk
+from galwad.people.sessions import Session
+from galwad.people.user import PURGE
+from recording.archive.summary import RecordingSummary
+from recording.audit.chain import Head
+from recording.audit.index_comparison import CARD_PREVENTION
+from recording.audit.log import AuditFilter, Facts
+
+router = APIRouter()
+
+
+@router.put("/recordings/{call_id}/hold", status_code=204)
+async def retain(
+    call_id: str, body: RetainReason, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
+    """Retain a recording: it cannot be disposed of until it is released.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the recording was disposed of.
+    """
+    recording = await recording_of(desk, call_id)
+    async with desk.custodian.deciding:
+        certified = desk.archive.content(recording, "disposal") is not None
+        if certified or (await desk.custodian.one(call_id)).disposed is not None:
+            raise ApiError(409, "the recording was disposed of", "check the call id")
+        personal = {"actor": session.actor, "reason": body.reason}
+        await desk.audit.append("recording.held", {"call_id": call_id}, personal)
+        await desk.custodian.retain(call_id, body.reason, time.time())
+
+
+@router.delete("/recordings/{call_id}/hold", status_code=204)
+async def release(
+    call_id: str, body: RetainReason, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
+    """Release a retained recording, so that its disposal is allowed again.
+
+    If another administrator has retained the recording, an alarm is raised.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the recording is not retained.
+    """
+    await recording_of(desk, call_id)
+    async with desk.custodian.deciding:
+        if (await desk.custodian.one(call_id)).retained_for is None:
+            raise ApiError(409, "the recording is not retained", "check the call id")
+        others = await _other_holders(desk, call_id, session.actor)
+        facts: Facts = {"call_id": call_id, "of_another": others is not None}
+        personal = {"actor": session.actor, "reason": body.reason}
+        if others:
+            personal["held_by"] = others
+        await desk.audit.append("recording.released", facts, personal)
+        if others is not None:
+            desk.hold_ended_by_another(call_id)
+        await desk.custodian.release(call_id)
+
+
+async def _other_holders(desk: Desk, call_id: str, actor: str) -> str | None:
+    """Return the other administrators who retain a recording; None if only `actor` does.
+
+    The audit says who retains it: each entry `recording.held` since the last release counts, so
+    that a new reason of `actor` does not hide another one. If the audit does not say who it was,
+    the result is "".
+    """
+    released, held = (
+        AuditFilter("recording.released", call_id),
+        AuditFilter("recording.held", call_id),
+    )
+    last = max((entry.seq for entry in await desk.audit.search(released, limit=1)), default=0)
+    entries = [entry for entry in await desk.audit.search(held) if entry.seq > last]
+    holders = {entry.values.get("actor", (b"", ""))[1] for entry in entries}
+    others = holders - {actor}
+    return None if holders and not others else ", ".join(sorted(filter(None, others)))
+
+
+@router.post("/recordings/{call_id}/recover", status_code=204)
+async def recover(
+    call_id: str, body: Recover, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
+    """Add an audit entry which says that an officer decrypts the key of a spool.
+
+    The desk does not send the key. The encrypted key is in the spool, and the officer decrypts it
+    with their own identity.
+
+    Raises:
+        ApiError: 404, this cannot be the id of a recording.
+    """
+    facts: Facts = {"call_id": checked_id(call_id), "life": body.life}
+    personal = {"actor": session.actor, "reference": body.reference}
+    await desk.audit.append("spool.key-taken", facts, personal)
+
+
+@router.post("/recordings/{call_id}/purge")
+async def purge(
+    call_id: str, body: Purge, desk: TheDesk, session: SteppedUpAdministrator
+) -> Purged:
+    """Dispose of a recording: the finaliser signs a certificate, then destroys the header.
+
+    If the recording was disposed of before, the existing certificate is returned. If the reason is
+    a captured card, the prevention record is entered in the audit chain first, and the incidents of
+    the recording are closed after the disposal.
+
+    Raises:
+        ApiError: 403, the user does not have the right `purge`. 404, no recording has this id. 409,
+            the recording is retained, no card number was keyed in it, or the finaliser refuses.
+    """
+    if PURGE not in session.user.rights:
+        raise NotPermittedError(
+            "disposing of recordings needs the right `purge`", "`galwad users rights` gives it"
+        )
+    recording = await recording_of(desk, call_id)
+    async with desk.custodian.deciding:
+        custody = await desk.custodian.one(call_id)
+        if custody.retained_for is not None:
+            raise ApiError(
+                409,
+                "the recording is retained",
+                f"release it first; it is retained for: {custody.retained_for}",
+            )
+        if body.missing_trigger is None or body.changed is None:
+            return await _dispose(desk, session, recording, body)
+        prevention = body.missing_trigger, body.changed
+        if not await desk.captured_cards.of([call_id]):
+            raise ApiError(
+                409, "no card number was keyed in this recording", "choose another reason"
+            )
+        await _audit_prevention(desk, session, call_id, *prevention)
+        purged = await _dispose(desk, session, recording, body)
+        await desk.captured_cards.close(call_id, *prevention, time.time())
+        return purged
+
+
+async def _audit_prevention(
+    desk: Desk, session: Session, call_id: str, missing_trigger: str, changed: str
+) -> None:
+    """Add an audit entry about a captured card: what was missing, and what was changed."""
+    personal = {"actor": session.actor, "missing_trigger": missing_trigger, "changed": changed}
+    await desk.audit.append(CARD_PREVENTION, {"call_id": call_id}, personal)
+
+
+async def _dispose(
+    desk: Desk, session: Session, recording: RecordingSummary, body: Purge
+) -> Purged:
+    facts = {
+        "call_id": recording.call_id,
+        "payload_sha256": recording.payload_sha256,
+        "reason": body.reason,
+    }
+    personal = {"actor": session.actor, "reference": body.reference}
+    ordered = await desk.audit.append("recording.purge-ordered", facts, personal)
+    try:
+        content = await desk.finaliser.request(
+            lambda ref: _order(ref, facts, session.actor, desk.settings.node.name, ordered)
+        )
+    except ApiError as error:
+        # If there is a certificate, the finaliser has disposed of the recording, and only its reply
+        # was lost. So no failure is entered in the audit chain.
+        if desk.archive.content(recording, "disposal") is None:
+            await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
+        raise
+    await desk.custodian.disposed(recording.call_id, body.reason, time.time())
+    await desk.call_log.store.forget_number_of(recording.call_id)
+    await desk.audit.append("recording.purged", facts, personal)
+    return Purged(certificate=content.decode())
+
+
+def _order(ref: int, facts: dict[str, str], actor: str, node: str, entry: Head) -> Dispose:
+    known = facts["call_id"], facts["payload_sha256"], facts["reason"]
+    return Dispose(ref, *known, actor, node, entry.seq, entry.hash)

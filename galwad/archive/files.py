@@ -1,0 +1,130 @@
+"""Finds, opens and streams the files of recordings in the archive, without decrypting them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from galwad.call_id import is_call_id
+from galwad.host.errors import ApiError
+from recording.archive.summary import RecordingSummary
+
+_FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}")
+_BLOCK = 256 * 1024
+"""The bytes that are read and sent at once. Each block costs a change to a thread and back."""
+
+
+def checked_id(call_id: str) -> str:
+    """Return `call_id` if it has the form of a call id, so that it is safe in a file name.
+
+    Raises:
+        ApiError: 404, `call_id` does not have this form.
+    """
+    if not is_call_id(call_id):
+        raise ApiError(404, "no recording has this id", "an id looks like 20260131-101500-abcdefgh")
+    return call_id
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFiles:
+    """The header and the open payload (audio, or undecoded packets) of an encrypted age file."""
+
+    header: bytes
+    payload: BinaryIO
+    payload_length: int
+
+    @property
+    def length(self) -> int:
+        """The total number of bytes that `stream` yields."""
+        return len(self.header) + self.payload_length
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield the header and the payload, a standard age file, then close the payload's file."""
+        with self.payload:
+            yield self.header + self.payload.read(_BLOCK)
+            while block := self.payload.read(_BLOCK):
+                yield block
+
+    def close(self) -> None:
+        """Close the payload file. Call this method if `stream` will not be called."""
+        self.payload.close()
+
+
+class ArchiveFolder:
+    """The archive's folder, from which the desk reads files. The desk never writes there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def _path(self, recording: RecordingSummary, suffix: str) -> Path:
+        if not _FOLDER.fullmatch(recording.folder):
+            raise ApiError(
+                409,
+                "the index has a wrong folder for this recording",
+                "run `galwad recordings verify`",
+            )
+        return self.folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
+
+    def open(self, recording: RecordingSummary, kind: str, wanted: int) -> SealedFiles:
+        """Read a recording's header, and open its file of this kind, which follows the header.
+
+        The kinds are "payload", the audio, and "raw", the packets that could not be decoded. The
+        file must have `wanted` bytes.
+
+        Raises:
+            ApiError: 409, the header or the file is missing, or the file has another size.
+        """
+        with contextlib.ExitStack() as opened:
+            try:
+                header = _in_force(self._path(recording, "header"))
+                payload = opened.enter_context(self._path(recording, kind).open("rb"))
+            except OSError:
+                raise ApiError(
+                    409, "the files of this recording are missing", "restore them from a backup"
+                ) from None
+            files = SealedFiles(header, payload, _size(payload))
+            if files.payload_length != wanted:
+                raise ApiError(
+                    409,
+                    "the recording's size has changed since it was sealed",
+                    "run `galwad recordings verify` with --purpose and --reference",
+                )
+            opened.pop_all()
+        return files
+
+    def text(self, recording: RecordingSummary, suffix: str) -> str | None:
+        """Return the text of the file with this suffix; None if it is not readable as UTF-8."""
+        data = self.content(recording, suffix)
+        try:
+            return None if data is None else data.decode()
+        except UnicodeDecodeError:
+            return None
+
+    def content(self, recording: RecordingSummary, suffix: str) -> bytes | None:
+        """Return the bytes of the file with this suffix; None if it cannot be read."""
+        try:
+            return self._path(recording, suffix).read_bytes()
+        except (OSError, ApiError):
+            return None
+
+
+def _in_force(path: Path) -> bytes:
+    """Read the header until two readings agree, because the finaliser overwrites it in place.
+
+    Raises:
+        OSError: The header cannot be read.
+    """
+    while True:
+        header = path.read_bytes()
+        if path.read_bytes() == header:
+            return header
+
+
+def _size(file: BinaryIO) -> int:
+    length = file.seek(0, 2)
+    file.seek(0)
+    return length

@@ -1,0 +1,107 @@
+"""Sends the desk's requests to the finaliser, which is the only writer of the archive."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import structlog
+
+from galwad.host.errors import ApiError
+from galwad.link import Link
+from galwad.messages import AnyMessage, ArchiveReply, ProveSpools
+from recording.archive.spool_proof import SpoolProof
+
+REPLY_S: Final = 30.0
+PROOF_S: Final = 600.0
+"""The time limit in seconds for the check of the spools. It reads all audio that is not sealed."""
+log = structlog.get_logger()
+
+
+class FinaliserDownError(ApiError):
+    """The finaliser is not connected, or did not reply in time; status 503 of the response."""
+
+    def __init__(self, error: str = "the finaliser cannot be reached") -> None:
+        super().__init__(503, error, "try again: completed steps are not repeated")
+
+
+class FinaliserClient:
+    """Sends requests to a connected finaliser, and gives the replies to the waiting tasks."""
+
+    def __init__(self) -> None:
+        self._links: set[Link] = set()
+        self._refs = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[ArchiveReply]] = {}
+
+    @property
+    def connected(self) -> bool:
+        """True while a finaliser is connected."""
+        return bool(self._links)
+
+    def attach(self, link: Link) -> None:
+        """Add the link of a finaliser that has connected; requests can now be sent over it."""
+        self._links.add(link)
+
+    def detach(self, link: Link) -> None:
+        """Remove a closed link; requests that wait for a reply fail if it was a finaliser's."""
+        if link in self._links:
+            self._links.discard(link)
+            self.fail_waiting()
+
+    async def close(self) -> None:
+        """Close the links to all finalisers."""
+        for link in tuple(self._links):
+            await link.close()
+
+    async def request(
+        self, message: Callable[[int], AnyMessage], timeout_s: float = REPLY_S
+    ) -> bytes:
+        """Send a request to the finaliser; return the bytes in its reply.
+
+        `message` makes the message with a new reference number, which the reply repeats.
+
+        Raises:
+            FinaliserDownError: No finaliser is connected, or no reply came within `timeout_s`
+                seconds.
+            ApiError: 409, the finaliser refuses the request; nothing has changed.
+        """
+        ref = next(self._refs)
+        reply: asyncio.Future[ArchiveReply] = asyncio.get_running_loop().create_future()
+        link = next((each for each in self._links if not each.closed), None)
+        if link is None:
+            raise FinaliserDownError
+        self._waiting[ref] = reply
+        try:
+            link.send(message(ref))
+            async with asyncio.timeout(timeout_s):
+                done = await reply
+        except TimeoutError:
+            log.warning("finaliser.no_reply")
+            raise FinaliserDownError("the finaliser did not answer in time") from None
+        finally:
+            self._waiting.pop(ref, None)
+        if done.error:
+            raise ApiError(409, done.error, "nothing was changed")
+        return done.content
+
+    async def prove_spools(self) -> tuple[SpoolProof, ...]:
+        """Return the findings about spools that are not sealed; errors are those of `request`."""
+        content = await self.request(ProveSpools, PROOF_S)
+        return msgspec.msgpack.decode(content, type=tuple[SpoolProof, ...])
+
+    def replied(self, reply: ArchiveReply) -> None:
+        """Give a reply of the finaliser to the task that waits for it in `request`."""
+        waiting = self._waiting.get(reply.ref)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(reply)
+
+    def fail_waiting(self) -> None:
+        """Make all waiting requests fail, because the link is lost and no reply can arrive."""
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(
+                    FinaliserDownError("the connection to the finaliser was lost")
+                )

@@ -1,0 +1,115 @@
+"""The endpoint that explains the gaps of a recording, with the audit entries that belong to them.
+
+The result names the actors that the signed manifest names. Of the audit, it has only the numbers of
+entries: the names and numbers in them are for administrators.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import msgspec
+from fastapi import APIRouter
+
+from galwad.archive.recording_bodies import ExplainedGap, GapExplanation
+from galwad.archive.routes import recording_of
+from galwad.desk import Desk
+from galwad.people.access import Supervisor, TheDesk
+from recording.archive.manifest import Manifest, read_manifest
+from recording.archive.summary import RecordingSummary
+from recording.audit.chain import ChainEntry
+from recording.audit.gap_entries import (
+    CARD_CAPTURED,
+    INDEXED,
+    PAUSED,
+    RESUMED,
+    SPACING_US,
+    GapEntries,
+    WallClock,
+    entries_of_gaps,
+)
+from recording.audit.log import AuditFilter
+from recording.errors import ManifestError
+
+router = APIRouter()
+_US: Final = 1_000_000
+_PAGE: Final = 500
+
+
+@router.get("/recordings/{call_id}/gaps")
+async def explain(call_id: str, desk: TheDesk, session: Supervisor) -> GapExplanation:
+    """Return the gaps of a recording, each with its cause and the numbers of its audit entries.
+
+    The request is entered in the audit chain.
+
+    Raises:
+        ApiError: 404, no recording has this id.
+    """
+    recording = await recording_of(desk, call_id)
+    await desk.audit.append("recording.explained", {"call_id": call_id}, {"actor": session.actor})
+    manifest = _indexed_manifest(recording, desk.archive.content(recording, "manifest"))
+    started_us = round(recording.started * _US) if manifest is None else manifest.started_us
+    talk_us = recording.talk_us if manifest is None else manifest.talk_us
+    gaps = recording.gaps if manifest is None else manifest.gaps
+    wall = WallClock(started_us, () if manifest is None else manifest.clock)
+    entries = await _entries(desk, call_id, wall, talk_us)
+    found = entries_of_gaps(gaps, talk_us, wall, entries, recording.manifest_sha256)
+    return GapExplanation(
+        call_id=call_id,
+        started=started_us / _US,
+        talk_us=talk_us,
+        unexplained_us=recording.unexplained_us if manifest is None else manifest.unexplained_us,
+        signed=manifest is not None,
+        gaps=[_explained(each) for each in found],
+    )
+
+
+def _indexed_manifest(recording: RecordingSummary, data: bytes | None) -> Manifest | None:
+    """Return the recording's manifest; None if it is not the one that was indexed, or not valid."""
+    if data is None or hashlib.sha256(data).hexdigest() != recording.manifest_sha256:
+        return None
+    try:
+        return read_manifest(data)
+    except ManifestError:
+        return None
+
+
+async def _entries(desk: Desk, call_id: str, wall: WallClock, talk_us: int) -> list[ChainEntry]:
+    """Return the entries that can belong to gaps of this call.
+
+    A pause or resume that was requested for all calls of an advisor names no call.
+    """
+    times = wall.at(0), wall.at(talk_us)
+    since, until = (min(times) - SPACING_US) / _US, (max(times) + SPACING_US) / _US
+    sought = [
+        AuditFilter(INDEXED, call_id),
+        AuditFilter(CARD_CAPTURED, call_id),
+        AuditFilter(PAUSED, since=since, until=until),
+        AuditFilter(RESUMED, since=since, until=until),
+    ]
+    found = [entry for each in sought for entry in await _all(desk, each)]
+    return [entry for entry in found if entry.facts.get("call_id") in {call_id, ""}]
+
+
+async def _all(desk: Desk, sought: AuditFilter) -> list[ChainEntry]:
+    found: list[ChainEntry] = []
+    while True:
+        before = found[-1].seq if found else None
+        page = await desk.audit.search(sought, before, _PAGE)
+        found += page
+        if len(page) < _PAGE:
+            return found
+
+
+def _explained(each: GapEntries) -> ExplainedGap:
+    facts = {
+        **msgspec.to_builtins(each.gap),
+        "began": each.began_us / _US,
+        "ended": each.ended_us / _US,
+        "then": each.then,
+        "proof": each.proof.value,
+        "stopped_by": each.stopped_by,
+        "resumed_by": each.resumed_by,
+    }
+    return ExplainedGap.model_validate(facts)

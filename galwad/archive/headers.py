@@ -1,0 +1,178 @@
+"""Endpoints to fetch recordings' headers and to replace them by new headers (rewrap).
+
+This module does not check the headers. The recording officer's client opens the old header, makes
+the new header, checks it, and signs a record of the rewrap. The finaliser accepts a new header only
+together with this signed record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from fastapi import APIRouter
+
+from galwad.archive.bodies import (
+    HeaderCommit,
+    HeaderPage,
+    HeaderQuery,
+    HeaderReason,
+    HeaderState,
+    NewHeader,
+    SealedHeader,
+    SignedSet,
+    StagedHeader,
+)
+from galwad.archive.files import ArchiveFolder
+from galwad.archive.routes import recording_of, refuse_if_disposed
+from galwad.host.errors import ApiError
+from galwad.messages import CommitHeader, StageHeader
+from galwad.people.access import Administrator, TheDesk
+from recording.archive.manifest import read_manifest
+from recording.archive.rewrap import REWRAP
+from recording.archive.summary import RecordingSummary
+from recording.errors import KeySetError, ManifestError
+
+router = APIRouter()
+
+
+@router.get("/recipients")
+async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
+    """Return the signed set of recipients in force. The client must verify the signature.
+
+    Raises:
+        ApiError: 409, the server has no signed set of recipients, or cannot use it.
+    """
+    file = desk.recipients
+    if not file.path.exists():
+        raise ApiError(409, "the server has no signed recipient set", "copy it there first")
+    try:
+        found = await asyncio.to_thread(file.read)
+    except KeySetError as error:
+        raise ApiError(409, f"cannot use the recipient set: {error}", error.hint) from None
+    return SignedSet(content=found.content.decode())
+
+
+@router.post("/headers/search")
+async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> HeaderPage:
+    """Return a page of recordings' headers, each with the recipients that can open it.
+
+    The recipients are read from the record of the header's most recent rewrap. If there was no
+    rewrap, they are read from the recording's manifest.
+    """
+    await desk.audit.append("headers.listed", {"after": body.after}, {"actor": session.actor})
+    page = await desk.catalogue.in_order(body.after, body.limit)
+    known = await desk.custodian.of([row.call_id for row in page.rows])
+    gone = {call_id for call_id, custody in known.items() if custody.disposed is not None}
+    rows = await asyncio.to_thread(
+        lambda: [
+            HeaderState(call_id=row.call_id, recipients=[], current=False, disposed=True)
+            if row.call_id in gone
+            else _state(desk.archive, row)
+            for row in page.rows
+        ]
+    )
+    return HeaderPage(rows=rows, more=page.after is not None)
+
+
+@router.post("/recordings/{call_id}/header")
+async def fetch(
+    call_id: str, body: HeaderReason, desk: TheDesk, session: Administrator
+) -> SealedHeader:
+    """Enter the fetch in the audit chain, then return a recording's header from the archive.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the header or the manifest is missing. 410,
+            the recording was disposed of.
+    """
+    recording = await recording_of(desk, call_id)
+    refuse_if_disposed(desk, recording)
+    header = desk.archive.text(recording, "header")
+    manifest = desk.archive.text(recording, "manifest")
+    if header is None or manifest is None:
+        raise ApiError(409, "the header or manifest is missing", "restore it from a backup")
+    await desk.audit.append(
+        "header.fetched",
+        {"call_id": call_id, "payload_sha256": recording.payload_sha256},
+        {"actor": session.actor, "reference": body.reference},
+    )
+    rewrap = desk.archive.text(recording, "rewrap")
+    return SealedHeader(header=header, manifest=manifest, rewrap=rewrap)
+
+
+@router.put("/recordings/{call_id}/header")
+async def stage(
+    call_id: str, body: NewHeader, desk: TheDesk, _session: Administrator
+) -> StagedHeader:
+    """Store a recording's new header in the archive, without putting it in force.
+
+    Return the new header as read again from the disk, so that the client can check it.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the finaliser refuses the new header. 410, the
+            recording was disposed of.
+    """
+    recording = await recording_of(desk, call_id)
+    refuse_if_disposed(desk, recording)
+    header, record = body.header.encode(), body.rewrap.encode()
+    found = await desk.finaliser.request(
+        lambda ref: StageHeader(ref, call_id, recording.payload_sha256, header, record)
+    )
+    return StagedHeader(header=found.decode())
+
+
+@router.put("/recordings/{call_id}/header/commit", status_code=204)
+async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Administrator) -> None:
+    """Put a recording's new header in force, after `stage` has stored it.
+
+    An audit entry about the replacement is written first. If the replacement then fails, a second
+    audit entry reports the failure.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the finaliser refuses the new header. 410, the
+            recording was disposed of.
+    """
+    recording = await recording_of(desk, call_id)
+    refuse_if_disposed(desk, recording)
+
+    def in_force() -> str:
+        return hashlib.sha256(desk.archive.content(recording, "header") or b"").hexdigest()
+
+    facts = {
+        "call_id": call_id,
+        "payload_sha256": recording.payload_sha256,
+        "old_sha256": in_force(),
+        "new_sha256": body.sha256,
+    }
+    personal = {"actor": session.actor, "reference": body.reference}
+    await desk.audit.append("header.replaced", facts, personal)
+    try:
+        await desk.finaliser.request(
+            lambda ref: CommitHeader(ref, call_id, recording.payload_sha256, body.sha256)
+        )
+    except ApiError as error:
+        # The finaliser may have replaced the header although the request failed. Then the audit
+        # entry above is correct, and no entry about a failure is added.
+        if in_force() != body.sha256:
+            await desk.audit.append("header.not-replaced", {**facts, "why": error.error}, personal)
+        raise
+
+
+def _state(archive: ArchiveFolder, recording: RecordingSummary) -> HeaderState:
+    """Return the state of a recording's header according to the files in the archive.
+
+    No signature is checked here. Only the officer's client can verify the signatures.
+    """
+    header, manifest, record = (
+        archive.text(recording, suffix) for suffix in ("header", "manifest", "rewrap")
+    )
+    try:
+        sealed = read_manifest((manifest or "").encode())
+        last = None if record is None else REWRAP.read(record.encode())
+    except ManifestError:
+        return HeaderState(call_id=recording.call_id, recipients=[], current=False)
+    expected = sealed.header if last is None else last.header
+    digest = hashlib.sha256((header or "").encode()).hexdigest()
+    current = header is not None and (expected is None or expected.sha256 == digest)
+    names = sealed.recipients if last is None else last.recipients
+    return HeaderState(call_id=recording.call_id, recipients=names, current=current)

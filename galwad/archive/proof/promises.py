@@ -1,0 +1,449 @@
+"""Checks the promises of the privacy notice that concern recording, with the evidence of a period.
+
+There are four: calls are recorded in their entirety; nothing is recorded while payment details are
+taken; nothing is recorded after a transfer out of the centre; and the record is there and
+unchanged. The evidence exists for another purpose: coverage check, manifests, files, incidents of
+captured cards and audit chain. The desk cannot decrypt a recording, so no sound is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from operator import attrgetter
+from typing import Final, Self
+
+from galwad.archive.files import ArchiveFolder
+from galwad.archive.proof.checker import CoverageChecker, CoverageResult
+from galwad.archive.proof.index_checker import ids_between
+from galwad.call_id import is_call_id
+from recording.archive.accounting import Interval
+from recording.archive.index_row import day_folder, disagreement
+from recording.archive.manifest import Gap, Manifest, read_manifest
+from recording.archive.stability import check_when_stable
+from recording.archive.summary import RecordingSummary
+from recording.archive.verify import RecordingVerdict, verify_recording
+from recording.audit.chain import ChainChecker
+from recording.audit.gap_entries import PAUSED, SPACING_US, WallClock
+from recording.audit.index_comparison import CallIds
+from recording.audit.log import AuditFilter, AuditLog
+from recording.errors import ManifestError
+from recording.index.captured_cards import CapturedCard, CapturedCards
+from recording.index.catalogue import Catalogue, Cursor, Filters
+from recording.index.coverage import CallCoverage
+from recording.policy import PAUSE_TRIGGERS, DestinationClass, GapReason, Trigger
+
+_PAGE: Final = 500
+_US: Final = 1_000_000
+_LONGEST_CALL_S: Final = 86_400.0
+"""The seconds after the period in which a call of the period may still be paused."""
+_PAUSES: Final = (
+    Trigger.PAGE,
+    Trigger.API,
+    Trigger.PHONE,
+    Trigger.DTMF,
+    Trigger.REFER,
+    Trigger.PAGE_TRANSFER,
+    Trigger.IDENTITY,
+    Trigger.ROUTE,
+    Trigger.UNNAMED,
+)
+_TRANSFERS: Final = (
+    Trigger.REFER,
+    Trigger.PAGE_TRANSFER,
+    Trigger.IDENTITY,
+    Trigger.ROUTE,
+    Trigger.UNNAMED,
+)
+_FAULTS: Final = ("recordings", "missing", "faults", "fault_us", "miscounted")
+_PAYMENTS: Final = (
+    *("pauses", "paused_us", "longest_pause_us", "pauses_over_reminder", "pauses_over_alarm"),
+    *("pauses_to_the_end", "pause_requests", "pauses_ignored", "triggers", "triggers_ignored"),
+    *("recorded_in_pause_us", "packets_in_pauses"),
+    *("captured_cards", "captured_cards_open"),
+)
+_TRANSFERRED: Final = ("transfers", "transferred_us", "recorded_after_us", "packets_after")
+_CHANGES: Final = ("verified", "disposed", "changed_recordings", "changed_rows", "orphans")
+
+
+class PromiseVerdict(StrEnum):
+    """The result of checking one promise."""
+
+    KEPT = "kept"
+    BROKEN = "broken"
+    NO_EVIDENCE = "no-evidence"
+    """There was no call, pause or transfer from which the promise can be judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseFinding:
+    """One fact that breaks a promise.
+
+    `call_id` is "" if it does not concern a single call. `us` is a length in µs or, of the kind
+    "pause_ignored", a time in µs since 1970; otherwise 0. `text` is one line in English; "" if the
+    kind says everything.
+    """
+
+    kind: str
+    call_id: str = ""
+    us: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseResult:
+    """The result of checking one promise: recorded, payments, transfers or intact.
+
+    `evidence` has lengths in µs under names that end with `_us`, otherwise counts.
+    """
+
+    name: str
+    verdict: PromiseVerdict
+    evidence: dict[str, int]
+    findings: list[PromiseFinding]
+
+
+@dataclass(frozen=True, slots=True)
+class _Recording:
+    row: RecordingSummary
+    manifest: Manifest | None
+    verdict: RecordingVerdict
+    incidents: Sequence[CapturedCard]
+    pauses_us: Sequence[int]
+    """In µs since 1970, from the audit."""
+
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        return self.row.gaps if self.manifest is None else self.manifest.gaps
+
+    @property
+    def talk_us(self) -> int:
+        return self.row.talk_us if self.manifest is None else self.manifest.talk_us
+
+    def gaps_of(self, reason: GapReason) -> list[Gap]:
+        return [gap for gap in self.gaps if gap.reason == reason]
+
+    def recorded_in(self, gaps: Iterable[Interval]) -> int:
+        """Return how much of `gaps`, in µs, segments cover too."""
+        segments = () if self.manifest is None else self.manifest.segments
+        return sum(_overlap(segment, gap) for gap in gaps for segment in segments)
+
+
+@dataclass(slots=True)
+class _Line:
+    """A promise that is being checked: its evidence and the facts that break it so far."""
+
+    evidence: dict[str, int]
+    findings: list[PromiseFinding] = field(default_factory=list)
+
+    def add(self, name: str, number: int) -> None:
+        self.evidence[name] = self.evidence.get(name, 0) + number
+
+    def breaks(self, name: str, number: int, finding: PromiseFinding) -> None:
+        self.add(name, number)
+        self.findings.append(finding)
+
+    def result(self, name: str, *, has_evidence: object) -> PromiseResult:
+        kept = PromiseVerdict.KEPT if has_evidence else PromiseVerdict.NO_EVIDENCE
+        verdict = PromiseVerdict.BROKEN if self.findings else kept
+        return PromiseResult(name, verdict, self.evidence, self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    recorded: _Line
+    payments: _Line
+    transfers: _Line
+    intact: _Line
+
+    @classmethod
+    def of(cls, coverage: CoverageResult) -> Self:
+        sums = ("calls", "in_progress", "talk_us", "recorded_us", "gap_us", "unexplained_us")
+        return cls(
+            _Line({name: getattr(coverage, name) for name in sums} | dict.fromkeys(_FAULTS, 0)),
+            _Line(dict.fromkeys(_PAYMENTS, 0)),
+            _Line(dict.fromkeys(_TRANSFERRED, 0)),
+            _Line(dict.fromkeys(_CHANGES, 0) | {"not_committed": coverage.not_committed}),
+        )
+
+
+class PromiseChecker:
+    """Checks the promises of the privacy notice for the calls of a period.
+
+    `node` is that of the audit chain. Pauses of `reminder_s` and `alarm_s` seconds warn the advisor
+    and the supervisors. Only rewraps by the officer with the public key `officer_key` are accepted;
+    "" means none.
+    """
+
+    def __init__(
+        self,
+        coverage: CoverageChecker,
+        catalogue: Catalogue,
+        captured_cards: CapturedCards,
+        archive: ArchiveFolder,
+        audit: AuditLog,
+        *,
+        node: str,
+        reminder_s: float,
+        alarm_s: float,
+        officer_key: str = "",
+    ) -> None:
+        self._coverage = coverage
+        self._catalogue = catalogue
+        self._captured_cards = captured_cards
+        self._archive = archive
+        self._audit = audit
+        self._node = node
+        self._reminder_us = round(reminder_s * _US)
+        self._alarm_us = round(alarm_s * _US)
+        self._officer_keys = (officer_key,) if officer_key else ()
+        self._reading = asyncio.Lock()
+        """The lock that a task holds while it reads the files of recordings, which takes long."""
+
+    async def check(
+        self, since: float, until: float, calls_in_progress: Collection[str] | None
+    ) -> list[PromiseResult]:
+        """Check the promises for the calls answered from `since` to `until` (Unix seconds).
+
+        `calls_in_progress` is None if the switch is not connected.
+
+        Raises:
+            AuditError, CatalogueError: The database cannot be read.
+            OSError: The archive cannot be read.
+        """
+        async with self._reading:
+            coverage = await self._coverage.check(since, until, calls_in_progress)
+            pauses = await self._pauses(since, until + _LONGEST_CALL_S)
+            lines = _Lines.of(coverage)
+            known = set()
+            # The recordings of a year do not fit into the memory, so each is counted and forgotten.
+            async for each in self._recordings(since, until, pauses):
+                known.add(each.row.call_id)
+                self._count(lines, each)
+            entries, problems = await self._chain(since, until)
+        _add_coverage(lines, coverage, known, ids_between(since, until))
+        lines.intact.evidence |= {"audit_entries": entries, "audit_problems": len(problems)}
+        lines.intact.findings += problems
+        has_pauses = lines.payments.evidence["pauses"] or lines.payments.evidence["pause_requests"]
+        return [
+            lines.recorded.result("recorded", has_evidence=coverage.calls),
+            lines.payments.result("payments", has_evidence=has_pauses),
+            lines.transfers.result("transfers", has_evidence=lines.transfers.evidence["transfers"]),
+            lines.intact.result("intact", has_evidence=known),
+        ]
+
+    def _count(self, lines: _Lines, each: _Recording) -> None:
+        lines.recorded.add("recordings", 1)
+        for gap in each.gaps_of(GapReason.FAULT):
+            lines.recorded.add("fault_us", gap.length_us)
+            finding = PromiseFinding("fault", each.row.call_id, gap.length_us, gap.trigger)
+            lines.recorded.breaks("faults", 1, finding)
+        self._add_pauses(lines.payments, each)
+        _add_captured_cards(lines.payments, each)
+        _add_transfers(lines.transfers, each)
+        lines.intact.add("verified", 1)
+        lines.intact.add("disposed", each.verdict.disposal is not None)
+        if each.verdict.problems:
+            text = "; ".join(each.verdict.problems)
+            finding = PromiseFinding("changed", each.row.call_id, text=text)
+            lines.intact.breaks("changed_recordings", 1, finding)
+
+    async def _pauses(self, since: float, until: float) -> dict[str, list[int]]:
+        """Return the times in µs since 1970 of the pauses in the audit, by the call's id."""
+        found: dict[str, list[int]] = {}
+        before: int | None = None
+        while True:
+            sought = AuditFilter(PAUSED, since=since, until=until)
+            page = await self._audit.search(sought, before, _PAGE)
+            for entry in page:
+                found.setdefault(str(entry.facts.get("call_id", "")), []).append(entry.at_us)
+            if len(page) < _PAGE:
+                return found
+            before = page[-1].seq
+
+    async def _recordings(
+        self, since: float, until: float, pauses: dict[str, list[int]]
+    ) -> AsyncIterator[_Recording]:
+        after: Cursor | None = None
+        while True:
+            page = await self._catalogue.search(Filters(since=since, until=until), _PAGE, after)
+            incidents = await self._captured_cards.of([row.call_id for row in page.rows])
+            for row in page.rows:
+                manifest, verdict = await asyncio.to_thread(self._verified, row)
+                known = incidents.get(row.call_id, []), pauses.get(row.call_id, [])
+                yield _Recording(row, manifest, verdict, *known)
+            if page.after is None:
+                return
+            after = page.after
+
+    def _verified(self, row: RecordingSummary) -> tuple[Manifest | None, RecordingVerdict]:
+        """Return the manifest, None if it is not valid, and the verdict on the files."""
+        # Another program may have written anything into the row.
+        if not is_call_id(row.call_id):
+            return None, RecordingVerdict(row.call_id, (disagreement("call id"),))
+        folder = self._archive.folder / day_folder(row.call_id)
+        verdict = check_when_stable(
+            partial(verify_recording, folder, row.call_id, officer_keys=self._officer_keys),
+            attrgetter("problems"),
+            folder,
+            row.call_id,
+        )
+        try:
+            manifest = read_manifest(self._archive.content(row, "manifest") or b"")
+        except ManifestError:
+            manifest = None
+        return manifest, verdict
+
+    async def _chain(self, since: float, until: float) -> tuple[int, list[PromiseFinding]]:
+        """Verify the whole chain; return the number of entries, and the problems, in the period.
+
+        The next entry counts too, because it shows whether entries before it are missing.
+        """
+        checker = ChainChecker(self._node)
+        inside: list[int] = []
+        while entries := await self._audit.chain_entries(checker.last, _PAGE):
+            for entry in entries:
+                checker.check(entry)
+                if since * _US <= entry.at_us < until * _US:
+                    inside.append(entry.seq)
+        first, last = (min(inside), max(inside) + 1) if inside else (1, 0)
+        problems = [
+            PromiseFinding("audit", text=f"entry {each.seq}: {each.problem}")
+            for each in checker.result().findings
+            if first <= each.seq <= last
+        ]
+        return len(inside), problems
+
+    def _add_pauses(self, line: _Line, each: _Recording) -> None:
+        pauses = each.gaps_of(GapReason.PAYMENT)
+        for gap in pauses:
+            self._add_pause(line, gap, each.talk_us)
+        over = each.recorded_in(pauses)
+        if over:
+            finding = PromiseFinding("recorded_in_pause", each.row.call_id, over)
+            line.breaks("recorded_in_pause_us", over, finding)
+        triggers = () if each.manifest is None else each.manifest.triggers
+        line.add("triggers", sum(trigger.trigger in PAUSE_TRIGGERS for trigger in triggers))
+        line.add("pause_requests", len(each.pauses_us))
+        for at_us in _ignored(each):
+            finding = PromiseFinding("pause_ignored", each.row.call_id, at_us)
+            line.breaks("pauses_ignored", 1, finding)
+
+    def _add_pause(self, line: _Line, gap: Gap, talk_us: int) -> None:
+        evidence, length = line.evidence, gap.length_us
+        line.add("pauses", 1)
+        line.add(f"pauses_{_counted(gap, _PAUSES)}", 1)
+        line.add("paused_us", length)
+        evidence["longest_pause_us"] = max(evidence["longest_pause_us"], length)
+        # A call at a payment line is paused until it returns: no person can forget to resume it.
+        if gap.trigger in _TRANSFERS:
+            return
+        line.add("pauses_over_reminder", length >= self._reminder_us)
+        line.add("pauses_over_alarm", length >= self._alarm_us)
+        line.add("pauses_to_the_end", gap.to_us >= talk_us)
+
+
+def _counted(gap: Gap, triggers: Collection[str]) -> str:
+    return gap.trigger.replace("-", "_") if gap.trigger in triggers else "other"
+
+
+def _add_coverage(
+    lines: _Lines, coverage: CoverageResult, known: AbstractSet[str], ids: CallIds
+) -> None:
+    if coverage.spools_unread:
+        finding = PromiseFinding("spools_unread", text=coverage.spools_unread)
+        lines.payments.findings.append(finding)
+    for call in coverage.faulty_calls:
+        _add_gap_findings(lines, call)
+        proven = {*map(str, call.stored_in_gaps), *map(str, call.ignored_triggers)}
+        problems = [problem for problem in call.problems if problem not in proven]
+        if call.is_clean_but(proven):
+            continue
+        text = "; ".join(problems)
+        if call.unexplained_us and call.call_id in known:
+            finding = PromiseFinding("unexplained", call.call_id, call.unexplained_us)
+            lines.recorded.findings.append(finding)
+        elif call.call_id not in known and (call.talk_us or not call.index_changed):
+            finding = PromiseFinding("missing", call.call_id, call.talk_us, text)
+            lines.recorded.breaks("missing", 1, finding)
+        if call.packets_differ:
+            finding = PromiseFinding("miscounted", call.call_id, text=text)
+            lines.recorded.breaks("miscounted", 1, finding)
+        # The problems of a call without a recording are those of the first promise.
+        has_problems = problems and call.call_id in known and not call.packets_differ
+        if call.index_changed or has_problems:
+            finding = PromiseFinding("changed_row", call.call_id, text=text)
+            lines.intact.breaks("changed_rows", 1, finding)
+    for orphan in coverage.orphans:
+        # A call whose spool is not sealed is missing, which breaks the first promise.
+        if orphan.kind != "spool not sealed" and ids.first <= orphan.call_id < ids.last:
+            finding = PromiseFinding("orphan", orphan.call_id, text=orphan.text)
+            lines.intact.breaks("orphans", 1, finding)
+
+
+def _add_gap_findings(lines: _Lines, call: CallCoverage) -> None:
+    for stored in call.stored_in_gaps:
+        is_transfer = stored.reason == GapReason.TRANSFER
+        kind = "stored_after" if is_transfer else "stored_in_pause"
+        finding = PromiseFinding(kind, call.call_id, text=str(stored))
+        if is_transfer:
+            lines.transfers.breaks("packets_after", stored.packets, finding)
+        else:
+            lines.payments.breaks("packets_in_pauses", stored.packets, finding)
+    for ignored in call.ignored_triggers:
+        finding = PromiseFinding("trigger_ignored", call.call_id, text=str(ignored))
+        if ignored.trigger.trigger in PAUSE_TRIGGERS:
+            lines.payments.breaks("triggers_ignored", 1, finding)
+        else:
+            lines.transfers.findings.append(finding)
+
+
+def _add_transfers(line: _Line, each: _Recording) -> None:
+    gaps = each.gaps_of(GapReason.TRANSFER)
+    for gap in gaps:
+        line.add("transfers", 1)
+        line.add(f"transfers_{_counted(gap, _TRANSFERS)}", 1)
+        line.add("transferred_us", gap.length_us)
+    segments = () if each.manifest is None else each.manifest.segments
+    outside = [s for s in segments if s.destination != DestinationClass.CENTRE]
+    after = each.recorded_in(gaps) + sum(segment.length_us for segment in outside)
+    if after:
+        finding = PromiseFinding("recorded_after", each.row.call_id, after)
+        line.breaks("recorded_after_us", after, finding)
+
+
+def _add_captured_cards(line: _Line, each: _Recording) -> None:
+    starts = {gap.from_us: gap.length_us for gap in each.gaps_of(GapReason.CAPTURED_CARD)}
+    starts |= {incident.from_us: incident.to_us - incident.from_us for incident in each.incidents}
+    for length in starts.values():
+        finding = PromiseFinding("captured_card", each.row.call_id, length)
+        line.breaks("captured_cards", 1, finding)
+    is_open = sum(incident.state == "open" for incident in each.incidents)
+    line.add("captured_cards_open", is_open)
+
+
+def _ignored(each: _Recording) -> list[int]:
+    """Return the times, in µs since 1970, of pauses in the audit that are in no gap.
+
+    Those within `SPACING_US` of the call's start or end, or of a gap, count as carried out, because
+    the audit entry may be that much later or earlier.
+    """
+    if each.manifest is None:
+        return []
+    wall = WallClock(each.manifest.started_us, each.manifest.clock)
+    first, last = wall.at(0) + SPACING_US, wall.at(each.talk_us) - SPACING_US
+    gaps = [gap for gap in each.gaps if gap.trigger != Trigger.TONES]
+    shut = [(wall.at(g.from_us) - SPACING_US, wall.at(g.to_us) + SPACING_US) for g in gaps]
+    return [
+        at_us
+        for at_us in each.pauses_us
+        if first <= at_us <= last and not any(start <= at_us <= end for start, end in shut)
+    ]
+
+
+def _overlap(one: Interval, other: Interval) -> int:
+    return max(0, min(one.to_us, other.to_us) - max(one.from_us, other.from_us))

@@ -1,0 +1,167 @@
+"""Endpoints to find recordings in the archive that have no index row, and to write these rows.
+
+After a restore from a backup, the recordings that were made after the backup have no row. The
+finaliser verifies the signatures of such a recording, with the present keys and with earlier keys
+from the request. This module adds an audit entry that names the user who made the request, and
+writes the row. No file in the archive is changed.
+
+The new row lacks the facts about people, which are encrypted in the manifest. A recipient decrypts
+them on another machine. This module accepts them if they match the commitments in the manifest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import msgspec
+from fastapi import APIRouter
+
+from galwad.archive.bodies import Reindex, Reindexed, RestoreFacts, Unindexed
+from galwad.archive.files import checked_id
+from galwad.archive.indexer import index_row
+from galwad.archive.recording_bodies import RecordingRow
+from galwad.archive.routes import recording_of, row_of
+from galwad.desk import Desk
+from galwad.host.errors import ApiError
+from galwad.messages import VerifiedRecording, VerifyRecording
+from galwad.people.access import Administrator, TheDesk
+from galwad.people.sessions import Session
+from recording.archive.commitments import IndexFacts
+from recording.archive.index_row import compare_file, day_folder
+from recording.archive.summary import RecordingSummary
+from recording.audit.index_comparison import FACTS_ERASED, INDEXED
+from recording.audit.log import AuditFilter, Facts
+from recording.index.custody import Custody
+from recording.index.orphans import unindexed
+
+router = APIRouter()
+
+
+@router.get("/unindexed")
+async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
+    """Return the ids of recordings in the archive that have no index row.
+
+    The list may include a new recording whose row is just being written.
+    """
+    known = await desk.catalogue.folders()
+    found = await asyncio.to_thread(unindexed, desk.archive.folder, known)
+    return Unindexed(call_ids=found)
+
+
+@router.post("/recordings/{call_id}/reindex")
+async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administrator) -> Reindexed:
+    """Return a recording's index row. If there is no row, verify the recording and write the row.
+
+    If the recording was disposed of but an existing row does not show this, verify the recording
+    and enter the disposal in the index. If an existing row contradicts the manifest, verify the
+    recording and write the row again. A dry run does the same, except that it writes nothing.
+
+    Raises:
+        ApiError: 404, this cannot be the id of a recording. 409, the manifest is not the one that
+            the audit has, or the new row was removed meanwhile.
+    """
+    row = await desk.catalogue.get(checked_id(call_id))
+    corrected = None
+    if row is not None:
+        custody = await desk.custodian.one(call_id)
+        corrected = await _corrected_facts(desk, row)
+        certified = custody.disposed is None and desk.archive.content(row, "disposal") is not None
+        if corrected is None and not certified:
+            return Reindexed(state="known", row=row_of(row, custody))
+    order = body.node_keys, body.officer_keys
+    content = await desk.finaliser.request(
+        lambda ref: VerifyRecording(ref, call_id, *(tuple(keys) for keys in order))
+    )
+    proven = msgspec.msgpack.decode(content, type=VerifiedRecording)
+    if not body.dry_run:
+        return await _write(desk, session, body, proven, corrected)
+    return Reindexed(state="provable", row=_shown(index_row(proven.sealed), proven))
+
+
+@router.put("/recordings/{call_id}/facts")
+async def restore_facts(
+    call_id: str, body: RestoreFacts, desk: TheDesk, session: Administrator
+) -> Reindexed:
+    """Put the callers' numbers, line, advisor and extension into a row that lacks them.
+
+    Facts that are not those that were sealed are refused, and so are facts that were erased.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the facts are not those that were sealed, or
+            were erased.
+    """
+    row = await recording_of(desk, call_id)
+    if row.has_personal_facts or row.salt:
+        return Reindexed(state="known", row=row_of(row, await desk.custodian.one(call_id)))
+    erased = AuditFilter(kind=FACTS_ERASED, call_id=call_id)
+    if await desk.audit.search(erased, limit=1):
+        raise ApiError(409, "the facts about people were erased", "they stay erased")
+    facts = msgspec.convert(body.model_dump(exclude={"reference"}), IndexFacts)
+    compared, manifest = compare_file(row, desk.archive.content(row, "manifest"))
+    if manifest is None or compared.problems:
+        raise ApiError(409, compared.problems[0], "run `galwad recordings verify`")
+    if not facts.match(manifest):
+        raise ApiError(409, "these are not the facts that were sealed", "decrypt them again")
+    personal = {"actor": session.actor, "reference": body.reference}
+    await desk.audit.append("recording.facts-restored", {"call_id": call_id}, personal)
+    restored = msgspec.structs.replace(row, **msgspec.structs.asdict(facts))
+    await desk.catalogue.add(restored)
+    return Reindexed(state="indexed", row=row_of(restored, await desk.custodian.one(call_id)))
+
+
+async def _corrected_facts(desk: Desk, row: RecordingSummary) -> IndexFacts | None:
+    """Return the facts about people for a row that must be written again.
+
+    Facts that do not match the manifest's commitments are left out; `restore_facts` can restore
+    them. Return None if the row does not contradict the manifest, or if there is no valid manifest.
+
+    Raises:
+        ApiError: 409, the manifest is not the one that was indexed according to the audit chain, so
+            the manifest itself is in doubt.
+    """
+    place = msgspec.structs.replace(row, folder=day_folder(row.call_id))
+    data = desk.archive.content(place, "manifest")
+    compared, manifest = compare_file(row, data)
+    if manifest is None or data is None or not compared.problems:
+        return None
+    newest = await desk.audit.search(AuditFilter(kind=INDEXED, call_id=row.call_id), limit=1)
+    digest = hashlib.sha256(data).hexdigest()
+    if [entry.facts.get("manifest_sha256") for entry in newest] != [digest]:
+        raise ApiError(
+            409, "the manifest is not the one that the audit has", "restore it from a copy"
+        )
+    facts = IndexFacts.of(row)
+    if facts.match(manifest):
+        return facts
+    return IndexFacts(None, "", "", "", "") if manifest.index else facts
+
+
+async def _write(
+    desk: Desk,
+    session: Session,
+    body: Reindex,
+    proven: VerifiedRecording,
+    corrected: IndexFacts | None,
+) -> Reindexed:
+    sealed = proven.sealed
+    facts: Facts = {
+        "call_id": sealed.call_id,
+        "manifest_sha256": sealed.manifest_sha256,
+        "node_key": proven.node_key,
+        "disposed": bool(proven.disposed),
+    }
+    personal = {"actor": session.actor, "reference": body.reference}
+    await desk.audit.append("recording.reindexed", facts, personal)
+    new = await desk.indexer.reindex(sealed, corrected)
+    if proven.disposed:
+        await desk.custodian.disposed(sealed.call_id, proven.disposal, proven.disposed)
+    row = await desk.catalogue.get(sealed.call_id)
+    if row is None:
+        raise ApiError(409, "the new row was removed meanwhile", "try again")
+    return Reindexed(state="indexed" if new else "known", row=_shown(row, proven))
+
+
+def _shown(row: RecordingSummary, proven: VerifiedRecording) -> RecordingRow:
+    custody = Custody(disposed=proven.disposed or None, reason=proven.disposal)
+    return row_of(row, custody)

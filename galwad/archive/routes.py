@@ -1,0 +1,348 @@
+"""Endpoints to search the index of recordings, and to fetch a recording for a stated purpose.
+
+A recording is sent exactly as it is in the archive, still encrypted. The audit entry is committed
+before the first byte is sent. For the purposes in `ADMIN_PURPOSES` (legal matters, crime and vital
+interests), only an administrator may fetch recordings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Collection
+from dataclasses import asdict, replace
+
+import msgspec
+from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from galwad import periods as when
+from galwad.archive.files import checked_id
+from galwad.archive.indexer import indexed_number
+from galwad.archive.recording_bodies import (
+    CapturedCardIncident,
+    CapturedCardList,
+    Fetch,
+    RecordingDetail,
+    RecordingPage,
+    RecordingQuery,
+    RecordingRow,
+)
+from galwad.archive.sealed_response import SealedResponse
+from galwad.desk import Desk
+from galwad.host.errors import ApiError, NotPermittedError
+from galwad.people.access import SteppedUpSupervisor, Supervisor, TheDesk
+from galwad.people.sessions import Session
+from recording.archive.manifest import ObjectFacts, read_manifest
+from recording.archive.summary import RecordingSummary
+from recording.audit.log import NewEntry
+from recording.errors import ManifestError
+from recording.index.captured_cards import CapturedCard
+from recording.index.catalogue import Cursor, Filters, add_fetch_reference
+from recording.index.custody import NOT_RETAINED, Custody
+
+router = APIRouter(tags=["recordings"])
+
+ADMIN_PURPOSES = frozenset({"legal-claim", "legal-disclosure", "crime", "vital-interests"})
+_US = 1_000_000
+_ENDINGS = {"payload": "flac.age", "raw": "pcapng.age"}
+
+
+@router.get("/recordings")
+async def newest(desk: TheDesk, session: SteppedUpSupervisor) -> RecordingPage:
+    """Return the first page of all recordings, newest first."""
+    return await _search(desk, session, RecordingQuery())
+
+
+@router.post("/recordings/search")
+async def search(
+    body: RecordingQuery, desk: TheDesk, session: SteppedUpSupervisor
+) -> RecordingPage:
+    """Return a page of the recordings that match the filters, newest first.
+
+    The filters are in the request's body and not in the URL, because proxies and servers often log
+    URLs.
+
+    Raises:
+        ApiError: 422, the filters contradict each other, or a time cannot be read.
+    """
+    return await _search(desk, session, body)
+
+
+@router.get("/recordings/{call_id}")
+async def show(call_id: str, desk: TheDesk, session: SteppedUpSupervisor) -> RecordingDetail:
+    """Return the index row and the signed manifest of one recording, and its state.
+
+    The state says whether the recording was rewrapped, retained or disposed of. The request is
+    entered in the audit chain.
+
+    Raises:
+        ApiError: 404, no recording has this id.
+    """
+    recording = await recording_of(desk, call_id)
+    await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
+    custody = await desk.custodian.one(call_id)
+    incidents = (await desk.captured_cards.of([call_id])).get(call_id, [])
+    return RecordingDetail(
+        recording=row_of(recording, custody, incidents),
+        manifest=desk.archive.text(recording, "manifest"),
+        rewrap=desk.archive.text(recording, "rewrap"),
+        hold=custody.retained_for,
+        disposal=desk.archive.text(recording, "disposal"),
+        folder=recording.folder,
+        salt=recording.salt,
+        captured_cards=[incident_of(incident) for incident in incidents],
+    )
+
+
+@router.get("/captured-cards")
+async def captured_cards(
+    desk: TheDesk,
+    session: Supervisor,
+    only_open: bool = False,  # noqa: FBT001, FBT002 - FastAPI reads it from the query
+) -> CapturedCardList:
+    """Return the incidents in which a card number was keyed outside a pause, without any digit."""
+    await desk.audit.append("captured-cards.listed", {}, {"actor": session.actor})
+    found = await desk.captured_cards.all(only_open=only_open)
+    return CapturedCardList(rows=[incident_of(incident) for incident in found])
+
+
+@router.post(
+    "/recordings/{call_id}/fetch",
+    status_code=200,
+    response_class=SealedResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
+async def fetch(
+    call_id: str, body: Fetch, desk: TheDesk, session: SteppedUpSupervisor
+) -> SealedResponse:
+    """Send an encrypted recording: first the header, then the payload.
+
+    The header and the payload together are a standard age file.
+
+    Raises:
+        ApiError: 403, the purpose is one of the administrator's. 404, no recording has this id, or
+            all its packets could be decoded and `raw` is true. 409, the manifest is not the one
+            that was indexed. 410, the recording was disposed of.
+    """
+    if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
+        raise NotPermittedError(
+            "only the recording administrator may fetch for this purpose",
+            "ask them to do it",
+            facts={"purpose": body.purpose},
+        )
+    recording = _found(await desk.catalogue.without_parts(checked_id(call_id)))
+    refuse_if_disposed(desk, recording)
+    kind, facts = _requested_object(desk, recording, raw=body.raw)
+    files = desk.archive.open(recording, kind, facts.size)
+    entry = NewEntry(
+        "recording.fetched",
+        {"call_id": call_id, "purpose": body.purpose, f"{kind}_sha256": facts.sha256},
+        {"actor": session.actor, "reference": body.reference},
+    )
+
+    async def note(connection: AsyncConnection) -> list[NewEntry]:
+        await add_fetch_reference(connection, call_id, body.reference)
+        return [entry]
+
+    try:
+        await desk.audit.append_after(note)
+    except BaseException:
+        files.close()
+        raise
+    desk.metrics.fetched.inc()
+    return SealedResponse(
+        files,
+        {
+            "Content-Disposition": f'attachment; filename="{call_id}.{_ENDINGS[kind]}"',
+            "X-Galwad-Header-Length": str(len(files.header)),
+            "X-Galwad-Payload-SHA256": facts.sha256,
+        },
+    )
+
+
+def _requested_object(
+    desk: Desk, recording: RecordingSummary, *, raw: bool
+) -> tuple[str, ObjectFacts]:
+    """Return the kind of the requested file of a recording, with the file's size and digest.
+
+    If `raw` is true, the kind is "raw": the file with the packets that could not be decoded.
+    Otherwise the kind is "payload": the audio.
+
+    Raises:
+        ApiError: 404, there is no "raw" file, because all packets could be decoded. 409, the
+            manifest is missing or has changed since the recording was indexed.
+    """
+    if not raw:
+        return "payload", ObjectFacts(recording.payload_size, recording.payload_sha256)
+    if not recording.raw_size:
+        raise ApiError(404, "all packets could be decoded", "fetch the audio: without `raw`")
+    data = desk.archive.content(recording, "manifest") or b""
+    try:
+        facts = read_manifest(data).raw
+    except ManifestError:
+        facts = None
+    if facts is None or hashlib.sha256(data).hexdigest() != recording.manifest_sha256:
+        raise ApiError(
+            409, "the manifest is not the one that was indexed", "run `galwad recordings verify`"
+        )
+    return "raw", facts
+
+
+async def recording_of(desk: Desk, call_id: str) -> RecordingSummary:
+    """Return the index row of the recording with this id.
+
+    Raises:
+        ApiError: 404, there is no such recording.
+    """
+    return _found(await desk.catalogue.get(checked_id(call_id)))
+
+
+def _found(recording: RecordingSummary | None) -> RecordingSummary:
+    if recording is None:
+        raise ApiError(
+            404, "no recording has this id", "check the id; the recording may not be sealed yet"
+        )
+    return recording
+
+
+def refuse_if_disposed(desk: Desk, recording: RecordingSummary) -> None:
+    """Raise an error if the recording was disposed of.
+
+    Raises:
+        ApiError: 410, the archive has a certificate of this recording's disposal.
+    """
+    if desk.archive.content(recording, "disposal") is not None:
+        raise ApiError(
+            410, "the recording was disposed of", "read its certificate: it says when and why"
+        )
+
+
+async def _search(desk: Desk, session: Session, query: RecordingQuery) -> RecordingPage:
+    filters, after = await _with_known_line(desk, _filters(query, desk)), _cursor(query.after)
+    given = sorted(query.model_dump(exclude_none=True, exclude={"limit", "after"}))
+    await desk.audit.append(
+        "recordings.searched", {"by": ",".join(given)}, {"actor": session.actor}
+    )
+    page = await desk.catalogue.search(filters, query.limit, after)
+    call_ids = [row.call_id for row in page.rows]
+    known, cards = await desk.custodian.of(call_ids), await desk.captured_cards.of(call_ids)
+    return RecordingPage(
+        rows=[
+            row_of(row, known.get(row.call_id, NOT_RETAINED), cards.get(row.call_id, ()))
+            for row in page.rows
+        ],
+        after=None if page.after is None else str(page.after),
+    )
+
+
+def _filters(query: RecordingQuery, desk: Desk) -> Filters:
+    span = span_of(query.when, desk)
+    begins = [_start_of(query.since, desk, "since"), None if span is None else span.since]
+    ends = [_start_of(query.until, desk, "until"), None if span is None else span.until]
+    filters = Filters(
+        number=indexed_number(query.number),
+        advisor=query.advisor.lower() if query.advisor else None,
+        extension=query.extension,
+        line=query.line,
+        since=max((t for t in begins if t is not None), default=None),
+        until=min((t for t in ends if t is not None), default=None),
+        min_us=_us(query.min_length_s),
+        max_us=_us(query.max_length_s),
+        gap_reason=query.gap_reason,
+        reference=query.reference,
+    )
+    _reject_contradicting_filters(filters)
+    return filters
+
+
+def _reject_contradicting_filters(filters: Filters) -> None:
+    """Raise an error for filters that no recording can match.
+
+    Without this error, the empty result would look as if there were no such recordings.
+
+    Raises:
+        ApiError: 422, the filters contradict each other.
+    """
+    since, until, at_least, at_most = filters.since, filters.until, filters.min_us, filters.max_us
+    if since is not None and until is not None and since >= until:
+        raise ApiError(
+            422,
+            "the filters `since`, `until` and `when` have no time in common",
+            "choose `since` before `until`, and both within `when`",
+        )
+    if at_least is not None and at_most is not None and at_least > at_most:
+        raise ApiError(422, "`min_length_s` is above `max_length_s`", "exchange the two lengths")
+
+
+async def _with_known_line(desk: Desk, filters: Filters) -> Filters:
+    """Return the filters, with the text of `line` written exactly as in the index.
+
+    `line` is the label of a route in the settings. The user may have typed the label differently,
+    for example in lower case.
+    """
+    if filters.line is None:
+        return filters
+    return replace(filters, line=await desk.catalogue.line_named(filters.line))
+
+
+def _start_of(moment: float | str | None, desk: Desk, field: str) -> float | None:
+    if not isinstance(moment, str):
+        return moment
+    span = span_of(moment, desk, field)
+    return None if span is None else span.since
+
+
+def span_of(words: str | None, desk: Desk, field: str = "when") -> when.Period | None:
+    """Return the period that words such as "last week" mean; None if `words` is None or empty.
+
+    The words are read in the time zone of the desk's settings. `field` is the name of the
+    request's field with the words.
+
+    Raises:
+        ApiError: 422, the words cannot be read as a period.
+    """
+    if not words:
+        return None
+    try:
+        return when.period(words, time.time(), desk.settings.desk.time_zone)
+    except ValueError:
+        raise ApiError(422, f"cannot read the time in `{field}`", when.HINT) from None
+
+
+def _cursor(text: str | None) -> Cursor | None:
+    try:
+        return Cursor.parse(text) if text else None
+    except ValueError:
+        raise ApiError(422, "cannot read `after`", "look at: body.after") from None
+
+
+def _us(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * _US)
+
+
+def incident_of(incident: CapturedCard) -> CapturedCardIncident:
+    """Return the response body for an incident in which a card number was keyed."""
+    return CapturedCardIncident(state=incident.state, **asdict(incident))
+
+
+def row_of(
+    recording: RecordingSummary,
+    custody: Custody = NOT_RETAINED,
+    incidents: Collection[CapturedCard] = (),
+) -> RecordingRow:
+    """Return the response body for an index row.
+
+    `custody` says whether the recording is retained or disposed of. `incidents` are those in which
+    a card number was keyed.
+    """
+    states = {incident.state for incident in incidents}
+    facts = {
+        **msgspec.to_builtins(recording),
+        "talk_s": recording.talk_us / _US,
+        "unexplained_s": recording.unexplained_us / _US,
+        "custody": custody.label,
+        "captured_card": "open" if "open" in states else "closed" if states else "",
+        "named": recording.has_personal_facts,
+    }
+    return RecordingRow.model_validate(facts)

@@ -1,0 +1,1 @@
+"""Live calls: their state, the screen-pop, pauses, and the control of phones."""

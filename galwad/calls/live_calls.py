@@ -1,0 +1,617 @@
+"""Live calls: the state of each call that the switch reports, and its screen-pop.
+
+A `DeskCall` is an immutable value that decides which users may see which parts. `LiveCalls` stores
+the calls; they change only on the event loop. Wrap-up is the time from the end of an answered call
+until its contact note is saved. The settings limit how long the advisor counts as busy with it;
+afterwards the page shows the call as one line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import msgspec
+
+from callerid.contacts import OpenContact
+from callerid.errors import NumberError
+from callerid.lookup import LookupResult, LookupStatus
+from callerid.note import Note
+from callerid.note_drafts import NoteDraft
+from callerid.number import CallerId, PhoneNumber, presented_caller
+from callerid.person import Person, RecordPage, record_id_in
+from callerid.screenpop import PopConfirmation, ScreenPop
+from galwad.calls.bodies import (
+    Caller,
+    Candidate,
+    ContactView,
+    DirectoryAnswer,
+    DraftView,
+    Pop,
+    PopState,
+    RecordLink,
+)
+from galwad.host.limits import Rate
+from galwad.messages import CallerFacts, CallStatus, Party
+from galwad.people.user import User
+
+SEARCHES: Final = Rate(20, 300.0)
+"""The searches of one user for callers by a text; more could read out a directory."""
+DIALS: Final = Rate(30, 60.0)
+ACTS: Final = Rate(120, 60.0)
+"""The acts of one user on the page, such as to hold and to transfer calls."""
+
+
+def presented_by(facts: CallerFacts) -> CallerId:
+    """Return the caller's phone number, as the page shows it."""
+    return presented_caller(
+        facts.from_user, facts.from_host, facts.asserted, facts.privacy, trusted=facts.trusted
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DeskCall:
+    """One live call in its present state: the switch's report, screen-pop and contact note."""
+
+    state: CallStatus
+    pop: ScreenPop
+    wrapup: bool = False
+    wrapup_began: float | None = None
+    """The Unix time at which the wrap-up began; None if there is none, or the time is not known."""
+    note: Note | None = None
+    drafts: tuple[NoteDraft, ...] = ()
+    """The unsaved texts in the contact note, one for each user."""
+    noted_name: str = ""
+    """The name of the person whom the advisor confirmed before a restart of the desk."""
+    recording_link: str | None = None
+    transferred_by: Party | None = None
+    """The advisor who sent the call to a party that is no user, and still writes the note."""
+    restored: bool = False
+    """True if `LiveCalls.add_without_note` added this call, which is assumed to have ended. It
+    becomes false if the switch reports the call.
+    """
+    record_pages: tuple[RecordPage, ...] = ()
+    wrapup_limit: float = 0.0
+    """For how many seconds an advisor counts as busy with the wrap-up; 0 if there is no limit."""
+    connected_since: float = 0.0
+    """The Unix time of the latest answer, end of a hold, or change of the party with the call."""
+
+    @property
+    def call_id(self) -> str:
+        """The id of this call."""
+        return self.state.call_id
+
+    @property
+    def advisor_name(self) -> str | None:
+        """The user name of the party in `advisor`; None if there is no party or user name."""
+        return (self.advisor.user or None) if self.advisor else None
+
+    @property
+    def advisor(self) -> Party | None:
+        """The party that is responsible for the call; None until it is answered.
+
+        It has the call, or has transferred it to a party that is not a user of the desk.
+        """
+        return self.transferred_by or self.state.advisor
+
+    def page_state(self, *, own: bool) -> PopState:
+        """Return the state as a page shows it; `own` if the call concerns the page's user.
+
+        For `own`, a call that was transferred to a party that is not a user of the desk is
+        "wrapup", even while it continues.
+        """
+        sent_on = own and self.transferred_by is not None
+        return "wrapup" if self.wrapup or sent_on else self.state.state
+
+    def is_handled_by(self, user: User) -> bool:
+        """Return whether this user is responsible for the call or for its contact note.
+
+        Normally that is the `advisor`, and all users of a group if a PBX answered for it without
+        naming one. After a transfer to a party that is not a user of the desk, it is the advisor
+        until the note is saved.
+        """
+        if self.advisor is None or (self.transferred_by is not None and self.has_saved_note):
+            return False
+        return _is_phone_of(self.advisor, user) or self.may_be_claimed_by(user)
+
+    def may_be_claimed_by(self, user: User) -> bool:
+        """Return whether a PBX answered for this user's group and did not name an advisor."""
+        return self.advisor_name is None and any(
+            _is_phone_of(party, user) for party in self.state.group
+        )
+
+    def concerns(self, user: User) -> bool:
+        """Return whether this user is responsible, or their phone rings, perhaps for a transfer."""
+        return self.is_handled_by(user) or any(
+            _is_phone_of(party, user) for party in self.state.ringing
+        )
+
+    def is_placed_by(self, user: User) -> bool:
+        """Return whether this user's phone has placed the call and it is answered or on hold."""
+        state = self.state
+        return (
+            state.outgoing
+            and self.page_state(own=False) in {"answered", "held"}
+            and _is_phone_of(Party(state.caller.from_user), user)
+        )
+
+    def takes_part(self, user: User) -> bool:
+        """Return whether the call concerns the user, or is recorded and placed by the user."""
+        return self.concerns(user) or (self.state.recorded and self.is_placed_by(user))
+
+    def is_talking(self, user: User) -> bool:
+        """Return whether the call is answered or on hold, and this user takes part in it."""
+        if self.is_handled_by(user):
+            return self.page_state(own=True) in {"answered", "held"}
+        return self.state.recorded and self.is_placed_by(user)
+
+    def is_heard_by(self, user: User) -> bool:
+        """Return whether this user certainly talks in the call now: it is not on hold.
+
+        If a PBX answered for a group, it is not known which member talks.
+        """
+        if self.is_placed_by(user):
+            return self.page_state(own=False) == "answered"
+        known = self.advisor is not None and _is_phone_of(self.advisor, user)
+        return known and self.page_state(own=True) == "answered"
+
+    @property
+    def has_saved_note(self) -> bool:
+        """True if the contact note is saved, and has no change that is not saved."""
+        return self.note is not None and not self.drafts
+
+    @property
+    def wrapup_until(self) -> float | None:
+        """The Unix time until which the advisor counts as busy; None without wrap-up or limit.
+
+        The call stays in wrap-up until the contact note is saved.
+        """
+        if not self.wrapup_limit or not (self.wrapup or self.transferred_by):
+            return None
+        # If the end of the call is not known, it was before a restart of the desk.
+        began = self.state.started if self.wrapup_began is None else self.wrapup_began
+        return began + self.wrapup_limit
+
+    def is_wrapping_up(self, user: User, now: float) -> bool:
+        """Return whether this user counts as busy with the wrap-up at the Unix time `now`."""
+        if self.page_state(own=True) != "wrapup" or not self.is_handled_by(user):
+            return False
+        return self.wrapup_until is None or now < self.wrapup_until
+
+    def draft_of(self, user: User) -> NoteDraft | None:
+        """Return what this user has typed and not saved; None if nothing."""
+        return next((draft for draft in self.drafts if draft.author == user.name), None)
+
+    def visible(self, user: User) -> bool:
+        """Return whether this user may see any part of the call."""
+        return user.role != "machine" and (user.supervises or self.takes_part(user))
+
+    def view(self, user: User) -> Pop:
+        """Return the call with only those facts that this user may see.
+
+        The caller's details and pages and the contact note are for users who are responsible for
+        the call, a draft for its author. The user who has placed the call sees the number that was
+        called, and nothing about a caller.
+        """
+        state, pop = self.state, self.pop
+        concerned, has = self.concerns(user), self.is_handled_by(user)
+        own = self.takes_part(user)
+        placed = own and not concerned
+        number = pop.caller.number
+        page_state = "ringing" if concerned and not has else self.page_state(own=concerned)
+        return Pop(
+            call_id=state.call_id,
+            line=state.line,
+            state=page_state,
+            since=state.since,
+            started=state.started,
+            advisor=self.advisor_name,
+            extension=state.advisor.extension if state.advisor else None,
+            mine=own,
+            recording=state.recording,
+            recording_since=state.recording_since,
+            durable=state.durable,
+            holders=list(state.holders),
+            called=shown_number(state.called) if placed else None,
+            talking_since=self.connected_since if self.is_heard_by(user) else None,
+            caller=Caller(status="not_found", number_display=None, candidates=[])
+            if placed
+            else Caller(
+                status=pop.status.value,
+                number_display=number.display if number is not None else None,
+                candidates=_candidates(pop),
+                chosen=pop.chosen,
+                confirmed=pop.confirmed,
+                outcome=pop.confirmation.value if pop.confirmation else None,
+                details=pop.details if has else {},
+                position=state.callers,
+                directories=[
+                    DirectoryAnswer(name=name, answer=answer.value)
+                    for name, answer in pop.result.answers
+                ],
+                searched=bool(pop.searched),
+                pages=self._links() if has else [],
+                name=self._confirmed_name() if has else None,
+            ),
+            contact_saved=self.note is not None,
+            contact=_note_view(self.note) if has else None,
+            draft=_draft_view(self.draft_of(user)) if has else None,
+            wrap_up_until=self.wrapup_until if page_state == "wrapup" else None,
+            recording_link=self.recording_link,
+            acts=self._acts(user, page_state),
+            transferring=state.transferring if has else "",
+            transfers_begun=state.transfers_begun if has else 0,
+            transfer_failed=state.transfer_failed if has else 0,
+        )
+
+    def _acts(self, user: User, page_state: PopState) -> dict[str, str]:
+        """Return the acts that the page offers, each with what prevents it, or ""."""
+        if page_state == "ringing" and self.concerns(user):
+            able = any(_is_phone_of(party, user) for party in self.state.answerable)
+            return {"answer": "" if able else "answer_on_phone"}
+        if page_state not in {"answered", "held"} or not self.is_handled_by(user):
+            return {}
+        return {each.act: each.refused for each in self.state.acts}
+
+    def _confirmed_name(self) -> str | None:
+        """Return the name of the person whom the advisor confirmed, perhaps before a restart."""
+        person = self.pop.confirmed_person
+        return (person.name if person is not None else self.noted_name) or None
+
+    def _links(self) -> list[RecordLink]:
+        person = self.pop.chosen_person
+        return [
+            RecordLink(
+                directory=page.directory,
+                url=url,
+                record_id=record_id_in(page.directory, person.entries),
+            )
+            for page in self.record_pages
+            if person is not None
+            and (self.pop.confirmed or page.before_confirmation)
+            and (url := page.url_for(person)) is not None
+        ]
+
+
+def shown_number(number: str) -> str:
+    """Return a number as the page shows it, or the text unchanged if it is no phone number."""
+    try:
+        return PhoneNumber.parse(number).display
+    except NumberError:
+        return number
+
+
+def _has_new_caller(before: CallStatus, after: CallStatus) -> bool:
+    return before.callers != after.callers or before.caller != after.caller
+
+
+def _is_phone_of(party: Party, user: User) -> bool:
+    return party.user == user.name if party.user else party.extension == user.extension
+
+
+def _candidates(pop: ScreenPop) -> list[Candidate]:
+    return [
+        Candidate(
+            person_id=candidate.person_id,
+            name=candidate.name,
+            language=candidate.language,
+            shared_warning=candidate.shared_warning,
+            kind=candidate.kind.value,
+            main_line=candidate.main_line,
+        )
+        for candidate in pop.candidates
+    ]
+
+
+def _note_view(note: Note | None) -> ContactView | None:
+    if note is None:
+        return None
+    return ContactView.model_validate(
+        {name: getattr(note, name) for name in ContactView.model_fields}
+    )
+
+
+def _draft_view(draft: NoteDraft | None) -> DraftView | None:
+    if draft is None:
+        return None
+    fields = {name: getattr(draft.note, name) for name in ContactView.model_fields}
+    return DraftView(**fields, version=draft.version, window=draft.window)
+
+
+Listener = Callable[[DeskCall | None, DeskCall | None], None]
+
+
+class LiveCalls:
+    """The store of live calls. It calls `on_change(before, after)` for every change of a call.
+
+    `before` is None for a new call, and `after` for a removed one. `wrapup_limit` is in seconds; 0
+    means no limit.
+    """
+
+    def __init__(
+        self,
+        on_change: Listener,
+        record_pages: Iterable[RecordPage] = (),
+        *,
+        wrapup_limit: float = 0.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._calls: dict[str, DeskCall] = {}
+        self._on_change = on_change
+        self._record_pages = tuple(record_pages)
+        self._wrapup_limit = wrapup_limit
+        self._clock = clock
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def get(self, call_id: str) -> DeskCall | None:
+        """Return the live call with this id; None if there is no such call."""
+        return self._calls.get(call_id)
+
+    def all(self) -> list[DeskCall]:
+        """Return all calls in the store, sorted by their start, the earliest first."""
+        return sorted(self._calls.values(), key=lambda call: (call.state.started, call.call_id))
+
+    def is_wrapping_up(self, user: User) -> bool:
+        """Return whether this user is now in wrap-up for any call (`DeskCall.is_wrapping_up`)."""
+        now = self._clock()
+        return any(call.is_wrapping_up(user, now) for call in self._calls.values())
+
+    def is_talked_in(self, call: DeskCall, user: User) -> bool:
+        """Return whether this user talks in this call, and in no other call.
+
+        Of several answered calls, it is the one that was connected last. A call that a PBX answered
+        for a group counts for each member, unless the member certainly talks in a later one.
+        """
+        if call.page_state(own=True) != "answered" or not call.is_handled_by(user):
+            return False
+        return not any(
+            other.call_id != call.call_id
+            and other.connected_since > call.connected_since
+            and other.is_heard_by(user)
+            for other in self._calls.values()
+        )
+
+    def changed(self, state: CallStatus) -> DeskCall | None:
+        """Store the switch's report of a call; return the call if its caller must be looked up.
+
+        A changed caller gets a new screen-pop, without what was confirmed about the earlier one. A
+        report that is older than the stored one, or about a call in wrap-up, is ignored, unless the
+        call is `restored`.
+        """
+        before = self._calls.get(state.call_id)
+        if before is None:
+            pop = ScreenPop(state.call_id, presented_by(state.caller))
+            call = DeskCall(
+                state,
+                pop,
+                record_pages=self._record_pages,
+                wrapup_limit=self._wrapup_limit,
+                connected_since=state.since,
+            )
+            self._put(call)
+            return call
+        if before.restored:
+            caller = ScreenPop(state.call_id, presented_by(state.caller))
+            before = replace(before, pop=caller, wrapup=False)
+        elif state.version < before.state.version or before.wrapup:
+            return None
+        restored, pop, transferred_by = before.restored, before.pop, None
+        name = before.noted_name
+        new_caller = not restored and _has_new_caller(before.state, state)
+        if new_caller:
+            pop, name = ScreenPop(state.call_id, presented_by(state.caller)), ""
+        if (
+            before.advisor_name is not None
+            and state.advisor
+            and state.advisor.user != before.advisor_name
+        ):
+            if state.advisor.user:
+                # A new advisor has taken over the call, and has not yet confirmed the caller's
+                # identity.
+                pop = replace(pop, confirmation=None)
+            # An advisor has claimed the call, but `state` does not name this advisor yet. So the
+            # advisor of the stored call is kept.
+            elif state.group:
+                state = msgspec.structs.replace(state, advisor=before.advisor, group=())
+            else:
+                transferred_by = before.advisor
+        reconnected = state.state == "answered" and (
+            before.state.state != "answered" or before.state.advisor != state.advisor
+        )
+        began = None
+        if transferred_by is not None:
+            began = self._clock() if before.wrapup_began is None else before.wrapup_began
+        call = self._put(
+            replace(
+                before,
+                state=state,
+                pop=pop,
+                transferred_by=transferred_by,
+                restored=False,
+                wrapup_began=began,
+                noted_name=name,
+                connected_since=self._clock() if reconnected else before.connected_since,
+            )
+        )
+        return call if restored or new_caller else None
+
+    def snapshot(self, states: Iterable[CallStatus], now: float) -> list[DeskCall]:
+        """Store the states of all live calls; return the calls whose callers must be looked up.
+
+        A stored call that is not among them ends at `now` (Unix seconds).
+        """
+        states = tuple(states)
+        known = {state.call_id for state in states}
+        for call in self.all():
+            if call.call_id not in known and not call.wrapup:
+                self.ended(call.call_id, now, answered=call.state.advisor is not None)
+        new = []
+        for state in states:
+            # After a restart, the switch numbers the versions of a call from the beginning again.
+            # So the version of the stored state is set to 0. Otherwise the new state would be
+            # ignored, because its version is lower.
+            before = self._calls.get(state.call_id)
+            if before is not None and not before.wrapup:
+                stale = replace_version(before.state, 0)
+                self._calls[state.call_id] = replace(before, state=stale)
+            fresh = self.changed(state)
+            if fresh is not None:
+                new.append(fresh)
+        return new
+
+    def ended(self, call_id: str, ended: float, *, answered: bool) -> None:
+        """End a call at the Unix time `ended`.
+
+        An answered call with an advisor and without a saved note stays until the note is saved; any
+        other is removed. A restored call without the time of its end gets this time.
+        """
+        call = self._calls.get(call_id)
+        if call is None or (call.wrapup and call.wrapup_began is not None):
+            return
+        if not call.wrapup and (not answered or call.has_saved_note or call.state.advisor is None):
+            self._remove(call)
+            return
+        state = ended_state(call.state, ended)
+        began = ended if call.wrapup_began is None else call.wrapup_began
+        self._put(replace(call, state=state, wrapup=True, wrapup_began=began))
+
+    def add_without_note(
+        self, contact: OpenContact, note: Note | None = None, drafts: Iterable[NoteDraft] = ()
+    ) -> DeskCall | None:
+        """Add a call that has ended, so that its advisor can still write the contact note.
+
+        It was answered before a restart, or while the desk did not run. `note` is the saved note,
+        if only changes to it are not saved. Return the call if its caller must be looked up,
+        otherwise None.
+        """
+        if contact.call_id in self._calls:
+            return None
+        host = "anonymous.invalid" if contact.withheld else ""
+        facts = CallerFacts(contact.number, host)
+        state = CallStatus(
+            call_id=contact.call_id,
+            version=0,
+            started=contact.started,
+            since=contact.ended or contact.started,
+            line=contact.line,
+            called="",
+            caller=facts,
+            state="ended",
+            advisor=Party(contact.extension, contact.advisor),
+            recording="ended",
+        )
+        pop = ScreenPop(contact.call_id, presented_by(facts))
+        if not (contact.number or contact.withheld):
+            pop = pop.with_result(LookupResult(LookupStatus.UNAVAILABLE))
+        call = self._put(
+            DeskCall(
+                state,
+                pop,
+                wrapup=True,
+                wrapup_began=contact.ended or None,
+                note=note,
+                drafts=tuple(drafts),
+                noted_name=contact.name,
+                restored=True,
+                record_pages=self._record_pages,
+                wrapup_limit=self._wrapup_limit,
+            )
+        )
+        return call if contact.number or contact.withheld else None
+
+    def lookup_result(self, looked_up: DeskCall, result: LookupResult) -> DeskCall | None:
+        """Store a lookup's result; return the call, None if it has gone or has another caller."""
+        call = self._calls.get(looked_up.call_id)
+        if call is None or _has_new_caller(looked_up.state, call.state):
+            return None
+        return self._put(replace(call, pop=call.pop.with_result(result)))
+
+    def searched(self, call: DeskCall, people: tuple[Person, ...]) -> DeskCall:
+        """Add the people whom the advisor has found by a text; return the changed call.
+
+        Raises:
+            ChoiceError: The advisor has confirmed the caller.
+        """
+        return self._put(replace(call, pop=call.pop.with_searched(people)))
+
+    def choose(self, call: DeskCall, person_id: str) -> DeskCall:
+        """Store the advisor's choice among several people; return the changed call.
+
+        Raises:
+            ChoiceError: The advisor cannot choose this person now.
+        """
+        return self._put(replace(call, pop=call.pop.choose(person_id)))
+
+    def claim(self, call: DeskCall, advisor: Party) -> DeskCall:
+        """Give a call that a PBX answered for a group to one advisor; return the changed call."""
+        state = msgspec.structs.replace(call.state, advisor=advisor, group=())
+        return self._put(replace(call, state=state))
+
+    def confirm(
+        self, call: DeskCall, confirmation: PopConfirmation, person_id: str | None
+    ) -> DeskCall:
+        """Store the advisor's answer whether the caller is this person; return the changed call.
+
+        If `person_id` is None, it is the person that was chosen before.
+
+        Raises:
+            ChoiceError: The advisor cannot confirm this person now.
+        """
+        pop = call.pop.confirm(confirmation, person_id)
+        return self._put(replace(call, pop=pop, noted_name=""))
+
+    def draft_saved(self, draft: NoteDraft) -> DeskCall | None:
+        """Store a draft, or remove one of version 0; return the call, None if it has gone.
+
+        `OpenNotes` calls this in the sequence of the database. The listener is not notified,
+        because only the author sees the change.
+        """
+        call = self._calls.get(draft.call_id)
+        if call is None:
+            return None
+        others = tuple(each for each in call.drafts if each.author != draft.author)
+        call = replace(call, drafts=(*others, draft) if draft.version else others)
+        self._calls[call.call_id] = call
+        return call
+
+    def note_saved(self, call_id: str, note: Note) -> None:
+        """Store the contact note that was saved for a call. Remove the call if it is in wrap-up."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return
+        if call.wrapup:
+            self._remove(call)
+        else:
+            self._put(replace(call, note=note, drafts=(), noted_name=""))
+
+    def set_recording_link(self, call_id: str, link: str) -> None:
+        """Store the API path of the call's recording."""
+        call = self._calls.get(call_id)
+        if call is not None:
+            self._put(replace(call, recording_link=link))
+
+    def _put(self, call: DeskCall) -> DeskCall:
+        before = self._calls.get(call.call_id)
+        self._calls[call.call_id] = call
+        self._on_change(before, call)
+        return call
+
+    def _remove(self, call: DeskCall) -> None:
+        before = self._calls.pop(call.call_id)
+        self._on_change(before, None)
+
+
+def replace_version(state: CallStatus, version: int) -> CallStatus:
+    """Return a copy of `state` with this version number."""
+    return msgspec.structs.replace(state, version=version)
+
+
+def ended_state(state: CallStatus, ended: float) -> CallStatus:
+    """Return a copy of `state` that ended at this Unix time: nothing rings or is recorded."""
+    return msgspec.structs.replace(
+        state, state="ended", since=ended, ringing=(), recording="ended", holders=()
+    )

@@ -1,0 +1,256 @@
+"""An advisor's day in the log of calls: calls, missed calls and transfers, and its endpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callerid.contact_tables import contacts
+from galwad.calls.live_calls import shown_number
+from galwad.calls.log.logged_call import MISSED, PartRole
+from galwad.calls.log.store import logged_calls, logged_parts
+from galwad.people.access import Person, TheDesk
+from galwad.people.user import User
+from galwad.periods import Period, period
+
+MOST_CALLS: Final = 200
+"""The most calls of each list. An advisor takes about eighty a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdvisorsDay:
+    """The lists of one advisor's day, the newest call first.
+
+    Each row has the columns of `logged_calls`; in `calls` also `purpose`, `no_note_reason` and
+    `version` of the advisor's contact note, or None; in `transfers` also `at`, `sent_to` and
+    `result`. `cut` is true if a list is longer than `MOST_CALLS`.
+    """
+
+    calls: Sequence[Row[Any]]
+    missed: Sequence[Row[Any]]
+    transfers: Sequence[Row[Any]]
+    cut: bool
+
+
+async def day_of(engine: AsyncEngine, user: User, day: Period) -> AdvisorsDay:
+    """Return the calls of this user in a period, which is normally today.
+
+    A missed call is listed until any user answers its number, but not if a colleague answered it.
+    """
+    async with engine.connect() as connection:
+        calls, missed, transfers = [
+            (await connection.execute(query.limit(MOST_CALLS + 1))).all()
+            for query in (_calls(user, day), _missed(user, day), _transfers(user, day))
+        ]
+    return AdvisorsDay(
+        calls[:MOST_CALLS],
+        missed[:MOST_CALLS],
+        transfers[:MOST_CALLS],
+        cut=max(len(calls), len(missed), len(transfers)) > MOST_CALLS,
+    )
+
+
+def _calls(user: User, day: Period) -> Select[Any]:
+    own_note = and_(
+        contacts.c.call_id == logged_calls.c.call_id,
+        or_(contacts.c.advisor == user.name, contacts.c.advisor == ""),
+    )
+    note = contacts.c.purpose, contacts.c.no_note_reason, contacts.c.version
+    part = and_(_part_of(user, "had", day), logged_calls.c.outgoing.is_(False))
+    made = and_(_part_of(user, "made", day), logged_calls.c.outgoing.is_(True))
+    return (
+        select(logged_calls, *note)
+        .outerjoin(contacts, own_note)
+        .where(
+            or_(part, made),
+            logged_calls.c.ended > 0,
+            or_(logged_calls.c.internal.is_(False), logged_calls.c.outgoing.is_(True)),
+        )
+        .order_by(logged_calls.c.started.desc(), logged_calls.c.call_id)
+    )
+
+
+def _missed(user: User, day: Period) -> Select[Any]:
+    later = logged_calls.alias("later")
+    rung_back = exists().where(
+        later.c.number == logged_calls.c.number,
+        later.c.number != "",
+        later.c.started > logged_calls.c.started,
+        later.c.answered > 0,
+    )
+    return (
+        select(logged_calls)
+        .where(
+            _part_of(user, "rang", day),
+            logged_calls.c.outcome.in_(MISSED),
+            logged_calls.c.outgoing.is_(False),
+            ~rung_back,
+        )
+        .order_by(logged_calls.c.started.desc(), logged_calls.c.call_id)
+    )
+
+
+def _transfers(user: User, day: Period) -> Select[Any]:
+    sent = logged_parts.c
+    return (
+        select(logged_calls, sent.at, sent.destination.label("sent_to"), sent.result)
+        .join(logged_parts, sent.call_id == logged_calls.c.call_id)
+        .where(_is_phone_of(user), sent.role == "sent", sent.at >= day.since, sent.at < day.until)
+        .order_by(sent.at.desc(), logged_calls.c.call_id)
+    )
+
+
+def _part_of(user: User, role: PartRole, day: Period) -> ColumnElement[bool]:
+    part = logged_parts.c
+    own = select(part.call_id).where(
+        _is_phone_of(user), part.role == role, part.at >= day.since, part.at < day.until
+    )
+    return logged_calls.c.call_id.in_(own)
+
+
+def _is_phone_of(user: User) -> ColumnElement[bool]:
+    """Return whether a part is one of the user's phone, as for live calls."""
+    part = logged_parts.c
+    mine = part.user == user.name
+    if not user.extension:
+        return mine
+    return or_(mine, and_(part.user == "", part.extension == user.extension))
+
+
+NoteState: TypeAlias = Literal["", "missing", "saved", "not_needed"]
+
+
+class CallOfToday(BaseModel):
+    """A call of today.
+
+    `number` is that of the party outside, in E.164, and `number_display` as people write it. Both
+    are None if there is none, or if it is no longer kept.
+    """
+
+    call_id: str
+    started: float
+    line: str
+    number: str | None
+    number_display: str | None
+    withheld: bool
+
+
+class TodaysCall(CallOfToday):
+    """A call of today that has ended.
+
+    `number` is that of the party outside, in E.164, and `number_display` as people write it. Both
+    are None if there is none, or if it is no longer kept. `note` is the state of the advisor's
+    contact note; "" if the call needs none, or if its note is another advisor's. `purpose` is that
+    of the note.
+    """
+
+    outgoing: bool
+    length: float
+    purpose: str
+    note: NoteState
+
+
+class MissedCall(CallOfToday):
+    """A call of today that rang at the advisor's phone, and that no advisor has answered since.
+
+    `waited` is the time in seconds for which it rang. `outcome` says how it ended: the caller hung
+    up ("abandoned"), the phones refused it ("refused"), or no advisor answered ("missed").
+    """
+
+    waited: float
+    outcome: Literal["missed", "abandoned", "refused"]
+
+
+class TodaysTransfer(BaseModel):
+    """A transfer by the advisor, and its result.
+
+    The destination is "ringing" or has "answered"; or the call has "returned" to the advisor, or
+    was "lost", because it ended before the destination answered.
+    """
+
+    call_id: str
+    at: float
+    line: str
+    destination: str
+    result: Literal["ringing", "answered", "returned", "lost"]
+
+
+class Today(BaseModel):
+    """The advisor's day: each list has the newest first.
+
+    `since` is the beginning of the day, in Unix seconds. `cut` is true if a list was too long.
+    """
+
+    since: float
+    calls: list[TodaysCall]
+    missed: list[MissedCall]
+    transfers: list[TodaysTransfer]
+    cut: bool
+
+
+router = APIRouter(tags=["today"])
+
+
+@router.get("/today")
+async def today(desk: TheDesk, session: Person) -> Today:
+    """Return the signed-in user's calls of today, missed calls and transfers.
+
+    The day is a day of the desk's time zone. No other user's day can be requested.
+    """
+    span = period("today", time.time(), desk.settings.desk.time_zone)
+    day = await day_of(desk.engine, session.user, span)
+    return Today(
+        since=span.since,
+        calls=[
+            TodaysCall(
+                **_plain(row),
+                outgoing=row.outgoing,
+                length=row.talk_us / 1e6,
+                purpose=row.purpose or "",
+                note=_note_of(row),
+            )
+            for row in day.calls
+        ],
+        missed=[
+            MissedCall(**_plain(row), waited=row.ended - row.started, outcome=row.outcome)
+            for row in day.missed
+        ],
+        transfers=[
+            TodaysTransfer(
+                call_id=row.call_id,
+                at=row.at,
+                line=row.line,
+                destination=row.sent_to,
+                result=row.result,
+            )
+            for row in day.transfers
+        ],
+        cut=day.cut,
+    )
+
+
+def _plain(row: Row[Any]) -> dict[str, Any]:
+    """Return the fields that each call of the day has."""
+    return {
+        "call_id": row.call_id,
+        "started": row.started,
+        "line": row.line,
+        "number": row.number or None,
+        "number_display": shown_number(row.number) if row.number else None,
+        "withheld": row.withheld,
+    }
+
+
+def _note_of(row: Row[Any]) -> NoteState:
+    if row.version is None:
+        return ""
+    if row.no_note_reason:
+        return "not_needed"
+    return "saved" if row.version else "missing"

@@ -1,0 +1,202 @@
+"""Endpoints for payment pages, which pause and resume one call with a token.
+
+The payment page is a web page of the council or of its payment provider, in the browser of the
+advisor. A machine with the right `payments`, such as the CRM, requests a token for one call and
+gives it to the page. The page needs no other right, and its token can do nothing else.
+
+The pause is in force before its use of the token is stored, because a pause must not wait for the
+database. A resume waits until the database has stored that the token cannot pause again.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy.exc import SQLAlchemyError
+
+from galwad.calls.live_calls import DeskCall
+from galwad.calls.payment_tokens import PaymentToken
+from galwad.calls.payments import (
+    NewPaymentToken,
+    PauseOutcome,
+    PaymentPage,
+    PaymentTokenRequest,
+    carry_out,
+    has_right,
+)
+from galwad.desk import Desk
+from galwad.host.connections.session_layer import vouch_for
+from galwad.host.errors import ApiError, NotPermittedError, SwitchDownError
+from galwad.host.switch_client import PauseOrder, PauseTarget
+from galwad.people.access import ArrivedAt, SignedIn, TheDesk
+
+PATH = "/payment-page"
+"""The path of the only endpoints that pages of other origins may use."""
+router = APIRouter()
+log = structlog.get_logger()
+
+
+@router.post("/payment-tokens", status_code=201)
+async def make_token(
+    body: PaymentTokenRequest, desk: TheDesk, session: SignedIn
+) -> NewPaymentToken:
+    """Make a token with which a payment page can pause one call, once.
+
+    Raises:
+        ApiError: 403, the user is not a machine with the right `payments`. 404, there is no such
+            answered call. 409, several calls fit. 422, not exactly one field is set.
+    """
+    if not has_right(session):
+        raise NotPermittedError(
+            "this needs a machine's token with the right `payments`", "let the CRM do it"
+        )
+    call = _one_call(desk, body)
+    secret, token = await desk.payment_tokens.make(session.user.name, call.call_id)
+    await desk.audit.append(
+        "payment.token-made",
+        {"call_id": call.call_id},
+        {"actor": session.actor, "holder": token.holder},
+    )
+    return NewPaymentToken(
+        token=secret, call_id=call.call_id, expires=token.expires, holder=token.holder
+    )
+
+
+async def token_of(request: Request, desk: TheDesk) -> PaymentToken:
+    """Return the token in the header field `Authorization`, which may be used up or expired.
+
+    Raises:
+        ApiError: 401, there is no such token. 503, the database did not answer.
+    """
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    try:
+        found = (
+            await desk.payment_tokens.find(secret.strip()) if scheme.lower() == "bearer" else None
+        )
+    except SQLAlchemyError:
+        raise ApiError(
+            503, "the database does not answer", "take no card details; pause on the phone"
+        ) from None
+    if found is None:
+        raise ApiError(401, "the token is not known", "request a new one for this call")
+    vouch_for(desk.places, request.scope, secret)
+    return found
+
+
+Token = Annotated[PaymentToken, Depends(token_of)]
+
+
+@router.put(PATH)
+async def pause(
+    desk: TheDesk, token: Token, arrived: ArrivedAt, body: PaymentPage | None = None
+) -> PauseOutcome:
+    """Pause the call of the token. To renew the pause, the page repeats this request.
+
+    Raises:
+        ApiError: 404, the call has ended. 409, another user has released the pause. 410, the token
+            is used up or expired.
+        SwitchDownError: The switch or the database does not answer.
+    """
+    if not desk.payment_tokens.may_pause(token):
+        raise ApiError(
+            410, "the token is used up or expired", "request a new one; take no card details yet"
+        )
+    heartbeat = body.heartbeat if body else None
+    if token.used:
+        return await _renew(desk, token, heartbeat)
+    outcome = await carry_out(desk, "hold", _order(token, arrived), heartbeat=heartbeat)
+    try:
+        in_force = await desk.payment_tokens.paused(token)
+    except SQLAlchemyError:
+        # The token then expires as if it were unused, but it still cannot pause after a resume.
+        log.warning("payment.token_not_marked", call_id=token.call_id)
+        return outcome
+    # A page that is left while it loads sends its request to resume before this pause is in force.
+    return outcome if in_force else await resume(desk, token, arrived)
+
+
+@router.delete(PATH)
+async def resume(desk: TheDesk, token: Token, arrived: ArrivedAt) -> PauseOutcome:
+    """End the pause of the token's page, for good: the token cannot pause again.
+
+    The recording resumes if the call has no other pause holder. Repeating this changes nothing.
+
+    Raises:
+        ApiError: 404, the call has ended.
+        SwitchDownError: The switch, the audit or the database does not answer. The recording stays
+            paused.
+    """
+    try:
+        await desk.payment_tokens.released(token)
+    except SQLAlchemyError:
+        raise ApiError(
+            503, "the database does not answer", "the recording stays paused; try again"
+        ) from None
+    return await carry_out(desk, "release", _order(token, arrived))
+
+
+def _order(token: PaymentToken, arrived_mono: float) -> PauseOrder:
+    target = PauseTarget(call_id=token.call_id)
+    return PauseOrder(target, token.holder, token.actor, "api", arrived_mono)
+
+
+async def _renew(desk: Desk, token: PaymentToken, heartbeat: float | None) -> PauseOutcome:
+    """Renew the pause of a page that has paused before.
+
+    If the switch still has this pause, it only needs to be watched further: it is not audited
+    again. Otherwise it was released by another user, and the page must not pause again by a timer.
+
+    Raises:
+        SwitchDownError: The switch is not connected, so the state of the gate is not known.
+        ApiError: 404, the call has ended. 409, another user has released the pause.
+    """
+    if not desk.switch.connected:
+        raise SwitchDownError
+    call = desk.calls.get(token.call_id)
+    if call is None or call.wrapup:
+        raise ApiError(404, "there is no such call", "check the call: it may have ended")
+    if token.holder not in call.state.holders:
+        raise ApiError(
+            409, "the pause was released by another user", "take no card details; ask a supervisor"
+        )
+    if heartbeat is not None:
+        desk.heartbeats.beat(token.call_id, token.holder, heartbeat)
+    state = call.state
+    return PauseOutcome(state=state.recording, durable=state.durable, calls=[token.call_id])
+
+
+def _one_call(desk: Desk, body: PaymentTokenRequest) -> DeskCall:
+    """Return the answered call that the request means.
+
+    Raises:
+        ApiError: 422, not exactly one field is set. 404, there is no such call. 409, several calls
+            fit.
+    """
+    given = [name for name in (body.call_id, body.advisor, body.extension) if name is not None]
+    if len(given) != 1:
+        raise ApiError(
+            422,
+            "`call_id`, `advisor` or `extension` is required",
+            "send exactly one of the three",
+        )
+    found = [call for call in desk.calls.all() if _is_talking(call) and _fits(call, body)]
+    if not found:
+        raise ApiError(404, "there is no such answered call", "check the call: it may have ended")
+    if len(found) > 1:
+        raise ApiError(409, "several calls fit", "send the `call_id` of the call")
+    return found[0]
+
+
+def _is_talking(call: DeskCall) -> bool:
+    return call.page_state(own=True) in {"answered", "held"}
+
+
+def _fits(call: DeskCall, body: PaymentTokenRequest) -> bool:
+    advisor = call.state.advisor
+    return (
+        call.call_id == body.call_id
+        or (advisor is not None and bool(body.advisor) and advisor.user == body.advisor)
+        or (advisor is not None and bool(body.extension) and advisor.extension == body.extension)
+    )

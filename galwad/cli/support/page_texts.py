@@ -1,0 +1,74 @@
+"""The texts in Welsh and English, for the command line.
+
+The texts are those of the page: the files `en.json` and `cy.json` in `galwad/page/locale`. A text
+may have placeholders, such as `{name}`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Final
+
+LANGUAGES: Final = ("en", "cy")
+_VARIABLES: Final = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+_HOUR_S: Final = 3600
+_MINUTE_S: Final = 60
+_TWO: Final = 2
+
+
+class Texts:
+    """The texts in one language."""
+
+    def __init__(self, language: str) -> None:
+        """Load the texts. `language` is one of `LANGUAGES`."""
+        file = files("galwad.page") / "locale" / f"{language}.json"
+        self.language = language
+        self._texts: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+
+    def __contains__(self, key: str) -> bool:
+        """Return whether there is a text with this key."""
+        return key in self._texts
+
+    def text(self, key: str, **values: str | int) -> str:
+        """Return the text with this key, with `values` in the places of its placeholders.
+
+        Raises:
+            KeyError: There is no such text, or a placeholder has no value.
+        """
+        return self._texts[key].format_map(values)
+
+    def duration(self, us: int) -> str:
+        """Return a duration of `us` microseconds as text, such as "1 min 20 s" or "0.4 s".
+
+        Durations below ten seconds are given to the tenth, longer ones in whole seconds.
+        """
+        tenths = round(us / 100_000)
+        if 0 < tenths < 100 and tenths % 10:
+            return self.text("duration.seconds", count=f"{tenths / 10:.1f}")
+        if us > 0 and tenths == 0:
+            return self.text("duration.moment")
+        whole = round(us / 1_000_000)
+        hours, rest = divmod(whole, _HOUR_S)
+        minutes, seconds = divmod(rest, _MINUTE_S)
+        parts = [self.text("duration.hours", count=hours)] if hours else []
+        if minutes:
+            # In Welsh, the word for "minute" changes its first letter after the number two.
+            key = "duration.two_minutes" if minutes == _TWO else "duration.minutes"
+            parts.append(self.text(key, count=minutes))
+        if seconds or not parts:
+            parts.append(self.text("duration.seconds", count=seconds))
+        return " ".join(parts)
+
+
+def preferred_language(environment: Mapping[str, str] | None = None) -> str:
+    """Return "cy" if the environment's variables ask for Welsh, otherwise "en".
+
+    `environment` is `os.environ` by default. The first variable that is set decides, in the
+    sequence of GNU gettext.
+    """
+    known = os.environ if environment is None else environment
+    first = next((known[name] for name in _VARIABLES if known.get(name)), "")
+    return "cy" if first.lower().startswith("cy") else "en"

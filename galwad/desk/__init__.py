@@ -1,1 +1,0 @@
-"""The desk: HTTP API, the advisors' page, lookups, notes, audit chain and index of recordings."""

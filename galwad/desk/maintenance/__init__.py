@@ -1,1 +1,0 @@
-"""Changes that commands make directly to the server's files, whether or not the desk is running."""

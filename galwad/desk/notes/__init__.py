@@ -1,1 +1,0 @@
-"""The delivery of contact notes to another system, such as a CRM."""

@@ -1,1 +1,0 @@
-"""Call events for other systems: signed HTTP requests, sent from an outbox in the database."""

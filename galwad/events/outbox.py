@@ -1,0 +1,315 @@
+"""The outbox of call events, in the desk's database.
+
+An event is stored before it is sent, and its outcome before the next event of its call is sent. So
+a desk that was killed may send an event again, with the same id, but loses none. A settled event
+stays for some days without its content, so that it is not written again. What exceeds the largest
+size or age is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol, TypeAlias
+
+import msgspec
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from galwad.events.call_events import CallProgress, WebhookEvent
+from galwad.events.tables import webhook_calls, webhook_events
+from galwad.settings.events import ALL_EVENTS, EventName
+
+Outcome: TypeAlias = Literal["delivered", "refused", "dropped"]
+MAX_WAITING: Final = 50_000
+"""The most events that wait. If there are more, the oldest are dropped."""
+MAX_AGE_S: Final = 3 * 86_400.0
+"""The longest time that an event waits before it is dropped."""
+_KEPT_S: Final = {"delivered": 4 * 86_400.0, "refused": 30 * 86_400.0, "dropped": 30 * 86_400.0}
+"""The time for which a settled event is kept. It is longer than any event waits."""
+_WAITING: Final = webhook_events.c.outcome == ""
+_REFUSED: Final = webhook_events.c.outcome == "refused"
+_LONGEST_REASON: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class CallStep:
+    """New events of a call, and its progress after them; None after its last event."""
+
+    call_id: str
+    progress: CallProgress | None
+    events: Sequence[WebhookEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingEvent:
+    """An event that is to be sent, and the number of attempts that have failed."""
+
+    event: WebhookEvent
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndeliveredEvent:
+    """An event that was not delivered, without its content.
+
+    It is tried again at the Unix time `due`, or "refused". `reason` is that of the last attempt.
+    """
+
+    event_id: str
+    call_id: str
+    kind: str
+    state: Literal["waiting", "refused"]
+    created: float
+    attempts: int
+    due: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxDepth:
+    """The number of events that wait, and when the oldest was written; 0 if there is none."""
+
+    waiting: int
+    oldest: float
+
+
+class EventSink(Protocol):
+    """Another part of the database that stores events: those that machines read as a stream."""
+
+    async def add(
+        self, connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
+    ) -> None:
+        """Store the events in which this part is interested, in the transaction of `connection`."""
+
+
+class WebhookOutbox:
+    """The outbox in a database. Each method is one transaction. Times are in Unix seconds."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        kinds: Collection[EventName] = ALL_EVENTS,
+        sink: EventSink | None = None,
+    ) -> None:
+        self._kinds = frozenset(kinds)
+        self._sink = sink
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+
+    async def calls(self) -> dict[str, CallProgress]:
+        """Return the progress of each call of which an event is still to come."""
+        found = {}
+        async with self._engine.connect() as connection:
+            for row in await connection.execute(select(webhook_calls)):
+                with suppress(msgspec.DecodeError):  # a damaged row must not stop the desk
+                    found[row.call_id] = msgspec.json.decode(row.progress, type=CallProgress)
+        return found
+
+    async def write(self, steps: Sequence[CallStep], now: float) -> None:
+        """Write the events of these steps, except those that were written before."""
+        events = [event for step in steps for event in step.events]
+        latest = {step.call_id: step.progress for step in steps}
+        async with self._writer.begin() as connection:
+            sent = [event for event in events if event.kind in self._kinds]
+            await _write_events(connection, sent, now)
+            if self._sink is not None:
+                await self._sink.add(connection, events, now)
+            await connection.execute(
+                delete(webhook_calls).where(webhook_calls.c.call_id.in_(latest))
+            )
+            rows = [
+                {
+                    "call_id": call_id,
+                    "progress": msgspec.json.encode(progress).decode(),
+                    "ended": progress.ended,
+                }
+                for call_id, progress in latest.items()
+                if progress is not None
+            ]
+            if rows:
+                await connection.execute(insert(webhook_calls), rows)
+
+    async def due(self, now: float, busy: Collection[str], most: int) -> list[WaitingEvent]:
+        """Return due events, each the oldest of its call; drop those whose row is damaged."""
+        query = (
+            select(webhook_events)
+            .where(_first_of_calls(busy), webhook_events.c.due <= now)
+            .order_by(webhook_events.c.due, webhook_events.c.seq)
+            .limit(most)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        found = []
+        for row in rows:
+            try:
+                event = msgspec.json.decode(row.body, type=WebhookEvent)
+            except msgspec.DecodeError:
+                await self.settle(row.event_id, "dropped", "it cannot be read", now)
+            else:
+                found.append(WaitingEvent(event, row.attempts))
+        return found
+
+    async def next_due(self, busy: Collection[str]) -> float | None:
+        """Return when the next event of a call that is not in `busy` is due; None if none is."""
+        query = select(func.min(webhook_events.c.due)).where(_first_of_calls(busy))
+        async with self._engine.connect() as connection:
+            found: float | None = await connection.scalar(query)
+            return found
+
+    async def settle(self, event_id: str, outcome: Outcome, reason: str, now: float) -> None:
+        """Store that an event is not to be sent any more, and remove its content."""
+        async with self._writer.begin() as connection:
+            await _settle(connection, webhook_events.c.event_id == event_id, outcome, reason, now)
+
+    async def postpone(self, event_id: str, due: float, reason: str = "") -> None:
+        """Store that an attempt to send an event has failed, and why; the next is at `due`."""
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                update(webhook_events)
+                .where(webhook_events.c.event_id == event_id)
+                .values(
+                    attempts=webhook_events.c.attempts + 1, due=due, reason=reason[:_LONGEST_REASON]
+                )
+            )
+
+    async def undelivered(self, most: int) -> list[UndeliveredEvent]:
+        """Return at most `most` failed events: the waiting, then the refused, the oldest first."""
+        columns = [
+            webhook_events.c[name]
+            for name in ("event_id", "call_id", "kind", "outcome", "created", "attempts", "due")
+        ]
+        query = (
+            select(*columns, webhook_events.c.reason)
+            .where(or_(_WAITING & (webhook_events.c.attempts > 0), _REFUSED))
+            .order_by(webhook_events.c.outcome, webhook_events.c.seq)
+            .limit(most)
+        )
+        async with self._engine.connect() as connection:
+            return [
+                UndeliveredEvent(
+                    row.event_id,
+                    row.call_id,
+                    row.kind,
+                    "refused" if row.outcome else "waiting",
+                    row.created,
+                    row.attempts,
+                    row.due,
+                    row.reason,
+                )
+                for row in await connection.execute(query)
+            ]
+
+    async def waiting_call(self, event_id: str) -> str | None:
+        """Return the id of the call of an event that waits; None if no such event waits."""
+        query = select(webhook_events.c.call_id).where(
+            _WAITING, webhook_events.c.event_id == event_id
+        )
+        async with self._engine.connect() as connection:
+            found: str | None = await connection.scalar(query)
+            return found
+
+    async def hurry(self, event_id: str, now: float) -> None:
+        """Make a waiting event due now."""
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                update(webhook_events)
+                .where(_WAITING, webhook_events.c.event_id == event_id)
+                .values(due=now)
+            )
+
+    async def expire(self, now: float) -> int:
+        """Remove what is old; drop the oldest events above the limits, and return how many."""
+        async with self._writer.begin() as connection:
+            for outcome, kept_s in _KEPT_S.items():
+                await connection.execute(
+                    delete(webhook_events).where(
+                        webhook_events.c.outcome == outcome,
+                        webhook_events.c.settled < now - kept_s,
+                    )
+                )
+            await connection.execute(
+                delete(webhook_calls).where(
+                    webhook_calls.c.ended > 0, webhook_calls.c.ended < now - MAX_AGE_S
+                )
+            )
+            newest_of_too_many = (
+                select(webhook_events.c.seq)
+                .where(_WAITING)
+                .order_by(webhook_events.c.seq.desc())
+                .offset(MAX_WAITING)
+                .limit(1)
+                .scalar_subquery()
+            )
+            too_old = webhook_events.c.created < now - MAX_AGE_S
+            too_many = webhook_events.c.seq <= newest_of_too_many
+            reason = "it has waited too long, or too many events waited"
+            return await _settle(connection, or_(too_old, too_many), "dropped", reason, now)
+
+    async def depth(self) -> OutboxDepth:
+        """Return how many events wait, and since when."""
+        query = select(func.count(), func.min(webhook_events.c.created)).where(_WAITING)
+        async with self._engine.connect() as connection:
+            waiting, oldest = (await connection.execute(query)).one()
+            return OutboxDepth(waiting, oldest or 0.0)
+
+    async def clear(self) -> None:
+        """Remove all events, and the progress of calls too if nothing else stores events."""
+        async with self._writer.begin() as connection:
+            await connection.execute(delete(webhook_events))
+            if self._sink is None:
+                await connection.execute(delete(webhook_calls))
+
+
+def _first_of_calls(busy: Collection[str]) -> ColumnElement[bool]:
+    """Select the oldest waiting event of each call that is not in `busy`."""
+    return webhook_events.c.seq.in_(
+        select(func.min(webhook_events.c.seq))
+        .where(_WAITING, webhook_events.c.call_id.not_in(busy))
+        .group_by(webhook_events.c.call_id)
+    )
+
+
+async def _write_events(
+    connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
+) -> None:
+    ids = [event.event_id for event in events]
+    known = set(
+        await connection.scalars(
+            select(webhook_events.c.event_id).where(webhook_events.c.event_id.in_(ids))
+        )
+    )
+    rows = [
+        {
+            "event_id": event.event_id,
+            "call_id": event.call.call_id,
+            "kind": event.kind,
+            "body": msgspec.json.encode(event).decode(),
+            "created": now,
+            "attempts": 0,
+            "due": now,
+            "outcome": "",
+            "reason": "",
+            "settled": 0.0,
+        }
+        for event in {event.event_id: event for event in events}.values()
+        if event.event_id not in known
+    ]
+    if rows:
+        await connection.execute(insert(webhook_events), rows)
+
+
+async def _settle(
+    connection: AsyncConnection,
+    which: ColumnElement[bool],
+    outcome: Outcome,
+    reason: str,
+    now: float,
+) -> int:
+    done = await connection.execute(
+        update(webhook_events)
+        .where(_WAITING, which)
+        .values(outcome=outcome, reason=reason, settled=now, body="")
+    )
+    return done.rowcount

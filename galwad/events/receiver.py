@@ -1,0 +1,143 @@
+"""The system that receives the events: one signed HTTP request for each event.
+
+The receiver is not trusted. A redirect is never followed, an answer is read only to a limit, and
+its content is ignored. The reasons of failures have no part of the request or of the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import quote
+
+import httpx2
+
+from callerid.authentication import read_secret
+from callerid.errors import SourceError
+from callerid.json_client import failure, http_client, requested_rest, tls_context
+from galwad.events.call_events import WebhookEvent
+from galwad.events.formats import known_kinds, request_body
+from galwad.events.signature import signature_headers, signing_key
+from galwad.settings.events import WebhookSection
+
+CONNECTIONS: Final = 4
+"""The most requests at a time."""
+_MOST_READ: Final = 1 << 14
+"""The most octets of an answer that are read. The connection is closed if there are more."""
+_REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
+"""They refuse the event itself. Others can have a cause that an administrator corrects, such as a
+wrong key (401) or address (404).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """The result of an attempt; for `rest_s` seconds, the receiver wants no requests."""
+
+    outcome: Literal["delivered", "refused", "failed"]
+    reason: str = ""
+    rest_s: float = 0.0
+
+
+class WebhookReceiver:
+    """Sends events to the receiver that the settings name.
+
+    Secrets are read for each request, so that a new one counts at once; certificates are read once.
+    """
+
+    def __init__(self, section: WebhookSection) -> None:
+        self._section = section
+        self._http: httpx2.AsyncClient | None = None
+        self._opening = asyncio.Lock()
+
+    async def send(self, event: WebhookEvent) -> SendResult:
+        """Send an event once; return the result."""
+        if event.kind not in known_kinds(self._section.format):
+            return SendResult("refused", "the format in the settings does not have such events")
+        body = request_body(event, self._section.format)
+        status, rest_s = 0, None
+        try:
+            url, headers = await asyncio.to_thread(self._signed, event.event_id, body.content)
+            headers["Content-Type"] = body.content_type
+            http = await self._client()
+            async with (
+                asyncio.timeout(self._section.timeout),
+                http.stream("POST", url, content=body.content, headers=headers) as response,
+            ):
+                rest_s = requested_rest(response.status_code, response.headers)
+                status = response.status_code
+                await _discard(response)
+        except SourceError as error:
+            return SendResult("failed", str(error))
+        except (TimeoutError, httpx2.HTTPError) as error:
+            if not status:
+                return SendResult("failed", _reason(error))
+        # Even if the rest of the answer has failed, its status counts.
+        return _result(status, rest_s)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._http is not None:
+            await self._http.aclose()
+
+    def _signed(self, event_id: str, body: bytes) -> tuple[str, dict[str, str]]:
+        """Return the address and header fields, or raise SourceError if a secret cannot be read."""
+        headers = {"Idempotency-Key": event_id, "Accept-Encoding": "identity"}
+        key = _key(self._section)
+        if key is not None:
+            headers |= signature_headers(key, event_id, int(time.time()), body)
+        return _address(self._section), headers
+
+    async def _client(self) -> httpx2.AsyncClient:
+        """Make the HTTP client once; raise SourceError if a certificate cannot be read."""
+        async with self._opening:
+            if self._http is None:
+                context = await asyncio.to_thread(tls_context, self._section.tls)
+                self._http = http_client(context, CONNECTIONS)
+            return self._http
+
+
+def check_files(section: WebhookSection) -> None:
+    """Read each file that these settings name.
+
+    Raises:
+        SourceError: A secret or a certificate cannot be used.
+    """
+    _key(section)
+    _address(section)
+    tls_context(section.tls)
+
+
+def _key(section: WebhookSection) -> bytes | None:
+    return signing_key(read_secret(section.secret_file)) if section.secret_file else None
+
+
+def _address(section: WebhookSection) -> str:
+    if section.token_file is None:
+        return section.url
+    return f"{section.url.rstrip('/')}/{quote(read_secret(section.token_file), safe='')}"
+
+
+def _reason(error: TimeoutError | httpx2.HTTPError) -> str:
+    if isinstance(error, TimeoutError):
+        return "the server does not answer in time"
+    return failure(error)
+
+
+def _result(status: int, rest_s: float | None) -> SendResult:
+    if httpx2.codes.is_success(status):
+        return SendResult("delivered")
+    if status in _REFUSED:
+        return SendResult("refused", f"the receiver answers {status}")
+    return SendResult("failed", f"the receiver answers {status}", rest_s or 0.0)
+
+
+async def _discard(response: httpx2.Response) -> None:
+    """Read a short answer to its end, so that the connection can be used again."""
+    size = 0
+    async for part in response.aiter_raw():
+        size += len(part)
+        if size > _MOST_READ:
+            return

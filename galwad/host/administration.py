@@ -1,0 +1,157 @@
+"""The changes that commands on the server make directly in the desk's database.
+
+Each method opens the database, upgrades the schema, makes the change, adds an audit entry, and
+closes the database. The command then calls `poke` to notify a running desk. Commands run as root,
+because the folders of the services are in a folder of root; here they take the rights of the user
+that owns the database's folder (see `recording.files.foreign`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import getpass
+import os
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from pathlib import Path
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callerid.directory import ImportResult, new_directory
+from callerid.import_file import ImportFile
+from galwad.host.database import open_engine, upgrade
+from galwad.link import Link
+from galwad.messages import Hello, UsersChanged
+from galwad.people.rules import UserAdministration
+from recording.audit.chain import Head
+from recording.audit.log import AuditLog, Facts
+from recording.files.foreign import Owner, acting_as, give_to
+
+
+class Administration:
+    """The changes to the database of one node. Each method opens and closes the database.
+
+    The methods also raise the errors of the packages that they use, such as `AuditError`.
+    """
+
+    def __init__(self, database: Path, node: str, realm: str = "galwad") -> None:
+        self._database = database
+        self._node = node
+        self._realm = realm
+
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> AsyncIterator[tuple[AsyncEngine, AuditLog]]:
+        with _rights_in(self._database.parent):
+            await asyncio.to_thread(upgrade, self._database)
+            engine = open_engine(self._database)
+            try:
+                yield engine, AuditLog(engine, self._node, self._database.with_name("audit.key"))
+            finally:
+                await engine.dispose()
+
+    @contextlib.asynccontextmanager
+    async def users(self) -> AsyncIterator[UserAdministration]:
+        """Open the database for acts on users and tokens, which this process's user makes.
+
+        In the `with` block, the errors of `UserAdministration` occur.
+        """
+        async with self._opened() as (engine, audit):
+            yield UserAdministration(engine, audit, _actor(), self._realm)
+
+    async def erase_audit_values(self, seq: int, names: Collection[str], reason: str) -> list[str]:
+        """Erase personal values of an audit entry, see `AuditLog.erase`."""
+        async with self._opened() as (_, audit):
+            return await audit.erase(seq, names, reason, _actor())
+
+    async def note(self, kind: str, facts: Facts | None = None) -> Head:
+        """Append an entry to the audit chain, and return the number and hash of the entry.
+
+        The actor in the entry is the user that runs this process.
+        """
+        async with self._opened() as (_, audit):
+            return await audit.append(kind, facts, {"actor": _actor()})
+
+    def import_directory(
+        self,
+        directory: Path,
+        file: ImportFile,
+        absent: Literal["keep", "remove"] = "keep",
+        on_progress: Callable[[int], None] = lambda _people: None,
+        *,
+        least: float = 0.0,
+        wait: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> ImportResult:
+        """Import people into the directory of callers; block the thread until this is done.
+
+        The audit entry is written when the new directory is complete, and before it replaces the
+        present one. This method is not a coroutine, so that Ctrl-C can interrupt it at any time.
+        For the arguments `absent`, `on_progress` and `least`, see `NewDirectory.fill`.
+
+        Args:
+            directory: The path of the directory's file.
+            file: The import file.
+            absent: What happens to the people who are not in the file.
+            on_progress: The function that is called with the number of people read so far.
+            least: The smallest share of the present number of people that the directory may have.
+            wait: True to wait for another import that is running.
+            check: The function that is called before the new directory replaces the present one. If
+                it raises an error, the present one stays.
+
+        Raises:
+            ImportFileError: The file has faults. The exception lists each fault with its line and
+                column.
+            DirectoryError: Another import is running, the directory cannot be written, or too few
+                people would remain.
+        """
+        gc.freeze()  # so that the collector does not look at all loaded modules again and again
+        with _rights_in(self._database.parent):
+            upgrade(self._database)
+            with new_directory(directory, wait=wait) as new:
+                result = new.fill(file, absent, on_progress, least=least)
+                check()
+                counts = {
+                    "added": result.added,
+                    "replaced": result.replaced,
+                    "removed": result.removed,
+                }
+                asyncio.run(self.note("directory.imported", counts))
+                new.put_in_force()
+        return result
+
+
+async def poke(desk_socket: Path) -> bool:
+    """Notify the desk that users have changed; return False if no desk is running."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(desk_socket)
+    except OSError:
+        return False
+    link = Link(reader, writer)
+    link.send(Hello.of("command"))
+    link.send(UsersChanged())
+    await link.close()
+    return True
+
+
+@contextlib.contextmanager
+def _rights_in(folder: Path) -> Iterator[None]:
+    """Run the `with` block with the rights of the owner of the desk's folder, if we are root.
+
+    First, the owner gets the files in the folder that an earlier release made as root.
+    """
+    if not folder.exists():
+        yield
+        return
+    owner = Owner.of(folder)
+    give_to(owner, folder)
+    with acting_as(owner):
+        yield
+
+
+def _actor() -> str:
+    try:
+        return f"os:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"os:{os.getuid()}"

@@ -1,0 +1,244 @@
+"""The places for connections: they decide which connection is closed when too many arrive.
+
+A connection has a place for signed-in people while its most recent request had a valid session;
+else one for known networks, from which a session was used within `KNOWN_S` seconds; else one for
+strangers. If all places of a kind are taken, the network with the most of them loses its oldest
+connection; one of a signed-in person is never closed for that. Connections are refused only while
+they arrive faster than a rate. Behind a reverse proxy they begin in the places for known networks,
+without a rate, and move when a request shows its client's address. There is no I/O and no clock
+here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
+
+from galwad.host.networks import areas_of
+
+KNOWN_S: Final = 86_400.0
+"""The seconds for which a network is known after a session was used from it."""
+NEW_AREA_S: Final = 60.0
+"""The seconds without a new connection after which the area of a network counts as new."""
+_MAX_NETWORKS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceLimits:
+    """The numbers of places, and the rates of strangers' new connections in a second."""
+
+    signed_in: int
+    known: int
+    strangers: int
+    per_network: int = 32
+    """The places that one network of strangers can have."""
+    per_session: int = 32
+    """The places for signed-in people that the connections of one session can have."""
+    network_rate: float = 20.0
+    strangers_rate: float = 100.0
+    """The rate of all networks of strangers together, and again that of those in new areas."""
+    in_advance_s: float = 5.0
+    """The seconds for which a rate can be saved up and then used at once."""
+
+    @classmethod
+    def within(cls, connections: int) -> PlaceLimits:
+        """Return the limits for this number of connections: half are for signed-in people."""
+        quarter = connections // 4
+        return cls(connections - 2 * quarter, quarter, quarter)
+
+
+class Place:
+    """The place of one connection. `close` closes the connection at once."""
+
+    __slots__ = ("_room", "close", "group", "session")
+
+    def __init__(self, network: str, close: Callable[[], None]) -> None:
+        self.close = close
+        self.group = network
+        """The network of the connection, or the session if it has a place for signed-in people."""
+        self.session: str | None = None
+        """The digest of the session's token if it has a place for signed-in people."""
+        self._room: _Room | None = None
+
+    def move(self, room: _Room | None, group: str) -> None:
+        """Give up the present place, and take one in `room` for `group`."""
+        if self._room is not None:
+            self._room.remove(self)
+        self._room, self.group = room, group
+        if room is not None:
+            room.add(self)
+
+    @property
+    def left(self) -> bool:
+        """True if the connection has no place any more."""
+        return self._room is None
+
+
+class _Room:
+    """The places of one kind, by network or session; the largest is found in constant time."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = 0
+        self._places: dict[str, OrderedDict[Place, None]] = {}
+        self._groups: defaultdict[int, OrderedDict[str, None]] = defaultdict(OrderedDict)
+        """The groups by their number of places."""
+        self._largest = 0
+
+    def of(self, group: str) -> int:
+        return len(self._places.get(group, ()))
+
+    def oldest(self, group: str) -> Place:
+        return next(iter(self._places[group]))
+
+    def oldest_of_largest(self) -> Place:
+        return self.oldest(next(iter(self._groups[self._largest])))
+
+    def add(self, place: Place) -> None:
+        places = self._places.setdefault(place.group, OrderedDict())
+        self._regroup(place.group, len(places), len(places) + 1)
+        places[place] = None
+        self.taken += 1
+
+    def remove(self, place: Place) -> None:
+        places = self._places[place.group]
+        self._regroup(place.group, len(places), len(places) - 1)
+        del places[place]
+        if not places:
+            del self._places[place.group]
+        self.taken -= 1
+
+    def _regroup(self, group: str, before: int, after: int) -> None:
+        if before:
+            del self._groups[before][group]
+            if not self._groups[before]:
+                del self._groups[before]
+        if after:
+            self._groups[after][group] = None
+        if after > self._largest or (before == self._largest and before not in self._groups):
+            self._largest = after
+
+
+class Places:
+    """Gives each connection a place, closing another if need be. Times are monotonic seconds."""
+
+    def __init__(self, limits: PlaceLimits, proxies: Collection[str] = ()) -> None:
+        self.limits = limits
+        self._proxies = frozenset(proxies)
+        self._signed_in = _Room(limits.signed_in)
+        self._known = _Room(limits.known)
+        self._strangers = _Room(limits.strangers)
+        self._networks: OrderedDict[str, float] = OrderedDict()
+        """The known networks, with the time at which a session was last used from each."""
+        self._due: OrderedDict[str, float] = OrderedDict()
+        """The time until which each network has used up its rate; the last change is at the end."""
+        self._areas: OrderedDict[str, float] = OrderedDict()
+        """The areas of strangers, with the time of the newest connection of each."""
+        self.refused = 0
+        """The number of connections that were refused because they arrived too fast."""
+        self.displaced = 0
+        """The number of connections that were closed to make room for another one."""
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of connections by the kind of their place."""
+        return {
+            "signed-in": self._signed_in.taken,
+            "known": self._known.taken,
+            "stranger": self._strangers.taken,
+        }
+
+    def arrive(self, network: str, now: float, close: Callable[[], None]) -> Place | None:
+        """Return a place; None if connections arrive too fast. `close` makes room for another."""
+        if not (self._knows(network, now) or self._in_time(network, now)):
+            self.refused += 1
+            return None
+        place = Place(network, close)
+        self._seat(place, network, now)
+        return place
+
+    def sign_in(self, place: Place, session: str, network: str, now: float) -> None:
+        """Give a connection a place for signed-in people, or for known networks if none is left."""
+        self.know(network, now)
+        if place.left or place.session == session:
+            return
+        room = self._signed_in
+        if room.taken < room.size and room.of(session) < self.limits.per_session:
+            place.session = session
+            place.move(room, session)
+        else:
+            self._seat(place, network, now)
+
+    def sign_out(self, place: Place, network: str, now: float) -> None:
+        """Move a connection to the places for its network, because a request had no session."""
+        if not place.left and (place.session is not None or place.group != network):
+            self._seat(place, network, now)
+
+    def leave(self, place: Place) -> None:
+        """Free the place of a connection that has ended."""
+        place.move(None, place.group)
+
+    def know(self, network: str, now: float) -> None:
+        """Note that a session was used from a network, which is then known for a while."""
+        _renew(self._networks, network, now)
+
+    def known_networks(self, now: float, most: int) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Return proxies, then known networks by latest use; leave out what is not an address."""
+        found: list[IPv4Network | IPv6Network] = []
+        for each in dict.fromkeys([*self._proxies, *reversed(self._networks)]):
+            if len(found) == most:
+                break
+            if self._knows(each, now):
+                with contextlib.suppress(ValueError):
+                    found.append(ip_network(each))
+        return tuple(found)
+
+    def _knows(self, network: str, now: float) -> bool:
+        if network in self._proxies:
+            return True
+        used = self._networks.get(network)
+        return used is not None and now - used <= KNOWN_S
+
+    def _seat(self, place: Place, network: str, now: float) -> None:
+        place.move(None, network)
+        place.session = None
+        known = self._knows(network, now)
+        room = self._known if known else self._strangers
+        if not known and room.of(network) >= self.limits.per_network:
+            self._displace(room.oldest(network))
+        elif room.taken >= room.size:
+            self._displace(room.oldest_of_largest())
+        place.move(room, network)
+
+    def _displace(self, place: Place) -> None:
+        self.displaced += 1
+        self.leave(place)
+        place.close()
+
+    def _in_time(self, network: str, now: float) -> bool:
+        """Return whether a stranger's connection keeps to the rates, and count it if it does."""
+        limits, (_, area, _) = self.limits, areas_of(network.partition("/")[0])
+        new = now - self._areas.get(area, float("-inf")) >= NEW_AREA_S
+        if not self._take(network, limits.network_rate, now):
+            return False
+        if not self._take("new" if new else "", limits.strangers_rate, now):
+            return False
+        _renew(self._areas, area, now)
+        return True
+
+    def _take(self, key: str, rate: float, now: float) -> bool:
+        due = max(self._due.get(key, now), now)
+        if due - now > self.limits.in_advance_s:
+            return False
+        _renew(self._due, key, due + 1.0 / rate)
+        return True
+
+
+def _renew(times: OrderedDict[str, float], key: str, at: float) -> None:
+    times[key] = at
+    times.move_to_end(key)
+    if len(times) > _MAX_NETWORKS:
+        times.popitem(last=False)

@@ -1,0 +1,120 @@
+"""The ASGI layer that finds the session of each API request before the request's body is read.
+
+A valid session gives the connection a place for signed-in people. Without one, only a small body is
+read, so that strangers cannot fill the memory. The requests of each user, and those of strangers,
+begin one after another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from galwad.host import embedding
+from galwad.host.connections.pacer import Pacer
+from galwad.host.connections.places import Place, Places
+from galwad.host.connections.protocol import PLACE
+from galwad.host.error_answers import answer
+from galwad.host.networks import network_of
+from galwad.people.sessions import Session, Sessions
+
+SESSION: Final = "galwad.session"
+"""The key of a request's scope under which its `Session` is stored; the value may be None."""
+_API: Final = "/api/"
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+MAX_STRANGERS_BODY: Final = 16 * 1024
+"""The longest body in bytes of a request without a session, such as a sign-in."""
+
+
+class SessionLayer:
+    """ASGI middleware that stores the request's session in its scope, and moves the connection."""
+
+    def __init__(self, app: ASGIApp, sessions: Sessions, places: Places, *, cookie: str) -> None:
+        self._app = app
+        self._sessions = sessions
+        self._places = places
+        self._cookie = cookie
+        self._pacer = Pacer()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Find the session, move the connection, and call the application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        session: Session | None = None
+        if scope["path"].startswith(_API):
+            scope[SESSION] = session = await self._session(scope, headers)
+            self._move(scope, session)
+            if session is not None and _is_forged(scope["method"], session, headers):
+                refusal = answer(403, "the request may come from another site", "reload the page")
+                await refusal(scope, receive, send)
+                return
+            if session is None and not _is_small(headers):
+                refusal = answer(413, "the request is too large", "sign in, or send at most 16 kB")
+                await refusal(scope, receive, send)
+                return
+        place: Place | None = scope.get(PLACE)
+        if place is not None:
+            await self._pacer.turn(_client(session, place))
+        await self._app(scope, receive, send)
+
+    async def _session(self, scope: Scope, headers: Headers) -> Session | None:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        tokens = [token.strip()]
+        if scheme.lower() != "bearer":
+            cookies = cookie_parser(headers.get("cookie", ""))
+            tokens = [cookies.get(self._cookie, ""), cookies.get(embedding.COOKIE, "")]
+        client = scope.get("client")
+        address = client[0] if client else ""
+        for each in filter(None, tokens):
+            session = await self._sessions.find(each, address)
+            if session is not None:
+                return session
+        return None
+
+    def _move(self, scope: Scope, session: Session | None) -> None:
+        place: Place | None = scope.get(PLACE)
+        if place is None:
+            return
+        network = _network(scope)
+        if session is not None:
+            self._places.sign_in(place, session.key, network, time.monotonic())
+        else:
+            self._places.sign_out(place, network, time.monotonic())
+
+
+def vouch_for(places: Places, scope: Scope, token: str) -> None:
+    """Give a connection a signed-in place for a valid token of a payment page or the like."""
+    place: Place | None = scope.get(PLACE)
+    if place is not None:
+        key = hashlib.sha256(token.encode()).hexdigest()
+        places.sign_in(place, key, _network(scope), time.monotonic())
+
+
+def _is_forged(method: str, session: Session, headers: Headers) -> bool:
+    """Return whether a request that changes something lacks the token of its embedded page."""
+    sent = headers.get(embedding.CSRF_HEADER, "")
+    return method not in _SAFE and not embedding.has_csrf_token(session, sent)
+
+
+def _client(session: Session | None, place: Place) -> str:
+    """Return the client whose turn a request needs: a user, or "" for all strangers."""
+    return session.actor if session is not None else place.session or ""
+
+
+def _network(scope: Scope) -> str:
+    client = scope.get("client")
+    return network_of(client[0] if client else "")
+
+
+def _is_small(headers: Headers) -> bool:
+    if "transfer-encoding" in headers:
+        return False
+    length = headers.get("content-length", "0")
+    return length.isdecimal() and int(length) <= MAX_STRANGERS_BODY

@@ -1,0 +1,261 @@
+"""The desk's database: functions that open it and upgrade its schema.
+
+The database is SQLite in WAL mode, and each commit waits until the data is on the disk. SQLAlchemy,
+and not Python's SQLite driver, begins and ends the transactions. If an engine has the execution
+option `immediate`, each of its transactions takes the write lock with its first statement. A
+transaction that first reads and then writes needs this option. PostgreSQL ignores the option. The
+values in SQL statements never appear in a log or in an exception's text.
+
+SQLite gives its write lock to whichever connection tries at the right moment, so on a busy machine
+one transaction can wait for seconds while later ones write. Therefore the transactions with
+`immediate` of one engine take turns in the order in which they began.
+
+A revision is one step from an older schema to a newer schema. All missing revisions run in one
+transaction, with the bridge from the revisions before the first release. So after an interrupted
+upgrade, the database has either the old or the new schema, and the next start of the desk continues
+from that schema.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sqlite3
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Dialect, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only, greenlet_spawn
+
+from galwad.host.sqlite_connection import SqliteConnection
+from galwad.migrations import bridge
+
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA secure_delete = ON",
+)
+_TURN_S = 5.0
+"""The longest time in seconds that a transaction waits for earlier ones that write."""
+_OTHERS_S = 20.0
+"""The seconds to wait while another process upgrades the database.
+
+This time is less than the 30 s that systemd gives the desk to start.
+"""
+
+
+class SchemaError(Exception):
+    """The database's schema cannot be upgraded to the version that this software needs.
+
+    The database was not changed. `hint` says what the operator must do.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def open_engine(path: Path) -> AsyncEngine:
+    """Return an engine for the database file at `path`.
+
+    The file must exist. The function `upgrade` creates it.
+    """
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
+    event.listen(engine.sync_engine, "do_connect", _connect)
+    event.listen(engine.sync_engine, "connect", _prepare)
+    queue = _WriterQueue()
+    event.listen(engine.sync_engine, "begin", queue.begin)
+    event.listen(engine.sync_engine, "checkin", queue.end)
+    event.listen(engine.sync_engine, "invalidate", _roll_back)
+    event.listen(engine.sync_engine, "invalidate", queue.end)
+    return engine
+
+
+class _WriterQueue:
+    """Lets the transactions of one engine that write begin one after the other, in order."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._writing: object | None = None
+        """The driver's connection whose transaction has its turn."""
+
+    def begin(self, connection: sqlalchemy.Connection) -> None:
+        """Begin a transaction; if it writes, wait for the earlier ones that write.
+
+        Raises:
+            TimeoutError: The transaction waited for `_TURN_S`. This is SQLAlchemy's own error.
+        """
+        if _writes(connection):
+            driver = connection.connection.dbapi_connection
+            if driver is not None:
+                driver.run_async(lambda _: self._take_turn())
+            self._writing = driver
+        opened: SqliteConnection = connection.connection.driver_connection  # type: ignore[assignment]
+        opened.begin(_statement_to_begin(connection))
+
+    def end(self, driver: object | None, *_: object) -> None:
+        """Let the next transaction that writes begin, if the turn was this connection's."""
+        if driver is not None and driver is self._writing:
+            self._writing = None
+            self._lock.release()
+
+    async def _take_turn(self) -> None:
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise PoolTimeoutError("the database is locked") from None
+
+
+def _connect(
+    dialect: Dialect, _record: object, arguments: Sequence[Any], settings: Mapping[str, Any]
+) -> DBAPIConnection:
+    """Open a connection; if the task is cancelled meanwhile, close the connection.
+
+    aiosqlite opens a connection in a thread. If the task that waits for it is cancelled, aiosqlite
+    does not close the connection, and its file stays open until the next garbage collection.
+    """
+    opening = greenlet_spawn(
+        dialect.loaded_dbapi.connect, *arguments, async_creator_fn=SqliteConnection, **settings
+    )
+    return await_only(_opened(opening))
+
+
+async def _opened(opening: Coroutine[Any, Any, DBAPIConnection]) -> DBAPIConnection:
+    task = asyncio.create_task(opening)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await greenlet_spawn((await task).close)
+        raise
+
+
+def _roll_back(connection: Any, _record: object, _error: BaseException | None) -> None:
+    """End the transaction of a connection that is closed because its task was cancelled.
+
+    SQLite holds the locks of a closed connection until all its statements are finalized. Python
+    finalizes the statement of a cancelled task only at the next garbage collection. Without the
+    rollback, no other connection could write until then.
+    """
+    with suppress(sqlite3.Error):  # the connection is closed in any case
+        connection.rollback()
+
+
+def _prepare(connection: Any, record: object) -> None:
+    _leave_transactions_to_sqlalchemy(connection, record)
+    # Without `closing`, the database file would stay open after a failed PRAGMA until the next
+    # garbage collection.
+    with closing(connection.cursor()) as cursor:
+        for pragma in _PRAGMAS:
+            cursor.execute(pragma)
+
+
+def _begin(connection: sqlalchemy.Connection) -> None:
+    connection.exec_driver_sql(_statement_to_begin(connection))
+
+
+def _statement_to_begin(connection: sqlalchemy.Connection) -> str:
+    return "BEGIN IMMEDIATE" if _writes(connection) else "BEGIN"
+
+
+def _writes(connection: sqlalchemy.Connection) -> bool:
+    """Return whether the connection's transactions take the write lock at their start."""
+    return bool(connection.get_execution_options().get("immediate", False))
+
+
+@functools.cache
+def revisions() -> tuple[str, ...]:
+    """Return the ids of all schema revisions that this version of Galwad can upgrade.
+
+    The newest one, to which it upgrades them, is the last.
+    """
+    newest_first = ScriptDirectory.from_config(_config()).walk_revisions()
+    return (*bridge.REPLACED, *reversed([each.revision for each in newest_first]))
+
+
+def upgrade(path: Path) -> None:
+    """Upgrade the database's schema to the newest version; block the thread until this is done.
+
+    If the file is missing, it is created with the mode 0600.
+
+    Raises:
+        SchemaError: The database is from a later version, or cannot be used.
+        OSError: The file cannot be created.
+    """
+    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
+    patient = {"timeout": _OTHERS_S}
+    engine = create_engine(f"sqlite:///{path}", connect_args=patient, hide_parameters=True)
+    event.listen(engine, "connect", _leave_transactions_to_sqlalchemy)
+    event.listen(engine, "begin", _begin)
+    try:
+        if not _is_newest(engine, path):
+            _run_revisions(engine)
+    except SQLAlchemyError as error:
+        # The text of SQLite's own error, such as "database is locked", may be shown, because it
+        # contains no value from the database.
+        cause = getattr(error, "orig", None) or type(error).__name__
+        raise SchemaError(
+            f"cannot upgrade the database {path}: {cause}", "run `galwad check`"
+        ) from None
+    finally:
+        engine.dispose()
+
+
+def _is_newest(engine: Engine, path: Path) -> bool:
+    """Return whether the database already has the newest schema.
+
+    This function only reads, so other processes can write at the same time.
+
+    Raises:
+        SchemaError: The database is from a later version.
+    """
+    with engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    known = revisions()
+    if found is not None and found not in known:
+        raise SchemaError(
+            f"{path} is from a later version of Galwad", "install that version: nothing has changed"
+        )
+    return found == known[-1]
+
+
+def _run_revisions(engine: Engine) -> None:
+    """Run the missing schema revisions in one transaction.
+
+    If two processes do this at the same time, the second process waits at its first BEGIN until the
+    first process has finished. The second process then finds that no revision is missing.
+    """
+    with engine.execution_options(immediate=True).connect() as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "galwad:migrations")
+    return config
+
+
+def _leave_transactions_to_sqlalchemy(connection: Any, _record: object) -> None:
+    """Prevent Python's SQLite driver from beginning and committing transactions by itself.
+
+    Otherwise the driver would commit before each change of the schema, and the upgrade would not be
+    one transaction.
+    """
+    connection.isolation_level = None

@@ -1,0 +1,141 @@
+"""Endpoints for the health of the node, the metrics, and the page's texts."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from importlib.metadata import version
+from importlib.resources import files
+from ipaddress import ip_address
+from typing import Annotated, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from galwad.desk import Desk
+from galwad.host.bodies import Language
+from galwad.host.errors import ApiError
+from galwad.host.system_bodies import NodeHealth
+from galwad.people.access import TheDesk, session_of
+from galwad.people.sessions import Session
+
+router = APIRouter()
+_OF_COMMANDS: Final = ("explain.", "promise.")
+"""The beginnings of the keys of texts that only the command line shows."""
+
+
+@router.get("/health", responses={503: {"model": NodeHealth}})
+async def health(
+    desk: TheDesk, response: Response, session: Annotated[Session | None, Depends(session_of)]
+) -> NodeHealth:
+    """Return whether the database, the switch and the finaliser can be reached.
+
+    The HTTP status is 503 if the database fails, otherwise 200. Only a signed-in user learns the
+    version of the software, because it shows an attacker which faults it may have.
+    """
+    database = await _database(desk)
+    fine = database and desk.switch.connected and desk.finaliser.connected and not desk.peers_down
+    response.status_code = 200 if database else 503
+    return NodeHealth(
+        status="ok" if fine else "degraded",
+        version=version("galwad") if session is not None else None,
+        database=database,
+        switch=desk.switch.connected,
+        finaliser=desk.finaliser.connected,
+        live_calls=sum(not call.wrapup for call in desk.calls.all()),
+        peers_down=desk.peers_down,
+    )
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(
+    request: Request, desk: TheDesk, session: Annotated[Session | None, Depends(session_of)]
+) -> Response:
+    """Return the metrics as Prometheus text.
+
+    The metrics may be read by clients on this machine, on whatever address the desk listens, by
+    administrators, and by machines with the right `metrics`.
+
+    Raises:
+        ApiError: 403, the client is on another machine and does not have the right `metrics`.
+    """
+    allowed = session is not None and (
+        "metrics" in session.user.rights or session.user.role == "admin"
+    )
+    if not (allowed or _is_from_here(request)):
+        raise ApiError(
+            403,
+            "metrics need the right `metrics`",
+            "use a token with that right, or ask on the server itself",
+        )
+    return Response(desk.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get(
+    "/strings/{language}",
+    response_model=dict[str, str],
+    responses={304: {"description": "The client already has these texts."}},
+)
+async def strings(
+    language: Language, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """Return all texts of the page in this language, as a JSON object.
+
+    The status is 304 if the client already has them (RFC 9110 section 13.1.2).
+
+    Raises:
+        ApiError: 404, there are no texts in this language.
+    """
+    texts = _page_texts(language)
+    if texts is None:
+        raise ApiError(404, "there are no texts in this language", "use en or cy")
+    tag = f'"{hashlib.sha256(texts).hexdigest()[:16]}"'
+    kept = {"ETag": tag, "Cache-Control": "no-cache"}
+    if if_none_match == tag:
+        return Response(status_code=304, headers=kept)
+    return Response(texts, headers=kept, media_type="application/json")
+
+
+@functools.cache
+def _page_texts(language: str) -> bytes | None:
+    """Return the page's texts as JSON; None if there are none in this language."""
+    file = files("galwad.page") / "locale" / f"{language}.json"
+    if not file.is_file():
+        return None
+    texts = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    page = {key: text for key, text in texts.items() if not key.startswith(_OF_COMMANDS)}
+    return msgspec.json.encode(page)
+
+
+async def _database(desk: Desk) -> bool:
+    try:
+        async with desk.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        return False
+    return True
+
+
+def _is_from_here(request: Request) -> bool:
+    """Return whether the request comes from this machine.
+
+    Only this machine has a connection whose two ends have the same address: it uses the address to
+    which it connects as its own.
+    """
+    if request.client is None:
+        return False
+    try:
+        host = ip_address(request.client.host)
+    except ValueError:
+        return False
+    if host.is_loopback:
+        return True
+    server = request.scope.get("server")
+    try:
+        return server is not None and host == ip_address(server[0])
+    except ValueError:
+        return False

@@ -1,0 +1,183 @@
+"""The contact notes that are not saved yet: their drafts, and their end.
+
+A note that is not saved is closed some time after its call. A draft then becomes the note, so that
+nothing that was typed is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from callerid.contacts import Contacts, OpenContact
+from callerid.note import Note
+from callerid.note_drafts import NoteDraft, NoteDrafts
+from galwad.calls.live_calls import DeskCall, LiveCalls
+from galwad.host.limits import Rate, Window
+from galwad.page.events import EventHub
+
+log = structlog.get_logger()
+DRAFTS: Final = Rate(120, 60.0)
+"""The saves of drafts by one user. The page saves a draft at most once a second."""
+_CHECK_S: Final = 60.0
+_TYPING_S: Final = 600.0
+"""A note is not closed while somebody types it: its draft is younger than this."""
+
+
+class OpenNotes:
+    """The open notes of one desk.
+
+    Args:
+        contacts: The contact notes in the database.
+        drafts: Their drafts in the database.
+        calls: The live calls.
+        hub: The event hub, whose streams show a draft to its author.
+        close_after: After how many seconds of wrap-up a note is closed; 0 for never.
+        may_close: A function that returns whether the desk knows which calls are in progress.
+        on_closed: A function that receives each note that was closed.
+        on_round: A function that receives how many notes were closed at once, if any.
+        clock: A function that returns the Unix time.
+    """
+
+    def __init__(
+        self,
+        contacts: Contacts,
+        drafts: NoteDrafts,
+        calls: LiveCalls,
+        hub: EventHub,
+        *,
+        close_after: float,
+        may_close: Callable[[], bool],
+        on_closed: Callable[[Note], None],
+        on_round: Callable[[int], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.contacts = contacts
+        self.limit = Window[str](DRAFTS)
+        self._drafts = drafts
+        self._calls = calls
+        self._hub = hub
+        self._close_after = close_after
+        self._may_close = may_close
+        self._on_closed = on_closed
+        self._on_round = on_round
+        self._clock = clock
+        # A change of a note in the database and in the live calls is one step.
+        self._changing = asyncio.Lock()
+        self._ends: dict[str, float] = {}
+        """The beginnings of wrap-ups that are not saved yet, in Unix seconds by call id."""
+        self._saving_ends = asyncio.Lock()
+
+    async def restore(self) -> list[tuple[OpenContact, DeskCall]]:
+        """Add the calls with open notes to the live calls, with their drafts.
+
+        Return those whose callers must now be looked up.
+        """
+        drafts: dict[str, list[NoteDraft]] = {}
+        for draft in await self._drafts.all():
+            drafts.setdefault(draft.call_id, []).append(draft)
+        restored = []
+        for contact in await self.contacts.open_notes():
+            found = drafts.get(contact.call_id, [])
+            note = await self.contacts.note(contact.call_id) if found else None
+            call = self._calls.add_without_note(contact, note, found)
+            if call is not None:
+                restored.append((contact, call))
+        return restored
+
+    async def save_end(self, call_id: str, ended: float) -> None:
+        """Save when the wrap-up of a call began (Unix seconds).
+
+        The beginnings of wrap-ups that wait are saved together, because many calls may end at once.
+
+        Raises:
+            SQLAlchemyError: The database cannot be written.
+        """
+        self._ends[call_id] = ended
+        async with self._saving_ends:
+            if call_id not in self._ends:
+                return  # the task that had the lock before has saved it
+            ends, self._ends = self._ends, {}
+            try:
+                await self.contacts.save_ends(ends)
+            except BaseException:
+                self._ends = ends | self._ends
+                raise
+
+    async def save_draft(self, draft: NoteDraft) -> NoteDraft | None:
+        """Save a draft, and show it in the other windows of its author.
+
+        Return the draft with its new version; None if the call's note was saved meanwhile.
+
+        Raises:
+            ContactError: A field has a card number, or the call was never answered.
+            DraftConflictError: Another window has changed the draft.
+        """
+        async with self._changing:
+            saved = await self._drafts.save(draft, self._clock())
+            if self._calls.draft_saved(saved) is None:
+                await self._drafts.discard(saved)
+                return None
+        self._hub.refresh(saved.author, saved.call_id)
+        return saved
+
+    async def save(self, call_id: str, note: Note) -> int:
+        """Save the note of a call, remove its drafts, and return the note's version number.
+
+        Raises:
+            ContactError: The note is incomplete, or the call was never answered.
+        """
+        async with self._changing:
+            version = await self.contacts.save(call_id, note, self._clock())
+            self._calls.note_saved(call_id, note)
+        return version
+
+    async def run(self) -> None:
+        """Close the notes that are due, again and again, until this task is cancelled."""
+        while self._close_after:
+            await asyncio.sleep(_CHECK_S)
+            try:
+                await self.close_due()
+            except SQLAlchemyError as error:
+                log.warning("note.close_failed", reason=type(error).__name__)
+
+    async def close_due(self) -> int:
+        """Close the notes that were not saved in time, and return their number."""
+        if not self._may_close():
+            return 0
+        closed = 0
+        for contact in await self.contacts.open_notes():
+            note = await self._close(contact)
+            if note is not None:
+                log.info("note.closed", call_id=contact.call_id, unfinished=note.unfinished)
+                self._on_closed(note)
+                closed += 1
+        if closed:
+            self._on_round(closed)
+        return closed
+
+    async def _close(self, contact: OpenContact) -> Note | None:
+        """Close a note if it is due, and return it."""
+        async with self._changing:
+            if not self._is_due(contact):
+                return None
+            note = await self.contacts.close(contact.call_id, self._clock())
+            if note is not None:
+                self._calls.note_saved(contact.call_id, note)
+            return note
+
+    def _is_due(self, contact: OpenContact) -> bool:
+        now = self._clock()
+        if now - (contact.ended or contact.started) < self._close_after:
+            return False
+        call = self._calls.get(contact.call_id)
+        if call is None:
+            return True
+        # If the clock was set back, a draft that was saved later than now is not new.
+        typing = any(0 <= now - draft.saved < _TYPING_S for draft in call.drafts)
+        return call.wrapup and not typing

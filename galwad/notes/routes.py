@@ -1,0 +1,101 @@
+"""Endpoints for contact notes that are not delivered, and for the purposes that notes can have."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter
+
+from galwad.calls.alarms.kinds import Ending
+from galwad.host.errors import ApiError
+from galwad.notes.bodies import (
+    ClosedNotesView,
+    DiscardReason,
+    Purposes,
+    UndeliveredNote,
+)
+from galwad.people.access import Administrator, Person, SteppedUpAdministrator, Supervisor, TheDesk
+from galwad.texts.views import purposes_of
+
+router = APIRouter(tags=["contacts"])
+_MOST = 1000
+_CLOSED_DAYS = 7
+
+
+@router.get("/contacts/purposes")
+async def purposes(desk: TheDesk, _: Person) -> Purposes:
+    """Return the purposes that the advisors can choose for a contact note."""
+    return Purposes(purposes=purposes_of(desk.texts), free_text=desk.texts.free_text)
+
+
+@router.get("/contacts/undelivered")
+async def undelivered(desk: TheDesk, _: Administrator) -> list[UndeliveredNote]:
+    """Return the versions of contact notes that are not delivered, without their texts.
+
+    The refused ones come first, then the oldest. At most 1,000 are returned.
+    """
+    return [
+        UndeliveredNote(
+            call_id=each.call_id,
+            version=each.version,
+            state=each.state,
+            saved=each.created,
+            line=each.line,
+            advisor=each.advisor,
+            attempts=each.attempts,
+            reason=each.reason,
+        )
+        for each in await desk.delivery.outbox.undelivered(_MOST)
+    ]
+
+
+@router.get("/contacts/closed")
+async def closed(desk: TheDesk, _: Supervisor) -> list[ClosedNotesView]:
+    """Return how many notes of the last seven days the desk closed, for each advisor.
+
+    The desk closes a note that was not saved in time.
+    """
+    first = datetime.now(UTC) - timedelta(days=_CLOSED_DAYS)
+    return [
+        ClosedNotesView(
+            advisor=each.advisor, not_written=each.not_written, unfinished=each.unfinished
+        )
+        for each in await desk.contacts.closed_notes(f"{first:%Y%m%d-%H%M%S}")
+    ]
+
+
+@router.post("/contacts/{call_id}/retry", status_code=204)
+async def retry(call_id: str, desk: TheDesk, session: Administrator) -> None:
+    """Deliver the undelivered versions of a call's contact note as soon as possible.
+
+    Raises:
+        ApiError: 404, the call has no undelivered contact note.
+    """
+    _check(await desk.delivery.outbox.retry(call_id))
+    await desk.audit.append("contact.retried", {"call_id": call_id}, {"actor": session.actor})
+    desk.alarms.ended(Ending.DECISION, call_id)
+    desk.delivery.wake()
+
+
+@router.post("/contacts/{call_id}/discard", status_code=204)
+async def discard(
+    call_id: str, body: DiscardReason, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
+    """Never deliver the undelivered versions of a call's contact note. They stay with the call.
+
+    The decision is entered in the audit chain, with its reason, before it takes effect.
+
+    Raises:
+        ApiError: 404, the call has no undelivered contact note.
+    """
+    personal = {"actor": session.actor, "reason": body.reason}
+    await desk.audit.append("contact.discarded", {"call_id": call_id}, personal)
+    _check(await desk.delivery.outbox.discard(call_id))
+    desk.alarms.ended(Ending.DECISION, call_id)
+
+
+def _check(changed: int) -> None:
+    if not changed:
+        raise ApiError(
+            404, "this call has no undelivered contact note", "it may be delivered: list them again"
+        )

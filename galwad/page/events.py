@@ -1,0 +1,329 @@
+"""The event hub: it stores numbered events and wakes the streams that send them to the pages.
+
+The streams are woken in groups. After each group, the event loop does other work for twice the
+group's time, so a request to pause does not wait until a thousand streams have sent an event. A
+page that was disconnected receives the events that it missed, if they are in the newest `MEMORY`.
+An event about a call has the call before and after the change, as immutable values: all users share
+it, and an event that is sent late shows only what the user was allowed to see at the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections import OrderedDict, deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from pydantic import BaseModel, TypeAdapter
+
+from galwad.calls.alarms.kinds import Audience, may_see
+from galwad.calls.alarms.store import StoredAlarm
+from galwad.calls.bodies import Closed, DayChanged
+from galwad.calls.live_calls import DeskCall
+from galwad.calls.presence.presence import PresenceNews
+from galwad.people.user import User
+from galwad.texts.bodies import PageTexts
+
+MEMORY = 2000
+WAKEN_AT_ONCE = 32
+_REST = 2.0
+"""The rest after a group of streams, as a multiple of the time that the group took."""
+_LONGEST_REST_S = 0.05
+"""The longest time in seconds between two groups, if the machine stood still during a group."""
+MAX_STREAMS_PER_SESSION = 8
+"""A browser opens at most six connections to one host, for all its tabs together."""
+
+
+class AlarmEvent(BaseModel):
+    """A report of an alarm, sent as an event.
+
+    `kind` is the kind of the alarm, such as `payment.forgotten`. `alarm` is None for an event that
+    ends alarms, such as `switch.connected`.
+    """
+
+    kind: str
+    call_id: str | None = None
+    since: float
+    alarm: StoredAlarm | None = None
+
+
+SentBody: TypeAlias = BaseModel | StoredAlarm | PresenceNews
+Sent: TypeAlias = tuple[
+    Literal["call", "closed", "alarm", "alarm_changed", "presence", "day", "texts"], SentBody
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change of a call, an alarm, the presence of users, the day of some users, or of texts.
+
+    For a call, `before` is None if it is new, and `after` if it is removed. For an alarm, `after`
+    is its live call or None, `stored` is the alarm in the list, and `alarm` is its report; None if
+    it was only handled or has ended.
+    """
+
+    id: int
+    before: DeskCall | None = None
+    after: DeskCall | None = None
+    alarm: AlarmEvent | None = None
+    stored: StoredAlarm | None = None
+    audience: Audience = "supervisors"
+    presence: PresenceNews | None = None
+    day_of: frozenset[str] = frozenset()
+    """The users whose list of today's calls has changed."""
+    texts: PageTexts | None = None
+    _encoded: dict[tuple[str, bool, bool, bool, str], bytes] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """The bytes that are sent, by the kind of view and what the user is to the call."""
+
+    def encoded_for(self, user: User) -> bytes | None:
+        """Return the event as this user's stream sends it; None if the user may not see it."""
+        concerned = handled = heard = False
+        author = ""
+        if self.presence is not None and not user.supervises:
+            # Each advisor sees only their own presence, so there is no encoding to share.
+            own = self.view_for(user)
+            return None if own is None else encoded(own[0], self.id, own[1])
+        if self.presence is not None:
+            kind = "presence"
+        elif self.texts is not None:
+            kind = "texts"
+        elif self._is_about_alarm:
+            kind = "alarm" if self._alarms(user) else ""
+            handled = user.supervises
+        elif self.day_of:
+            kind = "day" if user.name in self.day_of else ""
+        elif self.after is not None and self.after.visible(user):
+            kind = "call"
+            concerned, handled = self.after.takes_part(user), self.after.is_handled_by(user)
+            heard = self.after.is_heard_by(user)
+            author = user.name if self.after.draft_of(user) is not None else ""
+        else:
+            kind = "closed" if self.before is not None and self.before.visible(user) else ""
+        if not kind:
+            return None
+        view = kind, concerned, handled, heard, author
+        if view not in self._encoded:
+            sent = self.view_for(user)
+            if sent is None:
+                return None
+            self._encoded[view] = encoded(sent[0], self.id, sent[1])
+        return self._encoded[view]
+
+    def view_for(self, user: User) -> Sent | None:
+        """Return the event's kind and body; None if this user may not see the event."""
+        if self.presence is not None:
+            return self._presence_for(user)
+        if self._is_about_alarm:
+            return self._alarm_for(user) if self._alarms(user) else None
+        if self.texts is not None or self.day_of:
+            return self._change_for(user)
+        if self.after is not None and self.after.visible(user):
+            return "call", self.after.view(user)
+        if self.before is not None and self.before.visible(user):
+            return "closed", Closed(call_id=self.before.call_id)
+        return None
+
+    @property
+    def _is_about_alarm(self) -> bool:
+        return self.alarm is not None or self.stored is not None
+
+    def _alarm_for(self, user: User) -> Sent | None:
+        view = None
+        if self.stored is not None:
+            view = self.stored.shown_to(supervises=user.supervises)
+        if self.alarm is not None:
+            return "alarm", self.alarm.model_copy(update={"alarm": view})
+        return ("alarm_changed", view) if view is not None else None
+
+    def _change_for(self, user: User) -> Sent | None:
+        if self.texts is not None:
+            return "texts", self.texts
+        return ("day", DayChanged()) if user.name in self.day_of else None
+
+    def _presence_for(self, user: User) -> Sent | None:
+        news = self.presence
+        if news is None or user.role == "machine":
+            return None
+        if user.supervises:
+            return "presence", news
+        own = [each for each in news.advisors if each.user == user.name]
+        return ("presence", PresenceNews(advisors=own)) if own else None
+
+    def _alarms(self, user: User) -> bool:
+        concerned = self.after is not None and self.after.takes_part(user)
+        return may_see(self.audience, supervises=user.supervises, concerned=concerned)
+
+
+_SERIALIZERS: Final = functools.cache(TypeAdapter)
+
+
+def encoded(kind: str, number: int, body: SentBody) -> bytes:
+    """Return one server-sent event with this kind, number and body."""
+    data = _SERIALIZERS(type(body)).dump_json(body, by_alias=True)  # type: ignore[arg-type]
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), number, data)
+
+
+class Follower:
+    """One open stream, as the hub knows it."""
+
+    __slots__ = ("replaced", "stale", "user", "woken")
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+        self.stale: set[str] = set()
+        """The ids of the calls whose present state the stream must send (`EventHub.refresh`)."""
+        self.replaced = False
+        """True if the stream must end, because its session has opened too many newer ones."""
+        self.woken: asyncio.Future[None] | None = None
+
+    def wake(self) -> None:
+        """Let the stream continue if it waits."""
+        if self.woken is not None and not self.woken.done():
+            self.woken.set_result(None)
+
+
+class EventHub:
+    """Stores the newest `memory` events, which each stream reads at its own speed."""
+
+    def __init__(self, memory: int = MEMORY) -> None:
+        self._ring: deque[Event] = deque(maxlen=memory)
+        self._last = int(time.time() * 1000)
+        self._followers: dict[str, OrderedDict[Follower, None]] = {}
+        """The open streams by their session, the oldest first."""
+        self._by_user: dict[str, set[Follower]] = {}
+        self._waiting: OrderedDict[Follower, int] = OrderedDict()
+        """The streams that wait, with the value of `wake_count` that each has seen."""
+        self._sweeping = False
+        self.closed = False
+        self.wake_count = 0
+
+    @property
+    def last(self) -> int:
+        """The newest event's number; it begins at the Unix time in ms, to rise over restarts."""
+        return self._last
+
+    def call(self, before: DeskCall | None, after: DeskCall | None) -> None:
+        """Publish a change of a call; `before` is None for a new, `after` for a removed call."""
+        self._publish(Event(self._last + 1, before, after))
+
+    def alarm(
+        self,
+        kind: str,
+        call: DeskCall | None = None,
+        call_id: str | None = None,
+        audience: Audience = "supervisors",
+        stored: StoredAlarm | None = None,
+    ) -> None:
+        """Publish an alarm; `stored` is None for an event that ends alarms."""
+        named = call.call_id if call is not None else call_id
+        alarm = AlarmEvent(kind=kind, call_id=named, since=time.time())
+        self._publish(Event(self._last + 1, None, call, alarm, stored, audience))
+
+    def alarm_changed(self, stored: StoredAlarm, call: DeskCall | None) -> None:
+        """Publish that an alarm was handled or has ended; `call` is its live call, if any."""
+        audience = stored.traits.audience
+        self._publish(Event(self._last + 1, None, call, None, stored, audience))
+
+    def presence(self, news: PresenceNews) -> None:
+        """Publish changes of the presence of users, each to the user and to all supervisors."""
+        self._publish(Event(self._last + 1, presence=news))
+
+    def day_changed(self, users: Collection[str]) -> None:
+        """Publish to these users that their list of today's calls has changed."""
+        self._publish(Event(self._last + 1, day_of=frozenset(users)))
+
+    def texts_changed(self, texts: PageTexts) -> None:
+        """Publish the lists of texts after a change to all pages."""
+        self._publish(Event(self._last + 1, texts=texts))
+
+    def since(self, position: int) -> list[Event] | None:
+        """Return the events after `position`; None if some are gone or it is not reached yet."""
+        missing = self._last - position
+        if not 0 <= missing <= len(self._ring):
+            return None
+        size = len(self._ring)
+        return [self._ring[index] for index in range(size - missing, size)]
+
+    def follow(self, session: str, user: str) -> Follower:
+        """Register a stream; above `MAX_STREAMS_PER_SESSION`, the session's oldest must end."""
+        followers = self._followers.setdefault(session, OrderedDict())
+        if len(followers) >= MAX_STREAMS_PER_SESSION:
+            oldest, _ = followers.popitem(last=False)
+            oldest.replaced = True
+            oldest.wake()
+        follower = Follower(user)
+        followers[follower] = None
+        self._by_user.setdefault(user, set()).add(follower)
+        return follower
+
+    def unfollow(self, session: str, follower: Follower) -> None:
+        """Forget a stream that has ended."""
+        followers = self._followers.get(session, OrderedDict())
+        followers.pop(follower, None)
+        if not followers:
+            self._followers.pop(session, None)
+        streams = self._by_user.get(follower.user, set())
+        streams.discard(follower)
+        if not streams:
+            self._by_user.pop(follower.user, None)
+
+    def refresh(self, user: str, call_id: str) -> None:
+        """Let one user's streams send a call, after a change that only this user sees."""
+        for follower in self._by_user.get(user, ()):
+            follower.stale.add(call_id)
+            follower.wake()
+
+    async def wait(self, follower: Follower, wake_count: int, seconds: float) -> None:
+        """Wait until `wake` or `refresh` is called or the stream must end, but at most `seconds`.
+
+        To miss no event, read the hub's `wake_count`, then look for events, then pass it here. If
+        `wake` was called meanwhile, this returns at once.
+        """
+        if wake_count != self.wake_count or follower.replaced or follower.stale:
+            return
+        loop = asyncio.get_running_loop()
+        follower.woken = loop.create_future()
+        self._waiting[follower] = wake_count
+        timer = loop.call_later(seconds, follower.wake)
+        try:
+            await follower.woken
+        finally:
+            timer.cancel()
+            self._waiting.pop(follower, None)
+
+    def wake(self) -> None:
+        """Wake every stream. Each stream then looks for events and checks its session again."""
+        self.wake_count += 1
+        if self._waiting and not self._sweeping:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for _ in range(WAKEN_AT_ONCE):
+            follower = next(iter(self._waiting), None)
+            if follower is None or self._waiting[follower] == self.wake_count:
+                self._sweeping = False
+                return
+            del self._waiting[follower]
+            follower.wake()
+        self._sweeping = True
+        asyncio.get_running_loop().call_soon(self._rest, time.monotonic())
+
+    def _rest(self, began: float) -> None:
+        """Wake the next group after a rest; the loop calls this after the group of `began`."""
+        rest = min(_REST * (time.monotonic() - began), _LONGEST_REST_S)
+        asyncio.get_running_loop().call_later(rest, self._sweep)
+
+    def close(self) -> None:
+        """Mark the hub as closed and wake all streams, which then end."""
+        self.closed = True
+        self.wake()
+
+    def _publish(self, event: Event) -> None:
+        self._last = event.id
+        self._ring.append(event)
+        self.wake()

@@ -1,0 +1,292 @@
+"""The FastAPI dependencies of the endpoints: they return the desk, or a permitted user's session.
+
+These functions do not wait. They are coroutines all the same, because FastAPI would call them in
+threads otherwise, and a request would have to wait for a free thread.
+
+Two functions check whether a user may see or change a live call: `live_call` and `own_call`.
+
+The sensitive acts, with which a stolen session could do lasting harm, may need a stronger sign-in
+(step-up). An endpoint is one of them if its session has a type at the end of this module:
+
+- the changes of users, their roles, rights, passwords, extensions, identities and second factors,
+  but not of their teams (see `galwad.people.routes.changing`)
+- the tokens of machines: to make and to revoke them
+- the approval of a command line, which gives away a session
+- to list, search, show and fetch recordings, which have numbers; to retain, release, recover and
+  dispose of them
+- to discard contact notes that are not delivered
+- to read and search the audit, which has names and phone numbers
+
+A pause and a resume, calls and notes never need a step-up: card data must not be recorded because a
+provider is down. Nor does what a person sees of their own work.
+
+Only sessions of people who have signed in at the provider are affected. A password has its second
+factor, and a machine's token its rights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from galwad.calls.live_calls import DeskCall
+from galwad.desk import Desk
+from galwad.host.connections.protocol import ARRIVAL, Arrival
+from galwad.host.connections.session_layer import SESSION
+from galwad.host.errors import ApiError, NotPermittedError
+from galwad.people.sessions import Session
+
+
+async def desk_of(request: Request) -> Desk:
+    """Return the `Desk` object of the web application that received the request."""
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+TheDesk = Annotated[Desk, Depends(desk_of)]
+
+
+async def session_of(request: Request) -> Session | None:
+    """Return the session to which the request's bearer token or cookie belongs.
+
+    Return None if the request has no token and no cookie, or if the session is not in force. The
+    layer `SessionLayer` has found the session. A personal token counts as none here, because it
+    gives no access to anything but the pause. So does a session that needs a second factor.
+    """
+    session = await leaving(request)
+    return None if session is not None and session.needs_second_factor else session
+
+
+async def leaving(request: Request) -> Session | None:
+    """Return the session as `session_of` does, also one that needs a second factor."""
+    session: Session | None = request.scope[SESSION]
+    return None if session is not None and session.only_pauses else session
+
+
+async def pausing(request: Request) -> Session:
+    """Return the session of the user, which may be a personal token.
+
+    Only the endpoints that pause and resume the user's own calls use this function.
+
+    Raises:
+        ApiError: 401, the user is not signed in, or the session or token has ended. 403, the user
+            must set up a second factor first.
+    """
+    session = _present(request)
+    if session.needs_second_factor:
+        raise ApiError(
+            403,
+            "you must set up a second factor first",
+            "do so on the page",
+            reason="second_factor_needed",
+        )
+    return session
+
+
+Pausing = Annotated[Session, Depends(pausing)]
+
+
+async def signed_in(session: Pausing) -> Session:
+    """Return the session of the signed-in user, who may be a person or a machine.
+
+    Raises:
+        ApiError: 401, the user is not signed in or the session has ended. 403, the request has a
+            personal token, or the user must set up a second factor first.
+    """
+    return _not_personal(session)
+
+
+SignedIn = Annotated[Session, Depends(signed_in)]
+
+
+async def entering(request: Request) -> Session:
+    """Return the session of the user, who may still have to set up a second factor.
+
+    Raises:
+        ApiError: 401, the user is not signed in or the session has ended. 403, the request has a
+            personal token.
+    """
+    return _not_personal(_present(request))
+
+
+Entering = Annotated[Session, Depends(entering)]
+
+
+async def person(session: SignedIn) -> Session:
+    """Return the session of the signed-in user, who must be a person.
+
+    Raises:
+        ApiError: 403, the user is a machine.
+    """
+    if session.user.role == "machine":
+        raise NotPermittedError(
+            "a machine's token cannot do this", "sign in with a person's account"
+        )
+    return session
+
+
+Person = Annotated[Session, Depends(person)]
+
+
+async def entering_person(session: Entering) -> Session:
+    """Return the session as `entering` does; the user must be a person.
+
+    Raises:
+        ApiError: 403, the user is a machine.
+    """
+    return await person(session)
+
+
+EnteringPerson = Annotated[Session, Depends(entering_person)]
+
+
+async def supervisor(session: Person) -> Session:
+    """Return the session of the signed-in user, who must be a supervisor or administrator.
+
+    Raises:
+        ApiError: 403, the user has another role.
+    """
+    if not session.user.supervises:
+        raise NotPermittedError("only a supervisor may do this", "ask your supervisor")
+    return session
+
+
+Supervisor = Annotated[Session, Depends(supervisor)]
+
+
+async def administrator(session: Person) -> Session:
+    """Return the session of the signed-in user, who must be an administrator.
+
+    Raises:
+        ApiError: 403, the user has another role.
+    """
+    if session.user.role != "admin":
+        raise NotPermittedError("only the recording administrator may do this", "ask them to do it")
+    return session
+
+
+Administrator = Annotated[Session, Depends(administrator)]
+
+
+def _present(request: Request) -> Session:
+    session: Session | None = request.scope[SESSION]
+    if session is None:
+        raise ApiError(401, "you are not signed in", "sign in again, or use a valid token")
+    return session
+
+
+def _not_personal(session: Session) -> Session:
+    if session.only_pauses:
+        raise NotPermittedError(
+            "a personal token can only pause and resume its user's calls",
+            "send PUT or DELETE to /api/v1/payments",
+        )
+    return session
+
+
+async def arrival_of(request: Request) -> float:
+    """Return the time at which the request arrived, in monotonic seconds.
+
+    A web server other than the desk's own does not store this time. The result is then the present
+    time.
+    """
+    arrival: Arrival = request.scope.get(ARRIVAL, Arrival())
+    return time.monotonic() if arrival.mono is None else arrival.mono
+
+
+ArrivedAt = Annotated[float, Depends(arrival_of)]
+
+
+def live_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
+    """Return the live call with this id, if the session's user may see it.
+
+    Raises:
+        ApiError: 404, there is no such call, or the user may not see it.
+    """
+    call = desk.calls.get(call_id)
+    if call is None or not call.visible(session.user):
+        raise no_live_call()
+    return call
+
+
+def no_live_call() -> ApiError:
+    """Return the error for a call that has ended, or that the user may not see."""
+    return ApiError(404, "no live call has this id", "check the id: the call may have ended")
+
+
+def own_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
+    """Return the live call with this id, if the session's user is responsible for it.
+
+    Raises:
+        ApiError: 404, there is no such call, or the user may not see it. 403, another advisor has
+            the call. 409, the call rings at this user's phone but the user has not answered it.
+    """
+    call = live_call(desk, session, call_id)
+    if not call.concerns(session.user):
+        raise ApiError(403, "another advisor has this call", "ask them to do it")
+    if not call.is_handled_by(session.user):
+        raise ApiError(409, "the call is not answered yet", "answer it first")
+    return call
+
+
+def require_step_up(desk: Desk, session: Session, facts: Mapping[str, str] | None = None) -> None:
+    """Raise an error if the session must prove a stronger sign-in first.
+
+    The audit entry of the refusal has `facts`, which must not be personal.
+
+    Raises:
+        ApiError: 403, the settings name a stronger sign-in, the person has signed in at the
+            provider, and has not proven it within the lifetime: `reason` is "step_up_needed".
+    """
+    section = desk.settings.sign_in
+    if section is None or section.step_up is None or not session.provider:
+        return
+    if not desk.sessions.is_stepped_up(session, section.step_up_lifetime):
+        raise NotPermittedError(
+            "this needs a stronger sign-in with your work account",
+            "do it on the page, which leads to the provider, then try again",
+            reason="step_up_needed",
+            facts=facts,
+        )
+
+
+async def stepped_up_person(desk: TheDesk, session: Person) -> Session:
+    """Return the session of a person who has proven the stronger sign-in, if it is needed.
+
+    Raises:
+        ApiError: 403, a stronger sign-in at the provider is needed first.
+    """
+    require_step_up(desk, session)
+    return session
+
+
+SteppedUpPerson = Annotated[Session, Depends(stepped_up_person)]
+
+
+async def stepped_up_supervisor(desk: TheDesk, session: Supervisor) -> Session:
+    """Return the session of a supervisor or administrator, as `stepped_up_person` does.
+
+    Raises:
+        ApiError: 403, a stronger sign-in at the provider is needed first.
+    """
+    require_step_up(desk, session)
+    return session
+
+
+SteppedUpSupervisor = Annotated[Session, Depends(stepped_up_supervisor)]
+
+
+async def stepped_up_administrator(desk: TheDesk, session: Administrator) -> Session:
+    """Return the session of an administrator, as `stepped_up_person` does.
+
+    Raises:
+        ApiError: 403, a stronger sign-in at the provider is needed first.
+    """
+    require_step_up(desk, session)
+    return session
+
+
+SteppedUpAdministrator = Annotated[Session, Depends(stepped_up_administrator)]

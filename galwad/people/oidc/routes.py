@@ -1,0 +1,301 @@
+"""Endpoints to sign in with the account of an OpenID provider.
+
+The page asks for the provider's address and goes there. The provider sends the browser back to the
+callback, which is a navigation from another site: the browser sends no SameSite=Strict cookie with
+it, so the sign-in's own cookie is Lax. The answer sets the session's cookie, which is Strict, and
+leads to the page. The page's own requests then have it.
+
+The answer never leads anywhere else, and the code is in no log.
+
+A signed-in person goes the same way for a step-up: to prove a stronger sign-in before a sensitive
+act (see `galwad.people.access`). The callback then opens no session, and the browser does not
+send the cookie of the present one, which is Strict. So the session's key is in the sign-in's own
+cookie. Only a request of this session gets such a cookie, and its seal protects it from changes.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel
+
+from galwad.desk import Desk
+from galwad.host.bodies import Language, RequestBody
+from galwad.host.errors import ApiError
+from galwad.host.networks import network_of
+from galwad.people.access import TheDesk, session_of
+from galwad.people.identities import IdentifiedUser
+from galwad.people.oidc.errors import OidcError, ProviderError, TokenError
+from galwad.people.oidc.pending import LIFETIME_S, PendingSignIn
+from galwad.people.oidc.provider_accounts import ProviderAccounts, RefusedError
+from galwad.people.oidc.provider_sign_in import CALLBACK
+from galwad.people.sessions import Session
+from galwad.people.sign_in.bodies import ProviderAddress
+from galwad.people.sign_in.routes import set_session_cookie
+from recording.errors import AuditError
+
+log = structlog.get_logger()
+
+
+class SignInOptions(BaseModel):
+    """The ways to sign in. `passwords` says for whom there are passwords of Galwad."""
+
+    provider: bool
+    passwords: Literal["everyone", "few"]
+
+
+class BeginSignIn(RequestBody):
+    """A request to begin a sign-in at the provider. `language` is that of the provider's page.
+
+    If `step_up` is true, the signed-in person proves a stronger sign-in, and comes back to the part
+    `place` of the page.
+    """
+
+    language: Language = "en"
+    step_up: bool = False
+    place: Literal["", "admin", "command-line"] = ""
+
+
+router = APIRouter(tags=["sign_in"])
+_PATH: Final = CALLBACK.removeprefix("/api/v1")
+
+
+@router.get("/sign-in")
+async def options(desk: TheDesk) -> SignInOptions:
+    """Return the ways to sign in."""
+    section = desk.settings.sign_in
+    few = section is not None and section.password_users is not None
+    return SignInOptions(provider=section is not None, passwords="few" if few else "everyone")
+
+
+@router.post("/sign-in/begin")
+async def begin(
+    body: BeginSignIn,
+    request: Request,
+    response: Response,
+    desk: TheDesk,
+    session: Annotated[Session | None, Depends(session_of)],
+) -> ProviderAddress:
+    """Begin a sign-in: return the provider's address, and bind the sign-in to the browser.
+
+    With `step_up`, the person of the page's session proves a stronger sign-in.
+
+    Raises:
+        ApiError: 404, there is no provider to sign in with. 401, `step_up` is true, and the person
+            is not signed in. 409, `step_up` is true, and this session or the settings have none.
+            503, the provider cannot be reached.
+    """
+    provider = _provider(desk)
+    key = _stepping(desk, session) if body.step_up else ""
+    cookie = request.cookies.get(desk.settings.desk.sign_in_cookie, "")
+    try:
+        url, cookie = await provider.flow.begin(
+            cookie, body.language, session=key, place=body.place if key else ""
+        )
+    except ProviderError as error:
+        log.warning("sign_in.provider_failed", detail=str(error))
+        raise ApiError(
+            503, "the provider of the sign-in cannot be reached", "try again in a minute"
+        ) from None
+    response.set_cookie(
+        desk.settings.desk.sign_in_cookie,
+        cookie,
+        max_age=int(LIFETIME_S),
+        path="/",
+        secure=desk.settings.desk.secure,
+        httponly=True,
+        samesite="lax",
+    )
+    return ProviderAddress(url=url)
+
+
+@router.get(_PATH, status_code=303, response_class=RedirectResponse)
+async def callback(request: Request, desk: TheDesk) -> Response:
+    """Complete a sign-in or a step-up with the provider's response; lead the browser to the page.
+
+    If the person is not signed in, the address of the page has the reason as its fragment. After a
+    step-up, it has the outcome, and the part of the page where the step-up was begun.
+
+    Raises:
+        ApiError: 404, there is no provider to sign in with.
+    """
+    provider = _provider(desk)
+    visitor = _visitor(request)
+    cookie = request.cookies.get(desk.settings.desk.sign_in_cookie, "")
+    reason, opened, pending = "", None, None
+    try:
+        pending = provider.flow.take(cookie, visitor.response)
+        if pending.session:
+            await _step_up(provider, desk, pending, visitor)
+        else:
+            opened = await _open(desk, await _enter(provider, desk, pending, visitor))
+    except OidcError as error:
+        reason = error.reason
+    except RefusedError as refusal:
+        reason = refusal.reason
+    except AuditError:
+        log.exception("storage.failed")
+        reason = "server"
+    if pending is not None and pending.session:
+        desk.metrics.sign_ins.labels("step_up_refused" if reason else "stepped_up").inc()
+        place = f",{pending.place}" if pending.place else ""
+        return RedirectResponse(f"/#step-up={reason or 'done'}{place}", 303)
+    desk.metrics.sign_ins.labels("refused" if reason else "accepted").inc()
+    response = RedirectResponse(f"/#sign-in={reason}" if reason else "/", 303)
+    if opened is not None:
+        set_session_cookie(response, desk, *opened)
+    return response
+
+
+@dataclass(frozen=True, slots=True)
+class _Visitor:
+    """A browser that the provider has sent back with the parameters `response`."""
+
+    address: str
+    network: str
+    language: str
+    response: dict[str, str]
+
+
+def _visitor(request: Request) -> _Visitor:
+    address = request.client.host if request.client else ""
+    given = request.query_params
+    response = dict(given) if len(given.multi_items()) == len(given) else {}
+    return _Visitor(address, network_of(address), _language(request), response)
+
+
+def _stepping(desk: Desk, session: Session | None) -> str:
+    """Return the key of the session that is stepped up.
+
+    Raises:
+        ApiError: 401, the person is not signed in. 409, the session is not one of the page of a
+            person who signs in at the provider, or the settings name no stronger sign-in.
+    """
+    if session is None:
+        raise ApiError(401, "you are not signed in", "sign in again")
+    section = desk.settings.sign_in
+    if section is None or section.step_up is None:
+        raise ApiError(409, "no stronger sign-in is needed", "go on without it")
+    if session.kind != "page" or not session.provider:
+        raise ApiError(
+            409, "this session has no stronger sign-in", "sign in on the page at the provider"
+        )
+    return session.key
+
+
+async def _enter(
+    provider: ProviderAccounts, desk: Desk, pending: PendingSignIn, visitor: _Visitor
+) -> str:
+    """Return the name of the user whom the provider has signed in; audit the sign-in.
+
+    Raises:
+        OidcError: The sign-in is not complete.
+        RefusedError: The person may not use Galwad.
+        AuditError: The audit cannot be written.
+    """
+    facts = {"client": "page", "method": "provider"}
+    try:
+        token = await provider.flow.complete(pending, visitor.response, visitor.network)
+        found = await provider.enter(token, visitor.language)
+    except (TokenError, ProviderError) as error:
+        log.warning("sign_in.provider_failed", detail=str(error))
+        if isinstance(error, TokenError):
+            personal = {"user": "", "address": visitor.address}
+            await desk.audit.append("sign-in.refused", {**facts, "reason": error.reason}, personal)
+        raise
+    except RefusedError as refusal:
+        desk.sessions.recheck()
+        desk.hub.wake()
+        personal = {"user": refusal.user, "address": visitor.address}
+        await desk.audit.append("sign-in.refused", {**facts, "reason": refusal.reason}, personal)
+        raise
+    name = found.user.name
+    await _audit_changes(desk, found)
+    personal = {"user": name, "address": visitor.address}
+    await desk.audit.append("sign-in.accepted", facts, personal)
+    desk.places.know(visitor.network, time.monotonic())
+    return name
+
+
+async def _step_up(
+    provider: ProviderAccounts, desk: Desk, pending: PendingSignIn, visitor: _Visitor
+) -> None:
+    """Store that the session's person has proven a stronger sign-in; audit it, or the refusal.
+
+    Raises:
+        OidcError: The stronger sign-in is not complete, or not proven.
+        RefusedError: The session has ended, or another person has signed in.
+        AuditError: The audit cannot be written.
+    """
+    found = await desk.sessions.with_key(pending.session)
+    user = "" if found is None else found.user.name
+    facts, personal = {"method": "provider"}, {"user": user, "address": visitor.address}
+    refused = "sign-in.step-up-refused"
+    try:
+        session = _in_force(found)
+        token = await provider.flow.complete(pending, visitor.response, visitor.network)
+        await _audit_changes(desk, await provider.enter_again(token, user, visitor.language))
+        await desk.audit.append("sign-in.stepped-up", facts, personal)
+        _in_force(await desk.sessions.step_up(session))
+    except (TokenError, ProviderError) as error:
+        log.warning("sign_in.provider_failed", detail=str(error))
+        if isinstance(error, TokenError):
+            await desk.audit.append(refused, {**facts, "reason": error.reason}, personal)
+        raise
+    except RefusedError as refusal:
+        desk.sessions.recheck()
+        desk.hub.wake()
+        await desk.audit.append(refused, {**facts, "reason": refusal.reason}, personal)
+        raise
+
+
+def _in_force(session: Session | None) -> Session:
+    """Return the session that is stepped up.
+
+    Raises:
+        RefusedError: The session has ended.
+    """
+    if session is None:
+        raise RefusedError("ended")
+    return session
+
+
+async def _open(desk: Desk, user: str) -> tuple[Session, str]:
+    """Open a session; return it with its token.
+
+    Raises:
+        RefusedError: The user was disabled just now.
+    """
+    token = await desk.sessions.open(user, "page", provider=True)
+    session = await desk.sessions.find(token)
+    if session is None:
+        raise RefusedError("disabled", user)
+    return session, token
+
+
+async def _audit_changes(desk: Desk, found: IdentifiedUser) -> None:
+    """Audit a user that the sign-in has added, or whose role it has changed."""
+    personal = {"user": found.user.name, "actor": "provider"}
+    if found.created:
+        await desk.audit.append("user.added", {"role": found.user.role, "rights": ""}, personal)
+    elif found.role_before:
+        facts = {"role": found.user.role, "before": found.role_before}
+        await desk.audit.append("user.role-set", facts, personal)
+        desk.sessions.recheck()
+        desk.hub.wake()
+
+
+def _provider(desk: Desk) -> ProviderAccounts:
+    if desk.provider is None:
+        raise ApiError(404, "there is no provider to sign in with", "sign in with a password")
+    return desk.provider
+
+
+def _language(request: Request) -> str:
+    """Return the language of a new user, from what the browser prefers."""
+    return "cy" if request.headers.get("accept-language", "").lower().startswith("cy") else "en"

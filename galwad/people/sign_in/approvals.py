@@ -1,0 +1,224 @@
+"""Sign-ins of command lines and of panels of a CRM that a person approves on the page.
+
+Such a client asks for a sign-in and gets a secret and a short code. It shows the code. On the page,
+where the person is signed in in their usual way, they enter or compare the code and approve the
+client. Then the client exchanges its secret for a session, once. This is the idea of RFC 8628, with
+the desk as the server.
+
+A person who has seen only the code cannot get the session, because it needs the secret. The danger
+is a person who approves the client of somebody else (RFC 8628, section 5.4). So the page shows the
+network address from which the code was requested, and asks.
+
+Command lines and panels wait in an `Approvals` of their own, so that the code of the one is never
+approved as the other. All sign-ins are in memory. A restart of the desk ends those that are not
+complete.
+
+Anyone can begin a sign-in, so no new one is ever refused. A client that does not ask for its
+session is forgotten. If too many wait, the one that has been silent for the longest time makes
+room: first of those that have never asked, then of the others. A flood of new sign-ins therefore
+ends no sign-in whose client asks every two seconds.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Final
+
+from galwad.host.limits import Rate
+from galwad.people.sessions import Session
+
+LIFETIME_S: Final = 600.0
+"""The seconds in which the person must approve the client."""
+FETCH_S: Final = 120.0
+"""The seconds after the approval in which the client must fetch its session."""
+SILENT_S: Final = 150.0
+"""The seconds after which a client that has not asked for its session is forgotten.
+
+Browsers call the timers of a page out of sight once a minute.
+"""
+MOST_WAITING: Final = 20_000
+MOST_OF_A_NETWORK: Final = 2_000
+"""The most clients of one kind that wait, in all and from one network.
+
+At most half of them have never asked for their session. Clients that a person has approved do not
+count.
+"""
+CODES: Final = Rate(10, 600.0)
+"""The codes of command lines and panels that a user may enter."""
+_LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
+"""The letters of a code: no vowels, so that no code is a word, and no digits."""
+_LENGTH: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingClient:
+    """A client that waits for its sign-in until the monotonic time `until`.
+
+    `site` is the origin around a panel, or "" for a command line. `approver` is the session in
+    which a person has approved it, or None.
+    """
+
+    code: str
+    address: str
+    network: str
+    until: float
+    site: str = ""
+    approver: Session | None = None
+
+
+class _Line:
+    """Clients by the time at which they were last heard of; the one silent for longest is first."""
+
+    def __init__(self, most: int, most_of_a_network: int) -> None:
+        self._most = most
+        self._most_of_a_network = most_of_a_network
+        self._heard: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        """The network of each client, and the time at which it was last heard of."""
+        self._of_network: dict[str, OrderedDict[str, None]] = {}
+
+    def add(self, key: str, network: str, now: float) -> None:
+        """Put a client at the end."""
+        self._heard[key] = network, now
+        self._of_network.setdefault(network, OrderedDict())[key] = None
+
+    def remove(self, key: str) -> None:
+        """Remove a client, if it is here."""
+        if key not in self._heard:
+            return
+        network, _ = self._heard.pop(key)
+        theirs = self._of_network[network]
+        del theirs[key]
+        if not theirs:
+            del self._of_network[network]
+
+    def silent(self, since: float) -> str:
+        """Return the first client if it was last heard of before the time `since`; "" if not."""
+        key = next(iter(self._heard), "")
+        return key if key and self._heard[key][1] < since else ""
+
+    def surplus(self, network: str) -> str:
+        """Return the client that must make room after one of this network was added, or ""."""
+        theirs = self._of_network[network]
+        if len(theirs) > self._most_of_a_network:
+            return next(iter(theirs))
+        return next(iter(self._heard)) if len(self._heard) > self._most else ""
+
+
+class Approvals:
+    """The clients of one kind that wait. `clock` returns the monotonic time in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._waiting: dict[str, WaitingClient] = {}
+        """The clients, by the digest of their secret."""
+        self._codes: dict[str, str] = {}
+        """The digest of the secret of each client that is not approved, by its code."""
+        limits = MOST_WAITING // 2, MOST_OF_A_NETWORK // 2
+        self._new, self._asking = _Line(*limits), _Line(*limits)
+        """The clients that have never asked for their session, and those that have."""
+        self._approved = _Line(MOST_WAITING, MOST_WAITING)
+
+    def begin(self, address: str, network: str, site: str = "") -> tuple[str, WaitingClient]:
+        """Let a client at a network address wait; return its secret, and the new entry."""
+        self._expire()
+        secret, code = secrets.token_urlsafe(32), _new_code()
+        while code in self._codes:
+            code = _new_code()
+        new = WaitingClient(code, address, network, self._clock() + LIFETIME_S, site)
+        key = _digest(secret)
+        self._waiting[key], self._codes[code] = new, key
+        self._join(self._new, key)
+        return secret, new
+
+    def find(self, code: str) -> WaitingClient | None:
+        """Return the client that waits with this code, as a person types it; or None."""
+        self._expire()
+        return self._in_time(self._codes.get(canonical(code), ""))
+
+    def approve(self, code: str, approver: Session) -> WaitingClient | None:
+        """Approve the client with this code in a session; return it, or None if there is none.
+
+        It must fetch its session within `FETCH_S` seconds.
+        """
+        found = self.find(code)
+        if found is None:
+            return None
+        until = min(found.until, self._clock() + FETCH_S)
+        approved = replace(found, approver=approver, until=until)
+        key = self._codes.pop(found.code)
+        self._waiting[key] = approved
+        self._join(self._approved, key)
+        return approved
+
+    def redeem(self, secret: str) -> WaitingClient | None:
+        """Return the client with this secret; None if there is none, or its time is over.
+
+        If it is approved, it is forgotten, so that its secret is accepted once.
+        """
+        self._expire()
+        key = _digest(secret)
+        found = self._in_time(key)
+        if found is None:
+            return None
+        if found.approver is not None:
+            self._forget(key)
+        else:
+            self._join(self._asking, key)
+        return found
+
+    def _join(self, line: _Line, key: str) -> None:
+        """Move a client to the end of a line, and forget the one that must make room."""
+        self._leave(key)
+        network = self._waiting[key].network
+        line.add(key, network, self._clock())
+        surplus = line.surplus(network)
+        if surplus:
+            self._forget(surplus)
+
+    def _in_time(self, key: str) -> WaitingClient | None:
+        """Return the client, and forget it if its time is over."""
+        found = self._waiting.get(key)
+        if found is not None and found.until <= self._clock():
+            self._forget(key)
+            return None
+        return found
+
+    def _expire(self) -> None:
+        """Forget the clients that have been silent for too long."""
+        now = self._clock()
+        for line, longest in (
+            (self._new, SILENT_S), (self._asking, SILENT_S), (self._approved, FETCH_S)
+        ):  # fmt: skip
+            while key := line.silent(now - longest):
+                self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        gone = self._waiting.pop(key)
+        self._codes.pop(gone.code, None)
+        self._leave(key)
+
+    def _leave(self, key: str) -> None:
+        for line in (self._new, self._asking, self._approved):
+            line.remove(key)
+
+
+def canonical(text: str) -> str:
+    """Return a typed code in the form `BCDF-GHJK`; "" if the text is not a code."""
+    letters = re.sub(r"[\s-]", "", text).upper()
+    if len(letters) != _LENGTH or not set(letters) <= set(_LETTERS):
+        return ""
+    return f"{letters[:4]}-{letters[4:]}"
+
+
+def _new_code() -> str:
+    return canonical("".join(secrets.choice(_LETTERS) for _ in range(_LENGTH)))
+
+
+def _digest(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()

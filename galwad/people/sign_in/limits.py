@@ -1,0 +1,131 @@
+"""The limits of sign-ins: wrong codes, alarms for guessed passwords, and all limits of the desk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from galwad.host.limits import Rate, Window
+from galwad.people.sign_in.devices import Devices
+from galwad.people.sign_in.queue import SignInQueue
+from galwad.people.sign_in.throttle import Throttle
+
+CODES_OF_STRANGERS: Final = Rate(10, 3600.0)
+"""The most wrong codes for one account from all strangers together.
+
+So a guesser has 240 codes a day, of which each is right with a chance of 3 in a million.
+"""
+CODES_OF_A_SOURCE: Final = Rate(10, 3600.0)
+"""The wrong codes for one account from one known device or network without a pace."""
+CODE_PACE_S: Final = 60.0
+"""The seconds between two codes for one account from one known device or network."""
+CODES_ALARM: Final = Rate(5, 3600.0)
+"""The wrong codes for one account at which an alarm is raised."""
+PASSWORDS_ALARM: Final = {
+    "account": Rate(8, 3600.0),
+    "network": Rate(30, 3600.0),
+    "all": Rate(200, 3600.0),
+}
+"""The wrong passwords at which an alarm is raised.
+
+They are counted for one account, from one network, and for all accounts together.
+"""
+
+
+class CodeGuesses:
+    """Counts wrong one-time codes, which follow a right password, for each account.
+
+    A user whose password is known to a guesser can still sign in from a new place. Known devices
+    and networks (see `source` in `galwad.people.sign_in.throttle`) do not wait for strangers.
+    `clock` returns the monotonic time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._strangers: Window[str] = Window(CODES_OF_STRANGERS, clock)
+        self._sources: Window[tuple[str, str]] = Window(CODES_OF_A_SOURCE, clock)
+        self._accounts: Window[str] = Window(CODES_ALARM, clock)
+
+    def wait(self, account: str, source: str) -> int:
+        """Return the seconds until a one-time code from this source is checked; 0 for now.
+
+        `source` names a known device or network; it is "" for a stranger.
+        """
+        if not source:
+            due = self._strangers.wait(account)
+        elif self._sources.wait((account, source)) > 0:
+            due = self._sources.newest((account, source)) + CODE_PACE_S - self._clock()
+        else:
+            due = 0.0
+        return int(due) + 1 if due > 0 else 0
+
+    def wrong(self, account: str, source: str) -> None:
+        """Count a code as wrong. Call this before the code is checked, and `right` if it is right.
+
+        So several codes at the same time cannot exceed the limit.
+        """
+        self._accounts.add(account)
+        if source:
+            self._sources.add((account, source))
+        else:
+            self._strangers.add(account)
+
+    def right(self, account: str, source: str) -> None:
+        """Forget the newest code from this source, which `wrong` has counted."""
+        self._accounts.remove_newest(account)
+        if source:
+            self._sources.remove_newest((account, source))
+        else:
+            self._strangers.remove_newest(account)
+
+    def alarm_due(self, account: str) -> bool:
+        """Return whether an alarm must be raised now: at most once an hour for an account."""
+        return self._accounts.report_due(account)
+
+
+class PasswordGuesses:
+    """Counts wrong passwords, so that somebody learns of guesses before one is right.
+
+    It limits nothing: `galwad.people.sign_in.throttle` does. `clock` returns the monotonic time in
+    seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._counts: dict[str, Window[str]] = {
+            name: Window(rate, clock) for name, rate in PASSWORDS_ALARM.items()
+        }
+
+    def wrong(self, account: str, network: str) -> list[str]:
+        """Count a wrong password; return what an alarm must be raised about now.
+
+        The result has the names of the counts, as in `PASSWORDS_ALARM`, that have reached their
+        number. Each alarm is raised at most once an hour.
+        """
+        keys = {"account": account, "network": network, "all": ""}
+        for name, key in keys.items():
+            self._counts[name].add(key)
+        return [name for name, key in keys.items() if self._counts[name].report_due(key)]
+
+
+@dataclass(frozen=True, slots=True)
+class SignInLimits:
+    """Counts failed sign-ins and wrong codes, and knows the browsers that have signed in before.
+
+    A known browser does not wait for the failures of others.
+    """
+
+    devices: Devices
+    throttle: Throttle
+    queue: SignInQueue
+    """The queue in which sign-ins wait for the check of their passwords."""
+    codes: CodeGuesses = field(default_factory=CodeGuesses)
+    passwords: PasswordGuesses = field(default_factory=PasswordGuesses)
+
+    @classmethod
+    def with_key_in(cls, path: Path) -> SignInLimits:
+        """Return the limits of a desk whose key for known browsers is in the file `path`."""
+        throttle = Throttle()
+        return cls(Devices(path), throttle, SignInQueue(throttle))

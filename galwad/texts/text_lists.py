@@ -1,0 +1,155 @@
+"""`TextLists` owns the lists of texts; everything that uses the texts asks it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+from galwad.texts.lists import FIXED, LIST_NAMES, RULES, Entries, TextList
+from galwad.texts.rules import ListName, TextFault
+from galwad.texts.store import StoredTexts, TextStore
+from recording.audit.log import Facts
+
+Append: TypeAlias = Callable[[str, Facts, Mapping[str, str]], Awaitable[object]]
+
+
+class TextListError(Exception):
+    """A list of texts cannot be changed in this way. The list stays as it is."""
+
+
+class ListChangedError(TextListError):
+    """The list is not the one on which the change is based."""
+
+
+class ListFaultError(TextListError):
+    """The new list breaks a rule, which `fault` names."""
+
+    def __init__(self, fault: TextFault) -> None:
+        super().__init__(fault.kind)
+        self.fault = fault
+
+
+class TextLists:
+    """Knows each list of texts as it counts now, and lets administrators change it.
+
+    `append` writes an audit entry. `on_changed` is called after each change. With `free_text`,
+    contact notes may have purposes that are not in the list.
+    """
+
+    def __init__(
+        self,
+        store: TextStore,
+        initial: Mapping[ListName, Entries],
+        append: Append,
+        on_changed: Callable[[], None],
+        *,
+        free_text: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._initial = initial
+        self._append = append
+        self._on_changed = on_changed
+        self._clock = clock
+        self.free_text = free_text
+        self._lists = {name: TextList(name, initial[name]) for name in LIST_NAMES}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Read the lists that administrators have changed before the desk's start."""
+        stored = await self._store.all()
+        for name in LIST_NAMES:
+            if name in stored:
+                self._lists[name] = self._counting(name, stored[name])
+
+    def get(self, name: ListName) -> TextList:
+        """Return the list with this name as it counts now."""
+        return self._lists[name]
+
+    async def change(
+        self, name: ListName, entries: Entries, *, based_on: str, actor: str, user: str
+    ) -> TextList:
+        """Replace the entries of a list, after the audit entry; return the changed list.
+
+        `based_on` is the version that `user` saw. `actor` names the user in the audit, such as
+        `user:gwen`.
+
+        Raises:
+            ListChangedError: The list was changed meanwhile.
+            ListFaultError: The entries break a rule of the list.
+        """
+        async with self._one_at_a_time:
+            self._check_version(name, based_on)
+            self._check(name, entries)
+            facts: Facts = {"list": name, "entries": len(entries)}
+            await self._append("texts.changed", facts, {"actor": actor})
+            return await self._replace(name, entries, user)
+
+    async def reset(self, name: ListName, *, based_on: str, actor: str, user: str) -> TextList:
+        """Let the list of the settings count again, and return it.
+
+        Raises:
+            ListChangedError: The list was changed meanwhile.
+        """
+        async with self._one_at_a_time:
+            self._check_version(name, based_on)
+            await self._append("texts.reset", {"list": name}, {"actor": actor})
+            return await self._replace(name, None, user)
+
+    def accepts_purpose(self, text: str) -> bool:
+        """Return whether a contact note may have this purpose."""
+        purposes = self._lists["purposes"].entries
+        return self.free_text or any(text in {each.en, each.cy} for each in purposes)
+
+    def purpose_code(self, text: str) -> str:
+        """Return the CRM's code of a purpose, which may be in the list no more; "" if none."""
+        listed = self._lists["purposes"]
+        known = (*listed.entries, *listed.former)
+        return next((each.code for each in known if text in {each.en, each.cy}), "")
+
+    def no_note_words(self, reason: str) -> str:
+        """Return the English words of a reason for no note; "" while they are Galwad's own."""
+        listed = self._lists["no_note_reasons"]
+        words = {each.code: each.en for each in listed.entries if listed.changed}
+        return words.get(reason, "")
+
+    def _check_version(self, name: ListName, based_on: str) -> None:
+        if self._lists[name].version != based_on:
+            raise ListChangedError("the list was changed meanwhile")
+
+    def _check(self, name: ListName, entries: Entries) -> None:
+        fixed = [each.code for each in self._initial[name]] if name in FIXED else None
+        fault = RULES[name].fault_in(entries, fixed)
+        if fault is None and name == "purposes" and not entries and not self.free_text:
+            fault = TextFault("no_purpose")
+        if fault is not None:
+            raise ListFaultError(fault)
+
+    async def _replace(self, name: ListName, entries: Entries | None, user: str) -> TextList:
+        before = self._lists[name]
+        stored = StoredTexts(entries, before.former, self._clock(), user)
+        counting = self._counting(name, stored)
+        stored = replace(stored, former=counting.remembering(before.entries))
+        await self._store.save(name, stored)
+        self._lists[name] = self._counting(name, stored)
+        self._on_changed()
+        return self._lists[name]
+
+    def _counting(self, name: ListName, stored: StoredTexts) -> TextList:
+        """Return the list that counts if the database has `stored`.
+
+        A fixed list always has the codes of the settings: a new line has its own name until it gets
+        another one. If only listed purposes are allowed, an empty list of them does not count,
+        since no note could be saved.
+        """
+        closed = name == "purposes" and not self.free_text
+        if stored.entries is None or (closed and not stored.entries):
+            return TextList(name, self._initial[name], former=stored.former)
+        entries = stored.entries
+        if name in FIXED:
+            named = {each.code: each for each in entries}
+            entries = tuple(named.get(each.code, each) for each in self._initial[name])
+        return TextList(name, entries, stored.changed, stored.changed_by, stored.former)

@@ -1,0 +1,41 @@
+"""Fixtures for the tests of call events: an outbox, and a receiver on the loopback."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from galwad.events.outbox import WebhookOutbox
+from galwad.settings.events import WebhookSection
+from helpers.http_server import HttpServer
+
+KEY = b"k" * 32
+
+
+@pytest.fixture
+async def outbox(engine):
+    """An empty outbox."""
+    return WebhookOutbox(engine)
+
+
+@pytest.fixture
+async def server():
+    """A receiver on the loopback."""
+    server = HttpServer()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def section(server, tmp_path):
+    """Return a function that makes the settings of a receiver, by default of `server`."""
+    secret = tmp_path / "secret"
+    secret.write_text("whsec_" + base64.b64encode(KEY).decode() + "\n")
+
+    def section(**values):
+        base = {"url": f"{server.url}/calls", "secret_file": str(secret)}
+        return WebhookSection.model_validate({**base, **values})
+
+    return section

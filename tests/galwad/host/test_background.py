@@ -1,0 +1,94 @@
+"""The desk's background tasks are waited for, cancelled and logged as they should be."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from galwad.host.background import BackgroundTasks
+
+
+async def forever():
+    await asyncio.Event().wait()
+
+
+async def fail():
+    raise ZeroDivisionError
+
+
+async def test_loops_run_until_they_are_cancelled():
+    tasks, seen = BackgroundTasks(), []
+
+    async def loop():
+        try:
+            seen.append("began")
+            await forever()
+        finally:
+            seen.append("ended")
+
+    tasks.start(loop(), loop())
+    await asyncio.sleep(0)
+    assert seen == ["began", "began"]
+    await tasks.cancel_loops()
+    assert seen == ["began", "began", "ended", "ended"]
+
+
+async def test_work_that_is_in_time_is_done_when_the_desk_stops_and_late_work_is_cancelled():
+    tasks, done = BackgroundTasks(), []
+
+    async def work():
+        await asyncio.sleep(0)
+        done.append("work")
+
+    tasks.spawn(work())
+    await tasks.finish(30)
+    assert done == ["work"]
+
+    async def late():
+        try:
+            await forever()
+        finally:
+            done.append("cancelled")
+
+    tasks.spawn(late())
+    await tasks.finish(0.01)
+    assert done == ["work", "cancelled"]
+
+
+async def test_an_error_of_spawned_work_is_logged():
+    tasks = BackgroundTasks()
+    with capture_logs() as logs:
+        tasks.spawn(fail())
+        await tasks.finish(30)
+        await asyncio.sleep(0)
+    assert [line["event"] for line in logs] == ["desk.task_failed"]
+
+
+async def test_work_with_a_time_limit_continues_after_it():
+    tasks, go, done = BackgroundTasks(), asyncio.Event(), []
+
+    async def work():
+        await go.wait()
+        done.append("work")
+
+    assert not await tasks.finishes_within(work(), 0.01)
+    go.set()
+    await tasks.finish(30)
+    assert done == ["work"]
+    assert await tasks.finishes_within(asyncio.sleep(0), 30)
+
+
+async def test_an_error_within_the_time_limit_is_raised_and_a_later_one_is_not():
+    tasks, go = BackgroundTasks(), asyncio.Event()
+    with pytest.raises(ZeroDivisionError):
+        await tasks.finishes_within(fail(), 30)
+
+    async def fail_later():
+        await go.wait()
+        raise ZeroDivisionError
+
+    assert not await tasks.finishes_within(fail_later(), 0.01)
+    go.set()
+    await tasks.finish(30)

@@ -1,0 +1,197 @@
+"""Each refusal of the API is JSON with `error` and `hint`, and says what is expected."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, get_args
+
+import httpx2
+import pytest
+from fastapi import Cookie, FastAPI, Header, Query
+from pydantic import BaseModel, Field
+
+from galwad.host import error_answers
+from galwad.host.bodies import RequestBody, field_names
+from helpers.endpoints import endpoints
+
+CALL = "20261125-101500-aaaaaaaa"
+JSON = {"Content-Type": "application/json"}
+SENT = "zzz-sent-by-the-client"
+LONG = "x" * 201
+
+# Each line: method, path, headers, body, the status, and what the hint says.
+TABLE = [
+    ("GET", "/nonsense", {}, None, 404, "check the address"),
+    ("GET", f"/calls/{SENT}", {}, None, 404, "the call may have ended"),
+    ("GET", f"/recordings/{SENT}", {}, None, 404, ""),
+    ("GET", "/strings/fr", {}, None, 422, "look at: path.language (must be 'en' or 'cy')"),
+    ("PATCH", "/me", {}, None, 405, "use GET"),
+    ("GET", "/login", {}, None, 405, "use POST"),
+    ("GET", "/calls", {"Accept": "image/png"}, None, 200, ""),
+    (
+        "GET",
+        "/calls",
+        {"Authorization": f"Bearer {SENT}", "Cookie": ""},
+        None,
+        401,
+        "sign in again",
+    ),
+    (
+        "GET",
+        "/audit?limit=zzz-sent",
+        {},
+        None,
+        422,
+        "look at: query.limit (must be a whole number)",
+    ),
+    ("GET", "/audit?limit=0", {}, None, 422, "look at: query.limit (must be at least 1)"),
+    ("POST", "/recordings/search", JSON, b"{", 422, "look at: body (must be JSON in UTF-8)"),
+    ("POST", "/recordings/search", JSON, b"\xff", 400, "send JSON in UTF-8"),
+    ("POST", "/recordings/search", JSON, b"[]", 422, "look at: body (must be an object)"),
+    ("POST", "/recordings/search", {"Content-Type": "text/plain"}, b"{}", 415, "application/json"),
+    (
+        "POST",
+        "/recordings/search",
+        JSON,
+        {"zzz-sent": 1},
+        422,
+        "look at: body (has an unknown field)",
+    ),
+    (
+        *("POST", "/recordings/search", JSON, {"line": LONG}, 422),
+        "look at: body.line (at most 200 characters)",
+    ),
+    ("POST", "/recordings/search", JSON, {"line": 1}, 422, "look at: body.line (must be a text)"),
+    (
+        *("POST", "/recordings/search", JSON, {"limit": "zzz-sent"}, 422),
+        "look at: body.limit (must be a whole number)",
+    ),
+    ("POST", "/me/tokens", JSON, {}, 422, "look at: body.name (is missing)"),
+    (
+        "POST",
+        "/me/tokens",
+        JSON,
+        {"name": "x", "days": 0},
+        422,
+        "look at: body.days (must be at least 1)",
+    ),
+    (
+        *("PUT", f"/calls/{CALL}/payment", JSON, {"heartbeat": 1}, 422),
+        "look at: body.heartbeat (must be at least 5)",
+    ),
+    ("POST", "/me/tokens", JSON, b"x" * 300_000, 413, "send at most 256 kB"),
+    ("GET", "/calls?" + "a" * 2048, {}, None, 414, "send texts in the body"),
+]
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: f"{case[0]} {case[1][:30]} {case[4]}")
+async def test_a_refusal_is_json_that_says_what_is_expected_and_not_what_was_sent(running, case):
+    method, path, headers, body, status, hint = case
+    gwen = (await running.page("gwen")).http
+    content = json.dumps(body) if isinstance(body, dict) else body
+    reply = await gwen.request(method, f"/api/v1{path}", headers=headers, content=content)
+    assert reply.status_code == status, reply.text
+    if status == 200:
+        return
+    assert reply.headers["content-type"] == "application/json"
+    answer = reply.json()
+    assert set(answer) >= {"error", "hint"}
+    assert answer["error"]
+    assert hint in answer["hint"]
+    assert answer["hint"]
+    assert "zzz" not in reply.text
+    if status == 405:
+        assert reply.headers["allow"]
+
+
+class Part(BaseModel):
+    limit: int
+
+
+class Whole(RequestBody):
+    name: str = ""
+    parts: list[Part] = Field(default_factory=list)
+
+
+@pytest.fixture
+async def strict():
+    """A client of an application whose one endpoint has a parameter of each kind."""
+    app = FastAPI()
+    error_answers.install(app)
+
+    @app.post("/things/{number}")
+    async def endpoint(
+        number: int,
+        body: Whole,
+        size: Annotated[int, Query(alias="page-size")] = 1,
+        x_count: Annotated[int, Header()] = 1,
+        color: Annotated[int, Cookie()] = 1,
+    ) -> None: ...
+
+    async with httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app), base_url="http://desk"
+    ) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("request_", "named"),
+    [
+        ({"url": f"/things/{SENT}"}, "path.number (must be a whole number)"),
+        ({"params": {"page-size": SENT}}, "query.page-size (must be a whole number)"),
+        ({"headers": {"X-Count": SENT}}, "header.x-count (must be a whole number)"),
+        ({"headers": {"Cookie": f"color={SENT}"}}, "cookie.color (must be a whole number)"),
+        ({"json": {"name": 1}}, "body.name (must be a text)"),
+        ({"json": {"parts": [{"limit": 1}, {"limit": SENT}]}}, "body.parts.limit (must be a whole"),
+        ({"json": {"parts": SENT}}, "body.parts (must be a list)"),
+        ({"json": {SENT: 1}}, "body (has an unknown field)"),
+        ({"json": []}, "body (must be an object)"),
+    ],
+    ids=lambda value: value[:24] if isinstance(value, str) else None,
+)
+async def test_the_error_422_names_what_is_not_valid_whichever_part_has_it(strict, request_, named):
+    reply = await strict.request("POST", **{"url": "/things/1", "json": {}, **request_})
+    assert reply.status_code == 422, reply.text
+    assert f"look at: {named}" in reply.json()["hint"]
+    assert SENT not in reply.text
+
+
+def models_of(annotation):
+    """Yield the pydantic models in an annotation, and those in their fields."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from models_of(field.annotation)
+    for argument in get_args(annotation):
+        yield from models_of(argument)
+
+
+def test_the_error_422_can_name_each_field_of_each_body():
+    bodies = [route.body_field for route in endpoints().values() if route.body_field is not None]
+    assert len(bodies) > 20
+    fields = {
+        field
+        for body in bodies
+        for model in models_of(body.field_info.annotation)
+        for field in model.model_fields
+    }
+    assert fields - field_names() == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "named"),
+    [
+        ("PUT", "/payments", {}, "`advisor` or `extension`"),
+        ("POST", "/recordings/search", {"since": "once"}, "`since`"),
+        ("POST", "/recordings/search", {"after": "once"}, "body.after"),
+        ("POST", "/recordings/search", {"min_length_s": 2, "max_length_s": 1}, "`min_length_s`"),
+        ("GET", "/figures?when=once", None, "`when`"),
+        ("PUT", "/presence", {"state": "break", "reason": "once"}, "`reason`"),
+        ("PUT", "/me/password", {"current": "correct horse battery", "new": "short"}, "`new`"),
+    ],
+)
+async def test_the_error_422_of_an_endpoint_names_the_field(running, method, path, body, named):
+    gwen = (await running.page("gwen")).http
+    reply = await gwen.request(method, f"/api/v1{path}", json=body)
+    assert reply.status_code == 422, reply.text
+    assert named in reply.json()["error"] + reply.json()["hint"]

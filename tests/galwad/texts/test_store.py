@@ -1,0 +1,21 @@
+"""The changed lists of texts in the database.
+
+Covers `galwad/texts/tables.py`.
+"""
+
+from __future__ import annotations
+
+from galwad.texts.lists import TextEntry
+from galwad.texts.store import StoredTexts, TextStore
+
+LUNCH = TextEntry("lunch", "Lunch", "Cinio")
+
+
+async def test_a_stored_list_replaces_the_one_with_its_name(engine):
+    store = TextStore(engine)
+    first = StoredTexts((LUNCH,), (), 1.0, "gwen")
+    second = StoredTexts(None, (LUNCH,), 2.0, "mair")
+    await store.save("breaks", first)
+    await store.save("purposes", first)
+    await store.save("breaks", second)
+    assert await TextStore(engine).all() == {"breaks": second, "purposes": first}
