@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/\s]+)):(?P<port>\d{1,5})")
 _BRACKETED = re.compile(r"\[(?P<host>[^\]]+)\](?::(?P<port>\d{1,5}))?")
 _HIGHEST_PORT = 65535
+_ip_address = lru_cache(maxsize=1024)(ip_address)
+"""For the addresses of peers, which are the same in message after message."""
 
 
 def _port(text: str) -> int:
@@ -143,7 +146,7 @@ class Peer:
         only the IP address is compared.
         """
         try:
-            address = ip_address(host)
+            address = _ip_address(host)
         except ValueError:
             return False
         return address in self.network and (port is None or self.port in {None, port})

@@ -11,7 +11,9 @@ files. No process logs the fields of a message.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from functools import cache
+from importlib.metadata import version
+from typing import Literal, Self, TypeAlias
 
 import msgspec
 
@@ -23,6 +25,15 @@ RecordingStateName: TypeAlias = Literal[
 ]
 CallStateName: TypeAlias = Literal["ringing", "answered", "held", "ended"]
 Unanswered: TypeAlias = Literal["", "cancelled", "refused", "no_answer"]
+
+
+@cache
+def own_version() -> str:
+    """Return the version of this process.
+
+    Call this first at the start of the process: an upgrade changes what is installed.
+    """
+    return version("galwad")
 
 
 class LinkMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=False):
@@ -92,7 +103,7 @@ class CallStatus(msgspec.Struct, frozen=True):
     `transfer_failed` the SIP status of the most recent one if it failed; 0 if it did not.
 
     `acts` are the acts of the page that the switch knows for this call's advisor (`PhoneAct`); it
-    is empty if no advisor has the call, or if the switch is of an earlier release. `answerable` are
+    is empty if no advisor has the call, or if the switch is of the first release. `answerable` are
     the ringing phones that the switch can ask to answer the call.
     """
 
@@ -128,25 +139,29 @@ class Hello(LinkMessage, frozen=True):
 
     `role` says which kind of process the client is: a desk, a finaliser or a `galwad` command. When
     a finaliser sends its `Hello` to the switch, the switch sends the same `Hello` back. From then
-    on, the switch notifies the finaliser of each closed spool. `presence` is true if the client is
-    a desk that knows the message `PhonesRegistered`, which earlier releases do not know.
+    on, the switch notifies the finaliser of each closed spool.
+
+    During an upgrade, processes of two versions talk with each other for a while. They exchange
+    only what the first release knew: the calls and their ends, pauses, claims, phones and spools.
     """
 
     role: Role
     version: str
-    presence: bool = False
+
+    @classmethod
+    def of(cls, role: Role) -> Self:
+        """Return the `Hello` of this process."""
+        return cls(role, own_version())
 
 
 class CallsSnapshot(LinkMessage, frozen=True, tag="Snapshot"):
     """From the switch to a desk that has just connected: the states of all live calls.
 
-    `presence` is true if the switch knows the message `SetAway`, and `dials` if it knows `PhoneAct`
-    and `DialNumber`. Earlier releases do not know these messages.
+    `version` is that of the switch, as in `Hello`; the first release leaves it empty.
     """
 
     calls: tuple[CallStatus, ...]
-    presence: bool = False
-    dials: bool = False
+    version: str = ""
 
 
 class CallChanged(LinkMessage, frozen=True):
@@ -297,15 +312,13 @@ class PhonesRegistered(LinkMessage, frozen=True):
     complete: bool = False
 
 
-class Pause(LinkMessage, frozen=True, tag="Hold"):
-    """From the desk to the switch: a pause holder pauses the recording of one or more calls.
+class HolderRequest(LinkMessage, frozen=True):
+    """From the desk to the switch: a request of a pause holder for one or more calls.
 
-    Exactly one of three fields is given: `call_id` pauses one call, `extension` pauses the calls of
-    a phone, and `user` pauses the calls of a user. `holder` names the pause holder, who must later
-    send `Resume`. `trigger` says whether the page or the API asked for the pause. `actor` names the
-    user or system that asked, such as `user:anna`, and is written to the manifest. `arrived_mono`
-    is the time at which the desk received the request, in seconds of the machine's monotonic clock;
-    0 means the time at which the switch reads this message.
+    Exactly one of `call_id`, `extension` and `user` says for which calls: one call, the calls of a
+    phone, or the calls of a user. `trigger` says whether the page or the API sent the request.
+    `actor` names the user or system that sent it, such as `user:anna`, and is written to the
+    manifest.
     """
 
     ref: int
@@ -315,25 +328,20 @@ class Pause(LinkMessage, frozen=True, tag="Hold"):
     call_id: str = ""
     extension: str = ""
     user: str = ""
+
+
+class Pause(HolderRequest, frozen=True, tag="Hold"):
+    """The holder pauses the recording of the calls, and must later send `Resume`.
+
+    `arrived_mono` is the time at which the desk received the request, in seconds of the machine's
+    monotonic clock; 0 means the time at which the switch reads this message.
+    """
+
     arrived_mono: float = 0.0
 
 
-class Resume(LinkMessage, frozen=True, tag="Release"):
-    """From the desk to the switch: a pause holder stops pausing one or more calls.
-
-    Exactly one of `call_id`, `extension` and `user` says for which calls: one call, the calls of a
-    phone, or the calls of a user. `holder` is the pause holder of the earlier `Pause`. `trigger`
-    says whether the page or the API sent the request. `actor` names the user or system that sent
-    the request, such as `user:anna`, and is written to the manifest.
-    """
-
-    ref: int
-    holder: str
-    trigger: Literal["page", "api"]
-    actor: str
-    call_id: str = ""
-    extension: str = ""
-    user: str = ""
+class Resume(HolderRequest, frozen=True, tag="Release"):
+    """The holder of an earlier `Pause` stops pausing the calls."""
 
 
 class ClaimCall(LinkMessage, frozen=True, tag="Take"):

@@ -19,7 +19,7 @@ from galwad.desk import Desk
 from galwad.host.bodies import NO_CARD_NUMBER, RequestBody
 from galwad.host.errors import ApiError
 from galwad.host.late_audit import audit_done
-from galwad.host.switch_client import ActOrder, DialRequest
+from galwad.messages import DialNumber, PhoneAct
 from galwad.people.access import Person, TheDesk, live_call, own_call
 from galwad.people.sessions import Session
 
@@ -70,7 +70,8 @@ async def act(call_id: str, body: PhoneOrder, desk: TheDesk, session: Person) ->
     number = _number_of(desk, body)
     _limit(desk, session)
     name = "transfer" if body.act == "welsh" else body.act
-    order = ActOrder(
+    order = PhoneAct(
+        0,
         call_id,
         name,
         session.user.name,
@@ -78,7 +79,7 @@ async def act(call_id: str, body: PhoneOrder, desk: TheDesk, session: Person) ->
         session.actor,
         number if name == "transfer" else "",
     )
-    _check_done(await desk.switch.act(order))
+    _check_done(await desk.switch.ask(order))
     await _audit(desk, session, call_id, body.act, order.number)
 
 
@@ -99,8 +100,10 @@ async def dial(body: DialOrder, desk: TheDesk, session: Person) -> None:
     if wait:
         raise ApiError(429, "too many calls", f"try again in {wait} s", retry_after=wait)
     answers_itself = desk.settings.desk.dial_answers_itself
-    request = DialRequest(session.user.name, extension, body.number, answers_itself=answers_itself)
-    _check_done(await desk.switch.dial(request))
+    request = DialNumber(
+        0, session.user.name, extension, body.number, answers_itself=answers_itself
+    )
+    _check_done(await desk.switch.ask(request))
     await _audit(desk, session, "", "dial", body.number)
 
 
@@ -173,7 +176,6 @@ _REFUSALS = {
     "busy": ("your phone is in use", "end the other call first"),
     "no_welsh": ("no destination is set", "set `[desk] welsh_destination`"),
     "full": ("all lines are busy", "try again in a minute"),
-    "old_switch": ("the switch is of an earlier release", "dial on the phone"),
     "failed": ("the switch failed", "do it on the phone; see the switch's journal"),
 }
 """The error and the hint for each reason of the switch, and of this module."""

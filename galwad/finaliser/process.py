@@ -302,10 +302,10 @@ class Finaliser:
         self._look.set()
 
     def _greet_switch(self, link: Link) -> None:
-        link.send(Hello("finaliser", version("galwad")))
+        link.send(Hello.of("finaliser"))
 
     def _greet_desk(self, link: Link) -> None:
-        link.send(Hello("finaliser", version("galwad")))
+        link.send(Hello.of("finaliser"))
         for alarm in self._unsent:
             link.send(alarm)
         self._unsent.clear()

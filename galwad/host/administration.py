@@ -14,7 +14,6 @@ import gc
 import getpass
 import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -130,7 +129,7 @@ async def poke(desk_socket: Path) -> bool:
     except OSError:
         return False
     link = Link(reader, writer)
-    link.send(Hello("command", version("galwad")))
+    link.send(Hello.of("command"))
     link.send(UsersChanged())
     await link.close()
     return True

@@ -10,10 +10,10 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import msgspec
 import structlog
 
 from galwad.host.errors import SwitchDownError
@@ -39,6 +39,7 @@ from galwad.messages import (
     Resume,
     SetAway,
     SetPhones,
+    own_version,
 )
 
 REPLY_S = 2.0
@@ -70,28 +71,6 @@ class PauseOrder:
     """When the request arrived at the desk, in monotonic seconds. A pause counts from this time."""
 
 
-@dataclass(frozen=True, slots=True)
-class ActOrder:
-    """An act for the advisor of a call, as in `PhoneAct`."""
-
-    call_id: str
-    act: str
-    user: str
-    extension: str
-    actor: str
-    number: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DialRequest:
-    """A number to call for the phone of a user, as in `DialNumber`."""
-
-    user: str
-    extension: str
-    number: str
-    answers_itself: bool = False
-
-
 class SwitchClient:
     """Maintains the desk's link to the switch.
 
@@ -112,9 +91,12 @@ class SwitchClient:
         self._on_connection = on_connection
         self._phones = phones
         self._away = away
-        self._knows_away = False
-        self._knows_dialling = False
-        """True if the connected switch knows the messages `PhoneAct` and `DialNumber`."""
+        self._version = own_version()
+        self._same_version = False
+        """True if the connected switch has the version of this desk.
+
+        During an upgrade, another switch gets nothing that the first release did not know.
+        """
         self._refs = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[PauseReply]] = {}
         self._acts: dict[int, asyncio.Future[PhoneReply]] = {}
@@ -137,8 +119,8 @@ class SwitchClient:
         self._connector.send(SetPhones(await self._phones()))
 
     def set_away(self) -> None:
-        """Send the names of users who are away; a switch of an earlier release gets nothing."""
-        if self._knows_away:
+        """Send the names of users who are away; a switch of another version gets nothing."""
+        if self._same_version:
             self._connector.send(SetAway(self._away()))
 
     def claim(self, call_id: str, advisor: Party) -> None:
@@ -171,49 +153,21 @@ class SwitchClient:
     @property
     def dials(self) -> bool:
         """True if the switch can call a number for a phone; assumed while there is no link."""
-        return self._knows_dialling or not self.connected
+        return self._same_version or not self.connected
 
-    async def act(self, order: ActOrder) -> str:
-        """Ask the switch for an act; return why it was refused, or "" if it has begun.
+    async def ask(self, request: PhoneAct | DialNumber) -> str:
+        """Ask for an act or a call; return why it was refused, or "" if the act has begun.
 
-        A switch of an earlier release is not asked.
-
-        Raises:
-            SwitchDownError: There is no link, or no reply came within two seconds.
-        """
-        return await self._ask(
-            lambda ref: PhoneAct(
-                ref,
-                order.call_id,
-                order.act,
-                user=order.user,
-                extension=order.extension,
-                actor=order.actor,
-                number=order.number,
-            )
-        )
-
-    async def dial(self, request: DialRequest) -> str:
-        """Ask for a call from a user's phone; return why it was refused, or "" if the phone rings.
+        `request` gets its `ref` here.
 
         Raises:
-            SwitchDownError: There is no link, or no reply came within two seconds.
+            SwitchDownError: There is no link, the switch has another version, or no reply came
+                within two seconds.
         """
-        return await self._ask(
-            lambda ref: DialNumber(
-                ref,
-                request.user,
-                request.extension,
-                request.number,
-                answers_itself=request.answers_itself,
-            )
-        )
-
-    async def _ask(self, make: Callable[[int], PhoneAct | DialNumber]) -> str:
-        if self.connected and not self._knows_dialling:
-            return "old_switch"
+        if self.connected and not self._same_version:
+            raise SwitchDownError("the switch has another version: restart it")
         ref = next(self._refs)
-        message = make(ref)
+        message = msgspec.structs.replace(request, ref=ref)
         reply: asyncio.Future[PhoneReply] = asyncio.get_running_loop().create_future()
         self._acts[ref] = reply
         try:
@@ -247,14 +201,14 @@ class SwitchClient:
             self._waiting.pop(message.ref, None)
 
     def _connected(self, link: Link) -> None:
-        link.send(Hello("desk", version("galwad"), presence=True))
+        link.send(Hello("desk", self._version))
         task = asyncio.create_task(self.set_phones())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self._on_connection(True)
 
     def _lost(self) -> None:
-        self._knows_away = self._knows_dialling = False
+        self._same_version = False
         waiting: list[asyncio.Future[Any]] = [*self._waiting.values(), *self._acts.values()]
         for reply in waiting:
             if not reply.done():
@@ -272,8 +226,13 @@ class SwitchClient:
                 if answer is not None and not answer.done():
                     answer.set_result(message)
             case CallsSnapshot():
-                self._knows_away = message.presence
-                self._knows_dialling = message.dials
+                self._same_version = message.version == self._version
+                if not self._same_version:
+                    log.warning(
+                        "switch.other_version",
+                        version=message.version,
+                        hint="systemctl restart galwad-switch",
+                    )
                 self.set_away()
                 self._on_message(message)
             case CallChanged() | CallEnded() | Alarm() | Figures() | PhonesRegistered():

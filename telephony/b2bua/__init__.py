@@ -6,18 +6,20 @@ call sends through the `Endpoint`, controls its media through the `MediaPlane`, 
 change as a `CallEvent`. `find_call` returns the call of an endpoint event.
 """
 
-from telephony.b2bua.attempt import decline
 from telephony.b2bua.call import BackToBackCall, find_call
-from telephony.b2bua.checkpoint import TargetCheckpoint, bye_from_checkpoint, bye_in_dialogs
-from telephony.b2bua.core import EndCause
-from telephony.b2bua.join import JoinPlan, plan_join
+from telephony.b2bua.checkpoint import (
+    TargetCheckpoint,
+    bye_from_checkpoint,
+    bye_in_dialogs,
+    cancel_branches,
+    replay_invite,
+)
+from telephony.b2bua.core import EndCause, decline
+from telephony.b2bua.join import JoinPlan, leg_to_replace, plan_join
 from telephony.b2bua.leg import Leg, LegState
-from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
+from telephony.b2bua.leg_media import MediaPlane, RingbackPlane
 from telephony.b2bua.placed import CallerInvite
-from telephony.b2bua.replacement import leg_to_replace
-from telephony.b2bua.restore import cancel_branches, replay_invite
-from telephony.b2bua.settings import CallSettings, LaterTargets, Target
-from telephony.b2bua.trust import NO_GRANTS, Grants
+from telephony.b2bua.settings import NO_GRANTS, CallSettings, Grants, LaterTargets, Target
 
 __all__ = [
     "NO_GRANTS",

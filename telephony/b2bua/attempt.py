@@ -3,28 +3,71 @@
 This is the forking of RFC 3261 section 16.7. An attempt controls its branches, the callee legs to
 which it has sent an INVITE. It reports to its `AttemptListener`, the setup of a call or a transfer,
 which decides what responses the caller gets.
+
+If a target responds with a 3xx, we ring other targets (RFC 3261 8.1.3.4). The application decides
+for each Contact which of its own targets to ring; an unknown one is not rung. In one attempt, no
+target is rung twice: two phones could otherwise redirect the call to each other for ever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from telephony.b2bua.bodies import description
-from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause
+from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, decline
 from telephony.b2bua.events import AddressSilent, CallRedirected, MoreTargetsRung, Side
 from telephony.b2bua.headers import from_for, passed_fields, shown_address
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.redirection import Redirections
 from telephony.b2bua.session_timer import min_se, request_fields
 from telephony.b2bua.settings import LaterTargets, Target
-from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError
+from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError, SipParseError
 from telephony.sdp import Direction, SessionDescription
 from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
 from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response, rseq_of
 from telephony.sip.transport.address import is_ipv6
+
+FindTargets = Callable[[NameAddr, float], Sequence[Target]]
+"""Returns the targets for a Contact of a 3xx at the current time; empty if it is unknown."""
+
+MAX_REDIRECTIONS: Final = 5
+"""In one attempt to reach a callee."""
+
+
+class Redirections:
+    """The redirections in one attempt to reach a callee."""
+
+    def __init__(self, find_targets: FindTargets) -> None:
+        """Start with a count of 0 redirections."""
+        self._find_targets = find_targets
+        self._count = 0
+
+    def targets(self, response: Response, rung: Sequence[Leg], now: float) -> tuple[Target, ...]:
+        """Return the targets of the first Contact that leads to any target not rung before.
+
+        Empty if there is none, after `MAX_REDIRECTIONS`, or if the response is not a 3xx.
+        """
+        if not 300 <= response.status < 400 or self._count >= MAX_REDIRECTIONS:
+            return ()
+        known = {leg.target.uri for leg in rung if leg.target is not None}
+        for contact in _contacts(response):
+            found = tuple(
+                target for target in self._find_targets(contact, now) if target.uri not in known
+            )
+            if found:
+                self._count += 1
+                return found
+        return ()
+
+
+def _contacts(response: Response) -> Sequence[NameAddr]:
+    try:
+        return response.contacts
+    except SipParseError:
+        return ()
+
 
 ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 SILENT_S: Final = 4.0
@@ -396,12 +439,6 @@ class Attempt:
         for leg in self.branches:
             if not leg.talking:
                 self._core.end_leg(leg, cause, now)
-
-
-def decline(event: InviteAnswered, now: float) -> None:
-    """Acknowledge a 2xx that no attempt needs, then send a BYE (RFC 3261 13.2.2.4, 15)."""
-    event.dialog.ack(event.client, now=now)
-    event.dialog.request("BYE", now=now)
 
 
 def early_description(response: Response) -> SessionDescription | None:

@@ -6,26 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from telephony.b2bua.alignment import Alignment
-from telephony.b2bua.attempt import Attempt, decline
+import msgspec
+
+from telephony.b2bua.attempt import Attempt, FindTargets
 from telephony.b2bua.bodies import wants_ipv6
-from telephony.b2bua.checkpoint import CallCheckpoint
-from telephony.b2bua.core import CallCore, EndCause, answer
-from telephony.b2bua.ended_call import EndedCall, handle_late
-from telephony.b2bua.event_leg import leg_of
+from telephony.b2bua.checkpoint import CallCheckpoint, invite_of, restore
+from telephony.b2bua.core import CallCore, EndCause, EndedCall, answer, decline, handle_late
 from telephony.b2bua.events import CallEnded, CallEvent, Side
 from telephony.b2bua.exchange import Exchange
 from telephony.b2bua.in_dialog import InDialogRequests
-from telephony.b2bua.join import JoinPlan, plan_join
-from telephony.b2bua.leg import Leg, LegOwner, LegState
-from telephony.b2bua.media_plane import MediaPlane
-from telephony.b2bua.offers import Offers
+from telephony.b2bua.join import CalleeReplacement, JoinPlan, plan_join
+from telephony.b2bua.leg import Leg, LegOwner, LegState, OnResponse, QueuedRequest, leg_of
+from telephony.b2bua.leg_media import MediaPlane
+from telephony.b2bua.offers import Alignment, Offers
 from telephony.b2bua.placed import CallerInvite, PlacedSetup
-from telephony.b2bua.redirection import FindTargets
 from telephony.b2bua.refresh import Refresh
-from telephony.b2bua.replacement import CalleeReplacement
-from telephony.b2bua.request_queue import OnResponse, QueuedRequest
-from telephony.b2bua.restore import invite_of, restore
 from telephony.b2bua.settings import CallSettings, LaterTargets, Target
 from telephony.b2bua.setup import Setup
 from telephony.b2bua.transfer import ReferTransfers
@@ -104,7 +99,7 @@ class BackToBackCall:
         """
         before = CallCheckpoint.from_values(checkpoint)
         call = cls(endpoint, media, settings, before.call_id, invite_of(before))
-        restore(call._core, call._transfers, call._alignment, before, now)
+        restore(call._core, call._alignment, before, now, resume=call._transfers.resume)
         return call
 
     @classmethod
@@ -153,13 +148,15 @@ class BackToBackCall:
         self._exchange = Exchange(core, offers, self._refresh, self._alignment)
         core.on_leg_ended = self._on_leg_ended
         self._transfers = ReferTransfers(core, self._alignment, self._refresh, request)
-        self._replacement = CalleeReplacement(core, self._refresh, self._alignment)
         self._in_dialog = InDialogRequests(core, self._exchange, self._refresh, self._transfers)
         self._setup: Setup | None = None
         """None in a restored call, whose setup ended before the restart."""
         self._placed: PlacedSetup | None = None
         """The setup of a call that we place; None in any other call, and in a restored call."""
         self._invite: InviteServer | None = None
+        self._saved: CallCheckpoint | None = None
+        """The most recent checkpoint, and `_saved_json` is its JSON."""
+        self._saved_json = msgspec.Raw()
 
     def _on_leg_ended(self, leg: Leg) -> None:
         self._exchange.on_leg_ended(leg)
@@ -248,6 +245,7 @@ class BackToBackCall:
         Otherwise, only the garbage collector could free them, which delays the media of other
         calls.
         """
+        self._saved = None
         self._core.release(EndedCall(self.call_id))
         self._transfers.release()
         for setup in (self._setup, self._placed):
@@ -409,7 +407,8 @@ class BackToBackCall:
         elif self.transferring:
             answer(invite, 500, now, headers=(("Retry-After", "5"),))
         else:
-            self._replacement.accept(old, invite, target, now)
+            replacement = CalleeReplacement(self._core, self._refresh, self._alignment)
+            replacement.accept(old, invite, target, now)
 
     def refuse_transfer(self, request_id: int, status: int, now: float) -> None:
         """Refuse the REFER of a transfer with a failure status. The call does not change."""
@@ -430,9 +429,15 @@ class BackToBackCall:
         if not self.ended and targets:
             self._transfers.ring_again(targets, now)
 
-    def checkpoint(self) -> dict[str, Any]:
-        """Return the state for `restored` and `bye_from_checkpoint`, as simple values."""
-        return CallCheckpoint.of(self._core, self._transfers.checkpoint()).to_values()
+    def checkpoint(self) -> msgspec.Raw:
+        """Return the state for `restored` and `bye_from_checkpoint`, as a JSON object.
+
+        It is the same object as before if nothing in it has changed.
+        """
+        now = CallCheckpoint.of(self._core, self._transfers.checkpoint())
+        if now != self._saved:
+            self._saved, self._saved_json = now, msgspec.Raw(now.to_json())
+        return self._saved_json
 
     # --- events of the endpoint ---------------------------------------------------------------
 
@@ -562,8 +567,11 @@ class BackToBackCall:
             self._core.end(EndCause.FAULT, now)
 
 
+_CALLS = (BackToBackCall, EndedCall)
+
+
 def find_call(event: SipEvent) -> BackToBackCall | EndedCall | None:
     """Return the call of an endpoint event, even if it has ended; None if there is none."""
     leg = leg_of(event)
     call = leg.call if leg is not None else None
-    return call if isinstance(call, BackToBackCall | EndedCall) else None
+    return call if isinstance(call, _CALLS) else None

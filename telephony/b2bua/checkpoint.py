@@ -2,8 +2,8 @@
 
 It has the confirmed dialogs, the session timers, the ids of the joined legs, and both session
 descriptions of each leg. Times are monotonic seconds, so it is valid until the machine restarts. It
-is stored as simple values under the field names of the classes here. The next process may run
-another version: a new field must have a default, and no field may be removed.
+is stored as JSON under the field names of the classes here. The next process may run another
+version: a new field must have a default, and no field may be removed.
 
 It contains phone numbers and, until the call is answered, the SRTP key of a caller with SRTP. So
 store it only in memory (the runtime folder), never on a disk. SRTP keys that already encrypt media
@@ -13,26 +13,30 @@ sequence number has wrapped to 0 (RFC 3711 section 3.3.1). It offers new keys in
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import msgspec
 
-from telephony.b2bua.core import CallCore
+from telephony.b2bua.core import CallCore, EndCause
 from telephony.b2bua.events import Side
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.leg_media import LegMedia
-from telephony.b2bua.settings import Target
-from telephony.b2bua.trust import NO_GRANTS, Grants
-from telephony.errors import ProtocolError, TelephonyError
-from telephony.sdp import SessionDescription, Srtp
+from telephony.b2bua.offers import Alignment
+from telephony.b2bua.session_timer import SessionTimer
+from telephony.b2bua.settings import NO_GRANTS, Grants, Target
+from telephony.errors import NoPortsError, ParseError, ProtocolError, TelephonyError
+from telephony.sdp import LocalMedia, Origin, SessionDescription, Srtp
 from telephony.sip.dialog import DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address
 from telephony.sip.message.header_values import NameAddr
-from telephony.sip.message.messages import Request
+from telephony.sip.message.messages import Request, parse_message
 from telephony.sip.message.uri import Uri
+from telephony.sip.ua.uac import InviteClient
+from telephony.sip.ua.uas import InviteServer
 
 VERSION = 2
 _REASON = (("Reason", 'SIP;cause=500;text="Restarted"'),)
@@ -69,23 +73,6 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             grants=target.grants if target.grants != NO_GRANTS else msgspec.UNSET,
         )
 
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> TargetCheckpoint:
-        """Read a checkpoint from the result of `to_values`.
-
-        Raises:
-            ProtocolError: The values are not the checkpoint of a target.
-        """
-        try:
-            return msgspec.convert(values, cls)
-        except msgspec.ValidationError as error:
-            raise ProtocolError("not the checkpoint of a target") from error
-
-    def to_values(self) -> dict[str, Any]:
-        """Return this checkpoint as a `dict` of simple values that can be stored."""
-        values: dict[str, Any] = msgspec.to_builtins(self)
-        return values
-
     def target(self) -> Target:
         """Return the target that this checkpoint describes.
 
@@ -105,8 +92,45 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class SavedSession:
+    """A session description, which the JSON has as text with zeros in place of SRTP keys.
+
+    The text is only made when a checkpoint is written.
+    """
+
+    __slots__ = ("description",)
+
+    def __init__(self, description: SessionDescription) -> None:
+        self.description = description
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SavedSession) and self.description is other.description
+
+    __hash__ = None  # type: ignore[assignment]  # as for other values that are compared
+
+    @classmethod
+    def of(cls, description: SessionDescription | None) -> SavedSession | None:
+        """Return a description for a checkpoint; None for None."""
+        return cls(description) if description is not None else None
+
+
+class SavedInvite:
+    """An INVITE without a final response, whose values are only made for the JSON."""
+
+    __slots__ = ("_request", "invite")
+
+    def __init__(self, invite: InviteServer | InviteClient) -> None:
+        self.invite = invite
+        self._request = invite.request
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SavedInvite) and self._request is other._request
+
+    __hash__ = None  # type: ignore[assignment]  # as for other values that are compared
+
+
 class MediaCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The media of a leg. Session descriptions are stored as text without their SRTP keys."""
+    """The media of a leg."""
 
     origin: tuple[int, int]
     """The session id and the version in our o= line."""
@@ -115,9 +139,9 @@ class MediaCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     srtp: Srtp
     protected: bool
     """True if we and the leg's peer have agreed on SRTP."""
-    said: str | None
-    ours: str | None
-    theirs: str | None
+    said: SavedSession | None
+    ours: SavedSession | None
+    theirs: SavedSession | None
     holding: bool
 
     @classmethod
@@ -129,9 +153,9 @@ class MediaCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
             port=media.local.port,
             srtp=media.local.srtp,
             protected=media.remote is not None and media.remote.keys is not None,
-            said=session_to_text(media.last_sent),
-            ours=session_to_text(media.local_description),
-            theirs=session_to_text(media.remote_description),
+            said=SavedSession.of(media.last_sent),
+            ours=SavedSession.of(media.local_description),
+            theirs=SavedSession.of(media.remote_description),
             holding=media.holds_other,
         )
 
@@ -192,10 +216,13 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     legs: tuple[LegCheckpoint, ...]
     partner: str | None
     """The id of the callee leg that is joined with the caller; None if none is."""
-    invite: dict[str, Any] | None = None
-    """`InviteServer.checkpoint` while the caller waits; None after our final response."""
-    branches: tuple[dict[str, Any], ...] = ()
-    """`InviteClient.checkpoint` of each of our INVITEs without a final response."""
+    invite: Any = None
+    """A `SavedInvite` while the caller waits; None after our final response.
+
+    After a restart, this and `branches` have the values of the JSON.
+    """
+    branches: tuple[Any, ...] = ()
+    """A `SavedInvite` for each of our INVITEs without a final response."""
     transfers: TransferCheckpoint
     owner_holds: bool | msgspec.UnsetType = msgspec.UNSET
     """True if the call's owner holds the call; unset if not."""
@@ -204,39 +231,39 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, core: CallCore, transfers: TransferCheckpoint) -> CallCheckpoint:
         """Return the checkpoint of a call from its state `core` and its transfer state."""
         live = [leg for leg in core.legs.values() if _confirmed(leg)]
-        ringing = bool(core.legs) and core.caller.alive and not core.caller.talking
-        invite = core.caller.server_invite if ringing else None
+        caller = core.caller if core.legs else None
+        waits = caller is not None and caller.alive and not caller.talking
+        invite = caller.server_invite if caller is not None and waits else None
         rung = [leg.client_invite for leg in core.legs.values() if leg.alive and not leg.talking]
         return cls(
             version=VERSION,
             call_id=core.call_id,
             legs=tuple(map(LegCheckpoint.of, live)),
             partner=core.callee.id if core.callee in live and core.callee else None,
-            invite=invite.checkpoint() if invite is not None else None,
-            branches=tuple(client.checkpoint() for client in rung if client is not None),
+            invite=SavedInvite(invite) if invite is not None else None,
+            branches=tuple(SavedInvite(client) for client in rung if client is not None),
             transfers=transfers,
             owner_holds=core.owner_holds or msgspec.UNSET,
         )
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> CallCheckpoint:
-        """Read a checkpoint from the result of `to_values`.
+        """Read a checkpoint from the fields of the JSON that `to_json` returned.
 
         Raises:
             ProtocolError: The values are not a checkpoint, or not of the version `VERSION`.
         """
         try:
-            checkpoint = msgspec.convert(values, cls)
-        except msgspec.ValidationError as error:
+            checkpoint = msgspec.convert(values, cls, dec_hook=_from_json)
+        except (msgspec.ValidationError, ParseError) as error:
             raise ProtocolError("not the checkpoint of a call") from error
         if checkpoint.version != VERSION:
             raise ProtocolError("a checkpoint of another version")
         return checkpoint
 
-    def to_values(self) -> dict[str, Any]:
-        """Return this checkpoint as a `dict` of simple values that can be stored."""
-        values: dict[str, Any] = msgspec.to_builtins(self)
-        return values
+    def to_json(self) -> bytes:
+        """Return this checkpoint as a JSON object."""
+        return msgspec.json.encode(self, enc_hook=_to_json)
 
 
 def _confirmed(leg: Leg) -> bool:
@@ -274,19 +301,22 @@ def bye_in_dialogs(
     return sent
 
 
-def session_to_text(session: SessionDescription | None) -> str | None:
-    """Return a session description as text, with each SRTP key replaced by zeros; None for None."""
-    return _blanked(bytes(session)).decode(_TEXT) if session is not None else None
+def _to_json(saved: SavedSession | SavedInvite) -> object:
+    if isinstance(saved, SavedInvite):
+        return saved.invite.checkpoint()
+    return _blanked(bytes(saved.description)).decode(_TEXT)
 
 
-def session_from_text(text: str | None) -> SessionDescription | None:
-    """Return the session description of `session_to_text`; None for None.
+def _from_json(_kind: type, text: object) -> SavedSession:
+    """Return the session description of `_to_json`.
 
     Raises:
         SdpParseError: The text is not a session description.
-        UnicodeEncodeError: The text has characters outside Latin-1.
+        ValueError: The value is not a text, or has characters outside Latin-1.
     """
-    return None if text is None else SessionDescription.parse(text.encode(_TEXT))
+    if not isinstance(text, str):
+        raise ValueError("not a session description")  # noqa: TRY004 - msgspec reports it
+    return SavedSession(SessionDescription.parse(text.encode(_TEXT)))
 
 
 def request_to_text(request: Request) -> str:
@@ -300,3 +330,140 @@ def _blanked(body: bytes) -> bytes:
     if b"inline:" not in body.lower():
         return body
     return _KEYS.sub(lambda key: b"A" * len(key[0]), body)
+
+
+_DAMAGED = (LookupError, ValueError, ParseError)
+"""Errors from a damaged checkpoint, whose values have the right types but cannot be used."""
+_NO_CHECKPOINT = "not the checkpoint of a call"
+
+
+def invite_of(checkpoint: CallCheckpoint) -> Request:
+    """Return the caller's INVITE that created the call.
+
+    Raises:
+        ProtocolError: The checkpoint holds no readable INVITE.
+    """
+    try:
+        request = parse_message(checkpoint.transfers.request.encode("latin-1"))
+    except _DAMAGED as error:
+        raise ProtocolError(_NO_CHECKPOINT) from error
+    if not isinstance(request, Request):
+        raise ProtocolError(_NO_CHECKPOINT)
+    return request
+
+
+def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
+    """Cancel the INVITEs of a checkpoint that had no final response; skip invalid entries.
+
+    If a 2xx crosses our CANCEL, the endpoint emits an `InviteAnswered` that no call needs: the
+    application must pass it to `decline`.
+    """
+    branches = data.get("branches")
+    for branch in branches if isinstance(branches, list) else ():
+        with contextlib.suppress(ProtocolError, TypeError):
+            endpoint.cancel_restored(branch, now=now)
+
+
+def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
+    """Handle an INVITE that the earlier process did not answer, like a new one.
+
+    Return its Call-ID.
+
+    Raises:
+        ProtocolError: The checkpoint holds no such INVITE.
+    """
+    invite = data.get("invite")
+    if not isinstance(invite, Mapping):
+        raise ProtocolError(_NO_CHECKPOINT)
+    return endpoint.restore_invite(invite, now)
+
+
+def restore(
+    core: CallCore,
+    alignment: Alignment,
+    checkpoint: CallCheckpoint,
+    now: float,
+    *,
+    resume: Callable[[TransferCheckpoint, float], None],
+) -> None:
+    """Create and join the legs of a call from its checkpoint. After an error, no leg remains.
+
+    Steps that were in progress are lost: an offer without an answer is forgotten, and a transfer
+    counts as failed. If the sender of the REFER has already left the call, `resume` rings it again.
+
+    Raises:
+        ProtocolError: The checkpoint is damaged, it has no caller, or we no longer have the local
+            address of a dialog.
+        NoPortsError: The ports that a leg had before are not available.
+    """
+    try:
+        for leg in checkpoint.legs:
+            _restore_leg(core, leg)
+        _require_caller(core)
+        if checkpoint.partner is not None:
+            core.join(core.legs[checkpoint.partner])
+            core.set_owner_hold(held=checkpoint.owner_holds is True)
+        resume(checkpoint.transfers, now)
+    except (*_DAMAGED, TelephonyError) as error:
+        core.forget_legs()
+        if isinstance(error, ProtocolError | NoPortsError):
+            raise
+        raise ProtocolError(_NO_CHECKPOINT) from error
+    _hang_up_leavers(core, now)
+    _offer_new_keys(core, alignment, now)
+
+
+def _hang_up_leavers(core: CallCore, now: float) -> None:
+    """Send a BYE to each callee leg that is not joined with the caller after the restart.
+
+    It had sent the REFER of a completed transfer, and the earlier process ended before its BYE.
+    """
+    for leg in list(core.legs.values()):
+        if leg.side is Side.CALLEE and leg is not core.callee:
+            core.end_leg(leg, EndCause.TRANSFERRED, now)
+
+
+def _offer_new_keys(core: CallCore, alignment: Alignment, now: float) -> None:
+    """Offer new keys to each joined leg with SRTP, which has no media until they are accepted."""
+    callee = core.callee
+    if callee is not None:
+        for leg, other in ((core.caller, callee), (callee, core.caller)):
+            if leg.media.local_description is None:
+                alignment.align(leg, other, now)
+
+
+def _restore_leg(core: CallCore, before: LegCheckpoint) -> None:
+    facts = before.media
+    srtp = Srtp.REQUIRED if facts.protected else facts.srtp
+    origin, ports = Origin(*facts.origin), LocalMedia(facts.host, facts.port)
+    target = before.target.target() if before.target is not None else None
+    media = LegMedia(core.plane, before.leg_id, origin, srtp, restored=ports)
+    leg = core.restore_leg(before.side, target, media)
+    leg.timer = SessionTimer(*before.timer) if before.timer is not None else None
+    leg.min_se = before.min_se
+    leg.allow = frozenset(before.allow)
+    leg.identity = before.identity
+    if before.dialog is None:
+        raise ProtocolError(_NO_CHECKPOINT)
+    leg.dialog = core.endpoint.restore_dialog(before.dialog)
+    leg.dialog.owner = leg
+    _agree(media, facts)
+    core.emit_media(leg)
+
+
+def _require_caller(core: CallCore) -> None:
+    if not core.legs or core.caller.side is not Side.CALLER:
+        raise ProtocolError("the checkpoint has no caller")
+
+
+def _agree(media: LegMedia, facts: MediaCheckpoint) -> None:
+    ours = facts.ours.description if facts.ours is not None else None
+    theirs = facts.theirs.description if facts.theirs is not None else None
+    media.last_sent = facts.said.description if facts.said is not None else None
+    media.holds_other = facts.holding
+    if facts.protected:
+        # The SRTP keys in `theirs` are not used, only the codecs. We will send an offer with new
+        # keys.
+        media.remote_description = theirs
+    elif ours is not None and theirs is not None:
+        media.agree(ours, theirs)

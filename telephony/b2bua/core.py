@@ -1,10 +1,14 @@
 """The state that the components of a call share: all legs, the joined pair, and the events.
 
 Only this module creates, joins and ends legs, and changes the state of a leg.
+
+A callee's 200 can cross our CANCEL, and a peer can repeat its request for half a minute. After the
+end of a call, the leg of such an event refers only to an `EndedCall`, so everything else is freed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -24,16 +28,14 @@ from telephony.b2bua.events import (
     Side,
 )
 from telephony.b2bua.headers import HeaderFields, Trust, identity_key, identity_of
-from telephony.b2bua.leg import Leg, LegOwner, LegState
-from telephony.b2bua.leg_media import LegMedia
-from telephony.b2bua.media_address import check_media_address
-from telephony.b2bua.media_plane import MediaPlane, RingbackPlane
-from telephony.b2bua.settings import CallSettings, Target
-from telephony.b2bua.trust import PeerKind
+from telephony.b2bua.leg import CallLegs, Leg, LegOwner, LegState
+from telephony.b2bua.leg_media import LegMedia, MediaPlane, RingbackPlane, check_media_address
+from telephony.b2bua.settings import CallSettings, PeerKind, Target
 from telephony.errors import NoPortsError, ProtocolError, SdpParseError, SipParseError
 from telephony.sdp import Origin, RemoteMedia, payload_map
 from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.endpoint import Endpoint
+from telephony.sip.events import DialogRequest, InviteAnswered, SipEvent
 from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request, Response
 from telephony.sip.message.uri import Uri
@@ -88,6 +90,8 @@ class CallCore:
         self.settings = settings
         self.call_id = call_id
         self.legs: dict[str, Leg] = {}
+        self.caller: Leg
+        """The caller's leg, which is always the first leg of the call. Unset before this leg."""
         self._callee: Leg | None = None
         self.ended = False
         self.ringback = False
@@ -96,11 +100,6 @@ class CallCore:
         self.events: deque[CallEvent] = deque()
         self.on_leg_ended: Callable[[Leg], None] = _ignore_leg
         self._numbers = count(1)
-
-    @property
-    def caller(self) -> Leg:
-        """The caller's leg, which is always the first leg of the call."""
-        return next(iter(self.legs.values()))
 
     @property
     def callee(self) -> Leg | None:
@@ -173,6 +172,8 @@ class CallCore:
         return leg
 
     def _keep(self, leg: Leg) -> Leg:
+        if not self.legs:
+            self.caller = leg
         self.legs[leg.id] = leg
         leg.media.check_remote = partial(self._check_remote, leg)
         return leg
@@ -193,8 +194,10 @@ class CallCore:
             not is_pbx or remote.rtp_port == own.port
         ):
             raise SdpParseError("the peer's media address is one of our own media ports", 488)
+        if not remote.rtcp_host:
+            return remote
         try:
-            check_media_address(remote.rtcp_host or remote.host, leg.signalling_host, own.host)
+            check_media_address(remote.rtcp_host, leg.signalling_host, own.host)
         except SdpParseError:
             return replace(remote, rtcp_host="")
         return remote
@@ -221,6 +224,7 @@ class CallCore:
         self.set_owner_hold(held=False)
         self._callee = None
         del self.legs[leg.id]
+        self.caller = next(iter(self.legs.values()), leg)
         self.on_leg_ended(leg)
 
     def join(self, leg: Leg) -> None:
@@ -434,6 +438,52 @@ def answer(
         return None  # the dialog ended after the request had arrived
 
 
+def decline(event: InviteAnswered, now: float) -> None:
+    """Acknowledge a 2xx that no attempt needs, then send a BYE (RFC 3261 13.2.2.4, 15)."""
+    event.dialog.ack(event.client, now=now)
+    event.dialog.request("BYE", now=now)
+
+
 def session_id_of(text: str) -> int:
     """Return the session id of a leg's o= line: below 2**31, the same in every process."""
     return zlib.crc32(text.encode()) & 0x7FFF_FFFF
+
+
+class EndedCall:
+    """The owner of the legs of a call that has ended."""
+
+    def __init__(self, call_id: str) -> None:
+        """`call_id` is the id that the call had."""
+        self.call_id = call_id
+
+    @property
+    def core(self) -> CallLegs:
+        """Raise ProtocolError, because the call has no legs any more."""
+        raise ProtocolError("the call has ended")
+
+    @property
+    def transferring(self) -> bool:
+        """False, because a call that has ended has no transfer."""
+        return False
+
+    def add_moved_leg(self, leg: Leg, target: Target, now: float) -> None:
+        """Raise ProtocolError, because no leg can move to a call that has ended."""
+        del leg, target, now
+        raise ProtocolError("the call has ended")
+
+    def handle(self, event: SipEvent, now: float) -> None:
+        """Handle an endpoint event that arrives after the end of the call."""
+        handle_late(event, now)
+
+
+def handle_late(event: SipEvent, now: float) -> None:
+    """Send ACK and BYE for a late 2xx, and a response to a request within a dialog."""
+    match event:
+        case InviteAnswered():
+            # The peer may have hung up already.
+            with contextlib.suppress(ProtocolError):
+                decline(event, now)
+        case DialogRequest(_, transaction, request):
+            answer(transaction, 200 if request.method == "BYE" else 481, now)
+        case _:
+            pass

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.bodies import NOT_UNDERSTOOD, description
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
 from telephony.b2bua.events import CallHeld, CallResumed
 from telephony.b2bua.headers import passed_fields
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.offers import Offers
+from telephony.b2bua.offers import Alignment, Offers
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import (
     IntervalTooSmallError,

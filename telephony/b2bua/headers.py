@@ -3,17 +3,23 @@
 Only what is listed here is passed on, some of it only between trusted peers. The fields that name
 people follow the rules for trust and privacy (RFC 3323, RFC 3325). A phone's own identity is
 replaced by its account's. All else is dropped, unless the settings allow a trusted peer to send it.
+
+Some fields change how a phone rings: Alert-Info, Call-Info, Answer-Mode and others. One can make a
+phone answer by itself, so that a caller can listen to the room, and its URI can make a phone fetch
+a file. So we never copy one, but write it again, with only the ring tone or automatic answer that
+the settings allow (`Grants`).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from telephony.b2bua.ring_tones import ALERTING, granted_alert
-from telephony.b2bua.trust import NO_GRANTS, Grants, PeerKind
+from telephony.b2bua.settings import NO_GRANTS, Grants, PeerKind
 from telephony.errors import SipParseError
+from telephony.sip.message.grammar import find_parameter, parse_parameters, split_list
 from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.headers import Headers
 from telephony.sip.message.messages import Request, Response
@@ -183,7 +189,7 @@ def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the header fields that are passed on to the other leg, in the same sequence."""
     kept = []
     for key, name, value in headers.rows:
-        passed = _passed(key, value, headers, trust)
+        passed = None if key in _OURS else _passed(key, value, headers, trust)
         sent = None if passed is None else _shown(passed, trust)
         if sent is not None:
             kept.append((name, sent))
@@ -198,7 +204,7 @@ def _passed(known: str, value: str, headers: Headers, trust: Trust) -> str | Non
         return value if passes else None
     if known in PASSED:
         return value
-    if from_phone or not trust.inside or known in _OURS:
+    if from_phone or not trust.inside:
         return None
     if known in ALERTING:
         return granted_alert(known, value, trust.grants)
@@ -210,8 +216,10 @@ def _passed(known: str, value: str, headers: Headers, trust: Trust) -> str | Non
 
 def _account_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the identity of a phone's account, if the phone wrote an identity of its own."""
+    if trust.account is None:
+        return ()
     wrote = any(key in _IDENTITIES for key, _, _ in headers.rows)
-    if trust.account is None or not wrote or not trust.passes(headers):
+    if not wrote or not trust.passes(headers):
         return ()
     hidden = wants_privacy(headers) and "Privacy" not in headers
     return (
@@ -272,7 +280,7 @@ def shown_address(address: NameAddr, trust: Trust) -> NameAddr:
     if trust.sender is PeerKind.TRUSTED:
         named = without_tag(address)
     else:
-        named = replace(address, uri=_bare(address.uri), parameters=())
+        named = NameAddr(address.display_name, _bare(address.uri), ())
     if trust.receiver is not PeerKind.PHONE:
         return named
     untrusted = trust.sender is PeerKind.OUTSIDE
@@ -283,7 +291,7 @@ def _bare(uri: Uri) -> Uri:
     """Return a URI with only user part, host and number parameters, so without `;verstat=`."""
     kept = tuple(pair for pair in uri.parameters if pair[0].lower() in {"user", "phone-context"})
     user = None if uri.user is None else uri.user.partition(";")[0] or None
-    return replace(uri, user=user, password=None, parameters=kept, headers=())
+    return Uri(uri.scheme, user, None, uri.host, uri.port, kept)
 
 
 def passed_reason(response: Response, trust: Trust) -> str | None:
@@ -337,3 +345,102 @@ def identity_key(identity: NameAddr, header: str) -> str:
     """
     user = identity.uri.number if identity.uri.scheme == "tel" else identity.uri.user or ""
     return user if header == "Contact" else f"{user}@{(identity.uri.host or '').lower()}"
+
+
+ALERTING: Final = frozenset(
+    ["alert-info", "call-info", "answer-mode", "priv-answer-mode", "p-auto-answer"]
+)
+"""The lookup names of the header fields that `granted_alert` handles."""
+
+_AUTO_ANSWER: Final = (
+    "alert-autoanswer",
+    "Auto Answer",
+    "Auto-Answer",
+    "AutoAnswer",
+    "Ring Answer",
+    "Ring-Answer",
+    "RingAnswer",
+    "Intercom",
+)
+"""The texts in Alert-Info that make common phones answer by themselves."""
+
+_ELEMENT: Final = re.compile(r'(?:<([^<>]*)>|"([^"]*)"|([^;,<>"]+))?[ \t]*(;.*)?', re.DOTALL)
+_ANSWER_MODE: Final = re.compile(r"(auto|manual)[ \t]*(;[ \t]*require)?", re.IGNORECASE)
+_DIGITS: Final = re.compile(r"[0-9]{1,4}")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._:-]+")
+_NOWHERE: Final = "<http://127.0.0.1>"
+"""The URI that we write into Alert-Info if only its parameter `info` has a meaning."""
+
+
+def granted_alert(name: str, value: str, grants: Grants) -> str | None:
+    """Return the value of an alerting field (lookup name) that may be sent, or None."""
+    if name == "alert-info":
+        return _joined(_ring_tone(element, grants) for element in _elements(value))
+    if not grants.auto_answer:
+        return None
+    if name == "call-info":
+        return _joined(_answer_after(element) for element in _elements(value))
+    if name == "p-auto-answer":
+        return "normal" if value.strip().lower() == "normal" else None
+    mode = _ANSWER_MODE.fullmatch(value.strip())
+    return None if mode is None else mode[1].capitalize() + (";require" if mode[2] else "")
+
+
+def _joined(values: Iterable[str | None]) -> str | None:
+    return ", ".join(value for value in values if value is not None) or None
+
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    """One element of a list: its URI, quoted text or plain words, and its parameters."""
+
+    uri: str | None
+    quoted: str | None
+    words: str | None
+    parameters: str
+
+    @property
+    def text(self) -> str:
+        """The URI, the quoted text or the words."""
+        return (self.uri or self.quoted or self.words or "").strip()
+
+
+def _elements(value: str) -> list[_Element]:
+    try:
+        parts = split_list(value)
+    except SipParseError:
+        return []
+    found = (_ELEMENT.fullmatch(part) for part in parts)
+    return [_Element(each[1], each[2], each[3], each[4] or "") for each in found if each]
+
+
+def _parameter(text: str, name: str) -> str | None:
+    try:
+        return find_parameter(parse_parameters(text), name)
+    except SipParseError:
+        return None
+
+
+def _ring_tone(element: _Element, grants: Grants) -> str | None:
+    """Return an element of Alert-Info with only the ring tone that it names, if it is granted."""
+    known = (*grants.ring_tones, *(_AUTO_ANSWER if grants.auto_answer else ()))
+    names = {name.lower(): name for name in known}
+    tone = names.get(element.text.lower())
+    if tone is not None:
+        if element.uri is not None or tone.lower().startswith("urn:"):
+            return f"<{tone}>"
+        return tone if element.quoted is None else f'"{tone}"'
+    tone = names.get((_parameter(element.parameters, "info") or "").strip().lower())
+    if tone is None:
+        return None
+    delay = _parameter(element.parameters, "delay") or ""
+    waits = f";delay={delay}" if grants.auto_answer and _DIGITS.fullmatch(delay) else ""
+    written = tone if _PLAIN.fullmatch(tone) else f'"{tone}"'
+    return f"{_NOWHERE};info={written}{waits}"
+
+
+def _answer_after(element: _Element) -> str | None:
+    """Return an element of Call-Info with only its parameter `answer-after`; None without it."""
+    bare = f";{element.words}" if element.words else ""
+    delay = _parameter(bare + element.parameters, "answer-after") or ""
+    return f"{_NOWHERE};answer-after={delay}" if _DIGITS.fullmatch(delay) else None

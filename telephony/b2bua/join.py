@@ -1,20 +1,38 @@
-"""Attended transfer (RFC 5589 section 7, RFC 3891): two calls with one common party become one.
+"""Two calls of one party become one, by a REFER or an INVITE with Replaces (RFC 3891).
 
-The common party, the transferor, sends a REFER in one call with a Replaces that identifies its
-dialog in the other. Both dialogs are with us, so we join the calls ourselves and forward nothing.
-The call in which the transferor is the callee continues. The other ends, and its other party moves
-to the call that continues. The transferor leaves both.
+An attended transfer (RFC 5589 section 7): the common party, the transferor, sends a REFER in one
+call with a Replaces that identifies its dialog in the other. Both dialogs are with us, so we join
+the calls ourselves and forward nothing. The call in which the transferor is the callee continues.
+The other ends, and its other party moves to the call that continues. The transferor leaves both.
+
+An INVITE with Replaces: with it, a PBX connects the caller with a party that the callee has
+consulted, or a phone takes over an answered call. We answer the new party with the caller's media,
+then send a BYE to the replaced party.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from telephony.b2bua.bodies import description, require_sdp_accepted, wants_ipv6
+from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
+from telephony.b2bua.events import Joined, Side
 from telephony.b2bua.leg import Leg
-from telephony.errors import SipParseError
-from telephony.sip.dialog import Dialog
+from telephony.b2bua.offers import Alignment
+from telephony.b2bua.refresh import Refresh
+from telephony.b2bua.session_timer import (
+    IntervalTooSmallError,
+    SessionTimer,
+    agree_to_request,
+    answer_fields,
+)
+from telephony.b2bua.settings import Target
+from telephony.errors import NoPortsError, ParseError, SipParseError
+from telephony.sdp import SessionDescription, cut_offer
+from telephony.sip.dialog import Dialog, DialogState
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.message.header_values import Replaces
+from telephony.sip.ua.uas import InviteServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +96,113 @@ def _host_of(leg: Leg) -> str | None:
     if leg.dialog is not None:
         return leg.dialog.peer.host
     return leg.server_invite.source.host if leg.server_invite is not None else None
+
+
+_REASON = (("Reason", 'SIP;cause=200;text="Replaced"'),)
+
+
+def leg_to_replace(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
+    """Return the leg to replace; None without Replaces, or the status that refuses the INVITE.
+
+    Only a callee leg that is joined with the caller can be replaced (RFC 3891 section 3).
+    """
+    values = invite.request.headers.get_all("Replaces")
+    if not values:
+        return None
+    try:
+        (wanted,) = [Replaces.parse(value) for value in values]
+    except (ParseError, ValueError):
+        return 400
+    dialog = replaced_dialog(endpoint, values[0])
+    if dialog is None or dialog.state is DialogState.EARLY:
+        return 481
+    if wanted.early_only:
+        return 486
+    leg = dialog.owner
+    if not isinstance(leg, Leg) or not leg.talking or leg is not leg.call.core.callee:
+        return 603
+    return leg
+
+
+class CalleeReplacement:
+    """Replaces the callee of a call by a new party that has sent an INVITE with Replaces."""
+
+    def __init__(self, core: CallCore, refresh: Refresh, alignment: Alignment) -> None:
+        self._core = core
+        self._refresh = refresh
+        self._alignment = alignment
+
+    def accept(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
+        """Answer the new party with the caller's media, join it, and send the `old` leg a BYE.
+
+        If this fails, for example without a free port, the new party gets a failure status and
+        `old` stays.
+        """
+        core = self._core
+        try:
+            offer, timer = self._read(invite, target, now)
+            ipv6 = wants_ipv6(invite.request, invite.source)
+            leg = core.new_leg(Side.CALLEE, target, ipv6=ipv6)
+        except ParseError as error:
+            answer(invite, error.status, now)
+        except IntervalTooSmallError:
+            answer(invite, 422, now, headers=(("Min-SE", str(core.settings.min_se)),))
+        except NoPortsError:
+            answer(invite, 503, now, headers=(("Retry-After", "10"),))
+        else:
+            leg.server_invite, invite.owner = invite, leg
+            core.learn_from_invite(leg, invite.request)
+            self._join(old, leg, offer, timer, now)
+
+    def _join(
+        self, old: Leg, leg: Leg, offer: SessionDescription, timer: SessionTimer, now: float
+    ) -> None:
+        core, invite = self._core, leg.server_invite
+        if invite is None:
+            return
+        try:
+            ours = leg.media.answer(
+                offer, core.caller.media.remote_description, core.settings.codecs
+            )
+            leg.media.agree(ours, offer)
+        except ParseError as error:
+            answer(invite, error.status, now)
+            core.end_leg(leg, EndCause.NO_MEDIA, now)
+            return
+        headers = (*answer_fields(timer), *SDP_TYPE)
+        dialog = answer(invite, 200, now, headers=headers, body=bytes(ours))
+        # The new party has cancelled its INVITE before our 200, so the new leg ends.
+        if dialog is None:
+            core.end_leg(leg, EndCause.CANCELLED, now)
+            return
+        core.set_confirmed(leg, dialog)
+        self._refresh.start(leg, timer)
+        self._replace(old, leg, now)
+
+    def _read(
+        self, invite: InviteServer, target: Target, now: float
+    ) -> tuple[SessionDescription, SessionTimer]:
+        """Return the offer and the session timer from the INVITE of the new party.
+
+        Raises:
+            ParseError: The INVITE has no offer, the offer has no stream that we can carry, or the
+                new party does not accept SDP.
+            IntervalTooSmallError: The INVITE asks for a shorter session interval than our Min-SE.
+        """
+        request, settings = invite.request, self._core.settings
+        require_sdp_accepted(request)
+        offer = description(request)
+        if offer is None:
+            raise ParseError("an INVITE with Replaces must have an offer", status=488)
+        cut_offer(offer, settings.codecs, target.srtp)
+        return offer, agree_to_request(request, settings, now)
+
+    def _replace(self, old: Leg, leg: Leg, now: float) -> None:
+        core = self._core
+        core.join(leg)
+        if leg.target is not None:
+            core.emit(Joined(leg.id, leg.target))
+        core.emit_media(core.caller)
+        core.emit_media(leg)
+        core.end_leg(old, EndCause.REPLACED, now, _REASON)
+        self._alignment.align_both(core.caller, leg, now)

@@ -1,25 +1,247 @@
 """One leg of a call: a peer, the dialog with this peer, its media and its session timer.
 
-The components of the call decide. Only `core.py` changes the state of a leg.
+A leg also has the queue of the non-INVITE requests that we send within its dialog, and the names
+that its peer gave before the answer. `leg_of` finds the leg of an endpoint event. The components of
+the call decide. Only `core.py` changes the state of a leg.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from telephony.b2bua.early_names import EarlyNames
 from telephony.b2bua.events import Side
+from telephony.b2bua.headers import ANONYMOUS, HeaderFields, identity_of
 from telephony.b2bua.leg_media import LegMedia
-from telephony.b2bua.request_queue import NO_SENDER, RequestQueue
 from telephony.b2bua.session_timer import SessionTimer
 from telephony.b2bua.settings import Target
-from telephony.errors import ProtocolError
+from telephony.errors import ProtocolError, SipParseError
+from telephony.sip.client_request import ClientRequest
 from telephony.sip.dialog import Dialog
-from telephony.sip.events import Address
+from telephony.sip.events import (
+    AckMissing,
+    AckReceived,
+    Address,
+    DialogEnded,
+    DialogRequest,
+    DialogRequestFailed,
+    DialogResponse,
+    InviteAnswered,
+    InviteCancelled,
+    InviteFailed,
+    InviteProgress,
+    PrackMissing,
+    SipEvent,
+)
+from telephony.sip.message.header_values import NameAddr
+from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.uas import InviteServer
+
+OnResponse = Callable[[Response | None, int, float], None]
+"""Called once with the final response, its status and the current time of a request we sent.
+
+Without a final response, the response is None and the status gives the reason, for example 408.
+"""
+MAX_QUEUED: Final = 64
+"""Requests that may wait in the queue of one leg."""
+
+
+class Sender(Protocol):
+    """The part of a leg that a queue uses: the dialog within which the requests are sent."""
+
+    @property
+    def dialog(self) -> Dialog | None:
+        """The leg's dialog; None if the leg has no dialog."""
+
+    @property
+    def talking(self) -> bool:
+        """True while the leg's dialog is confirmed and we may send requests within it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NoSender:
+    """The `Sender` of a leg whose call has ended: it sends nothing."""
+
+    dialog: None = None
+    talking: bool = False
+
+
+NO_SENDER: Final = _NoSender()
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRequest:
+    """A non-INVITE request in the queue; `then` is called when it has ended."""
+
+    method: str
+    headers: HeaderFields
+    body: bytes
+    then: OnResponse
+
+
+class RequestQueue:
+    """The requests that we send within the dialog of one leg."""
+
+    def __init__(self, leg: Sender) -> None:
+        """Create a queue without requests."""
+        self._leg = leg
+        self._waiting: deque[QueuedRequest] = deque()
+        self._callbacks: dict[ClientRequest, OnResponse] = {}
+        self._unanswered: ClientRequest | None = None
+        """The request from this queue that was sent and has no final response yet, or None."""
+
+    def add(self, request: QueuedRequest, now: float) -> bool:
+        """Queue a non-INVITE request; return False without a dialog or beyond `MAX_QUEUED`."""
+        if not self._leg.talking or len(self._waiting) >= MAX_QUEUED:
+            return False
+        self._waiting.append(request)
+        self._send_next(now)
+        return True
+
+    def expect(self, client: ClientRequest, then: OnResponse) -> None:
+        """Store the callback `then` of a request that was never in this queue, such as INVITE."""
+        self._callbacks[client] = then
+
+    def _send_next(self, now: float) -> None:
+        """Send the next waiting request, if no request from this queue is still unanswered."""
+        dialog = self._leg.dialog
+        if self._unanswered is not None or not self._waiting:
+            return
+        if dialog is None or not self._leg.talking:
+            return
+        request = self._waiting.popleft()
+        try:
+            client = dialog.request(
+                request.method, headers=request.headers, body=request.body, now=now
+            )
+        except ProtocolError:
+            # We cannot send this request, because the peer's BYE has arrived and waits to be
+            # handled.
+            request.then(None, 481, now)
+            return
+        self._unanswered = client
+        self._callbacks[client] = request.then
+
+    def on_final_response(
+        self, client: ClientRequest, response: Response | None, status: int, now: float
+    ) -> None:
+        """Call the callback of a request that has ended, and send the next waiting request."""
+        then = self._callbacks.pop(client, None)
+        if self._unanswered is client:
+            self._unanswered = None
+        if then is not None:
+            then(response, status, now)
+        self._send_next(now)
+
+    def abandon(self, now: float) -> None:
+        """Empty an ended leg's queue: call callbacks with 481, and cancel our open INVITEs."""
+        callbacks, self._callbacks = self._callbacks, {}
+        waiting, self._waiting = self._waiting, deque()
+        self._unanswered = None
+        for client in callbacks:
+            if isinstance(client, InviteClient):
+                # Without a CANCEL, this INVITE could wait for a final response for ever.
+                client.cancel(now=now)
+        for then in [*callbacks.values(), *(request.then for request in waiting)]:
+            then(None, 481, now)
+
+
+FORWARDED: Final = 181
+"""Status for "Call Is Being Forwarded": another party rings now than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedName:
+    """A name that a message gives to its sender, as in `IdentityChanged`."""
+
+    identity: NameAddr
+    source: str
+    message: Request | Response
+
+    @property
+    def asserted(self) -> bool:
+        """False if the name is only the address in a Contact, which does not say who it is."""
+        return self.source != "Contact"
+
+    @property
+    def user(self) -> str:
+        """The user part of the name."""
+        return self.identity.uri.dialled
+
+
+class EarlyNames:
+    """The newest name in each early dialog of one leg, and the parties that have diverted it."""
+
+    __slots__ = ("_diverted", "_names")
+
+    def __init__(self) -> None:
+        """Start without a name."""
+        self._names: dict[str, StatedName] = {}
+        """By the tag of the peer; a Contact does not replace an asserted name."""
+        self._diverted: set[str] = set()
+        """The user parts of the parties that have diverted the call."""
+
+    def forget(self) -> None:
+        """Forget all names, because another address is rung, or because the leg has answered."""
+        self._names.clear()
+        self._diverted.clear()
+
+    def learn(self, message: Request | Response) -> None:
+        """Store the name in a response to the leg's INVITE, or in a request of an early dialog."""
+        sender = message.from_ if isinstance(message, Request) else message.to
+        tag = sender.tag or ""
+        self._diverted |= diverted_from(message)
+        before = self._names.get(tag)
+        if isinstance(message, Response) and message.status == FORWARDED:
+            self._names.pop(tag, None)
+            if before is not None and before.asserted:
+                self._diverted.add(before.user)
+            return
+        found = identity_of(message)
+        if found is None:
+            return
+        name = StatedName(*found, message)
+        if name.asserted or before is None or not before.asserted:
+            self._names[tag] = name
+
+    def at_answer(self, response: Response) -> StatedName | None:
+        """Return the name of the party that sent a 2xx; None if no name was given.
+
+        It is anonymous, with `source` "", if the peer has named only another party.
+        """
+        self.learn(response)
+        own = self._names.get(response.to.tag or "")
+        if own is not None and own.asserted and own.user not in self._diverted:
+            return own
+        if self._diverted or any(name.asserted for name in self._names.values()):
+            return StatedName(ANONYMOUS, "", response)
+        return own
+
+
+def diverted_from(message: Request | Response) -> frozenset[str]:
+    """Return the user parts of the parties from whom a call was diverted.
+
+    They are in Diversion (RFC 5806), and in History-Info entries with a Reason (RFC 7044).
+    """
+    found = set()
+    for header in ("Diversion", "History-Info"):
+        for value in message.headers.get_all(header):
+            try:
+                uris = [entry.uri for entry in NameAddr.parse_list(value)]
+            except SipParseError:
+                continue
+            found |= {
+                uri.dialled
+                for uri in uris
+                if header == "Diversion" or any(key.lower() == "reason" for key, _ in uri.headers)
+            }
+    return frozenset(found)
+
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +362,7 @@ class Leg:
         if state not in _FOLLOWING[self._state]:
             raise ProtocolError(f"a leg cannot change from {self._state} to {state}")
         self._state = state
-        logger.debug("leg.state %s %s", self.id, state.value)
+        logger.debug("leg.state %s %s", self.id, state)
 
     def release(self, ended: LegOwner) -> None:
         """Forget what refers back to this leg; `ended` handles the late events of its call."""
@@ -165,12 +387,12 @@ class Leg:
     @property
     def alive(self) -> bool:
         """True until the leg ends."""
-        return self.state is not LegState.ENDED
+        return self._state is not LegState.ENDED
 
     @property
     def talking(self) -> bool:
         """True while the leg's dialog is confirmed and accepts requests."""
-        return self.state is LegState.TALKING
+        return self._state is LegState.TALKING
 
     @property
     def address(self) -> Address | None:
@@ -206,3 +428,28 @@ class Leg:
 
     def __repr__(self) -> str:
         return f"<Leg {self.id} {self.side} {self.state}>"
+
+
+_OF_A_SERVER = (InviteCancelled, PrackMissing)
+_OF_A_CLIENT = (InviteProgress, InviteAnswered, InviteFailed)
+_OF_A_DIALOG = (
+    AckReceived,
+    AckMissing,
+    DialogRequest,
+    DialogResponse,
+    DialogRequestFailed,
+    DialogEnded,
+)
+
+
+def leg_of(event: SipEvent) -> Leg | None:
+    """Return the leg of an endpoint event; None if there is none."""
+    owner: object = None
+    if isinstance(event, _OF_A_SERVER):
+        dialog = event.invite.dialog
+        owner = event.invite.owner or (dialog.owner if dialog is not None else None)
+    elif isinstance(event, _OF_A_CLIENT):
+        owner = event.client.owner
+    elif isinstance(event, _OF_A_DIALOG):
+        owner = event.dialog.owner
+    return owner if isinstance(owner, Leg) else None

@@ -2,15 +2,22 @@
 
 The version in the leg's o= line grows only when our description changes (RFC 3264 8). The agreed
 description changes only when an offer is accepted. The version of a refused offer is not used again
-for a different description.
+for a different description. `MediaPlane` has the commands that a call gives to the media relay.
+
+The addresses to which a peer may direct media are checked here. Without a check, an SDP could
+direct our packets to this machine's own programs, to a network's broadcast address, or back to our
+own media ports in a loop. A third party's address cannot be refused, because the media of many PBXs
+comes from another host than their signalling; `telephony.aio.relay.Relay.await_peer` protects third
+parties.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol, runtime_checkable
 
-from telephony.b2bua.media_plane import MediaPlane
 from telephony.errors import SdpParseError
 from telephony.sdp import (
     Codec,
@@ -30,6 +37,51 @@ from telephony.sdp import (
     remote_media,
     with_origin,
 )
+from telephony.sdp.media import ip_literal
+
+
+class MediaPlane(Protocol):
+    """Binds ports, and relays media between two joined legs."""
+
+    def open(self, leg_id: str, *, ipv6: bool, urgent: bool) -> LocalMedia:
+        """Bind a pair of RTP and RTCP ports for a leg; `urgent` allows reserved ports.
+
+        A media plane with only one address family uses it whatever `ipv6` says.
+
+        Raises:
+            NoPortsError: No pair in the port range is free.
+        """
+
+    def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
+        """Bind the pair of ports in `local`, which the leg had before a restart.
+
+        Raises:
+            NoPortsError: The pair is in use, or outside the port range.
+        """
+
+    def configure(self, leg_id: str, remote: RemoteMedia) -> None:
+        """Set, or change, the address for the leg's media and the directions of the media."""
+
+    def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
+        """Relay media between `a` and `b` with their payload types; earlier joins end."""
+
+    def is_own_port(self, host: str, port: int) -> bool:
+        """Return whether this is one of our own addresses with a port of our media range."""
+
+    def close(self, leg_id: str) -> None:
+        """Free the leg's ports."""
+
+
+@runtime_checkable
+class RingbackPlane(Protocol):
+    """A media plane that can also play the ringing tone to a caller who waits."""
+
+    def start_ringback(self, leg_id: str) -> None:
+        """Play the ringing tone to the leg's party until `stop_ringback` is called."""
+
+    def stop_ringback(self, leg_id: str) -> None:
+        """Stop the ringing tone for the leg's party."""
+
 
 Builder = Callable[[Origin], SessionDescription]
 
@@ -71,7 +123,7 @@ class LegMedia:
             else plane.reopen(leg_id, restored)
         )
         if srtp is not Srtp.OFF:
-            self.local = replace(self.local, srtp=srtp, keys=fresh_keys())
+            self.local = LocalMedia(self.local.host, self.local.port, srtp, fresh_keys())
         self.local_description: SessionDescription | None = None
         """Ours in the latest complete SDP exchange; None before the first one."""
         self.remote_description: SessionDescription | None = None
@@ -224,15 +276,15 @@ class LegMedia:
         index = agreed_index(theirs, self.local_description) if theirs is not None else None
         return index is None or theirs is None or not theirs.direction(index).receives
 
-    def check_reachable(self, offer: SessionDescription) -> None:
-        """Check that media could be sent to the address in an offer.
+    def check_reachable(self, offer: SessionDescription, index: int) -> None:
+        """Check that media could be sent to the address in section `index` of an offer.
 
         Raises:
             SdpParseError: Status 488; the offer has no active audio, or its address is not usable,
                 or
                 its address family (IPv4 or IPv6) is not that of our ports.
         """
-        self._reachable(remote_media(offer))
+        self._reachable(remote_media(offer, index=index))
 
     def _reachable(self, remote: RemoteMedia) -> RemoteMedia:
         if (":" in remote.host) != (":" in self.local.host):
@@ -255,7 +307,7 @@ class LegMedia:
         self.close()
         local = self._plane.open(self.leg_id, ipv6=ipv6, urgent=self._urgent)
         self._open = True
-        self.local = replace(local, srtp=self.local.srtp, keys=self.local.keys)
+        self.local = LocalMedia(local.host, local.port, self.local.srtp, self.local.keys)
 
     def close(self) -> None:
         """Free the ports, if not free already."""
@@ -270,7 +322,7 @@ class LegMedia:
         in memory.
         """
         self.check_remote = _unchecked
-        self.local = replace(self.local, keys={})
+        self.local = LocalMedia(self.local.host, self.local.port, self.local.srtp)
         self.last_sent = self.local_description = self.remote_description = self.remote = None
 
 
@@ -301,3 +353,37 @@ def _visible_media(session: SessionDescription) -> object:
     section = session.media[index]
     times = [section.attribute(name) for name in ("ptime", "maxptime")]
     return list(section.codecs().items()), session.direction(index), times
+
+
+def check_media_address(host: str, signalling_host: str, own_host: str) -> None:
+    """Check that media may be sent to `host`, an IP literal in a peer's SDP.
+
+    Loopback is allowed only if the peer is on this machine: its signalling (`signalling_host`, ""
+    if unknown) came from loopback or from our own address in the SDP. The unspecified address is
+    allowed: it means a hold, and nothing is ever sent to it.
+
+    Raises:
+        SdpParseError: Status 488; no media may be sent to this address.
+    """
+    address = _address(host)
+    if address.is_unspecified:
+        return
+    if address.is_loopback:
+        if signalling_host != own_host and not _is_loopback(signalling_host):
+            raise SdpParseError("the peer's media address is loopback, but not the peer", 488)
+    elif address.is_multicast or address.is_reserved or _is_this_network(address):
+        raise SdpParseError("the peer's media address is not a unicast address", 488)
+
+
+def _address(host: str) -> IPv4Address | IPv6Address:
+    address = ip_literal(host)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_loopback(host: str) -> bool:
+    return bool(host) and _address(host).is_loopback
+
+
+def _is_this_network(address: IPv4Address | IPv6Address) -> bool:
+    """Return whether the address is in 0.0.0.0/8, which names no host (RFC 1122)."""
+    return address.version == 4 and address.packed[0] == 0

@@ -1,17 +1,22 @@
-"""Send our offers within a leg's dialog (re-INVITE or UPDATE), and handle the responses."""
+"""SDP offers that we send: within a leg's dialog, by re-INVITE or UPDATE.
+
+`Offers` sends them and handles the responses. `Alignment` sends those that make the media of joined
+legs compatible: after a transfer, a join or a restart, the joined parties have never received each
+other's SDP. `exchange.py` handles an offer that a party sends.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore
 from telephony.b2bua.headers import HeaderFields
-from telephony.b2bua.leg import Leg
-from telephony.b2bua.request_queue import OnResponse, QueuedRequest
+from telephony.b2bua.leg import Leg, OnResponse, QueuedRequest
 from telephony.b2bua.session_timer import agree_to_response, min_se, request_fields
 from telephony.errors import ParseError, ProtocolError
-from telephony.sdp import SessionDescription
+from telephony.sdp import Direction, SessionDescription
 from telephony.sip.client_request import ClientRequest
 from telephony.sip.message.messages import Response
 from telephony.sip.ua.uac import InviteClient
@@ -160,3 +165,157 @@ class Offers:
             return description(response), status
         except ParseError:
             return None, status
+
+
+OnAligned = Callable[[float, bool], None]
+"""Called with the current time and `agreed` when the exchange for one of our offers has ended.
+
+`agreed` is also True if no offer was needed.
+"""
+
+
+def _nothing(_now: float, _agreed: bool) -> None:  # noqa: FBT001 - a callback's one fact
+    """Do nothing. This is the default for `_OwnOffer.then`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnOffer:
+    """An offer to `leg`, built from the newest session description of the leg `source`.
+
+    `then` is called when the offer is accepted or refused, or at once if none is needed or
+    possible. If `leg` ends, `then` is perhaps never called.
+    """
+
+    leg: Leg
+    source: Leg
+    direction: Direction | None = None
+    """The direction to offer; None means that of `source`.
+
+    During the owner's hold, it is inactive.
+    """
+    then: OnAligned = _nothing
+
+
+class Alignment:
+    """Sends the offers that make the media of two joined legs compatible.
+
+    After a 491, the peer has sent an offer at the same time, and ours is sent again later. At most
+    one offer waits for this.
+    """
+
+    def __init__(self, core: CallCore, offers: Offers) -> None:
+        """Create the object without any offer in progress."""
+        self._core = core
+        self._offers = offers
+        self._allowed = core.settings.codecs
+        self._again: tuple[_OwnOffer, float] | None = None
+        """The offer to send again after a 491 response, and the time at which to send it."""
+
+    def align(self, leg: Leg, source: Leg, now: float) -> None:
+        """Send `leg` an offer with the newest session description of the peer of `source`.
+
+        Send nothing if its codecs and direction are already agreed, or if there is no description
+        yet.
+        """
+        self._offer(_OwnOffer(leg, source), now)
+
+    def align_both(self, one: Leg, other: Leg, now: float) -> None:
+        """Send an offer to two newly joined legs, with each other's newest session description.
+
+        A hold by one of these two peers continues; a hold by an earlier peer ends. `one` is first,
+        unless the descriptions share no audio codec: the peer of `other` may support codecs that it
+        has not named. The second leg gets its offer even if the first refuses. If only the second
+        agrees, the first gets a new offer.
+        """
+        if not self._share(one, other):
+            one, other = other, one
+
+        def turn(at: float, agreed: bool) -> None:  # noqa: FBT001 - see `OnAligned`
+            if agreed:
+                self._offer(_OwnOffer(other, one, _direction(one)), at)
+            else:
+                self._offer(_OwnOffer(other, one, _direction(one), back), at)
+
+        def back(at: float, agreed: bool) -> None:  # noqa: FBT001 - see `OnAligned`
+            if agreed:
+                self._offer(_OwnOffer(one, other, _direction(other)), at)
+
+        self._offer(_OwnOffer(one, other, _direction(other), turn), now)
+
+    @staticmethod
+    def _share(one: Leg, other: Leg) -> bool:
+        """Return whether the newest descriptions share an audio codec; True if one is missing."""
+        spoken = [
+            {codec.identity for codec in leg.media.remote.accepts.values() if codec.is_audio}
+            for leg in (one, other)
+            if leg.media.remote is not None
+        ]
+        return len(spoken) < 2 or bool(spoken[0] & spoken[1])
+
+    def _offer(self, wanted: _OwnOffer, now: float) -> None:
+        leg = wanted.leg
+        if not leg.talking:
+            return
+        try:
+            asked = self._asked(wanted)
+        except ParseError:
+            wanted.then(now, False)
+            return
+        if asked is None:
+            wanted.then(now, True)
+            return
+
+        held = self._core.owner_holds
+
+        def answered(theirs: SessionDescription | None, status: int, at: float) -> None:
+            if status == 491 and leg.dialog is not None and leg.talking:
+                self._again = wanted, at + leg.dialog.glare_delay()
+                return
+            agreed = theirs is not None and leg.talking and self._agree(leg, asked, theirs)
+            if held != self._core.owner_holds:
+                self._offer(wanted, at)  # a hold by the owner has begun or ended meanwhile
+            else:
+                wanted.then(at, agreed)
+
+        self._offers.offer(leg, asked, answered, now)
+
+    def _asked(self, wanted: _OwnOffer) -> SessionDescription | None:
+        """Return the offer `wanted`; None if it is agreed, or its source has no description yet.
+
+        Raises:
+            SdpParseError: The source's description has no media stream that we support.
+        """
+        source, allowed = wanted.source.media, self._allowed
+        said = source.remote_description
+        direction = Direction.INACTIVE if self._core.owner_holds else wanted.direction
+        if said is None or wanted.leg.media.matches(said, source, allowed, direction):
+            return None
+        return wanted.leg.media.pass_on(said, source, allowed, direction)
+
+    def _agree(self, leg: Leg, asked: SessionDescription, theirs: SessionDescription) -> bool:
+        try:
+            leg.media.agree(asked, theirs)
+        except ParseError:
+            return False
+        self._core.reconnect()
+        self._core.emit_media(leg)
+        return True
+
+    def on_leg_ended(self, leg: Leg) -> None:
+        """Delete the waiting offer if it is to `leg`, or from its session description."""
+        if self._again is not None and leg in {self._again[0].leg, self._again[0].source}:
+            self._again = None
+
+    def next_timer(self) -> float | None:
+        """Return the time at which the waiting offer is sent again; None if no offer waits."""
+        return None if self._again is None else self._again[1]
+
+    def timer(self, now: float) -> None:
+        """Send the waiting offer again if it is due."""
+        if self._again is not None and now >= self._again[1]:
+            (wanted, _), self._again = self._again, None
+            self._offer(wanted, now)
+
+
+def _direction(source: Leg) -> Direction | None:
+    return None if source.media.holds_other else Direction.SENDRECV

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from telephony.b2bua.alignment import Alignment
-from telephony.b2bua.attempt import Attempt, Failure, InviteTemplate, decline
+from telephony.b2bua.attempt import Attempt, Failure, InviteTemplate
 from telephony.b2bua.bodies import description
-from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause
+from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, decline
 from telephony.b2bua.events import CallAnswered, CallerReached
 from telephony.b2bua.headers import HeaderFields
 from telephony.b2bua.leg import Leg
+from telephony.b2bua.offers import Alignment
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import agree_to_response, request_fields
 from telephony.b2bua.settings import LaterTargets, Target

@@ -7,8 +7,7 @@ from typing import Final
 
 from telephony.b2bua.core import answer
 from telephony.b2bua.headers import HeaderFields
-from telephony.b2bua.leg import Leg
-from telephony.b2bua.request_queue import OnResponse, QueuedRequest
+from telephony.b2bua.leg import Leg, OnResponse, QueuedRequest
 from telephony.errors import ParseError
 from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from telephony.b2bua.core import CallCore, EndCause
 from telephony.b2bua.headers import HeaderFields
-from telephony.b2bua.leg import Leg
+from telephony.b2bua.leg import Leg, QueuedRequest
 from telephony.b2bua.offers import Offers
-from telephony.b2bua.request_queue import QueuedRequest
 from telephony.b2bua.session_timer import (
     SessionTimer,
     agree_to_response,
@@ -57,7 +56,7 @@ class Refresh:
 
     def next_timer(self) -> float | None:
         """Return the time at which to call the method `timer`; None if no session timer runs."""
-        return min((self._due(leg) for leg in self._legs()), default=None)
+        return min(map(self._due, self._legs()), default=None)
 
     def _legs(self) -> list[Leg]:
         return [leg for leg in self._core.legs.values() if leg.talking and leg.timer is not None]

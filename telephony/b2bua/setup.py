@@ -5,24 +5,31 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from telephony.b2bua.attempt import Attempt, Failure, InviteTemplate, early_description
+from telephony.b2bua.attempt import (
+    Attempt,
+    Failure,
+    FindTargets,
+    InviteTemplate,
+    Redirections,
+    early_description,
+)
 from telephony.b2bua.bodies import NOT_UNDERSTOOD, description, require_sdp_accepted
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
 from telephony.b2bua.events import CallAnswered
 from telephony.b2bua.headers import HeaderFields, Trust, passed_fields, passed_reason, without_tag
 from telephony.b2bua.join import replaced_dialog
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.redirection import FindTargets, Redirections
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import (
     IntervalTooSmallError,
+    SessionTimer,
     agree_to_request,
     agree_to_response,
     answer_fields,
 )
 from telephony.b2bua.settings import LaterTargets, Target
 from telephony.errors import NoPortsError, ParseError
-from telephony.sdp import SessionDescription, cut_offer
+from telephony.sdp import SessionDescription, carried_index
 from telephony.sip.dialog import Dialog
 from telephony.sip.events import InviteAnswered, InviteProgress
 from telephony.sip.message.messages import Request, requires_reliable
@@ -51,6 +58,8 @@ class Setup:
         """True if several targets ring and the caller has got the one 180 for all of them."""
         self.offer: SessionDescription | None = None
         """The offer in the caller's INVITE; None without one."""
+        self._timer: SessionTimer
+        """The session timer that the caller's INVITE asks for; unset before `check`."""
         self.max_forwards = 70
         self.find_targets: FindTargets = lambda _contact, _now: ()
         self.attempt: Attempt | None = None
@@ -82,9 +91,9 @@ class Setup:
             self.offer = description(request)
             if self.offer is not None:
                 settings = self._core.settings
-                cut = cut_offer(self.offer, settings.codecs, settings.caller_srtp)
-                self._core.caller.media.check_reachable(cut)
-            agree_to_request(request, self._core.settings, now)
+                index = carried_index(self.offer, settings.codecs, settings.caller_srtp)
+                self._core.caller.media.check_reachable(self.offer, index)
+            self._timer = agree_to_request(request, self._core.settings, now)
         except ParseError as error:
             return error.status
         except IntervalTooSmallError:
@@ -154,18 +163,15 @@ class Setup:
             return
         if response.status == 199:
             return
-        tag = self._tag(event.dialog)
+        tag, trust = self._tag(event.dialog), self._trust(leg)
         body = self._early_media(leg, event)
         reliable = bool(body) and self._invite.takes_reliable
         answer(
             self._invite,
             response.status,
             now,
-            reason=passed_reason(response, self._trust(leg)),
-            headers=(
-                *passed_fields(response.headers, self._trust(leg)),
-                *(SDP_TYPE if body else ()),
-            ),
+            reason=passed_reason(response, trust),
+            headers=(*passed_fields(response.headers, trust), *(SDP_TYPE if body else ())),
             body=body,
             to_tag=tag,
             reliable=reliable,
@@ -270,14 +276,15 @@ class Setup:
         self, leg: Leg, event: InviteAnswered, ours: SessionDescription | None, now: float
     ) -> None:
         core, caller = self._core, self._core.caller
-        timer = agree_to_request(self._invite.request, core.settings, now)
+        timer = SessionTimer(self._timer.interval, self._timer.we_refresh, now)
+        trust = self._trust(leg)
         dialog = answer(
             self._invite,
             event.response.status,
             now,
-            reason=passed_reason(event.response, self._trust(leg)),
+            reason=passed_reason(event.response, trust),
             headers=(
-                *passed_fields(event.response.headers, self._trust(leg)),
+                *passed_fields(event.response.headers, trust),
                 *answer_fields(timer),
                 *(SDP_TYPE if ours is not None else ()),
             ),

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
-from telephony.b2bua.alignment import Alignment
 from telephony.b2bua.attempt import Attempt, Failure, InviteTemplate
 from telephony.b2bua.checkpoint import TargetCheckpoint, TransferCheckpoint, request_to_text
 from telephony.b2bua.core import CallCore, EndCause, answer
@@ -29,6 +28,7 @@ from telephony.b2bua.events import (
 from telephony.b2bua.headers import passed_reason
 from telephony.b2bua.join import JoinPlan, leg_named_by_replaces
 from telephony.b2bua.leg import Leg
+from telephony.b2bua.offers import Alignment
 from telephony.b2bua.referral import PendingRefer, notify_request, refer_to
 from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import agree_to_response

@@ -16,6 +16,7 @@ from telephony.sdp.crypto import Crypto, KeyPair, MasterKey, Srtp, Suite, fresh_
 from telephony.sdp.media import Direction, LocalMedia, Origin, RemoteMedia
 from telephony.sdp.negotiation import (
     OWN_CODECS,
+    carried_index,
     cut_offer,
     forwarded_answer,
     forwarded_offer,
@@ -44,6 +45,7 @@ __all__ = [
     "Suite",
     "agreed",
     "agreed_index",
+    "carried_index",
     "cut_offer",
     "find_payload",
     "forwarded_answer",

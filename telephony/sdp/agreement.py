@@ -20,19 +20,23 @@ def live_section(said: SessionDescription | None) -> MediaDescription | None:
     return said.media[index] if said is not None and index is not None else None
 
 
-def remote_media(theirs: SessionDescription, ours: SessionDescription | None = None) -> RemoteMedia:
+def remote_media(
+    theirs: SessionDescription, ours: SessionDescription | None = None, index: int | None = None
+) -> RemoteMedia:
     """Return the values that the media relay must know about a peer.
 
-    `ours` is None before we have sent a description. Media flows only in the directions that both
-    allow. The peer should send with the payload types in `ours`, but some also send with those in
-    `theirs`, so the result has both. If a payload type has different codecs, the one in `ours`
-    applies if the peer accepts it.
+    `ours` is None before we have sent a description. `index` is the section of `theirs` to use;
+    None means the one on which both agree. Media flows only in the directions that both allow. The
+    peer should send with the payload types in `ours`, but some also send with those in `theirs`, so
+    the result has both. If a payload type has different codecs, the one in `ours` applies if the
+    peer accepts it.
 
     Raises:
         SdpParseError: There is no live audio section, its address is not a unicast IP literal, or
             the two sides agree on no SRTP key. The status is 488.
     """
-    index = agreed_index(theirs, ours)
+    if index is None:
+        index = agreed_index(theirs, ours)
     if index is None:
         raise SdpParseError("there is no live audio section", status=488)
     section, own = theirs.media[index], live_section(ours)

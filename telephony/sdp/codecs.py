@@ -81,7 +81,8 @@ def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
     A table can have a codec several times with different fmtp: two telephone-event lines with one
     clock, or two modes of one codec.
     """
-    found = [number for number, other in table.items() if other.identity == codec.identity]
+    wanted = codec.identity
+    found = [number for number, other in table.items() if other.identity == wanted]
     same = [number for number in found if table[number].fmtp == codec.fmtp]
     return next(iter(same or found), None)
 

@@ -58,7 +58,7 @@ def _speaks(table: Mapping[int, Codec]) -> bool:
     return any(codec.is_audio for codec in table.values())
 
 
-def _carried(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) -> int:
+def carried_index(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) -> int:
     """Return the index of the audio section that we carry, or raise SdpParseError (488).
 
     A section with SRTP keys is preferred.
@@ -97,7 +97,7 @@ def cut_offer(
         SdpParseError: There is no audio, no audio with the protection that `srtp` requires, or no
             allowed codec. The status is 488.
     """
-    index = _carried(offer, allowed, srtp)
+    index = carried_index(offer, allowed, srtp)
     audio = _cut(offer.media[index], allowed)
     return SessionDescription(offer.lines, place_section(audio, offer.media, index))
 
@@ -128,7 +128,7 @@ def forwarded_offer(
         SdpParseError: There is no audio, no audio with the protection that `srtp` requires, or no
             allowed codec. The status is 488.
     """
-    index = _carried(offer, allowed, srtp)
+    index = carried_index(offer, allowed, srtp)
     section, before = _cut(offer.media[index], allowed), live_section(previous)
     if before is not None:
         section = _with_payload_types_of(section, before)
@@ -176,7 +176,7 @@ def forwarded_answer(
         SdpParseError: `answer` refuses the audio or has no audio codec in common with `offer`, or
             `offer` has no section that we can carry. The status is 488.
     """
-    index = _carried(offer, allowed, local.srtp)
+    index = carried_index(offer, allowed, local.srtp)
     theirs = answer.audio_index()
     if theirs is None:
         raise SdpParseError("the answer refuses the audio", status=488)
@@ -270,7 +270,7 @@ def own_answer(
         SdpParseError: There is no audio, no audio with the protection that `local.srtp` requires,
             or no allowed codec. The status is 488.
     """
-    index = _carried(offer, allowed, local.srtp)
+    index = carried_index(offer, allowed, local.srtp)
     section = offer.media[index]
     table = _kept(section, allowed)
     first = next(number for number, codec in table.items() if codec.is_audio)

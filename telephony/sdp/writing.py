@@ -12,7 +12,7 @@ them. DTLS-SRTP is not supported: a section with only that has no usable key, an
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from telephony.sdp.codecs import Codec
 from telephony.sdp.crypto import Crypto, Srtp, parse_crypto_lines
@@ -138,7 +138,7 @@ def _rewrite_section(
     said = transport or Transport(section.protocol)
     kept = (line for line in section.lines if line.type not in "ick" and _passes(line))
     lines = (*kept, *said.lines(), SdpLine("a", direction.value))
-    return replace(section, port=local.port, protocol=said.profile, port_count=1, lines=lines)
+    return MediaDescription(section.kind, local.port, said.profile, section.formats, lines)
 
 
 def _passes(line: SdpLine) -> bool:
@@ -147,7 +147,7 @@ def _passes(line: SdpLine) -> bool:
 
 def refuse_section(section: MediaDescription) -> MediaDescription:
     """Return a refused section: port 0, no attributes, and at least one format (RFC 8866 9)."""
-    return replace(section, port=0, port_count=1, formats=section.formats or ("0",), lines=())
+    return MediaDescription(section.kind, 0, section.protocol, section.formats or ("0",))
 
 
 def session_lines(
@@ -206,7 +206,14 @@ def with_codecs(
                 lines.append(line)
             elif number.isascii() and number.isdigit() and int(number) in renumbered:
                 lines.append(SdpLine("a", f"{name}:{renumbered[int(number)]} {rest}"))
-    return replace(section, formats=tuple(map(str, table)), lines=tuple(lines))
+    return MediaDescription(
+        section.kind,
+        section.port,
+        section.protocol,
+        tuple(map(str, table)),
+        tuple(lines),
+        section.port_count,
+    )
 
 
 def place_section(

@@ -71,7 +71,7 @@ from galwad.messages import (
             {"type": "Prove", "ref": 3, "call_id": "one", "node_keys": [], "officer_keys": []},
         ),
         (LedgerHas(("one",)), {"type": "Entered", "call_ids": ["one"]}),
-        (CallsSnapshot(()), {"type": "Snapshot", "calls": [], "presence": False, "dials": False}),
+        (CallsSnapshot(()), {"type": "Snapshot", "calls": [], "version": ""}),
         (
             CallEnded("one", 2.0, True, 5, for_ledger=True),
             {

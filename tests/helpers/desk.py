@@ -35,6 +35,7 @@ from galwad.messages import (
     RecordingStateName,
     Resume,
     Sealed,
+    own_version,
 )
 from galwad.people.user import Role, User
 from galwad.settings import Settings
@@ -53,10 +54,7 @@ class FakeSwitch:
         self.received: list[AnyMessage] = []
         self.silent = False
         self.durable = True
-        self.presence = True
-        """False for a switch of an earlier release, which does not know `SetAway`."""
-        self.dials = True
-        """False for a switch of an earlier release, which does not know `DialNumber`."""
+        self.version = own_version()
         self.refuses = ""
         """The reason with which it refuses acts and numbers to dial."""
         self.link: Link | None = None
@@ -78,7 +76,7 @@ class FakeSwitch:
         if isinstance(message, Hello):
             self.link = link
             calls = tuple(self.calls.values())
-            link.send(CallsSnapshot(calls, presence=self.presence, dials=self.dials))
+            link.send(CallsSnapshot(calls, self.version))
         elif isinstance(message, Pause | Resume) and not self.silent:
             self._gate(link, message)
         elif isinstance(message, PhoneAct | DialNumber) and not self.silent:

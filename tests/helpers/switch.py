@@ -6,18 +6,18 @@ from typing import cast
 
 from galwad.messages import CallerFacts
 from galwad.settings import Settings
+from galwad.switch.call.appended_files import LastingDialogs
 from galwad.switch.call.checkpoints import CheckpointStore
 from galwad.switch.call.clocks import read_clocks
 from galwad.switch.call.context import CallContext
 from galwad.switch.call.dispatcher import EventDispatcher
-from galwad.switch.call.lasting_dialogs import LastingDialogs
-from galwad.switch.call.pbx import NamingMonitor
 from galwad.switch.call.spools import SpoolFactory
 from galwad.switch.call.switch_call import SwitchCall
 from galwad.switch.edge.admission import Admission, AdmissionControl
 from galwad.switch.edge.callers import caller_of
 from galwad.switch.edge.emergency import called_number
 from galwad.switch.edge.overload import OverloadControl
+from galwad.switch.edge.peers import NamingMonitor
 from galwad.switch.edge.routing import Router
 from galwad.switch.life.link_server import LinkServer
 from galwad.switch.life.revival import revive

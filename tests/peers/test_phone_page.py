@@ -1,6 +1,6 @@
 """Phone control from the page, with real phones: hang up, hold, transfers, the Welsh hand-over.
 
-Covers `galwad/switch/call/phone_control.py`, `galwad/calls/phones.py` and
+Covers `galwad/switch/call/commands.py`, `galwad/calls/phones.py` and
 `galwad/page/static/phone.js` together.
 """
 

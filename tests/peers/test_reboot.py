@@ -3,7 +3,7 @@
 A reboot is simulated: all processes are killed at once, and the runtime folder, which is in memory,
 is deleted. The daemon does not read the kernel's boot id.
 
-Covers `galwad/switch/call/lasting_dialogs.py`, `galwad/switch/life/revival.py` and
+Covers `galwad/switch/call/appended_files.py`, `galwad/switch/life/revival.py` and
 `galwad/switch/life/daemon.py`.
 """
 

@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -352,7 +351,7 @@ async def _figures_of(switch_socket: Path) -> Figures | None:
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             link = Link(*await asyncio.open_unix_connection(switch_socket))
-            link.send(Hello("command", version("galwad")))
+            link.send(Hello.of("command"))
             try:
                 answer = await link.receive()
             finally:

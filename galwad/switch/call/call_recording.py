@@ -7,8 +7,8 @@ be recorded never gets a recorder: its pauses stay in memory, and all other chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 from galwad.messages import Party
 from galwad.switch.call.checkpoints import AnsweredState, CallPause
@@ -27,6 +27,34 @@ from recording.spool import Clock, Field
 from recording.spool.gate import SavedLateness
 from telephony.aio.relay import Relay
 from telephony.b2bua.events import MediaNegotiated
+
+
+class _OneWrite:
+    """The `with` block of `CallRecording.one_write`."""
+
+    def __init__(self) -> None:
+        self.recorder: Recorder | None = None
+        """The recorder of the call at the start of the block; None if there is none."""
+        self._depth = 0
+        self._blocks: ExitStack | None = None
+
+    def __enter__(self) -> None:
+        self._depth += 1
+        if self._depth == 1 and self.recorder is not None:
+            self.opened(self.recorder)
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            blocks, self._blocks = self._blocks, None
+            if blocks is not None:
+                blocks.close()
+
+    def opened(self, recorder: Recorder) -> None:
+        """Include a recorder that the call has now, if the block runs."""
+        if self._depth:
+            self._blocks = self._blocks or ExitStack()
+            self._blocks.enter_context(recorder.one_write())
 
 
 class CallRecording:
@@ -59,8 +87,7 @@ class CallRecording:
         self._legs = RecordedLegs(relay)
         self._started = Clock(0.0, 0.0)
         self.durable = True
-        self._block: ExitStack | None = None
-        """The `one_write` block that runs now; None if there is none."""
+        self._block = _OneWrite()
         self._keeper: CallRecording | None = None
         """The recording of the call with which a PBX has joined this call; otherwise None."""
         self._earlier: tuple[RecordingState, float] | None = None
@@ -209,30 +236,19 @@ class CallRecording:
         """
         self._spools.follow()
 
-    @contextmanager
-    def one_write(self) -> Iterator[None]:
+    def one_write(self) -> _OneWrite:
         """Write the events of the `with` block to the spool together, at the end of the block.
 
         This also applies to a spool that is opened in the block. In another block of this kind, a
         block has no effect.
         """
-        if self._block is not None:
-            yield
-            return
-        with ExitStack() as block:
-            self._block = block
-            try:
-                if self._own is not None:
-                    block.enter_context(self._own.one_write())
-                yield
-            finally:
-                self._block = None
+        self._block.recorder = self._own
+        return self._block
 
     def _begin(self, facts: Mapping[str, Field], started: Clock) -> Recorder:
         self._started = started
         self._own = recorder = self._spools.recorder(started, self._changed)
-        if self._block is not None:
-            self._block.enter_context(recorder.one_write())
+        self._block.opened(recorder)
         recorder.event("call", facts)
         if self._later_caller is not None:
             recorder.event("caller", self._later_caller)

@@ -11,7 +11,7 @@ process of a newer release can read the files of an older release.
 
 Each call has one small file in the runtime folder (in memory, not on disk) that contains a
 `Checkpoint`. The file is replaced whenever the checkpoint changes, and removed when the call ends.
-What a reboot must not destroy is in `lasting_dialogs.py`.
+What a reboot must not destroy is in `appended_files.py`.
 
 If the folder is full, a changed checkpoint cannot be saved. The call's file is then out of date:
 for example, it may say that the gate is open although the gate is now shut. Therefore the first
@@ -35,7 +35,7 @@ import msgspec
 import structlog
 
 from galwad.messages import CallerFacts, Party
-from galwad.switch.call.lasting_dialogs import LastingDialogs
+from galwad.switch.call.appended_files import LastingDialogs
 from galwad.switch.edge.admission import Admission
 from recording.files.atomic import replace_unsynced
 from recording.policy import DestinationClass, RecordingState, ShutCauses, Trigger
@@ -187,7 +187,8 @@ class CheckpointStore:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.lasting = lasting
         self._folder = folder
-        self._last: dict[str, bytes] = {}
+        self._last: dict[str, Checkpoint] = {}
+        self._paths: dict[str, Path] = {}
 
     def save(self, call_id: str, checkpoint: Checkpoint) -> None:
         """Save the checkpoint of a call, if the checkpoint has changed.
@@ -195,20 +196,19 @@ class CheckpointStore:
         Errors are logged and not raised, because the call must go on. After an error, a new switch
         process cannot continue the call, until a later `save` of the call succeeds.
         """
-        data = msgspec.json.encode(checkpoint)
-        if self._last.get(call_id) == data:
+        if self._last.get(call_id) == checkpoint:
             return
         self._keep_dialogs(call_id, checkpoint)
-        path = self._folder / f"{call_id}.call"
+        path = self._path(call_id)
         try:
-            replace_unsynced(path, data)
+            replace_unsynced(path, msgspec.json.encode(checkpoint))
         except OSError as error:
             log.error("checkpoint.not_kept", call_id=call_id, reason=error.strerror)  # noqa: TRY400 - no traceback needed
             self._last.pop(call_id, None)
             with contextlib.suppress(OSError):
                 _overwrite(path, _SPOILT)
             return
-        self._last[call_id] = data
+        self._last[call_id] = checkpoint
 
     def _keep_dialogs(self, call_id: str, checkpoint: Checkpoint) -> None:
         """Store the dialogs of an answered call on the disk."""
@@ -228,14 +228,21 @@ class CheckpointStore:
         """
         self._last.pop(call_id, None)
         with contextlib.suppress(OSError):
-            _overwrite(self._folder / f"{call_id}.call", _ENDED)
+            _overwrite(self._path(call_id), _ENDED)
 
     def remove(self, call_id: str) -> None:
         """Remove the checkpoint file of a call that has ended."""
         self._last.pop(call_id, None)
         if self.lasting is not None:
             self.lasting.remove(call_id)
-        (self._folder / f"{call_id}.call").unlink(missing_ok=True)
+        self._path(call_id).unlink(missing_ok=True)
+        del self._paths[call_id]
+
+    def _path(self, call_id: str) -> Path:
+        path = self._paths.get(call_id)
+        if path is None:
+            path = self._paths[call_id] = self._folder / f"{call_id}.call"
+        return path
 
     def left_behind(self) -> Iterator[tuple[str, LeftBehind]]:
         """Yield the call id and the checkpoint of each call that an earlier process did not end.

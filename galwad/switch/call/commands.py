@@ -1,12 +1,23 @@
 """The desk's commands: pause and resume calls, set a call's advisor, replace the phone accounts.
 
-The acts of the page for an advisor's call, such as a transfer, are in `phone_control.py`.
+Others are the acts of the page: answer, hang up, hold, resume, transfer and dial. The switch owns
+both legs of a call, so most acts need nothing of the advisor's phone. Only to answer, the phone
+must know the event "talk", with which a switch asks it to answer. Each act has the effect that the
+same key of the phone would have: a transfer takes the path of a REFER (`transfers.py`), and a hold
+is recorded as a hold of the phone. An act is carried out only for the advisor who has the call.
+`docs/page.md` describes the acts for advisors.
+
+To dial, the user's phone rings first; then the number is called for it. The number gets the route
+that it would get if the phone had dialled it, and the call is admitted with the same facts and
+rules (`admission.py`). So the page reaches no number that the phone could not reach.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
 
 import structlog
 
@@ -14,6 +25,7 @@ from galwad.messages import (
     CallStatus,
     ClaimCall,
     DialNumber,
+    Party,
     Pause,
     PauseReply,
     PhoneAct,
@@ -22,14 +34,195 @@ from galwad.messages import (
     Resume,
 )
 from galwad.switch.call.checkpoints import CallPause
-from galwad.switch.call.clocks import read_clocks
-from galwad.switch.call.phone_control import Dialler, act
-from galwad.switch.call.switch_call import SwitchCall
+from galwad.switch.call.clocks import Now, read_clocks
+from galwad.switch.call.context import CallContext
+from galwad.switch.call.switch_call import SwitchCall, acts_of
+from galwad.switch.edge.admission import phone_admission
+from galwad.switch.edge.emergency import called_number
 from galwad.switch.edge.phones import Phones
 from galwad.switch.edge.routing import AwayUsers
 from recording.policy import RecordingState, Trigger
+from telephony.b2bua import CallerInvite
+from telephony.errors import ParseError, ProtocolError
+from telephony.sip.message.header_values import NameAddr
+from telephony.sip.message.messages import Response
+from telephony.sip.message.uri import Uri, escape_user
 
+_SEPARATORS: Final = re.compile(r"[\s().\-]")
+_PHONE_ANSWERS_S: Final = 1.5
+"""The longest wait for a phone's response, in seconds. The desk waits two for the switch."""
+_ANSWER_ITSELF: Final = (
+    ("Answer-Mode", "Auto"),
+    ("Call-Info", "<sip:galwad.invalid>;answer-after=0"),
+    ("Alert-Info", "<http://galwad.invalid>;info=alert-autoanswer;delay=0"),
+)
+"""The header fields with which phones are asked to answer by themselves: RFC 5373, and the customs
+of several makers of phones."""
 log = structlog.get_logger()
+
+
+def address_of(number: str) -> NameAddr | None:
+    """Return the address of a number or destination that was typed or clicked on the page.
+
+    Spaces, dots, hyphens and brackets are left out. As with a Refer-To, the host does not matter.
+    None means that nothing else is in `number`.
+    """
+    dialled = _SEPARATORS.sub("", number)
+    if not dialled:
+        return None
+    return NameAddr("", Uri(user=escape_user(dialled), host="galwad.invalid"), ())
+
+
+async def act(call: SwitchCall | None, command: PhoneAct) -> str:
+    """Carry out an act for the advisor of a call, or answer for a user whose phone rings.
+
+    `call` is None if the call of the command has ended. Return the reason why nothing was done; ""
+    if the act has begun.
+    """
+    if call is None:
+        return "no_call"
+    if command.act == "answer":
+        return await _answer(call, command)
+    if not _has(call.advisor_side.advisor, command):
+        return "not_yours"
+    possible = {each.act: each.refused for each in acts_of(call.legs)}
+    if command.act not in possible:
+        return "not_now"
+    if possible[command.act]:
+        return possible[command.act]
+    call.log.info("phone.act", act=command.act)
+    return _carry_out(call, command, read_clocks())
+
+
+async def _answer(call: SwitchCall, command: PhoneAct) -> str:
+    """Ask the phone of the user to answer, and wait for its response to this."""
+    if not any(_has(party, command) for party in call.advisor_side.ringing):
+        return "not_yours"
+    targets = [(leg, leg.target) for leg in call.legs.answerable if leg.target is not None]
+    own = [leg for leg, target in targets if _has(Party(target.name, target.user), command)]
+    answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def then(_response: Response | None, status: int, _now: float) -> None:
+        if not answered.done():
+            answered.set_result(status)
+
+    now = read_clocks()
+    if not own or not call.legs.ask_to_answer(own[0], then, now.mono):
+        return "answer_on_phone"
+    call.log.info("phone.act", act="answer")
+    call.settle(now)
+    try:
+        async with asyncio.timeout(_PHONE_ANSWERS_S):
+            status = await answered
+    except TimeoutError:
+        return "phone_silent"
+    return "" if 200 <= status < 300 else "phone_refused"
+
+
+def _has(advisor: Party | None, command: PhoneAct) -> bool:
+    """Return whether this party is the person who asks."""
+    if advisor is None:
+        return False
+    if advisor.user:
+        return advisor.user == command.user
+    return bool(command.extension) and advisor.extension == command.extension
+
+
+def _carry_out(call: SwitchCall, command: PhoneAct, now: Now) -> str:
+    match command.act:
+        case "hangup":
+            call.legs.hang_up_callee(now.mono)
+            call.settle(now)
+        case "hold" | "resume":
+            call.set_hold(now, held=command.act == "hold")
+        case "transfer":
+            there = address_of(command.number)
+            if there is None:
+                return "unknown_number"
+            return call.transfers.order(there, command.actor, now)
+    return ""
+
+
+class Dialler:
+    """Places the calls that the page dials.
+
+    `calls` is the dict in which the switch itself stores its live calls, by call id. `stopping`
+    returns whether the switch is ending, and so takes no new call. `placed` is called after a call
+    was placed.
+    """
+
+    def __init__(
+        self,
+        context: CallContext,
+        phones: Phones,
+        calls: dict[str, SwitchCall],
+        stopping: Callable[[], bool] = lambda: False,
+        placed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._context = context
+        self._phones = phones
+        self._calls = calls
+        self._stopping = stopping
+        self._placed = placed
+
+    def dial(self, command: DialNumber) -> str:
+        """Ring the phone of a user; when the user answers, call the number for this phone.
+
+        Return the reason why the phone does not ring; "" if it rings.
+        """
+        settings = self._context.settings
+        there = address_of(command.number)
+        called = "" if there is None else called_number(settings, there.uri)
+        urgent = called in settings.sip.emergency_numbers
+        route = (
+            None
+            if there is None
+            else self._context.router.route(called, by_phone=True, emergency=urgent)
+        )
+        if there is None or route is None:
+            return "unknown_number"
+        refused = self._refusal(
+            command.user, command.extension, self._calls.values(), urgent=urgent
+        )
+        if refused:
+            return refused
+        now = read_clocks()
+        targets = self._context.router.phone_targets(command.extension, now.mono)
+        if not targets:
+            return "not_registered"
+        target = targets[0]  # the device with the highest q value
+        try:
+            invite = CallerInvite(
+                target,
+                NameAddr.parse(
+                    self._context.endpoint.contact(there.uri.user or "", target.destination)
+                ),
+                _ANSWER_ITSELF if command.answers_itself else (),
+            )
+            own = NameAddr.parse(
+                self._context.endpoint.contact(command.extension, target.destination)
+            ).uri
+        except (ParseError, ProtocolError):
+            return "failed"
+        admission = phone_admission(settings, self._phones, command.extension, own.host, called)
+        call = SwitchCall.placed(self._context, admission, route, invite, now)
+        log.info("call.placed", call_id=call.call_id)
+        self._calls[call.call_id] = call
+        self._placed()
+        call.settle(now)
+        return ""
+
+    def _refusal(
+        self, user: str, extension: str, calls: Collection[SwitchCall], *, urgent: bool
+    ) -> str:
+        if not user or self._phones.user_of(extension) != user:
+            return "no_phone"
+        if self._stopping():
+            return "failed"
+        if any(call.concerns(extension=extension) for call in calls):
+            return "busy"
+        full = len(calls) >= self._context.settings.sip.max_calls and not urgent
+        return "full" if full else ""
 
 
 class DeskCommands:

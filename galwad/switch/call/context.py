@@ -1,4 +1,4 @@
-"""The objects that all calls of the switch share, and the settings for one call's legs."""
+"""One live call as its parts see it, and the objects that all calls of the switch share."""
 
 from __future__ import annotations
 
@@ -6,18 +6,127 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from galwad.messages import CallEnded, CallStatus
+import structlog
+
+from galwad.messages import CallEnded, CallerFacts, CallStatus
 from galwad.settings import Settings
+from galwad.switch.call.advisor_side import AdvisorSide
+from galwad.switch.call.call_recording import CallRecording
 from galwad.switch.call.checkpoints import CheckpointStore
-from galwad.switch.call.live_call import LiveCall
-from galwad.switch.call.pbx import NamingMonitor
+from galwad.switch.call.clocks import Now
 from galwad.switch.call.spools import SpoolFactory
 from galwad.switch.edge.admission import Admission
+from galwad.switch.edge.peers import NamingMonitor
 from galwad.switch.edge.routing import Router, grants_of
+from recording.policy import DestinationClass, Trigger
 from telephony.aio.relay import Relay
-from telephony.b2bua import CallSettings
+from telephony.b2bua import BackToBackCall, CallSettings, Target
 from telephony.sdp import Srtp
 from telephony.sip.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A transfer as the recording sees it."""
+
+    destination: DestinationClass
+    label: str = ""
+    """The name of the target, as in `TransferTarget.label`."""
+    trigger: Trigger = Trigger.REFER
+    actor: str = ""
+    """The person who ordered the transfer on the page; "" means the advisor's phone."""
+
+
+@dataclass(slots=True)
+class TransferState:
+    """The results of the transfers of one call so far, and a transfer in progress."""
+
+    ringing: Transfer | None = None
+    """The transfer whose target rings while the advisor still talks with the caller, if any.
+
+    The recording has not seen this transfer yet.
+    """
+    begun: int = 0
+    """The number of transfers that have begun."""
+    failed: int = 0
+    """The SIP status of the most recent transfer, if it failed; 0 if it did not."""
+    referred_to: DestinationClass = DestinationClass.UNKNOWN
+    """The destination class of the most recent transfer's target; UNKNOWN if there was none."""
+    outside: bool = False
+    """True while the caller talks with a party outside the centre because of a transfer."""
+    identity_class: DestinationClass | None = None
+    """The destination class of the new party that a PBX has named at the advisor's end.
+
+    None if a PBX has named no new party since the most recent transfer.
+    """
+    completed: int = 0
+    """The number of complete transfers, with those inside a PBX that it has reported."""
+    destination: str = ""
+    """The destination class of the last complete transfer; "" if there was none."""
+
+    def complete(self, destination: DestinationClass) -> None:
+        """Count a complete transfer to a destination of this class."""
+        self.completed, self.destination = self.completed + 1, destination.value
+        self.failed = 0
+
+    def begin(self) -> None:
+        """Count a transfer that begins. The failure of an earlier transfer does not matter now."""
+        self.begun, self.failed = self.begun + 1, 0
+
+
+@dataclass(slots=True)
+class JoinState:
+    """The ids of the two calls with which one call can be connected by a PBX."""
+
+    consults: str = ""
+    """The id of the call whose advisor has made this call; "" if this is no consultation."""
+    kept_by: str = ""
+    """The id of the call that goes on for this call too; "" if the PBX has not joined them."""
+
+
+class LiveCall(Protocol):
+    """A call in progress. `SwitchCall` has these members and others."""
+
+    call_id: str
+    started: float
+    """The Unix time of its INVITE in seconds."""
+    admission: Admission
+    caller: CallerFacts
+    """The present caller: the caller of the INVITE, or the caller that a trunk named later."""
+    legs: BackToBackCall
+    log: structlog.stdlib.BoundLogger
+    advisor_side: AdvisorSide
+    recording: CallRecording
+    transfer_state: TransferState
+    join_state: JoinState
+
+    def targets(self, now: float) -> tuple[Target, ...]:
+        """Return the targets that the call's route would ring at the time `now`."""
+
+    def caller_target(self) -> Target:
+        """Return the caller as a target, so that another call can be connected to the caller."""
+
+    def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
+        """Make the party at `target` the new party at the advisor's end.
+
+        From now on, the audio of the leg `leg_id` is recorded as the advisor's audio, and the page
+        shows the new party.
+        """
+
+    def come_back_to(self, leg_id: str, target: Target, now: Now) -> None:
+        """Do the same for a party in the centre, after a party that was outside the centre."""
+
+    def publish(self) -> None:
+        """Send the call's present state to the desk."""
+
+    def hide(self) -> None:
+        """Report to the desk that this call is no longer a call of its own."""
+
+    def settle(self, now: Now) -> None:
+        """Handle the events that the legs of the call have emitted."""
+
+    def hangup(self, reason: str, now: Now) -> None:
+        """End every leg of the call; `reason` is the value of a Reason header field (RFC 3326)."""
 
 
 class Links(Protocol):

@@ -29,8 +29,7 @@ from galwad.switch.call.checkpoints import (
     RingingCall,
 )
 from galwad.switch.call.clocks import Now, read_clocks
-from galwad.switch.call.context import CallContext, call_settings
-from galwad.switch.call.live_call import JoinState, TransferState
+from galwad.switch.call.context import CallContext, JoinState, TransferState, call_settings
 from galwad.switch.call.pauses import Pauses, PaymentCodes
 from galwad.switch.call.pbx import PbxJoins, held_recordings, is_lost_fork
 from galwad.switch.call.recorded_legs import TRACKS
@@ -391,7 +390,7 @@ class SwitchCall:
         has ended, no checkpoint is saved.
         """
         if not self.legs.ended:
-            self._saved_legs = msgspec.Raw(msgspec.json.encode(self.legs.checkpoint()))
+            self._saved_legs = self.legs.checkpoint()
             self._save_own_part()
 
     def _save_own_part(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from galwad.switch.call.clocks import Now
-from galwad.switch.call.live_call import LiveCall, Transfer
+from galwad.switch.call.context import LiveCall, Transfer
 from galwad.switch.edge.admission import Admission
 from galwad.switch.edge.routing import Router
 from recording.policy import DestinationClass, Trigger

@@ -9,6 +9,8 @@ They show a target only by its address, because the URI of a target may contain 
 Accounts at trunks that require a password: our credentials and our registrations. A call that a
 trunk sends to our registered address is admitted like any other call of the trunk, by its source
 address. Logs contain the name of a trunk, never the registered number.
+
+`NamingMonitor` follows whether each trunk names the parties that answer.
 """
 
 from __future__ import annotations
@@ -287,3 +289,43 @@ def _password(trunk: Trunk) -> str:
     if not text or not text.isprintable():
         raise OSError(errno.EINVAL, "not one line of text")
     return text
+
+
+MOST_UNNAMED = 3
+"""The number of answered calls in a row without a name after which there is an alarm."""
+
+
+class NamingMonitor:
+    """Counts the answered calls of each trusted trunk in which it has not named a party.
+
+    If a PBX names no party that answers, it names none after a transfer either. Its transfers then
+    stay unseen, and a department to which it transfers a call is recorded.
+    """
+
+    def __init__(self, settings: Settings, alarm: Callable[[str, str | None, str], None]) -> None:
+        """`alarm` is the function `LinkServer.alarm`."""
+        self._settings = settings
+        self._alarm = alarm
+        self._unnamed: dict[str, int] = {}
+        """The answered calls without a name since the last call with a name, by trunk."""
+
+    def ended(self, peer: Address, *, is_named: bool) -> None:
+        """Count a call that advisors behind the PBX at `peer` could answer, and that was answered.
+
+        `is_named` is true if the PBX has named a party of this call.
+        """
+        trunk = self._settings.find_trunk(*peer[:3])
+        if trunk is None or not trunk.trusted:
+            return
+        name = trunk.name
+        self._unnamed[name] = 0 if is_named else self._unnamed.get(name, 0) + 1
+        if self._unnamed[name] == MOST_UNNAMED:
+            self._alarm("pbx.no_names", None, f"{name}: {MOST_UNNAMED} calls in a row")
+
+    def states(self) -> dict[str, bool]:
+        """Return whether each trunk names parties, as far as its most recent calls show it.
+
+        A trunk is left out while it is not certain: after one or two calls without a name.
+        """
+        counts = self._unnamed.items()
+        return {name: not count for name, count in counts if not 0 < count < MOST_UNNAMED}

@@ -356,12 +356,12 @@ class Router:
         if not targets:
             return ()
         first, *others = targets
-        return (replace(first, alternatives=tuple(others)),)
+        return (replace(first, alternatives=tuple(others)) if others else first,)
 
     def _target(
         self, uri: Uri, addresses: tuple[Address, ...], user: str, srtp: SrtpRule | None
     ) -> Target:
-        dialled = replace(uri, user=uri.user or escape_user(user) or None)
+        dialled = uri if uri.user else replace(uri, user=escape_user(user) or None)
         first, *others = addresses
         return Target(
             dialled,

@@ -26,23 +26,20 @@ from galwad import supervise
 from galwad.messages import Figures
 from galwad.settings import Settings
 from galwad.start_failure import log_cannot_start
+from galwad.switch.call.appended_files import LastingDialogs
 from galwad.switch.call.checkpoints import CheckpointStore
 from galwad.switch.call.clocks import read_clocks
-from galwad.switch.call.commands import DeskCommands
+from galwad.switch.call.commands import DeskCommands, Dialler
 from galwad.switch.call.context import CallContext
 from galwad.switch.call.dispatcher import EventDispatcher
-from galwad.switch.call.lasting_dialogs import LastingDialogs
-from galwad.switch.call.pbx import NamingMonitor
-from galwad.switch.call.phone_control import Dialler
 from galwad.switch.call.spools import SpoolFactory
 from galwad.switch.call.switch_call import SwitchCall, call_of_leg
-from galwad.switch.edge.admission import Admission, AdmissionControl
-from galwad.switch.edge.dialog_sources import DialogSources
+from galwad.switch.edge.admission import Admission, AdmissionControl, DialogSources
 from galwad.switch.edge.guard import FloodGuard
 from galwad.switch.edge.guessing import GuessLimits
 from galwad.switch.edge.listening import Listening, limits_of, supported_by
 from galwad.switch.edge.overload import CpuWait, OverloadControl
-from galwad.switch.edge.peers import PeerMonitor, TrunkAccounts
+from galwad.switch.edge.peers import NamingMonitor, PeerMonitor, TrunkAccounts
 from galwad.switch.edge.phones import Phones
 from galwad.switch.edge.routing import AwayUsers, Router
 from galwad.switch.life.collector import Collector

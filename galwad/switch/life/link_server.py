@@ -1,7 +1,7 @@
 """The switch's end of `switch.sock`: sends messages to the desk and the finaliser without waiting.
 
 A desk that connects receives a snapshot of the live calls. It then receives the ended calls that
-may be missing in its ledger (`ledger_outbox.py`). A finaliser that connects receives its own
+may be missing in its ledger (`call/appended_files.py`). A finaliser that connects receives its own
 `Hello` back. The finaliser then searches the spool folder for spools that are already closed. From
 then on, the switch notifies the finaliser of each closed spool.
 
@@ -40,9 +40,10 @@ from galwad.messages import (
     SetAway,
     SetPhones,
     SpoolClosed,
+    own_version,
 )
+from galwad.switch.call.appended_files import LedgerOutbox
 from galwad.switch.call.commands import DeskCommands
-from galwad.switch.life.ledger_outbox import LedgerOutbox
 
 log = structlog.get_logger()
 
@@ -63,7 +64,8 @@ class LinkServer:
         self._figures: Figures | None = None
         self._devices: Mapping[Party, int] = {}
         self._follow_devices: set[link.Link] = set()
-        """The links to desks that know the message `PhonesRegistered`."""
+        """The links to the desks that know `PhonesRegistered`: those of the switch's version."""
+        self._version = own_version()
         self.outbox = LedgerOutbox(outbox, lambda: self.alarm("ledger.full"))
 
     async def listen(self, path: Path) -> Server:
@@ -127,7 +129,7 @@ class LinkServer:
     async def _on_message(self, peer: link.Link, message: AnyMessage) -> None:
         match message:
             case Hello(role="desk"):
-                self._greet_desk(peer, knows_presence=message.presence)
+                self._greet_desk(peer, message.version)
             case Hello(role="finaliser"):
                 self._finalisers.add(peer)
                 peer.send(message)
@@ -172,11 +174,11 @@ class LinkServer:
             case SetAway():
                 self._commands.set_away(command.users)
 
-    def _greet_desk(self, peer: link.Link, *, knows_presence: bool) -> None:
+    def _greet_desk(self, peer: link.Link, version: str) -> None:
         self._desks.add(peer)
         calls = tuple(self._commands.live_calls())
-        peer.send(CallsSnapshot(calls=calls, presence=True, dials=True))
-        if knows_presence:
+        peer.send(CallsSnapshot(calls, self._version))
+        if version == self._version:
             self._follow_devices.add(peer)
             phones = tuple(RegisteredPhone(*each) for each in self._devices.items())
             peer.send(PhonesRegistered(phones, complete=True))

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import structlog
 
 from galwad.messages import CallEnded
+from galwad.switch.call.appended_files import LastingCall
 from galwad.switch.call.checkpoints import (
     AnsweredState,
     Checkpoint,
@@ -29,7 +30,6 @@ from galwad.switch.call.checkpoints import (
 from galwad.switch.call.clocks import Now, read_clocks
 from galwad.switch.call.context import CallContext
 from galwad.switch.call.dispatcher import EventDispatcher
-from galwad.switch.call.lasting_dialogs import LastingCall
 from galwad.switch.call.switch_call import SwitchCall
 from telephony.b2bua import bye_from_checkpoint, bye_in_dialogs, cancel_branches, replay_invite
 from telephony.errors import TelephonyError

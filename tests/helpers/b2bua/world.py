@@ -49,7 +49,7 @@ class World:
     def crash(self):
         """Replace the switch by a new one that knows only the last checkpoints, as JSON."""
         before = self.switch
-        kept = [json.dumps(call.checkpoint()) for call in before.calls if not call.ended]
+        kept = [bytes(call.checkpoint()) for call in before.calls if not call.ended]
         self.switch = Switch(self.net, 77)
         self.switch.settings, self.switch.plan = before.settings, before.plan
         for text in kept:

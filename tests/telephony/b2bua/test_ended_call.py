@@ -3,7 +3,7 @@
 import pytest
 
 from helpers.b2bua.phone import Reply
-from telephony.b2bua.ended_call import EndedCall
+from telephony.b2bua.core import EndedCall
 from telephony.errors import ProtocolError
 
 

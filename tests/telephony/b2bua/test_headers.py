@@ -1,6 +1,6 @@
 """The header fields that cross from one leg to the other: identities, privacy and reasons.
 
-Covers `telephony/b2bua/trust.py`.
+Covers `telephony/b2bua/settings.py`.
 """
 
 import itertools
@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
 from telephony.b2bua.headers import (
-    NAMING as NAMING_FIELDS,
-)
-from telephony.b2bua.headers import (
+    ALERTING,
     PASSED,
     PASSED_TRUSTED,
     Trust,
@@ -25,8 +23,10 @@ from telephony.b2bua.headers import (
     shown_address,
     wants_privacy,
 )
-from telephony.b2bua.ring_tones import ALERTING
-from telephony.b2bua.trust import Grants, PeerKind
+from telephony.b2bua.headers import (
+    NAMING as NAMING_FIELDS,
+)
+from telephony.b2bua.settings import Grants, PeerKind
 from telephony.sip.message.grammar import KNOWN_METHODS
 from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.headers import Headers

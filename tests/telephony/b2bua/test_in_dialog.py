@@ -1,7 +1,6 @@
 """Requests within an answered call.
 
-Covers `telephony/b2bua/event_leg.py`, `telephony/b2bua/offers.py` and
-`telephony/b2bua/request_queue.py`.
+Covers `telephony/b2bua/leg.py` and `telephony/b2bua/offers.py`.
 """
 
 import pytest
@@ -17,7 +16,7 @@ from telephony.b2bua.events import (
     MediaNegotiated,
     RecordRequested,
 )
-from telephony.b2bua.trust import Grants
+from telephony.b2bua.settings import Grants
 from telephony.sip.message.messages import parse_message
 from telephony.sip.message.uri import Uri
 

@@ -1,6 +1,6 @@
 """Attended transfer: the advisor calls a third party, then joins the caller with it.
 
-Covers `telephony/b2bua/alignment.py`.
+Covers `telephony/b2bua/offers.py`.
 """
 
 import pytest

@@ -2,7 +2,7 @@
 
 import pytest
 
-from telephony.b2bua.media_address import check_media_address
+from telephony.b2bua.leg_media import check_media_address
 from telephony.errors import SdpParseError
 
 OWN, PEER = "192.0.2.9", "192.0.2.10"

@@ -1,6 +1,6 @@
 """The acts of the call's owner for the callee: hanging up, hold, and a transfer without REFER.
 
-Covers `telephony/b2bua/call.py` together with `alignment.py`, `exchange.py`, `leg_media.py` and
+Covers `telephony/b2bua/call.py` together with `offers.py`, `exchange.py`, `leg_media.py` and
 `transfer.py`.
 """
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telephony.b2bua.headers import Trust
-from telephony.b2bua.passed_requests import PassedRequest, RefusedRequest, judge_request
-from telephony.b2bua.trust import Grants, PeerKind
+from telephony.b2bua.in_dialog import PassedRequest, RefusedRequest, judge_request
+from telephony.b2bua.settings import Grants, PeerKind
 from telephony.sip.message.headers import Headers
 from telephony.sip.message.messages import Request
 from telephony.sip.message.uri import Uri

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.b2bua.ring_tones import ALERTING, granted_alert
-from telephony.b2bua.trust import NO_GRANTS, Grants
+from telephony.b2bua.headers import ALERTING, granted_alert
+from telephony.b2bua.settings import NO_GRANTS, Grants
 
 TONES = Grants(ring_tones=("Bellcore-dr2", "alert-internal", "urn:alert:source:external", "Tax A"))
 AUTO = Grants(auto_answer=True)

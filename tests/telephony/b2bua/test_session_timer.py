@@ -150,7 +150,7 @@ def test_a_request_carries_the_peers_min_se():
 
 def test_both_legs_can_be_hung_up_from_a_checkpoint_after_a_restart(world):
     call = world.talk()
-    data = json.loads(json.dumps(call.checkpoint()))
+    data = json.loads(bytes(call.checkpoint()))
     assert [leg["side"] for leg in data["legs"]] == ["caller", "advisor"]
     after = Endpoint(rng=random.Random(99))
     after.listen(Address("192.0.2.1", 5060))

@@ -1,6 +1,6 @@
 """From the caller's INVITE to its final answer.
 
-Covers `telephony/b2bua/event_leg.py`, `telephony/b2bua/events.py` and `telephony/b2bua/leg.py`.
+Covers `telephony/b2bua/leg.py` and `telephony/b2bua/events.py`.
 """
 
 import pytest

@@ -182,7 +182,7 @@ def test_checkpoints_events_and_reprs_contain_no_srtp_key():
     world = World(caller_srtp=Srtp.OPTIONAL)
     secure(world.a)
     call = world.talk()
-    told = repr(call.checkpoint()) + repr(world.switch.events) + repr(call.legs)
+    told = repr(bytes(call.checkpoint())) + repr(world.switch.events) + repr(call.legs)
     told += repr(world.switch.plane.remotes) + repr(
         [leg.media.local_description for leg in call.legs.values()]
     )

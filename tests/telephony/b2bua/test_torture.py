@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
 from helpers.sip_messages import response_of
-from telephony.b2bua.trust import Grants
+from telephony.b2bua.settings import Grants
 from telephony.sip.events import Address
 
 TORTURE = Path(__file__).parents[1] / "sip" / "torture" / "rfc4475"

@@ -160,7 +160,7 @@ async def test_the_switch_learns_who_is_away_and_again_after_a_lost_link(listed)
 
 
 async def test_a_switch_of_an_earlier_release_receives_no_message_that_it_does_not_know(listed):
-    listed.switch.presence = False
+    listed.switch.version = ""
     links = len(listed.switch.received)
     await listed.switch.stop()
     await listed.switch.start()

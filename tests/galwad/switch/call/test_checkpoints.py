@@ -11,6 +11,7 @@ import pytest
 from msgspec import structs
 
 from galwad.messages import CallerFacts, Party
+from galwad.switch.call.appended_files import LastingDialogs
 from galwad.switch.call.checkpoints import (
     AnsweredState,
     CallPause,
@@ -20,7 +21,6 @@ from galwad.switch.call.checkpoints import (
     EndedCheckpoint,
     UnreadableCheckpoint,
 )
-from galwad.switch.call.lasting_dialogs import LastingDialogs
 from galwad.switch.edge.admission import Admission
 from recording.policy import DestinationClass, GapReason, ShutCause, ShutCauses, Trigger
 

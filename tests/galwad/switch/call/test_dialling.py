@@ -11,8 +11,7 @@ import pytest
 from galwad.messages import DialNumber, PhoneReply
 from galwad.settings.switch import Route
 from galwad.switch.call.clocks import read_clocks
-from galwad.switch.call.commands import DeskCommands
-from galwad.switch.call.phone_control import Dialler
+from galwad.switch.call.commands import DeskCommands, Dialler
 from galwad.switch.edge.routing import AwayUsers
 from helpers.switch import Centre
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from galwad.switch.call import appended_file, lasting_dialogs
-from galwad.switch.call.lasting_dialogs import LastingDialogs
+from galwad.switch.call import appended_files
+from galwad.switch.call.appended_files import LastingDialogs
 from helpers.file_sizes import file_size_limit
 
 
@@ -70,7 +70,7 @@ async def test_the_file_is_empty_when_no_call_is_in_progress(path, stored):
 
 
 async def test_a_large_file_loses_the_calls_that_have_ended(path, stored, monkeypatch):
-    monkeypatch.setattr(lasting_dialogs, "_LARGE_BYTES", 2000)
+    monkeypatch.setattr(appended_files, "_LARGE_BYTES", 2000)
     dialogs = LastingDialogs(path)
     keep(dialogs, "lasting", 1)
     for number in range(200):
@@ -85,7 +85,7 @@ async def test_a_large_file_loses_the_calls_that_have_ended(path, stored, monkey
 async def test_changes_are_written_by_the_task_and_at_the_end_of_the_process(
     path, stored, monkeypatch
 ):
-    monkeypatch.setattr(appended_file, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(appended_files, "PATIENCE_S", 0.0)
     dialogs = LastingDialogs(path)
     task = asyncio.create_task(dialogs.run())
     keep(dialogs, "one", 1)

@@ -10,8 +10,7 @@ import pytest
 
 from galwad.messages import ActState, PhoneAct, PhoneReply
 from galwad.switch.call.clocks import read_clocks
-from galwad.switch.call.commands import DeskCommands
-from galwad.switch.call.phone_control import address_of
+from galwad.switch.call.commands import DeskCommands, address_of
 from galwad.switch.edge.routing import AwayUsers
 from helpers.recording.states import state_of
 from helpers.switch import record_events

@@ -6,8 +6,7 @@ import time
 import pytest
 
 from galwad.messages import PhoneCredentials
-from galwad.switch.edge.admission import AdmissionControl
-from galwad.switch.edge.dialog_sources import DialogSources
+from galwad.switch.edge.admission import AdmissionControl, DialogSources
 from galwad.switch.edge.guessing import GuessLimits
 from helpers.sip_messages import request_of, response_of
 from helpers.switch import SDP, SWITCH, sdp

@@ -21,6 +21,7 @@ from galwad.messages import (
     RegisteredPhone,
     SetAway,
     SpoolClosed,
+    own_version,
 )
 from galwad.switch.call.commands import DeskCommands
 from galwad.switch.life.link_server import LinkServer
@@ -99,8 +100,8 @@ async def test_a_finaliser_is_notified_of_closed_spools_once_its_hello_is_echoed
 async def test_a_desk_receives_the_registered_phones_and_then_only_the_changes(served):
     links, _, connect = served
     links.devices({SIAN: 2})
-    desk = await connect(Hello("desk", "0", presence=True))
-    assert await desk.receive() == CallsSnapshot((), presence=True, dials=True)
+    desk = await connect(Hello.of("desk"))
+    assert await desk.receive() == CallsSnapshot((), own_version())
     complete = PhonesRegistered((RegisteredPhone(SIAN, 2),), complete=True)
     assert await desk.receive() == complete
     links.devices({SIAN: 2})
@@ -110,7 +111,7 @@ async def test_a_desk_receives_the_registered_phones_and_then_only_the_changes(s
     assert await desk.receive() == PhonesRegistered((RegisteredPhone(SIAN, 0),))
 
 
-async def test_a_desk_of_an_earlier_release_receives_no_message_that_it_does_not_know(served):
+async def test_a_desk_of_another_version_receives_no_message_that_it_does_not_know(served):
     links, _, connect = served
     desk = await connect(Hello("desk", "0"))
     assert isinstance(await desk.receive(), CallsSnapshot)
@@ -140,7 +141,7 @@ async def test_the_reply_to_a_number_to_dial_has_its_reference(served):
 
 async def test_the_commands_learn_who_is_away_and_that_the_last_desk_is_gone(served):
     _, commands, connect = served
-    one, two = [await connect(Hello("desk", "0", presence=True)) for _ in range(2)]
+    one, two = [await connect(Hello.of("desk")) for _ in range(2)]
     for desk in (one, two):
         assert isinstance(await desk.receive(), CallsSnapshot)
     two.send(SetAway(("sian",)))

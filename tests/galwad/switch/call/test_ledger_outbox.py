@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galwad import link
-from galwad.messages import CallEnded, CallsSnapshot, Hello, LedgerHas
-from galwad.switch.call import appended_file
+from galwad.messages import CallEnded, CallsSnapshot, Hello, LedgerHas, own_version
+from galwad.switch.call import appended_files
+from galwad.switch.call.appended_files import LedgerOutbox
 from galwad.switch.call.commands import DeskCommands
-from galwad.switch.life import ledger_outbox as outbox
-from galwad.switch.life.ledger_outbox import LedgerOutbox
 from galwad.switch.life.link_server import LinkServer
 from helpers.file_sizes import file_size_limit
 
@@ -28,7 +27,7 @@ def ended(index):
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
-    monkeypatch.setattr(appended_file, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(appended_files, "PATIENCE_S", 0.0)
 
 
 @pytest.fixture
@@ -126,7 +125,7 @@ async def test_a_line_that_a_crash_cut_short_damages_no_other_line(tmp_path_fact
 async def test_a_full_outbox_drops_its_oldest_calls_and_reports_it_once(
     begin, forgotten, monkeypatch
 ):
-    monkeypatch.setattr(outbox, "MAX_WAITING", 10)
+    monkeypatch.setattr(appended_files, "MAX_WAITING", 10)
     box = begin()
     for index in range(25):
         box.keep(ended(index))
@@ -137,7 +136,7 @@ async def test_a_full_outbox_drops_its_oldest_calls_and_reports_it_once(
 
 
 async def test_a_file_over_the_size_limit_is_rewritten(begin, path, monkeypatch):
-    monkeypatch.setattr(outbox, "_MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(appended_files, "_MAX_FILE_BYTES", 1000)
     box = begin()
     async with at_work(box):
         for index in range(200):
@@ -210,12 +209,12 @@ async def test_a_file_with_too_many_calls_is_cut_at_the_start_and_raises_an_alar
     for index in range(20):
         first.call_ended(ended(index))
     first.outbox.close()
-    monkeypatch.setattr(outbox, "MAX_WAITING", 10)
+    monkeypatch.setattr(appended_files, "MAX_WAITING", 10)
     links = LinkServer(cast("DeskCommands", NoCalls()), tmp_path / "ended.jsonl")
     server = await links.listen(tmp_path / "switch.sock")
     async with Desk(tmp_path / "switch.sock") as desk:
         snapshot, alarm, *rest = await desk.hear(12)
-    assert (snapshot, alarm.kind) == (CallsSnapshot((), presence=True, dials=True), "ledger.full")
+    assert (snapshot, alarm.kind) == (CallsSnapshot((), own_version()), "ledger.full")
     assert rest == [ended(index) for index in range(10, 20)]
     server.close()
 
@@ -229,12 +228,12 @@ async def test_ended_calls_are_sent_to_each_new_desk_until_it_has_entered_them(t
     for _ in range(2):
         async with Desk(tmp_path / "switch.sock") as desk:
             first, *rest = await desk.hear(121)
-            assert first == CallsSnapshot((), presence=True, dials=True)
+            assert first == CallsSnapshot((), own_version())
             assert rest == [ended(index) for index in range(120)]
     async with Desk(tmp_path / "switch.sock") as desk:
         await desk.hear(121)
         desk.link.send(LedgerHas(tuple(ended(index).call_id for index in range(119))))
         await until(lambda: links.outbox.waiting == (ended(119),))
     async with Desk(tmp_path / "switch.sock") as desk:
-        assert await desk.hear(2) == [CallsSnapshot((), presence=True, dials=True), ended(119)]
+        assert await desk.hear(2) == [CallsSnapshot((), own_version()), ended(119)]
     server.close()

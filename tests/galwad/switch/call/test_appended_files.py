@@ -8,13 +8,13 @@ import threading
 
 import pytest
 
-from galwad.switch.call import appended_file
-from galwad.switch.call.appended_file import append, read_file, write_at_end, write_later
+from galwad.switch.call import appended_files
+from galwad.switch.call.appended_files import append, read_file, write_at_end, write_later
 from helpers.file_sizes import file_size_limit
 
 HANGING = """
 import asyncio, threading
-from galwad.switch.call.appended_file import write_later
+from galwad.switch.call.appended_files import write_later
 
 async def main():
     begun = threading.Event()
@@ -44,7 +44,7 @@ def test_a_process_ends_while_its_disk_hangs():
 
 
 def test_the_end_of_a_process_does_not_wait_for_a_disk_that_hangs(monkeypatch):
-    monkeypatch.setattr(appended_file, "_CLOSE_S", 0.01)
+    monkeypatch.setattr(appended_files, "_CLOSE_S", 0.01)
     works = threading.Event()
     with pytest.raises(OSError, match="the disk does not answer"):
         write_at_end(works.wait)
