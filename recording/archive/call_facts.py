@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from recording.archive.accounting import Interval, balance
-from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Segment, TriggerFacts
+from recording.archive.accounting import balance
+from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Interval, Segment, TriggerFacts
 from recording.archive.summary import (
     MOST_LATER_ADVISORS,
     MOST_LATER_CALLERS,

@@ -7,17 +7,33 @@ signature.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.archive.accounting import Interval
-from recording.errors import ManifestError
+from recording.errors import ArchiveError, ManifestError
 from recording.keys.signed_document import DocumentType
 
 FORMAT: Final = "galwad-manifest-1"
+
+
+_CALL_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-\d{6}-[a-z2-7]{8}")
+
+
+class Interval(msgspec.Struct, frozen=True, order=True):
+    """A stretch of time: `from_us` ≤ t < `to_us`, in microseconds since the recording's start."""
+
+    from_us: int
+    to_us: int
+
+    @property
+    def length_us(self) -> int:
+        """The length of the interval in microseconds; never negative."""
+        return max(0, self.to_us - self.from_us)
 
 
 class Segment(Interval, frozen=True):
@@ -248,6 +264,31 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 MANIFEST: Final = DocumentType("manifest", FORMAT, Manifest, "node")
+
+
+@dataclass(frozen=True, slots=True)
+class SealingNode:
+    """The node that seals recordings, with its software's name and version."""
+
+    name: str
+    software: str
+    key: Ed25519PrivateKey
+
+
+def folder_of(call_id: str) -> str:
+    """Return the folder `YYYY/MM/DD` of a call in the archive.
+
+    Raises `ArchiveError` if the text is not a call id.
+    """
+    match = _CALL_ID.fullmatch(call_id)
+    if match is None:
+        raise ArchiveError("this is not a call id")
+    return "/".join(match.groups())
+
+
+def day_folder(call_id: str) -> str:
+    """Return the folder `YYYY/MM/DD` that a recording with this call id has in the archive."""
+    return f"{call_id[:4]}/{call_id[4:6]}/{call_id[6:8]}"
 
 
 def sign_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:

@@ -6,61 +6,49 @@ The objects are committed in this sequence: `ID.raw` (only if some packets could
 To commit an object means to write it under a temporary name, sync it and rename it. An incomplete
 recording is made again from its spools, which are removed only after the index has the recording.
 Plaintext is never written to the disk.
+
+`verify_unindexed` reads a recording that has no row in the index, so that a new row can be made.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from recording.age.file import make_header
 from recording.archive.call_facts import CallFacts, PersonalFacts
-from recording.archive.commitments import (
-    FACTS,
-    Fact,
-    IndexFacts,
-    changed_facts,
-    commit,
-    seal_facts,
-)
-from recording.archive.live_sealing import LiveSealing
+from recording.archive.commitments import FACTS, Fact, IndexFacts, changed_facts, commit, seal_facts
+from recording.archive.disposal import CERTIFICATE, Certificate
 from recording.archive.manifest import (
     FORMAT,
+    MANIFEST,
     Commitments,
     Manifest,
     ObjectFacts,
     RawFacts,
+    SealingNode,
+    folder_of,
     read_manifest,
     sign_manifest,
 )
-from recording.archive.sealing import SealedAudio, SpoolKeys, seal_audio, spool_faults
-from recording.audio.raw_packets import RawPayload
+from recording.archive.sealing import LiveSealing, SealedAudio, seal_audio, spool_faults
+from recording.archive.verify import verify_recording
+from recording.audio.payloads import RawPayload
 from recording.errors import ArchiveError, ManifestError, RecordingError, SpoolKeyError
 from recording.files.atomic import PendingFile, committed, locked, make_folder, write_atomic
 from recording.keys.keyring import RecipientSet, public_text
+from recording.keys.signed_document import unverified_key
 from recording.spool import EventRecord, SpoolHeader
+from recording.spool.recovery import SpoolKeys
 
-_CALL_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-\d{6}-[a-z2-7]{8}")
 _BLOCK: Final = 1 << 20
 _Objects: TypeAlias = tuple[SealedAudio, ObjectFacts, RawFacts | None]
-
-
-@dataclass(frozen=True, slots=True)
-class SealingNode:
-    """The node that seals recordings, with its software's name and version."""
-
-    name: str
-    software: str
-    key: Ed25519PrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +65,6 @@ class SealedRecording:
     None if they are unknown, for example if the recording was sealed before, and a spool of the
     call no longer exists or can no longer be opened.
     """
-
-
-def folder_of(call_id: str) -> str:
-    """Return the folder `YYYY/MM/DD` of a call in the archive.
-
-    Raises `ArchiveError` if the text is not a call id.
-    """
-    match = _CALL_ID.fullmatch(call_id)
-    if match is None:
-        raise ArchiveError("this is not a call id")
-    return "/".join(match.groups())
 
 
 class Archive:
@@ -356,3 +333,58 @@ def _digest(fd: int) -> ObjectFacts:
         digest.update(block)
         offset += len(block)
     return ObjectFacts(offset, digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedRecording:
+    """A recording that matches its manifest, which the trusted node with `node_key` signed."""
+
+    recording: SealedRecording
+    node_key: str
+    """In base64."""
+    disposal: Certificate | None
+    """None if the recording was not disposed of. The new row must show a disposal."""
+
+
+def verify_unindexed(
+    archive: Path, call_id: str, node_keys: Collection[str], officer_keys: Collection[str] = ()
+) -> VerifiedRecording:
+    """Read a whole recording, or its certificate of disposal; compare it with its manifest.
+
+    The manifest has all facts for the row except the caller, the line and the advisor, which were
+    in the spool. They are empty in the new row.
+
+    One of the nodes with `node_keys` (base64) must have signed the manifest. Without the key of the
+    officer who rewrapped the header, there is an error.
+
+    Raises:
+        ArchiveError: The recording is incomplete or was changed, or no node in `node_keys` signed
+            its manifest. The error's text says what is wrong.
+        OSError: A read on the disk failed.
+    """
+    folder = archive / folder_of(call_id)
+    try:
+        data = (folder / f"{call_id}.manifest").read_bytes()
+        manifest = MANIFEST.read(data, node_keys)
+        disposal = _disposal(folder / f"{call_id}.disposal", node_keys)
+    except FileNotFoundError:
+        raise ArchiveError("its manifest is missing") from None
+    except ManifestError as error:
+        raise ArchiveError(str(error)) from None
+    key = unverified_key(data)
+    if manifest.call_id != call_id:
+        raise ArchiveError(f"the manifest is that of {manifest.call_id}")
+    if disposal is None:
+        verdict = verify_recording(folder, call_id, node_keys=(key,), officer_keys=officer_keys)
+        if verdict.problems:
+            raise ArchiveError("; ".join(verdict.problems))
+    elif (disposal.call_id, disposal.payload) != (call_id, manifest.payload):
+        raise ArchiveError("the disposal is that of another recording")
+    return VerifiedRecording(sealed_recording(manifest, data, None), key, disposal)
+
+
+def _disposal(path: Path, node_keys: Collection[str]) -> Certificate | None:
+    try:
+        return CERTIFICATE.read(path.read_bytes(), node_keys)
+    except FileNotFoundError:
+        return None

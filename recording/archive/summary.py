@@ -6,15 +6,47 @@ the desk, the row in the index and the API's response have the fields of `Record
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from recording.archive.manifest import Gap
-from recording.archive.party_network import PartyNetwork
+from recording.archive.manifest import Gap, TrackFacts
 
 MOST_LATER_CALLERS = 100
 """Callers after these are not stored."""
 MOST_LATER_ADVISORS = 100
 """Advisors after these are not stored."""
+
+
+class PartyNetwork(msgspec.Struct, frozen=True):
+    """The fields of `TrackFacts` and `NetworkFacts` that the index has."""
+
+    channel: str
+    received: int
+    lost: int
+    late: int
+    duplicate: int
+    loss_bursts: int
+    longest_loss: int
+    jitter_us: int
+    jitter_most_us: int
+    mos: float | None
+
+
+def party_networks(tracks: Iterable[TrackFacts]) -> tuple[PartyNetwork, ...]:
+    """Return the facts for the index; those of older software's manifests are left out."""
+    return tuple(
+        PartyNetwork(
+            track.channel,
+            track.received,
+            track.lost,
+            track.late,
+            track.duplicate,
+            **msgspec.structs.asdict(track.network),
+        )
+        for track in tracks
+        if track.network is not None
+    )
 
 
 class LaterCaller(msgspec.Struct, frozen=True):

@@ -15,14 +15,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from enum import Enum
 
-from recording.audio.codecs import NARROW, PayloadCodec
-from recording.audio.network_counts import Jitter, LossBursts, NetworkCount
-from recording.audio.packet_duration import USUAL_US
-from recording.audio.packet_queue import HOLD_US, PacketQueue, Strays
-from recording.audio.sequence_numbers import SequenceExtender
+from recording.audio.codecs import NARROW, USUAL_US, PayloadCodec
+from recording.audio.packet_queue import HOLD_US, PacketQueue, SequenceExtender, Strays
 from recording.audio.stream_clock import QUIET_US, Packet, StreamClock
-from recording.audio.stream_writer import StreamWriter
-from recording.audio.track_sink import HEADER, TrackSink
+from recording.audio.stream_writer import HEADER, StreamWriter, TrackSink
+from recording.audio.track_counts import Jitter, LossBursts, NetworkCount
 from recording.spool.burst import RTP_HEADER, TrackBurst
 
 _MOST_MISSING = 3000

@@ -30,9 +30,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.manifest import Gap
-from recording.archive.summary import LaterAdvisor, LaterCaller, RecordingSummary
+from recording.archive.summary import LaterAdvisor, LaterCaller, PartyNetwork, RecordingSummary
 from recording.errors import CatalogueError, reason_of
-from recording.index.networks import network_rows, networks_of
 from recording.index.search import (
     LATER_PARTIES,
     RARE_BELOW,
@@ -380,3 +379,32 @@ _TABLES_OF_THEIR_OWN = {*_LISTS, "network"}
 _FIELDS = tuple(
     name for name in RecordingSummary.__struct_fields__ if name not in _TABLES_OF_THEIR_OWN
 )
+
+
+_NETWORK_FIELDS = PartyNetwork.__struct_fields__
+
+
+def network_rows(recording: RecordingSummary) -> list[dict[str, Any]]:
+    """Return a recording's rows in the table `networks`: one for each party."""
+    return [{"call_id": recording.call_id, **msgspec.structs.asdict(p)} for p in recording.network]
+
+
+async def networks_of(
+    connection: AsyncConnection, call_ids: Collection[str]
+) -> dict[str, list[dict[str, object]]]:
+    """Return the fields of each recording's parties, the caller first. Raises `SQLAlchemyError`.
+
+    A recording that older software sealed has no entry. SQLite accepts values of another type, so
+    the caller must check the types.
+    """
+    found: dict[str, list[dict[str, object]]] = {}
+    statement = (
+        select(networks)
+        .where(networks.c.call_id.in_(call_ids))
+        .order_by(networks.c.call_id, networks.c.channel.desc())
+    )
+    for row in await connection.execute(statement):
+        found.setdefault(row.call_id, []).append(
+            {name: getattr(row, name) for name in _NETWORK_FIELDS}
+        )
+    return found

@@ -11,7 +11,7 @@ import structlog
 
 from galwad.cli import main
 from helpers.cli import Outcome
-from recording.archive import stability as in_motion
+from recording.archive import verify as in_motion
 from recording.keys.keyring import OfficerKeys
 
 __all__ = ["log_apart", "run", "settings_file"]

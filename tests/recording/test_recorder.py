@@ -1,6 +1,6 @@
 """The recorder of one call: the packets that pass its gate, and the contents of its spool.
 
-Covers `recording/spool/gate.py` and `recording/status.py`.
+Covers `recording/spool/gate.py` and `recording/policy.py`.
 """
 
 import asyncio

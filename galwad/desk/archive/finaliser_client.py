@@ -13,7 +13,7 @@ import structlog
 from galwad.desk.errors import ApiError
 from galwad.link import Link
 from galwad.messages import AnyMessage, ArchiveReply, ProveSpools
-from recording.archive.spool_proof import SpoolProof
+from recording.archive.packet_ledger import SpoolProof
 
 REPLY_S: Final = 30.0
 PROOF_S: Final = 600.0

@@ -26,8 +26,8 @@ from recording.archive.commitments import IndexFacts
 from recording.archive.summary import RecordingSummary
 from recording.audit.index_comparison import CARD_CAPTURED
 from recording.audit.log import AuditLog, NewEntry
-from recording.index.captured_cards import enter_new
 from recording.index.catalogue import MOST_IDS, KnownRow, known_rows, write_rows
+from recording.index.custody import enter_new
 from recording.policy import GapReason
 
 _REST_S: Final = 0.1

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from galwad.messages import Alarm
 from recording.audit.log import AuditFilter, AuditLog, Facts
 from recording.errors import AuditError, KeySetError
-from recording.keys.recipients_file import RecipientsFile
+from recording.keys.keyring import RecipientsFile
 
 RECIPIENTS_CHANGED: Final = "recipients.changed"
 _INTERVAL_S: Final = 60.0

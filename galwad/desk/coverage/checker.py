@@ -18,8 +18,8 @@ from galwad.desk.archive.files import ArchiveFolder
 from galwad.desk.coverage.index_checker import ids_between
 from galwad.desk.errors import ApiError
 from galwad.messages import WaitingSpool
-from recording.archive.index_row import OTHER_MANIFEST, SALT_MISSING
-from recording.archive.spool_proof import SpoolProof
+from recording.archive.commitments import OTHER_MANIFEST, SALT_MISSING
+from recording.archive.packet_ledger import SpoolProof
 from recording.archive.summary import RecordingSummary
 from recording.audit.index_comparison import IndexComparison, IndexFinding
 from recording.index import orphans

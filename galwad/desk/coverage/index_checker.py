@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from galwad.desk.archive.files import ArchiveFolder
-from recording.archive.index_row import SALT_MISSING, RowComparison, compare_file
+from recording.archive.commitments import SALT_MISSING, RowComparison, compare_file
 from recording.archive.summary import RecordingSummary
 from recording.audit.index_comparison import EVERY_CALL, CallIds, IndexComparison, IndexFinding
 from recording.index.catalogue import Catalogue

@@ -27,8 +27,8 @@ from galwad.desk.routes.recordings import recording_of, row_of
 from galwad.desk.service import Desk
 from galwad.messages import VerifiedRecording, VerifyRecording
 from galwad.people.sessions import Session
-from recording.archive.commitments import IndexFacts
-from recording.archive.index_row import compare_file, day_folder
+from recording.archive.commitments import IndexFacts, compare_file
+from recording.archive.manifest import day_folder
 from recording.archive.summary import RecordingSummary
 from recording.audit.index_comparison import FACTS_ERASED, INDEXED
 from recording.audit.log import AuditFilter, Facts

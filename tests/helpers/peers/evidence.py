@@ -11,8 +11,8 @@ import time
 import soundfile
 
 from helpers.peers.waiting import PATIENCE_S
+from recording.archive.accounting import packet_problems
 from recording.archive.manifest import read_manifest
-from recording.archive.packet_sums import packet_problems
 
 RATE = 8000
 

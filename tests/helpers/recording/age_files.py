@@ -8,7 +8,7 @@ import subprocess
 import pyrage
 
 from recording.age.file import Identity, Stanza
-from recording.age.passphrase import Passphrase
+from recording.age.identity_file import Passphrase
 from recording.age.stream import payload_cipher
 
 FILE_KEY = b"YELLOW SUBMARINE"

@@ -1,6 +1,6 @@
 """Passphrases: each fault that C2SP's testkit names for scrypt, and two other readers.
 
-Covers `recording/age/stanza.py`.
+Covers `recording/age/header.py`.
 """
 
 import io
@@ -33,7 +33,7 @@ from recording.age.file import (
     make_header,
     open_file,
 )
-from recording.age.passphrase import MAX_WORK_FACTOR, WORK_FACTOR, Passphrase
+from recording.age.identity_file import MAX_WORK_FACTOR, WORK_FACTOR, Passphrase
 from recording.errors import (
     AgeError,
     Base64Error,

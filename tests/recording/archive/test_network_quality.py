@@ -1,6 +1,6 @@
 """The network's effects on a track, in the manifest and for the index.
 
-Covers `recording/archive/party_network.py`.
+Covers `recording/archive/summary.py`.
 """
 
 from collections import Counter
@@ -9,11 +9,9 @@ import msgspec
 import pytest
 
 from recording.archive.manifest import NetworkFacts, TrackFacts
-from recording.archive.network_quality import network_facts
-from recording.archive.party_network import PartyNetwork, party_networks
-from recording.archive.speech_quality import estimated_mos
-from recording.audio.network_counts import NetworkCount
-from recording.audio.track_sink import TrackCount
+from recording.archive.speech_quality import estimated_mos, network_facts
+from recording.archive.summary import PartyNetwork, party_networks
+from recording.audio.track_counts import NetworkCount, TrackCount
 
 OLD_TRACK = {
     "channel": "caller",

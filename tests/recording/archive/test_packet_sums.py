@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from helpers.examples import examples
 from helpers.recording.office import Office
 from helpers.recording.packets import CALL_ID, US, WALL, rtp
+from recording.archive.accounting import FEWEST, SilentTrack, packet_problems, silent_parties
 from recording.archive.manifest import Gap, Manifest, PacketStretch
 from recording.archive.packet_ledger import PacketLedger
-from recording.archive.packet_sums import FEWEST, SilentTrack, packet_problems, silent_parties
-from recording.audio.track_sink import Progress
+from recording.audio.track_counts import Progress
 from recording.files.disk import Disk
 from recording.policy import DestinationClass, ShutCauses, Trigger
 from recording.recorder import Recorder

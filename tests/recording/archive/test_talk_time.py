@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from helpers.examples import examples
 from helpers.recording.office import Office
-from recording.archive.party_network import party_networks
-from recording.archive.summary import RecordingSummary
+from recording.archive.summary import RecordingSummary, party_networks
 from recording.errors import SpoolWriteError
 from recording.index.coverage import compare
 from recording.index.ledger import AnsweredCall

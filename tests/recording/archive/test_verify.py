@@ -13,8 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age.file import make_header, new_file_key
-from recording.archive.accounting import Interval
-from recording.archive.manifest import sign_manifest, verify_manifest
+from recording.archive.manifest import Interval, sign_manifest, verify_manifest
 from recording.archive.verify import recordings_below, verify_recording
 from recording.keys.keyring import public_text
 from recording.keys.signed_document import canonical_json

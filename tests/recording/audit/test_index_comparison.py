@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recording.archive.index_row import OTHER_MANIFEST, ROW_DELETED
+from recording.archive.commitments import OTHER_MANIFEST, ROW_DELETED
 from recording.archive.summary import RecordingSummary
 from recording.audit.index_comparison import (
     CALL_ENDED,

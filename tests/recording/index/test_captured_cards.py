@@ -3,11 +3,11 @@
 import pytest
 from sqlalchemy import text
 
-from recording.archive.accounting import Interval
+from recording.archive.manifest import Interval
 from recording.archive.summary import RecordingSummary
 from recording.errors import CatalogueError
-from recording.index.captured_cards import CapturedCard, CapturedCards, enter_new
 from recording.index.catalogue import Catalogue
+from recording.index.custody import CapturedCard, CapturedCards, enter_new
 
 FIRST, SECOND = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
 

@@ -1,6 +1,6 @@
 """The index of recordings: rows, search filters and pages, each within a database index.
 
-Covers `recording/index/search.py`, `recording/index/networks.py`, `recording/index/tables.py` and
+Covers `recording/index/search.py`, `recording/index/catalogue.py`, `recording/index/tables.py` and
 `recording/archive/summary.py`.
 """
 
@@ -15,8 +15,7 @@ import msgspec
 import pytest
 
 from recording.archive.manifest import Gap
-from recording.archive.party_network import PartyNetwork
-from recording.archive.summary import LaterAdvisor, LaterCaller, RecordingSummary
+from recording.archive.summary import LaterAdvisor, LaterCaller, PartyNetwork, RecordingSummary
 from recording.errors import CatalogueError
 from recording.index.catalogue import (
     Catalogue,

@@ -5,11 +5,9 @@ import hashlib
 import msgspec
 import pytest
 
-from recording.archive.accounting import Interval
 from recording.archive.commitments import commit
-from recording.archive.manifest import Segment, sign_manifest
-from recording.archive.party_network import party_networks
-from recording.archive.summary import RecordingSummary
+from recording.archive.manifest import Interval, Segment, sign_manifest
+from recording.archive.summary import RecordingSummary, party_networks
 from recording.index.coverage import compare, uncovered_call
 from recording.index.ledger import AnsweredCall
 

@@ -16,9 +16,8 @@ from galwad.cli.simulate.api_client import OpenedRecording
 from galwad.cli.simulate.matrix.rows import ExpectedGap
 from galwad.cli.simulate.matrix.voices import CALLER, Fate, Part, Phase
 from galwad.cli.simulate.sound import RATE, similarities_anywhere
-from recording.archive.accounting import Interval
-from recording.archive.gap_proof import ignored_triggers, stored_in_gaps
-from recording.archive.manifest import Gap, PacketStretch, TriggerFacts
+from recording.archive.accounting import ignored_triggers, stored_in_gaps
+from recording.archive.manifest import Gap, Interval, PacketStretch, TriggerFacts
 from recording.policy import PAUSE_TRIGGERS
 
 _THERE: Final = 0.8

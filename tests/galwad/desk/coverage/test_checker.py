@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from galwad.desk.coverage.nightly import next_time
 from galwad.link import Link
 from galwad.messages import CallEnded, Hello, LedgerHas, Sealed, WaitingSpool, WaitingSpools
-from recording.archive.gap_proof import StoredInGap
+from recording.archive.accounting import StoredInGap
 from recording.archive.manifest import (
     Manifest,
     ObjectFacts,
@@ -30,7 +30,7 @@ from recording.archive.manifest import (
     TriggerFacts,
     sign_manifest,
 )
-from recording.archive.spool_proof import SpoolProof
+from recording.archive.packet_ledger import SpoolProof
 from recording.audit.log import verify
 
 FIRST, SECOND = "20261125-101500-abcdefgh", "20261125-102500-bcdefghi"

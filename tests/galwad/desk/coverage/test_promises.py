@@ -24,7 +24,7 @@ from galwad.messages import CallEnded, Sealed
 from helpers.desk import PASSWORD, Running
 from helpers.recording.sealing import seal
 from recording.age.file import Identity
-from recording.archive import stability
+from recording.archive import verify
 from recording.archive.accounting import balance
 from recording.archive.commitments import commit
 from recording.archive.manifest import (
@@ -186,7 +186,7 @@ class Day:
 @pytest.fixture
 async def day(running, capsys, monkeypatch, tmp_path):
     """A day on which mair, a supervisor, checks the promises."""
-    monkeypatch.setattr(stability, "QUIET_S", 0.0)  # no wait for files that a test has just damaged
+    monkeypatch.setattr(verify, "QUIET_S", 0.0)  # no wait for files that a test has just damaged
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     client = running.client()
     answer = await client.post(
