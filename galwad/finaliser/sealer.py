@@ -32,13 +32,12 @@ from galwad.messages import (
     VerifyRecording,
     WaitingSpool,
 )
-from recording.archive.call_facts import PersonalFacts
 from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer, disposed_at
 from recording.archive.manifest import SealingNode
 from recording.archive.packet_ledger import SpoolProof, prove
 from recording.archive.rewrap import HeaderStore
 from recording.archive.store import Archive, SealedRecording, verify_unindexed
-from recording.archive.summary import party_networks
+from recording.archive.summary import NO_PERSONAL_FACTS, party_networks
 from recording.errors import (
     ArchiveError,
     KeyFileError,
@@ -406,20 +405,14 @@ def _bytes(paths: Iterable[Path]) -> int:
 
 def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) -> Sealed:
     """Return the message about a sealed recording; officers' keys opened the lives `recovered`."""
-    manifest, personal = recording.manifest, recording.personal or PersonalFacts()
+    manifest, personal = recording.manifest, recording.personal or NO_PERSONAL_FACTS
     return Sealed(
         call_id=manifest.call_id,
         folder=recording.folder,
         started=manifest.started_us / 1_000_000,
         talk_us=manifest.talk_us,
         interrupted=manifest.interrupted,
-        number=personal.number,
-        line=personal.line,
-        advisor=personal.advisor,
-        extension=personal.extension,
-        salt=personal.salt.hex(),
-        later_callers=personal.later_callers,
-        later_advisors=personal.later_advisors,
+        **msgspec.structs.asdict(personal),
         gaps=tuple(manifest.gaps),
         network=party_networks(manifest.tracks),
         payload_size=manifest.payload.size,

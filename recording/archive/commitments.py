@@ -22,17 +22,23 @@ import hmac
 import io
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 from recording.age.file import AnyIdentity, encrypt_part, open_parts
-from recording.archive.manifest import MANIFEST, Commitments, Manifest, ObjectFacts, day_folder
-from recording.archive.summary import LaterAdvisor, LaterCaller, RecordingSummary, party_networks
+from recording.archive.manifest import MANIFEST, Manifest, ObjectFacts, day_folder
+from recording.archive.summary import (
+    LaterAdvisor,
+    LaterCaller,
+    PersonalFacts,
+    RecordingSummary,
+    party_networks,
+)
 from recording.errors import ManifestError
 from recording.keys.signed_document import canonical_json
 
-FACTS: Final = Commitments.__struct_fields__
+FACTS: Final = tuple(name for name in PersonalFacts.__struct_fields__ if name != "salt")
 """The names of the facts, from number to later_advisors."""
 Fact: TypeAlias = str | tuple[LaterCaller, ...] | tuple[LaterAdvisor, ...] | None
 """Only a number can be None; only later callers and advisors are a tuple."""
@@ -50,40 +56,17 @@ SALT_MISSING: Final = (
 )
 
 
-class IndexFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The personal facts of a recording, and their salt in hexadecimal.
-
-    `number` is None if it is unknown or withheld. Without later parties, their fields are not
-    encoded.
-    """
-
-    number: str | None
-    line: str
-    advisor: str
-    extension: str
-    salt: str
-    later_callers: tuple[LaterCaller, ...] = ()
-    later_advisors: tuple[LaterAdvisor, ...] = ()
-
-    @classmethod
-    def of(cls, row: RecordingSummary) -> Self:
-        """Return the facts in a recording's row."""
-        return cls(**{name: getattr(row, name) for name in cls.__struct_fields__})
-
-    def match(self, manifest: Manifest) -> bool:
-        """Return whether the manifest has commitments, and they are those to these facts."""
-        try:
-            salt = bytes.fromhex(self.salt)
-        except ValueError:
-            return False
-        facts = {name: getattr(self, name) for name in FACTS}
-        committed = manifest.index
-        return committed is not None and not any(
-            changed_facts(committed, salt, manifest.call_id, facts)
-        )
+def match(facts: PersonalFacts, manifest: Manifest) -> bool:
+    """Return whether the manifest has commitments, and they are those to these facts."""
+    if manifest.index is None:
+        return False
+    try:
+        return not any(changed_facts(manifest.index, manifest.call_id, facts))
+    except ValueError:
+        return False
 
 
-def seal_facts(facts: IndexFacts, file_key: bytes) -> str:
+def seal_facts(facts: PersonalFacts, file_key: bytes) -> str:
     """Encrypt facts with the file key of their recording; return them in base64.
 
     Raises `AgeError` if they are longer than 64 KiB.
@@ -93,7 +76,9 @@ def seal_facts(facts: IndexFacts, file_key: bytes) -> str:
     return base64.b64encode(encrypt_part(padded, file_key)).decode()
 
 
-def open_facts(manifest: Manifest, header: bytes, identities: Iterable[AnyIdentity]) -> IndexFacts:
+def open_facts(
+    manifest: Manifest, header: bytes, identities: Iterable[AnyIdentity]
+) -> PersonalFacts:
     """Decrypt the facts in a manifest with the recording's header and an age identity.
 
     Raises:
@@ -105,10 +90,10 @@ def open_facts(manifest: Manifest, header: bytes, identities: Iterable[AnyIdenti
     try:
         sealed = base64.b64decode(manifest.sealed_facts, validate=True)
         data = open_parts(header, io.BytesIO(sealed), identities).readall()
-        facts = msgspec.json.decode(data, type=IndexFacts)
+        facts = msgspec.json.decode(data, type=PersonalFacts)
     except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
         raise ManifestError("the facts about people in its manifest are malformed") from None
-    if not facts.match(manifest):
+    if not match(facts, manifest):
         raise ManifestError("the facts about people in its manifest do not match its commitments")
     return facts
 
@@ -127,27 +112,26 @@ def commitment(salt: bytes, call_id: str, name: str, value: Fact) -> str:
     return hmac.new(salt, encoded(call_id, name, value), hashlib.sha256).hexdigest()
 
 
-def commit(salt: bytes, call_id: str, facts: Mapping[str, Fact]) -> Commitments:
-    """Return the commitments to the facts of a recording, by the names in `FACTS`."""
-    made = {name: _committed(salt, call_id, name, facts[name]) for name in FACTS}
-    return msgspec.convert(made, Commitments)
+def commit(call_id: str, facts: PersonalFacts) -> dict[str, str]:
+    """Return the commitments to the facts of a recording, by the names in `FACTS`.
+
+    There is none to later callers or advisors if there are none.
+    """
+    salt = bytes.fromhex(facts.salt)
+    values = ((name, getattr(facts, name)) for name in FACTS)
+    return {name: commitment(salt, call_id, name, value) for name, value in values if value != ()}
 
 
 def changed_facts(
-    commitments: Commitments, salt: bytes, call_id: str, facts: Mapping[str, Fact]
+    committed: Mapping[str, str], call_id: str, facts: PersonalFacts
 ) -> Iterator[str]:
     """Yield the name of each fact that does not match its commitment.
 
-    Without a commitment to later callers or advisors, there must not be any.
+    Without a commitment to later callers or advisors, there must not be any. Raises `ValueError` if
+    the salt is not in hexadecimal.
     """
-    for name in FACTS:
-        if _committed(salt, call_id, name, facts[name]) != getattr(commitments, name):
-            yield name
-
-
-def _committed(salt: bytes, call_id: str, name: str, value: Fact) -> str | None:
-    """Return the commitment to one fact; None if the fact is that there is no later party."""
-    return None if value == () else commitment(salt, call_id, name, value)
+    right = commit(call_id, facts)
+    return (name for name in FACTS if right.get(name) != committed.get(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +182,14 @@ def compare_row(row: RecordingSummary, manifest: Manifest) -> RowComparison:
     return RowComparison((*problems, *map(disagreement, _wrong_facts(row, committed))), True)
 
 
-def _wrong_facts(row: RecordingSummary, committed: Commitments) -> list[str]:
+def _wrong_facts(row: RecordingSummary, committed: Mapping[str, str]) -> list[str]:
     """Return the names of the facts that do not match their commitments, or "salt"."""
     try:
-        salt = bytes.fromhex(row.salt)
+        changed = list(changed_facts(committed, row.call_id, row))
     except ValueError:
         return ["salt"]
-    facts = {name: getattr(row, name) for name in FACTS}
-    changed = list(changed_facts(committed, salt, row.call_id, facts))
     # One wrong fact leaves the others right, so a wrong salt is the likely cause if all are wrong.
-    all_wrong = {name for name in FACTS if getattr(committed, name) is not None} <= {*changed}
+    all_wrong = {name for name in FACTS if name in committed} <= {*changed}
     return ["salt"] if all_wrong else [name.replace("_", " ") for name in changed]
 
 

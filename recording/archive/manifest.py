@@ -24,7 +24,8 @@ FORMAT: Final = "galwad-manifest-1"
 _CALL_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-\d{6}-[a-z2-7]{8}")
 
 
-class Interval(msgspec.Struct, frozen=True, order=True):
+@dataclass(frozen=True, slots=True, order=True)
+class Interval:
     """A stretch of time: `from_us` ≤ t < `to_us`, in microseconds since the recording's start."""
 
     from_us: int
@@ -36,13 +37,15 @@ class Interval(msgspec.Struct, frozen=True, order=True):
         return max(0, self.to_us - self.from_us)
 
 
-class Segment(Interval, frozen=True):
+@dataclass(frozen=True, slots=True, order=True)
+class Segment(Interval):
     """A stretch of the call that is recorded, with the call's destination class in this stretch."""
 
     destination: str
 
 
-class Gap(Interval, frozen=True):
+@dataclass(frozen=True, slots=True, order=True)
+class Gap(Interval):
     """A stretch that was not recorded, on purpose or because of a fault. Its audio is silent.
 
     The reason is a `GapReason`, and the trigger a `Trigger`: the event that shut the gate, or the
@@ -54,7 +57,8 @@ class Gap(Interval, frozen=True):
     actor: str
 
 
-class NetworkFacts(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class NetworkFacts:
     """The effects of the network on the packets of one channel.
 
     A burst is one or more lost packets with consecutive sequence numbers; the longest is in
@@ -70,18 +74,25 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     mos: float | None
 
 
-class TrackFacts(msgspec.Struct, frozen=True):
-    """The RTP packets of one channel ("caller" or "advisor"), in numbers."""
+@dataclass(frozen=True)
+class ArrivedPackets:
+    """The RTP packets of one channel ("caller" or "advisor") that the index counts too."""
 
     channel: str
-    codecs: dict[str, int]
-    """The packets of each codec."""
     received: int
     lost: int
     """Never arrived."""
     late: int
     """Arrived too late to be recorded."""
     duplicate: int
+
+
+@dataclass(frozen=True)
+class TrackFacts(ArrivedPackets):
+    """The RTP packets of one channel, in numbers."""
+
+    codecs: dict[str, int]
+    """The packets of each codec."""
     malformed: int
     """Not valid RTP."""
     undecoded: int
@@ -126,7 +137,8 @@ class PartyPackets(msgspec.Struct, frozen=True):
     """In the spools, but they arrived in a gap where nothing may be stored: a fault."""
 
 
-class PacketStretch(Interval, frozen=True):
+@dataclass(frozen=True, slots=True)
+class PacketStretch(Interval):
     """A segment or a gap of the call, with the packets that the switch handled in it.
 
     `gap` is the reason; "" for a segment. `complete` is False if the counts of the switch do not
@@ -194,22 +206,6 @@ class RawFacts(ObjectFacts, frozen=True):
     packets: int
 
 
-class Commitments(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The commitments to the facts about people in the call, which only the index has.
-
-    Each is an HMAC-SHA-256 in hexadecimal, with the salt of the row as its key
-    (`recording.archive.commitments`). `number` may be to a withheld one. Those to later parties are
-    None, and not in the manifest, if there were none.
-    """
-
-    number: str
-    line: str
-    advisor: str
-    extension: str
-    later_callers: str | None = None
-    later_advisors: str | None = None
-
-
 class Manifest(msgspec.Struct, frozen=True):
     """The description of one recording. The description is not encrypted."""
 
@@ -243,8 +239,13 @@ class Manifest(msgspec.Struct, frozen=True):
     """The recording's first header; None in manifests of older software, which did not sign it."""
     raw: RawFacts | None = None
     """None if all packets could be decoded."""
-    index: Commitments | None = None
-    """None in manifests of older software."""
+    index: dict[str, str] | None = None
+    """The commitments to the facts about people, which only the index has, by the facts' names.
+
+    Each is an HMAC-SHA-256 in hexadecimal, with the salt of the row as its key
+    (`recording.archive.commitments`). None in manifests of older software.
+    """
+
     sealed_facts: str | None = None
     """The personal facts and the salt, encrypted with the recording's file key, in base64.
 

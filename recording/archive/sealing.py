@@ -388,17 +388,17 @@ def _in_order(spools: Iterable[Path], keys: SpoolKeys) -> list[SpoolReader]:
 def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
     for channel, count in zip(CHANNELS, counts, strict=True):
         yield TrackFacts(
-            channel,
-            dict(count.codecs),
-            count.received,
-            count.lost,
-            count.late,
-            count.duplicate,
-            count.malformed,
-            count.undecoded,
-            count.withheld,
-            network_facts(count),
-            count.unplaced,
+            channel=channel,
+            codecs=dict(count.codecs),
+            received=count.received,
+            lost=count.lost,
+            late=count.late,
+            duplicate=count.duplicate,
+            malformed=count.malformed,
+            undecoded=count.undecoded,
+            withheld=count.withheld,
+            network=network_facts(count),
+            unplaced=count.unplaced,
         )
 
 

@@ -16,19 +16,20 @@ import hashlib
 import os
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from msgspec.structs import replace
+
 from recording.age.file import make_header
-from recording.archive.call_facts import CallFacts, PersonalFacts
-from recording.archive.commitments import FACTS, Fact, IndexFacts, changed_facts, commit, seal_facts
+from recording.archive.call_facts import CallFacts
+from recording.archive.commitments import commit, match, seal_facts
 from recording.archive.disposal import CERTIFICATE, Certificate
 from recording.archive.manifest import (
     FORMAT,
     MANIFEST,
-    Commitments,
     Manifest,
     ObjectFacts,
     RawFacts,
@@ -38,6 +39,7 @@ from recording.archive.manifest import (
     sign_manifest,
 )
 from recording.archive.sealing import LiveSealing, SealedAudio, seal_audio, spool_faults
+from recording.archive.summary import PersonalFacts
 from recording.archive.verify import verify_recording
 from recording.audio.payloads import RawPayload
 from recording.errors import ArchiveError, ManifestError, RecordingError, SpoolKeyError
@@ -183,7 +185,8 @@ class Archive:
         recipients: RecipientSet,
         objects: tuple[ObjectFacts, ObjectFacts, RawFacts | None],
     ) -> Manifest:
-        facts: CallFacts = sound.facts
+        facts = sound.facts
+        personal = facts.personal
         payload, header, raw = objects
         return Manifest(
             format=FORMAT,
@@ -210,8 +213,8 @@ class Archive:
             payload=payload,
             header=header,
             raw=raw,
-            index=_commitments(call_id, facts.personal),
-            sealed_facts=_sealed_facts(facts.personal, sound.file_key),
+            index=commit(call_id, personal) if personal.salt else None,
+            sealed_facts=seal_facts(personal, sound.file_key) if personal.salt else None,
             packets=sound.packets,
             triggers=sound.facts.triggers,
             sealed=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -279,30 +282,6 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | Non
     return facts.personal
 
 
-def _facts_by_name(personal: PersonalFacts) -> dict[str, Fact]:
-    return {name: getattr(personal, name) for name in FACTS}
-
-
-def _commitments(call_id: str, personal: PersonalFacts) -> Commitments | None:
-    """Return the commitments to a call's personal facts; None if the call has no salt."""
-    if not personal.salt:
-        return None
-    return commit(personal.salt, call_id, _facts_by_name(personal))
-
-
-def _sealed_facts(personal: PersonalFacts, file_key: bytes) -> str | None:
-    """Return a call's personal facts, encrypted; None if the call has no salt."""
-    if not personal.salt:
-        return None
-    known = personal
-    facts = IndexFacts(
-        *(known.number, known.line, known.advisor, known.extension, known.salt.hex()),
-        later_callers=known.later_callers,
-        later_advisors=known.later_advisors,
-    )
-    return seal_facts(facts, file_key)
-
-
 def _committed_facts(manifest: Manifest, personal: PersonalFacts | None) -> PersonalFacts | None:
     """Return the personal facts if they match the commitments in the manifest; otherwise None.
 
@@ -312,11 +291,8 @@ def _committed_facts(manifest: Manifest, personal: PersonalFacts | None) -> Pers
     if personal is None:
         return None
     if manifest.index is None:
-        return replace(personal, salt=b"")
-    facts = _facts_by_name(personal)
-    if any(changed_facts(manifest.index, personal.salt, manifest.call_id, facts)):
-        return None
-    return personal
+        return replace(personal, salt="")
+    return personal if match(personal, manifest) else None
 
 
 def _raw_facts(raw: RawPayload) -> RawFacts | None:

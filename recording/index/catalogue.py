@@ -8,7 +8,8 @@ Phone numbers are in E.164 form if possible.
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any, Final
 
 import msgspec
@@ -324,8 +325,7 @@ async def write_rows(
 
 def _list_rows(recording: RecordingSummary, name: str) -> Iterator[dict[str, Any]]:
     for position, item in enumerate(getattr(recording, name)):
-        fields = msgspec.structs.asdict(item)
-        yield {"call_id": recording.call_id, "position": position, **fields}
+        yield {"call_id": recording.call_id, "position": position, **asdict(item)}
 
 
 def _reason_rows(recording: RecordingSummary) -> Iterator[dict[str, Any]]:
@@ -345,7 +345,7 @@ async def _list_of(
         .order_by(table.c.call_id, table.c.position)
     )
     for row in await connection.execute(statement):
-        fields = {field: getattr(row, field) for field in item.__struct_fields__}
+        fields = {field.name: getattr(row, field.name) for field in dataclass_fields(item)}
         found.setdefault(row.call_id, []).append(fields)
     return found
 
@@ -369,7 +369,7 @@ def _failed(error: SQLAlchemyError) -> CatalogueError:
     return CatalogueError(f"the index cannot be used: {reason_of(error)}")
 
 
-_LISTS: Final[Mapping[str, tuple[Table, type[msgspec.Struct]]]] = {
+_LISTS: Final[Mapping[str, tuple[Table, type[Gap | LaterCaller | LaterAdvisor]]]] = {
     "gaps": (gaps, Gap),
     "later_callers": (later_callers, LaterCaller),
     "later_advisors": (later_advisors, LaterAdvisor),
@@ -381,12 +381,12 @@ _FIELDS = tuple(
 )
 
 
-_NETWORK_FIELDS = PartyNetwork.__struct_fields__
+_NETWORK_FIELDS = tuple(field.name for field in dataclass_fields(PartyNetwork))
 
 
 def network_rows(recording: RecordingSummary) -> list[dict[str, Any]]:
     """Return a recording's rows in the table `networks`: one for each party."""
-    return [{"call_id": recording.call_id, **msgspec.structs.asdict(p)} for p in recording.network]
+    return [{"call_id": recording.call_id, **asdict(p)} for p in recording.network]
 
 
 async def networks_of(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
@@ -22,8 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from callerid.errors import NumberError
 from callerid.number import PhoneNumber
 from galwad.messages import Alarm, Sealed
-from recording.archive.commitments import IndexFacts
-from recording.archive.summary import RecordingSummary
+from recording.archive.summary import PersonalFacts, RecordingSummary
 from recording.audit.index_comparison import CARD_CAPTURED
 from recording.audit.log import AuditLog, NewEntry
 from recording.index.catalogue import MOST_IDS, KnownRow, known_rows, write_rows
@@ -107,7 +106,7 @@ class Indexer:
                 self._alarm_without_caller(call_id)
             report.finish(complete=complete)
 
-    async def reindex(self, sealed: Sealed, corrected: IndexFacts | None = None) -> bool:
+    async def reindex(self, sealed: Sealed, corrected: PersonalFacts | None = None) -> bool:
         """Index a recording that the finaliser has verified; return whether a row was written.
 
         A row that exists stays, unless `corrected` has facts about people for a new one.
@@ -204,7 +203,7 @@ class _Writing:
 class _Rewriting:
     """One transaction that writes the row of a recording that was verified in the archive."""
 
-    def __init__(self, sealed: Sealed, corrected: IndexFacts | None) -> None:
+    def __init__(self, sealed: Sealed, corrected: PersonalFacts | None) -> None:
         self._sealed = sealed
         self._corrected = corrected
         self.new = False
@@ -261,8 +260,7 @@ def index_row(sealed: Sealed) -> RecordingSummary:
     own = {
         "number": indexed_number(sealed.number),
         "later_callers": tuple(
-            msgspec.structs.replace(caller, number=indexed_number(caller.number))
-            for caller in sealed.later_callers
+            replace(caller, number=indexed_number(caller.number)) for caller in sealed.later_callers
         ),
     }
     return RecordingSummary(**fields | own)

@@ -4,6 +4,7 @@ Covers `recording/archive/summary.py`.
 """
 
 from collections import Counter
+from dataclasses import asdict
 
 import msgspec
 import pytest
@@ -65,7 +66,7 @@ def test_a_track_without_a_known_codec_has_no_score(silent):
 
 
 def test_the_facts_for_the_index_are_those_of_the_track():
-    track = msgspec.convert({**OLD_TRACK, "network": msgspec.structs.asdict(FACTS)}, TrackFacts)
+    track = msgspec.convert({**OLD_TRACK, "network": asdict(FACTS)}, TrackFacts)
     assert party_networks([track]) == (PartyNetwork("caller", 10, 1, 2, 3, 5, 3, 1200, 9000, 4.1),)
 
 

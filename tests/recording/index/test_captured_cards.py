@@ -17,8 +17,18 @@ async def cards(engine):
     """The incidents of a node with two recordings."""
     for call_id in (FIRST, SECOND):
         row = RecordingSummary(
-            *(call_id, "2026/03/01", 1.0, 9_000_000, False, None, "main", "sian", "201"),
-            *(1, "a" * 64, "b" * 64),
+            call_id=call_id,
+            folder="2026/03/01",
+            started=1.0,
+            talk_us=9_000_000,
+            interrupted=False,
+            number=None,
+            line="main",
+            advisor="sian",
+            extension="201",
+            payload_size=1,
+            payload_sha256="a" * 64,
+            manifest_sha256="b" * 64,
         )
         await Catalogue(engine).add(row)
     return CapturedCards(engine)

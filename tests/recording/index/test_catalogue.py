@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -149,7 +150,7 @@ async def test_the_networks_of_both_parties_are_read_back_with_each_row(catalogu
 
 async def test_the_networks_of_a_row_that_is_written_again_are_replaced(catalogue):
     await catalogue.add(row(network=(CALLER, ADVISOR)))
-    again = row(network=(msgspec.structs.replace(CALLER, lost=5),))
+    again = row(network=(replace(CALLER, lost=5),))
     await catalogue.add(again)
     assert await catalogue.get(again.call_id) == again
 

@@ -37,6 +37,7 @@ from recording.archive.manifest import (
     TriggerFacts,
     sign_manifest,
 )
+from recording.archive.summary import PersonalFacts
 from recording.audit.index_comparison import CARD_PREVENTION
 
 US = 1_000_000
@@ -97,7 +98,7 @@ class Day:
             "payload": {"size": len(payload), "sha256": hashlib.sha256(payload).hexdigest()},
             "header": {"size": len(header), "sha256": hashlib.sha256(header).hexdigest()},
             "sealed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "index": msgspec.to_builtins(commit(SALT, call_id, FACTS)),
+            "index": commit(call_id, PersonalFacts(**FACTS, salt=SALT.hex())),
             "packets": packets,
             "triggers": list(triggers),
         }
