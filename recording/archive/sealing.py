@@ -25,7 +25,9 @@ from recording.archive.speech_quality import network_facts
 from recording.audio.captured_card import CardFilter
 from recording.audio.codecs import NARROW, WIDE
 from recording.audio.payloads import FlacPayload, RawPayload, UndecodedPacket
-from recording.audio.timeline import Timeline, TrackCount, WidebandError
+from recording.audio.stream_writer import WidebandError
+from recording.audio.timeline import Timeline
+from recording.audio.track_counts import TrackCount
 from recording.errors import SpoolError
 from recording.files.atomic import PendingFile
 from recording.policy import GapReason, Trigger

@@ -265,7 +265,7 @@ class RtpStream:
             self._track.counted.late += others
             self._track.counted.unplaced += others
             self._lose(self._lost_before(strays[0]))
-            self._restart()
+            self.mark_break()
             for each in strays:
                 head = HEADER.unpack_from(each.data)
                 self.packet(each.at_us, head, each.codec, each.rtp_payload, each.data)
@@ -364,7 +364,11 @@ class RtpStream:
         Packets that do not arrive during the interruption are not counted as lost. After it, the
         timestamps may begin at any value.
         """
-        self._restart()
+        self.end()
+        self._expected = None
+        self.give_up_missing()
+        self._next = None
+        self._set_state(StreamState.NEW)
 
     def flush(self) -> None:
         """Write all waiting packets to the track now."""
@@ -428,13 +432,6 @@ class RtpStream:
                 self._clock = StreamClock.anchored(heard, rate, self._clock)
         elif noises:
             self._clock = StreamClock.anchored(noises, rate, self._clock)
-
-    def _restart(self) -> None:
-        self.end()
-        self._expected = None
-        self.give_up_missing()
-        self._next = None
-        self._set_state(StreamState.NEW)
 
     def _late_packet(self, packet: Packet) -> None:
         count = self._track.counted

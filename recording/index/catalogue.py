@@ -7,6 +7,7 @@ Phone numbers are in E.164 form if possible.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
@@ -111,6 +112,15 @@ class KnownRow:
     """As in `RecordingSummary`."""
 
 
+@contextlib.contextmanager
+def index_errors() -> Iterator[None]:
+    """Raise `CatalogueError` in place of an error of the index's database."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise CatalogueError(f"the index cannot be used: {reason_of(error)}") from None
+
+
 class Catalogue:
     """The index of one node's recordings. Every method raises `CatalogueError`."""
 
@@ -120,12 +130,10 @@ class Catalogue:
 
     async def add(self, recording: RecordingSummary) -> bool:
         """Write a recording's row and gaps, in place of older ones; return True if it is new."""
-        try:
+        with index_errors():
             async with self._writer.begin() as connection:
                 known = await known_rows(connection, [recording.call_id])
                 await write_rows(connection, [recording], known)
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return not known
 
     async def get(self, call_id: str) -> RecordingSummary | None:
@@ -136,11 +144,9 @@ class Catalogue:
 
     async def without_parts(self, call_id: str) -> RecordingSummary | None:
         """Return the recording as `get` does, but without what other tables have of it."""
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(_ONE, {"own": call_id})).first()
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return None if row is None else _summary(row)
 
     async def folders(self) -> dict[str, str]:
@@ -149,7 +155,7 @@ class Catalogue:
         names: dict[str, str] = {}
         columns = select(recordings.c.call_id, recordings.c.folder).order_by(recordings.c.call_id)
         last = ""
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 while True:
                     part = columns.where(recordings.c.call_id > last).limit(_BATCH)
@@ -158,8 +164,6 @@ class Catalogue:
                     if len(rows) < _BATCH:
                         return found
                     last = rows[-1][0]
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
 
     async def search(self, filters: Filters, limit: int = 50, after: Cursor | None = None) -> Page:
         """Return a page of the recordings that match every filter, the newest first."""
@@ -177,7 +181,7 @@ class Catalogue:
         """
         line = recordings.c.line
         exact = select(line).where(line == text).limit(1)
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 if await connection.scalar(exact) is not None:
                     return text
@@ -191,8 +195,6 @@ class Catalogue:
                         break
                     found.append(step)
                     after = step
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         alike = [each for each in found if each.casefold() == text.casefold()]
         return alike[0] if len(alike) == 1 else text
 
@@ -218,18 +220,16 @@ class Catalogue:
     async def _is_of_rare_length(self, filters: Filters) -> bool:
         if filters.min_us is None and filters.max_us is None:
             return False
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 count = await connection.scalar(length_count_statement(filters))
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return int(count or 0) < RARE_BELOW
 
     async def _later_parties(self, filters: Filters) -> frozenset[str]:
         """Return the names of the filters whose value belongs to a later party of any call."""
         asked = {name: getattr(filters, name) for name in LATER_PARTIES}
         found = set()
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 for name, column in LATER_PARTIES.items():
                     if asked[name] is None:
@@ -237,19 +237,15 @@ class Catalogue:
                     one = select(literal(1)).where(column == asked[name]).limit(1)
                     if await connection.scalar(one) is not None:
                         found.add(name)
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return frozenset(found)
 
     async def _read(self, statement: Select[Any]) -> list[RecordingSummary]:
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(statement)).all()
                 call_ids = [row.call_id for row in rows]
                 lists = {name: await _list_of(connection, name, call_ids) for name in _LISTS}
                 parties = await networks_of(connection, call_ids)
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return [
             _summary(
                 row,
@@ -363,10 +359,6 @@ def _summary(row: Row[Any], **others: list[dict[str, object]]) -> RecordingSumma
         raise CatalogueError(
             f"the index cannot be used: the row of {row.call_id} was changed: {error}"
         ) from None
-
-
-def _failed(error: SQLAlchemyError) -> CatalogueError:
-    return CatalogueError(f"the index cannot be used: {reason_of(error)}")
 
 
 _LISTS: Final[Mapping[str, tuple[Table, type[Gap | LaterCaller | LaterAdvisor]]]] = {

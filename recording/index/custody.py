@@ -19,7 +19,6 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
-    Row,
     String,
     Table,
     delete,
@@ -27,12 +26,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.manifest import Interval
-from recording.errors import CatalogueError, reason_of
-from recording.index.catalogue import metadata
+from recording.index.catalogue import index_errors, metadata
 
 _BATCH = 2000
 """The most call ids that one database query reads."""
@@ -104,7 +101,7 @@ class Custodian:
 
     async def of(self, call_ids: Collection[str]) -> dict[str, Custody]:
         """Return the custody, by call id, of those recordings that have one."""
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 held = await connection.execute(
                     select(retentions).where(retentions.c.call_id.in_(call_ids))
@@ -116,8 +113,6 @@ class Custodian:
                 for row in gone:
                     held_for = found.get(row.call_id, NOT_RETAINED).retained_for
                     found[row.call_id] = Custody(held_for, row.at, row.reason)
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return found
 
     async def one(self, call_id: str) -> Custody:
@@ -129,7 +124,7 @@ class Custodian:
         found: set[str] = set()
         last = ""
         call_id = disposals.c.call_id
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 while True:
                     part = select(call_id).where(call_id > last).order_by(call_id).limit(_BATCH)
@@ -138,8 +133,6 @@ class Custodian:
                     if len(rows) < _BATCH:
                         return found
                     last = rows[-1]
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
 
     async def retain(self, call_id: str, reason: str, now: float) -> None:
         """Retain a recording from `now` (Unix seconds); replace an earlier reason and time."""
@@ -147,11 +140,9 @@ class Custodian:
 
     async def release(self, call_id: str) -> None:
         """End the retention of a recording, if there is one."""
-        try:
+        with index_errors():
             async with self._writer.begin() as connection:
                 await connection.execute(delete(retentions).where(retentions.c.call_id == call_id))
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
 
     async def disposed(self, call_id: str, reason: str, at: float) -> None:
         """Store the disposal of a recording at `at` (Unix seconds), once."""
@@ -159,12 +150,10 @@ class Custodian:
             await self._put(disposals, call_id, reason=reason, at=at)
 
     async def _put(self, table: Table, call_id: str, **values: str | float) -> None:
-        try:
+        with index_errors():
             async with self._writer.begin() as connection:
                 await connection.execute(delete(table).where(table.c.call_id == call_id))
                 await connection.execute(insert(table).values(call_id=call_id, **values))
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,19 +211,15 @@ class CapturedCards:
 
     async def _read(self, statement: Any) -> list[CapturedCard]:
         ordered = statement.order_by(captured_cards.c.call_id, captured_cards.c.from_us)
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(ordered)).all()
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
-        return [_incident(row) for row in rows]
+        return [CapturedCard(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's name for it
 
     async def _write(self, statement: Any) -> None:
-        try:
+        with index_errors():
             async with self._writer.begin() as connection:
                 await connection.execute(statement)
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
 
 
 async def enter_new(
@@ -257,11 +242,3 @@ async def enter_new(
     if new:
         await connection.execute(insert(captured_cards), [asdict(incident) for incident in new])
     return new
-
-
-def _incident(row: Row[Any]) -> CapturedCard:
-    return CapturedCard(**row._mapping)  # noqa: SLF001 - SQLAlchemy's documented name for it
-
-
-def _failed(error: SQLAlchemyError) -> CatalogueError:
-    return CatalogueError(f"the index cannot be used: {reason_of(error)}")

@@ -159,7 +159,6 @@ MAX_MEDIA = MAX_CIPHERTEXT // 2
 
 PACKET = struct.Struct(">IBI")
 """Before each packet of a media frame: µs since the frame's first offset, track, bytes."""
-_U32 = 0xFFFFFFFF
 _NEVER_US = 253_402_300_800_000_000
 """The year 10,000 in Unix µs, which Python's dates cannot have: such a start shows damage."""
 
@@ -298,20 +297,6 @@ def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> SpoolFrame | None:
         return None
     _, kind, index, from_us, to_us, _ = FRAME_HEADER.unpack(raw)
     return SpoolFrame(FrameKind(kind), index, from_us, to_us, raw, ciphertext)
-
-
-def pack_packets(packets: list[tuple[int, int, bytes]]) -> tuple[tuple[int, int], bytes]:
-    """Return the span and the plaintext of a media frame with these packets.
-
-    A packet is (at_us, track, data), with at_us >= 0. The span is the earliest and latest at_us.
-    """
-    offsets = [packet[0] for packet in packets]
-    first, last = min(offsets), max(offsets)
-    parts: list[bytes] = []
-    pack = PACKET.pack
-    for at, track, data in packets:
-        parts.extend((pack(min(at - first, _U32), track, len(data)), data))
-    return (first, last), b"".join(parts)
 
 
 def unpack_packets(from_us: int, plaintext: bytes) -> list[PacketRecord] | None:

@@ -17,7 +17,8 @@ from helpers.examples import examples
 from helpers.recording.codecs import decoder_of
 from helpers.recording.timeline import ALAW, US, played, rtp, sent, speech
 from recording.audio.codecs import PayloadCodec
-from recording.audio.timeline import Timeline, WidebandError
+from recording.audio.stream_writer import WidebandError
+from recording.audio.timeline import Timeline
 
 FEW = settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 
