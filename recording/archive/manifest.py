@@ -150,7 +150,8 @@ class PacketStretch(Interval):
     parties: list[PartyPackets]
 
 
-class TriggerFacts(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class TriggerFacts:
     """A trigger that the switch received, whatever its effect was.
 
     `at_us` is its arrival in µs since the recording's start. Trigger and actor are as in a gap. It

@@ -3,7 +3,7 @@
 Each fault has an error of its own. pyrage and the `age` program, which have other authors, must
 refuse the same files.
 
-Covers `recording/age/header.py`, `recording/age/header.py` and `recording/age/stream.py`.
+Covers `recording/age/header.py` and `recording/age/stream.py`.
 """
 
 import io

@@ -1,6 +1,6 @@
 """A card number that is keyed outside a pause is not in the archive, however the call is sealed.
 
-Covers `recording/archive/sealing.py` and `recording/archive/sealing.py`.
+Covers `recording/archive/sealing.py`.
 """
 
 import random

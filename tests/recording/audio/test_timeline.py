@@ -1,8 +1,8 @@
 """The timeline: all speech is at its time, however the network delivered it.
 
 Covers `recording/audio/rtp_stream.py`, `recording/audio/track.py`,
-`recording/audio/track_counts.py`, `recording/audio/stream_writer.py`,
-`recording/audio/packet_queue.py` and `recording/audio/stream_writer.py`.
+`recording/audio/track_counts.py`, `recording/audio/stream_writer.py` and
+`recording/audio/packet_queue.py`.
 """
 
 import random

@@ -1,7 +1,6 @@
 """A spool whose disk goes away: the call continues in another, and both are one recording.
 
-Covers `recording/spool/outbox.py`, `recording/spool/outbox.py`, `recording/spool/format.py` and
-`recording/spool/outbox.py`.
+Covers `recording/spool/outbox.py` and `recording/spool/format.py`.
 """
 
 import asyncio
