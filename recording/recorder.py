@@ -42,8 +42,6 @@ from recording.spool.storage import SpoolStorage
 from recording.spool.sync import TICK_S, SpoolSync
 from recording.spool.writer import SpoolWriter
 
-__all__ = ["Recorder", "RecordingStatus"]
-
 RELEASE_TIMEOUT_S = 5.0
 """In seconds. This sync writes some kilobytes; if it takes longer, the disk counts as failed."""
 CLOCK_EVENT_US = 60_000_000

@@ -43,30 +43,9 @@ from recording.age.stream import (
     CHUNK,
     NONCE,
     PayloadReader,
-    PayloadWriter,
     payload_cipher,
 )
 from recording.errors import AgeError, ArmorError, KeyTextError, LowOrderError
-
-__all__ = [
-    "AnyIdentity",
-    "AnyRecipient",
-    "Header",
-    "Identity",
-    "PayloadReader",
-    "PayloadWriter",
-    "Recipient",
-    "Stanza",
-    "decrypt_small",
-    "encrypt_small",
-    "make_header",
-    "new_file_key",
-    "open_file",
-    "open_header",
-    "open_parts",
-    "payload_cipher",
-    "x25519_share",
-]
 
 _LABEL: Final = b"age-encryption.org/v1/X25519"
 _ZERO_NONCE: Final = bytes(12)

@@ -20,19 +20,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from recording.age.file import (
-    BEGIN,
-    Header,
-    Identity,
-    armored,
-    dearmored,
-    decrypt_small,
-    encrypt_small,
-)
+from recording.age.file import BEGIN, Identity, armored, dearmored, decrypt_small, encrypt_small
 from recording.age.header import (
     MAGIC,
     SALT,
     SCRYPT,
+    Header,
     Stanza,
     check_native,
     encode,

@@ -26,7 +26,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from recording.age.file import AnyIdentity, encrypt_part, open_parts
+from recording.age.file import encrypt_part, open_parts
+from recording.age.header import AnyIdentity
 from recording.archive.manifest import MANIFEST, Manifest, ObjectFacts, day_folder
 from recording.archive.summary import (
     LaterAdvisor,

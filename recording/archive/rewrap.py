@@ -28,8 +28,8 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.age.file import Header, Identity, make_header, x25519_share
-from recording.age.header import X25519
+from recording.age.file import Identity
+from recording.age.header import X25519, Header, make_header, x25519_share
 from recording.archive.manifest import Manifest, ObjectFacts, folder_of, verify_manifest
 from recording.errors import HeaderError, KeySetError, ManifestError, RewrapError
 from recording.files.atomic import sync_file, sync_folder, write_unsynced, zero_fill

@@ -23,7 +23,7 @@ from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
-from recording.age.file import make_header
+from recording.age.header import make_header
 from recording.archive.call_facts import CallFacts
 from recording.archive.commitments import commit, match, seal_facts
 from recording.archive.disposal import CERTIFICATE, Certificate

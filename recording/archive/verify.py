@@ -22,7 +22,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
-from recording.age.file import Header, Identity
+from recording.age.file import Identity
+from recording.age.header import Header
 from recording.archive.accounting import balance
 from recording.archive.commitments import NOT_COMMITTED, compare_file
 from recording.archive.content_check import check_content

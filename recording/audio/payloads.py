@@ -18,8 +18,8 @@ from typing import Final, Self
 
 import soundfile
 
-from recording.age.file import PayloadWriter, new_file_key
-from recording.age.stream import CHUNK
+from recording.age.file import new_file_key
+from recording.age.stream import CHUNK, PayloadWriter
 from recording.audio.codecs import PayloadCodec, Samples
 from recording.errors import ArchiveError, PayloadError
 from recording.files.atomic import PendingFile, sync_folder

@@ -23,7 +23,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from recording.age import bech32
-from recording.age.file import Identity, Recipient, make_header
+from recording.age.file import Identity, Recipient
+from recording.age.header import make_header
 from recording.age.identity_file import Ask, IdentityFile, Passphrase, protected
 from recording.errors import AgeError, KeyFileError, KeySetError, WrongOfficerError
 from recording.files.atomic import read_small, write_new, write_shared

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from recording.age.file import AnyIdentity, Identity, open_file
+from recording.age.file import Identity, open_file
+from recording.age.header import AnyIdentity
 from recording.age.identity_file import Passphrase
 from recording.errors import (
     AgeError,

@@ -22,7 +22,8 @@ from recording.age.file import Recipient, encrypt_small
 from recording.errors import KeyFileError, RecordingError, SpoolWriteError, has_failed
 from recording.files.disk import WatchedDisk
 from recording.keys.keyring import RecipientsFile, load_or_create_boot_key
-from recording.recorder import Recorder, RecordingStatus
+from recording.policy import RecordingStatus
+from recording.recorder import Recorder
 from recording.spool import Clock, SpoolSync, SpoolWriter
 from recording.spool.sync import tick_for
 

@@ -24,15 +24,8 @@ from helpers.recording.age_files import (
     sloppy,
 )
 from helpers.terminal import on_terminal
-from recording.age.file import (
-    AnyIdentity,
-    Identity,
-    Stanza,
-    decrypt_small,
-    encrypt_small,
-    make_header,
-    open_file,
-)
+from recording.age.file import Identity, decrypt_small, encrypt_small, open_file
+from recording.age.header import AnyIdentity, Stanza, make_header
 from recording.age.identity_file import MAX_WORK_FACTOR, WORK_FACTOR, Passphrase
 from recording.errors import (
     AgeError,

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.recording.age_files import FILE_KEY, ME
-from recording.age.file import Identity, encrypt_part, make_header
+from recording.age.file import Identity, encrypt_part
+from recording.age.header import make_header
 from recording.archive.commitments import (
     FACTS,
     changed_facts,

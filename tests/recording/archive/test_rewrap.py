@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.examples import examples
-from recording.age.file import Identity, make_header, new_file_key, open_header
+from recording.age.file import Identity, new_file_key, open_header
+from recording.age.header import make_header
 from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
 from recording.archive.manifest import Manifest, read_manifest
 from recording.archive.rewrap import (

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.age.file import make_header, new_file_key
+from recording.age.file import new_file_key
+from recording.age.header import make_header
 from recording.archive.manifest import Interval, sign_manifest, verify_manifest
 from recording.archive.verify import recordings_below, verify_recording
 from recording.keys.keyring import public_text
