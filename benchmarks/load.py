@@ -53,7 +53,8 @@ from _rows import fill
 from _site import ECHO, ECHO_LINE, LATCHING_CALLER, LATCHING_LINE, LINE, Site, site
 from _speakers import Press, Speaker, converse
 
-from recording.archive.accounting import Interval, balance
+from recording.archive.accounting import balance
+from recording.archive.manifest import Interval
 from recording.archive.verify import verify_recording
 from telephony.sip.events import Address
 

@@ -34,14 +34,15 @@ import soundfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age.file import open_parts
-from recording.archive.live_sealing import LiveSealing
-from recording.archive.sealing import SpoolKeys
-from recording.archive.store import Archive, SealingNode
+from recording.archive.manifest import SealingNode
+from recording.archive.sealing import LiveSealing
+from recording.archive.store import Archive
 from recording.audio.captured_card import CardFilter
 from recording.audio.codecs import PayloadCodec, decoder_for
 from recording.keys.keyring import OfficerKeys, RecipientSet
 from recording.spool import Clock, SpoolWriter
 from recording.spool.burst import unpack_burst
+from recording.spool.recovery import SpoolKeys
 
 Row = dict[str, float]
 BOOT_KEY = bytes(32)

@@ -91,11 +91,10 @@ from galwad.texts.text_lists import TextLists
 from galwad.texts.views import page_texts
 from recording.audit.index_comparison import IndexComparison
 from recording.audit.log import AuditFilter, AuditLog
-from recording.index.captured_cards import CapturedCards
 from recording.index.catalogue import Catalogue
-from recording.index.custody import Custodian
+from recording.index.custody import CapturedCards, Custodian
 from recording.index.ledger import Ledger
-from recording.keys.recipients_file import RecipientsFile
+from recording.keys.keyring import RecipientsFile
 
 PROXIES = ("127.0.0.1", "::1")
 """The addresses of a reverse proxy, if `[desk] public_origin` is set."""

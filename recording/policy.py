@@ -7,8 +7,11 @@ the state that the page shows, and the segments and gaps, which add up to the ta
 A gap shows one of the causes that keep the gate shut: a transfer out of the centre first, then a
 new party on the advisor's side, then the oldest payment pause, then a storage fault. When this
 cause changes, the gap ends and the next begins at the same instant, so gaps never overlap.
+
+`StatusNotifier` reports each change of what the page shows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -74,6 +77,8 @@ class Trigger(StrEnum):
 
 PAUSE_TRIGGERS = frozenset({Trigger.PAGE, Trigger.API, Trigger.PHONE, Trigger.DTMF})
 """The triggers by which a person or a payment system pauses a call, not those of transfers."""
+CONFIDENTIAL = frozenset({GapReason.PAYMENT, GapReason.TRANSFER, GapReason.ERASED})
+"""The reasons of the gaps in which no packet may have been stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,3 +404,37 @@ def _transfer_cause(destination: DestinationClass, trigger: Trigger, actor: str)
 
 def _started(cause: ShutCause, at: int) -> GapStarted:
     return GapStarted(cause.reason, cause.trigger, cause.actor, at)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStatus:
+    """The status of a call's recording, as the page shows it."""
+
+    state: RecordingState
+    since_us: int
+    """When `state` began, in microseconds since the spool's start."""
+    pause_holders: tuple[str, ...]
+    storage_works: bool
+
+
+class StatusNotifier:
+    """Calls `on_change` each time a recording's status changes; `last` is the present one."""
+
+    def __init__(self, policy: Policy, on_change: Callable[[RecordingStatus], None] | None) -> None:
+        self.last = RecordingStatus(RecordingState.NOT_STARTED, 0, (), storage_works=True)
+        self._policy = policy
+        self._on_change = on_change
+
+    def notify(self, now: Callable[[], int]) -> None:
+        """Call `on_change` if the status has changed; `now` gives µs since the spool's start."""
+        policy = self._policy
+        since = self.last.since_us if policy.state is self.last.state else now()
+        status = RecordingStatus(policy.state, since, policy.pause_holders, policy.storage_works)
+        if status != self.last:
+            self.last = status
+            if self._on_change is not None:
+                self._on_change(status)
+
+    def close(self) -> None:
+        """Call `on_change` no more."""
+        self._on_change = None

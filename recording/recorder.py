@@ -28,21 +28,19 @@ from recording.policy import (
     Output,
     Policy,
     RecordingState,
+    RecordingStatus,
     Shut,
     ShutCauses,
+    StatusNotifier,
     Trigger,
 )
+from recording.spool.format import Clock, Field
 from recording.spool.gate import FAILURES, RecordingGate, SavedLateness, Tap
-from recording.spool.intervals import TICK_S
 from recording.spool.packet_counts import ENDED, FAULT, PacketCounts, WrittenCounts, no_packets
-from recording.spool.records import Clock, Field
 from recording.spool.send_times import Octets
 from recording.spool.storage import SpoolStorage
-from recording.spool.sync import SpoolSync
+from recording.spool.sync import TICK_S, SpoolSync
 from recording.spool.writer import SpoolWriter
-from recording.status import RecordingStatus, StatusNotifier
-
-__all__ = ["Recorder", "RecordingStatus"]
 
 RELEASE_TIMEOUT_S = 5.0
 """In seconds. This sync writes some kilobytes; if it takes longer, the disk counts as failed."""
@@ -84,7 +82,7 @@ class Recorder:
         the disk was unmounted and is not mounted again soon. If the disk fails for ten seconds
         (`MOVE_AFTER_US`), `open_on_other_disk` is called instead, if `has_other_disk` returns True.
         `clock` returns monotonic seconds, and `wall` Unix seconds. `tick_s` comes from the lookback
-        (`recording.spool.intervals.tick_for`).
+        (`recording.spool.sync.tick_for`).
 
         A payment pause also erases the `erase_back_s` seconds before its trigger began, up to the
         lookback; 0 erases nothing. For `quarantine_s` seconds after a payment or transfer, a stream

@@ -18,8 +18,8 @@ from typing import Final
 from galwad.archive.files import ArchiveFolder
 from galwad.host.errors import ApiError
 from galwad.messages import WaitingSpool
-from recording.archive.index_row import OTHER_MANIFEST, SALT_MISSING, RowComparison, compare_file
-from recording.archive.spool_proof import SpoolProof
+from recording.archive.commitments import OTHER_MANIFEST, SALT_MISSING, RowComparison, compare_file
+from recording.archive.packet_ledger import SpoolProof
 from recording.archive.summary import RecordingSummary
 from recording.audit.index_comparison import EVERY_CALL, CallIds, IndexComparison, IndexFinding
 from recording.index import orphans

@@ -34,7 +34,7 @@ from galwad.messages import (
     WaitingSpool,
     WaitingSpools,
 )
-from recording.archive.spool_proof import SpoolProof
+from recording.archive.packet_ledger import SpoolProof
 
 _MOST_REPORTS: Final = 1000
 """The number of reports of recordings that may wait in memory to be written."""

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -24,14 +24,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from callerid.errors import NumberError
 from callerid.number import PhoneNumber
 from galwad.messages import Alarm, CallEnded, CallStatus, Sealed
-from recording.archive.commitments import IndexFacts
-from recording.archive.summary import RecordingSummary
+from recording.archive.summary import PersonalFacts, RecordingSummary
 from recording.audit.index_comparison import CALL_ENDED, CARD_CAPTURED, ended_facts
 from recording.audit.log import AuditLog, NewEntry
 from recording.errors import AuditError
 from recording.index import ledger
-from recording.index.captured_cards import enter_new
 from recording.index.catalogue import MOST_IDS, KnownRow, known_rows, write_rows
+from recording.index.custody import enter_new
 from recording.index.ledger import (
     Answered,
     AnsweredCall,
@@ -122,7 +121,7 @@ class Indexer:
                 self._alarm_without_caller(call_id)
             report.finish(complete=complete)
 
-    async def reindex(self, sealed: Sealed, corrected: IndexFacts | None = None) -> bool:
+    async def reindex(self, sealed: Sealed, corrected: PersonalFacts | None = None) -> bool:
         """Index a recording that the finaliser has verified; return whether a row was written.
 
         A row that exists stays, unless `corrected` has facts about people for a new one.
@@ -219,7 +218,7 @@ class _Writing:
 class _Rewriting:
     """One transaction that writes the row of a recording that was verified in the archive."""
 
-    def __init__(self, sealed: Sealed, corrected: IndexFacts | None) -> None:
+    def __init__(self, sealed: Sealed, corrected: PersonalFacts | None) -> None:
         self._sealed = sealed
         self._corrected = corrected
         self.new = False
@@ -276,8 +275,7 @@ def index_row(sealed: Sealed) -> RecordingSummary:
     own = {
         "number": indexed_number(sealed.number),
         "later_callers": tuple(
-            msgspec.structs.replace(caller, number=indexed_number(caller.number))
-            for caller in sealed.later_callers
+            replace(caller, number=indexed_number(caller.number)) for caller in sealed.later_callers
         ),
     }
     return RecordingSummary(**fields | own)

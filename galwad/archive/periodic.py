@@ -22,7 +22,7 @@ from galwad.messages import Alarm
 from recording.audit.anchors import Anchor, append_anchor, last_anchor
 from recording.audit.log import AuditFilter, AuditLog, Facts
 from recording.errors import AuditError, KeySetError, RecordingError
-from recording.keys.recipients_file import RecipientsFile
+from recording.keys.keyring import RecipientsFile
 
 COVERAGE_CHECKED: Final = "coverage.checked"
 RECIPIENTS_CHANGED: Final = "recipients.changed"

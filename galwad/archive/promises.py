@@ -22,20 +22,18 @@ from pydantic import ConfigDict
 from galwad.archive.coverage import CoverageChecker, CoverageResult, ids_between
 from galwad.archive.files import ArchiveFolder
 from galwad.call_id import is_call_id
-from recording.archive.accounting import Interval
-from recording.archive.index_row import day_folder, disagreement
-from recording.archive.manifest import Gap, Manifest, read_manifest
-from recording.archive.stability import check_when_stable
+from recording.archive.commitments import disagreement
+from recording.archive.manifest import Gap, Interval, Manifest, day_folder, read_manifest
 from recording.archive.summary import RecordingSummary
-from recording.archive.verify import RecordingVerdict, verify_recording
+from recording.archive.verify import RecordingVerdict, check_when_stable, verify_recording
 from recording.audit.chain import ChainChecker
 from recording.audit.gap_entries import PAUSED, SPACING_US, WallClock
 from recording.audit.index_comparison import CallIds
 from recording.audit.log import AuditFilter, AuditLog
 from recording.errors import ManifestError
-from recording.index.captured_cards import CapturedCard, CapturedCards
 from recording.index.catalogue import Catalogue, Cursor, Filters
 from recording.index.coverage import CallCoverage
+from recording.index.custody import CapturedCard, CapturedCards
 from recording.policy import PAUSE_TRIGGERS, DestinationClass, GapReason, Trigger
 
 _PAGE: Final = 500

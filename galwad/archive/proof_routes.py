@@ -24,7 +24,7 @@ from galwad.host.errors import ApiError, NotPermittedError
 from galwad.people.access import SignedIn, Supervisor, TheDesk, person, require_step_up
 from galwad.people.sessions import Session
 from galwad.periods import Period
-from recording.archive.packet_sums import SilentTrack
+from recording.archive.accounting import SilentTrack
 from recording.audit.index_comparison import IndexFinding
 from recording.audit.log import AuditFilter, Facts
 from recording.index.coverage import CallCoverage

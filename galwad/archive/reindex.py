@@ -28,9 +28,15 @@ from galwad.host.errors import ApiError
 from galwad.messages import VerifiedRecording, VerifyRecording
 from galwad.people.access import Administrator, TheDesk
 from galwad.people.sessions import Session
-from recording.archive.commitments import IndexFacts
-from recording.archive.index_row import compare_file, day_folder
-from recording.archive.summary import MOST_LATER_ADVISORS, MOST_LATER_CALLERS, RecordingSummary
+from recording.archive.commitments import compare_file, match
+from recording.archive.manifest import day_folder
+from recording.archive.summary import (
+    MOST_LATER_ADVISORS,
+    MOST_LATER_CALLERS,
+    NO_PERSONAL_FACTS,
+    PersonalFacts,
+    RecordingSummary,
+)
 from recording.audit.index_comparison import FACTS_ERASED, INDEXED
 from recording.audit.log import AuditFilter, Facts
 from recording.index.custody import Custody
@@ -172,11 +178,11 @@ async def restore_facts(
     erased = AuditFilter(kind=FACTS_ERASED, call_id=call_id)
     if await desk.audit.search(erased, limit=1):
         raise ApiError(409, "the facts about people were erased", "they stay erased")
-    facts = msgspec.convert(body.model_dump(exclude={"reference"}), IndexFacts)
+    facts = msgspec.convert(body.model_dump(exclude={"reference"}), PersonalFacts)
     compared, manifest = compare_file(row, desk.archive.content(row, "manifest"))
     if manifest is None or compared.problems:
         raise ApiError(409, compared.problems[0], "run `galwad recordings verify`")
-    if not facts.match(manifest):
+    if not match(facts, manifest):
         raise ApiError(409, "these are not the facts that were sealed", "decrypt them again")
     personal = {"actor": session.actor, "reference": body.reference}
     await desk.audit.append("recording.facts-restored", {"call_id": call_id}, personal)
@@ -185,7 +191,7 @@ async def restore_facts(
     return Reindexed(state="indexed", row=row_of(restored, await desk.custodian.one(call_id)))
 
 
-async def _corrected_facts(desk: Desk, row: RecordingSummary) -> IndexFacts | None:
+async def _corrected_facts(desk: Desk, row: RecordingSummary) -> PersonalFacts | None:
     """Return the facts about people for a row that must be written again.
 
     Facts that do not match the manifest's commitments are left out; `restore_facts` can restore
@@ -206,10 +212,8 @@ async def _corrected_facts(desk: Desk, row: RecordingSummary) -> IndexFacts | No
         raise ApiError(
             409, "the manifest is not the one that the audit has", "restore it from a copy"
         )
-    facts = IndexFacts.of(row)
-    if facts.match(manifest):
-        return facts
-    return IndexFacts(None, "", "", "", "") if manifest.index else facts
+    known = manifest.index is None or match(row, manifest)
+    return row.personal_facts if known else NO_PERSONAL_FACTS
 
 
 async def _write(
@@ -217,7 +221,7 @@ async def _write(
     session: Session,
     body: Reindex,
     proven: VerifiedRecording,
-    corrected: IndexFacts | None,
+    corrected: PersonalFacts | None,
 ) -> Reindexed:
     sealed = proven.sealed
     facts: Facts = {

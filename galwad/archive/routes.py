@@ -31,9 +31,8 @@ from recording.archive.manifest import ObjectFacts, read_manifest
 from recording.archive.summary import RecordingSummary
 from recording.audit.log import NewEntry
 from recording.errors import ManifestError
-from recording.index.captured_cards import CapturedCard
 from recording.index.catalogue import Cursor, Filters, add_fetch_reference
-from recording.index.custody import NOT_RETAINED, Custody
+from recording.index.custody import NOT_RETAINED, CapturedCard, Custody
 
 router = APIRouter(tags=["recordings"])
 

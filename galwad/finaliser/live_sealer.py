@@ -14,13 +14,12 @@ from typing import Final
 
 import structlog
 
-from galwad.finaliser.share import WHOLE, Share
-from galwad.finaliser.spools import Spools
-from recording.archive.live_sealing import LiveSealing
-from recording.archive.sealing import SpoolKeys
+from galwad.finaliser.spools import WHOLE, Share, Spools
+from recording.archive.sealing import LiveSealing
 from recording.archive.store import Archive
 from recording.errors import RecordingError
 from recording.spool import is_live
+from recording.spool.recovery import SpoolKeys
 
 _MIN_SPOOL_BYTES: Final = 256 * 1024
 """In bytes: about 15 seconds of a call. A smaller spool is sealed quickly when the call ends."""

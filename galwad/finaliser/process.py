@@ -27,9 +27,8 @@ import structlog
 
 from galwad import logs, supervise
 from galwad.finaliser.sealer import ArchiveOrder, Folders, Sealer, alarms_of
-from galwad.finaliser.share import Share, number_of
-from galwad.finaliser.worker import SEALING_TASKS
-from galwad.finaliser.worker_link import WorkOfAll, stored
+from galwad.finaliser.spools import Share, number_of
+from galwad.finaliser.worker import SEALING_TASKS, WorkOfAll, stored
 from galwad.finaliser.workers import SealingWorker, WorkerHungError, WorkerProcess, how_many
 from galwad.link import Connector, Link
 from galwad.messages import (

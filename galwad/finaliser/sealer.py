@@ -19,8 +19,7 @@ import msgspec
 import structlog
 
 from galwad.finaliser.live_sealer import LiveSealer
-from galwad.finaliser.share import WHOLE, Share
-from galwad.finaliser.spools import NAME, Spools, life_of
+from galwad.finaliser.spools import NAME, WHOLE, Share, Spools, life_of
 from galwad.messages import (
     Alarm,
     ArchiveReply,
@@ -33,14 +32,12 @@ from galwad.messages import (
     VerifyRecording,
     WaitingSpool,
 )
-from recording.archive.call_facts import PersonalFacts
-from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
-from recording.archive.headers import HeaderStore
-from recording.archive.party_network import party_networks
-from recording.archive.reindex import disposed_at, verify_unindexed
-from recording.archive.sealing import SpoolKeys
-from recording.archive.spool_proof import SpoolProof, prove
-from recording.archive.store import Archive, SealedRecording, SealingNode
+from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer, disposed_at
+from recording.archive.manifest import SealingNode
+from recording.archive.packet_ledger import SpoolProof, prove
+from recording.archive.rewrap import HeaderStore
+from recording.archive.store import Archive, SealedRecording, verify_unindexed
+from recording.archive.summary import NO_PERSONAL_FACTS, party_networks
 from recording.errors import (
     ArchiveError,
     KeyFileError,
@@ -49,11 +46,15 @@ from recording.errors import (
     SpoolError,
     SpoolKeyError,
 )
-from recording.keys.keyring import load_boot_key, load_or_create_node_key, public_text
-from recording.keys.recipients_file import RecipientsFile
+from recording.keys.keyring import (
+    RecipientsFile,
+    load_boot_key,
+    load_or_create_node_key,
+    public_text,
+)
 from recording.policy import GapReason
 from recording.spool import SpoolReader, is_live, remove_spool
-from recording.spool.recovery import recovered_keys, shred_recovered
+from recording.spool.recovery import SpoolKeys, recovered_keys, shred_recovered
 
 _WAITING_S: Final = 300.0
 """In seconds. Sealing takes moments, so a spool that has waited longer is reported to the desk."""
@@ -404,20 +405,14 @@ def _bytes(paths: Iterable[Path]) -> int:
 
 def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) -> Sealed:
     """Return the message about a sealed recording; officers' keys opened the lives `recovered`."""
-    manifest, personal = recording.manifest, recording.personal or PersonalFacts()
+    manifest, personal = recording.manifest, recording.personal or NO_PERSONAL_FACTS
     return Sealed(
         call_id=manifest.call_id,
         folder=recording.folder,
         started=manifest.started_us / 1_000_000,
         talk_us=manifest.talk_us,
         interrupted=manifest.interrupted,
-        number=personal.number,
-        line=personal.line,
-        advisor=personal.advisor,
-        extension=personal.extension,
-        salt=personal.salt.hex(),
-        later_callers=personal.later_callers,
-        later_advisors=personal.later_advisors,
+        **msgspec.structs.asdict(personal),
         gaps=tuple(manifest.gaps),
         network=party_networks(manifest.tracks),
         payload_size=manifest.payload.size,

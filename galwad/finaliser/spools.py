@@ -3,6 +3,8 @@
 If the first disk fails during a call, the switch copies the call's spool to the spare disk. The
 copy gets its final name only when it is complete. From then on it is used, because the failed disk
 may be hard to read.
+
+`Share` says which worker process follows and seals a call.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from zlib import crc32
 
 NAME: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.([1-9]\d{0,8})\.spool", re.ASCII)
 
@@ -98,3 +102,24 @@ def _spools_in(folder: Path, prefix: str) -> list[Path]:
     # `glob` is not used, because it would hide an error.
     names = os.listdir(folder)  # noqa: PTH208 - paths of all files would take several times as long
     return [folder / name for name in names if name.startswith(prefix) and name.endswith(".spool")]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The calls of the worker `number`, from 0; a call always belongs to the same worker."""
+
+    number: int
+    workers: int
+
+    def has(self, call_id: str) -> bool:
+        """Return whether a call belongs to this share."""
+        return number_of(call_id, self.workers) == self.number
+
+
+def number_of(call_id: str, workers: int) -> int:
+    """Return the number of the worker that follows and seals a call."""
+    return crc32(call_id.encode()) % workers
+
+
+WHOLE: Final = Share(0, 1)
+"""The share of a worker without others."""

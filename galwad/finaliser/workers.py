@@ -22,9 +22,9 @@ from typing import Final, Protocol, TypeAlias
 import msgspec
 import structlog
 
-from galwad.finaliser.share import Share
-from galwad.finaliser.worker import BEAT_S
-from galwad.finaliser.worker_link import (
+from galwad.finaliser.spools import Share
+from galwad.finaliser.worker import (
+    BEAT_S,
     Beat,
     Done,
     FollowCalls,

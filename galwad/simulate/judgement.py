@@ -16,9 +16,8 @@ from galwad.simulate.call import Spoken
 from galwad.simulate.phones import Fate, Part, Phase
 from galwad.simulate.report import Report
 from galwad.simulate.sound import RATE, Samples, similarities_anywhere
-from recording.archive.accounting import Interval
-from recording.archive.gap_proof import ignored_triggers, stored_in_gaps
-from recording.archive.manifest import Gap, PacketStretch, TriggerFacts
+from recording.archive.accounting import ignored_triggers, stored_in_gaps
+from recording.archive.manifest import Gap, Interval, PacketStretch, TriggerFacts
 from recording.policy import PAUSE_TRIGGERS
 
 PAUSED: Final = "paused"

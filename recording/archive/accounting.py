@@ -1,27 +1,46 @@
-"""Accounting: checks that the segments and gaps of an answered call add up to its talk time.
+"""Accounting: checks that the facts about a recorded call add up, and that its pauses took effect.
 
-Times are in microseconds since the recording's start. Talk time that no segment or gap covers, or
-that both cover, is a fault.
+- Time: segments and gaps must add up to the talk time. Talk time that no segment or gap covers, or
+  that both cover, is a fault. Times are in microseconds since the recording's start.
+- Pauses and transfers: the evidence is independent of the gaps. The switch counts each packet that
+  it stores and records each trigger, and the finaliser reads when each stored packet arrived.
+  Packets that were stored in a gap cannot be heard, because the finaliser makes gaps silent. They
+  are a fault nevertheless, because they were on the disk.
+- Packets (`packet_problems`): for each party and each stretch (segment or gap), the packets that
+  the switch received are those that it stored and those that it dropped; and the packets that it
+  stored are those that the finaliser read, and those in the parts of a spool that cannot be read.
+  For each party and the whole call, the packets that were read are those of the track (received,
+  withheld, duplicate, malformed and unplaced), and the packets that the network lost in all
+  stretches are the lost packets of the track. A count that the switch could not write, because its
+  process stopped, is not compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-import msgspec
+from recording.archive.manifest import (
+    Gap,
+    Interval,
+    Manifest,
+    PacketStretch,
+    PartyPackets,
+    TriggerFacts,
+)
+from recording.policy import CONFIDENTIAL, PAUSE_TRIGGERS, GapReason, Trigger
 
+_STOPPED: Final = CONFIDENTIAL | {GapReason.FAULT}
+"""The reasons of the gaps that a trigger can lead to, or at which it can arrive."""
+_SPACING_US: Final = 1_000_000
+"""A gap may begin this much later than its trigger, because a segment began in the meantime."""
+_INACCURACY_US: Final = 50_000
+FEWEST: Final = 25
+"""A party is silent only if at least this many of its packets are not heard in a segment.
 
-class Interval(msgspec.Struct, frozen=True, order=True):
-    """A stretch of time: `from_us` ≤ t < `to_us`, in microseconds since the recording's start."""
-
-    from_us: int
-    to_us: int
-
-    @property
-    def length_us(self) -> int:
-        """The length of the interval in microseconds; never negative."""
-        return max(0, self.to_us - self.from_us)
+They are half a second of audio. Fewer can be of another sender, or of a very short segment.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +112,202 @@ def _common(left: list[Interval], right: list[Interval]) -> Iterable[Interval]:
 
 def _total(spans: list[Interval]) -> int:
     return sum(span.length_us for span in spans)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInGap:
+    """Packets of a party that were stored in a gap of a payment or transfer, or not erased.
+
+    The gap is in microseconds since the recording's start; the channel is "caller" or "advisor".
+    """
+
+    from_us: int
+    to_us: int
+    reason: str
+    channel: str
+    packets: int
+
+    def __str__(self) -> str:
+        span = f"{self.from_us / 1e6:.1f} s to {self.to_us / 1e6:.1f} s"
+        what = "not erased" if self.reason == GapReason.ERASED else "stored"
+        return (
+            f"{self.channel}, {self.reason} gap {span}: {self.packets} packets were {what}: "
+            "keep the journal and the spool, report it"
+        )
+
+
+def stored_in_gaps(stretches: Iterable[PacketStretch] | None) -> list[StoredInGap]:
+    """Return the packets that were stored in gaps in which nothing may be stored.
+
+    The switch counts what it stores in each gap, and the finaliser what arrived in it and is in the
+    spools. The larger number counts, because either can be wrong.
+    """
+    return [
+        StoredInGap(stretch.from_us, stretch.to_us, stretch.gap, party.channel, packets)
+        for stretch in stretches or ()
+        if stretch.gap in CONFIDENTIAL
+        for party in stretch.parties
+        if (packets := max(party.stored or 0, party.arrived_in_gap))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A trigger without its whole effect, and a sentence that says what is missing."""
+
+    trigger: TriggerFacts
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def ignored_triggers(
+    triggers: Sequence[TriggerFacts],
+    gaps: Sequence[Gap],
+    segments: Sequence[Interval],
+    talk_us: int,
+) -> list[Ignored]:
+    """Return the triggers at which no gap began, or that erased too little.
+
+    A trigger in a gap, or after the end of the call, needs no gap of its own.
+    """
+    tones = [gap for gap in gaps if gap.trigger == Trigger.TONES]
+    stopped = [gap for gap in gaps if gap.reason in _STOPPED and gap not in tones]
+    return [
+        Ignored(trigger, f"{text}: keep the journal, report it")
+        for trigger in triggers
+        if trigger.at_us < talk_us
+        for text in _missing(trigger, stopped, [*segments, *tones], talk_us)
+    ]
+
+
+def _missing(
+    trigger: TriggerFacts, stopped: Sequence[Gap], stored: Sequence[Interval], talk_us: int
+) -> Iterator[str]:
+    """Yield what is missing. `stored` are the stretches in the spool: segments and keyed digits."""
+    name = f"a trigger ({trigger.trigger}, {trigger.actor}) at {trigger.at_us / 1e6:.1f} s"
+    at_us = trigger.at_us
+    if not any(gap.from_us - _SPACING_US <= at_us < gap.to_us for gap in stopped):
+        # A call that ends within a moment has no time for a gap.
+        if at_us + _INACCURACY_US < talk_us:
+            yield f"{name} had no effect"
+        return
+    begun = [
+        gap
+        for gap in stopped
+        if gap.reason == GapReason.PAYMENT
+        and (gap.trigger, gap.actor) == (trigger.trigger, trigger.actor)
+        and abs(gap.from_us - at_us) <= _INACCURACY_US
+    ]
+    if not begun or trigger.trigger not in PAUSE_TRIGGERS:
+        return
+    start = begun[0].from_us
+    erased = [gap for gap in stopped if gap.reason == GapReason.ERASED and gap.to_us == start]
+    back_to = min((gap.from_us for gap in erased), default=start)
+    # Nothing is erased from before the segment, so a short segment is erased as a whole.
+    kept = [stretch for stretch in stored if stretch.to_us == back_to]
+    if kept and start - back_to + _INACCURACY_US < trigger.erase_us:
+        yield (
+            f"{name} erased {(start - back_to) / 1e6:.2f} s of what was said before it, "
+            f"not {trigger.erase_us / 1e6:.2f} s"
+        )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SilentTrack:
+    """A party ("caller" or "advisor") that is not heard in a segment, although it sent packets.
+
+    The segment is in µs since the recording's start. The text says what happened to the packets.
+    """
+
+    from_us: int
+    to_us: int
+    channel: str
+    text: str
+
+
+def packet_problems(manifest: Manifest) -> list[str]:
+    """Return a text for each sum that does not meet: the party, the stretch and the two numbers."""
+    stretches = manifest.packets
+    if stretches is None:
+        return []
+    found = [
+        f"{party.channel}, {_name(stretch)}: {problem}: keep the journal, report it"
+        for stretch in stretches
+        if stretch.complete
+        for party in stretch.parties
+        for problem in _party_problems(party)
+    ]
+    for track in manifest.tracks:
+        parties = [p for s in stretches for p in s.parties if p.channel == track.channel]
+        sums = (
+            (
+                "read from the spools",
+                sum(party.read for party in parties),
+                "on the track or counted",
+                track.received
+                + track.withheld
+                + track.duplicate
+                + track.malformed
+                + track.unplaced,
+            ),
+            (
+                "lost in all segments and gaps",
+                sum(party.lost_by_network for party in parties),
+                "lost on the track",
+                track.lost,
+            ),
+        )
+        found += (
+            f"{track.channel}, whole call: {one} packets {what}, but {other} {where}: "
+            "keep the journal, report it"
+            for what, one, where, other in sums
+            if one != other
+        )
+    return found
+
+
+def _party_problems(party: PartyPackets) -> Iterator[str]:
+    stored = party.stored or 0
+    if party.received is not None and party.stored is not None:
+        kept = stored + sum(party.dropped.values())
+        if party.received != kept:
+            yield f"{party.received} packets received, but {kept} stored or dropped"
+    if party.stored is not None and stored != party.read + party.unreadable:
+        read = party.read + party.unreadable
+        yield f"{stored} packets stored, but {read} read from the spools or unreadable"
+
+
+def silent_parties(manifest: Manifest) -> list[SilentTrack]:
+    """Return the parties of which nothing is heard in a segment, although packets were sent.
+
+    The packets were received but not decoded or too late, or they were refused, or they were lost.
+    """
+    return [
+        SilentTrack(stretch.from_us, stretch.to_us, party.channel, _unheard(party))
+        for stretch in manifest.packets or ()
+        if not stretch.gap
+        for party in stretch.parties
+        if not party.heard and sum(_parts(party).values()) >= FEWEST
+    ]
+
+
+def _parts(party: PartyPackets) -> dict[str, int]:
+    """Return the packets that were sent in a segment but are not heard, by what happened."""
+    return {
+        "received": party.read if party.received is None else party.received,
+        "refused": party.refused,
+        "lost by the network": party.lost_by_network,
+        "lost by the kernel": party.lost_by_kernel,
+    }
+
+
+def _unheard(party: PartyPackets) -> str:
+    return ", ".join(f"{count} packets {what}" for what, count in _parts(party).items() if count)
+
+
+def _name(stretch: PacketStretch) -> str:
+    """Return the name of a stretch, such as "segment 12.0 s to 15.5 s"."""
+    kind = f"{stretch.gap} gap" if stretch.gap else "segment"
+    return f"{kind} {stretch.from_us / 1e6:.1f} s to {stretch.to_us / 1e6:.1f} s"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from recording.archive.disposal import CERTIFICATE, FORMAT, Certificate, destroy_header
-from recording.archive.store import folder_of
+from recording.archive.manifest import folder_of
 from recording.archive.verify import recordings_below
 from recording.errors import ManifestError
 from recording.files.atomic import make_folder, read_small, write_atomic, write_unsynced

@@ -7,13 +7,15 @@ Personal facts (such as the caller's number) are stored only in the index, never
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
-from recording.archive.accounting import Interval, balance
-from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Segment, TriggerFacts
+from msgspec.structs import replace
+
+from recording.archive.accounting import balance
+from recording.archive.manifest import ClockCheck, FaultFacts, Gap, Interval, Segment, TriggerFacts
 from recording.archive.summary import (
     MOST_LATER_ADVISORS,
     MOST_LATER_CALLERS,
+    NO_PERSONAL_FACTS,
     LaterAdvisor,
     LaterCaller,
 )
@@ -32,24 +34,6 @@ In a continuous stream, two consecutive packets are always less than this time a
 """
 
 
-@dataclass(frozen=True, slots=True)
-class PersonalFacts:
-    """The facts about people in a call, for the index. The manifest has commitments to them.
-
-    Numbers have no extension, and are None if unknown or withheld. `advisor` answered first, at
-    `extension`. A trunk named the `later_callers` during the call; the `later_advisors` got the
-    call at the advisor's end. Both are sorted by time. Without a salt, it is b"".
-    """
-
-    number: str | None = None
-    line: str = ""
-    advisor: str = ""
-    extension: str = ""
-    later_callers: tuple[LaterCaller, ...] = ()
-    later_advisors: tuple[LaterAdvisor, ...] = ()
-    salt: bytes = field(default=b"", repr=False)
-
-
 class CallFacts:
     """Collects the facts of one call from its events in time order; then call `finish`."""
 
@@ -61,7 +45,7 @@ class CallFacts:
         """True if the spool with the beginning of the call no longer exists."""
         self.ended_us: int | None = None
         self.last_us = 0
-        self.personal = PersonalFacts()
+        self.personal = NO_PERSONAL_FACTS
         self.segments: list[Segment] = []
         self.gaps: list[Gap] = []
         self.faults: list[FaultFacts] = []
@@ -83,7 +67,7 @@ class CallFacts:
     def begin_spool(self, salt: bytes) -> None:
         """Begin the call's next spool. The salt of the call is that of its first spool."""
         if not self.personal.salt:
-            self.personal = replace(self.personal, salt=salt)
+            self.personal = replace(self.personal, salt=salt.hex())
 
     @property
     def gap_reason(self) -> str:

@@ -7,6 +7,7 @@ backup, `recording.archive.backup` destroys it again.
 
 from __future__ import annotations
 
+import calendar
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +16,15 @@ from typing import Final
 
 import msgspec
 
-from recording.archive.manifest import Manifest, ObjectFacts, verify_manifest
+from recording.archive.manifest import (
+    Manifest,
+    ObjectFacts,
+    SealingNode,
+    folder_of,
+    verify_manifest,
+)
 from recording.archive.rewrap import facts_of
-from recording.archive.store import SealingNode, folder_of
-from recording.errors import DisposalError, ManifestError
+from recording.errors import ArchiveError, DisposalError, ManifestError
 from recording.files.atomic import sync_folder, write_atomic, zero_fill
 from recording.keys.keyring import public_text
 from recording.keys.signed_document import DocumentType
@@ -158,3 +164,12 @@ def _headers(folder: Path, call_id: str) -> Iterator[Path]:
         path = folder / name
         if path.exists():
             yield path
+
+
+def disposed_at(certificate: Certificate) -> float:
+    """Return the time of the disposal in Unix seconds. Raises `ArchiveError` if it is malformed."""
+    try:
+        moment = time.strptime(certificate.disposed, "%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        raise ArchiveError("the certificate of its disposal has no valid time") from None
+    return float(calendar.timegm(moment))

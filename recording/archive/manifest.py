@@ -7,26 +7,45 @@ signature.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.archive.accounting import Interval
-from recording.errors import ManifestError
+from recording.errors import ArchiveError, ManifestError
 from recording.keys.signed_document import DocumentType
 
 FORMAT: Final = "galwad-manifest-1"
 
 
-class Segment(Interval, frozen=True):
+_CALL_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-\d{6}-[a-z2-7]{8}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Interval:
+    """A stretch of time: `from_us` ≤ t < `to_us`, in microseconds since the recording's start."""
+
+    from_us: int
+    to_us: int
+
+    @property
+    def length_us(self) -> int:
+        """The length of the interval in microseconds; never negative."""
+        return max(0, self.to_us - self.from_us)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Segment(Interval):
     """A stretch of the call that is recorded, with the call's destination class in this stretch."""
 
     destination: str
 
 
-class Gap(Interval, frozen=True):
+@dataclass(frozen=True, slots=True, order=True)
+class Gap(Interval):
     """A stretch that was not recorded, on purpose or because of a fault. Its audio is silent.
 
     `from_us` and `to_us` are in microseconds since the recording's start. The reason is a
@@ -39,7 +58,8 @@ class Gap(Interval, frozen=True):
     actor: str
 
 
-class NetworkFacts(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class NetworkFacts:
     """The effects of the network on the packets of one channel.
 
     A burst is one or more lost packets with consecutive sequence numbers; the longest is in
@@ -55,18 +75,25 @@ class NetworkFacts(msgspec.Struct, frozen=True):
     mos: float | None
 
 
-class TrackFacts(msgspec.Struct, frozen=True):
-    """The RTP packets of one channel ("caller" or "advisor"), in numbers."""
+@dataclass(frozen=True)
+class ArrivedPackets:
+    """The RTP packets of one channel ("caller" or "advisor") that the index counts too."""
 
     channel: str
-    codecs: dict[str, int]
-    """The packets of each codec."""
     received: int
     lost: int
     """Never arrived."""
     late: int
     """Arrived too late to be recorded."""
     duplicate: int
+
+
+@dataclass(frozen=True)
+class TrackFacts(ArrivedPackets):
+    """The RTP packets of one channel, in numbers."""
+
+    codecs: dict[str, int]
+    """The packets of each codec."""
     malformed: int
     """Not valid RTP."""
     undecoded: int
@@ -111,7 +138,8 @@ class PartyPackets(msgspec.Struct, frozen=True):
     """In the spools, but they arrived in a gap where nothing may be stored: a fault."""
 
 
-class PacketStretch(Interval, frozen=True):
+@dataclass(frozen=True, slots=True)
+class PacketStretch(Interval):
     """A segment or a gap of the call, with the packets that the switch handled in it.
 
     `gap` is the reason; "" for a segment. `complete` is False if the counts of the switch do not
@@ -123,7 +151,8 @@ class PacketStretch(Interval, frozen=True):
     parties: list[PartyPackets]
 
 
-class TriggerFacts(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class TriggerFacts:
     """A trigger that the switch received, whatever its effect was.
 
     `at_us` is its arrival in µs since the recording's start. Trigger and actor are as in a gap. It
@@ -179,22 +208,6 @@ class RawFacts(ObjectFacts, frozen=True):
     packets: int
 
 
-class Commitments(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The commitments to the facts about people in the call, which only the index has.
-
-    Each is an HMAC-SHA-256 in hexadecimal, with the salt of the row as its key
-    (`recording.archive.commitments`). `number` may be to a withheld one. Those to later parties are
-    None, and not in the manifest, if there were none.
-    """
-
-    number: str
-    line: str
-    advisor: str
-    extension: str
-    later_callers: str | None = None
-    later_advisors: str | None = None
-
-
 class Manifest(msgspec.Struct, frozen=True):
     """The description of one recording. The description is not encrypted."""
 
@@ -228,8 +241,13 @@ class Manifest(msgspec.Struct, frozen=True):
     """The recording's first header; None in manifests of older software, which did not sign it."""
     raw: RawFacts | None = None
     """None if all packets could be decoded."""
-    index: Commitments | None = None
-    """None in manifests of older software."""
+    index: dict[str, str] | None = None
+    """The commitments to the facts about people, which only the index has, by the facts' names.
+
+    Each is an HMAC-SHA-256 in hexadecimal, with the salt of the row as its key
+    (`recording.archive.commitments`). None in manifests of older software.
+    """
+
     sealed_facts: str | None = None
     """The personal facts and the salt, encrypted with the recording's file key, in base64.
 
@@ -249,6 +267,31 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 MANIFEST: Final = DocumentType("manifest", FORMAT, Manifest, "node")
+
+
+@dataclass(frozen=True, slots=True)
+class SealingNode:
+    """The node that seals recordings, with its software's name and version."""
+
+    name: str
+    software: str
+    key: Ed25519PrivateKey
+
+
+def folder_of(call_id: str) -> str:
+    """Return the folder `YYYY/MM/DD` of a call in the archive.
+
+    Raises `ArchiveError` if the text is not a call id.
+    """
+    match = _CALL_ID.fullmatch(call_id)
+    if match is None:
+        raise ArchiveError("this is not a call id")
+    return "/".join(match.groups())
+
+
+def day_folder(call_id: str) -> str:
+    """Return the folder `YYYY/MM/DD` that a recording with this call id has in the archive."""
+    return f"{call_id[:4]}/{call_id[4:6]}/{call_id[6:8]}"
 
 
 def sign_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:

@@ -1,30 +1,36 @@
 """The packet ledger of a call: the packets of each party in each segment and gap.
 
 It has the counts of the switch, from the events `packets`, and counts what is read from the spools.
-`recording.archive.packet_sums` compares them.
+`recording.archive.accounting` compares them.
+
+`prove` reads the spools of a call that is not sealed, and proves that its pauses took effect. Of a
+call in progress, only the frames are read that can no longer change, which excludes the newest few
+seconds (the lookback). No audio is decoded.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from recording.archive.accounting import Ignored, StoredInGap, ignored_triggers, stored_in_gaps
+from recording.archive.call_facts import CallFacts
 from recording.archive.manifest import PacketStretch, PartyPackets
-from recording.audio.track_sink import Progress
-from recording.policy import GapReason
-from recording.spool import Field
+from recording.audio.track_counts import Progress
+from recording.policy import CONFIDENTIAL
+from recording.spool import EventRecord, Field, LossReason, LostRecord, PacketRecord, SpoolReader
+from recording.spool.burst import BurstRecord, unpack_burst
+from recording.spool.follower import SpoolFollower
 from recording.spool.packet_counts import TRACKS, no_packets
 
 CHANNELS = ("caller", "advisor")
 EVENTS = frozenset({"packets", "lost", "segment", "gap-start", "gap-end"})
 """The kinds of events that the ledger needs."""
-CONFIDENTIAL: Final = frozenset({GapReason.PAYMENT, GapReason.TRANSFER, GapReason.ERASED})
-"""The reasons of the gaps in which no packet may have been stored."""
 _REMEMBERED_US: Final = 180_000_000
 """The time in µs for which arrivals in a segment are remembered.
 
@@ -32,6 +38,7 @@ A gap that begins later can reach back by the longest `erase_back`, and by the t
 switch was late.
 """
 _Numbers: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.uint8]
+_NO_PROGRESS: Final = [Progress(0, 0)] * TRACKS
 
 
 @dataclass(slots=True)
@@ -265,3 +272,69 @@ def _count(fields: Mapping[str, Field], name: str) -> int | None:
     value = fields.get(name)
     is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     return int(value) if is_count and isinstance(value, int) else None
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolProof:
+    """The findings about a call that is not sealed; `unread` says why a spool cannot be read.
+
+    `started` is the answer in Unix seconds, or without one the start of the first spool.
+    """
+
+    call_id: str
+    started: float
+    stored: tuple[StoredInGap, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    unread: str = ""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All findings as texts."""
+        unread = (self.unread,) if self.unread else ()
+        return (*map(str, self.stored), *map(str, self.ignored), *unread)
+
+
+def prove(call_id: str, spools: Sequence[SpoolReader]) -> SpoolProof:
+    """Read the spools of one call, sorted by life, and return the findings."""
+    first = spools[0].header
+    facts, ledger, answer_us = CallFacts(first.started_wall_us), PacketLedger(), 0
+    for spool in spools:
+        shift_us = spool.header.us_after(first)
+        for record in _records(spool):
+            at_us = shift_us - answer_us
+            match record:
+                case BurstRecord():
+                    ledger.read(record.track, record.at_us + at_us)
+                    facts.reached(int(record.at_us[-1]) + at_us)
+                case PacketRecord():
+                    ledger.read_one(record.track, record.at_us + at_us)
+                    facts.reached(record.at_us + at_us)
+                case EventRecord():
+                    if record.kind == "answered" and not facts.answered:
+                        since = record.fields.get("since_us")
+                        answer_us = record.at_us + shift_us
+                        answer_us -= since if isinstance(since, int) else 0
+                        at_us = shift_us - answer_us
+                        facts.started_us = first.started_wall_us + answer_us
+                    now_us = max(0, record.at_us + at_us)
+                    facts.event(now_us, record)
+                    if record.kind in EVENTS:
+                        ledger.event(now_us, record.kind, record.fields, _NO_PROGRESS)
+                case LostRecord() if record.why is not LossReason.ERASED:
+                    ledger.lost()
+    talk_us = facts.finish()
+    stretches = ledger.finish(talk_us, _NO_PROGRESS, interrupted=facts.ended_us is None)
+    return SpoolProof(
+        call_id,
+        facts.started_us / 1_000_000,
+        tuple(stored_in_gaps(stretches)),
+        tuple(ignored_triggers(facts.triggers, facts.gaps, facts.segments, talk_us)),
+    )
+
+
+def _records(spool: SpoolReader) -> Iterator[object]:
+    if not isinstance(spool, SpoolFollower):
+        yield from spool.batched(unpack_burst)
+        return
+    while (records := spool.take(unpack_burst)) is not None:
+        yield from records

@@ -3,6 +3,8 @@
 All packet times of a call come from the same monotonic clock. The FLAC file is encrypted while it
 is written, so plaintext exists only in memory, and only for audio that is not sealed yet: the
 window of `Timeline`, and what `CardFilter` holds back while digits are keyed.
+
+`seal_audio` seals a call after its end. `LiveSealing` seals it while it is in progress.
 """
 
 from __future__ import annotations
@@ -16,17 +18,18 @@ from pathlib import Path
 
 import numpy as np
 
-from recording.archive.accounting import Interval
 from recording.archive.call_facts import SPACING_US, CallFacts, payloads_of
-from recording.archive.manifest import FaultFacts, PacketStretch, SpoolFacts, TrackFacts
-from recording.archive.network_quality import network_facts
+from recording.archive.manifest import FaultFacts, Interval, PacketStretch, SpoolFacts, TrackFacts
 from recording.archive.packet_ledger import CHANNELS, EVENTS, PacketLedger
+from recording.archive.speech_quality import network_facts
 from recording.audio.captured_card import CardFilter
 from recording.audio.codecs import NARROW, WIDE
-from recording.audio.flac_payload import FlacPayload
-from recording.audio.raw_packets import RawPayload, UndecodedPacket
-from recording.audio.timeline import Timeline, TrackCount, WidebandError
-from recording.errors import SpoolError, SpoolHeaderError
+from recording.audio.payloads import FlacPayload, RawPayload, UndecodedPacket
+from recording.audio.stream_writer import WidebandError
+from recording.audio.timeline import Timeline
+from recording.audio.track_counts import TrackCount
+from recording.errors import SpoolError
+from recording.files.atomic import PendingFile
 from recording.policy import GapReason, Trigger
 from recording.spool import (
     EventRecord,
@@ -36,12 +39,9 @@ from recording.spool import (
     PacketRecord,
     SpoolHeader,
     SpoolReader,
-    read_header,
-    read_spool,
 )
 from recording.spool.burst import BurstRecord, unpack_burst
-from recording.spool.follower import SpoolFollower
-from recording.spool.recovery import boot_key_for
+from recording.spool.recovery import SpoolKeys
 
 _STEP_US = 500_000
 _MINUTE_US = 60_000_000
@@ -50,51 +50,6 @@ _WORTHWHILE_S = 5
 _US = 1_000_000
 _PAYMENTS = {GapReason.PAYMENT.value, GapReason.ERASED.value}
 """The reasons of the gaps in which a payment was made, or may have begun."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolKeys:
-    """The keys that open spools. `runtime_keys` has the frame keys that are not published."""
-
-    boot_key: bytes | None
-    """The key that encrypts the keys of new spools; None if there is no such key."""
-    runtime_keys: Path | None = None
-    spool_keys: dict[int, bytes] = field(default_factory=dict)
-    """The spool keys that a recipient decrypted with an age identity, by life."""
-    other_boot_keys: tuple[bytes, ...] = ()
-    """A spool is encrypted with the boot key of the time at which it was made."""
-
-    def open(self, path: Path) -> SpoolReader:
-        """Open one finished spool for reading. Raises `SpoolError`, `OSError`."""
-        header = _checked_header(path)
-        return read_spool(
-            path,
-            boot_key=self._of(header),
-            spool_key=self.spool_keys.get(header.life),
-            runtime_keys_folder=self.runtime_keys,
-        )
-
-    def follow(self, path: Path) -> SpoolFollower:
-        """Open one spool that the switch is still writing. Raises `SpoolError`, `OSError`."""
-        return SpoolFollower.open(path, self._of(_checked_header(path)))
-
-    def _of(self, header: SpoolHeader) -> bytes | None:
-        return (
-            boot_key_for(header, self.other_boot_keys) if self.other_boot_keys else None
-        ) or self.boot_key
-
-
-def _checked_header(path: Path) -> SpoolHeader:
-    """Return a spool's header, if it agrees with the file's name.
-
-    Without this check, a renamed spool would be archived as the recording of another call. Raises
-    `SpoolHeaderError`, `OSError`.
-    """
-    header = read_header(path)
-    its_own = f"{header.call_id}.{header.life}.spool"
-    if path.name != its_own:
-        raise SpoolHeaderError(f"{path.name} is a renamed or copied {its_own}: move it away")
-    return header
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,17 +390,17 @@ def _in_order(spools: Iterable[Path], keys: SpoolKeys) -> list[SpoolReader]:
 def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
     for channel, count in zip(CHANNELS, counts, strict=True):
         yield TrackFacts(
-            channel,
-            dict(count.codecs),
-            count.received,
-            count.lost,
-            count.late,
-            count.duplicate,
-            count.malformed,
-            count.undecoded,
-            count.withheld,
-            network_facts(count),
-            count.unplaced,
+            channel=channel,
+            codecs=dict(count.codecs),
+            received=count.received,
+            lost=count.lost,
+            late=count.late,
+            duplicate=count.duplicate,
+            malformed=count.malformed,
+            undecoded=count.undecoded,
+            withheld=count.withheld,
+            network=network_facts(count),
+            unplaced=count.unplaced,
         )
 
 
@@ -457,3 +412,103 @@ def spool_faults(sound: SealedAudio) -> list[FaultFacts]:
         for what, true in (("was damaged", life.damaged), ("has no end", life.interrupted))
         if true
     ]
+
+
+class LiveSealing:
+    """Seals a call while it is in progress, so that little work remains at its end.
+
+    The call must have only one spool, and only frames that can no longer change are read. It is
+    sealed into a temporary file. If the spool is incomplete or damaged, the whole call must be
+    sealed again with `seal_audio`.
+
+    Every method raises the errors of `seal_audio`; after one, only `discard` may be called.
+    `held_bytes` is the audio in memory after the latest `step`. It grows while digits are keyed,
+    because this audio is held back.
+    """
+
+    def __init__(
+        self,
+        part: PendingFile,
+        raw: RawPayload,
+        spool: Path,
+        keys: SpoolKeys,
+        call_id: str,
+        *,
+        near_pause_s: float = 0.0,
+    ) -> None:
+        self.part = part
+        self.raw = raw
+        self.spool = spool
+        self._keys = keys
+        self._call_id = call_id
+        self._near_pause_s = near_pause_s
+        self.held_bytes = 0
+        self._begin(NARROW)
+
+    def _begin(self, rate: int) -> None:
+        self._reader = self._keys.follow(self.spool)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._reader.close)
+            started_us = self._reader.header.started_wall_us
+            self._reading = SealingPass(rate, started_us, self._near_pause_s)
+            self._flac = FlacPayload(self.part.fd, rate, self._call_id)
+            self.raw.begin(self._flac.file_key, self._call_id, CHANNELS)
+            stack.pop_all()
+        self._reading.begin(self._reader)
+
+    def step(self, frames: int) -> bool:
+        """Seal up to `frames` more frames (of about a second) that can no longer change.
+
+        Return False if there are no more such frames at present.
+        """
+        try:
+            more = self._take(frames)
+        except WidebandError:
+            self._restart_wideband()
+            return True
+        self._reading.write(self._flac, self.raw)
+        self.held_bytes = self._reading.held_bytes + self._flac.held_bytes
+        return more
+
+    def _take(self, frames: int) -> bool:
+        for _ in range(frames):
+            records = self._reader.take(unpack_burst)
+            if records is None:
+                return False
+            for record in records:
+                for _ in self._reading.take(record):
+                    self._reading.write(self._flac, self.raw)
+        return True
+
+    def finish(self) -> SealedAudio | None:
+        """Seal the rest of the spool after the end of the call, and return the result.
+
+        None if the spool is incomplete or damaged; the call must then be sealed with `seal_audio`.
+        """
+        while self.step(1000):
+            pass
+        if not self._reader.complete:
+            return None
+        self._reading.end(self._reader)
+        try:
+            return self._reading.finish(self._flac, self.raw)
+        # One of the packets that `SealingPass.finish` decodes can be the first wideband packet.
+        except WidebandError:
+            self._restart_wideband()
+            return self.finish()
+
+    def discard(self) -> None:
+        """Close the spool, and remove the files that were not committed."""
+        self._release()
+        self.part.discard()
+        self.raw.discard()
+
+    def _restart_wideband(self) -> None:
+        """Start again from the spool's beginning with 16 kHz, which is enough for every codec."""
+        self._release()
+        os.ftruncate(self.part.fd, 0)
+        self._begin(WIDE)
+
+    def _release(self) -> None:
+        self._flac.discard()
+        self._reader.close()

@@ -6,61 +6,51 @@ The objects are committed in this sequence: `ID.raw` (only if some packets could
 To commit an object means to write it under a temporary name, sync it and rename it. An incomplete
 recording is made again from its spools, which are removed only after the index has the recording.
 Plaintext is never written to the disk.
+
+`verify_unindexed` reads a recording that has no row in the index, so that a new row can be made.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
-from recording.age.file import make_header
-from recording.archive.call_facts import CallFacts, PersonalFacts
-from recording.archive.commitments import (
-    FACTS,
-    Fact,
-    IndexFacts,
-    changed_facts,
-    commit,
-    seal_facts,
-)
-from recording.archive.live_sealing import LiveSealing
+from recording.age.header import make_header
+from recording.archive.call_facts import CallFacts
+from recording.archive.commitments import commit, match, seal_facts
+from recording.archive.disposal import CERTIFICATE, Certificate
 from recording.archive.manifest import (
     FORMAT,
-    Commitments,
+    MANIFEST,
     Manifest,
     ObjectFacts,
     RawFacts,
+    SealingNode,
+    folder_of,
     read_manifest,
     sign_manifest,
 )
-from recording.archive.sealing import SealedAudio, SpoolKeys, seal_audio, spool_faults
-from recording.audio.raw_packets import RawPayload
+from recording.archive.sealing import LiveSealing, SealedAudio, seal_audio, spool_faults
+from recording.archive.summary import PersonalFacts
+from recording.archive.verify import verify_recording
+from recording.audio.payloads import RawPayload
 from recording.errors import ArchiveError, ManifestError, RecordingError, SpoolKeyError
 from recording.files.atomic import PendingFile, committed, locked, make_folder, write_atomic
 from recording.keys.keyring import RecipientSet, public_text
+from recording.keys.signed_document import unverified_key
 from recording.spool import EventRecord, SpoolHeader
+from recording.spool.recovery import SpoolKeys
 
-_CALL_ID = re.compile(r"(\d{4})(\d{2})(\d{2})-\d{6}-[a-z2-7]{8}")
 _BLOCK: Final = 1 << 20
 _Objects: TypeAlias = tuple[SealedAudio, ObjectFacts, RawFacts | None]
-
-
-@dataclass(frozen=True, slots=True)
-class SealingNode:
-    """The node that seals recordings, with its software's name and version."""
-
-    name: str
-    software: str
-    key: Ed25519PrivateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +67,6 @@ class SealedRecording:
     None if they are unknown, for example if the recording was sealed before, and a spool of the
     call no longer exists or can no longer be opened.
     """
-
-
-def folder_of(call_id: str) -> str:
-    """Return the folder `YYYY/MM/DD` of a call in the archive.
-
-    Raises `ArchiveError` if the text is not a call id.
-    """
-    match = _CALL_ID.fullmatch(call_id)
-    if match is None:
-        raise ArchiveError("this is not a call id")
-    return "/".join(match.groups())
 
 
 class Archive:
@@ -206,7 +185,8 @@ class Archive:
         recipients: RecipientSet,
         objects: tuple[ObjectFacts, ObjectFacts, RawFacts | None],
     ) -> Manifest:
-        facts: CallFacts = sound.facts
+        facts = sound.facts
+        personal = facts.personal
         payload, header, raw = objects
         return Manifest(
             format=FORMAT,
@@ -233,8 +213,8 @@ class Archive:
             payload=payload,
             header=header,
             raw=raw,
-            index=_commitments(call_id, facts.personal),
-            sealed_facts=_sealed_facts(facts.personal, sound.file_key),
+            index=commit(call_id, personal) if personal.salt else None,
+            sealed_facts=seal_facts(personal, sound.file_key) if personal.salt else None,
             packets=sound.packets,
             triggers=sound.facts.triggers,
             sealed=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -302,30 +282,6 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | Non
     return facts.personal
 
 
-def _facts_by_name(personal: PersonalFacts) -> dict[str, Fact]:
-    return {name: getattr(personal, name) for name in FACTS}
-
-
-def _commitments(call_id: str, personal: PersonalFacts) -> Commitments | None:
-    """Return the commitments to a call's personal facts; None if the call has no salt."""
-    if not personal.salt:
-        return None
-    return commit(personal.salt, call_id, _facts_by_name(personal))
-
-
-def _sealed_facts(personal: PersonalFacts, file_key: bytes) -> str | None:
-    """Return a call's personal facts, encrypted; None if the call has no salt."""
-    if not personal.salt:
-        return None
-    known = personal
-    facts = IndexFacts(
-        *(known.number, known.line, known.advisor, known.extension, known.salt.hex()),
-        later_callers=known.later_callers,
-        later_advisors=known.later_advisors,
-    )
-    return seal_facts(facts, file_key)
-
-
 def _committed_facts(manifest: Manifest, personal: PersonalFacts | None) -> PersonalFacts | None:
     """Return the personal facts if they match the commitments in the manifest; otherwise None.
 
@@ -335,11 +291,8 @@ def _committed_facts(manifest: Manifest, personal: PersonalFacts | None) -> Pers
     if personal is None:
         return None
     if manifest.index is None:
-        return replace(personal, salt=b"")
-    facts = _facts_by_name(personal)
-    if any(changed_facts(manifest.index, personal.salt, manifest.call_id, facts)):
-        return None
-    return personal
+        return replace(personal, salt="")
+    return personal if match(personal, manifest) else None
 
 
 def _raw_facts(raw: RawPayload) -> RawFacts | None:
@@ -356,3 +309,58 @@ def _digest(fd: int) -> ObjectFacts:
         digest.update(block)
         offset += len(block)
     return ObjectFacts(offset, digest.hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedRecording:
+    """A recording that matches its manifest, which the trusted node with `node_key` signed."""
+
+    recording: SealedRecording
+    node_key: str
+    """In base64."""
+    disposal: Certificate | None
+    """None if the recording was not disposed of. The new row must show a disposal."""
+
+
+def verify_unindexed(
+    archive: Path, call_id: str, node_keys: Collection[str], officer_keys: Collection[str] = ()
+) -> VerifiedRecording:
+    """Read a whole recording, or its certificate of disposal; compare it with its manifest.
+
+    The manifest has all facts for the row except the caller, the line and the advisor, which were
+    in the spool. They are empty in the new row.
+
+    One of the nodes with `node_keys` (base64) must have signed the manifest. Without the key of the
+    officer who rewrapped the header, there is an error.
+
+    Raises:
+        ArchiveError: The recording is incomplete or was changed, or no node in `node_keys` signed
+            its manifest. The error's text says what is wrong.
+        OSError: A read on the disk failed.
+    """
+    folder = archive / folder_of(call_id)
+    try:
+        data = (folder / f"{call_id}.manifest").read_bytes()
+        manifest = MANIFEST.read(data, node_keys)
+        disposal = _disposal(folder / f"{call_id}.disposal", node_keys)
+    except FileNotFoundError:
+        raise ArchiveError("its manifest is missing") from None
+    except ManifestError as error:
+        raise ArchiveError(str(error)) from None
+    key = unverified_key(data)
+    if manifest.call_id != call_id:
+        raise ArchiveError(f"the manifest is that of {manifest.call_id}")
+    if disposal is None:
+        verdict = verify_recording(folder, call_id, node_keys=(key,), officer_keys=officer_keys)
+        if verdict.problems:
+            raise ArchiveError("; ".join(verdict.problems))
+    elif (disposal.call_id, disposal.payload) != (call_id, manifest.payload):
+        raise ArchiveError("the disposal is that of another recording")
+    return VerifiedRecording(sealed_recording(manifest, data, None), key, disposal)
+
+
+def _disposal(path: Path, node_keys: Collection[str]) -> Certificate | None:
+    try:
+        return CERTIFICATE.read(path.read_bytes(), node_keys)
+    except FileNotFoundError:
+        return None

@@ -6,10 +6,13 @@ the desk, the row in the index and the API's response have the fields of `Record
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Final
+
 import msgspec
 
-from recording.archive.manifest import Gap
-from recording.archive.party_network import PartyNetwork
+from recording.archive.manifest import ArrivedPackets, Gap, NetworkFacts, TrackFacts
 
 MOST_LATER_CALLERS = 100
 """Callers after these are not stored."""
@@ -17,7 +20,36 @@ MOST_LATER_ADVISORS = 100
 """Advisors after these are not stored."""
 
 
-class LaterCaller(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class PartyNetwork(NetworkFacts, ArrivedPackets):
+    """The packets of one party, and the effects of the network on them.
+
+    They show which holes in the audio the network made. The holes that Galwad made are gaps.
+    `channel` is "caller" or "advisor". The jitter is in microseconds (RFC 3550), `jitter_us` is its
+    average and `jitter_most_us` its maximum. `loss_bursts` and `longest_loss` describe the bursts
+    of lost packets: their number, and the packets in the longest one. `mos` is an estimate from 1
+    to 4.5 (ITU-T G.107); None if there is no estimate for the codec.
+    """
+
+
+def party_networks(tracks: Iterable[TrackFacts]) -> tuple[PartyNetwork, ...]:
+    """Return the facts for the index; those of older software's manifests are left out."""
+    return tuple(
+        PartyNetwork(
+            track.channel,
+            track.received,
+            track.lost,
+            track.late,
+            track.duplicate,
+            **asdict(track.network),
+        )
+        for track in tracks
+        if track.network is not None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LaterCaller:
     """A caller whom a trunk has named during the call, because the call was handed over.
 
     `from_us` is the time of the change, in microseconds since the recording's start. `number` is
@@ -29,7 +61,8 @@ class LaterCaller(msgspec.Struct, frozen=True):
     withheld: bool = False
 
 
-class LaterAdvisor(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class LaterAdvisor:
     """A party that got the call at the advisor's end after the first one.
 
     `from_us` is the time from which it had the call, in microseconds since the recording's start.
@@ -42,7 +75,36 @@ class LaterAdvisor(msgspec.Struct, frozen=True):
     extension: str
 
 
-class RecordingSummary(msgspec.Struct, frozen=True):
+class PersonalFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The facts about people in a call. The manifest has commitments to them, and a sealed copy.
+
+    `number` has no extension, and is None if it is unknown or withheld. `advisor` answered first,
+    at `extension`. A trunk named the `later_callers` during the call; the `later_advisors` got the
+    call at the advisor's end. Both are sorted by time, and not encoded if they are empty.
+    """
+
+    number: str | None
+    line: str
+    advisor: str
+    extension: str
+    salt: str
+    """The salt of the commitments in hexadecimal; "" without commitments or personal facts."""
+    later_callers: tuple[LaterCaller, ...] = ()
+    later_advisors: tuple[LaterAdvisor, ...] = ()
+
+    @property
+    def has_personal_facts(self) -> bool:
+        """True if a number, the line, an advisor or an extension is known."""
+        first = self.number or self.line or self.advisor or self.extension
+        return bool(first or self.later_callers or self.later_advisors)
+
+
+NO_PERSONAL_FACTS: Final = PersonalFacts(None, "", "", "", "")
+
+
+class RecordingSummary(
+    PersonalFacts, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False
+):
     """The summary of one recording. The start is in Unix seconds, the folder within the archive."""
 
     call_id: str
@@ -50,10 +112,7 @@ class RecordingSummary(msgspec.Struct, frozen=True):
     started: float
     talk_us: int
     interrupted: bool
-    number: str | None
-    line: str
-    advisor: str
-    extension: str
+    salt: str = ""
     payload_size: int
     payload_sha256: str
     manifest_sha256: str
@@ -62,17 +121,12 @@ class RecordingSummary(msgspec.Struct, frozen=True):
     raw_size: int = 0
     """The bytes of the file with the packets that could not be decoded; 0 if there is none."""
     gaps: tuple[Gap, ...] = ()
-    salt: str = ""
-    """The salt of the commitments in hexadecimal; "" without commitments or personal facts."""
-    later_callers: tuple[LaterCaller, ...] = ()
-    """The callers after the first caller, whose number is `number`; the earliest first."""
-    later_advisors: tuple[LaterAdvisor, ...] = ()
-    """The parties at the advisor's end after the first one, `advisor` at `extension`."""
     network: tuple[PartyNetwork, ...] = ()
     """The network's effects on each party; empty if the manifest is of older software."""
 
     @property
-    def has_personal_facts(self) -> bool:
-        """True if a number, the line, an advisor or an extension is known."""
-        first = self.number or self.line or self.advisor or self.extension
-        return bool(first or self.later_callers or self.later_advisors)
+    def personal_facts(self) -> PersonalFacts:
+        """The facts about people in this recording, and their salt."""
+        return PersonalFacts(
+            **{name: getattr(self, name) for name in PersonalFacts.__struct_fields__}
+        )

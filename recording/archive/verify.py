@@ -2,6 +2,9 @@
 
 Signatures and digests are verified without an age identity; the audio only with one. A signature
 proves who made a manifest only if the signer's key comes from a trusted source.
+
+Between two steps of sealing, rewrapping or disposing, a recording is incomplete, but not damaged.
+So a check that finds a problem is repeated until the files no longer change (`check_when_stable`).
 """
 
 from __future__ import annotations
@@ -13,17 +16,18 @@ import os
 import re
 import stat
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from recording.age.file import Header, Identity
+from recording.age.file import Identity
+from recording.age.header import Header
 from recording.archive.accounting import balance
+from recording.archive.commitments import NOT_COMMITTED, compare_file
 from recording.archive.content_check import check_content
 from recording.archive.disposal import CERTIFICATE, Certificate
-from recording.archive.index_row import NOT_COMMITTED, compare_file
 from recording.archive.manifest import MANIFEST, Manifest, ObjectFacts
 from recording.archive.rewrap import (
     HeaderStatus,
@@ -57,6 +61,13 @@ _RECORDING: Final = re.compile(
     r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest|disposal)", re.ASCII
 )
 _DAY: Final = re.compile(r"(?:.*/)?(\d{4})/(\d{2})/(\d{2})", re.ASCII)
+Found = TypeVar("Found")
+QUIET_S = 2.0
+"""The seconds without a change after which a recording's files count as stable.
+
+One step of sealing, rewrapping or disposing takes less time, unless the disk is very slow.
+"""
+_MAX_CHECKS: Final = 10
 
 
 class VerdictState(StrEnum):
@@ -377,3 +388,39 @@ def _notes(manifest: Manifest, node_keys: Collection[str]) -> Iterator[str]:
         yield f"{manifest.raw.packets} packets that could not be decoded are kept raw"
     if node_keys:
         yield f"signed by {manifest.node}"
+
+
+def check_when_stable(
+    check: Callable[[], Found], has_problem: Callable[[Found], object], folder: Path, call_id: str
+) -> Found:
+    """Call `check` until its result can be trusted, at most ten times; return the last result.
+
+    A problem (`has_problem`) is checked again if the files changed meanwhile or in the `QUIET_S`
+    before.
+    """
+    for _ in range(_MAX_CHECKS):
+        began = time.time()
+        found = check()
+        changed = _last_changed(folder, call_id) if has_problem(found) else 0.0
+        if not began - QUIET_S < changed <= time.time():
+            break
+        time.sleep(max(0.0, changed + QUIET_S - time.time()))
+    return found
+
+
+def _last_changed(folder: Path, call_id: str) -> float:
+    """Return the Unix time of the most recent change of any file of this recording, or 0.
+
+    Staged and unfinished files are included. It is the ctime, because a program can set the mtime.
+    """
+    newest = 0.0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if call_id in entry.name:
+                    newest = max(newest, entry.stat(follow_symlinks=False).st_ctime)
+    except FileNotFoundError:  # a file was renamed or unlinked just now
+        return time.time()
+    except OSError:  # `check` reads the same folder, and has already reported this error
+        return 0.0
+    return newest

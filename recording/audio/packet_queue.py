@@ -1,4 +1,4 @@
-"""Stores the packets of one stream until they are written to the track.
+"""Stores the packets of one stream until they are written to the track, sorted by their numbers.
 
 `recording.audio.rtp_stream` decides when that is.
 """
@@ -16,6 +16,7 @@ HOLD_US = 400_000
 A packet whose sequence number is far from the expected one also waits for this time.
 """
 _NEAR = 3000
+_MODULUS = 1 << 16
 _MOST = 2000
 """The most packets in a `PacketQueue`, and in `Strays`.
 
@@ -105,3 +106,27 @@ class Strays:
         last = came[-1].sequence
         alike = [p for p in came if (p.sequence - last + _NEAR) & 0xFFFF < 2 * _NEAR]
         return alike, len(came) - len(alike)
+
+
+class SequenceExtender:
+    """Computes extended sequence numbers, which differ even if the sender repeats one number."""
+
+    def __init__(self) -> None:
+        self.last: tuple[int, ...] = ()
+        """The fixed RTP header of the packet that was received most recently, or nothing."""
+        self._added = 0
+
+    def extend(self, head: tuple[int, ...], near: int | None) -> int:
+        """Return the extended sequence number nearest to `near`; the 16-bit one if it is None.
+
+        A packet with the sequence number of the packet before it, but another timestamp, is a new
+        packet. The sender should have given it the next number, so 1 is added from here on. If the
+        timestamp is the same too, it is a duplicate. `head` is the fixed RTP header.
+        """
+        if self.last and head[2] == self.last[2] and head[3] != self.last[3]:
+            self._added += 1
+        self.last = head
+        number = (head[2] + self._added) % _MODULUS
+        if near is None:
+            return number
+        return near + (number - near + _MODULUS // 2) % _MODULUS - _MODULUS // 2

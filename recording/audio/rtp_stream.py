@@ -15,14 +15,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from enum import Enum
 
-from recording.audio.codecs import NARROW, PayloadCodec
-from recording.audio.network_counts import Jitter, LossBursts, NetworkCount
-from recording.audio.packet_duration import USUAL_US
-from recording.audio.packet_queue import HOLD_US, PacketQueue, Strays
-from recording.audio.sequence_numbers import SequenceExtender
+from recording.audio.codecs import NARROW, USUAL_US, PayloadCodec
+from recording.audio.packet_queue import HOLD_US, PacketQueue, SequenceExtender, Strays
 from recording.audio.stream_clock import QUIET_US, Packet, StreamClock
-from recording.audio.stream_writer import StreamWriter
-from recording.audio.track_sink import HEADER, TrackSink
+from recording.audio.stream_writer import HEADER, StreamWriter, TrackSink
+from recording.audio.track_counts import Jitter, LossBursts, NetworkCount
 from recording.spool.burst import RTP_HEADER, TrackBurst
 
 _MOST_MISSING = 3000
@@ -268,7 +265,7 @@ class RtpStream:
             self._track.counted.late += others
             self._track.counted.unplaced += others
             self._lose(self._lost_before(strays[0]))
-            self._restart()
+            self.mark_break()
             for each in strays:
                 head = HEADER.unpack_from(each.data)
                 self.packet(each.at_us, head, each.codec, each.rtp_payload, each.data)
@@ -367,7 +364,11 @@ class RtpStream:
         Packets that do not arrive during the interruption are not counted as lost. After it, the
         timestamps may begin at any value.
         """
-        self._restart()
+        self.end()
+        self._expected = None
+        self.give_up_missing()
+        self._next = None
+        self._set_state(StreamState.NEW)
 
     def flush(self) -> None:
         """Write all waiting packets to the track now."""
@@ -431,13 +432,6 @@ class RtpStream:
                 self._clock = StreamClock.anchored(heard, rate, self._clock)
         elif noises:
             self._clock = StreamClock.anchored(noises, rate, self._clock)
-
-    def _restart(self) -> None:
-        self.end()
-        self._expected = None
-        self.give_up_missing()
-        self._next = None
-        self._set_state(StreamState.NEW)
 
     def _late_packet(self, packet: Packet) -> None:
         count = self._track.counted

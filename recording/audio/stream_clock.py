@@ -20,10 +20,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from recording.audio.codecs import NARROW, PayloadCodec
+from recording.audio.codecs import NARROW, USUAL_US, PayloadCodec
 from recording.audio.comfort_noise import announced_noise, is_silence
 from recording.audio.delay_envelope import MOST_DRIFT, Delay, DelayEnvelope
-from recording.audio.packet_duration import USUAL_US
 
 _US = 1_000_000
 _MODULUS = 1 << 32

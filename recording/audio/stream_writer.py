@@ -7,11 +7,84 @@ decoded together.
 
 from __future__ import annotations
 
-from recording.audio.codecs import NARROW, PayloadCodec
-from recording.audio.decoding_run import DecodingRun
+import struct
+from typing import Final, Protocol
+
+from recording.audio.codecs import NARROW, PayloadCodec, Samples
 from recording.audio.stream_clock import Packet, StreamClock
 from recording.audio.stream_decoder import StreamDecoder, StreamDecoders
-from recording.audio.track_sink import TrackSink, WidebandError
+from recording.audio.track_counts import TrackCount
+
+HEADER: Final = struct.Struct("!BBHII")
+"""Flags, marker and payload type, sequence number, timestamp, SSRC (RFC 3550, section 5.1)."""
+_MOST = 50
+"""In packets: one second of audio with packets of 20 ms."""
+
+
+class WidebandError(Exception):
+    """A packet of a wideband codec was received, but the timeline has 8000 samples a second."""
+
+
+class TrackSink(Protocol):
+    """The track to which a stream writes its samples.
+
+    A position is a number of samples since the recording's start. The sample at a position is
+    *final* when it can no longer change.
+    """
+
+    rate: int
+    counted: TrackCount
+
+    def write(self, position: int, samples: Samples) -> bool:
+        """Write samples at `position`; return False if all these positions are final."""
+
+    def begin_noise(self, position: int, noise: bytes, clock: int) -> None:
+        """Fill the silence at `position` with noise (RFC 3389, `clock` Hz) until the next audio."""
+
+    def keep_undecoded(self, packet: Packet, position: int) -> bool:
+        """Store an undecodable packet with the position of its audio; False if that is final."""
+
+
+class DecodingRun:
+    """The RTP payloads of consecutive packets that one stateless decoder will decode together."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """The number of packets in `_parts`. One part can hold several packets."""
+        self.end = 0
+        """The position on the track at which the samples of the added packets end."""
+        self.decoder: StreamDecoder | None = None
+        self.codec = ""
+        self._parts: list[bytes] = []
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    @property
+    def room(self) -> int:
+        """The number of packets that can still be added."""
+        return _MOST - self.count
+
+    def begin(self, decoder: StreamDecoder, codec: str, position: int) -> None:
+        """Set the decoder, the codec (such as `PCMA/8000`) and the position of the next packets.
+
+        Remove all earlier packets with `take` first.
+        """
+        self.decoder, self.codec, self.end = decoder, codec, position
+
+    def add(self, rtp_payload: bytes, count: int = 1) -> None:
+        """Add the RTP payload of the next packet, or the joined ones of the next `count`."""
+        if self.decoder is not None:
+            self._parts.append(rtp_payload)
+            self.count += count
+            self.end += len(rtp_payload) * self.decoder.scale
+
+    def take(self) -> bytes:
+        """Remove all packets and return their joined RTP payloads."""
+        rtp_payload = b"".join(self._parts)
+        self._parts.clear()
+        self.count = 0
+        return rtp_payload
 
 
 class StreamWriter:

@@ -14,12 +14,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from recording.audio.codecs import PayloadCodec, Samples
-from recording.audio.raw_packets import UndecodedPacket
-from recording.audio.track import Track, TrackCount, WidebandError
-from recording.audio.track_sink import Progress
+from recording.audio.payloads import UndecodedPacket
+from recording.audio.track import Track
+from recording.audio.track_counts import Progress, TrackCount
 from recording.spool.burst import BurstRecord, TrackBurst
-
-__all__ = ["Timeline", "TrackCount", "WidebandError"]
 
 TRACKS = 2
 WINDOW_S = 10

@@ -14,10 +14,9 @@ from recording.audio.codecs import NARROW, STATIC, PayloadCodec, Samples
 from recording.audio.comfort_noise import Noise
 from recording.audio.rtp_stream import RtpStream
 from recording.audio.stream_clock import Packet
-from recording.audio.track_sink import HEADER, Progress, TrackCount, WidebandError
+from recording.audio.stream_writer import HEADER
+from recording.audio.track_counts import Progress, TrackCount
 from recording.spool.burst import TrackBurst
-
-__all__ = ["Track", "TrackCount", "WidebandError"]
 
 _MOST_STREAMS = 4
 _US = 1_000_000

@@ -3,7 +3,7 @@
 The chain gets the digest of a recording's manifest when it is indexed, the times of a call's ledger
 row when it ends, and each incident of a captured card. So a row that was deleted or changed is
 found here, unless it is older than such entries. The other values of a recording's row are in its
-manifest (`recording.archive.index_row`). `recording.audit.chain` checks the chain itself.
+manifest (`recording.archive.commitments`). `recording.audit.chain` checks the chain itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from recording.archive.index_row import OTHER_MANIFEST, ROW_DELETED
+from recording.archive.commitments import OTHER_MANIFEST, ROW_DELETED
 from recording.errors import AuditError, reason_of
 
 INDEXED: Final = "recording.indexed"

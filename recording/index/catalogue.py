@@ -7,8 +7,10 @@ Phone numbers are in E.164 form if possible.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any, Final
 
 import msgspec
@@ -30,9 +32,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.manifest import Gap
-from recording.archive.summary import LaterAdvisor, LaterCaller, RecordingSummary
+from recording.archive.summary import LaterAdvisor, LaterCaller, PartyNetwork, RecordingSummary
 from recording.errors import CatalogueError, reason_of
-from recording.index.networks import network_rows, networks_of
 from recording.index.search import (
     LATER_PARTIES,
     RARE_BELOW,
@@ -111,6 +112,15 @@ class KnownRow:
     """As in `RecordingSummary`."""
 
 
+@contextlib.contextmanager
+def index_errors() -> Iterator[None]:
+    """Raise `CatalogueError` in place of an error of the index's database."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise CatalogueError(f"the index cannot be used: {reason_of(error)}") from None
+
+
 class Catalogue:
     """The index of one node's recordings. Every method raises `CatalogueError`."""
 
@@ -120,12 +130,10 @@ class Catalogue:
 
     async def add(self, recording: RecordingSummary) -> bool:
         """Write a recording's row and gaps, in place of older ones; return True if it is new."""
-        try:
+        with index_errors():
             async with self._writer.begin() as connection:
                 known = await known_rows(connection, [recording.call_id])
                 await write_rows(connection, [recording], known)
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return not known
 
     async def get(self, call_id: str) -> RecordingSummary | None:
@@ -136,11 +144,9 @@ class Catalogue:
 
     async def without_parts(self, call_id: str) -> RecordingSummary | None:
         """Return the recording as `get` does, but without what other tables have of it."""
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(_ONE, {"own": call_id})).first()
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return None if row is None else _summary(row)
 
     async def folders(self) -> dict[str, str]:
@@ -149,7 +155,7 @@ class Catalogue:
         names: dict[str, str] = {}
         columns = select(recordings.c.call_id, recordings.c.folder).order_by(recordings.c.call_id)
         last = ""
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 while True:
                     part = columns.where(recordings.c.call_id > last).limit(_BATCH)
@@ -158,8 +164,6 @@ class Catalogue:
                     if len(rows) < _BATCH:
                         return found
                     last = rows[-1][0]
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
 
     async def search(self, filters: Filters, limit: int = 50, after: Cursor | None = None) -> Page:
         """Return a page of the recordings that match every filter, the newest first."""
@@ -177,7 +181,7 @@ class Catalogue:
         """
         line = recordings.c.line
         exact = select(line).where(line == text).limit(1)
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 if await connection.scalar(exact) is not None:
                     return text
@@ -191,8 +195,6 @@ class Catalogue:
                         break
                     found.append(step)
                     after = step
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         alike = [each for each in found if each.casefold() == text.casefold()]
         return alike[0] if len(alike) == 1 else text
 
@@ -218,18 +220,16 @@ class Catalogue:
     async def _is_of_rare_length(self, filters: Filters) -> bool:
         if filters.min_us is None and filters.max_us is None:
             return False
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 count = await connection.scalar(length_count_statement(filters))
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return int(count or 0) < RARE_BELOW
 
     async def _later_parties(self, filters: Filters) -> frozenset[str]:
         """Return the names of the filters whose value belongs to a later party of any call."""
         asked = {name: getattr(filters, name) for name in LATER_PARTIES}
         found = set()
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 for name, column in LATER_PARTIES.items():
                     if asked[name] is None:
@@ -237,19 +237,15 @@ class Catalogue:
                     one = select(literal(1)).where(column == asked[name]).limit(1)
                     if await connection.scalar(one) is not None:
                         found.add(name)
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return frozenset(found)
 
     async def _read(self, statement: Select[Any]) -> list[RecordingSummary]:
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(statement)).all()
                 call_ids = [row.call_id for row in rows]
                 lists = {name: await _list_of(connection, name, call_ids) for name in _LISTS}
                 parties = await networks_of(connection, call_ids)
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return [
             _summary(
                 row,
@@ -325,8 +321,7 @@ async def write_rows(
 
 def _list_rows(recording: RecordingSummary, name: str) -> Iterator[dict[str, Any]]:
     for position, item in enumerate(getattr(recording, name)):
-        fields = msgspec.structs.asdict(item)
-        yield {"call_id": recording.call_id, "position": position, **fields}
+        yield {"call_id": recording.call_id, "position": position, **asdict(item)}
 
 
 def _reason_rows(recording: RecordingSummary) -> Iterator[dict[str, Any]]:
@@ -346,7 +341,7 @@ async def _list_of(
         .order_by(table.c.call_id, table.c.position)
     )
     for row in await connection.execute(statement):
-        fields = {field: getattr(row, field) for field in item.__struct_fields__}
+        fields = {field.name: getattr(row, field.name) for field in dataclass_fields(item)}
         found.setdefault(row.call_id, []).append(fields)
     return found
 
@@ -366,11 +361,7 @@ def _summary(row: Row[Any], **others: list[dict[str, object]]) -> RecordingSumma
         ) from None
 
 
-def _failed(error: SQLAlchemyError) -> CatalogueError:
-    return CatalogueError(f"the index cannot be used: {reason_of(error)}")
-
-
-_LISTS: Final[Mapping[str, tuple[Table, type[msgspec.Struct]]]] = {
+_LISTS: Final[Mapping[str, tuple[Table, type[Gap | LaterCaller | LaterAdvisor]]]] = {
     "gaps": (gaps, Gap),
     "later_callers": (later_callers, LaterCaller),
     "later_advisors": (later_advisors, LaterAdvisor),
@@ -380,3 +371,32 @@ _TABLES_OF_THEIR_OWN = {*_LISTS, "network"}
 _FIELDS = tuple(
     name for name in RecordingSummary.__struct_fields__ if name not in _TABLES_OF_THEIR_OWN
 )
+
+
+_NETWORK_FIELDS = tuple(field.name for field in dataclass_fields(PartyNetwork))
+
+
+def network_rows(recording: RecordingSummary) -> list[dict[str, Any]]:
+    """Return a recording's rows in the table `networks`: one for each party."""
+    return [{"call_id": recording.call_id, **asdict(p)} for p in recording.network]
+
+
+async def networks_of(
+    connection: AsyncConnection, call_ids: Collection[str]
+) -> dict[str, list[dict[str, object]]]:
+    """Return the fields of each recording's parties, the caller first. Raises `SQLAlchemyError`.
+
+    A recording that older software sealed has no entry. SQLite accepts values of another type, so
+    the caller must check the types.
+    """
+    found: dict[str, list[dict[str, object]]] = {}
+    statement = (
+        select(networks)
+        .where(networks.c.call_id.in_(call_ids))
+        .order_by(networks.c.call_id, networks.c.channel.desc())
+    )
+    for row in await connection.execute(statement):
+        found.setdefault(row.call_id, []).append(
+            {name: getattr(row, name) for name in _NETWORK_FIELDS}
+        )
+    return found

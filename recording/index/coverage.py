@@ -2,8 +2,8 @@
 
 It compares the call's length as the switch measured it, the row in the index, and the signed
 manifest, and names all contradictions. It also finds the talk time in no segment and no gap, packet
-counts that contradict each other (`recording.archive.packet_sums`), and what was stored although it
-may not be (`recording.archive.gap_proof`). It has no I/O.
+counts that contradict each other (`recording.archive.accounting`), and what was stored although it
+may not be (`recording.archive.accounting`). It has no I/O.
 """
 
 from __future__ import annotations
@@ -13,12 +13,19 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
-from recording.archive.accounting import Interval, balance
-from recording.archive.gap_proof import Ignored, StoredInGap, ignored_triggers, stored_in_gaps
-from recording.archive.index_row import NO_MANIFEST, compare_file, compare_row
-from recording.archive.manifest import Gap, Manifest, read_manifest
-from recording.archive.packet_sums import SilentTrack, packet_problems, silent_parties
-from recording.archive.spool_proof import SpoolProof
+from recording.archive.accounting import (
+    Ignored,
+    SilentTrack,
+    StoredInGap,
+    balance,
+    ignored_triggers,
+    packet_problems,
+    silent_parties,
+    stored_in_gaps,
+)
+from recording.archive.commitments import NO_MANIFEST, compare_file, compare_row
+from recording.archive.manifest import Gap, Interval, Manifest, read_manifest
+from recording.archive.packet_ledger import SpoolProof
 from recording.archive.summary import RecordingSummary
 from recording.errors import ManifestError
 from recording.index.ledger import AnsweredCall

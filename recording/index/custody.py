@@ -1,22 +1,35 @@
-"""Custody: which recordings are retained, and which were disposed of.
+"""Custody: which recordings are retained, which were disposed of, and which had a captured card.
 
-Both are in tables of the index's database. A recording is retained for a reason, from
-`Custodian.retain` to `Custodian.release`.
+All three are in tables of the index's database. A recording is retained for a reason, from
+`Custodian.retain` to `Custodian.release`. A card number that was keyed into a call outside a pause
+is an incident: each gap with the reason `captured-card`. It is open until a person has disposed of
+the recording and has stored what was missing and what was changed. An incident never contains a
+digit.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from sqlalchemy import Column, Float, ForeignKey, String, Table, delete, insert, select
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from recording.errors import CatalogueError, reason_of
-from recording.index.catalogue import metadata
+from recording.archive.manifest import Interval
+from recording.index.catalogue import index_errors, metadata
 
 _BATCH = 2000
 """The most call ids that one database query reads."""
@@ -35,6 +48,18 @@ disposals = Table(
     Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
     Column("at", Float, nullable=False),
     Column("reason", String(20), nullable=False),
+)
+
+captured_cards = Table(
+    "captured_cards",
+    metadata,
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("from_us", BigInteger, primary_key=True),
+    Column("to_us", BigInteger, nullable=False),
+    Column("detected", Float, nullable=False),
+    Column("closed", Float),
+    Column("missing_trigger", String(200)),
+    Column("changed", String(200)),
 )
 
 
@@ -76,7 +101,7 @@ class Custodian:
 
     async def of(self, call_ids: Collection[str]) -> dict[str, Custody]:
         """Return the custody, by call id, of those recordings that have one."""
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 held = await connection.execute(
                     select(retentions).where(retentions.c.call_id.in_(call_ids))
@@ -88,8 +113,6 @@ class Custodian:
                 for row in gone:
                     held_for = found.get(row.call_id, NOT_RETAINED).retained_for
                     found[row.call_id] = Custody(held_for, row.at, row.reason)
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return found
 
     async def one(self, call_id: str) -> Custody:
@@ -101,7 +124,7 @@ class Custodian:
         found: set[str] = set()
         last = ""
         call_id = disposals.c.call_id
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 while True:
                     part = select(call_id).where(call_id > last).order_by(call_id).limit(_BATCH)
@@ -110,8 +133,6 @@ class Custodian:
                     if len(rows) < _BATCH:
                         return found
                     last = rows[-1]
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
 
     async def retain(self, call_id: str, reason: str, now: float) -> None:
         """Retain a recording from `now` (Unix seconds); replace an earlier reason and time."""
@@ -119,11 +140,9 @@ class Custodian:
 
     async def release(self, call_id: str) -> None:
         """End the retention of a recording, if there is one."""
-        try:
+        with index_errors():
             async with self._writer.begin() as connection:
                 await connection.execute(delete(retentions).where(retentions.c.call_id == call_id))
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
 
     async def disposed(self, call_id: str, reason: str, at: float) -> None:
         """Store the disposal of a recording at `at` (Unix seconds), once."""
@@ -131,13 +150,95 @@ class Custodian:
             await self._put(disposals, call_id, reason=reason, at=at)
 
     async def _put(self, table: Table, call_id: str, **values: str | float) -> None:
-        try:
+        with index_errors():
             async with self._writer.begin() as connection:
                 await connection.execute(delete(table).where(table.c.call_id == call_id))
                 await connection.execute(insert(table).values(call_id=call_id, **values))
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
 
 
-def _failed(error: SQLAlchemyError) -> CatalogueError:
-    return CatalogueError(f"the index cannot be used: {reason_of(error)}")
+@dataclass(frozen=True, slots=True)
+class CapturedCard:
+    """One incident, from `from_us` to `to_us` (µs since the recording's start).
+
+    The other times are in Unix seconds. While the incident is open, these are None: `closed`,
+    `missing_trigger` (what should have paused the recording) and `changed` (what prevents a
+    repetition).
+    """
+
+    call_id: str
+    from_us: int
+    to_us: int
+    detected: float
+    closed: float | None = None
+    missing_trigger: str | None = None
+    changed: str | None = None
+
+    @property
+    def state(self) -> Literal["open", "closed"]:
+        """Open or closed."""
+        return "open" if self.closed is None else "closed"
+
+
+class CapturedCards:
+    """A node's incidents, each of an indexed recording. Every method raises `CatalogueError`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+
+    async def of(self, call_ids: Collection[str]) -> dict[str, list[CapturedCard]]:
+        """Return the incidents of these recordings (a page at most), by call id."""
+        condition = captured_cards.c.call_id.in_(call_ids)
+        found: dict[str, list[CapturedCard]] = {}
+        for incident in await self._read(select(captured_cards).where(condition)):
+            found.setdefault(incident.call_id, []).append(incident)
+        return found
+
+    async def all(self, *, only_open: bool = False) -> list[CapturedCard]:
+        """Return all incidents, or the open ones, sorted by call id and time."""
+        statement = select(captured_cards)
+        if only_open:
+            statement = statement.where(captured_cards.c.closed.is_(None))
+        return await self._read(statement)
+
+    async def close(self, call_id: str, missing_trigger: str, changed: str, now: float) -> None:
+        """Close a recording's open incidents. Closed ones keep what was stored with them."""
+        await self._write(
+            update(captured_cards)
+            .where(captured_cards.c.call_id == call_id, captured_cards.c.closed.is_(None))
+            .values(closed=now, missing_trigger=missing_trigger, changed=changed)
+        )
+
+    async def _read(self, statement: Any) -> list[CapturedCard]:
+        ordered = statement.order_by(captured_cards.c.call_id, captured_cards.c.from_us)
+        with index_errors():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(ordered)).all()
+        return [CapturedCard(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's name for it
+
+    async def _write(self, statement: Any) -> None:
+        with index_errors():
+            async with self._writer.begin() as connection:
+                await connection.execute(statement)
+
+
+async def enter_new(
+    connection: AsyncConnection, found: Mapping[str, Collection[Interval]], now: float
+) -> list[CapturedCard]:
+    """Enter an open incident for each captured-card gap that has none; return the new incidents.
+
+    `found` has the gaps by call id, and `now` is in Unix seconds. The caller commits the
+    transaction. Raises `SQLAlchemyError`.
+    """
+    statement = select(captured_cards.c.call_id, captured_cards.c.from_us)
+    rows = await connection.execute(statement.where(captured_cards.c.call_id.in_(found)))
+    known = {(row.call_id, row.from_us) for row in rows}
+    new = [
+        CapturedCard(call_id, gap.from_us, gap.to_us, now)
+        for call_id, gaps in found.items()
+        for gap in gaps
+        if (call_id, gap.from_us) not in known
+    ]
+    if new:
+        await connection.execute(insert(captured_cards), [asdict(incident) for incident in new])
+    return new

@@ -24,11 +24,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from recording.errors import CatalogueError, reason_of
-from recording.index.catalogue import metadata
+from recording.errors import CatalogueError
+from recording.index.catalogue import index_errors, metadata
 
 _BATCH = 1000
 """The most call ids in one SQL statement."""
@@ -126,23 +125,19 @@ class Ledger:
             .where(table.answered >= since, table.answered < until)
             .order_by(table.answered)
         )
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 return [_checked(row) for row in await connection.execute(statement)]
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
 
     async def knows(self, call_ids: Iterable[str]) -> set[str]:
         """Return those of these call ids that are in the ledger."""
         wanted, call_id = list(call_ids), answered_calls.c.call_id
         known: set[str] = set()
-        try:
+        with index_errors():
             async with self._engine.connect() as connection:
                 for start in range(0, len(wanted), _BATCH):
                     part = select(call_id).where(call_id.in_(wanted[start : start + _BATCH]))
                     known.update((await connection.scalars(part)).all())
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return known
 
     async def new_findings(self, found: Collection[str], at: float) -> set[str]:
@@ -150,7 +145,7 @@ class Ledger:
 
         A known finding that is not in `found` is deleted. `at` is in Unix seconds.
         """
-        try:
+        with index_errors():
             async with self._writer.begin() as connection:
                 known = set((await connection.scalars(select(findings.c.key))).all())
                 for key in known.difference(found):
@@ -158,19 +153,15 @@ class Ledger:
                 fresh = set(found) - known
                 for key in sorted(fresh):
                     await connection.execute(insert(findings).values(key=key, first_seen=at))
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
         return fresh
 
     async def mark_known(self, finding: str, at: float) -> None:
         """Add a finding to the known ones, at `at` (Unix seconds)."""
-        try:
+        with index_errors():
             async with self._writer.begin() as connection:
                 statement = select(findings.c.key).where(findings.c.key == finding)
                 if await connection.scalar(statement) is None:
                     await connection.execute(insert(findings).values(key=finding, first_seen=at))
-        except SQLAlchemyError as error:
-            raise _failed(error) from None
 
 
 async def write(connection: AsyncConnection, entries: Sequence[LedgerEntry]) -> list[AnsweredCall]:
@@ -272,10 +263,6 @@ def _checked(row: Row[Any]) -> AnsweredCall:
         raise CatalogueError(
             f"the ledger cannot be used: the row of {row.call_id} was changed: {error}"
         ) from None
-
-
-def _failed(error: SQLAlchemyError) -> CatalogueError:
-    return CatalogueError(f"the ledger cannot be used: {reason_of(error)}")
 
 
 _FIELDS = tuple(AnsweredCall.__dataclass_fields__)

@@ -5,15 +5,19 @@ signer's public key in base64), the document under the name of its type, such as
 `signature` (Ed25519, base64). The signature covers the line `galwad TYPE v1` and the canonical JSON
 of the document. It is verified before the fields are interpreted, so it also covers fields that
 this program does not know.
+
+The smallest one is the trust file: the public keys of the nodes whose manifests an officer trusts.
+The officer's signing key signs it, so a key that somebody adds later is not trusted.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -23,6 +27,10 @@ from recording.errors import KeySetError, ManifestError
 from recording.keys.keyring import parse_public, public_text
 
 T = TypeVar("T", bound=msgspec.Struct)
+_TRUST_FORMAT: Final = "galwad-trust-1"
+TRUST_FILE_NAME: Final = "trusted-nodes.json"
+"""The usual name, in the folder of the officer's keys."""
+_SIGN_HINT: Final = "the officer must sign the trust file again"
 
 
 def unverified_key(data: bytes) -> str:
@@ -113,3 +121,37 @@ class DocumentType(Generic[T]):
             return msgspec.convert(body, self.model)
         except msgspec.ValidationError as error:
             raise ManifestError(f"the {self.name} is malformed: {error}") from None
+
+
+class TrustFile(msgspec.Struct, frozen=True):
+    """The nodes (keys in base64) that an officer trusts, and the date (ISO 8601 in UTC)."""
+
+    format: str
+    signed_at: str
+    node_keys: list[str]
+
+
+_DOCUMENT: Final = DocumentType("trust-file", _TRUST_FORMAT, TrustFile, "officer")
+
+
+def sign_trust(node_keys: Iterable[str], key: Ed25519PrivateKey) -> bytes:
+    """Return the content of a trust file for these nodes, signed by the officer."""
+    signed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return _DOCUMENT.sign(TrustFile(_TRUST_FORMAT, signed_at, sorted(set(node_keys))), key)
+
+
+def trusted_nodes(content: bytes, officer_keys: Collection[str]) -> tuple[str, ...]:
+    """Return the keys of the nodes in a trust file that one of these officers signed.
+
+    Raises:
+        KeySetError: The file is malformed, names no node, or has no signature by these officers.
+    """
+    try:
+        keys = tuple(_DOCUMENT.read(content, officer_keys).node_keys)
+    except ManifestError as error:
+        raise KeySetError(str(error), _SIGN_HINT) from None
+    for key in keys:
+        parse_public(key)
+    if not keys:
+        raise KeySetError("the trust-file names no node", _SIGN_HINT)
+    return keys

@@ -3,8 +3,7 @@
 Other packages import the public names from this module. `docs/file-formats.md` describes the file.
 """
 
-from recording.spool.reader import SpoolReader, is_live, read_header, read_spool, remove_spool
-from recording.spool.records import (
+from recording.spool.format import (
     Clock,
     EndRecord,
     EventRecord,
@@ -15,6 +14,7 @@ from recording.spool.records import (
     Record,
     SpoolHeader,
 )
+from recording.spool.reader import SpoolReader, is_live, read_header, read_spool, remove_spool
 from recording.spool.sync import SpoolSync, SyncListener
 from recording.spool.writer import SpoolWriter
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recording.spool.format import PACKET
-from recording.spool.records import PacketRecord
+from recording.spool.format import PACKET, PacketRecord
 
 RTP_HEADER = 12
 _MOST_US = 1 << 62

@@ -10,9 +10,8 @@ it returns no more records, `complete` stays False, and the whole spool must be 
 import os
 from collections.abc import Sequence
 
-from recording.spool.format import FrameCipher, FrameKind, SpoolFrame
+from recording.spool.format import FrameCipher, FrameKind, SpoolFrame, SpoolHeader
 from recording.spool.reader import RECENT, Batcher, SpoolReader
-from recording.spool.records import SpoolHeader
 from recording.spool.scanner import frame_at
 
 

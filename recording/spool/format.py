@@ -1,4 +1,4 @@
-"""The bytes of a spool file: the file header, the frames, and the encryption of the frames.
+"""A spool file: its header and records as values and as bytes, and the encryption of its frames.
 
 This module opens no files; `docs/file-formats.md` describes the format in full. After two copies of
 the file header come the frames, each with a header, a CRC (which shows damage without a key) and
@@ -10,9 +10,9 @@ unnoticed. A frame's *index* counts from 1. *Offsets* are microseconds since the
 import hashlib
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import cast
 
 import msgspec
@@ -20,7 +20,122 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from recording.errors import SpoolHeaderError
-from recording.spool.records import EventRecord, Field, PacketRecord, SpoolHeader
+
+Field = None | bool | int | float | str | bytes | Sequence["Field"] | Mapping[str, "Field"]
+"""A value in an event: any value that msgpack can encode."""
+Event = tuple[str, Mapping[str, Field], int]
+"""An event to write: its kind, its fields and its offset in µs since the spool's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """One instant, by the wall clock (Unix epoch seconds) and by the monotonic clock (seconds)."""
+
+    wall: float
+    mono: float
+
+    def at_us(self, mono: float) -> int:
+        """Return the µs from this instant to `mono` (monotonic seconds), rounded."""
+        return int((mono - self.mono) * 1_000_000 + 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolHeader:
+    """The file header of a spool. It is not encrypted, and has no personal data."""
+
+    call_id: str
+    life: int
+    """The number of this spool among the call's spools, from 1.
+
+    A call gets a new spool after a restart of the switch, or when it continues on another disk.
+    """
+    spool_id: bytes
+    """16 random bytes that identify this spool."""
+    started_wall_us: int
+    """The start of the spool (offset 0) in Unix epoch microseconds."""
+    lookback_us: int
+    boot_wrapped: bytes
+    """The spool key, encrypted under the boot key (`recording.spool.keys.wrap_spool_key`)."""
+    recipients_wrapped: bytes
+    """The spool key as an age file for the archive's recipients; empty if the archive has none."""
+    key_check: bytes
+    """`recording.spool.keys.key_check` of the spool key."""
+    started_mono_us: int = 0
+    """The start in µs of the monotonic clock; 0 if a version without this field wrote the spool."""
+
+    def us_after(self, first: "SpoolHeader") -> int:
+        """Return the µs from the start of the call's spool `first` to that of this one.
+
+        The monotonic times are compared, because the wall clock may have been changed; it counts
+        only if a spool has no monotonic time. No call continues after a reboot, because its
+        checkpoint is in a tmpfs.
+        """
+        if self.started_mono_us >= first.started_mono_us > 0:
+            return self.started_mono_us - first.started_mono_us
+        return self.started_wall_us - first.started_wall_us
+
+    def continues(self, last: "SpoolHeader") -> bool:
+        """Return whether the process that wrote the call's spool `last` wrote this one too.
+
+        It begins another one when the disk fails, and all its spools of a call have the same start.
+        """
+        same = self.started_mono_us, self.started_wall_us
+        return self.started_mono_us > 0 and same == (last.started_mono_us, last.started_wall_us)
+
+
+class LossReason(StrEnum):
+    """The reason why a part of a spool cannot be read."""
+
+    DAMAGED = "damaged"
+    """Bytes were changed, or bytes are missing before the end of the file."""
+    TRUNCATED = "truncated"
+    """The file ends inside a frame."""
+    UNRELEASED = "unreleased"
+    """The frame's key was never written to the file, and the process that had the key ended."""
+    ERASED = "erased"
+    """The frame's key was destroyed on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacketRecord:
+    """One RTP packet as it arrived, at `at_us` (µs since the spool's start)."""
+
+    at_us: int
+    track: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One event of the call, at `at_us` (µs since the spool's start)."""
+
+    at_us: int
+    kind: str
+    fields: dict[str, Field]
+
+
+@dataclass(frozen=True, slots=True)
+class LostRecord:
+    """A loss: the consecutive frames `first_index` to `last_index` cannot be read."""
+
+    first_index: int
+    last_index: int
+    from_us: int | None
+    """The earliest possible arrival of a lost packet, in µs since the spool's start, or None."""
+    to_us: int | None
+    """The latest possible arrival; None if unknown, as at the end of a truncated file."""
+    why: LossReason
+
+
+@dataclass(frozen=True, slots=True)
+class EndRecord:
+    """The end of a spool that was closed properly."""
+
+    at_us: int
+
+
+Record = PacketRecord | EventRecord | LostRecord | EndRecord
+
 
 HEADER_MAGIC = b"GALSPOOL"
 VERSION = 1
@@ -44,7 +159,6 @@ MAX_MEDIA = MAX_CIPHERTEXT // 2
 
 PACKET = struct.Struct(">IBI")
 """Before each packet of a media frame: µs since the frame's first offset, track, bytes."""
-_U32 = 0xFFFFFFFF
 _NEVER_US = 253_402_300_800_000_000
 """The year 10,000 in Unix µs, which Python's dates cannot have: such a start shows damage."""
 
@@ -183,20 +297,6 @@ def parse_frame(raw: bytes, crc: bytes, ciphertext: bytes) -> SpoolFrame | None:
         return None
     _, kind, index, from_us, to_us, _ = FRAME_HEADER.unpack(raw)
     return SpoolFrame(FrameKind(kind), index, from_us, to_us, raw, ciphertext)
-
-
-def pack_packets(packets: list[tuple[int, int, bytes]]) -> tuple[tuple[int, int], bytes]:
-    """Return the span and the plaintext of a media frame with these packets.
-
-    A packet is (at_us, track, data), with at_us >= 0. The span is the earliest and latest at_us.
-    """
-    offsets = [packet[0] for packet in packets]
-    first, last = min(offsets), max(offsets)
-    parts: list[bytes] = []
-    pack = PACKET.pack
-    for at, track, data in packets:
-        parts.extend((pack(min(at - first, _U32), track, len(data)), data))
-    return (first, last), b"".join(parts)
 
 
 def unpack_packets(from_us: int, plaintext: bytes) -> list[PacketRecord] | None:

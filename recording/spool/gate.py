@@ -50,7 +50,7 @@ class RecordingGate:
     that it arrives after the gate has opened. Each track must prove that its packets are later,
     even if they arrive only minutes later.
 
-    The object has few attributes, so that little memory must be read when a packet arrives.
+    `store` runs for each packet, so it reads few attributes.
     """
 
     started: float

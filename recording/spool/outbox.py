@@ -4,17 +4,29 @@ When the disk works again, it writes them to the spool, the oldest first. Packet
 """
 
 import asyncio
+import contextlib
+import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
+from pathlib import Path
+from typing import Final
 
+from recording.files.atomic import sync_folder, write_all
+from recording.spool.format import Event, Field
 from recording.spool.gate import FAILURES
-from recording.spool.preamble import Preamble
-from recording.spool.records import Event, Field
-from recording.spool.rescue import EarlierSpools
 from recording.spool.writer import SpoolWriter
 
+_PIECE: Final = 1 << 20
+_LEAVE: Final = 2
+"""The free space on the disk for a copy, as a multiple of the spool's size.
+
+So at least half of the free space remains for the spools of live calls.
+"""
+_thread = ThreadPoolExecutor(1, thread_name_prefix="spool-rescue")
+_GAP = ("gap-start", None)
 _MAX_WAITING = 10_000
 """The most events in memory: enough for all pauses in one day without a working disk.
 
@@ -24,6 +36,121 @@ _MOST_IN_ONE_WRITE = 100
 """In events. After a long fault, a disk with little space can thus take a part of them."""
 _NEVER_DROPPED = frozenset({"call", "caller", "answered"})
 """A recording gets its callers, its advisor and its beginning from these kinds of events."""
+
+
+class EarlierSpools:
+    """The open files of a call's spools that can no longer be opened by their paths.
+
+    Their disk was unmounted while a spool was open, or another one was mounted on the same folder.
+    The open files can still be read, and the disk may never be mounted again. So they are copied
+    into the folder of the call's current spool.
+    """
+
+    def __init__(self) -> None:
+        self._spools: list[tuple[int, str]] = []
+
+    def add(self, fd: int, name: str) -> None:
+        """Add an earlier spool. `close` will close its descriptor `fd`."""
+        self._spools.append((fd, name))
+
+    def copy_to(self, beside: int, folder: Path) -> None:
+        """Let a thread copy the earlier spools into `folder`, one after another.
+
+        An incomplete copy is removed, so that it is never used in place of the complete spool,
+        whose disk may be mounted again later. `beside` is a descriptor of the current spool, which
+        keeps it locked until all are copied, so that the finaliser does not seal the call too
+        early.
+
+        Raises `OSError` if there are too few descriptors; then no spool is copied, and `beside` is
+        closed.
+        """
+        spools: list[tuple[int, str]] = []
+        try:
+            for fd, name in self._spools:
+                spools.append((os.dup(fd), name))
+        except OSError:
+            for fd in (*(fd for fd, _ in spools), beside):
+                os.close(fd)
+            raise
+        _thread.submit(_copy_all, spools, beside, folder)
+
+    def close(self) -> None:
+        """Close the descriptors of the earlier spools, at the end of the call."""
+        for fd, _ in self._spools:
+            os.close(fd)
+        self._spools.clear()
+
+
+def _copy_all(spools: list[tuple[int, str]], beside: int, folder: Path) -> None:
+    for fd, name in spools:
+        with contextlib.suppress(OSError):
+            _copy_spool(fd, beside, folder / name)
+        os.close(fd)
+    os.close(beside)
+
+
+def _copy_spool(fd: int, beside: int, path: Path) -> None:
+    disk = os.fstatvfs(beside)
+    too_big = os.fstat(fd).st_size * _LEAVE > disk.f_bavail * disk.f_frsize
+    if too_big or path.exists():
+        return
+    hidden = path.with_name(f".{path.name}.new")
+    try:
+        _copy(fd, hidden)
+        os.link(hidden, path)
+        sync_folder(path.parent)
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+def _copy(old: int, path: Path) -> None:
+    path.unlink(missing_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    try:
+        at = 0
+        while piece := os.pread(old, _PIECE, at):
+            write_all(fd, piece)
+            at += len(piece)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class Preamble:
+    """The events with which the next spool of a call must begin: those that still apply.
+
+    When the disk of a spool is gone, the call continues in a new spool (`SpoolOutbox.move`), which
+    must be readable even if the old one is lost. If it is not lost, these events are read twice,
+    with the same content and time, which makes no difference.
+    """
+
+    def __init__(self) -> None:
+        self._facts: dict[tuple[str, Field], Event] = {}
+
+    def note(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
+        """Add an event that was written to the spool. Remove events that it ends or replaces."""
+        fact = kind, fields, at_us
+        match kind:
+            case "call":
+                self._facts[kind, None] = fact
+            case "caller":
+                self._facts[kind, at_us] = fact
+            case "answered":
+                self._facts.setdefault((kind, None), fact)
+            case "media":
+                self._facts[kind, fields.get("track")] = fact
+            case "holder":
+                self._facts[kind, fields.get("holder")] = fact
+            case "release":
+                self._facts.pop(("holder", fields.get("holder")), None)
+            case "gap-start":
+                self._facts.pop(_GAP, None)
+                self._facts[_GAP] = fact
+            case "gap-end" | "segment":
+                self._facts.pop(_GAP, None)
+
+    def __iter__(self) -> Iterator[Event]:
+        yield from list(self._facts.values())
 
 
 class SpoolOutbox:

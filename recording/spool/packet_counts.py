@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from recording.spool.records import Field
+from recording.spool.format import Field
 
 TRACKS = 2
 UNANSWERED = "unanswered"

@@ -19,10 +19,16 @@ import msgspec
 
 from recording.errors import SpoolError, SpoolHeaderError, SpoolKeyError
 from recording.spool.format import (
+    EndRecord,
+    EventRecord,
     FrameCipher,
     FrameKind,
+    LossReason,
+    LostRecord,
     PublishedKeys,
+    Record,
     SpoolFrame,
+    SpoolHeader,
     Tombstone,
     unpack_event,
     unpack_packets,
@@ -34,14 +40,6 @@ from recording.spool.keys import (
     load_keys,
     shred_keys,
     unwrap_spool_key,
-)
-from recording.spool.records import (
-    EndRecord,
-    EventRecord,
-    LossReason,
-    LostRecord,
-    Record,
-    SpoolHeader,
 )
 from recording.spool.scanner import Scanner, find_header, frame_at
 

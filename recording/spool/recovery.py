@@ -1,6 +1,6 @@
-"""Recovers the key of a spool whose boot key was lost at a reboot of the machine.
+"""The keys that open spools, also of a spool whose boot key was lost at a reboot of the machine.
 
-The file header also contains the spool key encrypted to the archive's recipients. A recipient
+A spool's file header also contains the spool key encrypted to the archive's recipients. A recipient
 decrypts it on another machine, and a user gives it to the server, which stores it in the runtime
 folder until the call is archived. The spool key opens only this spool.
 """
@@ -16,8 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from recording.age.file import Identity, decrypt_small
-from recording.errors import AgeError, SpoolError, SpoolKeyError
-from recording.spool import SpoolHeader, read_header
+from recording.errors import AgeError, SpoolError, SpoolHeaderError, SpoolKeyError
+from recording.spool import (
+    SpoolHeader,
+    SpoolReader,
+    read_header,
+    read_spool,
+)
+from recording.spool.follower import SpoolFollower
 from recording.spool.keys import key_check, shred_keys, unwrap_spool_key
 
 _NAME: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\.(\d+)\.recovered")
@@ -102,3 +108,48 @@ def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:
 def shred_recovered(folder: Path, spool: Path) -> None:
     """Overwrite and unlink the file of the key that was recovered for a spool, if it exists."""
     shred_keys(folder / f"{spool.name.removesuffix('.spool')}.recovered")
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolKeys:
+    """The keys that open spools. `runtime_keys` has the frame keys that are not published."""
+
+    boot_key: bytes | None
+    """The key that encrypts the keys of new spools; None if there is no such key."""
+    runtime_keys: Path | None = None
+    spool_keys: dict[int, bytes] = field(default_factory=dict)
+    """The spool keys that a recipient decrypted with an age identity, by life."""
+    other_boot_keys: tuple[bytes, ...] = ()
+    """A spool is encrypted with the boot key of the time at which it was made."""
+
+    def open(self, path: Path) -> SpoolReader:
+        """Open one finished spool for reading. Raises `SpoolError`, `OSError`."""
+        header = _checked_header(path)
+        return read_spool(
+            path,
+            boot_key=self._of(header),
+            spool_key=self.spool_keys.get(header.life),
+            runtime_keys_folder=self.runtime_keys,
+        )
+
+    def follow(self, path: Path) -> SpoolFollower:
+        """Open one spool that the switch is still writing. Raises `SpoolError`, `OSError`."""
+        return SpoolFollower.open(path, self._of(_checked_header(path)))
+
+    def _of(self, header: SpoolHeader) -> bytes | None:
+        return (
+            boot_key_for(header, self.other_boot_keys) if self.other_boot_keys else None
+        ) or self.boot_key
+
+
+def _checked_header(path: Path) -> SpoolHeader:
+    """Return a spool's header, if it agrees with the file's name.
+
+    Without this check, a renamed spool would be archived as the recording of another call. Raises
+    `SpoolHeaderError`, `OSError`.
+    """
+    header = read_header(path)
+    its_own = f"{header.call_id}.{header.life}.spool"
+    if path.name != its_own:
+        raise SpoolHeaderError(f"{path.name} is a renamed or copied {its_own}: move it away")
+    return header

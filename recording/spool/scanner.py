@@ -13,11 +13,11 @@ from recording.spool.format import (
     HEADER_PREFIX,
     MAX_HEADER,
     SpoolFrame,
+    SpoolHeader,
     frame_length,
     parse_frame,
     parse_header,
 )
-from recording.spool.records import SpoolHeader
 
 _PIECE = 1 << 16
 _NEVER_WRITTEN = bytes(16)

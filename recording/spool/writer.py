@@ -21,10 +21,14 @@ from recording.spool.file import SpoolFile
 from recording.spool.format import (
     CRC,
     FRAME_HEADER,
+    Clock,
     End,
+    Event,
+    Field,
     FrameCipher,
     FrameKind,
     PublishedKeys,
+    SpoolHeader,
     Tombstone,
     pack_event,
     pack_header,
@@ -33,7 +37,6 @@ from recording.spool.format import (
 from recording.spool.keys import KeySlots, key_check, keys_path, wrap_spool_key
 from recording.spool.open_frame import OpenFrame, UnpublishedFrame, earlier_packets
 from recording.spool.packet_counts import WrittenCounts, add_to
-from recording.spool.records import Clock, Event, Field, SpoolHeader
 
 WRITTEN_TWICE = frozenset(
     {

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from galwad.time_zones import HEADER
 from recording.archive.commitments import commit
 from recording.archive.manifest import Manifest, sign_manifest
+from recording.archive.summary import PersonalFacts
 from recording.audit.anchors import Anchor
 from recording.audit.chain import ChainEntry, Head
 
@@ -101,9 +102,7 @@ class Archive:
                 "sha256": hashlib.sha256(self.header).hexdigest(),
             },
             "sealed": "2026-11-25T09:35:01Z",
-            "index": msgspec.to_builtins(
-                commit(SALT, CALL, {**FACTS, "later_callers": (), "later_advisors": ()})
-            ),
+            "index": commit(CALL, msgspec.convert({**FACTS, "salt": SALT.hex()}, PersonalFacts)),
         }
         return sign_manifest(msgspec.convert({**facts, **changes}, Manifest), self.node)
 

@@ -17,7 +17,7 @@ import structlog
 from galwad.cli import main
 from helpers.cli import CALL, POLL_S, RATE, SECONDS, TOKEN, Archive, Handler, Outcome
 from helpers.recording.sealing import seal
-from recording.archive import stability as in_motion
+from recording.archive import verify as in_motion
 from recording.keys.keyring import OfficerKeys
 
 __all__ = [

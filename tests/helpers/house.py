@@ -15,7 +15,7 @@ from galwad.people.user import Role, User
 from helpers.database import create_database
 from helpers.desk import changed
 from helpers.site import Site
-from recording.archive.store import folder_of
+from recording.archive.manifest import folder_of
 
 PATIENCE_S = 60
 _LOOK_ROUND_S = 2.0

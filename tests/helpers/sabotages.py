@@ -412,8 +412,8 @@ SABOTAGES = (
     Sabotage(
         "the index gets no advisor",
         SEALER,
-        "advisor=personal.advisor,",
-        'advisor="",',
+        "**msgspec.structs.asdict(personal),",
+        '**{**msgspec.structs.asdict(personal), "advisor": ""},',
         (COVERAGE, PROMISES),
         payments=KEY,
     ),

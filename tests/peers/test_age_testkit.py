@@ -3,7 +3,7 @@
 Debian's package is golang-github-c2sp-cctv-dev. The first lines of a file name the expected
 result, the keys, and the digest of what comes out before a fault is found.
 
-Covers `recording/age/file.py` and `recording/age/passphrase.py`.
+Covers `recording/age/file.py` and `recording/age/identity_file.py`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from recording.age.file import AnyIdentity, Identity, open_file
-from recording.age.passphrase import Passphrase
+from recording.age.file import Identity, open_file
+from recording.age.header import AnyIdentity
+from recording.age.identity_file import Passphrase
 from recording.errors import (
     AgeError,
     ArmorError,

@@ -17,6 +17,7 @@ import signal
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -112,7 +113,7 @@ def one_more_received(manifest):
     first = manifest.packets[0]
     caller, advisor = first.parties
     wrong = msgspec.structs.replace(caller, received=caller.received + 1)
-    changed = msgspec.structs.replace(first, parties=[wrong, advisor])
+    changed = replace(first, parties=[wrong, advisor])
     return msgspec.structs.replace(manifest, packets=[changed, *manifest.packets[1:]])
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.peer
 
 PACKET_US = 20_000
 LOOKBACK_AND_MORE_S = 5 + 2
-"""A frame fills, its lookback passes, the next flush is done: `recording/spool/intervals.py`."""
+"""A frame fills, its lookback passes, the next flush is done: `recording/spool/sync.py`."""
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The recorder of one call: the packets that pass its gate, and the contents of its spool.
 
-Covers `recording/spool/gate.py` and `recording/status.py`.
+Covers `recording/spool/gate.py` and `recording/policy.py`.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from helpers.examples import examples
 from helpers.recording.spools import SpoolRoom
 from helpers.recording.states import state_of
 from recording.errors import SpoolSyncError, SpoolWriteError
-from recording.policy import DestinationClass, RecordingState, Trigger
-from recording.recorder import Recorder, RecordingStatus
+from recording.policy import DestinationClass, RecordingState, RecordingStatus, Trigger
+from recording.recorder import Recorder
 from recording.spool import Clock, EventRecord, PacketRecord, SpoolWriter
 
 SIAN = "user:sian"

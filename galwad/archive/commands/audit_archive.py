@@ -22,8 +22,7 @@ from galwad.cli.support.console import CliError
 from galwad.cli.support.options import read_period
 from recording.archive.disposal import CERTIFICATE, Certificate
 from recording.archive.manifest import verify_manifest
-from recording.archive.stability import check_when_stable
-from recording.archive.verify import recordings_below
+from recording.archive.verify import check_when_stable, recordings_below
 from recording.audit.chain import ChainEntry
 from recording.errors import ManifestError
 from recording.index.orphans import YOUNG_S

@@ -28,10 +28,10 @@ from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json
 from galwad.cli.support.output_file import atomic_file, check_writable
 from recording.age.file import Recipient
-from recording.age.passphrase import Passphrase
+from recording.age.identity_file import Passphrase
 from recording.errors import AgeError, KeyFileError, KeySetError
 from recording.keys.keyring import NamedRecipient, OfficerKeys, RecipientSet, fingerprint
-from recording.keys.trust_file import FILE_NAME, sign_trust
+from recording.keys.signed_document import TRUST_FILE_NAME, sign_trust
 
 app = new_command()
 PLAIN: Final = "identity.txt"
@@ -327,7 +327,7 @@ def trust(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help=f"The file; by default FOLDER/{FILE_NAME}."),
+        typer.Option("--output", "-o", help=f"The file; by default FOLDER/{TRUST_FILE_NAME}."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     json: Json = False,
@@ -340,7 +340,7 @@ def trust(
     """
     keys = [public_key(each, "--node-key") for each in node_key]
     parent = folder if folder.is_dir() else folder.parent
-    path = output or parent / FILE_NAME
+    path = output or parent / TRUST_FILE_NAME
     check_writable(path, replace=force)
     with key_errors():
         content = sign_trust(keys, load_officer(folder).signing)

@@ -25,8 +25,8 @@ from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import CallId, Json, Language, Server, checked_id, texts_in
 from galwad.cli.support.page_texts import Texts
 from galwad.cli.support.timeline import PARTLY, TimelineSpan
+from recording.archive.accounting import packet_problems, silent_parties
 from recording.archive.manifest import Manifest, PacketStretch, PartyPackets, read_manifest
-from recording.archive.packet_sums import packet_problems, silent_parties
 from recording.errors import ManifestError
 
 app = new_command()

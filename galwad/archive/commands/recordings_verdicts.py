@@ -30,20 +30,15 @@ from galwad.cli.support.console import CliError, one_line
 from galwad.cli.support.identities import public_key, read_identity, signer_of, trusted_keys
 from galwad.cli.support.options import checked_period, read_period
 from recording.age.file import Identity
+from recording.archive.commitments import NOT_COMMITTED, ROW_DELETED, compare_file, disagreement
 from recording.archive.disposal import Certificate
-from recording.archive.index_row import (
-    NOT_COMMITTED,
-    ROW_DELETED,
-    compare_file,
-    day_folder,
-    disagreement,
-)
+from recording.archive.manifest import day_folder
 from recording.archive.rewrap import UNPROVEN
-from recording.archive.stability import check_when_stable
 from recording.archive.summary import RecordingSummary
 from recording.archive.verify import (
     RecordingVerdict,
     VerdictState,
+    check_when_stable,
     recordings_below,
     verify_disposal,
     verify_indexed,

@@ -28,7 +28,7 @@ from galwad.cli.checks.files import (
 from galwad.settings import EXAMPLE, Settings
 from recording.audit.chain import ChainEntry
 from recording.errors import KeySetError, SpoolError, WrongOfficerError
-from recording.keys.recipients_file import RecipientsFile
+from recording.keys.keyring import RecipientsFile
 from recording.spool import SpoolHeader, read_header
 from recording.spool.recovery import boot_key_for, recovered_keys
 

@@ -28,7 +28,7 @@ from recording.errors import (
 )
 from recording.files.atomic import read_small
 from recording.keys.keyring import OfficerKeys, parse_public
-from recording.keys.trust_file import FILE_NAME, trusted_nodes
+from recording.keys.signed_document import TRUST_FILE_NAME, trusted_nodes
 
 VARIABLE: Final = "GALWAD_PASSPHRASE"
 MIN_LENGTH: Final = 12
@@ -160,7 +160,7 @@ def trusted_keys(
         CliError: The file cannot be read, or none of `officers` (public signing keys) signed it.
     """
     if trust is None:
-        beside = None if identity is None else identity.parent / FILE_NAME
+        beside = None if identity is None else identity.parent / TRUST_FILE_NAME
         if beside is None or not beside.is_file():
             return ()
         trust = beside

@@ -19,10 +19,11 @@ from recording.policy import (
     PAUSE_TRIGGERS,
     DestinationClass,
     RecordingState,
+    RecordingStatus,
     ShutCauses,
     Trigger,
 )
-from recording.recorder import Recorder, RecordingStatus
+from recording.recorder import Recorder
 from recording.spool import Clock, Field
 from recording.spool.gate import SavedLateness
 from telephony.aio.relay import Relay

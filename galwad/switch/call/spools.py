@@ -21,11 +21,11 @@ from galwad.settings import Settings
 from recording.age.file import Recipient, encrypt_small
 from recording.errors import KeyFileError, RecordingError, SpoolWriteError, has_failed
 from recording.files.disk import WatchedDisk
-from recording.keys.keyring import load_or_create_boot_key
-from recording.keys.recipients_file import RecipientsFile
-from recording.recorder import Recorder, RecordingStatus
+from recording.keys.keyring import RecipientsFile, load_or_create_boot_key
+from recording.policy import RecordingStatus
+from recording.recorder import Recorder
 from recording.spool import Clock, SpoolSync, SpoolWriter
-from recording.spool.intervals import tick_for
+from recording.spool.sync import tick_for
 
 log = structlog.get_logger()
 

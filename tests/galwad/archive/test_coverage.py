@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from galwad.archive.periodic import next_time
 from galwad.link import Link
 from galwad.messages import CallEnded, Hello, LedgerHas, Sealed, WaitingSpool, WaitingSpools
-from recording.archive.gap_proof import StoredInGap
+from recording.archive.accounting import StoredInGap
 from recording.archive.manifest import (
     Manifest,
     ObjectFacts,
@@ -30,7 +31,7 @@ from recording.archive.manifest import (
     TriggerFacts,
     sign_manifest,
 )
-from recording.archive.spool_proof import SpoolProof
+from recording.archive.packet_ledger import SpoolProof
 from recording.audit.log import verify
 
 FIRST, SECOND = "20261125-101500-abcdefgh", "20261125-102500-bcdefghi"
@@ -162,7 +163,7 @@ async def test_packets_that_do_not_add_up_are_a_problem_and_alarm_once(running, 
 async def test_packets_that_were_stored_in_a_pause_are_a_problem_and_alarm_once(running, mair):
     await talk(running, FIRST, 60 * US)
     (stretch,) = packets(500)
-    leak = msgspec.structs.replace(stretch, gap="payment")
+    leak = replace(stretch, gap="payment")
     await running.seal(record(running, FIRST, 60 * US, 60 * US, [leak]))
     (call,) = (await mair.http.get(EVER)).json()["amiss"]
     assert "payment gap 0.0 s to 60.0 s: 500 packets were stored: " in call["problems"][0]

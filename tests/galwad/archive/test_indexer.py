@@ -15,8 +15,8 @@ from galwad.archive.indexer import Indexer
 from galwad.messages import Alarm, Sealed
 from recording.archive.manifest import Gap
 from recording.audit.log import AuditLog, verify
-from recording.index.captured_cards import CapturedCards
 from recording.index.catalogue import Catalogue
+from recording.index.custody import CapturedCards
 
 NAMELESS = {"number": None, "line": "", "advisor": "", "extension": "", "personal": False}
 

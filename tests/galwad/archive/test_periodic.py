@@ -7,8 +7,7 @@ import pytest
 from galwad.archive.periodic import RECIPIENTS_CHANGED, RecipientsWatch
 from recording.age.file import Identity
 from recording.audit.log import AuditLog
-from recording.keys.keyring import OfficerKeys, RecipientSet
-from recording.keys.recipients_file import RecipientsFile
+from recording.keys.keyring import OfficerKeys, RecipientSet, RecipientsFile
 
 
 class Room:

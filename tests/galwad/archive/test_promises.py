@@ -24,7 +24,7 @@ from galwad.messages import CallEnded, Sealed
 from helpers.desk import PASSWORD, Running
 from helpers.recording.sealing import seal
 from recording.age.file import Identity
-from recording.archive import stability
+from recording.archive import verify
 from recording.archive.accounting import balance
 from recording.archive.commitments import commit
 from recording.archive.manifest import (
@@ -37,6 +37,7 @@ from recording.archive.manifest import (
     TriggerFacts,
     sign_manifest,
 )
+from recording.archive.summary import PersonalFacts
 from recording.audit.index_comparison import CARD_PREVENTION
 
 US = 1_000_000
@@ -97,7 +98,7 @@ class Day:
             "payload": {"size": len(payload), "sha256": hashlib.sha256(payload).hexdigest()},
             "header": {"size": len(header), "sha256": hashlib.sha256(header).hexdigest()},
             "sealed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "index": msgspec.to_builtins(commit(SALT, call_id, FACTS)),
+            "index": commit(call_id, PersonalFacts(**FACTS, salt=SALT.hex())),
             "packets": packets,
             "triggers": list(triggers),
         }
@@ -186,7 +187,7 @@ class Day:
 @pytest.fixture
 async def day(running, capsys, monkeypatch, tmp_path):
     """A day on which mair, a supervisor, checks the promises."""
-    monkeypatch.setattr(stability, "QUIET_S", 0.0)  # no wait for files that a test has just damaged
+    monkeypatch.setattr(verify, "QUIET_S", 0.0)  # no wait for files that a test has just damaged
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     client = running.client()
     answer = await client.post(

@@ -21,8 +21,7 @@ from galwad.host.database import open_engine
 from galwad.settings import load
 from galwad.single_instance import lock_folder
 from recording.audit.log import AuditLog
-from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
-from recording.keys.recipients_file import RecipientsFile
+from recording.keys.keyring import OfficerKeys, RecipientSet, RecipientsFile, fingerprint
 
 PEOPLE = """\
 reference,name,numbers,language,shared

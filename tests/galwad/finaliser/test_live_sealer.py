@@ -17,8 +17,7 @@ from galwad.finaliser.worker import SEALING_TASKS
 from galwad.messages import Sealed
 from helpers.recording.tones import packets, silence, tone
 from recording.archive import store as archive_module
-from recording.archive.live_sealing import LiveSealing
-from recording.archive.sealing import seal_audio
+from recording.archive.sealing import LiveSealing, seal_audio
 from recording.spool import SpoolWriter
 
 FIRST = "20260301-090000-abcdefgh"

@@ -1,6 +1,6 @@
 """The share of the calls that each worker has."""
 
-from galwad.finaliser.share import WHOLE, Share, number_of
+from galwad.finaliser.spools import WHOLE, Share, number_of
 
 CALLS = [f"20260301-{h:02}{m:02}00-abcdefgh" for h in range(24) for m in range(60)]
 

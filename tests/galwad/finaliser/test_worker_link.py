@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from galwad.finaliser.process import folders_of
-from galwad.finaliser.share import Share
-from galwad.finaliser.worker_link import (
+from galwad.finaliser.spools import Share
+from galwad.finaliser.worker import (
     Beat,
     Done,
     FollowCalls,

@@ -15,7 +15,7 @@ import pytest
 
 from galwad.finaliser import workers as workers_module
 from galwad.finaliser.process import Finaliser, sealer_of, workers_of
-from galwad.finaliser.share import number_of
+from galwad.finaliser.spools import number_of
 from galwad.finaliser.workers import WorkerHungError, WorkerProcess, how_many
 from galwad.messages import Alarm, Hello, Sealed, SpoolClosed
 from galwad.single_instance import lock_folder

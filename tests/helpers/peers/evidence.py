@@ -13,8 +13,8 @@ import soundfile
 from galwad.simulate.judgement import loud_samples, sum_faults
 from galwad.simulate.sound import RATE
 from helpers.peers.waiting import PATIENCE_S
+from recording.archive.accounting import packet_problems
 from recording.archive.manifest import read_manifest
-from recording.archive.packet_sums import packet_problems
 
 
 def run(name, package, *arguments, data):

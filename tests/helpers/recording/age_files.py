@@ -7,8 +7,9 @@ import subprocess
 
 import pyrage
 
-from recording.age.file import Identity, Stanza
-from recording.age.passphrase import Passphrase
+from recording.age.file import Identity
+from recording.age.header import Stanza
+from recording.age.identity_file import Passphrase
 from recording.age.stream import payload_cipher
 
 FILE_KEY = b"YELLOW SUBMARINE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ class Clock:
 
     In place of the module `time`.
     """
+
+    strptime = staticmethod(time.strptime)
 
     def __init__(self, folder: Path) -> None:
         self.work: Callable[[], object] = lambda: None

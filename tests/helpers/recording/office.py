@@ -11,11 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from helpers.recording.packets import CALL_ID, US, WALL, rtp, tone
 from recording.age.file import open_parts
-from recording.archive.sealing import SpoolKeys
-from recording.archive.store import Archive, SealingNode, folder_of
+from recording.archive.manifest import SealingNode, folder_of
+from recording.archive.store import Archive
 from recording.archive.verify import verify_recording
 from recording.keys.keyring import OfficerKeys, RecipientSet, public_text
 from recording.spool import Clock, SpoolWriter
+from recording.spool.recovery import SpoolKeys
 
 NUMBER = "+442079460123"
 

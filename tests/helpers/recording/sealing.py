@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 
-from recording.age.file import Recipient, make_header, new_file_key
+from recording.age.file import Recipient, new_file_key
+from recording.age.header import make_header
 from recording.age.stream import PayloadWriter
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from helpers.recording.codecs import decoder_of
 from helpers.recording.reference import MEDIA
 from recording.audio.codecs import PayloadCodec
-from recording.audio.timeline import Timeline, WidebandError
+from recording.audio.stream_writer import WidebandError
+from recording.audio.timeline import Timeline
 
 US = 1_000_000
 """Microseconds in a second."""

@@ -21,9 +21,8 @@ from helpers.recording.age_files import (
     header,
     mine,
 )
-from recording.age.armor import BEGIN, armored, dearmored
-from recording.age.file import encrypt_small, open_file
-from recording.age.passphrase import Passphrase
+from recording.age.file import BEGIN, armored, dearmored, encrypt_small, open_file
+from recording.age.identity_file import Passphrase
 from recording.errors import (
     AgeError,
     ArmorError,

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from helpers.examples import examples
 from helpers.recording.age_files import header
 from recording.age import file as age
-from recording.age.file import Header, Identity, PayloadReader, PayloadWriter, Recipient
-from recording.age.stream import CHUNK
+from recording.age.file import Identity, Recipient
+from recording.age.header import Header, make_header
+from recording.age.stream import CHUNK, PayloadReader, PayloadWriter, payload_cipher
 from recording.errors import (
     AgeError,
     BadTagError,
@@ -47,7 +48,7 @@ def seal(path: Path, data: bytes, recipients: list[Recipient]) -> bytes:
     file_key = age.new_file_key()
     with path.open("wb") as file, PayloadWriter(file.fileno(), file_key) as writer:
         writer.write(data)
-    return age.make_header(file_key, recipients) + path.read_bytes()
+    return make_header(file_key, recipients) + path.read_bytes()
 
 
 @pytest.fixture
@@ -194,7 +195,7 @@ def test_a_payload_opens_with_a_replaced_header_for_another_recipient(tmp_path, 
     other = Identity.generate()
     joined = seal(tmp_path / "p", b"speech", [identity.recipient])
     header = joined[: -(tmp_path / "p").stat().st_size]
-    new = age.make_header(age.open_header(header, [identity]), [other.recipient])
+    new = make_header(age.open_header(header, [identity]), [other.recipient])
     with (tmp_path / "p").open("rb") as payload:
         assert age.open_parts(new, payload, [other]).readall() == b"speech"
         with pytest.raises(NoMatchError):
@@ -303,7 +304,7 @@ def test_data_after_a_full_last_chunk_is_trailing_data(tmp_path):
 
 def test_an_empty_last_chunk_is_refused_unless_it_is_the_only_one(tmp_path):
     file_key, nonce = age.new_file_key(), os.urandom(16)
-    cipher = age.payload_cipher(file_key, nonce)
+    cipher = payload_cipher(file_key, nonce)
     first = cipher.encrypt(bytes(12), bytes(CHUNK), None)
     last = cipher.encrypt(bytes(10) + b"\x01\x01", b"", None)
     with pytest.raises(EmptyLastChunkError):

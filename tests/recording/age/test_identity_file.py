@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from helpers.examples import examples
 from helpers.recording.age_files import chunks, closed, header, mine
 from helpers.terminal import on_terminal
-from recording.age.armor import armored
-from recording.age.file import Identity, encrypt_small
-from recording.age.identity_file import IdentityFile, protected
-from recording.age.passphrase import Passphrase
+from recording.age.file import Identity, armored, encrypt_small
+from recording.age.identity_file import IdentityFile, Passphrase, protected
 from recording.errors import KeyFileError
 from recording.keys.keyring import OfficerKeys
 

@@ -1,6 +1,6 @@
 """Passphrases: each fault that C2SP's testkit names for scrypt, and two other readers.
 
-Covers `recording/age/stanza.py`.
+Covers `recording/age/header.py`.
 """
 
 import io
@@ -24,16 +24,9 @@ from helpers.recording.age_files import (
     sloppy,
 )
 from helpers.terminal import on_terminal
-from recording.age.file import (
-    AnyIdentity,
-    Identity,
-    Stanza,
-    decrypt_small,
-    encrypt_small,
-    make_header,
-    open_file,
-)
-from recording.age.passphrase import MAX_WORK_FACTOR, WORK_FACTOR, Passphrase
+from recording.age.file import Identity, decrypt_small, encrypt_small, open_file
+from recording.age.header import AnyIdentity, Stanza, make_header
+from recording.age.identity_file import MAX_WORK_FACTOR, WORK_FACTOR, Passphrase
 from recording.errors import (
     AgeError,
     Base64Error,

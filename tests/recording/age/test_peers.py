@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from helpers.examples import examples
 from recording.age import file as age
-from recording.age.file import Identity, PayloadWriter, Recipient, open_file, open_parts
-from recording.age.stream import CHUNK
+from recording.age.file import Identity, Recipient, open_file, open_parts
+from recording.age.header import make_header
+from recording.age.stream import CHUNK, PayloadWriter
 from recording.errors import KeyTextError
 
 SOME = settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
@@ -41,7 +42,7 @@ def seal(data, recipients, block=CHUNK + 7):
             for start in range(0, len(data), block):
                 writer.write(data[start : start + block])
         file.seek(0)
-        return age.make_header(file_key, recipients), file.read()
+        return make_header(file_key, recipients), file.read()
 
 
 def recipients_of(identities):

@@ -3,7 +3,7 @@
 Each fault has an error of its own. pyrage and the `age` program, which have other authors, must
 refuse the same files.
 
-Covers `recording/age/header.py`, `recording/age/stanza.py` and `recording/age/stream.py`.
+Covers `recording/age/header.py` and `recording/age/stream.py`.
 """
 
 import io
@@ -32,8 +32,8 @@ from helpers.recording.age_files import (
     sloppy,
     with_share,
 )
-from recording.age import file as age
 from recording.age.file import open_file
+from recording.age.header import make_header
 from recording.age.stream import CHUNK
 from recording.errors import (
     AgeError,
@@ -253,4 +253,4 @@ def test_galwad_and_pyrage_agree_on_any_changed_file(name, change):
 
 
 def test_two_headers_for_the_same_key_and_recipient_differ():
-    assert age.make_header(FILE_KEY, [ME.recipient]) != age.make_header(FILE_KEY, [ME.recipient])
+    assert make_header(FILE_KEY, [ME.recipient]) != make_header(FILE_KEY, [ME.recipient])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recording.archive.accounting import Interval, balance
+from recording.archive.accounting import balance
+from recording.archive.manifest import Interval
 
 SECOND = 1_000_000
 

@@ -19,7 +19,7 @@ from recording.archive.backup import (
     restore,
 )
 from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
-from recording.archive.store import SealingNode
+from recording.archive.manifest import SealingNode
 from recording.archive.verify import verify_recording
 from recording.keys.keyring import public_text
 

@@ -1,6 +1,6 @@
 """A card number that is keyed outside a pause is not in the archive, however the call is sealed.
 
-Covers `recording/archive/sealing.py` and `recording/archive/live_sealing.py`.
+Covers `recording/archive/sealing.py`.
 """
 
 import random
@@ -21,7 +21,7 @@ from helpers.recording.tones import (
 )
 from recording.archive.accounting import balance
 from recording.archive.verify import RecordingVerdict
-from recording.audio.flac_payload import FlacPayload
+from recording.audio.payloads import FlacPayload
 
 US = 1_000_000
 

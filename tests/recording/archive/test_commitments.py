@@ -14,25 +14,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.recording.age_files import FILE_KEY, ME
-from recording.age.file import Identity, encrypt_part, make_header
+from recording.age.file import Identity, encrypt_part
+from recording.age.header import make_header
 from recording.archive.commitments import (
     FACTS,
-    IndexFacts,
     changed_facts,
     commit,
     commitment,
     encoded,
+    match,
     open_facts,
     seal_facts,
 )
 from recording.archive.manifest import Manifest, read_manifest
-from recording.archive.summary import LaterAdvisor, LaterCaller
+from recording.archive.summary import LaterAdvisor, LaterCaller, PersonalFacts
 from recording.errors import AgeError, ManifestError, NoMatchError
 from recording.spool import SpoolReader
 
 CALL_ID = "20260301-090000-abcdefgh"
 NUMBER = "+442079460123"
 SALT = bytes(range(32))
+SALT_TEXT = SALT.hex()
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
 CALLERS = st.lists(
     st.builds(LaterCaller, st.integers(0, 2**53), st.none() | TEXTS, st.booleans()), max_size=3
@@ -69,6 +71,10 @@ NOTHING = {
 }
 
 
+def person(facts, salt=SALT_TEXT) -> PersonalFacts:
+    return PersonalFacts(**facts, salt=salt)
+
+
 @given(FACT, FACT)
 def test_two_different_facts_never_have_the_same_encoding(one, other):
     assert (encoded(*one) == encoded(*other)) == (one == other)
@@ -89,19 +95,20 @@ def test_a_commitment_matches_only_its_own_fact(salt, one, other):
 @given(st.fixed_dictionaries({**dict.fromkeys(NAMES, VALUES), **PARTIES}), FACT)
 def test_the_changed_fact_is_named(facts, fact):
     _, name, value = fact
-    committed = commit(SALT, CALL_ID, facts)
-    assert list(changed_facts(committed, SALT, CALL_ID, facts)) == []
-    found = list(changed_facts(committed, SALT, CALL_ID, {**facts, name: value}))
+    committed = commit(CALL_ID, person(facts))
+    assert list(changed_facts(committed, CALL_ID, person(facts))) == []
+    found = list(changed_facts(committed, CALL_ID, person({**facts, name: value})))
     assert found == ([] if facts[name] == value else [name])
 
 
 def test_facts_with_another_salt_or_call_id_all_differ():
     later = LaterAdvisor(7, "ceri", "202")
     facts = {**NOTHING, "later_callers": (LaterCaller(7, NUMBER),), "later_advisors": (later,)}
-    committed = commit(SALT, CALL_ID, facts)
-    assert len(set(msgspec.structs.astuple(committed))) == len(FACTS)
-    assert list(changed_facts(committed, bytes(32), CALL_ID, facts)) == list(FACTS)
-    assert list(changed_facts(committed, SALT, "20260301-090000-zzzzzzzz", facts)) == list(FACTS)
+    committed = commit(CALL_ID, person(facts))
+    assert len(set(committed.values())) == len(FACTS)
+    assert list(changed_facts(committed, CALL_ID, person(facts, "00" * 32))) == list(FACTS)
+    other = changed_facts(committed, "20260301-090000-zzzzzzzz", person(facts))
+    assert list(other) == list(FACTS)
 
 
 def test_openssl_computes_the_same_commitment(tmp_path):
@@ -125,20 +132,18 @@ def test_a_sealed_manifest_commits_to_the_facts_and_contains_none_of_them(office
     sealed = office.seal(call.end(1_000_000))
     number = None if withheld else NUMBER
     salt = sealed.personal.salt
-    assert len(salt) == 32
+    assert len(bytes.fromhex(salt)) == 32
     assert sealed.personal.number == number
     facts = {"number": number, "line": "Council Tax", "advisor": "sian", "extension": "2017004219"}
-    committed = commit(
-        salt, sealed.manifest.call_id, {**facts, "later_callers": (), "later_advisors": ()}
-    )
-    assert sealed.manifest.index == committed
+    assert sealed.personal == person(facts, salt)
+    assert sealed.manifest.index == commit(sealed.manifest.call_id, sealed.personal)
     data = (office.folder / f"{sealed.manifest.call_id}.manifest").read_bytes()
     assert read_manifest(data).index == sealed.manifest.index
-    sealed_facts = {**facts, "salt": salt.hex(), "later_callers": (), "later_advisors": ()}
+    sealed_facts = {**facts, "salt": salt, "later_callers": (), "later_advisors": ()}
     header = (office.folder / f"{sealed.manifest.call_id}.header").read_bytes()
     opened = open_facts(sealed.manifest, header, [office.officer.identity])
     assert msgspec.structs.asdict(opened) == sealed_facts
-    for secret in (NUMBER, NUMBER[1:], "Council Tax", "sian", "2017004219", salt.hex()):
+    for secret in (NUMBER, NUMBER[1:], "Council Tax", "sian", "2017004219", salt):
         assert secret.encode() not in data
 
 
@@ -154,7 +159,8 @@ def test_later_callers_are_committed_and_in_the_copy_for_the_recipients(office):
     assert sealed.personal.later_callers == callers
     facts = {**NOTHING, "number": NUMBER, "line": "main", "later_callers": callers}
     facts |= {name: getattr(sealed.personal, name) for name in ("advisor", "extension")}
-    assert sealed.manifest.index == commit(sealed.personal.salt, CALL_ID, facts)
+    assert sealed.personal == person(facts, sealed.personal.salt)
+    assert sealed.manifest.index == commit(CALL_ID, sealed.personal)
     data = (office.folder / f"{CALL_ID}.manifest").read_bytes()
     assert json.loads(data)["manifest"]["index"]["later_callers"]
     assert b"1632960001" not in data
@@ -187,19 +193,21 @@ def test_a_recording_without_later_parties_has_the_manifest_and_facts_of_before(
     sealed = office.seal(call.end(1_000_000))
     data = (office.folder / f"{CALL_ID}.manifest").read_bytes()
     assert set(json.loads(data)["manifest"]["index"]) == {*NAMES}
-    facts = IndexFacts(NUMBER, "main", "sian", "2017", SALT.hex())
+    facts = PersonalFacts(NUMBER, "main", "sian", "2017", SALT.hex())
     assert set(msgspec.to_builtins(facts)) == {*NAMES, "salt"}
-    added = {name: getattr(sealed.personal, name) for name in FACTS}
-    added["later_callers"] = (LaterCaller(1, NUMBER),)
-    added["later_advisors"] = (LaterAdvisor(1, "ceri", "2024"),)
-    assert list(changed_facts(sealed.manifest.index, sealed.personal.salt, CALL_ID, added)) == [
+    added = msgspec.structs.replace(
+        sealed.personal,
+        later_callers=(LaterCaller(1, NUMBER),),
+        later_advisors=(LaterAdvisor(1, "ceri", "2024"),),
+    )
+    assert list(changed_facts(sealed.manifest.index, CALL_ID, added)) == [
         "later_callers",
         "later_advisors",
     ]
 
 
 def manifest_with(facts, sealed_facts):
-    committed = commit(SALT, CALL_ID, facts)
+    committed = commit(CALL_ID, person(facts))
     named = SimpleNamespace(call_id=CALL_ID, index=committed, sealed_facts=sealed_facts)
     return cast("Manifest", named)
 
@@ -207,10 +215,10 @@ def manifest_with(facts, sealed_facts):
 @given(st.fixed_dictionaries({**dict.fromkeys(NAMES, TEXTS), **PARTIES}), st.booleans())
 def test_a_recipient_reads_the_facts_and_their_length_is_hidden(facts, withheld):
     facts = {**facts, "number": None if withheld else facts["number"]}
-    sealed = seal_facts(IndexFacts(**facts, salt=SALT.hex()), FILE_KEY)
+    sealed = seal_facts(person(facts), FILE_KEY)
     assert len(base64.b64decode(sealed)) % 512 == 32  # a nonce and a tag of 16 bytes each
     opened = open_facts(manifest_with(facts, sealed), HEADER, [ME])
-    assert opened == IndexFacts(**facts, salt=SALT.hex())
+    assert opened == person(facts)
     with pytest.raises(NoMatchError):
         open_facts(manifest_with(facts, sealed), HEADER, [Identity.generate()])
 
@@ -233,7 +241,8 @@ def test_the_advisor_who_claims_a_call_of_a_group_is_the_committed_one(office):
     call.event("advisor", 500_000, user="huw", extension="202")
     sealed = office.seal(call.end(1_000_000))
     facts = {**NOTHING, "number": NUMBER, "line": "main", "advisor": "huw", "extension": "202"}
-    assert list(changed_facts(sealed.manifest.index, sealed.personal.salt, CALL_ID, facts)) == []
+    assert sealed.personal == person(facts, sealed.personal.salt)
+    assert match(sealed.personal, sealed.manifest)
 
 
 def test_each_spool_gives_another_salt_and_a_repeated_report_has_the_same(office):

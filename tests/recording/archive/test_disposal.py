@@ -18,7 +18,7 @@ from recording.archive.disposal import (
     Disposer,
     destroy_header,
 )
-from recording.archive.store import SealingNode
+from recording.archive.manifest import SealingNode
 from recording.archive.summary import RecordingSummary
 from recording.archive.verify import recordings_below, verify_recording
 from recording.errors import CatalogueError, DisposalError

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from helpers.examples import examples
 from helpers.recording.office import Office
-from recording.age.file import Header, encrypt_small, open_file, open_header, open_parts
+from recording.age.file import encrypt_small, open_file, open_header, open_parts
+from recording.age.header import Header
 from recording.age.stream import CHUNK, PayloadReader
 from recording.archive.manifest import read_manifest
 from recording.archive.store import Archive

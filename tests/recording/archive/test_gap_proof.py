@@ -6,11 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from recording.archive.accounting import Interval
-from recording.archive.gap_proof import StoredInGap, ignored_triggers, stored_in_gaps
-from recording.archive.manifest import Gap, PacketStretch, PartyPackets, TriggerFacts
+from recording.archive.accounting import StoredInGap, ignored_triggers, stored_in_gaps
+from recording.archive.manifest import Gap, Interval, PacketStretch, PartyPackets, TriggerFacts
 from recording.archive.packet_ledger import PacketLedger
-from recording.audio.track_sink import Progress
+from recording.audio.track_counts import Progress
 
 US = 1_000_000
 NONE = [Progress(0, 0)] * 2

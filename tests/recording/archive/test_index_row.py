@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from galwad.finaliser.sealer import sealed_message
-from recording.archive.index_row import (
+from recording.archive.commitments import (
     NO_MANIFEST,
     OTHER_MANIFEST,
     OTHER_PAYLOAD,

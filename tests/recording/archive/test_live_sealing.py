@@ -261,8 +261,9 @@ DIES = """
 import os, signal, sys
 from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from recording.archive.store import Archive, SealingNode
-from recording.archive.sealing import SpoolKeys
+from recording.archive.store import Archive
+from recording.archive.manifest import SealingNode
+from recording.spool.recovery import SpoolKeys
 root, spool, key, steps = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 archive = Archive(root / "archive", SealingNode("galwad-1", "0.1.0", Ed25519PrivateKey.generate()))
 following = archive.begin_live(spool.name[:24], spool, SpoolKeys(bytes.fromhex(key)))

@@ -1,19 +1,18 @@
 """The network's effects on a track, in the manifest and for the index.
 
-Covers `recording/archive/party_network.py`.
+Covers `recording/archive/summary.py`.
 """
 
 from collections import Counter
+from dataclasses import asdict
 
 import msgspec
 import pytest
 
 from recording.archive.manifest import NetworkFacts, TrackFacts
-from recording.archive.network_quality import network_facts
-from recording.archive.party_network import PartyNetwork, party_networks
-from recording.archive.speech_quality import estimated_mos
-from recording.audio.network_counts import NetworkCount
-from recording.audio.track_sink import TrackCount
+from recording.archive.speech_quality import estimated_mos, network_facts
+from recording.archive.summary import PartyNetwork, party_networks
+from recording.audio.track_counts import NetworkCount, TrackCount
 
 OLD_TRACK = {
     "channel": "caller",
@@ -67,7 +66,7 @@ def test_a_track_without_a_known_codec_has_no_score(silent):
 
 
 def test_the_facts_for_the_index_are_those_of_the_track():
-    track = msgspec.convert({**OLD_TRACK, "network": msgspec.structs.asdict(FACTS)}, TrackFacts)
+    track = msgspec.convert({**OLD_TRACK, "network": asdict(FACTS)}, TrackFacts)
     assert party_networks([track]) == (PartyNetwork("caller", 10, 1, 2, 3, 5, 3, 1200, 9000, 4.1),)
 
 

@@ -13,7 +13,7 @@ import asyncio
 import errno
 import shutil
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import pytest
@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from helpers.examples import examples
 from helpers.recording.office import Office
 from helpers.recording.packets import CALL_ID, US, WALL, rtp
+from recording.archive.accounting import FEWEST, SilentTrack, packet_problems, silent_parties
 from recording.archive.manifest import Gap, Manifest, PacketStretch
 from recording.archive.packet_ledger import PacketLedger
-from recording.archive.packet_sums import FEWEST, SilentTrack, packet_problems, silent_parties
-from recording.audio.track_sink import Progress
+from recording.audio.track_counts import Progress
 from recording.files.disk import Disk
 from recording.policy import DestinationClass, ShutCauses, Trigger
 from recording.recorder import Recorder
@@ -348,7 +348,7 @@ def test_a_few_packets_that_are_not_heard_make_no_party_silent(tmp_path_factory)
     quiet = msgspec.structs.replace(
         stretches(manifest)[0].parties[0], received=FEWEST - 1, heard=0, lost_by_network=0
     )
-    stretch = msgspec.structs.replace(stretches(manifest)[0], parties=[quiet])
+    stretch = replace(stretches(manifest)[0], parties=[quiet])
     assert silent_parties(msgspec.structs.replace(manifest, packets=[stretch])) == []
 
 
@@ -370,7 +370,7 @@ def test_a_changed_count_is_named_with_its_party_its_stretch_and_both_numbers(
     first = stretches(manifest)[0]
     count = getattr(first.parties[0], name) + 11
     caller = msgspec.structs.replace(first.parties[0], **{name: count})
-    changed = msgspec.structs.replace(first, parties=[caller, first.parties[1]])
+    changed = replace(first, parties=[caller, first.parties[1]])
     forged = msgspec.structs.replace(manifest, packets=[changed, *stretches(manifest)[1:]])
     problems = packet_problems(forged)
     assert any(CHANGES[name] in problem for problem in problems), problems

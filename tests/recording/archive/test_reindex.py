@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.archive.manifest import read_manifest
-from recording.archive.reindex import verify_unindexed
+from recording.archive.store import verify_unindexed
 from recording.errors import ArchiveError
 from recording.index.orphans import unindexed
 from recording.keys.keyring import public_text

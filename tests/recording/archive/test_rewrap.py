@@ -1,6 +1,6 @@
 """Rewrapping: a header for other recipients replaces the old one, and no header is lost.
 
-Covers `recording/archive/headers.py` and `recording/files/atomic.py`.
+Covers `recording/archive/rewrap.py` and `recording/files/atomic.py`.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.examples import examples
-from recording.age.file import Identity, make_header, new_file_key, open_header
+from recording.age.file import Identity, new_file_key, open_header
+from recording.age.header import make_header
 from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
-from recording.archive.headers import HeaderStore
 from recording.archive.manifest import Manifest, read_manifest
 from recording.archive.rewrap import (
     REWRAP,
     HeaderStatus,
+    HeaderStore,
     check_stanzas,
     classify_header,
     facts_of,
     rewrap,
 )
 from recording.errors import AgeError, HeaderError, HeaderMacError, RewrapError, SpoolKeyError
-from recording.keys.keyring import OfficerKeys, RecipientSet
-from recording.keys.recipients_file import RecipientsFile
+from recording.keys.keyring import OfficerKeys, RecipientSet, RecipientsFile
 
 CALL_ID = "20260301-090000-abcdefgh"
 WALL = 1_772_355_600.25

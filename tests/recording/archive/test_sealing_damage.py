@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from helpers.examples import examples
 from helpers.recording.office import Office
-from recording.archive.accounting import Interval, balance
+from recording.archive.accounting import balance
+from recording.archive.manifest import Interval
 from recording.errors import SpoolHeaderError
 from recording.spool.format import FRAME_HEADER, FRAME_MAGIC, FRAME_OVERHEAD, FrameKind
 

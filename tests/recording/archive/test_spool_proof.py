@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from helpers.site import Site
-from recording.archive.sealing import SpoolKeys
-from recording.archive.spool_proof import prove
+from recording.archive.packet_ledger import prove
 from recording.spool import Field, SpoolWriter
+from recording.spool.recovery import SpoolKeys
 
 CALL = "20260301-120000-abcdefgh"
 US = 1_000_000

@@ -9,9 +9,9 @@ from operator import attrgetter
 import pytest
 
 from helpers.recording.clock import Clock
-from recording.archive import stability as in_motion
+from recording.archive import verify as in_motion
 from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
-from recording.archive.stability import check_when_stable
+from recording.archive.verify import check_when_stable
 
 CALL_ID = "20260301-090000-abcdefgh"
 

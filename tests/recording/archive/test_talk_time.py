@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.examples import examples
 from helpers.recording.office import Office
-from recording.archive.party_network import party_networks
-from recording.archive.summary import RecordingSummary
+from recording.archive.summary import RecordingSummary, party_networks
 from recording.errors import SpoolWriteError
 from recording.index.coverage import compare
 from recording.index.ledger import AnsweredCall
@@ -136,18 +136,18 @@ class Lives:
 def row_of(recording) -> RecordingSummary:
     """Return the index's row."""
     manifest, personal = recording.manifest, recording.personal
-    gaps = tuple(manifest.gaps)
     return RecordingSummary(
-        CALL_ID,
-        recording.folder,
-        manifest.started_us / US,
-        manifest.talk_us,
-        manifest.interrupted,
-        *(personal.number, personal.line, personal.advisor, personal.extension),
-        *(manifest.payload.size, manifest.payload.sha256, recording.manifest_sha256),
-        manifest.unexplained_us,
-        gaps=gaps,
-        salt=personal.salt.hex(),
+        **msgspec.structs.asdict(personal),
+        call_id=CALL_ID,
+        folder=recording.folder,
+        started=manifest.started_us / US,
+        talk_us=manifest.talk_us,
+        interrupted=manifest.interrupted,
+        payload_size=manifest.payload.size,
+        payload_sha256=manifest.payload.sha256,
+        manifest_sha256=recording.manifest_sha256,
+        unexplained_us=manifest.unexplained_us,
+        gaps=tuple(manifest.gaps),
         network=party_networks(manifest.tracks),
     )
 

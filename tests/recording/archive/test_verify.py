@@ -6,15 +6,16 @@ Covers `recording/archive/content_check.py` and `recording/archive/manifest.py`.
 import base64
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.age.file import make_header, new_file_key
-from recording.archive.accounting import Interval
-from recording.archive.manifest import sign_manifest, verify_manifest
+from recording.age.file import new_file_key
+from recording.age.header import make_header
+from recording.archive.manifest import Interval, sign_manifest, verify_manifest
 from recording.archive.verify import recordings_below, verify_recording
 from recording.keys.keyring import public_text
 from recording.keys.signed_document import canonical_json
@@ -146,8 +147,8 @@ def test_sound_in_a_moved_gap_is_reported(office):
     manifest = paused(office)
     assert signed_anew(office, manifest) == ()
     (gap,), (first, last) = manifest.gaps, manifest.segments
-    later = msgspec.structs.replace(gap, to_us=gap.to_us + 1000)
-    after = msgspec.structs.replace(last, from_us=later.to_us)
+    later = replace(gap, to_us=gap.to_us + 1000)
+    after = replace(last, from_us=later.to_us)
     heard = ("there is sound in 1 of its gaps that are not faults",)
     assert signed_anew(office, manifest, gaps=[later], segments=[first, after]) == heard
 
@@ -156,7 +157,7 @@ def test_segments_and_gaps_that_do_not_add_up_are_reported_without_an_identity(o
     manifest = paused(office)
     text = "its segments and gaps do not add up to its talk time"
     assert text in signed_anew(office, manifest, gaps=[])
-    longer = msgspec.structs.replace(manifest.gaps[0], from_us=0)
+    longer = replace(manifest.gaps[0], from_us=0)
     assert text in signed_anew(office, manifest, gaps=[longer])
     unexplained = [Interval(gap.from_us, gap.to_us) for gap in manifest.gaps]
     assert text not in signed_anew(office, manifest, gaps=[], unexplained=unexplained)

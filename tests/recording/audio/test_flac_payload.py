@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from recording.age.stream import CHUNK, PayloadReader
-from recording.audio.flac_payload import FlacPayload
+from recording.audio.payloads import FlacPayload
 
 
 @pytest.fixture

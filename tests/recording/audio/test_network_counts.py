@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from helpers.examples import examples
 from helpers.recording.timeline import rtp
-from recording.audio.network_counts import Jitter, LossBursts, NetworkCount
 from recording.audio.timeline import Timeline
+from recording.audio.track_counts import Jitter, LossBursts, NetworkCount
 
 SOME = settings(max_examples=examples(200), deadline=None)
 RATE = (8000, 1_000_000)

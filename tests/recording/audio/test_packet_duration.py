@@ -3,7 +3,7 @@
 import pytest
 
 from helpers.recording.reference import KINDS, Ear, payloads
-from recording.audio.packet_duration import duration_us, opus_us
+from recording.audio.codecs import duration_us, opus_us
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)

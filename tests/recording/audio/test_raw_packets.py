@@ -9,7 +9,8 @@ import pytest
 
 from helpers.recording.office import Office
 from helpers.recording.packets import CALL_ID, US, WALL, rtp
-from recording.age.file import make_header, open_header
+from recording.age.file import open_header
+from recording.age.header import make_header
 from recording.files.atomic import write_atomic
 
 EVS = {"96": ["EVS", 16_000, 1, "br=5.9-13.2"], "8": ["PCMA", 8000, 1, ""]}

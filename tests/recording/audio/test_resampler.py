@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.examples import examples
-from recording.audio.resampler import Resampler
+from recording.audio.stream_decoder import Resampler
 
 RATES = [(8000, 16_000), (48_000, 16_000), (44_100, 16_000), (32_000, 16_000), (11_025, 16_000)]
 

@@ -1,8 +1,8 @@
 """The timeline: all speech is at its time, however the network delivered it.
 
 Covers `recording/audio/rtp_stream.py`, `recording/audio/track.py`,
-`recording/audio/track_sink.py`, `recording/audio/stream_writer.py`,
-`recording/audio/packet_queue.py` and `recording/audio/decoding_run.py`.
+`recording/audio/track_counts.py`, `recording/audio/stream_writer.py` and
+`recording/audio/packet_queue.py`.
 """
 
 import random
@@ -17,7 +17,8 @@ from helpers.examples import examples
 from helpers.recording.codecs import decoder_of
 from helpers.recording.timeline import ALAW, US, played, rtp, sent, speech
 from recording.audio.codecs import PayloadCodec
-from recording.audio.timeline import Timeline, WidebandError
+from recording.audio.stream_writer import WidebandError
+from recording.audio.timeline import Timeline
 
 FEW = settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recording.archive.index_row import OTHER_MANIFEST, ROW_DELETED
+from recording.archive.commitments import OTHER_MANIFEST, ROW_DELETED
 from recording.archive.summary import RecordingSummary
 from recording.audit.index_comparison import (
     CALL_ENDED,
@@ -43,7 +43,18 @@ async def sql(engine, statement):
 
 async def index(engine, audit, call_id, digest="a" * 64):
     row = RecordingSummary(
-        call_id, "2026/03/01", 1.0, 1, False, None, "", "", "", 1, "0" * 64, digest
+        call_id=call_id,
+        folder="2026/03/01",
+        started=1.0,
+        talk_us=1,
+        interrupted=False,
+        number=None,
+        line="",
+        advisor="",
+        extension="",
+        payload_size=1,
+        payload_sha256="0" * 64,
+        manifest_sha256=digest,
     )
     await audit.append(INDEXED, {"call_id": call_id, "manifest_sha256": digest})
     await Catalogue(engine).add(row)

@@ -3,11 +3,11 @@
 import pytest
 from sqlalchemy import text
 
-from recording.archive.accounting import Interval
+from recording.archive.manifest import Interval
 from recording.archive.summary import RecordingSummary
 from recording.errors import CatalogueError
-from recording.index.captured_cards import CapturedCard, CapturedCards, enter_new
 from recording.index.catalogue import Catalogue
+from recording.index.custody import CapturedCard, CapturedCards, enter_new
 
 FIRST, SECOND = "20260301-090000-abcdefgh", "20260301-091000-bcdefghi"
 
@@ -17,8 +17,18 @@ async def cards(engine):
     """The incidents of a node with two recordings."""
     for call_id in (FIRST, SECOND):
         row = RecordingSummary(
-            *(call_id, "2026/03/01", 1.0, 9_000_000, False, None, "main", "sian", "201"),
-            *(1, "a" * 64, "b" * 64),
+            call_id=call_id,
+            folder="2026/03/01",
+            started=1.0,
+            talk_us=9_000_000,
+            interrupted=False,
+            number=None,
+            line="main",
+            advisor="sian",
+            extension="201",
+            payload_size=1,
+            payload_sha256="a" * 64,
+            manifest_sha256="b" * 64,
         )
         await Catalogue(engine).add(row)
     return CapturedCards(engine)

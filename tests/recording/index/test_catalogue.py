@@ -1,6 +1,6 @@
 """The index of recordings: rows, search filters and pages, each within a database index.
 
-Covers `recording/index/search.py`, `recording/index/networks.py`, `recording/index/tables.py` and
+Covers `recording/index/search.py`, `recording/index/catalogue.py`, `recording/index/tables.py` and
 `recording/archive/summary.py`.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
 from recording.archive.manifest import Gap
-from recording.archive.party_network import PartyNetwork
-from recording.archive.summary import LaterAdvisor, LaterCaller, RecordingSummary
+from recording.archive.summary import LaterAdvisor, LaterCaller, PartyNetwork, RecordingSummary
 from recording.errors import CatalogueError
 from recording.index.catalogue import (
     Catalogue,
@@ -150,7 +150,7 @@ async def test_the_networks_of_both_parties_are_read_back_with_each_row(catalogu
 
 async def test_the_networks_of_a_row_that_is_written_again_are_replaced(catalogue):
     await catalogue.add(row(network=(CALLER, ADVISOR)))
-    again = row(network=(msgspec.structs.replace(CALLER, lost=5),))
+    again = row(network=(replace(CALLER, lost=5),))
     await catalogue.add(again)
     assert await catalogue.get(again.call_id) == again
 

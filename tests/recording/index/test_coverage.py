@@ -5,42 +5,34 @@ import hashlib
 import msgspec
 import pytest
 
-from recording.archive.accounting import Interval
 from recording.archive.commitments import commit
-from recording.archive.manifest import Segment, sign_manifest
-from recording.archive.party_network import party_networks
-from recording.archive.summary import RecordingSummary
+from recording.archive.manifest import Interval, Segment, sign_manifest
+from recording.archive.summary import PersonalFacts, RecordingSummary, party_networks
 from recording.index.coverage import compare, uncovered_call
 from recording.index.ledger import AnsweredCall
 
 US = 1_000_000
-SALT = bytes(range(32))
 CALL_ID = "20260301-090000-abcdefgh"
 
 
 def indexed(office, manifest):
     """Return the row and the newly signed manifest file of a call."""
-    facts = {"number": None, "line": "main", "advisor": "sian", "extension": "201"}
-    index = commit(SALT, manifest.call_id, {**facts, "later_callers": (), "later_advisors": ()})
+    facts = PersonalFacts(None, "main", "sian", "201", bytes(range(32)).hex())
+    index = commit(manifest.call_id, facts)
     manifest = msgspec.structs.replace(manifest, index=index)
     data = sign_manifest(manifest, office.node.key)
-    gaps = tuple(manifest.gaps)
     row = RecordingSummary(
-        manifest.call_id,
-        "2026/03/01",
-        manifest.started_us / US,
-        manifest.talk_us,
-        manifest.interrupted,
-        None,
-        "main",
-        "sian",
-        "201",
-        manifest.payload.size,
-        manifest.payload.sha256,
-        hashlib.sha256(data).hexdigest(),
-        manifest.unexplained_us,
-        gaps=gaps,
-        salt=SALT.hex(),
+        **msgspec.structs.asdict(facts),
+        call_id=manifest.call_id,
+        folder="2026/03/01",
+        started=manifest.started_us / US,
+        talk_us=manifest.talk_us,
+        interrupted=manifest.interrupted,
+        payload_size=manifest.payload.size,
+        payload_sha256=manifest.payload.sha256,
+        manifest_sha256=hashlib.sha256(data).hexdigest(),
+        unexplained_us=manifest.unexplained_us,
+        gaps=tuple(manifest.gaps),
         network=party_networks(manifest.tracks),
     )
     return row, data

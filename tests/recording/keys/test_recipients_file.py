@@ -10,8 +10,7 @@ import pytest
 from recording.age.file import Identity
 from recording.errors import KeySetError
 from recording.keys import keyring
-from recording.keys.keyring import OfficerKeys, RecipientSet
-from recording.keys.recipients_file import RecipientsFile
+from recording.keys.keyring import OfficerKeys, RecipientSet, RecipientsFile
 
 FORMER, PRESENT = Identity.generate().recipient, Identity.generate().recipient
 

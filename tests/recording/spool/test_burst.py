@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.examples import examples
+from helpers.recording.packets import pack_packets
 from recording.audio.codecs import PayloadCodec
 from recording.audio.timeline import Timeline
 from recording.spool.burst import BurstRecord, TrackBurst, unpack_burst
-from recording.spool.format import pack_packets, unpack_packets
+from recording.spool.format import unpack_packets
 
 US = 1_000_000
 STEP_US = 500_000

@@ -23,7 +23,7 @@ import asyncio, os, sys
 from pathlib import Path
 from recording.policy import Trigger
 from recording.recorder import Recorder
-from recording.spool.intervals import TICK_S
+from recording.spool.sync import TICK_S
 from recording.spool import Clock, SpoolWriter
 
 root, boot_key = Path(sys.argv[1]), bytes.fromhex(sys.argv[2])

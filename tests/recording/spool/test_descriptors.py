@@ -1,6 +1,6 @@
 """No file descriptor stays open when the disk refuses while a spool is opened.
 
-Covers `recording/spool/reader.py`, `recording/spool/keys.py`, `recording/spool/rescue.py` and
+Covers `recording/spool/reader.py`, `recording/spool/keys.py`, `recording/spool/outbox.py` and
 `recording/archive/sealing.py`.
 """
 
@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from recording.archive.sealing import SpoolKeys, _in_order
+from recording.archive.sealing import _in_order
 from recording.spool import read_spool
 from recording.spool.keys import KeySlots
-from recording.spool.rescue import EarlierSpools
+from recording.spool.outbox import EarlierSpools
+from recording.spool.recovery import SpoolKeys
 
 
 def failing(*_):

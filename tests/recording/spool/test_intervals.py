@@ -17,7 +17,7 @@ from helpers.examples import examples
 from helpers.recording.spools import SpoolRoom
 from recording.recorder import Recorder
 from recording.spool import Clock, PacketRecord, read_spool
-from recording.spool.intervals import FLUSH_MAY_LAST_S, FLUSH_S, TICK_S, tick_for
+from recording.spool.sync import FLUSH_MAY_LAST_S, FLUSH_S, TICK_S, tick_for
 
 PACKET_MS = 20
 MS_LATE = 15

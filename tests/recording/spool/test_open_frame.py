@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recording.spool.format import MAX_MEDIA, PACKET, pack_packets
+from helpers.recording.packets import pack_packets
+from recording.spool.format import MAX_MEDIA, PACKET
 from recording.spool.open_frame import OpenFrame
 
 PACKETS = st.lists(

@@ -9,10 +9,15 @@ from hypothesis import strategies as st
 from helpers.examples import examples
 from helpers.recording.spools import SpoolRoom
 from recording.age.file import Identity, encrypt_small
-from recording.archive.sealing import SpoolKeys
 from recording.errors import SpoolHeaderError, SpoolKeyError
 from recording.spool import EventRecord
-from recording.spool.recovery import RecoveredKey, recover_key, recovered_keys, shred_recovered
+from recording.spool.recovery import (
+    RecoveredKey,
+    SpoolKeys,
+    recover_key,
+    recovered_keys,
+    shred_recovered,
+)
 
 FEW = settings(max_examples=examples(50), deadline=None, suppress_health_check=list(HealthCheck))
 OFFICER = Identity.generate()

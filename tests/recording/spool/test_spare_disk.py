@@ -1,6 +1,6 @@
 """A spool whose disk keeps failing: the call continues on the spare disk.
 
-Covers `recording/spool/storage.py` and `recording/spool/rescue.py`.
+Covers `recording/spool/storage.py` and `recording/spool/outbox.py`.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """A spool whose disk goes away: the call continues in another, and both are one recording.
 
-Covers `recording/spool/outbox.py`, `recording/spool/preamble.py`, `recording/spool/records.py` and
-`recording/spool/rescue.py`.
+Covers `recording/spool/outbox.py` and `recording/spool/format.py`.
 """
 
 import asyncio
@@ -20,14 +19,14 @@ from hypothesis import strategies as st
 from helpers.examples import examples
 from helpers.recording.office import Office
 from helpers.recording.states import state_of
-from recording.archive.accounting import Interval, balance
-from recording.archive.packet_sums import packet_problems
+from recording.archive.accounting import balance, packet_problems
+from recording.archive.manifest import Interval
 from recording.errors import ArchiveError, SpoolSyncError
 from recording.policy import DestinationClass, RecordingState, Trigger
 from recording.recorder import Recorder
 from recording.spool import Clock, EventRecord, PacketRecord, SpoolWriter, is_live
-from recording.spool.intervals import TICK_S
 from recording.spool.storage import MOVE_AFTER_US
+from recording.spool.sync import TICK_S
 
 US = 1_000_000
 AWAY_S = MOVE_AFTER_US / US
@@ -400,7 +399,7 @@ def test_if_no_new_spool_can_be_opened_the_call_returns_to_its_old_spool(live, o
 def test_a_first_spool_found_after_archiving_is_refused_and_kept(live, office, monkeypatch):
     live.talk(2)
     disk = live.away()
-    monkeypatch.setattr("recording.spool.rescue._LEAVE", 1 << 50)
+    monkeypatch.setattr("recording.spool.outbox._LEAVE", 1 << 50)
     live.talk(AWAY_S + 3)
     paths = live.end()
     assert [path.name for path in paths] == [f"{CALL_ID}.2.spool"]

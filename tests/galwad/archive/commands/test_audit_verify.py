@@ -12,7 +12,7 @@ import tracemalloc
 import pytest
 
 from helpers.recording.clock import Clock
-from recording.archive import stability as in_motion
+from recording.archive import verify as in_motion
 from recording.audit.anchors import Anchor
 from recording.audit.chain import GENESIS, ChainEntry, Head, canonical, chained
 

@@ -17,7 +17,7 @@ from helpers.site import Site
 from recording.age.file import Identity, open_header
 from recording.archive.rewrap import rewrap
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
-from recording.keys.trust_file import FILE_NAME, sign_trust
+from recording.keys.signed_document import TRUST_FILE_NAME, sign_trust
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(4)]
 WHY = ("--reference", "KEYS-1")
@@ -92,7 +92,7 @@ def test_a_manifest_of_a_node_that_the_trust_file_does_not_name_is_refused(
     run, house, keys, deputy
 ):
     stranger = OfficerKeys.generate().public_key
-    (keys / FILE_NAME).write_bytes(sign_trust([stranger], house.site.officer.signing))
+    (keys / TRUST_FILE_NAME).write_bytes(sign_trust([stranger], house.site.officer.signing))
     before = [header(house, call_id) for call_id in CALLS]
     done = run("keys", "rewrap", keys, *WHY)
     assert (done.status, done.out.count("NOT REWRAPPED: ")) == (1, 4), done.out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -108,7 +110,7 @@ def lines(tmp_path):
 
     def of(*stretches, tracks=None):
         tracks = tracks or [
-            msgspec.structs.replace(track, received=100, lost=lost)
+            replace(track, received=100, lost=lost)
             for track, lost in zip(manifest.tracks, (2, 0), strict=True)
         ]
         changed = msgspec.structs.replace(manifest, packets=list(stretches), tracks=tracks)

@@ -1,7 +1,7 @@
 """`galwad recordings verify`: each fault is named, whichever byte was changed.
 
 Covers `galwad/archive/commands/recordings_verdicts.py`, `galwad/cli/support/identities.py`,
-`galwad/archive/commands/keys.py` and `recording/keys/trust_file.py`.
+`galwad/archive/commands/keys.py` and `recording/keys/signed_document.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from recording.archive.disposal import CERTIFICATE, AuditPlace, Certificate
 from recording.archive.manifest import read_manifest, sign_manifest
 from recording.audit.chain import ChainEntry
 from recording.keys.keyring import public_text
-from recording.keys.trust_file import sign_trust
+from recording.keys.signed_document import sign_trust
 
 CALL = "20261125-093000-abcdefgh"
 SEALED = "20260301-090000-abcdefgh"

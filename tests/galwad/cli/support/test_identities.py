@@ -16,9 +16,8 @@ import soundfile
 from helpers.house import House
 from helpers.site import Site
 from helpers.terminal import CTRL_D, on_terminal
-from recording.age.armor import dearmored
-from recording.age.file import Identity, encrypt_small
-from recording.age.passphrase import Passphrase
+from recording.age.file import Identity, dearmored, encrypt_small
+from recording.age.identity_file import Passphrase
 from recording.keys.keyring import OfficerKeys, RecipientSet, public_text
 
 CALL = "20261125-093000-abcdefgh"

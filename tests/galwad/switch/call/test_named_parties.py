@@ -13,8 +13,8 @@ from galwad.settings.switch import Destination, Route
 from galwad.switch.call.clocks import read_clocks
 from helpers.recording.states import state_of
 from helpers.switch import Centre, asserted, replaces
+from recording.archive.accounting import ignored_triggers
 from recording.archive.call_facts import CallFacts
-from recording.archive.gap_proof import ignored_triggers
 from recording.policy import RecordingState
 from recording.spool import EventRecord
 from recording.spool.outbox import SpoolOutbox

@@ -1,4 +1,4 @@
-"""Counts the effects of the network on a track: interarrival jitter and bursts of lost packets.
+"""Counts the packets of a track, and the effects of the network on them: jitter and bursts of loss.
 
 The jitter is the estimate of RFC 3550, section 6.4.1 and appendix A.8: a running average, with a
 gain of 1/16, of the difference between the transit times of consecutive packets.
@@ -6,9 +6,10 @@ gain of 1/16, of the difference between the transit times of consecutive packets
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,43 @@ class NetworkCount:
     def jitter_us(self) -> float:
         """The average of the jitter estimates, in µs; 0 if there are none."""
         return self.jitter_total_us / self.jitter_packets if self.jitter_packets else 0.0
+
+
+@dataclass(slots=True)
+class TrackCount:
+    """The packet counts of a track."""
+
+    received: int = 0
+    lost: int = 0
+    late: int = 0
+    unplaced: int = 0
+    """The `late` packets that are not in `received`.
+
+    Their sequence numbers fit nowhere into the stream, so they were not written.
+    """
+    duplicate: int = 0
+    malformed: int = 0
+    undecoded: int = 0
+    withheld: int = 0
+    """The packets of which only the fixed RTP header was stored.
+
+    They are of DTMF digits, or their payload type was not negotiated.
+    """
+    codecs: Counter[str] = field(default_factory=Counter)
+    """The packets of each codec, such as `PCMA/8000`."""
+    network: NetworkCount = field(default_factory=NetworkCount)
+
+    @property
+    def heard(self) -> int:
+        """The packets whose audio is on the track, or waits to be written to it."""
+        return self.received - self.undecoded - (self.late - self.unplaced)
+
+
+class Progress(NamedTuple):
+    """The packets of a track that are heard and lost up to a certain time."""
+
+    heard: int
+    lost: int
 
 
 class Jitter:
