@@ -88,17 +88,17 @@ def test_typing_is_not_disturbed_by_two_hundred_events(desk, page):
 
 @pytest.mark.parametrize("skew", [-SKEW_S, SKEW_S])
 def test_no_clock_changes_if_the_browsers_clock_is_wrong_or_is_put_right(
-    desk, browser_page, address, skew
+    desk, fresh_page, address, skew
 ):
     pause(desk, 65)
     ring(desk, HALL, call_id=SECOND)
-    browser_page.clock.install(time=time.time() + skew)
-    browser_page.goto(address)
+    fresh_page.clock.install(time=time.time() + skew)
+    fresh_page.goto(address)
     clocks = {".bar .time": r"1:\d\d", ".call-time": r"[12]:\d\d", ".strip .time": r"0:\d\d"}
     for wrong in (True, False):
         if not wrong:
-            browser_page.clock.set_system_time(time.time())
-            browser_page.clock.run_for(1_000)
+            fresh_page.clock.set_system_time(time.time())
+            fresh_page.clock.run_for(1_000)
         for selector, shown in clocks.items():
-            expect(browser_page.locator(selector).first).to_have_text(re.compile(f"^{shown}$"))
-    assert browser_page.locator(f".call[data-call='{CALL}'] .forgotten").count() == 0
+            expect(fresh_page.locator(selector).first).to_have_text(re.compile(f"^{shown}$"))
+    assert fresh_page.locator(f".call[data-call='{CALL}'] .forgotten").count() == 0
