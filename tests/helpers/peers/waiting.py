@@ -9,9 +9,13 @@ PATIENCE_S = 60
 
 
 def wait_until(condition, seconds=PATIENCE_S, what="it"):
-    """Poll until the condition is true, for changes that are not reported (a file, a port)."""
-    limit = time.monotonic() + seconds
+    """Poll until the condition is true, for changes that are not reported (a file, a port).
+
+    The longer it takes, the more rarely the condition is asked, which may cost others much.
+    """
+    began = time.monotonic()
     while not (answer := condition()):
-        assert time.monotonic() < limit, f"{what} did not come about in {seconds} s"
-        time.sleep(0.02)
+        waited_s = time.monotonic() - began
+        assert waited_s < seconds, f"{what} did not come about in {seconds} s"
+        time.sleep(min(max(0.02, waited_s / 10), 0.5))
     return answer
