@@ -265,19 +265,23 @@ for line in sys.stdin:
         os._exit(0)
     os.wait()
 """
-"""Runs a command line after the other, each in a fork of a process that has only the main module."""
+"""Runs each command line of its input in a fork of a process that has only the main module."""
 
 
 def loaded(*commands):
     """Return the modules that the command line loads to print the help of each of these."""
     lines = [json.dumps([*words, "--help"]) for words in commands]
     done = subprocess.run(
-        [sys.executable, "-c", LOADED], input="\n".join(lines), capture_output=True, text=True
+        [sys.executable, "-c", LOADED],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stderr == ""
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == len(commands)
-    assert all("Usage: galwad" in help for help, _ in answers)
+    assert all("Usage: galwad" in printed for printed, _ in answers)
     return {words: set(found) for words, (_, found) in zip(commands, answers, strict=True)}
 
 
