@@ -109,7 +109,9 @@ async def test_an_answer_after_the_budget_still_counts():
     assert (late.status, late.failed) == (LookupStatus.UNAVAILABLE, ())
     assert dict(late.answers)["slow"] is AnswerState.ASKING
     slow.go.set()
-    assert (await anext(stream)).status is LookupStatus.FOUND
+    # On a busy machine, the first result may be older than the answer of the fast directory.
+    *_, found = [result async for result in stream]
+    assert found.status is LookupStatus.FOUND
 
 
 async def test_a_directory_that_never_answers_is_unavailable_in_the_last_result(short):

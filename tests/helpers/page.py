@@ -7,9 +7,11 @@ import json
 import queue
 import threading
 import time
+from functools import cache
 from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from galwad.calls.alarms.kinds import kind_of
 from galwad.host.app import create_api
@@ -629,6 +631,12 @@ def a_pop(call_id: str) -> dict:
     }
 
 
+@cache
+def api_description() -> dict[str, Any]:
+    """Return the description of the real desk's API."""
+    return create_api().openapi()
+
+
 class Handler(BaseHTTPRequestHandler):
     """HTTP for a `FakeDesk`."""
 
@@ -646,7 +654,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/api-reference":
             self.send(200, root.joinpath("static/api_reference.html").read_bytes(), "text/html")
         elif self.path == "/api/v1/openapi.json":
-            self.send_json(200, create_api().openapi())
+            self.send_json(200, api_description())
         elif self.path.startswith("/static/"):
             name = Path(self.path).name
             body = root.joinpath("static", name).read_bytes()
@@ -721,6 +729,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Security-Policy", CSP)
         if self.desk.time_zone:
             self.send_header("X-Galwad-Time-Zone", self.desk.time_zone)
+        if self.path.startswith("/static/"):
+            self.send_header("Cache-Control", "max-age=3600")  # for the next page of the profile
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from galwad.finaliser.workers import how_many
+from helpers.peers.service import OfficerKeys, Service
 from helpers.peers.waiting import wait_until
 from helpers.processes import GALWAD, Child, run, run_galwad
 
@@ -82,6 +85,33 @@ def test_no_process_outlives_a_test_process_that_is_killed():
         assert all(is_running(pid) for pid in pids)
         test.kill()
     wait_until(lambda: not any(is_running(pid) for pid in pids), what="their end")
+
+
+def test_a_forked_finaliser_has_forked_workers_and_replaces_one_that_dies(tmp_path):
+    service = Service(tmp_path, OfficerKeys(tmp_path / "officer"))
+    service.start("finaliser")
+    finaliser = service.processes["finaliser"].pid
+    try:
+        wait_until(lambda: len(children(finaliser)) == how_many(), what="the workers")
+        first, *others = children(finaliser)
+        assert {command(each) for each in (first, *others)} == {command(finaliser)}
+        os.kill(first, signal.SIGKILL)
+        died = service.log.wait("worker.died")
+        wait_until(lambda: len(children(finaliser)) == how_many(), what="the new worker")
+        (new,) = set(children(finaliser)).difference(others)
+        assert (died["status"], "galwad.finaliser.worker" in command(new)) == (-9, True)
+    finally:
+        service.stop()
+
+
+def children(pid):
+    """Return the process ids of a process's children."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def command(pid):
+    """Return the command line of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
 
 
 def is_running(pid):

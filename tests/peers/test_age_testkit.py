@@ -74,13 +74,13 @@ def test_the_age_test_vectors_are_installed():
     assert len(NAMES) >= 120, "it is missing: apt-get install golang-github-c2sp-cctv-dev"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_published_age_file_gives_the_result_that_its_header_names(name):
-    vector = Vector(name)
-    found, error = read(vector)
-    if vector.outcome is None:
-        assert error is None
-    else:
-        assert isinstance(error, vector.outcome)
-        assert isinstance(error, HeaderMacError) == (vector.outcome is HeaderMacError)
-    assert hashlib.sha256(found).hexdigest() == vector.digest
+def test_each_published_age_file_gives_the_result_that_its_header_names():
+    for name in NAMES:
+        vector = Vector(name)
+        found, error = read(vector)
+        if vector.outcome is None:
+            assert error is None, name
+        else:
+            assert isinstance(error, vector.outcome), name
+            assert isinstance(error, HeaderMacError) == (vector.outcome is HeaderMacError), name
+        assert hashlib.sha256(found).hexdigest() == vector.digest, name

@@ -196,7 +196,7 @@ def test_a_contact_note_becomes_one_ticket_of_the_confirmed_person(service, plac
                 assert page.put(f"{url}/contact", json=note).status_code == 200
         finally:
             tracker.go_on()
-        wait_until(lambda: f"{call.call_id}/2" in str(tickets(tracker)))
+        service.log.wait("note.attempted", outcome="delivered", version=2)
     call.hang_up()
     (ticket,) = [each for each in tickets(tracker) if call.call_id in each[0]]
     assert ticket == [f"Main number: Bin newydd [{call.call_id}]", f"{call.call_id}/2"]
@@ -231,12 +231,12 @@ def test_the_earlier_tickets_of_the_confirmed_person_are_shown_without_the_note_
         answer = {"outcome": "confirmed", "person_id": elin}
         page.post(f"{url}/confirm", json=answer)
         page.put(f"{url}/contact", json={"purpose": "Bin newydd", "language": "cy"})
-        wait_until(lambda: call.call_id in str(tickets(tracker)))
-        # The ticket is there a moment before the desk has stored the tracker's answer.
-        wait_until(lambda: call.call_id not in str(earlier(page, call)))
+        service.log.wait("note.attempted", outcome="delivered")
+        assert call.call_id in str(tickets(tracker))
         contacts, failed = earlier(page, call)
         assert failed == []
         assert ("tickets", "Street light") in contacts
+        assert call.call_id not in str(contacts)
         assert "Something private" not in str(contacts)
         tracker.stop()
         try:
@@ -255,5 +255,6 @@ def test_a_note_that_the_tracker_may_not_take_waits_until_it_may(service, place_
         failure = service.log.wait("note.attempted")
         assert (failure["outcome"], failure["reason"]) == ("failed", "the server answers 403")
         tracker.http.put("/queue/1", json={"Disabled": 0})
-        wait_until(lambda: call.call_id in str(tickets(tracker)))
+        service.log.wait("note.attempted", outcome="delivered")
+        assert call.call_id in str(tickets(tracker))
     call.hang_up()

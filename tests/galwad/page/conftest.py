@@ -49,14 +49,44 @@ def serving(handler):
     thread.join()
 
 
+class SharedHandler(Handler):
+    """HTTP for the desk of the present test.
+
+    The tests of a module share an address, so that the browser loads the page's scripts once.
+    """
+
+    current: FakeDesk
+
+    def setup(self):
+        """Keep the desk of the test that opens the connection."""
+        super().setup()
+        self.desk = self.current
+
+    def parse_request(self):
+        """Close a connection of an earlier test: the browser then asks again on a new one."""
+        if self.desk is self.current:
+            return super().parse_request()
+        self.close_connection = True
+        return False
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The handler and the URL that the scripted desks of a module share."""
+    handler = type("ModuleHandler", (SharedHandler,), {})
+    with serving(handler) as port:
+        yield handler, f"http://127.0.0.1:{port}"
+
+
 @pytest.fixture
-def address(desk):
+def address(desk, server):
     """The URL at which the scripted desk listens."""
-    with serving(type("Bound", (Handler,), {"desk": desk})) as port:
-        yield f"http://127.0.0.1:{port}"
-        desk.cut()
-        for held in desk.slow.values():
-            held.set()
+    handler, url = server
+    handler.current = desk
+    yield url
+    desk.cut()
+    for held in desk.slow.values():
+        held.set()
 
 
 class Site(SimpleHTTPRequestHandler):
@@ -104,18 +134,64 @@ def chromium(browser_path):
         browser.close()
 
 
+PROFILE = {"viewport": {"width": 1100, "height": 900}, "locale": "en-GB"}
+
+
+@pytest.fixture(scope="module")
+def module_context(chromium):
+    """The profile that the tests of a module share, with the scripts that it has loaded."""
+    context = chromium.new_context(**PROFILE)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def browser_page(chromium):
-    """A page in a fresh profile; a script error or a broken policy fails the test."""
-    context = chromium.new_context(viewport={"width": 1100, "height": 900}, locale="en-GB")
+def fresh_context(chromium):
+    """A profile of its own, for a test that changes permissions, the network or the clock."""
+    context = chromium.new_context(**PROFILE)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def context(module_context):
+    """The profile of the test. A module of tests that change more overrides it."""
+    yield module_context
+    module_context.clear_permissions()
+    module_context.set_offline(False)
+
+
+@contextlib.contextmanager
+def watched_page(context, address):
+    """Open an empty page in a profile, without what was stored at this address.
+
+    A script error or a broken policy fails the test.
+    """
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
+    stored = {"origin": address, "storageTypes": "local_storage,cookies"}
+    context.new_cdp_session(page).send("Storage.clearDataForOrigin", stored)
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("console", lambda line: troubles.append(line.text) if "Policy" in line.text else None)
     yield page
-    context.close()
+    for opened in context.pages:
+        opened.close()
     assert troubles == []
+
+
+@pytest.fixture
+def browser_page(context, address):
+    """An empty page in the profile of the test."""
+    with watched_page(context, address) as page:
+        yield page
+
+
+@pytest.fixture
+def fresh_page(fresh_context, address):
+    """An empty page in a profile of its own."""
+    with watched_page(fresh_context, address) as page:
+        yield page
 
 
 @pytest.fixture
@@ -134,16 +210,16 @@ def said(page):
 
 
 @pytest.fixture
-def open_timeless(browser_page, address):
+def open_timeless(fresh_page, address):
     """Open the page and stop its clock; only the test advances it. The page is still drawn."""
 
     def open_timeless():
-        browser_page.add_init_script("window.drawFrame = requestAnimationFrame.bind(window)")
-        browser_page.clock.install()
-        browser_page.add_init_script("window.requestAnimationFrame = window.drawFrame")
-        browser_page.goto(address)
-        browser_page.locator("#link[data-state=live]").wait_for()
-        browser_page.clock.pause_at((browser_page.evaluate("Date.now()") + AHEAD_MS) / 1_000)
-        return browser_page
+        fresh_page.add_init_script("window.drawFrame = requestAnimationFrame.bind(window)")
+        fresh_page.clock.install()
+        fresh_page.add_init_script("window.requestAnimationFrame = window.drawFrame")
+        fresh_page.goto(address)
+        fresh_page.locator("#link[data-state=live]").wait_for()
+        fresh_page.clock.pause_at((fresh_page.evaluate("Date.now()") + AHEAD_MS) / 1_000)
+        return fresh_page
 
     return open_timeless

@@ -42,6 +42,12 @@ def browser_path():
     return "/usr/bin/chromium"
 
 
+@pytest.fixture
+def context(fresh_context):
+    """A profile of its own: tests allow notifications, and two windows share what they store."""
+    return fresh_context
+
+
 def tones(page):
     """Return the number of ring tones that sound now."""
     return page.evaluate("window.tones")

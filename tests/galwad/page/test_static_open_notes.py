@@ -117,6 +117,7 @@ def test_a_call_is_closed_without_a_note_from_its_line(desk, page):
     expect(reason).to_be_focused()
     reason.select_option("Wrong number")
     page.get_by_role("button", name="Close without a note").press("Enter")
+    expect(card(page)).to_have_count(0)  # the line has become a card with the question
     expect(row(page)).to_have_count(0)
     expect(page.locator(".open-notes")).to_be_hidden()
     assert ("PUT", f"/calls/{CALL}/contact/not-needed", {"reason": "wrong_number"}) in desk.asked

@@ -94,28 +94,24 @@ def test_a_call_that_waits_too_long_is_marked(supervisor, browser_page, address)
     expect(rows.nth(1).get_by_text("Waits long")).to_be_hidden()
 
 
-@pytest.mark.parametrize(
-    ("status", "text"),
-    [
-        ("looking_up", "Looking up"),
-        ("found", "Known"),
-        ("several", "Several possible"),
-        ("not_found", "Unknown"),
-        ("withheld", "Number withheld"),
-        ("unavailable", "Directory down"),
-        ("busy", "Directory busy"),
-    ],
-)
-def test_a_row_has_the_result_of_the_lookup_but_no_name_and_no_number(
-    supervisor, page, status, text
-):
-    caller = {"status": status, "number_display": "01970 000001", "candidates": [MAIR]}
-    put(supervisor, 1, caller=caller)
-    row = page.locator(".all-calls tbody tr")
-    expect(row).to_contain_text(text)
-    expect(row).to_contain_text("Welsh")
-    assert "Mair" not in page.content()
-    assert "01970" not in page.content()
+def test_a_row_has_the_result_of_the_lookup_but_no_name_and_no_number(supervisor, page):
+    texts = {
+        "looking_up": "Looking up",
+        "found": "Known",
+        "several": "Several possible",
+        "not_found": "Unknown",
+        "withheld": "Number withheld",
+        "unavailable": "Directory down",
+        "busy": "Directory busy",
+    }
+    for status, text in texts.items():
+        caller = {"status": status, "number_display": "01970 000001", "candidates": [MAIR]}
+        put(supervisor, 1, caller=caller)
+        row = page.locator(".all-calls tbody tr")
+        expect(row).to_contain_text(text)
+        expect(row).to_contain_text("Welsh")
+        assert "Mair" not in page.content(), status
+        assert "01970" not in page.content(), status
 
 
 def test_the_language_of_people_who_differ_is_not_shown(supervisor, page):

@@ -167,23 +167,24 @@ def test_a_transfer_in_progress_is_shown_and_no_second_one_is_offered(desk, page
     expect(page.locator("form.transfer")).to_be_hidden()
 
 
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (486, "the line is busy"),
-        (600, "the line is busy"),
-        (603, "the other party declined it"),
-        (480, "there was no answer"),
-        (408, "there was no answer"),
-        (404, "the number does not exist"),
-        (503, "the other party cannot be reached now"),
-        (488, "the other side refused it (status 488)"),
-    ],
-)
-def test_a_failed_transfer_is_shown_with_its_reason(desk, page, status, words):
-    talk(desk, transfer_failed=status, transfers_begun=1)
-    text = f"The transfer did not happen: {words}. You still have the caller."
-    expect(page.locator(FAILED)).to_have_text(text)
+FAILURES = {
+    486: "the line is busy",
+    603: "the other party declined it",
+    600: "the line is busy",
+    480: "there was no answer",
+    404: "the number does not exist",
+    408: "there was no answer",
+    503: "the other party cannot be reached now",
+    488: "the other side refused it (status 488)",
+}
+"""The words for each status; no status has the words of the one before it."""
+
+
+def test_a_failed_transfer_is_shown_with_its_reason(desk, page):
+    for transfer, (status, words) in enumerate(FAILURES.items(), 1):
+        talk(desk, transfer_failed=status, transfers_begun=transfer)
+        text = f"The transfer did not happen: {words}. You still have the caller."
+        expect(page.locator(FAILED), f"status {status}").to_have_text(text)
 
 
 def test_a_failed_transfer_is_announced_and_stays_until_it_is_dismissed(desk, page, said):

@@ -28,27 +28,29 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 @pytest.mark.parametrize("width", [320, 1180])
-def test_a_hostile_name_breaks_neither_the_layout_nor_the_text_around_it(desk, page, name, width):
+def test_a_hostile_name_breaks_neither_the_layout_nor_the_text_around_it(desk, page, width):
     page.set_viewport_size({"width": width, "height": 800})
-    hostile = {**MAIR, "name": name}
-    answer(desk, hostile, caller={"details": {"notes": name}}, line="Council Tax")
-    ring(desk, {**HALL, "name": name}, call_id=FOURTH)
-    expect(page.locator(".strip li")).to_have_count(1)
-    expect(page.locator(".person .name").first).to_have_text(name)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("window.hurt") is None
-    assert page.locator(".person img, .strip img, .details img").count() == 0
-    heights = [page.locator(part).first.bounding_box()["height"] for part in (".person", ".strip")]
-    assert heights[0] < 400
-    assert heights[1] < 200
-    number = page.locator(".strip bdi.number").first
-    assert number.evaluate("(node) => getComputedStyle(node).direction") == "ltr"
-    directions = page.locator(".person .name, .strip .name").evaluate_all(
-        "(nodes) => nodes.map((node) => getComputedStyle(node).unicodeBidi)"
-    )
-    assert set(directions) <= {"isolate", "plaintext"}
+    for kind, name in NAMES.items():
+        hostile = {**MAIR, "name": name}
+        answer(desk, hostile, caller={"details": {"notes": name}}, line="Council Tax")
+        ring(desk, {**HALL, "name": name}, call_id=FOURTH)
+        expect(page.locator(".strip li")).to_have_count(1)
+        expect(page.locator(".person .name").first).to_have_text(name)
+        expect(page.locator(".strip .name").first).to_have_text(name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, kind
+        assert page.evaluate("window.hurt") is None, kind
+        assert page.locator(".person img, .strip img, .details img").count() == 0, kind
+        parts = (".person", ".strip")
+        heights = [page.locator(part).first.bounding_box()["height"] for part in parts]
+        assert heights[0] < 400, kind
+        assert heights[1] < 200, kind
+        number = page.locator(".strip bdi.number").first
+        assert number.evaluate("(node) => getComputedStyle(node).direction") == "ltr", kind
+        directions = page.locator(".person .name, .strip .name").evaluate_all(
+            "(nodes) => nodes.map((node) => getComputedStyle(node).unicodeBidi)"
+        )
+        assert set(directions) <= {"isolate", "plaintext"}, kind
 
 
 def test_the_page_is_drawn_at_most_once_a_frame_and_shows_the_newest_state(desk, page):
@@ -88,17 +90,17 @@ def test_typing_is_not_disturbed_by_two_hundred_events(desk, page):
 
 @pytest.mark.parametrize("skew", [-SKEW_S, SKEW_S])
 def test_no_clock_changes_if_the_browsers_clock_is_wrong_or_is_put_right(
-    desk, browser_page, address, skew
+    desk, fresh_page, address, skew
 ):
     pause(desk, 65)
     ring(desk, HALL, call_id=SECOND)
-    browser_page.clock.install(time=time.time() + skew)
-    browser_page.goto(address)
+    fresh_page.clock.install(time=time.time() + skew)
+    fresh_page.goto(address)
     clocks = {".bar .time": r"1:\d\d", ".call-time": r"[12]:\d\d", ".strip .time": r"0:\d\d"}
     for wrong in (True, False):
         if not wrong:
-            browser_page.clock.set_system_time(time.time())
-            browser_page.clock.run_for(1_000)
+            fresh_page.clock.set_system_time(time.time())
+            fresh_page.clock.run_for(1_000)
         for selector, shown in clocks.items():
-            expect(browser_page.locator(selector).first).to_have_text(re.compile(f"^{shown}$"))
-    assert browser_page.locator(f".call[data-call='{CALL}'] .forgotten").count() == 0
+            expect(fresh_page.locator(selector).first).to_have_text(re.compile(f"^{shown}$"))
+    assert fresh_page.locator(f".call[data-call='{CALL}'] .forgotten").count() == 0

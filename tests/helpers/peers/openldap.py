@@ -9,6 +9,7 @@ import subprocess
 from helpers.loopback import free_port
 from helpers.peers.kamailio import Daemon
 from helpers.peers.programs import program
+from helpers.peers.waiting import stop_group
 
 BASE = "dc=council,dc=example"
 USER = f"cn=galwad,{BASE}"
@@ -125,7 +126,7 @@ class OpenLdap(Daemon):
 
     def stop(self):
         """Stop it for a while, as an overloaded machine would."""
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        stop_group(self.process.pid)
 
     def go_on(self):
         os.killpg(self.process.pid, signal.SIGCONT)

@@ -13,6 +13,7 @@ import httpx2
 from helpers.loopback import free_port
 from helpers.peers.kamailio import Daemon
 from helpers.peers.programs import program
+from helpers.peers.waiting import stop_group
 
 PASSWORD = "password"  # of its user root, in a new database, and of galwad
 _DATA = """
@@ -115,7 +116,7 @@ class RequestTracker(Daemon):
 
     def stop(self):
         """Stop all its processes for a while, as an overloaded machine would."""
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        stop_group(self.process.pid)
 
     def go_on(self):
         os.killpg(self.process.pid, signal.SIGCONT)

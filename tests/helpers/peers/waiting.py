@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+from pathlib import Path
 
 PATIENCE_S = 60
 """Limits what happens, not how fast: a machine that has much else to do takes long."""
 
 
+def stop_group(group):
+    """Send SIGSTOP to the processes of a group, and wait until none of their threads runs."""
+    os.killpg(group, signal.SIGSTOP)
+    wait_until(lambda: _states(group) <= set("TZ"), what=f"the stop of group {group}")
+
+
+def _states(group):
+    """Return the states of all threads of a group's processes."""
+    states = set()
+    for thread in Path("/proc").glob("[0-9]*/task/*/stat"):
+        try:
+            state, _, of_group = thread.read_text().rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):  # which has ended meanwhile
+            continue
+        if int(of_group) == group:
+            states.add(state)
+    return states
+
+
 def wait_until(condition, seconds=PATIENCE_S, what="it"):
-    """Poll until the condition is true, for changes that are not reported (a file, a port)."""
-    limit = time.monotonic() + seconds
+    """Poll until the condition is true, for changes that are not reported (a file, a port).
+
+    The longer it takes, the more rarely the condition is asked, which may cost others much.
+    """
+    began = time.monotonic()
     while not (answer := condition()):
-        assert time.monotonic() < limit, f"{what} did not come about in {seconds} s"
-        time.sleep(0.02)
+        waited_s = time.monotonic() - began
+        assert waited_s < seconds, f"{what} did not come about in {seconds} s"
+        time.sleep(min(max(0.02, waited_s / 10), 0.5))
     return answer

@@ -36,6 +36,8 @@ MODULES = (
     "galwad.cli.support.client",
 )
 """What the processes of the service and most commands import, beside the modules of `serve`."""
+FINALISER = ("serve", "--only", "finaliser")
+WORKERS = str(Path(__file__).with_name("workers.py"))
 REQUEST_SIZE = 256 * 1024
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -165,6 +167,8 @@ def galwad(request: Request) -> int:
         sys.path.insert(0, request.folder)
     sys.argv = ["galwad", *request.command]
     status: object = 0
+    if tuple(request.command[: len(FINALISER)]) == FINALISER:
+        runpy.run_path(WORKERS)["fork_before_the_finaliser"]()
     try:
         runpy.run_module("galwad", run_name="__main__", alter_sys=True)
     except SystemExit as stop:

@@ -11,11 +11,13 @@ from galwad.switch.call.clocks import read_clocks
 from galwad.switch.call.commands import DeskCommands
 from galwad.switch.edge.routing import KEPT_S, AwayUsers
 from recording.policy import RecordingState
+from recording.recorder import Recorder
 
 
 @pytest.fixture
-async def talk(centre, register):
-    """A recorded call that the trunk made and 201 answered."""
+async def talk(centre, register, monkeypatch):
+    """A recorded call that the trunk made and 201 answered. Its disk may be slow."""
+    monkeypatch.setattr(Recorder.make_durable, "__defaults__", (60.0,))
     centre.phone("192.0.2.201", "201", register)
     centre.trunk = centre.phone("192.0.2.1", "01632960001")
     centre.trunk.call("01970000000")
