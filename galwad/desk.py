@@ -17,14 +17,10 @@ from functools import cached_property
 import structlog
 from argon2 import PasswordHasher
 
-from callerid.contacts import Contacts, OpenContact
 from callerid.directories.embedded import LIMITS, EmbeddedDirectory
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
 from callerid.lookup import Lookup
-from callerid.note import Note
-from callerid.note_destination import NoteDestination
-from callerid.note_drafts import NoteDrafts
-from callerid.note_outbox import NoteOutbox
+from callerid.note import Note, NoteDestination
 from callerid.source import DirectorySource
 from galwad.archive.desk_socket import DeskSocket
 from galwad.archive.files import ArchiveFolder
@@ -71,10 +67,11 @@ from galwad.messages import (
     PhonesRegistered,
     Sealed,
 )
-from galwad.notes.delivery import NoteDelivery
+from galwad.notes.delivery import NoteDelivery, NoteForm, NoteOutbox
 from galwad.notes.earlier import EarlierContacts
 from galwad.notes.open_notes import OpenNotes
-from galwad.notes.outgoing import NoteForm
+from galwad.notes.rules import OpenNote
+from galwad.notes.store import NoteDrafts, NoteStore
 from galwad.page.events import EventHub
 from galwad.people.oidc.provider_accounts import ProviderAccounts
 from galwad.people.second_factor import SecondFactors, SecretBox
@@ -85,10 +82,8 @@ from galwad.people.store import Users
 from galwad.people.tokens import TokenWatch
 from galwad.people.user import User
 from galwad.settings import Settings
-from galwad.texts.initial import initial_lists
 from galwad.texts.store import TextStore
-from galwad.texts.text_lists import TextLists
-from galwad.texts.views import page_texts
+from galwad.texts.text_lists import TextLists, initial_lists, page_texts
 from recording.audit.index_comparison import IndexComparison
 from recording.audit.log import AuditFilter, AuditLog
 from recording.index.captured_cards import CapturedCards
@@ -145,7 +140,7 @@ class Desk:
             wrapup_limit=settings.contact_notes.wrap_up,
         )
         self.notes = OpenNotes(
-            Contacts(self.engine),
+            NoteStore(self.engine),
             NoteDrafts(self.engine),
             self.calls,
             self.hub,
@@ -313,9 +308,9 @@ class Desk:
         return stream, webhooks
 
     @property
-    def contacts(self) -> Contacts:
+    def contacts(self) -> NoteStore:
         """The contact notes in the database."""
-        return self.notes.contacts
+        return self.notes.store
 
     @cached_property
     def earlier(self) -> EarlierContacts:
@@ -598,7 +593,7 @@ class Desk:
             return
         caller = call.pop.caller
         await self.contacts.open_note(
-            OpenContact(
+            OpenNote(
                 call.call_id,
                 call.state.started,
                 call.state.line,
@@ -643,7 +638,7 @@ class Desk:
             await self.coverage.unexplained_reported(sealed.call_id)
             self._alarm(Alarm("recording.unexplained", sealed.call_id))
         if sealed.advisor or sealed.extension:
-            contact = OpenContact(
+            contact = OpenNote(
                 sealed.call_id,
                 sealed.started,
                 sealed.line,

@@ -10,10 +10,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from galwad.events import event_log as event_log_module
-from galwad.events.event_log import CallEventLog
-from galwad.events.outbox import MAX_AGE_S, WebhookOutbox
-from galwad.events.tables import webhook_events
+from galwad.events import webhooks as event_log_module
+from galwad.events.outbox import MAX_AGE_S, WebhookOutbox, webhook_events
+from galwad.events.webhooks import CallEventLog
 from galwad.messages import (
     Alarm,
     CallChanged,

@@ -1,6 +1,6 @@
 """The example client loses no event and writes none twice, whichever of the two is killed.
 
-The stream is in `galwad/events/stream_routes.py`; the example in `examples/call-events`.
+The stream is in `galwad/events/routes.py`; the example in `examples/call-events`.
 """
 
 from __future__ import annotations

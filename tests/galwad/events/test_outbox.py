@@ -1,7 +1,4 @@
-"""The outbox of call events: order, repetition, outcomes and limits.
-
-Covers `galwad/events/tables.py`.
-"""
+"""The outbox of call events: order, repetition, outcomes and limits."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from sqlalchemy import select, update
 
 from galwad.events import outbox as outbox_module
 from galwad.events.call_events import CallProgress, EventCall, WebhookEvent
-from galwad.events.outbox import MAX_AGE_S, CallStep, OutboxDepth
-from galwad.events.tables import webhook_calls, webhook_events
+from galwad.events.outbox import MAX_AGE_S, CallStep, webhook_calls, webhook_events
+from galwad.host.outbox import Backlog
 
 NOW = 1_800_000_000.0
 DAY_S = 86_400.0
@@ -123,13 +120,13 @@ async def test_of_too_many_events_the_oldest_are_dropped(outbox, monkeypatch, ro
     assert await outbox.expire(NOW) == 0
 
 
-async def test_the_depth_is_the_number_of_waiting_events_and_the_time_of_the_oldest(outbox):
-    assert await outbox.depth() == OutboxDepth(0, 0.0)
+async def test_the_backlog_has_the_number_of_waiting_events_and_the_time_of_the_oldest(outbox):
+    assert await outbox.backlog() == Backlog(0, 0, None)
     await outbox.write([step("a", "ringing")], NOW)
     await outbox.write([step("b", "ringing")], NOW + 5)
-    assert await outbox.depth() == OutboxDepth(2, NOW)
+    assert await outbox.backlog() == Backlog(2, 0, NOW)
     await outbox.settle("a-ringing", "delivered", "", NOW + 6)
-    assert await outbox.depth() == OutboxDepth(1, NOW + 5)
+    assert await outbox.backlog() == Backlog(1, 0, NOW + 5)
 
 
 async def test_clearing_removes_events_and_progress(outbox, rows):
@@ -159,10 +156,10 @@ async def test_the_undelivered_events_are_those_with_a_failed_attempt_then_the_r
     await outbox.settle("b-ringing", "refused", "the receiver answers 400", NOW)
     await outbox.postpone("a-ringing", NOW + 5, "the receiver answers 500" + "!" * 300)
     waiting, refused = await outbox.undelivered(9)
-    assert (waiting.event_id, waiting.state, waiting.attempts) == ("a-ringing", "waiting", 1)
+    assert (waiting.id, waiting.state, waiting.attempts) == ("a-ringing", "waiting", 1)
     assert (waiting.created, waiting.due, waiting.kind) == (NOW, NOW + 5, "ringing")
     assert waiting.reason == ("the receiver answers 500" + "!" * 300)[:200]
-    assert (refused.event_id, refused.state) == ("b-ringing", "refused")
+    assert (refused.id, refused.state) == ("b-ringing", "refused")
     assert refused.reason == "the receiver answers 400"
     assert await outbox.undelivered(1) == [waiting]
     await outbox.settle("a-ringing", "dropped", "discarded", NOW)

@@ -11,7 +11,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
-from galwad.events import stream_routes as call_events
+from galwad.events import routes as call_events
 from galwad.events.call_events import EventCall, WebhookEvent
 from galwad.host.administration import poke
 from galwad.host.connections.protocol import PhaseLimits
