@@ -50,6 +50,7 @@ from galwad.directories.opened import open_directories, open_note_destination, r
 from galwad.events.stream import CallStream
 from galwad.events.webhooks import EventReaders, Webhooks
 from galwad.host.background import BackgroundTasks
+from galwad.host.call_follower import CallFollower
 from galwad.host.connections.acceptor import connection_limit
 from galwad.host.connections.places import PlaceLimits, Places
 from galwad.host.database import open_engine, upgrade
@@ -175,7 +176,6 @@ class Desk:
             Window[str], (SEARCHES, DIALS, ACTS, CODES)
         )
         self.sign_in_limits = SignInLimits.with_key_in(settings.device_key)
-        self.call_log = CallLog(self.engine, settings.call_log, self.hub.day_changed)
         self.catalogue = Catalogue(self.engine)
         self.custodian = Custodian(self.engine)
         self.captured_cards = CapturedCards(self.engine)
@@ -191,7 +191,8 @@ class Desk:
         )
         self.archive = ArchiveFolder(settings.archive)
         self.anchors = AnchorFile(settings.anchor_file, settings.node.name, self.audit, self._alarm)
-        self.ledger = LedgerWriter(self.audit, self._ends_stored)
+        self.ledger = LedgerWriter(self.follower, self._ends_stored)
+        self.call_log = CallLog(self.engine, self.follower, settings.call_log, self.hub.day_changed)
         comparison = IndexComparison(self.engine, settings.node.name)
         self.finaliser = FinaliserClient()
         self.coverage = CoverageChecker(
@@ -265,6 +266,11 @@ class Desk:
         )
 
     @cached_property
+    def follower(self) -> CallFollower:
+        """The writer of the reports about calls: into the ledger, the log and the call events."""
+        return CallFollower(self.audit)
+
+    @cached_property
     def texts(self) -> TextLists:
         """The lists of texts that people choose from, as they count now."""
         settings = self.settings
@@ -303,6 +309,7 @@ class Desk:
             self.metrics,
             self._alarm,
             self._event_delivered,
+            follower=self.follower,
             readers=readers,
         )
         return stream, webhooks
@@ -381,7 +388,7 @@ class Desk:
             self.heartbeats.run(),
             TokenWatch(self.sessions.tokens, self.metrics.token_expiry.set).run(),
             self._recipients.run(),
-            self.ledger.run(),
+            self.follower.run(),
             self.nightly.run(),
             self.delivery.run(),
             self.alarms.run(),
@@ -411,9 +418,9 @@ class Desk:
         self.hub.close()
         await self.socket.stop()
         await self.background.cancel_loops()
-        await self.ledger.flush()
-        await self.call_log.stop()
-        await self.webhooks.stop()
+        self.call_log.stop()
+        self.webhooks.stop()
+        await self.follower.stop()
         await self.alarms.stop()
         if self.provider is not None:
             await self.provider.flow.close()
@@ -612,11 +619,11 @@ class Desk:
     async def _indexed(self, reports: Sequence[Sealed]) -> None:
         """Handle recordings that are now in the index.
 
-        Add them to the log of calls, and put their events into the outbox of call events: each in
-        one transaction. Then handle each recording by itself.
+        Add them to the log of calls, and put their events into the outbox of call events. Then
+        handle each recording by itself.
 
         Raises:
-            SQLAlchemyError: The database cannot be written.
+            AuditError: The database cannot be written.
         """
         await self.call_log.sealed(reports)
         await self.webhooks.sealed(reports)

@@ -113,8 +113,8 @@ class Indexer:
         A row that exists stays, unless `corrected` has facts about people for a new one.
 
         Raises:
-            AuditError: The recording was not indexed.
-            SQLAlchemyError: The recording is indexed, but the log of calls cannot be written.
+            AuditError: The recording was not indexed, or it is indexed, but the log of calls cannot
+                be written.
         """
         writing = _Rewriting(sealed, corrected)
         await self._audit.append_after(writing.write)

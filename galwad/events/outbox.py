@@ -120,7 +120,7 @@ class EventSink(Protocol):
 
 
 class WebhookOutbox(Outbox):
-    """The outbox of call events. Each method is one transaction. Times are in Unix seconds."""
+    """The outbox of call events. Each method but `write` is one transaction, in Unix seconds."""
 
     def __init__(
         self,
@@ -141,29 +141,31 @@ class WebhookOutbox(Outbox):
                     found[row.call_id] = msgspec.json.decode(row.progress, type=CallProgress)
         return found
 
-    async def write(self, steps: Sequence[CallStep], now: float) -> None:
-        """Write the events of these steps, except those that were written before."""
+    async def write(
+        self, connection: AsyncConnection, steps: Sequence[CallStep], now: float
+    ) -> None:
+        """Write the events of these steps, except those that were written before.
+
+        This is done in the transaction of `connection`.
+        """
         events = [event for step in steps for event in step.events]
         latest = {step.call_id: step.progress for step in steps}
-        async with self._writer.begin() as connection:
-            sent = [event for event in events if event.kind in self._kinds]
-            await _write_events(connection, sent, now)
-            if self._sink is not None:
-                await self._sink.add(connection, events, now)
-            await connection.execute(
-                delete(webhook_calls).where(webhook_calls.c.call_id.in_(latest))
-            )
-            rows = [
-                {
-                    "call_id": call_id,
-                    "progress": msgspec.json.encode(progress).decode(),
-                    "ended": progress.ended,
-                }
-                for call_id, progress in latest.items()
-                if progress is not None
-            ]
-            if rows:
-                await connection.execute(insert(webhook_calls), rows)
+        sent = [event for event in events if event.kind in self._kinds]
+        await _write_events(connection, sent, now)
+        if self._sink is not None:
+            await self._sink.add(connection, events, now)
+        await connection.execute(delete(webhook_calls).where(webhook_calls.c.call_id.in_(latest)))
+        rows = [
+            {
+                "call_id": call_id,
+                "progress": msgspec.json.encode(progress).decode(),
+                "ended": progress.ended,
+            }
+            for call_id, progress in latest.items()
+            if progress is not None
+        ]
+        if rows:
+            await connection.execute(insert(webhook_calls), rows)
 
     async def due(self, now: float, busy: Collection[str], most: int) -> list[WaitingEvent]:
         """Return due events, each the oldest of its call; drop those whose row is damaged."""

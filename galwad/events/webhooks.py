@@ -1,29 +1,26 @@
-"""Follows all calls, writes their events into the outbox, and sends them.
+"""Follows all calls, stores their events, and sends them.
 
-The messages of the switch are handled without waiting; the database is written a moment later, with
-several events in one transaction. A state that is lost with the desk comes again in the switch's
-next snapshot.
+An event that is lost with the desk follows from the switch's next snapshot.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.events.call_events import CallProgress, Step, end, follow, seal
 from galwad.events.formats import known_kinds
 from galwad.events.outbox import MAX_AGE_S, CallStep, EventSink, WebhookOutbox
 from galwad.events.receiver import WebhookReceiver
 from galwad.events.sender import OnAlarm, WebhookObserver, WebhookSender
+from galwad.host.call_follower import CallFollower
 from galwad.host.switch_client import FromSwitch
 from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, Sealed
 from galwad.settings.events import EventName, WebhookSection
@@ -31,8 +28,6 @@ from galwad.settings.events import EventName, WebhookSection
 _EXPIRY_S: Final = 600.0
 _BATCH_S: Final = 0.05
 """The seconds for which events are collected before one transaction writes them."""
-_RETRY_S: Final = 5.0
-_LARGEST_BATCH: Final = 500
 PATIENCE_S: Final = 5.0
 """Within these seconds after a snapshot, a call that it lacks may still end or ring again."""
 log = structlog.get_logger()
@@ -44,53 +39,29 @@ class CallEventLog:
     def __init__(
         self,
         outbox: WebhookOutbox,
+        follower: CallFollower,
         kinds: Collection[EventName],
         on_written: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._outbox = outbox
         self._kinds = frozenset(kinds)
-        self._on_written = on_written
         self._clock = clock
         self._calls: dict[str, CallProgress] = {}
         self._missing: set[str] = set()
         """The calls that have not ended and were not in the switch's last snapshot."""
         self._timer: asyncio.TimerHandle | None = None
-        self._steps: deque[CallStep] = deque()
-        self._added = asyncio.Event()
-        self._writing = asyncio.Lock()
+        self.steps = follower.queue(
+            "webhook", self._write, lambda _: on_written(), batch_s=_BATCH_S
+        )
 
     async def load(self) -> None:
         """Load the progress of the calls from before a restart, ahead of the first message."""
         self._calls = await self._outbox.calls()
 
-    async def run(self) -> None:
-        """Write new events to the outbox until cancelled."""
-        while True:
-            self._added.clear()
-            while self._steps:
-                await asyncio.sleep(_BATCH_S)
-                try:
-                    await self.flush()
-                except Exception:
-                    # The database may be back in a moment. No error may end the writing for ever.
-                    log.exception("webhook.not_written")
-                    await asyncio.sleep(_RETRY_S)
-            await self._added.wait()
-
-    async def flush(self) -> None:
-        """Write the events that are not in the outbox yet.
-
-        Raises:
-            SQLAlchemyError: The database cannot be written. The events are kept.
-        """
-        async with self._writing:
-            while self._steps:
-                batch = tuple(islice(self._steps, _LARGEST_BATCH))
-                await self._outbox.write(batch, self._clock())
-                for _ in batch:
-                    self._steps.popleft()
-        self._on_written()
+    async def _write(self, connection: AsyncConnection, steps: Sequence[CallStep]) -> tuple[()]:
+        await self._outbox.write(connection, steps, self._clock())
+        return ()
 
     def stop(self) -> None:
         """Wait no longer for calls that were not in the switch's last snapshot."""
@@ -114,14 +85,14 @@ class CallEventLog:
         events would have been dropped by now.
 
         Raises:
-            SQLAlchemyError: The database cannot be written. The finaliser must report them again.
+            AuditError: The database cannot be written. The finaliser must report them again.
         """
         now = self._clock()
         for sealed in reports:
             progress = self._calls.get(sealed.call_id)
             if progress is not None or sealed.started >= now - MAX_AGE_S:
                 self._take(sealed.call_id, seal(progress, sealed, now))
-        await self.flush()
+        await self.steps.flush()
 
     def _snapshot(self, snapshot: CallsSnapshot) -> None:
         for call in snapshot.calls:
@@ -157,8 +128,7 @@ class CallEventLog:
             self._calls[call_id] = after
         if after != before or events:
             wanted = [event for event in events if event.kind in self._kinds]
-            self._steps.append(CallStep(call_id, after, wanted))
-            self._added.set()
+            self.steps.add(CallStep(call_id, after, wanted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +151,7 @@ class Webhooks:
         on_alarm: OnAlarm,
         on_delivered: Callable[[], None],
         *,
+        follower: CallFollower,
         readers: EventReaders | None = None,
     ) -> None:
         sent: frozenset[EventName] = frozenset()
@@ -197,7 +168,7 @@ class Webhooks:
             )
         if section is not None or readers is not None:
             read = frozenset(readers.kinds) if readers is not None else frozenset()
-            self._log = CallEventLog(self.outbox, sent | read, self._written)
+            self._log = CallEventLog(self.outbox, follower, sent | read, self._written)
 
     async def start(self) -> None:
         """Load the state from before a restart."""
@@ -205,13 +176,13 @@ class Webhooks:
             await self._log.load()
 
     async def run(self) -> None:
-        """Write and send events until cancelled. If there is no receiver, empty the outbox."""
-        if self._sender is None:
-            await self._clear()
-        async with asyncio.TaskGroup() as loops:
-            if self._log is not None:
-                loops.create_task(self._log.run())
-                loops.create_task(self._sender.run() if self._sender else self._expire())
+        """Send events until cancelled. If there is no receiver, empty the outbox."""
+        if self._sender is not None:
+            await self._sender.run()
+            return
+        await self._clear()
+        if self._log is not None:
+            await self._expire()
 
     def _written(self) -> None:
         if self._sender is not None:
@@ -255,16 +226,12 @@ class Webhooks:
         """Handle sealed recordings; return when their events are in the outbox.
 
         Raises:
-            SQLAlchemyError: The database cannot be written.
+            AuditError: The database cannot be written.
         """
         if self._log is not None:
             await self._log.sealed(reports)
 
-    async def stop(self) -> None:
-        """Write the events that are not in the outbox yet. They are sent after the next start."""
+    def stop(self) -> None:
+        """Wait no longer for calls that were not in the switch's last snapshot."""
         if self._log is not None:
             self._log.stop()
-            try:
-                await self._log.flush()
-            except SQLAlchemyError as error:
-                log.error("webhook.not_written", why=type(error).__name__)  # noqa: TRY400

@@ -188,7 +188,7 @@ class NoteOutbox(Outbox):
         return await self._decide(call_id, state=NoteState.WAITING, due=0.0)
 
     async def discard(self, call_id: str) -> int:
-        """Deliver the undelivered versions of a call never; return their number."""
+        """Give up the undelivered versions of a call; return their number."""
         reason = "discarded by an administrator"
         return await self._decide(call_id, state=NoteState.DISCARDED, payload="", reason=reason)
 

@@ -30,8 +30,9 @@ def call_id_of(request):
 class Sending:
     """A sender at work, with what it reports."""
 
-    def __init__(self, outbox, section, server, clock):
-        self.outbox, self.section, self.server, self.clock = outbox, section, server, clock
+    def __init__(self, outbox, write, section, *, server, clock):
+        self.outbox, self.write, self.section = outbox, write, section
+        self.server, self.clock = server, clock
         self.outcomes: Counter[str] = Counter()
         self.alarms = []
         self.backlog = None
@@ -64,7 +65,7 @@ class Sending:
                 WebhookEvent(f"{call_id}-{kind}", kind, self.clock.now, call) for kind in kinds
             ]
             step = CallStep(call_id, CallProgress(call, recorded=True), events)
-            await self.outbox.write([step], self.clock.now)
+            await self.write([step], self.clock.now)
         if self._task is not None:
             self.sender.wake()
 
@@ -88,10 +89,10 @@ class Sending:
 
 
 @pytest.fixture
-async def sending(outbox, section, server, clock, monkeypatch):
+async def sending(outbox, write, section, *, server, clock, monkeypatch):
     """A sender that has not been started, whose pauses are short."""
     monkeypatch.setattr(sender_module, "PAUSES", BackOff(0.01, 0.02))
-    sending = Sending(outbox, section, server, clock)
+    sending = Sending(outbox, write, section, server=server, clock=clock)
     yield sending
     await sending.stop()
 
