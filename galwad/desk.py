@@ -48,7 +48,7 @@ from galwad.calls.presence.board import (
 from galwad.calls.presence.store import Breaks
 from galwad.directories.opened import open_directories, open_note_destination, record_pages
 from galwad.events.stream import CallStream
-from galwad.events.webhooks import EventReaders, Webhooks
+from galwad.events.webhooks import Webhooks
 from galwad.host.background import BackgroundTasks
 from galwad.host.call_follower import CallFollower
 from galwad.host.connections.acceptor import connection_limit
@@ -300,9 +300,6 @@ class Desk:
     def _call_events(self) -> tuple[CallStream, Webhooks]:
         """Return the stream of call events, and the webhooks, which store events for it."""
         stream = CallStream(self.settings.event_stream, self.engine)
-        readers = None
-        if stream.store is not None:
-            readers = EventReaders(stream.store.kinds, stream.store, stream.wake)
         webhooks = Webhooks(
             self.settings.webhook,
             self.engine,
@@ -310,7 +307,7 @@ class Desk:
             self._alarm,
             self._event_delivered,
             follower=self.follower,
-            readers=readers,
+            stream=stream,
         )
         return stream, webhooks
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from sqlalchemy import (
@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.events.call_events import CallProgress, WebhookEvent
+from galwad.events.stream import StreamStore
 from galwad.host.outbox import Outbox
 from galwad.settings.events import ALL_EVENTS, EventName
 
@@ -110,15 +111,6 @@ class UndeliveredEvent:
     reason: str
 
 
-class EventSink(Protocol):
-    """Another part of the database that stores events: those that machines read as a stream."""
-
-    async def add(
-        self, connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
-    ) -> None:
-        """Store the events in which this part is interested, in the transaction of `connection`."""
-
-
 class WebhookOutbox(Outbox):
     """The outbox of call events. Each method but `write` is one transaction, in Unix seconds."""
 
@@ -126,11 +118,11 @@ class WebhookOutbox(Outbox):
         self,
         engine: AsyncEngine,
         kinds: Collection[EventName] = ALL_EVENTS,
-        sink: EventSink | None = None,
+        stream: StreamStore | None = None,
     ) -> None:
         super().__init__(engine, webhook_events, webhook_events.c.outcome, "", "seq")
         self._kinds = frozenset(kinds)
-        self._sink = sink
+        self._stream = stream
 
     async def calls(self) -> dict[str, CallProgress]:
         """Return the progress of each call of which an event is still to come."""
@@ -152,8 +144,8 @@ class WebhookOutbox(Outbox):
         latest = {step.call_id: step.progress for step in steps}
         sent = [event for event in events if event.kind in self._kinds]
         await _write_events(connection, sent, now)
-        if self._sink is not None:
-            await self._sink.add(connection, events, now)
+        if self._stream is not None:
+            await self._stream.add(connection, events, now)
         await connection.execute(delete(webhook_calls).where(webhook_calls.c.call_id.in_(latest)))
         rows = [
             {
@@ -279,7 +271,7 @@ class WebhookOutbox(Outbox):
         """Remove all events, and the progress of calls too if nothing else stores events."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(webhook_events))
-            if self._sink is None:
+            if self._stream is None:
                 await connection.execute(delete(webhook_calls))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -17,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.events.call_events import CallProgress, Step, end, follow, seal
 from galwad.events.formats import known_kinds
-from galwad.events.outbox import MAX_AGE_S, CallStep, EventSink, WebhookOutbox
+from galwad.events.outbox import MAX_AGE_S, CallStep, WebhookOutbox
 from galwad.events.receiver import WebhookReceiver
 from galwad.events.sender import OnAlarm, WebhookObserver, WebhookSender
+from galwad.events.stream import CallStream
 from galwad.host.call_follower import CallFollower
 from galwad.host.switch_client import FromSwitch
 from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, Sealed
@@ -131,17 +131,8 @@ class CallEventLog:
             self.steps.add(CallStep(call_id, after, wanted))
 
 
-@dataclass(frozen=True, slots=True)
-class EventReaders:
-    """The readers of stored events of some kinds; `wake` is called when there are new ones."""
-
-    kinds: Collection[EventName]
-    sink: EventSink
-    wake: Callable[[], None]
-
-
 class Webhooks:
-    """Sends call events to the receiver in the settings, and stores them for `readers`, if any."""
+    """Sends call events to the receiver in the settings, and stores them for `stream`."""
 
     def __init__(
         self,
@@ -152,13 +143,13 @@ class Webhooks:
         on_delivered: Callable[[], None],
         *,
         follower: CallFollower,
-        readers: EventReaders | None = None,
+        stream: CallStream,
     ) -> None:
         sent: frozenset[EventName] = frozenset()
         if section is not None:
             sent = known_kinds(section.format).intersection(section.events)
-        self.outbox = WebhookOutbox(engine, sent, readers.sink if readers is not None else None)
-        self._readers = readers
+        self.outbox = WebhookOutbox(engine, sent, stream.store)
+        self._stream = stream
         self._log: CallEventLog | None = None
         self._sender: WebhookSender | None = None
         if section is not None:
@@ -166,8 +157,8 @@ class Webhooks:
             self._sender = WebhookSender(
                 self.outbox, receiver, observer, on_alarm, on_delivered=on_delivered
             )
-        if section is not None or readers is not None:
-            read = frozenset(readers.kinds) if readers is not None else frozenset()
+        if section is not None or stream.store is not None:
+            read = stream.store.kinds if stream.store is not None else frozenset()
             self._log = CallEventLog(self.outbox, follower, sent | read, self._written)
 
     async def start(self) -> None:
@@ -187,8 +178,7 @@ class Webhooks:
     def _written(self) -> None:
         if self._sender is not None:
             self._sender.wake()
-        if self._readers is not None:
-            self._readers.wake()
+        self._stream.wake()
 
     async def _expire(self) -> None:
         while True:
