@@ -21,7 +21,7 @@ from galwad.settings import load
 from helpers.desk import FakeSwitch, until
 from helpers.loopback import free_port
 
-PROGRAM = Path(__file__).parents[4] / "examples" / "call-events" / "follow.py"
+PROGRAM = Path(__file__).parents[3] / "examples" / "call-events" / "follow.py"
 PATIENCE_S = 120.0
 
 
