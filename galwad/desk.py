@@ -17,19 +17,15 @@ from functools import cached_property
 import structlog
 from argon2 import PasswordHasher
 
-from callerid.contacts import Contacts, OpenContact
 from callerid.directories.embedded import LIMITS, EmbeddedDirectory
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
 from callerid.lookup import Lookup
-from callerid.note import Note
-from callerid.note_destination import NoteDestination
-from callerid.note_drafts import NoteDrafts
-from callerid.note_outbox import NoteOutbox
+from callerid.note import Note, NoteDestination
 from callerid.source import DirectorySource
 from galwad.archive.coverage import CoverageChecker, CoverageResult, IndexChecker
 from galwad.archive.desk_socket import DeskSocket, FinaliserClient
 from galwad.archive.files import ArchiveFolder
-from galwad.archive.indexer import Indexer, LedgerWriter
+from galwad.archive.indexer import Indexer
 from galwad.archive.periodic import (
     COVERAGE_CHECKED,
     AnchorFile,
@@ -40,6 +36,7 @@ from galwad.archive.promises import PromiseChecker
 from galwad.calls.alarms.alarm_list import AlarmList, CallStage
 from galwad.calls.alarms.kinds import ENDS, Ending, kind_of, may_see
 from galwad.calls.alarms.store import StoredAlarm
+from galwad.calls.ledger_writer import LedgerWriter
 from galwad.calls.live_calls import ACTS, DIALS, SEARCHES, DeskCall, LiveCalls
 from galwad.calls.log.call_log import CallLog
 from galwad.calls.pause_warnings import ForgottenPauses, Heartbeats
@@ -52,8 +49,9 @@ from galwad.calls.presence.board import (
 from galwad.calls.presence.store import Breaks
 from galwad.directories.opened import open_directories, open_note_destination, record_pages
 from galwad.events.stream import CallStream
-from galwad.events.webhooks import EventReaders, Webhooks
+from galwad.events.webhooks import Webhooks
 from galwad.host.background import BackgroundTasks
+from galwad.host.call_follower import CallFollower
 from galwad.host.connections.acceptor import connection_limit
 from galwad.host.connections.places import PlaceLimits, Places
 from galwad.host.database import open_engine, upgrade
@@ -71,10 +69,11 @@ from galwad.messages import (
     PhonesRegistered,
     Sealed,
 )
-from galwad.notes.delivery import NoteDelivery
+from galwad.notes.delivery import NoteDelivery, NoteForm, NoteOutbox
 from galwad.notes.earlier import EarlierContacts
 from galwad.notes.open_notes import OpenNotes
-from galwad.notes.outgoing import NoteForm
+from galwad.notes.rules import OpenNote
+from galwad.notes.store import NoteDrafts, NoteStore
 from galwad.page.events import EventHub
 from galwad.people.oidc.provider_accounts import ProviderAccounts
 from galwad.people.second_factor import SecondFactors, SecretBox
@@ -85,10 +84,8 @@ from galwad.people.store import Users
 from galwad.people.tokens import TokenWatch
 from galwad.people.user import User
 from galwad.settings import Settings
-from galwad.texts.initial import initial_lists
 from galwad.texts.store import TextStore
-from galwad.texts.text_lists import TextLists
-from galwad.texts.views import page_texts
+from galwad.texts.text_lists import TextLists, initial_lists, page_texts
 from recording.audit.index_comparison import IndexComparison
 from recording.audit.log import AuditFilter, AuditLog
 from recording.index.catalogue import Catalogue
@@ -144,7 +141,7 @@ class Desk:
             wrapup_limit=settings.contact_notes.wrap_up,
         )
         self.notes = OpenNotes(
-            Contacts(self.engine),
+            NoteStore(self.engine),
             NoteDrafts(self.engine),
             self.calls,
             self.hub,
@@ -179,7 +176,6 @@ class Desk:
             Window[str], (SEARCHES, DIALS, ACTS, CODES)
         )
         self.sign_in_limits = SignInLimits.with_key_in(settings.device_key)
-        self.call_log = CallLog(self.engine, settings.call_log, self.hub.day_changed)
         self.catalogue = Catalogue(self.engine)
         self.custodian = Custodian(self.engine)
         self.captured_cards = CapturedCards(self.engine)
@@ -195,7 +191,8 @@ class Desk:
         )
         self.archive = ArchiveFolder(settings.archive)
         self.anchors = AnchorFile(settings.anchor_file, settings.node.name, self.audit, self._alarm)
-        self.ledger = LedgerWriter(self.audit, self._ends_stored)
+        self.ledger = LedgerWriter(self.follower, self._ends_stored)
+        self.call_log = CallLog(self.engine, self.follower, settings.call_log, self.hub.day_changed)
         comparison = IndexComparison(self.engine, settings.node.name)
         self.finaliser = FinaliserClient()
         self.coverage = CoverageChecker(
@@ -269,6 +266,11 @@ class Desk:
         )
 
     @cached_property
+    def follower(self) -> CallFollower:
+        """The writer of the reports about calls: into the ledger, the log and the call events."""
+        return CallFollower(self.audit)
+
+    @cached_property
     def texts(self) -> TextLists:
         """The lists of texts that people choose from, as they count now."""
         settings = self.settings
@@ -298,23 +300,21 @@ class Desk:
     def _call_events(self) -> tuple[CallStream, Webhooks]:
         """Return the stream of call events, and the webhooks, which store events for it."""
         stream = CallStream(self.settings.event_stream, self.engine)
-        readers = None
-        if stream.store is not None:
-            readers = EventReaders(stream.store.kinds, stream.store, stream.wake)
         webhooks = Webhooks(
             self.settings.webhook,
             self.engine,
             self.metrics,
             self._alarm,
             self._event_delivered,
-            readers=readers,
+            follower=self.follower,
+            stream=stream,
         )
         return stream, webhooks
 
     @property
-    def contacts(self) -> Contacts:
+    def contacts(self) -> NoteStore:
         """The contact notes in the database."""
-        return self.notes.contacts
+        return self.notes.store
 
     @cached_property
     def earlier(self) -> EarlierContacts:
@@ -385,7 +385,7 @@ class Desk:
             self.heartbeats.run(),
             TokenWatch(self.sessions.tokens, self.metrics.token_expiry.set).run(),
             self._recipients.run(),
-            self.ledger.run(),
+            self.follower.run(),
             self.nightly.run(),
             self.delivery.run(),
             self.alarms.run(),
@@ -415,9 +415,9 @@ class Desk:
         self.hub.close()
         await self.socket.stop()
         await self.background.cancel_loops()
-        await self.ledger.flush()
-        await self.call_log.stop()
-        await self.webhooks.stop()
+        self.call_log.stop()
+        self.webhooks.stop()
+        await self.follower.stop()
         await self.alarms.stop()
         if self.provider is not None:
             await self.provider.flow.close()
@@ -597,7 +597,7 @@ class Desk:
             return
         caller = call.pop.caller
         await self.contacts.open_note(
-            OpenContact(
+            OpenNote(
                 call.call_id,
                 call.state.started,
                 call.state.line,
@@ -616,11 +616,11 @@ class Desk:
     async def _indexed(self, reports: Sequence[Sealed]) -> None:
         """Handle recordings that are now in the index.
 
-        Add them to the log of calls, and put their events into the outbox of call events: each in
-        one transaction. Then handle each recording by itself.
+        Add them to the log of calls, and put their events into the outbox of call events. Then
+        handle each recording by itself.
 
         Raises:
-            SQLAlchemyError: The database cannot be written.
+            AuditError: The database cannot be written.
         """
         await self.call_log.sealed(reports)
         await self.webhooks.sealed(reports)
@@ -642,7 +642,7 @@ class Desk:
             await self.coverage.unexplained_reported(sealed.call_id)
             self._alarm(Alarm("recording.unexplained", sealed.call_id))
         if sealed.advisor or sealed.extension:
-            contact = OpenContact(
+            contact = OpenNote(
                 sealed.call_id,
                 sealed.started,
                 sealed.line,

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from callerid.answer_cache import CacheLimits
 from callerid.limited_source import SourceLimits
-from callerid.note_destination import NoteDestination
+from callerid.note import NoteDestination
 from callerid.source import DirectorySource
 from config.fields import Flag, Number, Whole
 from config.section import Section

@@ -33,8 +33,7 @@ from callerid.json_client import (
     requested_rest,
     tls_context,
 )
-from callerid.note_destination import EarlierDelivery, OutgoingNote
-from callerid.note_text import started_at, subject_of, text_of
+from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
@@ -361,10 +360,10 @@ class DataverseNotes:
 
     def _content(self, note: OutgoingNote) -> dict[str, Json]:
         content: dict[str, Json] = {
-            "subject": subject_of(note)[:_LONGEST_SUBJECT],
-            "description": text_of(note),
+            "subject": note.subject[:_LONGEST_SUBJECT],
+            "description": note.text,
             "directioncode": False,
-            "actualstart": started_at(note),
+            "actualstart": note.started_at,
         }
         if self._purpose_column:
             code = note.purpose_code

@@ -20,8 +20,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from callerid.errors import NoteRefusedError, SourceError, StatusError, TemplateError
 from callerid.json_client import HttpAnswer, JsonClient, JsonRequest, parse_json
-from callerid.note_destination import EarlierDelivery, OutgoingNote
-from callerid.note_text import started_at, subject_of, text_of
+from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.people_mapping import PATH, Expression, apply, optional_path, path, text_of_value
 from callerid.templates import PLACEHOLDER, Json, RequestForm, check_placeholders, naming
 from config.fields import Flag
@@ -275,9 +274,9 @@ def note_values(note: OutgoingNote, record_id: str = "") -> dict[str, str]:
         "version": str(note.version),
         "version_id": version_id(note),
         "record_id": record_id,
-        "started": started_at(note),
-        "subject": subject_of(note),
-        "text": text_of(note),
+        "started": note.started_at,
+        "subject": note.subject,
+        "text": note.text,
     }
 
 

@@ -28,8 +28,7 @@ from callerid.authentication import ClientCredentials
 from callerid.directories.base import ExternalDirectorySection
 from callerid.errors import NoteRefusedError, SourceBusyError, SourceError, StatusError
 from callerid.json_client import JsonClient, JsonRequest, parse_json, tls_context
-from callerid.note_destination import EarlierDelivery, OutgoingNote
-from callerid.note_text import subject_of, text_of
+from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
@@ -484,8 +483,8 @@ def _task(note: OutgoingNote, zone: tzinfo | None) -> dict[str, Json]:
     """Return the fields of the task of a note, except the subtype and the id of the call."""
     is_person = note.person_id.startswith(_PERSON)
     return {
-        "Subject": subject_of(note)[:_LONGEST_SUBJECT],
-        "Description": text_of(note),
+        "Subject": note.subject[:_LONGEST_SUBJECT],
+        "Description": note.text,
         "WhoId": note.person_id if is_person else None,
         "WhatId": None if is_person else note.person_id or None,
         "Status": "Completed",

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 
 from callerid.directories.base import ExternalDirectorySection
-from callerid.note_destination import NoteDestination
+from callerid.note import NoteDestination
 from callerid.source import DirectorySource
 from config.fields import FilePath
 from config.section import Section, TlsSection

@@ -52,7 +52,7 @@ from sqlalchemy.pool import NullPool
 from callerid.authentication import read_secret
 from callerid.errors import CallerIdError, NoteRefusedError, SourceError, SqlError
 from callerid.json_client import tls_context
-from callerid.note_destination import EarlierDelivery, OutgoingNote
+from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person

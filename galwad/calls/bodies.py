@@ -1,4 +1,4 @@
-"""Request and response bodies for live calls and contact notes, and the data of stream events."""
+"""Request and response bodies for live calls, and the data of stream events."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from callerid.note import WrittenNote
 from galwad.calls.alarms.store import StoredAlarm
 from galwad.calls.presence.presence import Presence
-from galwad.host.bodies import (
-    NO_CARD_NUMBER,
-    Language,
-    RequestBody,
-    RequiredText,
-    ShortText,
-)
+from galwad.host.bodies import RequestBody, RequiredText, ShortText
+from galwad.notes.bodies import DraftView
 from galwad.people.sign_in.bodies import Me
-from galwad.texts.bodies import PageTexts, TextEntryView
+from galwad.texts.rules import TextEntry
+from galwad.texts.text_lists import PageTexts
 
 PopState: TypeAlias = Literal["ringing", "answered", "held", "wrapup", "ended"]
 RecordingShown: TypeAlias = Literal[
@@ -27,11 +24,6 @@ LookupStatus: TypeAlias = Literal[
 ]
 DirectoryAnswerState: TypeAlias = Literal["asking", "found", "not_found", "unavailable", "busy"]
 ConfirmationOutcome: TypeAlias = Literal["confirmed", "volunteered", "not_them", "new_person"]
-NoNoteReason: TypeAlias = Literal["wrong_number", "silent", "cut_off", "repeated", "test"]
-NoteText: TypeAlias = Annotated[str, StringConstraints(max_length=4000), NO_CARD_NUMBER]
-CallerType: TypeAlias = Literal[
-    "self", "representative", "family", "councillor", "officer", "organisation"
-]
 
 
 class Candidate(BaseModel):
@@ -89,29 +81,6 @@ class Caller(BaseModel):
     name: str | None = None
 
 
-class ContactView(BaseModel):
-    """The most recently saved version of a contact note."""
-
-    purpose: str
-    language: str
-    outcome: str
-    caller_type: CallerType
-    on_behalf_of: str = ""
-    authority: str = ""
-    notes: str = ""
-
-
-class DraftView(ContactView):
-    """The text that the signed-in user has typed into a contact note and not saved.
-
-    `version` increases with each change of the draft. `window` is the name of the browser window in
-    which it was typed last.
-    """
-
-    version: int
-    window: str
-
-
 class Pop(BaseModel):
     """One live call, with the facts that the signed-in user may see.
 
@@ -145,7 +114,7 @@ class Pop(BaseModel):
     holders: list[str]
     caller: Caller
     contact_saved: bool = False
-    contact: ContactView | None = None
+    contact: WrittenNote | None = None
     draft: DraftView | None = None
     wrap_up_until: float | None = None
     recording_link: str | None = None
@@ -188,7 +157,7 @@ class PageSnapshot(BaseModel):
     utc_offset: int = 0
     notification_names: bool = False
     texts: PageTexts
-    break_reasons: list[TextEntryView] = Field(default_factory=list)
+    break_reasons: list[TextEntry] = Field(default_factory=list)
     dials: bool = False
     welsh: bool = False
 
@@ -236,89 +205,3 @@ class Confirmation(RequestBody):
 
     outcome: ConfirmationOutcome
     person_id: ShortText | None = None
-
-
-class Contact(RequestBody):
-    """A request to save the contact note, which the advisor writes about a call.
-
-    If the caller speaks for another person, `on_behalf_of` is this other person, and `authority`
-    says why the caller may speak for this person. Both are required unless `caller_type` is "self".
-    """
-
-    purpose: RequiredText
-    language: Language = "en"
-    outcome: ShortText = ""
-    caller_type: CallerType = "self"
-    on_behalf_of: ShortText = ""
-    authority: ShortText = ""
-    notes: NoteText = ""
-
-
-class ContactDraft(RequestBody):
-    """A request to store what the advisor has typed into the contact note and not saved.
-
-    The note may lack any field. `window` is a random name of the browser window, and `edit` is the
-    number of this request in the window. `version` is the newest version of the draft that the
-    window has seen; 0 if there is no draft.
-    """
-
-    purpose: ShortText = ""
-    language: Language = "en"
-    outcome: ShortText = ""
-    caller_type: CallerType = "self"
-    on_behalf_of: ShortText = ""
-    authority: ShortText = ""
-    notes: NoteText = ""
-    window: Annotated[str, StringConstraints(pattern=r"^[a-z]{16}$")]
-    edit: Annotated[int, Field(ge=1, le=2**31 - 1)]
-    version: Annotated[int, Field(ge=0, le=2**53)] = 0
-
-
-class DraftSaved(BaseModel):
-    """The response after a draft was stored.
-
-    `version` is the number of the stored version; 0 if there is no draft now, because its fields
-    are those of the saved note.
-    """
-
-    call_id: str
-    version: int
-
-
-class EarlierContactView(BaseModel):
-    """An earlier contact of the confirmed caller: a contact note, or a record of a directory.
-
-    `directory` is the name of the directory; "" for Galwad's own contact notes. A contact of a
-    directory has no `call_id` and no `line`.
-    """
-
-    directory: str = ""
-    call_id: str = ""
-    started: float
-    line: str = ""
-    purpose: str
-    outcome: str
-    notes: str
-
-
-class EarlierContactsView(BaseModel):
-    """The earlier contacts of the confirmed caller, the newest first.
-
-    `failed` are the names of the directories that could not be asked.
-    """
-
-    contacts: list[EarlierContactView]
-    failed: list[str]
-
-
-class NoNote(RequestBody):
-    """A request that says why an answered call needs no contact note."""
-
-    reason: NoNoteReason
-
-
-class ContactSaved(BaseModel):
-    """The response after a contact note was saved. `version` is the number of the saved version."""
-
-    call_id: str
-    version: int

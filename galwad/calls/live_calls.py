@@ -10,31 +10,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import msgspec
 
-from callerid.contacts import OpenContact
 from callerid.errors import NumberError
 from callerid.lookup import LookupResult, LookupStatus
-from callerid.note import Note
-from callerid.note_drafts import NoteDraft
+from callerid.note import Note, WrittenNote
 from callerid.number import CallerId, PhoneNumber, presented_caller
 from callerid.person import Person, RecordPage, record_id_in
 from callerid.screenpop import PopConfirmation, ScreenPop
-from galwad.calls.bodies import (
-    Caller,
-    Candidate,
-    ContactView,
-    DirectoryAnswer,
-    DraftView,
-    Pop,
-    PopState,
-    RecordLink,
-)
+from galwad.calls.bodies import Caller, Candidate, DirectoryAnswer, Pop, PopState, RecordLink
 from galwad.host.limits import Rate
 from galwad.messages import CallerFacts, CallStatus, Party
+from galwad.notes.bodies import DraftView
+from galwad.notes.rules import NoteDraft, OpenNote
 from galwad.people.user import User
 
 SEARCHES: Final = Rate(20, 300.0)
@@ -236,7 +227,7 @@ class DeskCall:
                 name=self._confirmed_name() if has else None,
             ),
             contact_saved=self.note is not None,
-            contact=_note_view(self.note) if has else None,
+            contact=self.note if has else None,
             draft=_draft_view(self.draft_of(user)) if has else None,
             wrap_up_until=self.wrapup_until if page_state == "wrapup" else None,
             recording_link=self.recording_link,
@@ -305,19 +296,11 @@ def _candidates(pop: ScreenPop) -> list[Candidate]:
     ]
 
 
-def _note_view(note: Note | None) -> ContactView | None:
-    if note is None:
-        return None
-    return ContactView.model_validate(
-        {name: getattr(note, name) for name in ContactView.model_fields}
-    )
-
-
 def _draft_view(draft: NoteDraft | None) -> DraftView | None:
     if draft is None:
         return None
-    fields = {name: getattr(draft.note, name) for name in ContactView.model_fields}
-    return DraftView(**fields, version=draft.version, window=draft.window)
+    written = {each.name: getattr(draft.note, each.name) for each in fields(WrittenNote)}
+    return DraftView(**written, version=draft.version, window=draft.window)
 
 
 Listener = Callable[[DeskCall | None, DeskCall | None], None]
@@ -480,7 +463,7 @@ class LiveCalls:
         self._put(replace(call, state=state, wrapup=True, wrapup_began=began))
 
     def add_without_note(
-        self, contact: OpenContact, note: Note | None = None, drafts: Iterable[NoteDraft] = ()
+        self, open_note: OpenNote, note: Note | None = None, drafts: Iterable[NoteDraft] = ()
     ) -> DeskCall | None:
         """Add a call that has ended, so that its advisor can still write the contact note.
 
@@ -488,40 +471,40 @@ class LiveCalls:
         if only changes to it are not saved. Return the call if its caller must be looked up,
         otherwise None.
         """
-        if contact.call_id in self._calls:
+        if open_note.call_id in self._calls:
             return None
-        host = "anonymous.invalid" if contact.withheld else ""
-        facts = CallerFacts(contact.number, host)
+        host = "anonymous.invalid" if open_note.withheld else ""
+        facts = CallerFacts(open_note.number, host)
         state = CallStatus(
-            call_id=contact.call_id,
+            call_id=open_note.call_id,
             version=0,
-            started=contact.started,
-            since=contact.ended or contact.started,
-            line=contact.line,
+            started=open_note.started,
+            since=open_note.ended or open_note.started,
+            line=open_note.line,
             called="",
             caller=facts,
             state="ended",
-            advisor=Party(contact.extension, contact.advisor),
+            advisor=Party(open_note.extension, open_note.advisor),
             recording="ended",
         )
-        pop = ScreenPop(contact.call_id, presented_by(facts))
-        if not (contact.number or contact.withheld):
+        pop = ScreenPop(open_note.call_id, presented_by(facts))
+        if not (open_note.number or open_note.withheld):
             pop = pop.with_result(LookupResult(LookupStatus.UNAVAILABLE))
         call = self._put(
             DeskCall(
                 state,
                 pop,
                 wrapup=True,
-                wrapup_began=contact.ended or None,
+                wrapup_began=open_note.ended or None,
                 note=note,
                 drafts=tuple(drafts),
-                noted_name=contact.name,
+                noted_name=open_note.name,
                 restored=True,
                 record_pages=self._record_pages,
                 wrapup_limit=self._wrapup_limit,
             )
         )
-        return call if contact.number or contact.withheld else None
+        return call if open_note.number or open_note.withheld else None
 
     def lookup_result(self, looked_up: DeskCall, result: LookupResult) -> DeskCall | None:
         """Store a lookup's result; return the call, None if it has gone or has another caller."""

@@ -12,18 +12,11 @@ from fastapi import APIRouter
 
 from callerid.errors import ChoiceError, ContactError, DraftConflictError
 from callerid.note import Note
-from callerid.note_drafts import NoteDraft
 from callerid.person import Person as DirectoryPerson
 from callerid.screenpop import PopConfirmation
 from galwad.calls.bodies import (
     Choice,
     Confirmation,
-    Contact,
-    ContactDraft,
-    ContactSaved,
-    DraftSaved,
-    EarlierContactsView,
-    NoNote,
     PersonSearch,
     Pop,
     SearchOutcome,
@@ -31,6 +24,15 @@ from galwad.calls.bodies import (
 from galwad.calls.live_calls import DeskCall
 from galwad.desk import Desk
 from galwad.host.errors import ApiError
+from galwad.notes.bodies import (
+    Contact,
+    ContactDraft,
+    ContactSaved,
+    DraftSaved,
+    EarlierContactsView,
+    NoNote,
+)
+from galwad.notes.rules import NoteDraft
 from galwad.people.access import Person, TheDesk, live_call, no_live_call, own_call
 from galwad.people.sessions import Session
 

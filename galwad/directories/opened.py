@@ -15,7 +15,7 @@ import structlog
 from callerid.directories import ExternalDirectory
 from callerid.errors import CallerIdError, SourceError
 from callerid.limited_source import SourceLimits
-from callerid.note_destination import EarlierDelivery, NoteDestination, OutgoingNote
+from callerid.note import EarlierDelivery, NoteDestination, OutgoingNote
 from callerid.number import PhoneNumber
 from callerid.person import RecordPage
 from callerid.source import DirectorySource

@@ -11,15 +11,60 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
-from sqlalchemy import ColumnElement, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    or_,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.events.call_events import CallProgress, WebhookEvent
-from galwad.events.tables import webhook_calls, webhook_events
+from galwad.events.stream import StreamStore
+from galwad.host.outbox import Outbox
 from galwad.settings.events import ALL_EVENTS, EventName
+
+metadata = MetaData()
+
+webhook_calls = Table(
+    "webhook_calls",
+    metadata,
+    Column("call_id", String(24), primary_key=True),
+    Column("progress", Text, nullable=False),
+    Column("ended", Float, nullable=False),
+)
+
+webhook_events = Table(
+    "webhook_events",
+    metadata,
+    # The events of a call are sent in the order of this number.
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("event_id", String(36), nullable=False, unique=True),
+    Column("call_id", String(24), nullable=False),
+    Column("kind", String(12), nullable=False),
+    # The event in JSON. It is removed as soon as the event is not to be sent any more.
+    Column("body", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", Float, nullable=False),
+    # "" while the event waits; then "delivered", "refused" or "dropped".
+    Column("outcome", String(10), nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("settled", Float, nullable=False),
+    Index("webhook_events_by_outcome", "outcome", "call_id", "seq"),
+)
 
 Outcome: TypeAlias = Literal["delivered", "refused", "dropped"]
 MAX_WAITING: Final = 50_000
@@ -28,9 +73,6 @@ MAX_AGE_S: Final = 3 * 86_400.0
 """The longest time that an event waits before it is dropped."""
 _KEPT_S: Final = {"delivered": 4 * 86_400.0, "refused": 30 * 86_400.0, "dropped": 30 * 86_400.0}
 """The time for which a settled event is kept. It is longer than any event waits."""
-_WAITING: Final = webhook_events.c.outcome == ""
-_REFUSED: Final = webhook_events.c.outcome == "refused"
-_LONGEST_REASON: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +94,14 @@ class WaitingEvent:
 
 @dataclass(frozen=True, slots=True)
 class UndeliveredEvent:
-    """An event that was not delivered, without its content.
+    """A call event that was not delivered, without its content.
 
-    It is tried again at the Unix time `due`, or "refused". `reason` is that of the last attempt.
+    `created` is the time at which it was written. An event that is "waiting" is sent again at the
+    time `due`; one that is "refused" is not, because its content is removed. `reason` says why the
+    last attempt failed. Times are in seconds since 1970.
     """
 
-    event_id: str
+    id: str
     call_id: str
     kind: str
     state: Literal["waiting", "refused"]
@@ -67,36 +111,18 @@ class UndeliveredEvent:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxDepth:
-    """The number of events that wait, and when the oldest was written; 0 if there is none."""
-
-    waiting: int
-    oldest: float
-
-
-class EventSink(Protocol):
-    """Another part of the database that stores events: those that machines read as a stream."""
-
-    async def add(
-        self, connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
-    ) -> None:
-        """Store the events in which this part is interested, in the transaction of `connection`."""
-
-
-class WebhookOutbox:
-    """The outbox in a database. Each method is one transaction. Times are in Unix seconds."""
+class WebhookOutbox(Outbox):
+    """The outbox of call events. Each method but `write` is one transaction, in Unix seconds."""
 
     def __init__(
         self,
         engine: AsyncEngine,
         kinds: Collection[EventName] = ALL_EVENTS,
-        sink: EventSink | None = None,
+        stream: StreamStore | None = None,
     ) -> None:
+        super().__init__(engine, webhook_events, webhook_events.c.outcome, "", "seq")
         self._kinds = frozenset(kinds)
-        self._sink = sink
-        self._engine = engine
-        self._writer = engine.execution_options(immediate=True)
+        self._stream = stream
 
     async def calls(self) -> dict[str, CallProgress]:
         """Return the progress of each call of which an event is still to come."""
@@ -107,42 +133,36 @@ class WebhookOutbox:
                     found[row.call_id] = msgspec.json.decode(row.progress, type=CallProgress)
         return found
 
-    async def write(self, steps: Sequence[CallStep], now: float) -> None:
-        """Write the events of these steps, except those that were written before."""
+    async def write(
+        self, connection: AsyncConnection, steps: Sequence[CallStep], now: float
+    ) -> None:
+        """Write the events of these steps, except those that were written before.
+
+        This is done in the transaction of `connection`.
+        """
         events = [event for step in steps for event in step.events]
         latest = {step.call_id: step.progress for step in steps}
-        async with self._writer.begin() as connection:
-            sent = [event for event in events if event.kind in self._kinds]
-            await _write_events(connection, sent, now)
-            if self._sink is not None:
-                await self._sink.add(connection, events, now)
-            await connection.execute(
-                delete(webhook_calls).where(webhook_calls.c.call_id.in_(latest))
-            )
-            rows = [
-                {
-                    "call_id": call_id,
-                    "progress": msgspec.json.encode(progress).decode(),
-                    "ended": progress.ended,
-                }
-                for call_id, progress in latest.items()
-                if progress is not None
-            ]
-            if rows:
-                await connection.execute(insert(webhook_calls), rows)
+        sent = [event for event in events if event.kind in self._kinds]
+        await _write_events(connection, sent, now)
+        if self._stream is not None:
+            await self._stream.add(connection, events, now)
+        await connection.execute(delete(webhook_calls).where(webhook_calls.c.call_id.in_(latest)))
+        rows = [
+            {
+                "call_id": call_id,
+                "progress": msgspec.json.encode(progress).decode(),
+                "ended": progress.ended,
+            }
+            for call_id, progress in latest.items()
+            if progress is not None
+        ]
+        if rows:
+            await connection.execute(insert(webhook_calls), rows)
 
     async def due(self, now: float, busy: Collection[str], most: int) -> list[WaitingEvent]:
         """Return due events, each the oldest of its call; drop those whose row is damaged."""
-        query = (
-            select(webhook_events)
-            .where(_first_of_calls(busy), webhook_events.c.due <= now)
-            .order_by(webhook_events.c.due, webhook_events.c.seq)
-            .limit(most)
-        )
-        async with self._engine.connect() as connection:
-            rows = (await connection.execute(query)).all()
         found = []
-        for row in rows:
+        for row in await self._due(webhook_events.c.due <= now, busy, most):
             try:
                 event = msgspec.json.decode(row.body, type=WebhookEvent)
             except msgspec.DecodeError:
@@ -151,28 +171,21 @@ class WebhookOutbox:
                 found.append(WaitingEvent(event, row.attempts))
         return found
 
-    async def next_due(self, busy: Collection[str]) -> float | None:
-        """Return when the next event of a call that is not in `busy` is due; None if none is."""
-        query = select(func.min(webhook_events.c.due)).where(_first_of_calls(busy))
-        async with self._engine.connect() as connection:
-            found: float | None = await connection.scalar(query)
-            return found
-
     async def settle(self, event_id: str, outcome: Outcome, reason: str, now: float) -> None:
         """Store that an event is not to be sent any more, and remove its content."""
         async with self._writer.begin() as connection:
-            await _settle(connection, webhook_events.c.event_id == event_id, outcome, reason, now)
+            which = webhook_events.c.event_id == event_id
+            await self._settle(connection, which, outcome, reason, now)
 
     async def postpone(self, event_id: str, due: float, reason: str = "") -> None:
         """Store that an attempt to send an event has failed, and why; the next is at `due`."""
-        async with self._writer.begin() as connection:
-            await connection.execute(
-                update(webhook_events)
-                .where(webhook_events.c.event_id == event_id)
-                .values(
-                    attempts=webhook_events.c.attempts + 1, due=due, reason=reason[:_LONGEST_REASON]
-                )
-            )
+        await self._change(
+            self._waiting,
+            webhook_events.c.event_id == event_id,
+            attempts=webhook_events.c.attempts + 1,
+            due=due,
+            reason=reason,
+        )
 
     async def undelivered(self, most: int) -> list[UndeliveredEvent]:
         """Return at most `most` failed events: the waiting, then the refused, the oldest first."""
@@ -182,7 +195,7 @@ class WebhookOutbox:
         ]
         query = (
             select(*columns, webhook_events.c.reason)
-            .where(or_(_WAITING & (webhook_events.c.attempts > 0), _REFUSED))
+            .where(or_(self._waiting & (webhook_events.c.attempts > 0), self._refused))
             .order_by(webhook_events.c.outcome, webhook_events.c.seq)
             .limit(most)
         )
@@ -204,7 +217,7 @@ class WebhookOutbox:
     async def waiting_call(self, event_id: str) -> str | None:
         """Return the id of the call of an event that waits; None if no such event waits."""
         query = select(webhook_events.c.call_id).where(
-            _WAITING, webhook_events.c.event_id == event_id
+            self._waiting, webhook_events.c.event_id == event_id
         )
         async with self._engine.connect() as connection:
             found: str | None = await connection.scalar(query)
@@ -212,12 +225,7 @@ class WebhookOutbox:
 
     async def hurry(self, event_id: str, now: float) -> None:
         """Make a waiting event due now."""
-        async with self._writer.begin() as connection:
-            await connection.execute(
-                update(webhook_events)
-                .where(_WAITING, webhook_events.c.event_id == event_id)
-                .values(due=now)
-            )
+        await self._change(self._waiting, webhook_events.c.event_id == event_id, due=now)
 
     async def expire(self, now: float) -> int:
         """Remove what is old; drop the oldest events above the limits, and return how many."""
@@ -236,7 +244,7 @@ class WebhookOutbox:
             )
             newest_of_too_many = (
                 select(webhook_events.c.seq)
-                .where(_WAITING)
+                .where(self._waiting)
                 .order_by(webhook_events.c.seq.desc())
                 .offset(MAX_WAITING)
                 .limit(1)
@@ -245,30 +253,26 @@ class WebhookOutbox:
             too_old = webhook_events.c.created < now - MAX_AGE_S
             too_many = webhook_events.c.seq <= newest_of_too_many
             reason = "it has waited too long, or too many events waited"
-            return await _settle(connection, or_(too_old, too_many), "dropped", reason, now)
+            return await self._settle(connection, or_(too_old, too_many), "dropped", reason, now)
 
-    async def depth(self) -> OutboxDepth:
-        """Return how many events wait, and since when."""
-        query = select(func.count(), func.min(webhook_events.c.created)).where(_WAITING)
-        async with self._engine.connect() as connection:
-            waiting, oldest = (await connection.execute(query)).one()
-            return OutboxDepth(waiting, oldest or 0.0)
+    async def _settle(
+        self,
+        connection: AsyncConnection,
+        which: ColumnElement[bool],
+        outcome: Outcome,
+        reason: str,
+        now: float,
+    ) -> int:
+        return await self._change_in(
+            connection, self._waiting, which, outcome=outcome, reason=reason, settled=now, body=""
+        )
 
     async def clear(self) -> None:
         """Remove all events, and the progress of calls too if nothing else stores events."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(webhook_events))
-            if self._sink is None:
+            if self._stream is None:
                 await connection.execute(delete(webhook_calls))
-
-
-def _first_of_calls(busy: Collection[str]) -> ColumnElement[bool]:
-    """Select the oldest waiting event of each call that is not in `busy`."""
-    return webhook_events.c.seq.in_(
-        select(func.min(webhook_events.c.seq))
-        .where(_WAITING, webhook_events.c.call_id.not_in(busy))
-        .group_by(webhook_events.c.call_id)
-    )
 
 
 async def _write_events(
@@ -298,18 +302,3 @@ async def _write_events(
     ]
     if rows:
         await connection.execute(insert(webhook_events), rows)
-
-
-async def _settle(
-    connection: AsyncConnection,
-    which: ColumnElement[bool],
-    outcome: Outcome,
-    reason: str,
-    now: float,
-) -> int:
-    done = await connection.execute(
-        update(webhook_events)
-        .where(_WAITING, which)
-        .values(outcome=outcome, reason=reason, settled=now, body="")
-    )
-    return done.rowcount

@@ -1,5 +1,8 @@
 """The system that receives the events: one signed HTTP request for each event.
 
+The signature is that of the Standard Webhooks specification 1.0.0. Its key is 24 to 64 octets in
+base64, as `openssl rand -base64 32` makes, with or without "whsec_" before it.
+
 The receiver is not trusted. A redirect is never followed, an answer is read only to a limit, and
 its content is ignored. The reasons of failures have no part of the request or of the answer.
 """
@@ -7,6 +10,10 @@ its content is ignored. The reasons of failures have no part of the request or o
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
 import time
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -19,7 +26,6 @@ from callerid.errors import SourceError
 from callerid.json_client import failure, http_client, requested_rest, tls_context
 from galwad.events.call_events import WebhookEvent
 from galwad.events.formats import known_kinds, request_body
-from galwad.events.signature import signature_headers, signing_key
 from galwad.settings.events import WebhookSection
 
 CONNECTIONS: Final = 4
@@ -30,6 +36,8 @@ _REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
 """They refuse the event itself. Others can have a cause that an administrator corrects, such as a
 wrong key (401) or address (404).
 """
+_KEY_PREFIX: Final = "whsec_"
+_KEY_LENGTHS: Final = range(24, 65)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +149,31 @@ async def _discard(response: httpx2.Response) -> None:
         size += len(part)
         if size > _MOST_READ:
             return
+
+
+def signing_key(text: str) -> bytes:
+    """Return the octets of a key.
+
+    Raises:
+        SourceError: The text is not a key. The message does not repeat it.
+    """
+    try:
+        key = base64.b64decode(text.removeprefix(_KEY_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) not in _KEY_LENGTHS:
+        raise SourceError(
+            "the signing key must be 24 to 64 octets in base64, such as `openssl rand -base64 32`"
+        )
+    return key
+
+
+def signature_headers(key: bytes, event_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Return the header fields that name and sign a request at `timestamp` (Unix seconds)."""
+    signed = f"{event_id}.{timestamp}.".encode() + body
+    digest = hmac.new(key, signed, hashlib.sha256).digest()
+    return {
+        "webhook-id": event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }

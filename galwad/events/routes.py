@@ -1,38 +1,53 @@
-"""Endpoints for call events that the receiver of webhooks does not have yet."""
+"""Endpoints for call events: those that the receiver of webhooks does not have yet, and the stream.
+
+The stream is the other half of the endpoint `/events`. A machine receives the same events as a
+webhook, with the same ids and JSON documents. The events are read from the database when the stream
+sends them, so a slow client costs no memory. If it does not read for some time, its connection is
+closed (`galwad.host.connections.protocol`).
+"""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Final
 
+import structlog
+from fastapi import APIRouter
+from sqlalchemy.exc import SQLAlchemyError
+
+from galwad.calls.bodies import StreamReplaced
 from galwad.desk import Desk
-from galwad.events.bodies import UndeliveredEventView
-from galwad.host.errors import ApiError
+from galwad.events.outbox import UndeliveredEvent
+from galwad.events.stream import BEFORE_ALL, OLDEST, StoredEvent, StreamStore
+from galwad.host.errors import ApiError, NotPermittedError
 from galwad.notes.bodies import DiscardReason
+from galwad.page.events import MAX_STREAMS_PER_SESSION, Follower
 from galwad.people.access import Administrator, TheDesk
+from galwad.people.sessions import Session
+from galwad.people.user import Right
 
 router = APIRouter(tags=["webhooks"])
 _MOST = 1000
+CHECK_S = 10.0
+"""The seconds after which a silent stream checks its token and sends a comment."""
+_BATCH: Final = 200
+"""The most events that are read and sent at once."""
+_RETRY_MS: Final = 2000
+"""The milliseconds after which a client should connect again."""
+_COMMENT: Final = b": ping\n\n"
+_EVENT_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+log = structlog.get_logger()
 
 
 @router.get("/webhooks/undelivered")
-async def undelivered_events(desk: TheDesk, _: Administrator) -> list[UndeliveredEventView]:
+async def undelivered_events(desk: TheDesk, _: Administrator) -> list[UndeliveredEvent]:
     """Return the call events whose attempts have failed, without their contents.
 
     Those that wait come first, then the refused ones. At most 1,000 are returned.
     """
-    return [
-        UndeliveredEventView(
-            id=each.event_id,
-            call_id=each.call_id,
-            kind=each.kind,
-            state=each.state,
-            created=each.created,
-            attempts=each.attempts,
-            due=each.due,
-            reason=each.reason,
-        )
-        for each in await desk.webhooks.outbox.undelivered(_MOST)
-    ]
+    return await desk.webhooks.outbox.undelivered(_MOST)
 
 
 @router.post("/webhooks/{event_id}/retry", status_code=204)
@@ -72,3 +87,106 @@ async def _facts(desk: Desk, event_id: str) -> dict[str, str]:
             404, "no event with this id waits", "it may be delivered: list the events again"
         )
     return {"call_id": call_id, "event_id": event_id}
+
+
+async def begin_stream(desk: Desk, session: Session, last_event_id: str) -> AsyncGenerator[bytes]:
+    """Return a stream that continues after the event with this id; "" for new events only.
+
+    Raises:
+        ApiError: 403, the machine does not have the right `events`. 404, the settings have no
+            `[event_stream]`. 410, an event after `Last-Event-ID` is not stored any more. 422,
+            `Last-Event-ID` is not the id of an event. 503, the database does not answer.
+    """
+    if Right.EVENTS not in session.user.rights:
+        raise NotPermittedError("this needs the right `events`", "use a token with that right")
+    store = desk.call_stream.store
+    if store is None:
+        raise ApiError(
+            404, "call events cannot be read here", "ask for [event_stream] in the settings"
+        )
+    if last_event_id not in {"", BEFORE_ALL, OLDEST} and not _EVENT_ID.fullmatch(last_event_id):
+        raise ApiError(
+            422,
+            "the header field `Last-Event-ID` is not the id of an event",
+            "look at: header.last-event-id (must be the last `id` of the stream, or `oldest`)",
+        )
+    try:
+        start = last_event_id or await store.newest()
+        position = await store.position(start)
+    except SQLAlchemyError:
+        raise ApiError(503, "the database does not answer", "try again in some seconds") from None
+    if position is None:
+        raise ApiError(
+            410,
+            "events after `Last-Event-ID` are not stored any more",
+            f"some events are missing; send `{OLDEST}` to begin with the oldest that is stored",
+            reason="missed",
+        )
+    return _stream(desk, session, store, start, position)
+
+
+async def _stream(
+    desk: Desk, session: Session, store: StreamStore, start: str, position: int
+) -> AsyncGenerator[bytes]:
+    name = session.user.name
+    # All tokens of a machine share the number of streams that the machine can have.
+    owner = f"machine:{name}"
+    follower = desk.hub.follow(owner, name)
+    try:
+        with (
+            desk.metrics.streams.track_inprogress(),
+            desk.call_stream.reader(follower.wake),
+        ):
+            yield f"retry: {_RETRY_MS}\nevent: ready\nid: {start}\ndata: {{}}\n\n".encode()
+            async for chunk in _news(desk, session, store, position, follower):
+                yield chunk
+    finally:
+        desk.hub.unfollow(owner, follower)
+
+
+async def _news(
+    desk: Desk, session: Session, store: StreamStore, position: int, follower: Follower
+) -> AsyncIterator[bytes]:
+    seen, spoken = -1, time.monotonic()
+    while not follower.replaced:
+        turn, written = desk.hub.wake_count, desk.call_stream.written
+        present = None if desk.hub.closed else await desk.sessions.current(session)
+        if present is None or Right.EVENTS not in present.user.rights:
+            return
+        chunk = b""
+        if written != seen:
+            try:
+                found = await store.after(position, _BATCH)
+            except SQLAlchemyError:
+                log.warning("call_stream.not_read")
+                return  # the client connects again, and continues after its last event
+            if found is None:
+                yield b"event: missed\ndata: {}\n\n"
+                return
+            seen = written if len(found) < _BATCH else seen
+            position = found[-1].seq if found else position
+            chunk = b"".join(map(_encoded, found))
+        if not chunk and time.monotonic() - spoken >= CHECK_S:
+            chunk = _COMMENT
+        if chunk:
+            yield chunk
+            spoken = time.monotonic()
+        follower.stale.clear()
+        if desk.call_stream.written == seen:
+            await desk.hub.wait(follower, turn, patience(present, time.time()))
+    # The event has no id, so that the client's `Last-Event-ID` stays what it is.
+    replaced = StreamReplaced(most=MAX_STREAMS_PER_SESSION).model_dump_json()
+    yield f"event: replaced\ndata: {replaced}\n\n".encode()
+
+
+def patience(session: Session, now: float) -> float:
+    """Return the seconds for which a stream waits, which end when its token expires.
+
+    `now` is the Unix time in seconds.
+    """
+    left = CHECK_S if session.until is None else session.until - now
+    return max(0.0, min(CHECK_S, left))
+
+
+def _encoded(event: StoredEvent) -> bytes:
+    return f"event: call.{event.kind}\nid: {event.event_id}\ndata: {event.document}\n\n".encode()

@@ -18,12 +18,13 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.events.call_events import WebhookEvent
-from galwad.events.outbox import OutboxDepth, WaitingEvent, WebhookOutbox
+from galwad.events.outbox import WaitingEvent, WebhookOutbox
 from galwad.events.receiver import CONNECTIONS, SendResult
+from galwad.host.outbox import Backlog, BackOff
 from galwad.messages import Alarm
 
-_FIRST_PAUSE_S: Final = 1.0
-_LONGEST_PAUSE_S: Final = 300.0
+PAUSES = BackOff(1.0, 300.0)
+"""The pauses of an event after a failed attempt, and of the receiver after failures."""
 _LONGEST_REST_S: Final = 86_400.0
 """The longest rest that the receiver itself can ask for."""
 _EXPIRY_S: Final = 60.0
@@ -51,7 +52,7 @@ class WebhookObserver(Protocol):
     def webhook_attempt(self, outcome: str, count: int = 1) -> None:
         """Count attempts, or dropped events."""
 
-    def webhook_depth(self, depth: OutboxDepth) -> None:
+    def webhook_backlog(self, backlog: Backlog) -> None:
         """Show how many events wait."""
 
 
@@ -169,7 +170,7 @@ class WebhookSender:
         if now < self._depth_due:
             return self._depth_due - now
         self._depth_due = now + _DEPTH_S
-        self._observer.webhook_depth(await self._outbox.depth())
+        self._observer.webhook_backlog(await self._outbox.backlog())
         return _EXPIRY_S
 
     async def _send(self, call_id: str, waiting: WaitingEvent) -> None:
@@ -226,6 +227,4 @@ class WebhookSender:
             self._on_alarm(Alarm(kind, call_id, detail))
 
     def _pause(self, failures: int) -> float:
-        """Return the seconds to wait after so many failures before this one."""
-        longest_s = min(_FIRST_PAUSE_S * 2.0 ** min(failures, 30), _LONGEST_PAUSE_S)
-        return longest_s * self._random.uniform(0.5, 1.0)
+        return PAUSES.wait_s(failures, self._random.random())

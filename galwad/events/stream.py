@@ -1,23 +1,195 @@
-"""The stream of call events: it wakes the machines that read it, and removes old events."""
+"""The call events that a machine can read as a stream, in the desk's database.
+
+An event is stored in the transaction of its call's state, so none is lost if the desk is killed.
+Its content is limited in time and number. Its id stays longer, so that it is not stored again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from sqlalchemy import (
+    Column,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from galwad.events.stream_store import StreamStore, remove_contents
-from galwad.settings.events import EventStreamSection
+from galwad.events.call_events import WebhookEvent
+from galwad.events.formats import request_body
+from galwad.settings.events import EventName, EventStreamSection
 
+metadata = MetaData()
+
+stream_events = Table(
+    "stream_events",
+    metadata,
+    # A stream sends the events in the order of this number. The newest row is never removed, so no
+    # number is used twice.
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("event_id", String(36), nullable=False, unique=True),
+    Column("kind", String(12), nullable=False),
+    # The JSON document that is sent. It is removed as soon as the event cannot be read again.
+    Column("body", Text, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+BEFORE_ALL: Final = "0"
+"""The position before the first event, as the id of an event."""
+OLDEST: Final = "oldest"
+"""The position before the oldest event that can be read, as the id of an event."""
+_IDS_KEPT_S: Final = 4 * 86_400.0
+"""The time for which ids are kept. It is longer than the time after which an event can come."""
+_FIRST: Final = 1
 _EXPIRE_S: Final = 60.0
 _HOUR_S: Final = 3600.0
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event. `document` is the JSON document that webhooks of the format `generic` send."""
+
+    seq: int
+    event_id: str
+    kind: str
+    document: str
+
+
+class StreamStore:
+    """The events of certain kinds in a database. Each method runs as one transaction.
+
+    An event can be read for `keep_s` seconds, and while it is one of the newest `keep_events`.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, kinds: Collection[EventName], keep_s: float, keep_events: int
+    ) -> None:
+        self.kinds = frozenset(kinds)
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+        self._keep_s = keep_s
+        self._keep_events = keep_events
+
+    async def add(
+        self, connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
+    ) -> None:
+        """Store new events in the transaction of `connection`, at the Unix time `now`.
+
+        This reads before it writes, so the transaction must be `immediate` (see
+        `galwad.host.database`).
+        """
+        wanted = {event.event_id: event for event in events if event.kind in self.kinds}
+        known = set(
+            await connection.scalars(
+                select(stream_events.c.event_id).where(stream_events.c.event_id.in_(wanted))
+            )
+        )
+        rows = [
+            {
+                "event_id": event_id,
+                "kind": event.kind,
+                "body": request_body(event, "generic").content.decode(),
+                "created": now,
+            }
+            for event_id, event in wanted.items()
+            if event_id not in known
+        ]
+        if rows:
+            await connection.execute(insert(stream_events), rows)
+
+    async def newest(self) -> str:
+        """Return the id of the newest event, or `BEFORE_ALL` if there was never one."""
+        query = select(stream_events.c.event_id).order_by(stream_events.c.seq.desc()).limit(1)
+        async with self._engine.connect() as connection:
+            found: str | None = await connection.scalar(query)
+        return found or BEFORE_ALL
+
+    async def position(self, event_id: str) -> int | None:
+        """Return an event's number; None if it is unknown, or a later event cannot be read."""
+        if event_id == OLDEST:
+            return await self._before_the_oldest()
+        seq: int | None = 0
+        if event_id != BEFORE_ALL:
+            query = select(stream_events.c.seq).where(stream_events.c.event_id == event_id)
+            async with self._engine.connect() as connection:
+                seq = await connection.scalar(query)
+        if seq is None or await self.after(seq, 1) is None:
+            return None
+        return seq
+
+    async def _before_the_oldest(self) -> int:
+        oldest = select(func.min(stream_events.c.seq)).where(stream_events.c.body != "")
+        async with self._engine.connect() as connection:
+            found: int | None = await connection.scalar(oldest)
+            if found is not None:
+                return found - 1
+            return await connection.scalar(select(func.max(stream_events.c.seq))) or 0
+
+    async def after(self, seq: int, most: int) -> list[StoredEvent] | None:
+        """Return the next events after `seq`; None if one of them cannot be read any more."""
+        query = (
+            select(stream_events)
+            .where(stream_events.c.seq > seq)
+            .order_by(stream_events.c.seq)
+            .limit(most)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        # The oldest events are removed first, so only the first one can be missing.
+        if rows and (not rows[0].body or (seq == 0 and rows[0].seq != _FIRST)):
+            return None
+        return [StoredEvent(row.seq, row.event_id, row.kind, row.body) for row in rows]
+
+    async def expire(self, now: float) -> None:
+        """Remove the contents that are too old or too many at the Unix time `now`, and old ids."""
+        newest = select(func.max(stream_events.c.seq)).scalar_subquery()
+        newest_of_too_many = (
+            select(stream_events.c.seq)
+            .order_by(stream_events.c.seq.desc())
+            .offset(self._keep_events)
+            .limit(1)
+            .scalar_subquery()
+        )
+        too_old = stream_events.c.created < now - self._keep_s
+        too_many = stream_events.c.seq <= newest_of_too_many
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                update(stream_events)
+                .where(stream_events.c.body != "", or_(too_old, too_many))
+                .values(body="")
+            )
+            await connection.execute(
+                delete(stream_events).where(
+                    stream_events.c.created < now - max(self._keep_s, _IDS_KEPT_S),
+                    stream_events.c.seq != newest,
+                )
+            )
+
+
+async def remove_contents(engine: AsyncEngine) -> None:
+    """Remove the contents of all events, because the settings have no `[event_stream]` now."""
+    async with engine.execution_options(immediate=True).begin() as connection:
+        await connection.execute(
+            update(stream_events).where(stream_events.c.body != "").values(body="")
+        )
 
 
 class CallStream:

@@ -1,41 +1,138 @@
-"""The parts of the desk that follow call events: the log of events, and the sender."""
+"""Follows all calls, stores their events, and sends them.
+
+An event that is lost with the desk follows from the switch's next snapshot.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from galwad.events.event_log import CallEventLog
+from galwad.events.call_events import CallProgress, Step, end, follow, seal
 from galwad.events.formats import known_kinds
-from galwad.events.outbox import EventSink, WebhookOutbox
+from galwad.events.outbox import MAX_AGE_S, CallStep, WebhookOutbox
 from galwad.events.receiver import WebhookReceiver
 from galwad.events.sender import OnAlarm, WebhookObserver, WebhookSender
+from galwad.events.stream import CallStream
+from galwad.host.call_follower import CallFollower
 from galwad.host.switch_client import FromSwitch
-from galwad.messages import Sealed
+from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, Sealed
 from galwad.settings.events import EventName, WebhookSection
 
 _EXPIRY_S: Final = 600.0
+_BATCH_S: Final = 0.05
+"""The seconds for which events are collected before one transaction writes them."""
+PATIENCE_S: Final = 5.0
+"""Within these seconds after a snapshot, a call that it lacks may still end or ring again."""
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class EventReaders:
-    """The readers of stored events of some kinds; `wake` is called when there are new ones."""
+class CallEventLog:
+    """Follows all calls; writes their events of `kinds` to the outbox, then calls `on_written`."""
 
-    kinds: Collection[EventName]
-    sink: EventSink
-    wake: Callable[[], None]
+    def __init__(
+        self,
+        outbox: WebhookOutbox,
+        follower: CallFollower,
+        kinds: Collection[EventName],
+        on_written: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._outbox = outbox
+        self._kinds = frozenset(kinds)
+        self._clock = clock
+        self._calls: dict[str, CallProgress] = {}
+        self._missing: set[str] = set()
+        """The calls that have not ended and were not in the switch's last snapshot."""
+        self._timer: asyncio.TimerHandle | None = None
+        self.steps = follower.queue(
+            "webhook", self._write, lambda _: on_written(), batch_s=_BATCH_S
+        )
+
+    async def load(self) -> None:
+        """Load the progress of the calls from before a restart, ahead of the first message."""
+        self._calls = await self._outbox.calls()
+
+    async def _write(self, connection: AsyncConnection, steps: Sequence[CallStep]) -> tuple[()]:
+        await self._outbox.write(connection, steps, self._clock())
+        return ()
+
+    def stop(self) -> None:
+        """Wait no longer for calls that were not in the switch's last snapshot."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def received(self, message: FromSwitch) -> None:
+        """Handle a message of the switch."""
+        match message:
+            case CallsSnapshot():
+                self._snapshot(message)
+            case CallChanged():
+                self._follow(message.call)
+            case CallEnded():
+                self._end(message.call_id, message.ended)
+
+    async def sealed(self, reports: Collection[Sealed]) -> None:
+        """Write the events of sealed recordings; return when they are in the outbox.
+
+        An old recording of an unknown call, as when an index is made again, has no event: all its
+        events would have been dropped by now.
+
+        Raises:
+            AuditError: The database cannot be written. The finaliser must report them again.
+        """
+        now = self._clock()
+        for sealed in reports:
+            progress = self._calls.get(sealed.call_id)
+            if progress is not None or sealed.started >= now - MAX_AGE_S:
+                self._take(sealed.call_id, seal(progress, sealed, now))
+        await self.steps.flush()
+
+    def _snapshot(self, snapshot: CallsSnapshot) -> None:
+        for call in snapshot.calls:
+            self._follow(call)
+        live = {call.call_id for call in snapshot.calls}
+        self._missing = {
+            call_id
+            for call_id, progress in self._calls.items()
+            if call_id not in live and not progress.ended
+        }
+        self.stop()
+        self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._end_missing)
+
+    def _end_missing(self) -> None:
+        for call_id in tuple(self._missing):
+            self._end(call_id, self._clock())
+
+    def _follow(self, call: CallStatus) -> None:
+        self._missing.discard(call.call_id)
+        self._take(call.call_id, follow(self._calls.get(call.call_id), call, self._clock()))
+
+    def _end(self, call_id: str, ended: float) -> None:
+        self._missing.discard(call_id)
+        progress = self._calls.get(call_id)
+        if progress is not None:
+            self._take(call_id, end(progress, ended))
+
+    def _take(self, call_id: str, step: Step) -> None:
+        before, (after, events) = self._calls.get(call_id), step
+        if after is None:
+            self._calls.pop(call_id, None)
+        else:
+            self._calls[call_id] = after
+        if after != before or events:
+            wanted = [event for event in events if event.kind in self._kinds]
+            self.steps.add(CallStep(call_id, after, wanted))
 
 
 class Webhooks:
-    """Sends call events to the receiver in the settings, and stores them for `readers`, if any."""
+    """Sends call events to the receiver in the settings, and stores them for `stream`."""
 
     def __init__(
         self,
@@ -45,13 +142,14 @@ class Webhooks:
         on_alarm: OnAlarm,
         on_delivered: Callable[[], None],
         *,
-        readers: EventReaders | None = None,
+        follower: CallFollower,
+        stream: CallStream,
     ) -> None:
         sent: frozenset[EventName] = frozenset()
         if section is not None:
             sent = known_kinds(section.format).intersection(section.events)
-        self.outbox = WebhookOutbox(engine, sent, readers.sink if readers is not None else None)
-        self._readers = readers
+        self.outbox = WebhookOutbox(engine, sent, stream.store)
+        self._stream = stream
         self._log: CallEventLog | None = None
         self._sender: WebhookSender | None = None
         if section is not None:
@@ -59,9 +157,9 @@ class Webhooks:
             self._sender = WebhookSender(
                 self.outbox, receiver, observer, on_alarm, on_delivered=on_delivered
             )
-        if section is not None or readers is not None:
-            read = frozenset(readers.kinds) if readers is not None else frozenset()
-            self._log = CallEventLog(self.outbox, sent | read, self._written)
+        if section is not None or stream.store is not None:
+            read = stream.store.kinds if stream.store is not None else frozenset()
+            self._log = CallEventLog(self.outbox, follower, sent | read, self._written)
 
     async def start(self) -> None:
         """Load the state from before a restart."""
@@ -69,19 +167,18 @@ class Webhooks:
             await self._log.load()
 
     async def run(self) -> None:
-        """Write and send events until cancelled. If there is no receiver, empty the outbox."""
-        if self._sender is None:
-            await self._clear()
-        async with asyncio.TaskGroup() as loops:
-            if self._log is not None:
-                loops.create_task(self._log.run())
-                loops.create_task(self._sender.run() if self._sender else self._expire())
+        """Send events until cancelled. If there is no receiver, empty the outbox."""
+        if self._sender is not None:
+            await self._sender.run()
+            return
+        await self._clear()
+        if self._log is not None:
+            await self._expire()
 
     def _written(self) -> None:
         if self._sender is not None:
             self._sender.wake()
-        if self._readers is not None:
-            self._readers.wake()
+        self._stream.wake()
 
     async def _expire(self) -> None:
         while True:
@@ -119,16 +216,12 @@ class Webhooks:
         """Handle sealed recordings; return when their events are in the outbox.
 
         Raises:
-            SQLAlchemyError: The database cannot be written.
+            AuditError: The database cannot be written.
         """
         if self._log is not None:
             await self._log.sealed(reports)
 
-    async def stop(self) -> None:
-        """Write the events that are not in the outbox yet. They are sent after the next start."""
+    def stop(self) -> None:
+        """Wait no longer for calls that were not in the switch's last snapshot."""
         if self._log is not None:
             self._log.stop()
-            try:
-                await self._log.flush()
-            except SQLAlchemyError as error:
-                log.error("webhook.not_written", why=type(error).__name__)  # noqa: TRY400

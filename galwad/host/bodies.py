@@ -5,7 +5,7 @@ A text that a person can write is refused if it seems to contain the number of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from types import UnionType
 from typing import (
     Annotated,
@@ -63,9 +63,16 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
+def request_bodies(base: type[RequestBody] = RequestBody) -> Iterator[type[RequestBody]]:
+    """Yield all request bodies whose modules are imported: the classes below `base`."""
+    for body in base.__subclasses__():
+        yield body
+        yield from request_bodies(body)
+
+
 def field_names() -> frozenset[str]:
     """Return the names of all fields of the request bodies whose modules are imported."""
-    return frozenset(name for body in RequestBody.__subclasses__() for name in body.model_fields)
+    return frozenset(name for body in request_bodies() for name in body.model_fields)
 
 
 class ResponseBody(BaseModel):

@@ -11,11 +11,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from callerid.breaker import BreakerState
 from callerid.limited_source import LimitedSource, Observation
 from callerid.note import Note
-from callerid.note_outbox import Backlog
 from galwad.calls.alarms.store import StoredAlarm
 from galwad.calls.presence.presence import PresenceState
-from galwad.events.outbox import OutboxDepth
 from galwad.host.connections.places import Places
+from galwad.host.outbox import Backlog
 from galwad.messages import Figures
 from galwad.notes.delivery import DeliveryOutcome
 
@@ -137,17 +136,17 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
-        self._webhook_depth = OutboxDepth(0, 0.0)
+        self._webhooks = Backlog(0, 0, None)
         Gauge(
             "galwad_desk_webhook_waiting",
             "Call events that wait to be sent",
             registry=self.registry,
-        ).set_function(lambda: self._webhook_depth.waiting)
+        ).set_function(lambda: self._webhooks.waiting)
         Gauge(
             "galwad_desk_webhook_oldest_seconds",
             "For how long the oldest call event has waited",
             registry=self.registry,
-        ).set_function(self._oldest_webhook_seconds)
+        ).set_function(lambda: self._webhooks.age_s(time.time()))
 
         self._notes = Counter(
             "galwad_desk_note_attempts",
@@ -175,8 +174,8 @@ class Metrics:
             "Age of the oldest version that waits for its delivery; 0 if none waits",
             registry=self.registry,
         )
-        self._oldest_note_saved: float | None = None
-        self._oldest_note.set_function(self._age_of_oldest_note)
+        self._note_backlog = Backlog(0, 0, None)
+        self._oldest_note.set_function(lambda: self._note_backlog.age_s(time.time()))
 
         self._watch(places)
         self._switch = {
@@ -245,11 +244,7 @@ class Metrics:
         """Set the gauges of the contact notes that are not delivered."""
         self._notes_undelivered.labels("waiting").set(backlog.waiting)
         self._notes_undelivered.labels("refused").set(backlog.refused)
-        self._oldest_note_saved = backlog.oldest
-
-    def _age_of_oldest_note(self) -> float:
-        saved = self._oldest_note_saved
-        return max(time.time() - saved, 0.0) if saved is not None else 0.0
+        self._note_backlog = backlog
 
     def open_alarms(self, alarms: Iterable[StoredAlarm]) -> None:
         """Show how many alarms of each kind are open, and how many are taken."""
@@ -261,13 +256,9 @@ class Metrics:
         """Count attempts to send a call event, or events that were dropped."""
         self._webhook_events.labels(outcome).inc(count)
 
-    def webhook_depth(self, depth: OutboxDepth) -> None:
+    def webhook_backlog(self, backlog: Backlog) -> None:
         """Show how many call events wait, and since when."""
-        self._webhook_depth = depth
-
-    def _oldest_webhook_seconds(self) -> float:
-        depth = self._webhook_depth
-        return max(time.time() - depth.oldest, 0.0) if depth.waiting else 0.0
+        self._webhooks = backlog
 
     def switch(self, figures: Figures) -> None:
         """Set the gauges that describe the switch to the values that the switch has reported."""

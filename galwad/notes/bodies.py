@@ -1,56 +1,123 @@
-"""Bodies of requests and responses for the delivery of contact notes, and their purposes."""
+"""The bodies of requests and responses about contact notes."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
-from callerid.contact_tables import NoteState
-from galwad.host.bodies import RequestBody, RequiredText
+from pydantic import BaseModel, Field, StringConstraints
 
+from callerid.note import CallerType, NoNoteReason, WrittenNote
+from galwad.host.bodies import (
+    NO_CARD_NUMBER,
+    Language,
+    RequestBody,
+    RequiredText,
+    ShortText,
+)
 
-class PurposeView(BaseModel):
-    """A purpose of calls, in English and in Welsh."""
-
-    en: str
-    cy: str
-
-
-class Purposes(BaseModel):
-    """The purposes that advisors can choose. If `free_text` is true, they may write others."""
-
-    purposes: list[PurposeView]
-    free_text: bool
+NoteText: TypeAlias = Annotated[str, StringConstraints(max_length=4000), NO_CARD_NUMBER]
 
 
-class UndeliveredNote(BaseModel):
-    """A version of a contact note that is not delivered, without its text.
+class _NoteFields(RequestBody):
+    """The fields of a contact note as a page sends them."""
 
-    `saved` is the time at which it was saved, in seconds since 1970. `reason` says why the last
-    attempt failed. A version that is "waiting" is tried again; one that is "refused" is not.
+    purpose: ShortText = ""
+    language: Language = "en"
+    outcome: ShortText = ""
+    caller_type: CallerType = "self"
+    on_behalf_of: ShortText = ""
+    authority: ShortText = ""
+    notes: NoteText = ""
+
+
+class Contact(_NoteFields):
+    """A request to save the contact note, which the advisor writes about a call.
+
+    If the caller speaks for another person, `on_behalf_of` is this other person, and `authority`
+    says why the caller may speak for this person. Both are required unless `caller_type` is "self".
+    """
+
+    purpose: RequiredText
+
+
+class ContactDraft(_NoteFields):
+    """A request to store what the advisor has typed into the contact note and not saved.
+
+    The note may lack any field. `window` is a random name of the browser window, and `edit` is the
+    number of this request in the window. `version` is the newest version of the draft that the
+    window has seen; 0 if there is no draft.
+    """
+
+    window: Annotated[str, StringConstraints(pattern=r"^[a-z]{16}$")]
+    edit: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    version: Annotated[int, Field(ge=0, le=2**53)] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftView(WrittenNote):
+    """The text that the signed-in user has typed into a contact note and not saved.
+
+    `version` increases with each change of the draft. `window` is the name of the browser window in
+    which it was typed last.
+    """
+
+    version: int
+    window: str
+
+
+class DraftSaved(BaseModel):
+    """The response after a draft was stored.
+
+    `version` is the number of the stored version; 0 if there is no draft now, because its fields
+    are those of the saved note.
     """
 
     call_id: str
     version: int
-    state: NoteState
-    saved: float
-    line: str
-    advisor: str
-    attempts: int
-    reason: str
 
 
-class ClosedNotesView(BaseModel):
-    """The numbers of an advisor's notes that the desk closed because they were not saved.
+class NoNote(RequestBody):
+    """A request that says why an answered call needs no contact note."""
 
-    `not_written` counts those without any text, `unfinished` those with the text of a draft.
+    reason: NoNoteReason
+
+
+class ContactSaved(BaseModel):
+    """The response after a contact note was saved. `version` is the number of the saved version."""
+
+    call_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierContact:
+    """An earlier contact of the confirmed caller: a contact note, or a record of a directory.
+
+    `directory` is the name of the directory; "" for Galwad's own contact notes. A contact of a
+    directory has no `call_id` and no `line`. `started` is in seconds since 1970.
     """
 
-    advisor: str
-    not_written: int
-    unfinished: int
+    directory: str = ""
+    call_id: str = ""
+    started: float
+    line: str = ""
+    purpose: str
+    outcome: str
+    notes: str
+
+
+class EarlierContactsView(BaseModel):
+    """The earlier contacts of the confirmed caller, the newest first.
+
+    `failed` are the names of the directories that could not be asked.
+    """
+
+    contacts: list[EarlierContact]
+    failed: list[str]
 
 
 class DiscardReason(RequestBody):
-    """A request that says why a contact note must not be delivered."""
+    """A request that says why a contact note or a call event must not be delivered."""
 
     reason: RequiredText

@@ -1,36 +1,235 @@
-"""Delivers contact notes from the outbox to another system, one attempt after another.
+"""The outbox of contact notes, and their delivery to another system, one attempt after another.
 
-After a failure, the next attempt for this note is made a random time later, up to
-`LONGEST_WAIT_S`; it grows with each failure. After repeated failures, or if the system asks for it,
-no attempt is made for a while (`callerid.breaker`). A note that the system does not accept needs an
+The versions of one call's note are delivered in their sequence. Before an attempt, the outbox
+stores that the attempt begins. So after a crash it is known that the version may have arrived. A
+version that is delivered or discarded keeps no text.
+
+After repeated failures, or if the system asks for it, no attempt is made for a while
+(`callerid.breaker`). A note that the system does not accept needs an
 administrator, who corrects the settings and lets it be delivered again, or discards it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import structlog
+from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callerid.breaker import BreakerLimits, BreakerState, CircuitBreaker
 from callerid.errors import CallerIdError, NoteRefusedError, SourceBusyError
-from callerid.note_destination import NoteDestination
-from callerid.note_outbox import LONGEST_WAIT_S, Backlog, NoteOutbox, QueuedVersion
-from galwad.notes.outgoing import NoteForm
+from callerid.note import NOTE_FIELDS, EarlierDelivery, NoteDestination, OutgoingNote
+from callerid.person import record_id_in
+from galwad.host.outbox import Backlog, BackOff, Outbox
+from galwad.notes.store import NoteState, notes, outbox
 
 log = structlog.get_logger()
+PAUSES: Final = BackOff(2.0, 60.0)
 _ATTEMPT_S: Final = 30.0
 """The longest time of an attempt, in seconds."""
-_FIRST_WAIT_S: Final = 2.0
 _POLL_S: Final = 2.0
 """The longest time in seconds until the outbox is read again."""
+_QUEUED = ("call_id", "version", "started", "line", "advisor", *NOTE_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedVersion:
+    """A version of a contact note that is to be delivered now."""
+
+    call_id: str
+    version: int
+    fields: dict[str, Any]
+    """The fields of the note, as `NoteStore.save` queued them."""
+    attempts: int
+    """The number of attempts so far."""
+    earlier: EarlierDelivery
+
+    @property
+    def entries(self) -> list[str]:
+        """The ids of the confirmed person's entries in the directories."""
+        found = json.loads(self.fields.get("entries", "[]"))
+        return found or ([self.fields["person_id"]] if self.fields["person_id"] else [])
+
+
+@dataclass(frozen=True, slots=True)
+class UndeliveredNote:
+    """A version of a contact note that is not delivered, without its text.
+
+    `saved` is the time at which it was saved, in seconds since 1970. `reason` says why the last
+    attempt failed. A version that is "waiting" is tried again; one that is "refused" is not.
+    """
+
+    call_id: str
+    version: int
+    state: NoteState
+    saved: float
+    line: str
+    advisor: str
+    attempts: int
+    reason: str
+
+
+class NoteOutbox(Outbox):
+    """The outbox of contact notes. Each method is one transaction, in seconds since 1970."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(engine, outbox, outbox.c.state, NoteState.WAITING, "version")
+
+    async def next_version(self, now: float) -> QueuedVersion | None:
+        """Return the version to deliver next; None if no version is due.
+
+        A version waits until the earlier versions of its call are no longer waiting.
+        """
+        # If the clock was set back, a time that is too far away is of the earlier clock.
+        due = or_(outbox.c.due <= now, outbox.c.due > now + 2 * PAUSES.longest_s)
+        found = await self._due(due, (), 1)
+        if not found:
+            return None
+        (row,) = found
+        delivered = (
+            select(outbox.c.version, outbox.c.record_id)
+            .where(outbox.c.call_id == row.call_id, outbox.c.state == NoteState.DELIVERED)
+            .order_by(outbox.c.version.desc())
+            .limit(1)
+        )
+        async with self._engine.connect() as connection:
+            last = (await connection.execute(delivered)).first()
+        earlier = EarlierDelivery(
+            last.version if last else 0, last.record_id if last else "", row.uncertain
+        )
+        return QueuedVersion(
+            row.call_id, row.version, json.loads(row.payload), row.attempts, earlier
+        )
+
+    async def delivered_records(self, record_ids: Collection[str]) -> set[str]:
+        """Return those of these record ids that are the records of delivered contact notes."""
+        statement = select(outbox.c.record_id).where(outbox.c.record_id.in_(record_ids)).distinct()
+        async with self._engine.connect() as connection:
+            return set((await connection.execute(statement)).scalars())
+
+    async def begin(self, version: QueuedVersion) -> None:
+        """Store that an attempt to deliver a version begins."""
+        await self._set(version, uncertain=True, attempts=outbox.c.attempts + 1)
+
+    async def delivered(self, version: QueuedVersion, record_id: str, now: float) -> None:
+        """Store that a version was delivered, and discard refused earlier versions of the call."""
+        same_call = outbox.c.call_id == version.call_id
+        async with self._writer.begin() as connection:
+            await self._change_in(
+                connection,
+                same_call,
+                outbox.c.version == version.version,
+                state=NoteState.DELIVERED,
+                delivered=now,
+                record_id=record_id,
+                payload="",
+                reason="",
+                uncertain=False,
+            )
+            await self._change_in(
+                connection,
+                same_call,
+                outbox.c.version < version.version,
+                self._refused,
+                state=NoteState.DISCARDED,
+                payload="",
+                reason="a later version was delivered",
+            )
+
+    async def failed(self, version: QueuedVersion, reason: str, due: float) -> None:
+        """Store that an attempt failed, and that the next one is made at the time `due`."""
+        await self._set(version, reason=reason, due=due)
+
+    async def refused(self, version: QueuedVersion, reason: str) -> None:
+        """Store that the destination does not accept a version."""
+        await self._set(version, state=NoteState.REFUSED, reason=reason, uncertain=False)
+
+    async def skip(self, version: QueuedVersion) -> None:
+        """Store that a version need not be delivered, because its call needs no note."""
+        reason = "the call needs no note"
+        await self._set(version, state=NoteState.DISCARDED, payload="", reason=reason)
+
+    async def undelivered(self, limit: int) -> list[UndeliveredNote]:
+        """Return the undelivered versions: the refused ones first, then the oldest."""
+        statement = (
+            select(outbox, notes.c.line, notes.c.advisor)
+            .join(notes, notes.c.call_id == outbox.c.call_id)
+            .where(or_(self._waiting, self._refused))
+            .order_by(outbox.c.state, outbox.c.created, outbox.c.version)
+            .limit(limit)
+        )
+        async with self._engine.connect() as connection:
+            return [
+                UndeliveredNote(
+                    row.call_id,
+                    row.version,
+                    NoteState(row.state),
+                    row.created,
+                    row.line,
+                    row.advisor,
+                    row.attempts,
+                    row.reason,
+                )
+                for row in await connection.execute(statement)
+            ]
+
+    async def retry(self, call_id: str) -> int:
+        """Deliver the undelivered versions of a call as soon as possible; return their number."""
+        return await self._decide(call_id, state=NoteState.WAITING, due=0.0)
+
+    async def discard(self, call_id: str) -> int:
+        """Give up the undelivered versions of a call; return their number."""
+        reason = "discarded by an administrator"
+        return await self._decide(call_id, state=NoteState.DISCARDED, payload="", reason=reason)
+
+    async def _decide(self, call_id: str, **values: object) -> int:
+        undelivered = or_(self._waiting, self._refused)
+        return await self._change(outbox.c.call_id == call_id, undelivered, **values)
+
+    async def _set(self, version: QueuedVersion, **values: object) -> None:
+        """Change a version, unless it was discarded meanwhile."""
+        same = outbox.c.call_id == version.call_id, outbox.c.version == version.version
+        await self._change(self._waiting, *same, **values)
+
+
+def _nothing(_: str) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteForm:
+    """The form of the notes for one system."""
+
+    directory: str
+    """The name of the system's directory, which decides what the id of a person is there."""
+    purpose_code: Callable[[str], str] = _nothing
+    """Returns the system's code of a purpose in either language, or ""."""
+    no_note_words: Callable[[str], str] = _nothing
+    """Returns the English words of a reason for no note, or "" for those of Galwad."""
+    recordings: str = ""
+    """The address to which the call id is added for a link to the recording; "" for no link."""
+
+    def note(self, version: QueuedVersion) -> OutgoingNote:
+        """Return a version of a note as the system gets it."""
+        fields = version.fields
+        return OutgoingNote(
+            **{name: fields[name] for name in _QUEUED if name in fields},
+            person_id=record_id_in(self.directory, version.entries),
+            reference=fields.get("reference", ""),
+            purpose_code=self.purpose_code(fields["purpose"]),
+            recording_url=f"{self.recordings}{version.call_id}" if self.recordings else "",
+            no_note_words=self.no_note_words(fields.get("no_note_reason", "")),
+        )
 
 
 class DeliveryOutcome(StrEnum):
@@ -152,7 +351,8 @@ class NoteDelivery:
         except Exception as error:  # noqa: BLE001 - a fault of a system must not end the delivery
             self._breaker.failed(self._clock())
             outcome, reason = DeliveryOutcome.FAILED, _reason(error)
-            await self.outbox.failed(version, reason, self._next_attempt(version.attempts))
+            pause = PAUSES.wait_s(version.attempts, self._jitter())
+            await self.outbox.failed(version, reason, self._wall_clock() + pause)
         else:
             self._breaker.succeeded()
             outcome = DeliveryOutcome.DELIVERED
@@ -167,11 +367,6 @@ class NoteDelivery:
             destination=destination.name,
             reason=reason,
         )
-
-    def _next_attempt(self, failures: int) -> float:
-        """Return the time of the next attempt after `failures` and one more failure."""
-        longest = min(_FIRST_WAIT_S * 2.0 ** min(failures, 16), LONGEST_WAIT_S)
-        return self._wall_clock() + longest * (0.5 + self._jitter() / 2)
 
 
 def _reason(error: Exception) -> str:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import asdict
 
-from callerid.contacts import Contacts
 from callerid.lookup import Lookup
-from callerid.note_outbox import NoteOutbox
 from callerid.person import Person
-from galwad.calls.bodies import EarlierContactsView, EarlierContactView
+from galwad.notes.bodies import EarlierContact, EarlierContactsView
+from galwad.notes.delivery import NoteOutbox
+from galwad.notes.store import NoteStore
 
 MOST_NOTES = 10
 """The most contact notes that are shown: the newest ones."""
@@ -22,10 +21,8 @@ MOST_NOTES = 10
 class EarlierContacts:
     """Finds earlier contacts. `notes_to` is the directory that gets contact notes; "" if none."""
 
-    def __init__(
-        self, contacts: Contacts, outbox: NoteOutbox, lookup: Lookup, notes_to: str
-    ) -> None:
-        self._contacts = contacts
+    def __init__(self, notes: NoteStore, outbox: NoteOutbox, lookup: Lookup, notes_to: str) -> None:
+        self._notes = notes
         self._outbox = outbox
         self._lookup = lookup
         self._notes_to = notes_to
@@ -37,22 +34,24 @@ class EarlierContacts:
         result, and raise no error.
         """
         notes, others = await asyncio.gather(
-            self._contacts.earlier(person.entries, but, MOST_NOTES),
+            self._notes.earlier(person.entries, but, MOST_NOTES),
             self._lookup.contacts_of(person.entries),
         )
         records = {each.record_id for name, each in others.contacts if name == self._notes_to}
         ours = await self._delivered(records - {""})
-        found = [EarlierContactView.model_validate(asdict(each)) for each in notes]
-        found += [
-            EarlierContactView(
-                directory=name,
-                started=each.time,
-                purpose=each.subject,
-                outcome=each.outcome,
-                notes=each.text,
-            )
-            for name, each in others.contacts
-            if not (name == self._notes_to and each.record_id in ours)
+        found = [
+            *notes,
+            *(
+                EarlierContact(
+                    directory=name,
+                    started=each.time,
+                    purpose=each.subject,
+                    outcome=each.outcome,
+                    notes=each.text,
+                )
+                for name, each in others.contacts
+                if not (name == self._notes_to and each.record_id in ours)
+            ),
         ]
         found.sort(key=lambda each: -each.started)
         return EarlierContactsView(contacts=found, failed=sorted(others.failed))

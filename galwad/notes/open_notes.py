@@ -14,11 +14,11 @@ from typing import Final
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from callerid.contacts import Contacts, OpenContact
 from callerid.note import Note
-from callerid.note_drafts import NoteDraft, NoteDrafts
 from galwad.calls.live_calls import DeskCall, LiveCalls
 from galwad.host.limits import Rate, Window
+from galwad.notes.rules import NoteDraft, OpenNote
+from galwad.notes.store import NoteDrafts, NoteStore
 from galwad.page.events import EventHub
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ class OpenNotes:
     """The open notes of one desk.
 
     Args:
-        contacts: The contact notes in the database.
+        store: The contact notes in the database.
         drafts: Their drafts in the database.
         calls: The live calls.
         hub: The event hub, whose streams show a draft to its author.
@@ -46,7 +46,7 @@ class OpenNotes:
 
     def __init__(
         self,
-        contacts: Contacts,
+        store: NoteStore,
         drafts: NoteDrafts,
         calls: LiveCalls,
         hub: EventHub,
@@ -57,7 +57,7 @@ class OpenNotes:
         on_round: Callable[[int], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.contacts = contacts
+        self.store = store
         self.limit = Window[str](DRAFTS)
         self._drafts = drafts
         self._calls = calls
@@ -73,7 +73,7 @@ class OpenNotes:
         """The beginnings of wrap-ups that are not saved yet, in Unix seconds by call id."""
         self._saving_ends = asyncio.Lock()
 
-    async def restore(self) -> list[tuple[OpenContact, DeskCall]]:
+    async def restore(self) -> list[tuple[OpenNote, DeskCall]]:
         """Add the calls with open notes to the live calls, with their drafts.
 
         Return those whose callers must now be looked up.
@@ -82,12 +82,12 @@ class OpenNotes:
         for draft in await self._drafts.all():
             drafts.setdefault(draft.call_id, []).append(draft)
         restored = []
-        for contact in await self.contacts.open_notes():
-            found = drafts.get(contact.call_id, [])
-            note = await self.contacts.note(contact.call_id) if found else None
-            call = self._calls.add_without_note(contact, note, found)
+        for open_note in await self.store.open_notes():
+            found = drafts.get(open_note.call_id, [])
+            note = await self.store.note(open_note.call_id) if found else None
+            call = self._calls.add_without_note(open_note, note, found)
             if call is not None:
-                restored.append((contact, call))
+                restored.append((open_note, call))
         return restored
 
     async def save_end(self, call_id: str, ended: float) -> None:
@@ -104,7 +104,7 @@ class OpenNotes:
                 return  # the task that had the lock before has saved it
             ends, self._ends = self._ends, {}
             try:
-                await self.contacts.save_ends(ends)
+                await self.store.save_ends(ends)
             except BaseException:
                 self._ends = ends | self._ends
                 raise
@@ -133,7 +133,7 @@ class OpenNotes:
             ContactError: The note is incomplete, or the call was never answered.
         """
         async with self._changing:
-            version = await self.contacts.save(call_id, note, self._clock())
+            version = await self.store.save(call_id, note, self._clock())
             self._calls.note_saved(call_id, note)
         return version
 
@@ -151,31 +151,31 @@ class OpenNotes:
         if not self._may_close():
             return 0
         closed = 0
-        for contact in await self.contacts.open_notes():
-            note = await self._close(contact)
+        for open_note in await self.store.open_notes():
+            note = await self._close(open_note)
             if note is not None:
-                log.info("note.closed", call_id=contact.call_id, unfinished=note.unfinished)
+                log.info("note.closed", call_id=open_note.call_id, unfinished=note.unfinished)
                 self._on_closed(note)
                 closed += 1
         if closed:
             self._on_round(closed)
         return closed
 
-    async def _close(self, contact: OpenContact) -> Note | None:
+    async def _close(self, open_note: OpenNote) -> Note | None:
         """Close a note if it is due, and return it."""
         async with self._changing:
-            if not self._is_due(contact):
+            if not self._is_due(open_note):
                 return None
-            note = await self.contacts.close(contact.call_id, self._clock())
+            note = await self.store.close(open_note.call_id, self._clock())
             if note is not None:
-                self._calls.note_saved(contact.call_id, note)
+                self._calls.note_saved(open_note.call_id, note)
             return note
 
-    def _is_due(self, contact: OpenContact) -> bool:
+    def _is_due(self, open_note: OpenNote) -> bool:
         now = self._clock()
-        if now - (contact.ended or contact.started) < self._close_after:
+        if now - (open_note.ended or open_note.started) < self._close_after:
             return False
-        call = self._calls.get(contact.call_id)
+        call = self._calls.get(open_note.call_id)
         if call is None:
             return True
         # If the clock was set back, a draft that was saved later than now is not new.

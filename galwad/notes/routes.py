@@ -5,21 +5,26 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 
 from galwad.calls.alarms.kinds import Ending
 from galwad.host.errors import ApiError
-from galwad.notes.bodies import (
-    ClosedNotesView,
-    DiscardReason,
-    Purposes,
-    UndeliveredNote,
-)
+from galwad.notes.bodies import DiscardReason
+from galwad.notes.delivery import UndeliveredNote
+from galwad.notes.store import ClosedNotes
 from galwad.people.access import Administrator, Person, SteppedUpAdministrator, Supervisor, TheDesk
-from galwad.texts.views import purposes_of
+from galwad.texts.text_lists import TwoTexts, purposes_of
 
 router = APIRouter(tags=["contacts"])
 _MOST = 1000
 _CLOSED_DAYS = 7
+
+
+class Purposes(BaseModel):
+    """The purposes that advisors can choose. If `free_text` is true, they may write others."""
+
+    purposes: list[TwoTexts]
+    free_text: bool
 
 
 @router.get("/contacts/purposes")
@@ -34,34 +39,17 @@ async def undelivered(desk: TheDesk, _: Administrator) -> list[UndeliveredNote]:
 
     The refused ones come first, then the oldest. At most 1,000 are returned.
     """
-    return [
-        UndeliveredNote(
-            call_id=each.call_id,
-            version=each.version,
-            state=each.state,
-            saved=each.created,
-            line=each.line,
-            advisor=each.advisor,
-            attempts=each.attempts,
-            reason=each.reason,
-        )
-        for each in await desk.delivery.outbox.undelivered(_MOST)
-    ]
+    return await desk.delivery.outbox.undelivered(_MOST)
 
 
 @router.get("/contacts/closed")
-async def closed(desk: TheDesk, _: Supervisor) -> list[ClosedNotesView]:
+async def closed(desk: TheDesk, _: Supervisor) -> list[ClosedNotes]:
     """Return how many notes of the last seven days the desk closed, for each advisor.
 
     The desk closes a note that was not saved in time.
     """
     first = datetime.now(UTC) - timedelta(days=_CLOSED_DAYS)
-    return [
-        ClosedNotesView(
-            advisor=each.advisor, not_written=each.not_written, unfinished=each.unfinished
-        )
-        for each in await desk.contacts.closed_notes(f"{first:%Y%m%d-%H%M%S}")
-    ]
+    return await desk.contacts.closed_notes(f"{first:%Y%m%d-%H%M%S}")
 
 
 @router.post("/contacts/{call_id}/retry", status_code=204)

@@ -25,7 +25,7 @@ from galwad.calls.bodies import Closed, DayChanged
 from galwad.calls.live_calls import DeskCall
 from galwad.calls.presence.presence import PresenceNews
 from galwad.people.user import User
-from galwad.texts.bodies import PageTexts
+from galwad.texts.text_lists import PageTexts
 
 MEMORY = 2000
 WAKEN_AT_ONCE = 32

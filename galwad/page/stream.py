@@ -1,6 +1,6 @@
 """The endpoint for event streams, which sends changes to a page, and call events to a machine.
 
-The stream of a machine is in `galwad.events.stream_routes`.
+The stream of a machine is in `galwad.events.routes`.
 
 A new page's stream begins with a snapshot of all live calls. After a lost connection, a page's
 stream begins with the events that the page has missed. After that the stream sends each change that
@@ -22,12 +22,12 @@ from starlette.types import Send
 
 from galwad.calls.bodies import PageSnapshot, StreamReplaced
 from galwad.desk import Desk
-from galwad.events import stream_routes as call_events
+from galwad.events.routes import begin_stream
 from galwad.page.events import MAX_STREAMS_PER_SESSION, Follower, encoded
 from galwad.people.access import SignedIn, TheDesk
 from galwad.people.sessions import Session
 from galwad.people.sign_in.routes import me_of
-from galwad.texts.views import page_texts
+from galwad.texts.text_lists import page_texts
 
 router = APIRouter()
 
@@ -98,7 +98,7 @@ async def events(
             `Last-Event-ID` is not the id of an event. 503, the database does not answer.
     """
     if session.user.role == "machine":
-        return _EventStream(await call_events.begin(desk, session, last_event_id))
+        return _EventStream(await begin_stream(desk, session, last_event_id))
     position = int(last_event_id) if _EVENT_ID.fullmatch(last_event_id) else -1
     return _EventStream(_events(desk, session, position))
 

@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter
+from pydantic import BaseModel, Field, StringConstraints
 
+from galwad.host.bodies import RequestBody, RequiredText, ShortText
 from galwad.host.errors import ApiError
 from galwad.people.access import Administrator, TheDesk
-from galwad.texts.bodies import ListVersionBody, NewTextList, TextListView
-from galwad.texts.lists import LIST_NAMES, TextEntry
-from galwad.texts.rules import MOST_ENTRIES, ListName, TextFaultKind
+from galwad.texts.rules import (
+    FIXED,
+    LIST_NAMES,
+    MOST_ENTRIES,
+    RULES,
+    ListName,
+    TextEntry,
+    TextFaultKind,
+    TextList,
+)
 from galwad.texts.text_lists import ListChangedError, ListFaultError
-from galwad.texts.views import view_of_list
 
 router = APIRouter(tags=["texts"])
 _FAULTS: Final[Mapping[TextFaultKind, tuple[str, str]]] = {
@@ -35,18 +43,71 @@ _FAULTS: Final[Mapping[TextFaultKind, tuple[str, str]]] = {
     ),
 }
 """The error and the hint about each fault of a list."""
+_SETTINGS: Final[Mapping[ListName, str]] = {
+    "lines": "[[routes]] line, line_cy",
+    "purposes": "[[contact_notes.purposes]]",
+    "breaks": "[presence] break_reasons",
+    "no_note_reasons": "",
+    "teams": "",
+}
+"""The places of the lists in the settings file."""
+ListVersion = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+"""The version of a list, which changes with each change of its entries."""
+
+
+class TextListView(BaseModel):
+    """A list of texts that people choose from or read, as it counts now.
+
+    `settings` is the place of its first entries in the settings file, or "" if they are a part of
+    Galwad, and for `teams`, which the settings do not have. `from_settings` is true while that list
+    counts. After a change on the page, `changed` is
+    the time of the latest change, in seconds since 1970, and `changed_by` the administrator.
+    `fixed` is true if only the texts can be changed, and no entry can be added or removed.
+    `longest` is the most characters that a text may have.
+    """
+
+    name: ListName
+    version: str
+    settings: str
+    from_settings: bool
+    changed: float | None
+    changed_by: str
+    fixed: bool
+    longest: int
+    entries: list[TextEntry]
+
+
+class NewTextEntry(RequestBody):
+    """An entry of a list that an administrator has written."""
+
+    code: ShortText = ""
+    en: RequiredText
+    cy: ShortText = ""
+
+
+class NewTextList(RequestBody):
+    """A request to replace the entries of a list, based on the version that the client has read."""
+
+    version: ListVersion
+    entries: list[NewTextEntry] = Field(max_length=MOST_ENTRIES)
+
+
+class ListVersionBody(RequestBody):
+    """A request about a list, with the version that the client has read."""
+
+    version: ListVersion
 
 
 @router.get("/texts")
 async def texts(desk: TheDesk, _: Administrator) -> list[TextListView]:
     """Return the lists of texts that people choose from or read, as they count now."""
-    return [view_of_list(desk.texts.get(name)) for name in LIST_NAMES]
+    return [_view_of(desk.texts.get(name)) for name in LIST_NAMES]
 
 
 @router.get("/texts/{name}")
 async def text_list(name: ListName, desk: TheDesk, _: Administrator) -> TextListView:
     """Return one list of texts as it counts now."""
-    return view_of_list(desk.texts.get(name))
+    return _view_of(desk.texts.get(name))
 
 
 @router.put("/texts/{name}")
@@ -70,7 +131,7 @@ async def change_list(
             actor=session.actor,
             user=session.user.name,
         )
-    return view_of_list(changed)
+    return _view_of(changed)
 
 
 @router.delete("/texts/{name}")
@@ -88,7 +149,7 @@ async def reset_list(
         initial = await desk.texts.reset(
             name, based_on=body.version, actor=session.actor, user=session.user.name
         )
-    return view_of_list(initial)
+    return _view_of(initial)
 
 
 @contextlib.contextmanager
@@ -106,3 +167,18 @@ def _refusals() -> Iterator[None]:
         text, hint = _FAULTS[error.fault.kind]
         entry = f"entry {error.fault.number}: " if error.fault.number else ""
         raise ApiError(422, entry + text, hint, reason=error.fault.kind) from None
+
+
+def _view_of(each: TextList) -> TextListView:
+    """Return a list as an administrator sees it."""
+    return TextListView(
+        name=each.name,
+        version=each.version,
+        settings=_SETTINGS[each.name],
+        from_settings=not each.changed,
+        changed=each.changed or None,
+        changed_by=each.changed_by,
+        fixed=each.name in FIXED,
+        longest=RULES[each.name].longest,
+        entries=list(each.entries),
+    )

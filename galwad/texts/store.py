@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Column, Float, MetaData, String, Table, Text, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.texts.lists import Entries, as_json, from_json
-from galwad.texts.rules import ListName
-from galwad.texts.tables import text_lists
+from galwad.texts.rules import Entries, ListName, as_json, from_json
+
+metadata = MetaData()
+
+text_lists = Table(
+    "text_lists",  # a row for each list that an administrator has changed
+    metadata,
+    Column("name", String(32), primary_key=True),
+    # A JSON list with the code, the English and the Welsh text of each entry. NULL if the list of
+    # the settings counts again.
+    Column("entries", Text),
+    # The removed entries, in the same form, the newest first.
+    Column("former", Text, nullable=False),
+    Column("changed", Float, nullable=False),
+    Column("changed_by", String(64), nullable=False),
+)
 
 
 @dataclass(frozen=True, slots=True)

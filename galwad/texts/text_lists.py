@@ -1,19 +1,63 @@
-"""`TextLists` owns the lists of texts; everything that uses the texts asks it."""
+"""The lists of texts as they count now, and how administrators change them."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TypeAlias
+from functools import cache
+from importlib.resources import files
+from typing import TypeAlias, get_args
 
-from galwad.texts.lists import FIXED, LIST_NAMES, RULES, Entries, TextList
-from galwad.texts.rules import ListName, TextFault
+from pydantic import BaseModel
+
+from callerid.note import NoNoteReason
+from galwad.settings.calls import PresenceSection
+from galwad.settings.notes import ContactNotesSection
+from galwad.settings.switch import Route
+from galwad.texts.rules import (
+    FIXED,
+    LIST_NAMES,
+    RULES,
+    Entries,
+    ListName,
+    TextEntry,
+    TextFault,
+    TextList,
+)
 from galwad.texts.store import StoredTexts, TextStore
 from recording.audit.log import Facts
 
 Append: TypeAlias = Callable[[str, Facts, Mapping[str, str]], Awaitable[object]]
+
+
+class TwoTexts(BaseModel):
+    """A text in English and in Welsh. The Welsh name of a line may be missing ("")."""
+
+    en: str
+    cy: str
+
+
+class PageTexts(BaseModel):
+    """The lists of texts as the pages need them, sent in the snapshot and after each change.
+
+    `line_names` has the names of lines, by their names in the settings; a line that is not in it
+    has its own name in both languages. `break_reasons` are those that can be chosen, and
+    `former_reasons` those of which a break may still have the code. `no_note_reasons` are the
+    changed words; the page has the words of the others itself. `purposes` are the purposes that
+    advisors can choose; if `free_text` is true, they may write others. `teams` are the teams to
+    which users can belong.
+    """
+
+    line_names: dict[str, TwoTexts]
+    break_reasons: list[TextEntry]
+    former_reasons: list[TextEntry]
+    no_note_reasons: list[TextEntry]
+    purposes: list[TwoTexts]
+    free_text: bool
+    teams: list[TextEntry]
 
 
 class TextListError(Exception):
@@ -153,3 +197,64 @@ class TextLists:
             named = {each.code: each for each in entries}
             entries = tuple(named.get(each.code, each) for each in self._initial[name])
         return TextList(name, entries, stored.changed, stored.changed_by, stored.former)
+
+
+def page_texts(lists: TextLists) -> PageTexts:
+    """Return the lists as the pages need them."""
+    breaks, words = lists.get("breaks"), lists.get("no_note_reasons")
+    present = {each.code for each in breaks.entries}
+    return PageTexts(
+        line_names={
+            each.code: TwoTexts(en=each.en, cy=each.cy)
+            for each in lists.get("lines").entries
+            if each.cy or each.en != each.code
+        },
+        break_reasons=list(breaks.entries),
+        former_reasons=[each for each in breaks.former if each.code not in present],
+        no_note_reasons=list(words.entries if words.changed else ()),
+        purposes=purposes_of(lists),
+        free_text=lists.free_text,
+        teams=list(lists.get("teams").entries),
+    )
+
+
+def purposes_of(lists: TextLists) -> list[TwoTexts]:
+    """Return the purposes that advisors can choose, without the codes of the CRM."""
+    return [TwoTexts(en=each.en, cy=each.cy) for each in lists.get("purposes").entries]
+
+
+def initial_lists(
+    routes: Iterable[Route], notes: ContactNotesSection, presence: PresenceSection
+) -> dict[ListName, Entries]:
+    """Return the lists of the settings and Galwad's own reasons for no note; no teams."""
+    return {
+        "lines": _lines(routes),
+        "purposes": tuple(map(TextEntry.of, notes.purposes)),
+        "breaks": tuple(map(TextEntry.of, presence.break_reasons)),
+        "no_note_reasons": _no_note_reasons(),
+        "teams": (),
+    }
+
+
+def _lines(routes: Iterable[Route]) -> Entries:
+    """Return the name of each line once, though several routes may have it."""
+    welsh: dict[str, str] = {}
+    for route in routes:
+        if route.line:
+            welsh[route.line] = route.line_cy or welsh.get(route.line, "")
+    return tuple(TextEntry(line, line, name) for line, name in welsh.items())
+
+
+@cache
+def _no_note_reasons() -> Entries:
+    english, welsh = _page_texts("en"), _page_texts("cy")
+    return tuple(
+        TextEntry(reason, english[f"no_note_reason.{reason}"], welsh[f"no_note_reason.{reason}"])
+        for reason in get_args(NoNoteReason)
+    )
+
+
+def _page_texts(language: str) -> dict[str, str]:
+    file = files("galwad.page") / "locale" / f"{language}.json"
+    found: dict[str, str] = json.loads(file.read_bytes())
+    return found

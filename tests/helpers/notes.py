@@ -1,8 +1,10 @@
-"""A contact note as other systems get it."""
+"""A contact note as an advisor writes it, and as other systems get it."""
 
 from __future__ import annotations
 
-from callerid.note_destination import OutgoingNote
+from typing import Any
+
+from callerid.note import CallerType, Note, OutgoingNote
 
 NOTE = OutgoingNote(
     call_id="20261125-093000-abcdefgh",
@@ -22,3 +24,10 @@ NOTE = OutgoingNote(
     notes="Green bin.\nRings again on Monday.",
     recording_url="",
 )
+
+
+def written(
+    purpose: str, language: str, outcome: str = "", caller_type: CallerType = "self", **more: Any
+) -> Note:
+    """Return a contact note as an advisor has written it."""
+    return Note(purpose, language, outcome, caller_type, **more)

@@ -361,7 +361,7 @@ class FakeDesk:
         return self.change(call_id, method, part, body)
 
     def draft(self, call_id: str, body: dict) -> tuple[int, dict]:
-        """Store a draft, or refuse it, by the rules of `callerid.note_drafts`."""
+        """Store a draft, or refuse it, by the rules of `NoteDrafts`."""
         current = self.drafts.get(call_id)
         if call_id not in self.calls:
             return 404, {"error": "no"}

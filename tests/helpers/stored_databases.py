@@ -15,7 +15,7 @@ from pathlib import Path
 
 from galwad.host.database import revisions
 
-STORED = Path(__file__).parents[1] / "galwad" / "desk" / "databases"
+STORED = Path(__file__).parents[1] / "galwad" / "migrations" / "databases"
 
 
 def write_database(revision: str, path: Path) -> None:

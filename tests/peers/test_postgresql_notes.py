@@ -16,7 +16,7 @@ from sqlalchemy import text
 from callerid.directories.sql import SqlDirectorySection, SqlNotesSection
 from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlNotes
 from callerid.errors import NoteRefusedError, SourceError, SqlError
-from callerid.note_destination import EarlierDelivery
+from callerid.note import EarlierDelivery
 from helpers.notes import NOTE as PLAIN
 from helpers.peers.crm_tables import PASSWORD, PEOPLE, SETTINGS, TABLE, directory_settings
 from helpers.peers.postgresql import PostgreSql

@@ -1,37 +1,33 @@
-"""Writes the log of calls from the reports of the switch and the finaliser.
+"""Logs calls from the reports of the switch and the finaliser.
 
-Reports wait in a queue, so no call waits for the database; one transaction applies several to their
-rows. The log has no other memory: after a restart, the switch's snapshot and the repeated reports
-complete the rows, none of them twice. A call's number is personal data, which is kept only until
-the day's missed calls can be rung back; the row is kept longer, for statistics.
+Reports wait in a queue, so no call waits for the database (`galwad.host.call_follower`). The log
+has no other memory: after a restart, the switch's snapshot and the repeated reports complete the
+rows, none of them twice. A call's number is personal data, which is kept only until the day's
+missed calls can be rung back; the row is kept longer, for statistics.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Final, TypeAlias
 
 import structlog
 from msgspec.structs import replace
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.calls.live_calls import DeskCall
 from galwad.calls.log.logged_call import end, follow, seal
-from galwad.calls.log.store import MOST_IDS, CallStore, Rows
+from galwad.calls.log.store import CallStore, Rows
+from galwad.host.call_follower import CallFollower
 from galwad.host.switch_client import FromSwitch
 from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, Sealed
 from galwad.settings.calls import CallLogSection
 
-_BATCH_S: Final = 0.25
-"""The seconds for which reports are collected before one transaction writes them."""
-_RETRY_S: Final = 5.0
 PATIENCE_S: Final = 5.0
 """Within these seconds after a snapshot, a call that it lacks may still end or ring again."""
 _CLEAN_S: Final = 600.0
@@ -74,6 +70,7 @@ class CallLog:
     def __init__(
         self,
         engine: AsyncEngine,
+        follower: CallFollower,
         section: CallLogSection,
         on_changed: Callable[[Collection[str]], None],
         clock: Callable[[], float] = time.time,
@@ -82,42 +79,15 @@ class CallLog:
         self._section = section
         self._on_changed = on_changed
         self._clock = clock
-        self._reports: deque[Report] = deque()
-        self._added = asyncio.Event()
-        self._writing = asyncio.Lock()
+        self.reports = follower.queue("call_log", self._write, self._written)
+        self._users: set[str] = set()
+        """The users whose day the newest batch has changed."""
         self._live: set[str] = set()
         """The calls that the switch has reported since its snapshot, and that have not ended."""
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def waiting(self) -> int:
-        """The number of reports that are not written yet."""
-        return len(self._reports)
-
     async def run(self) -> None:
-        """Write the reports, and remove old numbers and rows, until cancelled."""
-        async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._write_reports())
-            loops.create_task(self._clean_regularly())
-
-    async def _write_reports(self) -> None:
-        while True:
-            self._added.clear()
-            while self._reports:
-                await asyncio.sleep(_BATCH_S)
-                try:
-                    await self.flush()
-                except SQLAlchemyError as error:
-                    # The database may be back in a moment.
-                    log.error("call_log.not_written", why=type(error).__name__)  # noqa: TRY400
-                    await asyncio.sleep(_RETRY_S)
-                except Exception:
-                    # No error may end the writing for ever.
-                    log.exception("call_log.not_written")
-                    await asyncio.sleep(_RETRY_S)
-            await self._added.wait()
-
-    async def _clean_regularly(self) -> None:
+        """Remove old numbers and rows until cancelled."""
         while True:
             try:
                 await self.clean()
@@ -137,33 +107,23 @@ class CallLog:
         if numbers or rows:
             log.info("call_log.cleaned", numbers=numbers, rows=rows)
 
-    async def flush(self) -> None:
-        """Write the reports that are not written yet.
+    async def _write(self, connection: AsyncConnection, batch: Sequence[Report]) -> tuple[()]:
+        self._users = await self.store.change(
+            connection,
+            {_call_id(report) for report in batch},
+            partial(_apply, batch),
+            in_progress=any(isinstance(report, _OthersEnded) for report in batch),
+        )
+        return ()
 
-        Raises:
-            SQLAlchemyError: The database cannot be written. The reports are kept.
-        """
-        async with self._writing:
-            while self._reports:
-                batch = tuple(islice(self._reports, MOST_IDS))
-                users = await self.store.change(
-                    {_call_id(report) for report in batch},
-                    partial(_apply, batch),
-                    in_progress=any(isinstance(report, _OthersEnded) for report in batch),
-                )
-                for _ in batch:
-                    self._reports.popleft()
-                if users:
-                    self._on_changed(users)
+    def _written(self, _: Sequence[Report]) -> None:
+        if self._users:
+            self._on_changed(self._users)
 
-    async def stop(self) -> None:
-        """Write the waiting reports, and wait no longer for calls that a snapshot did not have."""
+    def stop(self) -> None:
+        """Wait no longer for calls that a snapshot did not have."""
         if self._timer is not None:
             self._timer.cancel()
-        try:
-            await self.flush()
-        except SQLAlchemyError as error:
-            log.error("call_log.not_written", why=type(error).__name__)  # noqa: TRY400
 
     def received(self, message: FromSwitch) -> None:
         """Handle a message of the switch."""
@@ -171,44 +131,39 @@ class CallLog:
             case CallsSnapshot():
                 self._live = {call.call_id for call in message.calls}
                 for call in message.calls:
-                    self._add(_Followed(call, self._clock()))
-                if self._timer is not None:
-                    self._timer.cancel()
+                    self.reports.add(_Followed(call, self._clock()))
+                self.stop()
                 loop = asyncio.get_running_loop()
                 self._timer = loop.call_later(PATIENCE_S, self._end_others)
             case CallChanged():
                 self._live.add(message.call.call_id)
-                self._add(_Followed(message.call, self._clock()))
+                self.reports.add(_Followed(message.call, self._clock()))
             case CallEnded():
                 self._live.discard(message.call_id)
-                self._add(message)
+                self.reports.add(message)
 
     def _end_others(self) -> None:
         """End, at the present time, the calls that ended while the desk was not connected."""
-        self._add(_OthersEnded(frozenset(self._live), self._clock()))
+        self.reports.add(_OthersEnded(frozenset(self._live), self._clock()))
 
     def call_changed(self, before: DeskCall | None, after: DeskCall) -> None:
         """Handle a change of a live call: a caller who is now confirmed has a language."""
         known = before.pop.confirmed_person if before is not None else None
         person = after.pop.confirmed_person
         if person is not None and person != known and person.language in _LANGUAGES:
-            self._add(_Confirmed(after.call_id, person.language))
+            self.reports.add(_Confirmed(after.call_id, person.language))
 
     async def sealed(self, reports: Collection[Sealed]) -> None:
         """Log sealed recordings, unless they are too old for it; return when they are written.
 
         Raises:
-            SQLAlchemyError: The database cannot be written. The finaliser must report them again.
+            AuditError: The database cannot be written. The finaliser must report them again.
         """
         oldest = self._clock() - self._section.calls_days * _DAY_S
         for sealed in reports:
             if sealed.started >= oldest:
-                self._add(sealed)
-        await self.flush()
-
-    def _add(self, report: Report) -> None:
-        self._reports.append(report)
-        self._added.set()
+                self.reports.add(sealed)
+        await self.reports.flush()
 
 
 def _call_id(report: Report) -> str:

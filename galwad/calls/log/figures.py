@@ -19,11 +19,11 @@ from pydantic import Field, computed_field
 from sqlalchemy import Integer, Row, and_, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from callerid.contact_tables import contacts
 from galwad.archive.routes import span_of
 from galwad.calls.log.logged_call import MISSED
 from galwad.calls.log.store import logged_calls
 from galwad.desk import Desk
+from galwad.notes.store import notes
 from galwad.people.access import Supervisor, TheDesk
 from galwad.periods import Period
 from galwad.time_zones import name_of
@@ -125,7 +125,7 @@ async def figures_of(engine: AsyncEngine, span: Period, zone: tzinfo | None) -> 
     call = logged_calls.c
     answered = call.outcome == "answered"
     waiting = case((answered, call.answered), else_=call.ended) - call.started
-    written = case((contacts.c.version > 0, contacts.c.language), else_="")
+    written = case((notes.c.version > 0, notes.c.language), else_="")
     language = func.coalesce(func.nullif(written, ""), call.language)
     quarter = cast(call.started, Integer) // _QUARTER_S
     groups = (quarter.label("quarter"), call.line, language.label("language"), call.outcome)
@@ -141,7 +141,7 @@ async def figures_of(engine: AsyncEngine, span: Period, zone: tzinfo | None) -> 
             func.sum(call.pauses).label("pauses"),
             func.sum(call.gaps).label("gaps"),
         )
-        .outerjoin(contacts, contacts.c.call_id == call.call_id)
+        .outerjoin(notes, notes.c.call_id == call.call_id)
         .where(
             and_(call.started >= span.since, call.started < span.until),
             call.outcome.in_(("answered", *MISSED)),

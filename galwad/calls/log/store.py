@@ -120,31 +120,37 @@ _MISSED_BY = (
 
 
 class CallStore:
-    """The log of calls in a database. Each method runs as one transaction."""
+    """The log of calls in a database. Each method but `change` is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
     async def change(
-        self, call_ids: Collection[str], apply: Callable[[Rows], None], *, in_progress: bool = False
+        self,
+        connection: AsyncConnection,
+        call_ids: Collection[str],
+        apply: Callable[[Rows], None],
+        *,
+        in_progress: bool = False,
     ) -> set[str]:
         """Change the rows of at most `MOST_IDS` calls; return the users whose day has changed.
+
+        This is done in the transaction of `connection`.
 
         `apply` changes the dict of the rows that exist; with `in_progress`, also of all calls that
         have not ended. The users have a part in a changed call that is news, or missed an earlier
         call of its number.
         """
         which = _IN_PROGRESS_TOO if in_progress else _OF_IDS
-        async with self._writer.begin() as connection:
-            before = await _read(connection, which, call_ids)
-            after = dict(before)
-            apply(after)
-            changed = [call for call_id, call in after.items() if before.get(call_id) != call]
-            await _write(connection, changed)
-            users = set[str]().union(*(call.users for call in changed if call.is_news))
-            numbers = {call.number for call in changed if call.answered and call.number}
-            return users | await _users_who_missed(connection, numbers)
+        before = await _read(connection, which, call_ids)
+        after = dict(before)
+        apply(after)
+        changed = [call for call_id, call in after.items() if before.get(call_id) != call]
+        await _write(connection, changed)
+        users = set[str]().union(*(call.users for call in changed if call.is_news))
+        numbers = {call.number for call in changed if call.answered and call.number}
+        return users | await _users_who_missed(connection, numbers)
 
     async def call(self, call_id: str) -> LoggedCall | None:
         """Return the row of one call; None if there is none."""

@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from callerid.contact_tables import contacts
 from galwad.calls.live_calls import shown_number
 from galwad.calls.log.logged_call import MISSED, PartRole
 from galwad.calls.log.store import logged_calls, logged_parts
+from galwad.notes.store import notes
 from galwad.people.access import Person, TheDesk
 from galwad.people.user import User
 from galwad.periods import Period, period
@@ -59,15 +59,15 @@ async def day_of(engine: AsyncEngine, user: User, day: Period) -> AdvisorsDay:
 
 def _calls(user: User, day: Period) -> Select[Any]:
     own_note = and_(
-        contacts.c.call_id == logged_calls.c.call_id,
-        or_(contacts.c.advisor == user.name, contacts.c.advisor == ""),
+        notes.c.call_id == logged_calls.c.call_id,
+        or_(notes.c.advisor == user.name, notes.c.advisor == ""),
     )
-    note = contacts.c.purpose, contacts.c.no_note_reason, contacts.c.version
+    note = notes.c.purpose, notes.c.no_note_reason, notes.c.version
     part = and_(_part_of(user, "had", day), logged_calls.c.outgoing.is_(False))
     made = and_(_part_of(user, "made", day), logged_calls.c.outgoing.is_(True))
     return (
         select(logged_calls, *note)
-        .outerjoin(contacts, own_note)
+        .outerjoin(notes, own_note)
         .where(
             or_(part, made),
             logged_calls.c.ended > 0,

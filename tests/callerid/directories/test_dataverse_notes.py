@@ -17,8 +17,7 @@ from callerid.authentication import BearerAuthentication
 from callerid.directories.dataverse import DataverseNotes, DataverseSection
 from callerid.errors import NoteRefusedError, SourceBusyError, SourceError
 from callerid.json_client import JsonClient, tls_context
-from callerid.note_destination import EarlierDelivery, OutgoingNote
-from callerid.note_text import subject_of, text_of
+from callerid.note import EarlierDelivery, OutgoingNote
 from config.section import TlsSection
 from helpers.dataverse import CLIENT, TENANT, dataverse
 from helpers.http_server import HttpServer, answer
@@ -38,7 +37,7 @@ NOTE = OutgoingNote(
     purpose_code="100000001",
     language="cy",
     outcome="Ring back",
-    caller_type="carer",
+    caller_type="family",
     on_behalf_of="Elin's mother",
     authority="letter",
     notes='Said "diolch".\nRing back on Monday.',
@@ -103,8 +102,8 @@ async def test_microsofts_client_reads_the_completed_phone_call_of_a_note(
             )
 
     call = await asyncio.to_thread(read)
-    assert call["subject"] == subject_of(NOTE)
-    assert call["description"] == text_of(NOTE)
+    assert call["subject"] == NOTE.subject
+    assert call["description"] == NOTE.text
     assert (call["statecode"], call["statuscode"]) == (1, 4)
     assert (call["directioncode"], call["cc_purpose"]) == (False, 100000001)
     assert call["actualstart"] == "2026-09-21T14:13:20Z"
@@ -119,7 +118,7 @@ async def test_a_caller_who_is_not_known_has_a_phone_call_without_a_person(datav
     await notes.deliver(note, FIRST)
     row, parties = call_of(dataverse)
     assert (row["_regardingobjectid_value"], parties) == (None, [])
-    assert (row["subject"], row["cc_purpose"]) == (subject_of(note), None)
+    assert (row["subject"], row["cc_purpose"]) == (note.subject, None)
     assert "No note needed: the caller was silent" in row["description"]
 
 

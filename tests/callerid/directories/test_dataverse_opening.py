@@ -8,7 +8,7 @@ import pytest
 
 from callerid.directories.dataverse import DataverseSection
 from callerid.errors import SourceError
-from callerid.note_destination import EarlierDelivery
+from callerid.note import EarlierDelivery
 from callerid.number import PhoneNumber
 from helpers.dataverse import CLIENT, SECRET, TENANT, dataverse
 from helpers.notes import NOTE

@@ -18,7 +18,7 @@ from callerid.directories.http_notes import (
 )
 from callerid.errors import CallerIdError, NoteRefusedError, SourceBusyError, SourceError
 from callerid.json_client import JsonClient
-from callerid.note_destination import EarlierDelivery
+from callerid.note import EarlierDelivery
 from helpers.http_server import HttpServer, answer
 from helpers.notes import NOTE
 

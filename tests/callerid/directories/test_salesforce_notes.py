@@ -14,8 +14,7 @@ from callerid.authentication import ClientCredentials
 from callerid.directories.salesforce import SalesforceApi, SalesforceNotes, SalesforceNotesSection
 from callerid.errors import NoteRefusedError, SourceBusyError, SourceError
 from callerid.json_client import JsonClient, tls_context
-from callerid.note_destination import EarlierDelivery, OutgoingNote
-from callerid.note_text import subject_of, text_of
+from callerid.note import EarlierDelivery, OutgoingNote
 from config.section import TlsSection
 from helpers.http_server import answer
 from helpers.salesforce import CLIENT_ID, EXTERNAL_ID, SECRET, Salesforce
@@ -95,10 +94,10 @@ async def test_simple_salesforce_reads_each_fact_of_a_note(notes, organisation, 
     record_id = await notes.deliver(replace(NOTE, person_id=elin), NEW)
     task = await read()
     assert task["Id"] == record_id
-    assert (task["Subject"], task["WhoId"], task["WhatId"]) == (subject_of(NOTE), elin, None)
+    assert (task["Subject"], task["WhoId"], task["WhatId"]) == (NOTE.subject, elin, None)
     assert (task["Status"], task["ActivityDate"]) == ("Completed", "2026-07-01")
     assert (task["CallType"], task["TaskSubtype"]) == ("Inbound", "Call")
-    assert task["Description"] == text_of(NOTE)
+    assert task["Description"] == NOTE.text
 
 
 async def test_a_call_without_a_note_says_why(notes, read):
@@ -107,7 +106,7 @@ async def test_a_call_without_a_note_says_why(notes, read):
     note = replace(NOTE, **{**empty, **call, "no_note_reason": "wrong_number"})
     await notes.deliver(note, NEW)
     task = await read()
-    assert task["Subject"] == subject_of(note)
+    assert task["Subject"] == note.subject
     assert "No note needed: wrong number" in task["Description"]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from callerid.directories.salesforce import SalesforceDirectorySection
 from callerid.errors import SourceError
-from callerid.note_destination import EarlierDelivery, OutgoingNote
+from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from helpers.salesforce import CLIENT_ID, SECRET, Salesforce
 from helpers.salesforce_client import certified

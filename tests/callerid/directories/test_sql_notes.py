@@ -15,7 +15,7 @@ import pytest
 from callerid.directories.sql import SqlNotesSection
 from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlNotes
 from callerid.errors import NoteRefusedError, SourceError
-from callerid.note_destination import EarlierDelivery
+from callerid.note import EarlierDelivery
 from helpers.notes import NOTE as PLAIN
 
 COLUMNS = (

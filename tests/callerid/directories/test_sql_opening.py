@@ -9,7 +9,7 @@ import pytest
 
 from callerid.directories.sql import SqlDirectorySection
 from callerid.errors import SourceError
-from callerid.note_destination import EarlierDelivery
+from callerid.note import EarlierDelivery
 from callerid.number import PhoneNumber
 from galwad.directories.opened import open_note_destination
 from helpers.notes import NOTE

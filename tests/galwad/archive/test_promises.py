@@ -145,7 +145,7 @@ class Day:
         """Enter a call into the ledger, as the switch reports it."""
         running = self.running
         running.desk.ledger.ended(entry)
-        await running.desk.ledger.flush()
+        await running.desk.follower.flush()
         async with running.desk.engine.begin() as connection:
             await connection.exec_driver_sql(
                 "UPDATE answered_calls SET answered = ? WHERE call_id = ?",

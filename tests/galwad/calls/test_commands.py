@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from galwad.calls.commands import _sentence
 from galwad.calls.log.logged_call import LoggedCall
 from helpers.desk import Running
+from helpers.followed_calls import log_calls
 from recording.audit.log import AuditFilter
 
 CALL = "20261125-093000-abcdefgh"
@@ -218,8 +219,7 @@ async def desk(tmp_path):
         ended(3, "missed", line="Housing"),
         ended(4, "abandoned", line="\x1b[31mred"),
     ]
-    calls = {each.call_id: each for each in rows}
-    await running.desk.call_log.store.change(calls, lambda known: known.update(calls))
+    await log_calls(running.desk.engine, *rows)
     yield running
     await running.stop()
     await running.switch.stop()

@@ -13,9 +13,9 @@ from collections.abc import AsyncGenerator
 import pytest
 from sqlalchemy import select, update
 
-from callerid.contact_tables import contacts
 from callerid.limited_source import SourceLimits
 from galwad.messages import CallerFacts, ClaimCall, Party
+from galwad.notes.store import notes
 from galwad.page.stream import events
 from galwad.people.sessions import Session
 from galwad.people.store import sessions
@@ -432,9 +432,7 @@ async def test_a_new_caller_is_looked_up_and_what_was_confirmed_before_disappear
 async def confirmation_of(running):
     """Return the confirmed person of the call in the database; "" if there is none."""
     async with running.desk.engine.connect() as connection:
-        return await connection.scalar(
-            select(contacts.c.person_id).where(contacts.c.call_id == CALL)
-        )
+        return await connection.scalar(select(notes.c.person_id).where(notes.c.call_id == CALL))
 
 
 async def test_a_lookup_of_an_earlier_caller_that_ends_late_is_dropped(running):

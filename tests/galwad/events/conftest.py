@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 
 import pytest
 
 from galwad.events.outbox import WebhookOutbox
 from galwad.settings.events import WebhookSection
+from helpers.followed_calls import write_events
 from helpers.http_server import HttpServer
 
 KEY = b"k" * 32
@@ -17,6 +19,12 @@ KEY = b"k" * 32
 async def outbox(engine):
     """An empty outbox."""
     return WebhookOutbox(engine)
+
+
+@pytest.fixture
+def write(engine, outbox):
+    """Return a function that writes the events of steps at a time."""
+    return partial(write_events, engine, outbox)
 
 
 @pytest.fixture

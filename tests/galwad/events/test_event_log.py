@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import msgspec
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from galwad.events import event_log as event_log_module
-from galwad.events.event_log import CallEventLog
-from galwad.events.outbox import MAX_AGE_S, WebhookOutbox
-from galwad.events.tables import webhook_events
+from galwad.events import webhooks as event_log_module
+from galwad.events.outbox import MAX_AGE_S, WebhookOutbox, webhook_events
+from galwad.events.webhooks import CallEventLog
+from galwad.host import call_follower as call_follower_module
 from galwad.messages import (
     Alarm,
     CallChanged,
@@ -26,6 +27,8 @@ from galwad.messages import (
 )
 from galwad.settings.events import ALL_EVENTS
 from helpers.desk import PATIENCE_S, Clock
+from helpers.followed_calls import call_follower
+from recording.errors import AuditError
 
 CALL = "20261125-101500-aaaaaaaa"
 OTHER = "20261125-101500-bbbbbbbb"
@@ -73,9 +76,9 @@ def sealed(started=1_800_000_000.0):
 
 
 @pytest.fixture
-async def desk(outbox, engine, clock):
+async def desk(outbox, engine, clock, tmp_path):
     """The event log of a desk that can be restarted."""
-    desk = RestartedDesk(outbox, engine, clock)
+    desk = RestartedDesk(outbox, engine, clock, tmp_path)
     await desk.restart()
     yield desk
     desk.log.stop()
@@ -84,8 +87,8 @@ async def desk(outbox, engine, clock):
 class RestartedDesk:
     """The event log of a desk. `restart` makes a new one, as after `kill -9`."""
 
-    def __init__(self, outbox: WebhookOutbox, engine, clock: Clock) -> None:
-        self.outbox, self.engine, self.clock = outbox, engine, clock
+    def __init__(self, outbox: WebhookOutbox, engine, clock: Clock, folder: Path) -> None:
+        self.outbox, self.engine, self.clock, self.folder = outbox, engine, clock, folder
         self.kinds = ALL_EVENTS
         self.written = asyncio.Event()
         self.log: CallEventLog
@@ -93,14 +96,17 @@ class RestartedDesk:
     async def restart(self) -> None:
         if hasattr(self, "log"):
             self.log.stop()
-        self.log = CallEventLog(self.outbox, self.kinds, self.written.set, self.clock)
+        self.follower = call_follower(self.engine, self.folder)
+        self.log = CallEventLog(
+            self.outbox, self.follower, self.kinds, self.written.set, self.clock
+        )
         await self.log.load()
 
     async def receive(self, *messages, write=True) -> None:
         for message in messages:
             self.log.received(message)
         if write:
-            await self.log.flush()
+            await self.follower.flush()
 
     async def events(self):
         query = select(webhook_events.c.call_id, webhook_events.c.kind)
@@ -111,14 +117,14 @@ class RestartedDesk:
     async def end_missing(self) -> None:
         """Do what the log does when its patience for a snapshot is over."""
         self.log._end_missing()
-        await self.log.flush()
+        await self.follower.flush()
 
     async def kinds_of(self, call_id=CALL):
         return [kind for found, kind in await self.events() if found == call_id]
 
     async def until(self, *kinds):
         """Wait until the call has these events, while the log runs."""
-        running = asyncio.create_task(self.log.run())
+        running = asyncio.create_task(self.follower.run())
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while True:
@@ -234,23 +240,23 @@ async def test_events_are_kept_while_the_database_cannot_be_written(desk, monkey
     write = desk.outbox.write
     failures = 2
 
-    async def fails_twice(steps, now):
+    async def fails_twice(connection, steps, now):
         nonlocal failures
         if failures:
             failures -= 1
             raise OperationalError("", {}, Exception("disk I/O error"))
-        await write(steps, now)
+        await write(connection, steps, now)
 
     monkeypatch.setattr(desk.outbox, "write", fails_twice)
-    monkeypatch.setattr(event_log_module, "_RETRY_S", 0.01)
+    monkeypatch.setattr(call_follower_module, "RETRY_S", 0.01)
     await desk.receive(CallChanged(answered()), write=False)
-    with pytest.raises(OperationalError):
+    with pytest.raises(AuditError):
         await desk.log.sealed([sealed()])
     await desk.until("ringing", "answered")
 
 
 async def test_more_events_than_one_transaction_takes_are_all_written(desk, monkeypatch):
-    monkeypatch.setattr(event_log_module, "_LARGEST_BATCH", 2)
+    monkeypatch.setattr(call_follower_module, "MOST", 2)
     calls = [f"20261125-101500-{number:08}" for number in range(5)]
     await desk.receive(*(CallChanged(ringing(call_id)) for call_id in calls))
     assert [call_id for call_id, _ in await desk.events()] == calls

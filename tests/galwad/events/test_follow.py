@@ -1,6 +1,6 @@
 """The example client loses no event and writes none twice, whichever of the two is killed.
 
-The stream is in `galwad/events/stream_routes.py`; the example in `examples/call-events`.
+The stream is in `galwad/events/routes.py`; the example in `examples/call-events`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from galwad.settings import load
 from helpers.desk import FakeSwitch, until
 from helpers.loopback import free_port
 
-PROGRAM = Path(__file__).parents[4] / "examples" / "call-events" / "follow.py"
+PROGRAM = Path(__file__).parents[3] / "examples" / "call-events" / "follow.py"
 PATIENCE_S = 120.0
 
 

@@ -14,7 +14,8 @@ from galwad.events import sender as sender_module
 from galwad.events.call_events import CallProgress, EventCall, WebhookEvent
 from galwad.events.outbox import MAX_AGE_S, CallStep
 from galwad.events.receiver import CONNECTIONS, WebhookReceiver
-from galwad.events.sender import WebhookSender
+from galwad.events.sender import PAUSES, WebhookSender
+from galwad.host.outbox import BackOff
 from helpers.desk import PATIENCE_S
 from helpers.http_server import answer
 
@@ -29,11 +30,12 @@ def call_id_of(request):
 class Sending:
     """A sender at work, with what it reports."""
 
-    def __init__(self, outbox, section, server, clock):
-        self.outbox, self.section, self.server, self.clock = outbox, section, server, clock
+    def __init__(self, outbox, write, section, *, server, clock):
+        self.outbox, self.write, self.section = outbox, write, section
+        self.server, self.clock = server, clock
         self.outcomes: Counter[str] = Counter()
         self.alarms = []
-        self.depth = None
+        self.backlog = None
         self._news = asyncio.Condition()
         self._task: asyncio.Task | None = None
         self.sender: WebhookSender
@@ -41,8 +43,8 @@ class Sending:
     def webhook_attempt(self, outcome, count=1):
         self.outcomes[outcome] += count
 
-    def webhook_depth(self, depth):
-        self.depth = depth
+    def webhook_backlog(self, backlog):
+        self.backlog = backlog
 
     def start(self):
         receiver = WebhookReceiver(self.section())
@@ -63,7 +65,7 @@ class Sending:
                 WebhookEvent(f"{call_id}-{kind}", kind, self.clock.now, call) for kind in kinds
             ]
             step = CallStep(call_id, CallProgress(call, recorded=True), events)
-            await self.outbox.write([step], self.clock.now)
+            await self.write([step], self.clock.now)
         if self._task is not None:
             self.sender.wake()
 
@@ -87,11 +89,10 @@ class Sending:
 
 
 @pytest.fixture
-async def sending(outbox, section, server, clock, monkeypatch):
+async def sending(outbox, write, section, *, server, clock, monkeypatch):
     """A sender that has not been started, whose pauses are short."""
-    monkeypatch.setattr(sender_module, "_FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(sender_module, "_LONGEST_PAUSE_S", 0.02)
-    sending = Sending(outbox, section, server, clock)
+    monkeypatch.setattr(sender_module, "PAUSES", BackOff(0.01, 0.02))
+    sending = Sending(outbox, write, section, server=server, clock=clock)
     yield sending
     await sending.stop()
 
@@ -103,7 +104,7 @@ async def test_each_event_is_sent_once_and_those_of_a_call_in_their_order(sendin
     sending.start()
     await sending.all_sent(30)
     assert sending.accepted() == {call_id: list(KINDS) for call_id in calls}
-    await sending.until(lambda: sending.depth.waiting == 0)
+    await sending.until(lambda: sending.backlog.waiting == 0)
 
 
 async def test_new_events_are_sent_while_the_sender_runs(sending, server):
@@ -287,7 +288,7 @@ async def test_an_event_whose_answer_was_not_stored_is_sent_again_with_the_same_
 
 async def test_a_database_that_cannot_be_written_stops_no_event(sending, server, monkeypatch):
     monkeypatch.setattr(sender_module, "_RETRY_S", 0.01)
-    failures = {"settle": 2, "depth": 2}
+    failures = {"settle": 2, "backlog": 2}
 
     def failing(name):
         method = getattr(sending.outbox, name)
@@ -301,11 +302,11 @@ async def test_a_database_that_cannot_be_written_stops_no_event(sending, server,
         monkeypatch.setattr(sending.outbox, name, fails_twice)
 
     failing("settle")
-    failing("depth")
+    failing("backlog")
     server.answers = [OK]
     await sending.add("a")
     sending.start()
-    await sending.until(lambda: sending.depth is not None and len(server.received) == 5)
+    await sending.until(lambda: sending.backlog is not None and len(server.received) == 5)
     assert sending.accepted() == {"a": ["ringing", "ringing", *KINDS]}
 
 
@@ -326,8 +327,8 @@ async def test_an_unexpected_error_of_one_event_stops_no_other(sending, server, 
 
 
 def test_the_pauses_grow_to_a_longest_one_and_differ():
-    sender = WebhookSender(None, None, None, None)  # type: ignore[arg-type]
-    pauses = [[sender._pause(failures) for failures in range(40)] for _ in range(20)]
+    jitter = [number / 20 for number in range(20)]
+    pauses = [[PAUSES.wait_s(failures, each) for failures in range(40)] for each in jitter]
     for each in pauses:
         assert all(2**n / 2 <= pause <= 2**n for n, pause in enumerate(each[:8]))
         assert max(each) <= 300
@@ -344,7 +345,7 @@ async def test_a_retry_does_not_wait_for_the_rest_of_the_receiver(sending, serve
     (waiting,) = await sending.outbox.undelivered(9)
     assert waiting.due > sending.clock.now + 1000
     assert waiting.reason == "the receiver answers 503"
-    await sending.sender.retry(waiting.event_id)
+    await sending.sender.retry(waiting.id)
     await sending.all_sent(1)
     assert sending.accepted() == {"call-1": ["ringing", "ringing"]}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from callerid.errors import SourceError
-from galwad.events.signature import signature_headers, signing_key
+from galwad.events.receiver import signature_headers, signing_key
 
 keys = st.binary(min_size=24, max_size=64)
 names = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)

@@ -11,7 +11,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
-from galwad.events import stream_routes as call_events
+from galwad.events import routes as call_events
 from galwad.events.call_events import EventCall, WebhookEvent
 from galwad.host.administration import poke
 from galwad.host.connections.protocol import PhaseLimits
@@ -272,7 +272,6 @@ async def test_a_stream_that_has_fallen_too_far_behind_ends_with_missed(desk, bo
     stream = await follow(board)
     store = desk.desk.call_stream.store
     wake, desk.desk.call_stream.wake = desk.desk.call_stream.wake, lambda: None
-    desk.desk.webhooks._readers = replace(desk.desk.webhooks._readers, wake=lambda: None)
     make_call(desk.switch)
     async with asyncio.timeout(PATIENCE_S):
         while True:

@@ -1,7 +1,4 @@
-"""The call events that machines can read again: order, positions, and what is removed.
-
-Covers `galwad/events/stream_tables.py`.
-"""
+"""The call events that machines can read again: order, positions, and what is removed."""
 
 from __future__ import annotations
 
@@ -12,8 +9,7 @@ from sqlalchemy import select
 
 from galwad.events.call_events import EventCall, WebhookEvent
 from galwad.events.formats import request_body
-from galwad.events.stream_store import BEFORE_ALL, OLDEST, StreamStore, remove_contents
-from galwad.events.stream_tables import stream_events
+from galwad.events.stream import BEFORE_ALL, OLDEST, StreamStore, remove_contents, stream_events
 from galwad.settings.events import EventName
 
 NOW = 1_800_000_000.0

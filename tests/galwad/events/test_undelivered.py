@@ -1,7 +1,4 @@
-"""The endpoints for call events that were not delivered, and the entries in the audit.
-
-Covers `galwad/events/routes.py` and `galwad/events/bodies.py`.
-"""
+"""The endpoints for call events that were not delivered, and the entries in the audit."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from galwad.events import event_log
+from galwad.events import webhooks
 from galwad.messages import CallEnded, LedgerHas, SetPhones
 from galwad.settings import load
 from helpers.desk import FakeSwitch, changed, until
@@ -153,7 +153,7 @@ async def test_metrics_show_the_depth_of_the_outbox_while_the_receiver_is_down(r
 async def test_without_a_receiver_the_outbox_is_emptied(running, accepted):
     accepted.up = False
     running.switch.ring(CALL)
-    await until(lambda: running.desk.metrics._webhook_depth.waiting == 1)
+    await until(lambda: running.desk.metrics._webhooks.waiting == 1)
     running.settings = changed(running.settings, webhook=None)
     await restart(running)
     count = "SELECT (SELECT count(*) FROM webhook_calls) + (SELECT count(*) FROM webhook_events)"
@@ -166,7 +166,7 @@ async def test_an_error_in_the_events_changes_no_call_on_the_page(running, accep
     def fails(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(event_log, "follow", fails)
+    monkeypatch.setattr(webhooks, "follow", fails)
     running.switch.ring(CALL)
     await until(lambda: running.desk.calls.get(CALL) is not None)
     running.switch.hang_up(CALL)

@@ -16,14 +16,14 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from callerid.contact_tables import metadata as callerid_metadata
 from galwad.calls.alarms.store import metadata as alarms_metadata
 from galwad.calls.log.store import metadata as call_log_metadata
-from galwad.events.stream_tables import metadata as call_stream_metadata
-from galwad.events.tables import metadata as webhooks_metadata
+from galwad.events.outbox import metadata as webhooks_metadata
+from galwad.events.stream import metadata as call_stream_metadata
 from galwad.host.database import open_engine, upgrade
+from galwad.notes.store import metadata as notes_metadata
 from galwad.people.store import metadata as desk_metadata
-from galwad.texts.tables import metadata as texts_metadata
+from galwad.texts.store import metadata as texts_metadata
 from helpers.database import open_patiently
 from recording.audit import log as audit_log
 from recording.index import custody, ledger
@@ -41,7 +41,7 @@ def test_the_revisions_create_exactly_the_declared_tables(tmp_path):
         context = MigrationContext.configure(connection)
         metadata = [
             alarms_metadata,
-            callerid_metadata,
+            notes_metadata,
             call_log_metadata,
             call_stream_metadata,
             desk_metadata,

@@ -20,17 +20,16 @@ from typing import Any
 import httpx2
 import pytest
 
-from callerid.contacts import Contacts
 from callerid.directories.embedded import EmbeddedDirectory
-from callerid.note_drafts import NoteDrafts
 from callerid.number import PhoneNumber
 from galwad.calls.alarms.store import AlarmStore
 from galwad.calls.log.store import CallStore
 from galwad.calls.presence.store import Break, Breaks
 from galwad.cli.checks.database import check_database
 from galwad.events.outbox import WebhookOutbox
-from galwad.events.stream_store import BEFORE_ALL, StreamStore
+from galwad.events.stream import BEFORE_ALL, StreamStore
 from galwad.host.database import SchemaError, open_engine, revisions, upgrade
+from galwad.notes.store import NoteDrafts, NoteStore
 from galwad.people.identities import Identities
 from galwad.people.second_factor import CodeVerdict, SecondFactors, SecretBox
 from galwad.people.sessions import Sessions
@@ -38,7 +37,7 @@ from galwad.people.store import Users
 from galwad.people.user import ProviderIdentity
 from galwad.settings import load
 from galwad.settings.events import ALL_EVENTS
-from galwad.texts.lists import TextEntry
+from galwad.texts.rules import TextEntry
 from galwad.texts.store import TextStore
 from helpers.loopback import free_port
 from helpers.stored_databases import STORED, write_database
@@ -284,7 +283,7 @@ async def test_a_draft_that_an_earlier_release_left_is_with_its_open_note(tmp_pa
     upgrade(path)
     engine = open_engine(path)
     (draft,) = await NoteDrafts(engine).all()
-    contact = (await Contacts(engine).open_notes())[-1]
+    contact = (await NoteStore(engine).open_notes())[-1]
     await engine.dispose()
     assert (draft.call_id, draft.note.notes) == (contact.call_id, "Drws wedi torri")
     assert (contact.name, contact.ended - contact.started) == ("Ann Example", 60)

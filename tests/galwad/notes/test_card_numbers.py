@@ -17,7 +17,7 @@ import structlog
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from galwad.host.app import create_app
-from galwad.host.bodies import RequestBody
+from galwad.host.bodies import request_bodies
 from galwad.logs import configure
 from helpers.card_numbers import CARDS, HIDDEN_CARDS, NOT_CARDS
 
@@ -79,7 +79,7 @@ def accepts_text(hint):
 def text_fields():
     """Return the text fields of all request bodies: (body, field, type)."""
     assert create_app.__module__ in sys.modules  # it imports every route, and so every body
-    own = [each for each in RequestBody.__subclasses__() if each.__module__.startswith("galwad.")]
+    own = [each for each in request_bodies() if each.__module__.startswith("galwad.")]
     for body in own:
         hints = get_type_hints(body, include_extras=True)
         for name in body.model_fields:

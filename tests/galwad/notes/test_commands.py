@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from callerid.contacts import OpenContact
-from callerid.note import Note
+from galwad.notes.rules import OpenNote
 from helpers.desk import Running
+from helpers.notes import written
 
 ONE, TWO = "20261125-101500-aaaaaaaa", "20261125-101600-bbbbbbbb"
 
@@ -22,8 +22,8 @@ async def desk(tmp_path):
     await running.add("gwen", "admin")
     contacts, outbox = running.desk.contacts, running.desk.delivery.outbox
     for call_id in (ONE, TWO):
-        await contacts.open_note(OpenContact(call_id, 1000.0, "Waste", "sian", "201"))
-        await contacts.save(call_id, Note("Missed collection", "cy"), 1_800_000_000.0)
+        await contacts.open_note(OpenNote(call_id, 1000.0, "Waste", "sian", "201"))
+        await contacts.save(call_id, written("Missed collection", "cy"), 1_800_000_000.0)
     version = await outbox.next_version(1_800_000_001.0)
     assert version is not None
     await outbox.refused(version, "the server refuses it (422)")

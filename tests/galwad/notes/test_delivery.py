@@ -9,13 +9,19 @@ from itertools import pairwise
 import pytest
 
 from callerid.breaker import BreakerLimits
-from callerid.contacts import Contacts, OpenContact
 from callerid.errors import NoteRefusedError, SourceBusyError, SourceError
 from callerid.note import Note
-from callerid.note_outbox import LONGEST_WAIT_S, NoteOutbox
-from galwad.notes.delivery import DeliveryOutcome, NoteDelivery
-from galwad.notes.outgoing import NoteForm
+from galwad.notes.delivery import (
+    PAUSES,
+    DeliveryOutcome,
+    NoteDelivery,
+    NoteForm,
+    NoteOutbox,
+)
+from galwad.notes.rules import OpenNote
+from galwad.notes.store import NoteStore
 from helpers.fake_destination import Destination
+from helpers.notes import written
 
 ONE, TWO = "20261125-101500-aaaaaaaa", "20261125-101600-bbbbbbbb"
 DOWN = SourceError("cannot connect to the server")
@@ -26,7 +32,7 @@ class World:
 
     def __init__(self, engine):
         self.now = 1_800_000_000.0
-        self.contacts = Contacts(engine)
+        self.contacts = NoteStore(engine)
         self.outbox = NoteOutbox(engine)
         self.destination = Destination()
         self.outcomes, self.refused, self.backlogs = [], [], []
@@ -46,8 +52,8 @@ class World:
         )
 
     async def save(self, call_id, purpose):
-        await self.contacts.open_note(OpenContact(call_id, 1000.0, "Waste", "sian", "201"))
-        await self.contacts.save(call_id, Note(purpose, "cy"), self.now)
+        await self.contacts.open_note(OpenNote(call_id, 1000.0, "Waste", "sian", "201"))
+        await self.contacts.save(call_id, written(purpose, "cy"), self.now)
 
     async def run(self, delivery, seconds=0.0):
         """Make all attempts that are due in the next seconds."""
@@ -95,8 +101,8 @@ async def test_a_failure_is_repeated_after_longer_and_longer_times(world):
             times.append(world.now - began)
         world.now += 1
     waits = [after - before for before, after in pairwise(times)]
-    assert waits[:6] == [2, 4, 8, 16, 32, LONGEST_WAIT_S]
-    assert set(waits[6:]) == {LONGEST_WAIT_S}
+    assert waits[:6] == [2, 4, 8, 16, 32, PAUSES.longest_s]
+    assert set(waits[6:]) == {PAUSES.longest_s}
 
 
 async def test_a_system_that_is_down_gets_few_requests_for_many_notes(world):
@@ -106,7 +112,7 @@ async def test_a_system_that_is_down_gets_few_requests_for_many_notes(world):
     await world.run(world.delivery(), 600)
     assert len(world.destination.attempts) < 40
     world.destination.errors = []
-    await world.run(world.delivery(), 2 * LONGEST_WAIT_S)
+    await world.run(world.delivery(), 2 * PAUSES.longest_s)
     assert len(world.destination.records) == 50
 
 
@@ -169,7 +175,7 @@ async def test_an_unexpected_error_ends_neither_the_delivery_nor_says_what_is_in
 
 
 async def test_a_call_that_needs_no_note_makes_no_record(world):
-    await world.contacts.open_note(OpenContact(ONE, 1000.0, "Waste", "sian", "201"))
+    await world.contacts.open_note(OpenNote(ONE, 1000.0, "Waste", "sian", "201"))
     await world.contacts.save(ONE, Note.not_needed("wrong_number"), world.now)
     await world.run(world.delivery(), 10)
     assert world.destination.attempts == []

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from callerid.person import Person
-from galwad.calls.bodies import ContactDraft
 from galwad.messages import Party
+from galwad.notes.bodies import ContactDraft
 from galwad.notes.open_notes import DRAFTS
 from helpers.desk import until
 

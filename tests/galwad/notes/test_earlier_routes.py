@@ -1,6 +1,6 @@
 """The earlier contacts of a confirmed caller: who gets them, when, and what is audited.
 
-Covers `galwad/calls/routes.py`, `galwad/notes/earlier.py` and `callerid/contacts.py`.
+Covers `galwad/calls/routes.py` and `galwad/notes/earlier.py`.
 """
 
 from __future__ import annotations

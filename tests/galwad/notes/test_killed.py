@@ -15,13 +15,14 @@ import sys
 
 import pytest
 
-from callerid.contacts import Contacts, OpenContact
-from callerid.note import Note
 from galwad.host.database import open_engine
+from galwad.notes.rules import OpenNote
+from galwad.notes.store import NoteStore
 from helpers.database import create_database
 from helpers.desk import until
 from helpers.http_server import HttpServer, answer
 from helpers.loopback import free_port
+from helpers.notes import written
 
 pytestmark = pytest.mark.slow  # hundreds of notes, and four starts of a desk
 
@@ -115,13 +116,13 @@ async def settings(tmp_path, crm):
     database = tmp_path / "state/desk/galwad.db"
     create_database(database)
     engine = open_engine(database)
-    contacts = Contacts(engine)
+    contacts = NoteStore(engine)
     for number in range(CALLS):
         call_id = f"20261125-10{number:04}-aaaaaaaa"
-        await contacts.open_note(OpenContact(call_id, 1000.0, "Waste", "sian", "201"))
-        await contacts.save(call_id, Note("Missed collection", "cy"), 1000.0 + number)
+        await contacts.open_note(OpenNote(call_id, 1000.0, "Waste", "sian", "201"))
+        await contacts.save(call_id, written("Missed collection", "cy"), 1000.0 + number)
         if number % 4 == 0:
-            await contacts.save(call_id, Note("Bulky waste", "cy"), 1000.5 + number)
+            await contacts.save(call_id, written("Bulky waste", "cy"), 1000.5 + number)
     await engine.dispose()
     file = tmp_path / "galwad.toml"
     file.write_text(SETTINGS.format(folder=tmp_path, port=free_port(), url=crm.url))

@@ -9,19 +9,20 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import SQLAlchemyError
 
-from callerid.contacts import Contacts, OpenContact
 from callerid.note import NOT_WRITTEN, Note
-from callerid.note_drafts import NoteDraft, NoteDrafts
 from galwad.calls.live_calls import LiveCalls
 from galwad.messages import CallerFacts, CallStatus, Party
 from galwad.notes.open_notes import OpenNotes
+from galwad.notes.rules import NoteDraft, OpenNote
+from galwad.notes.store import NoteDrafts, NoteStore
 from galwad.page.events import EventHub
 from galwad.people.user import User
+from helpers.notes import written
 
 SIAN = User("sian", "advisor", extension="201")
 CALL = "20261125-101500-aaaaaaaa"
 CLOSE_AFTER = 43_200.0
-TYPED = NoteDraft(CALL, "sian", "0" * 16, 1, Note("", "cy", notes="Bin ddu"))
+TYPED = NoteDraft(CALL, "sian", "0" * 16, 1, written("", "cy", notes="Bin ddu"))
 
 
 @pytest.fixture
@@ -36,14 +37,14 @@ class World:
         self.clock, self.engine = clock, engine
         self.hub = EventHub()
         self.calls = LiveCalls(self.hub.call, wrapup_limit=120, clock=clock)
-        self.contact = OpenContact(
+        self.contact = OpenNote(
             CALL, clock.now - 60, "Waste", "sian", "201", "+441632960001", ended=clock.now
         )
         self.known = True
         self.closed: list[Note] = []
         self.rounds: list[int] = []
         self.notes = OpenNotes(
-            Contacts(engine),
+            NoteStore(engine),
             NoteDrafts(engine),
             self.calls,
             self.hub,
@@ -55,7 +56,7 @@ class World:
         )
 
     async def begin(self):
-        await self.notes.contacts.open_note(self.contact)
+        await self.notes.store.open_note(self.contact)
         await self.notes.restore()
 
     async def later(self, seconds):
@@ -78,7 +79,7 @@ async def test_a_day_of_calls_leaves_no_open_note(world):
     await world.begin()
     for number in range(80):
         other = replace(world.contact, call_id=f"20261125-1016{number:02}-aaaaaaaa")
-        await world.notes.contacts.open_note(other)
+        await world.notes.store.open_note(other)
     await world.notes.restore()
     assert len(world.calls) == 81
     assert await world.later(CLOSE_AFTER) == 81
@@ -148,19 +149,19 @@ async def test_without_a_limit_no_note_is_ever_closed(engine, clock):
 async def test_the_wrap_ups_of_calls_that_end_together_are_saved_together(world):
     calls = [f"20261125-1016{number:02}-aaaaaaaa" for number in range(50)]
     for call_id in calls:
-        await world.notes.contacts.open_note(replace(world.contact, call_id=call_id, ended=0.0))
+        await world.notes.store.open_note(replace(world.contact, call_id=call_id, ended=0.0))
     commits: list[object] = []
     event.listen(world.engine.sync_engine, "commit", commits.append)
     ends = {call_id: world.clock.now + number for number, call_id in enumerate(calls)}
     await asyncio.gather(*(world.notes.save_end(*each) for each in ends.items()))
     assert len(commits) <= 2
-    found = await world.notes.contacts.open_notes()
+    found = await world.notes.store.open_notes()
     assert {each.call_id: each.ended for each in found} == ends
 
 
 async def test_the_wrap_up_of_a_call_is_saved_although_that_of_another_failed(world):
     await world.begin()
-    saving, failed = world.notes.contacts.save_ends, list[dict[str, float]]()
+    saving, failed = world.notes.store.save_ends, list[dict[str, float]]()
 
     async def save(ends):
         if not failed:
@@ -168,10 +169,10 @@ async def test_the_wrap_up_of_a_call_is_saved_although_that_of_another_failed(wo
             raise SQLAlchemyError
         await saving(ends)
 
-    world.notes.contacts.save_ends = save
+    world.notes.store.save_ends = save
     other = "20261125-101600-bbbbbbbb"
     done = await asyncio.gather(
         world.notes.save_end(other, 5.0), world.notes.save_end(CALL, 7.0), return_exceptions=True
     )
     assert [type(each) for each in done] == [SQLAlchemyError, type(None)]
-    assert [each.ended for each in await world.notes.contacts.open_notes()] == [7.0]
+    assert [each.ended for each in await world.notes.store.open_notes()] == [7.0]

@@ -6,10 +6,8 @@ import json
 
 import pytest
 
-from callerid.note_destination import EarlierDelivery
-from callerid.note_outbox import QueuedVersion
-from callerid.note_text import subject_of, text_of
-from galwad.notes.outgoing import NoteForm
+from callerid.note import EarlierDelivery
+from galwad.notes.delivery import NoteForm, QueuedVersion
 
 CALL = "20261125-101500-aaaaaaaa"
 FIELDS: dict[str, object] = {
@@ -64,10 +62,10 @@ def test_a_listed_purpose_has_its_code_in_both_languages(purpose, code):
 def test_the_reason_for_no_note_has_the_words_of_the_page():
     form = NoteForm("crm", no_note_words=lambda reason: f"words of {reason}")
     note = form.note(queued(purpose="", no_note_reason="test"))
-    assert subject_of(note) == f"Waste: no note needed (words of test) [{CALL}]"
-    assert "No note needed: words of test" in text_of(note)
+    assert note.subject == f"Waste: no note needed (words of test) [{CALL}]"
+    assert "No note needed: words of test" in note.text
     usual = NoteForm("crm").note(queued(purpose="", no_note_reason="test"))
-    assert subject_of(usual) == f"Waste: no note needed (a test call) [{CALL}]"
+    assert usual.subject == f"Waste: no note needed (a test call) [{CALL}]"
 
 
 def test_the_link_to_the_recording_is_sent_only_if_it_is_wanted():

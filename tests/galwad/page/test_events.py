@@ -14,13 +14,13 @@ from collections import Counter
 import msgspec
 import pytest
 
-from callerid.note import Note
-from callerid.note_drafts import NoteDraft
 from galwad.calls.live_calls import LiveCalls
 from galwad.calls.presence.presence import Presence, PresenceNews, PresenceState
 from galwad.messages import CallerFacts, CallStatus, Party
+from galwad.notes.rules import NoteDraft
 from galwad.page.events import MAX_STREAMS_PER_SESSION, WAKEN_AT_ONCE, EventHub, Follower
 from galwad.people.user import User
+from helpers.notes import written
 
 SIAN = User("sian", "advisor", extension="201")
 HUW = User("huw", "advisor", extension="202")
@@ -272,7 +272,7 @@ def test_without_a_limit_an_advisor_is_in_wrap_up_until_the_note_is_saved(hub, c
     clock.now += 86_400
     assert wrapping(calls) == ["sian"]
     assert the_call(calls).view(SIAN).wrap_up_until is None
-    calls.note_saved(CALL.call_id, Note("Waste", "cy"))
+    calls.note_saved(CALL.call_id, written("Waste", "cy"))
     assert wrapping(calls) == []
 
 
@@ -292,7 +292,7 @@ def test_the_wrap_up_after_a_transfer_begins_with_the_transfer(hub, clock):
 
 def test_a_draft_is_sent_only_to_its_author_although_others_see_the_call(hub, calls):
     calls.changed(CALL)
-    note = Note("", "cy", notes="Bin ddu")
+    note = written("", "cy", notes="Bin ddu")
     calls.draft_saved(NoteDraft(CALL.call_id, "sian", "0" * 16, 1, note, 7))
     start = hub.last
     calls.changed(msgspec.structs.replace(CALL, version=6, recording="paused"))

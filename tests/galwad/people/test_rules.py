@@ -16,7 +16,7 @@ from galwad.people.store import Users, version_of
 from galwad.people.store import identities as identity_rows
 from galwad.people.store import users as user_rows
 from galwad.people.user import ProviderIdentity, UnknownUserError, User, UserChange, UserError
-from galwad.texts.lists import TextEntry
+from galwad.texts.rules import TextEntry
 from galwad.texts.store import StoredTexts, TextStore
 from recording.audit.log import AuditLog
 

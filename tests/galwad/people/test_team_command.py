@@ -8,7 +8,7 @@ import pytest
 
 from galwad.host.database import open_engine
 from galwad.settings import load
-from galwad.texts.lists import TextEntry
+from galwad.texts.rules import TextEntry
 from galwad.texts.store import StoredTexts, TextStore
 
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.errors import SettingsError
-from galwad.events.signature import signature_headers
+from galwad.events.receiver import signature_headers
 from galwad.settings import load
 from galwad.settings.events import ALL_EVENTS, EventStreamSection, WebhookSection
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from galwad.settings.calls import PresenceSection
 from galwad.settings.notes import ContactNotesSection
 from galwad.settings.switch import Route
-from galwad.texts.initial import initial_lists
-from galwad.texts.lists import TextEntry
+from galwad.texts.rules import TextEntry
+from galwad.texts.text_lists import initial_lists
 
 
 def lists(*routes, **notes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from galwad.texts.lists import TextEntry, TextList, as_json, from_json
+from galwad.texts.rules import TextEntry, TextList, as_json, from_json
 
 LUNCH = TextEntry("lunch", "Lunch", "Cinio")
 TEA = TextEntry("tea", "Tea", "Te")

@@ -1,7 +1,4 @@
-"""The lists of texts over HTTP: who may change them, and where a change takes effect at once.
-
-Covers `galwad/texts/bodies.py` and `galwad/texts/views.py`.
-"""
+"""The lists of texts over HTTP: who may change them, and where a change takes effect at once."""
 
 from __future__ import annotations
 

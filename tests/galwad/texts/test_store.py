@@ -1,11 +1,8 @@
-"""The changed lists of texts in the database.
-
-Covers `galwad/texts/tables.py`.
-"""
+"""The changed lists of texts in the database."""
 
 from __future__ import annotations
 
-from galwad.texts.lists import TextEntry
+from galwad.texts.rules import TextEntry
 from galwad.texts.store import StoredTexts, TextStore
 
 LUNCH = TextEntry("lunch", "Lunch", "Cinio")

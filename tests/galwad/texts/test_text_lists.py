@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from galwad.texts.lists import LIST_NAMES, Entries, TextEntry
-from galwad.texts.rules import ListName
+from galwad.texts.rules import LIST_NAMES, Entries, ListName, TextEntry
 from galwad.texts.store import TextStore
 from galwad.texts.text_lists import ListChangedError, ListFaultError, TextLists
 

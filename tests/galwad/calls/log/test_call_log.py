@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.calls.log import call_log as call_log_module
 from galwad.calls.log.call_log import CallLog
@@ -27,6 +26,8 @@ from galwad.messages import (
 )
 from galwad.settings.calls import CallLogSection
 from helpers.desk import Clock, until
+from helpers.followed_calls import call_follower
+from recording.errors import AuditError
 
 CALL = "20261125-101500-aaaaaaaa"
 OTHER = "20261125-101500-bbbbbbbb"
@@ -80,14 +81,17 @@ def sealed(started=1_800_000_005.0):
 class LogOfDesk:
     """The log of one desk process."""
 
-    def __init__(self, engine, clock, section=None):
+    def __init__(self, engine, folder, clock, section=None):
         self.news: list = []
-        self.log = CallLog(engine, section or CallLogSection(), self.news.append, clock)
+        self.follower = call_follower(engine, folder)
+        self.log = CallLog(
+            engine, self.follower, section or CallLogSection(), self.news.append, clock
+        )
 
     async def receive(self, *messages):
         for message in messages:
             self.log.received(message)
-        await self.log.flush()
+        await self.follower.flush()
 
     async def row(self, call_id=CALL) -> Any:
         return await self.log.store.call(call_id)
@@ -98,8 +102,8 @@ class LogOfDesk:
 
 
 @pytest.fixture
-def desk(engine):
-    return LogOfDesk(engine, Clock())
+def desk(engine, tmp_path):
+    return LogOfDesk(engine, tmp_path, Clock())
 
 
 @pytest.fixture
@@ -113,41 +117,43 @@ async def count(engine, table):
         return await connection.scalar(select(func.count()).select_from(table))
 
 
-async def test_a_call_that_two_desks_follow_one_after_the_other_has_one_row(engine, desk):
+async def test_a_call_that_two_desks_follow_one_after_the_other_has_one_row(engine, tmp_path, desk):
     await desk.receive(CallsSnapshot(()), CallChanged(ringing()))
-    after = LogOfDesk(engine, Clock())
+    after = LogOfDesk(engine, tmp_path, Clock())
     await after.receive(CallsSnapshot((answered(),)), ended(talk_us=60_000_000))
     row = await after.row()
     assert (row.outcome, row.talk_us, row.answered) == ("answered", 60_000_000, 1_800_000_005.0)
     assert [part.role for part in row.parts] == ["rang", "had"]
     assert (await count(engine, logged_calls), await count(engine, logged_parts)) == (1, 2)
-    await desk.log.stop()
-    await after.log.stop()
+    desk.log.stop()
+    after.log.stop()
 
 
 async def test_a_call_that_ended_while_the_desk_was_down_ends_after_the_snapshot(
-    engine, desk, impatient
+    engine, tmp_path, desk, impatient
 ):
     await desk.receive(CallChanged(ringing()), CallChanged(answered(OTHER)))
-    after = LogOfDesk(engine, Clock())
+    after = LogOfDesk(engine, tmp_path, Clock())
     await after.receive(CallsSnapshot((answered(OTHER),)))
     await asyncio.sleep(0)
-    await after.log.flush()
+    await after.follower.flush()
     assert await after.outcome() == "missed"
     assert await after.outcome(OTHER) == ""
-    await after.log.stop()
+    after.log.stop()
 
 
-async def test_the_late_report_of_an_end_corrects_the_assumed_end(engine, desk, impatient):
+async def test_the_late_report_of_an_end_corrects_the_assumed_end(
+    engine, tmp_path, desk, impatient
+):
     await desk.receive(CallChanged(answered()))
-    after = LogOfDesk(engine, Clock())
+    after = LogOfDesk(engine, tmp_path, Clock())
     await after.receive(CallsSnapshot(()))
     await asyncio.sleep(0)
-    await after.log.flush()
+    await after.follower.flush()
     await after.receive(ended(at=1_800_000_035.0, talk_us=30_000_000, for_ledger=True))
     row = await after.row()
     assert (row.ended, row.talk_us) == (1_800_000_035.0, 30_000_000)
-    await after.log.stop()
+    after.log.stop()
 
 
 async def test_a_recording_is_in_the_log_when_its_report_is_acknowledged(desk):
@@ -184,9 +190,9 @@ async def test_the_users_of_an_ended_call_and_of_a_missed_call_rung_back_are_not
     assert desk.news == [{"sian", "huw"}]
 
 
-async def test_numbers_and_then_rows_are_removed_when_they_are_old(engine):
+async def test_numbers_and_then_rows_are_removed_when_they_are_old(engine, tmp_path):
     clock = Clock()
-    desk = LogOfDesk(engine, clock, CallLogSection(numbers_hours=2, calls_days=7))
+    desk = LogOfDesk(engine, tmp_path, clock, CallLogSection(numbers_hours=2, calls_days=7))
     await desk.receive(CallChanged(answered()), ended())
     clock.now += 2 * 3600 - 1
     await desk.log.clean()
@@ -204,12 +210,12 @@ async def test_a_report_that_could_not_be_written_is_written_later(engine, desk)
     async with engine.begin() as connection:
         await connection.execute(text("ALTER TABLE logged_calls RENAME TO away"))
     desk.log.received(CallChanged(ringing()))
-    with pytest.raises(SQLAlchemyError):
-        await desk.log.flush()
+    with pytest.raises(AuditError):
+        await desk.follower.flush()
     async with engine.begin() as connection:
         await connection.execute(text("ALTER TABLE away RENAME TO logged_calls"))
-    running = asyncio.create_task(desk.log.run())
-    await until(lambda: not desk.log.waiting)
+    running = asyncio.create_task(desk.follower.run())
+    await until(lambda: not desk.log.reports)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert await desk.outcome() == ""

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from galwad.calls.log.logged_call import CallPart, LoggedCall
-from galwad.calls.log.store import CallStore
 from galwad.calls.log.today import day_of
 from galwad.people.user import User
 from galwad.periods import period
+from helpers.followed_calls import log_calls
 
 ZONE = ZoneInfo("Europe/London")
 SIAN = User("sian", "advisor", extension="201")
@@ -37,7 +37,7 @@ async def test_the_day_has_the_calls_from_midnight_to_midnight_when_the_clock_ch
         )
         for name, started in times.items()
     }
-    await CallStore(engine).change(rows, lambda known: known.update(rows))
+    await log_calls(engine, *rows.values())
     found = await day_of(engine, SIAN, period("today", begin + 12 * 3600, ZONE))
     assert [row.call_id for row in found.calls] == ["last", "first"]
 
@@ -45,7 +45,7 @@ async def test_the_day_has_the_calls_from_midnight_to_midnight_when_the_clock_ch
 async def test_a_phone_without_a_known_user_is_that_of_the_user_with_this_extension(engine):
     rang = CallPart("rang", "", "201", 5.0)
     row = LoggedCall("one", 5.0, ended=9.0, outcome="missed", parts=(rang,))
-    await CallStore(engine).change({"one"}, lambda known: known.update(one=row))
+    await log_calls(engine, row)
     span = period("1970-01-01", 0.0, ZoneInfo("UTC"))
     assert len((await day_of(engine, SIAN, span)).missed) == 1
     huw = User("huw", "advisor", extension="202")

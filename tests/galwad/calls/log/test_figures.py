@@ -15,6 +15,7 @@ from galwad.calls.log.figures import figures_of
 from galwad.calls.log.logged_call import LoggedCall
 from galwad.periods import period
 from helpers.desk import changed
+from helpers.followed_calls import log_calls
 from recording.audit.log import AuditFilter
 
 ZONE = ZoneInfo("Europe/London")
@@ -36,8 +37,7 @@ def ended(name, outcome="answered", started=NOON, waited=10.0, talk=60.0, **more
 
 
 async def put(desk, *calls):
-    rows = {each.call_id: each for each in calls}
-    await desk.call_log.store.change(rows, lambda known: known.update(rows))
+    await log_calls(desk.engine, *calls)
 
 
 @pytest.fixture

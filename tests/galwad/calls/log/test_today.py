@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from galwad.calls.log.logged_call import CallPart, LoggedCall
 from galwad.messages import CallEnded, Party
+from helpers.followed_calls import log_calls
 
 CALL = "20261125-101500-aaaaaaaa"
 NUMBER = "+441632960001"
@@ -42,8 +43,7 @@ async def log(running):
     """Write these calls into the log."""
 
     async def log(*calls):
-        rows = {each.call_id: each for each in calls}
-        await running.desk.call_log.store.change(rows, lambda known: known.update(rows))
+        await log_calls(running.desk.engine, *calls)
 
     return log
 

@@ -8,32 +8,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.contacts import Contacts, OpenContact
 from callerid.errors import ContactError, DraftConflictError
-from callerid.note import Note
-from callerid.note_drafts import NoteDraft, NoteDrafts, unfinished_note
+from galwad.notes.rules import NoteDraft, OpenNote, unfinished_note
+from galwad.notes.store import NoteDrafts, NoteStore
+from helpers.notes import written
 
 CALL = "20261125-101500-aaaaaaaa"
-OPEN = OpenContact(CALL, 1000.0, "Council Tax", "sian", "201")
-TYPED = NoteDraft(CALL, "sian", "window-a", 1, Note("", "cy", notes="Bin"))
+OPEN = OpenNote(CALL, 1000.0, "Council Tax", "sian", "201")
+TYPED = NoteDraft(CALL, "sian", "window-a", 1, written("", "cy", notes="Bin"))
 TEXTS = st.text(max_size=30)
-NOTES = st.builds(Note, TEXTS, st.sampled_from(["en", "cy"]), TEXTS, notes=TEXTS)
+NOTES = st.builds(written, TEXTS, st.sampled_from(["en", "cy"]), TEXTS, notes=TEXTS)
 
 
 def draft(window="window-a", edit=1, version=0, **fields):
-    note = Note.of({"purpose": "", "language": "cy", **fields})
+    note = written(**{"purpose": "", "language": "cy", **fields})
     return NoteDraft(CALL, "sian", window, edit, note, version)
 
 
 @pytest.fixture
-async def contacts(engine):
-    contacts = Contacts(engine)
-    await contacts.open_note(OPEN)
-    return contacts
+async def notes(engine):
+    notes = NoteStore(engine)
+    await notes.open_note(OPEN)
+    return notes
 
 
 @pytest.fixture
-def drafts(contacts, engine):
+def drafts(notes, engine):
     return NoteDrafts(engine)
 
 
@@ -72,9 +72,9 @@ async def test_drafts_of_two_users_do_not_affect_each_other(drafts):
     assert {each.author for each in await drafts.all()} == {"sian", "huw"}
 
 
-async def test_a_version_is_not_used_again_after_the_note_was_saved(drafts, contacts):
+async def test_a_version_is_not_used_again_after_the_note_was_saved(drafts, notes):
     first = await drafts.save(TYPED, 1060.0)
-    await contacts.save(CALL, Note("Waste", "cy"), 1061.0)
+    await notes.save(CALL, written("Waste", "cy"), 1061.0)
     assert await drafts.all() == []
     with pytest.raises(DraftConflictError):
         await drafts.save(draft("window-b", 1, first.version, notes="mine"), 1061.5)
@@ -82,8 +82,8 @@ async def test_a_version_is_not_used_again_after_the_note_was_saved(drafts, cont
     assert second.version > first.version
 
 
-async def test_a_draft_with_the_fields_of_the_saved_note_is_no_draft(drafts, contacts):
-    await contacts.save(CALL, Note("Waste", "cy"), 1060.0)
+async def test_a_draft_with_the_fields_of_the_saved_note_is_no_draft(drafts, notes):
+    await notes.save(CALL, written("Waste", "cy"), 1060.0)
     changed = await drafts.save(draft(purpose="Waste", notes="x"), 1061.0)
     undone = await drafts.save(draft(edit=2, version=changed.version, purpose="Waste"), 1062.0)
     assert undone.version == 0

@@ -1,15 +1,14 @@
-"""The outbox of contact notes: in sequence, repeated after failures, until it is decided.
-
-Covers callerid/contact_tables.py.
-"""
+"""The outbox of contact notes: in sequence, repeated after failures, until it is decided."""
 
 from __future__ import annotations
 
 import pytest
 
-from callerid.contacts import Contacts, OpenContact
-from callerid.note import Note
-from callerid.note_outbox import LONGEST_WAIT_S, Backlog, NoteOutbox
+from galwad.host.outbox import Backlog
+from galwad.notes.delivery import PAUSES, NoteOutbox
+from galwad.notes.rules import OpenNote
+from galwad.notes.store import NoteStore
+from helpers.notes import written
 
 ONE, TWO = "20261125-101500-aaaaaaaa", "20261125-101600-bbbbbbbb"
 
@@ -17,12 +16,12 @@ ONE, TWO = "20261125-101500-aaaaaaaa", "20261125-101600-bbbbbbbb"
 @pytest.fixture
 async def save(engine):
     """Return a function that saves the next version of a call's note."""
-    contacts = Contacts(engine)
+    notes = NoteStore(engine)
     for call_id in (ONE, TWO):
-        await contacts.open_note(OpenContact(call_id, 1000.0, "Council Tax", "sian", "201"))
+        await notes.open_note(OpenNote(call_id, 1000.0, "Council Tax", "sian", "201"))
 
     async def save(call_id, purpose, now=1060.0):
-        return await contacts.save(call_id, Note(purpose, "cy"), now)
+        return await notes.save(call_id, written(purpose, "cy"), now)
 
     return save
 
@@ -68,7 +67,7 @@ async def test_an_attempt_that_was_begun_makes_the_result_uncertain(outbox, save
 async def test_a_time_that_is_far_away_is_of_a_clock_that_was_set_back(outbox, save):
     await save(ONE, "a")
     await outbox.failed(await outbox.next_version(9000.0), "no answer in time", due=9030.0)
-    assert await purpose_of_next(outbox, 9030.0 - LONGEST_WAIT_S) is None
+    assert await purpose_of_next(outbox, 9030.0 - PAUSES.longest_s) is None
     assert await purpose_of_next(outbox, 1000.0) == "a"
 
 
@@ -78,7 +77,7 @@ async def test_a_refused_version_waits_for_a_decision(outbox, save):
     assert await outbox.next_version(99_999.0) is None
     (left,) = await outbox.undelivered(10)
     assert (left.state, left.reason) == ("refused", "the server refuses it (422)")
-    assert (left.line, left.advisor, left.created) == ("Council Tax", "sian", 1060.0)
+    assert (left.line, left.advisor, left.saved) == ("Council Tax", "sian", 1060.0)
     assert await outbox.retry(ONE) == 1
     assert await purpose_of_next(outbox) == "a"
 
@@ -101,7 +100,7 @@ async def test_a_discarded_note_is_not_delivered_and_stays_with_its_call(outbox,
     assert await outbox.discard(ONE) == 0
     await outbox.failed(version, "no answer in time", due=0.0)
     assert await outbox.next_version(1100.0) is None
-    assert await Contacts(engine).note(ONE) == Note("a", "cy")
+    assert await NoteStore(engine).note(ONE) == written("a", "cy")
 
 
 async def test_a_version_keeps_no_text_after_its_delivery(outbox, save, engine):

@@ -1,0 +1,144 @@
+"""An outbox: the rows of a table that wait for delivery to another system.
+
+The rows of one call are delivered one after the other, in their sequence; those of other calls need
+not wait. After a failure, the next attempt is made a random time later, which grows with each
+failure. The outboxes are those of contact notes (`galwad.notes.delivery`) and of call events
+(`galwad.events.outbox`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Row,
+    String,
+    Table,
+    and_,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+REFUSED = "refused"
+"""The state of a row that the other system does not accept, in all outboxes."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """The time until the next attempt after a failure, which doubles with each failure."""
+
+    first_s: float
+    longest_s: float
+
+    def wait_s(self, failures: int, jitter: float) -> float:
+        """Return the seconds to wait after `failures` and one more failure.
+
+        `jitter` is a random number from 0 to 1. It halves the time at most.
+        """
+        longest = min(self.first_s * 2.0 ** min(failures, 30), self.longest_s)
+        return longest * (0.5 + jitter / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The numbers of rows that are not delivered."""
+
+    waiting: int
+    refused: int
+    oldest: float | None
+    """The time at which the oldest waiting row was written, in seconds since 1970."""
+
+    def age_s(self, now: float) -> float:
+        """Return how long the oldest row has waited at the time `now`; 0 if none waits."""
+        return max(now - self.oldest, 0.0) if self.oldest is not None else 0.0
+
+
+class Outbox:
+    """The outbox in `table`. Each method is one transaction. Times are in seconds since 1970.
+
+    The column `state` has the text `waiting` until the row is delivered or given up. The column
+    `sequence` numbers the rows of each call.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, table: Table, state: Column[str], waiting: str, sequence: str
+    ) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+        self._table = table
+        self._state = state
+        self._waits = waiting
+        self._sequence = sequence
+        self._waiting: ColumnElement[bool] = state == waiting
+        self._refused: ColumnElement[bool] = state == REFUSED
+
+    async def _due(
+        self, due: ColumnElement[bool], busy: Collection[str], most: int
+    ) -> Sequence[Row[Any]]:
+        """Return waiting rows that are due, each the first of its call; not of calls in `busy`."""
+        table = self._table
+        statement = (
+            select(table)
+            .where(self._first_of_calls(busy), due)
+            .order_by(table.c.due, table.c.created, table.c[self._sequence])
+            .limit(most)
+        )
+        async with self._engine.connect() as connection:
+            return (await connection.execute(statement)).all()
+
+    async def next_due(self, busy: Collection[str]) -> float | None:
+        """Return when the next row of a call that is not in `busy` is due; None if none waits."""
+        statement = select(func.min(self._table.c.due)).where(self._first_of_calls(busy))
+        async with self._engine.connect() as connection:
+            found: float | None = await connection.scalar(statement)
+            return found
+
+    def _first_of_calls(self, busy: Collection[str]) -> ColumnElement[bool]:
+        """Select the first waiting row of each call that is not in `busy`."""
+        rows, older = self._table, self._table.alias("older")
+        held_back = (
+            select(older.c.call_id)
+            .where(
+                older.c.call_id == rows.c.call_id,
+                older.c[self._sequence] < rows.c[self._sequence],
+                older.c[self._state.name] == self._waits,
+            )
+            .exists()
+        )
+        return and_(self._waiting, rows.c.call_id.not_in(busy), ~held_back)
+
+    async def _change(self, *which: ColumnElement[bool], **values: Any) -> int:
+        """Change the rows that `which` selects; return their number."""
+        async with self._writer.begin() as connection:
+            return await self._change_in(connection, *which, **values)
+
+    async def _change_in(
+        self, connection: AsyncConnection, *which: ColumnElement[bool], **values: Any
+    ) -> int:
+        if "reason" in values:
+            kind = self._table.c.reason.type
+            values["reason"] = values["reason"][: kind.length if isinstance(kind, String) else None]
+        done = await connection.execute(update(self._table).where(*which).values(**values))
+        return done.rowcount
+
+    async def backlog(self) -> Backlog:
+        """Return the numbers of rows that are not delivered."""
+        statement = (
+            select(self._waiting, func.count(), func.min(self._table.c.created))
+            .where(or_(self._waiting, self._refused))
+            .group_by(self._waiting)
+        )
+        async with self._engine.connect() as connection:
+            found = {
+                bool(waiting): (count, oldest)
+                for waiting, count, oldest in await connection.execute(statement)
+            }
+        waiting, oldest = found.get(True, (0, None))
+        return Backlog(waiting, found.get(False, (0, None))[0], oldest)

@@ -1,0 +1,61 @@
+"""The notes that are not saved yet, and what becomes of their drafts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from callerid.note import Note, NotedCall
+
+
+@dataclass(frozen=True)
+class OpenNote(NotedCall):
+    """An answered call for which the advisor has not written a contact note yet.
+
+    `number` is the caller's number in E.164 or an internal extension; "" if it is withheld or not
+    known. `person_id` and `name` are the person whom the advisor has confirmed; "" if there is
+    none. `ended` is the time at which the wrap-up began, in seconds since 1970; 0 if the call has
+    not ended, or its end is not known.
+    """
+
+    extension: str
+    number: str = ""
+    withheld: bool = False
+    person_id: str = ""
+    name: str = ""
+    ended: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NoteDraft:
+    """A contact note that a user has typed and not saved. Its note may lack any field."""
+
+    call_id: str
+    author: str
+    """The name of the user who typed the draft."""
+    window: str
+    """A random name of the browser window in which the draft was typed last."""
+    edit: int
+    """The number of the save in this window. An earlier save never replaces a later one."""
+    note: Note
+    version: int = 0
+    """Increases with each change of the draft. 0 means that there is no draft."""
+    saved: float = 0.0
+    """The time at which the draft was saved, in seconds since 1970."""
+
+
+def unfinished_note(advisor: str, found: Collection[NoteDraft]) -> Note | None:
+    """Return the note that drafts become if no note is saved; None if no draft has a text.
+
+    The fields are those of the advisor's own draft, or else of the newest one. The texts of other
+    users are added at the end of its notes, each with the name of its author.
+    """
+    written = sorted(
+        (draft for draft in found if draft.note.texts),
+        key=lambda draft: (draft.author != advisor, -draft.saved),
+    )
+    if not written:
+        return None
+    first, *others = written
+    more = tuple(f"{draft.author}: {'; '.join(draft.note.texts)}" for draft in others)
+    return replace(first.note.with_more(more), unfinished=True)

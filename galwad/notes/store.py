@@ -1,0 +1,492 @@
+"""Contact notes in the desk's database: who called, and why, as the advisors write it.
+
+An empty note is created when a call is answered, so that no note is forgotten. The advisor writes
+the note later, or says why the call needs none. Until then, the note has the caller's number and
+the name of the confirmed person, so that the advisor still sees who rang after a restart. A note
+that is never written is closed in the end. Each time the note is saved with changes, it
+gets the next version number, starting with 1. In the same database transaction, the new version is
+put into the outbox, from which it is delivered to the CRM (`galwad.notes.delivery`).
+
+What a user has typed and not saved is a draft, which is stored until the call's note is saved. The
+page of one browser window saves its draft again and again. If a draft was changed in another window
+since, the save is refused, so that no window overwrites a text that its user has not seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from callerid.errors import ContactError, DraftConflictError
+from callerid.note import NOT_WRITTEN, NOTE_FIELDS, Note
+from callerid.person import Person
+from galwad.notes.bodies import EarlierContact
+from galwad.notes.rules import NoteDraft, OpenNote, unfinished_note
+
+
+class NoteState(StrEnum):
+    """The state of one version of a contact note in the outbox."""
+
+    WAITING = "waiting"
+    """The version is not delivered yet."""
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    """The destination does not accept the version. Somebody must decide what to do with it."""
+    DISCARDED = "discarded"
+    """The version is not to be delivered, or a later version was delivered."""
+
+
+metadata = MetaData()
+
+notes = Table(
+    "contacts",
+    metadata,
+    Column("call_id", String(24), primary_key=True),
+    Column("started", Float, nullable=False),
+    Column("line", String(100), nullable=False),
+    Column("advisor", String(100), nullable=False),
+    Column("extension", String(20), nullable=False),
+    Column("person_id", String(100), nullable=False),
+    Column("confirmation", String(12), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("purpose", String(200), nullable=False),
+    Column("language", String(2), nullable=False),
+    Column("outcome", String(200), nullable=False),
+    Column("caller_type", String(20), nullable=False),
+    Column("on_behalf_of", String(200), nullable=False),
+    Column("authority", String(200), nullable=False),
+    Column("notes", Text, nullable=False),
+    # The caller's number is removed as soon as the note is saved.
+    Column("number", String(64), nullable=False, server_default=""),
+    Column("withheld", Boolean, nullable=False, server_default=false()),
+    Column("no_note_reason", String(20), nullable=False, server_default=""),
+    # The ids of all entries that the confirmed person has in the directories, as a JSON list.
+    Column("entries", Text, nullable=False, server_default="[]"),
+    Column("reference", String(2000), nullable=False, server_default=""),
+    # When the wrap-up began, in seconds since 1970; 0 if the call has not ended.
+    Column("ended", Float, nullable=False, server_default="0"),
+    # The name of the confirmed person; removed together with the number.
+    Column("name", String(200), nullable=False, server_default=""),
+    # True if the desk stored the advisor's draft, because the advisor had not saved the note.
+    Column("unfinished", Boolean, nullable=False, server_default=false()),
+    # `open_notes` uses this index when the desk starts. The index makes the query fast with any
+    # number of notes.
+    Index("contacts_by_version", "version", "started"),
+    Index("contacts_by_person", "person_id", "started"),
+)
+
+drafts = Table(
+    "contact_drafts",
+    metadata,
+    Column("call_id", String(24), ForeignKey("contacts.call_id"), primary_key=True),
+    Column("author", String(100), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("window", String(40), nullable=False),
+    Column("edit", Integer, nullable=False),
+    # The fields of the note, as a JSON object.
+    Column("fields", Text, nullable=False),
+    Column("saved", Float, nullable=False),
+)
+
+outbox = Table(
+    "contact_outbox",
+    metadata,
+    Column("call_id", String(24), ForeignKey("contacts.call_id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("payload", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("delivered", Float),
+    Column("state", String(12), nullable=False, server_default=NoteState.WAITING.value),
+    # The next attempt is not made before this time, in seconds since 1970.
+    Column("due", Float, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    # True if an attempt was begun whose result is not known.
+    Column("uncertain", Boolean, nullable=False, server_default=false()),
+    Column("reason", String(300), nullable=False, server_default=""),
+    Column("record_id", String(200), nullable=False, server_default=""),
+    Index("contact_outbox_by_state", "state", "due"),
+)
+_LONGEST_NAME = 200
+_PAYLOAD = (
+    *("call_id", "version", "started", "line", "advisor"),
+    *("person_id", "entries", "reference", "confirmation"),
+    *NOTE_FIELDS,
+)
+_SAVE_END = update(notes).where(notes.c.call_id == bindparam("own")).values(ended=bindparam("to"))
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedNotes:
+    """The numbers of an advisor's notes that the desk closed because they were not saved.
+
+    `not_written` counts those without any text, `unfinished` those with the text of a draft.
+    """
+
+    advisor: str
+    not_written: int
+    unfinished: int
+
+
+class NoteStore:
+    """The contact notes in the database. Every method runs as one database transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+
+    async def open_note(self, call: OpenNote) -> None:
+        """Create the empty contact note of an answered call.
+
+        If the note already exists and is still empty, it gets the advisor, the extension and the
+        caller from `call`. If the note is already written, nothing changes. `person_id` and
+        `name` are not stored; use `save_confirmation`.
+        """
+        presented = {"number": call.number, "withheld": call.withheld}
+        async with self._writer.begin() as connection:
+            found = await connection.scalar(
+                select(notes.c.version).where(notes.c.call_id == call.call_id)
+            )
+            if found is None:
+                blank = {**dict.fromkeys(NOTE_FIELDS, ""), "unfinished": False}
+                await connection.execute(
+                    insert(notes).values(
+                        call_id=call.call_id,
+                        started=call.started,
+                        line=call.line,
+                        advisor=call.advisor,
+                        extension=call.extension,
+                        ended=call.ended,
+                        person_id="",
+                        confirmation="",
+                        version=0,
+                        **presented,
+                        **blank,
+                    )
+                )
+            elif found == 0:
+                await connection.execute(
+                    update(notes)
+                    .where(notes.c.call_id == call.call_id)
+                    .values(advisor=call.advisor, extension=call.extension, **presented)
+                )
+
+    async def save_ends(self, ends: Mapping[str, float]) -> None:
+        """Save when the wrap-ups of calls began: for each call id, in seconds since 1970."""
+        rows = [{"own": call_id, "to": ended} for call_id, ended in ends.items()]
+        async with self._writer.begin() as connection:
+            await connection.execute(_SAVE_END, rows)
+
+    async def save_confirmation(
+        self, call_id: str, person: Person | None, confirmation: str, now: float
+    ) -> None:
+        """Save the advisor's answer to the question whether the caller is this person.
+
+        `person` is None if the caller is another person, and `confirmation` is the answer: the
+        value of a `PopConfirmation`. If a note is already saved, it is queued again for the CRM, to
+        be filed under this person. `now` is in seconds since 1970.
+        """
+        async with self._writer.begin() as connection:
+            row = await self._row(connection, call_id)
+            if row is not None:
+                await self._file(connection, row, person, confirmation, now)
+
+    async def add_entries(self, call_id: str, person: Person, now: float) -> None:
+        """Save that further directories have the confirmed person of a call.
+
+        If a note is already saved, it is queued again for the CRM.
+        """
+        async with self._writer.begin() as connection:
+            row = await self._row(connection, call_id)
+            if row is not None and row.person_id == person.person_id:
+                await self._file(connection, row, person, row.confirmation, now)
+
+    async def _file(
+        self,
+        connection: AsyncConnection,
+        row: Row[Any],
+        person: Person | None,
+        confirmation: str,
+        now: float,
+    ) -> None:
+        """File the note `row` under a person."""
+        found = {**_filed_under(person), "confirmation": confirmation}
+        if row.version:
+            found["name"] = ""
+        changed = {name for name, value in found.items() if getattr(row, name) != value}
+        if not changed:
+            return
+        await connection.execute(
+            update(notes).where(notes.c.call_id == row.call_id).values(**found)
+        )
+        if row.version and changed != {"confirmation"}:
+            await self._queue(connection, row.call_id, now)
+
+    async def forget_confirmation(self, call_id: str) -> None:
+        """Remove the answer that `save_confirmation` saved, because the caller has changed."""
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                update(notes)
+                .where(notes.c.call_id == call_id)
+                .values(**_filed_under(None), confirmation="")
+            )
+
+    async def save(self, call_id: str, note: Note, now: float) -> int:
+        """Save a contact note, queue it for the CRM, and return its version number.
+
+        If no field has changed since the note was saved, the note is not queued again, and its
+        existing version number is returned. `now` is in seconds since 1970.
+
+        Raises:
+            ContactError: The note is incomplete, or the call was never answered.
+        """
+        note.check()
+        async with self._writer.begin() as connection:
+            row = await self._row(connection, call_id)
+            if row is None:
+                raise ContactError("there is no answered call with this id")
+            return await self._store(connection, row, note, now)
+
+    async def close(self, call_id: str, now: float) -> Note | None:
+        """Close a note that was not saved in time, and return the note that is stored now.
+
+        A draft becomes the note as it is. Without a draft, the reason "not_written" is stored in
+        place of the note. Return None if the note is saved, or the call was never answered. `now`
+        is in seconds since 1970.
+        """
+        async with self._writer.begin() as connection:
+            row = await self._row(connection, call_id)
+            if row is None:
+                return None
+            found = await connection.execute(select(drafts).where(drafts.c.call_id == call_id))
+            typed = [_draft_of(each) for each in found]
+            if row.version and not typed:
+                return None
+            note = unfinished_note(row.advisor, typed)
+            if note is None:
+                note = _note_of(row) if row.version else Note.not_needed(NOT_WRITTEN)
+            await self._store(connection, row, note, now)
+            return note
+
+    async def _store(
+        self, connection: AsyncConnection, row: Row[Any], note: Note, now: float
+    ) -> int:
+        """Store a note, remove its drafts, and return the note's version number."""
+        await connection.execute(delete(drafts).where(drafts.c.call_id == row.call_id))
+        if row.version and _note_of(row) == note:
+            return int(row.version)
+        fields = {name: getattr(note, name) for name in NOTE_FIELDS}
+        await connection.execute(
+            update(notes)
+            .where(notes.c.call_id == row.call_id)
+            .values(number="", name="", withheld=False, **fields)
+        )
+        return await self._queue(connection, row.call_id, now)
+
+    @staticmethod
+    async def _row(connection: AsyncConnection, call_id: str) -> Row[Any] | None:
+        found = await connection.execute(select(notes).where(notes.c.call_id == call_id))
+        return found.first()
+
+    async def _queue(self, connection: AsyncConnection, call_id: str, now: float) -> int:
+        """Give the note of a call its next version number, and queue this version for the CRM."""
+        result = await connection.execute(
+            update(notes)
+            .where(notes.c.call_id == call_id)
+            .values(version=notes.c.version + 1)
+            .returning(*(notes.c[name] for name in _PAYLOAD))
+        )
+        row = result.one()
+        payload = dict(row._mapping)  # noqa: SLF001 - public, in spite of its name
+        await connection.execute(
+            insert(outbox).values(
+                call_id=call_id,
+                version=row.version,
+                payload=json.dumps(payload, ensure_ascii=False, sort_keys=True),
+                created=now,
+            )
+        )
+        return int(row.version)
+
+    async def open_notes(self) -> list[OpenNote]:
+        """Return the answered calls whose contact note must still be saved, the oldest first.
+
+        These are the notes that are not written, and those that have a draft.
+        """
+        columns = [notes.c[name] for name in OpenNote.__dataclass_fields__]
+        statement = (
+            select(*columns)
+            .where(or_(notes.c.version == 0, notes.c.call_id.in_(select(drafts.c.call_id))))
+            .order_by(notes.c.started)
+        )
+        async with self._engine.connect() as connection:
+            return [OpenNote(*row) for row in await connection.execute(statement)]
+
+    async def closed_notes(self, first_id: str) -> list[ClosedNotes]:
+        """Return how many notes the desk closed because they were not saved, for each advisor.
+
+        Calls whose id sorts before `first_id` do not count. A call's id begins with its date.
+        """
+        closed = or_(notes.c.no_note_reason == NOT_WRITTEN, notes.c.unfinished)
+        statement = (
+            select(
+                notes.c.advisor,
+                func.count().filter(~notes.c.unfinished),
+                func.count().filter(notes.c.unfinished),
+            )
+            .where(notes.c.call_id >= first_id, closed)
+            .group_by(notes.c.advisor)
+            .order_by(notes.c.advisor)
+        )
+        async with self._engine.connect() as connection:
+            return [ClosedNotes(*row) for row in await connection.execute(statement)]
+
+    async def note(self, call_id: str) -> Note | None:
+        """Return the saved contact note of a call; None if the note was never saved."""
+        columns = [notes.c[name] for name in NOTE_FIELDS]
+        statement = select(*columns).where(notes.c.call_id == call_id, notes.c.version > 0)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(statement)).first()
+        return None if row is None else Note(*row)
+
+    async def earlier(
+        self, person_ids: Collection[str], but: str, limit: int
+    ) -> list[EarlierContact]:
+        """Return the written notes that are filed under a person, the newest first.
+
+        `person_ids` are the ids of the person's entries in directories. The note of the call `but`
+        is left out, and so are calls that needed no note.
+        """
+        names = ("call_id", "started", "line", "purpose", "outcome", "notes")
+        statement = (
+            select(*(notes.c[name] for name in names))
+            .where(
+                notes.c.person_id.in_(person_ids),
+                notes.c.person_id != "",
+                notes.c.version > 0,
+                notes.c.no_note_reason == "",
+                notes.c.call_id != but,
+            )
+            .order_by(notes.c.started.desc(), notes.c.call_id)
+            .limit(limit)
+        )
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(statement)
+            return [EarlierContact(**row) for row in rows.mappings()]
+
+
+class NoteDrafts:
+    """The drafts of notes in the database. Every method runs as one database transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(immediate=True)
+
+    async def save(self, draft: NoteDraft, now: float) -> NoteDraft:
+        """Save a draft, and return it with its new version.
+
+        `draft.version` is the newest version that its window has seen. A draft that has the same
+        fields as the saved note is removed instead, and its version is 0. `now` is in seconds since
+        1970.
+
+        Raises:
+            ContactError: A field has a card number, or the call was never answered.
+            DraftConflictError: Another window has changed the draft since `draft.version`.
+        """
+        draft.note.check_cards()
+        async with self._writer.begin() as connection:
+            columns = (notes.c.version, *(notes.c[name] for name in NOTE_FIELDS))
+            found = await connection.execute(
+                select(*columns).where(notes.c.call_id == draft.call_id)
+            )
+            saved = found.first()
+            if saved is None:
+                raise ContactError("there is no answered call with this id")
+            current = await self._find(connection, draft)
+            known = 0 if current is None else current.version
+            if current is not None and current.window == draft.window:
+                if draft.edit <= current.edit:
+                    return current
+            elif draft.version != known:
+                raise DraftConflictError("the draft was changed in another window: compare both")
+            await connection.execute(delete(drafts).where(_is(draft)))
+            if saved.version and Note(*saved[1:]) == draft.note:
+                return replace(draft, version=0)
+            # A version is never used twice, even if the draft was removed in between.
+            newer = replace(draft, version=max(known + 1, int(now * 1000)), saved=now)
+            await connection.execute(insert(drafts).values(_columns_of(newer)))
+            return newer
+
+    async def discard(self, draft: NoteDraft) -> None:
+        """Remove a draft, if it still has this version."""
+        async with self._writer.begin() as connection:
+            await connection.execute(
+                delete(drafts).where(_is(draft), drafts.c.version == draft.version)
+            )
+
+    async def all(self) -> list[NoteDraft]:
+        """Return all drafts."""
+        async with self._engine.connect() as connection:
+            return [_draft_of(row) for row in await connection.execute(select(drafts))]
+
+    @staticmethod
+    async def _find(connection: AsyncConnection, draft: NoteDraft) -> NoteDraft | None:
+        row = (await connection.execute(select(drafts).where(_is(draft)))).first()
+        return None if row is None else _draft_of(row)
+
+
+def _note_of(row: Row[Any]) -> Note:
+    return Note(*(getattr(row, name) for name in NOTE_FIELDS))
+
+
+def _filed_under(person: Person | None) -> dict[str, str]:
+    """Return the columns that say under which person a note is filed."""
+    return {
+        "name": person.name[:_LONGEST_NAME] if person else "",
+        "person_id": person.person_id if person else "",
+        "entries": json.dumps(person.entries if person else []),
+        "reference": person.detail("reference") if person else "",
+    }
+
+
+def _draft_of(row: Row[Any]) -> NoteDraft:
+    note = Note.of(json.loads(row.fields))
+    return NoteDraft(row.call_id, row.author, row.window, row.edit, note, row.version, row.saved)
+
+
+def _is(draft: NoteDraft) -> ColumnElement[bool]:
+    return and_(drafts.c.call_id == draft.call_id, drafts.c.author == draft.author)
+
+
+def _columns_of(draft: NoteDraft) -> dict[str, Any]:
+    fields = json.dumps(asdict(draft.note), ensure_ascii=False, sort_keys=True)
+    plain = ("call_id", "author", "window", "edit", "version", "saved")
+    return {"fields": fields, **{name: getattr(draft, name) for name in plain}}
