@@ -1,4 +1,4 @@
-"""Writes index rows of recordings that the finaliser reports, and ledger rows of answered calls.
+"""Writes index rows for the recordings that the finaliser reports.
 
 The transaction with an index row also adds the manifest's digest to the audit chain, so that a lost
 or changed manifest is detected, and enters a card number that was silenced as an incident. A
