@@ -15,7 +15,7 @@ import pytest
 from helpers.desk import until
 
 CALL = "20261125-101500-aaaaaaaa"
-SCRIPT = Path(__file__).resolve().parents[4] / "examples" / "global-key" / "galwad-key"
+SCRIPT = Path(__file__).resolve().parents[3] / "examples" / "global-key" / "galwad-key"
 TOOLS = ("sh", "cat", "curl", "find", "tail", "sed")
 PATIENCE_S = 60.0
 NOTIFIER = '#!/bin/sh\nprintf "%s|" "$@" >> "$HOME/shown"\nexit {status}\n'
